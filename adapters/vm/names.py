@@ -1,0 +1,56 @@
+"""Names of every xDS resource of the VM mesh: one place, so that serving and evaluation agree with translation.
+
+All parts are DNS labels, numbers or addresses, so `/` and `@` cannot occur in them and no two resources share a name.
+"""
+
+from __future__ import annotations
+
+from hub.api import ObjectRef
+
+GROUP = "xds"
+SELF = "self"
+"""SDS secret: the workload's own certificate (made per stream, in no revision)."""
+TRUST = "trust"
+"""SDS secret: the trust bundle alone."""
+BUNDLE = "smihub:trust-bundle"
+"""Placeholder in `trusted_ca.inline_string`; the server puts the trust bundle there before a byte leaves."""
+
+
+def ref(kind: str, name: str) -> ObjectRef:
+    """The ref of an xDS resource; `kind` is its message's short name (`Listener`, `Cluster`, ...)."""
+    return ObjectRef(GROUP, kind, "", name)
+
+
+def inbound(namespace: str, account: str, port: int, variant: str) -> str:
+    """RouteConfiguration of an inbound HTTP port, and the stem of the other inbound names."""
+    return f"in/{namespace}/{account}/{port}/{variant}"
+
+
+def inbound_listener(namespace: str, account: str, port: int, variant: str, bind: str) -> str:
+    """Listener of an inbound port on one bind address."""
+    return f"{inbound(namespace, account, port, variant)}@{bind}"
+
+
+def peers(namespace: str, account: str, port: int, variant: str) -> str:
+    """SDS secret: validation context with the SAN list of an inbound TCP port."""
+    return f"peers/{namespace}/{account}/{port}/{variant}"
+
+
+def rbac(namespace: str, account: str, port: int, variant: str) -> str:
+    """TypedExtensionConfig: the network RBAC of an inbound TCP port."""
+    return f"rbac/{namespace}/{account}/{port}/{variant}"
+
+
+def app(namespace: str, account: str, address: str, port: int) -> str:
+    """Cluster: the application behind a sidecar."""
+    return f"app/{namespace}/{account}/{address}:{port}"
+
+
+def outbound(namespace: str, service: str, port: int) -> str:
+    """Cluster (and its EDS name) and RouteConfiguration of a Service port."""
+    return f"out/{namespace}/{service}/{port}"
+
+
+def outbound_listener(namespace: str, service: str, port: int, client: str = "") -> str:
+    """Listener for a Service port: of one Workload (`client` = `ns/name`), or the virtual one that binds no port."""
+    return f"{outbound(namespace, service, port)}@{client}" if client else outbound(namespace, service, port)

@@ -1,0 +1,177 @@
+"""Everything an adapter needs, in one import: `from hub.api import AdapterSpec, Access, ...`.
+
+An adapter is data and pure functions (`AdapterSpec`); what touches the world is a `Sink`. Both are handed over by
+pluggy hooks in the entry-point group `smihub` (hub.hookspec).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from hub.errors import (
+    ConfigError,
+    SmihubError,
+    StaleError,
+    TransientError,
+    UnmodelledError,
+    UnsafeResourceError,
+)
+from hub.features import Feature, Support
+from hub.hookspec import hookimpl
+from hub.model import (
+    Access,
+    Answer,
+    Backend,
+    Change,
+    Client,
+    Destination,
+    Endpoint,
+    Facts,
+    Grant,
+    HttpMatch,
+    Identity,
+    InboundPort,
+    Loss,
+    NativeObject,
+    ObjectRef,
+    Observation,
+    Observed,
+    Op,
+    Origin,
+    Placement,
+    Problem,
+    Request,
+    Role,
+    Route,
+    RoutePort,
+    Source,
+    Split,
+    Translation,
+    Unit,
+    UnitKey,
+    identity_of,
+)
+
+ConfigT = TypeVar("ConfigT", bound=Struct)
+
+
+class Evaluator(Protocol):
+    """What a set of native objects means, written from the mesh's documentation alone."""
+
+    def judge(self, request: Request) -> Answer:
+        """The mesh's verdict on one request; raises UnmodelledError on anything it does not model."""
+
+
+class Narrowing(Struct, frozen=True):
+    """Something a mesh refuses whatever the policy says (a property of the mesh, not of one object)."""
+
+    code: str
+    message: str
+
+
+def same(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Observed]) -> tuple[NativeObject, ...]:
+    """The `settle` of an adapter whose objects depend on no history: desired as it is."""
+    return tuple(desired)
+
+
+class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
+    """A mesh backend, pure: no clock, no network, no environment, no order dependence in any function.
+
+    `translate(unit, config)` gives the native objects of one unit; every native ref comes from exactly one unit.
+    `evaluator(objects, facts)` indexes objects once and then judges requests.
+    `settle(desired, observed)` carries over what only history knows (default: nothing).
+    `diff(before, after)` names the fields that differ between two bodies, as `(path, before, after)` texts.
+    `view(body)` is a body as JSON-like data for people.
+    """
+
+    name: str
+    family: str
+    config: type[ConfigT]
+    features: Mapping[Feature, Support]
+    translate: Callable[[Unit, ConfigT], Translation]
+    evaluator: Callable[[Sequence[NativeObject], Facts], Evaluator]
+    view: Callable[[bytes, str], Any]  # (body, ref.kind) -> JSON-like data
+    settle: Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]] = same
+    narrowings: tuple[Narrowing, ...] = ()
+
+
+class Sink(Protocol):
+    """The I/O half of a mesh: the only room that writes."""
+
+    async def observe(self) -> Observation:
+        """Everything that stands in the mesh under our mark (and what a plan may collide with)."""
+
+    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> None:
+        """Carry out these changes in wave order, and remember `memory` with them (b"" forgets a unit).
+
+        Raises StaleError, with nothing written, when `token` (of the Observation) no longer holds.
+        """
+
+
+class LiveSink(Sink, Protocol):
+    """A sink that also serves data planes itself, with endpoints that travel beside the plan."""
+
+    async def start(self) -> None:
+        """Serve the last revision at once, before any source has been read."""
+
+    async def publish(self, facts: Facts) -> None:
+        """Take new endpoints; never changes what a workload may accept."""
+
+    async def refresh(self) -> None:
+        """Serve the newest revision (after `write`, here or by another process)."""
+
+    async def close(self) -> None:
+        """Stop accepting and end every stream; deletes nothing."""
+
+
+__all__ = [
+    "Access",
+    "AdapterSpec",
+    "Answer",
+    "Backend",
+    "Change",
+    "Client",
+    "ConfigError",
+    "Destination",
+    "Endpoint",
+    "Evaluator",
+    "Facts",
+    "Feature",
+    "Grant",
+    "HttpMatch",
+    "Identity",
+    "InboundPort",
+    "LiveSink",
+    "Loss",
+    "Narrowing",
+    "NativeObject",
+    "ObjectRef",
+    "Observation",
+    "Observed",
+    "Op",
+    "Origin",
+    "Placement",
+    "Problem",
+    "Request",
+    "Role",
+    "Route",
+    "RoutePort",
+    "Sink",
+    "SmihubError",
+    "Source",
+    "Split",
+    "StaleError",
+    "Support",
+    "TransientError",
+    "Translation",
+    "Unit",
+    "UnitKey",
+    "UnmodelledError",
+    "UnsafeResourceError",
+    "hookimpl",
+    "identity_of",
+    "same",
+]

@@ -1,0 +1,31 @@
+"""The pluggy hooks of the entry-point group `smihub`: registration only, never work.
+
+Writing is never a 1:N hook: an implementation that raises would stop those after it. Hooks hand over records; the
+hub calls each record itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from hub.api import AdapterSpec
+
+GROUP = "smihub"
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def smihub_adapters() -> Iterable[AdapterSpec[Any]]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Hand over the mesh backends of this distribution.
+
+    Example::
+
+        @hookimpl
+        def smihub_adapters():
+            return [AdapterSpec(name="mymesh", ...)]
+    """

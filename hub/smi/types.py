@@ -1,0 +1,188 @@
+"""Typed SMI objects and the Kubernetes facts they refer to, after versions have been levelled.
+
+One type per kind whatever the API version: `hub.smi` decodes every version into these, `hub.intent` reads only these.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+from msgspec import Struct
+
+from hub.model import Client, HttpMatch, ObjectRef, Origin, Transport
+
+
+class Subject(Struct, frozen=True):
+    """A TrafficTarget's source or destination. `namespace` is as written, "" if absent (intent applies the defaults)."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class Rule(Struct, frozen=True):
+    """A rule of a TrafficTarget. `matches` None = every match of the group; () = written but empty or null."""
+
+    kind: Literal["HTTPRouteGroup", "TCPRoute", "UDPRoute"]
+    name: str
+    matches: tuple[str, ...] | None = None
+
+
+class TrafficTarget(Struct, frozen=True):
+    """access.smi-spec.io TrafficTarget. `port` is v1alpha1/2 `destination.port`."""
+
+    ref: ObjectRef
+    origin: Origin
+    destination: Subject
+    rules: tuple[Rule, ...]
+    sources: tuple[Subject, ...]
+    port: int | None = None
+
+
+class NamedMatch(Struct, frozen=True):
+    """One match of an HTTPRouteGroup. `match` None: the match is void (bad regex, no condition, duplicate name)."""
+
+    name: str
+    match: HttpMatch | None
+
+
+class HTTPRouteGroup(Struct, frozen=True):
+    """specs.smi-spec.io HTTPRouteGroup; order of `matches` as written, each name once (a duplicated name is void)."""
+
+    ref: ObjectRef
+    origin: Origin
+    matches: tuple[NamedMatch, ...]
+
+
+class PortRoute(Struct, frozen=True):
+    """specs.smi-spec.io TCPRoute or UDPRoute (`ref.kind` tells). `ports` sorted; None = every port."""
+
+    ref: ObjectRef
+    origin: Origin
+    ports: tuple[int, ...] | None
+
+
+class SplitBackend(Struct, frozen=True):
+    """A backend as written (bare name or FQDN) and its exact weight."""
+
+    service: str
+    weight: Fraction
+
+
+class TrafficSplit(Struct, frozen=True):
+    """split.smi-spec.io TrafficSplit. `matches` None = unconditional; entries are (kind, name) as written.
+
+    `created` is metadata.creationTimestamp as UTC seconds; 0 (oldest) if absent.
+    """
+
+    ref: ObjectRef
+    origin: Origin
+    service: str
+    backends: tuple[SplitBackend, ...]
+    matches: tuple[tuple[str, str], ...] | None = None
+    created: float = 0.0
+
+
+class IdentityBinding(Struct, frozen=True):
+    """access.smi-spec.io IdentityBinding: schemes are ORed. `labels` None = no podLabelSelector. `spiffe` are canonical ids."""
+
+    ref: ObjectRef
+    origin: Origin
+    labels: tuple[tuple[str, str], ...] | None
+    spiffe: tuple[str, ...]
+    service_account: str | None
+
+
+class ServicePort(Struct, frozen=True):
+    """One port of a Service. `target` is a number or a container-port name."""
+
+    port: int
+    transport: Transport
+    target: int | str
+    name: str = ""
+    app_protocol: str = ""
+
+
+class Service(Struct, frozen=True):
+    """Core Service. `selector` None or () = selects nothing (its endpoints come from EndpointSlices)."""
+
+    ref: ObjectRef
+    origin: Origin
+    selector: tuple[tuple[str, str], ...] | None
+    ports: tuple[ServicePort, ...]
+
+
+class WorkloadPort(Struct, frozen=True):
+    """One port of a workload. For Pods the app is on the same port; a Workload may say otherwise (`app_port`)."""
+
+    port: int
+    transport: Transport
+    name: str = ""
+    app_protocol: str = ""
+    app_address: str = "127.0.0.1"
+    app_port: int = 0
+
+
+class Upstream(Struct, frozen=True):
+    """A Workload's explicit upstream: Service (namespace, name), its port, and where the sidecar listens for it."""
+
+    namespace: str
+    service: str
+    port: int
+    client: Client
+
+
+class Workload(Struct, frozen=True):
+    """A Pod, a pod template (Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob) or a smihub.io Workload.
+
+    `addresses` empty for templates and Pods without status. `bind` is "0.0.0.0" for Pods and templates.
+    """
+
+    ref: ObjectRef
+    origin: Origin
+    service_account: str
+    labels: tuple[tuple[str, str], ...]
+    ports: tuple[WorkloadPort, ...]
+    addresses: tuple[str, ...] = ()
+    bind: str = "0.0.0.0"  # noqa: S104 - see hub.model.Placement
+    upstreams: tuple[Upstream, ...] = ()
+    ready: bool = True
+
+
+class SliceEndpoint(Struct, frozen=True):
+    """One endpoint of an EndpointSlice; `pod` is the targetRef's name, "" if it has none."""
+
+    addresses: tuple[str, ...]
+    pod: str
+    ready: bool
+
+
+class EndpointSlice(Struct, frozen=True):
+    """discovery.k8s.io EndpointSlice; `ports` are (name, number, transport)."""
+
+    ref: ObjectRef
+    origin: Origin
+    service: str
+    endpoints: tuple[SliceEndpoint, ...]
+    ports: tuple[tuple[str, int, Transport], ...]
+
+
+class ServiceAccount(Struct, frozen=True):
+    """Core ServiceAccount: it only makes its identity known (and so governed)."""
+
+    ref: ObjectRef
+    origin: Origin
+
+
+SmiObject = (
+    TrafficTarget
+    | HTTPRouteGroup
+    | PortRoute
+    | TrafficSplit
+    | IdentityBinding
+    | Service
+    | ServiceAccount
+    | Workload
+    | EndpointSlice
+)
