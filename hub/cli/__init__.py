@@ -1,0 +1,1 @@
+"""The command `smihub`: one file per verb, data on stdout, notices on stderr."""
