@@ -1,0 +1,100 @@
+"""From an object and a field path back to the line of the file, for messages; parses again, so only where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from hub.sources.yaml import DEFAULT_LIMITS, Limits, YamlError, is_list_kind, load
+
+
+class Locator:
+    """The lines of one file's text; composes it once, for as many questions as follow."""
+
+    def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+        """Read `data` as `load` does; a text that `load` refuses has no objects, and every answer is line 1."""
+        self._roots: tuple[yaml.Node, ...] = ()
+        try:
+            load(data, limits=limits)  # first the bounds: composing recurses as deep as the text nests
+        except YamlError:
+            return
+        composed = yaml.compose_all(data.decode("utf-8-sig"), Loader=yaml.CSafeLoader)
+        self._roots = tuple(item for root in composed if not _empty(root) for item in _unwrap(root))
+
+    def line(self, index: int, field: str) -> int:
+        """The 1-based line of `field` (such as `spec.rules[0].name`) of the object `index` (`Document.index`).
+
+        A field that is not there gives the line of the nearest enclosing one that is; "" gives the object's first line.
+        """
+        if not 0 <= index < len(self._roots):
+            return 1
+        node, line = self._roots[index], _line(self._roots[index])
+        rest = field
+        while rest:
+            step = _step(node, rest)
+            if step is None:
+                return line
+            line, node, rest = step
+        return line
+
+
+def locate(data: bytes, index: int, field: str) -> int:
+    """The line of one field of one object in a file's text; see `Locator` for several questions about one text."""
+    return Locator(data).line(index, field)
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _empty(node: yaml.Node | None) -> bool:
+    return node is None or (isinstance(node, yaml.ScalarNode) and not node.style and node.value in _NULLS)
+
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+
+
+def _unwrap(root: yaml.Node) -> Iterator[yaml.Node]:
+    kind, items = _child(root, "kind"), _child(root, "items")
+    listed = items.value if isinstance(items, yaml.SequenceNode) else None
+    if not isinstance(kind, yaml.ScalarNode) or not is_list_kind(kind.value, listed is not None):
+        yield root
+        return
+    for item in listed or ():
+        if not _empty(item):
+            yield from _unwrap(item)
+
+
+def _child(node: yaml.Node, key: str) -> yaml.Node | None:
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    return next((value for name, value in node.value if name.value == key), None)
+
+
+def _step(node: yaml.Node, rest: str) -> tuple[int, yaml.Node, str] | None:
+    """One step down: the line of the part found, its node, and the path that is left."""
+    if rest.startswith("["):
+        return _item(node, rest)
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    # A key may hold dots itself (app.kubernetes.io/name), so the longest key that fits wins.
+    fitting = [
+        pair
+        for pair in node.value
+        if rest == pair[0].value or rest.startswith((f"{pair[0].value}.", f"{pair[0].value}["))
+    ]
+    if not fitting:
+        return None
+    name, value = max(fitting, key=lambda pair: len(pair[0].value))
+    return _line(name), value, rest[len(name.value) :].removeprefix(".")
+
+
+def _item(node: yaml.Node, rest: str) -> tuple[int, yaml.Node, str] | None:
+    number, closed, left = rest[1:].partition("]")
+    if not closed or not number.isdecimal() or not isinstance(node, yaml.SequenceNode):
+        return None
+    if int(number) >= len(node.value):
+        return None
+    item = node.value[int(number)]
+    return _line(item), item, left.removeprefix(".")

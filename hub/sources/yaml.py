@@ -1,0 +1,349 @@
+"""YAML (and JSON) files into `Document`s: one safe, strict, bounded reader on libyaml's event parser.
+
+What is read: several documents per file, anchors and aliases (small ones), `kind: List` and `kind: <Kind>List` with
+`items` (unwrapped). What is refused, each with line, field path and remedy: duplicate keys, keys that are not text, merge
+keys (`<<`), every explicit tag, undefined and recursive aliases, and whatever passes the `Limits`; an alias counts as
+all that it stands for. Plain scalars: hub.sources.scalars. Aliased values are shared, so documents are never changed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from msgspec import Struct
+from yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+
+from hub.errors import ConfigError, SmihubError
+from hub.model import Document, ObjectRef, Origin, Problem
+from hub.sources.scalars import plain
+
+
+class Limits(Struct, frozen=True):
+    """What one file may cost: bytes, nesting, and nodes counted after every alias has been followed."""
+
+    file_bytes: int = 4 * 1024 * 1024
+    depth: int = 64
+    nodes: int = 500_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Fault(Struct, frozen=True):
+    """What is wrong at one place of a file: `line` is 1-based, `field` is the path inside the object `ref`."""
+
+    code: str
+    message: str
+    remedy: str
+    line: int = 0
+    field: str = ""
+    ref: ObjectRef | None = None
+
+
+class YamlError(SmihubError):
+    """A file that cannot be read as YAML; the whole file is unread."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        where = f"line {fault.line}: " if fault.line else ""
+        at = f'field "{fault.field}": ' if fault.field else ""
+        super().__init__(f"{where}{at}{fault.message}; {fault.remedy}")
+
+    def problem(self, source: str, file: str) -> Problem:
+        """The same as a `Problem`, on the object that it was found in, or on the file."""
+        fault = self.fault
+        ref = fault.ref or ObjectRef("", "File", "", file)
+        return Problem(fault.code, ref, fault.field, fault.message, fault.remedy, Origin(source, file, fault.line))
+
+
+def load(data: bytes, origin: Origin = Origin(), limits: Limits = DEFAULT_LIMITS) -> tuple[Document, ...]:
+    """Read all objects of a file, in order; empty documents are skipped, `origin.line` is where each object starts.
+
+    `Document.index` counts the objects of the file (after lists are unwrapped), so that `locate` finds them again.
+    Raises YamlError on the first fault: a file counts as a whole or not at all.
+    """
+    found: list[Document] = []
+    for value, line, lines in _parse(data, limits):
+        for item, start in _unwrap(value, line, lines):
+            found.append(Document(item, Origin(origin.source, origin.file, start), len(found)))
+    return tuple(found)
+
+
+def load_one(data: bytes, limits: Limits = DEFAULT_LIMITS) -> object:
+    """Read a file that holds exactly one document (a configuration); an empty file is None. Raises YamlError."""
+    parsed = list(_parse(data, limits))
+    if len(parsed) > 1:
+        raise YamlError(Fault("yaml.documents", "a second document starts", "keep one document only", parsed[1][1]))
+    return parsed[0][0] if parsed else None
+
+
+_Parsed = tuple[Any, int, dict[int, int]]
+
+
+def _parse(data: bytes, limits: Limits) -> Iterator[_Parsed]:
+    if len(data) > limits.file_bytes:
+        message = f"the file has {len(data)} bytes, more than {limits.file_bytes}"
+        raise YamlError(Fault("yaml.too-large", message, "split it into several files"))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise YamlError(Fault("yaml.encoding", "the file is not UTF-8", "save it as UTF-8", line)) from None
+    builder = _Builder(limits)
+    try:
+        yield from _documents(text, builder)
+    except yaml.YAMLError as error:
+        raise _syntax(error, text, builder) from None
+
+
+def _documents(text: str, builder: _Builder) -> Iterator[_Parsed]:
+    parser = _parser(text)
+    try:
+        while True:
+            event = parser.get_event()
+            kind = type(event)
+            if kind is DocumentEndEvent:
+                if builder.root is not None:
+                    yield builder.root, builder.start, builder.lines
+            elif kind is StreamEndEvent:
+                return
+            else:
+                builder.take(kind, event)
+    finally:
+        parser.dispose()
+
+
+def _parser(text: str) -> Any:
+    if not yaml.__with_libyaml__:
+        raise ConfigError(
+            "PyYAML was built without libyaml; install its binary wheel, e.g. pip install --only-binary :all: PyYAML"
+        )
+    return yaml.CSafeLoader(text)
+
+
+def _syntax(error: yaml.YAMLError, text: str, builder: _Builder) -> YamlError:
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        said = str(getattr(error, "problem", None) or "not YAML")
+        return builder.fault("yaml.syntax", said, "fix the YAML at this line", mark.line + 1)
+    position = getattr(error, "position", 0)
+    line = text.count("\n", 0, position if isinstance(position, int) else 0) + 1
+    return builder.fault(
+        "yaml.syntax", "a character that YAML does not allow", "remove it or escape it in quotes", line
+    )
+
+
+def _unwrap(value: Any, line: int, lines: dict[int, int]) -> Iterator[tuple[Any, int]]:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    items = value.get("items") if kind is not None else None
+    if not isinstance(kind, str) or not is_list_kind(kind, isinstance(items, list)):
+        yield value, line
+        return
+    if items is not None and not isinstance(items, list):
+        raise YamlError(
+            Fault("yaml.list", "a List holds something else than a list", "write items: [...]", line, "items")
+        )
+    for item in items or ():
+        if item is not None:
+            yield from _unwrap(item, lines.get(id(item), line), lines)
+
+
+def is_list_kind(kind: str, has_items: object) -> bool:
+    """Whether a kind is a Kubernetes list: `List` always, `<Kind>List` only where `items` is a list."""
+    return kind == "List" or (kind.endswith("List") and bool(has_items))
+
+
+class _Frame:
+    """An open mapping or sequence. `base` is the node count when it opened, `height` of its highest child so far."""
+
+    __slots__ = ("anchor", "base", "height", "key", "value")
+
+    def __init__(self, value: Any, anchor: str | None, base: int) -> None:
+        self.value = value
+        self.key: str | None = None
+        self.anchor = anchor
+        self.base = base
+        self.height = 0
+
+
+class _Builder:
+    """Builds one document after the other from parser events, without recursion."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.root: Any = None
+        self.start = 1
+        self.lines: dict[int, int] = {}  # id(item) -> line, for items of a list at the top of a document
+        self._limits = limits
+        self._nodes = 0
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, tuple[Any, int, int] | None] = {}  # None: still open, an alias would be recursive
+
+    def take(self, kind: type[Event], event: Any) -> None:
+        """Take one event other than the end of a document or of the stream."""
+        if kind is ScalarEvent:
+            self._scalar(event)
+        elif kind is MappingStartEvent:
+            self._open({}, event)
+        elif kind is MappingEndEvent or kind is SequenceEndEvent:
+            self._close()
+        elif kind is SequenceStartEvent:
+            self._open([], event)
+        elif kind is AliasEvent:
+            self._alias(event)
+        elif kind is DocumentStartEvent:
+            self._begin(event)
+
+    def fault(self, code: str, message: str, remedy: str, line: int) -> YamlError:
+        """An error at a line, with the object and the field path that are open there."""
+        return YamlError(Fault(code, message, remedy, line, self._path(), self._ref()))
+
+    def _begin(self, event: Any) -> None:
+        self.root = None
+        self.start = event.start_mark.line + 1
+        self.lines = {}
+        self._anchors.clear()
+
+    def _scalar(self, event: Any) -> None:
+        if event.tag is not None:
+            raise self._tagged(event)
+        self._count(1, event)
+        value = event.value
+        frame = self._stack[-1] if self._stack else None
+        if event.implicit[0]:
+            value = plain(value)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (value, 1, 0)
+        if frame is not None and frame.key is None and type(frame.value) is dict:
+            frame.key = self._key(frame, value, event)
+            return
+        self._put(value, event)
+
+    def _key(self, frame: _Frame, value: object, event: Any) -> str:
+        line = event.start_mark.line + 1
+        if type(value) is not str:
+            written = event.value or "(empty)"
+            raise self.fault("yaml.key", f'the key "{written[:80]}" is not text', "put the key in quotes", line)
+        if value in frame.value:
+            frame.key = value
+            raise self.fault(
+                "yaml.duplicate-key", f'the key "{value[:80]}" is there twice', "keep one of the two", line
+            )
+        if value == "<<" and event.implicit[0]:
+            raise self.fault("yaml.merge-key", 'merge keys ("<<") are not read', "write the keys out", line)
+        return sys.intern(value)
+
+    def _open(self, value: Any, event: Any) -> None:
+        if event.tag is not None:
+            raise self._tagged(event)
+        depth = len(self._stack) + 1
+        if depth > self._limits.depth:
+            raise self._too_deep(event)
+        self._count(1, event)
+        self._must_not_be_key(event)
+        if depth <= 3:
+            self._mark(value, depth, event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
+        self._stack.append(_Frame(value, event.anchor, self._nodes - 1))
+
+    def _mark(self, value: Any, depth: int, event: Any) -> None:
+        line = event.start_mark.line + 1
+        if depth == 1:
+            self.root = value
+            self.start = line
+        elif depth == 3:
+            self.lines[id(value)] = line
+
+    def _close(self) -> None:
+        frame = self._stack.pop()
+        if frame.anchor is not None:
+            self._anchors[frame.anchor] = (frame.value, self._nodes - frame.base, frame.height + 1)
+        if self._stack:
+            parent = self._stack[-1]
+            parent.height = max(parent.height, frame.height + 1)
+            self._put(frame.value, None)
+
+    def _alias(self, event: Any) -> None:
+        line = event.start_mark.line + 1
+        self._must_not_be_key(event)
+        target = self._anchors.get(event.anchor)
+        if target is None:
+            said = "stands inside itself" if event.anchor in self._anchors else "has no anchor before it"
+            raise self.fault("yaml.alias", f'the alias "*{event.anchor[:80]}" {said}', "write the value out", line)
+        value, size, height = target
+        if len(self._stack) + height > self._limits.depth:
+            raise self._too_deep(event)
+        self._count(size, event)
+        if self._stack:
+            self._stack[-1].height = max(self._stack[-1].height, height)
+        self._put(value, event)
+
+    def _put(self, value: Any, event: Any) -> None:
+        if not self._stack:
+            self.root = value
+            self.start = event.start_mark.line + 1
+            return
+        frame = self._stack[-1]
+        if type(frame.value) is list:
+            frame.value.append(value)
+            return
+        frame.value[frame.key] = value
+        frame.key = None
+
+    def _must_not_be_key(self, event: Any) -> None:
+        if not self._stack:
+            return
+        frame = self._stack[-1]
+        if type(frame.value) is dict and frame.key is None:
+            line = event.start_mark.line + 1
+            raise self.fault("yaml.key", "a key is not plain text", "write a word as the key", line)
+
+    def _count(self, size: int, event: Any) -> None:
+        self._nodes += size
+        if self._nodes > self._limits.nodes:
+            message = f"the file holds more than {self._limits.nodes} values (aliases count as what they stand for)"
+            raise self.fault("yaml.too-many", message, "split it into several files", event.start_mark.line + 1)
+
+    def _too_deep(self, event: Any) -> YamlError:
+        message = f"nested deeper than {self._limits.depth} levels"
+        return self.fault("yaml.too-deep", message, "no SMI object needs that; flatten it", event.start_mark.line + 1)
+
+    def _tagged(self, event: Any) -> YamlError:
+        message = f'the tag "{event.tag[:80]}" is not read'
+        remedy = "drop the tag; quote the value if it is text"
+        return self.fault("yaml.tag", message, remedy, event.start_mark.line + 1)
+
+    def _path(self) -> str:
+        text = ""
+        for frame in self._stack:
+            if type(frame.value) is list:
+                text += f"[{len(frame.value)}]"
+            elif frame.key is not None:
+                text += f".{frame.key}" if text else frame.key
+        return text[:200]
+
+    def _ref(self) -> ObjectRef | None:
+        """The object that is being read, as far as its kind and name stood before the fault."""
+        value = self._stack[0].value if self._stack else None
+        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+            return None
+        meta = value.get("metadata")
+        if not isinstance(meta, dict) or not isinstance(meta.get("name"), str):
+            return None
+        version, namespace = value.get("apiVersion"), meta.get("namespace", "default")
+        group = version.rpartition("/")[0] if isinstance(version, str) else ""
+        return ObjectRef(group, value["kind"], namespace if isinstance(namespace, str) else "", meta["name"])
