@@ -1,0 +1,253 @@
+"""The order of pushes: make before break, policy before the cut, deletions last; on both variants of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from adapters.vm.delta import DeltaStream
+from adapters.vm.resource import CDS, ECDS, EDS, LDS, RDS, SDS, Resource, Snapshot, version_of
+from adapters.vm.sotw import SotwStream
+from adapters.vm.stream import DiscoveryRequest, Response, Step, Stream
+
+NODE = "d/web"
+URLS = {"cds": CDS, "eds": EDS, "lds": LDS, "rds": RDS, "sds": SDS, "ecds": ECDS}
+Make = Callable[[str, Snapshot], Stream]
+both = pytest.mark.parametrize("make", [SotwStream, DeltaStream])
+
+
+def item(name: str, content: str = "1", *needs: tuple[str, str]) -> Resource:
+    """A resource whose version is its content's hash."""
+    return Resource(name, version_of(content.encode()), content.encode(), needs)
+
+
+def listener(name: str, chain: str, stem: str, *needs: tuple[str, str]) -> Resource:
+    """A listener whose version follows from its chain's name and all the rest."""
+    return Resource(name, version_of(f"{chain} {stem}".encode()), b"", needs, stem, chain)
+
+
+def world(**types: list[Resource]) -> Snapshot:
+    """A snapshot from lists named cds, eds, lds, rds, sds, ecds."""
+    return {URLS[key]: {each.name: each for each in items} for key, items in types.items()}
+
+
+class Client:
+    """A client that subscribes like Envoy and answers when told to."""
+
+    def __init__(self, make: Make, snapshot: Snapshot) -> None:
+        self.stream = make(NODE, snapshot)
+        self.names: dict[str, tuple[str, ...]] = {}
+
+    def subscribe(self, type_url: str, *names: str) -> Step:
+        """The first request of a type."""
+        self.names[type_url] = names
+        return self.stream.receive(DiscoveryRequest(type_url, NODE, names=names, subscribe=names))
+
+    def answer(self, response: Response, error: str | None = None) -> Step:
+        """Accept or refuse one response."""
+        names = self.names[response.type_url]
+        return self.stream.receive(DiscoveryRequest(response.type_url, NODE, response.nonce, error, names))
+
+    def settle(self, step: Step) -> list[str]:
+        """Accept everything until nothing more comes; gives the short type names in the order received."""
+        seen: list[str] = []
+        waiting = list(step.responses)
+        while waiting:
+            response = waiting.pop(0)
+            seen.append(next(key for key, url in URLS.items() if url == response.type_url))
+            waiting += self.answer(response).responses
+        return seen
+
+
+def kinds(step: Step) -> list[str]:
+    """The short type names of a step's responses."""
+    return [next(key for key, url in URLS.items() if url == response.type_url) for response in step.responses]
+
+
+@both
+def test_p39_pushes_go_in_order(make: Make) -> None:
+    """Clusters, endpoints, listeners, routes, then secrets and extension configurations."""
+
+    def everything(content: str) -> Snapshot:
+        return world(**{key: [item(key, content)] for key in URLS})
+
+    client = Client(make, everything("1"))
+    client.settle(client.subscribe(CDS))
+    client.settle(client.subscribe(LDS))
+    for key in ("eds", "rds", "sds", "ecds"):
+        client.settle(client.subscribe(URLS[key], key))
+    assert kinds(client.stream.offer(everything("2"))) == ["cds", "eds", "lds", "rds", "sds", "ecds"]
+
+
+@both
+def test_p40_traffic_moves_before_the_old_cluster_goes(make: Make) -> None:
+    """Clusters X and Y, endpoints of Y, the route to Y, its acceptance, and only then clusters without X."""
+    before = world(cds=[item("x")], eds=[item("x")], lds=[item("l", "1", (RDS, "x"))], rds=[item("x", "x", (CDS, "x"))])
+    client = Client(make, before)
+    client.settle(client.subscribe(CDS))
+    client.settle(client.subscribe(EDS, "x"))
+    client.settle(client.subscribe(LDS))
+    client.settle(client.subscribe(RDS, "x"))
+    after = world(
+        cds=[item("y", "y")], eds=[item("y")], lds=[item("l", "1", (RDS, "x"))], rds=[item("x", "y", (CDS, "y"))]
+    )
+    first = client.stream.offer(after)
+    assert kinds(first) == ["cds"]
+    assert not first.responses[0].removed
+    assert "y" in {each.name for each in first.responses[0].resources}
+    second = client.answer(first.responses[0])
+    assert kinds(second) == ["rds"]
+    third = client.answer(second.responses[0])
+    assert kinds(third) == ["cds"]
+    assert "x" not in {each.name for each in third.responses[0].resources}
+    assert third.responses[0].removed == (("x",) if make is DeltaStream else ())
+
+
+@both
+def test_p40_refused_route_keeps_the_old_cluster(make: Make) -> None:
+    """A client that refused the new route still uses the old one, so its cluster stays."""
+    client = Client(make, world(cds=[item("x")], rds=[item("r", "x", (CDS, "x"))]))
+    client.settle(client.subscribe(CDS))
+    client.settle(client.subscribe(RDS, "r"))
+    step = client.stream.offer(world(cds=[], rds=[item("r", "none")]))
+    assert kinds(step) == ["rds"]
+    assert client.answer(step.responses[0], "bad").responses == ()
+
+
+@both
+def test_p41_endpoints_follow_every_change_of_their_cluster(make: Make) -> None:
+    """Equal endpoints are sent again in the same push, without waiting for the cluster's acceptance."""
+    client = Client(make, world(cds=[item("a"), item("b")], eds=[item("a"), item("b")]))
+    client.settle(client.subscribe(CDS))
+    client.settle(client.subscribe(EDS, "a", "b"))
+    step = client.stream.offer(world(cds=[item("a", "2"), item("b")], eds=[item("a"), item("b")]))
+    assert kinds(step) == ["cds", "eds"]
+    assert [each.name for each in step.responses[1].resources] == ["a"]
+
+
+@both
+def test_p42_route_waits_for_a_new_cluster(make: Make) -> None:
+    """Envoy does not warm routes: the cluster must be accepted first. A refused cluster does not hold a route back."""
+    client = Client(make, world(cds=[], rds=[item("r", "deny")]))
+    client.settle(client.subscribe(CDS))
+    client.settle(client.subscribe(RDS, "r"))
+    for error in (None, "bad cluster"):
+        name = f"new-{error}"
+        step = client.stream.offer(world(cds=[item(name, name)], rds=[item("r", name, (CDS, name))]))
+        assert kinds(step)[:1] == ["cds"]
+        assert "rds" not in kinds(step)
+        after = client.answer(step.responses[0], error)
+        assert "rds" in kinds(after)
+        client.settle(after)
+
+
+@both
+def test_p42_revocation_does_not_wait_for_an_unrelated_cluster(make: Make) -> None:
+    """A route whose clusters the client has goes out at once, whatever else is pending."""
+    client = Client(make, world(cds=[item("app")], rds=[item("r", "open", (CDS, "app"))]))
+    client.settle(client.subscribe(CDS))
+    client.settle(client.subscribe(RDS, "r"))
+    step = client.stream.offer(world(cds=[item("app"), item("slow")], rds=[item("r", "shut", (CDS, "app"))]))
+    assert kinds(step) == ["cds", "rds"]
+
+
+@both
+def test_p43_endpoints_are_not_sent_unasked(make: Make) -> None:
+    """Only subscribed endpoints go out."""
+    client = Client(make, world(cds=[item("a")], eds=[item("a")]))
+    client.settle(client.subscribe(CDS))
+    client.settle(client.subscribe(EDS, "a"))
+    snapshot = world(cds=[item("a"), item("b")], eds=[item("a"), item("b")])
+    assert client.settle(client.stream.offer(snapshot)) == ["cds"]
+
+
+@both
+@pytest.mark.parametrize("policy", ["rds", "sds", "ecds"])
+def test_cut_waits_for_the_policy(make: Make, policy: str) -> None:
+    """A listener whose chain's name alone changes is sent only after the changed policy was accepted."""
+    need = (URLS[policy], "p")
+    client = Client(make, world(lds=[listener("l", "g0", "s", need)], **{policy: [item("p", "open")]}))
+    client.settle(client.subscribe(LDS))
+    client.settle(client.subscribe(URLS[policy], "p"))
+    step = client.stream.offer(world(lds=[listener("l", "g1", "s", need)], **{policy: [item("p", "shut")]}))
+    assert kinds(step) == [policy]
+    after = client.answer(step.responses[0])
+    assert kinds(after) == ["lds"]
+    assert [mark.cut for mark in client.answer(after.responses[0]).marks] == [True]
+
+
+@both
+def test_cut_is_held_while_the_policy_is_refused(make: Make) -> None:
+    """Cutting connections that would meet the old policy again helps nobody; the refusal is what is reported."""
+    need = (RDS, "p")
+    client = Client(make, world(lds=[listener("l", "g0", "s", need)], rds=[item("p", "open")]))
+    client.settle(client.subscribe(LDS))
+    client.settle(client.subscribe(RDS, "p"))
+    step = client.stream.offer(world(lds=[listener("l", "g1", "s", need)], rds=[item("p", "shut")]))
+    assert client.answer(step.responses[0], "bad").responses == ()
+    assert client.stream.unsettled(LDS) == ("l",)
+    fixed = client.stream.offer(world(lds=[listener("l", "g1", "s", need)], rds=[item("p", "shut2")]))
+    assert client.settle(fixed) == ["rds", "lds"]
+
+
+@both
+def test_other_listeners_do_not_wait_for_a_cut(make: Make) -> None:
+    """While one listener's cut waits, others are updated, and the waiting one keeps its old form."""
+    need = (RDS, "p")
+    old = [listener("l", "g0", "s", need), listener("m", "g0", "s")]
+    client = Client(make, world(lds=old, rds=[item("p", "open")]))
+    client.settle(client.subscribe(LDS))
+    client.settle(client.subscribe(RDS, "p"))
+    new = [listener("l", "g1", "s", need), listener("m", "g0", "t")]
+    step = client.stream.offer(world(lds=new, rds=[item("p", "shut")]))
+    assert kinds(step) == ["lds", "rds"]
+    sent = {each.name: each.version for each in step.responses[0].resources}
+    assert sent.pop("m") == new[1].version
+    assert sent == ({"l": old[0].version} if make is SotwStream else {})
+
+
+@both
+def test_p47_listener_that_takes_over_a_port_comes_with_the_removal(make: Make) -> None:
+    """The old owner of the address leaves in the same response, else Envoy refuses the new one."""
+    client = Client(make, world(lds=[item("old")]))
+    client.settle(client.subscribe(LDS))
+    step = client.stream.offer(world(lds=[item("new")]))
+    assert [[each.name for each in response.resources] for response in step.responses] == [["new"]]
+    assert step.responses[0].removed == (("old",) if make is DeltaStream else ())
+
+
+@both
+def test_first_listeners_wait_for_their_clusters(make: Make) -> None:
+    """The first answer ends initialisation, so it is complete or not there yet."""
+    client = Client(make, world(cds=[item("a")], lds=[item("l", "1", (CDS, "a")), item("m")]))
+    clusters = client.subscribe(CDS)
+    assert client.subscribe(LDS).responses == ()
+    step = client.answer(clusters.responses[0])
+    assert [[each.name for each in response.resources] for response in step.responses] == [["l", "m"]]
+
+
+def test_p39_route_is_named_as_removed_after_its_listener_is_gone() -> None:
+    """Deleting a route revokes nothing, so it goes last."""
+    client = Client(DeltaStream, world(lds=[item("l", "1", (RDS, "r"))], rds=[item("r")]))
+    client.settle(client.subscribe(LDS))
+    client.settle(client.subscribe(RDS, "r"))
+    step = client.stream.offer(world(lds=[], rds=[]))
+    assert kinds(step) == ["lds"]
+    assert [response.removed for response in client.answer(step.responses[0]).responses] == [("r",)]
+
+
+def test_p40_reconnect_keeps_clusters_until_routes_are_known() -> None:
+    """After a reconnect nothing is removed that the client's own routes may still use."""
+    stream = DeltaStream(
+        NODE, world(cds=[item("y", "y")], lds=[item("l", "1", (RDS, "r"))], rds=[item("r", "y", (CDS, "y"))])
+    )
+    clusters = stream.receive(DiscoveryRequest(CDS, NODE, initial={"x": "old", "y": version_of(b"y")}))
+    assert clusters.responses[0].removed == ()
+    accepted = stream.receive(DiscoveryRequest(CDS, nonce=clusters.responses[0].nonce))
+    held = stream.receive(DiscoveryRequest(LDS, initial={"l": version_of(b"1")}))
+    assert "cds" not in kinds(accepted) + kinds(held)
+    routes = stream.receive(DiscoveryRequest(RDS, subscribe=("r",), initial={"r": "old"}))
+    assert kinds(routes) == ["rds"]
+    last = stream.receive(DiscoveryRequest(RDS, nonce=routes.responses[0].nonce))
+    assert [response.removed for response in last.responses] == [("x",)]
