@@ -1,0 +1,83 @@
+"""SMI of every version, and the Kubernetes facts it refers to, as typed objects (hub.smi.types).
+
+`decode` reads one document. A decoded object is version-free; what was wrong, ignored or guessed comes beside it as
+Problems. Nothing here looks at a second object: references, duplicates and defaults across objects are hub.intent's.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, structs
+
+from hub.model import Document, ObjectRef, Problem
+from hub.smi.fields import Reader, show
+from hub.smi.head import KINDS, Head, anonymous, check_names, read_head, read_ref
+from hub.smi.kinds import Kind
+from hub.smi.types import SmiObject
+
+__all__ = ["KINDS", "Decoded", "Kind", "decode", "unwrap"]
+
+
+class Decoded(Struct, frozen=True):
+    """What one document says.
+
+    `ref` None: no object of ours, or one without a usable name; there may be Problems all the same.
+    `object` None: the object is invalid and grants nothing. Problems beside an object say which parts have no effect
+    (errors) and what was ignored or guessed (warnings).
+    """
+
+    ref: ObjectRef | None = None
+    object: SmiObject | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+_IGNORED = Decoded()
+
+
+def decode(document: Document) -> Decoded:
+    """Read one document; never raises, whatever JSON-like value it holds. Lists are to be unwrapped before."""
+    value = document.value
+    if value is None:
+        return _IGNORED
+    reader = anonymous(value, document.origin)
+    if not isinstance(value, dict):
+        reader.report("object.shape", "", "the document is no mapping", "write an object with apiVersion and kind")
+        return Decoded(problems=reader.problems)
+    head = read_head(reader, value)
+    if head is None:
+        return Decoded(problems=reader.problems) if reader.problems else _IGNORED
+    return _decode_known(Reader(read_ref(value, head), document.origin), value, head)
+
+
+def _decode_known(reader: Reader, value: dict[str, object], head: Head) -> Decoded:
+    kind = KINDS[head.group, head.kind]
+    if not check_names(reader, kind):
+        return Decoded(problems=reader.problems)
+    if head.guess:
+        remedy = f'write apiVersion "{head.group}/{kind.versions[-1]}", or the one whose fields these are'
+        reader.warn("version.guessed", "apiVersion", head.guess, remedy)
+    if head.version not in kind.versions:
+        known = ", ".join(f'"{head.group}/{name}"' if head.group else f'"{name}"' for name in kind.versions)
+        message = f"version {show(head.version)} of {head.kind} is not known"
+        reader.refuse("version.unknown", "apiVersion", message, f"write {known}")
+        return Decoded(reader.ref, None, reader.problems)
+    result = kind.decode(reader, value, head.version)
+    return Decoded(reader.ref, None if reader.void else result, reader.problems)
+
+
+def unwrap(document: Document) -> tuple[Document, ...]:
+    """The items of a `List` or `XList` as documents of the same origin; any other document is itself.
+
+    Items of an `XList` that tell no kind or apiVersion have the list's, as the API server writes them.
+    """
+    value = document.value
+    if not isinstance(value, dict) or not isinstance(kind := value.get("kind"), str) or not kind.endswith("List"):
+        return (document,)
+    items = value.get("items")
+    if not isinstance(items, list):
+        return (document,)
+    inherited = {"apiVersion": value.get("apiVersion"), "kind": kind.removesuffix("List")} if kind != "List" else {}
+    return tuple(structs.replace(document, value=_item(item, inherited)) for item in items)
+
+
+def _item(item: object, inherited: dict[str, object]) -> object:
+    return {**inherited, **item} if isinstance(item, dict) else item

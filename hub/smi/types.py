@@ -14,7 +14,10 @@ from hub.model import Client, HttpMatch, ObjectRef, Origin, Transport
 
 
 class Subject(Struct, frozen=True):
-    """A TrafficTarget's source or destination. `namespace` is as written, "" if absent (intent applies the defaults)."""
+    """A TrafficTarget's source or destination. `namespace` is as written, "" if absent (intent applies the defaults).
+
+    `kind` "" matches nobody: a kind, group or name that no subject of that API version can have (decoding has said so).
+    """
 
     kind: str
     namespace: str
@@ -73,6 +76,7 @@ class SplitBackend(Struct, frozen=True):
 class TrafficSplit(Struct, frozen=True):
     """split.smi-spec.io TrafficSplit. `matches` None = unconditional; entries are (kind, name) as written.
 
+    An entry's kind is "" where it cannot be a condition (wrong kind or apiGroup; decoding has said so).
     `created` is metadata.creationTimestamp as UTC seconds; 0 (oldest) if absent.
     """
 

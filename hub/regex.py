@@ -1,0 +1,50 @@
+"""Whether RE2 takes a pattern, and how large a program it makes of it; google-re2 with its default options.
+
+Envoy's safe regex is the same engine, so a pattern that compiles here means the same there.
+Source: Envoy API, type.matcher.v3.RegexMatcher ("google_re2"); https://github.com/google/re2/wiki/Syntax.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import re2
+
+MAX_PATTERN = 4096
+"""Longest pattern that is read, in characters."""
+
+
+def error(pattern: str) -> str | None:
+    """Why RE2 refuses the pattern, in its own words; None if it compiles."""
+    compiled = _compile(pattern) if len(pattern) <= MAX_PATTERN else f"longer than {MAX_PATTERN} characters"
+    return compiled if isinstance(compiled, str) else None
+
+
+def program_size(pattern: str) -> int:
+    """RE2's instruction count of the pattern, the number that Envoy compares with `re2.max_program_size`.
+
+    Raises ValueError on a pattern that does not compile.
+    """
+    reason = error(pattern)
+    if reason is not None:
+        raise ValueError(f"no RE2 pattern: {reason}")
+    return int(_compile(pattern))
+
+
+@lru_cache(maxsize=2048)
+def _compile(pattern: str) -> int | str:
+    """The program size, or the reason why there is none."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return int(re2.compile(pattern, options).programsize)
+    except UnicodeEncodeError:
+        return "text that is not valid Unicode"
+    except re2.error as refused:
+        return _words(refused)
+
+
+def _words(refused: Exception) -> str:
+    """RE2 gives its reason as bytes."""
+    reason = refused.args[0] if refused.args else ""
+    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)

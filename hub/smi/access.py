@@ -1,0 +1,242 @@
+"""access.smi-spec.io: TrafficTarget v1alpha1 to v1alpha4 and IdentityBinding v1alpha4.
+
+Source: SMI specification, apis/traffic-access/v1alpha1 to v1alpha4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from hub.smi.fields import Labels, Level, Reader, join, level, show
+from hub.smi.kinds import Body, Kind, Shape, flat, inner, nested, read_body
+from hub.smi.names import canonical_spiffe, is_label, is_subdomain
+from hub.smi.types import IdentityBinding, Rule, Subject, TrafficTarget
+
+GROUP = "access.smi-spec.io"
+NOBODY = Subject("", "", "")
+"""A subject that can match nobody, whatever is in the mesh; the Problem says why."""
+RuleKind = Literal["HTTPRouteGroup", "TCPRoute", "UDPRoute"]
+_OLD_RULES: Mapping[str, RuleKind] = {"HTTPRouteGroup": "HTTPRouteGroup", "TCPRoute": "TCPRoute"}
+_RULES: Mapping[str, RuleKind] = {**_OLD_RULES, "UDPRoute": "UDPRoute"}
+_PORT_HINT = 'name a TCPRoute with this port in "rules", or write apiVersion "access.smi-spec.io/v1alpha2"'
+_GROUP_HINT = 'leave "group" out, or write apiVersion "access.smi-spec.io/v1alpha4"'
+_RULE = level("kind", "name", "matches")
+_SUBJECT = level("kind", "name", "namespace", group=_GROUP_HINT)
+_PORTED = level("kind", "name", "namespace", "port", group=_GROUP_HINT)
+_PORTLESS = level("kind", "name", "namespace", port=_PORT_HINT, group=_GROUP_HINT)
+_GROUPED = level("kind", "name", "namespace", "group", port=_PORT_HINT)
+_SPECS = level("destination", "sources", "specs", rules='this version names the list "specs"')
+_BODY = level("destination", "sources", "rules", specs='this version names the list "rules"')
+
+
+class Version(Struct, frozen=True):
+    """One row of the version table of TrafficTarget."""
+
+    shape: Shape
+    rules: str  # the name of the rule list
+    rule_kinds: Mapping[str, RuleKind]
+    destination: Level
+    source: Level
+    subject_kinds: tuple[str, ...] = ("ServiceAccount",)
+
+
+VERSIONS: Mapping[str, Version] = {
+    "v1alpha1": Version(flat(_SPECS), "specs", _OLD_RULES, _PORTED, _SUBJECT),
+    "v1alpha2": Version(nested(_BODY), "rules", _OLD_RULES, _PORTED, _SUBJECT),
+    "v1alpha3": Version(nested(_BODY), "rules", _RULES, _PORTLESS, _SUBJECT),
+    "v1alpha4": Version(nested(_BODY), "rules", _RULES, _GROUPED, _GROUPED, ("ServiceAccount", "IdentityBinding")),
+}
+
+# --------------------------------------------------------------------------- TrafficTarget
+
+
+def decode_target(reader: Reader, value: Body, version: str) -> TrafficTarget:
+    """Read a TrafficTarget; invalid without a destination, a rule and a source (SMI access v1alpha3, TrafficTarget)."""
+    row = VERSIONS[version]
+    body, path = read_body(reader, value, row.shape)
+    destination, port = NOBODY, None
+    if "destination" in body:
+        destination, port = _destination(reader, body["destination"], join(path, "destination"), row)
+    else:
+        reader.missing(path, "destination", 'a mapping with "kind" and "name"')
+    rules = _some(reader, body, row.rules, path)
+    sources = _some(reader, body, "sources", path)
+    return TrafficTarget(
+        ref=reader.ref,
+        origin=reader.origin,
+        destination=destination,
+        rules=tuple(_rule(reader, item, where, row) for where, item in rules),
+        sources=tuple(_source(reader, item, where, row) for where, item in sources),
+        port=port,
+    )
+
+
+def _some(reader: Reader, body: Body, key: str, path: str) -> tuple[tuple[str, object], ...]:
+    """The entries of a list that must not be empty, each with its path."""
+    where = join(path, key)
+    if key in body and body[key] != []:
+        return tuple((f"{where}[{index}]", item) for index, item in enumerate(reader.items(body[key], where)))
+    what = "no source may call" if key == "sources" else "nothing is allowed"
+    remedy = f'list at least one entry in "{key}", or delete the TrafficTarget'
+    reader.refuse("target.incomplete", where, f'"{key}" is absent or empty, so {what}', remedy)
+    return ()
+
+
+def _destination(reader: Reader, value: object, path: str, row: Version) -> tuple[Subject, int | None]:
+    body = reader.mapping(value, path, row.destination)
+    port = reader.port(body["port"], f"{path}.port") if "port" in body else None
+    return _subject(reader, body, path, row), port
+
+
+def _source(reader: Reader, value: object, path: str, row: Version) -> Subject:
+    return _subject(reader, reader.mapping(value, path, row.source), path, row)
+
+
+def _subject(reader: Reader, body: Body, path: str, row: Version) -> Subject:
+    """The subject as written, or `NOBODY` with the reason if nothing could ever be meant by it."""
+    kind = reader.text(body, "kind", path)
+    name = reader.text(body, "name", path)
+    namespace = reader.optional_text(body, "namespace", path)
+    group = reader.optional_text(body, "group", path)
+    if not kind or not name:
+        return NOBODY
+    if kind not in row.subject_kinds:
+        known = " or ".join(f'"{choice}"' for choice in row.subject_kinds)
+        hint = " (IdentityBinding needs access.smi-spec.io/v1alpha4)" if kind == "IdentityBinding" else ""
+        message = f"{show(kind)} is no kind of subject in this version, it matches nobody"
+        reader.report("subject.kind", f"{path}.kind", message, f"write {known}{hint}")
+        return NOBODY
+    if "group" in body and not _is_group(kind, group):
+        wanted = GROUP if kind == "IdentityBinding" else "core"
+        message = f"{show(group)} is not the group of {kind}, it matches nobody"
+        reader.report("subject.group", f"{path}.group", message, f'write "{wanted}"')
+        return NOBODY
+    return _named(reader, Subject(kind, namespace, name), path)
+
+
+def _is_group(kind: str, group: str) -> bool:
+    return group == GROUP if kind == "IdentityBinding" else group in {"", "core"}
+
+
+def _named(reader: Reader, subject: Subject, path: str) -> Subject:
+    """The subject, or `NOBODY` if a name in it is one that no object can have (`*` is no wildcard in SMI)."""
+    if not is_subdomain(subject.name):
+        field, value = "name", subject.name
+    elif subject.namespace and not is_label(subject.namespace):
+        field, value = "namespace", subject.namespace
+    else:
+        return subject
+    remedy = f"write the {field} of a {subject.kind}; SMI has no wildcards"
+    reader.report("subject.name", f"{path}.{field}", f"{show(value)} is no Kubernetes name, it matches nobody", remedy)
+    return NOBODY
+
+
+def _rule(reader: Reader, value: object, path: str, row: Version) -> Rule:
+    body = reader.mapping(value, path, _RULE)
+    kind = reader.text(body, "kind", path)
+    name = reader.text(body, "name", path)
+    known = row.rule_kinds.get(kind)
+    if kind and known is None:
+        choices = ", ".join(f'"{choice}"' for choice in row.rule_kinds)
+        message = f"{show(kind)} is no kind of rule in this version"
+        reader.refuse("field.value", f"{path}.kind", message, f"write one of {choices}")
+    return Rule(known or "HTTPRouteGroup", name, _rule_matches(reader, body, path, kind))
+
+
+def _rule_matches(reader: Reader, body: Body, path: str, kind: str) -> tuple[str, ...] | None:
+    """The names of the group's matches; None if `matches` is not written, () if it is written empty."""
+    if "matches" not in body:
+        return None
+    where = f"{path}.matches"
+    raw = body["matches"]
+    matches = () if raw is None else reader.texts(raw, where)
+    if kind in {"TCPRoute", "UDPRoute"}:
+        message = f"a {kind} has no matches to choose from, so this rule counts as missing"
+        reader.report("rule.matches-on-port-route", where, message, 'leave "matches" out')
+    elif not matches:
+        remedy = 'name matches of the group, or leave "matches" out to mean all of them'
+        reader.report("rule.matches-empty", where, '"matches" is empty, so this rule grants nothing', remedy)
+    return matches
+
+
+def guess_target(value: Body) -> str:
+    """The version whose shape an object without apiVersion has."""
+    if "specs" in value or "destination" in value:
+        return "v1alpha1"
+    if inner(value, "spec", "destination", "port") is not None:
+        return "v1alpha2"
+    sources = inner(value, "spec", "sources")
+    subjects = [inner(value, "spec", "destination"), *(sources if isinstance(sources, list) else [])]
+    return "v1alpha4" if any(inner(subject, "kind") == "IdentityBinding" for subject in subjects) else "v1alpha3"
+
+
+# --------------------------------------------------------------------------- IdentityBinding
+
+_BINDING = nested(level("schemes"))
+_SCHEMES = level("podLabelSelector", "spiffeIdentities", "serviceAccount")
+_SELECTOR = level(
+    "matchLabels", matchExpressions='write "matchLabels"; expressions would not be enforced, so they are refused'
+)
+
+
+def decode_binding(reader: Reader, value: Body, version: str) -> IdentityBinding:
+    """Read an IdentityBinding; its schemes are ORed (SMI access v1alpha4, IdentityBinding)."""
+    body, _ = read_body(reader, value, _BINDING)
+    path = "spec.schemes"
+    schemes = reader.mapping(body["schemes"], path, _SCHEMES) if "schemes" in body else {}
+    labels = _selector(reader, schemes, path)
+    spiffe = _spiffe_ids(reader, schemes, path)
+    account = _account(reader, schemes, path)
+    if labels is not None and account is not None:
+        message = '"podLabelSelector" and "serviceAccount" exclude each other'
+        reader.refuse("binding.exclusive", path, message, "keep one of them, and put the other into a second binding")
+    if labels is None and account is None and not spiffe:
+        remedy = 'write "serviceAccount", "spiffeIdentities" or "podLabelSelector"'
+        reader.refuse("binding.empty", path, "no scheme says who this is", remedy)
+    return IdentityBinding(reader.ref, reader.origin, labels, spiffe, account)
+
+
+def _selector(reader: Reader, schemes: Body, path: str) -> Labels | None:
+    """The labels of a label scheme; an empty selector would mean every workload, so it is refused."""
+    if "podLabelSelector" not in schemes:
+        return None
+    where = f"{path}.podLabelSelector"
+    selector = reader.mapping(schemes["podLabelSelector"], where, _SELECTOR)
+    labels = reader.pairs(selector.get("matchLabels", {}), f"{where}.matchLabels")
+    if not labels:
+        message = "a selector without labels would mean every workload of the namespace"
+        reader.refuse("binding.empty", f"{where}.matchLabels", message, "write at least one label")
+    return labels
+
+
+def _spiffe_ids(reader: Reader, schemes: Body, path: str) -> tuple[str, ...]:
+    """Canonical ids, sorted, each once; one that is no SPIFFE id voids the binding."""
+    where = f"{path}.spiffeIdentities"
+    ids: set[str] = set()
+    for index, text in enumerate(reader.texts(schemes.get("spiffeIdentities", []), where)):
+        canonical = canonical_spiffe(text)
+        if canonical is not None:
+            ids.add(canonical)
+            continue
+        remedy = 'write "spiffe://trust.domain/path" with a lower-case trust domain'
+        reader.refuse("binding.spiffe", f"{where}[{index}]", f"{show(text)} is no SPIFFE id", remedy)
+    return tuple(sorted(ids))
+
+
+def _account(reader: Reader, schemes: Body, path: str) -> str | None:
+    if "serviceAccount" not in schemes:
+        return None
+    account = reader.text(schemes, "serviceAccount", path)
+    if account and not is_subdomain(account):
+        message = f"{show(account)} is no service account's name"
+        reader.refuse("binding.account", f"{path}.serviceAccount", message, "write a name of this namespace")
+    return account
+
+
+KINDS: Mapping[tuple[str, str], Kind] = {
+    (GROUP, "TrafficTarget"): Kind(tuple(VERSIONS), decode_target, guess_target),
+    (GROUP, "IdentityBinding"): Kind(("v1alpha4",), decode_binding, lambda _: "v1alpha4"),
+}

@@ -1,0 +1,189 @@
+"""Tells which kind and version a document is, and its name: the part that all kinds share.
+
+Sources: Kubernetes API conventions, "Types (Kinds)"; SMI specification, whose examples mostly carry no apiVersion.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from hub.model import ObjectRef, Origin
+from hub.smi import access, kubernetes, specs, split, workload
+from hub.smi.fields import Reader, show
+from hub.smi.kinds import Body, Kind, inner
+from hub.smi.names import is_label
+
+SMI = "smi-spec.io"
+DEFAULT_NAMESPACE = "default"
+KINDS: Mapping[tuple[str, str], Kind] = {
+    **access.KINDS,
+    **specs.KINDS,
+    **split.KINDS,
+    **kubernetes.KINDS,
+    **workload.KINDS,
+}
+"""Every (group, kind) that is read. Documents of other groups are not ours."""
+_SMI_GROUPS: Mapping[str, str] = {kind: group for group, kind in KINDS if group.endswith(SMI)}
+_OURS = frozenset(kind for _, kind in KINDS)
+
+
+class Head(Struct, frozen=True):
+    """A recognised document. `guess` tells what was inferred because apiVersion did not say it ("" = nothing)."""
+
+    group: str
+    kind: str
+    version: str
+    guess: str = ""
+
+
+def read_head(reader: Reader, value: Body) -> Head | None:
+    """The document's group, kind and version; None, perhaps with a Problem, if it is not an object of ours."""
+    kind, api = value.get("kind"), value.get("apiVersion")
+    if not isinstance(kind, str) or not kind:
+        _without_kind(reader, kind, api)
+        return None
+    if api is None or api == "":
+        return _without_version(reader, kind, value)
+    if not isinstance(api, str):
+        return _mistyped_version(reader, kind, api)
+    group, slash, version = api.partition("/")
+    if not slash:
+        group, version = "", api
+    if not slash and kind in _SMI_GROUPS:
+        return Head(
+            _SMI_GROUPS[kind], kind, version, f'apiVersion {show(api)} names no group, "{_SMI_GROUPS[kind]}" is meant'
+        )
+    if (group, kind) in KINDS:
+        return Head(group, kind, version)
+    _foreign(reader, group, kind, value)
+    return None
+
+
+def read_ref(value: Body, head: Head) -> ObjectRef:
+    """The object's ref as written; a name or namespace that is no text is empty, an absent namespace is `default`."""
+    name, namespace = inner(value, "metadata", "name"), inner(value, "metadata", "namespace")
+    if namespace is None or namespace == "":
+        namespace = DEFAULT_NAMESPACE
+    return ObjectRef(
+        head.group,
+        head.kind,
+        namespace if isinstance(namespace, str) else "",
+        name if isinstance(name, str) else "",
+    )
+
+
+def check_names(reader: Reader, kind: Kind) -> bool:
+    """Whether the object's name and namespace are ones that Kubernetes takes; if not, the object is refused."""
+    ref = reader.ref
+    if kind.is_name(ref.name) and is_label(ref.namespace):
+        return True
+    field, text = ("namespace", ref.namespace) if kind.is_name(ref.name) else ("name", ref.name)
+    remedy = (
+        "write lower-case letters, digits and - (at most 63; names other than a Service's may have dots, at most 253)"
+    )
+    # The ref of the Problem must not carry a text that no object can have, such as one with a slash or a line break.
+    reader.ref = ObjectRef(ref.group, ref.kind, _plain(ref.namespace), _plain(ref.name))
+    message = f"{show(text)} is no {field} of an object" if text else f"{field} is absent, empty or no text"
+    reader.refuse("name.invalid", f"metadata.{field}", message, remedy)
+    return False
+
+
+def _plain(text: str) -> str:
+    return show(text).strip('"')
+
+
+# --------------------------------------------------------------------------- what is not ours, or not quite
+
+
+def _without_kind(reader: Reader, kind: object, api: object) -> None:
+    if isinstance(api, str) and (api.partition("/")[0].endswith(SMI) or api.startswith(f"{workload.GROUP}/")):
+        reader.report(
+            "object.kind", "kind", f"{show(kind)} is no kind", f"write one of {_kinds(api.partition('/')[0])}"
+        )
+        return
+    message = "the document has no kind, so it is not read"
+    reader.warn("object.no-kind", "kind", message, 'write "apiVersion" and "kind", or move the file out of the folder')
+
+
+def _without_version(reader: Reader, kind: str, value: Body) -> Head | None:
+    """SMI's kinds are recognised by shape, since the specification's own examples lack apiVersion."""
+    group = _SMI_GROUPS.get(kind)
+    guess = KINDS[group, kind].guess if group else None
+    if group and guess:
+        version = guess(value)
+        return Head(group, kind, version, f'no apiVersion, read as "{group}/{version}" by its fields')
+    if kind in _OURS:
+        versions = ", ".join(
+            f'"{_api(group, row.versions[-1])}"' for (group, name), row in KINDS.items() if name == kind
+        )
+        reader.report("version.missing", "apiVersion", f"{kind} without apiVersion is not read", f"write {versions}")
+    elif _list_items(value, kind) is not None:
+        _nested_list(reader)
+    else:
+        near = _near(kind, _SMI_GROUPS)
+        if near:
+            message = f"{show(kind)} is no kind of SMI, the document is not read"
+            reader.warn("object.kind", "kind", message, f'did you mean "{near}"?')
+    return None
+
+
+def _mistyped_version(reader: Reader, kind: str, api: object) -> Head | None:
+    if kind not in _OURS:
+        return None
+    message = f"{show(api)} is no apiVersion, the document is not read"
+    reader.report("version.unknown", "apiVersion", message, 'write a text such as "access.smi-spec.io/v1alpha3"')
+    return None
+
+
+def _foreign(reader: Reader, group: str, kind: str, value: Body) -> None:
+    """Other groups are other people's, but what looks like a slip of the pen is reported."""
+    if group.endswith(SMI) or group == workload.GROUP:
+        near = _near(kind, [name for owner, name in KINDS if owner == group])
+        belongs = _SMI_GROUPS.get(kind)
+        remedy = f'write apiVersion "{belongs}/..."' if belongs else f"write one of {_kinds(group)}"
+        remedy = f'did you mean "{near}"?' if near else remedy
+        reader.report("object.kind", "kind", f"{show(kind)} is no kind of {show(group)}", remedy)
+    elif _list_items(value, kind) is not None:
+        _nested_list(reader)
+    elif kind in _SMI_GROUPS and difflib.SequenceMatcher(None, group[:63], _SMI_GROUPS[kind]).ratio() > 0.8:
+        message = f"{kind} of group {show(group)} is not read"
+        reader.warn("object.group", "apiVersion", message, f'did you mean "{_SMI_GROUPS[kind]}"?')
+
+
+def _nested_list(reader: Reader) -> None:
+    message = "a list inside a list, or a list of other kinds, is not read"
+    reader.report("object.list", "items", message, "write its items as documents of their own")
+
+
+def _list_items(value: Body, kind: str) -> list[object] | None:
+    items = value.get("items")
+    return items if kind.endswith("List") and isinstance(items, list) else None
+
+
+def _kinds(group: str) -> str:
+    known = [f'"{name}"' for owner, name in KINDS if owner == group]
+    return ", ".join(known) or ", ".join(f'"{name}"' for name in _SMI_GROUPS)
+
+
+def _api(group: str, version: str) -> str:
+    return f"{group}/{version}" if group else version
+
+
+def _near(kind: str, known: Mapping[str, str] | list[str]) -> str:
+    folded = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(kind[:63].lower(), folded, 1, 0.8)
+    return folded[near[0]] if near else ""
+
+
+def anonymous(value: object, origin: Origin) -> Reader:
+    """A reader for a document whose ref is not known yet; its Problems name what the document says of itself."""
+    kind, name, namespace = (
+        inner(value, "kind"),
+        inner(value, "metadata", "name"),
+        inner(value, "metadata", "namespace"),
+    )
+    texts = [_plain(text) if isinstance(text, str) else "" for text in (kind, namespace, name)]
+    return Reader(ObjectRef("", *texts), origin)

@@ -1,0 +1,273 @@
+"""The Kubernetes facts that SMI refers to: Service, ServiceAccount, Pod, pod templates and EndpointSlice.
+
+Only the fields that concern SMI are read, null counts as absent, and the many other fields are Kubernetes' own affair.
+Source: Kubernetes API reference v1.31, core/v1, apps/v1, batch/v1, discovery.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
+
+from hub.model import Transport
+from hub.smi.fields import ANY, Labels, Reader, join, present, show
+from hub.smi.kinds import Body, Kind, inner
+from hub.smi.names import is_label, is_subdomain
+from hub.smi.types import (
+    EndpointSlice,
+    Service,
+    ServiceAccount,
+    ServicePort,
+    SliceEndpoint,
+    SmiObject,
+    Workload,
+    WorkloadPort,
+)
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+_TRANSPORTS: Mapping[str, Transport] = {"": "TCP", "TCP": "TCP", "UDP": "UDP"}
+_DISCOVERY = "discovery.k8s.io"
+
+# --------------------------------------------------------------------------- shared parts
+
+
+def _fields(reader: Reader, body: Body, key: str, path: str) -> Body:
+    """The mapping at `key` without its nulls; empty if absent."""
+    return present(reader.mapping(body.get(key, {}), join(path, key), ANY))
+
+
+def _entries(reader: Reader, body: Body, key: str, path: str) -> Iterator[tuple[str, Body]]:
+    """The mappings of the list at `key`, each without its nulls and with its path; none if absent."""
+    for where, item in reader.entries(body, key, path):
+        yield where, present(item)
+
+
+def _transport(reader: Reader, body: Body, path: str) -> Transport | None:
+    """TCP, UDP, or None for SCTP, which SMI cannot address."""
+    protocol = reader.optional_text(body, "protocol", path)
+    if protocol == "SCTP":
+        reader.warn("port.transport", f"{path}.protocol", "an SCTP port is not read", "SMI knows TCP and UDP")
+        return None
+    if protocol not in _TRANSPORTS:
+        message = f"{show(protocol)} is no transport"
+        reader.refuse("field.value", f"{path}.protocol", message, 'write "TCP" or "UDP"')
+    return _TRANSPORTS.get(protocol, "TCP")
+
+
+def _labels(reader: Reader, body: Body, path: str) -> Labels:
+    return reader.pairs(body.get("labels", {}), f"{path}.labels")
+
+
+# --------------------------------------------------------------------------- Service, ServiceAccount
+
+
+def decode_service(reader: Reader, value: Body, version: str) -> Service:
+    """Read a Service; an ExternalName has no ports that anyone could be behind."""
+    spec = _fields(reader, present(value), "spec", "")
+    ports = tuple(_service_ports(reader, spec))
+    selector = reader.pairs(spec.get("selector", {}), "spec.selector")
+    external = spec.get("type") == "ExternalName"
+    return Service(reader.ref, reader.origin, selector or None, () if external else ports)
+
+
+def _service_ports(reader: Reader, spec: Body) -> Iterator[ServicePort]:
+    for path, body in _entries(reader, spec, "ports", "spec"):
+        transport = _transport(reader, body, path)
+        port = reader.port(body.get("port"), f"{path}.port")
+        target = _target(reader, body, path, port)
+        name = reader.optional_text(body, "name", path)
+        app_protocol = reader.optional_text(body, "appProtocol", path)
+        if transport is not None:
+            yield ServicePort(port, transport, target, name, app_protocol)
+
+
+def _target(reader: Reader, body: Body, path: str, port: int) -> int | str:
+    """A number, a container port's name, or the Service's own number where nothing (or 0) is written."""
+    target = body.get("targetPort", 0)
+    if target == "" or (target == 0 and isinstance(target, int)):
+        return port
+    if isinstance(target, str):
+        if target.isdecimal():
+            remedy = "write the number without quotes"
+            reader.warn("port.quoted", f"{path}.targetPort", f"{show(target)} is read as a port's name", remedy)
+        return target
+    return reader.port(target, f"{path}.targetPort")
+
+
+def decode_account(reader: Reader, value: Body, version: str) -> ServiceAccount:
+    """Read a ServiceAccount: only its name counts."""
+    return ServiceAccount(reader.ref, reader.origin)
+
+
+# --------------------------------------------------------------------------- Pods and pod templates
+
+
+def decode_pod(reader: Reader, value: Body, version: str) -> Workload:
+    """Read a Pod; `status` tells addresses and readiness, and nothing in it can make the Pod invalid."""
+    pod = present(value)
+    return _workload(reader, pod, "", addresses=_pod_addresses(pod), ready=_pod_ready(pod))
+
+
+def _template(*keys: str) -> Callable[[Reader, Body, str], Workload]:
+    """A decoder of the kinds whose pod template stands at these nested keys."""
+
+    def decode(reader: Reader, value: Body, version: str) -> Workload:
+        body, path = present(value), ""
+        for key in keys:
+            if key not in body:
+                reader.missing(path, key, "a mapping; this kind holds a pod template")
+            body, path = _fields(reader, body, key, path), join(path, key)
+        return _workload(reader, body, path)
+
+    return decode
+
+
+def _workload(reader: Reader, pod: Body, path: str, addresses: tuple[str, ...] = (), *, ready: bool = True) -> Workload:
+    """The workload that a Pod, or the pod template at `path`, describes."""
+    metadata = _fields(reader, pod, "metadata", path)
+    spec = _fields(reader, pod, "spec", path)
+    where = join(path, "spec")
+    return Workload(
+        ref=reader.ref,
+        origin=reader.origin,
+        service_account=_account(reader, spec, where),
+        labels=_labels(reader, metadata, join(path, "metadata")),
+        ports=tuple(sorted(set(_container_ports(reader, spec, where)), key=_order)),
+        addresses=addresses,
+        ready=ready,
+    )
+
+
+def _order(port: WorkloadPort) -> tuple[int, str, str]:
+    return port.port, port.transport, port.name
+
+
+def _account(reader: Reader, spec: Body, path: str) -> str:
+    """The Pod's service account; `serviceAccount` is the deprecated alias, and without either it is "default"."""
+    for key in ("serviceAccountName", "serviceAccount"):
+        account = reader.optional_text(spec, key, path)
+        if not account:
+            continue
+        if not is_subdomain(account):
+            message = f"{show(account)} is no service account's name"
+            reader.refuse("name.invalid", join(path, key), message, "write the name of a ServiceAccount")
+        return account
+    return "default"
+
+
+def _container_ports(reader: Reader, spec: Body, path: str) -> Iterator[WorkloadPort]:
+    """Ports of containers, and of init containers that keep running beside them (sidecars)."""
+    for key in ("containers", "initContainers"):
+        for where, container in _entries(reader, spec, key, path):
+            if key == "containers" or container.get("restartPolicy") == "Always":
+                yield from _ports_of(reader, container, where)
+
+
+def _ports_of(reader: Reader, container: Body, path: str) -> Iterator[WorkloadPort]:
+    for where, body in _entries(reader, container, "ports", path):
+        transport = _transport(reader, body, where)
+        port = reader.port(body.get("containerPort"), f"{where}.containerPort")
+        name = reader.optional_text(body, "name", where)
+        if transport is not None:
+            yield WorkloadPort(port, transport, name, app_port=port)
+
+
+def _pod_addresses(pod: Body) -> tuple[str, ...]:
+    """The Pod's IPs, the primary one first; entries that are none are passed over."""
+    listed = inner(pod, "status", "podIPs")
+    found = [inner(item, "ip") for item in listed] if isinstance(listed, list) else []
+    candidates = [inner(pod, "status", "podIP"), *found]
+    return tuple(dict.fromkeys(text for text in candidates if isinstance(text, str) and is_address(text)))
+
+
+def _pod_ready(pod: Body) -> bool:
+    """Whether the Pod's own conditions say so; a Pod that tells nothing counts as ready."""
+    if inner(pod, "status", "phase") in ("Failed", "Succeeded") or inner(pod, "metadata", "deletionTimestamp"):
+        return False
+    conditions = inner(pod, "status", "conditions")
+    listed = conditions if isinstance(conditions, list) else []
+    return all(inner(item, "status") == "True" for item in listed if inner(item, "type") == "Ready")
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is an IPv4 or IPv6 address without a zone."""
+    if "%" in text:
+        return False
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+# --------------------------------------------------------------------------- EndpointSlice
+
+
+def decode_slice(reader: Reader, value: Body, version: str) -> EndpointSlice:
+    """Read an EndpointSlice; the label `kubernetes.io/service-name` says whose it is."""
+    body = present(value)
+    service = dict(_labels(reader, _fields(reader, body, "metadata", ""), "metadata")).get(SERVICE_NAME_LABEL, "")
+    if not is_label(service):
+        message = f"no Service is named by the label {SERVICE_NAME_LABEL}, so the slice is not used"
+        reader.warn("slice.no-service", "metadata.labels", message, "write that label")
+    endpoints = tuple(_endpoints(reader, body))
+    return EndpointSlice(reader.ref, reader.origin, service, endpoints, tuple(_slice_ports(reader, body)))
+
+
+def _endpoints(reader: Reader, body: Body) -> Iterator[SliceEndpoint]:
+    for path, endpoint in _entries(reader, body, "endpoints", ""):
+        addresses = reader.texts(endpoint.get("addresses", []), f"{path}.addresses")
+        usable = tuple(address for address in addresses if is_address(address))
+        for index, address in enumerate(addresses):
+            if not is_address(address):
+                where = f"{path}.addresses[{index}]"
+                reader.warn("slice.address", where, f"{show(address)} is no IP address, it is not used", "write an IP")
+        conditions = _fields(reader, endpoint, "conditions", path)
+        ready = conditions.get("ready", True) is True
+        yield SliceEndpoint(usable, _pod_of(reader, endpoint, path), ready)
+
+
+def _pod_of(reader: Reader, endpoint: Body, path: str) -> str:
+    """The Pod behind an endpoint, "" if none is told; a Pod of another namespace cannot be behind this slice."""
+    target = _fields(reader, endpoint, "targetRef", path)
+    name, namespace = target.get("name"), target.get("namespace", reader.ref.namespace)
+    if target.get("kind") != "Pod" or not isinstance(name, str) or not is_subdomain(name):
+        return ""
+    if namespace != reader.ref.namespace:
+        message = "a Pod of another namespace, so the endpoint's identity is unknown"
+        reader.report("slice.foreign-pod", f"{path}.targetRef", message, "refer to a Pod of the slice's namespace")
+        return ""
+    return name
+
+
+def _slice_ports(reader: Reader, body: Body) -> Iterator[tuple[str, int, Transport]]:
+    for path, port in _entries(reader, body, "ports", ""):
+        transport = _transport(reader, port, path)
+        name = reader.optional_text(port, "name", path)
+        if "port" not in port:
+            reader.warn("slice.no-port", path, "a port without a number is not used", 'write "port"')
+            continue
+        number = reader.port(port["port"], f"{path}.port")
+        if transport is not None:
+            yield name, number, transport
+
+
+# --------------------------------------------------------------------------- table
+
+
+def _kind(decode: Callable[[Reader, Body, str], SmiObject], is_name: Callable[[str], bool] = is_subdomain) -> Kind:
+    return Kind(("v1",), decode, is_name=is_name)
+
+
+KINDS: Mapping[tuple[str, str], Kind] = {
+    ("", "Service"): _kind(decode_service, is_label),
+    ("", "ServiceAccount"): _kind(decode_account),
+    ("", "Pod"): _kind(decode_pod),
+    **{
+        ("apps", kind): _kind(_template("spec", "template"))
+        for kind in ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")
+    },
+    ("batch", "Job"): _kind(_template("spec", "template")),
+    ("batch", "CronJob"): _kind(_template("spec", "jobTemplate", "spec", "template")),
+    (_DISCOVERY, "EndpointSlice"): _kind(decode_slice),
+}

@@ -1,0 +1,138 @@
+"""split.smi-spec.io: TrafficSplit v1alpha1 to v1alpha4.
+
+Source: SMI specification, apis/traffic-split/v1alpha1 to v1alpha4.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from fractions import Fraction
+
+from msgspec import Struct
+
+from hub.smi.fields import Level, Reader, level, show
+from hub.smi.kinds import Body, Kind, Shape, inner, nested, read_body
+from hub.smi.specs import GROUP as SPECS
+from hub.smi.types import SplitBackend, TrafficSplit
+from hub.smi.weight import quantity, whole
+
+GROUP = "split.smi-spec.io"
+_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
+_MATCHES_HINT = 'write apiVersion "split.smi-spec.io/v1alpha4"; this version cannot split by condition'
+_PLAIN = nested(level("service", "backends", matches=_MATCHES_HINT))
+_CONDITIONAL = nested(level("service", "backends", "matches"))
+_BACKEND = level(
+    "service", "weight", matches='write the condition under "spec.matches"; it holds for the whole TrafficSplit'
+)
+_MATCH = level("kind", "name", "apiGroup")
+_QUANTITY = 'a quantity of at least 0, such as 90, "500m" or "1k"'
+_WHOLE = "a whole number of at least 0, such as 90"
+
+
+class Version(Struct, frozen=True):
+    """One row of the version table of TrafficSplit."""
+
+    shape: Shape
+    weight: Callable[[object], Fraction | None]
+    wanted: str  # what a weight looks like, for the remedy
+    backend: Level = _BACKEND
+
+
+VERSIONS: Mapping[str, Version] = {
+    "v1alpha1": Version(_PLAIN, quantity, _QUANTITY),
+    "v1alpha2": Version(_PLAIN, whole, _WHOLE),
+    "v1alpha3": Version(_CONDITIONAL, whole, _WHOLE),
+    "v1alpha4": Version(_CONDITIONAL, whole, _WHOLE),
+}
+
+
+def decode_split(reader: Reader, value: Body, version: str) -> TrafficSplit:
+    """Read a TrafficSplit; names of Services are left as written."""
+    row = VERSIONS[version]
+    body, path = read_body(reader, value, row.shape)
+    where = f"{path}.backends"
+    if body.get("backends", []) == []:
+        remedy = "list at least one backend, or delete the TrafficSplit"
+        reader.refuse("split.no-backends", where, '"backends" is absent or empty', remedy)
+    items = reader.items(body.get("backends", []), where)
+    return TrafficSplit(
+        ref=reader.ref,
+        origin=reader.origin,
+        service=reader.text(body, "service", path),
+        backends=tuple(_backend(reader, item, f"{where}[{index}]", row) for index, item in enumerate(items)),
+        matches=_matches(reader, body, path),
+        created=_created(reader, value),
+    )
+
+
+def _backend(reader: Reader, value: object, path: str, row: Version) -> SplitBackend:
+    body = reader.mapping(value, path, row.backend)
+    service = reader.text(body, "service", path)
+    if "weight" not in body:
+        reader.missing(path, "weight", row.wanted)
+        return SplitBackend(service, Fraction(0))
+    weight = row.weight(body["weight"])
+    if weight is None or weight < 0:
+        message = f"{show(body['weight'])} is no weight of this version"
+        reader.refuse("split.weight", f"{path}.weight", message, f"write {row.wanted}")
+        return SplitBackend(service, Fraction(0))
+    return SplitBackend(service, weight)
+
+
+def _matches(reader: Reader, body: Body, path: str) -> tuple[tuple[str, str], ...] | None:
+    """The condition's route groups as (kind, name); an entry that cannot count has kind ""."""
+    if "matches" not in body:
+        return None
+    where = f"{path}.matches"
+    items = reader.items(body["matches"], where)
+    if not items:
+        remedy = 'name an HTTPRouteGroup, or leave "matches" out to split every request'
+        reader.report("split.matches-empty", where, "the condition is empty, so nothing is split", remedy)
+    return tuple(_match(reader, item, f"{where}[{index}]") for index, item in enumerate(items))
+
+
+def _match(reader: Reader, value: object, path: str) -> tuple[str, str]:
+    body = reader.mapping(value, path, _MATCH)
+    kind = reader.text(body, "kind", path)
+    name = reader.text(body, "name", path)
+    group = reader.optional_text(body, "apiGroup", path)
+    if kind == "HTTPRouteGroup" and group in {"", SPECS}:
+        return kind, name
+    if kind:
+        wrong, field = (kind, "kind") if kind != "HTTPRouteGroup" else (group, "apiGroup")
+        message = f"{show(wrong)} cannot be a condition of a split, so this entry never holds"
+        reader.report("split.match-kind", f"{path}.{field}", message, f'write an HTTPRouteGroup of "{SPECS}"')
+    return "", name
+
+
+def _created(reader: Reader, value: Body) -> float:
+    """UTC seconds of metadata.creationTimestamp; 0 (oldest) if absent, null or unreadable."""
+    raw = inner(value, "metadata", "creationTimestamp")
+    if raw is None:
+        return 0.0
+    if isinstance(raw, str) and _RFC3339.fullmatch(raw):
+        try:
+            return max(0.0, datetime.fromisoformat(raw).timestamp())
+        except (ValueError, OverflowError):
+            pass
+    reader.warn(
+        "split.created",
+        "metadata.creationTimestamp",
+        f"{show(raw)} is no RFC 3339 time, so this TrafficSplit counts as the oldest",
+        'write a time such as "2024-01-31T12:00:00Z", or leave it out',
+    )
+    return 0.0
+
+
+def guess_split(value: Body) -> str:
+    """The version whose shape a TrafficSplit without apiVersion has."""
+    backends = inner(value, "spec", "backends")
+    if isinstance(backends, list) and any(isinstance(inner(backend, "weight"), str) for backend in backends):
+        return "v1alpha1"
+    spec = inner(value, "spec")
+    return "v1alpha4" if isinstance(spec, dict) and "matches" in spec else "v1alpha2"
+
+
+KINDS: Mapping[tuple[str, str], Kind] = {(GROUP, "TrafficSplit"): Kind(tuple(VERSIONS), decode_split, guess_split)}

@@ -1,0 +1,165 @@
+"""smihub.io/v1alpha1 Workload: a process on a machine that is no Pod, described by hand."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+
+from hub.model import Client, Transport
+from hub.smi.fields import Reader, level, show
+from hub.smi.kinds import Body, Kind, inner, nested, read_body
+from hub.smi.names import is_label, is_subdomain
+from hub.smi.types import Upstream, Workload, WorkloadPort
+
+GROUP = "smihub.io"
+LOOPBACK = "127.0.0.1"
+_SHAPE = nested(level("serviceAccount", "addresses", "bind", "ports", "upstreams"))
+_PORT = level("name", "port", "protocol", "appProtocol", "appAddress", "appPort")
+_UPSTREAM = level("service", "port", "address", "localPort")
+_TRANSPORTS: Mapping[str, Transport] = {"TCP": "TCP", "UDP": "UDP"}
+
+
+def decode_workload(reader: Reader, value: Body, version: str) -> Workload:
+    """Read a Workload: who it is, where its sidecar binds, where its application listens, whom it calls."""
+    body, path = read_body(reader, value, _SHAPE)
+    addresses = _addresses(reader, body, path)
+    bind = _address(reader, body, "bind", path, addresses[0] if addresses else LOOPBACK)
+    ports = tuple(_ports(reader, body, path, bind))
+    labels = inner(value, "metadata", "labels")
+    return Workload(
+        ref=reader.ref,
+        origin=reader.origin,
+        service_account=_account(reader, body, path),
+        labels=reader.pairs({} if labels is None else labels, "metadata.labels"),
+        ports=ports,
+        addresses=addresses,
+        bind=bind,
+        upstreams=tuple(_upstreams(reader, body, path, _taken(bind, ports))),
+    )
+
+
+def _account(reader: Reader, body: Body, path: str) -> str:
+    account = reader.text(body, "serviceAccount", path)
+    if account and not is_subdomain(account):
+        message = f"{show(account)} is no service account's name"
+        reader.refuse("name.invalid", f"{path}.serviceAccount", message, "write lower-case letters, digits, - and .")
+    return account
+
+
+# --------------------------------------------------------------------------- addresses
+
+
+def _addresses(reader: Reader, body: Body, path: str) -> tuple[str, ...]:
+    where = f"{path}.addresses"
+    if body.get("addresses", []) == []:
+        reader.missing(path, "addresses", "the IP addresses at which others reach this workload")
+        return ()
+    texts = reader.texts(body["addresses"], where)
+    return tuple(dict.fromkeys(_ip(reader, text, f"{where}[{index}]") for index, text in enumerate(texts)))
+
+
+def _address(reader: Reader, body: Body, key: str, path: str, default: str) -> str:
+    return _ip(reader, reader.text(body, key, path), f"{path}.{key}") if key in body else default
+
+
+def _ip(reader: Reader, text: str, path: str) -> str:
+    """The canonical text of an IP address; a bad one refuses the object."""
+    try:
+        address = ipaddress.ip_address(text)
+        if not isinstance(address, ipaddress.IPv6Address) or address.scope_id is None:
+            return str(address)
+    except ValueError:
+        pass
+    reader.refuse("field.value", path, f"{show(text)} is no IP address", 'write an address such as "10.0.0.7"')
+    return LOOPBACK
+
+
+# --------------------------------------------------------------------------- ports
+
+
+def _ports(reader: Reader, body: Body, path: str, bind: str) -> Iterator[WorkloadPort]:
+    seen: set[tuple[int, Transport]] = set()
+    for where, fields in reader.entries(body, "ports", path, _PORT):
+        port = _port(reader, fields, where)
+        if (port.port, port.transport) in seen:
+            message = f"port {port.port} is declared twice for {port.transport}"
+            reader.refuse("workload.port-twice", f"{where}.port", message, "keep one of the two entries")
+        seen.add((port.port, port.transport))
+        if port.app_port == port.port and bind in (port.app_address, "0.0.0.0", "::"):  # noqa: S104 - compared only
+            message = f"the sidecar and the application would both listen on {bind}, port {port.port}"
+            remedy = 'let the application listen elsewhere and write "appAddress" or "appPort"'
+            reader.warn("workload.loop", where, message, remedy)
+        yield port
+
+
+def _port(reader: Reader, body: Body, path: str) -> WorkloadPort:
+    number = _number(reader, body, "port", path)
+    protocol = reader.text(body, "protocol", path) if "protocol" in body else "TCP"
+    if protocol not in _TRANSPORTS:
+        message = f"{show(protocol)} is no transport"
+        reader.refuse("field.value", f"{path}.protocol", message, 'write "TCP" or "UDP"')
+    return WorkloadPort(
+        port=number,
+        transport=_TRANSPORTS.get(protocol, "TCP"),
+        name=reader.optional_text(body, "name", path),
+        app_protocol=reader.optional_text(body, "appProtocol", path),
+        app_address=_address(reader, body, "appAddress", path, LOOPBACK),
+        app_port=reader.port(body["appPort"], f"{path}.appPort") if "appPort" in body else number,
+    )
+
+
+def _number(reader: Reader, body: Body, key: str, path: str) -> int:
+    if key not in body:
+        reader.missing(path, key, "a port number")
+        return 0
+    return reader.port(body[key], f"{path}.{key}")
+
+
+# --------------------------------------------------------------------------- upstreams
+
+Socket = tuple[str, int]
+
+
+def _taken(bind: str, ports: tuple[WorkloadPort, ...]) -> set[Socket]:
+    """The TCP sockets that the sidecar needs for the workload's own ports."""
+    return {(bind, port.port) for port in ports if port.transport == "TCP"}
+
+
+def _upstreams(reader: Reader, body: Body, path: str, taken: set[Socket]) -> Iterator[Upstream]:
+    """The upstreams, each on a socket of its own; one whose socket is taken is left out."""
+    for where, fields in reader.entries(body, "upstreams", path, _UPSTREAM):
+        upstream = _upstream(reader, fields, where)
+        socket = (upstream.client.address, upstream.client.port)
+        if any(_clash(socket, other) for other in taken):
+            message = f"the sidecar already listens on {socket[0]}, port {socket[1]}, so this upstream is left out"
+            reader.report("workload.socket-taken", where, message, 'write another "address" or "localPort"')
+            continue
+        taken.add(socket)
+        yield upstream
+
+
+def _clash(one: Socket, other: Socket) -> bool:
+    """Whether two TCP listeners cannot stand side by side."""
+    wild = any(ipaddress.ip_address(address).is_unspecified for address, _ in (one, other))
+    return one[1] == other[1] and (wild or one[0] == other[0])
+
+
+def _upstream(reader: Reader, body: Body, path: str) -> Upstream:
+    namespace, service = _service(reader, body, path)
+    port = _number(reader, body, "port", path)
+    address = _address(reader, body, "address", path, LOOPBACK)
+    local = reader.port(body["localPort"], f"{path}.localPort") if "localPort" in body else port
+    return Upstream(namespace, service, port, Client(reader.ref, address, local))
+
+
+def _service(reader: Reader, body: Body, path: str) -> tuple[str, str]:
+    """Namespace and name of a Service written as `name` (own namespace) or `ns/name`."""
+    text = reader.text(body, "service", path)
+    namespace, slash, name = text.rpartition("/")
+    if text and not (is_label(name) and (is_label(namespace) or not slash)):
+        message = f"{show(text)} is no Service"
+        reader.refuse("name.invalid", f"{path}.service", message, 'write "name" or "namespace/name"')
+    return namespace or reader.ref.namespace, name
+
+
+KINDS: Mapping[tuple[str, str], Kind] = {(GROUP, "Workload"): Kind(("v1alpha1",), decode_workload)}
