@@ -15,12 +15,14 @@ class Locator:
     def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
         """Read `data` as `load` does; a text that `load` refuses has no objects, and every answer is line 1."""
         self._roots: tuple[yaml.Node, ...] = ()
+        self._starts: dict[int, int] = {}
         try:
             load(data, limits=limits)  # first the bounds: composing recurses as deep as the text nests
         except YamlError:
             return
         composed = yaml.compose_all(data.decode("utf-8-sig"), Loader=yaml.CSafeLoader)
         self._roots = tuple(item for root in composed if not _empty(root) for item in _unwrap(root))
+        self._starts = {_line(root): index for index, root in enumerate(self._roots)}
 
     def line(self, index: int, field: str) -> int:
         """The 1-based line of `field` (such as `spec.rules[0].name`) of the object `index` (`Document.index`).
@@ -29,19 +31,28 @@ class Locator:
         """
         if not 0 <= index < len(self._roots):
             return 1
-        node, line = self._roots[index], _line(self._roots[index])
-        rest = field
-        while rest:
-            step = _step(node, rest)
-            if step is None:
-                return line
-            line, node, rest = step
-        return line
+        return _descend(self._roots[index], field)
+
+    def line_from(self, start: int, field: str) -> int | None:
+        """The same for the object that starts at line `start` (`origin.line`); None if none starts there."""
+        index = self._starts.get(start)
+        return None if index is None else self.line(index, field)
 
 
 def locate(data: bytes, index: int, field: str) -> int:
     """The line of one field of one object in a file's text; see `Locator` for several questions about one text."""
     return Locator(data).line(index, field)
+
+
+def _descend(node: yaml.Node, field: str) -> int:
+    line = _line(node)
+    rest = field
+    while rest:
+        step = _step(node, rest)
+        if step is None:
+            return line
+        line, node, rest = step
+    return line
 
 
 def _line(node: yaml.Node) -> int:

@@ -1,0 +1,168 @@
+"""Files of a source folder: which ones count, and their bytes once nobody writes them any more."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+from msgspec import Struct
+
+from hub.errors import SourceError
+
+SUFFIXES = (".yaml", ".yml", ".json")
+QUIET_S = 0.1
+"""A file counts as written to its end when nothing about it has changed for this long."""
+
+
+class FileError(SourceError):
+    """One file (or folder) of a source cannot be read; the others can."""
+
+    def __init__(self, code: str, message: str, remedy: str) -> None:
+        super().__init__(f"{message}; {remedy}")
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+
+
+class Listing(Struct, frozen=True):
+    """The files of a folder by part name, and what could not be listed (a folder's part name ends with `/`)."""
+
+    files: dict[str, Path]
+    unread: dict[str, FileError]
+
+
+class Signature(Struct, frozen=True):
+    """What the file system says about a file; equal signatures of a quiet file mean equal content."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+    def quiet_at(self, now_ns: int) -> bool:
+        """Whether the last write or rename lies far enough back; a time in the future does not."""
+        return now_ns - max(self.modified_ns, self.changed_ns) >= QUIET_S * 1e9
+
+
+def list_files(root: Path) -> Listing:
+    """All .yaml, .yml and .json files under a folder (hidden ones are skipped), or the one file that `root` is.
+
+    Links are followed to files inside the folder only. Raises SourceError if `root` is missing or unreadable.
+    """
+    try:
+        real = Path(os.path.realpath(root, strict=True))  # Path.resolve has its own errors for loops
+        if not real.is_dir():
+            return Listing({_shown(real.name): real}, {})
+        return _walk(real)
+    except OSError as error:
+        raise SourceError(f'source "{root}" cannot be read: {_said(error)}; check "path" and its permissions') from None
+
+
+def _walk(root: Path) -> Listing:
+    listing = Listing({}, {})
+    failed: list[OSError] = []
+    for folder, names, files in os.walk(root, onerror=failed.append):
+        here = Path(folder)
+        if here == root and failed:
+            raise failed[0]
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in names:
+            _check_linked_folder(root, here / name, listing)
+        for name in files:
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                _add(root, here / name, listing)
+    if failed and Path(failed[0].filename) == root:
+        raise failed[0]
+    for error in failed:
+        part = _part(root, Path(error.filename)) + "/"
+        listing.unread[part] = FileError("file.unreadable", f"cannot be listed: {_said(error)}", "make it readable")
+    return listing
+
+
+def _check_linked_folder(root: Path, folder: Path, listing: Listing) -> None:
+    """A link to a folder is not walked: inside the root its files are read at their own place, else it is unread."""
+    if not folder.is_symlink():
+        return
+    target = Path(os.path.realpath(folder))
+    inside = target.is_relative_to(root) and not any(part.startswith(".") for part in target.relative_to(root).parts)
+    if not inside:
+        error = FileError("file.outside", "a link to a folder elsewhere", "name that folder as a source of its own")
+        listing.unread[_part(root, folder) + "/"] = error
+
+
+def _add(root: Path, path: Path, listing: Listing) -> None:
+    part = _part(root, path)
+    real = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if real.is_relative_to(root):
+        listing.files[part] = real
+        return
+    listing.unread[part] = FileError(
+        "file.outside", "a link to a file outside the folder", "copy the file, or name its folder as a source"
+    )
+
+
+def signature(path: Path) -> Signature:
+    """What the file system says about the file now. Raises FileError."""
+    try:
+        found = path.stat(follow_symlinks=False)
+    except OSError as error:
+        raise _unreadable(error) from None
+    return _signature(found)
+
+
+def read_settled(path: Path, before: Signature, limit: int) -> bytes | None:
+    """The content of a file, or None if it is not (or no longer) what `before` says: try again later.
+
+    Reads at most `limit` + 1 bytes. Raises FileError if it is unreadable, not an ordinary file, or too large.
+    """
+    try:
+        # O_NONBLOCK: a named pipe must not block us before we have seen what it is.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(error) from None
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise FileError("file.special", "not an ordinary file", "remove it from the source folder")
+        if found.st_size > limit:
+            message = f"the file has {found.st_size} bytes, more than {limit}"
+            raise FileError("yaml.too-large", message, "split it into several files")
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:
+            raise _unreadable(error) from None
+        opened, after = _signature(found), _signature(os.fstat(handle))
+    try:
+        still = signature(path)  # another file may stand there by now
+    except FileError:
+        return None
+    return data if before == opened == after == still else None
+
+
+def now_ns() -> int:
+    """Now, on the clock that file times are on."""
+    return time.time_ns()
+
+
+def _signature(found: os.stat_result) -> Signature:
+    return Signature(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _unreadable(error: OSError) -> FileError:
+    return FileError("file.unreadable", f"cannot be read: {_said(error)}", "make it readable, or remove it")
+
+
+def _said(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _part(root: Path, path: Path) -> str:
+    return _shown(path.relative_to(root).as_posix())
+
+
+def _shown(name: str) -> str:
+    """A file name as text that can be printed anywhere; bytes that are not UTF-8 become escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
