@@ -1,0 +1,221 @@
+"""JSON requests and answers: the one shape that `explain --batch`, the case files and the tests speak.
+
+A request is an object with `src`, `dst`, `port` and optionally `protocol`, `method`, `path`, `headers`, `id`; an answer
+is `{"smi": ..., "meshes": {...}}`. Decoding is strict: what it does not know is an error with a code and a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import msgspec
+from msgspec import Struct
+
+from hub.errors import SmihubError
+from hub.model import Answer, Destination, Request, Source
+
+MAX_LINE_BYTES = 1_048_576
+MAX_TEXT = 65_536
+MAX_HEADER_LINES = 512
+
+_FIELDS = frozenset({"id", "src", "dst", "port", "protocol", "method", "path", "headers"})
+_SOURCES = ("identity", "pod", "spiffe", "outside")
+_DESTINATIONS = ("identity", "pod", "service")
+_Protocol = Literal["http", "tcp", "udp"]
+_PROTOCOLS = get_args(_Protocol)
+
+
+class RequestError(SmihubError):
+    """A request that cannot be read: a stable `code`, the `field` that is wrong, and what it should be."""
+
+    def __init__(self, code: str, field: str, message: str, id_: object = None) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.code = code
+        self.field = field
+        self.message = message
+        self.id = id_
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"error": {code, field, message}}`, with the request's `id` where one could be read."""
+        error = {"error": {"code": self.code, "field": self.field, "message": self.message}}
+        return error if self.id is None else {"id": self.id, **error}
+
+
+class Asked(Struct, frozen=True):
+    """A request and the `id` (text or number) that its answer repeats; None if it had none."""
+
+    request: Request
+    id: str | int | float | None = None
+
+
+def decode_line(line: bytes | str) -> Asked:
+    """Read one line of a batch. Raises RequestError."""
+    size = len(line) if isinstance(line, bytes) else len(line.encode("utf-8", "surrogatepass"))
+    if size > MAX_LINE_BYTES:
+        raise RequestError("request.too-large", "", f"the line has more than {MAX_LINE_BYTES} bytes")
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise RequestError("request.not-json", "", f"not one JSON object ({error})") from None
+    return decode(value)
+
+
+def decode(value: object) -> Asked:
+    """Read a request that is already parsed JSON or YAML. Raises RequestError."""
+    if not isinstance(value, dict):
+        raise RequestError("request.wrong-type", "", "a request is an object")
+    id_ = value.get("id")
+    if "id" in value and (isinstance(id_, bool) or not isinstance(id_, str | int | float)):
+        raise RequestError("request.wrong-type", "id", "text or a number")
+    try:
+        return Asked(_request(value), id_)
+    except RequestError as error:
+        error.id = id_
+        raise
+
+
+def _request(value: dict[Any, Any]) -> Request:
+    _known(value, _FIELDS, "")
+    return Request(
+        src=_source(value.get("src")),
+        dst=_destination(value.get("dst")),
+        port=_port(value),
+        protocol=_protocol(value.get("protocol", "http")),
+        method=_text(value.get("method", "GET"), "method"),
+        path=_text(value.get("path", "/"), "path"),
+        headers=_headers(value.get("headers", {})),
+    )
+
+
+def _known(value: Mapping[Any, Any], known: frozenset[str] | tuple[str, ...], prefix: str) -> None:
+    for key in value:
+        if key not in known:
+            field = f"{prefix}{str(key)[:80]}"
+            raise RequestError("request.unknown-field", field, f"unknown; known are {', '.join(sorted(known))}")
+
+
+def _one(value: object, kinds: tuple[str, ...], field: str) -> tuple[str, Any]:
+    if value is None:
+        raise RequestError("request.missing-field", field, f"an object with one of {', '.join(kinds)}")
+    if not isinstance(value, dict):
+        raise RequestError("request.wrong-type", field, f"an object with one of {', '.join(kinds)}")
+    _known(value, kinds, f"{field}.")
+    if len(value) != 1:
+        raise RequestError("request.one-of", field, f"exactly one of {', '.join(kinds)}")
+    return next(iter(value.items()))
+
+
+def _source(value: object) -> Source:
+    kind, said = _one(value, _SOURCES, "src")
+    if kind == "outside":
+        if said is not True:
+            raise RequestError("request.one-of", "src.outside", "true, or name who calls")
+        return Source(outside=True)
+    if kind == "spiffe":
+        return Source(spiffe=_named(said, "src.spiffe"))
+    pair = _pair(said, f"src.{kind}")
+    return Source(identity=pair) if kind == "identity" else Source(pod=pair)
+
+
+def _destination(value: object) -> Destination:
+    kind, said = _one(value, _DESTINATIONS, "dst")
+    pair = _pair(said, f"dst.{kind}")
+    if kind == "identity":
+        return Destination(identity=pair)
+    return Destination(pod=pair) if kind == "pod" else Destination(service=pair)
+
+
+def _pair(value: object, field: str) -> str:
+    text = _named(value, field)
+    if text.count("/") != 1 or text.startswith("/") or text.endswith("/"):
+        raise RequestError("request.bad-value", field, 'namespace and name, as "ns/name"')
+    return text
+
+
+def _named(value: object, field: str) -> str:
+    text = _text(value, field)
+    if not text:
+        raise RequestError("request.bad-value", field, "not empty")
+    return text
+
+
+def _port(value: Mapping[str, object]) -> int:
+    port = value.get("port")
+    if port is None:
+        raise RequestError("request.missing-field", "port", "a number from 1 to 65535")
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise RequestError("request.wrong-type", "port", "a whole number from 1 to 65535")
+    if not 1 <= port <= 65535:
+        raise RequestError("request.bad-value", "port", "a number from 1 to 65535")
+    return port
+
+
+def _protocol(value: object) -> _Protocol:
+    if not isinstance(value, str):
+        raise RequestError("request.wrong-type", "protocol", f"one of {', '.join(_PROTOCOLS)}")
+    if value not in _PROTOCOLS:
+        raise RequestError("request.bad-value", "protocol", f"one of {', '.join(_PROTOCOLS)}")
+    return value  # type: ignore[return-value] # mypy does not narrow by `in` a tuple of literals
+
+
+def _text(value: object, field: str) -> str:
+    if not isinstance(value, str):
+        raise RequestError("request.wrong-type", field, "text")
+    if len(value) > MAX_TEXT:
+        raise RequestError("request.too-large", field, f"at most {MAX_TEXT} characters")
+    return value
+
+
+def _headers(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict):
+        raise RequestError("request.wrong-type", "headers", "an object of name to value, or to a list of values")
+    lines: list[tuple[str, str]] = []
+    for name, said in value.items():
+        field = f"headers.{str(name)[:80]}"
+        if not isinstance(name, str):
+            raise RequestError("request.wrong-type", field, "the name of a header is text")
+        if not name:
+            raise RequestError("request.bad-value", field, "a header has a name")
+        values = said if isinstance(said, list) else [said]
+        if len(lines) + len(values) > MAX_HEADER_LINES:
+            raise RequestError("request.too-large", "headers", f"at most {MAX_HEADER_LINES} lines")
+        lines.extend((name, _text(one, field)) for one in values)
+    if sum(len(name) + len(one) for name, one in lines) > MAX_TEXT:
+        raise RequestError("request.too-large", "headers", f"at most {MAX_TEXT} characters together")
+    return tuple(lines)
+
+
+def to_json(request: Request) -> dict[str, Any]:
+    """A request as JSON; `decode` reads it back to an equal one (lines of one header name stand together)."""
+    source, destination = request.src, request.dst
+    out: dict[str, Any] = {
+        "src": {kind: said for kind in _SOURCES if (said := getattr(source, kind))},
+        "dst": {kind: said for kind in _DESTINATIONS if (said := getattr(destination, kind))},
+        "port": request.port,
+        "protocol": request.protocol,
+    }
+    if request.protocol != "http":
+        return out
+    out |= {"method": request.method, "path": request.path}
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers:
+        headers.setdefault(name, []).append(value)
+    return {**out, "headers": headers} if headers else out
+
+
+def answer_to_json(answer: Answer) -> dict[str, Any]:
+    """An answer without its losses: `verdict`, `by`, and for a Service `route`, `weights`, `backends`."""
+    out: dict[str, Any] = {"verdict": answer.verdict, "by": list(answer.by)}
+    if answer.route is not None:
+        out["route"] = answer.route
+        out["weights"] = dict(answer.weights or {})
+        out["backends"] = dict(answer.backends or {})
+    return out
+
+
+def explained_to_json(smi: Answer, meshes: Mapping[str, Answer], id_: object = None) -> dict[str, Any]:
+    """A whole reply: SMI's answer, each mesh's with its `losses`, and the request's `id` if it had one."""
+    judged = {name: {**answer_to_json(answer), "losses": list(answer.losses)} for name, answer in meshes.items()}
+    reply: dict[str, Any] = {"smi": answer_to_json(smi), "meshes": judged}
+    return reply if id_ is None else {"id": id_, **reply}

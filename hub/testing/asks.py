@@ -1,0 +1,191 @@
+"""Random requests that stand close to the boundaries of a world: its own patterns, ports, names, and their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from hub.model import Destination, Request, Source
+from hub.testing.patterns import HEADERS, PATHS, near
+
+_SAMPLES = {**dict(PATHS), **dict(HEADERS)}
+_PROTOCOLS: Sequence[Literal["http", "tcp", "udp"]] = ("http", "http", "http", "http", "http", "tcp", "tcp", "udp")
+_METHODS = ("GET", "GET", "GET", "POST", "HEAD", "CONNECT", "TRACE", "get", "Get", "FOO", "PUT", "OPTIONS", "")
+_PATHS = ("/", "/api", "/x", "", "*", "api", "/api?x=1", "/../api", "/a b", "http://d/api", "/%", "/%zz", "/\u00e9")
+_HEADERS = ("x-tier", "X-Tier", "X-TIER", "x-region", "user-agent", "x_y", "host", "x-forwarded-for", "cookie")
+_OUTSIDERS = (
+    "spiffe://cluster.local/ns/d/sa/web",
+    "spiffe://cluster.local/ns/d/sa/api/",
+    "spiffe://cluster.local/ns/d/sa/*",
+    "spiffe://CLUSTER.local/ns/d/sa/web",
+    "spiffe://partner.example/billing",
+    "spiffe://partner.example/ns/d/sa/web",
+    "spiffe://cluster.local/vm/7",
+    "not a spiffe id",
+)
+
+
+class Hints(Struct, frozen=True):
+    """What a world talks about: names, ports, texts near its path and header patterns, header names."""
+
+    identities: tuple[str, ...]
+    pods: tuple[str, ...]
+    services: tuple[str, ...]
+    ports: tuple[int, ...]
+    paths: tuple[str, ...]
+    headers: tuple[tuple[str, str], ...]
+    methods: tuple[str, ...]
+    spiffe: tuple[str, ...]
+
+    @staticmethod
+    def of(values: Sequence[Any]) -> Hints:
+        """Collect what can be found in the objects, however damaged they are."""
+        leaves = list(_leaves(values, ""))
+        named = [(str(value.get("kind")), *_name(value)) for value in values if isinstance(value, dict)]
+        accounts = {text for key, text in leaves if key in {"serviceAccountName", "serviceAccount", "name"}}
+        namespaces = sorted({namespace for _, namespace, _ in named}) or ["default"]
+        return Hints(
+            identities=_pairs(namespaces, accounts & {"api", "web", "pay", "s.vc", "default"}) or ("d/api",),
+            pods=tuple(sorted({f"{ns}/{name}" for kind, ns, name in named if kind not in _NO_PODS})) or ("d/pod-0",),
+            services=tuple(sorted({f"{ns}/{name}" for kind, ns, name in named if kind == "Service"})) or ("d/api",),
+            ports=tuple(sorted({n for n in _numbers(values) if 1 <= n <= 65535})) or (8080,),
+            paths=tuple(sorted({near_by for key, text in leaves if key == "pathRegex" for near_by in _texts(text)})),
+            headers=tuple(sorted(set(_header_lines(values)))),
+            methods=tuple(sorted({text for key, text in leaves if key == "methods" and text != "*"})),
+            spiffe=tuple(sorted({text for key, text in leaves if key == "spiffeIdentities"})),
+        )
+
+
+_NO_PODS = frozenset(
+    {"Service", "TrafficTarget", "TrafficSplit", "HTTPRouteGroup", "TCPRoute", "UDPRoute", "IdentityBinding"}
+)
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for inner, item in value.items():
+            yield from _leaves(item, inner)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item, key)
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)
+
+
+def _name(value: dict[str, Any]) -> tuple[str, str]:
+    meta = value.get("metadata")
+    meta = meta if isinstance(meta, dict) else {}
+    return _part(meta.get("namespace"), "default"), _part(meta.get("name"), "none")
+
+
+def _part(value: object, default: str) -> str:
+    return value if isinstance(value, str) and value and "/" not in value else default
+
+
+def _pairs(namespaces: Sequence[str], names: set[str]) -> tuple[str, ...]:
+    return tuple(f"{namespace}/{name}" for namespace in namespaces for name in sorted(names))
+
+
+def _texts(pattern: str) -> tuple[str, ...]:
+    return _SAMPLES.get(pattern, (pattern, pattern.replace(".*", "x"), "/aa/b", "/a"))
+
+
+def _header_lines(values: Any) -> Iterator[tuple[str, str]]:
+    """(name, text) of every header condition, in list or in map form."""
+    if isinstance(values, dict):
+        for key, item in values.items():
+            if key == "headers":
+                yield from _conditions(item)
+            else:
+                yield from _header_lines(item)
+    elif isinstance(values, list | tuple):
+        for item in values:
+            yield from _header_lines(item)
+
+
+def _conditions(headers: Any) -> Iterator[tuple[str, str]]:
+    maps = headers if isinstance(headers, list) else [headers]
+    for one in maps:
+        for name, pattern in one.items() if isinstance(one, dict) else ():
+            if isinstance(name, str) and name and isinstance(pattern, str):
+                yield from ((name, text) for text in _texts(pattern))
+
+
+# ----------------------------------------------------------------------------------------------------------- requests
+
+
+def any_request(rng: Random, hints: Hints) -> Request:
+    """One request; most of them name what the world talks about, some miss it by a hair."""
+    protocol: Literal["http", "tcp", "udp"] = rng.choice(_PROTOCOLS)
+    if protocol != "http":
+        return Request(_source(rng, hints), _destination(rng, hints), _port(rng, hints), protocol)
+    return Request(
+        src=_source(rng, hints),
+        dst=_destination(rng, hints),
+        port=_port(rng, hints),
+        method=_method(rng, hints),
+        path=_path(rng, hints),
+        headers=_headers(rng, hints),
+    )
+
+
+def _source(rng: Random, hints: Hints) -> Source:
+    dice = rng.randrange(14)
+    if dice < 7:
+        return Source(identity=rng.choice(hints.identities))
+    if dice < 10:
+        return Source(pod=rng.choice(hints.pods) if dice < 9 else "d/nobody")
+    if dice < 12:
+        return Source(spiffe="spiffe://cluster.local/ns/" + rng.choice(hints.identities).replace("/", "/sa/"))
+    if dice == 12:
+        return Source(spiffe=rng.choice((*hints.spiffe, *_OUTSIDERS)) or "x")
+    return Source(outside=True)
+
+
+def _destination(rng: Random, hints: Hints) -> Destination:
+    dice = rng.randrange(10)
+    if dice < 4:
+        return Destination(identity=rng.choice(hints.identities))
+    if dice < 6:
+        return Destination(pod=rng.choice(hints.pods))
+    return Destination(service=rng.choice(hints.services) if dice < 9 else rng.choice(("d/gone", "x/api", "d/web")))
+
+
+def _port(rng: Random, hints: Hints) -> int:
+    return rng.choice((80, 8080, 9090, 5432, *hints.ports)) if rng.randrange(12) else rng.choice((1, 8081, 65535))
+
+
+def _method(rng: Random, hints: Hints) -> str:
+    return rng.choice((*hints.methods, "GET")) if rng.randrange(2) else rng.choice(_METHODS)
+
+
+def _path(rng: Random, hints: Hints) -> str:
+    return near(rng, rng.choice((*hints.paths, "/api")) if rng.randrange(6) else rng.choice(_PATHS))
+
+
+def _headers(rng: Random, hints: Hints) -> tuple[tuple[str, str], ...]:
+    lines: list[tuple[str, str]] = []
+    for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
+        if hints.headers and rng.randrange(4):
+            name, value = rng.choice(hints.headers)
+            lines.append((rng.choice((name, name.upper(), name.lower())), _value(rng, value)))
+        else:
+            lines.append((rng.choice(_HEADERS), rng.choice(("gold", "", "silver", "any", "a,b"))))
+    if lines and rng.randrange(5) == 0:
+        lines.insert(rng.randrange(2), (lines[0][0], rng.choice(("guest", "gold", ""))))
+    return tuple(lines)
+
+
+def _value(rng: Random, value: str) -> str:
+    return rng.choice((value, value, value, value + "x", "x" + value, value.upper(), value + "," + value, f" {value} "))

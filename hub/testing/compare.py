@@ -1,0 +1,51 @@
+"""Holds what a mesh answers against what SMI says: never wider, and equal where the mesh reports no loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hub.model import Answer, Request
+
+_RANK: Mapping[str, int] = {"no-endpoint": 0, "deny": 0, "mixed": 1, "allow": 2, "ungoverned": 2}
+
+
+def disagreement(request: Request, smi: Answer, mesh: Answer) -> str:
+    """Why these two answers must not stand together; "" if they may. Widening is told first."""
+    return _wider(smi, mesh) or _misrouted(smi, mesh) or _unequal(request, smi, mesh)
+
+
+def widening(smi: Answer, mesh: Answer) -> str:
+    """What the mesh allows although SMI does not, or where it sends what SMI sends elsewhere; "" if nothing."""
+    return _wider(smi, mesh) or _misrouted(smi, mesh)
+
+
+def _wider(smi: Answer, mesh: Answer) -> str:
+    if _RANK[mesh.verdict] > _RANK[smi.verdict]:
+        return f"wider: the mesh says {mesh.verdict}, SMI says {smi.verdict}"
+    ours = smi.backends or {}
+    for name, word in (mesh.backends or {}).items():
+        if _RANK[word] > _RANK[ours.get(name, "deny")]:
+            return f'wider: backend "{name}" is {word} in the mesh, {ours.get(name)} by SMI'
+    return ""
+
+
+def _misrouted(smi: Answer, mesh: Answer) -> str:
+    """Shares are exact wherever the mesh lets anything pass."""
+    if mesh.verdict == "deny" and mesh.losses:
+        return ""
+    if (smi.route, dict(smi.weights or {})) != (mesh.route, dict(mesh.weights or {})):
+        return f"misrouted: the mesh says {mesh.route} {mesh.weights}, SMI says {smi.route} {smi.weights}"
+    return ""
+
+
+def _unequal(request: Request, smi: Answer, mesh: Answer) -> str:
+    if excuses(request, mesh):
+        return ""
+    said = (mesh.verdict, dict(mesh.backends or {}))
+    wanted = (smi.verdict, dict(smi.backends or {}))
+    return "" if said == wanted else f"unequal without a loss: the mesh says {said}, SMI says {wanted}"
+
+
+def excuses(request: Request, mesh: Answer) -> tuple[str, ...]:
+    """The losses that can explain why this request is denied: those of UDP explain nothing about TCP."""
+    return tuple(code for code in mesh.losses if not code.startswith("proto.udp") or request.protocol == "udp")

@@ -1,0 +1,124 @@
+"""Small RE2 patterns with texts that they match, and texts that miss by a hair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+PATHS: Sequence[tuple[str, tuple[str, ...]]] = (
+    ("/api", ("/api",)),
+    ("/api/.*", ("/api/", "/api/v1", "/api/v1/x")),
+    (".*", ("/", "/x", "/x/y")),
+    ("/.*", ("/", "/x")),
+    ("/metrics|/health", ("/metrics", "/health")),
+    ("^/x$", ("/x",)),
+    ("/v[0-9]+/items", ("/v1/items", "/v22/items")),
+    (r"/files/[^/]+\.json", ("/files/a.json",)),
+    ("(?i)/case", ("/case", "/CASE")),
+    (r"/word\b.*", ("/word", "/word/x")),
+    ("/a.c", ("/abc", "/a/c")),
+    ("/~.*", ("/~me", "/%7Eme")),
+    ("/%7[eE]x", ("/%7Ex",)),
+    ("/a;b", ("/a;b",)),
+    ("/a%2Fb", ("/a%2Fb", "/a/b")),
+    ("/a//b", ("/a//b", "/a/b")),
+    ("/é", ("/é", "/%C3%A9")),
+    (r"/q\?x=1", ("/q?x=1",)),
+    ("api", ("api", "/api")),
+    ("/(api|admin)(/.*)?", ("/api", "/admin/x")),
+    ("x*", ("", "xx")),
+)
+"""pathRegex values with paths that they match, or that somebody might take for a match."""
+
+BAD_PATHS: Sequence[str] = ("", "/(", "/(?=x)", r"/(a)\1", "/[z", "a{1001}", "/" + "a?" * 3000, "\\", "*", "(?P<n")
+
+HEADERS: Sequence[tuple[str, tuple[str, ...]]] = (
+    ("gold", ("gold",)),
+    ("gold.*", ("gold", "gold1")),
+    (".*", ("", "any")),
+    ("", ("",)),
+    ("[a-z]+", ("abc",)),
+    ("(?i)eu", ("eu", "EU")),
+    (".*Firefox.*", ("Mozilla Firefox/1",)),
+    ("a,b", ("a,b",)),
+    ("yes|no", ("yes", "no")),
+    (r"\d+", ("7",)),
+)
+
+_ATOMS: Sequence[tuple[str, tuple[str, ...]]] = (
+    ("a", ("a",)),
+    ("[ab]", ("a", "b")),
+    ("b?", ("", "b")),
+    ("/", ("/",)),
+    ("(a|/b)", ("a", "/b")),
+    ("[^/]*", ("", "ab", ".")),
+    (r"\.", (".",)),
+    ("[0-9]{2}", ("10", "42")),
+    (".", ("x", "/")),
+)
+
+
+def any_path(rng: Random) -> tuple[str, tuple[str, ...]]:
+    """A pathRegex and some texts that it (nearly) matches; now and then one that RE2 refuses."""
+    dice = rng.randrange(20)
+    if dice == 0:
+        return rng.choice(BAD_PATHS), ("/api", "/a", "/")
+    return rng.choice(PATHS) if dice < 14 else _composed(rng)
+
+
+def any_header(rng: Random) -> tuple[str, tuple[str, ...]]:
+    """A header pattern and some texts that it (nearly) matches; now and then one that RE2 refuses."""
+    return (rng.choice(BAD_PATHS), ("gold",)) if rng.randrange(25) == 0 else rng.choice(HEADERS)
+
+
+def _composed(rng: Random) -> tuple[str, tuple[str, ...]]:
+    atoms = [("/", ("/",)), *(rng.choice(_ATOMS) for _ in range(rng.randrange(1, 5)))]
+    texts = tuple("".join(rng.choice(samples) for _, samples in atoms) for _ in range(2))
+    return "".join(pattern for pattern, _ in atoms), texts
+
+
+def near(rng: Random, text: str) -> str:
+    """The text itself, or one that differs from it the way an attacker or a typo would."""
+    return rng.choice(_TWISTS)(text) if rng.randrange(2) else text
+
+
+def _dotted(text: str) -> str:
+    return "/x/.." + text
+
+
+def _escaped_first(text: str) -> str:
+    return f"/%{ord(text[1]):02x}{text[2:]}" if len(text) > 1 and text[1].isascii() else text + "%20"
+
+
+_TWISTS: Sequence[Callable[[str], str]] = (
+    lambda text: text + "x",
+    lambda text: text + "/",
+    lambda text: text[:-1],
+    lambda text: text[1:],
+    lambda text: "/x" + text,
+    lambda text: "/" + text,
+    lambda text: text + "?x=1",
+    lambda text: "/x?" + text,
+    lambda text: text + "#x",
+    lambda text: text + "/../x",
+    lambda text: text + "/..",
+    lambda text: text + "/.",
+    lambda text: text + "/%2e%2e/x",
+    lambda text: text + "%2f..%2fx",
+    lambda text: text + "%2Fx",
+    lambda text: text + "%5cx",
+    lambda text: text.replace("/", "\\"),
+    lambda text: text + ";x",
+    lambda text: text + "%00",
+    lambda text: text + "%0a",
+    lambda text: text + "\n",
+    lambda text: text + "%3Fx",
+    lambda text: text + "%C3%A9",
+    lambda text: text + "é",
+    lambda text: text.replace("/", "//"),
+    lambda text: text.replace("/", "/./"),
+    str.upper,
+    str.swapcase,
+    _dotted,
+    _escaped_first,
+)

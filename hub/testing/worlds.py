@@ -1,0 +1,379 @@
+"""Random worlds: objects of random versions, valid, subtly wrong and hostile, with few names so that they collide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from hub.model import Document, Origin, Request
+from hub.testing.asks import Hints, any_request
+from hub.testing.patterns import any_header, any_path
+
+Value = dict[str, Any]
+
+NAMESPACES = ("d", "d", "d", "x", "default")
+ACCOUNTS = ("api", "web", "pay", "s.vc", "default")
+SERVICES = ("api", "web", "v1", "v2")
+PORTS = (80, 8080, 9090, 5432)
+GROUPS = ("r", "q")
+ROUTES = ("t", "u")
+MATCHES = ("a", "m", "b", "A b")
+BINDINGS = ("b1", "b2")
+LABELS = (
+    {"app": "api"},
+    {"app": "web"},
+    {"app": "api", "track": "canary"},
+    {"tier": "front"},
+    {"app": "web", "tier": "front"},
+)
+METHODS = ("GET", "POST", "HEAD", "*", "CONNECT", "TRACE", "get", "FOO", "")
+HEADER_NAMES = ("x-tier", "X-Tier", "x-region", "user-agent", "x_y", "host", "x-forwarded-for", ":path", "cookie")
+PROTOCOLS = ("http-a", "http2", "grpc-x", "tcp-a", "tls", "https-x", "mysql", "web", "", "HTTP-x", "admin")
+TRUST_DOMAIN = "cluster.local"
+
+
+class World(Struct, frozen=True):
+    """The objects of one folder and requests that stand close to its boundaries."""
+
+    values: tuple[Any, ...]
+    requests: tuple[Request, ...]
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The objects as documents of one file, in order."""
+        return documents_of(self.values)
+
+
+def documents_of(values: Sequence[Any]) -> tuple[Document, ...]:
+    """Values as the documents of one file."""
+    return tuple(Document(value, Origin("world", "world.yaml", index + 1), index) for index, value in enumerate(values))
+
+
+@st.composite
+def worlds(draw: st.DrawFn, requests: int = 24) -> World:
+    """A hypothesis strategy of worlds; shrinks by shrinking the dice."""
+    return make_world(draw(st.randoms(use_true_random=False)), requests)
+
+
+def make_world(rng: Random, requests: int = 24) -> World:
+    """A world from dice."""
+    values = make_values(rng)
+    hints = Hints.of(values)
+    return World(tuple(values), tuple(any_request(rng, hints) for _ in range(requests)))
+
+
+def make_values(rng: Random) -> list[Any]:
+    """The objects of a world: some of every kind, in random order, about one in fifteen damaged."""
+    values = [_MAKERS[kind](rng) for kind, many in _COUNTS.items() for _ in range(rng.choice(many))]
+    values = [_damage(rng, value) if rng.randrange(15) == 0 else value for value in values]
+    if rng.randrange(12) == 0:
+        values.append(deepcopy(rng.choice(values)))
+    rng.shuffle(values)
+    return values
+
+
+# ------------------------------------------------------------------------------------------------- Kubernetes objects
+
+
+def _meta(rng: Random, name: str, labels: Mapping[str, str] | None = None) -> Value:
+    meta: Value = {"name": name, "namespace": rng.choice(NAMESPACES)}
+    if meta["namespace"] == "default" and rng.randrange(2):
+        del meta["namespace"]
+    if labels:
+        meta["labels"] = dict(labels)
+    return meta
+
+
+def _service(rng: Random) -> Value:
+    ports = []
+    for port in rng.sample(PORTS, rng.randrange(1, 4)):
+        one: Value = {"port": port}
+        if name := rng.choice(PROTOCOLS):
+            one["name"] = name
+        if rng.randrange(6) == 0:
+            one["appProtocol"] = rng.choice(("http", "tcp", "kubernetes.io/h2c", "HTTPS", "strange"))
+        if rng.randrange(4) == 0:
+            one["targetPort"] = rng.choice((*PORTS, "main", "http-a"))
+        if rng.randrange(8) == 0:
+            one["protocol"] = rng.choice(("UDP", "TCP"))
+        ports.append(one)
+    spec: Value = {"selector": dict(rng.choice(LABELS)), "ports": ports}
+    if rng.randrange(12) == 0:
+        del spec["selector"]
+    return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(rng, rng.choice(SERVICES)), "spec": spec}
+
+
+def _pod_spec(rng: Random) -> Value:
+    ports = []
+    for port in rng.sample(PORTS, rng.randrange(1, 4)):
+        one: Value = {"containerPort": port}
+        if rng.randrange(4) == 0:
+            one["name"] = rng.choice(("main", "http-a"))
+        if rng.randrange(8) == 0:
+            one["protocol"] = "UDP"
+        ports.append(one)
+    spec: Value = {"containers": [{"name": "main", "image": "example.invalid/app", "ports": ports}]}
+    if rng.randrange(8):
+        spec["serviceAccountName"] = rng.choice(ACCOUNTS)
+    return spec
+
+
+def _pod(rng: Random) -> Value:
+    meta = _meta(rng, f"pod-{rng.randrange(6)}", rng.choice(LABELS))
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": _pod_spec(rng)}
+
+
+def _template(rng: Random) -> Value:
+    kind = rng.choice(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"))
+    template = {"metadata": {"labels": dict(rng.choice(LABELS))}, "spec": _pod_spec(rng)}
+    spec = {"selector": {"matchLabels": template["metadata"]["labels"]}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": _meta(rng, f"tpl-{rng.randrange(3)}"), "spec": spec}
+
+
+def _workload(rng: Random) -> Value:
+    ports = []
+    for port in rng.sample(PORTS, rng.randrange(1, 4)):
+        one: Value = {"port": port}
+        if rng.randrange(3) == 0:
+            one["appProtocol"] = rng.choice(("http", "tcp", "grpc", "odd"))
+        if rng.randrange(4) == 0:
+            one["name"] = rng.choice(("main", "http-a"))
+        if rng.randrange(4) == 0:
+            one["appPort"] = port + 10000
+        ports.append(one)
+    number = rng.randrange(4)
+    spec: Value = {"serviceAccount": rng.choice(ACCOUNTS), "addresses": [f"127.0.1.{number + 1}"], "ports": ports}
+    meta = _meta(rng, f"vm-{number}", rng.choice(LABELS))
+    return {"apiVersion": "smihub.io/v1alpha1", "kind": "Workload", "metadata": meta, "spec": spec}
+
+
+# -------------------------------------------------------------------------------------------------------- SMI objects
+
+
+def _versioned(group: str, kind: str, version: int, meta: Value) -> Value:
+    return {"apiVersion": f"{group}.smi-spec.io/v1alpha{version}", "kind": kind, "metadata": meta}
+
+
+def _headers(rng: Random) -> Any:
+    pairs = [
+        (rng.choice(HEADER_NAMES[:7] if rng.randrange(6) else HEADER_NAMES), any_header(rng)[0])
+        for _ in range(rng.randrange(1, 3))
+    ]
+    return dict(pairs) if rng.randrange(2) else [{name: pattern} for name, pattern in pairs]
+
+
+def _match(rng: Random) -> Value:
+    match: Value = {"name": rng.choice(MATCHES[:3] if rng.randrange(8) else MATCHES)}
+    if rng.randrange(4):
+        match["pathRegex"] = any_path(rng)[0]
+    if rng.randrange(2):
+        methods = METHODS[:4] if rng.randrange(10) else METHODS
+        match["methods"] = [rng.choice(methods) for _ in range(rng.randrange(3))]
+    if rng.randrange(4) == 0:
+        match["headers"] = _headers(rng)
+    return match
+
+
+def _group(rng: Random) -> Value:
+    version = rng.randrange(1, 5)
+    value = _versioned("specs", "HTTPRouteGroup", version, _meta(rng, rng.choice(GROUPS)))
+    matches = [_match(rng) for _ in range(rng.choice((0, 1, 2, 2, 3, 3)))]
+    where = value if version <= 2 else value.setdefault("spec", {})
+    where["matches"] = matches
+    return value
+
+
+def _port_route(rng: Random) -> Value:
+    kind = rng.choice(("TCPRoute", "TCPRoute", "UDPRoute"))
+    version = rng.choice((4, 4, 4, 3, 2, 1))
+    value = _versioned("specs", kind, version, _meta(rng, rng.choice(ROUTES)))
+    if version == 4:
+        ports = rng.sample(PORTS, rng.randrange(0, 3))
+        value["spec"] = rng.choice(({"matches": {"ports": ports}}, {"matches": {"ports": ports}}, {"matches": {}}, {}))
+    elif version == 3:
+        value["spec"] = {}
+    return value
+
+
+def _subject(rng: Random, version: int) -> Value:
+    subject: Value = {"kind": "ServiceAccount", "name": rng.choice(ACCOUNTS), "namespace": rng.choice(NAMESPACES)}
+    if rng.randrange(6) == 0:
+        subject["kind"] = rng.choice(("IdentityBinding", "IdentityBinding", "Group"))
+        subject["name"] = rng.choice(BINDINGS)
+    if rng.randrange(20) == 0:
+        subject["name"] = rng.choice(("*", "a/b", "WEB", "", "d.web"))
+    if rng.randrange(15) == 0:
+        subject["namespace"] = rng.choice(("", "*", None, "d/x"))
+    if version == 4 and rng.randrange(10) == 0:
+        subject["group"] = rng.choice(("access.smi-spec.io", "core", "", "rbac"))
+    return subject
+
+
+def _rule(rng: Random) -> Value:
+    kind = rng.choice(("HTTPRouteGroup", "HTTPRouteGroup", "HTTPRouteGroup", "TCPRoute", "TCPRoute", "UDPRoute"))
+    rule: Value = {"kind": kind, "name": rng.choice(GROUPS if kind == "HTTPRouteGroup" else ROUTES)}
+    if kind == "HTTPRouteGroup" and rng.randrange(2):
+        rule["matches"] = rng.choice(([rng.choice(MATCHES)], [rng.choice(MATCHES), "nope"], [], None))
+    elif rng.randrange(25) == 0:
+        rule["matches"] = ["a"]
+    return rule
+
+
+def _target(rng: Random) -> Value:
+    version = rng.choice((1, 2, 3, 3, 4, 4))
+    meta = _meta(rng, f"tt-{rng.randrange(6)}")
+    value = _versioned("access", "TrafficTarget", version, meta)
+    destination = _subject(rng, version)
+    if rng.randrange(5):
+        destination["namespace"] = meta.get("namespace", "default")
+    elif rng.randrange(2):
+        destination.pop("namespace", None)
+    if rng.randrange(4) == 0 and (version <= 2 or rng.randrange(8) == 0):
+        destination["port"] = rng.choice(PORTS)
+    body = value if version == 1 else value.setdefault("spec", {})
+    body["destination"] = destination
+    body["specs" if version == 1 else "rules"] = [_rule(rng) for _ in range(rng.choice((1, 1, 1, 2, 2, 3)))]
+    body["sources"] = [_subject(rng, version) for _ in range(rng.choice((1, 1, 2, 3)))]
+    return value
+
+
+def _binding(rng: Random) -> Value:
+    schemes: Value = {}
+    dice = rng.randrange(8)
+    if dice < 4:
+        schemes["serviceAccount"] = rng.choice(ACCOUNTS)
+    if dice in {0, 4, 5}:
+        schemes["podLabelSelector"] = {"matchLabels": dict(rng.choice((*LABELS, {})))}
+        if dice == 0 and rng.randrange(2):
+            del schemes["serviceAccount"]
+    if dice in {2, 5, 6, 7}:
+        schemes["spiffeIdentities"] = [rng.choice(SPIFFE) for _ in range(rng.randrange(1, 3))]
+    meta = _meta(rng, rng.choice(BINDINGS))
+    return {**_versioned("access", "IdentityBinding", 4, meta), "spec": {"schemes": schemes}}
+
+
+SPIFFE = (
+    "spiffe://cluster.local/ns/d/sa/web",
+    "spiffe://cluster.local/ns/x/sa/api",
+    "cluster.local/ns/d/sa/api",
+    "cluster.local/vm/7",
+    "spiffe://partner.example/billing",
+    "spiffe://partner.example/ns/d/sa/web",
+    "spiffe://Partner.example/x",
+    "spiffe://partner.example/a/../b",
+    "spiffe://partner.example/",
+)
+
+
+def _weight(rng: Random, version: int) -> Any:
+    if rng.randrange(14) == 0:
+        return rng.choice((0.5, -1, "500m", None, True, "1", "-1", "", "1Q", 2**63, 1e3, "0x10"))
+    if version == 1:
+        return rng.choice(("1", "500m", "0", "0m", "10m", "1k", "1e3", 3, "1.5", 0, "1Ki"))
+    return rng.choice((0, 1, 1, 2, 3, 50, 90, 10, 1000, 50.0, 999_999_937))
+
+
+def _split(rng: Random) -> Value:
+    version = rng.choice((1, 2, 3, 4, 4, 4))
+    meta = _meta(rng, f"ts-{rng.randrange(5)}")
+    if rng.randrange(3) == 0:
+        meta["creationTimestamp"] = f"2024-0{rng.randrange(1, 4)}-01T00:00:00Z"
+    backends = [
+        {"service": _service_name(rng), "weight": _weight(rng, version)} for _ in range(rng.choice((0, 1, 2, 2, 3)))
+    ]
+    spec: Value = {"service": _service_name(rng), "backends": backends}
+    if version >= 3 and rng.randrange(2):
+        entries = [
+            {"kind": "HTTPRouteGroup", "name": rng.choice((*GROUPS, *GROUPS, "gone"))} for _ in range(rng.randrange(3))
+        ]
+        if entries and rng.randrange(8) == 0:
+            entries[0]["kind"] = "TCPRoute"
+        if entries and rng.randrange(8) == 0:
+            entries[0]["apiGroup"] = rng.choice(("specs.smi-spec.io", "", "other"))
+        spec["matches"] = entries
+    return {**_versioned("split", "TrafficSplit", version, meta), "spec": spec}
+
+
+def _service_name(rng: Random) -> str:
+    name = rng.choice((*SERVICES, *SERVICES, "gone"))
+    if rng.randrange(10):
+        return name
+    return name + rng.choice((".d", ".x", ".d.svc", ".d.svc.cluster.local", ".", ".d.svc.other", "/x"))
+
+
+# ------------------------------------------------------------------------------------------------------------- damage
+
+_JUNK: Sequence[Any] = (None, "", 0, -1, True, [], {}, "*", "x" * 300, [None], {"a": {}}, 1.5, "a/b", "8080")
+_NEW_VERSIONS = (
+    "v1",
+    "v1alpha1",
+    "v1alpha2",
+    "v1alpha3",
+    "v1alpha4",
+    "v1alpha9",
+    "access.smi-spec.io/v1alpha5",
+    "/",
+    "",
+)
+
+
+def _damage(rng: Random, value: Value) -> Any:
+    """Spoil one place of an object: junk, a missing or unknown key, a doubled entry, another apiVersion."""
+    spoiled = deepcopy(value)
+    if rng.randrange(5) == 0:
+        version = rng.choice((*_NEW_VERSIONS, None))
+        if version is None:
+            spoiled.pop("apiVersion")
+        else:
+            group = value["apiVersion"].rpartition("/")[0]
+            spoiled["apiVersion"] = f"{group}/{version}" if group and "/" not in version else version
+        return spoiled
+    places: list[tuple[Any, Any]] = []
+    _places(spoiled, places)
+    holder, key = rng.choice(places)
+    dice = rng.randrange(4)
+    if dice == 0:
+        del holder[key]
+    elif dice == 1 and isinstance(holder, dict):
+        holder[rng.choice(("unknown", "port", "matches", "spec", str(key).upper()))] = deepcopy(rng.choice(_JUNK))
+    elif dice == 2 and isinstance(holder, list):
+        holder.append(deepcopy(holder[key]))
+    else:
+        holder[key] = deepcopy(rng.choice(_JUNK))
+    return spoiled
+
+
+def _places(value: Any, out: list[tuple[Any, Any]]) -> None:
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    for key in keys:
+        out.append((value, key))
+        _places(value[key], out)
+
+
+_MAKERS: Mapping[str, Callable[[Random], Value]] = {
+    "service": _service,
+    "pod": _pod,
+    "template": _template,
+    "workload": _workload,
+    "group": _group,
+    "route": _port_route,
+    "target": _target,
+    "binding": _binding,
+    "split": _split,
+}
+_COUNTS: Mapping[str, Sequence[int]] = {
+    "service": (2, 3, 4),
+    "pod": (1, 2, 3),
+    "template": (0, 0, 1),
+    "workload": (0, 1, 2),
+    "group": (1, 2, 3),
+    "route": (1, 2),
+    "target": (1, 2, 3, 4),
+    "binding": (0, 1),
+    "split": (0, 1, 1, 2),
+}
