@@ -1,0 +1,346 @@
+"""smihub.yaml: one file that says which sources are read and which meshes carry them out.
+
+`load_config` turns it into a frozen `Config` or raises one ConfigError that names file, line, field and remedy.
+Paths are relative to the file. What a mesh's `config` may hold is the adapter's business: `adapter_config` reads it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct, field
+
+from hub.errors import ConfigError
+from hub.guards import Limits
+from hub.model import Reading
+from hub.sources.locate import Locator
+from hub.sources.yaml import YamlError, load_one
+
+DEFAULT_FILE = "smihub.yaml"
+
+
+class Domain(Struct, frozen=True):
+    """Sources that share namespaces and one SPIFFE trust domain."""
+
+    trust_domain: str
+    name: str = "default"
+
+
+class SourceConfig(Struct, frozen=True):
+    """A folder (or file) of SMI YAML; `name` is the path as written, `path` is absolute."""
+
+    name: str
+    path: Path
+
+
+class Governed(Struct, frozen=True):
+    """Which identities a mesh protects for us.
+
+    `all`: every known one. `namespaces`: those of the listed namespaces. `targets`: those that a TrafficTarget names
+    now, or that carry our mark already.
+    """
+
+    mode: Literal["all", "namespaces", "targets"] = "all"
+    namespaces: tuple[str, ...] = ()
+
+
+class MeshConfig(Struct, frozen=True):
+    """One mesh: its adapter by name, what it governs, and the adapter's own settings as written (JSON-like)."""
+
+    name: str
+    adapter: str
+    governed: Governed = Governed()
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+class Config(Struct, frozen=True):
+    """A whole smihub.yaml; every path is absolute. `accept` are codes of Losses and guards that need no further word."""
+
+    file: Path
+    domain: Domain
+    sources: tuple[SourceConfig, ...]
+    meshes: tuple[MeshConfig, ...]
+    state: Path
+    guards: Limits = Limits()
+    accept: tuple[str, ...] = ()
+    reading: Reading = Reading()
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths of the file (an adapter's too) start from."""
+        return self.file.parent
+
+
+# --------------------------------------------------------------------------- the file as it is written
+
+
+class _Written(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Base of everything that is written in the file."""
+
+
+class _Domain(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+    trust_domain: str
+    name: str = "default"
+
+
+class _Source(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+    path: str
+
+
+class _Namespaces(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+    namespaces: tuple[str, ...]
+
+
+class _Mesh(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+    name: str
+    adapter: str
+    governed: Literal["all", "targets"] | _Namespaces = "all"
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+class _Guards(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+    blast_radius_percent: int = Limits().percent
+    min_units: int = Limits().min_units
+
+
+class _Reading(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+    path_regex: Literal["full", "prefix"] = "full"
+    root_backend: Literal["reject", "endpoints"] = "reject"
+
+
+class _File(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+    domain: _Domain
+    sources: tuple[_Source, ...]
+    meshes: tuple[_Mesh, ...]
+    state: str = ".smihub"
+    guards: _Guards = _Guards()
+    accept: tuple[str, ...] = ()
+    reading: _Reading = _Reading()
+
+
+# --------------------------------------------------------------------------- reading it
+
+_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_CODE = re.compile(r"[a-z][a-z-]*\.[a-z-]+")
+
+
+def load_config(path: Path) -> Config:
+    """Read smihub.yaml. Raises ConfigError with file, line, field path and what to write instead."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        hint = (
+            "write one with smihub init, or name it with --config"
+            if isinstance(error, FileNotFoundError)
+            else "check it"
+        )
+        raise ConfigError(f'"{path}" cannot be read: {(error.strerror or "unreadable").lower()}; {hint}') from None
+    try:
+        written = _convert(load_one(data), _File, "")
+        return _checked(written, Path(path).absolute())
+    except YamlError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except _FieldError as error:
+        raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {error}") from None
+
+
+ConfigT = TypeVar("ConfigT", bound=Struct)
+
+
+def adapter_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
+    """A mesh's `config` as its adapter's own type. Raises ConfigError naming the mesh and the field."""
+    try:
+        return _convert(mesh.config, kind, "config")
+    except _FieldError as error:
+        raise ConfigError(f'mesh "{mesh.name}": {error}') from None
+
+
+class _FieldError(Exception):
+    def __init__(self, field_path: str, message: str) -> None:
+        self.field = field_path
+        super().__init__(f"{field_path}: {message}" if field_path else message)
+
+
+_AT = re.compile(r"(?s)(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
+
+
+def _convert(value: object, kind: type[ConfigT], base: str) -> ConfigT:
+    """Check and convert; a value may leave out what has a default, and nothing may be there that is not known."""
+    if not isinstance(value, dict):
+        raise _FieldError(
+            base, "is empty; see smihub init for all fields" if value is None else "must be a mapping of fields"
+        )
+    _refuse_unknown(value, kind, base)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), base) from None
+
+
+def _explained(text: str, base: str) -> _FieldError:
+    found = _AT.fullmatch(text)
+    message, path = (found["message"], found["path"] or "") if found else (text, "")
+    place = (base + path).removeprefix(".")
+    if missing := _MISSING.fullmatch(message):
+        return _FieldError(f"{place}.{missing['name']}".removeprefix("."), "is missing; add it")
+    return _FieldError(place, message[:1].lower() + message[1:].replace("`", '"'))
+
+
+def _refuse_unknown(value: object, kind: Any, path: str) -> None:
+    """Look for unknown fields first, with the nearest known one; the shape of values is checked later."""
+    if get_origin(kind) is tuple and isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_unknown(item, get_args(kind)[0], f"{path}[{index}]")
+    struct = next(
+        (part for part in (kind, *get_args(kind)) if isinstance(part, type) and issubclass(part, Struct)), None
+    )
+    if struct is None or not isinstance(value, dict):
+        return
+    types = get_type_hints(struct)
+    known = {info.encode_name: types[info.name] for info in msgspec.structs.fields(struct)}
+    for name, inner in value.items():
+        place = f"{path}.{name}".removeprefix(".")
+        if name not in known:
+            raise _FieldError(place, f"there is no such field; {_instead(name, known)}")
+        _refuse_unknown(inner, known[name], place)
+
+
+def _instead(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f'did you mean "{near[0]}"?' if near else f"known are {', '.join(sorted(known))}"
+
+
+# --------------------------------------------------------------------------- what a type cannot say
+
+
+def _checked(written: _File, file: Path) -> Config:
+    _match(_LABEL, written.domain.name, "domain.name", "lower-case letters, digits and dashes")
+    _match(
+        _TRUST_DOMAIN, written.domain.trust_domain, "domain.trustDomain", "a SPIFFE trust domain such as example.org"
+    )
+    for index, code in enumerate(written.accept):
+        _match(_CODE, code, f"accept[{index}]", "a code such as port.undeclared-mixed")
+    _between(written.guards.blast_radius_percent, 100, "guards.blastRadiusPercent")
+    _between(written.guards.min_units, 1_000_000, "guards.minUnits")
+    return Config(
+        file=file,
+        domain=Domain(written.domain.trust_domain, written.domain.name),
+        sources=_sources(written.sources, file.parent),
+        meshes=_meshes(written.meshes),
+        state=file.parent / _path(written.state, "state"),
+        guards=Limits(written.guards.blast_radius_percent, written.guards.min_units),
+        accept=tuple(sorted(set(written.accept))),
+        reading=Reading(written.reading.path_regex, written.reading.root_backend),
+    )
+
+
+def _sources(written: tuple[_Source, ...], folder: Path) -> tuple[SourceConfig, ...]:
+    if not written:
+        raise _FieldError("sources", 'is empty; write "- path: FOLDER"')
+    found = tuple(SourceConfig(s.path, folder / _path(s.path, f"sources[{i}].path")) for i, s in enumerate(written))
+    for index, source in enumerate(found):
+        if any(source.path.resolve() == other.path.resolve() for other in found[:index]):
+            raise _FieldError(f"sources[{index}].path", f'"{source.name}" is there twice; drop one of them')
+    return found
+
+
+def _meshes(written: tuple[_Mesh, ...]) -> tuple[MeshConfig, ...]:
+    if not written:
+        raise _FieldError("meshes", 'is empty; write "- {name: vms, adapter: vm}"')
+    for index, mesh in enumerate(written):
+        _match(_LABEL, mesh.name, f"meshes[{index}].name", "lower-case letters, digits and dashes")
+        if mesh.name in {other.name for other in written[:index]}:
+            raise _FieldError(f"meshes[{index}].name", f'"{mesh.name}" is there twice; give each mesh its own name')
+    return tuple(
+        MeshConfig(mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config)
+        for index, mesh in enumerate(written)
+    )
+
+
+def _governed(mesh: _Mesh, place: str) -> Governed:
+    if not isinstance(mesh.governed, _Namespaces):
+        return Governed(mesh.governed)
+    names = mesh.governed.namespaces
+    if not names:
+        raise _FieldError(f"{place}.namespaces", "is empty; name a namespace, or write governed: all")
+    for index, name in enumerate(names):
+        _match(_LABEL, name, f"{place}.namespaces[{index}]", "a namespace's name")
+    return Governed("namespaces", tuple(sorted(set(names))))
+
+
+def _match(pattern: re.Pattern[str], text: str, place: str, wanted: str) -> None:
+    if not pattern.fullmatch(text):
+        raise _FieldError(place, f'"{text[:80]}" will not do; write {wanted}')
+
+
+def _between(number: int, most: int, place: str) -> None:
+    if not 0 <= number <= most:
+        raise _FieldError(place, f"{number} will not do; write a number from 0 to {most}")
+
+
+def _path(text: str, place: str) -> str:
+    if not text or "\0" in text:
+        raise _FieldError(place, "will not do; write a path relative to this file")
+    return text
+
+
+# --------------------------------------------------------------------------- writing a first one
+
+_TEMPLATE = """\
+# smihub.yaml: what smihub reads, and which meshes carry it out. Paths are relative to this file.
+# Then: smihub plan, smihub apply, smihub run.
+
+domain:
+  # The SPIFFE trust domain: identities are spiffe://<trustDomain>/ns/<namespace>/sa/<service account>.
+  trustDomain: cluster.local
+  # name: default
+
+# Folders (or files) of SMI YAML, of every version, mixed; with the Services, ServiceAccounts and Workloads they name.
+sources:
+- path: {source}
+
+meshes:
+- name: vms
+  # The adapter that speaks the mesh's language; installed by pip install 'smihub[vm]'.
+  adapter: vm
+  # Which identities this mesh protects. What is governed and granted nothing is denied.
+  #   all                        every identity that the sources know
+  #   namespaces: [shop, pay]    (as a mapping) those of these namespaces
+  #   targets                    those that a TrafficTarget names, or ever named
+  governed: all
+  # The adapter's own settings.
+  config: {{}}
+
+# A plan that takes something away from more than this share of the governed identities, and from at least `minUnits`
+# of them, is refused until somebody accepts it. A first apply is not counted.
+guards:
+  blastRadiusPercent: 20
+  minUnits: 5
+
+# Codes of Losses (what a mesh cannot say, and so refuses) and of guards that need no further word, such as
+# proto.udp-not-captured. `smihub plan` prints each code that stops it.
+accept: []
+
+# How SMI is read where its text leaves a choice; these are the narrower ones.
+reading:
+  # full: a pathRegex must match the whole path. prefix: it may stop before the path's end.
+  pathRegex: full
+  # reject: a TrafficSplit with its own root as a backend is void. endpoints: that backend is the root's own endpoints.
+  rootBackend: reject
+
+# Where smihub keeps its state (applied revisions, the certificate authority, tokens); for your eyes only.
+state: .smihub
+"""
+
+
+def template(source: str = ".") -> str:
+    """A commented smihub.yaml with every field and its default; `source` is the folder that it reads."""
+    return _TEMPLATE.format(source=msgspec.json.encode(source).decode())

@@ -1,0 +1,87 @@
+"""Loading plugins: each by itself, each failure by name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, distribution
+from pathlib import Path
+
+import pytest
+
+from hub.errors import ConfigError
+from hub.plugins import LoadProblem, load_plugins
+
+GOOD = """\
+from hub.api import AdapterSpec, hookimpl
+from msgspec import Struct
+
+class Config(Struct, frozen=True): ...
+
+@hookimpl
+def smihub_adapters():
+    return [AdapterSpec("{name}", "test", Config, {{}}, None, None, None)]
+"""
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to import from, forgotten afterwards."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.startswith("plug_"):
+            del sys.modules[name]
+
+
+def plugin(folder: Path, name: str, text: str) -> EntryPoint:
+    """An entry point whose module has that text."""
+    (folder / f"plug_{name}.py").write_text(text, encoding="utf-8")
+    return EntryPoint(name, f"plug_{name}", "smihub")
+
+
+def test_a_broken_plugin_stops_nobody_else(modules: Path) -> None:
+    """Whatever a module raises, those before and after it load, and each failure says why."""
+    points = [
+        plugin(modules, "a", GOOD.format(name="a")),
+        plugin(modules, "b", "raise RuntimeError('boom\\nand more')"),
+        plugin(modules, "c", "from hub.api import hookimpl\n@hookimpl\ndef smihub_adapters(): return [5]"),
+        plugin(modules, "d", GOOD.format(name="a")),
+        plugin(modules, "e", "from hub.api import hookimpl\n@hookimpl\ndef smihub_adaptors(): return []"),
+        plugin(modules, "f", "import no_such_library"),
+        plugin(modules, "z", GOOD.format(name="z")),
+    ]
+    plugins = load_plugins(points)
+    assert sorted(plugins.adapters) == ["a", "z"]
+    causes = {problem.plugin: problem.cause for problem in plugins.problems}
+    assert causes["b"] == "RuntimeError: boom"
+    assert 'handed over a "int"' in causes["c"]
+    assert 'an adapter named "a" is there already' in causes["d"]
+    assert "smihub_adaptors" in causes["e"]
+    assert causes["f"] == "ModuleNotFoundError: No module named 'no_such_library'"
+
+
+def test_a_missing_adapter_says_why(modules: Path) -> None:
+    """Either what is installed, or what went wrong."""
+    plugins = load_plugins([plugin(modules, "a", GOOD.format(name="a")), plugin(modules, "b", "raise OSError('no')")])
+    assert plugins.adapter("a").name == "a"
+    with pytest.raises(ConfigError, match='there is no adapter "x"; installed: "a"'):
+        plugins.adapter("x")
+    with pytest.raises(ConfigError, match='plugin "b" of "unknown" did not load: OSError: no; repair or uninstall it'):
+        plugins.adapter("b")
+
+
+def test_a_missing_extra_is_one_line(modules: Path) -> None:
+    """Our own adapter without its libraries names the extra to install; a lost module of ours is another matter."""
+    ours = distribution("smihub")
+    library = plugin(modules, "vm", "import no_such_library.part")
+    module = plugin(modules, "x", "import hub.no_such_module")
+    for point in (points := [library, module]):
+        vars(point)["dist"] = ours
+    assert load_plugins(points).problems == (
+        LoadProblem("vm", "smihub", '"no_such_library" is missing', "pip install 'smihub[vm]'"),
+        LoadProblem(
+            "x", "smihub", "ModuleNotFoundError: No module named 'hub.no_such_module'", "repair or uninstall it"
+        ),
+    )
