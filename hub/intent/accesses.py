@@ -1,0 +1,177 @@
+"""The unit of one destination identity: every grant to it, and the ports on which its workloads receive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.intent.ports import EVERYWHERE, bound, shape_ports
+from hub.intent.targets import Resolved, resolve
+from hub.intent.view import Labels, Notes, Shape, View
+from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
+from hub.smi.types import IdentityBinding, Service, TrafficTarget, Upstream, Workload
+
+Inbound = tuple[tuple[int, Transport, str], ...]
+"""(port, transport, variant) triples: how a `Placement` selects its `InboundPort`s."""
+
+_REMEDIES = {"tcp": "grant raw TCP by a TrafficTarget of its own", "http": "add a rule with an HTTPRouteGroup"}
+
+
+class CompiledAccess(Struct, frozen=True):
+    """An Access unit, its Problems, and the inbound ports of each shape (for Pods' placements, which no unit lists)."""
+
+    unit: Access
+    problems: tuple[Problem, ...]
+    inbound: Mapping[Shape, Inbound]
+
+
+class _Granting(Struct, frozen=True):
+    """A TrafficTarget that reaches an identity: at every workload (`labels` None) or at those that carry labels."""
+
+    target: TrafficTarget
+    labels: Labels | None
+    via: ObjectRef | None
+
+
+def access(view: View, identity: Identity) -> tuple[Access, tuple[Problem, ...]]:
+    """Everything granted to one destination identity, and what is wrong with the TrafficTargets that name it."""
+    compiled = compile_access(view, identity)
+    return compiled.unit, compiled.problems
+
+
+def compile_access(view: View, identity: Identity) -> CompiledAccess:
+    """`access`, together with the inbound ports of each shape of the identity's workloads."""
+    shapes = view.shapes(identity.namespace, identity.service_account)
+    selecting = {shape: view.selecting(shape) for shape in shapes}
+    granting = _granting(view, identity, selecting)
+    resolved = tuple((each, resolve(view, each.target)) for each in granting)
+    grants = tuple(replace(grant, labels=each.labels) for each, found in resolved for grant in found.grants)
+    selectors = {each.labels for each in granting if each.labels is not None}
+    inbound = {
+        shape: shape_ports(shape, (s for s in found if isinstance(s, Service)), selectors)
+        for shape, found in selecting.items()
+    }
+    members = view.members(identity.namespace, identity.service_account)
+    ports = _ports(view, inbound, members)
+    unit = Access(
+        identity=identity,
+        grants=tuple(sorted(grants, key=lambda grant: (grant.origin, grant.transport))),
+        ports=ports,
+        workloads=tuple(sorted(placement(view, workload, inbound[shape]) for workload, shape in members)),
+        origins=_origins(granting, resolved, selecting, members),
+    )
+    problems = (problem for _, found in resolved for problem in (*found.problems, *_useless(found, ports)))
+    triples = {shape: tuple(map(_triple, found)) for shape, found in inbound.items()}
+    return CompiledAccess(unit, tuple(sorted(set(problems))), triples)
+
+
+def _granting(
+    view: View, identity: Identity, selecting: Mapping[Shape, tuple[Service | IdentityBinding, ...]]
+) -> tuple[_Granting, ...]:
+    """Every TrafficTarget that reaches the identity, once, by its widest way."""
+    namespace, account = identity.namespace, identity.service_account
+    found: dict[ObjectRef, _Granting] = {}
+    for each in selecting.values():
+        for binding in each:
+            if isinstance(binding, IdentityBinding) and binding.labels:
+                for target in view.targets("IdentityBinding", namespace, binding.ref.name):
+                    found[target.ref] = _Granting(target, binding.labels, binding.ref)
+    for binding in view.bindings(namespace, account):
+        for target in view.targets("IdentityBinding", namespace, binding.ref.name):
+            found[target.ref] = _Granting(target, None, binding.ref)
+    for target in view.targets("ServiceAccount", namespace, account):
+        found[target.ref] = _Granting(target, None, None)
+    return tuple(found[ref] for ref in sorted(found))
+
+
+def _triple(port: InboundPort) -> tuple[int, Transport, str]:
+    return port.port, port.transport, port.variant
+
+
+def _ports(
+    view: View, inbound: Mapping[Shape, tuple[InboundPort, ...]], members: Iterable[tuple[Workload, Shape]]
+) -> tuple[InboundPort, ...]:
+    """The distinct inbound ports, each with every address on which a sidecar receives."""
+    standing = [
+        replace(port, binds=(EVERYWHERE,))
+        for shape, found in inbound.items()
+        if shape.standing != "workload"
+        for port in found
+    ]
+    standing += [port for workload, shape in members for port in bound(view, workload, inbound[shape])]
+    merged: dict[tuple[int, Transport, str], InboundPort] = {}
+    for port in standing:
+        known = merged.get(_triple(port))
+        binds = {*port.binds, *(known.binds if known else ())}
+        merged[_triple(port)] = replace(port, binds=tuple(sorted(binds)))
+    return tuple(sorted(merged.values()))
+
+
+def placement(view: View, workload: Workload, ports: Iterable[InboundPort]) -> Placement:
+    """Where one Workload stands: the ports that its sidecar binds, and the upstreams that it may use."""
+    kept = (upstream for upstream in workload.upstreams if upstream_fault(view, upstream) is None)
+    return Placement(
+        ref=workload.ref,
+        identity=Identity(view.trust_domain, workload.ref.namespace, workload.service_account),
+        labels=workload.labels,
+        bind=workload.bind,
+        inbound=tuple(_triple(port) for port in bound(view, workload, ports)),
+        addresses=workload.addresses,
+        upstreams=tuple(sorted({(each.namespace, each.service, each.port) for each in kept})),
+    )
+
+
+def upstream_fault(view: View, upstream: Upstream) -> tuple[str, str, str] | None:
+    """Why a Workload does not get an upstream, as (code, message, remedy); None if it does."""
+    what = f"{upstream.namespace}/{upstream.service}"
+    exposed = view.exposes(upstream.namespace, upstream.service)
+    if exposed is None:
+        return "workload.upstream-service", f'there is no Service "{what}"', "create it, or drop the upstream"
+    if (upstream.port, "TCP") not in exposed:
+        known = ", ".join(str(port) for port, transport in sorted(exposed) if transport == "TCP") or "none"
+        return "workload.upstream-port", f'Service "{what}" has no TCP port {upstream.port}', f"its TCP ports: {known}"
+    return None
+
+
+def _useless(found: Resolved, ports: Iterable[InboundPort]) -> Iterable[Problem]:
+    """A Problem for every listed port whose declared protocol makes the listing mean nothing."""
+    if not found.grants:
+        return ()
+    notes = Notes(found.grants[0].origin)
+    for grant in found.grants:
+        if grant.transport == "TCP":
+            _useless_ports(notes, grant, found.listed, ports)
+    return notes.problems
+
+
+def _useless_ports(notes: Notes, grant: Grant, listed: Iterable[tuple[int, str]], ports: Iterable[InboundPort]) -> None:
+    declared = {(port.port, port.declared) for port in ports if port.transport == "TCP"}
+    wrong = "tcp" if grant.http is not None else "http"
+    if grant.ports is None and declared and {word for _, word in declared} == {wrong}:
+        message = f"every port of the destination is declared {wrong}: this TrafficTarget grants nothing there"
+        notes.warning("target.all-ports", "spec.rules", message, _REMEDIES[wrong])
+    for number, field in listed:
+        if grant.ports is not None and number not in grant.ports:
+            continue
+        if grant.http is not None and (number, "tcp") in declared:
+            message = f"port {number} is declared tcp: beside HTTP rules this TrafficTarget grants nothing there"
+            notes.error("target.tcp-port", field, message, _REMEDIES["tcp"])
+        if grant.http is None and (number, "http") in declared:
+            message = f"port {number} is declared http: without HTTP rules this TrafficTarget grants nothing there"
+            notes.error("target.http-port", field, message, _REMEDIES["http"])
+
+
+def _origins(
+    granting: Iterable[_Granting],
+    resolved: Iterable[tuple[_Granting, Resolved]],
+    selecting: Mapping[Shape, tuple[Service | IdentityBinding, ...]],
+    members: Iterable[tuple[Workload, Shape]],
+) -> tuple[ObjectRef, ...]:
+    """The objects that the unit rests on, without Pods and templates: they come and go by the thousand."""
+    origins = {ref for _, found in resolved for ref in found.origins}
+    origins |= {each.via for each in granting if each.via is not None}
+    origins |= {each.ref for found in selecting.values() for each in found if isinstance(each, Service)}
+    origins |= {workload.ref for workload, _ in members}
+    return tuple(sorted(origins))

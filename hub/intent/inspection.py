@@ -1,0 +1,123 @@
+"""Problems of objects that no unit reports: those that reach no destination, and those of a single object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from hub.intent.accesses import upstream_fault
+from hub.intent.names import bound_accounts, destination, own_identity
+from hub.intent.ports import rivals
+from hub.intent.splits import read_split, root_of
+from hub.intent.targets import identity_binding, resolve
+from hub.intent.view import Notes, View
+from hub.model import ObjectRef, Problem
+from hub.smi.types import IdentityBinding, SmiObject, TrafficSplit, TrafficTarget, Workload
+
+
+def inspect(view: View, ref: ObjectRef) -> tuple[Problem, ...]:
+    """What is wrong with one object, as far as no unit says so; nothing if it does not exist."""
+    found = view.get(ref)
+    check = _CHECKS.get(type(found))
+    return check(view, found) if check is not None and found is not None else ()
+
+
+def inspectable(found: SmiObject | None) -> bool:
+    """Whether `inspect` may have anything to say about the object."""
+    return type(found) in _CHECKS
+
+
+def _target(view: View, target: SmiObject) -> tuple[Problem, ...]:
+    """A TrafficTarget that no Access unit reads; every Access reads those that name its ServiceAccount."""
+    if not isinstance(target, TrafficTarget):
+        return ()
+    notes = Notes(target.ref)
+    subject = destination(target)
+    if subject is None:
+        _bad_destination(target, notes)
+        return notes.problems
+    if subject.kind == "ServiceAccount":
+        return ()
+    binding = identity_binding(view, subject.namespace, subject.name)
+    if binding is None:
+        message = f'there is no IdentityBinding "{subject.name}" in namespace "{subject.namespace}", nothing is granted'
+        notes.error(
+            "target.destination-missing", "spec.destination.name", message, "create it, or name a ServiceAccount"
+        )
+    elif not binding.labels and not any(True for _ in bound_accounts(binding, view.trust_domain)):
+        message = f'IdentityBinding "{subject.name}" names no workload of this namespace, nothing is granted'
+        notes.error("target.destination-nobody", "spec.destination.name", message, "bind a service account or labels")
+    return (*notes.problems, *resolve(view, target).problems)
+
+
+def _bad_destination(target: TrafficTarget, notes: Notes) -> None:
+    subject, own = target.destination, target.ref.namespace
+    if subject.kind not in {"ServiceAccount", "IdentityBinding"}:
+        if subject.kind:  # without a kind: the decoder has said why
+            message = f'a destination of kind "{subject.kind}" is nobody, nothing is granted'
+            notes.error("target.destination-kind", "spec.destination.kind", message, 'write "ServiceAccount"')
+        return
+    if subject.namespace not in {"", own}:
+        message = f'the destination is in namespace "{subject.namespace}", this TrafficTarget in "{own}": it is ignored'
+        remedy = "move the TrafficTarget into the namespace of its destination"
+        notes.error("target.destination-namespace", "spec.destination.namespace", message, remedy)
+        return
+    message = f'"{subject.name}" is no Kubernetes name, nothing is granted'
+    notes.error("target.destination-name", "spec.destination.name", message, "write a name; SMI has no wildcards")
+
+
+def _split(view: View, split: SmiObject) -> tuple[Problem, ...]:
+    """A TrafficSplit that no Route unit reads."""
+    if not isinstance(split, TrafficSplit):
+        return ()
+    notes = Notes(split.ref)
+    namespace = split.ref.namespace
+    root = root_of(split, view.trust_domain)
+    if root is not None and view.exposes(namespace, root) is not None:
+        return ()
+    if root is None:
+        message = f'root "{split.service}" is no Service of namespace "{namespace}", so this split does nothing'
+        notes.error(
+            "split.root-namespace", "spec.service", message, "write the bare name of a Service of this namespace"
+        )
+    else:
+        message = f'there is no Service "{root}" in namespace "{namespace}", so this split does nothing'
+        notes.error("split.root-missing", "spec.service", message, "create the Service, or delete the split")
+    return (*notes.problems, *read_split(view, split)[1])
+
+
+def _binding(view: View, binding: SmiObject) -> tuple[Problem, ...]:
+    if not isinstance(binding, IdentityBinding):
+        return ()
+    notes = Notes(binding.ref)
+    for index, text in enumerate(binding.spiffe):
+        known = own_identity(text, view.trust_domain)
+        if known is not None and known.namespace != binding.ref.namespace:
+            message = f'"{text}" is a workload of another namespace, it matches nobody'
+            remedy = f'bind it in namespace "{known.namespace}" and name that binding'
+            notes.error("binding.foreign-namespace", f"spec.schemes.spiffeIdentities[{index}]", message, remedy)
+    return notes.problems
+
+
+def _workload(view: View, workload: SmiObject) -> tuple[Problem, ...]:
+    if not isinstance(workload, Workload):
+        return ()
+    notes = Notes(workload.ref)
+    for index, port in enumerate(workload.ports):
+        field = f"spec.ports[{index}]"
+        if rivals(view, workload, port.port, port.transport):
+            message = f"another Workload binds the same address and port {port.port}, so neither gets it"
+            notes.error("workload.bind-taken", field, message, 'change "bind" or the port of one of them')
+    for index, upstream in enumerate(workload.upstreams):
+        fault = upstream_fault(view, upstream)
+        if fault is not None:
+            code, message, remedy = fault
+            notes.error(code, f"spec.upstreams[{index}]", message, remedy)
+    return notes.problems
+
+
+_CHECKS: Mapping[type, Callable[[View, SmiObject], tuple[Problem, ...]]] = {
+    TrafficTarget: _target,
+    TrafficSplit: _split,
+    IdentityBinding: _binding,
+    Workload: _workload,
+}

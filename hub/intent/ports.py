@@ -1,0 +1,152 @@
+"""Ports: which ones workloads receive on, which protocol is declared for them, and where a Service port leads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+
+import msgspec
+from msgspec.structs import replace
+
+from hub.intent.view import Face, Labels, Shape, View
+from hub.model import Declared, InboundPort, Transport
+from hub.smi.types import Service, ServicePort, Workload, WorkloadPort
+
+_HTTP = frozenset({"http", "http2", "grpc", "grpc-web", "h2c", "kubernetes.io/h2c", "kubernetes.io/ws"})
+_TCP = frozenset(
+    {"https", "tcp", "tls", "mysql", "mongo", "redis", "postgres", "postgresql", "mqtt", "amqp", "kafka", "cassandra"}
+    | {"ldap", "smtp", "ssh", "dns", "wss", "kubernetes.io/wss"}
+)
+_LOCALHOST = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - a Pod's sidecar is told its port; the address is the Pod's own
+
+
+def word(text: str) -> Declared:
+    """What a protocol word declares; unknown words declare nothing.
+
+    Source: Kubernetes documentation, Service, "Application protocol" (appProtocol), and Istio's port naming.
+    """
+    lower = text.lower()
+    if lower in _HTTP:
+        return "http"
+    return "tcp" if lower in _TCP else "none"
+
+
+def declared_by(port: ServicePort) -> Declared:
+    """What one Service port declares: its appProtocol, else the word before the first dash of its name."""
+    return word(port.app_protocol or port.name.partition("-")[0])
+
+
+def reached(face: Face | Shape, port: ServicePort) -> int | None:
+    """The workload port to which a Service port leads at such a workload; None if it leads nowhere.
+
+    Source: Kubernetes documentation, Service, "Field spec.ports.targetPort"; EndpointSlice API, `ports[].name`.
+    """
+    if isinstance(face, Face) and face.standing == "sliced":
+        return _named(face.ports, port.name, port.transport)
+    if isinstance(port.target, int):
+        return port.target or port.port
+    known = face.ports if isinstance(face, Face) else tuple((p.port, p.transport, p.name) for p in face.ports)
+    return _named(known, port.target, port.transport)
+
+
+def _named(ports: Iterable[tuple[int, Transport, str]], name: str, transport: Transport) -> int | None:
+    return next((number for number, way, known in ports if known == name and way == transport), None)
+
+
+def shape_ports(shape: Shape, services: Iterable[Service], selectors: Iterable[Labels]) -> tuple[InboundPort, ...]:
+    """The ports on which workloads of this shape receive, without addresses, sorted.
+
+    `services` are those that select the shape, `selectors` the label selectors of grants. A Workload receives on the
+    ports that it lists, a Pod also on those that Services name by number (SMI ports are workload ports).
+    """
+    led = tuple(_led(shape, services))
+    apps = {(port.port, port.transport): _app(port) for port in shape.ports}
+    if shape.standing != "workload":
+        apps.update({(number, port.transport): _own(number) for port, number in led})
+    labels = tuple(sorted({selector for selector in selectors if shape.carries(selector)}))
+    return tuple(
+        sorted(
+            _inbound(number, transport, app, _declared(shape, led, (number, transport)), labels)
+            for (number, transport), app in apps.items()
+        )
+    )
+
+
+def _led(shape: Shape, services: Iterable[Service]) -> Iterator[tuple[ServicePort, int]]:
+    """Every Service port that leads to the shape, and to which number."""
+    for service in services:
+        for port in service.ports:
+            number = reached(shape, port)
+            if number is not None:
+                yield port, number
+
+
+def _own(port: int) -> tuple[str, int]:
+    return _LOCALHOST, port
+
+
+def _app(port: WorkloadPort) -> tuple[str, int]:
+    """Where the application behind a workload port listens."""
+    return port.app_address, port.app_port or port.port
+
+
+def _declared(shape: Shape, led: Iterable[tuple[ServicePort, int]], key: tuple[int, Transport]) -> Declared:
+    """All declarations agree: that; they disagree: HTTP, the stricter reading; none: undeclared."""
+    number, transport = key
+    if transport != "TCP":
+        return "none"
+    words = {declared_by(port) for port, to in led if to == number and port.transport == "TCP"}
+    if shape.standing == "workload":
+        words |= {word(port.app_protocol) for port in shape.ports if (port.port, port.transport) == key}
+    words -= {"none"}
+    if not words:
+        return "none"
+    return words.pop() if len(words) == 1 else "http"
+
+
+def _inbound(
+    port: int, transport: Transport, app: tuple[str, int], declared: Declared, labels: tuple[Labels, ...]
+) -> InboundPort:
+    address, number = app
+    plain = not labels and app == _own(port)
+    facts = msgspec.json.encode((labels, address, number))
+    variant = declared if plain else f"{declared}+{hashlib.sha256(facts).hexdigest()[:8]}"
+    return InboundPort(port, transport, declared, variant, number, address, labels)
+
+
+def bound(view: View, workload: Workload, ports: Iterable[InboundPort]) -> tuple[InboundPort, ...]:
+    """The ports that one Workload's sidecar really gets: without those that another Workload binds as well."""
+    return tuple(
+        replace(port, binds=(workload.bind,)) for port in ports if not rivals(view, workload, port.port, port.transport)
+    )
+
+
+def rivals(view: View, workload: Workload, port: int, transport: Transport) -> bool:
+    """Whether another Workload binds one of this Workload's addresses on the same TCP port."""
+    if transport != "TCP":
+        return False
+    return any(len(view.claimants(address, port)) > 1 for address in claims(workload))
+
+
+def claims(workload: Workload) -> tuple[str, ...]:
+    """The addresses that a Workload's sidecar takes: the one it binds, or all of its own if it binds every address."""
+    taken = workload.addresses if is_wildcard(workload.bind) else (workload.bind,)
+    return tuple(dict.fromkeys(_canonical(address) for address in taken))
+
+
+def _canonical(address: str) -> str:
+    """One text for each address (IPv6 has many)."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
+
+
+def is_wildcard(address: str) -> bool:
+    """Whether an address means every address of the machine."""
+    try:
+        return ip_address(address).is_unspecified
+    except ValueError:
+        return False

@@ -1,0 +1,169 @@
+"""The unit of one Service: how calls to each of its ports are shared out, and who may answer them.
+
+Source: SMI specification, traffic-split v1alpha1 to v1alpha4, "Ports" (a backend counts for a port that it has as well)
+and "Tradeoffs" (no hierarchy). Several splits on one root are layers: conditional ones first, the oldest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from hub.intent.ports import declared_by, reached
+from hub.intent.splits import Layer, read_split
+from hub.intent.view import Face, Notes, View, spiffe
+from hub.model import Backend, Client, ObjectRef, Problem, Route, RoutePort, Split
+from hub.smi.types import Service, ServicePort, Upstream
+
+
+def route(view: View, namespace: str, name: str) -> tuple[Route, tuple[Problem, ...]]:
+    """Where calls to one Service go, and what is wrong with the TrafficSplits whose root it is.
+
+    A Service that does not exist has a Route without ports.
+    """
+    service = view.get(ObjectRef("", "Service", namespace, name))
+    if not isinstance(service, Service):
+        return Route(namespace, name), ()
+    layers, problems = _layers(view, service)
+    faces = behind(view.faces(service))
+    upstreams = tuple(each for each in view.upstreams(namespace, name) if _served(service, each))
+    ports = (
+        RoutePort(
+            port=port.port,
+            transport=port.transport,
+            declared=declared_by(port) if port.transport == "TCP" else "none",
+            splits=tuple(_splits(view, namespace, port, layers)),
+            callees=_callees(view, namespace, port, faces),
+            clients=_clients(port, upstreams),
+        )
+        for port in service.ports
+    )
+    unit = Route(
+        namespace,
+        name,
+        tuple(sorted(ports, key=lambda port: (port.port, port.transport))),
+        _origins(view, service, layers, upstreams),
+    )
+    return unit, tuple(sorted({*problems, *_unreached(service, faces)}))
+
+
+def behind(faces: Iterable[Face]) -> tuple[Face, ...]:
+    """Who answers for a Service: what runs; where nothing runs, what would (pod templates)."""
+    everyone = tuple(faces)
+    running = tuple(face for face in everyone if face.standing != "template")
+    return running or everyone
+
+
+def _layers(view: View, service: Service) -> tuple[tuple[Layer, ...], tuple[Problem, ...]]:
+    """The splits in force, in the order in which they are tried: conditional ones, then one unconditional."""
+    problems: list[Problem] = []
+    valid: list[Layer] = []
+    for split in view.splits(service.ref.namespace, service.ref.name):
+        layer, found = read_split(view, split)
+        problems += found
+        if layer is not None:
+            valid.append(layer)
+    valid.sort(key=lambda layer: layer.age)
+    plain = [layer for layer in valid if layer.matches is None]
+    for loser in plain[1:]:
+        problems.append(_conflict(loser, plain[0]))
+    layers = (*(layer for layer in valid if layer.matches), *plain[:1])
+    for layer in layers:
+        problems += _layer_problems(view, service, layer)
+    return layers, tuple(problems)
+
+
+def _conflict(loser: Layer, winner: Layer) -> Problem:
+    message = f'"{winner.ref.name}" splits the same root and is older (or first by name), so this one does nothing'
+    remedy = "delete one of the two, or give this one a condition"
+    return Problem("split.conflicted", loser.ref, "spec.service", message, remedy)
+
+
+def _splits(view: View, namespace: str, port: ServicePort, layers: Iterable[Layer]) -> Iterator[Split]:
+    """The layers as they stand on one port: conditions only where calls are HTTP, backends only with that port."""
+    speaks_http = port.transport == "TCP" and declared_by(port) != "tcp"
+    for layer in layers:
+        if layer.matches is None or speaks_http:
+            yield Split(layer.ref, layer.matches, tuple(_counting(view, namespace, port, layer)))
+
+
+def _counting(view: View, namespace: str, port: ServicePort, layer: Layer) -> Iterator[Backend]:
+    for backend in layer.backends:
+        exposed = view.exposes(namespace, backend.service)
+        if exposed is not None and (port.port, port.transport) in exposed:
+            yield backend
+
+
+def _layer_problems(view: View, service: Service, layer: Layer) -> tuple[Problem, ...]:
+    """What of a layer has no effect: conditions on ports that are not HTTP, backends without Service or port."""
+    notes = Notes(layer.ref)
+    fields = dict(layer.fields)
+    http = [port for port in service.ports if port.transport == "TCP" and declared_by(port) != "tcp"]
+    if layer.matches is not None and not http:
+        message = f'no port of Service "{service.ref.name}" speaks HTTP, so the condition is never true'
+        notes.error("split.condition-tcp", "spec.matches", message, 'set "appProtocol" of the port, or drop "matches"')
+    for backend in layer.backends:
+        if backend.weight > 0:
+            _backend_problems(view, service, backend, (fields[backend.service], notes))
+    return notes.problems
+
+
+def _backend_problems(view: View, service: Service, backend: Backend, told: tuple[str, Notes]) -> None:
+    field, notes = told
+    exposed = view.exposes(service.ref.namespace, backend.service)
+    rest = "its share goes to the other backends"
+    if exposed is None:
+        message = f'backend "{backend.service}" has no Service, {rest}'
+        notes.error("split.backend-missing", field, message, "create the Service, or drop the backend")
+        return
+    for port in service.ports:
+        if (port.port, port.transport) not in exposed:
+            message = f'backend "{backend.service}" has no {port.transport} port {port.port}, {rest} on that port'
+            notes.error("split.backend-port", field, message, "give the backend's Service the same port number")
+
+
+def _callees(view: View, namespace: str, port: ServicePort, faces: Iterable[Face]) -> tuple[str, ...]:
+    """The SPIFFE ids of those behind a Service port; an endpoint whose account is unknown has none."""
+    accounts = {face.account for face in faces if face.account and reached(face, port) is not None}
+    return tuple(sorted(spiffe(view, namespace, account) for account in accounts))
+
+
+def _served(service: Service, upstream: Upstream) -> bool:
+    return any(port.port == upstream.port and port.transport == "TCP" for port in service.ports)
+
+
+def _clients(port: ServicePort, upstreams: Iterable[Upstream]) -> tuple[Client, ...]:
+    if port.transport != "TCP":
+        return ()
+    return tuple(sorted({upstream.client for upstream in upstreams if upstream.port == port.port}))
+
+
+def _unreached(service: Service, faces: Iterable[Face]) -> tuple[Problem, ...]:
+    """A Problem for each Service port that leads to no port of anyone behind the Service."""
+    notes = Notes(service.ref)
+    standing = tuple(faces)
+    for index, port in enumerate(service.ports):
+        if standing and not any(_lands(face, port) for face in standing):
+            message = f'port {port.port} leads to port "{port.target}", which nobody behind the Service has'
+            remedy = 'set "targetPort" to a port of its workloads'
+            notes.warning("service.target-port", f"spec.ports[{index}].targetPort", message, remedy)
+    return notes.problems
+
+
+def _lands(face: Face, port: ServicePort) -> bool:
+    """A Pod may listen on ports that it does not list; a Workload's sidecar receives on those that it lists."""
+    number = reached(face, port)
+    if number is None or face.standing != "workload":
+        return number is not None
+    return any((known, transport) == (number, port.transport) for known, transport, _ in face.ports)
+
+
+def _origins(
+    view: View, service: Service, layers: Iterable[Layer], upstreams: Iterable[Upstream]
+) -> tuple[ObjectRef, ...]:
+    namespace = service.ref.namespace
+    origins = {service.ref, *(upstream.client.workload for upstream in upstreams)}
+    for layer in layers:
+        origins |= {layer.ref, *layer.groups}
+        known = (b.service for b in layer.backends if view.exposes(namespace, b.service) is not None)
+        origins |= {ObjectRef("", "Service", namespace, name) for name in known}
+    return tuple(sorted(origins))

@@ -1,0 +1,114 @@
+"""One TrafficSplit by itself: its condition, and its backends with their summed weights.
+
+Source: SMI specification, traffic-split v1alpha1 to v1alpha4: backends are Services of the split's own namespace, and
+the root is none of them ("Tradeoffs"); `matches` are HTTPRouteGroups, merged (v1alpha3, v1alpha4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from msgspec import Struct
+
+from hub.intent.names import local_service
+from hub.intent.targets import read_match, route_group, sorted_matches
+from hub.intent.view import Notes, View
+from hub.model import Backend, HttpMatch, ObjectRef, Problem
+from hub.smi.types import HTTPRouteGroup, TrafficSplit
+
+
+class Layer(Struct, frozen=True):
+    """A valid TrafficSplit: its condition (None = every request, () = no request) and backends, sorted by name.
+
+    `fields` are where each backend is named first, `groups` the HTTPRouteGroups of the condition.
+    """
+
+    ref: ObjectRef
+    created: float
+    matches: tuple[HttpMatch, ...] | None
+    backends: tuple[Backend, ...]
+    fields: tuple[tuple[str, str], ...]
+    groups: tuple[ObjectRef, ...]
+
+    @property
+    def age(self) -> tuple[float, str]:
+        """Sorts the oldest first, then by name."""
+        return self.created, self.ref.name
+
+
+def root_of(split: TrafficSplit, trust_domain: str) -> str | None:
+    """The Service of its own namespace that a split is about; None if it names another namespace's."""
+    return local_service(split.service, split.ref.namespace, trust_domain)
+
+
+def read_split(view: View, split: TrafficSplit) -> tuple[Layer | None, tuple[Problem, ...]]:
+    """The split as a layer; None if it is invalid, and its root is then served unsplit."""
+    notes = Notes(split.ref)
+    backends = _backends(view, split, notes)
+    if backends is None:
+        return None, notes.problems
+    sums, fields = backends
+    groups: set[ObjectRef] = set()
+    matches = None if split.matches is None else sorted_matches(_condition(view, split, notes, groups))
+    if matches == ():
+        message = "no condition is left, so this split applies to no request and the root serves"
+        notes.error(
+            "split.no-condition", "spec.matches", message, "name an HTTPRouteGroup of this namespace with valid matches"
+        )
+    shares = tuple(Backend(name, weight) for name, weight in sorted(sums.items()))
+    layer = Layer(split.ref, split.created, matches, shares, tuple(sorted(fields.items())), tuple(sorted(groups)))
+    return layer, notes.problems
+
+
+def _backends(view: View, split: TrafficSplit, notes: Notes) -> tuple[dict[str, Fraction], dict[str, str]] | None:
+    """Weight and field of each backend; None if one of them voids the split."""
+    root = root_of(split, view.trust_domain)
+    sums: dict[str, Fraction] = {}
+    fields: dict[str, str] = {}
+    void = not split.backends
+    if void:
+        notes.error(
+            "split.no-backend", "spec.backends", "no backend is listed, so the root serves", "list the backends"
+        )
+    for index, backend in enumerate(split.backends):
+        field = f"spec.backends[{index}].service"
+        name = local_service(backend.service, split.ref.namespace, view.trust_domain)
+        if name is None:
+            message = f'backend "{backend.service}" is no Service of namespace "{split.ref.namespace}": the whole split is void'
+            notes.error("split.backend-namespace", field, message, "write the bare name of a Service of this namespace")
+            void = True
+            continue
+        if name == root and view.reading.root_backend == "reject":
+            message = f'the root "{root}" is its own backend: the whole split is void'
+            notes.error("split.root-backend", field, message, "give the backend a Service of its own")
+            void = True
+        sums[name] = sums.get(name, Fraction(0)) + backend.weight
+        fields.setdefault(name, field)
+    return None if void else (sums, fields)
+
+
+def _condition(view: View, split: TrafficSplit, notes: Notes, groups: set[ObjectRef]) -> Iterator[HttpMatch]:
+    """Every usable match of the groups that the condition names."""
+    for index, (kind, name) in enumerate(split.matches or ()):
+        field = f"spec.matches[{index}]"
+        if kind != "HTTPRouteGroup":
+            message = f'a condition of kind "{kind}" matches no request'
+            notes.error("split.condition-kind", f"{field}.kind", message, 'write "HTTPRouteGroup"')
+            continue
+        group = route_group(view, split.ref.namespace, name)
+        if group is None:
+            message = f'there is no HTTPRouteGroup "{name}" in namespace "{split.ref.namespace}", it matches no request'
+            notes.error("split.condition-missing", f"{field}.name", message, "create it, or drop the condition")
+            continue
+        groups.add(group.ref)
+        yield from _matches(view, group, field, notes)
+
+
+def _matches(view: View, group: HTTPRouteGroup, field: str, notes: Notes) -> Iterator[HttpMatch]:
+    for match in group.matches:
+        if match.match is not None:
+            yield read_match(match.match, view.reading)
+            continue
+        message = f'match "{match.name}" of HTTPRouteGroup "{group.ref.name}" is void, it matches no request'
+        notes.error("split.match-void", f"{field}.name", message, "repair the match; its group's Problem says how")

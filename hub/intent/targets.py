@@ -1,0 +1,286 @@
+"""One TrafficTarget by itself: whom it admits, to what, on which ports, whoever its destination is.
+
+Source: SMI specification, traffic-access v1alpha1 to v1alpha4; within one TrafficTarget TCPRoutes limit the ports of its
+HTTP rules (v1alpha3, "L7 example"), every TrafficTarget stands alone, and whatever cannot be resolved grants nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.intent.names import bound_accounts, own_identity
+from hub.intent.view import ACCESS, SPECS, Notes, View, spiffe
+from hub.model import Grant, HttpMatch, ObjectRef, Problem, Reading
+from hub.regex import error
+from hub.smi.names import is_label, is_subdomain
+from hub.smi.types import HTTPRouteGroup, IdentityBinding, NamedMatch, PortRoute, Rule, Subject, TrafficTarget
+
+Ports = frozenset[int] | None
+"""A set of workload ports; None is every port."""
+_NO_RULE = "spec.rules"
+
+
+class Resolved(Struct, frozen=True):
+    """What a TrafficTarget grants (for every workload of its destination), and the objects that it rests on.
+
+    `listed` are the ports that it names, each with the field that does.
+    """
+
+    grants: tuple[Grant, ...]
+    problems: tuple[Problem, ...]
+    origins: tuple[ObjectRef, ...]
+    listed: tuple[tuple[int, str], ...] = ()
+
+
+class _Routes(Struct):
+    """The rules of one kind of port route: the port sets that they give, and whether one of them gives none."""
+
+    sets: list[Ports]
+    dangling: bool = False
+
+
+class _Reader:
+    """Reads one TrafficTarget; collects Problems, origins and listed ports on the way."""
+
+    def __init__(self, view: View, target: TrafficTarget) -> None:
+        self.view = view
+        self.target = target
+        self.notes = Notes(target.ref)
+        self.origins = {target.ref}
+        self.listed: list[tuple[int, str]] = []
+
+    def rules(self, kind: str) -> Iterator[tuple[str, Rule]]:
+        """The rules of one kind, each with its path."""
+        for index, rule in enumerate(self.target.rules):
+            if rule.kind == kind:
+                yield f"spec.rules[{index}]", rule
+
+
+def resolve(view: View, target: TrafficTarget) -> Resolved:
+    """Read one TrafficTarget through the objects that it names; all of them in its own namespace."""
+    reader = _Reader(view, target)
+    sources, unproven = _sources(reader)
+    grants = tuple(_grants(reader, sources, unproven))
+    if not grants and not reader.notes.problems:
+        reader.notes.error(
+            "target.nothing", _NO_RULE, "no rule grants anything", "see the Problems of the objects it names"
+        )
+    return Resolved(grants, reader.notes.problems, tuple(sorted(reader.origins)), tuple(reader.listed))
+
+
+def _grants(reader: _Reader, sources: tuple[str, ...], unproven: tuple[str, ...]) -> Iterator[Grant]:
+    http = _http(reader)
+    tcp, udp = _port_routes(reader, "TCPRoute"), _port_routes(reader, "UDPRoute")
+    limited = reader.target.port is not None
+    if tcp.dangling and (http is None or not limited):
+        return
+    if not sources and not unproven:
+        return
+    admitted = sources or (nobody(reader.view),)
+    if http:
+        yield from _grant(
+            reader, Grant(reader.target.ref, admitted, "TCP", None, http, None, unproven), tcp.sets or [None]
+        )
+    if http is None and tcp.sets:
+        yield from _grant(reader, Grant(reader.target.ref, admitted, "TCP", None, None, None, unproven), tcp.sets)
+    if udp.sets and not tcp.dangling:
+        yield from _grant(reader, Grant(reader.target.ref, admitted, "UDP", None, None, None, unproven), udp.sets)
+
+
+def nobody(view: View) -> str:
+    """A SPIFFE id that no certificate of ours ever carries: the only source of a grant whose sources all are labels."""
+    return f"spiffe://{view.trust_domain}/nobody"
+
+
+def _grant(reader: _Reader, grant: Grant, sets: Iterable[Ports]) -> Iterator[Grant]:
+    """The grant on the union of these port sets, within `destination.port`; none if no port is left."""
+    ports = _union(sets)
+    only = reader.target.port
+    if only is not None:
+        ports = frozenset({only}) if ports is None else ports & {only}
+    if ports is None or ports:
+        yield replace(grant, ports=None if ports is None else tuple(sorted(ports)))
+        return
+    remedy = 'name one port in both, or leave "destination.port" out'
+    message = f"no port is left: the routes do not name port {only} of the destination"
+    reader.notes.error("target.no-port", "spec.destination.port", message, remedy)
+
+
+def _union(sets: Iterable[Ports]) -> Ports:
+    union: frozenset[int] = frozenset()
+    for ports in sets:
+        if ports is None:
+            return None
+        union |= ports
+    return union
+
+
+# --------------------------------------------------------------------------- rules
+
+
+def _http(reader: _Reader) -> tuple[HttpMatch, ...] | None:
+    """The matches of all HTTPRouteGroups, sorted, each once; None if no rule names one (dangling ones count as named)."""
+    rules = tuple(reader.rules("HTTPRouteGroup"))
+    if not rules:
+        return None
+    matches = {match for field, rule in rules for match in _rule_matches(reader, field, rule)}
+    return sorted_matches(matches)
+
+
+def sorted_matches(matches: Iterable[HttpMatch]) -> tuple[HttpMatch, ...]:
+    """HTTP matches in their canonical order, each once."""
+    return tuple(sorted(set(matches), key=msgspec.json.encode))
+
+
+def _rule_matches(reader: _Reader, field: str, rule: Rule) -> Iterator[HttpMatch]:
+    group = route_group(reader.view, reader.target.ref.namespace, rule.name)
+    if group is None:
+        _missing(reader, field, rule, "this rule grants nothing")
+        return
+    reader.origins.add(group.ref)
+    named = {match.name: match for match in group.matches}
+    chosen = tuple(named) if rule.matches is None else rule.matches
+    found = 0
+    for index, name in enumerate(chosen):
+        where = f"{field}.name" if rule.matches is None else f"{field}.matches[{index}]"
+        match = _usable(reader, where, named.get(name), f'"{name}" of HTTPRouteGroup "{rule.name}"')
+        if match is not None:
+            found += 1
+            yield read_match(match, reader.view.reading)
+    if not found:
+        message = f'no match of HTTPRouteGroup "{rule.name}" is left, so this rule grants nothing'
+        reader.notes.error("target.no-match", field, message, "name a valid match of the group")
+
+
+def _usable(reader: _Reader, field: str, match: NamedMatch | None, what: str) -> HttpMatch | None:
+    if match is None:
+        reader.notes.error("target.match-missing", field, f"match {what} does not exist", "name a match of the group")
+        return None
+    if match.match is None:
+        message = f"match {what} is void, it grants nothing"
+        reader.notes.error("target.match-void", field, message, "repair the match; its group's Problem says how")
+    return match.match
+
+
+def read_match(match: HttpMatch, reading: Reading) -> HttpMatch:
+    """The match as this domain reads it: in the prefix reading a path pattern without an end anchor may go on."""
+    if reading.path_regex == "full" or match.path is None or _ends_anchored(match.path):
+        return match
+    longer = f"(?:{match.path}).*"
+    return match if error(longer) else replace(match, path=longer)
+
+
+def _ends_anchored(pattern: str) -> bool:
+    """Whether the last token is an end anchor that no backslash escapes."""
+    for anchor in ("$", r"\z"):
+        if pattern.endswith(anchor):
+            before = pattern[: -len(anchor)]
+            return (len(before) - len(before.rstrip("\\"))) % 2 == 0
+    return False
+
+
+def _port_routes(reader: _Reader, kind: str) -> _Routes:
+    routes = _Routes([])
+    for field, rule in reader.rules(kind):
+        found = reader.view.get(ObjectRef(SPECS, kind, reader.target.ref.namespace, rule.name))
+        if rule.matches is not None or not isinstance(found, PortRoute):
+            routes.dangling = True
+            _dangling(reader, field, rule)
+            continue
+        reader.origins.add(found.ref)
+        reader.listed.extend((port, f"{field}.name") for port in found.ports or ())
+        routes.sets.append(None if found.ports is None else frozenset(found.ports))
+    return routes
+
+
+def _dangling(reader: _Reader, field: str, rule: Rule) -> None:
+    effect = "this rule grants nothing" if rule.kind == "UDPRoute" else "the whole TrafficTarget grants nothing"
+    if rule.kind == "TCPRoute" and reader.target.port is not None:
+        effect = 'only "destination.port" limits the ports now, and no raw TCP is granted'
+    if rule.matches is None:
+        _missing(reader, field, rule, effect)
+        return
+    message = f'"matches" has no meaning for a {rule.kind}, so {effect}'
+    reader.notes.error("target.route-matches", f"{field}.matches", message, 'leave "matches" out')
+
+
+def _missing(reader: _Reader, field: str, rule: Rule, effect: str) -> None:
+    namespace = reader.target.ref.namespace
+    message = f'there is no {rule.kind} "{rule.name}" in namespace "{namespace}", so {effect}'
+    remedy = f"create the {rule.kind} in this namespace, or drop the rule"
+    reader.notes.error("target.route-missing", f"{field}.name", message, remedy)
+
+
+def route_group(view: View, namespace: str, name: str) -> HTTPRouteGroup | None:
+    """The HTTPRouteGroup of this name."""
+    found = view.get(ObjectRef(SPECS, "HTTPRouteGroup", namespace, name))
+    return found if isinstance(found, HTTPRouteGroup) else None
+
+
+def identity_binding(view: View, namespace: str, name: str) -> IdentityBinding | None:
+    """The IdentityBinding of this name."""
+    found = view.get(ObjectRef(ACCESS, "IdentityBinding", namespace, name))
+    return found if isinstance(found, IdentityBinding) else None
+
+
+# --------------------------------------------------------------------------- sources
+
+
+def _sources(reader: _Reader) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All sources as SPIFFE ids, and those that no certificate can prove, both sorted."""
+    ids: set[str] = set()
+    unproven: set[str] = set()
+    for index, subject in enumerate(reader.target.sources):
+        field = f"spec.sources[{index}]"
+        if not _names_someone(reader, field, subject):
+            continue
+        if subject.kind == "ServiceAccount":
+            ids.add(spiffe(reader.view, subject.namespace, subject.name))
+            continue
+        binding = identity_binding(reader.view, subject.namespace, subject.name)
+        if binding is None:
+            message = (
+                f'there is no IdentityBinding "{subject.name}" in namespace "{subject.namespace}", it matches nobody'
+            )
+            reader.notes.error("target.source-missing", f"{field}.name", message, "create it, or drop the source")
+            continue
+        reader.origins.add(binding.ref)
+        ids.update(_bound_ids(reader.view, binding))
+        if binding.labels:
+            unproven.add(_words(binding))
+    if not ids and not unproven:
+        reader.notes.error("target.no-source", "spec.sources", "no source matches anybody", "name a ServiceAccount")
+    return tuple(sorted(ids)), tuple(sorted(unproven))
+
+
+def _names_someone(reader: _Reader, field: str, subject: Subject) -> bool:
+    if subject.kind not in {"ServiceAccount", "IdentityBinding"}:
+        if subject.kind:  # without a kind: the decoder has said why
+            message = f'a source of kind "{subject.kind}" matches nobody'
+            reader.notes.error("target.source-kind", f"{field}.kind", message, 'write "ServiceAccount"')
+        return False
+    if not subject.namespace:
+        message = f'{subject.kind} "{subject.name}" without a namespace matches nobody'
+        reader.notes.error("target.source-namespace", f"{field}.namespace", message, "name its namespace")
+        return False
+    if is_label(subject.namespace) and is_subdomain(subject.name):
+        return True
+    message = f'"{subject.namespace}/{subject.name}" is no Kubernetes name, it matches nobody'
+    reader.notes.error("target.source-name", f"{field}.name", message, "write a name; SMI has no wildcards")
+    return False
+
+
+def _bound_ids(view: View, binding: IdentityBinding) -> Iterator[str]:
+    """The SPIFFE ids that a binding stands for as a source; one of another namespace of ours stands for nobody."""
+    for account in bound_accounts(binding, view.trust_domain):
+        yield spiffe(view, binding.ref.namespace, account)
+    yield from (text for text in binding.spiffe if own_identity(text, view.trust_domain) is None)
+
+
+def _words(binding: IdentityBinding) -> str:
+    labels = ", ".join(f"{key}={value}" for key, value in binding.labels or ())
+    return f"{binding.ref} ({labels})"

@@ -1,0 +1,129 @@
+"""What intent may ask of the store, and the summaries in which it sees workloads.
+
+A unit is recomputed when, and only when, an answer that it got from its `View` has changed. So every question is as
+narrow as its use, and none is about single Pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from hub.model import Identity, ObjectRef, Problem, Reading, Severity, Transport
+from hub.smi.types import (
+    IdentityBinding,
+    Service,
+    SmiObject,
+    TrafficSplit,
+    TrafficTarget,
+    Upstream,
+    Workload,
+    WorkloadPort,
+)
+
+ACCESS = "access.smi-spec.io"
+SPECS = "specs.smi-spec.io"
+SPLIT = "split.smi-spec.io"
+Labels = tuple[tuple[str, str], ...]
+Standing = Literal["pod", "workload", "template"]
+
+
+class Shape(Struct, frozen=True):
+    """What policies can tell of a workload: any number of equal workloads are one shape.
+
+    `labels` are only those pairs that a selector of the namespace names, sorted; `ports` are in the order written.
+    """
+
+    namespace: str
+    account: str
+    standing: Standing
+    labels: Labels
+    ports: tuple[WorkloadPort, ...]
+
+    def carries(self, selector: Labels) -> bool:
+        """Whether these workloads carry every label of the selector (an empty one selects nothing)."""
+        return bool(selector) and set(selector) <= set(self.labels)
+
+
+class Face(Struct, frozen=True):
+    """What a Service can tell of a workload behind it: account and ports as (number, transport, name).
+
+    `sliced`: an endpoint of an EndpointSlice; its ports carry the Service's port names, its account may be unknown ("").
+    """
+
+    account: str
+    standing: Standing | Literal["sliced"]
+    ports: tuple[tuple[int, Transport, str], ...]
+
+
+class View(Protocol):
+    """One reader's window on the store; what it asks is what it depends on. Sequences come in a stable order."""
+
+    @property
+    def trust_domain(self) -> str:
+        """The trust domain of every identity of the domain."""
+
+    @property
+    def reading(self) -> Reading:
+        """The switches of our reading of SMI."""
+
+    def get(self, ref: ObjectRef) -> SmiObject | None:
+        """The object, without its origin; None if there is none that counts."""
+
+    def targets(self, kind: str, namespace: str, name: str) -> tuple[TrafficTarget, ...]:
+        """TrafficTargets of this namespace whose destination is this ServiceAccount or IdentityBinding."""
+
+    def bindings(self, namespace: str, account: str) -> tuple[IdentityBinding, ...]:
+        """IdentityBindings of this namespace that name the account (or its SPIFFE id)."""
+
+    def splits(self, namespace: str, service: str) -> tuple[TrafficSplit, ...]:
+        """TrafficSplits of this namespace whose root is this Service."""
+
+    def shapes(self, namespace: str, account: str) -> tuple[Shape, ...]:
+        """The distinct shapes of the workloads of this account."""
+
+    def selecting(self, shape: Shape) -> tuple[Service | IdentityBinding, ...]:
+        """The Services and IdentityBindings whose label selector the shape carries."""
+
+    def members(self, namespace: str, account: str) -> tuple[tuple[Workload, Shape], ...]:
+        """The smihub.io Workloads of this account, one by one, with their shapes."""
+
+    def faces(self, service: Service) -> tuple[Face, ...]:
+        """Who stands behind a Service: by its selector, or else by its EndpointSlices."""
+
+    def exposes(self, namespace: str, service: str) -> Collection[tuple[int, Transport]] | None:
+        """The (port, transport) pairs of a Service; None if it does not exist."""
+
+    def upstreams(self, namespace: str, service: str) -> tuple[Upstream, ...]:
+        """The upstreams of Workloads that name this Service."""
+
+    def claimants(self, address: str, port: int) -> tuple[ObjectRef, ...]:
+        """The Workloads that bind this TCP address and port for their inbound traffic."""
+
+
+class Notes:
+    """Collects the Problems of one object while it is read."""
+
+    def __init__(self, ref: ObjectRef) -> None:
+        self._ref = ref
+        self._problems: list[Problem] = []
+
+    def error(self, code: str, field: str, message: str, remedy: str) -> None:
+        """Something that was asked for is void."""
+        self._problems.append(Problem(code, self._ref, field, message, remedy))
+
+    def warning(self, code: str, field: str, message: str, remedy: str) -> None:
+        """Nothing is void, but it is hardly what was meant."""
+        self._problems.append(Problem(code, self._ref, field, message, remedy, severity=Severity.WARNING))
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that was noted, in the order of noting."""
+        return tuple(self._problems)
+
+
+def spiffe(view: View, namespace: str, account: str) -> str:
+    """The SPIFFE id of a service account of the view's trust domain."""
+    return Identity(view.trust_domain, namespace, account).spiffe

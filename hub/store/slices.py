@@ -1,0 +1,85 @@
+"""EndpointSlices as reference-counted faces: who is behind a Service without a selector, as far as a route can tell.
+
+Keys of the index: ("sliced", namespace, service) has the faces, ("slices", namespace, service) the slices themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hub.intent.view import Face
+from hub.model import ObjectRef
+from hub.smi.types import EndpointSlice, SliceEndpoint
+from hub.store.index import Index
+
+
+def pod_ref(namespace: str, name: str) -> ObjectRef:
+    """The ref of a Pod."""
+    return ObjectRef("", "Pod", namespace, name)
+
+
+class Slices:
+    """Keeps slices and the accounts of the Pods that they name; a Pod that nobody knows has the account ""."""
+
+    def __init__(self, index: Index, moved: set[ObjectRef]) -> None:
+        """`moved` collects the slices whose endpoints may differ."""
+        self._index = index
+        self._moved = moved
+        self._slices: dict[ObjectRef, EndpointSlice] = {}
+        self._naming: dict[ObjectRef, dict[ObjectRef, int]] = {}  # Pod -> slices that name it, and how often
+        self._accounts: dict[ObjectRef, str] = {}
+
+    def put(self, ref: ObjectRef, slice_: EndpointSlice | None) -> None:
+        """A slice is there, is another, or (None) is gone."""
+        before = self._slices.pop(ref, None)
+        if before is not None:
+            self._count(before, -1)
+        if slice_ is not None:
+            self._slices[ref] = slice_
+            self._count(slice_, 1)
+        self._moved.add(ref)
+
+    def get(self, ref: ObjectRef) -> EndpointSlice | None:
+        """The slice of this ref."""
+        return self._slices.get(ref)
+
+    def account(self, pod: ObjectRef, account: str) -> None:
+        """A Pod has this account now ("": it is gone)."""
+        before = self._accounts.get(pod, "")
+        if account:
+            self._accounts[pod] = account
+        else:
+            self._accounts.pop(pod, None)
+        if before == account:
+            return
+        for ref, times in self._naming.get(pod, {}).items():
+            self._moved.add(ref)
+            slice_ = self._slices[ref]
+            key = ("sliced", ref.namespace, slice_.service)
+            for _ in range(times):
+                self._index.add(key, face_of_slice(slice_, account))
+                self._index.discard(key, face_of_slice(slice_, before))
+
+    def _count(self, slice_: EndpointSlice, by: int) -> None:
+        key = ("sliced", slice_.ref.namespace, slice_.service)
+        change = self._index.add if by > 0 else self._index.discard
+        change(("slices", slice_.ref.namespace, slice_.service), slice_.ref)
+        for pod, _ in _endpoints(slice_):
+            change(key, face_of_slice(slice_, self._accounts.get(pod, "") if pod else ""))
+            if pod is not None:
+                naming = self._naming.setdefault(pod, {})
+                naming[slice_.ref] = naming.get(slice_.ref, 0) + by
+                if not naming[slice_.ref]:
+                    del naming[slice_.ref]
+                if not naming:
+                    del self._naming[pod]
+
+
+def _endpoints(slice_: EndpointSlice) -> Iterator[tuple[ObjectRef | None, SliceEndpoint]]:
+    for endpoint in slice_.endpoints:
+        yield (pod_ref(slice_.ref.namespace, endpoint.pod) if endpoint.pod else None), endpoint
+
+
+def face_of_slice(slice_: EndpointSlice, account: str) -> Face:
+    """What a Service can tell of an endpoint of this slice."""
+    return Face(account, "sliced", tuple((number, transport, name) for name, number, transport in slice_.ports))

@@ -1,0 +1,314 @@
+"""The store of one domain: decoded objects in, dirty units and compiled units out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.intent import CompiledAccess, Shape, compile_access, inspect, route
+from hub.intent.accesses import Inbound
+from hub.intent.inspection import inspectable
+from hub.model import Identity, ObjectRef, Origin, Placement, Problem, Reading, Unit, UnitKey
+from hub.smi import Decoded
+from hub.smi.types import EndpointSlice, IdentityBinding, Service, SmiObject, Workload
+from hub.store.copies import Copies, Part
+from hub.store.entries import entries
+from hub.store.index import Index, Key
+from hub.store.memo import Memo
+from hub.store.moves import Moves
+from hub.store.slices import Slices
+from hub.store.summaries import Summaries
+from hub.store.view import RecordingView
+
+Job = UnitKey | ObjectRef
+"""What is computed and remembered: a unit, or the Problems of one object that no unit reports."""
+_DEFAULT = Reading()
+
+
+class _Result(Struct, frozen=True):
+    unit: Unit | None
+    problems: tuple[Problem, ...]
+    inbound: Mapping[Shape, Inbound] = {}
+    placed: Mapping[ObjectRef, Placement] = {}
+
+
+class Store:
+    """Keeps the objects of a domain's sources, and knows which units one event has made stale.
+
+    Put a batch of events in by `upsert` and `remove`, then take `dirty()`, and `compile` each of its keys. Every cost
+    is that of the change, whatever else is stored.
+    """
+
+    def __init__(self, trust_domain: str, reading: Reading = _DEFAULT, domain: str = "default") -> None:
+        self._trust_domain = trust_domain
+        self._reading = reading
+        self._domain = domain
+        self._copies = Copies()
+        self._objects: dict[ObjectRef, SmiObject] = {}
+        self._index = Index()
+        self._moves = Moves()
+        self._summaries = Summaries(self._index, self._moves.workloads)
+        self._slices = Slices(self._index, self._moves.slices)
+        self._memo: Memo[Job, _Result] = Memo()
+        self._was: dict[ObjectRef, SmiObject | None] = {}
+        self._dirty: set[UnitKey] = set()
+        self._units: set[UnitKey] = set()
+        self._stale: set[Job] = set()
+        self._faulty: dict[Job, tuple[Problem, ...]] = {}
+
+    @property
+    def trust_domain(self) -> str:
+        """The trust domain of every identity of this domain."""
+        return self._trust_domain
+
+    # ----------------------------------------------------------------------- objects
+
+    def upsert(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
+        """A part of a source (a file, a kind) holds exactly these objects now, instead of what it held."""
+        self._put((source, part), decoded)
+
+    def remove(self, source: str, part: str) -> None:
+        """A part of a source is gone, and so are its objects."""
+        self._put((source, part), ())
+
+    def origins(self, ref: ObjectRef) -> tuple[Origin, ...]:
+        """Where every copy of an object was read, sorted; also of one that does not count."""
+        return self._copies.origins(ref)
+
+    def _put(self, part: Part, decoded: Sequence[Decoded]) -> None:
+        for ref in self._copies.put(part, decoded):
+            before, after = self._objects.get(ref), self._copies.object(ref)
+            if before != after:
+                self._was.setdefault(ref, before)
+                self._replace(ref, before, after)
+
+    def _replace(self, ref: ObjectRef, before: SmiObject | None, after: SmiObject | None) -> None:
+        if after is None:
+            self._objects.pop(ref, None)
+        else:
+            self._objects[ref] = after
+        for key, member in entries(after, self._trust_domain) if after is not None else ():
+            self._index.add(key, member)
+        for key, member in entries(before, self._trust_domain) if before is not None else ():
+            self._index.discard(key, member)
+        either = after if after is not None else before
+        if isinstance(either, Workload):
+            self._summaries.place(ref, after if isinstance(after, Workload) else None)
+            if ref.kind == "Pod":
+                self._slices.account(ref, after.service_account if isinstance(after, Workload) else "")
+        elif isinstance(either, EndpointSlice):
+            self._slices.put(ref, after if isinstance(after, EndpointSlice) else None)
+        elif isinstance(either, Service):
+            self._moves.services.add(ref)
+            self._summaries.select(ref, after.selector if isinstance(after, Service) else None)
+        elif isinstance(either, IdentityBinding):
+            self._summaries.select(ref, after.labels if isinstance(after, IdentityBinding) else None)
+
+    # ----------------------------------------------------------------------- units
+
+    def units(self) -> frozenset[UnitKey]:
+        """An access unit for every governed identity, a route unit for every Service."""
+        self._settle()
+        return frozenset(self._units)
+
+    def dirty(self) -> frozenset[UnitKey]:
+        """The units that came, went, or may compile to something else since the last call."""
+        self._settle()
+        dirty = frozenset(self._dirty)
+        self._dirty.clear()
+        return dirty
+
+    def compile(self, key: UnitKey) -> tuple[Unit | None, tuple[Problem, ...]]:
+        """The unit (None: there is none of this key) and the Problems that it found, with their origins."""
+        self._settle()
+        result = self._result(key) if key in self._units else None
+        return (None, ()) if result is None else (result.unit, self._located(result.problems))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that is wrong with any object: decoding, copies, units and single objects; sorted, each once."""
+        self._settle()
+        for job in tuple(self._stale):
+            self._result(job)
+        found = set(self._copies.problems())
+        for problems in self._faulty.values():
+            found.update(self._located(problems))
+        return tuple(sorted(found))
+
+    def dependents(self, refs: Iterable[ObjectRef]) -> frozenset[UnitKey]:
+        """The units that read one of these objects when they were last compiled."""
+        self._settle()
+        readers = {job for ref in refs for job in self._memo.readers(("object", ref))}
+        return frozenset(job for job in readers if isinstance(job, UnitKey))
+
+    def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Problems at every place where their object stands; a unit does not change because a line number does."""
+        return tuple(
+            replace(problem, origin=origin)
+            for problem in problems
+            for origin in self._copies.origins(problem.ref) or (problem.origin,)
+        )
+
+    def _settle(self) -> None:
+        """Turn what has changed in sum since the last look into stale results and dirty units."""
+        changed: list[Key] = []
+        for ref, before in self._was.items():
+            if self._objects.get(ref) != before:
+                changed.append(("object", ref))
+                self._exist(ref)
+        self._was.clear()
+        for key in self._index.settle():
+            changed.append(key)
+            if key[0] == "governed":
+                self._govern(str(key[1]), str(key[2]))
+        for key in changed:
+            for job in self._memo.readers(key):
+                self._spoil(job)
+
+    def _exist(self, ref: ObjectRef) -> None:
+        """An object came, went or changed: so does its Route, and what is told of the object itself."""
+        found = self._objects.get(ref)
+        if ref.kind == "Service":
+            self._be(UnitKey("route", ref.namespace, ref.name, self._domain), there=found is not None)
+        if inspectable(found):
+            self._stale.add(ref)
+        else:
+            self._drop(ref)
+
+    def _govern(self, namespace: str, account: str) -> None:
+        there = ("governed", namespace, account) in self._index
+        self._be(UnitKey("access", namespace, account, self._domain), there=there)
+
+    def _be(self, key: UnitKey, *, there: bool) -> None:
+        if there == (key in self._units):
+            return
+        self._dirty.add(key)
+        if there:
+            self._units.add(key)
+            self._stale.add(key)
+        else:
+            self._units.discard(key)
+            self._drop(key)
+
+    def _spoil(self, job: Job) -> None:
+        self._memo.forget(job)
+        self._stale.add(job)
+        if isinstance(job, UnitKey):
+            self._dirty.add(job)
+            if job.kind == "access":
+                self._moves.identities.add((job.namespace, job.name))
+
+    def _drop(self, job: Job) -> None:
+        self._memo.forget(job)
+        self._stale.discard(job)
+        self._faulty.pop(job, None)
+
+    def _result(self, job: Job) -> _Result:
+        self._stale.discard(job)
+        known = self._memo.get(job)
+        if known is not None:
+            return known
+        view = RecordingView(self._objects, self._index, self._trust_domain, self._reading)
+        result = _compute(view, job)
+        self._memo.keep(job, result, view.keys)
+        if result.problems:
+            self._faulty[job] = result.problems
+        else:
+            self._faulty.pop(job, None)
+        return result
+
+    # ----------------------------------------------------------------------- workloads and endpoints
+
+    def moves(self) -> Moves:
+        """What moved since the last call: for `hub.endpoints.EndpointView`, which follows it."""
+        self._settle()
+        moved = Moves(
+            set(self._moves.workloads), set(self._moves.services), set(self._moves.slices), set(self._moves.identities)
+        )
+        for each in (self._moves.workloads, self._moves.services, self._moves.slices, self._moves.identities):
+            each.clear()
+        return moved
+
+    def placements(self) -> dict[ObjectRef, Placement]:
+        """Where every workload stands. Costs all of them; `hub.endpoints.EndpointView` keeps the same up to date."""
+        return {
+            found.ref: placed for found in self._summaries.all() if (placed := self.placement(found.ref)) is not None
+        }
+
+    def placement(self, ref: ObjectRef) -> Placement | None:
+        """Where one workload stands, None if it is not there."""
+        found = self._summaries.workload(ref)
+        if found is None:
+            return None
+        self._settle()
+        result = self._result(UnitKey("access", ref.namespace, found.service_account, self._domain))
+        if ref in result.placed:
+            return result.placed[ref]
+        return Placement(
+            ref=ref,
+            identity=Identity(self._trust_domain, ref.namespace, found.service_account),
+            labels=found.labels,
+            bind=found.bind,
+            inbound=result.inbound[self._summaries.shape(ref)],
+            addresses=found.addresses,
+        )
+
+    def inbound(self, namespace: str, account: str) -> Mapping[Shape, Inbound]:
+        """The inbound ports of each shape of an account's workloads."""
+        self._settle()
+        key = UnitKey("access", namespace, account, self._domain)
+        return self._result(key).inbound if key in self._units else {}
+
+    def named(self, namespace: str, account: str) -> frozenset[ObjectRef]:
+        """The smihub.io Workloads of an account."""
+        return frozenset(ref for ref, _ in self._index.members(("members", namespace, account)))
+
+    def shape(self, ref: ObjectRef) -> Shape:
+        """The shape of a workload that is there."""
+        return self._summaries.shape(ref)
+
+    def workload(self, ref: ObjectRef) -> Workload | None:
+        """A Pod, pod template or Workload."""
+        return self._summaries.workload(ref)
+
+    def service(self, ref: ObjectRef) -> Service | None:
+        """A Service."""
+        found = self._objects.get(ref)
+        return found if isinstance(found, Service) else None
+
+    def slice_(self, ref: ObjectRef) -> EndpointSlice | None:
+        """An EndpointSlice."""
+        return self._slices.get(ref)
+
+    def slices_of(self, service: ObjectRef) -> frozenset[ObjectRef]:
+        """The EndpointSlices of a Service."""
+        return frozenset(self._index.members(("slices", service.namespace, service.name)))
+
+    def services_of(self, ref: ObjectRef) -> Iterator[Service]:
+        """The Services that select a workload."""
+        for owner in self._index.members(("owners", self._summaries.shape(ref))):
+            found = self.service(owner)
+            if found is not None:
+                yield found
+
+    def behind(self, service: ObjectRef) -> Iterator[ObjectRef]:
+        """The workloads that a Service selects."""
+        for shape in self._index.members(("selected", service)):
+            yield from self._summaries.standing(shape)
+
+    def standing(self, namespace: str, account: str) -> Iterator[ObjectRef]:
+        """The workloads of an account."""
+        for shape in self._index.members(("shapes", namespace, account)):
+            yield from self._summaries.standing(shape)
+
+
+def _compute(view: RecordingView, job: Job) -> _Result:
+    if isinstance(job, ObjectRef):
+        return _Result(None, inspect(view, job))
+    if job.kind == "route":
+        unit, problems = route(view, job.namespace, job.name)
+        return _Result(unit, problems)
+    compiled: CompiledAccess = compile_access(view, Identity(view.trust_domain, job.namespace, job.name))
+    placed = {each.ref: each for each in compiled.unit.workloads}
+    return _Result(compiled.unit, compiled.problems, compiled.inbound, placed)

@@ -1,0 +1,106 @@
+"""The store as one reader sees it: every answer is recorded, also that there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from hub.intent.view import ACCESS, SPLIT, Face, Shape
+from hub.model import ObjectRef, Reading, Transport
+from hub.smi.types import (
+    IdentityBinding,
+    Service,
+    SmiObject,
+    TrafficSplit,
+    TrafficTarget,
+    Upstream,
+    Workload,
+)
+from hub.store.index import Index, Key
+
+
+class RecordingView:
+    """A `hub.intent.View`; `keys` are what was asked so far."""
+
+    def __init__(
+        self, objects: Mapping[ObjectRef, SmiObject], index: Index, trust_domain: str, reading: Reading
+    ) -> None:
+        self.keys: set[Key] = set()
+        self._objects = objects
+        self._index = index
+        self._trust_domain = trust_domain
+        self._reading = reading
+
+    @property
+    def trust_domain(self) -> str:
+        """See hub.intent.View."""
+        return self._trust_domain
+
+    @property
+    def reading(self) -> Reading:
+        """See hub.intent.View."""
+        return self._reading
+
+    def get(self, ref: ObjectRef) -> SmiObject | None:
+        """See hub.intent.View."""
+        self.keys.add(("object", ref))
+        return self._objects.get(ref)
+
+    def targets(self, kind: str, namespace: str, name: str) -> tuple[TrafficTarget, ...]:
+        """See hub.intent.View."""
+        refs = sorted(self._members(("targets", kind, namespace, name)))
+        found = (self.get(ObjectRef(ACCESS, "TrafficTarget", namespace, each)) for each in refs)
+        return tuple(each for each in found if isinstance(each, TrafficTarget))
+
+    def bindings(self, namespace: str, account: str) -> tuple[IdentityBinding, ...]:
+        """See hub.intent.View."""
+        refs = sorted(self._members(("bound", namespace, account)))
+        found = (self.get(ObjectRef(ACCESS, "IdentityBinding", namespace, each)) for each in refs)
+        return tuple(each for each in found if isinstance(each, IdentityBinding))
+
+    def splits(self, namespace: str, service: str) -> tuple[TrafficSplit, ...]:
+        """See hub.intent.View."""
+        refs = sorted(self._members(("splits", namespace, service)))
+        found = (self.get(ObjectRef(SPLIT, "TrafficSplit", namespace, each)) for each in refs)
+        return tuple(each for each in found if isinstance(each, TrafficSplit))
+
+    def shapes(self, namespace: str, account: str) -> tuple[Shape, ...]:
+        """See hub.intent.View."""
+        return tuple(sorted(self._members(("shapes", namespace, account)), key=msgspec.json.encode))
+
+    def selecting(self, shape: Shape) -> tuple[Service | IdentityBinding, ...]:
+        """See hub.intent.View."""
+        found = (self.get(ref) for ref in sorted(self._members(("owners", shape))))
+        return tuple(each for each in found if isinstance(each, Service | IdentityBinding))
+
+    def members(self, namespace: str, account: str) -> tuple[tuple[Workload, Shape], ...]:
+        """See hub.intent.View."""
+        pairs = sorted(self._members(("members", namespace, account)), key=lambda pair: pair[0])
+        found = ((self.get(ref), shape) for ref, shape in pairs)
+        return tuple((each, shape) for each, shape in found if isinstance(each, Workload))
+
+    def faces(self, service: Service) -> tuple[Face, ...]:
+        """See hub.intent.View."""
+        key: Key = ("faces", service.ref)
+        if not service.selector:
+            key = ("sliced", service.ref.namespace, service.ref.name)
+        return tuple(sorted(self._members(key), key=msgspec.json.encode))
+
+    def exposes(self, namespace: str, service: str) -> Collection[tuple[int, Transport]] | None:
+        """See hub.intent.View."""
+        found = self._members(("exposes", namespace, service))
+        return [port for port in found if port is not None] if found else None
+
+    def upstreams(self, namespace: str, service: str) -> tuple[Upstream, ...]:
+        """See hub.intent.View."""
+        return tuple(sorted(self._members(("upstreams", namespace, service)), key=msgspec.json.encode))
+
+    def claimants(self, address: str, port: int) -> tuple[ObjectRef, ...]:
+        """See hub.intent.View."""
+        return tuple(sorted(self._members(("claims", address, port))))
+
+    def _members(self, key: Key) -> Collection[Any]:
+        self.keys.add(key)
+        return self._index.members(key)
