@@ -1,0 +1,338 @@
+"""The state file of VM meshes: one SQLite database that survives SIGKILL at any moment.
+
+It holds per mesh: the applied objects with their history as revisions, what the hub remembers per unit, the
+authority, hashes of the workloads' tokens, the last published endpoints, and what the sidecars said.
+A revision is written in one transaction that compares the token of the revision before.
+Source: SQLite, "Write-Ahead Logging" and "Atomic Commit In SQLite".
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from adapters.vm.ca import Root, Secret
+from adapters.vm.resource import version_of
+from hub.api import (
+    Change,
+    ConfigError,
+    Endpoint,
+    ObjectRef,
+    Observation,
+    Observed,
+    Role,
+    StaleError,
+    TransientError,
+    UnitKey,
+)
+
+SCHEMA_VERSION = 1
+_KEPT_REVISIONS = 32
+_WAIT_S = 5.0
+_SCHEMA = """
+CREATE TABLE meshes (name TEXT PRIMARY KEY, revision INTEGER NOT NULL, token TEXT NOT NULL) STRICT;
+CREATE TABLE bodies (hash TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE objects (
+    mesh TEXT NOT NULL REFERENCES meshes(name),
+    ref TEXT NOT NULL, unit TEXT NOT NULL, role TEXT NOT NULL, needs TEXT NOT NULL,
+    hash TEXT NOT NULL REFERENCES bodies(hash),
+    token TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
+    PRIMARY KEY (mesh, ref, born)) STRICT;
+CREATE UNIQUE INDEX objects_living ON objects (mesh, ref) WHERE died IS NULL;
+CREATE INDEX objects_born ON objects (mesh, born);
+CREATE INDEX objects_died ON objects (mesh, died) WHERE died IS NOT NULL;
+CREATE INDEX objects_hash ON objects (hash);
+CREATE TABLE memory (
+    mesh TEXT NOT NULL REFERENCES meshes(name), unit TEXT NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (mesh, unit)) STRICT;
+CREATE TABLE authorities (mesh TEXT PRIMARY KEY, certificate BLOB NOT NULL, key BLOB NOT NULL) STRICT;
+CREATE TABLE tokens (mesh TEXT NOT NULL, workload TEXT NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (mesh, workload)) STRICT;
+CREATE TABLE endpoints (
+    mesh TEXT NOT NULL, namespace TEXT NOT NULL, service TEXT NOT NULL, port INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (mesh, namespace, service, port)) STRICT;
+CREATE TABLE status (mesh TEXT NOT NULL, workload TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (mesh, workload)) STRICT;
+"""
+
+T = TypeVar("T")
+ServiceKey = tuple[str, str, int]
+"""(namespace, service, port)."""
+
+
+class Stored(Struct, frozen=True):
+    """One applied object."""
+
+    ref: ObjectRef
+    body: bytes
+    unit: UnitKey
+    role: Role
+    needs: tuple[ObjectRef, ...]
+    token: str
+
+
+class Step(Struct, frozen=True):
+    """What changed between two revisions (from nothing: everything): the newer one's number and token."""
+
+    revision: int
+    token: str
+    upserts: Mapping[ObjectRef, Stored]
+    deleted: tuple[ObjectRef, ...] = ()
+    whole: bool = False  # the upserts are everything there is
+
+
+class State:
+    """One mesh's part of a state file. Raises ConfigError where the file is not usable or not private."""
+
+    def __init__(self, path: Path, mesh: str) -> None:
+        self.mesh = mesh
+        self._path = path
+        self._db = _open(path)
+        with self._transaction():
+            self._db.execute("INSERT OR IGNORE INTO meshes VALUES (?, 0, '')", (mesh,))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def data_version(self) -> int:
+        """A number that changes whenever another process wrote to the file; costs microseconds."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    # -- revisions
+
+    def head(self) -> tuple[int, str]:
+        """Number and token of the newest revision; (0, "") = nothing was ever applied."""
+        row = self._db.execute("SELECT revision, token FROM meshes WHERE name = ?", (self.mesh,)).fetchone()
+        return int(row[0]), str(row[1])
+
+    def since(self, revision: int) -> Step:
+        """What changed after this revision; everything if it is 0 or its history is gone."""
+        with self._transaction("DEFERRED"):
+            newest, token = self.head()
+            if revision == 0 or revision > newest or newest - revision >= _KEPT_REVISIONS:
+                rows = self._rows("died IS NULL")
+                return Step(newest, token, {item.ref: item for item in rows}, whole=True)
+            upserts = {item.ref: item for item in self._rows("died IS NULL AND born > ?", revision)}
+            gone = self._db.execute("SELECT ref FROM objects WHERE mesh = ? AND died > ?", (self.mesh, revision))
+            refs = {_decode(str(row[0]), ObjectRef) for row in gone}
+            return Step(newest, token, upserts, tuple(sorted(refs - upserts.keys())))
+
+    def observe(self) -> Observation:
+        """All applied objects and all memory, as one revision."""
+        with self._transaction("DEFERRED"):
+            token = self.head()[1]
+            objects = {
+                item.ref: Observed(item.ref, item.body, item.unit, item.token, item.role, item.needs)
+                for item in self._rows("died IS NULL")
+            }
+            rows = self._db.execute("SELECT unit, body FROM memory WHERE mesh = ?", (self.mesh,))
+            memory = {_decode(str(unit), UnitKey): bytes(body) for unit, body in rows}
+        return Observation(objects, memory, token)
+
+    def apply(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """Write one revision and give its token. Raises StaleError, with nothing written, if `token` is not the head's."""
+        with self._transaction("IMMEDIATE"):
+            revision, head = self.head()
+            if token != head:
+                raise StaleError(f'mesh "{self.mesh}" changed while this plan was made; plan again')
+            after = _next_token(revision + 1, head, changes, memory)
+            for change in changes:
+                self._change(change, revision + 1, after)
+            self._remember(memory)
+            self._db.execute(
+                "UPDATE meshes SET revision = ?, token = ? WHERE name = ?", (revision + 1, after, self.mesh)
+            )
+            self._prune(revision + 1)
+        return after
+
+    def _rows(self, where: str, *values: int) -> Iterator[Stored]:
+        query = f"SELECT ref, body, unit, role, needs, token FROM objects JOIN bodies USING (hash) WHERE mesh = ? AND {where}"  # noqa: S608 - `where` is one of ours
+        for ref, body, unit, role, needs, token in self._db.execute(query, (self.mesh, *values)):
+            yield Stored(
+                _decode(ref, ObjectRef),
+                bytes(body),
+                _decode(unit, UnitKey),
+                Role(role),
+                _decode(needs, tuple[ObjectRef, ...]),
+                token,
+            )
+
+    def _change(self, change: Change, revision: int, token: str) -> None:
+        ref = _encode(change.ref)
+        self._db.execute(
+            "UPDATE objects SET died = ? WHERE mesh = ? AND ref = ? AND died IS NULL", (revision, self.mesh, ref)
+        )
+        if change.after is None:
+            return
+        after = change.after
+        digest = version_of(after.body)
+        self._db.execute("INSERT OR IGNORE INTO bodies VALUES (?, ?)", (digest, after.body))
+        row = (self.mesh, ref, _encode(after.unit), after.role.value, _encode(after.needs), digest, token, revision)
+        self._db.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", row)
+
+    def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
+        for unit, body in memory.items():
+            key = (self.mesh, _encode(unit))
+            if body:
+                self._db.execute("INSERT OR REPLACE INTO memory VALUES (?, ?, ?)", (*key, body))
+            else:
+                self._db.execute("DELETE FROM memory WHERE mesh = ? AND unit = ?", key)
+
+    def _prune(self, revision: int) -> None:
+        old = self._db.execute(
+            "DELETE FROM objects WHERE mesh = ? AND died <= ? RETURNING hash", (self.mesh, revision - _KEPT_REVISIONS)
+        ).fetchall()
+        for row in old:
+            self._db.execute(
+                "DELETE FROM bodies WHERE hash = ? AND NOT EXISTS (SELECT 1 FROM objects WHERE objects.hash = ?)",
+                (row[0], row[0]),
+            )
+
+    # -- authority and tokens
+
+    def authority(self, fresh: Root) -> Root:
+        """The mesh's authority; `fresh` becomes it if there is none yet."""
+        with self._transaction("IMMEDIATE"):
+            row = (self.mesh, fresh.certificate, fresh.key.reveal())
+            self._db.execute("INSERT OR IGNORE INTO authorities VALUES (?, ?, ?)", row)
+            kept = self._db.execute("SELECT certificate, key FROM authorities WHERE mesh = ?", (self.mesh,)).fetchone()
+        return Root(bytes(kept[0]), Secret(bytes(kept[1])))
+
+    def token_hash(self, workload: str) -> bytes | None:
+        """SHA-256 of the token that was issued to a workload (`ns/name`), or None."""
+        query = "SELECT hash FROM tokens WHERE mesh = ? AND workload = ?"
+        row = self._db.execute(query, (self.mesh, workload)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def store_token_hash(self, workload: str, digest: bytes) -> None:
+        """Make this the one token of a workload."""
+        with self._transaction("IMMEDIATE"):
+            self._db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", (self.mesh, workload, digest))
+
+    # -- endpoints: a cache of what was published last
+
+    def endpoints(self) -> dict[ServiceKey, tuple[Endpoint, ...]]:
+        """The endpoints that were published last."""
+        rows = self._db.execute("SELECT namespace, service, port, body FROM endpoints WHERE mesh = ?", (self.mesh,))
+        return {(ns, service, port): _decode(body, tuple[Endpoint, ...]) for ns, service, port, body in rows}
+
+    def store_endpoints(self, changed: Mapping[ServiceKey, tuple[Endpoint, ...]], gone: Iterable[ServiceKey]) -> None:
+        """Replace the endpoints of the changed service ports and forget those that are gone."""
+        with self._transaction("IMMEDIATE"):
+            for key, items in changed.items():
+                row = (self.mesh, *key, msgspec.json.encode(items))
+                self._db.execute("INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?, ?, ?)", row)
+            for key in gone:
+                self._db.execute(
+                    "DELETE FROM endpoints WHERE mesh = ? AND namespace = ? AND service = ? AND port = ?",
+                    (self.mesh, *key),
+                )
+
+    # -- what sidecars said
+
+    def statuses(self) -> dict[str, bytes]:
+        """The last stored status of each workload, as it was given."""
+        rows = self._db.execute("SELECT workload, body FROM status WHERE mesh = ? ORDER BY workload", (self.mesh,))
+        return {str(workload): bytes(body) for workload, body in rows}
+
+    def store_statuses(self, bodies: Mapping[str, bytes]) -> None:
+        """Store these workloads' statuses."""
+        with self._transaction("IMMEDIATE"):
+            rows = [(self.mesh, workload, body) for workload, body in bodies.items()]
+            self._db.executemany("INSERT OR REPLACE INTO status VALUES (?, ?, ?)", rows)
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        with _busy_is_transient(self._path):
+            self._db.execute(f"BEGIN {kind}")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    _make_private(path)
+    with _busy_is_transient(path):
+        db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("BEGIN IMMEDIATE")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            for statement in _SCHEMA.strip().rstrip(";").split(";\n"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("COMMIT")
+    if version not in {0, SCHEMA_VERSION}:
+        db.close()
+        raise ConfigError(
+            f'state file "{path}" has schema {version}, this smihub reads {SCHEMA_VERSION}; upgrade smihub'
+        )
+    return db
+
+
+def _make_private(path: Path) -> None:
+    """Make sure that only this user can read the file, before a byte is in it: it holds the authority's key."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = path.parent.stat()
+        _create(path)
+        found = path.lstat()
+    except OSError as error:
+        raise ConfigError(f'state file "{path}" cannot be opened: {error.strerror}') from error
+    if folder.st_mode & 0o022 and not folder.st_mode & stat.S_ISVTX:
+        raise ConfigError(
+            f'folder "{path.parent}" of the state file is writable by others; run: chmod go-w {path.parent}'
+        )
+    if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
+        raise ConfigError(f'state file "{path}" must be a regular file of the user who runs smihub')
+    if found.st_mode & 0o077:
+        raise ConfigError(f'state file "{path}" is accessible by others; run: chmod 600 {path}')
+
+
+def _create(path: Path) -> None:
+    # An existing file is never opened here: closing any descriptor of it would drop SQLite's POSIX locks
+    # (SQLite, "How To Corrupt An SQLite Database File", section 2.2).
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+@contextmanager
+def _busy_is_transient(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise TransientError(f'state file "{path}": {error}') from error
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(f'state file "{path}" is damaged or no state file: {error}') from error
+
+
+def _next_token(revision: int, before: str, changes: Sequence[Change], memory: Mapping[UnitKey, bytes]) -> str:
+    digest = blake2b(before.encode(), digest_size=12)
+    for change in changes:
+        body = b"" if change.after is None else change.after.body
+        digest.update(msgspec.json.encode((change.op.value, change.ref, version_of(body))))
+    for unit in sorted(memory):
+        digest.update(msgspec.json.encode((unit, version_of(memory[unit]))))
+    return f"{revision}-{digest.hexdigest()}"
+
+
+def _encode(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _decode(raw: str | bytes, kind: type[T]) -> T:
+    return msgspec.json.decode(raw, type=kind)

@@ -1,0 +1,261 @@
+"""The state file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adapters.vm import names
+from adapters.vm.ca import make_root
+from adapters.vm.state import State
+from hub.api import (
+    Change,
+    ConfigError,
+    Endpoint,
+    NativeObject,
+    ObjectRef,
+    Op,
+    Role,
+    StaleError,
+    TransientError,
+    UnitKey,
+)
+
+UNIT = UnitKey("access", "d", "api")
+NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a state file may be made."""
+    return tmp_path / "state" / "smihub.db"
+
+
+def put(name: str, body: bytes, *needs: ObjectRef) -> Change:
+    """A change that writes a cluster."""
+    ref = names.ref("Cluster", name)
+    return Change(Op.CREATE, ref, 1, None, NativeObject(ref, Role.GRANT, body, UNIT, needs=needs), UNIT)
+
+
+def drop(name: str) -> Change:
+    """A change that deletes a cluster."""
+    return Change(Op.DELETE, names.ref("Cluster", name), 7, b"", None, UNIT)
+
+
+def bodies(state: State) -> dict[str, bytes]:
+    """Name -> body of everything applied."""
+    return {ref.name: item.owned for ref, item in state.observe().objects.items()}
+
+
+def test_revision_is_read_back_as_it_was_written(path: Path) -> None:
+    """Objects, needs, owner, memory and the token survive closing the file."""
+    state = State(path, "vm")
+    assert state.head() == (0, "")
+    token = state.apply([put("a", b"1", names.ref("Secret", "s")), put("b", b"1")], {UNIT: b"memo"}, "")
+    state.close()
+    again = State(path, "vm")
+    seen = again.observe()
+    assert (seen.token, seen.memory) == (token, {UNIT: b"memo"})
+    a = seen.objects[names.ref("Cluster", "a")]
+    assert (a.owned, a.owner, a.role, a.needs, a.token) == (b"1", UNIT, Role.GRANT, (names.ref("Secret", "s"),), token)
+
+
+def test_stale_token_writes_nothing(path: Path) -> None:
+    """Of two plans made against one revision the second is refused whole."""
+    state = State(path, "vm")
+    token = state.apply([put("a", b"1")], {}, "")
+    state.apply([put("a", b"2")], {}, token)
+    with pytest.raises(StaleError):
+        state.apply([put("a", b"3"), put("b", b"3")], {UNIT: b"x"}, token)
+    assert bodies(state) == {"a": b"2"}
+    assert state.observe().memory == {}
+
+
+def test_since_gives_what_changed(path: Path) -> None:
+    """The difference of revisions, also over several, and everything where history is gone."""
+    state = State(path, "vm")
+    token = state.apply([put("a", b"1"), put("b", b"1"), put("c", b"1")], {}, "")
+    token = state.apply([put("a", b"2"), drop("b")], {}, token)
+    token = state.apply([put("d", b"1"), put("b", b"3")], {}, token)
+    token = state.apply([drop("b")], {}, token)
+    step = state.since(1)
+    assert {ref.name: item.body for ref, item in step.upserts.items()} == {"a": b"2", "d": b"1"}
+    assert [ref.name for ref in step.deleted] == ["b"]
+    assert not step.whole
+    for number in range(40):
+        token = state.apply([put("e", str(number).encode())], {}, token)
+    assert state.since(4).whole
+    assert not state.since(40).whole
+
+
+def test_history_is_pruned(path: Path) -> None:
+    """Old forms of objects do not pile up."""
+    state, token = State(path, "vm"), ""
+    for number in range(100):
+        token = state.apply([put("a", str(number).encode())], {}, token)
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT count(*) FROM bodies").fetchone()[0] < 40
+    db.close()
+
+
+def test_memory_is_forgotten_with_empty_bytes(path: Path) -> None:
+    """b"" forgets a unit."""
+    state = State(path, "vm")
+    token = state.apply([], {UNIT: b"memo"}, "")
+    state.apply([], {UNIT: b""}, token)
+    assert state.observe().memory == {}
+
+
+def test_two_meshes_share_a_file(path: Path) -> None:
+    """What one mesh writes, holds or issues is not the other's."""
+    one, two = State(path, "one"), State(path, "two")
+    one.apply([put("a", b"1")], {UNIT: b"m"}, "")
+    one.store_token_hash("d/web", b"h")
+    one.store_endpoints({("d", "api", 80): ()}, ())
+    assert two.head() == (0, "")
+    assert two.observe().objects == {}
+    assert two.token_hash("d/web") is None
+    assert two.endpoints() == {}
+    assert one.authority(make_root("one", NOW)) != two.authority(make_root("two", NOW))
+
+
+def test_authority_is_made_once(path: Path) -> None:
+    """The first root stays, also for a new process."""
+    state = State(path, "vm")
+    root = state.authority(make_root("example.org", NOW))
+    state.close()
+    assert State(path, "vm").authority(make_root("example.org", NOW)) == root
+
+
+def test_endpoints_and_statuses_are_kept(path: Path) -> None:
+    """Only what is named changes."""
+    state = State(path, "vm")
+    one = Endpoint(ObjectRef("", "Pod", "d", "api-1"), "spiffe://example.org/ns/d/sa/api", "10.0.0.1", 8080)
+    state.store_endpoints({("d", "api", 80): (one,), ("d", "web", 80): ()}, ())
+    state.store_endpoints({}, [("d", "web", 80)])
+    state.store_statuses({"d/web": b"{}"})
+    state.close()
+    again = State(path, "vm")
+    assert again.endpoints() == {("d", "api", 80): (one,)}
+    assert again.statuses() == {"d/web": b"{}"}
+
+
+def test_file_is_private_from_its_first_byte(path: Path) -> None:
+    """Nobody else can read the database or its log, whatever the umask."""
+    before = os.umask(0)
+    try:
+        State(path, "vm").authority(make_root("example.org", NOW))
+    finally:
+        os.umask(before)
+    files = list(path.parent.iterdir())
+    assert len(files) > 1
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_file_that_others_can_read_is_refused(path: Path) -> None:
+    """The remedy is in the message."""
+    State(path, "vm").close()
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        State(path, "vm")
+
+
+def test_folder_that_others_can_write_is_refused(path: Path) -> None:
+    """Somebody could put his own file there."""
+    path.parent.mkdir()
+    path.parent.chmod(0o777)
+    with pytest.raises(ConfigError, match="chmod go-w"):
+        State(path, "vm")
+
+
+def test_link_and_foreign_file_are_refused(path: Path, tmp_path: Path) -> None:
+    """A symbolic link or a file that is no database is not a state file."""
+    path.parent.mkdir(mode=0o700)
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError):
+        State(path, "vm")
+    path.unlink()
+    path.write_bytes(b"not a database, but long enough to look like one" * 100)
+    path.chmod(0o600)
+    with pytest.raises(ConfigError, match="no state file"):
+        State(path, "vm")
+
+
+def test_newer_schema_is_refused(path: Path) -> None:
+    """A file of a later smihub is left alone."""
+    State(path, "vm").close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(ConfigError, match="upgrade smihub"):
+        State(path, "vm")
+
+
+def test_data_version_tells_of_other_writers_only(path: Path) -> None:
+    """Own writes do not move it, another connection's do."""
+    mine, other = State(path, "vm"), State(path, "vm")
+    before = mine.data_version()
+    token = mine.apply([put("a", b"1")], {}, "")
+    assert mine.data_version() == before
+    other.apply([put("a", b"2")], {}, token)
+    assert mine.data_version() != before
+
+
+def test_locked_file_is_transient(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another writer that takes too long is something to try again."""
+    monkeypatch.setattr("adapters.vm.state._WAIT_S", 0.05)
+    mine, other = State(path, "vm"), sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TransientError):
+        mine.apply([put("a", b"1")], {}, "")
+    other.close()
+    mine.apply([put("a", b"1")], {}, "")
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from adapters.vm.state import State
+from hub.api import Change, NativeObject, Op, Role, UnitKey
+from adapters.vm import names
+state, unit = State(Path(sys.argv[1]), "vm"), UnitKey("access", "d", "api")
+token = state.head()[1]
+for number in range(int(sys.argv[2]), 10**9):
+    refs = [names.ref("Cluster", name) for name in ("a", "b", "c")]
+    body = str(number).encode()
+    changes = [Change(Op.REPLACE, ref, 1, None, NativeObject(ref, Role.GRANT, body, unit), unit) for ref in refs]
+    token = state.apply(changes, {unit: body}, token)
+    print(number, flush=True)
+"""
+
+
+def test_sigkill_leaves_a_whole_revision(path: Path) -> None:
+    """Killed in the middle of a stream of writes, the file holds the last acknowledged revision or the one after."""
+    root = str(Path(names.__file__).parents[2])
+    start = 0
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(path), str(start), root], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        seen = [int(process.stdout.readline()) for _ in range(7)]
+        process.send_signal(signal.SIGKILL)
+        seen += [int(line) for line in process.stdout.read().split()]
+        process.stdout.close()
+        process.wait()
+        state = State(path, "vm")
+        values = {*bodies(state).values(), *state.observe().memory.values()}
+        state.close()
+        assert len(values) == 1
+        start = int(values.pop())
+        assert start in {seen[-1], seen[-1] + 1}
+        start += 1
