@@ -7,6 +7,7 @@ pluggy hooks in the entry-point group `smihub` (hub.hookspec).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -104,8 +105,8 @@ class Sink(Protocol):
     async def observe(self) -> Observation:
         """Everything that stands in the mesh under our mark (and what a plan may collide with)."""
 
-    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> None:
-        """Carry out these changes in wave order, and remember `memory` with them (b"" forgets a unit).
+    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """Carry out these changes in wave order, remember `memory` with them (b"" forgets a unit), give the new token.
 
         Raises StaleError, with nothing written, when `token` (of the Observation) no longer holds.
         """
@@ -125,6 +126,14 @@ class LiveSink(Sink, Protocol):
 
     async def close(self) -> None:
         """Stop accepting and end every stream; deletes nothing."""
+
+
+class SinkSpec(Struct, Generic[ConfigT], frozen=True):
+    """A sink by name. `open(state file, mesh, config)` touches nothing but the state file; `start` makes it serve."""
+
+    name: str
+    config: type[ConfigT]
+    open: Callable[[Path, str, ConfigT], LiveSink]
 
 
 __all__ = [
@@ -160,6 +169,7 @@ __all__ = [
     "Route",
     "RoutePort",
     "Sink",
+    "SinkSpec",
     "SmihubError",
     "Source",
     "Split",

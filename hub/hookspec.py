@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from hub.api import AdapterSpec
+    from hub.api import AdapterSpec, SinkSpec
 
 GROUP = "smihub"
 hookspec = pluggy.HookspecMarker(GROUP)
@@ -28,4 +28,16 @@ def smihub_adapters() -> Iterable[AdapterSpec[Any]]:  # type: ignore[empty-body]
         @hookimpl
         def smihub_adapters():
             return [AdapterSpec(name="mymesh", ...)]
+    """
+
+
+@hookspec
+def smihub_sinks() -> Iterable[SinkSpec[Any]]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Hand over the sinks of this distribution.
+
+    Example::
+
+        @hookimpl
+        def smihub_sinks():
+            return [SinkSpec(name="mysink", config=MyConfig, open=open_my_sink)]
     """
