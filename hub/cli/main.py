@@ -1,0 +1,23 @@
+"""The command line: `smihub VERB`; each verb is one module beside this one."""
+
+from __future__ import annotations
+
+import typer
+
+from hub.cli import apply, bootstrap, check, explain, init, plan, run, status
+
+app = typer.Typer(
+    name="smihub",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="One hub that makes every service mesh of a company obey one set of SMI rules.",
+    epilog="Start with [bold]smihub init[/bold] in a folder of SMI YAML, then plan, apply and run. Exit codes: 0 nothing to do, 1 error, 2 changes, 3 refused.",
+)
+for _module in (init, check, plan, apply, run, bootstrap, explain, status):
+    _module.register(app)
+
+
+def main() -> None:
+    """Entry point of the `smihub` command."""
+    app()

@@ -1,0 +1,47 @@
+"""`smihub run`: the same path as plan and apply, in a loop, and the service that Envoys connect to."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hub.cli.context import clean_errors
+from hub.cli.plan import AcceptOption, ConfigOption
+from hub.config import DEFAULT_FILE
+from hub.log import set_up_logging
+from hub.loop import Loop
+from hub.reconcile import Hub
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(epilog="Examples: [bold]smihub run[/bold], [bold]smihub run --serve-only[/bold]")(run)
+
+
+def run(
+    config: ConfigOption = Path(DEFAULT_FILE),
+    accept: AcceptOption = None,
+    serve_only: Annotated[bool, typer.Option("--serve-only", help="Serve the last revision; read no source.")] = False,
+) -> None:
+    """Serve the last revision at once; then watch the sources, plan what changed, apply what no guard refuses."""
+    set_up_logging()
+    with clean_errors():
+        asyncio.run(_run(config, tuple(accept or ()), serve_only))
+
+
+async def _run(config: Path, accept: tuple[str, ...], serve_only: bool) -> None:
+    hub = Hub.open(config)
+    loop = Loop(hub, accept)
+    work = asyncio.create_task(loop.serve_only() if serve_only else loop.run())
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, work.cancel)
+    try:
+        await work
+    except asyncio.CancelledError:
+        pass
+    finally:
+        await hub.close()

@@ -1,0 +1,131 @@
+"""The running hub: serve the last revision, then follow the sources, one batch of events at a time.
+
+A batch dirties units; only these are planned and applied. What a guard refuses stays dirty and is planned again with the
+next batch. Nothing here ends the loop but being cancelled: a source that fails, a write that is refused and a race that
+is lost are logged, and what is served stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from hub.errors import SmihubError, StaleError
+from hub.model import UnitKey
+from hub.reconcile import Hub, Mesh, Reviewed
+from hub.sources.events import Event, Synced, Unread
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
+_RETRY_S = 5.0
+Batch = tuple[str, tuple[Event, ...]]
+
+
+class Loop:
+    """Runs one hub; `accept` are guard and Loss codes accepted besides those of the configuration."""
+
+    def __init__(self, hub: Hub, accept: Sequence[str] = ()) -> None:
+        self._hub = hub
+        self._accept = tuple(accept)
+        self._pending: dict[str, set[UnitKey] | None] = dict.fromkeys(mesh.name for mesh in hub.meshes)
+        self._synced: set[str] = set()
+        self._told: dict[str, tuple[str, ...]] = {}
+
+    async def serve_only(self) -> None:
+        """Serve the last revision of every mesh, for ever."""
+        await self._start()
+        await asyncio.Event().wait()
+
+    async def run(self) -> None:
+        """Serve, watch, plan and apply, for ever."""
+        await self._start()
+        batches: asyncio.Queue[Batch] = asyncio.Queue()
+        async with asyncio.TaskGroup() as group:
+            for name in self._hub.sources:
+                group.create_task(self._watch(name, batches))
+            group.create_task(self._follow(batches))
+
+    async def _start(self) -> None:
+        for mesh in self._hub.meshes:
+            await mesh.sink.start()
+
+    async def _watch(self, name: str, batches: asyncio.Queue[Batch]) -> None:
+        async for batch in self._hub.sources[name].watch():
+            batches.put_nowait((name, batch))
+
+    async def _follow(self, batches: asyncio.Queue[Batch]) -> None:
+        while True:
+            timeout = _RETRY_S if self._owing() else None
+            try:
+                async with asyncio.timeout(timeout):
+                    self._take(*await batches.get())
+            except TimeoutError:
+                pass
+            while not batches.empty():
+                self._take(*batches.get_nowait())
+            if self._synced == self._hub.sources.keys():
+                await self._settle()
+
+    def _owing(self) -> bool:
+        """Whether something that was decided is not written yet."""
+        return self._synced == self._hub.sources.keys() and any(keys is None or keys for keys in self._pending.values())
+
+    def _take(self, source: str, events: tuple[Event, ...]) -> None:
+        self._hub.take(source, events)
+        if any(isinstance(event, Synced) for event in events):
+            self._synced.add(source)
+        for event in events:
+            if isinstance(event, Unread):
+                problem = event.problem
+                _log.error(
+                    "source_unread", source=source, part=event.part, reason=problem.message, remedy=problem.remedy
+                )
+
+    async def _settle(self) -> None:
+        """Bring every mesh to what the sources say now; one that fails does not hold up the others."""
+        dirty = self._hub.store.dirty()
+        for mesh in self._hub.meshes:
+            pending = self._pending[mesh.name]
+            if pending is not None:
+                pending |= dirty
+            try:
+                await self._reconcile(mesh, pending)
+            except StaleError:
+                mesh.mirror = None
+                self._pending[mesh.name] = None
+            except SmihubError as error:
+                _log.error("apply_failed", mesh=mesh.name, reason=str(error))
+        await self._hub.publish()
+
+    async def _reconcile(self, mesh: Mesh, keys: set[UnitKey] | None) -> None:
+        if keys is not None and not keys:
+            return
+        reviewed = await self._hub.plan(mesh, self._accept, keys)
+        if reviewed.refusals:
+            self._refuse(reviewed)
+            return
+        self._told.pop(mesh.name, None)
+        await self._hub.apply(mesh, reviewed.plan)
+        self._pending[mesh.name] = set(reviewed.plan.frozen)
+        if reviewed.plan.changes:
+            self._tell(reviewed)
+
+    def _refuse(self, reviewed: Reviewed) -> None:
+        """Say why nothing is written; once, as long as the reasons stay the same."""
+        reasons = tuple(f"{refusal.message} ({refusal.code})" for refusal in reviewed.refusals)
+        if self._told.get(reviewed.mesh.name) != reasons:
+            self._told[reviewed.mesh.name] = reasons
+            _log.error("plan_refused", mesh=reviewed.mesh.name, reasons=reasons, remedy="smihub plan, smihub apply")
+
+    def _tell(self, reviewed: Reviewed) -> None:
+        plan = reviewed.plan
+        _log.info(
+            "plan_applied",
+            mesh=reviewed.mesh.name,
+            changes=len(plan.changes),
+            allowed=list(plan.allowed[:20]),
+            denied=list(plan.denied[:20]),
+            rerouted=[after for _, after in plan.rerouted[:20]],
+            frozen=len(plan.frozen),
+        )

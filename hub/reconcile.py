@@ -1,0 +1,278 @@
+"""The hub: reads sources into the store, plans every mesh, and applies; the CLI and the running loop are both this.
+
+Everything that decides is pure and elsewhere; here it is only joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.api import AdapterSpec, LiveSink
+from hub.config import Config, MeshConfig, adapter_config, load_config, sink_config
+from hub.endpoints import EndpointView
+from hub.errors import ConfigError
+from hub.explain import Explainer, Scope
+from hub.explain import Mesh as ExplainedMesh
+from hub.guards import Refusal, refusals
+from hub.mirror import Mirror
+from hub.model import Access, Document, Identity, Observation, Problem, Severity, Unit, UnitKey
+from hub.plan import Desired, Plan, lines_of, plan, remembered
+from hub.plugins import Plugins, load_plugins
+from hub.smi import Decoded, decode
+from hub.sources.directory import DirectorySource
+from hub.sources.events import Delete, Event, Snapshot, Unread, Upsert, changes
+from hub.store import Store
+
+STATE_FILE = "hub.sqlite"
+
+
+class Mesh:
+    """One configured mesh: its adapter, its settings, its sink, and a mirror of what stands there (None: not read yet)."""
+
+    def __init__(self, written: MeshConfig, spec: AdapterSpec[Any], settings: Any, sink: LiveSink) -> None:
+        self.name = written.name
+        self.spec = spec
+        self.settings = settings
+        self.sink = sink
+        self.mirror: Mirror | None = None
+
+    async def observed(self) -> Mirror:
+        """The mirror, read from the mesh where there is none yet."""
+        if self.mirror is None:
+            self.mirror = Mirror(await self.sink.observe())
+        return self.mirror
+
+
+class Reviewed(Struct, frozen=True):
+    """A plan, the mesh that it is for, and what refuses it."""
+
+    mesh: Mesh
+    plan: Plan
+    refusals: tuple[Refusal, ...]
+
+
+class Hub:
+    """One domain: its sources, its store, its meshes. Open it, `read`, `plan`, `apply`, `close`."""
+
+    def __init__(self, config: Config, plugins: Plugins) -> None:
+        self.config = config
+        self.store = Store(config.domain.trust_domain, config.reading, config.domain.name)
+        self.endpoints = EndpointView(self.store)
+        self.sources = {source.name: DirectorySource(source.name, source.path) for source in config.sources}
+        self.meshes = tuple(_mesh(config, written, plugins) for written in config.meshes)
+        self._read: dict[str, Snapshot] = dict.fromkeys(self.sources, Snapshot())
+        self._unread: dict[tuple[str, str], Problem] = {}
+        self._held: set[tuple[str, str]] = set()
+        self._stale_endpoints = True
+
+    @classmethod
+    def open(cls, config: Path) -> Hub:
+        """Read the configuration and open every mesh's state. Raises ConfigError; writes nothing."""
+        return cls(load_config(config), load_plugins())
+
+    async def close(self) -> None:
+        """End everything that was opened."""
+        for mesh in self.meshes:
+            await mesh.sink.close()
+
+    # ----------------------------------------------------------------------- sources
+
+    def read(self) -> None:
+        """Read every source now. Raises SourceError if one cannot be used as a whole."""
+        for name, source in self.sources.items():
+            after = source.read()
+            self.take(name, changes(self._read[name], after))
+            self._read[name] = after
+
+    def take(self, source: str, events: Iterable[Event]) -> None:
+        """Follow what a source says."""
+        for event in events:
+            if isinstance(event, Upsert):
+                self._unread.pop((source, event.part), None)
+                self._held.add((source, event.part))
+                self.store.upsert(source, event.part, _decoded(event.documents))
+            elif isinstance(event, Delete):
+                self._unread.pop((source, event.part), None)
+                self._held.discard((source, event.part))
+                self.store.remove(source, event.part)
+            elif isinstance(event, Unread):
+                self._unread[source, event.part] = event.problem
+            else:
+                self._unread.pop((source, ""), None)
+
+    @property
+    def blind(self) -> bool:
+        """Whether a part exists of which not even an older content is known to this process."""
+        return any(part not in self._held for part in self._unread)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with any object or file, with the line of the field where the file still says the same."""
+        found = (*self._unread.values(), *self.store.problems())
+        for source in self.sources.values():
+            found = source.pinpoint(found)
+        return tuple(sorted(set(found), key=_by_place))
+
+    def warnings(self) -> tuple[Problem, ...]:
+        """Ways past the mesh that the documents show: applications that listen where others can reach them."""
+        units = (self.store.compile(key)[0] for key in sorted(self.store.units()) if key.kind == "access")
+        return tuple(problem for unit in units if isinstance(unit, Access) for problem in self._bypasses(unit))
+
+    def units(self) -> frozenset[UnitKey]:
+        """All units."""
+        return self.store.units()
+
+    def _bypasses(self, access: Access) -> Iterable[Problem]:
+        open_ports = [port for port in access.ports if port.binds and not _loopback(port.app_address)]
+        for port in open_ports:
+            ref = access.workloads[0].ref
+            origin = next(iter(self.store.origins(ref)), None)
+            message = (
+                f"{access.identity} port {port.port}: the application listens on {port.app_address}, past its sidecar"
+            )
+            remedy = "let it listen on 127.0.0.1, or close the port to the network by a firewall"
+            problem = Problem("capture.bypass", ref, "spec.ports", message, remedy, severity=Severity.WARNING)
+            yield replace(problem, origin=origin) if origin is not None else problem
+
+    # ----------------------------------------------------------------------- planning
+
+    async def plan(self, mesh: Mesh, accept: Sequence[str] = (), keys: Iterable[UnitKey] | None = None) -> Reviewed:
+        """Plan one mesh: these units, or (None) all that are there or ever were."""
+        mirror = await mesh.observed()
+        wanted = self.store.units() | mirror.memory.keys() if keys is None else frozenset(keys)
+        desired = {key: self._desired(mesh, key) for key in sorted(wanted)}
+        natives = (native for unit in desired.values() for native in unit.translation.objects)
+        observation = mirror.restrict(wanted, natives)
+        made = plan(mesh.name, desired, observation, mesh.spec.settle, self._frozen(desired, observation))
+        if self._unread and (gaining := _gaining(desired, observation)):
+            frozen = self._frozen(desired, observation) | gaining
+            made = plan(mesh.name, desired, observation, mesh.spec.settle, frozen)
+        made = replace(made, governed=max(mirror.governed, made.governed), first=mirror.empty)
+        return Reviewed(mesh, made, refusals(made, self.config.guards, {*self.config.accept, *accept}))
+
+    def _desired(self, mesh: Mesh, key: UnitKey) -> Desired:
+        unit = self.store.compile(key)[0]
+        if unit is None and key.kind == "access":
+            # Governed once, governed until released: nothing is granted, and that is said.
+            unit = Access(Identity(self.store.trust_domain, key.namespace, key.name))
+        if unit is None:
+            return Desired(None)
+        return Desired(unit, mesh.spec.translate(unit, mesh.settings), self._files(unit))
+
+    def _files(self, unit: Unit) -> tuple[str, ...]:
+        origins = {origin for ref in unit.origins for origin in self.store.origins(ref)}
+        return tuple(sorted({_file(origin.source, origin.file) for origin in origins}))
+
+    def _frozen(self, desired: Mapping[UnitKey, Desired], observation: Observation) -> frozenset[UnitKey]:
+        """Units that were, or would be, made from a part that cannot be read now."""
+        if not self._unread:
+            return frozenset()
+        files = {_file(source, part) for source, part in self._unread if part}
+        whole = tuple(_file(source, "") for source, part in self._unread if not part)
+        return frozenset(
+            key
+            for key, unit in desired.items()
+            for file in (*unit.files, *remembered(observation.memory.get(key)).files)
+            if file in files or file.startswith(whole)
+        )
+
+    # ----------------------------------------------------------------------- applying
+
+    async def apply(self, mesh: Mesh, made: Plan) -> None:
+        """Write a plan. Raises StaleError, with nothing written, if somebody else was faster; then plan again."""
+        mirror = await mesh.observed()
+        if not made.changes and not made.memory:
+            return
+        try:
+            token = await mesh.sink.write(made.changes, made.memory, made.token)
+        except BaseException:
+            mesh.mirror = None
+            raise
+        mirror.follow(made.changes, made.memory, token)
+
+    async def publish(self) -> None:
+        """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them."""
+        touched = self.endpoints.update()
+        self._stale_endpoints |= bool(touched)
+        if self.blind or not self._stale_endpoints:
+            return
+        self._stale_endpoints = False
+        facts = self.endpoints.serving()
+        for mesh in self.meshes:
+            await mesh.sink.publish(facts)
+
+
+def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[Problem, ...]]:
+    """Both readings of a folder (every installed adapter is a mesh), or of a configuration's sources and meshes.
+
+    Also gives the Problems of files that cannot be read. Raises ConfigError and SourceError.
+    """
+    plugins = load_plugins()
+    if source is not None:
+        snapshot = DirectorySource(str(source), source).read()
+        meshes = [ExplainedMesh(name, spec) for name, spec in sorted(plugins.adapters.items())]
+        if not meshes:
+            raise ConfigError("; ".join(map(str, plugins.problems)) or "no adapter is installed")
+        return Explainer(snapshot.documents, meshes), tuple(snapshot.unread.values())
+    found = load_config(config)
+    documents: list[Document] = []
+    unread: list[Problem] = []
+    for written in found.sources:
+        snapshot = DirectorySource(written.name, written.path).read()
+        documents.extend(snapshot.documents)
+        unread.extend(snapshot.unread.values())
+    meshes = [_explained(mesh, plugins) for mesh in found.meshes]
+    return Explainer(documents, meshes, Scope(found.domain.trust_domain, found.reading)), tuple(unread)
+
+
+def _explained(written: MeshConfig, plugins: Plugins) -> ExplainedMesh:
+    spec = plugins.adapter(written.adapter)
+    return ExplainedMesh(written.name, spec, adapter_config(written, spec.config))
+
+
+def _mesh(config: Config, written: MeshConfig, plugins: Plugins) -> Mesh:
+    spec = plugins.adapter(written.adapter)
+    if written.governed.mode not in spec.governs:
+        known = ", ".join(spec.governs)
+        raise ConfigError(f'mesh "{written.name}": governed: "{written.adapter}" governs {known}; write one of these')
+    opener = plugins.sink(spec.family)
+    settings = sink_config(written, opener.config, config)
+    return Mesh(
+        written,
+        spec,
+        adapter_config(written, spec.config),
+        opener.open(config.state / STATE_FILE, written.name, settings),
+    )
+
+
+def _decoded(documents: Iterable[Document]) -> list[Decoded]:
+    return [decode(document) for document in documents]
+
+
+def _gaining(desired: Mapping[UnitKey, Desired], observation: Observation) -> frozenset[UnitKey]:
+    """Access units that would allow more than before: an unread part might say that they must not."""
+    return frozenset(
+        key
+        for key, unit in desired.items()
+        if key.kind == "access" and set(lines_of(unit.unit)) - set(remembered(observation.memory.get(key)).lines)
+    )
+
+
+def _file(source: str, part: str) -> str:
+    return f"{source}:{part}"
+
+
+def _by_place(problem: Problem) -> tuple[str, str, int, Problem]:
+    return (problem.origin.source, problem.origin.file, problem.origin.line, problem)
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
