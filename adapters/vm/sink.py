@@ -1,0 +1,230 @@
+"""The sink `xds`: applied state in the state file, served to Envoys by our own ADS server.
+
+`observe` and `write` work without serving, so that `apply` may run beside a serving hub; that one notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from msgspec import Struct, to_builtins
+
+from adapters.vm import status, tokens
+from adapters.vm.ca import LEAF_LIFE, Authority, Secret, make_root
+from adapters.vm.enrol import enrol
+from adapters.vm.fleet import Fleet
+from adapters.vm.resource import Snapshot
+from adapters.vm.seal import Check, Sealer
+from adapters.vm.server import AdsServer, Session
+from adapters.vm.state import State, Stored
+from adapters.vm.stream import Mark
+from hub.api import Change, ConfigError, Enrolment, Facts, Observation, UnitKey, UnsafeResourceError
+
+_TICK_S = 0.1
+_log = structlog.get_logger(__name__)
+
+Clock = Callable[[], dt.datetime]
+
+
+class XdsConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """How the mesh's Envoys reach the hub: `unix:/path` or loopback `address:port`; life of certificates in seconds.
+
+    Without an `address` the hub makes a socket beside its state file. `folder` is where state is kept.
+    """
+
+    trust_domain: str
+    address: str = ""
+    certificate_life_s: int = int(LEAF_LIFE.total_seconds())
+    folder: str = ""
+
+
+def utc_now() -> dt.datetime:
+    """The time in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+class XdsSink:
+    """A `hub.api.LiveSink` for one mesh in one state file; `check` is the structural check on final bytes."""
+
+    def __init__(self, state: State, config: XdsConfig, check: Check, clock: Clock = utc_now) -> None:
+        if config.certificate_life_s < 1:
+            raise ConfigError("certificate_life_s must be at least 1")
+        self._state = state
+        self._config = config
+        self._check = check
+        self._clock = clock
+        self._fleet: Fleet | None = None
+        self._server: AdsServer | None = None
+        self._tender: asyncio.Task[None] | None = None
+        self._book = status.Book()
+        self._revision = 0
+        self._seen_version = 0
+        self._withheld = ""
+        self._closed = False
+
+    # -- what any sink does
+
+    async def observe(self) -> Observation:
+        """All applied objects, as one revision."""
+        return self._state.observe()
+
+    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """Write one revision and serve it. Raises UnsafeResourceError or StaleError, with nothing written."""
+        after = [change.after for change in changes if change.after is not None]
+        self._loaded().check(Stored(item.ref, item.body, item.unit, item.role, item.needs, "") for item in after)
+        written = self._state.apply(changes, memory, token)
+        if self._server is not None:
+            await self.refresh()
+        return written
+
+    # -- what a live sink does
+
+    async def start(self) -> None:
+        """Serve the last revision with the last endpoints. Raises ConfigError if the address cannot be had."""
+        fleet = self._loaded()
+        fleet.publish(self._state.endpoints())
+        server = AdsServer(self._config.address, self, self._clock)
+        self._seen_version = self._state.data_version()
+        self._advance()
+        await server.start()
+        self._server = server
+        self._tender = asyncio.create_task(self._tend())
+        _log.info("serving_started", mesh=self._state.mesh, address=self._config.address, revision=self._revision)
+
+    async def publish(self, facts: Facts) -> None:
+        """Serve these endpoints and keep them for a restart; only those change that differ."""
+        touched, changed = self._loaded().publish(facts.endpoints)
+        gone = [key for key in changed if key not in facts.endpoints]
+        if changed:
+            self._state.store_endpoints({key: facts.endpoints[key] for key in changed if key in facts.endpoints}, gone)
+        self._wake(touched)
+
+    async def refresh(self) -> None:
+        """Serve the newest revision; one with an unsafe object is withheld as a whole, and `withheld` says why."""
+        self._wake(self._advance())
+
+    async def close(self) -> None:
+        """Stop accepting, end every stream, note in the state file that nobody is connected; deletes nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._tender is not None:
+            self._tender.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._tender
+        if self._server is not None:
+            await self._server.stop()
+        self._flush()
+        self._state.close()
+
+    # -- what the ADS server asks
+
+    def bearer(self, token: Secret) -> str | None:
+        """The workload whose token this is, or None."""
+        return tokens.bearer(token, self._state.token_hash)
+
+    def snapshot(self, workload: str) -> Snapshot | None:
+        """What the workload must get now; None while nothing was ever applied."""
+        return None if self._revision == 0 else self._loaded().snapshot(workload, self._clock())
+
+    def opened(self, session: Session) -> None:
+        """Note a new stream."""
+        self._book.opened(session)
+
+    def heard(self, session: Session, marks: tuple[Mark, ...]) -> None:
+        """Note a client's answers; a refusal is logged once per resource and version."""
+        for mark in self._book.heard(session, marks, self._clock()):
+            _log.warning(
+                "resource_refused",
+                workload=session.workload,
+                resource=f"{status.kind(mark)} {mark.name}",
+                detail=mark.detail,
+            )
+
+    def closed(self, session: Session) -> None:
+        """Note the end of a stream, and drop the key of a workload that is gone."""
+        self._book.closed(session)
+        if self._server is not None and not self._server.connected(session.workload):
+            self._loaded().forget(session.workload)
+
+    # -- status
+
+    @property
+    def withheld(self) -> str:
+        """Why the newest revision is not served; empty if it is."""
+        return self._withheld
+
+    @property
+    def port(self) -> int:
+        """The bound TCP port (0 before `start`, or on a Unix socket)."""
+        return 0 if self._server is None else self._server.port
+
+    def status(self) -> dict[str, status.WorkloadStatus]:
+        """What each workload's sidecar has accepted; read from the state file if another process serves."""
+        if self._server is None:
+            return status.decode(self._state.statuses())
+        return self._book.all(self._revision, self._clock())
+
+    def report(self) -> Mapping[str, Any]:
+        """`status` as JSON-like data."""
+        return {name: to_builtins(item) for name, item in self.status().items()}
+
+    def enrol(self, asked: Enrolment) -> tuple[str, ...]:
+        """Write the folder that a workload's Envoy is started from; gives the command line. Raises ConfigError."""
+        return enrol(self._state, self._config.address, asked)
+
+    # -- inside
+
+    def _loaded(self) -> Fleet:
+        if self._fleet is None:
+            root = self._state.authority(make_root(self._config.trust_domain, self._clock()))
+            authority = Authority(root, dt.timedelta(seconds=self._config.certificate_life_s))
+            self._fleet = Fleet(Sealer(root.certificate, self._check), authority)
+        return self._fleet
+
+    def _advance(self) -> set[str]:
+        step = self._state.since(self._revision)
+        if step.revision == self._revision:
+            return set()
+        try:
+            touched = self._loaded().advance(step)
+        except UnsafeResourceError as error:
+            if self._withheld != str(error):
+                _log.error("revision_withheld", mesh=self._state.mesh, revision=step.revision, reason=str(error))
+            self._withheld = str(error)
+            return set()
+        first = self._revision == 0
+        self._revision, self._withheld = step.revision, ""
+        self._book.dirty_all()
+        return touched | {session.workload for session in self._sessions() if first}
+
+    def _sessions(self) -> tuple[Session, ...]:
+        return () if self._server is None else self._server.sessions
+
+    def _wake(self, workloads: set[str]) -> None:
+        if self._server is not None and workloads:
+            self._server.wake(workloads)
+
+    async def _tend(self) -> None:
+        """Notice what other processes wrote, renew certificates in time, and store what sidecars said."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            try:
+                version = self._state.data_version()
+                if version != self._seen_version:
+                    self._seen_version = version
+                    self._wake(self._advance())
+                self._wake(self._loaded().renew(self._clock()))
+                self._flush()
+            except Exception:  # noqa: BLE001 - a full disk or a locked file must not end serving; it is logged and tried again
+                _log.exception("serving_hiccup", mesh=self._state.mesh)
+
+    def _flush(self) -> None:
+        bodies = self._book.flush(self._revision, self._clock())
+        if bodies:
+            self._state.store_statuses(bodies)

@@ -1,0 +1,268 @@
+"""The ADS server over real gRPC, with a client that is not Envoy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+
+from adapters.vm import names, wire
+from adapters.vm.server import RECEIVE_LIMIT_BYTES, AdsServer, check_address
+from hub.api import ConfigError
+from tests.servers.xds import Client, Clock, Rig, drop, found, put, stump, workload
+
+API = [
+    workload("d/api", "api", names.ref("Listener", "l")),
+    stump("Listener", "l", names.ref("RouteConfiguration", "r")),
+    stump("RouteConfiguration", "r", names.ref("Cluster", "c")),
+    stump("Cluster", "c"),
+]
+WEB = [workload("d/web", "web", names.ref("Cluster", "w")), stump("Cluster", "w")]
+METHODS = ["DeltaAggregatedResources", "StreamAggregatedResources"]
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    """A serving sink with two workloads."""
+    made = Rig(tmp_path)
+    await made.write(put(*API, *WEB))
+    await made.sink.start()
+    yield made
+    await made.sink.close()
+
+
+async def tokens_are_refused(rig: Rig, token: str | None, node: str, code: grpc.StatusCode) -> None:
+    """A stream with this token and node ends with this code and without one response."""
+    for method in METHODS:
+        client = Client(rig.address, token, method)
+        await client.ask("Secret", node)
+        assert await client.ending() == (0, code)
+        await client.close()
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_workload_gets_its_closure_and_nothing_else(rig: Rig, method: str) -> None:
+    """Listeners, routes and clusters that its Workload needs; not a neighbour's."""
+    client = Client(rig.address, rig.token("d/api"), method)
+    await client.ask("Cluster", "d/api")
+    clusters = await client.next()
+    assert set(found(clusters)) == {"c"}
+    await client.answer(clusters)
+    await client.ask("Listener")
+    assert set(found(await client.next())) == {"l"}
+    await client.close()
+
+
+async def test_p6_token_of_b_with_node_of_a_gets_no_byte(rig: Rig) -> None:
+    """Identity comes from the token alone: naming another workload's node ends the stream before any byte."""
+    await tokens_are_refused(rig, rig.token("d/web"), "d/api", grpc.StatusCode.PERMISSION_DENIED)
+
+
+async def test_p6_secrets_are_those_of_the_token(rig: Rig) -> None:
+    """The certificate in `self` is the token's workload's, whatever is asked for."""
+    web = Client(rig.address, rig.token("d/web"))
+    await web.ask("Secret", "d/web", resource_names_subscribe=["self", "trust", "d/api", "peers/d/api/1/tcp"])
+    response = await web.next()
+    assert set(found(response)) == {"self", "trust"}
+    chain = found(response)["self"].tls_certificate.certificate_chain.inline_bytes
+    assert "spiffe://example.org/ns/d/sa/web" in _uris(chain)
+    assert sorted(response.removed_resources) == ["d/api", "peers/d/api/1/tcp"]
+    await web.close()
+
+
+async def test_missing_or_unknown_token_is_unauthenticated(rig: Rig) -> None:
+    """No token, a made-up one, one of an unknown workload, and a rotated one are refused alike."""
+    old = rig.token("d/api")
+    rig.token("d/api")
+    made_up = "d/api:" + "a" * 43
+    for token in (None, "", "nonsense", made_up, "d/nobody:" + "a" * 43, old):
+        await tokens_are_refused(rig, token, "d/api", grpc.StatusCode.UNAUTHENTICATED)
+
+
+async def test_p2_first_request_without_node_ends_the_stream(rig: Rig) -> None:
+    """Even with a good token."""
+    await tokens_are_refused(rig, rig.token("d/api"), "", grpc.StatusCode.INVALID_ARGUMENT)
+
+
+async def test_bytes_that_are_no_request_end_the_stream(rig: Rig) -> None:
+    """Garbage gives INVALID_ARGUMENT, not a stack trace."""
+    client = Client(rig.address, rig.token("d/api"))
+    await client.call.write(wire.StringMatcher(exact="\x7f" * 40))
+    assert await client.code() == grpc.StatusCode.INVALID_ARGUMENT
+    await client.close()
+
+
+async def test_p7_no_revision_is_unavailable(tmp_path: Path) -> None:
+    """Before the first apply a sidecar must wait: an empty answer would delete everything it has."""
+    made = Rig(tmp_path)
+    await made.sink.start()
+    token = made.token("d/api")
+    await tokens_are_refused(made, token, "d/api", grpc.StatusCode.UNAVAILABLE)
+    await made.write(put(*API))
+    client = Client(made.address, token)
+    await client.ask("Cluster", "d/api")
+    assert set(found(await client.next())) == {"c"}
+    await client.close()
+    await made.sink.close()
+
+
+async def test_p8_two_streams_of_one_workload_are_both_served(rig: Rig) -> None:
+    """A sidecar that reconnects before its old stream is gone is served at once."""
+    token = rig.token("d/api")
+    clients = [Client(rig.address, token) for _ in range(2)]
+    for client in clients:
+        await client.ask("Cluster", "d/api")
+        assert set(found(await client.next())) == {"c"}
+    for client in clients:
+        await client.close()
+
+
+async def test_removed_workload_gets_the_empty_set(rig: Rig) -> None:
+    """A sidecar whose Workload is gone must drop its listeners, and a reconnect finds nothing."""
+    client = Client(rig.address, rig.token("d/web"))
+    await client.ask("Cluster", "d/web")
+    await client.answer(await client.next())
+    await rig.write(drop(names.ref("Workload", "d/web")))
+    assert list((await client.next()).removed_resources) == ["w"]
+    await client.close()
+    again = Client(rig.address, rig.token("d/web"))
+    await again.ask("Cluster", "d/web", initial_resource_versions={"w": "1"})
+    await again.answer(await again.next())
+    await again.ask("Listener")
+    assert [list((await again.next()).removed_resources) for _ in range(2)] == [["w"], []]
+    await again.close()
+
+
+async def test_p16_nack_is_kept_and_not_resent(rig: Rig) -> None:
+    """The refusal stands in the status until the resource changes; neighbours' changes do not resend it."""
+    client = Client(rig.address, rig.token("d/api"))
+    await client.ask("Cluster", "d/api")
+    await client.answer(await client.next(), "bad cluster")
+    assert await client.silence()
+    refused = rig.sink.status()["d/api"].refused
+    assert [(item.kind, item.name, item.detail) for item in refused] == [("Cluster", "c", "bad cluster")]
+    await rig.write(put(stump("Cluster", "w", note="2")))
+    await rig.write(put(stump("Cluster", "c", note="2")))
+    await client.close()
+
+
+async def test_p36_versions_survive_a_restart_and_another_server(rig: Rig, tmp_path: Path) -> None:
+    """A sidecar that reconnects to a restarted hub with its version map gets nothing anew."""
+    client = Client(rig.address, rig.token("d/api"))
+    await client.ask("Cluster", "d/api")
+    versions = {item.name: item.version for item in (await client.next()).resources}
+    await client.close()
+    await rig.sink.close()
+    again = Rig(tmp_path)
+    await again.sink.start()
+    client = Client(again.address, again.token("d/api"))
+    await client.ask("Cluster", "d/api", initial_resource_versions=versions)
+    response = await client.next()
+    assert (list(response.resources), list(response.removed_resources)) == ([], [])
+    await client.close()
+    await again.sink.close()
+
+
+async def test_p46_newest_state_wins_while_an_answer_is_awaited(rig: Rig) -> None:
+    """Several revisions during one outstanding response become one response."""
+    client = Client(rig.address, rig.token("d/api"))
+    await client.ask("Cluster", "d/api")
+    first = await client.next()
+    for note in ("2", "3", "4"):
+        await rig.write(put(stump("Cluster", "c", note=note)))
+    await client.answer(first)
+    assert found(await client.next())["c"].alt_stat_name == "4"
+    assert await client.silence()
+    await client.close()
+
+
+async def test_p48_shutdown_is_unavailable_and_deletes_nothing(rig: Rig) -> None:
+    """Clients see the stream end; no response tells them to drop anything."""
+    client = Client(rig.address, rig.token("d/api"))
+    await client.ask("Cluster", "d/api")
+    await client.answer(await client.next())
+    await rig.sink.close()
+    assert await client.ending() == (0, grpc.StatusCode.UNAVAILABLE)
+    await client.close()
+    rig.sink = Rig(Path(rig.path).parent).sink
+
+
+async def test_p49_request_above_the_limit_is_refused(rig: Rig) -> None:
+    """A request of more than 4 MiB ends its stream; the server goes on."""
+    client = Client(rig.address, rig.token("d/api"))
+    await client.ask("Cluster", "d/api", resource_names_subscribe=["x" * 1024] * (RECEIVE_LIMIT_BYTES // 1024))
+    assert await client.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    await client.close()
+    await test_workload_gets_its_closure_and_nothing_else(rig, METHODS[0])
+
+
+async def test_p50_cancelled_streams_free_everything(rig: Rig) -> None:
+    """After streams were cut off in every state, tasks, sessions and keys are back where they were."""
+    token = rig.token("d/api")
+    await asyncio.sleep(0)
+    before = len(asyncio.all_tasks())
+    for number in range(24):
+        client = Client(rig.address, token, METHODS[number % 2])
+        await client.ask("Cluster", "d/api")
+        if number % 3:
+            await client.next()
+        if number % 5:
+            await client.call.done_writing()
+        await client.close()
+    server = rig.sink._server
+    assert server is not None
+    async with asyncio.timeout(5):
+        while server.sessions or len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - gRPC tells of no end of a call
+            await asyncio.sleep(0.02)
+    assert rig.sink._loaded()._leaves == {}
+    assert server._sessions == {}
+
+
+async def test_many_streams_of_one_workload_are_refused(rig: Rig) -> None:
+    """One token cannot take all of the hub's memory."""
+    token = rig.token("d/api")
+    clients: list[Client] = []
+    for _ in range(8):
+        clients.append(Client(rig.address, token))
+        await clients[-1].ask("Cluster", "d/api")
+        await clients[-1].next()
+    clients.append(Client(rig.address, token))
+    assert await clients[-1].code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    for client in clients:
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:1", "10.0.0.1:1", "[::]:1", "localhost:1", "example.org:1", "unix:relative", "127.0.0.1", ":1"]
+)
+def test_address_that_others_may_reach_is_refused(address: str) -> None:
+    """Only a Unix socket or a literal loopback address will do."""
+    with pytest.raises(ConfigError, match="loopback"):
+        check_address(address)
+
+
+def test_private_addresses_are_taken() -> None:
+    """Unix sockets and loopback of both families."""
+    assert [check_address(item) for item in ("unix:/a", "127.0.0.1:0", "[::1]:80")]
+
+
+async def test_address_in_use_is_a_config_error(rig: Rig) -> None:
+    """A second hub must not take half of the streams, nor the first one's socket."""
+    with pytest.raises(ConfigError, match="another process"):
+        await AdsServer(rig.address, rig.sink, Clock()).start()
+    first = AdsServer("127.0.0.1:0", rig.sink, Clock())
+    await first.start()
+    second = AdsServer(f"127.0.0.1:{first.port}", rig.sink, Clock())
+    with pytest.raises(ConfigError, match="cannot listen"):
+        await second.start()
+    await first.stop()
+
+
+def _uris(chain: bytes) -> list[str]:
+    certificate = x509.load_pem_x509_certificate(chain)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [name.value for name in names]

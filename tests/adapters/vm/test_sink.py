@@ -1,0 +1,274 @@
+"""The sink `xds`: revisions, endpoints, certificates and status, served live and after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from adapters.vm import names, wire
+from adapters.vm.seal import Sealer, pins_of
+from adapters.vm.sink import XdsSink
+from adapters.vm.state import State
+from hub.api import Endpoint, Facts, NativeObject, ObjectRef, StaleError, UnsafeResourceError
+from tests.servers.xds import TD, Client, Rig, anything_goes, drop, found, native, put, stump, workload
+
+OUT = names.outbound("d", "api", 80)
+API_ID = f"spiffe://{TD}/ns/d/sa/api"
+
+
+def outbound(*callees: str) -> NativeObject:
+    """An EDS cluster that pins these identities, with the placeholder where the bundle goes."""
+    uri = wire.SubjectAltNameMatcher.SanType.Value("URI")
+    matchers = [wire.SubjectAltNameMatcher(san_type=uri, matcher=wire.StringMatcher(exact=item)) for item in callees]
+    context = wire.CertificateValidationContext(
+        trusted_ca=wire.DataSource(inline_string=names.BUNDLE), match_typed_subject_alt_names=matchers
+    )
+    tls = wire.UpstreamTlsContext(common_tls_context=wire.CommonTlsContext(validation_context=context))
+    source = wire.ConfigSource(ads=wire.AggregatedConfigSource())
+    cluster: Any = wire.Cluster(name=OUT, eds_cluster_config={"eds_config": source})
+    cluster.transport_socket.name = "tls"
+    cluster.transport_socket.typed_config.CopyFrom(wire.any_of(tls))
+    return native("Cluster", OUT, wire.pack(cluster))
+
+
+def at(address: str, spiffe: str = API_ID, *, ready: bool = True) -> Endpoint:
+    """An endpoint on port 8080."""
+    return Endpoint(ObjectRef("smihub.io", "Workload", "d", f"w{address}"), spiffe, address, 8080, ready)
+
+
+def facts(*endpoints: Endpoint) -> Facts:
+    """Facts with the endpoints of the one service."""
+    return Facts(TD, endpoints={("d", "api", 80): endpoints})
+
+
+def addresses(assignment: Any) -> list[tuple[str, int]]:
+    """(address, health status) of an assignment's endpoints."""
+    items = [item for group in assignment.endpoints for item in group.lb_endpoints]
+    return [(item.endpoint.address.socket_address.address, item.health_status) for item in items]
+
+
+WEB = [workload("d/web", "web", names.ref("Cluster", OUT)), outbound(API_ID)]
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    """A serving sink with one caller of one service."""
+    made = Rig(tmp_path)
+    await made.write(put(*WEB))
+    await made.sink.start()
+    yield made
+    await made.sink.close()
+
+
+async def endpoints_of(rig: Rig) -> Any:
+    """The assignment that a new stream gets."""
+    client = Client(rig.address, rig.token("d/web"))
+    await client.ask("ClusterLoadAssignment", "d/web", resource_names_subscribe=[OUT])
+    response = await client.next()
+    await client.close()
+    return found(response)[OUT]
+
+
+async def test_bundle_takes_the_placeholders_place(rig: Rig) -> None:
+    """What leaves the hub holds the certificate of its authority, in clusters and in `trust`."""
+    client = Client(rig.address, rig.token("d/web"))
+    await client.ask("Cluster", "d/web")
+    cluster = found(await client.next())[OUT]
+    tls: Any = wire.opened(cluster.transport_socket.typed_config)
+    sent = tls.common_tls_context.validation_context.trusted_ca.inline_string
+    await client.ask("Secret", resource_names_subscribe=["trust"])
+    trust = found(await client.next())["trust"].validation_context.trusted_ca.inline_bytes
+    assert x509.load_pem_x509_certificate(sent.encode()) == x509.load_pem_x509_certificate(trust)
+    await client.close()
+
+
+async def test_only_pinned_endpoints_are_published(rig: Rig) -> None:
+    """An endpoint whose identity the cluster does not pin would only be refused by TLS, so it is left out."""
+    await rig.sink.publish(facts(at("10.0.0.1"), at("10.0.0.2", f"spiffe://{TD}/ns/d/sa/evil")))
+    assert addresses(await endpoints_of(rig)) == [("10.0.0.1", 0)]
+
+
+async def test_unready_endpoints_are_left_out_unless_all_are(rig: Rig) -> None:
+    """All unready: they are published as UNHEALTHY, so that callers see 503 from a known cluster."""
+    await rig.sink.publish(facts(at("10.0.0.1"), at("10.0.0.2", ready=False)))
+    assert addresses(await endpoints_of(rig)) == [("10.0.0.1", 0)]
+    await rig.sink.publish(facts(at("10.0.0.1", ready=False), at("10.0.0.2", ready=False)))
+    assert addresses(await endpoints_of(rig)) == [("10.0.0.1", 2), ("10.0.0.2", 2)]
+
+
+async def test_no_endpoints_is_an_answer(rig: Rig) -> None:
+    """A cluster without endpoints gets the empty assignment, else Envoy would wait for one."""
+    assert addresses(await endpoints_of(rig)) == []
+
+
+async def test_endpoint_change_is_one_small_push(rig: Rig) -> None:
+    """Only the assignment goes out; equal facts send nothing."""
+    await rig.sink.publish(facts(at("10.0.0.1")))
+    client = Client(rig.address, rig.token("d/web"))
+    await client.ask("Cluster", "d/web")
+    await client.answer(await client.next())
+    await client.ask("ClusterLoadAssignment", resource_names_subscribe=[OUT])
+    await client.answer(await client.next())
+    await rig.sink.publish(facts(at("10.0.0.1"), at("10.0.0.3")))
+    response = await client.next()
+    assert response.type_url == wire.TYPE_URLS["ClusterLoadAssignment"]
+    assert addresses(found(response)[OUT]) == [("10.0.0.1", 0), ("10.0.0.3", 0)]
+    await client.answer(response)
+    await rig.sink.publish(facts(at("10.0.0.3"), at("10.0.0.1")))
+    await rig.sink.publish(facts(at("10.0.0.3"), at("10.0.0.1")))
+    assert await client.silence()
+    await client.close()
+
+
+async def test_pins_that_change_filter_known_endpoints_anew(rig: Rig) -> None:
+    """Endpoints that were not pinned become so with a new revision, without new facts."""
+    other = f"spiffe://{TD}/ns/d/sa/other"
+    await rig.sink.publish(facts(at("10.0.0.1"), at("10.0.0.2", other)))
+    await rig.write(put(outbound(other)))
+    assert addresses(await endpoints_of(rig)) == [("10.0.0.2", 0)]
+
+
+async def test_restart_serves_the_same_before_any_source_is_read(rig: Rig, tmp_path: Path) -> None:
+    """The last revision with the last endpoints, signed by the same authority."""
+    await rig.sink.publish(facts(at("10.0.0.1")))
+    root = rig.sink._loaded()._authority.bundle
+    await rig.sink.close()
+    again = Rig(tmp_path)
+    await again.sink.start()
+    assert addresses(await endpoints_of(again)) == [("10.0.0.1", 0)]
+    assert again.sink._loaded()._authority.bundle == root
+    await again.sink.close()
+
+
+async def test_revision_of_another_process_is_served(rig: Rig) -> None:
+    """`apply` beside a serving hub: another handle on the file writes, the stream gets it."""
+    client = Client(rig.address, rig.token("d/web"))
+    await client.ask("Cluster", "d/web")
+    await client.answer(await client.next())
+    beside = XdsSink(State(rig.path, "vm"), rig.config, anything_goes)
+    changes = put(
+        workload("d/web", "web", names.ref("Cluster", OUT), names.ref("Cluster", "new")), stump("Cluster", "new")
+    )
+    await beside.write(changes, {}, (await beside.observe()).token)
+    assert set(found(await client.next())) == {"new"}
+    await beside.close()
+    await client.close()
+
+
+async def test_stale_write_is_refused(rig: Rig) -> None:
+    """A plan against an older revision writes nothing."""
+    with pytest.raises(StaleError):
+        await rig.sink.write(put(stump("Cluster", "x")), {}, "")
+    assert names.ref("Cluster", "x") not in (await rig.sink.observe()).objects
+
+
+def _no_bad(kind: str, body: bytes) -> None:
+    if b"bad" in body:
+        raise UnsafeResourceError(f'{kind} "bad" is unsafe')
+
+
+async def test_unsafe_object_is_not_written(tmp_path: Path) -> None:
+    """The structural check comes before the first byte of the revision."""
+    sink = XdsSink(State(tmp_path / "state.db", "vm"), Rig(tmp_path).config, _no_bad)
+    with pytest.raises(UnsafeResourceError):
+        await sink.write(put(stump("Cluster", "good"), stump("Cluster", "bad")), {}, "")
+    assert (await sink.observe()).token == ""
+    await sink.close()
+
+
+async def test_revision_with_an_unsafe_object_is_withheld_whole(tmp_path: Path) -> None:
+    """Written by a process without our check, it is not served; the last one is, until a safe one comes."""
+    rig = Rig(tmp_path)
+    rig.sink = XdsSink(State(rig.path, "vm"), rig.config, _no_bad, rig.clock)
+    await rig.write(
+        put(workload("d/web", "web", names.ref("Cluster", "a"), names.ref("Cluster", "bad")), stump("Cluster", "a"))
+    )
+    await rig.sink.start()
+    token = rig.state.apply(put(stump("Cluster", "a", note="2"), stump("Cluster", "bad")), {}, rig.state.head()[1])
+    await rig.sink.refresh()
+    assert "unsafe" in rig.sink.withheld
+    snapshot = rig.sink.snapshot("d/web")
+    assert snapshot is not None
+    assert set(snapshot[wire.TYPE_URLS["Cluster"]]) == {"a"}
+    rig.state.apply(drop(names.ref("Cluster", "bad")), {}, token)
+    await rig.sink.refresh()
+    assert rig.sink.withheld == ""
+    await rig.sink.close()
+
+
+async def test_certificate_is_renewed_in_time(rig: Rig) -> None:
+    """At 50 to 70 % of its life a new certificate is pushed, of the same identity and authority."""
+    client = Client(rig.address, rig.token("d/web"))
+    await client.ask("Secret", "d/web", resource_names_subscribe=["self", "trust"])
+    first = await client.next()
+    await client.answer(first)
+    due = rig.sink._loaded().next_renewal
+    assert due is not None
+    assert rig.clock.now + dt.timedelta(hours=12) <= due <= rig.clock.now + dt.timedelta(hours=16.8)
+    rig.clock.now = due
+    second = await client.next()
+    assert set(found(second)) == {"self"}
+    chains = [found(item)["self"].tls_certificate.certificate_chain.inline_bytes for item in (first, second)]
+    assert chains[0] != chains[1]
+    assert x509.load_pem_x509_certificate(chains[1]).not_valid_after_utc == (due + dt.timedelta(hours=24)).replace(
+        microsecond=0
+    )
+    await client.close()
+
+
+async def test_status_says_what_was_accepted(rig: Rig) -> None:
+    """Programmed once everything is accepted; another process reads it from the state file."""
+    client = Client(rig.address, rig.token("d/web"))
+    await client.ask("Cluster", "d/web")
+    first = await client.next()
+    assert rig.sink.status()["d/web"].pending == {"Cluster": (OUT,)}
+    await client.answer(first)
+    await client.ask("Listener")
+    listeners = await client.next()
+    assert not rig.sink.status()["d/web"].programmed
+    await client.answer(listeners)
+    async with asyncio.timeout(5):
+        while not rig.sink.status()["d/web"].programmed:  # noqa: ASYNC110 - the client's answer is on its way
+            await asyncio.sleep(0.02)
+    reader = XdsSink(State(rig.path, "vm"), rig.config, anything_goes)
+    async with asyncio.timeout(5):
+        while not [item for item in reader.status().values() if item.programmed]:  # noqa: ASYNC110 - written soon
+            await asyncio.sleep(0.02)
+    assert reader.status()["d/web"].connected_since == rig.clock.now
+    await client.close()
+    await reader.close()
+
+
+def test_bundle_elsewhere_is_unsafe() -> None:
+    """The placeholder in a place that sealing does not know never leaves the hub."""
+    stray = stump("Cluster", "c", note=names.BUNDLE)
+    with pytest.raises(UnsafeResourceError, match="trust bundle"):
+        Sealer(b"PEM", anything_goes).seal(stray.ref, stray.body)
+
+
+def test_listener_without_its_chain_names_has_one_stem() -> None:
+    """Two generations differ in version and chain and agree in the rest."""
+    sealer = Sealer(b"PEM", anything_goes)
+
+    def sealed(chain: str, prefix: str) -> tuple[str, str, str]:
+        body = wire.pack(wire.Listener(name="l", stat_prefix=prefix, filter_chains=[wire.FilterChain(name=chain)]))
+        made = sealer.seal(names.ref("Listener", "l"), body)
+        return made.version, made.stem, made.chain
+
+    old, new, other = sealed("g0", "a"), sealed("g1", "a"), sealed("g0", "b")
+    assert (old[1], new[2]) == (new[1], "g1")
+    assert old[0] != new[0]
+    assert old[1] != other[1]
+
+
+def test_pins_are_exact_uris_only() -> None:
+    """What is not pinned by an exact URI is not pinned; a cluster with endpoints of its own has no pins."""
+    assert pins_of(outbound(API_ID).body) == frozenset({API_ID})
+    assert pins_of(outbound().body) == frozenset()
+    assert pins_of(stump("Cluster", "c").body) is None
