@@ -1,0 +1,66 @@
+"""smihub.io/v1alpha1 Workload: a VM or a process that runs under a service account (docs/smi.md, "Workload")."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from hub.semantics import reader
+from hub.semantics.kubernetes import labels_of
+from hub.semantics.names import is_subdomain
+from hub.semantics.reader import Invalid
+from hub.semantics.types import Found, Workload, WorkloadPort
+
+_ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+_SPEC = frozenset({"serviceAccount", "addresses", "bind", "ports", "upstreams"})
+_PORT = frozenset({"name", "port", "protocol", "appProtocol", "appAddress", "appPort"})
+_UPSTREAM = frozenset({"service", "port", "address", "localPort"})
+
+
+def decode_workload(found: Found) -> Workload:
+    """Decode a Workload, every field of it: a bad address voids it although no verdict needs it. Raises `Invalid`."""
+    body = reader.fields(found.body, "object", _ENVELOPE)
+    spec = reader.fields(body.get("spec"), "spec", _SPEC)
+    account = reader.required_text(spec, "serviceAccount")
+    if not is_subdomain(account):
+        raise Invalid("serviceAccount is no valid name")
+    addresses = reader.items(spec.get("addresses"), "addresses")
+    if not addresses:
+        raise Invalid("addresses is empty")
+    for address in [*addresses, spec.get("bind", "0.0.0.0")]:  # noqa: S104 - checked as text, nothing is bound
+        _check_address(address)
+    for upstream in reader.items(spec.get("upstreams", []), "upstreams"):
+        _check_upstream(upstream)
+    return Workload(
+        kind=found.kind,
+        namespace=found.namespace,
+        name=found.name,
+        account=(found.namespace, account),
+        labels=labels_of(reader.mapping(body.get("metadata"), "metadata")),
+        ports=tuple(_port(port) for port in reader.items(spec.get("ports", []), "ports")),
+    )
+
+
+def _port(value: object) -> WorkloadPort:
+    written = reader.fields(value, "port", _PORT)
+    transport = reader.text(written.get("protocol", "TCP"), "protocol")
+    if transport not in {"TCP", "UDP"}:
+        raise Invalid("protocol is neither TCP nor UDP")
+    number = reader.port_number(written.get("port"), "port")
+    reader.port_number(written.get("appPort", number), "appPort")
+    _check_address(written.get("appAddress", "127.0.0.1"))
+    name, app_protocol = reader.optional_text(written, "name"), reader.optional_text(written, "appProtocol")
+    return WorkloadPort(number, transport, name or "", app_protocol)
+
+
+def _check_upstream(value: object) -> None:
+    written = reader.fields(value, "upstream", _UPSTREAM)
+    reader.required_text(written, "service")
+    reader.port_number(written.get("localPort", reader.port_number(written.get("port"), "port")), "localPort")
+    _check_address(written.get("address", "127.0.0.1"))
+
+
+def _check_address(value: object) -> None:
+    try:
+        ip_address(reader.text(value, "address"))
+    except ValueError:
+        raise Invalid(f"{value!r} is no IP address") from None

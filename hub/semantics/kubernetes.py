@@ -1,0 +1,140 @@
+"""The Kubernetes objects that SMI refers to: Service, Pod, pod templates and EndpointSlice.
+
+Unknown fields are none of our business here, and null is the same as absent, as in a Kubernetes API server. A value
+of the wrong type voids the object. Source: Kubernetes API reference, core/v1, apps/v1, batch/v1, discovery.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hub.semantics import reader
+from hub.semantics.labels import Labels
+from hub.semantics.names import is_subdomain
+from hub.semantics.reader import Invalid
+from hub.semantics.types import Found, Service, ServicePort, Slice, SlicePort, Workload, WorkloadPort
+
+_TRANSPORTS = frozenset({"TCP", "UDP", "SCTP"})
+_SERVICE_OF_SLICE = "kubernetes.io/service-name"
+TEMPLATE_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"})
+
+
+def labels_of(meta: Mapping[str, object]) -> Labels:
+    """Return the labels of a metadata mapping. Raises `Invalid` unless every one is text."""
+    return reader.pairs(reader.unless_null(meta, "labels", {}), "labels")
+
+
+def transport_of(port: Mapping[str, object]) -> str:
+    """Return the transport of a port, TCP unless it says otherwise. Raises `Invalid`."""
+    transport = reader.text(reader.unless_null(port, "protocol", "TCP"), "protocol")
+    if transport not in _TRANSPORTS:
+        raise Invalid(f"{transport!r} is no protocol of a port")
+    return transport
+
+
+# --------------------------------------------------------------------------- what runs
+
+
+def decode_pod(found: Found) -> Workload:
+    """Decode a Pod. Raises `Invalid`."""
+    return _workload(found, found.body)
+
+
+def decode_template(found: Found) -> Workload:
+    """Decode the pod template of a Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob. Raises `Invalid`."""
+    spec = reader.mapping(found.body.get("spec"), "spec")
+    if found.kind == "CronJob":
+        job = reader.mapping(spec.get("jobTemplate"), "jobTemplate")
+        spec = reader.mapping(job.get("spec"), "jobTemplate.spec")
+    return _workload(found, reader.mapping(spec.get("template"), "template"))
+
+
+def _workload(found: Found, pod: Mapping[str, object]) -> Workload:
+    """Read what a pod is; for a template, name and namespace are those of its owner."""
+    spec = reader.mapping(pod.get("spec"), "spec")
+    named = reader.text(reader.unless_null(spec, "serviceAccountName", ""), "serviceAccountName")
+    legacy = reader.text(reader.unless_null(spec, "serviceAccount", ""), "serviceAccount")
+    account = named or legacy or "default"
+    if not is_subdomain(account):
+        raise Invalid("serviceAccountName is no valid name")
+    return Workload(
+        kind=found.kind,
+        namespace=found.namespace,
+        name=found.name,
+        account=(found.namespace, account),
+        labels=labels_of(reader.mapping(reader.unless_null(pod, "metadata", {}), "metadata")),
+        ports=tuple(_container_ports(spec)),
+    )
+
+
+def _container_ports(spec: Mapping[str, object]) -> list[WorkloadPort]:
+    ports: list[WorkloadPort] = []
+    for item in reader.items(reader.unless_null(spec, "containers", []), "containers"):
+        container = reader.mapping(item, "container")
+        for entry in reader.items(reader.unless_null(container, "ports", []), "ports"):
+            port = reader.mapping(entry, "port")
+            number = reader.port_number(port.get("containerPort"), "containerPort")
+            name = reader.text(reader.unless_null(port, "name", ""), "name")
+            ports.append(WorkloadPort(number, transport_of(port), name))
+    return ports
+
+
+# --------------------------------------------------------------------------- what leads there
+
+
+def decode_service(found: Found) -> Service:
+    """Decode a Service; one of type ExternalName has no ports here. Raises `Invalid`."""
+    spec = reader.mapping(found.body.get("spec"), "spec")
+    external = reader.unless_null(spec, "type", "ClusterIP") == "ExternalName"
+    selector = reader.pairs(reader.unless_null(spec, "selector", {}), "selector")
+    ports = reader.items(reader.unless_null(spec, "ports", []), "ports")
+    decoded = tuple(_service_port(port) for port in ports)
+    return Service(found.namespace, found.name, selector, () if external else decoded)
+
+
+def _service_port(value: object) -> ServicePort:
+    written = reader.mapping(value, "port")
+    number = reader.port_number(written.get("port"), "port")
+    app_protocol = reader.unless_null(written, "appProtocol", None)
+    return ServicePort(
+        port=number,
+        transport=transport_of(written),
+        name=reader.text(reader.unless_null(written, "name", ""), "name"),
+        target=_target(reader.unless_null(written, "targetPort", 0), number),
+        app_protocol=None if app_protocol is None else reader.text(app_protocol, "appProtocol"),
+    )
+
+
+def _target(value: object, port: int) -> int | str:
+    """Return the target port: a name, a number, or the Service's own port where it is absent or 0."""
+    if isinstance(value, str):
+        return value
+    if value == 0 and type(value) is int:
+        return port
+    return reader.port_number(value, "targetPort")
+
+
+def decode_slice(found: Found) -> Slice:
+    """Decode an EndpointSlice. Raises `Invalid`."""
+    labels = dict(labels_of(reader.mapping(found.body.get("metadata"), "metadata")))
+    endpoints = reader.items(reader.unless_null(found.body, "endpoints", []), "endpoints")
+    ports = reader.items(reader.unless_null(found.body, "ports", []), "ports")
+    pods = tuple(_pod_behind(endpoint, found.namespace) for endpoint in endpoints)
+    service = labels.get(_SERVICE_OF_SLICE, "")
+    return Slice(found.namespace, found.name, service, pods, tuple(_slice_port(port) for port in ports))
+
+
+def _pod_behind(value: object, namespace: str) -> str | None:
+    """Return the name of the Pod of an endpoint, None when it names no Pod of this namespace."""
+    target = reader.mapping(reader.unless_null(reader.mapping(value, "endpoint"), "targetRef", {}), "targetRef")
+    name = target.get("name")
+    if target.get("kind") != "Pod" or (reader.unless_null(target, "namespace", "") or namespace) != namespace:
+        return None
+    return name if isinstance(name, str) else None
+
+
+def _slice_port(value: object) -> SlicePort:
+    written = reader.mapping(value, "port")
+    number = reader.unless_null(written, "port", None)
+    name = reader.text(reader.unless_null(written, "name", ""), "name")
+    return SlicePort(name, transport_of(written), None if number is None else reader.port_number(number, "port"))
