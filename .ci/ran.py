@@ -8,16 +8,21 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 
+def total(suites: Sequence[ET.Element], key: str) -> int:
+    """The sum of one count over all suites of a report."""
+    return sum(int(suite.get(key, "0")) for suite in suites)
+
+
 def complaint(report: Path) -> str | None:
     """What is wrong with one junit report, or None."""
     if not report.is_file():
         return f"{report}: there is no report"
     suites = list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314 - written by our own pytest just now
-    ran, skipped, bad = (sum(int(suite.get(key, "0")) for suite in suites) for key in ("tests", "skipped", "failures"))
+    ran, skipped, failures, errors = (total(suites, key) for key in ("tests", "skipped", "failures", "errors"))
     seconds = sum(float(suite.get("time", "0")) for suite in suites)
     print(f"{report.stem}: {ran} tests, {skipped} skipped, {seconds:.0f} s")
-    if bad:
-        return f"{report}: {bad} failed"
+    if failures + errors:
+        return f"{report}: {failures + errors} failed"
     if ran - skipped <= 0:
         return f"{report}: no test ran"
     if skipped and report.stem == "envoy":
