@@ -7,6 +7,7 @@ Source: Envoy API v3, https://www.envoyproxy.io/docs/envoy/latest/api-v3/api
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any as Json
 from typing import TypeVar
@@ -14,7 +15,7 @@ from typing import TypeVar
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.address_pb2 import Address, SocketAddress
-from envoy.config.core.v3.base_pb2 import DataSource
+from envoy.config.core.v3.base_pb2 import DataSource, TrafficDirection, TransportSocket
 from envoy.config.core.v3.config_source_pb2 import (
     AggregatedConfigSource,
     ApiVersion,
@@ -22,14 +23,16 @@ from envoy.config.core.v3.config_source_pb2 import (
     ExtensionConfigSource,
 )
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
+from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions
 from envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions as CoreHttpProtocolOptions
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint, LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
-from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.listener.v3.listener_pb2 import AdditionalAddress, Listener
 from envoy.config.rbac.v3.rbac_pb2 import RBAC, Permission, Policy, Principal
 from envoy.config.route.v3.route_components_pb2 import (
     DirectResponseAction,
+    FilterConfig,
     HeaderMatcher,
     Route,
     RouteAction,
@@ -93,6 +96,7 @@ TYPE_URLS: dict[str, str] = {kind: _PREFIX + message.DESCRIPTOR.full_name for ki
 
 _NESTED: tuple[type[Message], ...] = (
     DownstreamTlsContext,
+    FilterConfig,
     HttpConnectionManager,
     HttpProtocolOptions,
     HttpRbac,
@@ -158,9 +162,14 @@ def fields(message: Message) -> Iterator[tuple[str, Json]]:
         yield descriptor.name, value
 
 
+def name_of(resource: Json) -> str:
+    """The name under which a resource is subscribed to."""
+    return str(resource.cluster_name if isinstance(resource, ClusterLoadAssignment) else resource.name)
+
+
 def to_json(message: Message) -> Json:
     """The message as JSON-like data under its proto field names, every `Any` opened."""
-    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True))
 
 
 def from_json(kind: str, value: Json) -> Message:
@@ -175,6 +184,7 @@ __all__ = [
     "KINDS",
     "RBAC",
     "TYPE_URLS",
+    "AdditionalAddress",
     "Address",
     "AggregatedConfigSource",
     "Any",
@@ -188,6 +198,7 @@ __all__ = [
     "ConfigSource",
     "CoreHttpProtocolOptions",
     "DataSource",
+    "DecodeError",
     "DeltaDiscoveryRequest",
     "DeltaDiscoveryResponse",
     "DirectResponseAction",
@@ -199,7 +210,10 @@ __all__ = [
     "ExtensionConfigSource",
     "Filter",
     "FilterChain",
+    "FilterConfig",
     "HeaderMatcher",
+    "Http1ProtocolOptions",
+    "Http2ProtocolOptions",
     "HttpConnectionManager",
     "HttpFilter",
     "HttpProtocolOptions",
@@ -231,6 +245,8 @@ __all__ = [
     "TcpProxy",
     "TlsCertificate",
     "TlsParameters",
+    "TrafficDirection",
+    "TransportSocket",
     "TypedExtensionConfig",
     "UInt32Value",
     "UpstreamConnectMode",
@@ -241,6 +257,7 @@ __all__ = [
     "fields",
     "from_json",
     "is_canonical",
+    "name_of",
     "opened",
     "pack",
     "parse",

@@ -1,0 +1,124 @@
+"""Small builders of Envoy messages that several resources share: config sources, TLS contexts, matchers, clusters' parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from adapters.vm import names, wire
+from adapters.vm.vocabulary import MTLS_PRINCIPAL, NOBODY, TLS_SOCKET
+
+
+def ads() -> wire.ConfigSource:
+    """Take a resource over the stream that everything comes over."""
+    return wire.ConfigSource(ads=wire.AggregatedConfigSource(), resource_api_version=wire.ApiVersion.V3)
+
+
+def yes() -> wire.BoolValue:
+    """A BoolValue that is true."""
+    return wire.BoolValue(value=True)
+
+
+def seconds(value: float) -> wire.Duration:
+    """A duration of so many seconds, exact to the nanosecond."""
+    nanos = round(value * 1_000_000_000)
+    return wire.Duration(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
+
+
+def address(host: str, port: int) -> wire.Address:
+    """A TCP socket address."""
+    return wire.Address(socket_address=wire.SocketAddress(address=host, port_value=port))
+
+
+def full_match(pattern: str) -> wire.RegexMatcher:
+    """An RE2 pattern that must match the whole text; the empty pattern (which Envoy refuses) in an equal spelling."""
+    return wire.RegexMatcher(regex=pattern or "(?:)")
+
+
+def exact(text: str) -> wire.StringMatcher:
+    """A case-sensitive equality."""
+    return wire.StringMatcher(exact=text)
+
+
+def uri_san(uri: str) -> wire.SubjectAltNameMatcher:
+    """A certificate with exactly this URI among its URI SANs."""
+    return wire.SubjectAltNameMatcher(san_type=wire.SubjectAltNameMatcher.URI, matcher=exact(uri))
+
+
+def principal(spiffe: str) -> wire.Principal:
+    """A caller whose validated certificate carries this SPIFFE id as a URI SAN.
+
+    Not `authenticated.principal_name`: that one falls back to DNS SANs and the subject.
+    Source: Envoy API, extensions.rbac.principals.mtls_authenticated.v3.Config.
+    """
+    config = wire.any_of(wire.MtlsAuthenticated(san_matcher=uri_san(spiffe)))
+    return wire.Principal(custom=wire.TypedExtensionConfig(name=MTLS_PRINCIPAL, typed_config=config))
+
+
+def sans(uris: Iterable[str]) -> list[wire.SubjectAltNameMatcher]:
+    """A SAN list that is never empty: an empty one would accept every certificate of the trust domain."""
+    return [uri_san(uri) for uri in sorted(set(uris)) or (NOBODY,)]
+
+
+def trust_bundle(uris: Iterable[str]) -> wire.CertificateValidationContext:
+    """Certificates of our trust domain (its bundle is put in when the resource is served) with one of these URI SANs."""
+    return wire.CertificateValidationContext(
+        trusted_ca=wire.DataSource(inline_string=names.BUNDLE), match_typed_subject_alt_names=sans(uris)
+    )
+
+
+def secret(name: str) -> wire.SdsSecretConfig:
+    """An SDS secret by name."""
+    return wire.SdsSecretConfig(name=name, sds_config=ads())
+
+
+def downstream_tls(validation: str, alpn: Sequence[str] = ()) -> wire.Any:
+    """Mutual TLS 1.3 towards callers: our own certificate, theirs judged by the SDS validation context `validation`.
+
+    Without session resumption: on a resumed session Envoy does not count the peer's certificate as validated, so
+    `mtls_authenticated` would refuse every second connection of a sidecar (github.com/envoyproxy/envoy/issues/42668).
+    """
+    common = wire.CommonTlsContext(
+        tls_params=_tls_1_3(),
+        tls_certificate_sds_secret_configs=[secret(names.SELF)],
+        validation_context_sds_secret_config=secret(validation),
+        alpn_protocols=alpn,
+    )
+    return wire.any_of(
+        wire.DownstreamTlsContext(
+            common_tls_context=common,
+            require_client_certificate=yes(),
+            disable_stateless_session_resumption=True,
+            disable_stateful_session_resumption=True,
+        )
+    )
+
+
+def upstream_tls(callees: Iterable[str]) -> wire.Any:
+    """Mutual TLS 1.3 towards callees whose certificate carries one of these URI SANs.
+
+    Minimum and maximum: Envoy's clients offer at most TLS 1.2 by default. Source: Envoy API, TlsParameters.
+    """
+    common = wire.CommonTlsContext(
+        tls_params=_tls_1_3(),
+        tls_certificate_sds_secret_configs=[secret(names.SELF)],
+        combined_validation_context=wire.CommonTlsContext.CombinedCertificateValidationContext(
+            default_validation_context=wire.CertificateValidationContext(match_typed_subject_alt_names=sans(callees)),
+            validation_context_sds_secret_config=secret(names.TRUST),
+        ),
+    )
+    return wire.any_of(wire.UpstreamTlsContext(common_tls_context=common, max_session_keys=wire.UInt32Value(value=0)))
+
+
+def _tls_1_3() -> wire.TlsParameters:
+    version = wire.TlsParameters.TLSv1_3
+    return wire.TlsParameters(tls_minimum_protocol_version=version, tls_maximum_protocol_version=version)
+
+
+def transport_socket(context: wire.Any) -> wire.TransportSocket:
+    """The TLS transport socket with this context."""
+    return wire.TransportSocket(name=TLS_SOCKET, typed_config=context)
+
+
+def filter_(name: str, config: wire.Message) -> wire.Filter:
+    """A network filter."""
+    return wire.Filter(name=name, typed_config=wire.any_of(config))

@@ -1,0 +1,14 @@
+"""Settings of a VM mesh that change what is translated."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class VmConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Options of the `vm` adapter in `smihub.yaml`.
+
+    `connect_timeout_s` is how long a sidecar waits for a TCP connection to an application or a callee.
+    """
+
+    connect_timeout_s: float = 5.0

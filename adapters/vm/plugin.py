@@ -1,0 +1,63 @@
+"""Registration of the VM mesh: real Envoys on machines, configured by our own xDS server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from adapters.vm.config import VmConfig
+from adapters.vm.evaluate import evaluator
+from adapters.vm.settle import settle
+from adapters.vm.sinks import XDS
+from adapters.vm.translate import translate
+from adapters.vm.view import view
+from hub.api import AdapterSpec, Feature, Narrowing, SinkSpec, Support, hookimpl
+
+FEATURES = {
+    Feature.ACCESS_HTTP_PATH: Support.FULL,
+    Feature.ACCESS_HTTP_METHOD: Support.FULL,
+    Feature.ACCESS_HTTP_HEADER: Support.FULL,
+    Feature.ACCESS_HTTP_PORT: Support.FULL,
+    Feature.ACCESS_TCP: Support.FULL,
+    Feature.ACCESS_UDP: Support.NEVER,
+    Feature.ACCESS_SPIFFE_SOURCE: Support.FULL,
+    Feature.ACCESS_LABEL_SOURCE: Support.NEVER,
+    Feature.ACCESS_LABEL_DESTINATION: Support.FULL,
+    Feature.SPLIT_HTTP: Support.FULL,
+    Feature.SPLIT_TCP: Support.FULL,
+    Feature.SPLIT_UDP: Support.NEVER,
+    Feature.SPLIT_MATCHES: Support.FULL,
+}
+
+NARROWINGS = (
+    Narrowing("path.guarded", "paths with parameters (;), escaped slashes or second encodings are refused"),
+    Narrowing("port.unexposed", "a port that no Service, Workload or Pod declares has no listener"),
+    Narrowing("method.nonstandard", "Envoy answers 400 to methods that HTTP/1.1 does not register"),
+    Narrowing("header.rejected", "requests with an underscored header are refused; a few headers are judged joined"),
+)
+
+VM = AdapterSpec(
+    name="vm",
+    family="xds",
+    config=VmConfig,
+    features=FEATURES,
+    translate=translate,
+    evaluator=evaluator,
+    view=view,
+    settle=settle,
+    narrowings=NARROWINGS,
+    governs=("all",),
+    drain="HTTP requests follow at the next request; streams and TCP connections are cut about a second after Envoy's acknowledgement",
+)
+
+
+@hookimpl
+def smihub_adapters() -> Iterable[AdapterSpec[Any]]:
+    """The adapter `vm`."""
+    return [VM]
+
+
+@hookimpl
+def smihub_sinks() -> Iterable[SinkSpec[Any]]:
+    """The sink `xds`: revisions in the state file, served to Envoys over ADS."""
+    return [XDS]

@@ -1,0 +1,199 @@
+"""Shapes of what listens and what is called: listeners of both directions, clusters, endpoints."""
+
+from __future__ import annotations
+
+import re
+
+from adapters.vm import names, wire
+from adapters.vm.safety_parts import (
+    ADDRESS,
+    ADS,
+    DURATION,
+    HTTP_OPTIONS_KEYS,
+    LABEL,
+    ON,
+    SAME_PROTOCOL,
+    SERVICE,
+    VARIANT,
+    downstream_tls,
+    upstream_tls,
+)
+from adapters.vm.safety_policy import CLOSED_HTTP_RBAC
+from adapters.vm.shape import (
+    Misshapen,
+    Shape,
+    anything,
+    each,
+    equal,
+    extension,
+    keyed,
+    message,
+    number,
+    one,
+    row,
+    text,
+    wrapped,
+)
+from adapters.vm.vocabulary import HCM, HTTP_RBAC, ROUTER, TCP_PROXY, UINT32_MAX
+
+_CHAIN = text(r"g(?:0|[1-9][0-9]{0,17})")
+_INBOUND = re.compile(
+    rf"in/(?P<stem>(?P<owner>{LABEL}/{LABEL})/(?P<port>[0-9]{{1,5}})/{VARIANT})@(?P<bind>[0-9A-Fa-f.:]+)"
+)
+_OUTBOUND = re.compile(rf"(?P<service>{SERVICE})(?P<client>@{LABEL}/{LABEL})?")
+
+
+def inbound_listener(name: str) -> Shape:
+    """A port of a workload: mutual TLS, and exactly the filters of an HTTP port or of a TCP port.
+
+    Every name inside must be the one that belongs to this listener: another port's policy would be another policy.
+    """
+    parts = _INBOUND.fullmatch(name)
+    if parts is None:
+        return _refused
+    stem, owner = parts["stem"], parts["owner"]
+    http = _inbound_chain(names.TRUST, row(_http(f"in/{stem}", _inbound_manager())))
+    tcp = _inbound_chain(f"peers/{re.escape(stem)}", row(_discovered(f"rbac/{stem}"), _inbound_proxy(owner)))
+    bound = {"address": equal(parts["bind"]), "port_value": equal(int(parts["port"]))}
+    return message(
+        must={
+            "name": equal(name),
+            "address": message(must={"socket_address": message(must=bound)}),
+            "filter_chains": row(_by_filters(http, tcp)),
+            "traffic_direction": equal(wire.TrafficDirection.INBOUND),
+        }
+    )
+
+
+def outbound_listener(name: str) -> Shape:
+    """A Service port in a caller's sidecar: plain text from the application, HTTP by RDS or a TCP proxy."""
+    parts = _OUTBOUND.fullmatch(name)
+    if parts is None:
+        return _refused
+    http = message(must={"name": _CHAIN, "filters": row(_http(parts["service"], _outbound_manager()))})
+    tcp = message(must={"name": _CHAIN, "filters": row(_outbound_proxy(parts["service"]))})
+    shared = {
+        "name": equal(name),
+        "address": ADDRESS,
+        "filter_chains": row(_by_filters(http, tcp)),
+        "traffic_direction": equal(wire.TrafficDirection.OUTBOUND),
+    }
+    if parts["client"]:
+        return message(must=shared, may={"additional_addresses": each(message(must={"address": ADDRESS}))})
+    return message(must={**shared, "bind_to_port": wrapped(equal(False))})
+
+
+def cluster_shape(name: str) -> Shape:
+    """An application, a Service port with pinned callees, or the cluster without endpoints."""
+    shared = {
+        "name": equal(name),
+        "connect_timeout": DURATION,
+        "typed_extension_protocol_options": keyed(SAME_PROTOCOL, HTTP_OPTIONS_KEYS),
+    }
+    if re.fullmatch(SERVICE, name):
+        eds = message(must={"eds_config": ADS})
+        return message(
+            must={
+                **shared,
+                "type": equal(wire.Cluster.EDS),
+                "eds_cluster_config": eds,
+                "transport_socket": upstream_tls(),
+            }
+        )
+    if re.fullmatch(f"{SERVICE}/none", name):
+        nobody = message(must={"cluster_name": equal(name)})
+        return message(must={**shared, "type": equal(wire.Cluster.STATIC), "load_assignment": nobody})
+    if not re.fullmatch(rf"app/{LABEL}/{LABEL}/[0-9A-Fa-f.:]+:[0-9]{{1,5}}", name):
+        return _refused
+    group = message(must={"lb_endpoints": row(message(must={"endpoint": message(must={"address": ADDRESS})}))})
+    assignment = message(must={"cluster_name": equal(name), "endpoints": row(group)})
+    return message(must={**shared, "type": equal(wire.Cluster.STATIC), "load_assignment": assignment})
+
+
+def _assignment() -> Shape:
+    one = message(must={"endpoint": message(must={"address": ADDRESS})}, may={"health_status": number(0, 5)})
+    group = message(must={"lb_endpoints": each(one)})
+    return message(must={"cluster_name": text(SERVICE)}, may={"endpoints": each(group)})
+
+
+ASSIGNMENT = _assignment()
+
+
+def _refused(value: object, path: str) -> None:
+    raise Misshapen(f"{path}: it has no name of ours")
+
+
+def _by_filters(http: Shape, tcp: Shape) -> Shape:
+    """Whichever shape the first filter announces, so that the complaint is about what was meant."""
+
+    def check(chain: wire.FilterChain, path: str) -> None:
+        is_http = bool(chain.filters) and chain.filters[0].name == HCM
+        return (http if is_http else tcp)(chain, path)
+
+    return check
+
+
+def _inbound_chain(validation: str, filters: Shape) -> Shape:
+    return message(must={"name": _CHAIN, "transport_socket": downstream_tls(validation), "filters": filters})
+
+
+def _http(routes: str, manager: dict[str, Shape]) -> Shape:
+    rds = message(must={"route_config_name": equal(routes), "config_source": ADS})
+    config = extension(wire.HttpConnectionManager, message(must={**manager, "rds": rds}))
+    return message(must={"name": equal(HCM), "typed_config": config})
+
+
+def _manager(*filters: Shape) -> dict[str, Shape]:
+    router = _http_filter(ROUTER, extension(wire.Router, message()))
+    underscores = equal(wire.CoreHttpProtocolOptions.REJECT_REQUEST)
+    return {
+        "stat_prefix": anything,
+        "http_filters": row(*filters, router),
+        "normalize_path": ON,
+        "merge_slashes": equal(True),
+        "path_with_escaped_slashes_action": equal(wire.HttpConnectionManager.REJECT_REQUEST),
+        "common_http_protocol_options": message(must={"headers_with_underscores_action": underscores}),
+        "upgrade_configs": row(message(must={"upgrade_type": equal("websocket")})),
+    }
+
+
+def _outbound_manager() -> dict[str, Shape]:
+    return _manager()
+
+
+def _inbound_manager() -> dict[str, Shape]:
+    return {
+        **_manager(_http_filter(HTTP_RBAC, extension(wire.HttpRbac, CLOSED_HTTP_RBAC))),
+        "forward_client_cert_details": equal(wire.HttpConnectionManager.SANITIZE_SET),
+        "set_current_client_cert_details": message(must={"uri": equal(True)}),
+    }
+
+
+def _http_filter(name: str, config: Shape) -> Shape:
+    return message(must={"name": equal(name), "typed_config": config})
+
+
+def _discovered(name: str) -> Shape:
+    source = message(must={"config_source": ADS, "type_urls": row(equal(wire.type_url(wire.NetworkRbac)))})
+    return message(must={"name": equal(name), "config_discovery": source})
+
+
+def _inbound_proxy(owner: str) -> Shape:
+    config = message(
+        must={
+            "stat_prefix": anything,
+            "cluster": text(rf"app/{re.escape(owner)}/[0-9A-Fa-f.:]+:[0-9]{{1,5}}"),
+            "upstream_connect_mode": equal(wire.UpstreamConnectMode.ON_DOWNSTREAM_TLS_HANDSHAKE),
+            "max_early_data_bytes": wrapped(number(1, UINT32_MAX)),
+        }
+    )
+    return message(must={"name": equal(TCP_PROXY), "typed_config": extension(wire.TcpProxy, config)})
+
+
+def _outbound_proxy(service: str) -> Shape:
+    namespace = re.escape(service.split("/")[1])
+    cluster = text(rf"out/{namespace}/{LABEL}/[0-9]{{1,5}}(?:/none)?")
+    share = message(must={"name": cluster, "weight": number(1, UINT32_MAX)})
+    weighted = message(must={"clusters": each(share)})
+    routes = one({"weighted_clusters": weighted, "cluster": cluster}, beside={"stat_prefix": anything})
+    return message(must={"name": equal(TCP_PROXY), "typed_config": extension(wire.TcpProxy, routes)})

@@ -1,0 +1,91 @@
+"""What only history knows: the name of a listener's filter chain, `g<n>`.
+
+Envoy keeps open connections and streams under their old policy. Giving the chain another name makes it drain them, and
+nothing else. So the number goes up exactly when a policy that the listener looks up has lost something.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from adapters.vm import wire
+from adapters.vm.vocabulary import HTTP_RBAC
+from hub.api import NativeObject, ObjectRef, Observed, UnmodelledError
+
+_GENERATION = re.compile(r"g(0|[1-9][0-9]*)")
+Pair = tuple[bytes, bytes]
+
+
+def settle(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Observed]) -> tuple[NativeObject, ...]:
+    """The same objects, each inbound listener with the chain name it has, or the next one if its policy narrowed.
+
+    A policy narrows when a (principal, permission) pair, or an admitted peer, is gone. Without history it stays `g0`.
+    """
+    narrowed = {item.ref for item in desired if item.ref in observed and _lost(item, observed[item.ref].owned)}
+    return tuple(_settled(item, observed.get(item.ref), narrowed) for item in desired)
+
+
+def _settled(item: NativeObject, before: Observed | None, narrowed: set[ObjectRef]) -> NativeObject:
+    if item.ref.kind != "Listener" or before is None:
+        return item
+    generation = _generation(before.owned) + (1 if narrowed.intersection(item.needs) else 0)
+    if generation == 0:
+        return item
+    listener: Any = wire.parse("Listener", item.body)
+    for chain in listener.filter_chains:
+        chain.name = f"g{generation}"
+    return msgspec.structs.replace(item, body=wire.pack(listener))
+
+
+def _generation(body: bytes) -> int:
+    """The number in a listener's chain name; 0 where it is not one of ours."""
+    try:
+        listener: Any = wire.parse("Listener", body)
+    except UnmodelledError:
+        return 0
+    found = [_GENERATION.fullmatch(chain.name) for chain in listener.filter_chains]
+    return max((int(match[1]) for match in found if match), default=0)
+
+
+def _lost(item: NativeObject, before: bytes) -> bool:
+    """Whether the policy in `before` admits a pair that `item` does not; what cannot be read counts as narrowed."""
+    readers = {"RouteConfiguration": _route_pairs, "Secret": _peer_pairs, "TypedExtensionConfig": _network_pairs}
+    if item.ref.kind not in readers or item.body == before:
+        return False
+    try:
+        old = readers[item.ref.kind](wire.parse(item.ref.kind, before))
+    except UnmodelledError:
+        return True
+    return not old <= readers[item.ref.kind](wire.parse(item.ref.kind, item.body))
+
+
+def _route_pairs(table: Any) -> set[Pair]:
+    packed = [host.typed_per_filter_config[HTTP_RBAC] for host in table.virtual_hosts if _has_policy(host)]
+    entries: list[Any] = [wire.opened(one) for one in packed]
+    return {pair for entry in entries for pair in _pairs(entry.rbac.rules)}
+
+
+def _has_policy(host: Any) -> bool:
+    return HTTP_RBAC in host.typed_per_filter_config
+
+
+def _peer_pairs(secret: Any) -> set[Pair]:
+    return {(wire.pack(san), b"") for san in secret.validation_context.match_typed_subject_alt_names}
+
+
+def _network_pairs(extension: Any) -> set[Pair]:
+    config: Any = wire.opened(extension.typed_config)
+    return _pairs(config.rules)
+
+
+def _pairs(rules: Any) -> set[Pair]:
+    return {
+        (wire.pack(principal), wire.pack(permission))
+        for policy in rules.policies.values()
+        for principal in policy.principals
+        for permission in policy.permissions
+    }

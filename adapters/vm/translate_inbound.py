@@ -1,0 +1,98 @@
+"""What a workload's sidecar receives: one listener per port and address, and the policy that it looks up.
+
+HTTP ports take their policy from their RouteConfiguration, so that a change binds the next request of an open
+connection. TCP ports take it from a SAN list (SDS: nothing leaks to a refused peer, not even a server's greeting) and
+from network RBAC (ECDS) as a second lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adapters.vm import names, wire
+from adapters.vm.build import address, ads, downstream_tls, filter_, seconds, transport_socket, trust_bundle
+from adapters.vm.translate_listeners import FIRST_CHAIN, connection_manager, http_filter
+from adapters.vm.vocabulary import HTTP_RBAC, REMOVED_HEADERS, TCP_PROXY
+from hub.api import Identity, InboundPort
+
+EARLY_DATA_BYTES = 65536
+
+
+def stem_of(identity: Identity, port: InboundPort) -> str:
+    """The name of a port's RouteConfiguration."""
+    return names.inbound(identity.namespace, identity.service_account, port.port, port.variant)
+
+
+def app_of(identity: Identity, port: InboundPort) -> str:
+    """The name of the cluster of the application behind a port."""
+    return names.app(identity.namespace, identity.service_account, port.app_address, port.app_port)
+
+
+def http_listener(identity: Identity, port: InboundPort, bind: str) -> wire.Listener:
+    """Mutual TLS, then HTTP whose RBAC denies all unless the route table says otherwise."""
+    stem = stem_of(identity, port)
+    manager = connection_manager(stem, [_closed_rbac()])
+    manager.forward_client_cert_details = wire.HttpConnectionManager.SANITIZE_SET
+    manager.set_current_client_cert_details.uri = True
+    return _listener(identity, port, bind, (downstream_tls(names.TRUST, ["h2", "http/1.1"]), [http_filter(manager)]))
+
+
+def tcp_listener(identity: Identity, port: InboundPort, bind: str) -> wire.Listener:
+    """Mutual TLS with the port's SAN list, network RBAC, and no connection to the application before the handshake."""
+    owner = (identity.namespace, identity.service_account, port.port, port.variant)
+    proxy = wire.TcpProxy(
+        stat_prefix=stem_of(identity, port),
+        cluster=app_of(identity, port),
+        upstream_connect_mode=wire.UpstreamConnectMode.ON_DOWNSTREAM_TLS_HANDSHAKE,
+        max_early_data_bytes=wire.UInt32Value(value=EARLY_DATA_BYTES),
+    )
+    source = wire.ExtensionConfigSource(config_source=ads(), type_urls=[wire.type_url(wire.NetworkRbac)])
+    rbac = wire.Filter(name=names.rbac(*owner), config_discovery=source)
+    return _listener(identity, port, bind, (downstream_tls(names.peers(*owner)), [rbac, filter_(TCP_PROXY, proxy)]))
+
+
+def http_policy(identity: Identity, port: InboundPort, rules: wire.RBAC) -> wire.RouteConfiguration:
+    """The one virtual host of a port: everything goes to the application, if `rules` allow it.
+
+    The policy stands at the virtual host and nowhere below: the most specific entry would win.
+    """
+    per_route = wire.RBACPerRoute(rbac=wire.HttpRbac(rules=rules))
+    action = wire.RouteAction(cluster=app_of(identity, port), timeout=seconds(0))
+    host = wire.VirtualHost(
+        name="in",
+        domains=["*"],
+        routes=[wire.Route(match=wire.RouteMatch(prefix="/"), route=action)],
+        request_headers_to_remove=REMOVED_HEADERS,
+        typed_per_filter_config={HTTP_RBAC: wire.any_of(per_route)},
+    )
+    return wire.RouteConfiguration(name=stem_of(identity, port), virtual_hosts=[host])
+
+
+def tcp_peers(name: str, sources: Sequence[str]) -> wire.Secret:
+    """The certificates that a TCP port lets in (no sources: nobody's)."""
+    return wire.Secret(name=name, validation_context=trust_bundle(sources))
+
+
+def tcp_policy(name: str, rules: wire.RBAC) -> wire.TypedExtensionConfig:
+    """The network RBAC of a TCP port."""
+    return wire.TypedExtensionConfig(
+        name=name, typed_config=wire.any_of(wire.NetworkRbac(rules=rules, stat_prefix=name))
+    )
+
+
+def _closed_rbac() -> wire.HttpFilter:
+    """RBAC without a policy: rules that are set and empty deny every request that no virtual host allows."""
+    config = wire.HttpRbac(rules=wire.RBAC(action=wire.RBAC.ALLOW))
+    return wire.HttpFilter(name=HTTP_RBAC, typed_config=wire.any_of(config))
+
+
+def _listener(
+    identity: Identity, port: InboundPort, bind: str, chain: tuple[wire.Any, list[wire.Filter]]
+) -> wire.Listener:
+    tls, filters = chain
+    return wire.Listener(
+        name=names.inbound_listener(identity.namespace, identity.service_account, port.port, port.variant, bind),
+        address=address(bind, port.port),
+        filter_chains=[wire.FilterChain(name=FIRST_CHAIN, transport_socket=transport_socket(tls), filters=filters)],
+        traffic_direction=wire.TrafficDirection.INBOUND,
+    )

@@ -1,0 +1,40 @@
+"""Parts that inbound and outbound listeners share: the HTTP connection manager and the TCP proxy.
+
+Source: Envoy API, extensions.filters.network.http_connection_manager.v3 and tcp_proxy.v3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adapters.vm import wire
+from adapters.vm.build import ads, filter_, yes
+from adapters.vm.vocabulary import HCM, ROUTER
+
+FIRST_CHAIN = "g0"
+"""Name of the one filter chain; `settle` counts it up where open connections have to be cut."""
+
+
+def connection_manager(routes: str, filters: Sequence[wire.HttpFilter]) -> wire.HttpConnectionManager:
+    """HTTP by RDS under one name, on one canonical form of the path: what is judged is what the application gets."""
+    manager = wire.HttpConnectionManager
+    result = manager(
+        stat_prefix=routes,
+        rds=wire.Rds(route_config_name=routes, config_source=ads()),
+        http_filters=[*filters, _router()],
+        normalize_path=yes(),
+        merge_slashes=True,
+        path_with_escaped_slashes_action=manager.REJECT_REQUEST,
+        upgrade_configs=[manager.UpgradeConfig(upgrade_type="websocket")],
+    )
+    result.common_http_protocol_options.headers_with_underscores_action = wire.CoreHttpProtocolOptions.REJECT_REQUEST
+    return result
+
+
+def _router() -> wire.HttpFilter:
+    return wire.HttpFilter(name=ROUTER, typed_config=wire.any_of(wire.Router()))
+
+
+def http_filter(manager: wire.HttpConnectionManager) -> wire.Filter:
+    """The network filter that holds an HTTP connection manager."""
+    return filter_(HCM, manager)
