@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, distribution
@@ -85,3 +86,25 @@ def test_a_missing_extra_is_one_line(modules: Path) -> None:
             "x", "smihub", "ModuleNotFoundError: No module named 'hub.no_such_module'", "repair or uninstall it"
         ),
     )
+
+
+def test_the_vm_mesh_registers_like_anybody() -> None:
+    """The installed entry point gives the adapter `vm` and the sink of its family."""
+    plugins = load_plugins()
+    assert plugins.problems == ()
+    assert plugins.sink(plugins.adapter("vm").family).name == "xds"
+
+
+@pytest.mark.parametrize("library", ["grpc", "google.protobuf", "envoy", "cryptography"])
+def test_the_vm_mesh_without_its_extra_names_it(library: str) -> None:
+    """Whatever library is missing, the answer is one line, and the rest of the hub works."""
+    script = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "from hub.plugins import load_plugins\n"
+        "plugins = load_plugins()\n"
+        "print(*plugins.adapters, *plugins.problems, sep='|')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith('plugin "vm" of "smihub" did not load: ')
+    assert done.stdout.endswith("; pip install 'smihub[vm]'\n")
+    assert done.stdout.count("\n") == 1
