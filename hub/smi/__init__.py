@@ -6,7 +6,7 @@ Problems. Nothing here looks at a second object: references, duplicates and defa
 
 from __future__ import annotations
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from hub.model import Document, ObjectRef, Problem
 from hub.smi.fields import Reader, show
@@ -14,7 +14,7 @@ from hub.smi.head import KINDS, Head, anonymous, check_names, read_head, read_re
 from hub.smi.kinds import Kind
 from hub.smi.types import SmiObject
 
-__all__ = ["KINDS", "Decoded", "Kind", "decode", "unwrap"]
+__all__ = ["KINDS", "Decoded", "Kind", "decode"]
 
 
 class Decoded(Struct, frozen=True):
@@ -34,7 +34,7 @@ _IGNORED = Decoded()
 
 
 def decode(document: Document) -> Decoded:
-    """Read one document; never raises, whatever JSON-like value it holds. Lists are to be unwrapped before."""
+    """Read one document; never raises, whatever JSON-like value it holds. Sources unwrap lists before."""
     value = document.value
     if value is None:
         return _IGNORED
@@ -62,22 +62,3 @@ def _decode_known(reader: Reader, value: dict[str, object], head: Head) -> Decod
         return Decoded(reader.ref, None, reader.problems)
     result = kind.decode(reader, value, head.version)
     return Decoded(reader.ref, None if reader.void else result, reader.problems)
-
-
-def unwrap(document: Document) -> tuple[Document, ...]:
-    """The items of a `List` or `XList` as documents of the same origin; any other document is itself.
-
-    Items of an `XList` that tell no kind or apiVersion have the list's, as the API server writes them.
-    """
-    value = document.value
-    if not isinstance(value, dict) or not isinstance(kind := value.get("kind"), str) or not kind.endswith("List"):
-        return (document,)
-    items = value.get("items")
-    if not isinstance(items, list):
-        return (document,)
-    inherited = {"apiVersion": value.get("apiVersion"), "kind": kind.removesuffix("List")} if kind != "List" else {}
-    return tuple(structs.replace(document, value=_item(item, inherited)) for item in items)
-
-
-def _item(item: object, inherited: dict[str, object]) -> object:
-    return {**inherited, **item} if isinstance(item, dict) else item

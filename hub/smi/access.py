@@ -147,16 +147,16 @@ def _rule(reader: Reader, value: object, path: str, row: Version) -> Rule:
 
 
 def _rule_matches(reader: Reader, body: Body, path: str, kind: str) -> tuple[str, ...] | None:
-    """The names of the group's matches; None if `matches` is not written, () if it is written empty."""
+    """The names of the group's matches; None if `matches` is not written, () if it is written empty.
+
+    On a TCPRoute or UDPRoute they are kept as written, for hub.intent to take the rule as missing and say so.
+    """
     if "matches" not in body:
         return None
     where = f"{path}.matches"
     raw = body["matches"]
     matches = () if raw is None else reader.texts(raw, where)
-    if kind in {"TCPRoute", "UDPRoute"}:
-        message = f"a {kind} has no matches to choose from, so this rule counts as missing"
-        reader.report("rule.matches-on-port-route", where, message, 'leave "matches" out')
-    elif not matches:
+    if (raw is None or raw == []) and kind == "HTTPRouteGroup":
         remedy = 'name matches of the group, or leave "matches" out to mean all of them'
         reader.report("rule.matches-empty", where, '"matches" is empty, so this rule grants nothing', remedy)
     return matches

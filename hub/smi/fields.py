@@ -139,21 +139,23 @@ class Reader:
         return ()
 
     def entries(self, body: Mapping[str, object], key: str, path: str, known: Level = ANY) -> Entries:
-        """Path and mapping of each entry of the list at `key`; none if it is absent."""
+        """Path and mapping of each entry of the list at `key`; none if it is absent, without entries of other types."""
         if key not in body:
             return
         where = join(path, key)
         for index, item in enumerate(self.items(body[key], where)):
-            yield f"{where}[{index}]", self.mapping(item, f"{where}[{index}]", known)
+            entry = self.mapping(item, f"{where}[{index}]", known)
+            if entry is item:
+                yield f"{where}[{index}]", entry
 
     def text(self, body: Mapping[str, object], key: str, path: str) -> str:
         """A required field that is a non-empty text; "" if it is not."""
         value = body.get(key)
         if isinstance(value, str) and value:
             return self._clean(value, path, key)
-        if key not in body:
+        if key not in body and body is not _NOTHING:  # the mapping itself has been refused then
             self.missing(path, key, "a text")
-        else:
+        elif key in body:
             self.mistyped(value, join(path, key), "a non-empty text")
         return ""
 

@@ -84,13 +84,13 @@ def _service_ports(reader: Reader, spec: Body) -> Iterator[ServicePort]:
 def _target(reader: Reader, body: Body, path: str, port: int) -> int | str:
     """A number, a container port's name, or the Service's own number where nothing (or 0) is written."""
     target = body.get("targetPort", 0)
-    if target == "" or (target == 0 and isinstance(target, int)):
+    if target == "" or (target == 0 and not isinstance(target, bool)):
         return port
     if isinstance(target, str):
         if target.isdecimal():
             remedy = "write the number without quotes"
             reader.warn("port.quoted", f"{path}.targetPort", f"{show(target)} is read as a port's name", remedy)
-        return target
+        return reader.text(body, "targetPort", path)
     return reader.port(target, f"{path}.targetPort")
 
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from msgspec import Struct
 
-from hub.smi.fields import Level, Reader, level, show
+from hub.smi.fields import Reader, level, show
 from hub.smi.kinds import Body, Kind, Shape, inner, nested, read_body
 from hub.smi.specs import GROUP as SPECS
 from hub.smi.types import SplitBackend, TrafficSplit
@@ -37,7 +37,6 @@ class Version(Struct, frozen=True):
     shape: Shape
     weight: Callable[[object], Fraction | None]
     wanted: str  # what a weight looks like, for the remedy
-    backend: Level = _BACKEND
 
 
 VERSIONS: Mapping[str, Version] = {
@@ -56,19 +55,18 @@ def decode_split(reader: Reader, value: Body, version: str) -> TrafficSplit:
     if body.get("backends", []) == []:
         remedy = "list at least one backend, or delete the TrafficSplit"
         reader.refuse("split.no-backends", where, '"backends" is absent or empty', remedy)
-    items = reader.items(body.get("backends", []), where)
+    entries = reader.entries(body, "backends", path, _BACKEND)
     return TrafficSplit(
         ref=reader.ref,
         origin=reader.origin,
         service=reader.text(body, "service", path),
-        backends=tuple(_backend(reader, item, f"{where}[{index}]", row) for index, item in enumerate(items)),
-        matches=_matches(reader, body, path),
+        backends=tuple(_backend(reader, entry, at, row) for at, entry in entries),
+        matches=_matches(reader, body, path) if row.shape is _CONDITIONAL else None,
         created=_created(reader, value),
     )
 
 
-def _backend(reader: Reader, value: object, path: str, row: Version) -> SplitBackend:
-    body = reader.mapping(value, path, row.backend)
+def _backend(reader: Reader, body: Body, path: str, row: Version) -> SplitBackend:
     service = reader.text(body, "service", path)
     if "weight" not in body:
         reader.missing(path, "weight", row.wanted)
@@ -82,28 +80,22 @@ def _backend(reader: Reader, value: object, path: str, row: Version) -> SplitBac
 
 
 def _matches(reader: Reader, body: Body, path: str) -> tuple[tuple[str, str], ...] | None:
-    """The condition's route groups as (kind, name); an entry that cannot count has kind ""."""
-    if "matches" not in body:
-        return None
-    where = f"{path}.matches"
-    items = reader.items(body["matches"], where)
-    if not items:
-        remedy = 'name an HTTPRouteGroup, or leave "matches" out to split every request'
-        reader.report("split.matches-empty", where, "the condition is empty, so nothing is split", remedy)
-    return tuple(_match(reader, item, f"{where}[{index}]") for index, item in enumerate(items))
+    """The condition's entries as (kind, name), for hub.intent to resolve; None if the split has no condition."""
+    return (
+        tuple(_match(reader, *entry) for entry in reader.entries(body, "matches", path, _MATCH))
+        if "matches" in body
+        else None
+    )
 
 
-def _match(reader: Reader, value: object, path: str) -> tuple[str, str]:
-    body = reader.mapping(value, path, _MATCH)
-    kind = reader.text(body, "kind", path)
-    name = reader.text(body, "name", path)
+def _match(reader: Reader, path: str, body: Body) -> tuple[str, str]:
+    """Kind and name; kind "" if the entry names another API group, where no HTTPRouteGroup of SMI can be."""
+    kind, name = reader.text(body, "kind", path), reader.text(body, "name", path)
     group = reader.optional_text(body, "apiGroup", path)
-    if kind == "HTTPRouteGroup" and group in {"", SPECS}:
+    if group in {"", SPECS}:
         return kind, name
-    if kind:
-        wrong, field = (kind, "kind") if kind != "HTTPRouteGroup" else (group, "apiGroup")
-        message = f"{show(wrong)} cannot be a condition of a split, so this entry never holds"
-        reader.report("split.match-kind", f"{path}.{field}", message, f'write an HTTPRouteGroup of "{SPECS}"')
+    message = f"{show(group)} has no route groups of SMI, so this entry never holds"
+    reader.report("split.match-group", f"{path}.apiGroup", message, f'write "{SPECS}", or leave "apiGroup" out')
     return "", name
 
 

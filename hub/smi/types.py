@@ -76,7 +76,7 @@ class SplitBackend(Struct, frozen=True):
 class TrafficSplit(Struct, frozen=True):
     """split.smi-spec.io TrafficSplit. `matches` None = unconditional; entries are (kind, name) as written.
 
-    An entry's kind is "" where it cannot be a condition (wrong kind or apiGroup; decoding has said so).
+    An entry's kind is "" where it names a foreign apiGroup (decoding has said so).
     `created` is metadata.creationTimestamp as UTC seconds; 0 (oldest) if absent.
     """
 

@@ -59,7 +59,8 @@ def _addresses(reader: Reader, body: Body, path: str) -> tuple[str, ...]:
 
 
 def _address(reader: Reader, body: Body, key: str, path: str, default: str) -> str:
-    return _ip(reader, reader.text(body, key, path), f"{path}.{key}") if key in body else default
+    text = reader.text(body, key, path) if key in body else ""
+    return _ip(reader, text, f"{path}.{key}") if text else default
 
 
 def _ip(reader: Reader, text: str, path: str) -> str:
@@ -95,7 +96,7 @@ def _ports(reader: Reader, body: Body, path: str, bind: str) -> Iterator[Workloa
 def _port(reader: Reader, body: Body, path: str) -> WorkloadPort:
     number = _number(reader, body, "port", path)
     protocol = reader.text(body, "protocol", path) if "protocol" in body else "TCP"
-    if protocol not in _TRANSPORTS:
+    if protocol and protocol not in _TRANSPORTS:
         message = f"{show(protocol)} is no transport"
         reader.refuse("field.value", f"{path}.protocol", message, 'write "TCP" or "UDP"')
     return WorkloadPort(
