@@ -121,7 +121,8 @@ class Semantics:
         namespace, service = address
         transport = _TRANSPORTS[request.protocol]
         http = asked.http if request.protocol == "http" else None
-        routed = self._routes.route(Call(namespace, service, request.port, transport, http))
+        call = Call(namespace, service, request.port, transport, http, meshed=not request.src.outside)
+        routed = self._routes.route(call)
         behind = {name: self._world.behind(namespace, name, request.port, transport) for name in sorted(routed.shares)}
         judged = {name: self._backend(asked, receivers) for name, receivers in behind.items()}
         words = {name: word for name, (word, _) in judged.items()}

@@ -29,13 +29,14 @@ class Routed(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True):
-    """A request to a port of a Service; `http` None = its bytes are not HTTP."""
+    """A request to a port of a Service; `http` None = its bytes are not HTTP; `meshed`: the caller is in the mesh."""
 
     namespace: str
     service: str
     port: int
     transport: str
     http: Http | None
+    meshed: bool = True
 
 
 class RouteRules:
@@ -51,12 +52,13 @@ class RouteRules:
                 self._layers.setdefault((split.namespace, split.root), []).append(split)
 
     def route(self, call: Call) -> Routed:
-        """Tell who serves a call."""
+        """Tell who serves a call; clients carry splits out, so a caller from outside reaches the root's own endpoints."""
         if not self._world.has_service(call.namespace, call.service):
             return Routed("no-service", {})
         if self._world.service_port(call.namespace, call.service, call.port, call.transport) is None:
             return Routed("no-port", {})
-        for split in self._layers.get((call.namespace, call.service), ()):
+        layers = self._layers.get((call.namespace, call.service), ()) if call.meshed else ()
+        for split in layers:
             if split.groups is None or self._condition_holds(split.groups, call):
                 return self._shared(split, call)
         return Routed("root", {call.service: Fraction(1)})
