@@ -107,7 +107,7 @@ class Loop:
             return
         self._told.pop(mesh.name, None)
         await self._hub.apply(mesh, reviewed.plan)
-        self._pending[mesh.name] = set(reviewed.plan.frozen)
+        self._pending[mesh.name] = {*reviewed.plan.frozen, *reviewed.plan.held}
         if reviewed.plan.changes:
             self._tell(reviewed)
 
@@ -127,5 +127,5 @@ class Loop:
             allowed=list(plan.allowed[:20]),
             denied=list(plan.denied[:20]),
             rerouted=[after for _, after in plan.rerouted[:20]],
-            frozen=len(plan.frozen),
+            frozen=len(plan.frozen) + len(plan.held),
         )

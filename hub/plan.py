@@ -78,7 +78,8 @@ class Plan(Struct, frozen=True):
 
     `changes` are sorted by wave. `memory` goes with them. `allowed`/`denied` are lines such as
     `shop/web -> shop/api:8080 GET /v1/.*`; `losing` are the units behind `denied`; `rerouted` are (before, after) lines.
-    `governed` counts the identities governed before or after. `first` means that nothing of ours stood there before.
+    `frozen` units depend on an unread part and stay as they are;
+    `held` ones would gain access, which waits until that part can be read. `governed` counts the identities governed before or after. `first` means that nothing of ours stood there before.
     """
 
     mesh: str
@@ -88,6 +89,7 @@ class Plan(Struct, frozen=True):
     losses: tuple[Loss, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     frozen: tuple[UnitKey, ...] = ()
+    held: tuple[UnitKey, ...] = ()
     allowed: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
     rerouted: tuple[tuple[str, str], ...] = ()

@@ -123,6 +123,11 @@ class Hub:
         units = (self.store.compile(key)[0] for key in sorted(self.store.units()) if key.kind == "access")
         return tuple(problem for unit in units if isinstance(unit, Access) for problem in self._bypasses(unit))
 
+    @property
+    def unread(self) -> bool:
+        """Whether some part of a source cannot be read now."""
+        return bool(self._unread)
+
     def units(self) -> frozenset[UnitKey]:
         """All units."""
         return self.store.units()
@@ -148,11 +153,13 @@ class Hub:
         desired = {key: self._desired(mesh, key) for key in sorted(wanted)}
         natives = (native for unit in desired.values() for native in unit.translation.objects)
         observation = mirror.restrict(wanted, natives)
-        made = plan(mesh.name, desired, observation, mesh.spec.settle, self._frozen(desired, observation))
-        if self._unread and (gaining := _gaining(desired, observation)):
-            frozen = self._frozen(desired, observation) | gaining
-            made = plan(mesh.name, desired, observation, mesh.spec.settle, frozen)
-        made = replace(made, governed=max(mirror.governed, made.governed), first=mirror.empty)
+        frozen = self._frozen(desired, observation)
+        held = _gaining(desired, observation) - frozen if self._unread else frozenset()
+        made = plan(mesh.name, desired, observation, mesh.spec.settle, frozen | held)
+        governed = max(mirror.governed, made.governed)
+        made = replace(
+            made, governed=governed, first=mirror.empty, frozen=tuple(sorted(frozen)), held=tuple(sorted(held))
+        )
         return Reviewed(mesh, made, refusals(made, self.config.guards, {*self.config.accept, *accept}))
 
     def _desired(self, mesh: Mesh, key: UnitKey) -> Desired:

@@ -52,7 +52,9 @@ class Apps:
                 await _stream(writer)
             body = json.dumps({"workload": workload, "method": method, "path": path}).encode()
             length = b"" if method == "HEAD" else body
-            writer.write(b"HTTP/1.1 200 OK\r\nx-workload: %s\r\ncontent-length: %d\r\n\r\n" % (workload.encode(), len(body)))
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nx-workload: %s\r\ncontent-length: %d\r\n\r\n" % (workload.encode(), len(body))
+            )
             writer.write(length)
             await writer.drain()
 

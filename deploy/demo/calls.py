@@ -111,4 +111,6 @@ async def tcp(address: str, port: int, tls: ssl.SSLContext | None = None) -> Rep
 def _why(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return "TLS refused"
-    return {"IncompleteReadError": "closed, no byte", "TimeoutError": "no answer"}.get(type(error).__name__, "connection refused or cut")
+    return {"IncompleteReadError": "closed, no byte", "TimeoutError": "no answer"}.get(
+        type(error).__name__, "connection refused or cut"
+    )

@@ -32,8 +32,12 @@ class Fleet:
     def start(self, name: str, command: list[str]) -> None:
         """Start a process; its output goes to `<folder>/<name>.log`."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.children[name] = subprocess.Popen(  # noqa: S603 - our own commands
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent  # noqa: PLW1509
+            self.children[name] = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509
             )
 
     def kill(self, name: str) -> None:
@@ -68,7 +72,7 @@ def smihub(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run one smihub verb in `folder`, as a user would."""
     command = [str(Path(sys.executable).with_name("smihub")), *arguments]
     environment = {**os.environ, "NO_COLOR": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 async def wait_for(open_ports: list[tuple[str, int]], fleet: Fleet) -> None:
@@ -95,7 +99,9 @@ async def _accepts(address: str, port: int) -> bool:
 def free_network(ports: list[int]) -> int:
     """A second octet N such that 127.N.0.1 to 127.N.1.9 have none of these ports in use."""
     for octet in range(10, 250):
-        if all(_free(f"127.{octet}.{half}.{host}", port) for half in range(3) for host in range(1, 8) for port in ports):
+        if all(
+            _free(f"127.{octet}.{half}.{host}", port) for half in range(3) for host in range(1, 8) for port in ports
+        ):
             return octet
     raise RuntimeError("no free loopback addresses for the demo")
 

@@ -32,7 +32,9 @@ async def play(console: Console, base: Path) -> list[str]:
             await asyncio.to_thread(world.prepare)
         if os.environ.get("MUTATE") == "1":
             world.mutate()
-            console.print(f'[yellow]MUTATE=1[/yellow]: the hub reads {MUTATION[0]} with "{MUTATION[2]}" for "{MUTATION[1]}"')
+            console.print(
+                f'[yellow]MUTATE=1[/yellow]: the hub reads {MUTATION[0]} with "{MUTATION[2]}" for "{MUTATION[1]}"'
+            )
         with console.status("starting the hub and the Envoys ..."):
             world.start_hub(fleet)
             world.start_envoys(fleet)

@@ -61,7 +61,13 @@ async def table(story: Story) -> None:
         if not agrees:
             story.failures.append(f"{row.title}: SMI says {verdict}, Envoy answered {_did(reply)}")
         colour = "green" if verdict == "allow" else "red"
-        cells = (row.title, _request(row), f"[{colour}]{verdict}[/{colour}]", _did(reply), reply.workload or "nobody")
+        cells = (
+            row.title,
+            _request(row),
+            f"[{colour}]{verdict}[/{colour}]",
+            _did(reply, row.protocol),
+            reply.workload or "nobody",
+        )
         shown.add_row(*cells, "[green]agrees[/green]" if agrees else "[bold red]DIFFERS[/bold red]")
     story.console.print(shown)
     story.check(f"{len(ROWS)} rows, {denied} of them denied; no denied request reached a backend", not story.failures)
@@ -86,7 +92,9 @@ async def call(world: World, row: Row) -> Reply:
     return await http(Call(address, port, row.method, row.path, row.headers), tls)
 
 
-def _did(reply: Reply) -> str:
+def _did(reply: Reply, protocol: str = "http") -> str:
+    if reply.status and protocol == "tcp":
+        return "bytes served"
     return f"{reply.status}" if reply.status else reply.note
 
 
@@ -152,13 +160,16 @@ async def _edit_weight(story: Story) -> None:
     text = split.read_text().replace("{service: api-v1, weight: 90}", "{service: api-v1, weight: 0}")
     started = time.monotonic()
     split.write_text(text)
-    streak = 0
+    streak, arrived = 0, 0.0
     while streak < 40 and time.monotonic() - started < 10:
         reply = await kept.request(Call(address, port, path="/v1/books"))
         streak = streak + 1 if reply.workload == "api-v2-1" else 0
-        arrived = time.monotonic() - started if streak <= 1 else arrived  # noqa: F821 - set with the first of a streak
+        if streak <= 1:
+            arrived = time.monotonic() - started
     kept.close()
-    story.check(f"weights 90/10 -> 0/10: the kept-open connection went over to version 2 after {arrived:.2f} s", streak >= 40)
+    story.check(
+        f"weights 90/10 -> 0/10: the kept-open connection went over to version 2 after {arrived:.2f} s", streak >= 40
+    )
 
 
 async def _revoke(story: Story) -> None:
@@ -210,7 +221,10 @@ async def without_hub(story: Story) -> None:
     story.fleet.kill("hub")
     allowed = await http(Call(*story.world.upstream("web-1", "api"), path="/v1/books"))
     denied = await http(Call(*story.world.upstream("partner-1", "api"), path="/v1/books"))
-    story.check(f"hub killed: web is served ({allowed.status}), the partner is not ({denied.status})", allowed.allowed and denied.status == 403)
+    story.check(
+        f"hub killed: web is served ({allowed.status}), the partner is not ({denied.status})",
+        allowed.allowed and denied.status == 403,
+    )
     story.world.start_hub(story.fleet)
     started = time.monotonic()
     folder: Mapping[str, str] = story.world.original
@@ -219,5 +233,8 @@ async def without_hub(story: Story) -> None:
     while not reply.allowed and time.monotonic() - started < 20:
         reply = await http(Call(*story.world.upstream("partner-1", "api"), path="/v1/books"))
         await asyncio.sleep(0.05)
-    story.check(f"hub started again, the TrafficTarget is back: the partner is served after {time.monotonic() - started:.1f} s", reply.allowed)
+    story.check(
+        f"hub started again, the TrafficTarget is back: the partner is served after {time.monotonic() - started:.1f} s",
+        reply.allowed,
+    )
     await wait_for(story.world.inbound(), story.fleet)

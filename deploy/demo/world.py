@@ -109,7 +109,9 @@ class World:
 
     def start_hub(self, fleet: Fleet) -> None:
         """Start `smihub run`."""
-        fleet.start("hub", [str(Path(sys.executable).with_name("smihub")), "run", "--config", str(self.base / "smihub.yaml")])
+        fleet.start(
+            "hub", [str(Path(sys.executable).with_name("smihub")), "run", "--config", str(self.base / "smihub.yaml")]
+        )
 
     def start_envoys(self, fleet: Fleet) -> None:
         """Start one Envoy per workload, by the command that `smihub bootstrap` printed."""
@@ -120,4 +122,6 @@ class World:
 def must(done: Any, code: int = 0) -> None:
     """Raise RuntimeError unless a verb ended with this exit code."""
     if done.returncode != code:
-        raise RuntimeError(f"{' '.join(done.args)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(done.args)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )

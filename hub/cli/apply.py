@@ -38,10 +38,11 @@ async def _apply(config: Path, accept: Sequence[str], yes: bool) -> int:
     try:
         reviewed = await review(hub, accept)
         show(reviewed, hub.problems())
-        code = verdict(reviewed)
-        if code == Exit.CHANGES and not yes:
+        if (code := verdict(reviewed, hub)) == Exit.REFUSED:
+            return code
+        if not yes and any(each.plan.changes for each in reviewed):
             _ask()
-        return await _write(hub, reviewed) if code != Exit.REFUSED else code
+        return max(await _write(hub, reviewed), int(hub.unread))
     finally:
         await hub.close()
 

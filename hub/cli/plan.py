@@ -43,7 +43,7 @@ async def _plan(config: Path, accept: Sequence[str], output: Output) -> int:
             show(reviewed, problems)
         else:
             emit(data(reviewed, problems), output)
-        return verdict(reviewed)
+        return verdict(reviewed, hub)
     finally:
         await hub.close()
 
@@ -79,8 +79,10 @@ def data(reviewed: Sequence[Reviewed], problems: Sequence[Problem]) -> dict[str,
     }
 
 
-def verdict(reviewed: Sequence[Reviewed]) -> int:
-    """The exit code of these plans: refused before changes before nothing."""
+def verdict(reviewed: Sequence[Reviewed], hub: Hub) -> int:
+    """The exit code of these plans: refused, else an error if a file could not be read, else changes, else nothing."""
     if any(each.refusals for each in reviewed):
         return int(Exit.REFUSED)
+    if hub.unread:
+        return int(Exit.ERROR)
     return int(Exit.CHANGES if any(each.plan.changes for each in reviewed) else Exit.SAME)

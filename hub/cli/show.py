@@ -30,6 +30,7 @@ def plan_lines(plan: Plan, view: View, drain: str) -> Iterator[str]:
         yield from _unit_lines(unit, list(changes), view)
     yield from (loss_line(loss) for loss in plan.losses)
     yield from (f"  [yellow]frozen[/yellow] {unit}: a file it was made from cannot be read" for unit in plan.frozen)
+    yield from (f"  [yellow]held[/yellow] {unit}: it gains nothing while a file cannot be read" for unit in plan.held)
     yield from _meaning_lines(plan, drain)
 
 
@@ -121,6 +122,7 @@ def plan_data(plan: Plan, view: View, refused: Sequence[Refusal]) -> dict[str, A
         "changes": [_change_data(change, view) for change in plan.changes],
         "losses": [_struct(loss) for loss in plan.losses],
         "frozen": [str(unit) for unit in plan.frozen],
+        "held": [str(unit) for unit in plan.held],
         "newlyAllowed": list(plan.allowed),
         "newlyDenied": list(plan.denied),
         "rerouted": [{"before": before, "after": after} for before, after in plan.rerouted],
