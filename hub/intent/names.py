@@ -13,13 +13,18 @@ CLUSTER_DOMAIN = "cluster.local"
 
 
 def local_service(text: str, namespace: str, trust_domain: str) -> str | None:
-    """The bare name of a Service of this namespace that `text` means, bare or as FQDN; None if it means another.
+    """The bare name of a Service of this namespace that `text` means, bare or as FQDN; None if it means none of them.
 
     Source: SMI traffic-split v1alpha4, Specification (the root is a fully qualified name, the examples are bare).
     """
     name, _, rest = text.partition(".")
     own = {"", namespace, f"{namespace}.svc", *(f"{namespace}.svc.{end}" for end in (CLUSTER_DOMAIN, trust_domain))}
     return name if is_label(name) and rest in own and not text.endswith(".") else None
+
+
+def is_foreign(text: str) -> bool:
+    """Whether a name that is no local Service is qualified with something else; if not, it is nobody's."""
+    return "." in text
 
 
 def destination(target: TrafficTarget) -> Subject | None:

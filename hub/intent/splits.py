@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from msgspec import Struct
 
-from hub.intent.names import local_service
+from hub.intent.names import is_foreign, local_service
 from hub.intent.targets import read_match, route_group, sorted_matches
 from hub.intent.view import Notes, View
 from hub.model import Backend, HttpMatch, ObjectRef, Problem
@@ -56,6 +56,9 @@ def read_split(view: View, split: TrafficSplit) -> tuple[Layer | None, tuple[Pro
         notes.error(
             "split.no-condition", "spec.matches", message, "name an HTTPRouteGroup of this namespace with valid matches"
         )
+    if not any(backend.weight for backend in split.backends):
+        message = "every weight is 0, so requests that this split is about get no answer"
+        notes.error("split.no-weight", "spec.backends", message, "give at least one backend a positive weight")
     shares = tuple(Backend(name, weight) for name, weight in sorted(sums.items()))
     layer = Layer(split.ref, split.created, matches, shares, tuple(sorted(fields.items())), tuple(sorted(groups)))
     return layer, notes.problems
@@ -74,6 +77,10 @@ def _backends(view: View, split: TrafficSplit, notes: Notes) -> tuple[dict[str, 
     for index, backend in enumerate(split.backends):
         field = f"spec.backends[{index}].service"
         name = local_service(backend.service, split.ref.namespace, view.trust_domain)
+        if name is None and not is_foreign(backend.service):
+            message = f'"{backend.service}" is no name of a Service, its share goes to the other backends'
+            notes.error("split.backend-name", field, message, "write the bare name of a Service of this namespace")
+            continue
         if name is None:
             message = f'backend "{backend.service}" is no Service of namespace "{split.ref.namespace}": the whole split is void'
             notes.error("split.backend-namespace", field, message, "write the bare name of a Service of this namespace")

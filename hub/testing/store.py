@@ -13,10 +13,10 @@ from hub.store import Store
 _READING = Reading()
 
 
-def decoded(text: str, source: str = "test") -> tuple[Decoded, ...]:
+def decoded(text: str, source: str = "test", file: str = "text.yaml") -> tuple[Decoded, ...]:
     """Every document of a YAML text, decoded; its origin is the source and its position in the text."""
     values = [value for value in yaml.safe_load_all(text) if value is not None]
-    documents = (Document(value, Origin(source, "text.yaml", line + 1), line) for line, value in enumerate(values))
+    documents = (Document(value, Origin(source, file, line + 1), line) for line, value in enumerate(values))
     return tuple(map(decode, documents))
 
 

@@ -1,0 +1,198 @@
+"""Route units: layers, backends that count, callees and clients."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from hub.model import Backend, Reading, Route, RoutePort, UnitKey
+from hub.store import Store
+from hub.testing.store import store_of
+
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: d}}
+spec: {{selector: {{app: {name}}}, ports: [{ports}]}}
+"""
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: d, labels: {app: web}}
+spec: {serviceAccountName: web, containers: [{name: c, ports: [{containerPort: 80, name: main}]}]}
+"""
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: p, namespace: d}
+spec:
+  template:
+    metadata: {labels: {app: web}}
+    spec: {serviceAccountName: later, containers: [{name: c}]}
+"""
+GROUP = """
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: g, namespace: d}
+spec: {matches: [{name: a, headers: {x: y}}]}
+"""
+HTTP = "{name: http, port: 80}"
+ALL = "\n---\n".join([*(SERVICE.format(name=name, ports=HTTP) for name in ("web", "v1", "v2")), GROUP])
+
+
+def split(backends: str, *, name: str = "s", root: str = "web", matches: str = "", created: str = "") -> str:
+    """A TrafficSplit of namespace d."""
+    more = f", matches: {matches}" if matches else ""
+    when = f', creationTimestamp: "{created}"' if created else ""
+    meta = f"{{name: {name}, namespace: d{when}}}"
+    spec = f"{{service: {root}, backends: {backends}{more}}}"
+    return f"apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {meta}\nspec: {spec}\n"
+
+
+def store(*objects: str, reading: Reading | None = None) -> Store:
+    """A store of these objects."""
+    return store_of("\n---\n".join(objects), reading or Reading())
+
+
+def port(found: Store, number: int = 80, service: str = "web") -> RoutePort:
+    """One TCP port of a Route of namespace d."""
+    unit, _ = found.compile(UnitKey("route", "d", service))
+    assert isinstance(unit, Route)
+    return next(each for each in unit.ports if each.port == number)
+
+
+def codes(found: Store) -> list[str]:
+    """The codes of all Problems."""
+    return [problem.code for problem in found.problems()]
+
+
+V1 = "[{service: v1, weight: 1}]"
+
+
+@pytest.mark.parametrize("root", ["web", "web.d", "web.d.svc", "web.d.svc.cluster.local", "web.d.svc.td"])
+def test_root_may_be_qualified_with_its_own_namespace(root: str) -> None:
+    """Every form of the own namespace means the bare name."""
+    found = store(ALL, split(V1, root=root))
+    assert [layer.backends for layer in port(found).splits] == [(Backend("v1", Fraction(1)),)]
+    assert codes(found) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (split(V1, root="web.x"), "split.root-namespace"),
+        (split(V1, root="gone"), "split.root-missing"),
+        (split("[{service: v1, weight: 1}, {service: v2.x, weight: 0}]"), "split.backend-namespace"),
+        (split("[{service: web.d, weight: 1}]"), "split.root-backend"),
+        (split(V1, matches="[{kind: HTTPRouteGroup, name: gone}]"), "split.no-condition"),
+        (split(V1, matches="[{kind: TCPRoute, name: g}]"), "split.condition-kind"),
+    ],
+)
+def test_split_that_cannot_be_read_leaves_the_root(text: str, code: str) -> None:
+    """The root serves as if there were no split, and the reason is reported."""
+    found = store(ALL, text)
+    assert port(found).splits == ()
+    assert code in codes(found)
+
+
+def test_backends_are_summed_and_those_without_the_port_left_out() -> None:
+    """Duplicates add up exactly, zero stays, a Service without the port or none at all does not count."""
+    other = SERVICE.format(name="other", ports="{name: http, port: 81}")
+    text = split(
+        "[{service: v1, weight: 30}, {service: v1.d, weight: 20}, {service: v2, weight: 0}, "
+        "{service: other, weight: 1}, {service: gone, weight: 1}, {service: later, weight: 0}]"
+    )
+    found = store(ALL, other, text)
+    assert port(found).splits[0].backends == (Backend("v1", Fraction(50)), Backend("v2", Fraction(0)))
+    assert codes(found) == ["split.backend-missing", "split.backend-port"]
+
+
+def test_layer_without_counting_backends_stays() -> None:
+    """No backend left means no answer, never the root."""
+    found = store(ALL, split("[{service: gone, weight: 1}]"))
+    assert [layer.backends for layer in port(found).splits] == [()]
+
+
+def test_layers_are_conditional_first_then_the_oldest() -> None:
+    """Conditional splits in order of age, then one unconditional; the younger one is conflicted."""
+    condition = "[{kind: HTTPRouteGroup, name: g}]"
+    texts = [
+        split(V1, name="a-young", created="2024-03-01T00:00:00Z"),
+        split(V1, name="z-old", created="2024-01-01T00:00:00Z"),
+        split(V1, name="c2", matches=condition, created="2024-02-01T00:00:00Z"),
+        split(V1, name="c1", matches=condition, created="2024-03-01T00:00:00Z"),
+    ]
+    found = store(ALL, *texts)
+    assert [layer.origin.name for layer in port(found).splits] == ["c2", "c1", "z-old"]
+    assert [(each.code, each.ref.name) for each in found.problems()] == [("split.conflicted", "a-young")]
+
+
+@pytest.mark.parametrize(("written", "layers"), [("http", 2), ("odd", 2), ("mysql", 1)])
+def test_conditions_stand_only_where_calls_may_be_http(written: str, layers: int) -> None:
+    """On a port that is declared TCP a condition is never true."""
+    services = [SERVICE.format(name=name, ports=f"{{name: {written}, port: 80}}") for name in ("web", "v1")]
+    texts = [split(V1, name="c", matches="[{kind: HTTPRouteGroup, name: g}]"), split(V1, name="u")]
+    found = store(*services, GROUP, *texts)
+    assert len(port(found).splits) == layers
+    assert ("split.condition-tcp" in codes(found)) == (layers == 1)
+
+
+def test_root_is_its_own_endpoints_where_the_reading_says_so() -> None:
+    """The compatible reading lets the root be a backend."""
+    found = store(
+        ALL, split("[{service: web, weight: 1}, {service: v1, weight: 1}]"), reading=Reading(root_backend="endpoints")
+    )
+    assert [backend.service for backend in port(found).splits[0].backends] == ["v1", "web"]
+
+
+def test_callees_are_who_runs_else_who_would() -> None:
+    """Templates stand for a Service only while nothing runs behind it."""
+    assert port(store(ALL, DEPLOYMENT)).callees == ("spiffe://td/ns/d/sa/later",)
+    assert port(store(ALL, DEPLOYMENT, POD)).callees == ("spiffe://td/ns/d/sa/web",)
+
+
+def test_callees_of_a_service_without_selector_come_from_slices() -> None:
+    """An EndpointSlice tells the Pods; an endpoint without one has no identity that could be pinned."""
+    service = SERVICE.format(name="web", ports="{name: http, port: 80}").replace("selector: {app: web}, ", "")
+    slice_ = """
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: d, labels: {kubernetes.io/service-name: web}}
+endpoints:
+- {addresses: [10.0.0.1], targetRef: {kind: Pod, name: p, namespace: d}}
+- {addresses: [10.0.0.2]}
+ports: [{name: http, port: 8080}]
+"""
+    assert port(store(service, slice_)).callees == ()
+    assert port(store(service, slice_, POD)).callees == ("spiffe://td/ns/d/sa/web",)
+    assert port(store(service, slice_.replace("name: http", "name: other"), POD)).callees == ()
+
+
+def test_clients_are_upstreams_of_workloads() -> None:
+    """A Workload's sidecar listens for a Service port; an unknown Service or port is the Workload's Problem."""
+    workload = """
+apiVersion: smihub.io/v1alpha1
+kind: Workload
+metadata: {name: vm, namespace: x}
+spec:
+  serviceAccount: vm
+  addresses: [10.0.0.1]
+  upstreams: [{service: d/web, port: 80, localPort: 9001}, {service: d/web, port: 9}, {service: gone, port: 80}]
+"""
+    found = store(ALL, workload)
+    [client] = port(found).clients
+    assert (client.workload.name, client.address, client.port) == ("vm", "127.0.0.1", 9001)
+    told = [(each.code, each.field) for each in found.problems()]
+    assert told == [("workload.upstream-port", "spec.upstreams[1]"), ("workload.upstream-service", "spec.upstreams[2]")]
+    [placed] = found.placements().values()
+    assert placed.upstreams == (("d", "web", 80),)
+
+
+def test_service_port_that_leads_nowhere_is_reported() -> None:
+    """A named target that no workload has."""
+    found = store(SERVICE.format(name="web", ports="{name: http, port: 80, targetPort: nope}"), POD)
+    assert [(each.code, each.field) for each in found.problems()] == [
+        ("service.target-port", "spec.ports[0].targetPort")
+    ]
+    assert port(found).callees == ()

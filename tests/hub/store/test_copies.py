@@ -1,0 +1,74 @@
+"""The same object twice: in one source, in several, valid and invalid."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from hub.model import ObjectRef
+from hub.store import Store
+from hub.testing.store import decoded
+
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {{name: web, namespace: d}}
+spec: {{ports: [{{port: {port}}}]}}
+"""
+REF = ObjectRef("", "Service", "d", "web")
+ONE, TWO, BROKEN = SERVICE.format(port=1), SERVICE.format(port=2), SERVICE.format(port=-1)
+
+
+def read(*copies: tuple[str, str]) -> Store:
+    """A store that reads (source, text) copies, each in a file of its own."""
+    store = Store("td")
+    for index, (source, text) in enumerate(copies):
+        store.upsert(source, f"{index}.yaml", decoded(text, source, f"{index}.yaml"))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("copies", "counts", "code"),
+    [
+        ((("a", ONE),), True, ""),
+        ((("a", ONE), ("a", ONE)), False, "object.duplicate"),
+        ((("a", ONE), ("a", TWO)), False, "object.duplicate"),
+        ((("a", ONE), ("b", ONE)), True, ""),
+        ((("a", ONE), ("b", TWO)), False, "object.unequal"),
+        ((("a", ONE), ("b", BROKEN)), False, "object.unequal"),
+        ((("a", ONE), ("a", BROKEN)), False, "object.duplicate"),
+        ((("a", ONE), ("b", ONE), ("b", ONE)), False, "object.duplicate"),
+    ],
+)
+def test_object_counts_unless_copies_dispute_it(copies: tuple[tuple[str, str], ...], counts: bool, code: str) -> None:  # noqa: FBT001 - a column
+    """Twice in one source: neither; in several: equal copies are one, unequal ones none; every copy is told."""
+    store = read(*copies)
+    assert (store.service(REF) is not None) == counts
+    told = Counter(
+        problem.code for problem in store.problems() if problem.ref == REF and problem.code.startswith("object")
+    )
+    assert told == ({code: len(copies)} if code else {})
+
+
+def test_object_counts_again_when_the_other_copy_goes() -> None:
+    """Taking one of two copies away restores the other."""
+    store = read(("a", ONE), ("a", TWO))
+    store.remove("a", "0.yaml")
+    found = store.service(REF)
+    assert found is not None
+    assert found.ports[0].port == 2
+    assert store.problems() == ()
+
+
+def test_one_file_may_hold_both_copies() -> None:
+    """Two documents of one file are as much a duplicate as two files."""
+    store = read(("a", ONE + "---" + ONE))
+    assert store.service(REF) is None
+    assert {problem.origin.line for problem in store.problems()} == {1, 2}
+
+
+def test_origins_are_those_of_every_copy() -> None:
+    """Whoever freezes a file finds the objects that stand in it."""
+    store = read(("a", ONE), ("b", ONE))
+    assert [origin.source for origin in store.origins(REF)] == ["a", "b"]
