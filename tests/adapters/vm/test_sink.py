@@ -222,6 +222,18 @@ async def test_certificate_is_renewed_in_time(rig: Rig) -> None:
     await client.close()
 
 
+async def test_certificate_follows_the_account(rig: Rig) -> None:
+    """A Workload that moves to another service account gets that one's certificate at once."""
+    client = Client(rig.address, rig.token("d/web"))
+    await client.ask("Secret", "d/web", resource_names_subscribe=["self"])
+    await client.answer(await client.next())
+    await rig.write(put(workload("d/web", "moved", names.ref("Cluster", OUT))))
+    chain = found(await client.next())["self"].tls_certificate.certificate_chain.inline_bytes
+    alternative = x509.load_pem_x509_certificate(chain).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert [name.value for name in alternative.value] == [f"spiffe://{TD}/ns/d/sa/moved"]
+    await client.close()
+
+
 async def test_status_says_what_was_accepted(rig: Rig) -> None:
     """Programmed once everything is accepted; another process reads it from the state file."""
     client = Client(rig.address, rig.token("d/web"))

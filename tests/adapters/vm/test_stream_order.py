@@ -143,6 +143,20 @@ def test_p42_route_waits_for_a_new_cluster(make: Make) -> None:
 
 
 @both
+def test_p42_route_waits_for_the_endpoints_of_a_new_cluster(make: Make) -> None:
+    """A cluster is of use only with its endpoints; those of a cluster that was in use already hold nothing back."""
+    client = Client(make, world(cds=[item("a")], eds=[item("a")], rds=[item("r", "a", (CDS, "a"))]))
+    client.settle(client.subscribe(CDS))
+    client.settle(client.subscribe(EDS, "a"))
+    client.settle(client.subscribe(RDS, "r"))
+    both_clusters = [item("a"), item("b")]
+    step = client.stream.offer(world(cds=both_clusters, eds=both_clusters, rds=[item("r", "b", (CDS, "b"))]))
+    endpoints = client.subscribe(EDS, "a", "b")
+    assert kinds(client.answer(step.responses[0])) == []
+    assert kinds(client.answer(endpoints.responses[0])) == ["rds"]
+
+
+@both
 def test_p42_revocation_does_not_wait_for_an_unrelated_cluster(make: Make) -> None:
     """A route whose clusters the client has goes out at once, whatever else is pending."""
     client = Client(make, world(cds=[item("app")], rds=[item("r", "open", (CDS, "app"))]))

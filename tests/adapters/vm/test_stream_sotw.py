@@ -152,6 +152,13 @@ def test_p14_named_cluster_that_the_wildcard_sent_is_sent_again() -> None:
     assert names(stream.receive(ask(CDS, "*", "a", nonce=first.nonce))) == [["a"]]
 
 
+def test_p14_named_route_that_the_wildcard_sent_is_sent_again() -> None:
+    """The same for a type whose answers are partial."""
+    stream = SotwStream(NODE, world(rds=[item("r"), item("s")]))
+    first = only(stream.receive(ask(RDS, "*")))
+    assert names(stream.receive(ask(RDS, "*", "r", nonce=first.nonce))) == [["r"]]
+
+
 def test_p15_ack_is_not_answered() -> None:
     """The matching nonce without an error is an acceptance."""
     stream = SotwStream(NODE, world(cds=[item("a")]))
