@@ -1,0 +1,306 @@
+"""Envoy's HTTP connection manager: what it reads, what it refuses, what its filters and routes then do.
+
+Source: Envoy `http_connection_manager.v3`, `http.rbac.v3`. Where HTTP/1.1 and HTTP/2 differ the caller speaks HTTP/1.1
+(its parser refuses more). What the codec refuses is judged all the same, so that a loss code is named only if policy
+alone would have let the request pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from adapters.vm import wire
+from adapters.vm.evaluate_fields import Fields, extension
+from adapters.vm.evaluate_match import Call, Link
+from adapters.vm.evaluate_paths import METHODS, PathOptions, normalise, target
+from adapters.vm.evaluate_rbac import HTTP, Decision, Engine, engine_of
+from adapters.vm.evaluate_resources import Resources
+from adapters.vm.evaluate_routes import Choice, Host, Level, RouteTable, resolve, table_of
+from hub.api import Request, UnmodelledError
+
+METHOD, PATH, HEADER = "method.nonstandard", "path.guarded", "header.rejected"
+_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
+_ROUTER = "envoy.extensions.filters.http.router.v3.Router"
+_UNDERSCORES_REJECT, _UNDERSCORES_DROP = 1, 2
+_CODECS = (0, 1)
+_SANITIZING = (0, 3)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NOBODY = Host((), (), frozenset())
+
+
+class HttpFilter(Struct, frozen=True):
+    """One RBAC filter: its name, its own engine (None: lets all pass)."""
+
+    name: str
+    engine: Engine | None
+
+    def decide(self, call: Call, levels: Sequence[Level]) -> Decision:
+        """The engine of the most specific level that names this filter, else its own."""
+        found = resolve(levels, self.name)
+        engine = self.engine if found is None else found.engine
+        return Decision(True) if engine is None else engine.decide(call)
+
+
+class Manager(Struct, frozen=True):
+    """A compiled HTTP connection manager; `table` is None where its route configuration is missing."""
+
+    origin: str
+    paths: PathOptions
+    underscores: int
+    upgrades: frozenset[str]
+    filters: tuple[HttpFilter, ...]
+    table: RouteTable | None
+
+
+class Reading(Struct, frozen=True):
+    """A request as the codec reads it: the call, the authority, the path before normalisation, what is refused."""
+
+    call: Call
+    authority: str
+    raw: bytes
+    faults: tuple[str, ...]
+
+
+class Outcome(Struct, frozen=True):
+    """What becomes of a request: let pass or not, decided by what, on which route, forwarded as which call."""
+
+    passes: bool
+    by: tuple[str, ...]
+    call: Call
+    choice: Choice | None = None
+    host: Host = _NOBODY
+    losses: tuple[str, ...] = ()
+
+
+def serve(manager: Manager, link: Link, request: Request) -> Outcome:
+    """Judge one HTTP request on an accepted connection."""
+    reading = _read(manager, link, request)
+    if reading.faults:
+        judged = _judge(manager, replace(reading.call, unguarded=True), reading.authority)
+        return replace(judged, passes=False, losses=reading.faults if judged.passes else ())
+    judged = _judge(manager, reading.call, reading.authority)
+    if judged.passes:
+        return judged
+    losses = (PATH,) if _only_path_refused(manager, reading) else ()
+    return replace(judged, losses=losses)
+
+
+def _only_path_refused(manager: Manager, reading: Reading) -> bool:
+    """Whether the same request passes without the path guard, or with its path as it was written."""
+    free = replace(reading.call, unguarded=True)
+    if _judge(manager, free, reading.authority).passes:
+        return True
+    if reading.raw == reading.call.path:
+        return False
+    return _judge(manager, replace(free, path=reading.raw), reading.authority).passes
+
+
+def _judge(manager: Manager, call: Call, authority: str) -> Outcome:
+    table = manager.table or RouteTable(manager.origin)
+    host = table.host(authority)
+    choice = table.choose(host, _routable(call))
+    decision = _filtered(manager, call, choice)
+    if not decision.passes:
+        return Outcome(False, (decision.by,), call, choice, host or _NOBODY)
+    if choice is None or not choice.shares:
+        return Outcome(False, (choice.label if choice else table.origin,), call, choice, host or _NOBODY)
+    return Outcome(True, (decision.by or choice.label,), call, choice, host or _NOBODY)
+
+
+def _routable(call: Call) -> Call:
+    """The call for route tables: a refused path without its leading slash takes the route it would have with one."""
+    return call if call.path.startswith(b"/") else replace(call, path=b"/" + call.path)
+
+
+def _filtered(manager: Manager, call: Call, choice: Choice | None) -> Decision:
+    """The filters' decision; with weighted clusters the most generous of their levels, for a call may meet any."""
+    if choice is None:
+        return _through(manager, call, ())
+    ways = [share.levels for share in choice.shares] or [choice.levels]
+    decisions = [_through(manager, call, way) for way in dict.fromkeys(ways)]
+    return next((one for one in decisions if one.passes), decisions[0])
+
+
+def _through(manager: Manager, call: Call, levels: Sequence[Level]) -> Decision:
+    last = Decision(True)
+    for rbac in manager.filters:
+        last = rbac.decide(call, levels)
+        if not last.passes:
+            return last
+    return last
+
+
+# --------------------------------------------------------------------------- reading a request
+
+
+def _read(manager: Manager, link: Link, request: Request) -> Reading:
+    faults = {METHOD} if request.method not in METHODS or request.method == "CONNECT" else set()
+    headers, refused = _headers(manager, request)
+    faults |= refused
+    raw = target(request.path)
+    path = None if raw is None else normalise(raw, manager.paths)
+    if path is None:
+        faults.add(PATH)
+        path = raw or request.path.encode("utf-8", "surrogatepass")
+    authority = headers.get("host", (b"",))[0].decode("latin-1")
+    call = Call(link, request.method.encode("utf-8", "surrogatepass"), path, headers)
+    return Reading(call, authority, raw or path, tuple(sorted(faults)))
+
+
+def _headers(manager: Manager, request: Request) -> tuple[dict[str, tuple[bytes, ...]], set[str]]:
+    """The headers that filters see (lower-case names, trimmed values), and the fault if Envoy refuses one."""
+    seen: dict[str, tuple[bytes, ...]] = {}
+    refused = False
+    for name, text in request.headers:
+        value = text.encode("utf-8", "surrogatepass").strip(b" \t")
+        if "_" in name and manager.underscores == _UNDERSCORES_DROP:
+            continue
+        refused |= _refuses(manager, name) or _BAD_VALUE.search(value) is not None
+        seen[name.lower()] = (*seen.get(name.lower(), ()), value)
+    refused |= _bad_framing(seen) or _bad_upgrade(manager, seen)
+    for name in _tokens(seen, "connection"):
+        seen.pop(name, None)
+    return seen, {HEADER} if refused else set()
+
+
+def _refuses(manager: Manager, name: str) -> bool:
+    if _TOKEN.fullmatch(name) is None:
+        return True
+    return "_" in name and manager.underscores == _UNDERSCORES_REJECT
+
+
+def _tokens(headers: dict[str, tuple[bytes, ...]], name: str) -> list[str]:
+    joined = b",".join(headers.get(name, ())).decode("latin-1")
+    return [token.strip().lower() for token in joined.split(",")]
+
+
+def _bad_framing(headers: dict[str, tuple[bytes, ...]]) -> bool:
+    lengths, encodings = headers.get("content-length", ()), headers.get("transfer-encoding", ())
+    if lengths and (len(lengths) > 1 or encodings or not lengths[0].isdigit()):
+        return True
+    return bool(encodings) and encodings != (b"chunked",)
+
+
+def _bad_upgrade(manager: Manager, headers: dict[str, tuple[bytes, ...]]) -> bool:
+    wanted = headers.get("upgrade")
+    if wanted is None or "upgrade" not in _tokens(headers, "connection"):
+        return False
+    return wanted[0].decode("latin-1").lower() not in manager.upgrades
+
+
+# --------------------------------------------------------------------------- compiling
+
+
+def manager_of(message: wire.Message, origin: str, resources: Resources) -> Manager:
+    """Compile an HttpConnectionManager."""
+    with Fields(message, origin) as left:
+        left.neutral("stat_prefix", "server_name", "server_header_transformation", "access_log", "generate_request_id")
+        left.neutral("stream_idle_timeout", "request_timeout", "request_headers_timeout", "drain_timeout")
+        left.neutral("delayed_close_timeout", "set_current_client_cert_details", "max_request_headers_kb")
+        left.neutral("always_set_request_id_in_response", "preserve_external_request_id", "skip_xff_append")
+        _check_fixed(left)
+        paths = _paths(left)
+        underscores = _underscores(left.take("common_http_protocol_options"), origin)
+        upgrades = frozenset(_upgrade(one, origin) for one in left.take("upgrade_configs", ()))
+        filters = _filters(left.take("http_filters", ()), origin)
+        table = _table(left, resources)
+    return Manager(origin, paths, underscores, upgrades, filters, table)
+
+
+def _check_fixed(left: Fields) -> None:
+    """The fields of which only some values are modelled."""
+    if left.take("codec_type", 0) not in _CODECS:
+        raise UnmodelledError(f"{left.where}: only the codecs AUTO and HTTP1 are modelled")
+    if left.flag("use_remote_address"):
+        raise UnmodelledError(f'{left.where}: "use_remote_address" rewrites headers in ways that are not modelled')
+    if left.take("forward_client_cert_details", 0) not in _SANITIZING:
+        raise UnmodelledError(f"{left.where}: a caller's own x-forwarded-client-cert would reach the application")
+    for name, known in (("http_protocol_options", ()), ("http2_protocol_options", _HTTP2)):
+        options = left.take(name)
+        if options is not None:
+            with Fields(options, left.where) as inner:
+                inner.neutral(*known)
+
+
+_HTTP2 = (
+    "max_concurrent_streams",
+    "initial_stream_window_size",
+    "initial_connection_window_size",
+    "connection_keepalive",
+)
+
+
+def _paths(left: Fields) -> PathOptions:
+    normalize, merge = left.flag("normalize_path"), left.flag("merge_slashes")
+    return PathOptions(normalize, merge, left.take("path_with_escaped_slashes_action", 0))
+
+
+def _underscores(message: wire.Message | None, origin: str) -> int:
+    if message is None:
+        return 0
+    with Fields(message, origin) as left:
+        left.neutral("idle_timeout", "max_connection_duration", "max_headers_count", "max_stream_duration")
+        left.neutral("max_requests_per_connection")
+        return int(left.take("headers_with_underscores_action", 0))
+
+
+def _upgrade(message: wire.Message, origin: str) -> str:
+    with Fields(message, origin) as left:
+        name = str(left.take("upgrade_type", "")).lower()
+        enabled = left.take("enabled")
+    if name != "websocket":
+        raise UnmodelledError(f'{origin}: the upgrade "{name}" is not modelled')
+    return name if enabled is None or enabled.value else ""
+
+
+def _filters(messages: Sequence[wire.Message], origin: str) -> tuple[HttpFilter, ...]:
+    compiled = [_filter(one, origin) for one in messages]
+    if not compiled or compiled[-1] is not None or None in compiled[:-1]:
+        raise UnmodelledError(f"{origin}: Envoy rejects a filter list whose last and only router is not at its end")
+    return tuple(one for one in compiled if one is not None)
+
+
+def _filter(message: wire.Message, origin: str) -> HttpFilter | None:
+    """One HTTP filter; None is the router."""
+    with Fields(message, origin) as left:
+        left.neutral("is_optional")
+        name, packed, disabled = left.take("name", ""), left.take("typed_config"), left.flag("disabled")
+    if packed is None:
+        raise left.rejected("an HTTP filter without a configuration")
+    kind, config = extension(packed, origin)
+    if kind == _ROUTER and not disabled:
+        _check_router(config, origin)
+        return None
+    if kind != _RBAC:
+        raise UnmodelledError(f'{origin}: the HTTP filter "{name}" of type "{kind}" is not modelled here')
+    engine = engine_of(config, origin, HTTP)
+    # A disabled filter runs only where a level configures it; elsewhere everything passes.
+    return HttpFilter(name, None if disabled else engine)
+
+
+def _check_router(config: wire.Message, origin: str) -> None:
+    with Fields(config, origin) as left:
+        left.neutral("dynamic_stats", "start_child_span", "suppress_envoy_headers", "respect_expected_rq_timeout")
+
+
+def _table(left: Fields, resources: Resources) -> RouteTable | None:
+    inline, rds = left.take("route_config"), left.take("rds")
+    if inline is not None:
+        return table_of(inline, left.where)
+    if rds is None:
+        raise left.rejected("no route configuration")
+    name = _rds_name(rds, left.where)
+    found = resources.find("RouteConfiguration", name)
+    return None if found is None else table_of(found, f"RouteConfiguration/{name}")
+
+
+def _rds_name(message: Any, origin: str) -> str:
+    with Fields(message, origin) as left:
+        left.neutral("config_source")
+        return str(left.take("route_config_name", ""))
