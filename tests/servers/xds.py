@@ -14,6 +14,7 @@ import msgspec
 
 from adapters.vm import names, wire
 from adapters.vm.ca import Secret
+from adapters.vm.seal import Check
 from adapters.vm.server import SERVICE
 from adapters.vm.sink import XdsConfig, XdsSink
 from adapters.vm.state import State
@@ -80,12 +81,12 @@ def token_for(state: State, name: str) -> Secret:
 class Rig:
     """A serving sink on a Unix socket in a folder, and a second handle on its state file."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, check: Check = anything_goes, **settings: Any) -> None:
         self.path = folder / "state.db"
         self.address = f"unix:{folder}/xds.sock"
         self.clock = Clock()
         self.config = XdsConfig(trust_domain=TD, address=self.address, **settings)
-        self.sink = XdsSink(State(self.path, "vm"), self.config, anything_goes, self.clock)
+        self.sink = XdsSink(State(self.path, "vm"), self.config, check, self.clock)
         self.state = State(self.path, "vm")
 
     def token(self, name: str) -> str:

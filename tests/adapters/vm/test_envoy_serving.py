@@ -14,6 +14,7 @@ import pytest
 from adapters.vm import names
 from adapters.vm.bootstrap import Sidecar
 from adapters.vm.config import VmConfig
+from adapters.vm.safety import check
 from adapters.vm.settle import settle
 from adapters.vm.sink import utc_now
 from adapters.vm.translate import translate
@@ -156,7 +157,7 @@ async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
             "tcp": await stack.enter_async_context(serving(echo)),
             "other": await stack.enter_async_context(serving(echo)),
         }
-        rig = Rig(tmp_path, certificate_life_s=6)
+        rig = Rig(tmp_path, check, certificate_life_s=6)
         rig.sink._clock = utc_now
         made = Mesh(rig, tmp_path, apps)
         await made.apply(made.units())
@@ -234,7 +235,7 @@ async def test_restart_loses_no_listener_and_no_request(mesh: Mesh) -> None:
     bundle = mesh.rig.sink._loaded()._authority.bundle
     await mesh.rig.sink.close()
     assert [await status_of(mesh.outbound["http"], "/v1/a") for _ in range(20)] == [200] * 20
-    mesh.rig = Rig(mesh.folder, certificate_life_s=6)
+    mesh.rig = Rig(mesh.folder, check, certificate_life_s=6)
     mesh.rig.sink._clock = utc_now
     await mesh.rig.sink.start()
     await mesh.programmed()
