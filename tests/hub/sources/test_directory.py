@@ -6,18 +6,17 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Event as Flag
-from threading import Thread
 
 import pytest
 
 from hub.errors import SourceError
 from hub.model import ObjectRef, Origin, Problem
 from hub.sources.directory import DirectorySource
-from hub.sources.events import Delete, Event, Synced, Unread, Upsert
+from hub.sources.events import Delete, Event, Snapshot, Synced, Unread, Upsert
+from hub.sources.files import read_settled, signature
 from hub.sources.yaml import Limits
 
 
@@ -229,32 +228,59 @@ def test_a_source_that_vanishes_comes_back_as_it_was(tmp_path: Path) -> None:
     assert reader.read().parts["a.yaml"] is before.parts["a.yaml"]
 
 
-@contextmanager
-def rewriting(path: Path) -> Iterator[None]:
-    """Rewrite a file all the time, half of the time with a half-written text."""
-    stop = Flag()
-
-    def run() -> None:
-        while not stop.wait(0.02):
-            path.write_text("a: 1\nb: 2\n", encoding="utf-8")
-            path.write_text("a: 1\n", encoding="utf-8")
-
-    writer = Thread(target=run)
-    writer.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        writer.join()
+def read_while(reader: DirectorySource, disturb: Callable[[int], None]) -> Snapshot:
+    """Read, and instead of waiting let `disturb(n)` do something to the files in the n-th pause."""
+    steps = reader._steps()
+    pauses = 0
+    while True:
+        try:
+            wait_s = next(steps)
+        except StopIteration as done:
+            snapshot: Snapshot = done.value
+            return snapshot
+        if wait_s:
+            pauses += 1
+            disturb(pauses)
 
 
-def test_a_file_being_written_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only after 100 ms of quiet is a file's content taken; a file that never rests is unread."""
-    monkeypatch.setattr("hub.sources.directory._TRIES", 4)
-    path = write(tmp_path / "a.yaml", "a: 0\n")
-    with rewriting(path):
-        assert source(tmp_path).read().unread["a.yaml"].code == "file.busy"
-    assert held(source(tmp_path)) == {"a.yaml": [{"a": 1}]}
+def rewrite(path: Path, text: str, second: int) -> None:
+    """Write a file whose time is still to come, so that however slow the test is, it never looks old and quiet."""
+    write(path, text)
+    os.utime(path, (2**33 + second, 2**33 + second))
+
+
+def test_a_file_is_read_once_it_rests(tmp_path: Path) -> None:
+    """What stood there while it was being written is never taken, broken or not."""
+    path = tmp_path / "a.yaml"
+    rewrite(path, "a: [half", 0)
+
+    def disturb(pause: int) -> None:
+        if pause < 5:
+            rewrite(path, "a: [half" if pause < 4 else "a: 4", pause)
+
+    snapshot = read_while(source(tmp_path), disturb)
+    assert ([d.value for d in snapshot.documents], dict(snapshot.unread)) == ([{"a": 4}], {})
+
+
+def test_a_file_that_never_rests_keeps_what_it_held(tmp_path: Path) -> None:
+    """It is unread, not half read."""
+    path = write(tmp_path / "a.yaml", "a: 1")
+    reader = source(tmp_path)
+    reader.read()
+    rewrite(path, "a: 2", 0)
+    snapshot = read_while(reader, lambda pause: rewrite(path, "a: 2", pause))
+    assert [d.value for d in snapshot.documents] == [{"a": 1}]
+    assert snapshot.unread["a.yaml"].code == "file.busy"
+    assert [d.value for d in reader.read().documents] == [{"a": 2}]
+
+
+def test_a_file_replaced_between_look_and_read_is_not_taken(tmp_path: Path) -> None:
+    """The content must belong to what was looked at, before and after."""
+    path = write(tmp_path / "a.yaml", "a: 1")
+    before = signature(path)
+    write(tmp_path / "a.tmp", "a: 2").rename(path)
+    assert read_settled(path, before, 100) is None
+    assert read_settled(path, signature(path), 100) == b"a: 2"
 
 
 def test_problems_are_pinned_to_their_field(tmp_path: Path) -> None:
