@@ -16,7 +16,7 @@ from adapters.vm.ca import Authority, Leaf
 from adapters.vm.resource import EDS, SDS, URL_OF_KIND, Resource, Snapshot
 from adapters.vm.seal import Sealer, pins_of
 from adapters.vm.state import ServiceKey, Step, Stored
-from hub.api import Endpoint, ObjectRef
+from hub.api import Endpoint, ObjectRef, UnsafeResourceError, identity_of
 
 WORKLOAD = "Workload"
 
@@ -42,6 +42,7 @@ class Fleet:
         self._facts: dict[ServiceKey, tuple[Endpoint, ...]] = {}
         self._closures: dict[str, frozenset[ObjectRef]] = {}
         self._users: dict[ObjectRef, set[str]] = {}
+        self._identities: dict[str, str] = {}  # workload -> SPIFFE id
         self._leaves: dict[str, tuple[Leaf, Resource]] = {}
         self._snapshots: dict[str, Snapshot] = {}
 
@@ -66,9 +67,11 @@ class Fleet:
             if ref.kind in URL_OF_KIND
         }
         pins = {ref.name: pins_of(item.body) for ref, item in changed.items() if ref.kind == "Cluster"}
+        identities = {ref.name: _identity(item) for ref, item in changed.items() if ref.kind == WORKLOAD}
         touched = {name for ref in (*changed, *deleted) for name in self._users.get(ref, ())}
         touched |= {ref.name for ref in (*changed, *deleted) if ref.kind == WORKLOAD}
         self._take(changed, deleted, sealed)
+        self._identities.update(identities)
         self._repin(pins, [ref.name for ref in deleted if ref.kind == "Cluster"])
         for workload in touched:
             self._index(workload)
@@ -145,6 +148,7 @@ class Fleet:
         root = names.ref(WORKLOAD, workload)
         if root not in self._stored:
             self._leaves.pop(workload, None)
+            self._identities.pop(workload, None)
             return
         seen, queue = {root}, [root]
         while queue:
@@ -157,9 +161,8 @@ class Fleet:
             self._users.setdefault(ref, set()).add(workload)
 
     def _build(self, workload: str, now: dt.datetime) -> Snapshot:
-        root = self._stored.get(names.ref(WORKLOAD, workload))
         types: dict[str, dict[str, Resource]] = {url: {} for url in URL_OF_KIND.values()}
-        if root is None:
+        if names.ref(WORKLOAD, workload) not in self._stored:
             return types
         for ref in sorted(self._closures[workload]):
             if ref not in self._resources:
@@ -167,11 +170,11 @@ class Fleet:
             types[URL_OF_KIND[ref.kind]][ref.name] = self._resources[ref]
             if ref.kind == "Cluster" and ref.name in self._endpoints:
                 types[EDS][ref.name] = self._endpoints[ref.name]
-        types[SDS] |= {names.TRUST: self._trust, names.SELF: self._own(workload, root, now)}
+        types[SDS] |= {names.TRUST: self._trust, names.SELF: self._own(workload, now)}
         return types
 
-    def _own(self, workload: str, root: Stored, now: dt.datetime) -> Resource:
-        spiffe = msgspec.json.decode(root.body, type=_Card).spiffe
+    def _own(self, workload: str, now: dt.datetime) -> Resource:
+        spiffe = self._identities[workload]
         kept = self._leaves.get(workload)
         if kept is None or kept[0].spiffe != spiffe or kept[0].renew_at <= now:
             leaf = self._authority.issue(spiffe, now)
@@ -183,7 +186,19 @@ def _same(before: Stored | None, after: Stored) -> bool:
     return before is not None and before.body == after.body and before.needs == after.needs
 
 
+def _identity(item: Stored) -> str:
+    try:
+        card = msgspec.json.decode(item.body, type=_Card)
+    except msgspec.DecodeError as error:
+        raise UnsafeResourceError(f'Workload "{item.ref.name}" cannot be read: {error}') from error
+    if card.workload != item.ref.name or identity_of(card.spiffe) is None:
+        raise UnsafeResourceError(f'Workload "{item.ref.name}" names another workload, or no identity')
+    return card.spiffe
+
+
 def _service_key(cluster: str) -> ServiceKey:
-    """The service port of an outbound cluster's name (`out/<ns>/<service>/<port>`)."""
-    _, namespace, service, port = cluster.split("/")
-    return namespace, service, int(port)
+    """The service port of an outbound cluster's name (`out/<ns>/<service>/<port>`); nobody's for any other name."""
+    parts = cluster.split("/")
+    if len(parts) != 4 or parts[0] != "out" or not parts[3].isdigit():
+        return "", "", 0
+    return parts[1], parts[2], int(parts[3])

@@ -5,13 +5,14 @@ Messages are `Any` here because the generated classes carry no type information.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from adapters.vm import names, wire
 from adapters.vm.ca import Leaf
 from adapters.vm.resource import URL_OF_KIND, Resource, version_of
-from hub.api import Endpoint, ObjectRef, UnsafeResourceError
+from hub.api import Endpoint, ObjectRef, UnmodelledError, UnsafeResourceError
 
 Check = Callable[[str, bytes], None]
 """(kind, final bytes of the message): raises UnsafeResourceError for a shape that must never leave the hub."""
@@ -26,7 +27,7 @@ class Sealer:
 
     def seal(self, ref: ObjectRef, body: bytes, needs: Iterable[ObjectRef] = ()) -> Resource:
         """The resource of an applied object. Raises UnsafeResourceError for one that must not be sent."""
-        message: Any = wire.parse(ref.kind, body)
+        message = _parsed(ref, body)
         if names.BUNDLE.encode() in body:
             _put_bundle(message, self._bundle)
         final = self._checked(ref.kind, ref.name, wire.pack(message))
@@ -49,7 +50,7 @@ class Sealer:
 
     def endpoints(self, cluster: str, pins: frozenset[str], found: Iterable[Endpoint]) -> Resource:
         """The ClusterLoadAssignment of a cluster: endpoints whose identity the cluster pins, ready ones if there are any."""
-        pinned = sorted({item for item in found if item.spiffe in pins})
+        pinned = sorted({item for item in found if item.spiffe in pins and _is_address(item)})
         chosen = [item for item in pinned if item.ready] or pinned
         body = wire.pack(_assignment(cluster, chosen))
         final = self._checked("ClusterLoadAssignment", cluster, body)
@@ -80,6 +81,22 @@ def pins_of(body: bytes) -> frozenset[str] | None:
     matchers = [item for each in validations for item in each.match_typed_subject_alt_names]
     uri = wire.SubjectAltNameMatcher.SanType.Value("URI")
     return frozenset(item.matcher.exact for item in matchers if item.san_type == uri and item.matcher.exact)
+
+
+def _parsed(ref: ObjectRef, body: bytes) -> Any:
+    try:
+        return wire.parse(ref.kind, body)
+    except UnmodelledError as error:
+        raise UnsafeResourceError(f'{ref.kind} "{ref.name}": {error}') from error
+
+
+def _is_address(item: Endpoint) -> bool:
+    """Whether Envoy can use the endpoint without a resolver: one name among them and it refuses the whole assignment."""
+    try:
+        ipaddress.ip_address(item.address)
+    except ValueError:
+        return False
+    return 0 < item.port <= 65535
 
 
 def _assignment(cluster: str, chosen: list[Endpoint]) -> Any:

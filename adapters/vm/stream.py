@@ -17,6 +17,8 @@ from hub.api import SmihubError
 
 FULL_SET = (CDS, LDS)
 """Types that know wildcards without a name, and whose SotW responses are the whole set."""
+NAMES_LIMIT = 100_000
+"""How many names of one type a stream may hold, so that a client cannot take all memory."""
 _POLICY = (RDS, SDS, ECDS)
 _WILDCARD = "*"
 
@@ -142,6 +144,8 @@ class Stream(ABC):
         marks = _settle(subscription, request)
         self._subscribe(subscription, request)
         subscription.fresh = False
+        if len(subscription.names) + len(subscription.force) + len(subscription.sent) > NAMES_LIMIT:
+            raise StreamError("RESOURCE_EXHAUSTED", "too many resource names")
         return Step(self._pump(), marks)
 
     def offer(self, snapshot: Snapshot) -> Step:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography import x509
 
@@ -100,6 +101,13 @@ async def test_unready_endpoints_are_left_out_unless_all_are(rig: Rig) -> None:
     assert addresses(await endpoints_of(rig)) == [("10.0.0.1", 0)]
     await rig.sink.publish(facts(at("10.0.0.1", ready=False), at("10.0.0.2", ready=False)))
     assert addresses(await endpoints_of(rig)) == [("10.0.0.1", 2), ("10.0.0.2", 2)]
+
+
+async def test_endpoint_without_an_address_is_left_out(rig: Rig) -> None:
+    """A host name or an impossible port would make Envoy refuse the good ones beside it."""
+    odd = [at("api.example.org"), at("999.1.1.1"), msgspec.structs.replace(at("10.0.0.2"), port=0)]
+    await rig.sink.publish(facts(at("10.0.0.1"), at("fd00::1"), *odd))
+    assert addresses(await endpoints_of(rig)) == [("10.0.0.1", 0), ("fd00::1", 0)]
 
 
 async def test_no_endpoints_is_an_answer(rig: Rig) -> None:
@@ -200,6 +208,24 @@ async def test_revision_with_an_unsafe_object_is_withheld_whole(tmp_path: Path) 
     await rig.sink.refresh()
     assert rig.sink.withheld == ""
     await rig.sink.close()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        native("Workload", "d/web", b"not json"),
+        native("Workload", "d/web", b'{"workload": "d/other", "spiffe": "spiffe://example.org/ns/d/sa/web"}'),
+        native("Workload", "d/web", b'{"workload": "d/web", "spiffe": "web"}'),
+        native("Cluster", "c", b"\xff\xff"),
+    ],
+)
+async def test_object_that_cannot_be_read_withholds_its_revision(rig: Rig, item: NativeObject) -> None:
+    """A damaged revision is withheld as a whole, and the one before is served."""
+    before = rig.sink.snapshot("d/web")
+    rig.state.apply(put(item), {}, rig.state.head()[1])
+    await rig.sink.refresh()
+    assert rig.sink.withheld
+    assert rig.sink.snapshot("d/web") == before
 
 
 async def test_certificate_is_renewed_in_time(rig: Rig) -> None:

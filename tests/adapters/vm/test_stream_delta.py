@@ -6,7 +6,7 @@ import pytest
 
 from adapters.vm.delta import DeltaStream
 from adapters.vm.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, set_version, version_of
-from adapters.vm.stream import DiscoveryRequest, Response, Step
+from adapters.vm.stream import NAMES_LIMIT, DiscoveryRequest, Response, Step, StreamError
 
 NODE = "d/web"
 
@@ -207,3 +207,16 @@ def test_few_updates_of_policy_go_out_one_by_one() -> None:
     stream.receive(answer(second))
     assert [mark.name for mark in stream.refused()] == ["r"]
     assert stream.unsettled(RDS) == ("r",)
+
+
+def test_p49_names_of_one_type_are_bounded() -> None:
+    """A client that asks for more and more names, or claims to hold them, is ended and not served to exhaustion."""
+    many = {f"n{number}": "1" for number in range(NAMES_LIMIT + 1)}
+    with pytest.raises(StreamError) as caught:
+        DeltaStream(NODE, world()).receive(ask(LDS, initial=many))
+    assert caught.value.code == "RESOURCE_EXHAUSTED"
+    stream = DeltaStream(NODE, world())
+    half = [f"n{number}" for number in range(NAMES_LIMIT // 2)]
+    stream.receive(ask(RDS, *half[: len(half) // 2]))
+    with pytest.raises(StreamError):
+        stream.receive(ask(RDS, *half))
