@@ -216,7 +216,7 @@ def test_p49_names_of_one_type_are_bounded() -> None:
         DeltaStream(NODE, world()).receive(ask(LDS, initial=many))
     assert caught.value.code == "RESOURCE_EXHAUSTED"
     stream = DeltaStream(NODE, world())
-    half = [f"n{number}" for number in range(NAMES_LIMIT // 2)]
+    half = [f"n{number}" for number in range(NAMES_LIMIT // 2 + 1)]
     stream.receive(ask(RDS, *half[: len(half) // 2]))
     with pytest.raises(StreamError):
         stream.receive(ask(RDS, *half))
