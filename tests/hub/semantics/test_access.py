@@ -213,6 +213,8 @@ spec: {{}}
         (f"{A}, {{kind: TCPRoute, name: missing}}", 9090, "http", "deny"),
         (f"{A}, {{kind: TCPRoute, name: missing}}", 8080, "tcp", "deny"),
         ("{kind: TCPRoute, name: missing}", 8080, "tcp", "deny"),
+        (f"{TALL}, {{kind: TCPRoute, name: missing}}", 7000, "tcp", "deny"),
+        (TALL, 7000, "tcp", "deny"),
         (f"{A}, {{kind: UDPRoute, name: u}}", 8080, "http", "deny"),
         (f"{A}", 8080, "tcp", "deny"),
     ],
@@ -223,6 +225,12 @@ def test_destination_port_of_old_versions(
     """`destination.port` limits HTTP grants, also beside a missing TCPRoute, and opens no raw TCP."""
     text = target(f"[{rules}]", more=", port: 8080", version="v1alpha2")
     assert ask(text, port=port, protocol=protocol, path="/api").verdict == verdict
+
+
+def test_raw_tcp_beside_missing_tcp_route_and_port(ask: Ask, target: Target) -> None:
+    """`destination.port` saves HTTP grants beside a missing TCPRoute, but no raw TCP."""
+    text = target(f"[{TALL}, {{kind: TCPRoute, name: missing}}]", more=", port: 7000", version="v1alpha2")
+    assert ask(text, port=7000, protocol="tcp").verdict == "deny"
 
 
 def test_destination_port_beside_tcp_routes(ask: Ask, target: Target) -> None:
@@ -238,7 +246,7 @@ def test_destination_port_beside_tcp_routes(ask: Ask, target: Target) -> None:
 def test_destination_port_of_wrong_type(ask: Ask, target: Target, port: str) -> None:
     """A port is an integer from 1 to 65535, anything else voids the object."""
     text = target(f"[{A}]", more=f", port: {port}", version="v1alpha2")
-    assert [ask(text, port=number, path="/api").verdict for number in (8080, 9090)] == ["deny", "deny"]
+    assert {ask(text, port=number, path="/api").verdict for number in (1, 8080, 9090)} == {"deny"}
 
 
 def test_v1alpha1_fields_at_top_level(ask: Ask) -> None:

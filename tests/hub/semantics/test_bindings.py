@@ -75,6 +75,7 @@ def allowed(read: Read, text: str, request: Request, trust_domain: str = "cluste
         ("{podLabelSelector: {matchLabels: {app: web, tier: front}}}", "pod:d/web-0", True),
         ("{podLabelSelector: {matchLabels: {}}}", "pod:d/web-0", False),
         ("{podLabelSelector: {}}", "pod:d/web-0", False),
+        ("{podLabelSelector: {matchLabels: {}}, spiffeIdentities: [o/x]}", "spiffe://o/x", False),
         ("{podLabelSelector: {matchLabels: {app: web}, matchExpressions: []}}", "pod:d/web-0", False),
         ("{podLabelSelector: {matchLabels: {app: 1}}}", "pod:d/web-0", False),
         ("{podLabelSelector: {matchLabels: {app: web}}, serviceAccount: web}", "pod:d/web-0", False),

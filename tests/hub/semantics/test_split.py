@@ -143,6 +143,13 @@ def test_missing_service_and_port(route: Route) -> None:
     assert route("", world=external).route == "no-port"
 
 
+def test_caller_from_outside_is_not_split(read: Read, request_to: RequestTo) -> None:
+    """Clients in the mesh carry splits out; a caller from outside reaches the root."""
+    judge = read(split(f"[{V1}]"), world=FLEET).judge
+    asked = {src: judge(request_to(src, "service:d/web", 8080)).route for src in ("outside", "d/x", "spiffe://o/x")}
+    assert asked == {"outside": "root", "d/x": "split", "spiffe://o/x": "split"}
+
+
 def test_backend_counts_by_port_and_transport(route: Route) -> None:
     """A backend serves a port only if it has the same number on the same transport."""
     world = service("web", "[{port: 53, protocol: UDP}, {name: t, port: 53}]") + service("v1", "[{port: 53}]")
