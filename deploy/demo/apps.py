@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 STREAM_PATHS = frozenset({"/v1/stream"})
 """Requests to these paths are answered with a chunk every 50 ms, without end."""
 BANNER = b"ledger ready\n"
 """What the database says before its client has said anything."""
+
+Serve = Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 @dataclass
@@ -19,27 +23,31 @@ class Apps:
 
     seen: Counter[str] = field(default_factory=Counter)
     _servers: list[asyncio.Server] = field(default_factory=list)
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start_http(self, workload: str, address: str, port: int) -> None:
         """Serve HTTP/1.1 for one workload."""
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await _quietly(self._http(workload, reader, writer), writer)
-
-        self._servers.append(await asyncio.start_server(serve, address, port))
+        await self._start(self._http, workload, address, port)
 
     async def start_tcp(self, workload: str, address: str, port: int) -> None:
         """Serve a protocol in which the server speaks first."""
+        await self._start(self._tcp, workload, address, port)
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await _quietly(self._tcp(workload, reader, writer), writer)
+    async def _start(self, serve: Serve, workload: str, address: str, port: int) -> None:
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(_quietly(serve(workload, reader, writer), writer))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
 
-        self._servers.append(await asyncio.start_server(serve, address, port))
+        self._servers.append(await asyncio.start_server(connected, address, port))
 
     async def stop(self) -> None:
         """Close every server."""
         for server in self._servers:
             server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _http(self, workload: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -74,10 +82,10 @@ async def _stream(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _quietly(serving: object, writer: asyncio.StreamWriter) -> None:
+async def _quietly(serving: Coroutine[Any, Any, None], writer: asyncio.StreamWriter) -> None:
     """Serve until the peer goes away: that is how every connection of a demo ends."""
     try:
-        await serving  # type: ignore[misc]  # always a coroutine of this module
+        await serving
     except (asyncio.IncompleteReadError, ConnectionError, ValueError):
         pass
     finally:

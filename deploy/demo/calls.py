@@ -79,11 +79,11 @@ async def http(call: Call, tls: ssl.SSLContext | None = None) -> Reply:
     try:
         connection = await Connection.open(call.address, call.port, tls)
     except _BROKEN as error:
-        return Reply(0, note=_why(error))
+        return Reply(0, note=_why(error, tls))
     try:
         return await connection.request(call)
     except _BROKEN as error:
-        return Reply(0, note=_why(error))
+        return Reply(0, note=_why(error, tls))
     finally:
         connection.close()
 
@@ -94,7 +94,7 @@ async def tcp(address: str, port: int, tls: ssl.SSLContext | None = None) -> Rep
         opening = asyncio.open_connection(address, port, ssl=tls, server_hostname="" if tls else None)
         reader, writer = await asyncio.wait_for(opening, TIMEOUT_S)
     except _BROKEN as error:
-        return Reply(0, note=_why(error))
+        return Reply(0, note=_why(error, tls))
     try:
         banner = await asyncio.wait_for(reader.readline(), TIMEOUT_S)
         if not banner:
@@ -103,13 +103,16 @@ async def tcp(address: str, port: int, tls: ssl.SSLContext | None = None) -> Rep
         echo = await asyncio.wait_for(reader.readline(), TIMEOUT_S)
         return Reply(200, echo.decode().partition(":")[0]) if echo else Reply(0, note="closed after the banner")
     except _BROKEN as error:
-        return Reply(0, note=_why(error))
+        return Reply(0, note=_why(error, tls))
     finally:
         writer.close()
 
 
-def _why(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLError):
+def _why(error: BaseException, tls: ssl.SSLContext | None) -> str:
+    """How it ended. In TLS 1.3 a client learns that its certificate was refused when it first reads or writes."""
+    if isinstance(error, ssl.SSLError) or (
+        tls is not None and isinstance(error, ConnectionResetError | BrokenPipeError)
+    ):
         return "TLS refused"
     return {"IncompleteReadError": "closed, no byte", "TimeoutError": "no answer"}.get(
         type(error).__name__, "connection refused or cut"
