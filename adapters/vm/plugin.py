@@ -36,7 +36,7 @@ NARROWINGS = (
     Narrowing("header.rejected", "requests with an underscored header are refused; a few headers are judged joined"),
 )
 
-VM = AdapterSpec(
+SPEC = AdapterSpec(
     name="vm",
     family="xds",
     config=VmConfig,
@@ -54,7 +54,7 @@ VM = AdapterSpec(
 @hookimpl
 def smihub_adapters() -> Iterable[AdapterSpec[Any]]:
     """The adapter `vm`."""
-    return [VM]
+    return [SPEC]
 
 
 @hookimpl

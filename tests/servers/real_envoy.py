@@ -1,0 +1,112 @@
+"""A real Envoy as a blocking context manager: any bootstrap, the admin interface on a loopback port, its log in a folder."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adapters.vm.bootstrap import find_envoy
+
+_FLAGS = ("--concurrency", "1", "--drain-strategy", "immediate", "--drain-time-s", "1", "--log-level", "warning")
+RUNTIME = {"layers": [{"name": "smihub", "static_layer": {"re2.max_program_size.error_level": 32768}}]}
+_HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody has bound now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def ads_bootstrap(ads_port: int) -> dict[str, Any]:
+    """A bootstrap that takes everything over ADS (state of the world) from loopback."""
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": _address(ads_port)}}]}]
+    options = {"@type": f"type.googleapis.com/{_HTTP2}", "explicit_http_config": {"http2_protocol_options": {}}}
+    cluster = {
+        "name": "ads",
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": {"cluster_name": "ads", "endpoints": endpoints},
+        "typed_extension_protocol_options": {_HTTP2: options},
+    }
+    over_ads = {"ads": {}, "resource_api_version": "V3"}
+    services = [{"envoy_grpc": {"cluster_name": "ads"}}]
+    ads = {"api_type": "GRPC", "transport_api_version": "V3", "grpc_services": services}
+    return {
+        "node": {"id": "test", "cluster": "test"},
+        "static_resources": {"clusters": [cluster]},
+        "dynamic_resources": {"ads_config": ads, "cds_config": over_ads, "lds_config": over_ads},
+    }
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+class Envoy:
+    """A running Envoy: its admin port and its log."""
+
+    def __init__(self, process: subprocess.Popen[bytes], admin: int, log: Path) -> None:
+        self._process = process
+        self._admin = admin
+        self._log = log
+
+    def get(self, path: str) -> str:
+        """The body of an admin page, such as `/config_dump` or `/stats`."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._admin}{path}", timeout=5) as response:
+            return str(response.read().decode())
+
+    def stat(self, name: str) -> int:
+        """One counter or gauge by its full name; 0 if Envoy does not have it (yet)."""
+        for line in self.get("/stats").splitlines():
+            if line.startswith(name + ": "):
+                return int(line.rsplit(" ", 1)[1])
+        return 0
+
+    def wait_ready(self, seconds: float = 20) -> None:
+        """Wait until Envoy says LIVE; raises RuntimeError with the log otherwise."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                if "LIVE" in self.get("/ready"):
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError(f"Envoy is not ready:\n{self._log.read_text()[-4000:]}")
+
+
+@contextmanager
+def running(bootstrap: dict[str, Any], folder: Path) -> Iterator[Envoy]:
+    """Start Envoy with this bootstrap (admin and runtime are added), wait for LIVE, and stop it at the end."""
+    admin = free_port()
+    full = {**bootstrap, "admin": {"address": _address(admin)}, "layered_runtime": RUNTIME}
+    config, log = folder / f"envoy-{admin}.json", folder / f"envoy-{admin}.log"
+    config.write_text(json.dumps(full))
+    log.touch()
+    command = [str(find_envoy()), "-c", str(config), "--base-id", str(admin), *_FLAGS, "--log-path", str(log)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            envoy = Envoy(process, admin, log)
+            envoy.wait_ready()
+            yield envoy
+        finally:
+            process.kill()
+            process.wait()
+
+
+def validate(bootstrap: dict[str, Any], folder: Path) -> None:
+    """Run `--mode validate` on a bootstrap; raises RuntimeError with Envoy's complaint."""
+    config = folder / "validate.json"
+    config.write_text(json.dumps({**bootstrap, "layered_runtime": RUNTIME}))
+    command = [str(find_envoy()), "--mode", "validate", "-c", str(config), "--base-id", str(free_port())]
+    done = subprocess.run([*command, "--log-level", "error"], check=False, capture_output=True, timeout=60)
+    if done.returncode:
+        raise RuntimeError((done.stdout + done.stderr).decode())
