@@ -14,7 +14,7 @@ from hub.semantics.reader import Invalid
 
 _LIMIT = 2**63
 _LONGEST = 64
-_LARGEST_EXPONENT = 30
+_LARGEST_EXPONENT = 64
 _QUANTITY = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:(?P<unit>[KMGTPE]i|[numkMGTPE])|[eE](?P<exponent>[+-]?[0-9]+))?"
 )
@@ -36,12 +36,19 @@ def quantity_weight(value: object) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise Invalid("weight is no quantity")
     if isinstance(value, int):
-        return _in_range(Fraction(value))
+        return _not_negative(_short(value))
     if isinstance(value, str):
-        return _in_range(_parse(value))
+        return _not_negative(_parse(value))
     if not math.isfinite(value):
         raise Invalid("weight is no finite number")
-    return _in_range(Fraction(repr(value)))  # the decimal that was written, not its binary neighbour
+    return _not_negative(_parse(repr(value)))  # the decimal that was written, not its binary neighbour
+
+
+def _short(value: int) -> Fraction:
+    """Hold an integer to the length of a text: a hexadecimal one may be too long to be written in decimals."""
+    if abs(value) >= 10**_LONGEST:
+        raise Invalid("weight is out of range")
+    return Fraction(value)
 
 
 def _parse(text: str) -> Fraction:
@@ -59,6 +66,12 @@ def _parse(text: str) -> Fraction:
 
 
 def _in_range(weight: Fraction) -> Fraction:
-    if not 0 <= weight < _LIMIT:
+    if weight >= _LIMIT:
         raise Invalid("weight is out of range")
+    return _not_negative(weight)
+
+
+def _not_negative(weight: Fraction) -> Fraction:
+    if weight < 0:
+        raise Invalid("weight is negative")
     return weight
