@@ -21,27 +21,58 @@ from adapters.vm.tokens import bearer, digest_of, new_token
 from hub.api import ConfigError
 
 HUB_CLUSTER = "smihub"
+HUB_TOKEN = "smihub-token"  # noqa: S105 - the name of a secret
 DRAIN_S = 1
 
 
 class Sidecar(Struct, frozen=True):
-    """How one workload's Envoy reaches the hub, and where its admin interface is.
+    """One workload's Envoy: how it reaches the hub, where its admin interface is, and the folder of its files.
 
-    `server` and `admin` are `unix:/path` or a loopback `address:port`; `workload` is `ns/name`.
+    `server` and `admin` are `unix:/path` or a loopback `address:port`; `workload` is `ns/name`; `folder` is absolute.
     """
 
     workload: str
     server: str
     admin: str
+    folder: Path
     variant: Literal["delta", "sotw"] = "delta"
 
+    @property
+    def token(self) -> Path:
+        """The token file; Envoy reads it and notices when it is replaced."""
+        return self.folder / "token"
 
-def bootstrap(sidecar: Sidecar, token: Secret) -> bytes:
-    """Envoy's bootstrap as JSON. It holds the token, so write it with `write_private`.
+    @property
+    def config(self) -> Path:
+        """The bootstrap."""
+        return self.folder / "envoy.json"
+
+    @property
+    def credential(self) -> Path:
+        """The secret, in Envoy's words, that points to the token file."""
+        return self.folder / "credential.json"
+
+
+def bootstrap(sidecar: Sidecar) -> bytes:
+    """Envoy's bootstrap as JSON. It holds no secret: the token stays in its file, also in Envoy's own dumps.
 
     Raises ConfigError for an address that other hosts can reach.
     """
-    return msgspec.json.format(msgspec.json.encode(_bootstrap(sidecar, token)), indent=2) + b"\n"
+    return _json(_bootstrap(sidecar))
+
+
+def credential(sidecar: Sidecar) -> bytes:
+    """The file by which Envoy finds the token, and reads it anew when it changes (SDS from a file)."""
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+    secret = {"@type": kind, "name": HUB_TOKEN, "generic_secret": {"secret": {"filename": str(sidecar.token)}}}
+    return _json({"resources": [secret]})
+
+
+def write_sidecar(sidecar: Sidecar) -> None:
+    """Write the bootstrap and the credential into the sidecar's folder. Raises ConfigError."""
+    made = {sidecar.config: bootstrap(sidecar), sidecar.credential: credential(sidecar)}
+    for file, content in made.items():
+        write_private(file, content)
 
 
 def command(envoy: Path, config: Path, base_id: int | None = None) -> list[str]:
@@ -83,7 +114,7 @@ def issue_token(state: State, workload: str, file: Path) -> Secret:
 def rotate_token(state: State, workload: str, file: Path) -> Secret:
     """A new token for the workload; the old one ends now."""
     token = new_token(workload)
-    write_private(file, token.reveal() + b"\n")
+    write_private(file, token.reveal())  # no newline: Envoy puts the file's bytes into a header
     state.store_token_hash(workload, digest_of(token))
     return token
 
@@ -115,10 +146,13 @@ def write_private(file: Path, content: bytes) -> None:
         raise ConfigError(f'cannot write "{file}": {error.strerror}') from error
 
 
-def _bootstrap(sidecar: Sidecar, token: Secret) -> dict[str, Any]:
+def _json(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def _bootstrap(sidecar: Sidecar) -> dict[str, Any]:
     kind = "DELTA_GRPC" if sidecar.variant == "delta" else "GRPC"
-    credential = {"key": "authorization", "value": f"Bearer {token.reveal().decode()}"}
-    service = {"envoy_grpc": {"cluster_name": HUB_CLUSTER}, "initial_metadata": [credential]}
+    service = {"envoy_grpc": {"cluster_name": HUB_CLUSTER}}
     ads = {"ads": {}, "resource_api_version": "V3"}
     return {
         "node": {"id": sidecar.workload, "cluster": "smihub"},
@@ -133,7 +167,7 @@ def _bootstrap(sidecar: Sidecar, token: Secret) -> dict[str, Any]:
             "cds_config": ads,
             "lds_config": ads,
         },
-        "static_resources": {"clusters": [_hub(sidecar.server)]},
+        "static_resources": {"clusters": [_hub(sidecar)]},
         # Envoy refuses regular expressions above a program size of 100 unless told otherwise.
         "layered_runtime": {
             "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}]
@@ -141,22 +175,47 @@ def _bootstrap(sidecar: Sidecar, token: Secret) -> dict[str, Any]:
     }
 
 
-def _hub(server: str) -> dict[str, Any]:
-    endpoint = {"endpoint": {"address": _address(server)}}
+def _hub(sidecar: Sidecar) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": _address(sidecar.server)}}
+    keepalive = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+    options = {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": keepalive},
+        "http_filters": [_injector(sidecar), _filter("upstream_codec", "upstream_codec.v3.UpstreamCodec", {})],
+    }
     return {
         "name": HUB_CLUSTER,
         "type": "STATIC",
         "connect_timeout": "5s",
         "load_assignment": {"cluster_name": HUB_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {
-                    "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
-                },
-            }
-        },
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
     }
+
+
+def _injector(sidecar: Sidecar) -> dict[str, Any]:
+    """Puts the token into the metadata of each stream.
+
+    Source: Envoy API, `extensions.filters.http.credential_injector.v3` and `extensions.http.injected_credentials.generic.v3`.
+    """
+    source = {
+        "path_config_source": {"path": str(sidecar.credential), "watched_directory": {"path": str(sidecar.folder)}},
+        "resource_api_version": "V3",
+    }
+    generic = {
+        "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
+        "credential": {"name": HUB_TOKEN, "sds_config": source},
+        "header_value_prefix": "Bearer ",
+    }
+    config = {
+        "overwrite": True,
+        "credential": {"name": "envoy.http.injected_credentials.generic", "typed_config": generic},
+    }
+    return _filter("credential_injector", "credential_injector.v3.CredentialInjector", config)
+
+
+def _filter(name: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    url = f"type.googleapis.com/envoy.extensions.filters.http.{kind}"
+    return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": url, **config}}
 
 
 def _address(text: str) -> dict[str, Any]:

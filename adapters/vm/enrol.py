@@ -5,23 +5,23 @@ from __future__ import annotations
 import difflib
 
 from adapters.vm import names
-from adapters.vm.bootstrap import Sidecar, bootstrap, command, find_envoy, issue_token, rotate_token, write_private
+from adapters.vm.bootstrap import Sidecar, command, find_envoy, issue_token, rotate_token, write_sidecar
 from adapters.vm.state import State
 from hub.api import ConfigError, Enrolment
 
 
 def enrol(state: State, server: str, asked: Enrolment) -> tuple[str, ...]:
-    """Write `token` and `envoy.json` (mode 0600) into the folder asked for; gives Envoy's command line.
+    """Write `token`, `envoy.json` and `credential.json` (mode 0600) into the folder asked for; gives Envoy's command line.
 
     Raises ConfigError for a Workload that was never applied, a folder that cannot be written, or no Envoy.
     """
     _known(state, asked.workload)
     folder = asked.folder.absolute()
     envoy = find_envoy(asked.envoy)
-    token = (rotate_token if asked.token == "rotate" else issue_token)(state, asked.workload, folder / "token")  # noqa: S105 - a choice
-    sidecar = Sidecar(asked.workload, server, f"unix:{folder / 'admin.sock'}", asked.variant)
-    write_private(folder / "envoy.json", bootstrap(sidecar, token))
-    return tuple(command(envoy, folder / "envoy.json"))
+    sidecar = Sidecar(asked.workload, server, f"unix:{folder / 'admin.sock'}", folder, asked.variant)
+    write_sidecar(sidecar)
+    (rotate_token if asked.token == "rotate" else issue_token)(state, asked.workload, sidecar.token)  # noqa: S105 - a choice
+    return tuple(command(envoy, sidecar.config))
 
 
 def _known(state: State, workload: str) -> None:

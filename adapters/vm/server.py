@@ -32,6 +32,8 @@ SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 RECEIVE_LIMIT_BYTES = 4 * 1024 * 1024
 ANSWER_TIMEOUT_S = 60.0
 STREAMS_PER_WORKLOAD = 8
+SOCKET_PATH_BYTES = 107
+"""Linux, unix(7): sun_path holds 108 bytes with its terminator."""
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     # A restart brings every sidecar at once; with the defaults gRPC cancels streams that wait to be accepted.
     ("grpc.server.max_pending_requests", 100_000),
@@ -259,6 +261,10 @@ class _Writer:
 def check_address(address: str) -> str:
     """The gRPC target of an address that other hosts cannot reach. Raises ConfigError for any other."""
     if address.startswith("unix:/"):
+        if len(address.removeprefix("unix:").encode()) > SOCKET_PATH_BYTES:
+            raise ConfigError(
+                f'socket path "{address}" is longer than {SOCKET_PATH_BYTES} bytes, which the kernel does not take; choose a shorter folder'
+            )
         return address
     host, _, port = address.rpartition(":")
     try:

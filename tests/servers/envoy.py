@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.vm.bootstrap import Sidecar, bootstrap, command, find_envoy, write_private
-from adapters.vm.ca import Secret
+from adapters.vm.bootstrap import Sidecar, command, find_envoy, write_private, write_sidecar
 
 
 def free_port() -> int:
@@ -67,12 +66,14 @@ class Envoy:
         await self._process.wait()
 
 
-async def start_envoy(folder: Path, sidecar: Sidecar, token: str) -> Envoy:
-    """Start the Envoy of a workload."""
-    config, log = folder / "envoy.json", folder / "envoy.log"
-    write_private(config, bootstrap(sidecar, Secret(token.encode())))
+async def start_envoy(sidecar: Sidecar, token: str) -> Envoy:
+    """Start the Envoy of a workload in its folder."""
+    log = sidecar.folder / "envoy.log"
+    write_sidecar(sidecar)
+    write_private(sidecar.token, token.encode())
+    line = command(find_envoy(), sidecar.config)
     with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(*command(find_envoy(), config), stdout=output, stderr=output)
+        process = await asyncio.create_subprocess_exec(*line, stdout=output, stderr=output)
     return Envoy(process, Path(sidecar.admin.removeprefix("unix:")), log)
 
 

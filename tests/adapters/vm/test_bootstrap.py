@@ -14,40 +14,48 @@ from adapters.vm.bootstrap import (
     Sidecar,
     bootstrap,
     command,
+    credential,
     find_envoy,
     issue_token,
     read_token,
     rotate_token,
     write_private,
+    write_sidecar,
 )
-from adapters.vm.ca import Secret
 from adapters.vm.state import State
 from adapters.vm.tokens import bearer
 from hub.api import ConfigError
 
-TOKEN = Secret(b"d/web:secret")
+FOLDER = Path("/var/lib/sidecars/web")
 
 
 def sidecar(server: str = "unix:/run/xds.sock", admin: str = "127.0.0.1:0") -> Sidecar:
     """A sidecar of `d/web`."""
-    return Sidecar("d/web", server, admin)
+    return Sidecar("d/web", server, admin, FOLDER)
 
 
 def test_bootstrap_is_a_function_of_its_arguments() -> None:
-    """Node id is the workload, the token travels as metadata, policy-sized regular expressions are let through."""
-    made = msgspec.json.decode(bootstrap(sidecar(), TOKEN))
-    assert bootstrap(sidecar(), TOKEN) == bootstrap(sidecar(), TOKEN)
+    """Node id is the workload, policy-sized regular expressions are let through, the token is only pointed to."""
+    made = msgspec.json.decode(bootstrap(sidecar()))
+    assert bootstrap(sidecar()) == bootstrap(sidecar())
     ads = made["dynamic_resources"]["ads_config"]
     assert (made["node"]["id"], ads["api_type"], ads["set_node_on_first_message_only"]) == ("d/web", "DELTA_GRPC", True)
-    assert ads["grpc_services"][0]["initial_metadata"] == [{"key": "authorization", "value": "Bearer d/web:secret"}]
     assert made["layered_runtime"]["layers"][0]["static_layer"] == {"re2.max_program_size.error_level": 32768}
+    secret = msgspec.json.decode(credential(sidecar()))["resources"][0]
+    assert secret["generic_secret"] == {"secret": {"filename": "/var/lib/sidecars/web/token"}}
 
 
 @pytest.mark.parametrize(("server", "admin"), [("10.0.0.1:1", "127.0.0.1:1"), ("127.0.0.1:1", "0.0.0.0:1")])
 def test_address_that_others_may_reach_is_refused(server: str, admin: str) -> None:
     """Neither the token nor the admin interface may be on the network."""
     with pytest.raises(ConfigError, match="loopback"):
-        bootstrap(sidecar(server, admin), TOKEN)
+        bootstrap(sidecar(server, admin))
+
+
+def test_socket_path_that_is_too_long_is_refused() -> None:
+    """The kernel's limit is named, instead of an Envoy that does not start."""
+    with pytest.raises(ConfigError, match="107 bytes"):
+        bootstrap(sidecar("unix:/" + "x" * 107))
 
 
 def test_command_cuts_connections_after_a_second() -> None:
@@ -112,10 +120,10 @@ def test_envoy_is_found_or_missed_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("server", ["unix:/run/xds.sock", "127.0.0.1:18000", "[::1]:18000"])
 async def test_envoy_takes_the_bootstrap(tmp_path: Path, variant: Literal["delta", "sotw"], server: str) -> None:
     """Envoy's own validation accepts every form, with the flags of the command line."""
-    config = tmp_path / "envoy.json"
-    made = Sidecar("d/web", server, f"unix:{tmp_path}/admin.sock", variant)
-    write_private(config, bootstrap(made, TOKEN))
-    line = [*command(find_envoy(), config), "--mode", "validate"]
+    made = Sidecar("d/web", server, f"unix:{tmp_path}/admin.sock", tmp_path, variant)
+    write_sidecar(made)
+    write_private(made.token, b"d/web:secret")
+    line = [*command(find_envoy(), made.config), "--mode", "validate"]
     process = await asyncio.create_subprocess_exec(
         *line, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
