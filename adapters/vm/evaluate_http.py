@@ -8,7 +8,7 @@ alone would have let the request pass.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -31,6 +31,18 @@ _CODECS = (0, 1)
 _SANITIZING = (0, 3)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_PATHS, _HEADERS = frozenset(("url_path",)), frozenset(("header",))
+_INLINE_NAMES = (
+    "accept accept-encoding access-control-request-headers access-control-request-method"
+    " access-control-request-private-network authentication authorization cache-control cdn-loop content-encoding"
+    " content-type expect grpc-accept-encoding grpc-timeout if-match if-modified-since if-none-match if-range"
+    " if-unmodified-since origin pragma proxy-status referer user-agent via x-client-trace-id x-envoy-attempt-count"
+    " x-envoy-decorator-operation x-envoy-downstream-service-cluster x-envoy-downstream-service-node"
+    " x-envoy-external-address x-envoy-is-timeout-retry x-envoy-original-path x-envoy-original-host x-forwarded-for"
+    " x-forwarded-host x-forwarded-port"
+)
+INLINE = frozenset(_INLINE_NAMES.split())
+"""Request headers of which Envoy keeps one value: it joins repeated lines with a comma before filters see them."""
 _NOBODY = Host((), (), frozenset())
 
 
@@ -59,12 +71,16 @@ class Manager(Struct, frozen=True):
 
 
 class Reading(Struct, frozen=True):
-    """A request as the codec reads it: the call, the authority, the path before normalisation, what is refused."""
+    """A request as the codec reads it: the call, the authority, the path before normalisation, what is refused.
+
+    `loose` are the values, as the caller may have meant them, of headers that Envoy joins or reads byte by byte.
+    """
 
     call: Call
     authority: str
     raw: bytes
     faults: tuple[str, ...]
+    loose: Mapping[str, tuple[bytes, ...]]
 
 
 class Outcome(Struct, frozen=True):
@@ -81,24 +97,23 @@ class Outcome(Struct, frozen=True):
 def serve(manager: Manager, link: Link, request: Request) -> Outcome:
     """Judge one HTTP request on an accepted connection."""
     reading = _read(manager, link, request)
-    if reading.faults:
-        judged = _judge(manager, replace(reading.call, unguarded=True), reading.authority)
-        return replace(judged, passes=False, losses=reading.faults if judged.passes else ())
     judged = _judge(manager, reading.call, reading.authority)
-    if judged.passes:
-        return judged
-    losses = (PATH,) if _only_path_refused(manager, reading) else ()
-    return replace(judged, losses=losses)
+    if reading.faults:
+        told = judged.passes or _excused(manager, reading)
+        return replace(judged, passes=False, losses=reading.faults if told else ())
+    return judged if judged.passes else replace(judged, losses=_excused(manager, reading))
 
 
-def _only_path_refused(manager: Manager, reading: Reading) -> bool:
-    """Whether the same request passes without the path guard, or with its path as it was written."""
-    free = replace(reading.call, unguarded=True)
-    if _judge(manager, free, reading.authority).passes:
-        return True
-    if reading.raw == reading.call.path:
-        return False
-    return _judge(manager, replace(free, path=reading.raw), reading.authority).passes
+def _excused(manager: Manager, reading: Reading) -> tuple[str, ...]:
+    """The codes of what alone stands in the way: a guard of paths or of header values, or Envoy's own rewriting."""
+    ways: list[tuple[tuple[str, ...], Call]] = [((PATH,), replace(reading.call, free=_PATHS))]
+    if reading.raw != reading.call.path:
+        ways.append(((PATH,), replace(reading.call, free=_PATHS, path=reading.raw)))
+    if reading.loose:
+        loose = replace(reading.call, headers={**reading.call.headers, **reading.loose})
+        ways.append(((HEADER,), replace(loose, free=_HEADERS)))
+        ways.append(((HEADER, PATH), replace(loose, free=_PATHS | _HEADERS, path=reading.raw)))
+    return next((codes for codes, call in ways if _judge(manager, call, reading.authority).passes), ())
 
 
 def _judge(manager: Manager, call: Call, authority: str) -> Outcome:
@@ -141,7 +156,8 @@ def _through(manager: Manager, call: Call, levels: Sequence[Level]) -> Decision:
 
 def _read(manager: Manager, link: Link, request: Request) -> Reading:
     faults = {METHOD} if request.method not in METHODS or request.method == "CONNECT" else set()
-    headers, refused = _headers(manager, request)
+    lines, refused = _headers(manager, request)
+    headers = {name: (b",".join(values),) if name in INLINE else values for name, values in lines.items()}
     faults |= refused
     raw = target(request.path)
     path = None if raw is None else normalise(raw, manager.paths)
@@ -150,7 +166,21 @@ def _read(manager: Manager, link: Link, request: Request) -> Reading:
         path = raw or request.path.encode("utf-8", "surrogatepass")
     authority = headers.get("host", (b"",))[0].decode("latin-1")
     call = Call(link, request.method.encode("utf-8", "surrogatepass"), path, headers)
-    return Reading(call, authority, raw or path, tuple(sorted(faults)))
+    return Reading(call, authority, raw or path, tuple(sorted(faults)), _loose(lines))
+
+
+def _loose(lines: Mapping[str, tuple[bytes, ...]]) -> dict[str, tuple[bytes, ...]]:
+    """Headers whose values a policy may guard against: lines as sent, one byte per character, and an empty value."""
+    found = {}
+    for name, values in lines.items():
+        ascii_only = tuple(_one_byte_each(value) for value in values)
+        if ascii_only != values or (name in INLINE and b"," in b",".join(values)):
+            found[name] = (*values, *ascii_only, b"")
+    return found
+
+
+def _one_byte_each(value: bytes) -> bytes:
+    return re.sub(rb"[\xc0-\xff][\x80-\xbf]*", b"x", value)
 
 
 def _headers(manager: Manager, request: Request) -> tuple[dict[str, tuple[bytes, ...]], set[str]]:

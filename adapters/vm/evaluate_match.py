@@ -42,14 +42,15 @@ class Link(Struct, frozen=True):
 class Call(Struct, frozen=True):
     """What matchers see: a connection and, over HTTP, the request after Envoy's own reading of it.
 
-    `path` is `:path` with its query. `unguarded` treats the path guard (a negated path regex) as if it were absent.
+    `path` is `:path` with its query. `free` names the matchers (`url_path`, `header`) whose negations are taken as
+    fulfilled: so a guard is told from a rule that denies anyway.
     """
 
     link: Link
     method: bytes = b""
     path: bytes = b""
     headers: Mapping[str, tuple[bytes, ...]] = {}
-    unguarded: bool = False
+    free: frozenset[str] = frozenset()
 
     @property
     def plain_path(self) -> bytes:

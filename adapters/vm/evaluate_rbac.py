@@ -107,9 +107,8 @@ class _Compiler(Struct, frozen=True):
 
     def _not_rule(self, message: wire.Message, where: str) -> Predicate:
         inner = self.permission(message, where)
-        if not _is_path_guard(message):
-            return lambda call: not inner(call)
-        return lambda call: call.unguarded or not inner(call)
+        kinds = {name for name, _ in wire.fields(message)}
+        return lambda call: not inner(call) or kinds <= call.free
 
     def principals(self, messages: Sequence[wire.Message], where: str) -> Predicate:
         compiled = [self.principal(one, where) for one in messages]
@@ -159,11 +158,6 @@ def _all(members: Sequence[Predicate]) -> Predicate:
     if len(members) == 1:
         return members[0]
     return lambda call: all(member(call) for member in members)
-
-
-def _is_path_guard(message: wire.Message) -> bool:
-    names = [name for name, _ in wire.fields(message)]
-    return names == ["url_path"]
 
 
 def _authenticated(message: wire.Message, where: str) -> Predicate:

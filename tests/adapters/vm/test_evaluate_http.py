@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from hub.api import Answer, Destination, NativeObject, Request, Source, UnmodelledError
+from hub.api import (
+    Answer,
+    Destination,
+    Identity,
+    NativeObject,
+    ObjectRef,
+    Placement,
+    Request,
+    Source,
+    UnmodelledError,
+)
 from tests.adapters.vm.native import (
     API,
     APP,
@@ -251,6 +261,7 @@ EMPTY = {"inline_string": ""}
         per_route({"rules": rules({"p": policy([ANY], path_is("(?=a)"))})}),
         per_route({"rules": rules({"p": policy([ANY], path_is(""))})}),
         per_route({"rules": rules({"p": policy([ANY], path_is("(a{1000}){40}"))})}),
+        per_route({"rules": rules({"p": policy([ANY], path_is("a{1000}" * 40))})}),
         per_route({"rules": rules({"p": policy([ANY], header_is("x-request-id", present_match=True))})}),
         per_route({"rules": rules({"p": policy([ANY], header_is(":authority", present_match=True))})}),
         per_route({"rules": rules({"p": policy([ANY], header_is("a", string_match={"prefix": ""}))})}),
@@ -353,6 +364,42 @@ def test_header_regex_counts_bytes_when_value_is_not_ascii(pattern: str, matches
     """Envoy's RE2 reads Latin-1, so one character of UTF-8 is several to a regex."""
     objects = granting(header_is("x-tier", string_match={"safe_regex": {"regex": pattern}}))
     assert allows(objects, http(headers=(("x-tier", "géo"),))) is matches
+
+
+def test_header_lines_are_joined_when_envoy_keeps_one_value() -> None:
+    """Repeated lines of an inline header are one value with a comma; of other headers they stay apart."""
+    lines = [(("accept", "a"), ("Accept", "b")), (("x-tier", "a"), ("x-tier", "b"))]
+    exact = {value: {"string_match": {"exact": value}} for value in ("a", "b", "a,b")}
+    got = [
+        [allows(granting(header_is(one[0][0], **match)), http(headers=one)) for match in exact.values()]
+        for one in lines
+    ]
+    assert got == [[False, False, True], [True, True, False]]
+
+
+NON_ASCII = {"not_rule": header_is("accept", string_match={"safe_regex": {"regex": r"\C*[^\x00-\x7f]\C*"}})}
+ONE_LINE = header_is("accept", string_match={"safe_regex": {"regex": r"(?:[^,]|,[ \t])*"}})
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict", "losses"),
+    [
+        (("gxo",), "allow", ()),
+        (("géo",), "deny", ("header.rejected",)),
+        (("gxo", "b"), "deny", ("header.rejected",)),
+        (("b", "c"), "deny", ()),
+        (("é",), "deny", ()),
+        (("no",), "deny", ()),
+    ],
+)
+def test_header_guard_is_named_when_only_it_denies(
+    values: tuple[str, ...], verdict: str, losses: tuple[str, ...]
+) -> None:
+    """Joined lines and bytes above ASCII are guarded against; the loss is told only where the value itself would do."""
+    wanted = header_is("accept", string_match={"safe_regex": {"regex": "g.o"}})
+    objects = granting({"and_rules": {"rules": [wanted, ONE_LINE, NON_ASCII]}})
+    answer = judged(objects, http(headers=tuple(("accept", value) for value in values)))
+    assert (answer.verdict, answer.losses) == (verdict, losses)
 
 
 def test_path_header_counts_the_query_when_matched() -> None:
@@ -517,3 +564,36 @@ def test_objects_are_unmodelled_when_kind_or_copy_is_unknown() -> None:
 def test_own_identity_is_judged_like_any_other() -> None:
     """The destination itself has no privilege."""
     assert not allows(POLICY, http(src=API))
+
+
+@pytest.mark.parametrize(
+    ("source", "verdict"),
+    [
+        (Source(identity="s/web"), "allow"),
+        (Source(identity="s/other"), "deny"),
+        (Source(pod="s/caller"), "allow"),
+        (Source(pod="s/ghost"), "deny"),
+        (Source(spiffe="spiffe://td.evil/ns/s/sa/web"), "deny"),
+        (Source(spiffe="web"), "deny"),
+        (Source(), "deny"),
+    ],
+)
+def test_caller_is_known_by_its_one_certificate(source: Source, verdict: str) -> None:
+    """Identities, pods and ids of our trust domain have a certificate of ours; nobody else has."""
+    caller = Placement(ObjectRef("", "Pod", "s", "caller"), Identity("td", "s", "web"))
+    request = Request(source, Destination(identity="d/api"), 8080, path="/v1/a")
+    assert judged(POLICY, request, facts(placed(), caller)).verdict == verdict
+
+
+def test_pod_name_means_the_workload_when_kinds_share_it() -> None:
+    """A Workload goes before a Pod, a Pod before a template."""
+    kinds = {"Deployment": "other", "Pod": "other", "Workload": "web"}
+    callers = [Placement(ObjectRef("", kind, "s", "c"), Identity("td", "s", who)) for kind, who in kinds.items()]
+    request = Request(Source(pod="s/c"), Destination(identity="d/api"), 8080, path="/v1/a")
+    assert judged(POLICY, request, facts(placed(), *callers)).verdict == "allow"
+
+
+def test_principal_name_needs_tls_when_connection_is_plain() -> None:
+    """On plain text not even an empty name matches."""
+    entry = per_route({"rules": rules({"p": policy([{"authenticated": {"principal_name": {"exact": ""}}}], ANY)})})
+    assert not allows([listener(LISTENER, [manager()]), table(entry)], http())
