@@ -98,16 +98,17 @@ class AdsServer:
 
     async def start(self) -> None:
         """Bind and accept. Raises ConfigError if the address cannot be had."""
+        _refuse_if_served(self._target)
         server = grpc.aio.server(options=_OPTIONS)
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(self._sotw),
             "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(self._delta),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
-        _refuse_if_served(self._target)
         try:
             self.port = server.add_insecure_port(self._target)
         except RuntimeError as error:
+            await server.stop(None)
             raise ConfigError(f'cannot listen on "{self._target}": {error}; choose another address') from error
         _make_private(self._target)
         await server.start()

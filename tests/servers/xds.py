@@ -114,11 +114,12 @@ class Client:
         self.call = call(metadata=() if token is None else (("authorization", f"Bearer {token}"),))
 
     async def ask(self, kind: str, node: str = "", **fields: Any) -> None:
-        """Send a request."""
+        """Send a request; if the stream has ended already, reading tells how."""
         message = self.request(type_url=wire.TYPE_URLS[kind], **fields)
         if node:
             message.node.id = node
-        await self.call.write(message)
+        with suppress(grpc.aio.AioRpcError):
+            await self.call.write(message)
 
     async def answer(self, response: Any, error: str = "", **fields: Any) -> None:
         """Accept or refuse a response."""
