@@ -119,18 +119,13 @@ def _excused(manager: Manager, reading: Reading) -> tuple[str, ...]:
 def _judge(manager: Manager, call: Call, authority: str) -> Outcome:
     table = manager.table or RouteTable(manager.origin)
     host = table.host(authority)
-    choice = table.choose(host, _routable(call))
+    choice = table.choose(host, call)
     decision = _filtered(manager, call, choice)
     if not decision.passes:
         return Outcome(False, (decision.by,), call, choice, host or _NOBODY)
     if choice is None or not choice.shares:
         return Outcome(False, (choice.label if choice else table.origin,), call, choice, host or _NOBODY)
     return Outcome(True, (decision.by or choice.label,), call, choice, host or _NOBODY)
-
-
-def _routable(call: Call) -> Call:
-    """The call for route tables: a refused path without its leading slash takes the route it would have with one."""
-    return call if call.path.startswith(b"/") else replace(call, path=b"/" + call.path)
 
 
 def _filtered(manager: Manager, call: Call, choice: Choice | None) -> Decision:

@@ -280,6 +280,13 @@ def test_loss_is_named_when_both_envoys_refuse() -> None:
     assert answer.losses == ("path.guarded",)
 
 
+def test_refused_path_keeps_its_route_when_a_condition_names_another() -> None:
+    """A path without its leading slash meets no condition on paths, and is told on the route of all others."""
+    condition = {"match": {"safe_regex": {"regex": "/word"}}, **split(v1=1)}
+    answer = judged([*calling(condition, ROOT), *ALL], ask("word"))
+    assert (answer.verdict, answer.route, answer.losses) == ("deny", "root", ("path.guarded",))
+
+
 def test_header_is_gone_when_the_route_removes_it() -> None:
     """`request_headers_to_remove` on the client's side hides a header from the callee."""
     callee = served("api", header_is("x-tier", present_match=True))
