@@ -1,0 +1,106 @@
+"""How long a first plan takes and how much memory: `python bench/plan.py [SMI objects ...]` (default 1000 10000).
+
+Each size is a fresh process that reads a folder and plans it for the VM mesh. The named baseline, in the same run, is
+parsing the same files with PyYAML's C loader and doing nothing with them. Memory is the highest
+resident size over the one before reading, against the bytes of the same objects (SMI and facts) as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import world
+import yaml
+
+from hub.reconcile import Hub
+
+TARGET_RSS = 8.0
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Plan a folder in this process; seconds, bytes of memory gained, changes."""
+    config = folder.parent / "smihub.yaml"
+    hub = Hub.open(config)
+    before = memory("VmRSS")
+    started, cpu = time.perf_counter(), time.process_time()
+    hub.read()
+    read = time.perf_counter()
+    changes = asyncio.run(_plan(hub))
+    done = time.perf_counter()
+    spent = time.process_time() - cpu
+    gained = memory("VmHWM") - before
+    return {"read": read - started, "total": done - started, "cpu": spent, "rss": gained, "changes": changes}
+
+
+async def _plan(hub: Hub) -> int:
+    """The number of changes. The plan itself must not leave `asyncio.run`: Python's signal handling prints its result."""
+    return len((await hub.plan(hub.meshes[0])).plan.changes)
+
+
+def memory(field: str) -> float:
+    """A size of this process in bytes, as Linux tells it: VmRSS (now) or VmHWM (at most so far)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024.0 for line in lines if line.startswith(f"{field}:"))
+
+
+def baseline(folder: Path) -> dict[str, float]:
+    """Parse the same files with PyYAML's C loader; seconds, and the bytes of the objects as JSON."""
+    started = time.perf_counter()
+    size = 0
+    for file in sorted(folder.iterdir()):
+        documents = list(yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader))
+        size += sum(len(json.dumps(document)) for document in documents)
+    return {"total": time.perf_counter() - started, "json": float(size)}
+
+
+def child(what: str, folder: Path) -> dict[str, float]:
+    """Run `measure` or `baseline` in a process of its own."""
+    command = [sys.executable, __file__, f"--{what}", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
+def row(objects: int) -> tuple[float, float]:
+    """Measure one size; print its row; give seconds and objects."""
+    with tempfile.TemporaryDirectory() as base:
+        folder = Path(base) / "manifests"
+        count = world.write(folder, objects) * world.SMI_PER_APP
+        template = (
+            "domain: {trustDomain: cluster.local}\nsources: [{path: manifests}]\nmeshes: [{name: vms, adapter: vm}]\n"
+        )
+        (Path(base) / "smihub.yaml").write_text(template)
+        plain, ours = child("baseline", folder), child("measure", folder)
+    ratio, memory = ours["total"] / plain["total"], ours["rss"] / plain["json"]
+    sys.stdout.write(
+        f"{count:>8} {ours['total']:>8.2f} s {ours['read']:>8.2f} s {ours['cpu']:>8.2f} s {plain['total']:>8.2f} s {ratio:>7.2f}"
+        f" {1e6 * ours['total'] / count:>9.0f} us {memory:>7.1f} {int(ours['changes']):>8}\n"
+    )
+    sys.stdout.flush()
+    return ours["total"], float(count)
+
+
+def main() -> None:
+    """Measure every size, and how the cost per object grows from the first to the last."""
+    if sys.argv[1:2] == ["--measure"] or sys.argv[1:2] == ["--baseline"]:
+        work = measure if sys.argv[1] == "--measure" else baseline
+        sys.stdout.write(json.dumps(work(Path(sys.argv[2]))))
+        return
+    sizes = [int(text) for text in sys.argv[1:]] or [1000, 10000]
+    sys.stdout.write(" objects      plan    reading   plan CPU  PyYAML alone ratio  per object  RSS/JSON  changes\n")
+    rows = [row(size) for size in sizes]
+    (first, fewest), (last, most) = rows[0], rows[-1]
+    sys.stdout.write(
+        f"cost per object, {most:.0f} against {fewest:.0f} objects: {(last / most) / (first / fewest):.2f} (1 is linear)\n"
+    )
+    sys.stdout.write(f"target for memory: at most {TARGET_RSS} bytes per byte of JSON\n")
+
+
+if __name__ == "__main__":
+    main()
