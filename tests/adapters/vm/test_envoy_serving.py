@@ -231,6 +231,7 @@ async def test_refused_resource_is_kept_and_reported(mesh: Mesh) -> None:
     assert set(rejected.values()) == {1}
     await mesh.apply(mesh.units(rules=("stream",)))
     await eventually(mesh.outbound["http"], "/v1/a", 403)
+    await mesh.programmed()
     assert mesh.rig.sink.status()["d/api"].refused == ()
 
 
