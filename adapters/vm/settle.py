@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from adapters.vm import wire
-from adapters.vm.vocabulary import HTTP_RBAC
+from adapters.vm.vocabulary import HTTP_RBAC, NOBODY
 from hub.api import NativeObject, ObjectRef, Observed, UnmodelledError
 
 _GENERATION = re.compile(r"g(0|[1-9][0-9]*)")
@@ -74,7 +74,8 @@ def _has_policy(host: Any) -> bool:
 
 
 def _peer_pairs(secret: Any) -> set[Pair]:
-    return {(wire.pack(san), b"") for san in secret.validation_context.match_typed_subject_alt_names}
+    admitted = secret.validation_context.match_typed_subject_alt_names
+    return {(wire.pack(san), b"") for san in admitted if san.matcher.exact != NOBODY}
 
 
 def _network_pairs(extension: Any) -> set[Pair]:

@@ -161,9 +161,10 @@ def is_byte_exact(pattern: str) -> bool:
     True for what names characters literally or as ASCII classes and passes over anything else in runs: `.*`, `[^x]*`,
     and a single `.+`. Doubt counts as no.
     """
-    if "(?" not in pattern:
-        pattern = _LITERAL.sub("a", pattern)
-    rest = _ANYTHING_STARRED.sub("", _PUNCTUATION.sub("a", pattern))
+    rest = _PUNCTUATION.sub("a", pattern)
+    if "(?" not in rest:
+        rest = _LITERAL.sub("a", rest)
+    rest = _ANYTHING_STARRED.sub("", rest)
     if rest.count(".+") == 1 and not set(rest) & set("({"):
         rest = rest.replace(".+", "")
     return rest.isascii() and not set(rest) & set(".[]\\")

@@ -1,0 +1,132 @@
+"""What of an HTTP match Envoy can say, and the guards that keep bytes and joined lines from widening it."""
+
+from __future__ import annotations
+
+import pytest
+import re2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.vm import wire
+from adapters.vm.translate_match import is_byte_exact, objections, permission, program_size
+from adapters.vm.vocabulary import JOIN_GUARD, NON_ASCII
+from hub.model import HttpMatch
+
+_TOKENS = ["a", "b", ".", ".*", ".+", "[ab]", "[^a]", "[^a]*", "(a|b)", "é", "é+", "[é]", "\\.", "\\d", "\\w+", "x?",
+           "(?:.+){2}", "$", "^", "|", "{2}", "(?i)", ",", "; ", " ", "\\x{e9}", "\\pL", "\\C"]  # fmt: skip
+_PATTERNS = st.lists(st.sampled_from(_TOKENS), max_size=5).map("".join)
+_VALUES = st.text(alphabet="ab.xé€,; 1K", max_size=5).map(str.strip)
+
+
+def _regex(pattern: str, encoding: object) -> re2._Regexp[bytes] | None:  # type: ignore[name-defined,unused-ignore]
+    options = re2.Options()
+    options.encoding = encoding
+    options.log_errors = False
+    try:
+        return re2.compile(pattern.encode(), options)
+    except re2.error:
+        return None
+
+
+@given(_PATTERNS, _VALUES)
+def test_pattern_when_it_is_called_byte_exact(pattern: str, value: str) -> None:
+    """Such a pattern never matches by bytes what it does not match by characters."""
+    characters = _regex(pattern, re2.Options.Encoding.UTF8)
+    single_bytes = _regex(pattern, re2.Options.Encoding.LATIN1)
+    if characters is None or single_bytes is None or not is_byte_exact(pattern):
+        return
+    if single_bytes.fullmatch(value.encode()):
+        assert characters.fullmatch(value.encode())
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "gold", "gold.*", ".*", ".+", "v[0-9]+", ".*é.*", "a|b", "(x|y).*", "[a-z]{3}", "\\d+", "(?i)gold"]
+)
+def test_pattern_when_it_is_ordinary(pattern: str) -> None:
+    """Ordinary patterns need no guard against bytes."""
+    assert is_byte_exact(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", [".", "..", ".+.+", "[^a]", "\\W", "\\pL", "[é]", "é+", "(.+)+", "\\x{e9}", "(?i)é"]
+)
+def test_pattern_when_it_counts_characters(pattern: str) -> None:
+    """Patterns that count characters do not pass for byte-exact."""
+    assert not is_byte_exact(pattern)
+
+
+def conditions(*headers: tuple[str, str]) -> list[object]:
+    """The conditions of a permission with these headers, without the path guard."""
+    shown = view_of(permission(HttpMatch(headers=headers)))
+    return list(shown["and_rules"]["rules"][:-1])
+
+
+def view_of(message: wire.Message) -> dict[str, dict[str, list[object]]]:
+    """A message as JSON-like data."""
+    shown: dict[str, dict[str, list[object]]] = wire.to_json(message)
+    return shown
+
+
+def value(name: str, pattern: str) -> dict[str, object]:
+    """A header condition as JSON-like data."""
+    return {"header": {"name": name, "string_match": {"safe_regex": {"regex": pattern}}}}
+
+
+@pytest.mark.parametrize("pattern", ["a", ".*a.*", "a.*", ".*a", ".*", "^a.*$", "(?i).*a\\.b.*"])
+def test_joined_header_when_its_pattern_survives_joining(pattern: str) -> None:
+    """Text that occurs, begins or ends needs no guard: it is in one of the joined lines."""
+    assert conditions(("user-agent", pattern)) == [value("user-agent", pattern)]
+
+
+@pytest.mark.parametrize("pattern", ["a.*b", "a|b", ".*a,b.*", "[ab]+,?", ".+"])
+def test_joined_header_when_its_pattern_may_match_across_lines(pattern: str) -> None:
+    """Other patterns hold only for values that are certainly one line."""
+    assert conditions(("user-agent", pattern)) == [value("user-agent", pattern), value("user-agent", JOIN_GUARD)]
+    assert conditions(("x-plain", pattern)) == [value("x-plain", pattern)]
+
+
+def test_header_when_its_pattern_counts_characters() -> None:
+    """A negative guard, so that no second line of ASCII can stand in for the first."""
+    assert conditions(("x-a", "..")) == [value("x-a", ".."), {"not_rule": value("x-a", NON_ASCII)}]
+
+
+def test_header_when_its_pattern_is_empty() -> None:
+    """Envoy refuses an empty regex: the same in another spelling."""
+    assert conditions(("x-a", "")) == [value("x-a", "(?:)")]
+
+
+@pytest.mark.parametrize(
+    ("match", "codes"),
+    [
+        (HttpMatch(headers=(("x_a", "b"),)), ["header.underscored"]),
+        *[(HttpMatch(headers=((name, "b"),)), ["header.managed"]) for name in (
+            "host", ":path", ":authority", "x-request-id", "x-forwarded-proto", "x-forwarded-for", "te", "connection",
+            "content-length", "transfer-encoding", "expect", "upgrade", "x-forwarded-client-cert", "x-envoy-anything",
+            "", "a b", "x-é", "a:b")],
+        (HttpMatch(headers=(("cookie", "a.*b"),)), ["header.managed"]),
+        (HttpMatch(headers=(("cookie", ".*; b.*"),)), ["header.managed"]),
+        (HttpMatch(headers=(("cookie", ".*id=1.*"),)), []),
+        (HttpMatch(headers=(("user-agent", "a.*b"), ("x-a", ".."))), []),
+        (HttpMatch(path="/(?:[a-z]{40}x?){900}"), ["regex.too-large"]),
+        (HttpMatch(headers=(("x-a", "(?:[a-z]{40}x?){900}"),)), ["regex.too-large"]),
+        (HttpMatch(path="/("), ["regex.too-large"]),
+        (HttpMatch(path="/\ud800"), ["regex.too-large"]),
+        (HttpMatch(path="/[a-z]{500}"), []),
+        (HttpMatch(path="/a", headers=(("host", "x"), ("x_y", "a"))), ["header.managed", "header.underscored"]),
+    ],
+)  # fmt: skip
+def test_objections_when_a_match_cannot_be_said(match: HttpMatch, codes: list[str]) -> None:
+    """Each thing that Envoy cannot say has its code; what it can say has none."""
+    assert [objection.code for objection in objections(match)] == codes
+
+
+def test_objection_when_its_pattern_is_long() -> None:
+    """A hostile pattern does not fill the screen."""
+    (objection,) = objections(HttpMatch(path="/(?:[a-z]{40}x?){900}" + "x" * 100_000))
+    assert len(objection.message) < 200
+
+
+def test_program_size_when_bytes_are_counted() -> None:
+    """Sizes are those of Envoy's compiler: bytes, not characters."""
+    assert program_size("[a-z]{95}") == 99
+    assert program_size(".{200}") == 404
