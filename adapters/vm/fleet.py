@@ -44,6 +44,7 @@ class Fleet:
         self._users: dict[ObjectRef, set[str]] = {}
         self._identities: dict[str, str] = {}  # workload -> SPIFFE id
         self._leaves: dict[str, tuple[Leaf, Resource]] = {}
+        self._next: dt.datetime | None = None
         self._snapshots: dict[str, Snapshot] = {}
 
     @property
@@ -98,16 +99,19 @@ class Fleet:
 
     def renew(self, now: dt.datetime) -> set[str]:
         """Give up certificates whose time of renewal has come; gives the workloads concerned."""
+        if self._next is None or now < self._next:
+            return set()
         due = {workload for workload, (leaf, _) in self._leaves.items() if leaf.renew_at <= now}
         for workload in due:
             del self._leaves[workload]
             self._snapshots.pop(workload, None)
+        self._next = min((leaf.renew_at for leaf, _ in self._leaves.values()), default=None)
         return due
 
     @property
     def next_renewal(self) -> dt.datetime | None:
-        """When the first certificate must be renewed."""
-        return min((leaf.renew_at for leaf, _ in self._leaves.values()), default=None)
+        """When certificates must be looked at next; never later than the first renewal."""
+        return self._next
 
     def forget(self, workload: str) -> None:
         """Drop what is kept for a workload that is no longer connected."""
@@ -179,6 +183,7 @@ class Fleet:
         if kept is None or kept[0].spiffe != spiffe or kept[0].renew_at <= now:
             leaf = self._authority.issue(spiffe, now)
             kept = self._leaves[workload] = (leaf, self._sealer.own(leaf))
+            self._next = leaf.renew_at if self._next is None else min(self._next, leaf.renew_at)
         return kept[1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -260,6 +261,20 @@ async def test_address_in_use_is_a_config_error(rig: Rig) -> None:
     with pytest.raises(ConfigError, match="cannot listen"):
         await second.start()
     await first.stop()
+
+
+async def test_socket_that_a_killed_hub_left_is_taken_over(tmp_path: Path) -> None:
+    """After SIGKILL the socket file is still there, and nobody answers on it."""
+    made = Rig(tmp_path)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(made.address.removeprefix("unix:"))
+    await made.write(put(*API))
+    await made.sink.start()
+    client = Client(made.address, made.token("d/api"))
+    await client.ask("Cluster", "d/api")
+    assert set(found(await client.next())) == {"c"}
+    await client.close()
+    await made.sink.close()
 
 
 def _uris(chain: bytes) -> list[str]:

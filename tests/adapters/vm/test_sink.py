@@ -290,6 +290,18 @@ def test_bundle_elsewhere_is_unsafe() -> None:
         Sealer(b"PEM", anything_goes).seal(stray.ref, stray.body)
 
 
+def test_p37_order_of_map_fields_does_not_change_versions() -> None:
+    """Maps may come in any order; what is hashed and sent has one."""
+    parts = [
+        wire.RouteConfiguration(typed_per_filter_config={key: wire.Any(type_url=key)}).SerializeToString()
+        for key in ("a", "b", "c")
+    ]
+    route = names.ref("RouteConfiguration", "r")
+    sealer = Sealer(b"PEM", anything_goes)
+    assert sealer.seal(route, b"".join(parts)) == sealer.seal(route, b"".join(reversed(parts)))
+    assert sealer.seal(route, b"".join(parts)) != sealer.seal(route, b"".join(parts[:2]))
+
+
 def test_listener_without_its_chain_names_has_one_stem() -> None:
     """Two generations differ in version and chain and agree in the rest."""
     sealer = Sealer(b"PEM", anything_goes)
