@@ -26,7 +26,7 @@ from hub.plan import Desired, Plan, lines_of, plan, remembered
 from hub.plugins import Plugins, load_plugins
 from hub.smi import Decoded, decode
 from hub.sources.directory import DirectorySource
-from hub.sources.events import Delete, Event, Snapshot, Unread, Upsert, changes
+from hub.sources.events import Delete, Event, Snapshot, Unread, Upsert
 from hub.store import Store
 
 STATE_FILE = "hub.sqlite"
@@ -66,7 +66,6 @@ class Hub:
         self.endpoints = EndpointView(self.store)
         self.sources = {source.name: DirectorySource(source.name, source.path) for source in config.sources}
         self.meshes = tuple(_mesh(config, written, plugins) for written in config.meshes)
-        self._read: dict[str, Snapshot] = dict.fromkeys(self.sources, Snapshot())
         self._unread: dict[tuple[str, str], Problem] = {}
         self._held: set[tuple[str, str]] = set()
         self._stale_endpoints = True
@@ -86,9 +85,7 @@ class Hub:
     def read(self) -> None:
         """Read every source now. Raises SourceError if one cannot be used as a whole."""
         for name, source in self.sources.items():
-            after = source.read()
-            self.take(name, changes(self._read[name], after))
-            self._read[name] = after
+            self.take(name, source.read())
 
     def take(self, source: str, events: Iterable[Event]) -> None:
         """Follow what a source says."""
@@ -221,7 +218,7 @@ def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[P
     """
     plugins = load_plugins()
     if source is not None:
-        snapshot = DirectorySource(str(source), source).read()
+        snapshot = _whole(DirectorySource(str(source), source))
         meshes = [ExplainedMesh(name, spec) for name, spec in sorted(plugins.adapters.items())]
         if not meshes:
             raise ConfigError("; ".join(map(str, plugins.problems)) or "no adapter is installed")
@@ -230,11 +227,15 @@ def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[P
     documents: list[Document] = []
     unread: list[Problem] = []
     for written in found.sources:
-        snapshot = DirectorySource(written.name, written.path).read()
+        snapshot = _whole(DirectorySource(written.name, written.path))
         documents.extend(snapshot.documents)
         unread.extend(snapshot.unread.values())
     meshes = [_explained(mesh, plugins) for mesh in found.meshes]
     return Explainer(documents, meshes, Scope(found.domain.trust_domain, found.reading)), tuple(unread)
+
+
+def _whole(source: DirectorySource) -> Snapshot:
+    return Snapshot().after(source.read())
 
 
 def _explained(written: MeshConfig, plugins: Plugins) -> ExplainedMesh:

@@ -1,17 +1,20 @@
 """A source that is a folder of YAML and JSON files (or one such file).
 
 Only files whose content changed are parsed. A file is read once nothing about it has changed for 100 ms, and what was
-read is known by its hash. A file that cannot be read, or is broken, keeps what it held last; a folder that is missing,
-unreadable or without any object is an error, never an order to delete everything.
+read is known by its hash; the objects themselves are handed over and not kept. A file that cannot be read, or is broken,
+keeps what it held last; a folder that is missing, unreadable or without any object is an error, never an order to delete
+everything. A watcher looks at the files that the file system names, and now and then at all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from itertools import chain
 from pathlib import Path
 
 from msgspec import Struct
@@ -22,76 +25,90 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 from hub.errors import SourceError
 from hub.model import Document, ObjectRef, Origin, Problem
 from hub.sources import files
-from hub.sources.events import Event, Snapshot, Unread, changes
+from hub.sources.events import Delete, Event, Synced, Unread, Upsert
 from hub.sources.files import FileError, Listing, Signature
 from hub.sources.locate import Locator
 from hub.sources.yaml import DEFAULT_LIMITS, Limits, YamlError, load
 
 _TRIES = 20
 _POLL_S = 5.0
+Reported = frozenset[str] | None
+"""Paths about which the file system says something; None = look at everything."""
 
 
-class _Entry(Struct, frozen=True):
-    """What is known of one file: `documents` None = never read well; `problem` None = read well the last time."""
+class _Entry(Struct, frozen=True, gc=False):
+    """What is known of one file: `held` objects (None = never read well); `problem` None = read well the last time."""
 
     seen: Signature | None = None
     digest: bytes = b""
-    documents: tuple[Document, ...] | None = None
+    held: int | None = None
     problem: Problem | None = None
 
 
-_Steps = Generator[float, None, Snapshot]
+class _Read(Struct, frozen=True):
+    """A file as it was just read: its entry, and its objects if they were parsed (None: they are as they were)."""
+
+    entry: _Entry
+    documents: tuple[Document, ...] | None = None
+
+
+Step = float | Event
+"""A reading proceeds by events and by pauses in seconds (0 = let others run)."""
 
 
 class DirectorySource:
     """Reads a folder; remembers per file what it read last. `name` is the source's name in every origin."""
 
-    def __init__(self, name: str, root: Path, limits: Limits = DEFAULT_LIMITS, poll_s: float = _POLL_S) -> None:
-        """Watch `root` (a folder or a file); `poll_s` is how often it is read even if nothing was reported."""
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        limits: Limits = DEFAULT_LIMITS,
+        poll_s: float = _POLL_S,
+        skip: Path | None = None,
+    ) -> None:
+        """Watch `root` (a folder or a file) but for the file `skip`; all of it is read every `poll_s` in any case."""
         self._name = name
         self._root = root
         self._limits = limits
         self._poll_s = poll_s
+        self._skip = skip
         self._entries: dict[str, _Entry] = {}
+        self._listing = Listing({}, {})
 
     @property
     def name(self) -> str:
         """The name that origins carry."""
         return self._name
 
-    def read(self) -> Snapshot:
-        """Read what changed and return the whole; waits 100 ms (up to 2 s) for files that are being written.
+    def read(self) -> Iterator[Event]:
+        """See hub.sources.events.Source; waits 100 ms (up to 2 s) for files that are being written.
 
         Raises SourceError if the folder is missing, unreadable or holds no object at all; nothing is forgotten then.
         """
-        steps = self._steps()
-        while True:
-            try:
-                wait_s = next(steps)
-            except StopIteration as done:
-                return _done(done)
-            if wait_s:
-                time.sleep(wait_s)
+        for step in self.steps():
+            if not isinstance(step, float):
+                yield step
+            elif step:
+                time.sleep(step)
 
     async def watch(self) -> AsyncGenerator[tuple[Event, ...], None]:
-        """Yield the whole content once, then batches of changes, each at least 100 ms after the last write."""
-        reported = Snapshot()
+        """See hub.sources.events.Source; each batch comes at least 100 ms after the last write."""
         failed: Problem | None = None
         first = True
         async with aclosing(self._ticks()) as ticks:
-            async for _ in ticks:
+            async for reported in ticks:
                 try:
-                    now = await self._read_async()
+                    batch = await self._read_async(reported)
                 except SourceError as error:
                     problem = self._lost(error)
                     if failed != problem:
                         failed = problem
                         yield (Unread("", problem),)
                     continue
-                batch = changes(reported, now)
                 if first or failed is not None or len(batch) > 1:
                     yield batch
-                reported, failed, first = now, None, False
+                failed, first = None, False
 
     def pinpoint(self, problems: Sequence[Problem]) -> tuple[Problem, ...]:
         """The same problems with the line of the field itself, where its file still holds what was read."""
@@ -109,49 +126,70 @@ class DirectorySource:
         if entry is None or entry.seen is None:
             return None
         try:
-            path = files.list_files(self._root).files.get(part)
-            data = files.read_settled(path, entry.seen, self._limits.file_bytes) if path else None
+            data = files.read_settled(files.place(self._root, part), entry.seen, self._limits.file_bytes)
         except SourceError:
             return None
         same = data is not None and hashlib.sha256(data).digest() == entry.digest
         return Locator(data, self._limits) if same and data is not None else None
 
-    async def _read_async(self) -> Snapshot:
-        steps = self._steps()
-        while True:
-            try:
-                wait_s = next(steps)
-            except StopIteration as done:
-                return _done(done)
-            await asyncio.sleep(wait_s)
+    async def _read_async(self, reported: Reported) -> tuple[Event, ...]:
+        batch: list[Event] = []
+        for step in self.steps(reported):
+            if isinstance(step, float):
+                await asyncio.sleep(step)
+            else:
+                batch.append(step)
+        return tuple(batch)
 
-    def _steps(self) -> _Steps:
-        """Read everything, yielding how long to wait before going on (0 = let others run)."""
-        listing = files.list_files(self._root)
-        if not listing.files and not listing.unread:
-            raise SourceError(f'source "{self._root}" has no .yaml, .yml or .json file; check "path"')
+    def steps(self, reported: Reported = None) -> Iterator[Step]:
+        """Read what is reported (None: everything), step by step; what was read counts once all steps are taken.
+
+        Objects come first, what takes objects away comes last, when the source is known to hold any.
+        """
+        listing = self._listed(reported)
         entries = {part: self._failed(part, error) for part, error in listing.unread.items()}
         entries |= self._unlisted(listing)
-        yield from self._settle(listing, entries)
-        if not any(entry.documents or entry.problem for entry in entries.values()):
+        late: list[Event] = []
+        for step in self._settle(listing, entries):
+            if isinstance(step, Upsert) and not step.documents:
+                late.append(step)
+            else:
+                yield step
+        whole = listing is self._listing
+        others = () if whole else (entry for part, entry in self._entries.items() if part not in entries)
+        if not any(entry.held or entry.problem for entry in chain(entries.values(), others)):
             raise SourceError(f'source "{self._root}" holds no object in any of its files; check "path"')
-        self._entries = entries
-        return Snapshot(
-            {part: entry.documents for part, entry in entries.items() if entry.documents is not None},
-            {part: entry.problem for part, entry in entries.items() if entry.problem is not None},
-        )
+        late += [Delete(part) for part in self._entries if part not in entries] if whole else []
+        late += [Unread(part, new) for part, entry in entries.items() if (new := self._new_problem(part, entry))]
+        self._entries = entries if whole else self._entries | entries
+        yield from sorted(late, key=_part_of)
+        yield Synced()
 
-    def _settle(self, listing: Listing, entries: dict[str, _Entry]) -> Generator[float, None, None]:
+    def _listed(self, reported: Reported) -> Listing:
+        touched = None if reported is None else files.touched(self._listing, reported)
+        if touched is not None:
+            return Listing(touched, {})
+        self._listing = files.list_files(self._root, self._skip)
+        if not self._listing.files and not self._listing.unread:
+            raise SourceError(f'source "{self._root}" has no .yaml, .yml or .json file; check "path"')
+        return self._listing
+
+    def _new_problem(self, part: str, entry: _Entry) -> Problem | None:
+        known = self._entries.get(part)
+        return entry.problem if known is None or known.problem != entry.problem else None
+
+    def _settle(self, listing: Listing, entries: dict[str, _Entry]) -> Iterator[Step]:
         """Read all listed files into `entries`; those that are being written get a few more tries."""
-        waiting = dict.fromkeys(listing.files)
+        waiting = dict(listing.files)
         seen: dict[str, Signature] = {}
         for _ in range(_TRIES):
-            for part in list(waiting):
-                entry = self._attempt(part, listing.files[part], seen)
-                if entry is not None:
-                    entries[part] = entry
-                    del waiting[part]
-                    yield 0.0
+            for part, path in tuple(waiting.items()):
+                found = self._attempt(part, path, seen)
+                if found is None:
+                    continue
+                entries[part] = found.entry
+                del waiting[part]
+                yield 0.0 if found.documents is None else Upsert(part, found.documents)
             if not waiting:
                 return
             yield files.QUIET_S
@@ -159,41 +197,41 @@ class DirectorySource:
             error = FileError("file.busy", "the file is being written all the time", "replace it by a rename")
             entries[part] = self._failed(part, error)
 
-    def _attempt(self, part: str, path: Path, seen: dict[str, Signature]) -> _Entry | None:
+    def _attempt(self, part: str, path: Path, seen: dict[str, Signature]) -> _Read | None:
         """Read one file if it is quiet; `seen` holds what the try before saw (100 ms ago). None = try again."""
         known = self._entries.get(part)
         try:
             now = files.signature(path)
             if known is not None and known.seen == now:
-                return known
+                return _Read(known)
             quiet = now.quiet_at(files.now_ns()) or seen.get(part) == now
             seen[part] = now
             data = files.read_settled(path, now, self._limits.file_bytes) if quiet else None
         except FileError as error:
-            return self._failed(part, error)
+            return _Read(self._failed(part, error))
         return None if data is None else self._parsed(part, now, data)
 
-    def _parsed(self, part: str, seen: Signature, data: bytes) -> _Entry:
+    def _parsed(self, part: str, seen: Signature, data: bytes) -> _Read:
         known = self._entries.get(part, _Entry())
         digest = hashlib.sha256(data).digest()
         if known.digest == digest:
-            return replace(known, seen=seen)
+            return _Read(replace(known, seen=seen))
         try:
             documents = load(data, Origin(self._name, part), self._limits)
         except YamlError as error:
-            return _Entry(seen, digest, known.documents, error.problem(self._name, part))
-        return _Entry(seen, digest, documents)
+            return _Read(_Entry(seen, digest, known.held, error.problem(self._name, part)))
+        return _Read(_Entry(seen, digest, len(documents)), documents)
 
     def _failed(self, part: str, error: FileError) -> _Entry:
         """What a file held last, with the problem; its content is read again as soon as that works."""
         ref = ObjectRef("", "File", "", part)
         problem = Problem(error.code, ref, "", error.message, error.remedy, Origin(self._name, part))
-        return _Entry(documents=self._entries.get(part, _Entry()).documents, problem=problem)
+        return _Entry(held=self._entries.get(part, _Entry()).held, problem=problem)
 
     def _unlisted(self, listing: Listing) -> dict[str, _Entry]:
         """Files known from before that lie in a folder which cannot be listed now: they stay in force."""
         folders = tuple(part for part in listing.unread if part.endswith("/"))
-        return {part: entry for part, entry in self._entries.items() if folders and part.startswith(folders)}
+        return {part: entry for part, entry in self._entries.items() if part.startswith(folders)} if folders else {}
 
     def _lost(self, error: SourceError) -> Problem:
         ref = ObjectRef("", "Source", "", self._name)
@@ -201,18 +239,21 @@ class DirectorySource:
             "source.unreadable", ref, "", str(error), "restore it; until then nothing changes", Origin(self._name)
         )
 
-    async def _ticks(self) -> AsyncGenerator[None, None]:
-        """Say when to look: at once, after each report of the file system, and every `poll_s` in any case."""
+    async def _ticks(self) -> AsyncGenerator[Reported, None]:
+        """Say when to look, and at which paths: everything at once, and after `poll_s` in any case; else what is reported."""
         yield None
         while True:
             target = self._root if self._root.is_dir() else self._root.parent
             try:
-                before = target.stat()
+                before, whole = target.stat(), time.monotonic()
                 async with aclosing(self._reports(target)) as reports:
-                    async for _ in reports:
-                        yield None
+                    async for reported in reports:
                         now = target.stat()
-                        if (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
+                        moved = (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino)
+                        due = moved or not reported or time.monotonic() - whole >= self._poll_s
+                        whole = time.monotonic() if due else whole
+                        yield None if due else frozenset(path for _, path in reported)
+                        if moved:
                             break
             except (OSError, WatchfilesRustInternalError):  # gone, or no more watches to be had: look now and then
                 await asyncio.sleep(self._poll_s)
@@ -220,7 +261,7 @@ class DirectorySource:
 
     def _reports(self, target: Path) -> AsyncGenerator[set[tuple[Change, str]], None]:
         return awatch(
-            target,
+            os.path.realpath(target),
             watch_filter=None,
             step=int(files.QUIET_S * 1000),
             rust_timeout=int(self._poll_s * 1000),
@@ -230,10 +271,8 @@ class DirectorySource:
         )
 
 
-def _done(stop: StopIteration) -> Snapshot:
-    """The return value of `_steps`, which `StopIteration` carries without its type."""
-    snapshot: Snapshot = stop.value
-    return snapshot
+def _part_of(event: Event) -> str:
+    return "" if isinstance(event, Synced) else event.part
 
 
 def _pinpointed(problem: Problem, locator: Locator | None) -> Problem:

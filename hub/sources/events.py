@@ -6,7 +6,7 @@ to the source), a kind of a cluster. The part "" is the source as a whole.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -52,6 +52,21 @@ class Snapshot(Struct, frozen=True):
         """All objects, by part and position."""
         return tuple(document for part in sorted(self.parts) for document in self.parts[part])
 
+    def after(self, events: Iterable[Event]) -> Snapshot:
+        """The source as it stands after these events."""
+        parts, unread = dict(self.parts), dict(self.unread)
+        for event in events:
+            if isinstance(event, Unread):
+                unread[event.part] = event.problem
+                continue
+            part = "" if isinstance(event, Synced) else event.part
+            unread.pop(part, None)
+            if isinstance(event, Upsert):
+                parts[part] = event.documents
+            elif isinstance(event, Delete):
+                parts.pop(part, None)
+        return Snapshot(parts, unread)
+
 
 class Source(Protocol):
     """Where objects come from."""
@@ -60,28 +75,15 @@ class Source(Protocol):
     def name(self) -> str:
         """The name that origins carry."""
 
-    def read(self) -> Snapshot:
-        """Read everything now. Raises SourceError if there is nothing to read: that never means "no objects"."""
+    def read(self) -> Iterator[Event]:
+        """Say what changed since it was said last, the first time everything; ends with `Synced`.
+
+        Raises SourceError if there is nothing to read: that never means "no objects". A part's objects are kept by
+        whoever takes the event, not by the source.
+        """
 
     def watch(self) -> AsyncIterator[tuple[Event, ...]]:
-        """Yield batches of events for ever, first the whole content, then changes; a batch ends with `Synced`.
+        """Yield batches of events for ever, first what `read` would say, then changes; a batch ends with `Synced`.
 
         A source that cannot be read as a whole yields one `Unread` of part "" and goes on trying.
         """
-
-
-def changes(before: Snapshot, after: Snapshot) -> tuple[Event, ...]:
-    """The events that lead from one snapshot to another, by part; ends with `Synced`. Costs no parsing.
-
-    Raises nothing. A part that turns unread yields `Unread`; one that is read again yields `Upsert`, changed or not.
-    """
-    found: list[Event] = []
-    for part in sorted({*before.parts, *before.unread, *after.parts, *after.unread}):
-        if (problem := after.unread.get(part)) is not None:
-            if before.unread.get(part) != problem:
-                found.append(Unread(part, problem))
-        elif part not in after.parts:
-            found.append(Delete(part))
-        elif part in before.unread or before.parts.get(part) is not after.parts[part]:
-            found.append(Upsert(part, after.parts[part]))
-    return (*found, Synced())

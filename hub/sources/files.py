@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from hub.errors import SourceError
 
@@ -27,10 +29,16 @@ class FileError(SourceError):
 
 
 class Listing(Struct, frozen=True):
-    """The files of a folder by part name, and what could not be listed (a folder's part name ends with `/`)."""
+    """The files of a folder by part name, and what could not be listed (a folder's part name ends with `/`).
+
+    `folders` are those that were walked, by path; `linked` names the links on the way; `skipped` does not count.
+    """
 
     files: dict[str, Path]
     unread: dict[str, FileError]
+    folders: set[str] = field(default_factory=set)
+    linked: set[str] = field(default_factory=set)
+    skipped: Path | None = None
 
 
 class Signature(Struct, frozen=True):
@@ -47,8 +55,8 @@ class Signature(Struct, frozen=True):
         return now_ns - max(self.modified_ns, self.changed_ns) >= QUIET_S * 1e9
 
 
-def list_files(root: Path) -> Listing:
-    """All .yaml, .yml and .json files under a folder (hidden ones are skipped), or the one file that `root` is.
+def list_files(root: Path, skip: Path | None = None) -> Listing:
+    """All .yaml, .yml and .json files under a folder but `skip` and hidden ones, or the one file that `root` is.
 
     Links are followed to files inside the folder only. Raises SourceError if `root` is missing or unreadable.
     """
@@ -56,9 +64,14 @@ def list_files(root: Path) -> Listing:
         real = Path(os.path.realpath(root, strict=True))  # Path.resolve has its own errors for loops
         if not real.is_dir():
             return Listing({_shown(real.name): real}, {})
-        return _walk(real)
+        return _without(_walk(real), skip)
     except OSError as error:
         raise SourceError(f'source "{root}" cannot be read: {_said(error)}; check "path" and its permissions') from None
+
+
+def _without(listing: Listing, skip: Path | None) -> Listing:
+    real = None if skip is None else Path(os.path.realpath(skip))
+    return replace(listing, files={part: path for part, path in listing.files.items() if path != real}, skipped=real)
 
 
 def _walk(root: Path) -> Listing:
@@ -68,11 +81,12 @@ def _walk(root: Path) -> Listing:
         here = Path(folder)
         if here == root and failed:
             raise failed[0]
+        listing.folders.add(folder)
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in names:
             _check_linked_folder(root, here / name, listing)
         for name in files:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if _counts(name):
                 _add(root, here / name, listing)
     if failed and Path(failed[0].filename) == root:
         raise failed[0]
@@ -86,6 +100,7 @@ def _check_linked_folder(root: Path, folder: Path, listing: Listing) -> None:
     """A link to a folder is not walked: inside the root its files are read at their own place, else it is unread."""
     if not folder.is_symlink():
         return
+    listing.linked.add(str(folder))
     target = Path(os.path.realpath(folder))
     inside = target.is_relative_to(root) and not any(part.startswith(".") for part in target.relative_to(root).parts)
     if not inside:
@@ -95,13 +110,56 @@ def _check_linked_folder(root: Path, folder: Path, listing: Listing) -> None:
 
 def _add(root: Path, path: Path, listing: Listing) -> None:
     part = _part(root, path)
-    real = Path(os.path.realpath(path)) if path.is_symlink() else path
+    real = path
+    if path.is_symlink():
+        listing.linked.add(str(path))
+        real = Path(os.path.realpath(path))
     if real.is_relative_to(root):
         listing.files[part] = real
         return
     listing.unread[part] = FileError(
         "file.outside", "a link to a file outside the folder", "copy the file, or name its folder as a source"
     )
+
+
+def touched(last: Listing, reported: Iterable[str]) -> dict[str, Path] | None:
+    """The files that these reports of the file system are about, by part name; None if only a new listing can tell.
+
+    `last` is the last listing of a folder. A report is understood if it is about an ordinary file in one of its folders
+    (or a file without a suffix of ours), and the folder held no links, through which a file is seen at another place.
+    """
+    if last.linked or not last.folders:
+        return None
+    root = Path(min(last.folders, key=len))
+    found: dict[str, Path] = {}
+    for text in reported:
+        path = Path(text)
+        kind = _kind(path)
+        if text in last.folders or str(path.parent) not in last.folders or kind not in {0, stat.S_IFREG}:
+            return None
+        if path == last.skipped or not _counts(path.name):
+            continue
+        if not kind:
+            return None
+        found[_part(root, path)] = path
+    return found
+
+
+def _kind(path: Path) -> int:
+    """What stands at a path: a file type of `stat`, 0 for nothing."""
+    try:
+        return stat.S_IFMT(path.lstat().st_mode)
+    except OSError:
+        return 0
+
+
+def _counts(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def place(root: Path, part: str) -> Path:
+    """Where a part of a source stands, links followed; `root` itself if that is a file."""
+    return Path(os.path.realpath(root / part if root.is_dir() else root))
 
 
 def signature(path: Path) -> Signature:

@@ -16,7 +16,7 @@ from hub.errors import SourceError
 from hub.model import ObjectRef, Origin, Problem
 from hub.sources.directory import DirectorySource
 from hub.sources.events import Delete, Event, Snapshot, Synced, Unread, Upsert
-from hub.sources.files import read_settled, signature
+from hub.sources.files import list_files, read_settled, signature, touched
 from hub.sources.yaml import Limits
 
 
@@ -27,14 +27,25 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def source(root: Path, limits: Limits = Limits()) -> DirectorySource:
+def source(root: Path, limits: Limits = Limits()) -> Reader:
     """A source over `root`, named git."""
-    return DirectorySource("git", root, limits, poll_s=0.5)
+    return Reader("git", root, limits, poll_s=0.5)
 
 
-def held(reader: DirectorySource) -> dict[str, list[object]]:
+class Reader(DirectorySource):
+    """A source with the snapshot that its events add up to."""
+
+    snapshot = Snapshot()
+
+    def look(self) -> Snapshot:
+        """Read again; the source as it stands now."""
+        self.snapshot = self.snapshot.after(self.read())
+        return self.snapshot
+
+
+def held(reader: Reader) -> dict[str, list[object]]:
     """The values per file that a reading gives."""
-    return {part: [d.value for d in documents] for part, documents in reader.read().parts.items()}
+    return {part: [d.value for d in documents] for part, documents in reader.look().parts.items()}
 
 
 def test_all_yaml_and_json_files_are_read(tmp_path: Path) -> None:
@@ -43,7 +54,7 @@ def test_all_yaml_and_json_files_are_read(tmp_path: Path) -> None:
         write(tmp_path / name, '{"name": "' + name + '"}')
     for name in (".hidden.yaml", ".git/x.yaml", "notes.txt", "x.yaml.swp"):
         write(tmp_path / name, "a: [broken")
-    snapshot = source(tmp_path).read()
+    snapshot = source(tmp_path).look()
     assert sorted(snapshot.parts) == ["b.yaml", "sub/a.yml", "sub/deep/C.JSON"]
     assert snapshot.documents[0].origin == Origin("git", "b.yaml", 1)
     assert not snapshot.unread
@@ -59,10 +70,10 @@ def test_only_changed_files_are_parsed_again(tmp_path: Path) -> None:
     write(tmp_path / "a.yaml", "a: 1")
     touched = write(tmp_path / "b.yaml", "b: 1")
     reader = source(tmp_path)
-    before = reader.read()
+    before = reader.look()
     os.utime(touched, (1, 1))
     write(tmp_path / "c.yaml", "c: 1")
-    after = reader.read()
+    after = reader.look()
     assert after.parts["a.yaml"] is before.parts["a.yaml"]
     assert after.parts["b.yaml"] is before.parts["b.yaml"]
     assert sorted(after.parts) == ["a.yaml", "b.yaml", "c.yaml"]
@@ -93,22 +104,22 @@ def test_a_broken_file_keeps_what_it_held(tmp_path: Path, text: str, code: str) 
     """Its last good content stays in force, and it is reported until it is repaired."""
     path = write(tmp_path / "a.yaml", "a: 1")
     reader = source(tmp_path, Limits(file_bytes=50))
-    reader.read()
+    reader.look()
     write(path, text)
     for _ in range(2):
-        snapshot = reader.read()
+        snapshot = reader.look()
         assert [d.value for d in snapshot.parts["a.yaml"]] == [{"a": 1}]
         assert snapshot.unread["a.yaml"].code == code
         assert snapshot.unread["a.yaml"].origin.file == "a.yaml"
     write(path, "a: 3")
-    snapshot = reader.read()
+    snapshot = reader.look()
     assert ([d.value for d in snapshot.documents], dict(snapshot.unread)) == ([{"a": 3}], {})
 
 
 def test_a_file_never_read_well_holds_nothing(tmp_path: Path) -> None:
     """It is unread, and no part of the snapshot."""
     write(tmp_path / "a.yaml", "a: 1\n---\nb: [")
-    snapshot = source(tmp_path).read()
+    snapshot = source(tmp_path).look()
     assert (dict(snapshot.parts), list(snapshot.unread)) == ({}, ["a.yaml"])
 
 
@@ -117,9 +128,9 @@ def test_a_removed_file_is_gone_even_if_it_was_unread(tmp_path: Path) -> None:
     write(tmp_path / "a.yaml", "a: 1")
     path = write(tmp_path / "b.yaml", "b: [")
     reader = source(tmp_path)
-    reader.read()
+    reader.look()
     path.unlink()
-    snapshot = reader.read()
+    snapshot = reader.look()
     assert (list(snapshot.parts), dict(snapshot.unread)) == (["a.yaml"], {})
 
 
@@ -136,7 +147,7 @@ def test_links_are_followed_inside_only(tmp_path: Path) -> None:
     (root / "folder").symlink_to("../elsewhere")
     (root / "hidden").symlink_to("..data")
     (root / "self").symlink_to(".")
-    snapshot = source(root).read()
+    snapshot = source(root).look()
     assert list(snapshot.parts) == ["in.yaml"]
     assert {part: problem.code for part, problem in snapshot.unread.items()} == {
         "out.yaml": "file.outside",
@@ -151,13 +162,13 @@ def test_a_named_pipe_does_not_block(tmp_path: Path) -> None:
     """Only ordinary files are read."""
     write(tmp_path / "a.yaml", "a: 1")
     os.mkfifo(tmp_path / "p.yaml")
-    assert source(tmp_path).read().unread["p.yaml"].code == "file.special"
+    assert source(tmp_path).look().unread["p.yaml"].code == "file.special"
 
 
 def test_a_name_that_is_not_utf8_is_shown_escaped(tmp_path: Path) -> None:
     """Part names can be printed and encoded."""
     write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml")), "a: 1")
-    assert list(source(tmp_path).read().parts) == ["\\xff.yaml"]
+    assert list(source(tmp_path).look().parts) == ["\\xff.yaml"]
 
 
 @pytest.fixture
@@ -182,14 +193,14 @@ def test_an_unreadable_file_or_folder_keeps_what_it_held(own_folder: Path) -> No
     write(own_folder / "sub/a.yaml", "a: 1")
     path = write(own_folder / "b.yaml", "b: 1")
     reader = source(own_folder)
-    before = reader.read()
+    before = reader.look()
     path.chmod(0)
     (own_folder / "sub").chmod(0)
-    after = reader.read()
+    after = reader.look()
     assert (dict(after.parts), sorted(after.unread)) == (dict(before.parts), ["b.yaml", "sub/"])
     path.chmod(0o644)
     (own_folder / "sub").chmod(0o755)
-    assert reader.read().unread == {}
+    assert reader.look().unread == {}
 
 
 def test_an_unreadable_root_is_an_error(own_folder: Path) -> None:
@@ -197,7 +208,7 @@ def test_an_unreadable_root_is_an_error(own_folder: Path) -> None:
     write(own_folder / "a.yaml", "a: 1")
     own_folder.chmod(0)
     with pytest.raises(SourceError, match="permission denied"):
-        source(own_folder).read()
+        source(own_folder).look()
     own_folder.chmod(0o755)
 
 
@@ -212,7 +223,7 @@ def test_a_source_without_objects_is_an_error(tmp_path: Path, content: str) -> N
     if content in {"no yaml", "empty file"}:
         write(root / ("notes.txt" if content == "no yaml" else "a.yaml"), "# nothing\n")
     with pytest.raises(SourceError, match=r'source ".*root"'):
-        source(root).read()
+        source(root).look()
 
 
 def test_a_source_that_vanishes_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -220,27 +231,26 @@ def test_a_source_that_vanishes_comes_back_as_it_was(tmp_path: Path) -> None:
     root = tmp_path / "root"
     write(root / "a.yaml", "a: 1")
     reader = source(root)
-    before = reader.read()
+    before = reader.look()
     root.rename(tmp_path / "away")
     with pytest.raises(SourceError):
-        reader.read()
+        reader.look()
     (tmp_path / "away").rename(root)
-    assert reader.read().parts["a.yaml"] is before.parts["a.yaml"]
+    assert reader.look().parts["a.yaml"] is before.parts["a.yaml"]
 
 
-def read_while(reader: DirectorySource, disturb: Callable[[int], None]) -> Snapshot:
+def read_while(reader: Reader, disturb: Callable[[int], None]) -> Snapshot:
     """Read, and instead of waiting let `disturb(n)` do something to the files in the n-th pause."""
-    steps = reader._steps()
     pauses = 0
-    while True:
-        try:
-            wait_s = next(steps)
-        except StopIteration as done:
-            snapshot: Snapshot = done.value
-            return snapshot
-        if wait_s:
+    events: list[Event] = []
+    for step in reader.steps():
+        if not isinstance(step, float):
+            events.append(step)
+        elif step:
             pauses += 1
             disturb(pauses)
+    reader.snapshot = reader.snapshot.after(events)
+    return reader.snapshot
 
 
 def rewrite(path: Path, text: str, second: int) -> None:
@@ -266,12 +276,12 @@ def test_a_file_that_never_rests_keeps_what_it_held(tmp_path: Path) -> None:
     """It is unread, not half read."""
     path = write(tmp_path / "a.yaml", "a: 1")
     reader = source(tmp_path)
-    reader.read()
+    reader.look()
     rewrite(path, "a: 2", 0)
     snapshot = read_while(reader, lambda pause: rewrite(path, "a: 2", pause))
     assert [d.value for d in snapshot.documents] == [{"a": 1}]
     assert snapshot.unread["a.yaml"].code == "file.busy"
-    assert [d.value for d in reader.read().documents] == [{"a": 2}]
+    assert [d.value for d in reader.look().documents] == [{"a": 2}]
 
 
 def test_a_file_replaced_between_look_and_read_is_not_taken(tmp_path: Path) -> None:
@@ -287,7 +297,7 @@ def test_problems_are_pinned_to_their_field(tmp_path: Path) -> None:
     """Reading knows where an object starts; the message wants the line of the field."""
     path = write(tmp_path / "a.yaml", "a: 1\n---\nkind: T\nspec:\n  x: [1,\n    2]\n")
     reader = source(tmp_path)
-    origin = reader.read().documents[1].origin
+    origin = reader.look().documents[1].origin
     problem = Problem("c", ObjectRef("", "T", "", ""), "spec.x[1]", "m", "r", origin)
     elsewhere = Problem("c", problem.ref, "spec", "m", "r", Origin("other", "a.yaml", 1))
     assert [p.origin.line for p in reader.pinpoint([problem, elsewhere])] == [6, 1]
@@ -296,7 +306,7 @@ def test_problems_are_pinned_to_their_field(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def batches(reader: DirectorySource) -> AsyncIterator[asyncio.Queue[tuple[Event, ...]]]:
+async def batches(reader: Reader) -> AsyncIterator[asyncio.Queue[tuple[Event, ...]]]:
     """What the watcher says, in a queue."""
     queue: asyncio.Queue[tuple[Event, ...]] = asyncio.Queue()
 
@@ -360,3 +370,56 @@ async def test_a_file_replaced_by_rename_is_followed(tmp_path: Path) -> None:
             (event, _) = await queue.get()
             assert isinstance(event, Upsert)
             assert event.documents[0].value == {"a": number}
+
+
+def test_a_report_is_understood_where_it_is_about_an_ordinary_file(tmp_path: Path) -> None:
+    """A changed or new file is looked at by itself; a temporary, hidden or skipped one is not looked at."""
+    path, own = write(tmp_path / "sub/a.yaml", "a: 1"), write(tmp_path / "smihub.yaml", "x: 1")
+    last = list_files(tmp_path, own)
+    new = write(tmp_path / "b.yaml", "b: 1")
+    beside = [write(tmp_path / "a.tmp", ""), write(tmp_path / ".b.yaml", ""), tmp_path / "gone.tmp", own]
+    assert touched(last, map(str, [path, new, *beside])) == {"sub/a.yaml": path, "b.yaml": new}
+
+
+@pytest.mark.parametrize("what", ["gone", "folder", "new folder", "link", "linked before", "deep"])
+def test_a_report_of_anything_else_asks_for_a_new_listing(tmp_path: Path, what: str) -> None:
+    """Deletions, folders and links may change what other files mean."""
+    path = write(tmp_path / "sub/a.yaml", "a: 1")
+    if what == "linked before":
+        (tmp_path / "l.yaml").symlink_to("sub/a.yaml")
+    last = list_files(tmp_path)
+    if what == "gone":
+        path.unlink()
+    if what == "folder":
+        path = path.parent
+    if what == "new folder":
+        path = write(tmp_path / "new/a.yaml", "a: 1").parent
+    if what == "deep":
+        path = write(tmp_path / "new/a.yaml", "a: 1")
+    if what == "link":
+        path = tmp_path / "l.tmp"
+        path.symlink_to("sub")
+    assert touched(last, [str(path)]) is None
+
+
+def test_a_reported_file_is_read_without_the_others(tmp_path: Path) -> None:
+    """One change costs one change: nobody looks at the other files, until all are looked at again."""
+    reader = source(tmp_path)
+    path, other = write(tmp_path / "a.yaml", "a: 1"), write(tmp_path / "b.yaml", "b: 1")
+    reader.look()
+    write(path, "a: 2")
+    write(other, "b: 2")
+    events = [step for step in reader.steps(frozenset([str(path)])) if not isinstance(step, float)]
+    assert [type(event) for event in events] == [Upsert, Synced]
+    assert [event.part for event in events if isinstance(event, Upsert)] == ["a.yaml"]
+    assert held(reader)["b.yaml"] == [{"b": 2}]
+
+
+def test_a_reported_file_that_was_the_last_with_objects_is_an_error(tmp_path: Path) -> None:
+    """Emptying the only file never means that everything was deleted, whoever reports it."""
+    reader = source(tmp_path)
+    path = write(tmp_path / "a.yaml", "a: 1")
+    reader.look()
+    write(path, "# nothing")
+    with pytest.raises(SourceError, match="holds no object"):
+        assert all(isinstance(step, float) for step in reader.steps(frozenset([str(path)])))
