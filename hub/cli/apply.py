@@ -6,16 +6,18 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from hub.cli.context import ERR, Exit, clean_errors
-from hub.cli.plan import AcceptOption, ConfigOption, review, show, verdict
+from hub.cli.context import ConfigOption, Exit, clean_errors, fail, note, progress
+from hub.cli.plan import AcceptOption, Asked, VerboseOption, asked, review, show, verdict
 from hub.cli.show import summary
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError, SmihubError
 from hub.reconcile import Hub, Reviewed
+
+Consent = Literal["ask", "given"]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,43 +29,51 @@ def apply(
     config: ConfigOption = Path(DEFAULT_FILE),
     accept: AcceptOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Plan, show the plan, ask, and write it; refused plans are not written. Exit code 0 only if everything was."""
+    consent: Consent = "given" if yes else "ask"
     with clean_errors():
-        raise typer.Exit(asyncio.run(_apply(config, tuple(accept or ()), yes)))
+        code = asyncio.run(_apply(asked(config, accept, verbose), consent))
+    raise typer.Exit(code)
 
 
-async def _apply(config: Path, accept: Sequence[str], yes: bool) -> int:
-    hub = Hub.open(config)
+async def _apply(wanted: Asked, consent: Consent) -> Exit:
+    hub = Hub.open(wanted.config)
     try:
-        reviewed = await review(hub, accept)
-        show(reviewed, hub.problems())
-        if (code := verdict(reviewed, hub)) == Exit.REFUSED:
+        reviewed = await review(hub, wanted.accept)
+        show(reviewed, hub.problems(), wanted.detail)
+        if (code := verdict(reviewed, hub)) is Exit.REFUSED:
+            note("nothing was written")
             return code
-        if not yes and any(each.plan.changes for each in reviewed):
-            _ask()
-        return max(await _write(hub, reviewed), int(hub.unread))
+        if consent == "ask" and any(each.plan.changes for each in reviewed) and not _agreed():
+            note("nothing was written")
+            return Exit.ERROR
+        return max(await _write(hub, reviewed), Exit.ERROR if hub.unread else Exit.SAME)
     finally:
         await hub.close()
 
 
-def _ask() -> None:
+def _agreed() -> bool:
     if not sys.stdin.isatty():
         raise ConfigError("nobody is there to ask; review the plan, then run smihub apply --yes")
-    if not typer.confirm("Apply this plan?", err=True):
-        raise typer.Exit(Exit.ERROR)
+    try:
+        return typer.confirm("Apply this plan?", err=True)
+    except typer.Abort:
+        return False
 
 
-async def _write(hub: Hub, reviewed: Sequence[Reviewed]) -> int:
+async def _write(hub: Hub, reviewed: Sequence[Reviewed]) -> Exit:
     """Write every mesh's plan; one that fails does not stop the others, but the exit code says so."""
-    code = int(Exit.SAME)
+    code = Exit.SAME
     for each in reviewed:
         try:
-            await hub.apply(each.mesh, each.plan)
+            with progress(f"writing {each.mesh.name}"):
+                await hub.apply(each.mesh, each.plan)
         except SmihubError as error:
-            ERR.print(f"[red]error[/red]: mesh {each.mesh.name}: {error}; nothing of its plan was written")
-            code = int(Exit.ERROR)
+            fail(f"mesh {each.mesh.name}: {error}; nothing of its plan was written")
+            code = Exit.ERROR
             continue
         if each.plan.changes:
-            ERR.print(f"mesh {each.mesh.name}: applied, {summary(each.plan)}")
+            note(f"mesh {each.mesh.name}: applied, {summary(each.plan)}")
     return code

@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from hub.api import Enrolment
-from hub.cli.context import ERR, clean_errors
-from hub.cli.plan import ConfigOption
+from hub.cli.context import ConfigOption, clean_errors, note
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.reconcile import Hub, Mesh
@@ -43,7 +42,7 @@ def bootstrap(
         variant: Literal["delta", "sotw"] = "sotw" if sotw else "delta"
         folder = out or Path(workload.replace("/", "-"))
         command = asyncio.run(_bootstrap(config, mesh, Enrolment(workload, folder, envoy, token, variant)))
-        ERR.print(f"wrote {folder}/envoy.json and {folder}/token; start Envoy with:")
+        note(f"wrote {folder}/envoy.json and {folder}/token; start Envoy with:")
         typer.echo(shlex.join(command))
 
 

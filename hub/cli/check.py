@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from hub.cli.context import OUT, Exit, Output, clean_errors, emit, progress
-from hub.cli.plan import ConfigOption
-from hub.cli.show import problem_data, problem_line
+from hub.cli.context import OUT, ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, progress
+from hub.cli.data import SCHEMA, problem_data
+from hub.cli.show import counted, problem_line
 from hub.config import DEFAULT_FILE
 from hub.model import Severity
 from hub.reconcile import Hub
@@ -21,27 +21,37 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: [bold]smihub check[/bold] in a pipeline before merging")(check)
 
 
-def check(
-    config: ConfigOption = Path(DEFAULT_FILE),
-    output: Annotated[Output, typer.Option("-o", help="How to print the findings.")] = Output.TEXT,
-) -> None:
+def check(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
     """Read everything, report every Problem and warning, write nothing. Exit code 1 if something grants nothing."""
     with clean_errors():
-        raise typer.Exit(asyncio.run(_check(config, output)))
+        code = asyncio.run(_check(config, output))
+    raise typer.Exit(code)
 
 
-async def _check(config: Path, output: Output) -> int:
+async def _check(config: Path, output: Output) -> Exit:
     hub = Hub.open(config)
     try:
         with progress("reading the sources"):
             hub.read()
             problems = (*hub.problems(), *hub.warnings())
+        errors = sum(problem.severity is Severity.ERROR for problem in problems)
         if output is not Output.TEXT:
-            emit({"problems": [problem_data(problem) for problem in problems]}, output)
+            emit({"schema": SCHEMA, "problems": [problem_data(problem) for problem in problems]}, output)
         else:
             for problem in problems:
                 OUT.print(problem_line(problem))
-            OUT.print(f"{len(hub.units())} units from {len(hub.config.sources)} sources, {len(problems)} findings")
-        return int(Exit.ERROR if any(p.severity is Severity.ERROR for p in problems) else Exit.SAME)
+            found = f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}"
+            OUT.print(line((found, "bold red" if errors else "bold"), f" in {_read(hub)}"))
+        return Exit.ERROR if errors else Exit.SAME
     finally:
         await hub.close()
+
+
+def _read(hub: Hub) -> str:
+    kinds = Counter(key.kind for key in hub.units())
+    parts = (
+        counted(len(hub.sources), "source"),
+        counted(kinds["access"], "identity"),
+        counted(kinds["route"], "service"),
+    )
+    return ", ".join(parts)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 import yaml
 from msgspec import json
 from rich.console import Console
+from rich.text import Text
 
 from hub.errors import SmihubError
 
@@ -33,10 +36,29 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
-OUT = Console(soft_wrap=True, highlight=False)
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print it.")]
+
+OUT = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
 """Data. rich honours NO_COLOR and turns colours off where stdout is no terminal."""
-ERR = Console(stderr=True, soft_wrap=True, highlight=False)
+ERR = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False, markup=False)
 """Notices, progress and errors."""
+
+Part = str | tuple[str, str]
+"""A piece of a line: text, or text and its style."""
+
+
+def line(*parts: Part) -> Text:
+    """One line to print. What would move the cursor, colour, break or turn the line around is written as an escape."""
+    return Text.assemble(
+        *(_printable(part) if isinstance(part, str) else (_printable(part[0]), part[1]) for part in parts)
+    )
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def emit(data: Any, output: Output) -> None:
@@ -44,13 +66,23 @@ def emit(data: Any, output: Output) -> None:
     if output is Output.JSON:
         sys.stdout.write(json.format(json.encode(data), indent=2).decode() + "\n")
     else:
-        yaml.safe_dump(data, sys.stdout, sort_keys=False, allow_unicode=True)
+        yaml.safe_dump(data, sys.stdout, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Print rich markup lines on stdout."""
-    for line in lines:
-        OUT.print(line)
+def print_lines(lines: Iterable[Text]) -> None:
+    """Print lines on stdout."""
+    for each in lines:
+        OUT.print(each)
+
+
+def note(text: str) -> None:
+    """Say something beside the data, on stderr."""
+    ERR.print(line(("note", "yellow"), f": {text}"))
+
+
+def fail(text: str) -> None:
+    """Say on stderr what went wrong."""
+    ERR.print(line(("error", "red"), f": {text}"))
 
 
 @contextmanager
@@ -58,11 +90,13 @@ def clean_errors() -> Iterator[None]:
     """Turn what a user can cause into one line on stderr and exit code 1; a bug of ours keeps its traceback."""
     try:
         yield
+        sys.stdout.flush()
     except SmihubError as error:
-        ERR.print(f"[red]error[/red]: {error}", markup=True)
+        fail(str(error))
         raise typer.Exit(Exit.ERROR) from None
     except BrokenPipeError:
-        sys.stderr.close()
+        # Python flushes stdout once more at its end (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(Exit.ERROR) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.context import ERR, clean_errors
+from hub.cli.context import clean_errors, note
 from hub.config import template
 from hub.errors import ConfigError
 
@@ -30,4 +30,4 @@ def init(
             raise ConfigError(f'"{config}" exists already; edit it, or name another file with --config') from None
         except OSError as error:
             raise ConfigError(f'cannot write "{config}": {error.strerror}') from None
-        ERR.print(f"wrote {config}; next: [bold]smihub plan[/bold]")
+        note(f"wrote {config}; next: smihub check, then smihub plan")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from hub.cli import apply, bootstrap, check, explain, init, plan, run, status
+from hub.cli.context import Exit
 
 app = typer.Typer(
     name="smihub",
@@ -20,4 +23,9 @@ for _module in (init, check, plan, apply, run, bootstrap, explain, status):
 
 def main() -> None:
     """Entry point of the `smihub` command."""
-    app()
+    try:
+        app()
+    except SystemExit as ended:
+        # Click ends a wrong option with 2, which is our word for "there are changes".
+        code = ended.code
+        sys.exit(Exit.ERROR if code == Exit.CHANGES and not isinstance(code, Exit) else code)

@@ -8,15 +8,41 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import Struct
 
-from hub.cli.context import ERR, Exit, Output, clean_errors, emit, print_lines, progress
-from hub.cli.show import plan_data, plan_lines, problem_data, problem_line, refusal_line
+from hub.cli.context import (
+    ERR,
+    ConfigOption,
+    Exit,
+    Output,
+    OutputOption,
+    clean_errors,
+    emit,
+    note,
+    print_lines,
+    progress,
+)
+from hub.cli.data import SCHEMA, plan_data, problem_data
+from hub.cli.show import Detail, counted, plan_lines, problem_line, refusal_line
 from hub.config import DEFAULT_FILE
 from hub.model import Problem, Severity
 from hub.reconcile import Hub, Reviewed
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 AcceptOption = Annotated[list[str] | None, typer.Option("--accept", help="Accept this guard or Loss code, this once.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show every object and every field.")]
+
+
+class Asked(Struct, frozen=True):
+    """What plan and apply are asked alike: which configuration, which codes to accept, how much to show."""
+
+    config: Path
+    accept: tuple[str, ...]
+    detail: Detail
+
+
+def asked(config: Path, accept: Sequence[str] | None, verbose: bool) -> Asked:
+    """The options of plan and apply."""
+    return Asked(config, tuple(accept or ()), "all" if verbose else "short")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,20 +53,22 @@ def register(app: typer.Typer) -> None:
 def plan(
     config: ConfigOption = Path(DEFAULT_FILE),
     accept: AcceptOption = None,
-    output: Annotated[Output, typer.Option("-o", help="How to print the plan.")] = Output.TEXT,
+    output: OutputOption = Output.TEXT,
+    verbose: VerboseOption = False,
 ) -> None:
     """Show what would change in every mesh. Exit code 0: nothing, 2: changes, 3: refused, 1: error."""
     with clean_errors():
-        raise typer.Exit(asyncio.run(_plan(config, tuple(accept or ()), output)))
+        code = asyncio.run(_plan(asked(config, accept, verbose), output))
+    raise typer.Exit(code)
 
 
-async def _plan(config: Path, accept: Sequence[str], output: Output) -> int:
-    hub = Hub.open(config)
+async def _plan(wanted: Asked, output: Output) -> Exit:
+    hub = Hub.open(wanted.config)
     try:
-        reviewed = await review(hub, accept)
+        reviewed = await review(hub, wanted.accept)
         problems = hub.problems()
         if output is Output.TEXT:
-            show(reviewed, problems)
+            show(reviewed, problems, wanted.detail)
         else:
             emit(data(reviewed, problems), output)
         return verdict(reviewed, hub)
@@ -56,33 +84,36 @@ async def review(hub: Hub, accept: Sequence[str]) -> list[Reviewed]:
         for mesh in hub.meshes:
             say(f"planning {mesh.name}")
             reviewed.append(await hub.plan(mesh, accept))
+    for code in sorted(set(accept) - {code for each in reviewed for code in each.lifted}):
+        note(f'nothing here asked for --accept "{code}"')
     return reviewed
 
 
-def show(reviewed: Sequence[Reviewed], problems: Sequence[Problem]) -> None:
+def show(reviewed: Sequence[Reviewed], problems: Sequence[Problem], detail: Detail = "short") -> None:
     """Print Problems on stderr, then every plan, then what refuses it."""
     for problem in problems:
         ERR.print(problem_line(problem))
     for each in reviewed:
-        print_lines(plan_lines(each.plan, each.mesh.spec.view, each.mesh.spec.drain))
+        print_lines(plan_lines(each.plan, each.mesh.spec.view, each.mesh.spec.drain, detail))
         print_lines(refusal_line(refusal) for refusal in each.refusals)
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if errors:
-        ERR.print(f"{errors} objects or parts of them grant nothing; see above")
+        note(f"{counted(errors, 'error')} above: what these objects ask for is not granted")
 
 
 def data(reviewed: Sequence[Reviewed], problems: Sequence[Problem]) -> dict[str, Any]:
     """Plans and Problems as JSON-like data."""
     return {
+        "schema": SCHEMA,
         "problems": [problem_data(problem) for problem in problems],
         "meshes": [plan_data(each.plan, each.mesh.spec.view, each.refusals) for each in reviewed],
     }
 
 
-def verdict(reviewed: Sequence[Reviewed], hub: Hub) -> int:
+def verdict(reviewed: Sequence[Reviewed], hub: Hub) -> Exit:
     """The exit code of these plans: refused, else an error if a file could not be read, else changes, else nothing."""
     if any(each.refusals for each in reviewed):
-        return int(Exit.REFUSED)
+        return Exit.REFUSED
     if hub.unread:
-        return int(Exit.ERROR)
-    return int(Exit.CHANGES if any(each.plan.changes for each in reviewed) else Exit.SAME)
+        return Exit.ERROR
+    return Exit.CHANGES if any(each.plan.changes for each in reviewed) else Exit.SAME

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.context import clean_errors
-from hub.cli.plan import AcceptOption, ConfigOption
+from hub.cli.context import ConfigOption, clean_errors
+from hub.cli.plan import AcceptOption
 from hub.config import DEFAULT_FILE
 from hub.log import set_up_logging
 from hub.loop import Loop

@@ -2,157 +2,181 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Literal
 
-from rich.markup import escape
+from rich.text import Text
 
-from hub.diff import FieldChange, diff
+from hub.cli.context import Part, line
+from hub.cli.data import View, field_changes
 from hub.guards import Refusal
-from hub.model import Change, Loss, Op, Problem, UnitKey
+from hub.model import Change, Loss, ObjectRef, Op, Problem, UnitKey
 from hub.plan import Plan
 
-View = Callable[[bytes, str], Any]
+Detail = Literal["short", "all"]
+"""`short` keeps what a person can read: of a long plan the units, of an object some fields. `all` keeps everything."""
 
 _SIGNS = {Op.CREATE: ("+", "green"), Op.REPLACE: ("~", "yellow"), Op.DELETE: ("-", "red")}
+_OBJECTS_SHOWN = 100
+_UNITS_SHOWN = 40
+_LINES_SHOWN = 100
 _FIELDS_SHOWN = 12
-"""Field lines per object in the text form; `-o json` has all of them."""
+_VALUE_SHOWN = 160
+_CAUSES_SHOWN = 4
+_MORE = "(-v shows all)"
 
 
-def plan_lines(plan: Plan, view: View, drain: str) -> Iterator[str]:
-    """A plan as rich markup lines: objects by unit, losses, what is frozen, and last the lines that people read."""
-    yield f"[bold]mesh {escape(plan.mesh)}[/bold]" + (
-        "  (first apply: nothing of smihub stands there yet)" if plan.first else ""
+def plan_lines(plan: Plan, view: View, drain: str, detail: Detail = "short") -> Iterator[Text]:
+    """A plan as lines: objects by unit, losses, what is frozen, and last the lines that people read."""
+    yield line(
+        (f"mesh {plan.mesh}", "bold"), "  (first apply: nothing of smihub stands there yet)" if plan.first else ""
     )
     by_unit = sorted(plan.changes, key=lambda change: (change.unit, change.wave, change.ref))
-    for unit, changes in groupby(by_unit, key=lambda change: change.unit):
-        yield from _unit_lines(unit, list(changes), view)
+    units = [(unit, list(changes)) for unit, changes in groupby(by_unit, key=lambda change: change.unit)]
+    if detail == "all" or len(plan.changes) <= _OBJECTS_SHOWN:
+        for unit, changes in units:
+            yield from _unit_lines(unit, changes, view, detail)
+    else:
+        yield from _first(_UNITS_SHOWN, (_unit_line(unit, changes) for unit, changes in units), "  ")
     yield from (loss_line(loss) for loss in plan.losses)
-    yield from (f"  [yellow]frozen[/yellow] {unit}: a file it was made from cannot be read" for unit in plan.frozen)
-    yield from (f"  [yellow]held[/yellow] {unit}: it gains nothing while a file cannot be read" for unit in plan.held)
-    yield from _meaning_lines(plan, drain)
+    yield from _waiting_lines(plan)
+    yield from _meaning_lines(plan, drain, detail)
 
 
-def _unit_lines(unit: UnitKey, changes: Sequence[Change], view: View) -> Iterator[str]:
-    causes = sorted({str(origin) for change in changes if change.after for origin in change.after.origins})
-    shown = ", ".join(causes[:4]) + (f" and {len(causes) - 4} more" if len(causes) > 4 else "")
-    yield f"  [bold]{escape(str(unit))}[/bold]" + (f"  [dim]from {escape(shown)}[/dim]" if causes else "")
+def _unit_line(unit: UnitKey, changes: Sequence[Change]) -> Text:
+    """A unit and how many of its objects change: the form of a long plan."""
+    count = Counter(change.op for change in changes)
+    parts: list[Part] = [("  " + str(unit), "bold")]
+    parts += [(f"  {_SIGNS[op][0]}{count[op]}", _SIGNS[op][1]) for op in Op if count[op]]
+    return line(*parts, _causes(changes))
+
+
+def _unit_lines(unit: UnitKey, changes: Sequence[Change], view: View, detail: Detail) -> Iterator[Text]:
+    yield line(("  " + str(unit), "bold"), _causes(changes))
     for change in changes:
         sign, colour = _SIGNS[change.op]
-        yield f"    [{colour}]{sign} {escape(str(change.ref))}[/{colour}]"
-        if change.op is Op.REPLACE:
-            yield from _field_lines(field_changes(change, view))
+        yield line((f"    {sign} {change.ref}", colour))
+        if change.op is Op.REPLACE or detail == "all":
+            yield from _field_lines(change, view, detail)
 
 
-def field_changes(change: Change, view: View) -> tuple[FieldChange, ...]:
-    """The fields in which an object differs before and after; all of them for one that is created or deleted."""
-    before = view(change.before, change.ref.kind) if change.before is not None else {}
-    after = view(change.after.body, change.ref.kind) if change.after is not None else {}
-    return diff(before, after)
+def _causes(changes: Sequence[Change]) -> Part:
+    """The objects that a unit comes from, SMI's own first."""
+    found = {origin for change in changes if change.after for origin in change.after.origins}
+    if not found:
+        return ("  no longer in the sources", "dim")
+    names = [str(ref) for ref in sorted(found, key=_smi_first)]
+    more = f" and {len(names) - _CAUSES_SHOWN} more" if len(names) > _CAUSES_SHOWN else ""
+    return (f"  from {', '.join(names[:_CAUSES_SHOWN])}{more}", "dim")
 
 
-def _field_lines(fields: Sequence[FieldChange]) -> Iterator[str]:
-    for field in fields[:_FIELDS_SHOWN]:
-        before = "" if field.before is None else f"[red]{escape(field.before)}[/red]"
-        after = "" if field.after is None else f"[green]{escape(field.after)}[/green]"
-        arrow = " -> " if before and after else ""
-        yield f"        {escape(field.path)}: {before}{arrow}{after}" + (
-            " (new)" if not before else " (gone)" if not after else ""
-        )
-    if len(fields) > _FIELDS_SHOWN:
-        yield f"        ... {len(fields) - _FIELDS_SHOWN} more fields (-o yaml shows all)"
+def _smi_first(ref: ObjectRef) -> tuple[int, ObjectRef]:
+    """TrafficTargets and TrafficSplits decide, the other SMI kinds are what they refer to, the rest is circumstance."""
+    if ref.kind in {"TrafficTarget", "TrafficSplit"}:
+        return (0, ref)
+    return (1 if ref.group.endswith("smi-spec.io") else 2, ref)
 
 
-def _meaning_lines(plan: Plan, drain: str) -> Iterator[str]:
-    yield from _section("newly allowed", (f"[green]+ {escape(line)}[/green]" for line in plan.allowed))
-    yield from _section("newly denied", (f"[red]- {escape(line)}[/red]" for line in plan.denied))
-    moved = (
-        f"{escape(before)}  [bold]becomes[/bold]  {escape(after.partition(' -> ')[2])}"
-        for before, after in plan.rerouted
+def _field_lines(change: Change, view: View, detail: Detail) -> Iterator[Text]:
+    fields = field_changes(change, view)
+    shown = fields if detail == "all" else fields[:_FIELDS_SHOWN]
+    for field in shown:
+        parts: list[Part] = [f"        {field.path}: "]
+        parts += [(_value(field.before, detail), "red")] if field.before is not None else []
+        parts += [" -> "] if field.before is not None and field.after is not None else []
+        parts += [(_value(field.after, detail), "green")] if field.after is not None else []
+        ends = " (new)" if field.before is None else " (gone)" if field.after is None else ""
+        yield line(*parts, ends if change.op is Op.REPLACE else "")
+    if len(fields) > len(shown):
+        yield line((f"        ... {len(fields) - len(shown)} more fields {_MORE}", "dim"))
+
+
+def _value(text: str, detail: Detail) -> str:
+    return text if detail == "all" or len(text) <= _VALUE_SHOWN else text[:_VALUE_SHOWN] + "..."
+
+
+def _waiting_lines(plan: Plan) -> Iterator[Text]:
+    yield from (
+        line("  ", ("frozen", "yellow"), f" {unit}: a file it was made from cannot be read") for unit in plan.frozen
     )
-    yield from _section("calls go elsewhere", moved)
+    yield from (
+        line("  ", ("held", "yellow"), f" {unit}: it gains nothing while a file cannot be read") for unit in plan.held
+    )
+
+
+def _meaning_lines(plan: Plan, drain: str, detail: Detail) -> Iterator[Text]:
+    moved = [line(f"    {old}", ("  becomes  ", "bold"), new.partition(" -> ")[2]) for old, new in plan.rerouted]
+    yield from _section("calls go elsewhere", moved, detail)
+    yield from _section("newly allowed", [line((f"    + {each}", "green")) for each in plan.allowed], detail)
+    yield from _section("newly denied", [line((f"    - {each}", "red")) for each in plan.denied], detail)
     if plan.denied and drain:
-        yield f"  [bold]open connections[/bold] {escape(drain)}"
-    yield "  " + summary(plan)
+        yield line("  ", ("open connections until", "bold"), f" {drain}")
+    yield line("  ", (summary(plan), "bold"))
 
 
-def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    rows = list(lines)
+def _section(title: str, rows: Sequence[Text], detail: Detail) -> Iterator[Text]:
     if rows:
-        yield f"  [bold]{title}[/bold]"
-        yield from (f"    {row}" for row in rows)
+        yield line((f"  {title}", "bold"), f" ({len(rows)})")
+        yield from _first(len(rows) if detail == "all" else _LINES_SHOWN, rows, "    ")
+
+
+def _first(most: int, rows: Iterable[Text], indent: str) -> Iterator[Text]:
+    left = 0
+    for index, row in enumerate(rows):
+        if index < most:
+            yield row
+        else:
+            left += 1
+    if left:
+        yield line((f"{indent}... {left} more {_MORE}", "dim"))
 
 
 def summary(plan: Plan) -> str:
     """One line: how many objects are added, changed and deleted."""
-    count = {op: sum(change.op is op for change in plan.changes) for op in Op}
+    count = Counter(change.op for change in plan.changes)
     if not plan.changes:
         return "no changes"
     return f"{count[Op.CREATE]} to add, {count[Op.REPLACE]} to change, {count[Op.DELETE]} to delete"
 
 
-def problem_line(problem: Problem) -> str:
-    """`file:line: Kind/ns/name: field: message (code); remedy` as rich markup."""
-    where = problem.origin.file or problem.origin.source
-    place = f"{where}:{problem.origin.line}: " if where else ""
+def counted(number: int, what: str) -> str:
+    """A number with its noun: `1 error`, `2 errors`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what[:-1] + 'ie' if what.endswith('y') else what}s"
+
+
+def problem_line(problem: Problem) -> Text:
+    """`error folder/file:line: Kind/ns/name: field: message (code); remedy`."""
     colour = "red" if problem.severity == "error" else "yellow"
-    field = f"{problem.field}: " if problem.field else ""
-    text = f"{escape(place)}[bold]{escape(str(problem.ref))}[/bold]: {escape(field)}{escape(problem.message)}"
-    return f"[{colour}]{problem.severity}[/{colour}] {text} [dim]({problem.code})[/dim]; {escape(problem.remedy)}"
+    name, field = str(problem.ref), problem.field
+    return line(
+        (str(problem.severity), colour),
+        " " + place(problem),
+        (f"{name}: " if name else "", "bold"),
+        f"{field}: " if field else "",
+        problem.message,
+        (f" ({problem.code})", "dim"),
+        f"; {problem.remedy}",
+    )
 
 
-def loss_line(loss: Loss) -> str:
+def place(problem: Problem) -> str:
+    """`file:line: ` as one can open it from where the configuration is; empty if the object came from no file."""
+    origin = problem.origin
+    folder = (
+        "" if origin.source in {"", "."} or origin.source.endswith(origin.file) else origin.source.rstrip("/") + "/"
+    )
+    file = folder + origin.file if origin.file else origin.source
+    return "" if not file else f"{file}:{origin.line}: " if origin.line else f"{file}: "
+
+
+def loss_line(loss: Loss) -> Text:
     """A Loss in one line: what the mesh cannot say, a request that shows it, and what would lift it."""
-    text = f"{escape(str(loss.origin))}: {escape(loss.message)}"
-    return f'  [yellow]loss[/yellow] {text}; "{escape(loss.witness)}" is refused [dim]({loss.code})[/dim]; {escape(loss.lift)}'
+    text = f' {loss.origin}: {loss.message}; "{loss.witness}" is refused'
+    return line("  ", ("loss", "yellow"), text, (f" ({loss.code})", "dim"), f"; {loss.lift}")
 
 
-def refusal_line(refusal: Refusal) -> str:
+def refusal_line(refusal: Refusal) -> Text:
     """A refusal in one line."""
-    return f"[red]refused[/red] {escape(refusal.message)} [dim]({refusal.code})[/dim]; {escape(refusal.remedy)}"
-
-
-def plan_data(plan: Plan, view: View, refused: Sequence[Refusal]) -> dict[str, Any]:
-    """A plan as JSON-like data with every field difference (`-o json|yaml`, schema version 1)."""
-    return {
-        "schema": 1,
-        "mesh": plan.mesh,
-        "first": plan.first,
-        "changes": [_change_data(change, view) for change in plan.changes],
-        "losses": [_struct(loss) for loss in plan.losses],
-        "frozen": [str(unit) for unit in plan.frozen],
-        "held": [str(unit) for unit in plan.held],
-        "newlyAllowed": list(plan.allowed),
-        "newlyDenied": list(plan.denied),
-        "rerouted": [{"before": before, "after": after} for before, after in plan.rerouted],
-        "refused": [_struct(refusal) for refusal in refused],
-        "summary": summary(plan),
-    }
-
-
-def _change_data(change: Change, view: View) -> dict[str, Any]:
-    origins = change.after.origins if change.after else ()
-    return {
-        "op": str(change.op),
-        "object": str(change.ref),
-        "unit": str(change.unit),
-        "wave": change.wave,
-        "from": [str(origin) for origin in origins],
-        "fields": [{"path": f.path, "before": f.before, "after": f.after} for f in field_changes(change, view)],
-    }
-
-
-def _struct(value: Loss | Refusal | Problem) -> dict[str, Any]:
-    return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float | None) else str(value)
-
-
-def problem_data(problem: Problem) -> dict[str, Any]:
-    """A Problem as JSON-like data."""
-    data = _struct(problem)
-    data["origin"] = {"source": problem.origin.source, "file": problem.origin.file, "line": problem.origin.line}
-    return data
+    return line(("refused", "red"), f" {refusal.message}", (f" ({refusal.code})", "dim"), f"; {refusal.remedy}")

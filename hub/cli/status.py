@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
-from hub.cli.context import OUT, Exit, Output, clean_errors, emit
-from hub.cli.plan import ConfigOption
+from hub.cli.context import ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, print_lines
 from hub.config import DEFAULT_FILE
 from hub.reconcile import Hub
 
@@ -21,37 +20,49 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: [bold]smihub status -o json[/bold]")(status)
 
 
-def status(
-    config: ConfigOption = Path(DEFAULT_FILE),
-    output: Annotated[Output, typer.Option("-o", help="How to print it.")] = Output.TEXT,
-) -> None:
+def status(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
     """Show, per Workload, whether its Envoy is connected and has accepted everything. Exit code 1 if one has not."""
     with clean_errors():
-        raise typer.Exit(asyncio.run(_status(config, output)))
+        code = asyncio.run(_status(config, output))
+    raise typer.Exit(code)
 
 
-async def _status(config: Path, output: Output) -> int:
+async def _status(config: Path, output: Output) -> Exit:
     hub = Hub.open(config)
     try:
         reports = {mesh.name: mesh.sink.report() for mesh in hub.meshes}
     finally:
         await hub.close()
     if output is Output.TEXT:
-        for name, report in reports.items():
-            OUT.print(_table(name, report))
+        for mesh, report in reports.items():
+            print_lines(_mesh_lines(mesh, report))
     else:
         emit(reports, output)
     rows = [row for report in reports.values() for row in report.values()]
-    return int(Exit.SAME if all(row["programmed"] for row in rows) else Exit.ERROR)
+    return Exit.SAME if all(row["programmed"] for row in rows) else Exit.ERROR
 
 
-def _table(mesh: str, report: Mapping[str, Any]) -> Table:
-    table = Table(title=f"mesh {mesh}", title_justify="left")
-    for heading in ("workload", "connected since", "programmed", "waiting for", "refused", "open connections until"):
-        table.add_column(heading)
+def _mesh_lines(mesh: str, report: Mapping[str, Any]) -> Iterator[Text]:
+    done = sum(bool(row["programmed"]) for row in report.values())
+    yield line((f"mesh {mesh}", "bold"), f": {done} of {len(report)} workloads have accepted everything")
+    width = max(map(len, report), default=0)
     for workload, row in sorted(report.items()):
-        waiting = ", ".join(f"{kind} {name}" for kind, names in row["pending"].items() for name in names)
-        refused = "; ".join(f"{each['kind']} {each['name']}: {each['detail']}" for each in row["refused"])
-        since, programmed = row["connected_since"] or "[red]not connected[/red]", "yes" if row["programmed"] else "no"
-        table.add_row(workload, str(since), programmed, waiting, refused, str(row["open_until"] or ""))
-    return table
+        first, *others = _said(row)
+        yield line(f"  {workload:{width}}  ", first)
+        yield from (line(f"  {'':{width}}  ", other) for other in others)
+
+
+def _said(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is to be said of one workload, with its colour."""
+    since = row["connected_since"]
+    connected = f"connected since {since}" if since else "not connected"
+    if row["programmed"]:
+        yield f"everything accepted, {connected}", "green" if since else "yellow"
+    else:
+        yield connected, "yellow" if since else "red"
+    for kind, names in row["pending"].items():
+        yield f"waiting for {kind} {', '.join(names)}", "yellow"
+    for each in row["refused"]:
+        yield f"refused {each['kind']} {each['name']}: {each['detail']}", "red"
+    if row["open_until"]:
+        yield f"open connections until {row['open_until']}", "yellow"

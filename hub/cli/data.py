@@ -1,0 +1,68 @@
+"""Plans, problems and refusals as JSON-like data: what `-o json` and `-o yaml` print. Schema version 1, described in docs/cli.md."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hub.diff import FieldChange, diff
+from hub.guards import Refusal
+from hub.model import Change, Loss, Op, Problem
+from hub.plan import Plan
+
+View = Callable[[bytes, str], Any]
+"""A native object's body and kind as JSON-like data."""
+SCHEMA = 1
+
+
+def field_changes(change: Change, view: View) -> tuple[FieldChange, ...]:
+    """The fields in which an object differs before and after; all of them for one that is created or deleted."""
+    before = view(change.before, change.ref.kind) if change.before is not None else {}
+    after = view(change.after.body, change.ref.kind) if change.after is not None else {}
+    return diff(before, after)
+
+
+def plan_data(plan: Plan, view: View, refused: Sequence[Refusal]) -> dict[str, Any]:
+    """A plan with every field difference."""
+    return {
+        "mesh": plan.mesh,
+        "first": plan.first,
+        "changes": [_change_data(change, view) for change in plan.changes],
+        "losses": [_struct(loss) for loss in plan.losses],
+        "frozen": [str(unit) for unit in plan.frozen],
+        "held": [str(unit) for unit in plan.held],
+        "newlyAllowed": list(plan.allowed),
+        "newlyDenied": list(plan.denied),
+        "rerouted": [{"before": before, "after": after} for before, after in plan.rerouted],
+        "refused": [_struct(refusal) for refusal in refused],
+        "summary": {op.value: sum(change.op is op for change in plan.changes) for op in Op},
+    }
+
+
+def _change_data(change: Change, view: View) -> dict[str, Any]:
+    after = change.after
+    return {
+        "op": change.op.value,
+        "object": str(change.ref),
+        "unit": str(change.unit),
+        "wave": change.wave,
+        "from": [str(origin) for origin in after.origins] if after else [],
+        "sha256": hashlib.sha256(after.body).hexdigest() if after else None,
+        "fields": [{"path": f.path, "before": f.before, "after": f.after} for f in field_changes(change, view)],
+    }
+
+
+def problem_data(problem: Problem) -> dict[str, Any]:
+    """A Problem."""
+    data = _struct(problem)
+    data["origin"] = {"source": problem.origin.source, "file": problem.origin.file, "line": problem.origin.line}
+    return data
+
+
+def _struct(value: Loss | Refusal | Problem) -> dict[str, Any]:
+    return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | None) else str(value)
