@@ -1,7 +1,7 @@
 """The running hub: serve the last revision, then follow the sources, one batch of events at a time.
 
-A batch dirties units; only these are planned and applied. What a guard refuses stays dirty and is planned again with the
-next batch. Nothing here ends the loop but being cancelled: a source that fails, a write that is refused and a race that
+A batch dirties units; only these are planned and applied. What a guard refuses stays dirty and is planned again; a
+Loss holds up what its own unit would gain and nothing else, so that no revocation waits for it. Nothing here ends the loop but being cancelled: a source that fails, a write that is refused and a race that
 is lost are logged, and what is served stays.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import structlog
 
 from hub.errors import SmihubError, StaleError
+from hub.guards import Refusal
 from hub.model import UnitKey
 from hub.reconcile import Hub, Mesh, Reviewed
 from hub.sources.events import Event, Synced, Unread
@@ -96,27 +97,45 @@ class Loop:
                 self._pending[mesh.name] = None
             except SmihubError as error:
                 _log.error("apply_failed", mesh=mesh.name, reason=str(error))
-        await self._hub.publish()
+        try:
+            await self._hub.publish()
+        except SmihubError as error:
+            _log.error("publish_failed", reason=str(error))
 
     async def _reconcile(self, mesh: Mesh, keys: set[UnitKey] | None) -> None:
         if keys is not None and not keys:
             return
         reviewed = await self._hub.plan(mesh, self._accept, keys)
+        self._tell_refused(reviewed)
+        lossy = {refusal.unit for refusal in reviewed.refusals if refusal.unit is not None and _of_loss(refusal)}
+        if lossy:
+            wanted = self._hub.units() | (await mesh.observed()).memory.keys() if keys is None else keys
+            reviewed = await self._hub.plan(mesh, self._accept, wanted - lossy)
         if reviewed.refusals:
-            self._refuse(reviewed)
+            mesh.mirror = None  # somebody may accept it by `smihub apply`: look again before the next try
             return
-        self._told.pop(mesh.name, None)
-        await self._hub.apply(mesh, reviewed.plan)
-        self._pending[mesh.name] = {*reviewed.plan.frozen, *reviewed.plan.held}
+        await self._apply(reviewed)
+        self._pending[mesh.name] = {*reviewed.plan.frozen, *reviewed.plan.held, *lossy}
+        for unit in sorted(lossy):
+            await self._narrow(mesh, unit)
+
+    async def _narrow(self, mesh: Mesh, unit: UnitKey) -> None:
+        """Write what a unit loses, although a Loss refuses it: only what it would gain waits for a human word."""
+        reviewed = await self._hub.plan(mesh, self._accept, {unit})
+        if not reviewed.plan.allowed and all(map(_of_loss, reviewed.refusals)):
+            await self._apply(reviewed)
+
+    async def _apply(self, reviewed: Reviewed) -> None:
+        await self._hub.apply(reviewed.mesh, reviewed.plan)
         if reviewed.plan.changes:
             self._tell(reviewed)
 
-    def _refuse(self, reviewed: Reviewed) -> None:
-        """Say why nothing is written; once, as long as the reasons stay the same."""
+    def _tell_refused(self, reviewed: Reviewed) -> None:
+        """Say why something is not written; once, as long as the reasons stay the same."""
         reasons = tuple(f"{refusal.message} ({refusal.code})" for refusal in reviewed.refusals)
-        if self._told.get(reviewed.mesh.name) != reasons:
-            self._told[reviewed.mesh.name] = reasons
+        if reasons and self._told.get(reviewed.mesh.name) != reasons:
             _log.error("plan_refused", mesh=reviewed.mesh.name, reasons=reasons, remedy="smihub plan, smihub apply")
+        self._told[reviewed.mesh.name] = reasons
 
     def _tell(self, reviewed: Reviewed) -> None:
         plan = reviewed.plan
@@ -129,3 +148,8 @@ class Loop:
             rerouted=[after for _, after in plan.rerouted[:20]],
             frozen=len(plan.frozen) + len(plan.held),
         )
+
+
+def _of_loss(refusal: Refusal) -> bool:
+    """Whether a Loss refuses, which never makes a mesh wider, rather than a guard."""
+    return not refusal.code.startswith("guard.")
