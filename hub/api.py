@@ -86,7 +86,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `evaluator(objects, facts)` indexes objects once and then judges requests.
     `settle(desired, observed)` carries over what only history knows (default: nothing).
     `view(body, kind)` is a body as JSON-like data for people. `governs` are the scopes that a mesh of this kind can be
-    given; `drain` is a sentence that says when open connections follow a narrowing.
+    given; `drain` says until when open connections keep what they had before a narrowing ("open connections until ...");
+    `capture` is a sentence on the traffic that never gets to the mesh, if there is any.
     """
 
     name: str
@@ -100,6 +101,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     narrowings: tuple[Narrowing, ...] = ()
     governs: tuple[str, ...] = ("all", "namespaces", "targets")
     drain: str = ""
+    capture: str = ""
 
 
 class Sink(Protocol):

@@ -47,7 +47,8 @@ SPEC = AdapterSpec(
     settle=settle,
     narrowings=NARROWINGS,
     governs=("all",),
-    drain="HTTP requests follow at the next request; streams and TCP connections are cut about a second after Envoy's acknowledgement",
+    drain="the next request (HTTP), or about a second after Envoy's acknowledgement, when they are cut (streams, TCP)",
+    capture="nothing is intercepted yet: an application port that can be reached past its Envoy is open to whoever reaches it",
 )
 
 

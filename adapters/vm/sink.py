@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from msgspec import Struct, to_builtins
 
-from adapters.vm import status, tokens
+from adapters.vm import names, status, tokens
 from adapters.vm.ca import LEAF_LIFE, Authority, Secret, make_root
 from adapters.vm.enrol import enrol
 from adapters.vm.fleet import Fleet
@@ -171,8 +171,10 @@ class XdsSink:
         return self._book.all(self._revision, self._clock())
 
     def report(self) -> Mapping[str, Any]:
-        """`status` as JSON-like data."""
-        return {name: to_builtins(item) for name, item in self.status().items()}
+        """`status` of every applied workload as JSON-like data, of those too that never connected."""
+        heard = self.status()
+        applied = [ref.name for ref in self._state.refs(names.GROUP, "Workload")]
+        return {name: to_builtins(heard.get(name, status.WorkloadStatus(name, 0))) for name in applied}
 
     def enrol(self, asked: Enrolment) -> tuple[str, ...]:
         """Write the folder that a workload's Envoy is started from; gives the command line. Raises ConfigError."""
