@@ -5,7 +5,7 @@ Everything that decides is pure and elsewhere; here it is only joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.api import AdapterSpec, LiveSink
-from hub.config import Config, MeshConfig, adapter_config, load_config, sink_config
+from hub.config import DEFAULT_FILE, Config, MeshConfig, adapter_config, load_config, sink_config
 from hub.endpoints import EndpointView
 from hub.errors import ConfigError
 from hub.explain import Explainer, Scope
@@ -35,12 +35,25 @@ STATE_FILE = "hub.sqlite"
 class Mesh:
     """One configured mesh: its adapter, its settings, its sink, and a mirror of what stands there (None: not read yet)."""
 
-    def __init__(self, written: MeshConfig, spec: AdapterSpec[Any], settings: Any, sink: LiveSink) -> None:
-        self.name = written.name
+    def __init__(self, name: str, spec: AdapterSpec[Any], settings: Any, opener: Callable[[], LiveSink]) -> None:
+        self.name = name
         self.spec = spec
         self.settings = settings
-        self.sink = sink
         self.mirror: Mirror | None = None
+        self._opener = opener
+        self._sink: LiveSink | None = None
+
+    @property
+    def sink(self) -> LiveSink:
+        """What writes to the mesh; opened where it is needed, for opening one makes its state file. Raises ConfigError."""
+        if self._sink is None:
+            self._sink = self._opener()
+        return self._sink
+
+    async def close(self) -> None:
+        """End what was opened."""
+        if self._sink is not None:
+            await self._sink.close()
 
     async def observed(self) -> Mirror:
         """The mirror, read from the mesh where there is none yet."""
@@ -50,11 +63,12 @@ class Mesh:
 
 
 class Reviewed(Struct, frozen=True):
-    """A plan, the mesh that it is for, and what refuses it."""
+    """A plan, the mesh that it is for, what refuses it, and the codes that would have if they were not accepted."""
 
     mesh: Mesh
     plan: Plan
     refusals: tuple[Refusal, ...]
+    lifted: frozenset[str] = frozenset()
 
 
 class Hub:
@@ -64,7 +78,7 @@ class Hub:
         self.config = config
         self.store = Store(config.domain.trust_domain, config.reading, config.domain.name)
         self.endpoints = EndpointView(self.store)
-        self.sources = {source.name: DirectorySource(source.name, source.path) for source in config.sources}
+        self.sources = {each.name: DirectorySource(each.name, each.path, skip=config.file) for each in config.sources}
         self.meshes = tuple(_mesh(config, written, plugins) for written in config.meshes)
         self._unread: dict[tuple[str, str], Problem] = {}
         self._held: set[tuple[str, str]] = set()
@@ -78,7 +92,7 @@ class Hub:
     async def close(self) -> None:
         """End everything that was opened."""
         for mesh in self.meshes:
-            await mesh.sink.close()
+            await mesh.close()
 
     # ----------------------------------------------------------------------- sources
 
@@ -102,6 +116,7 @@ class Hub:
                 self._unread[source, event.part] = event.problem
             else:
                 self._unread.pop((source, ""), None)
+                self._held.add((source, ""))
 
     @property
     def blind(self) -> bool:
@@ -157,7 +172,9 @@ class Hub:
         made = replace(
             made, governed=governed, first=mirror.empty, frozen=tuple(sorted(frozen)), held=tuple(sorted(held))
         )
-        return Reviewed(mesh, made, refusals(made, self.config.guards, {*self.config.accept, *accept}))
+        refused = refusals(made, self.config.guards, {*self.config.accept, *accept})
+        asked = refusals(made, self.config.guards, ())
+        return Reviewed(mesh, made, refused, frozenset(each.code for each in {*asked} - {*refused}))
 
     def _desired(self, mesh: Mesh, key: UnitKey) -> Desired:
         unit = self.store.compile(key)[0]
@@ -205,10 +222,10 @@ class Hub:
         self._stale_endpoints |= bool(touched)
         if self.blind or not self._stale_endpoints:
             return
-        self._stale_endpoints = False
         facts = self.endpoints.serving()
         for mesh in self.meshes:
             await mesh.sink.publish(facts)
+        self._stale_endpoints = False
 
 
 def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[Problem, ...]]:
@@ -218,7 +235,7 @@ def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[P
     """
     plugins = load_plugins()
     if source is not None:
-        snapshot = _whole(DirectorySource(str(source), source))
+        snapshot = _whole(DirectorySource(str(source), source, skip=source / DEFAULT_FILE))
         meshes = [ExplainedMesh(name, spec) for name, spec in sorted(plugins.adapters.items())]
         if not meshes:
             raise ConfigError("; ".join(map(str, plugins.problems)) or "no adapter is installed")
@@ -227,7 +244,7 @@ def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[P
     documents: list[Document] = []
     unread: list[Problem] = []
     for written in found.sources:
-        snapshot = _whole(DirectorySource(written.name, written.path))
+        snapshot = _whole(DirectorySource(written.name, written.path, skip=found.file))
         documents.extend(snapshot.documents)
         unread.extend(snapshot.unread.values())
     meshes = [_explained(mesh, plugins) for mesh in found.meshes]
@@ -248,14 +265,26 @@ def _mesh(config: Config, written: MeshConfig, plugins: Plugins) -> Mesh:
     if written.governed.mode not in spec.governs:
         known = ", ".join(spec.governs)
         raise ConfigError(f'mesh "{written.name}": governed: "{written.adapter}" governs {known}; write one of these')
-    opener = plugins.sink(spec.family)
-    settings = sink_config(written, opener.config, config)
-    return Mesh(
-        written,
-        spec,
-        adapter_config(written, spec.config),
-        opener.open(config.state / STATE_FILE, written.name, settings),
-    )
+    sink = plugins.sink(spec.family)
+    settings = sink_config(written, sink.config, config)
+
+    def opener() -> LiveSink:
+        _ignored_by_git(config.state)
+        return sink.open(config.state / STATE_FILE, written.name, settings)
+
+    return Mesh(written.name, spec, adapter_config(written, spec.config), opener)
+
+
+def _ignored_by_git(state: Path) -> None:
+    """Make the state folder, which holds private keys, and keep Git from committing it. Raises ConfigError."""
+    ignore = state / ".gitignore"
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        said = (error.strerror or "unusable").lower()
+        raise ConfigError(f'state folder "{state}" cannot be written: {said}; check "state" in smihub.yaml') from None
 
 
 def _decoded(documents: Iterable[Document]) -> list[Decoded]:
