@@ -7,11 +7,12 @@ from random import Random
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.model import Destination, Request, Source
-from hub.testing.patterns import HEADERS, PATHS, near
+from hub.testing.aims import Aim, aims_of, pick, samples
+from hub.testing.patterns import near
 
-_SAMPLES = {**dict(PATHS), **dict(HEADERS)}
 _PROTOCOLS: Sequence[Literal["http", "tcp", "udp"]] = ("http", "http", "http", "http", "http", "tcp", "tcp", "udp")
 _METHODS = ("GET", "GET", "GET", "POST", "HEAD", "CONNECT", "TRACE", "get", "Get", "FOO", "PUT", "OPTIONS", "")
 _PATHS = ("/", "/api", "/x", "", "*", "api", "/api?x=1", "/../api", "/a b", "http://d/api", "/%", "/%zz", "/\u00e9")
@@ -39,6 +40,7 @@ class Hints(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     methods: tuple[str, ...]
     spiffe: tuple[str, ...]
+    aims: tuple[Aim, ...] = ()
 
     @staticmethod
     def of(values: Sequence[Any]) -> Hints:
@@ -52,10 +54,11 @@ class Hints(Struct, frozen=True):
             pods=tuple(sorted({f"{ns}/{name}" for kind, ns, name in named if kind not in _NO_PODS})) or ("d/pod-0",),
             services=tuple(sorted({f"{ns}/{name}" for kind, ns, name in named if kind == "Service"})) or ("d/api",),
             ports=tuple(sorted({n for n in _numbers(values) if 1 <= n <= 65535})) or (8080,),
-            paths=tuple(sorted({near_by for key, text in leaves if key == "pathRegex" for near_by in _texts(text)})),
+            paths=tuple(sorted({near_by for key, text in leaves if key == "pathRegex" for near_by in samples(text)})),
             headers=tuple(sorted(set(_header_lines(values)))),
             methods=tuple(sorted({text for key, text in leaves if key == "methods" and text != "*"})),
             spiffe=tuple(sorted({text for key, text in leaves if key == "spiffeIdentities"})),
+            aims=aims_of(values),
         )
 
 
@@ -97,10 +100,6 @@ def _pairs(namespaces: Sequence[str], names: set[str]) -> tuple[str, ...]:
     return tuple(f"{namespace}/{name}" for namespace in namespaces for name in sorted(names))
 
 
-def _texts(pattern: str) -> tuple[str, ...]:
-    return _SAMPLES.get(pattern, (pattern, pattern.replace(".*", "x"), "/aa/b", "/a"))
-
-
 def _header_lines(values: Any) -> Iterator[tuple[str, str]]:
     """(name, text) of every header condition, in list or in map form."""
     if isinstance(values, dict):
@@ -119,14 +118,56 @@ def _conditions(headers: Any) -> Iterator[tuple[str, str]]:
     for one in maps:
         for name, pattern in one.items() if isinstance(one, dict) else ():
             if isinstance(name, str) and name and isinstance(pattern, str):
-                yield from ((name, text) for text in _texts(pattern))
+                yield from ((name, text) for text in samples(pattern))
 
 
 # ----------------------------------------------------------------------------------------------------------- requests
 
 
 def any_request(rng: Random, hints: Hints) -> Request:
-    """One request; most of them name what the world talks about, some miss it by a hair."""
+    """One request: most do what the world's own objects mean, some miss it by a hair, some are wild."""
+    return _aimed(rng, hints) if hints.aims and rng.randrange(4) else _wild(rng, hints)
+
+
+def _aimed(rng: Random, hints: Hints) -> Request:
+    """What a TrafficTarget or TrafficSplit of the world means, with one or two parts exchanged half of the time."""
+    aim = rng.choice(hints.aims)
+    place, ports = rng.choice(aim.places)
+    method, path, headers = pick(rng, rng.choice(aim.lines))
+    request = Request(rng.choice(aim.sources), place, rng.choice(ports), rng.choice(_PROTOCOLS), method, path, headers)
+    for _ in range(rng.choice((0, 0, 1, 1, 2))):
+        request = replace(request, **_exchange(rng, hints, request))
+    return request if request.protocol == "http" else Request(request.src, request.dst, request.port, request.protocol)
+
+
+def _exchange(rng: Random, hints: Hints, request: Request) -> dict[str, Any]:
+    """Another value for one part of a request."""
+    dice = rng.randrange(9)
+    if dice < 2:
+        return {"src": _source(rng, hints)}
+    if dice == 2:
+        return {"dst": _destination(rng, hints)}
+    if dice == 3:
+        return {"port": _port(rng, hints)}
+    if dice == 4:
+        return {"method": _method(rng, hints)}
+    if dice < 7:
+        return {"path": near(rng, request.path)}
+    return {"headers": _twisted(rng, request.headers) if dice == 7 else _headers(rng, hints)}
+
+
+def _twisted(rng: Random, lines: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The same header lines, one of them doubled, dropped, renamed or with another value."""
+    if not lines:
+        return (("x-tier", "gold"),)
+    at = rng.randrange(len(lines))
+    name, value = lines[at]
+    one = rng.choice((((name, "guest"), (name, value)), ((name, value), (name, "")), (), ((name.upper(), value),)))
+    return (*lines[:at], *(one if rng.randrange(2) else ((name, _value(rng, value)),)), *lines[at + 1 :])
+
+
+def _wild(rng: Random, hints: Hints) -> Request:
+    """What the world talks about, thrown together."""
     protocol: Literal["http", "tcp", "udp"] = rng.choice(_PROTOCOLS)
     if protocol != "http":
         return Request(_source(rng, hints), _destination(rng, hints), _port(rng, hints), protocol)
@@ -188,4 +229,4 @@ def _headers(rng: Random, hints: Hints) -> tuple[tuple[str, str], ...]:
 
 
 def _value(rng: Random, value: str) -> str:
-    return rng.choice((value, value, value, value + "x", "x" + value, value.upper(), value + "," + value, f" {value} "))
+    return rng.choice((value, value, value, value + "x", "x" + value, value.upper(), value + "," + value))

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 import yaml
+from msgspec import Struct, to_builtins
 
-from hub.model import Request
+from hub.model import Reading, Request
 from hub.requests import to_json
 from hub.testing.kit import FOUND, read_documents
 
@@ -60,12 +61,22 @@ def _without(value: Any, path: tuple[Any, ...]) -> Any:
     return [*value[:head], _without(value[head], rest), *value[head + 1 :]]
 
 
-def write_found(values: Sequence[Any], request: Request, why: str, directory: Path = FOUND) -> Path:
-    """Write a case file; its name is a digest of what it holds. `why` is the disagreement, in words."""
-    text = to_yaml(values)
+class Found(Struct, frozen=True):
+    """A world and a request on which two readings disagree; `why` says it in words."""
+
+    values: tuple[Any, ...]
+    request: Request
+    why: str
+    reading: Reading = Reading()
+
+
+def write_found(found: Found, directory: Path = FOUND) -> Path:
+    """Write a case file; its name is a digest of what it holds."""
+    text, request = to_yaml(found.values), found.request
     body = {
-        "title": why,
-        "source": "found by random search: the two readings must agree",
+        "title": found.why,
+        "source": "found by random search: the readings must agree",
+        "reading": to_builtins(found.reading),
         "input": text,
         "requests": [{"request": to_json(request), "expect": {}}],
     }

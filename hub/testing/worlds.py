@@ -12,19 +12,22 @@ from msgspec import Struct
 
 from hub.model import Document, Origin, Request
 from hub.testing.asks import Hints, any_request
+from hub.testing.damage import damaged
 from hub.testing.patterns import any_header, any_path
 
 Value = dict[str, Any]
 
-NAMESPACES = ("d", "d", "d", "x", "default")
-ACCOUNTS = ("api", "web", "pay", "s.vc", "default")
+NAMESPACES = (*("d",) * 10, "x", "default")
+ACCOUNTS = ("api", "api", "api", "web", "web", "pay", "s.vc", "default")
 SERVICES = ("api", "web", "v1", "v2")
 PORTS = (80, 8080, 9090, 5432)
 GROUPS = ("r", "q")
 ROUTES = ("t", "u")
 MATCHES = ("a", "m", "b", "A b")
 BINDINGS = ("b1", "b2")
-LABELS = (
+LABELS: Sequence[Mapping[str, str]] = (
+    {"app": "api"},
+    {"app": "api"},
     {"app": "api"},
     {"app": "web"},
     {"app": "api", "track": "canary"},
@@ -68,13 +71,43 @@ def make_world(rng: Random, requests: int = 24) -> World:
 
 
 def make_values(rng: Random) -> list[Any]:
-    """The objects of a world: some of every kind, in random order, about one in fifteen damaged."""
-    values = [_MAKERS[kind](rng) for kind, many in _COUNTS.items() for _ in range(rng.choice(many))]
-    values = [_damage(rng, value) if rng.randrange(15) == 0 else value for value in values]
+    """The objects of a world: some of every kind, in random order, about one in thirty damaged."""
+    values = _distinct(rng, [_MAKERS[kind](rng) for kind, many in _COUNTS.items() for _ in range(rng.choice(many))])
+    if rng.randrange(3):
+        values = [_tamed(rng, value) for value in values]
+    values = [damaged(rng, value) if rng.randrange(30) == 0 else value for value in values]
     if rng.randrange(12) == 0:
         values.append(deepcopy(rng.choice(values)))
     rng.shuffle(values)
     return values
+
+
+def _tamed(rng: Random, value: Value) -> Value:
+    """The same object, most likely about the one account `api` behind every Service: so that more is allowed."""
+    kind, spec = value["kind"], value.get("spec", value)
+    if not rng.randrange(5):
+        return value
+    if kind == "Service" and "selector" in spec:
+        spec["selector"] = {"app": "api"}
+    elif kind == "Pod":
+        value["metadata"]["labels"] |= {"app": "api"}
+        spec["serviceAccountName"] = "api"
+    elif kind == "Workload":
+        value["metadata"]["labels"] |= {"app": "api"}
+        spec["serviceAccount"] = "api"
+    elif kind == "TrafficTarget" and spec["destination"]["kind"] == "ServiceAccount":
+        spec["destination"]["name"] = "api"
+    return value
+
+
+def _distinct(rng: Random, values: Sequence[Value]) -> list[Value]:
+    """The values without further copies of a name: two of one name are void, which is interesting, but seldom."""
+    seen: dict[tuple[str, str, str], Value] = {}
+    for value in values:
+        meta = value["metadata"]
+        key = (value["kind"], meta.get("namespace", "default"), meta["name"])
+        seen[(*key[:2], f"{key[2]}#") if key in seen and rng.randrange(25) == 0 else key] = value
+    return list(seen.values())
 
 
 # ------------------------------------------------------------------------------------------------- Kubernetes objects
@@ -91,7 +124,7 @@ def _meta(rng: Random, name: str, labels: Mapping[str, str] | None = None) -> Va
 
 def _service(rng: Random) -> Value:
     ports = []
-    for port in rng.sample(PORTS, rng.randrange(1, 4)):
+    for port in rng.sample(PORTS, rng.randrange(2, 5)):
         one: Value = {"port": port}
         if name := rng.choice(PROTOCOLS):
             one["name"] = name
@@ -110,7 +143,7 @@ def _service(rng: Random) -> Value:
 
 def _pod_spec(rng: Random) -> Value:
     ports = []
-    for port in rng.sample(PORTS, rng.randrange(1, 4)):
+    for port in rng.sample(PORTS, rng.randrange(2, 5)):
         one: Value = {"containerPort": port}
         if rng.randrange(4) == 0:
             one["name"] = rng.choice(("main", "http-a"))
@@ -124,7 +157,7 @@ def _pod_spec(rng: Random) -> Value:
 
 
 def _pod(rng: Random) -> Value:
-    meta = _meta(rng, f"pod-{rng.randrange(6)}", rng.choice(LABELS))
+    meta = _meta(rng, f"pod-{rng.randrange(9)}", rng.choice(LABELS))
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": _pod_spec(rng)}
 
 
@@ -161,7 +194,7 @@ def _versioned(group: str, kind: str, version: int, meta: Value) -> Value:
 
 def _headers(rng: Random) -> Any:
     pairs = [
-        (rng.choice(HEADER_NAMES[:7] if rng.randrange(6) else HEADER_NAMES), any_header(rng)[0])
+        (rng.choice(HEADER_NAMES[:7] if rng.randrange(12) else HEADER_NAMES), any_header(rng)[0])
         for _ in range(rng.randrange(1, 3))
     ]
     return dict(pairs) if rng.randrange(2) else [{name: pattern} for name, pattern in pairs]
@@ -172,7 +205,7 @@ def _match(rng: Random) -> Value:
     if rng.randrange(4):
         match["pathRegex"] = any_path(rng)[0]
     if rng.randrange(2):
-        methods = METHODS[:4] if rng.randrange(10) else METHODS
+        methods = METHODS[:4] if rng.randrange(30) else METHODS
         match["methods"] = [rng.choice(methods) for _ in range(rng.randrange(3))]
     if rng.randrange(4) == 0:
         match["headers"] = _headers(rng)
@@ -182,15 +215,18 @@ def _match(rng: Random) -> Value:
 def _group(rng: Random) -> Value:
     version = rng.randrange(1, 5)
     value = _versioned("specs", "HTTPRouteGroup", version, _meta(rng, rng.choice(GROUPS)))
-    matches = [_match(rng) for _ in range(rng.choice((0, 1, 2, 2, 3, 3)))]
+    matches = [_match(rng) for _ in range(rng.choice((0, 1, 2, 2, 2, 3, 3, 3)))]
+    if rng.randrange(6):
+        for name, match in zip(MATCHES, matches, strict=False):
+            match["name"] = name
     where = value if version <= 2 else value.setdefault("spec", {})
     where["matches"] = matches
     return value
 
 
 def _port_route(rng: Random) -> Value:
-    kind = rng.choice(("TCPRoute", "TCPRoute", "UDPRoute"))
-    version = rng.choice((4, 4, 4, 3, 2, 1))
+    kind = rng.choice(("TCPRoute", "TCPRoute", "TCPRoute", "UDPRoute"))
+    version = 4 if kind == "UDPRoute" and rng.randrange(12) else rng.choice((4, 4, 4, 3, 2, 1))
     value = _versioned("specs", kind, version, _meta(rng, rng.choice(ROUTES)))
     if version == 4:
         ports = rng.sample(PORTS, rng.randrange(0, 3))
@@ -202,12 +238,14 @@ def _port_route(rng: Random) -> Value:
 
 def _subject(rng: Random, version: int) -> Value:
     subject: Value = {"kind": "ServiceAccount", "name": rng.choice(ACCOUNTS), "namespace": rng.choice(NAMESPACES)}
-    if rng.randrange(6) == 0:
-        subject["kind"] = rng.choice(("IdentityBinding", "IdentityBinding", "Group"))
+    if rng.randrange(8) == 0:
+        subject["kind"] = "IdentityBinding" if version == 4 or rng.randrange(6) == 0 else "ServiceAccount"
         subject["name"] = rng.choice(BINDINGS)
-    if rng.randrange(20) == 0:
+    if rng.randrange(80) == 0:
+        subject["kind"] = rng.choice(("Group", "User", "serviceaccount"))
+    if rng.randrange(60) == 0:
         subject["name"] = rng.choice(("*", "a/b", "WEB", "", "d.web"))
-    if rng.randrange(15) == 0:
+    if rng.randrange(60) == 0:
         subject["namespace"] = rng.choice(("", "*", None, "d/x"))
     if version == 4 and rng.randrange(10) == 0:
         subject["group"] = rng.choice(("access.smi-spec.io", "core", "", "rbac"))
@@ -215,10 +253,11 @@ def _subject(rng: Random, version: int) -> Value:
 
 
 def _rule(rng: Random) -> Value:
-    kind = rng.choice(("HTTPRouteGroup", "HTTPRouteGroup", "HTTPRouteGroup", "TCPRoute", "TCPRoute", "UDPRoute"))
+    kind = rng.choice((*("HTTPRouteGroup",) * 6, "TCPRoute", "TCPRoute", "TCPRoute", "UDPRoute"))
     rule: Value = {"kind": kind, "name": rng.choice(GROUPS if kind == "HTTPRouteGroup" else ROUTES)}
     if kind == "HTTPRouteGroup" and rng.randrange(2):
-        rule["matches"] = rng.choice(([rng.choice(MATCHES)], [rng.choice(MATCHES), "nope"], [], None))
+        names = [rng.choice(MATCHES[:2]), rng.choice(MATCHES[:2])]
+        rule["matches"] = rng.choice((names, names, names, names[:1], names[:1], [*names, "nope"], ["nope"], [], None))
     elif rng.randrange(25) == 0:
         rule["matches"] = ["a"]
     return rule
@@ -226,7 +265,7 @@ def _rule(rng: Random) -> Value:
 
 def _target(rng: Random) -> Value:
     version = rng.choice((1, 2, 3, 3, 4, 4))
-    meta = _meta(rng, f"tt-{rng.randrange(6)}")
+    meta = _meta(rng, f"tt-{rng.randrange(12)}")
     value = _versioned("access", "TrafficTarget", version, meta)
     destination = _subject(rng, version)
     if rng.randrange(5):
@@ -283,10 +322,11 @@ def _split(rng: Random) -> Value:
     meta = _meta(rng, f"ts-{rng.randrange(5)}")
     if rng.randrange(3) == 0:
         meta["creationTimestamp"] = f"2024-0{rng.randrange(1, 4)}-01T00:00:00Z"
+    root = _service_name(rng)
     backends = [
-        {"service": _service_name(rng), "weight": _weight(rng, version)} for _ in range(rng.choice((0, 1, 2, 2, 3)))
+        {"service": _other_than(rng, root), "weight": _weight(rng, version)} for _ in range(rng.choice((0, 1, 2, 2, 3)))
     ]
-    spec: Value = {"service": _service_name(rng), "backends": backends}
+    spec: Value = {"service": root, "backends": backends}
     if version >= 3 and rng.randrange(2):
         entries = [
             {"kind": "HTTPRouteGroup", "name": rng.choice((*GROUPS, *GROUPS, "gone"))} for _ in range(rng.randrange(3))
@@ -299,60 +339,17 @@ def _split(rng: Random) -> Value:
     return {**_versioned("split", "TrafficSplit", version, meta), "spec": spec}
 
 
+def _other_than(rng: Random, root: str) -> str:
+    """A backend's name: seldom the root's."""
+    name = _service_name(rng)
+    return _service_name(rng) if name == root and rng.randrange(10) else name
+
+
 def _service_name(rng: Random) -> str:
-    name = rng.choice((*SERVICES, *SERVICES, "gone"))
-    if rng.randrange(10):
+    name = rng.choice((*SERVICES, *SERVICES, *SERVICES, "gone"))
+    if rng.randrange(16):
         return name
     return name + rng.choice((".d", ".x", ".d.svc", ".d.svc.cluster.local", ".", ".d.svc.other", "/x"))
-
-
-# ------------------------------------------------------------------------------------------------------------- damage
-
-_JUNK: Sequence[Any] = (None, "", 0, -1, True, [], {}, "*", "x" * 300, [None], {"a": {}}, 1.5, "a/b", "8080")
-_NEW_VERSIONS = (
-    "v1",
-    "v1alpha1",
-    "v1alpha2",
-    "v1alpha3",
-    "v1alpha4",
-    "v1alpha9",
-    "access.smi-spec.io/v1alpha5",
-    "/",
-    "",
-)
-
-
-def _damage(rng: Random, value: Value) -> Any:
-    """Spoil one place of an object: junk, a missing or unknown key, a doubled entry, another apiVersion."""
-    spoiled = deepcopy(value)
-    if rng.randrange(5) == 0:
-        version = rng.choice((*_NEW_VERSIONS, None))
-        if version is None:
-            spoiled.pop("apiVersion")
-        else:
-            group = value["apiVersion"].rpartition("/")[0]
-            spoiled["apiVersion"] = f"{group}/{version}" if group and "/" not in version else version
-        return spoiled
-    places: list[tuple[Any, Any]] = []
-    _places(spoiled, places)
-    holder, key = rng.choice(places)
-    dice = rng.randrange(4)
-    if dice == 0:
-        del holder[key]
-    elif dice == 1 and isinstance(holder, dict):
-        holder[rng.choice(("unknown", "port", "matches", "spec", str(key).upper()))] = deepcopy(rng.choice(_JUNK))
-    elif dice == 2 and isinstance(holder, list):
-        holder.append(deepcopy(holder[key]))
-    else:
-        holder[key] = deepcopy(rng.choice(_JUNK))
-    return spoiled
-
-
-def _places(value: Any, out: list[tuple[Any, Any]]) -> None:
-    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
-    for key in keys:
-        out.append((value, key))
-        _places(value[key], out)
 
 
 _MAKERS: Mapping[str, Callable[[Random], Value]] = {
@@ -367,13 +364,13 @@ _MAKERS: Mapping[str, Callable[[Random], Value]] = {
     "split": _split,
 }
 _COUNTS: Mapping[str, Sequence[int]] = {
-    "service": (2, 3, 4),
-    "pod": (1, 2, 3),
+    "service": (4, 5, 6),
+    "pod": (3, 4, 5),
     "template": (0, 0, 1),
     "workload": (0, 1, 2),
-    "group": (1, 2, 3),
-    "route": (1, 2),
-    "target": (1, 2, 3, 4),
+    "group": (4, 5, 6),
+    "route": (5, 6, 7),
+    "target": (5, 6, 7, 8),
     "binding": (0, 1),
-    "split": (0, 1, 1, 2),
+    "split": (1, 1, 2, 3),
 }

@@ -1,0 +1,201 @@
+"""Where a world's own objects point: requests that its TrafficTargets and TrafficSplits mean to allow or to share out.
+
+Reads objects in the most forgiving way, since it only helps the dice: a wrong guess is one more denied request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from hub.model import Destination, Source
+from hub.testing.patterns import HEADERS, PATHS
+
+_SAMPLES = {**dict(PATHS), **dict(HEADERS)}
+Place = tuple[Destination, tuple[int, ...]]
+"""A destination and the ports at which it may be called."""
+
+
+class Line(Struct, frozen=True):
+    """What one match of a group asks for: texts near its path, its methods, header lines that may satisfy it."""
+
+    paths: tuple[str, ...] = ("/api",)
+    methods: tuple[str, ...] = ("GET",)
+    headers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+class Aim(Struct, frozen=True):
+    """What one object means: who calls, whom at which ports, with what."""
+
+    sources: tuple[Source, ...]
+    places: tuple[Place, ...]
+    lines: tuple[Line, ...]
+
+
+def samples(pattern: str) -> tuple[str, ...]:
+    """Texts that a pattern (nearly) matches."""
+    return _SAMPLES.get(pattern, (pattern, pattern.replace(".*", "x"), "/aa/b", "/a"))
+
+
+def aims_of(values: Sequence[Any]) -> tuple[Aim, ...]:
+    """One aim per TrafficTarget and per TrafficSplit that has somebody on either side."""
+    seen = _Seen(values)
+    targets = [aim for value in seen.of("TrafficTarget") if (aim := seen.target(value)) is not None]
+    callers = tuple(source for aim in targets for source in aim.sources)
+    splits = [seen.split(value, callers) for value in seen.of("TrafficSplit")] if callers else []
+    return (*targets, *(aim for aim in splits if aim.places))
+
+
+def _dig(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _entries(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _space(value: Any) -> str:
+    return _word(_dig(value, "metadata", "namespace"), "default")
+
+
+def _word(value: Any, default: str) -> str:
+    return value if isinstance(value, str) and value and "/" not in value else default
+
+
+def _pair(value: Any) -> str:
+    return f"{_space(value)}/{_word(_dig(value, 'metadata', 'name'), 'none')}"
+
+
+class _Seen:
+    """The objects of a world by kind, and who carries which account and labels."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self._values = [value for value in values if isinstance(value, dict)]
+        self._standing = [one for value in self._values if (one := _standing(value)) is not None]
+
+    def of(self, kind: str) -> Iterator[Any]:
+        return (value for value in self._values if value.get("kind") == kind)
+
+    def target(self, value: Any) -> Aim | None:
+        body = value if "destination" in value else _dig(value, "spec")
+        namespace = _space(value)
+        sources = tuple(one for subject in _entries(_dig(body, "sources")) for one in self._sources(subject))
+        places = tuple(self._places(_dig(body, "destination"), namespace))
+        rules = _entries(_dig(body, "rules") or _dig(body, "specs"))
+        lines = tuple(line for rule in rules for line in self._lines(namespace, rule))
+        return Aim(sources, places, lines or (Line(),)) if sources and places else None
+
+    def split(self, value: Any, callers: tuple[Source, ...]) -> Aim:
+        namespace, body = _space(value), _dig(value, "spec")
+        root = _word(_dig(body, "service"), "none").partition(".")[0]
+        lines = tuple(line for rule in _entries(_dig(body, "matches")) for line in self._lines(namespace, rule))
+        every = tuple(line for group in self.of("HTTPRouteGroup") for line in _lines_of(group))
+        places = tuple(
+            (Destination(service=f"{namespace}/{root}"), ports)
+            for service in self.of("Service")
+            if _pair(service) == f"{namespace}/{root}" and (ports := _ports(service))
+        )
+        return Aim(callers, places, (*lines, *lines, *every) or (Line(),))
+
+    def _sources(self, subject: Any) -> Iterator[Source]:
+        namespace, name = _word(_dig(subject, "namespace"), ""), _word(_dig(subject, "name"), "")
+        if not namespace or not name:
+            return
+        if _dig(subject, "kind") == "IdentityBinding":
+            for binding in self.of("IdentityBinding"):
+                if _pair(binding) == f"{namespace}/{name}":
+                    yield from self._bound(binding)
+            return
+        yield from self._account(namespace, name)
+
+    def _account(self, namespace: str, account: str) -> Iterator[Source]:
+        yield Source(identity=f"{namespace}/{account}")
+        yield Source(spiffe=f"spiffe://cluster.local/ns/{namespace}/sa/{account}")
+        yield from (Source(pod=_pair(one)) for one, held, _ in self._standing if held == (namespace, account))
+
+    def _bound(self, binding: Any) -> Iterator[Source]:
+        schemes, namespace = _dig(binding, "spec", "schemes"), _space(binding)
+        if isinstance(account := _dig(schemes, "serviceAccount"), str) and account and "/" not in account:
+            yield from self._account(namespace, account)
+        for text in _entries(_dig(schemes, "spiffeIdentities")):
+            yield Source(spiffe=str(text) if "://" in str(text) else f"spiffe://{text}")
+        labels = _dig(schemes, "podLabelSelector", "matchLabels")
+        for one, _, carried in self._standing:
+            if isinstance(labels, dict) and labels.items() <= carried.items() and _space(one) == namespace:
+                yield Source(pod=_pair(one))
+
+    def _places(self, subject: Any, namespace: str) -> Iterator[Place]:
+        name = _word(_dig(subject, "name"), "none")
+        if _dig(subject, "kind") == "IdentityBinding":
+            standing = [one for one in self._standing if _space(one[0]) == namespace]
+        else:
+            standing = [one for one in self._standing if one[1] == (namespace, name)]
+            yield Destination(identity=f"{namespace}/{name}"), (80, 8080, 9090, 5432)
+        for value, (_, account), labels in standing:
+            yield Destination(pod=_pair(value)), _ports(value)
+            yield Destination(identity=f"{namespace}/{account}"), _ports(value)
+            for service in self.of("Service"):
+                selector = _dig(service, "spec", "selector")
+                chosen = isinstance(selector, dict) and selector.items() <= labels.items()
+                if chosen and _space(service) == namespace:
+                    yield Destination(service=_pair(service)), _ports(service)
+
+    def _lines(self, namespace: str, rule: Any) -> Iterator[Line]:
+        for group in self.of("HTTPRouteGroup"):
+            if _pair(group) == f"{namespace}/{_dig(rule, 'name')}":
+                yield from _lines_of(group)
+
+
+def _standing(value: Any) -> tuple[Any, tuple[str, str], Mapping[str, Any]] | None:
+    """A Pod, template or Workload with its (namespace, account) and labels; None for any other object."""
+    kind, spec = str(value.get("kind")), _dig(value, "spec")
+    meta = _dig(value, "metadata")
+    if kind in {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}:
+        meta, spec = _dig(spec, "template", "metadata"), _dig(spec, "template", "spec")
+    elif kind not in {"Pod", "Workload"}:
+        return None
+    account = _dig(spec, "serviceAccount") if kind == "Workload" else _dig(spec, "serviceAccountName")
+    labels = _dig(meta, "labels")
+    return value, (_space(value), _word(account, "default")), labels if isinstance(labels, dict) else {}
+
+
+def _ports(value: Any) -> tuple[int, ...]:
+    """Every number that may be a port of this object; never empty."""
+    found = [number for number in _numbers(_dig(value, "spec")) if 1 <= number <= 65535]
+    return tuple(found) or (8080,)
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)
+
+
+def _lines_of(group: Any) -> Iterator[Line]:
+    for match in _entries(group.get("matches") or _dig(group, "spec", "matches")):
+        path = _dig(match, "pathRegex")
+        methods = tuple(
+            method for method in _entries(_dig(match, "methods")) if isinstance(method, str) and method != "*"
+        )
+        headers = _dig(match, "headers")
+        maps = [one for one in (headers if isinstance(headers, list) else [headers]) if isinstance(one, dict)]
+        yield Line(
+            samples(path) if isinstance(path, str) else ("/api", "/x/y"),
+            methods or ("GET", "POST"),
+            tuple(
+                (name, samples(text)) for one in maps for name, text in one.items() if name and isinstance(text, str)
+            ),
+        )
+
+
+def pick(rng: Random, line: Line) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    """Method, path and header lines that one match asks for (nearly)."""
+    headers = tuple((name, rng.choice(texts)) for name, texts in line.headers)
+    return rng.choice(line.methods), rng.choice(line.paths), headers

@@ -1,0 +1,54 @@
+"""Objects spoiled in one place, as typos, old tools and attackers spoil them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+_JUNK: Sequence[Any] = (None, "", 0, -1, True, [], {}, "*", "x" * 300, [None], {"a": {}}, 1.5, "a/b", "8080")
+_NEW_VERSIONS = (
+    "v1",
+    "v1alpha1",
+    "v1alpha2",
+    "v1alpha3",
+    "v1alpha4",
+    "v1alpha9",
+    "access.smi-spec.io/v1alpha5",
+    "/",
+    "",
+)
+
+
+def damaged(rng: Random, value: dict[str, Any]) -> Any:
+    """Spoil one place of an object: junk, a missing or unknown key, a doubled entry, another apiVersion."""
+    spoiled = deepcopy(value)
+    if rng.randrange(5) == 0:
+        version = rng.choice((*_NEW_VERSIONS, None))
+        if version is None:
+            spoiled.pop("apiVersion")
+        else:
+            group = value["apiVersion"].rpartition("/")[0]
+            spoiled["apiVersion"] = f"{group}/{version}" if group and "/" not in version else version
+        return spoiled
+    places: list[tuple[Any, Any]] = []
+    _places(spoiled, places)
+    holder, key = rng.choice(places)
+    dice = rng.randrange(4)
+    if dice == 0:
+        del holder[key]
+    elif dice == 1 and isinstance(holder, dict):
+        holder[rng.choice(("unknown", "port", "matches", "spec", str(key).upper()))] = deepcopy(rng.choice(_JUNK))
+    elif dice == 2 and isinstance(holder, list):
+        holder.append(deepcopy(holder[key]))
+    else:
+        holder[key] = deepcopy(rng.choice(_JUNK))
+    return spoiled
+
+
+def _places(value: Any, out: list[tuple[Any, Any]]) -> None:
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    for key in keys:
+        out.append((value, key))
+        _places(value[key], out)

@@ -1,0 +1,63 @@
+"""Searches random worlds for a request on which the mesh and SMI must not stand together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hub.model import Answer, Document, Reading, Request
+from hub.testing.compare import disagreement
+from hub.testing.found import Found, shrink
+from hub.testing.worlds import documents_of
+
+Explain = Callable[[Request], tuple[Answer, Mapping[str, Answer]]]
+Compile = Callable[[tuple[Document, ...], Reading], Explain]
+"""From documents to a function that gives SMI's answer and each mesh's."""
+
+
+def find(values: Sequence[Any], requests: Iterable[Request], reading: Reading, compiling: Compile) -> Found | None:
+    """The first disagreement in a world, with the world made small; None if there is none."""
+    asked = tuple(requests)
+    for request, why in _disagreements(values, asked, reading, compiling):
+        word = _word(why)
+
+        def fails(kept: Sequence[Any], request: Request, word: str = word) -> bool:
+            return any(_word(said) == word for _, said in _disagreements(kept, (request,), reading, compiling))
+
+        small = shrink(values, request, fails)
+        said = next((said for _, said in _disagreements(small, (request,), reading, compiling)), why)
+        return Found(small, request, said, reading)
+    return None
+
+
+def _word(why: str) -> str:
+    return why.partition(":")[0]
+
+
+def _disagreements(
+    values: Sequence[Any], requests: Iterable[Request], reading: Reading, compiling: Compile
+) -> Iterator[tuple[Request, str]]:
+    """Every request that is judged differently; what raises is a disagreement too, whatever it raises."""
+    asked = tuple(requests)
+    try:
+        explain = compiling(documents_of(values), reading)
+    except Exception as error:  # noqa: BLE001 - the property is that nothing raises
+        yield from ((request, f"raised while compiling: {error!r}") for request in asked[:1])
+        return
+    yield from find_in(explain, asked)
+
+
+def find_in(explain: Explain, requests: Iterable[Request]) -> Iterator[tuple[Request, str]]:
+    """Every request on which SMI and a mesh must not stand together, and why."""
+    for request in requests:
+        why = _judged(explain, request)
+        if why:
+            yield request, why
+
+
+def _judged(explain: Explain, request: Request) -> str:
+    try:
+        smi, meshes = explain(request)
+    except Exception as error:  # noqa: BLE001 - the property is that nothing raises
+        return f"raised while judging: {error!r}"
+    return next((why for mesh in meshes.values() if (why := disagreement(request, smi, mesh))), "")

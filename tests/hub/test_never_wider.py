@@ -1,0 +1,172 @@
+"""Never wider: on random worlds a mesh allows nothing that SMI denies, and differs only where it reports a loss.
+
+The fast tests use fixed seeds; the slow one a new seed each time, which it prints when it fails. What fails is made small
+and written to hub/testing/cases/found, where test_cases runs it for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random, SystemRandom
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from adapters.vm.plugin import SPEC
+from hub.explain import Explainer, Scope, compile_documents, translate_units
+from hub.model import NativeObject, Observation, Observed, Op, Reading, Request, UnitKey
+from hub.plan import Desired, plan
+from hub.semantics import Semantics
+from hub.testing.found import write_found
+from hub.testing.search import find
+from hub.testing.worlds import World, documents_of, make_world, worlds
+from tests.servers.readings import VM, compiling
+
+DEFAULT = Reading()
+LENIENT = Reading(path_regex="prefix", root_backend="endpoints")
+SLOW_WORLDS = 4_500
+STEADY = settings(
+    max_examples=200,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)
+FEW = settings(STEADY, max_examples=40)
+
+
+def must_agree(world: World, reading: Reading) -> None:
+    """Fail, with a case file, if any request of the world is judged differently."""
+    found = find(world.values, world.requests, reading, compiling)
+    if found is not None:
+        pytest.fail(f"{found.why}\nwritten to {write_found(found)}")
+
+
+@STEADY
+@given(worlds())
+def test_mesh_agrees_with_smi_on_random_worlds(world: World) -> None:
+    """Never wider, exact shares, equal without a loss, nothing raises: in the default reading."""
+    must_agree(world, DEFAULT)
+
+
+@FEW
+@given(worlds())
+def test_mesh_agrees_with_smi_in_the_lenient_reading(world: World) -> None:
+    """The same with both switches of the reading turned."""
+    must_agree(world, LENIENT)
+
+
+@pytest.mark.slow
+def test_mesh_agrees_with_smi_on_many_random_worlds() -> None:
+    """More than 10^5 requests, with a new seed each time."""
+    seed = SystemRandom().randrange(2**48)
+    for number in range(SLOW_WORLDS):
+        world = make_world(Random(f"{seed}/{number}"))
+        found = find(world.values, world.requests, LENIENT if number % 4 == 0 else DEFAULT, compiling)
+        if found is not None:
+            pytest.fail(f"seed {seed}, world {number}: {found.why}\nwritten to {write_found(found)}")
+
+
+@FEW
+@given(worlds(), st.integers(min_value=0))
+def test_order_of_documents_changes_nothing(world: World, seed: int) -> None:
+    """The same objects in another order: the same answers and the same native objects."""
+    shuffled = list(world.values)
+    Random(seed).shuffle(shuffled)
+    one, other = Explainer(world.documents, (VM,)), Explainer(documents_of(shuffled), (VM,))
+    assert [one.explain(request) for request in world.requests] == [
+        other.explain(request) for request in world.requests
+    ]
+    assert translate_units(one.compiled.units, VM) == translate_units(other.compiled.units, VM)
+
+
+@FEW
+@given(worlds())
+def test_units_are_translated_independently(world: World) -> None:
+    """Each unit alone, in any order, gives the very objects that all together give, and no two share a ref."""
+    units = compile_documents(world.documents, Scope()).units
+    together = translate_units(units, VM)
+    alone = {key: translate_units({key: units[key]}, VM)[key] for key in reversed(list(units))}
+    assert together == alone
+    refs = [native.ref for translation in together.values() for native in translation.objects]
+    assert len(refs) == len(set(refs))
+    assert all(native.unit == key for key, translation in together.items() for native in translation.objects)
+
+
+@FEW
+@given(worlds())
+def test_deleting_every_target_leaves_deny(world: World) -> None:
+    """Without a TrafficTarget nobody is allowed anything, by SMI or by the mesh, and the deny is explicit."""
+    kept = [value for value in world.values if not (isinstance(value, dict) and value.get("kind") == "TrafficTarget")]
+    explainer = Explainer(documents_of(kept), (VM,))
+    for request in world.requests:
+        smi, meshes = explainer.explain(request)
+        assert (smi.verdict, meshes["vm"].verdict) == ("deny", "deny")
+    access = {key for key in explainer.compiled.units if key.kind == "access"}
+    assert access >= {
+        UnitKey("access", placed.identity.namespace, placed.identity.service_account)
+        for placed in explainer.compiled.facts.placements.values()
+    }
+
+
+# ------------------------------------------------------------------------------------------------------- in between
+
+
+def observed(objects: Sequence[NativeObject]) -> Observation:
+    """What stands in a mesh after these objects were written."""
+    standing = {one.ref: Observed(one.ref, one.body, one.unit, "1", one.role, one.needs) for one in objects}
+    return Observation(standing, {one.unit: b"" for one in objects}, "1")
+
+
+def desired(values: Sequence[Any]) -> dict[UnitKey, Desired]:
+    """Every unit of these documents with its translation."""
+    units = compile_documents(documents_of(values), Scope()).units
+    translations = translate_units(units, VM)
+    return {key: Desired(unit, translations[key]) for key, unit in units.items()}
+
+
+def edited(world: World, other: World, rng: Random) -> tuple[Any, ...]:
+    """The world after a change: some objects gone, some of another world's put in their place."""
+    kept = [value for value in world.values if rng.randrange(4)]
+    return (*kept, *(value for value in other.values if rng.randrange(3) == 0))
+
+
+@FEW
+@given(worlds(requests=16), worlds(requests=8), st.randoms(use_true_random=False))
+def test_no_prefix_of_a_change_is_wider_than_before_or_after(world: World, other: World, rng: Random) -> None:
+    """After each write of a plan: whatever is allowed was allowed before, or is after."""
+    values = edited(world, other, rng)
+    before = [native for unit in desired(world.values).values() for native in unit.translation.objects]
+    after = desired(values)
+    gone = {native.unit: Desired(None) for native in before if native.unit not in after}
+    changes = plan("vm", {**gone, **after}, observed(before), SPEC.settle).changes
+    smi = (Semantics(world.documents), Semantics(documents_of(values)))
+    facts = [compile_documents(documents, Scope()).facts for documents in (world.documents, documents_of(values))]
+    # Who may receive what is decided at the receiver; which Service a call reaches changes with its routes.
+    asked = [one for one in (*world.requests, *other.requests) if one.dst.service is None]
+    requests = [(request, [one.judge(request) for one in smi]) for request in asked]
+    standing = {native.ref: native for native in before}
+    stops = {rng.randrange(len(changes)) for _ in range(6)} if changes else set()
+    for number, change in enumerate(changes):
+        if change.op is Op.DELETE:
+            del standing[change.ref]
+        else:
+            assert change.after is not None
+            standing[change.ref] = change.after
+        last = number + 1 == len(changes) or changes[number + 1].wave != change.wave
+        if not last and number not in stops:
+            continue
+        judge = SPEC.evaluator(tuple(standing.values()), facts[rng.randrange(2)])
+        for request, answers in requests:
+            mesh = judge.judge(request)
+            assert mesh.verdict == "deny" or any(not _wider(request, one.verdict, mesh.verdict) for one in answers), (
+                change,
+                request,
+            )
+
+
+def _wider(request: Request, smi: str, mesh: str) -> bool:
+    return {"deny": 0, "mixed": 1, "allow": 2}[mesh] > {"deny": 0, "mixed": 1, "allow": 2}[smi]
