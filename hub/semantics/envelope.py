@@ -89,9 +89,9 @@ def _identify(value: object, source: str) -> Found | None:
 
 def _group_and_version(value: Mapping[object, object], kind: str) -> tuple[str, str]:
     """Split apiVersion; an SMI object may lack the group (its kind has one) or the whole (its shape tells)."""
-    if "apiVersion" not in value:
+    written = value.get("apiVersion")
+    if written is None or written == "":
         return _SMI_GROUPS.get(kind, "?"), _version_by_shape(value, kind)
-    written = value["apiVersion"]
     if not isinstance(written, str):
         return "?", ""
     if "/" not in written:

@@ -25,8 +25,8 @@ def labels_of(meta: Mapping[str, object]) -> Labels:
 
 
 def transport_of(port: Mapping[str, object]) -> str:
-    """Return the transport of a port, TCP unless it says otherwise. Raises `Invalid`."""
-    transport = reader.text(reader.unless_null(port, "protocol", "TCP"), "protocol")
+    """Return the transport of a port, TCP unless it says otherwise (empty is absent). Raises `Invalid`."""
+    transport = reader.text(reader.unless_null(port, "protocol", ""), "protocol") or "TCP"
     if transport not in _TRANSPORTS:
         raise Invalid(f"{transport!r} is no protocol of a port")
     return transport
@@ -51,7 +51,7 @@ def decode_template(found: Found) -> Workload:
 
 def _workload(found: Found, pod: Mapping[str, object]) -> Workload:
     """Read what a pod is; for a template, name and namespace are those of its owner."""
-    spec = reader.mapping(pod.get("spec"), "spec")
+    spec = reader.mapping(reader.unless_null(pod, "spec", {}), "spec")
     named = reader.text(reader.unless_null(spec, "serviceAccountName", ""), "serviceAccountName")
     legacy = reader.text(reader.unless_null(spec, "serviceAccount", ""), "serviceAccount")
     account = named or legacy or "default"
@@ -84,7 +84,7 @@ def _container_ports(spec: Mapping[str, object]) -> list[WorkloadPort]:
 
 def decode_service(found: Found) -> Service:
     """Decode a Service; one of type ExternalName has no ports here. Raises `Invalid`."""
-    spec = reader.mapping(found.body.get("spec"), "spec")
+    spec = reader.mapping(reader.unless_null(found.body, "spec", {}), "spec")
     external = reader.unless_null(spec, "type", "ClusterIP") == "ExternalName"
     selector = reader.pairs(reader.unless_null(spec, "selector", {}), "selector")
     ports = reader.items(reader.unless_null(spec, "ports", []), "ports")

@@ -43,9 +43,9 @@ def text(value: object, place: str) -> str:
 
 
 def required_text(found: Mapping[str, object], key: str) -> str:
-    """Return the text under a key that must be there, or raise `Invalid`."""
-    if key not in found:
-        raise Invalid(f"{key} is missing")
+    """Return the text under a key that must be there and not be empty, or raise `Invalid`."""
+    if not found.get(key, ""):
+        raise Invalid(f"{key} is missing or empty")
     return text(found[key], key)
 
 

@@ -69,7 +69,7 @@ def test_version_of_object(documents: Documents, text: str, expected: str) -> No
         "apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: TCPRoute\nmetadata: {name: t}",
         "apiVersion: access.smi-spec.io/v1alpha3\nkind: TCPRoute\nmetadata: {name: t}",
         "apiVersion: /v1\nkind: Service\nmetadata: {name: t}",
-        "apiVersion: null\nkind: TCPRoute\nmetadata: {name: t}",
+        "apiVersion: 4\nkind: TCPRoute\nmetadata: {name: t}",
         "kind: [TCPRoute]\nmetadata: {name: t}",
         "kind: TCPRoute",
         "kind: TCPRoute\nmetadata: {generateName: t}",
