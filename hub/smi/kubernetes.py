@@ -132,14 +132,11 @@ def _workload(reader: Reader, pod: Body, path: str, addresses: tuple[str, ...] =
         origin=reader.origin,
         service_account=_account(reader, spec, where),
         labels=_labels(reader, metadata, join(path, "metadata")),
-        ports=tuple(sorted(set(_container_ports(reader, spec, where)), key=_order)),
+        # As written: of two container ports of one name, a Service's targetPort means the first.
+        ports=tuple(dict.fromkeys(_container_ports(reader, spec, where))),
         addresses=addresses,
         ready=ready,
     )
-
-
-def _order(port: WorkloadPort) -> tuple[int, str, str]:
-    return port.port, port.transport, port.name
 
 
 def _account(reader: Reader, spec: Body, path: str) -> str:

@@ -137,7 +137,7 @@ def test_pod_account(spec: str, account: str, valid: Valid) -> None:
 
 
 def test_pod_ports_are_those_of_running_containers(valid: Valid) -> None:
-    """Init containers count only where they keep running beside the others; each port once, sorted."""
+    """Init containers count only where they keep running beside the others; each port once, as written."""
     read = valid(
         pod(
             "containers: [{name: a, ports: [{containerPort: 9090, name: m}, {containerPort: 53, protocol: UDP}]}, "
@@ -147,10 +147,10 @@ def test_pod_ports_are_those_of_running_containers(valid: Valid) -> None:
     )
     assert isinstance(read, Workload)
     assert read.ports == (
-        WorkloadPort(2, "TCP", app_port=2),
+        WorkloadPort(9090, "TCP", "m", app_port=9090),
         WorkloadPort(53, "UDP", app_port=53),
         WorkloadPort(8080, "TCP", app_port=8080),
-        WorkloadPort(9090, "TCP", "m", app_port=9090),
+        WorkloadPort(2, "TCP", app_port=2),
     )
     assert read.bind == "0.0.0.0"
 
