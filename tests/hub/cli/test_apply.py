@@ -1,0 +1,160 @@
+"""`smihub apply`: it asks, it writes what was shown or nothing, and its exit code never hides a failure."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.servers.folder import CONFIG, Folder, target
+from tests.servers.terminal import converse
+
+PROMPT = "Apply this plan? [y/N]: "
+TWO_MESHES = CONFIG + "- {name: others, adapter: vm}\n"
+
+
+def revisions(folder: Folder) -> dict[str, int]:
+    """The number of the last revision of each mesh."""
+    path = folder.root / ".smihub" / "hub.sqlite"
+    if not path.exists():
+        return {}
+    with sqlite3.connect(path) as db:
+        found = dict(db.execute("SELECT name, revision FROM meshes").fetchall())
+    db.close()
+    return found
+
+
+def test_apply_when_nobody_can_be_asked_writes_nothing(folder: Folder) -> None:
+    """Without a terminal --yes is needed, and the error says so."""
+    result = folder.run("apply")
+    assert result.exit_code == 1
+    assert "smihub apply --yes" in result.stderr
+    assert revisions(folder) == {"vms": 0}
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "revision"), [(b"y\n", 0, 1), (b"n\n", 1, 0), (b"\n", 1, 0), (b"\x04", 1, 0)]
+)
+def test_apply_on_a_terminal_asks_and_obeys(folder: Folder, typed: bytes, code: int, revision: int) -> None:
+    """Only a yes writes; no, a bare return and the end of input do not, and that is an exit code of 1."""
+    ended, screen = converse(folder.command("apply"), folder.root, PROMPT, lambda: typed)
+    assert (ended, revisions(folder)) == (code, {"vms": revision})
+    assert ("nothing was written" in screen) == (revision == 0)
+    assert "Traceback" not in screen
+
+
+def test_apply_on_a_terminal_with_nothing_to_do_does_not_ask(folder: Folder) -> None:
+    """An empty plan needs no word."""
+    folder.run("apply", "--yes")
+    ended, screen = converse(folder.command("apply"), folder.root, PROMPT, lambda: b"n\n")
+    assert ended == 0
+    assert PROMPT not in screen
+
+
+def test_apply_on_a_narrow_terminal_shows_whole_names(folder: Folder) -> None:
+    """Lines are left to the terminal to wrap, so that names can be copied from the screen."""
+    _, screen = converse(folder.command("apply"), folder.root, PROMPT, lambda: b"n\n", columns=40)
+    assert "TrafficTarget/shop/api-from-web, HTTPRouteGroup/shop/routes" in screen
+
+
+def test_apply_when_a_plan_is_refused_writes_nothing(folder: Folder) -> None:
+    """A Loss that nobody accepted is exit code 3, with and without --yes, and no revision."""
+    folder.write("udp.yaml", UDP)
+    result = folder.run("apply", "--yes")
+    assert (result.exit_code, revisions(folder)) == (3, {"vms": 0})
+    assert "nothing was written" in result.stderr
+
+
+def test_apply_when_somebody_was_faster_in_one_mesh_writes_the_other_and_ends_with_1(folder: Folder) -> None:
+    """Two meshes are written apart; the stale one is named, and its plan is not written."""
+    folder.config(TWO_MESHES)
+    folder.run("apply", "--yes")
+    folder.write("access.yaml", target("api-from-web", matches="orders"))
+
+    def overtake() -> bytes:
+        (folder.root / "one.yaml").write_text(CONFIG)
+        assert folder.process("apply", "--yes", "-c", "one.yaml").returncode == 0
+        return b"y\n"
+
+    ended, screen = converse(folder.command("apply"), folder.root, PROMPT, overtake)
+    assert ended == 1
+    assert 'mesh vms: mesh "vms" changed while this plan was made' in screen
+    assert "mesh others: applied" in screen
+    assert revisions(folder) == {"vms": 2, "others": 2}
+
+
+def test_apply_when_the_state_is_locked_ends_with_1(folder: Folder) -> None:
+    """A state file that another writer holds is one line, not a trace."""
+    folder.run("apply", "--yes")
+    folder.write("access.yaml", target("api-from-web", matches="orders"))
+    blocker = sqlite3.connect(folder.root / ".smihub" / "hub.sqlite", isolation_level=None)
+
+    def lock() -> bytes:
+        blocker.execute("BEGIN IMMEDIATE")
+        return b"y\n"
+
+    ended, screen = converse(folder.command("apply"), folder.root, PROMPT, lock)
+    blocker.close()
+    assert ended == 1
+    assert "locked" in screen
+    assert "Traceback" not in screen
+    assert revisions(folder) == {"vms": 1}
+
+
+@pytest.mark.parametrize("damage", ["open", "garbage", "folder", "newer"])
+def test_apply_when_the_state_file_is_unusable_says_what_to_do(folder: Folder, damage: str) -> None:
+    """A state file that others can read, that is none, or of a newer smihub, is an error of one line."""
+    folder.run("apply", "--yes")
+    path = folder.root / ".smihub" / "hub.sqlite"
+    _damage(path, damage)
+    result = folder.run("apply", "--yes")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "hub.sqlite" in result.stderr
+
+
+def _damage(path: Path, how: str) -> None:
+    if how == "open":
+        path.chmod(0o644)
+    elif how == "newer":
+        with sqlite3.connect(path) as db:
+            db.execute("PRAGMA user_version = 99")
+        db.close()
+    else:
+        for each in path.parent.glob("hub.sqlite*"):
+            each.unlink()
+        path.mkdir() if how == "folder" else path.write_bytes(b"no database at all, but long enough" * 100)
+        os.chmod(path, 0o600)
+
+
+def test_apply_keeps_private_state_to_its_user_and_out_of_git(folder: Folder) -> None:
+    """The state folder holds the authority's key."""
+    folder.run("apply", "--yes")
+    state = folder.root / ".smihub"
+    assert oct(state.stat().st_mode & 0o777) == "0o700"
+    assert oct((state / "hub.sqlite").stat().st_mode & 0o777) == "0o600"
+    assert (state / ".gitignore").read_text() == "*\n"
+
+
+def test_apply_when_a_file_is_unread_writes_the_rest_and_ends_with_1(folder: Folder) -> None:
+    """What can be decided is written; the exit code says that it was not all."""
+    folder.write("broken.yaml", "a: [")
+    result = folder.run("apply", "--yes")
+    assert (result.exit_code, revisions(folder)) == (1, {"vms": 1})
+
+
+UDP = """\
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: UDPRoute
+metadata: {name: dns, namespace: shop}
+spec: {matches: {ports: [53]}}
+---
+apiVersion: access.smi-spec.io/v1alpha3
+kind: TrafficTarget
+metadata: {name: by-udp, namespace: shop}
+spec:
+  destination: {kind: ServiceAccount, name: api, namespace: shop}
+  rules: [{kind: UDPRoute, name: dns}]
+  sources: [{kind: ServiceAccount, name: web, namespace: shop}]
+"""
