@@ -2,6 +2,10 @@
 
 Everything is a frozen value; sequences are tuples, sorted where order has no meaning, so that equal things
 are equal bytes. No room's private types live here.
+
+`gc=False`: such a value is made of values that were there before it, so it is in no cycle and Python's garbage collector
+need not know it; that saves it 16 bytes, and the collector most of its work. Documents cannot hold cycles either, their
+reader refuses recursive aliases.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from msgspec import Struct, field
 # --------------------------------------------------------------------------- names and provenance
 
 
-class ObjectRef(Struct, frozen=True, order=True):
+class ObjectRef(Struct, frozen=True, order=True, gc=False):
     """Names one object of any family: API group, kind, namespace, name (parts that do not apply are empty)."""
 
     group: str
@@ -29,7 +33,7 @@ class ObjectRef(Struct, frozen=True, order=True):
         return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
 
 
-class Origin(Struct, frozen=True, order=True):
+class Origin(Struct, frozen=True, order=True, gc=False):
     """Where an object was read: source name, file (relative to the source; empty for a cluster), 1-based line."""
 
     source: str = ""
@@ -37,7 +41,7 @@ class Origin(Struct, frozen=True, order=True):
     line: int = 0
 
 
-class Document(Struct, frozen=True):
+class Document(Struct, frozen=True, gc=False):
     """One raw parsed object of a source: JSON-like values only (dict, list, str, int, float, bool, None)."""
 
     value: object
@@ -52,7 +56,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-class Problem(Struct, frozen=True, order=True):
+class Problem(Struct, frozen=True, order=True, gc=False):
     """What is wrong with one input object.
 
     `code` is stable and machine readable (`group.word-word`); `field` is a path such as `spec.rules[0].name`;
@@ -71,7 +75,7 @@ class Problem(Struct, frozen=True, order=True):
 # --------------------------------------------------------------------------- identities
 
 
-class Identity(Struct, frozen=True, order=True):
+class Identity(Struct, frozen=True, order=True, gc=False):
     """A workload identity: one service account of one namespace in one trust domain."""
 
     trust_domain: str
@@ -96,7 +100,7 @@ def identity_of(spiffe: str) -> Identity | None:
     return Identity(parts[0], parts[2], parts[4])
 
 
-class Reading(Struct, frozen=True):
+class Reading(Struct, frozen=True, gc=False):
     """The two switches of our reading of SMI (docs/smi.md); the defaults are the narrower ones.
 
     `path_regex="prefix"` appends `.*` to a pathRegex that does not end in an end anchor.
@@ -113,7 +117,7 @@ Transport = Literal["TCP", "UDP"]
 Declared = Literal["http", "tcp", "none"]
 
 
-class HttpMatch(Struct, frozen=True, order=True):
+class HttpMatch(Struct, frozen=True, order=True, gc=False):
     """One way to match an HTTP request; every condition present must hold.
 
     `path` and header values are RE2 patterns that must match the whole text (path without query).
@@ -126,7 +130,7 @@ class HttpMatch(Struct, frozen=True, order=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Grant(Struct, frozen=True, order=True):
+class Grant(Struct, frozen=True, order=True, gc=False):
     """What one TrafficTarget grants on one transport.
 
     `sources` are SPIFFE ids, sorted, never empty. `ports` are workload ports, sorted; None = every port.
@@ -144,7 +148,7 @@ class Grant(Struct, frozen=True, order=True):
     unauthenticated: tuple[str, ...] = ()
 
 
-class InboundPort(Struct, frozen=True, order=True):
+class InboundPort(Struct, frozen=True, order=True, gc=False):
     """One port on which workloads of an identity receive, as far as a policy can tell them apart.
 
     `declared` is the protocol that Services (and the Workload) declare. `variant` names the class inside one
@@ -164,7 +168,7 @@ class InboundPort(Struct, frozen=True, order=True):
     binds: tuple[str, ...] = ()
 
 
-class Placement(Struct, frozen=True, order=True):
+class Placement(Struct, frozen=True, order=True, gc=False):
     """Where a workload stands: a Workload, a Pod or a pod template.
 
     `inbound` are (port, transport, variant) triples that select its `InboundPort`s; `bind` is the address on which
@@ -180,7 +184,7 @@ class Placement(Struct, frozen=True, order=True):
     upstreams: tuple[tuple[str, str, int], ...] = ()
 
 
-class Access(Struct, frozen=True):
+class Access(Struct, frozen=True, gc=False):
     """Unit: everything granted to one destination identity, possibly nothing, and the ports it receives on.
 
     `workloads` are its smihub.io Workloads (they are configured by name); Pods are not listed, so churn costs nothing.
@@ -196,14 +200,14 @@ class Access(Struct, frozen=True):
 # --------------------------------------------------------------------------- intent: routes
 
 
-class Backend(Struct, frozen=True, order=True):
+class Backend(Struct, frozen=True, order=True, gc=False):
     """One share of a split: a Service of the same namespace and an exact, non-negative, relative weight."""
 
     service: str
     weight: Fraction
 
 
-class Split(Struct, frozen=True):
+class Split(Struct, frozen=True, gc=False):
     """One layer of a route: requests that match (None = all) are shared among the backends.
 
     No backend with a positive weight means unavailable (503), never the root.
@@ -214,7 +218,7 @@ class Split(Struct, frozen=True):
     backends: tuple[Backend, ...]
 
 
-class Client(Struct, frozen=True, order=True):
+class Client(Struct, frozen=True, order=True, gc=False):
     """A workload's explicit upstream: its sidecar listens on address:port for this service port."""
 
     workload: ObjectRef
@@ -222,7 +226,7 @@ class Client(Struct, frozen=True, order=True):
     port: int
 
 
-class RoutePort(Struct, frozen=True):
+class RoutePort(Struct, frozen=True, gc=False):
     """How one port of a Service is routed.
 
     `splits` are tried in order (conditional first, at most one unconditional, last); without a match the root's own
@@ -238,7 +242,7 @@ class RoutePort(Struct, frozen=True):
     clients: tuple[Client, ...] = ()
 
 
-class Route(Struct, frozen=True):
+class Route(Struct, frozen=True, gc=False):
     """Unit: where calls to one Service go; every Service has one, its splits may be empty."""
 
     namespace: str
@@ -250,7 +254,7 @@ class Route(Struct, frozen=True):
 Unit = Access | Route
 
 
-class UnitKey(Struct, frozen=True, order=True):
+class UnitKey(Struct, frozen=True, order=True, gc=False):
     """Names a unit: kind `access` (namespace, service account) or `route` (namespace, service), in one domain."""
 
     kind: Literal["access", "route"]
@@ -274,7 +278,7 @@ class Role(StrEnum):
     ROUTE = "route"
 
 
-class NativeObject(Struct, frozen=True):
+class NativeObject(Struct, frozen=True, gc=False):
     """One vendor object: canonical bytes, the unit that owns it, the SMI objects that caused it, what it needs."""
 
     ref: ObjectRef
@@ -285,7 +289,7 @@ class NativeObject(Struct, frozen=True):
     needs: tuple[ObjectRef, ...] = ()
 
 
-class Loss(Struct, frozen=True, order=True):
+class Loss(Struct, frozen=True, order=True, gc=False):
     """What a mesh cannot say: the refused part grants nothing.
 
     `witness` is a request in words that SMI allows and the mesh will refuse; `lift` says what would make it go.
@@ -302,14 +306,14 @@ class Loss(Struct, frozen=True, order=True):
     access: bool = True
 
 
-class Translation(Struct, frozen=True):
+class Translation(Struct, frozen=True, gc=False):
     """The native objects of one unit and what could not be said."""
 
     objects: tuple[NativeObject, ...] = ()
     losses: tuple[Loss, ...] = ()
 
 
-class Observed(Struct, frozen=True):
+class Observed(Struct, frozen=True, gc=False):
     """One object as it stands in the mesh: the part that we own, whose it is, and the token of that reading."""
 
     ref: ObjectRef
@@ -320,7 +324,7 @@ class Observed(Struct, frozen=True):
     needs: tuple[ObjectRef, ...] = ()
 
 
-class Observation(Struct, frozen=True):
+class Observation(Struct, frozen=True, gc=False):
     """A whole reading of a mesh: objects, what the hub asked to be remembered per unit, and the revision's token."""
 
     objects: Mapping[ObjectRef, Observed] = field(default_factory=dict)
@@ -336,7 +340,7 @@ class Op(StrEnum):
     DELETE = "delete"
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """One write: object before and after (canonical bytes), the wave it belongs to, and the token it presumes."""
 
     op: Op
@@ -351,7 +355,7 @@ class Change(Struct, frozen=True):
 # --------------------------------------------------------------------------- facts, not policy
 
 
-class Endpoint(Struct, frozen=True, order=True):
+class Endpoint(Struct, frozen=True, order=True, gc=False):
     """One address behind a Service port: who answers there, where, and the workload port it is."""
 
     workload: ObjectRef
@@ -361,7 +365,7 @@ class Endpoint(Struct, frozen=True, order=True):
     ready: bool = True
 
 
-class Facts(Struct, frozen=True):
+class Facts(Struct, frozen=True, gc=False):
     """What `evaluate` may know besides native objects: placements by workload, endpoints by (namespace, service, port)."""
 
     trust_domain: str
@@ -372,7 +376,7 @@ class Facts(Struct, frozen=True):
 # --------------------------------------------------------------------------- requests and answers
 
 
-class Source(Struct, frozen=True):
+class Source(Struct, frozen=True, gc=False):
     """Who calls: exactly one of identity (`ns/sa`), pod (`ns/name`), spiffe, or outside (no certificate of ours)."""
 
     identity: str | None = None
@@ -381,7 +385,7 @@ class Source(Struct, frozen=True):
     outside: bool = False
 
 
-class Destination(Struct, frozen=True):
+class Destination(Struct, frozen=True, gc=False):
     """Whom: exactly one of identity (`ns/sa`), pod (`ns/name`) or service (`ns/name`)."""
 
     identity: str | None = None
@@ -389,7 +393,7 @@ class Destination(Struct, frozen=True):
     service: str | None = None
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, gc=False):
     """One request to judge. `port` is the workload's port, or the Service's port where dst is a service.
 
     `path` may carry a query (`/x?y`); `headers` are (name, value) lines in order, a name may repeat.

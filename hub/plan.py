@@ -50,14 +50,14 @@ _WAVES: Mapping[tuple[Role, Op], int] = {
 Settle = Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]]
 
 
-class Remembered(Struct, frozen=True):
+class Remembered(Struct, frozen=True, gc=False):
     """What is kept beside a unit's objects: its meaning in lines for people, and the files it was made from."""
 
     lines: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 
 
-class Desired(Struct, frozen=True):
+class Desired(Struct, frozen=True, gc=False):
     """One unit as it should be: itself (None: it is gone), its translation, and the files it was made from."""
 
     unit: Unit | None
@@ -65,7 +65,7 @@ class Desired(Struct, frozen=True):
     files: tuple[str, ...] = ()
 
 
-class Conflict(Struct, frozen=True):
+class Conflict(Struct, frozen=True, gc=False):
     """A native object that is not ours to write: another unit claims it, or (`first` None) it carries no mark of ours."""
 
     ref: ObjectRef
@@ -73,7 +73,7 @@ class Conflict(Struct, frozen=True):
     second: UnitKey
 
 
-class Plan(Struct, frozen=True):
+class Plan(Struct, frozen=True, gc=False):
     """What `apply` will write to one mesh, and what it means.
 
     `changes` are sorted by wave. `memory` goes with them. `allowed`/`denied` are lines such as

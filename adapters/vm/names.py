@@ -5,6 +5,8 @@ All parts are DNS labels, numbers or addresses, so `/` and `@` cannot occur in t
 
 from __future__ import annotations
 
+import sys
+
 from hub.api import ObjectRef
 
 GROUP = "xds"
@@ -18,7 +20,7 @@ BUNDLE = "smihub:trust-bundle"
 
 def ref(kind: str, name: str) -> ObjectRef:
     """The ref of an xDS resource; `kind` is its message's short name (`Listener`, `Cluster`, ...)."""
-    return ObjectRef(GROUP, kind, "", name)
+    return ObjectRef(GROUP, sys.intern(kind), "", sys.intern(name))
 
 
 def inbound(namespace: str, account: str, port: int, variant: str) -> str:

@@ -33,7 +33,7 @@ def short(type_url: str) -> str:
     return type_url.rpartition(".")[2]
 
 
-class Resource(Struct, frozen=True):
+class Resource(Struct, frozen=True, gc=False):
     """One resource as it goes on the wire: `body` is a serialised `google.protobuf.Any`.
 
     `needs` are (type URL, name) of what it refers to; None = unknown (a client's own copy of an older version).

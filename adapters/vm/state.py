@@ -67,7 +67,7 @@ ServiceKey = tuple[str, str, int]
 """(namespace, service, port)."""
 
 
-class Stored(Struct, frozen=True):
+class Stored(Struct, frozen=True, gc=False):
     """One applied object."""
 
     ref: ObjectRef
@@ -78,7 +78,7 @@ class Stored(Struct, frozen=True):
     token: str
 
 
-class Step(Struct, frozen=True):
+class Step(Struct, frozen=True, gc=False):
     """What changed between two revisions (from nothing: everything): the newer one's number and token."""
 
     revision: int

@@ -51,7 +51,7 @@ def _object(made: wire.Message, role: Role, owner: _Owner, needs: Iterable[Objec
     return NativeObject(ref, role, wire.pack(made), owner.unit, owner.origins, tuple(sorted(set(needs))))
 
 
-class _Owner(msgspec.Struct, frozen=True):
+class _Owner(msgspec.Struct, frozen=True, gc=False):
     unit: UnitKey
     origins: tuple[ObjectRef, ...]
 

@@ -19,7 +19,7 @@ Inbound = tuple[tuple[int, Transport, str], ...]
 _REMEDIES = {"tcp": "grant raw TCP by a TrafficTarget of its own", "http": "add a rule with an HTTPRouteGroup"}
 
 
-class CompiledAccess(Struct, frozen=True):
+class CompiledAccess(Struct, frozen=True, gc=False):
     """An Access unit, its Problems, and the inbound ports of each shape (for Pods' placements, which no unit lists)."""
 
     unit: Access
@@ -27,7 +27,7 @@ class CompiledAccess(Struct, frozen=True):
     inbound: Mapping[Shape, Inbound]
 
 
-class _Granting(Struct, frozen=True):
+class _Granting(Struct, frozen=True, gc=False):
     """A TrafficTarget that reaches an identity: at every workload (`labels` None) or at those that carry labels."""
 
     target: TrafficTarget

@@ -30,7 +30,7 @@ Labels = tuple[tuple[str, str], ...]
 Standing = Literal["pod", "workload", "template"]
 
 
-class Shape(Struct, frozen=True):
+class Shape(Struct, frozen=True, gc=False):
     """What policies can tell of a workload: any number of equal workloads are one shape.
 
     `labels` are only those pairs that a selector of the namespace names, sorted; `ports` are in the order written.
@@ -47,7 +47,7 @@ class Shape(Struct, frozen=True):
         return bool(selector) and set(selector) <= set(self.labels)
 
 
-class Face(Struct, frozen=True):
+class Face(Struct, frozen=True, gc=False):
     """What a Service can tell of a workload behind it: account and ports as (number, transport, name).
 
     `sliced`: an endpoint of an EndpointSlice; its ports carry the Service's port names, its account may be unknown ("").

@@ -17,7 +17,7 @@ from hub.smi.types import SmiObject
 __all__ = ["KINDS", "Decoded", "Kind", "decode"]
 
 
-class Decoded(Struct, frozen=True):
+class Decoded(Struct, frozen=True, gc=False):
     """What one document says.
 
     `ref` None: no object of ours, or one without a usable name; there may be Problems all the same.

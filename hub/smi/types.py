@@ -13,7 +13,7 @@ from msgspec import Struct
 from hub.model import Client, HttpMatch, ObjectRef, Origin, Transport
 
 
-class Subject(Struct, frozen=True):
+class Subject(Struct, frozen=True, gc=False):
     """A TrafficTarget's source or destination. `namespace` is as written, "" if absent (intent applies the defaults).
 
     `kind` "" matches nobody: a kind, group or name that no subject of that API version can have (decoding has said so).
@@ -24,7 +24,7 @@ class Subject(Struct, frozen=True):
     name: str
 
 
-class Rule(Struct, frozen=True):
+class Rule(Struct, frozen=True, gc=False):
     """A rule of a TrafficTarget. `matches` None = every match of the group; () = written but empty or null."""
 
     kind: Literal["HTTPRouteGroup", "TCPRoute", "UDPRoute"]
@@ -32,7 +32,7 @@ class Rule(Struct, frozen=True):
     matches: tuple[str, ...] | None = None
 
 
-class TrafficTarget(Struct, frozen=True):
+class TrafficTarget(Struct, frozen=True, gc=False):
     """access.smi-spec.io TrafficTarget. `port` is v1alpha1/2 `destination.port`."""
 
     ref: ObjectRef
@@ -43,14 +43,14 @@ class TrafficTarget(Struct, frozen=True):
     port: int | None = None
 
 
-class NamedMatch(Struct, frozen=True):
+class NamedMatch(Struct, frozen=True, gc=False):
     """One match of an HTTPRouteGroup. `match` None: the match is void (bad regex, no condition, duplicate name)."""
 
     name: str
     match: HttpMatch | None
 
 
-class HTTPRouteGroup(Struct, frozen=True):
+class HTTPRouteGroup(Struct, frozen=True, gc=False):
     """specs.smi-spec.io HTTPRouteGroup; order of `matches` as written, each name once (a duplicated name is void)."""
 
     ref: ObjectRef
@@ -58,7 +58,7 @@ class HTTPRouteGroup(Struct, frozen=True):
     matches: tuple[NamedMatch, ...]
 
 
-class PortRoute(Struct, frozen=True):
+class PortRoute(Struct, frozen=True, gc=False):
     """specs.smi-spec.io TCPRoute or UDPRoute (`ref.kind` tells). `ports` sorted; None = every port."""
 
     ref: ObjectRef
@@ -66,14 +66,14 @@ class PortRoute(Struct, frozen=True):
     ports: tuple[int, ...] | None
 
 
-class SplitBackend(Struct, frozen=True):
+class SplitBackend(Struct, frozen=True, gc=False):
     """A backend as written (bare name or FQDN) and its exact weight."""
 
     service: str
     weight: Fraction
 
 
-class TrafficSplit(Struct, frozen=True):
+class TrafficSplit(Struct, frozen=True, gc=False):
     """split.smi-spec.io TrafficSplit. `matches` None = unconditional; entries are (kind, name) as written.
 
     An entry's kind is "" where it names a foreign apiGroup (decoding has said so).
@@ -88,7 +88,7 @@ class TrafficSplit(Struct, frozen=True):
     created: float = 0.0
 
 
-class IdentityBinding(Struct, frozen=True):
+class IdentityBinding(Struct, frozen=True, gc=False):
     """access.smi-spec.io IdentityBinding: schemes are ORed. `labels` None = no podLabelSelector. `spiffe` are canonical ids."""
 
     ref: ObjectRef
@@ -98,7 +98,7 @@ class IdentityBinding(Struct, frozen=True):
     service_account: str | None
 
 
-class ServicePort(Struct, frozen=True):
+class ServicePort(Struct, frozen=True, gc=False):
     """One port of a Service. `target` is a number or a container-port name."""
 
     port: int
@@ -108,7 +108,7 @@ class ServicePort(Struct, frozen=True):
     app_protocol: str = ""
 
 
-class Service(Struct, frozen=True):
+class Service(Struct, frozen=True, gc=False):
     """Core Service. `selector` None or () = selects nothing (its endpoints come from EndpointSlices)."""
 
     ref: ObjectRef
@@ -117,7 +117,7 @@ class Service(Struct, frozen=True):
     ports: tuple[ServicePort, ...]
 
 
-class WorkloadPort(Struct, frozen=True):
+class WorkloadPort(Struct, frozen=True, gc=False):
     """One port of a workload. For Pods the app is on the same port; a Workload may say otherwise (`app_port`)."""
 
     port: int
@@ -128,7 +128,7 @@ class WorkloadPort(Struct, frozen=True):
     app_port: int = 0
 
 
-class Upstream(Struct, frozen=True):
+class Upstream(Struct, frozen=True, gc=False):
     """A Workload's explicit upstream: Service (namespace, name), its port, and where the sidecar listens for it."""
 
     namespace: str
@@ -137,7 +137,7 @@ class Upstream(Struct, frozen=True):
     client: Client
 
 
-class Workload(Struct, frozen=True):
+class Workload(Struct, frozen=True, gc=False):
     """A Pod, a pod template (Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob) or a smihub.io Workload.
 
     `addresses` empty for templates and Pods without status. `bind` is "0.0.0.0" for Pods and templates.
@@ -154,7 +154,7 @@ class Workload(Struct, frozen=True):
     ready: bool = True
 
 
-class SliceEndpoint(Struct, frozen=True):
+class SliceEndpoint(Struct, frozen=True, gc=False):
     """One endpoint of an EndpointSlice; `pod` is the targetRef's name, "" if it has none."""
 
     addresses: tuple[str, ...]
@@ -162,7 +162,7 @@ class SliceEndpoint(Struct, frozen=True):
     ready: bool
 
 
-class EndpointSlice(Struct, frozen=True):
+class EndpointSlice(Struct, frozen=True, gc=False):
     """discovery.k8s.io EndpointSlice; `ports` are (name, number, transport)."""
 
     ref: ObjectRef
@@ -172,7 +172,7 @@ class EndpointSlice(Struct, frozen=True):
     ports: tuple[tuple[str, int, Transport], ...]
 
 
-class ServiceAccount(Struct, frozen=True):
+class ServiceAccount(Struct, frozen=True, gc=False):
     """Core ServiceAccount: it only makes its identity known (and so governed)."""
 
     ref: ObjectRef

@@ -14,34 +14,34 @@ from msgspec import Struct, field
 from hub.model import Document, Problem
 
 
-class Upsert(Struct, frozen=True):
+class Upsert(Struct, frozen=True, gc=False):
     """The part was read: it holds exactly these objects now, instead of what it held; it is no longer unread."""
 
     part: str
     documents: tuple[Document, ...]
 
 
-class Delete(Struct, frozen=True):
+class Delete(Struct, frozen=True, gc=False):
     """The part is gone, and so are its objects."""
 
     part: str
 
 
-class Unread(Struct, frozen=True):
+class Unread(Struct, frozen=True, gc=False):
     """The part is there but cannot be read: what it held last stays in force, what depends on it is frozen."""
 
     part: str
     problem: Problem
 
 
-class Synced(Struct, frozen=True):
+class Synced(Struct, frozen=True, gc=False):
     """Every part has been reported; an `Unread` of the whole source ("") is over."""
 
 
 Event = Upsert | Delete | Unread | Synced
 
 
-class Snapshot(Struct, frozen=True):
+class Snapshot(Struct, frozen=True, gc=False):
     """A source at one moment: the objects per part (of an unread part those it held last), and what is unread."""
 
     parts: Mapping[str, tuple[Document, ...]] = field(default_factory=dict)

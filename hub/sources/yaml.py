@@ -221,7 +221,7 @@ class _Builder:
         if event.tag is not None:
             raise self._tagged(event)
         self._count(1, event)
-        value = event.value
+        value = sys.intern(event.value)  # names are said again and again, and are kept
         frame = self._stack[-1] if self._stack else None
         if event.implicit[0]:
             value = plain(value)
@@ -244,7 +244,7 @@ class _Builder:
             )
         if value == "<<" and event.implicit[0]:
             raise self.fault("yaml.merge-key", 'merge keys ("<<") are not read', "write the keys out", line)
-        return sys.intern(value)
+        return value
 
     def _open(self, value: Any, event: Any) -> None:
         if event.tag is not None:

@@ -19,39 +19,42 @@ from hub.smi.types import SmiObject
 Part = tuple[str, str]
 """A source's name and the part of it (a file, a kind) that is read as a whole."""
 _NOWHERE = Origin()
+K = TypeVar("K")
 V = TypeVar("V")
 
 
-class _Claim(Struct, frozen=True):
+class _Claim(Struct, frozen=True, gc=False):
     """One copy of an object: where it stands and what it says without that place (None: it is invalid)."""
 
+    ref: ObjectRef
+    part: Part
     origin: Origin
     said: SmiObject | None
+
+
+_Claims = tuple[_Claim, ...]
 
 
 class Copies:
     """Every copy of every object, by part; tells which object counts."""
 
     def __init__(self) -> None:
-        self._parts: dict[Part, dict[ObjectRef, list[_Claim]]] = {}
+        self._parts: dict[Part, _Claims] = {}
         self._told: dict[Part, tuple[Problem, ...]] = {}
-        self._claims: dict[ObjectRef, dict[Part, list[_Claim]]] = {}
+        self._claims: dict[ObjectRef, _Claims] = {}
         self._disputed: set[ObjectRef] = set()
 
     def put(self, part: Part, decoded: Sequence[Decoded]) -> Iterable[ObjectRef]:
         """Replace all that a part says (an empty sequence: it is gone); the refs that may now mean something else."""
         told = tuple(problem for each in decoded for problem in each.problems)
         _set_or_drop(self._told, part, told)
-        before, after = self._parts.get(part, {}), _claims(decoded)
-        _set_or_drop(self._parts, part, after)
-        for ref in before.keys() - after.keys():
-            del self._claims[ref][part]
-            if not self._claims[ref]:
-                del self._claims[ref]
-        for ref, claims in after.items():
-            self._claims.setdefault(ref, {})[part] = claims
+        claims = tuple(_claims(part, decoded))
+        before, after = _by_ref(self._parts.get(part, ())), _by_ref(claims)
+        _set_or_drop(self._parts, part, claims)
         changed = [ref for ref in before.keys() | after.keys() if before.get(ref) != after.get(ref)]
         for ref in changed:
+            others = tuple(claim for claim in self._claims.get(ref, ()) if claim.part != part)
+            _set_or_drop(self._claims, ref, (*others, *after.get(ref, ())))
             self._judge(ref)
         return changed
 
@@ -63,12 +66,12 @@ class Copies:
 
     def object(self, ref: ObjectRef) -> SmiObject | None:
         """The object that counts, without its origin."""
-        claims = self._all(ref)
-        return claims[0][1].said if claims and not self._fault(ref) else None
+        claims = self._claims.get(ref, ())
+        return claims[0].said if claims and not self._fault(ref) else None
 
     def origins(self, ref: ObjectRef) -> tuple[Origin, ...]:
         """Where every copy stands, by source, sorted."""
-        return tuple(sorted(claim.origin for _, claim in self._all(ref)))
+        return tuple(sorted(claim.origin for claim in self._claims.get(ref, ())))
 
     def problems(self) -> Iterator[Problem]:
         """What decoding found, and a Problem at each copy of an object that does not count for having copies."""
@@ -77,18 +80,15 @@ class Copies:
         for ref in self._disputed:
             yield from self._dispute(ref)
 
-    def _all(self, ref: ObjectRef) -> list[tuple[str, _Claim]]:
-        return [(part[0], claim) for part, claims in self._claims.get(ref, {}).items() for claim in claims]
-
     def _fault(self, ref: ObjectRef) -> str:
         """Why copies take each other's effect: the code of the Problem, "" if they do not."""
-        claims = self._all(ref)
+        claims = self._claims.get(ref, ())
         if len(claims) < 2:
             return ""
-        if len({source for source, _ in claims}) < len(claims):
+        if len({claim.part[0] for claim in claims}) < len(claims):
             return "object.duplicate"
-        first = claims[0][1].said
-        return "" if first is not None and all(claim.said == first for _, claim in claims) else "object.unequal"
+        first = claims[0].said
+        return "" if first is not None and all(claim.said == first for claim in claims) else "object.unequal"
 
     def _dispute(self, ref: ObjectRef) -> Iterator[Problem]:
         code = self._fault(ref)
@@ -106,21 +106,26 @@ def _place(origin: Origin) -> str:
     return f"{origin.source}:{origin.file}:{origin.line}"
 
 
-def _claims(decoded: Iterable[Decoded]) -> dict[ObjectRef, list[_Claim]]:
-    claims: dict[ObjectRef, list[_Claim]] = {}
+def _claims(part: Part, decoded: Iterable[Decoded]) -> Iterator[_Claim]:
     for each in decoded:
         if each.ref is None:
             continue
         if each.object is None:
             origin = each.problems[0].origin if each.problems else _NOWHERE
-            claims.setdefault(each.ref, []).append(_Claim(origin, None))
+            yield _Claim(each.ref, part, origin, None)
         else:
-            claims.setdefault(each.ref, []).append(_Claim(each.object.origin, replace(each.object, origin=_NOWHERE)))
-    return claims
+            yield _Claim(each.ref, part, each.object.origin, replace(each.object, origin=_NOWHERE))
 
 
-def _set_or_drop(table: dict[Part, V], part: Part, value: V) -> None:
+def _by_ref(claims: _Claims) -> dict[ObjectRef, _Claims]:
+    table: dict[ObjectRef, _Claims] = {}
+    for claim in claims:
+        table[claim.ref] = (*table.get(claim.ref, ()), claim)
+    return table
+
+
+def _set_or_drop(table: dict[K, V], key: K, value: V) -> None:
     if value:
-        table[part] = value
+        table[key] = value
     else:
-        table.pop(part, None)
+        table.pop(key, None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 from typing import Any
 
+from hub.store.multimap import Multimap
+
 Key = tuple[Hashable, ...]
 """What a reader can depend on: a word and what it is about, such as ("targets", kind, namespace, name)."""
 
@@ -13,48 +15,43 @@ class Index:
     """Members by key, each counted: it is there as long as somebody put it there. Every operation costs O(1)."""
 
     def __init__(self) -> None:
-        self._members: dict[Key, dict[Hashable, int]] = {}
-        self._net: dict[Key, dict[Hashable, int]] = {}
+        self._members: Multimap[Key, Hashable] = Multimap()
+        self._more: dict[tuple[Key, Hashable], int] = {}  # how often a member was put there besides the first time
+        self._net: dict[tuple[Key, Hashable], int] = {}
 
     def add(self, key: Key, member: Hashable) -> bool:
         """Put a member under a key once more; whether it is new there."""
-        members = self._members.setdefault(key, {})
-        count = members.get(member, 0)
-        members[member] = count + 1
-        if count == 0:
-            self._note(key, member, 1)
-        return count == 0
+        if not self._members.add(key, member):
+            self._more[key, member] = self._more.get((key, member), 0) + 1
+            return False
+        self._note(key, member, 1)
+        return True
 
     def discard(self, key: Key, member: Hashable) -> bool:
         """Take a member back once; whether it is gone now. Raises KeyError if it was not there."""
-        members = self._members[key]
-        count = members[member] - 1
-        if count:
-            members[member] = count
+        more = self._more.pop((key, member), 0)
+        if more:
+            if more > 1:
+                self._more[key, member] = more - 1
             return False
-        del members[member]
-        if not members:
-            del self._members[key]
+        self._members.discard(key, member)
         self._note(key, member, -1)
         return True
 
     def members(self, key: Key) -> Collection[Any]:
         """The members under a key, in no order that means anything."""
-        return self._members.get(key, {}).keys()
+        return self._members.get(key)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._members
 
     def settle(self) -> list[Key]:
         """The keys whose members are others than at the last look."""
-        changed = [key for key, net in self._net.items() if net]
-        self._net.clear()
+        changed = list(dict.fromkeys(key for key, _ in self._net))
+        self._net = {}
         return changed
 
     def _note(self, key: Key, member: Hashable, by: int) -> None:
-        net = self._net.setdefault(key, {})
-        total = net.get(member, 0) + by
+        total = self._net.pop((key, member), 0) + by
         if total:
-            net[member] = total
-        else:
-            del net[member]
+            self._net[key, member] = total

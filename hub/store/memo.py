@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 from hub.store.index import Key
+from hub.store.multimap import Multimap
 
 Job = TypeVar("Job", bound=Hashable)
 Result = TypeVar("Result")
@@ -15,8 +16,8 @@ class Memo(Generic[Job, Result]):
     """Remembers results per job, and per key the jobs that read it."""
 
     def __init__(self) -> None:
-        self._results: dict[Job, tuple[Result, frozenset[Key]]] = {}
-        self._readers: dict[Key, set[Job]] = {}
+        self._results: dict[Job, tuple[Result, tuple[Key, ...]]] = {}
+        self._readers: Multimap[Key, Job] = Multimap()
 
     def get(self, job: Job) -> Result | None:
         """The remembered result, None if there is none."""
@@ -26,10 +27,10 @@ class Memo(Generic[Job, Result]):
     def keep(self, job: Job, result: Result, keys: Iterable[Key]) -> None:
         """Remember a result and every key that it was made from."""
         self.forget(job)
-        read = frozenset(keys)
+        read = tuple(set(keys))
         self._results[job] = (result, read)
         for key in read:
-            self._readers.setdefault(key, set()).add(job)
+            self._readers.add(key, job)
 
     def forget(self, job: Job) -> None:
         """Drop a result, if there is one."""
@@ -37,11 +38,8 @@ class Memo(Generic[Job, Result]):
         if found is None:
             return
         for key in found[1]:
-            readers = self._readers[key]
-            readers.discard(job)
-            if not readers:
-                del self._readers[key]
+            self._readers.discard(key, job)
 
     def readers(self, key: Key) -> frozenset[Job]:
         """The jobs whose remembered result read this key."""
-        return frozenset(self._readers.get(key, ()))
+        return frozenset(self._readers.get(key))

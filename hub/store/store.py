@@ -27,7 +27,7 @@ Job = UnitKey | ObjectRef
 _DEFAULT = Reading()
 
 
-class _Result(Struct, frozen=True):
+class _Result(Struct, frozen=True, gc=False):
     unit: Unit | None
     problems: tuple[Problem, ...]
     inbound: Mapping[Shape, Inbound] = {}

@@ -11,7 +11,6 @@ Keys of the index: ("shapes", namespace, account) and ("members", namespace, acc
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 from msgspec import Struct
 
@@ -20,14 +19,13 @@ from hub.intent.view import Face, Labels, Shape, Standing
 from hub.model import ObjectRef
 from hub.smi.types import Workload
 from hub.store.index import Index
+from hub.store.multimap import Multimap
 
-K = TypeVar("K")
-M = TypeVar("M")
 Pair = tuple[str, str, str]
 """A label in a namespace: namespace, key, value."""
 
 
-class _Selector(Struct, frozen=True):
+class _Selector(Struct, frozen=True, gc=False):
     """A label selector; `anchor` is the one of its pairs under which it is found from shapes."""
 
     namespace: str
@@ -44,12 +42,12 @@ class Summaries:
         self._moved = moved
         self._workloads: dict[ObjectRef, Workload] = {}
         self._shapes: dict[ObjectRef, Shape] = {}
-        self._standing: dict[Shape, set[ObjectRef]] = {}
-        self._carriers: dict[Pair, set[ObjectRef]] = {}
-        self._by_pair: dict[Pair, set[Shape]] = {}
+        self._standing: Multimap[Shape, ObjectRef] = Multimap()
+        self._carriers: Multimap[Pair, ObjectRef] = Multimap()
+        self._by_pair: Multimap[Pair, Shape] = Multimap()
         self._selectors: dict[ObjectRef, _Selector] = {}
-        self._users: dict[Pair, set[ObjectRef]] = {}
-        self._anchored: dict[Pair, set[ObjectRef]] = {}
+        self._users: Multimap[Pair, ObjectRef] = Multimap()
+        self._anchored: Multimap[Pair, ObjectRef] = Multimap()
 
     # ----------------------------------------------------------------------- workloads
 
@@ -58,13 +56,13 @@ class Summaries:
         before = self._workloads.pop(ref, None)
         if before is not None:
             for pair in _pairs(ref.namespace, before.labels):
-                _drop(self._carriers, pair, ref)
+                self._carriers.discard(pair, ref)
             self._leave(ref)
         if workload is None:
             return
         self._workloads[ref] = workload
         for pair in _pairs(ref.namespace, workload.labels):
-            self._carriers.setdefault(pair, set()).add(ref)
+            self._carriers.add(pair, ref)
         self._join(ref, self._shape_of(workload))
 
     def workload(self, ref: ObjectRef) -> Workload | None:
@@ -77,7 +75,7 @@ class Summaries:
 
     def standing(self, shape: Shape) -> frozenset[ObjectRef]:
         """The workloads of a shape."""
-        return frozenset(self._standing.get(shape, ()))
+        return frozenset(self._standing.get(shape))
 
     def all(self) -> Iterable[Workload]:
         """Every workload."""
@@ -91,24 +89,24 @@ class Summaries:
     def _join(self, ref: ObjectRef, shape: Shape) -> None:
         self._moved.add(ref)
         self._shapes[ref] = shape
-        self._standing.setdefault(shape, set()).add(ref)
+        self._standing.add(shape, ref)
         if is_workload(ref):
             self._index.add(("members", shape.namespace, shape.account), (ref, shape))
         if self._index.add(("shapes", shape.namespace, shape.account), shape):
             for pair in _pairs(shape.namespace, shape.labels):
-                self._by_pair.setdefault(pair, set()).add(shape)
+                self._by_pair.add(pair, shape)
             for owner in tuple(self._owners(shape)):
                 self._link(owner, shape)
 
     def _leave(self, ref: ObjectRef) -> None:
         self._moved.add(ref)
         shape = self._shapes.pop(ref)
-        _drop(self._standing, shape, ref)
+        self._standing.discard(shape, ref)
         if is_workload(ref):
             self._index.discard(("members", shape.namespace, shape.account), (ref, shape))
         if self._index.discard(("shapes", shape.namespace, shape.account), shape):
             for pair in _pairs(shape.namespace, shape.labels):
-                _drop(self._by_pair, pair, shape)
+                self._by_pair.discard(pair, shape)
             for owner in tuple(self._index.members(("owners", shape))):
                 self._unlink(owner, shape)
 
@@ -123,9 +121,8 @@ class Summaries:
         flipped: set[Pair] = set()
         pairs = _pairs(owner.namespace, labels or ())
         for pair in pairs:
-            users = self._users.setdefault(pair, set())
-            flipped |= set() if users else {pair}
-            users.add(owner)
+            flipped |= set() if pair in self._users else {pair}
+            self._users.add(pair, owner)
         if before is not None:
             flipped |= self._deselect(owner, before, keep=frozenset(pairs))
         self._reshape(flipped)
@@ -134,26 +131,26 @@ class Summaries:
 
     def _deselect(self, owner: ObjectRef, before: _Selector, *, keep: frozenset[Pair]) -> set[Pair]:
         """Undo a selection; the pairs that nobody names any more."""
-        _drop(self._anchored, before.anchor, owner)
+        self._anchored.discard(before.anchor, owner)
         for shape in tuple(self._index.members(("selected", owner))):
             self._unlink(owner, shape)
         gone = [pair for pair in _pairs(before.namespace, before.labels) if pair not in keep]
         for pair in gone:
-            _drop(self._users, pair, owner)
+            self._users.discard(pair, owner)
         return {pair for pair in gone if pair not in self._users}
 
     def _select(self, owner: ObjectRef, labels: Labels, pairs: tuple[Pair, ...]) -> None:
-        anchor = min(pairs, key=lambda pair: len(self._anchored.get(pair, ())))
-        self._anchored.setdefault(anchor, set()).add(owner)
+        anchor = min(pairs, key=lambda pair: len(self._anchored.get(pair)))
+        self._anchored.add(anchor, owner)
         self._selectors[owner] = _Selector(owner.namespace, labels, anchor)
-        rarest = min(pairs, key=lambda pair: len(self._by_pair.get(pair, ())))
-        for shape in tuple(self._by_pair.get(rarest, ())):
+        rarest = min(pairs, key=lambda pair: len(self._by_pair.get(pair)))
+        for shape in tuple(self._by_pair.get(rarest)):
             if shape.carries(labels):
                 self._link(owner, shape)
 
     def _reshape(self, flipped: Iterable[Pair]) -> None:
         """Pairs that selectors begin or cease to name: their carriers may have other shapes now."""
-        carriers = {ref for pair in flipped for ref in self._carriers.get(pair, ())}
+        carriers = {ref for pair in flipped for ref in self._carriers.get(pair)}
         for ref in carriers:
             shape = self._shape_of(self._workloads[ref])
             if shape != self._shapes[ref]:
@@ -162,7 +159,7 @@ class Summaries:
 
     def _owners(self, shape: Shape) -> Iterator[ObjectRef]:
         for pair in _pairs(shape.namespace, shape.labels):
-            for owner in self._anchored.get(pair, ()):
+            for owner in self._anchored.get(pair):
                 if shape.carries(self._selectors[owner].labels):
                     yield owner
 
@@ -190,11 +187,3 @@ def _standing(ref: ObjectRef) -> Standing:
 
 def _pairs(namespace: str, labels: Labels) -> tuple[Pair, ...]:
     return tuple((namespace, key, value) for key, value in labels)
-
-
-def _drop(table: dict[K, set[M]], key: K, member: M) -> None:
-    """Take a member out of a table of sets, and the set if it is empty then."""
-    members = table[key]
-    members.discard(member)
-    if not members:
-        del table[key]
