@@ -18,6 +18,11 @@ def yes() -> wire.BoolValue:
     return wire.BoolValue(value=True)
 
 
+def no() -> wire.BoolValue:
+    """A BoolValue that is false, said aloud: where it is absent, Envoy asks its runtime."""
+    return wire.BoolValue(value=False)
+
+
 def seconds(value: float) -> wire.Duration:
     """A duration of so many seconds, exact to the nanosecond."""
     nanos = round(value * 1_000_000_000)

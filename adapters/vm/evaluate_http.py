@@ -154,7 +154,7 @@ def _read(manager: Manager, link: Link, request: Request) -> Reading:
     lines, refused = _headers(manager, request)
     headers = {name: (b",".join(values),) if name in INLINE else values for name, values in lines.items()}
     faults |= refused
-    raw = target(request.path)
+    raw = target(request.path) if request.path.startswith("/") else None  # a path, not any request target
     path = None if raw is None else normalise(raw, manager.paths)
     if path is None:
         faults.add(PATH)
@@ -187,6 +187,8 @@ def _headers(manager: Manager, request: Request) -> tuple[dict[str, tuple[bytes,
         if "_" in name and manager.underscores == _UNDERSCORES_DROP:
             continue
         refused |= _refuses(manager, name) or _BAD_VALUE.search(value) is not None
+        # Outer blanks are no part of a value on the wire (RFC 9110, 5.5), so nobody can send what was asked about.
+        refused |= value != text.encode("utf-8", "surrogatepass")
         seen[name.lower()] = (*seen.get(name.lower(), ()), value)
     refused |= _bad_framing(seen) or _bad_upgrade(manager, seen)
     for name in _tokens(seen, "connection"):

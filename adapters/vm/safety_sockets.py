@@ -11,7 +11,6 @@ from adapters.vm.safety_parts import (
     DURATION,
     HTTP_OPTIONS_KEYS,
     LABEL,
-    ON,
     SAME_PROTOCOL,
     SERVICE,
     VARIANT,
@@ -40,7 +39,9 @@ _CHAIN = text(r"g(?:0|[1-9][0-9]{0,17})")
 _INBOUND = re.compile(
     rf"in/(?P<stem>(?P<owner>{LABEL}/{LABEL})/(?P<port>[0-9]{{1,5}})/{VARIANT})@(?P<bind>[0-9A-Fa-f.:]+)"
 )
-_OUTBOUND = re.compile(rf"(?P<service>{SERVICE})(?P<client>@{LABEL}/{LABEL})?")
+_OUTBOUND = re.compile(
+    rf"(?P<service>{SERVICE})(?:@{LABEL}/{LABEL}@(?P<address>[0-9A-Fa-f.:]+):(?P<port>[0-9]{{1,5}}))?"
+)
 
 
 def inbound_listener(name: str) -> Shape:
@@ -74,13 +75,13 @@ def outbound_listener(name: str) -> Shape:
     tcp = message(must={"name": _CHAIN, "filters": row(_outbound_proxy(parts["service"]))})
     shared = {
         "name": equal(name),
-        "address": ADDRESS,
         "filter_chains": row(_by_filters(http, tcp)),
         "traffic_direction": equal(wire.TrafficDirection.OUTBOUND),
     }
-    if parts["client"]:
-        return message(must=shared, may={"additional_addresses": each(message(must={"address": ADDRESS}))})
-    return message(must={**shared, "bind_to_port": wrapped(equal(False))})
+    if parts["address"] is None:
+        return message(must={**shared, "address": ADDRESS, "bind_to_port": wrapped(equal(False))})
+    bound = {"address": equal(parts["address"]), "port_value": equal(int(parts["port"]))}
+    return message(must={**shared, "address": message(must={"socket_address": message(must=bound)})})
 
 
 def cluster_shape(name: str) -> Shape:
@@ -149,8 +150,7 @@ def _manager(*filters: Shape) -> dict[str, Shape]:
     return {
         "stat_prefix": anything,
         "http_filters": row(*filters, router),
-        "normalize_path": ON,
-        "merge_slashes": equal(True),
+        "normalize_path": wrapped(equal(False)),
         "path_with_escaped_slashes_action": equal(wire.HttpConnectionManager.REJECT_REQUEST),
         "common_http_protocol_options": message(must={"headers_with_underscores_action": underscores}),
         "upgrade_configs": row(message(must={"upgrade_type": equal("websocket")})),

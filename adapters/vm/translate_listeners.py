@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapters.vm import wire
-from adapters.vm.build import ads, filter_, yes
+from adapters.vm.build import ads, filter_, no
 from adapters.vm.vocabulary import HCM, ROUTER
 
 FIRST_CHAIN = "g0"
@@ -16,14 +16,13 @@ FIRST_CHAIN = "g0"
 
 
 def connection_manager(routes: str, filters: Sequence[wire.HttpFilter]) -> wire.HttpConnectionManager:
-    """HTTP by RDS under one name, on one canonical form of the path: what is judged is what the application gets."""
+    """HTTP by RDS under one name. Paths are left as they were sent: the path guard refuses those with another form."""
     manager = wire.HttpConnectionManager
     result = manager(
         stat_prefix=routes,
         rds=wire.Rds(route_config_name=routes, config_source=ads()),
         http_filters=[*filters, _router()],
-        normalize_path=yes(),
-        merge_slashes=True,
+        normalize_path=no(),
         path_with_escaped_slashes_action=manager.REJECT_REQUEST,
         upgrade_configs=[manager.UpgradeConfig(upgrade_type="websocket")],
     )

@@ -19,8 +19,17 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 NOBODY = "urn:smihub:nobody"
 """A URI SAN that no certificate of ours carries (it is no SPIFFE id): the SAN list of "nobody", never an empty list."""
 
-PATH_GUARD = ".*(?:;|%25|%[01][0-9A-Fa-f]|%7[Ff]|%[cC][01]|%23|%3[bBfF]|%2[fF]|%5[cC]).*"
-"""Paths that an application may read differently than Envoy does: parameters, second decodings, encoded controls."""
+_ESCAPES = (
+    "[01][0-9A-Fa-f]|7[fF]"  # controls
+    "|2[35fF]|3[bBfF]|5[cC]"  # # % / ; ? \\, which mean something else when they are decoded
+    "|2[dDeE]|3[0-9]|4[1-9A-Fa-f]|5[0-9aAfF]|6[1-9A-Fa-f]|7[0-9aAeE]"  # characters that need no escape (RFC 3986, 2.3)
+    "|[cC][01]|[eE]0%[89]|[fF]0%8"  # UTF-8 longer than it need be
+    "|[^0-9A-Fa-f]|[0-9A-Fa-f][^0-9A-Fa-f]|[0-9A-Fa-f]?$"  # not two hexadecimal digits
+)
+PATH_GUARD = rf".*(?:[;\\]|//|%(?:{_ESCAPES})).*|.*/\.{{1,2}}(?:/.*)?"
+"""Paths that have another normal form, or that an application may read differently: dot segments, empty segments,
+parameters, backslashes, needless, second, overlong or broken escapes. They are refused, not normalised: after
+normalising, Envoy would allow `/public/../admin` to whoever may call `/admin`, and SMI says nothing of the kind."""
 
 JOIN_GUARD = r"(?:[^,]|,[ \t])*"
 """Values that are certainly one header line: Envoy joins several lines with a bare comma."""
@@ -51,7 +60,7 @@ HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^`|~-]+")
 
 JOINED_HEADERS = frozenset(
     """
-    accept accept-encoding access-control-request-headers access-control-request-method
+    accept accept-encoding access-control-request-headers access-control-request-method authentication
     access-control-request-private-network authorization cache-control cdn-loop content-encoding content-type
     grpc-accept-encoding grpc-timeout if-match if-modified-since if-none-match if-range if-unmodified-since origin
     pragma proxy-status referer user-agent via x-client-trace-id x-forwarded-host x-forwarded-port

@@ -169,15 +169,46 @@ def name_of(resource: Json) -> str:
 
 def to_json(message: Message) -> Json:
     """The message as JSON-like data under its proto field names, every `Any` opened."""
-    return json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True))
+    return _in_order(json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True)))
+
+
+_MAPS = frozenset({"policies", "typed_per_filter_config", "typed_extension_protocol_options"})
+
+
+def _in_order(value: Json) -> Json:
+    """The same data with the entries of map fields sorted: protobuf hands them over in any order."""
+    if isinstance(value, list):
+        return [_in_order(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {name: _in_order(item) for name, item in value.items()}
+    return {name: dict(sorted(item.items())) if name in _MAPS else item for name, item in inner.items()}
 
 
 def from_json(kind: str, value: Json) -> Message:
     """The message of JSON-like data, the inverse of `to_json`. Raises UnmodelledError where it does not fit."""
     try:
-        return json_format.ParseDict(value, KINDS[kind]())
+        message = json_format.ParseDict(value, KINDS[kind]())
     except (KeyError, json_format.ParseError) as error:
         raise UnmodelledError(f"not a {kind}: {error}") from error
+    _tidy(message)
+    return message
+
+
+def _tidy(message: Json) -> None:
+    """Give every `Any` in a message deterministic bytes; the JSON parser packs map entries in any order."""
+    if isinstance(message, Any):
+        inner = opened(message)
+        _tidy(inner)
+        message.CopyFrom(any_of(inner))
+        return
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None:
+            continue
+        parts = [value] if hasattr(value, "ListFields") else list(value.values() if hasattr(value, "values") else value)
+        for part in parts:
+            if hasattr(part, "ListFields"):
+                _tidy(part)
 
 
 __all__ = [
