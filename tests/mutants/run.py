@@ -1,6 +1,6 @@
 """Run the mutants: each dangerous change of mutants.yaml must make the proof fail.
 
-    python tests/mutants/run.py [--only WORD] [--jobs N]
+    python tests/mutants/run.py [--only WORD] [--jobs N] [--suite all|cases|worlds]
 
 Every mutant is applied in a temporary copy of the tree, never in the working tree. First the copy must pass without
 any change. A mutant counts as caught only if tests fail (exit 1 of pytest), not if the copy cannot be imported.
@@ -25,7 +25,8 @@ from msgspec import Struct, convert
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-SUITE = ("tests/hub/test_cases.py", "tests/hub/test_never_wider.py")
+CASES, WORLDS = "tests/hub/test_cases.py", "tests/hub/test_never_wider.py"
+SUITES = {"all": (CASES, WORLDS), "cases": (CASES,), "worlds": (WORLDS,)}
 COPIED = ("hub", "adapters", "tests", "pyproject.toml")
 LIMIT_S = 900
 
@@ -62,14 +63,14 @@ def mutated(mutant: Mutant, root: Path = ROOT) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def judge(mutant: Mutant | None) -> tuple[int, str]:
+def judge(mutant: Mutant | None, suite: Sequence[str]) -> tuple[int, str]:
     """Run the suite in a copy, with the change if there is one; pytest's exit code and the last lines it printed."""
     with tempfile.TemporaryDirectory(prefix="smihub-mutant-") as folder:
         copy = Path(folder)
         _copy_tree(copy)
         if mutant is not None:
             (copy / mutant.file).write_text(mutated(mutant), "utf-8")
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *SUITE]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *suite]
         environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             done = subprocess.run(
@@ -88,11 +89,11 @@ def _copy_tree(copy: Path) -> None:
             shutil.copy(ROOT / name, copy / name)
 
 
-def run_one(mutant: Mutant) -> Result:
+def run_one(mutant: Mutant, suite: Sequence[str]) -> Result:
     """Judge one mutant."""
     begun = monotonic()
     try:
-        code, said = judge(mutant)
+        code, said = judge(mutant, suite)
     except (OSError, ValueError) as error:
         return Result(mutant, caught=False, how=str(error), seconds=0.0)
     failed = next((line for line in said.splitlines() if line.startswith("FAILED")), said)
@@ -104,14 +105,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", default="", help="run only mutants whose name contains this")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
+    parser.add_argument("--suite", choices=SUITES, default="all", help="the case files, the random worlds, or both")
     options = parser.parse_args(arguments)
-    code, said = judge(None)
+    suite = SUITES[options.suite]
+    code, said = judge(None, suite)
     if code != 0:
         print(f"the tree itself does not pass, so no mutant proves anything (exit {code})\n{said}")  # noqa: T201 - a script
         return 1
     chosen = [mutant for mutant in load_mutants() if options.only in mutant.name]
     with ThreadPoolExecutor(options.jobs) as pool:
-        results = [_told(result) for result in pool.map(run_one, chosen)]
+        results = [_told(result) for result in pool.map(run_one, chosen, [suite] * len(chosen))]
     survivors = [result.mutant.name for result in results if not result.caught]
     print(  # noqa: T201 - a script
         f"{len(results) - len(survivors)} of {len(results)} mutants caught"
