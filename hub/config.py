@@ -147,7 +147,10 @@ def load_config(path: Path) -> Config:
         written = _convert(load_one(data), _File, "")
         return _checked(written, Path(path).absolute())
     except YamlError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        fault = error.fault
+        place = f"{path}:{fault.line}: " if fault.line else f"{path}: "
+        field_path = f"{fault.field}: " if fault.field else ""
+        raise ConfigError(f"{place}{field_path}{fault.message}; {fault.remedy}") from None
     except _FieldError as error:
         raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {error}") from None
 

@@ -107,7 +107,7 @@ def test_a_mistake_is_named_with_line_field_and_remedy(
         load(tmp_path, SMALL.replace(old, new))
     text = str(caught.value)
     assert said in text
-    assert f"smihub.yaml:{line}: " in text or f"line {line}: " in text
+    assert f"smihub.yaml:{line}: " in text
     assert "\n" not in text
 
 

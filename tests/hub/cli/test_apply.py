@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 
@@ -125,7 +124,7 @@ def _damage(path: Path, how: str) -> None:
         for each in path.parent.glob("hub.sqlite*"):
             each.unlink()
         path.mkdir() if how == "folder" else path.write_bytes(b"no database at all, but long enough" * 100)
-        os.chmod(path, 0o600)
+        path.chmod(0o600)
 
 
 def test_apply_keeps_private_state_to_its_user_and_out_of_git(folder: Folder) -> None:

@@ -1,0 +1,105 @@
+"""A wrong smihub.yaml is one line with file, line, field and remedy, for every verb; never a stack trace."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from hub.config import template
+from tests.servers.folder import CONFIG, Folder
+
+VERBS = ("check", "plan", "apply", "status", "bootstrap shop/web-1", "explain --to shop/api:80")
+WRONG = {
+    "empty": ("", 1, ""),
+    "text": ("hello", 1, ""),
+    "list": ("- a\n", 1, ""),
+    "broken": ("domain: [", 2, "domain[0]"),
+    "two documents": (CONFIG + "---\na: b\n", None, ""),
+    "unknown field": (CONFIG.replace("sources", "source"), 2, "source"),
+    "unknown field inside": (CONFIG.replace("adapter", "adaptor"), 5, "meshes[0].adaptor"),
+    "missing": (CONFIG.replace("domain: {trustDomain: cluster.local}\n", ""), 1, "domain"),
+    "wrong type": (CONFIG + "accept: 1\n", 6, "accept"),
+    "bad trust domain": (CONFIG.replace("cluster.local", "Cluster Local"), 1, "domain.trustDomain"),
+    "no sources": (CONFIG.replace("\n- path: manifests", " []"), 2, "sources"),
+    "source twice": (
+        CONFIG.replace("- path: manifests", "- path: manifests\n- path: ./manifests/"),
+        4,
+        "sources[1].path",
+    ),
+    "mesh twice": (CONFIG + "- {name: vms, adapter: vm}\n", 6, "meshes[1].name"),
+    "bad mesh name": (CONFIG.replace("vms", "../x"), 5, "meshes[0].name"),
+    "percent": (CONFIG + "guards: {blastRadiusPercent: 200}\n", 6, "guards.blastRadiusPercent"),
+    "markup": (CONFIG + "'[/red]': 1\n", None, "[/red]"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("verb", VERBS)
+def test_configuration_when_wrong_is_one_line(folder: Folder, name: str, verb: str) -> None:
+    """File, line and field on stderr, exit code 1, nothing on stdout."""
+    text, line, field = WRONG[name]
+    folder.config(text)
+    result = folder.run(*verb.split())
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    place = "error: smihub.yaml:" if line is None else f"error: smihub.yaml:{line}: "
+    assert result.stderr.startswith(place)
+    assert f"{field}: " in result.stderr if field else True
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (CONFIG.replace("adapter: vm", "adapter: istio"), 'there is no adapter "istio"; installed: '),
+        (CONFIG.replace("adapter: vm", "adapter: vm, governed: targets"), "write one of these"),
+        (CONFIG.replace("adapter: vm", "adapter: vm, sink: {adress: x}"), "did you mean"),
+        (CONFIG.replace("adapter: vm", "adapter: vm, config: {x: 1}"), "config.x"),
+    ],
+)
+def test_configuration_of_a_mesh_when_wrong_names_the_mesh(folder: Folder, text: str, said: str) -> None:
+    """What only the adapter can judge is told with the mesh's name."""
+    folder.config(text)
+    result = folder.run("check")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "unreadable name"])
+def test_configuration_when_it_cannot_be_read_is_one_line(folder: Folder, kind: str) -> None:
+    """No file, a folder, a name that no file can have."""
+    name = {"missing": "none.yaml", "folder": "manifests", "unreadable name": "x" * 300}[kind]
+    result = folder.run("plan", "-c", name)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert "cannot be read" in result.stderr
+
+
+def test_configuration_when_damaged_at_random_never_ends_in_a_trace(folder: Folder) -> None:
+    """300 damaged templates: each is read, or is one line of error."""
+    dice = random.Random(7)
+    good = template("manifests")
+    pieces = [
+        "{",
+        "]",
+        ": ",
+        "\n",
+        "- ",
+        "&a ",
+        "*a",
+        "!!int ",
+        "\t",
+        "'",
+        "\x00",
+        "null",
+        "9" * 30,
+        "[" * 80,
+        "é",
+        "# ",
+    ]
+    for _ in range(300):
+        text = good
+        for _ in range(dice.randint(1, 3)):
+            at = dice.randrange(len(text))
+            text = text[:at] + dice.choice(pieces) + text[at + dice.choice([0, 0, 1, 5]) :]
+        folder.config(text)
+        result = folder.run("check")  # raises what is no clean exit
+        assert result.exit_code == 0 or (result.exit_code, result.stderr.count("\n")) == (1, 1), (text, result.stderr)
