@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ from hub.model import Request
 from hub.reconcile import explainer_for
 from hub.requests import decode, explained_to_json
 
+_PORT = re.compile("[0-9]{1,5}")
 _EPILOG = (
     "Examples: [bold]smihub explain --from shop/web --to shop/api:80 --path /v1/books[/bold], "
     "[bold]smihub explain --batch requests.jsonl --source manifests/[/bold]"
@@ -96,13 +98,13 @@ def _request(
     caller: str | None, to: str, method: str, path: str, protocol: str, header: list[str]
 ) -> dict[str, object]:
     service, colon, port = to.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not _PORT.fullmatch(port):
         raise ConfigError(f'--to "{to}": write NS/SERVICE:PORT')
     headers: dict[str, list[str]] = {}
-    for line in header:
-        name, equals, value = line.partition("=")
+    for written in header:
+        name, equals, value = written.partition("=")
         if not equals:
-            raise ConfigError(f'-H "{line}": write NAME=VALUE')
+            raise ConfigError(f'-H "{written}": write NAME=VALUE')
         headers.setdefault(name, []).append(value)
     request: dict[str, object] = {
         "src": _source(caller),

@@ -96,7 +96,7 @@ reading: {pathRegex: prefix, rootBackend: endpoints}
         ("adapter: vm", "adapter: vm\nguards: {blastRadiusPercent: 101}", 7, "write a number from 0 to 100"),
         ("adapter: vm", "adapter: vm\naccept: [a b]", 7, 'accept[0]: "a b" will not do; write a code'),
         ("adapter: vm", "adapter: vm\n  adapter: vm", 7, '"adapter" is there twice'),
-        ("adapter: vm", "adapter: [vm", 7, "field"),
+        ("adapter: vm", "adapter: [vm", 7, "meshes[0].adapter[1]"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_line_field_and_remedy(
