@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hub.intent.accesses import upstream_fault
-from hub.intent.names import bound_accounts, destination, own_identity
+from hub.intent.names import bound_accounts, destination, is_workload, own_identity
 from hub.intent.ports import rivals
 from hub.intent.splits import read_split, root_of
 from hub.intent.targets import identity_binding, resolve
@@ -22,8 +22,8 @@ def inspect(view: View, ref: ObjectRef) -> tuple[Problem, ...]:
 
 
 def inspectable(found: SmiObject | None) -> bool:
-    """Whether `inspect` may have anything to say about the object."""
-    return type(found) in _CHECKS
+    """Whether `inspect` may have anything to say about the object; Pods come by the thousand and have nothing."""
+    return type(found) in _CHECKS and not (isinstance(found, Workload) and not is_workload(found.ref))
 
 
 def _target(view: View, target: SmiObject) -> tuple[Problem, ...]:
@@ -99,7 +99,7 @@ def _binding(view: View, binding: SmiObject) -> tuple[Problem, ...]:
 
 
 def _workload(view: View, workload: SmiObject) -> tuple[Problem, ...]:
-    if not isinstance(workload, Workload):
+    if not isinstance(workload, Workload) or not is_workload(workload.ref):
         return ()
     notes = Notes(workload.ref)
     for index, port in enumerate(workload.ports):

@@ -131,3 +131,28 @@ def test_placements_follow_what_services_declare() -> None:
     view.update()
     [placed] = view.facts().placements.values()
     assert (8080, "TCP", "http") in placed.inbound
+
+
+def test_placement_follows_the_services_that_it_calls() -> None:
+    """An upstream whose Service appears later is usable then, though no port of the Workload changed."""
+    workload = """
+apiVersion: smihub.io/v1alpha1
+kind: Workload
+metadata: {name: vm, namespace: d}
+spec: {serviceAccount: vm, addresses: [10.0.0.1], upstreams: [{service: api, port: 80}]}
+"""
+    store = store_of(workload)
+    view = EndpointView(store)
+    view.update()
+    assert calls(view) == []
+    put(store, "service", SERVICE)
+    view.update()
+    assert calls(view) == [("d", "api", 80)]
+    store.remove("test", "service")
+    view.update()
+    assert calls(view) == []
+
+
+def calls(view: EndpointView) -> list[tuple[str, str, int]]:
+    """The Service ports that workloads may call."""
+    return [each[:3] for placed in view.facts().placements.values() for each in placed.upstreams]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from msgspec import structs
 
 from hub.intent.targets import nobody, read_match
-from hub.model import Access, HttpMatch, Reading, UnitKey
+from hub.model import Access, Document, HttpMatch, ObjectRef, Origin, Reading, UnitKey
+from hub.smi import decode
+from hub.smi.types import TrafficTarget
 from hub.store import Store
 from hub.store.view import RecordingView
-from hub.testing.store import store_of
+from hub.testing.store import decoded, store_of
+from hub.testing.worlds import make_values
 
 R = """
 apiVersion: specs.smi-spec.io/v1alpha4
@@ -237,3 +245,32 @@ spec: {selector: {app: api}, ports: [{name: mysql, port: 8080}]}
     problem = next(each for each in found.problems() if each.code == "target.tcp-port")
     assert problem.field == "spec.rules[1].name"
     assert "TrafficTarget of its own" in problem.remedy
+
+
+def test_dangling_tcp_route_takes_udp_down_beside_a_destination_port() -> None:
+    """`destination.port` saves the HTTP grant alone."""
+    decoded_target = decoded(target(rules("r:a", "gone", "u")))[0]
+    assert isinstance(decoded_target.object, TrafficTarget)
+    limited = structs.replace(decoded_target.object, port=9090)
+    found = store()
+    found.upsert("test", "target", (structs.replace(decoded_target, object=limited),))
+    assert [(grant.transport, grant.ports) for grant in access(found).grants] == [("TCP", (9090,))]
+
+
+@settings(max_examples=60, derandomize=True, database=None, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(rng=st.randoms(use_true_random=False))
+def test_target_that_grants_nothing_has_a_problem(rng: Random) -> None:
+    """Whoever wrote a TrafficTarget that no unit carries is told why."""
+    found = store_of(decode(Document(value, Origin("s", f"{at}", 1))) for at, value in enumerate(make_values(rng)))
+    units = [found.compile(key)[0] for key in found.units()]
+    granting = {grant.origin for unit in units if isinstance(unit, Access) for grant in unit.grants}
+    told = {problem.ref for problem in found.problems()}
+    written = {ref for ref in found._copies._claims if ref.kind == "TrafficTarget"}
+    silent = written - granting - told
+    assert all(_by_labels(found, ref) for ref in silent)
+
+
+def _by_labels(found: Store, ref: ObjectRef) -> bool:
+    """A destination by labels waits for workloads that carry them: nothing is wrong with it."""
+    each = found._objects[ref]
+    return isinstance(each, TrafficTarget) and each.destination.kind == "IdentityBinding"

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 import re2
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from hub.endpoints import EndpointView
@@ -40,7 +40,12 @@ from hub.testing.worlds import TRUST_DOMAIN, make_world
 
 READINGS = (Reading(), Reading(path_regex="prefix", root_backend="endpoints"))
 STEADY = settings(
-    max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),  # shrinking dice takes minutes and shows little
+    suppress_health_check=list(HealthCheck),
 )
 OPTIONS = re2.Options()
 OPTIONS.log_errors = False

@@ -186,7 +186,7 @@ spec:
     told = [(each.code, each.field) for each in found.problems()]
     assert told == [("workload.upstream-port", "spec.upstreams[1]"), ("workload.upstream-service", "spec.upstreams[2]")]
     [placed] = found.placements().values()
-    assert placed.upstreams == (("d", "web", 80),)
+    assert placed.upstreams == (("d", "web", 80, "127.0.0.1", 9001),)
 
 
 def test_service_port_that_leads_nowhere_is_reported() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from random import Random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from hub.endpoints import EndpointView
@@ -16,7 +16,12 @@ from hub.testing.worlds import TRUST_DOMAIN, make_values
 
 READINGS = (Reading(), Reading(path_regex="prefix", root_backend="endpoints"))
 STEADY = settings(
-    max_examples=40, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),  # shrinking dice takes minutes and shows little
+    suppress_health_check=list(HealthCheck),
 )
 Part = tuple[str, str]
 
