@@ -178,10 +178,13 @@ def plan(
     conflicts = _conflicts(decided, observation.objects)
     if conflicts:
         return Plan(mesh=mesh, token=observation.token, conflicts=conflicts)
+    claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
     changes: list[Change] = []
     for key, unit in decided.items():
         mine = standing.get(key, {})
-        changes.extend(_unit_changes(key, settle(unit.translation.objects, mine), mine))
+        after = settle(unit.translation.objects, mine)
+        before = {**_taken_over(after, observation.objects), **mine}
+        changes.extend(one for one in _unit_changes(key, after, before) if one.after or one.ref not in claimed)
     return _with_meaning(
         Plan(
             mesh=mesh,
@@ -219,6 +222,11 @@ def _conflicts(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef, 
     return tuple(found)
 
 
+def _taken_over(after: Sequence[NativeObject], standing: Mapping[ObjectRef, Observed]) -> dict[ObjectRef, Observed]:
+    """Objects that another unit made before: they are replaced, so that nobody loses what both units speak of."""
+    return {native.ref: standing[native.ref] for native in after if native.ref in standing}
+
+
 def _unit_changes(
     key: UnitKey, after: Sequence[NativeObject], before: Mapping[ObjectRef, Observed]
 ) -> Iterable[Change]:
@@ -226,7 +234,7 @@ def _unit_changes(
         observed = before.get(native.ref)
         if observed is None:
             yield Change(Op.CREATE, native.ref, wave(native.role, Op.CREATE), None, native, key)
-        elif observed.owned != native.body or observed.needs != native.needs:
+        elif (observed.owned, observed.needs, observed.owner) != (native.body, native.needs, key):
             number = wave(native.role, Op.REPLACE)
             yield Change(Op.REPLACE, native.ref, number, observed.owned, native, key, observed.token)
     for ref in before.keys() - {native.ref for native in after}:

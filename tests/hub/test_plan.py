@@ -200,3 +200,19 @@ def test_diff_reports_every_leaf() -> None:
         FieldChange("d", "True", "1"),
         FieldChange("e.f", None, "x"),
     )
+
+
+def test_plan_hands_over_what_two_units_speak_of() -> None:
+    """An object that another unit makes from now on is replaced and never deleted; also where its bytes stay the same."""
+    other = UnitKey("access", "d", "other")
+    for body in (b"1", b"2"):
+        moved = native("workload", body, Role.ROUTE, other)
+        before = standing(native("workload", b"1", Role.ROUTE), native("gone"))
+        after = {KEY: Desired(access()), other: Desired(None, Translation((moved,)))}
+        made = plan("vm", after, before, keep)
+        assert [(change.op, change.ref.name, change.unit) for change in made.changes] == [
+            (Op.DELETE, "gone", KEY),
+            (Op.REPLACE, "workload", other),
+        ]
+        frozen = plan("vm", after, before, keep, frozenset({other}))
+        assert [change.ref.name for change in frozen.changes] == ["gone"]
