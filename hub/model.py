@@ -172,7 +172,8 @@ class Placement(Struct, frozen=True, order=True, gc=False):
     """Where a workload stands: a Workload, a Pod or a pod template.
 
     `inbound` are (port, transport, variant) triples that select its `InboundPort`s; `bind` is the address on which
-    its sidecar receives. `upstreams` are (namespace, service, port) that a Workload calls through its sidecar.
+    its sidecar receives. `upstreams` are (namespace, service, port, address, local port): the Service ports that a
+    Workload calls through its sidecar, and where that one listens for each.
     """
 
     ref: ObjectRef
@@ -181,7 +182,7 @@ class Placement(Struct, frozen=True, order=True, gc=False):
     bind: str = "0.0.0.0"  # noqa: S104 - a Pod's sidecar is told its port; the address is the Pod's own
     inbound: tuple[tuple[int, Transport, str], ...] = ()
     addresses: tuple[str, ...] = ()
-    upstreams: tuple[tuple[str, str, int], ...] = ()
+    upstreams: tuple[tuple[str, str, int, str, int], ...] = ()
 
 
 class Access(Struct, frozen=True, gc=False):

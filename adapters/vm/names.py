@@ -53,6 +53,15 @@ def outbound(namespace: str, service: str, port: int) -> str:
     return f"out/{namespace}/{service}/{port}"
 
 
-def outbound_listener(namespace: str, service: str, port: int, client: str = "") -> str:
-    """Listener for a Service port: of one Workload (`client` = `ns/name`), or the virtual one that binds no port."""
-    return f"{outbound(namespace, service, port)}@{client}" if client else outbound(namespace, service, port)
+def outbound_listener(namespace: str, service: str, port: int) -> str:
+    """The virtual listener of a Service port, which binds nothing."""
+    return outbound(namespace, service, port)
+
+
+def client_listener(service_port: str, workload: str, address: str, port: int) -> str:
+    """Listener of one Workload (`ns/name`) for a Service port (the name that `outbound` gives).
+
+    The socket is in the name, as it is in inbound ones: a listener never moves to another socket, it is replaced. Envoy
+    refuses a listener on a socket that another one still has, so two that exchange theirs could never be updated.
+    """
+    return f"{service_port}@{workload}@{address}:{port}"

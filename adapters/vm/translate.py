@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 
 import msgspec
 
@@ -24,7 +23,6 @@ from adapters.vm.translate_policy import (
 )
 from hub.api import (
     Access,
-    Client,
     InboundPort,
     Loss,
     NativeObject,
@@ -115,7 +113,10 @@ class _Access:
             for port, transport, variant in placement.inbound
             if transport == "TCP"
         ]
-        called = [names.outbound_listener(*upstream, client=name) for upstream in placement.upstreams]
+        called = [
+            names.client_listener(names.outbound(namespace, service, port), name, address, local)
+            for namespace, service, port, address, local in placement.upstreams
+        ]
         listeners = sorted({*received, *called})
         body = {"workload": name, "spiffe": placement.identity.spiffe, "listeners": listeners}
         needs = tuple(names.ref("Listener", listener) for listener in listeners)
@@ -165,10 +166,5 @@ class _Route:
         self, name: str, port: RoutePort, chain: wire.FilterChain, needs: Sequence[ObjectRef]
     ) -> Iterator[NativeObject]:
         yield _object(routes.virtual_listener(name, chain, port.port), Role.ROUTE, self._owner, needs)
-        for workload, clients in groupby(sorted(port.clients, key=_by_workload), key=_by_workload):
-            own = names.outbound_listener(self._route.namespace, self._route.service, port.port, workload)
-            yield _object(routes.client_listener(own, chain, list(clients)), Role.ROUTE, self._owner, needs)
-
-
-def _by_workload(client: Client) -> str:
-    return f"{client.workload.namespace}/{client.workload.name}"
+        for client in port.clients:
+            yield _object(routes.client_listener(name, chain, client), Role.ROUTE, self._owner, needs)

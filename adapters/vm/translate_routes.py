@@ -83,14 +83,12 @@ def tcp_chain(name: str, target: Target, unavailable: str) -> wire.FilterChain:
     return wire.FilterChain(name=FIRST_CHAIN, filters=[filter_(TCP_PROXY, proxy)])
 
 
-def client_listener(name: str, chain: wire.FilterChain, clients: Sequence[Client]) -> wire.Listener:
-    """The listener of one workload, on each address where it wants this Service."""
-    first, *others = sorted(clients)
-    more = [wire.AdditionalAddress(address=address(one.address, one.port)) for one in others]
+def client_listener(service_port: str, chain: wire.FilterChain, client: Client) -> wire.Listener:
+    """The listener of one workload, on an address where it wants this Service."""
+    workload = f"{client.workload.namespace}/{client.workload.name}"
     return wire.Listener(
-        name=name,
-        address=address(first.address, first.port),
-        additional_addresses=more,
+        name=names.client_listener(service_port, workload, client.address, client.port),
+        address=address(client.address, client.port),
         filter_chains=[chain],
         traffic_direction=wire.TrafficDirection.OUTBOUND,
     )

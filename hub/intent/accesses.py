@@ -119,8 +119,13 @@ def placement(view: View, workload: Workload, ports: Iterable[InboundPort]) -> P
         bind=workload.bind,
         inbound=tuple(_triple(port) for port in bound(view, workload, ports)),
         addresses=workload.addresses,
-        upstreams=tuple(sorted({(each.namespace, each.service, each.port) for each in kept})),
+        upstreams=tuple(sorted({_called(each) for each in kept})),
     )
+
+
+def _called(upstream: Upstream) -> tuple[str, str, int, str, int]:
+    client = upstream.client
+    return upstream.namespace, upstream.service, upstream.port, client.address, client.port
 
 
 def upstream_fault(view: View, upstream: Upstream) -> tuple[str, str, str] | None:
