@@ -79,7 +79,9 @@ def _identify(value: object, source: str) -> Found | None:
     meta = value.get("metadata")
     if not isinstance(meta, dict):
         return None
-    name, namespace = meta.get("name"), meta.get("namespace", "default")
+    name, namespace = meta.get("name"), meta.get("namespace")
+    if namespace is None or namespace == "":
+        namespace = "default"  # as an API server reads it: null and empty text are what Go calls unset
     if not isinstance(name, str) or not isinstance(namespace, str) or not is_label(namespace):
         return None
     if not (is_label(name) if kind == "Service" else is_subdomain(name)):

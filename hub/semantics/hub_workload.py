@@ -30,13 +30,16 @@ def decode_workload(found: Found) -> Workload:
         _check_address(address)
     for upstream in reader.items(spec.get("upstreams", []), "upstreams"):
         _check_upstream(upstream)
+    ports = tuple(_port(port) for port in reader.items(spec.get("ports", []), "ports"))
+    if len({(port.port, port.transport) for port in ports}) < len(ports):
+        raise Invalid("a port is listed twice")
     return Workload(
         kind=found.kind,
         namespace=found.namespace,
         name=found.name,
         account=(found.namespace, account),
         labels=labels_of(reader.mapping(body.get("metadata"), "metadata")),
-        ports=tuple(_port(port) for port in reader.items(spec.get("ports", []), "ports")),
+        ports=ports,
     )
 
 

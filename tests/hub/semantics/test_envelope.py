@@ -75,7 +75,7 @@ def test_version_of_object(documents: Documents, text: str, expected: str) -> No
         "kind: TCPRoute\nmetadata: {generateName: t}",
         "kind: TCPRoute\nmetadata: {name: T}",
         "kind: TCPRoute\nmetadata: {name: 1}",
-        "kind: TCPRoute\nmetadata: {name: t, namespace: null}",
+        "kind: TCPRoute\nmetadata: {name: t, namespace: 1}",
         "kind: TCPRoute\nmetadata: {name: t, namespace: a.b}",
         "apiVersion: v1\nkind: Service\nmetadata: {name: a.b}",
         "- kind: TCPRoute",
@@ -85,6 +85,12 @@ def test_version_of_object(documents: Documents, text: str, expected: str) -> No
 def test_documents_that_are_no_object(documents: Documents, text: str) -> None:
     """A wrong kind, group, version or name makes it none of our objects."""
     assert found(documents(text)) == []
+
+
+@pytest.mark.parametrize("written", ["", ", namespace: null", ", namespace: ''", ", namespace: default"])
+def test_namespace_is_default_when_unset(documents: Documents, written: str) -> None:
+    """Absent, null and empty namespaces are unset, as for an API server."""
+    assert found(documents(f"kind: TCPRoute\nmetadata: {{name: t{written}}}")) == ["v1alpha3 TCPRoute default/t"]
 
 
 def test_list_is_unwrapped(documents: Documents) -> None:
