@@ -20,6 +20,7 @@ from hub.sources.events import Event, Synced, Unread
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _RETRY_S = 5.0
+_AGAIN_S = 0.1
 Batch = tuple[str, tuple[Event, ...]]
 
 
@@ -32,6 +33,7 @@ class Loop:
         self._pending: dict[str, set[UnitKey] | None] = dict.fromkeys(mesh.name for mesh in hub.meshes)
         self._synced: set[str] = set()
         self._told: dict[str, tuple[str, ...]] = {}
+        self._overtaken = False
 
     async def serve_only(self) -> None:
         """Serve the last revision of every mesh, for ever."""
@@ -57,7 +59,7 @@ class Loop:
 
     async def _follow(self, batches: asyncio.Queue[Batch]) -> None:
         while True:
-            timeout = _RETRY_S if self._owing() else None
+            timeout = self._wait_s()
             try:
                 async with asyncio.timeout(timeout):
                     self._take(*await batches.get())
@@ -67,6 +69,13 @@ class Loop:
                 self._take(*batches.get_nowait())
             if self._synced == self._hub.sources.keys():
                 await self._settle()
+
+    def _wait_s(self) -> float | None:
+        """How long to wait for news before something is tried again; None if nothing has to be."""
+        if self._overtaken:
+            self._overtaken = False
+            return _AGAIN_S
+        return _RETRY_S if self._owing() else None
 
     def _owing(self) -> bool:
         """Whether something that was decided is not written yet."""
@@ -92,9 +101,10 @@ class Loop:
                 pending |= dirty
             try:
                 await self._reconcile(mesh, pending)
-            except StaleError:
-                mesh.mirror = None
+            except StaleError as error:
+                _log.warning("plan_stale", mesh=mesh.name, reason=str(error))
                 self._pending[mesh.name] = None
+                self._overtaken = True
             except SmihubError as error:
                 _log.error("apply_failed", mesh=mesh.name, reason=str(error))
         try:

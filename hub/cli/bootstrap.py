@@ -42,7 +42,7 @@ def bootstrap(
         variant: Literal["delta", "sotw"] = "sotw" if sotw else "delta"
         folder = out or Path(workload.replace("/", "-"))
         command = asyncio.run(_bootstrap(config, mesh, Enrolment(workload, folder, envoy, token, variant)))
-        note(f"wrote {folder}/envoy.json and {folder}/token; start Envoy with:")
+        note(f"wrote {folder}/envoy.json and its credentials, for your eyes only; start Envoy with:")
         typer.echo(shlex.join(command))
 
 

@@ -1,0 +1,99 @@
+"""`smihub bootstrap` and `smihub status`: what a Workload's Envoy starts from, and what it has accepted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.servers.folder import CONFIG, Folder
+
+
+def test_bootstrap_writes_private_files_and_prints_the_command(folder: Folder) -> None:
+    """Only the command goes to stdout, so that a script can run it; the files are for their user alone."""
+    folder.run("apply", "--yes")
+    result = folder.run("bootstrap", "shop/web-1")
+    made = folder.root / "shop-web-1"
+    assert result.exit_code == 0
+    assert {"envoy.json", "token"} <= {path.name for path in made.iterdir()}
+    assert {oct(path.stat().st_mode & 0o777) for path in made.iterdir()} == {"0o600"}
+    command = shlex.split(result.stdout)
+    assert Path(command[0]).name == "envoy"
+    assert str(made / "envoy.json") in command
+    json.loads((made / "envoy.json").read_text())
+    assert (made / "token").read_text().strip() not in result.stdout + result.stderr
+
+
+def test_bootstrap_keeps_the_token_unless_it_is_told_to_rotate(folder: Folder) -> None:
+    """A second bootstrap does not cut off a running Envoy; --rotate does."""
+    folder.run("apply", "--yes")
+    token = folder.root / "out" / "token"
+    folder.run("bootstrap", "shop/web-1", "--out", "out")
+    first = token.read_bytes()
+    folder.run("bootstrap", "shop/web-1", "--out", "out", "--sotw")
+    second = token.read_bytes()
+    folder.run("bootstrap", "shop/web-1", "--out", "out", "--rotate")
+    assert first == second
+    assert first != token.read_bytes()
+
+
+def test_bootstrap_sotw_differs_from_delta(folder: Folder) -> None:
+    """The way in which Envoy speaks is in its bootstrap."""
+    folder.run("apply", "--yes")
+    folder.run("bootstrap", "shop/web-1", "--out", "out")
+    delta = (folder.root / "out" / "envoy.json").read_text()
+    folder.run("bootstrap", "shop/web-1", "--out", "out", "--sotw")
+    assert "DELTA_GRPC" in delta
+    assert "DELTA_GRPC" not in (folder.root / "out" / "envoy.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("shop/web-2",), 'did you mean "shop/web-1"?'),
+        (("nobody",), "run smihub apply"),
+        (("shop/web-1", "--mesh", "other"), "name one of vms"),
+        (("shop/web-1", "--envoy", "none"), "none"),
+        (("shop/web-1", "--out", "smihub.yaml"), "smihub.yaml"),
+    ],
+)
+def test_bootstrap_when_asked_wrongly_is_one_line(folder: Folder, arguments: tuple[str, ...], said: str) -> None:
+    """An unknown Workload, mesh, binary, or a file where the folder should be."""
+    folder.run("apply", "--yes")
+    result = folder.run("bootstrap", *arguments)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert said in result.stderr
+
+
+def test_bootstrap_with_two_meshes_wants_one_named(folder: Folder) -> None:
+    """Nothing is guessed."""
+    folder.config(CONFIG + "- {name: others, adapter: vm}\n")
+    folder.run("apply", "--yes")
+    assert "name one of vms, others" in folder.run("bootstrap", "shop/web-1").stderr
+    assert folder.run("bootstrap", "shop/web-1", "--mesh", "others").exit_code == 0
+
+
+def test_status_when_no_envoy_ever_connected_says_so_and_ends_with_1(folder: Folder) -> None:
+    """An applied Workload without an Envoy is not protected as planned; that is no success."""
+    folder.run("apply", "--yes")
+    result = folder.run("status")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "mesh vms: 0 of 2 workloads have accepted everything",
+        "  shop/api-1  not connected",
+        "  shop/web-1  not connected",
+    ]
+
+
+def test_status_as_data_has_a_row_per_workload(folder: Folder) -> None:
+    """`-o json` by mesh and workload."""
+    folder.run("apply", "--yes")
+    found = json.loads(folder.run("status", "-o", "json").stdout)
+    assert {name: row["programmed"] for name, row in found["vms"].items()} == {"shop/api-1": False, "shop/web-1": False}
+
+
+def test_status_when_nothing_was_applied_ends_with_0(folder: Folder) -> None:
+    """No workload, nothing that is missing."""
+    assert folder.run("status").exit_code == 0

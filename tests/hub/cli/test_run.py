@@ -1,0 +1,151 @@
+"""`smihub run` as a process: it serves, follows the folder, and ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.hub.cli.test_apply import revisions
+from tests.servers.folder import CONFIG, Folder, target
+
+LIMIT_S = 20.0
+
+
+class Running:
+    """A hub in a process of its own, and what it logs (JSON lines on stderr)."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self.child = child
+        self.events: list[dict[str, Any]] = []
+
+    def until(self, event: str) -> dict[str, Any]:
+        """Read the log until this event; fails if the hub ends before."""
+        assert self.child.stderr
+        for text in self.child.stderr:
+            self.events.append(json.loads(text))
+            if self.events[-1]["event"] == event:
+                return self.events[-1]
+        raise AssertionError(f"the hub ended without {event}: {self.events}")
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send a signal; gives the exit code and the rest of the log."""
+        assert self.child.stderr
+        self.child.send_signal(number)
+        rest = self.child.stderr.read()
+        return self.child.wait(LIMIT_S), rest
+
+
+@contextmanager
+def running(folder: Folder, *options: str) -> Iterator[Running]:
+    """Start `smihub run`; whatever happens it is gone afterwards."""
+    command = folder.command("run", *options)
+    child = subprocess.Popen(command, cwd=folder.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        yield Running(child)
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_when_told_to_end_does_so_without_a_trace(folder: Folder, number: int) -> None:
+    """Both signals end it with exit code 0."""
+    with running(folder) as hub:
+        hub.until("plan_applied")
+        code, rest = hub.end(number)
+    assert code == 0
+    assert "Traceback" not in rest
+
+
+def test_run_serves_first_then_applies_and_follows_an_edit(folder: Folder) -> None:
+    """Serving starts before the folder is read; an edit arrives with what it means."""
+    with running(folder) as hub:
+        hub.until("serving_started")
+        assert hub.until("plan_applied")["allowed"] == ["shop/web -> shop/api:* GET /books"]
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        edited = hub.until("plan_applied")
+        assert edited["allowed"] == ["shop/web -> shop/api:* POST /orders"]
+        assert edited["denied"] == ["shop/web -> shop/api:* GET /books"]
+        assert hub.end()[0] == 0
+    assert folder.run("plan").exit_code == 0
+
+
+def test_run_serve_only_never_reads_the_sources(folder: Folder) -> None:
+    """Even a folder that is not there does not matter."""
+    folder.run("apply", "--yes")
+    folder.manifests.rename(folder.root / "elsewhere")
+    with running(folder, "--serve-only") as hub:
+        assert hub.until("serving_started")["revision"] == 1
+        code, rest = hub.end()
+    assert (code, rest) == (0, "")
+
+
+def test_run_when_the_source_is_missing_serves_the_last_revision_and_waits(folder: Folder) -> None:
+    """It says so, changes nothing, and goes on as soon as the folder is there."""
+    folder.run("apply", "--yes")
+    elsewhere = folder.manifests.rename(folder.root / "elsewhere")
+    with running(folder) as hub:
+        assert hub.until("serving_started")["revision"] == 1
+        assert 'check "path"' in hub.until("source_unread")["reason"]
+        assert revisions(folder) == {"vms": 1}
+        elsewhere.rename(folder.manifests)
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        assert hub.until("plan_applied")["denied"] == ["shop/web -> shop/api:* GET /books"]
+        assert hub.end()[0] == 0
+
+
+def test_run_when_somebody_else_wrote_plans_again_at_once(folder: Folder) -> None:
+    """An apply from another checkout is seen as soon as the running hub wants to write, and is planned against."""
+    other = folder.root / "checkout"
+    other.mkdir()
+    with running(folder) as hub:
+        hub.until("plan_applied")
+        for path in folder.manifests.iterdir():
+            (other / path.name).write_bytes(path.read_bytes())
+        (other / "theirs.yaml").write_text(target("theirs", source="stranger"))
+        (folder.root / "other.yaml").write_text(CONFIG.replace("manifests", "checkout"))
+        assert folder.process("apply", "--yes", "-c", "other.yaml").returncode == 0
+        folder.write("ours.yaml", target("ours", source="friend"))
+        applied = hub.until("plan_applied")
+        assert applied["allowed"] == ["shop/friend -> shop/api:* GET /books"]
+        assert applied["denied"] == ["shop/stranger -> shop/api:* GET /books"]
+        hub.end()
+    assert folder.run("plan").exit_code == 0
+
+
+def test_run_twice_on_one_state_is_one_line(folder: Folder) -> None:
+    """The second one finds the address taken."""
+    with running(folder) as hub:
+        hub.until("serving_started")
+        second = folder.process("run")
+        assert second.returncode == 1
+        assert "Traceback" not in second.stderr
+        assert second.stderr.count("\n") == 1
+        hub.end()
+
+
+def test_run_after_a_kill_serves_what_it_had(folder: Folder) -> None:
+    """SIGKILL leaves a revision that the next one serves before it reads anything."""
+    with running(folder) as hub:
+        hub.until("plan_applied")
+        hub.child.kill()
+        hub.child.wait()
+    started = time.monotonic()
+    with running(folder) as hub:
+        assert hub.until("serving_started")["revision"] == 1
+        assert time.monotonic() - started < LIMIT_S
+        assert hub.end()[0] == 0
+
+
+def test_run_with_a_wrong_configuration_is_one_line(folder: Folder) -> None:
+    """Before anything is served."""
+    folder.config("nonsense: 1\n")
+    result = folder.process("run")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
