@@ -164,11 +164,17 @@ def problem_line(problem: Problem) -> Text:
 def place(problem: Problem) -> str:
     """`file:line: ` as one can open it from where the configuration is; empty if the object came from no file."""
     origin = problem.origin
-    folder = (
-        "" if origin.source in {"", "."} or origin.source.endswith(origin.file) else origin.source.rstrip("/") + "/"
-    )
-    file = folder + origin.file if origin.file else origin.source
-    return "" if not file else f"{file}:{origin.line}: " if origin.line else f"{file}: "
+    file = _path(origin.source, origin.file)
+    if not file:
+        return ""
+    return f"{file}:{origin.line}: " if origin.line else f"{file}: "
+
+
+def _path(source: str, file: str) -> str:
+    """A file's path from where the configuration is; a source may be that one file itself."""
+    if not file or source.rpartition("/")[2] == file:
+        return source
+    return file if source in {"", "."} else f"{source.rstrip('/')}/{file}"
 
 
 def loss_line(loss: Loss) -> Text:

@@ -1,0 +1,115 @@
+"""What is printed is what is there: names, patterns and values in lines for people."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from hub.cli.context import OUT, line
+from hub.cli.show import counted, place, plan_lines, problem_line
+from hub.model import Change, NativeObject, ObjectRef, Op, Origin, Problem, Role, UnitKey
+from hub.plan import Plan
+
+REF = ObjectRef("", "Service", "shop", "api")
+
+
+def printed(*texts: object) -> str:
+    """What our console writes where it may use colours."""
+    out = io.StringIO()
+    console = Console(
+        file=out, force_terminal=False, soft_wrap=True, highlight=OUT._highlight, emoji=OUT._emoji, markup=OUT._markup
+    )
+    for text in texts:
+        console.print(text)
+    return out.getvalue()
+
+
+@given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"])))
+def test_line_when_text_is_printable_prints_exactly_it(text: str) -> None:
+    """Brackets, colons and backslashes are no markup, no emoji and no escapes, even before a style ends."""
+    assert printed(line("a ", (text, "red"), (text, "bold"), " z")) == f"a {text}{text} z\n"
+
+
+@given(st.text(max_size=20))
+def test_line_is_always_one_harmless_line(text: str) -> None:
+    """Whatever comes in, no control, no line break and nothing invisible comes out."""
+    out = printed(line(text))
+    assert out.endswith("\n")
+    assert out[:-1].isprintable()
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "number", "expected"),
+    [
+        (".", "a.yaml", 3, "a.yaml:3: "),
+        ("manifests/", "sub/a.yaml", 3, "manifests/sub/a.yaml:3: "),
+        ("manifests", "a.yaml", 0, "manifests/a.yaml: "),
+        ("one/a.yaml", "a.yaml", 3, "one/a.yaml:3: "),
+        ("manifests", "", 0, "manifests: "),
+        ("", "", 0, ""),
+    ],
+)
+def test_place_can_be_opened_from_where_one_is(source: str, file: str, number: int, expected: str) -> None:
+    """The path of the source, then the file in it; a source that is one file is that file."""
+    problem = Problem("a.b", REF, "", "m", "r", Origin(source, file, number))
+    assert place(problem) == expected
+
+
+def test_problem_without_object_and_field_has_no_empty_parts() -> None:
+    """A document without a name is told by its place."""
+    problem = Problem("object.no-kind", ObjectRef("", "", "", ""), "", "no kind", "add one", Origin(".", "a.yaml", 1))
+    assert str(problem_line(problem)) == "error a.yaml:1: no kind (object.no-kind); add one"
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, "0 identities"), (1, "1 identity"), (2, "2 identities")])
+def test_counted_knows_plurals(number: int, expected: str) -> None:
+    """One is not many."""
+    assert counted(number, "identity") == expected
+
+
+def _change(number: int, op: Op = Op.REPLACE) -> Change:
+    key = UnitKey("access", "shop", f"a{number:05}")
+    ref = ObjectRef("envoy", "Listener", "", f"in/{number}")
+    after = NativeObject(ref, Role.GRANT, b"1" * 300, key, (REF,)) if op is not Op.DELETE else None
+    return Change(op, ref, 4, b"0" if op is not Op.CREATE else None, after, key)
+
+
+def _view(body: bytes, kind: str) -> dict[str, str]:
+    return {f"field{number}": body.decode() for number in range(20)}
+
+
+def test_plan_of_ten_thousand_objects_is_short_and_says_what_is_left_out() -> None:
+    """Units and lines are cut, each with the number that is missing; the summary counts all."""
+    lines = tuple(f"shop/web -> shop/a{number} GET /" for number in range(5000))
+    plan = Plan("vms", "t", tuple(map(_change, range(10_000))), allowed=lines, denied=lines)
+    shown = [str(text) for text in plan_lines(plan, _view, "soon")]
+    assert len(shown) < 300
+    assert "  ... 9960 more (-v shows all)" in shown
+    assert shown.count("    ... 4900 more (-v shows all)") == 2
+    assert "  newly denied (5000)" in shown
+    assert shown[-2:] == ["  open connections until soon", "  0 to add, 10000 to change, 0 to delete"]
+
+
+def test_plan_in_all_detail_leaves_nothing_out() -> None:
+    """-v has each object, each field, each value to its end."""
+    plan = Plan("vms", "t", tuple(map(_change, range(200))))
+    shown = [str(text) for text in plan_lines(plan, _view, "", "all")]
+    assert sum("field19: 0 -> " + "1" * 300 in text for text in shown) == 200
+    assert not any("more" in text for text in shown)
+
+
+def test_plan_in_short_cuts_fields_and_values() -> None:
+    """An object of many long fields stays on the screen."""
+    shown = [str(text) for text in plan_lines(Plan("vms", "t", (_change(1),)), _view, "")]
+    assert "        ... 8 more fields (-v shows all)" in shown
+    assert max(map(len, shown)) < 200
+
+
+def test_plan_of_a_deletion_says_that_nothing_asks_for_it_any_more() -> None:
+    """A deleted object has no cause left to name."""
+    shown = [str(text) for text in plan_lines(Plan("vms", "t", (_change(1, Op.DELETE),)), _view, "")]
+    assert shown[1:3] == ["  access/shop/a00001  no longer in the sources", "    - Listener/in/1"]
