@@ -72,10 +72,7 @@ def row(objects: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as base:
         folder = Path(base) / "manifests"
         count = world.write(folder, objects) * world.SMI_PER_APP
-        template = (
-            "domain: {trustDomain: cluster.local}\nsources: [{path: manifests}]\nmeshes: [{name: vms, adapter: vm}]\n"
-        )
-        (Path(base) / "smihub.yaml").write_text(template)
+        (Path(base) / "smihub.yaml").write_text(world.CONFIG)
         plain, ours = child("baseline", folder), child("measure", folder)
     ratio, memory = ours["total"] / plain["total"], ours["rss"] / plain["json"]
     sys.stdout.write(

@@ -9,7 +9,11 @@ Every object carries Kubernetes' recommended labels and an owner annotation, abo
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+# Scripts find their own folder first, and xds.py would hide the package of that name, which xDS's messages need.
+sys.path.append(sys.path.pop(0))
 
 SMI_PER_APP = 10
 """SMI objects of one application."""
@@ -17,6 +21,8 @@ FACTS_PER_APP = 5
 """Services and Pods of one application."""
 TEAMS = 50
 """Namespaces."""
+CONFIG = "domain: {trustDomain: cluster.local}\nsources: [{path: manifests}]\nmeshes: [{name: vms, adapter: vm}]\n"
+"""The smihub.yaml beside the folder `manifests`."""
 
 _FACTS = """\
 apiVersion: v1

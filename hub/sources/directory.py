@@ -161,7 +161,10 @@ class DirectorySource:
             raise SourceError(f'source "{self._root}" holds no object in any of its files; check "path"')
         late += [Delete(part) for part in self._entries if part not in entries] if whole else []
         late += [Unread(part, new) for part, entry in entries.items() if (new := self._new_problem(part, entry))]
-        self._entries = entries if whole else self._entries | entries
+        if whole:
+            self._entries = entries
+        else:
+            self._entries.update(entries)
         yield from sorted(late, key=_part_of)
         yield Synced()
 
