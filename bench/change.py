@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import statistics
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import world
 
+from hub.log import set_up_logging
 from hub.reconcile import Hub
 from hub.sources.files import QUIET_S
 
@@ -110,6 +112,7 @@ def report(companies: list[Company], found: list[list[Times]]) -> None:
 
 def main() -> None:
     """Read the sizes and measure."""
+    set_up_logging(logging.WARNING)
     given = [int(text) for text in sys.argv[1:]]
     large, small, changes = (*given, *(10_000, 100, 200)[len(given) :])
     with tempfile.TemporaryDirectory() as base:

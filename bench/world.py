@@ -144,7 +144,7 @@ spec:
 
 
 def app(number: int, count: int, weight: int = 90) -> str:
-    """The YAML of one application; `weight` is the share of its first version beside 10 of the second."""
+    """The YAML of one application, with its `split`."""
     near = [_caller((number + step) % count) for step in (1, 2, 3)]
     targets = [
         _target(number, "readers", ("HTTPRouteGroup", "items", ", matches: [list, read]"), near),
@@ -158,8 +158,13 @@ def app(number: int, count: int, weight: int = 90) -> str:
         ),
         _target(number, "backup", ("TCPRoute", "backup", ""), ["{kind: ServiceAccount, name: backup, namespace: ops}"]),
     ]
-    values = {"weight": weight, "a": number // 250 % 250, "b": number % 250} | _metadata(number)
-    return "---\n".join((_FACTS.format(**values), _SPECS.format(**values), *targets, _SPLIT.format(**values)))
+    values = {"a": number // 250 % 250, "b": number % 250} | _metadata(number)
+    return "---\n".join((_FACTS.format(**values), _SPECS.format(**values), *targets, split(number, weight)))
+
+
+def split(number: int, weight: int) -> str:
+    """The YAML of an application's TrafficSplit; `weight` is the share of its first version beside 10 of the second."""
+    return _SPLIT.format(weight=weight, **_metadata(number))
 
 
 def _metadata(number: int) -> dict[str, object]:
