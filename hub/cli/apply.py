@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hub.cli.context import ConfigOption, Exit, clean_errors, fail, note, progress
+from hub.cli.context import ConfigOption, Exit, clean_errors, fail, note, progress, run_now
 from hub.cli.plan import AcceptOption, Asked, VerboseOption, asked, review, show, verdict
 from hub.cli.show import summary
 from hub.config import DEFAULT_FILE
@@ -34,7 +33,7 @@ def apply(
     """Plan, show the plan, ask, and write it; refused plans are not written. Exit code 0 only if everything was."""
     consent: Consent = "given" if yes else "ask"
     with clean_errors():
-        code = asyncio.run(_apply(asked(config, accept, verbose), consent))
+        code = run_now(_apply(asked(config, accept, verbose), consent))
     raise typer.Exit(code)
 
 

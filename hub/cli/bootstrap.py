@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from hub.api import Enrolment
-from hub.cli.context import ConfigOption, clean_errors, note
+from hub.cli.context import ConfigOption, clean_errors, note, run_now
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.reconcile import Hub, Mesh
@@ -41,7 +40,7 @@ def bootstrap(
         token: Literal["keep", "rotate"] = "rotate" if rotate else "keep"
         variant: Literal["delta", "sotw"] = "sotw" if sotw else "delta"
         folder = out or Path(workload.replace("/", "-"))
-        command = asyncio.run(_bootstrap(config, mesh, Enrolment(workload, folder, envoy, token, variant)))
+        command = run_now(_bootstrap(config, mesh, Enrolment(workload, folder, envoy, token, variant)))
         note(f"wrote {folder}/envoy.json and its credentials, for your eyes only; start Envoy with:")
         typer.echo(shlex.join(command))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 
 import typer
 
-from hub.cli.context import OUT, ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, progress
+from hub.cli.context import OUT, ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, progress, run_now
 from hub.cli.data import SCHEMA, problem_data
 from hub.cli.show import counted, problem_line
 from hub.config import DEFAULT_FILE
@@ -24,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def check(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
     """Read everything, report every Problem and warning, write nothing. Exit code 1 if something grants nothing."""
     with clean_errors():
-        code = asyncio.run(_check(config, output))
+        code = run_now(_check(config, output))
     raise typer.Exit(code)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 import yaml
@@ -44,6 +46,7 @@ OUT = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
 ERR = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False, markup=False)
 """Notices, progress and errors."""
 
+T = TypeVar("T")
 Part = str | tuple[str, str]
 """A piece of a line: text, or text and its style."""
 
@@ -64,9 +67,11 @@ def _printable(text: str) -> str:
 def emit(data: Any, output: Output) -> None:
     """Print JSON-like data on stdout as JSON (one document) or YAML."""
     if output is Output.JSON:
-        sys.stdout.write(json.format(json.encode(data), indent=2).decode() + "\n")
+        text = json.format(json.encode(data), indent=2).decode() + "\n"
     else:
-        yaml.safe_dump(data, sys.stdout, sort_keys=False, allow_unicode=True, width=1_000_000)
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1_000_000)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())  # data is UTF-8 whatever the terminal speaks
 
 
 def print_lines(lines: Iterable[Text]) -> None:
@@ -100,6 +105,25 @@ def clean_errors() -> Iterator[None]:
         raise typer.Exit(Exit.ERROR) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except OSError as error:  # a full disk, a terminal that went away
+        fail(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}")
+        raise typer.Exit(Exit.ERROR) from None
+
+
+def run_now(work: Coroutine[Any, Any, T]) -> T:
+    """Run a verb to its end. Ctrl-C ends it at once: asyncio alone would only note it until the next wait is over.
+
+    (https://docs.python.org/3/library/asyncio-runner.html#handling-keyboard-interruption)
+    """
+    before = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        return asyncio.run(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -23,6 +24,9 @@ for _module in (init, check, plan, apply, run, bootstrap, explain, status):
 
 def main() -> None:
     """Entry point of the `smihub` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
     try:
         app()
     except SystemExit as ended:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +20,7 @@ from hub.cli.context import (
     note,
     print_lines,
     progress,
+    run_now,
 )
 from hub.cli.data import SCHEMA, plan_data, problem_data
 from hub.cli.show import Detail, counted, plan_lines, problem_line, refusal_line
@@ -58,7 +58,7 @@ def plan(
 ) -> None:
     """Show what would change in every mesh. Exit code 0: nothing, 2: changes, 3: refused, 1: error."""
     with clean_errors():
-        code = asyncio.run(_plan(asked(config, accept, verbose), output))
+        code = run_now(_plan(asked(config, accept, verbose), output))
     raise typer.Exit(code)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from hub.cli.context import ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, print_lines
+from hub.cli.context import ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, print_lines, run_now
 from hub.config import DEFAULT_FILE
 from hub.reconcile import Hub
 
@@ -23,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def status(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
     """Show, per Workload, whether its Envoy is connected and has accepted everything. Exit code 1 if one has not."""
     with clean_errors():
-        code = asyncio.run(_status(config, output))
+        code = run_now(_status(config, output))
     raise typer.Exit(code)
 
 

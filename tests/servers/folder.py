@@ -124,10 +124,12 @@ class Folder:
         found: dict[str, Any] = yaml.safe_load(self.run("plan", "-o", "yaml", *arguments).stdout)
         return found
 
-    def process(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a verb in a process of its own and wait for it."""
+    def process(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a verb in a process of its own, with `env` besides our environment, and wait for it."""
+        environment = {**os.environ, **(env or {})}
+        command = self.command(*arguments)
         return subprocess.run(
-            self.command(*arguments), cwd=self.root, capture_output=True, text=True, check=False, timeout=60, **options
+            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False, timeout=60
         )
 
     def command(self, *arguments: str) -> list[str]:

@@ -37,7 +37,7 @@ def test_apply_when_nobody_can_be_asked_writes_nothing(folder: Folder) -> None:
     ("typed", "code", "revision"), [(b"y\n", 0, 1), (b"n\n", 1, 0), (b"\n", 1, 0), (b"\x04", 1, 0)]
 )
 def test_apply_on_a_terminal_asks_and_obeys(folder: Folder, typed: bytes, code: int, revision: int) -> None:
-    """Only a yes writes; no, a bare return and the end of input do not, and that is an exit code of 1."""
+    """Only a yes writes; no, a bare return, the end of input and Ctrl-C do not, and that is an exit code of 1."""
     ended, screen = converse(folder.command("apply"), folder.root, PROMPT, lambda: typed)
     assert (ended, revisions(folder)) == (code, {"vms": revision})
     assert ("nothing was written" in screen) == (revision == 0)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.servers.folder import Folder, target, workload
+from tests.servers.folder import ROUTES, Folder, target, workload
 
 KEYS = {
     "mesh", "first", "changes", "losses", "frozen", "held", "newlyAllowed", "newlyDenied", "rerouted", "refused", "summary",
@@ -126,7 +128,7 @@ def _standing(folder: Folder) -> dict[str, str]:
 def test_plan_when_no_color_is_set_prints_no_escape_even_on_a_terminal(folder: Folder) -> None:
     """NO_COLOR wins over a forced terminal; without it there are colours."""
     plain = folder.process("plan", env={"NO_COLOR": "1", "FORCE_COLOR": "1", "TERM": "xterm-256color"})
-    coloured = folder.process("plan", env={"FORCE_COLOR": "1", "TERM": "xterm-256color"})
+    coloured = folder.process("plan", env={"NO_COLOR": "", "FORCE_COLOR": "1", "TERM": "xterm-256color"})
     assert "\x1b[32m" in coloured.stdout
     assert "\x1b[3" not in plain.stdout
 
@@ -160,3 +162,29 @@ def test_plan_when_a_file_is_broken_shows_the_plan_and_ends_with_1(folder: Folde
     assert result.exit_code == 1
     assert "manifests/broken.yaml:" in result.stderr
     assert "route/shop/api" in result.stdout
+
+
+def test_plan_when_the_output_cannot_be_written_is_one_line(folder: Folder) -> None:
+    """A full disk is told, not traced."""
+    for options in (("-o", "json"), ()):
+        with Path("/dev/full").open("w") as full:
+            child = subprocess.run(
+                folder.command("plan", *options),
+                cwd=folder.root,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert (child.returncode, child.stderr) == (1, "error: output: no space left on device\n")
+
+
+def test_plan_where_the_terminal_is_no_utf8_shows_escapes_and_data_as_ever(folder: Folder) -> None:
+    """Text is made to fit, data is UTF-8."""
+    folder.write("routes.yaml", ROUTES.replace("/books", "/b\u00fccher/\u4e2d"))
+    environment = {"PYTHONIOENCODING": "ascii"}
+    assert "GET /b\\xfccher/\\u4e2d" in folder.process("plan", env=environment).stdout
+    assert (
+        "GET /b\u00fccher/\u4e2d"
+        in json.loads(folder.process("plan", "-o", "json", env=environment).stdout)["meshes"][0]["newlyAllowed"][0]
+    )
