@@ -8,6 +8,7 @@ into events, `plan` is objects, units and the plan, `write` is SQLite and servin
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 import statistics
@@ -84,6 +85,7 @@ async def measure(base: Path, sizes: tuple[int, int], changes: int) -> None:
         companies = [Company(base / str(size), size) for size in sizes]
         for company in companies:
             await company.start(stack)
+        gc.freeze()  # as the running hub does
         found: list[list[Times]] = [[], []]
         for turn in range(changes):
             paths = [company.edit(turn, 100 + turn) for company in companies]

@@ -8,6 +8,7 @@ is lost are logged, and what is served stays.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 import structlog
@@ -33,6 +34,7 @@ class Loop:
         self._pending: dict[str, set[UnitKey] | None] = dict.fromkeys(mesh.name for mesh in hub.meshes)
         self._synced: set[str] = set()
         self._told: dict[str, tuple[str, ...]] = {}
+        self._frozen = False
         self._overtaken = False
 
     async def serve_only(self) -> None:
@@ -69,6 +71,16 @@ class Loop:
                 self._take(*batches.get_nowait())
             if self._synced == self._hub.sources.keys():
                 await self._settle()
+                self._freeze()
+
+    def _freeze(self) -> None:
+        """Take what the first reading left out of all later garbage collections, once.
+
+        It stays for as long as the hub runs. Looking through 100 000 objects takes 0.2 s, in which nobody is served.
+        """
+        if not self._frozen:
+            self._frozen = True
+            gc.freeze()
 
     def _wait_s(self) -> float | None:
         """How long to wait for news before something is tried again; None if nothing has to be."""

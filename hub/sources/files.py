@@ -38,7 +38,7 @@ class Listing(Struct, frozen=True):
     unread: dict[str, FileError]
     folders: set[str] = field(default_factory=set)
     linked: set[str] = field(default_factory=set)
-    skipped: Path | None = None
+    skipped: str = ""
 
 
 class Signature(Struct, frozen=True):
@@ -71,7 +71,9 @@ def list_files(root: Path, skip: Path | None = None) -> Listing:
 
 def _without(listing: Listing, skip: Path | None) -> Listing:
     real = None if skip is None else Path(os.path.realpath(skip))
-    return replace(listing, files={part: path for part, path in listing.files.items() if path != real}, skipped=real)
+    return replace(
+        listing, files={part: path for part, path in listing.files.items() if path != real}, skipped=str(real or "")
+    )
 
 
 def _walk(root: Path) -> Listing:
@@ -130,25 +132,25 @@ def touched(last: Listing, reported: Iterable[str]) -> dict[str, Path] | None:
     """
     if last.linked or not last.folders:
         return None
-    root = Path(min(last.folders, key=len))
+    root = min(last.folders, key=len)
     found: dict[str, Path] = {}
-    for text in reported:
-        path = Path(text)
+    for path in reported:
+        folder, name = os.path.split(path)
         kind = _kind(path)
-        if text in last.folders or str(path.parent) not in last.folders or kind not in {0, stat.S_IFREG}:
+        if path in last.folders or folder not in last.folders or kind not in {0, stat.S_IFREG}:
             return None
-        if path == last.skipped or not _counts(path.name):
+        if path == last.skipped or not _counts(name):
             continue
         if not kind:
             return None
-        found[_part(root, path)] = path
+        found[_shown(path[len(root) :].lstrip("/"))] = Path(path)
     return found
 
 
-def _kind(path: Path) -> int:
+def _kind(path: str) -> int:
     """What stands at a path: a file type of `stat`, 0 for nothing."""
     try:
-        return stat.S_IFMT(path.lstat().st_mode)
+        return stat.S_IFMT(os.lstat(path).st_mode)
     except OSError:
         return 0
 

@@ -221,7 +221,7 @@ class _Builder:
         if event.tag is not None:
             raise self._tagged(event)
         self._count(1, event)
-        value = sys.intern(event.value)  # names are said again and again, and are kept
+        value: Any = sys.intern(event.value)  # names are said again and again, and are kept
         frame = self._stack[-1] if self._stack else None
         if event.implicit[0]:
             value = plain(value)
