@@ -59,9 +59,11 @@ class Apps:
 
     @staticmethod
     async def _quietly(serving: Coroutine[Any, Any, None], writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError, ValueError):
-            await serving
-        writer.close()
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError, ValueError):
+                await serving
+        finally:
+            writer.transport.abort()
 
     async def _serve(self, name: str, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if place in self.greets:

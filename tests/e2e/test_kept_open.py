@@ -1,0 +1,195 @@
+"""What becomes of open connections when a grant goes: measured on real Envoys, from the moment the plan is applied.
+
+Nothing here asserts a time below five seconds: the times are printed, and their order is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.kept import Http2, Watch, keep_asking, keep_echoing, keep_reading, now, upgrade
+from tests.servers.live_mesh import LiveMesh, free_octet
+from tests.servers.many_apps import Apps
+from tests.servers.raw_calls import Ask, Door, http1, tcp
+
+pytestmark = pytest.mark.envoy
+PORTS = {"http": 8080, "other-http": 9090, "tcp": 5432, "other-tcp": 5433}
+LOCAL = 20001
+GENEROUS_S = 5.0
+
+SERVICES = """\
+apiVersion: v1
+kind: Service
+metadata: {name: api, namespace: shop}
+spec:
+  selector: {app: api}
+  ports: [{name: http-a, port: 8080}, {name: http-b, port: 9090}, {name: tcp-a, port: 5432}, {name: tcp-b, port: 5433}]
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: all, namespace: shop}
+spec: {matches: [{name: all, pathRegex: "/.*", methods: ["*"]}]}
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: TCPRoute
+metadata: {name: raw, namespace: shop}
+spec: {}
+"""
+WORKLOAD = """\
+apiVersion: smihub.io/v1alpha1
+kind: Workload
+metadata: {{name: {name}, namespace: shop, labels: {{app: {name}}}}}
+spec:
+  serviceAccount: {name}
+  addresses: [127.{octet}.0.{number}]
+"""
+GRANT = """\
+apiVersion: access.smi-spec.io/v1alpha2
+kind: TrafficTarget
+metadata: {{name: "{account}-{port}", namespace: shop}}
+spec:
+  destination: {{kind: ServiceAccount, name: api, namespace: shop, port: {port}}}
+  sources: [{{kind: ServiceAccount, name: {account}, namespace: shop}}]
+  rules: [{{kind: {kind}, name: {rule}}}]
+"""
+
+
+def grant(account: str, port: str) -> str:
+    """A TrafficTarget for one account at one port."""
+    kind, rule = ("HTTPRouteGroup", "all") if "http" in port else ("TCPRoute", "raw")
+    return GRANT.format(account=account, kind=kind, rule=rule, port=PORTS[port])
+
+
+def workload(name: str, number: int, octet: int) -> str:
+    """A Workload: `api` receives, the others call it on every port."""
+    text = WORKLOAD.format(name=name, number=number, octet=octet)
+    if name == "api":
+        ports = ", ".join(f"{{port: {port}, appAddress: 127.{octet}.1.{number}}}" for port in PORTS.values())
+        return f"{text}  ports: [{ports}]\n"
+    called = ", ".join(
+        f"{{service: api, port: {port}, address: 127.{octet}.2.{number}, localPort: {LOCAL + index}}}"
+        for index, port in enumerate(PORTS.values())
+    )
+    return f"{text}  upstreams: [{called}]\n"
+
+
+def folder(octet: int) -> dict[str, str]:
+    """Web and peer may call every port of api; `revoked.yaml` is what web will lose."""
+    names = ("api", "web", "peer")
+    kept = [grant("web", "other-http"), grant("web", "other-tcp"), *(grant("peer", port) for port in PORTS)]
+    return {
+        "services.yaml": SERVICES,
+        "workloads.yaml": "---\n".join(workload(name, index + 1, octet) for index, name in enumerate(names)),
+        "kept.yaml": "---\n".join(kept),
+        "revoked.yaml": "---\n".join([grant("web", "http"), grant("web", "tcp")]),
+    }
+
+
+class Shop:
+    """The mesh, its applications, and where its callers find it."""
+
+    def __init__(self, mesh: LiveMesh, apps: Apps, octet: int) -> None:
+        self.mesh = mesh
+        self.apps = apps
+        self.octet = octet
+
+    def door(self, caller: str, port: str) -> Door:
+        """Where a caller's sidecar listens for a port of `api`."""
+        return Door(f"127.{self.octet}.2.{('api', 'web', 'peer').index(caller) + 1}", LOCAL + list(PORTS).index(port))
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    """Three workloads with an Envoy each, programmed."""
+    octet = free_octet([*PORTS.values(), *range(LOCAL, LOCAL + 4)], 3)
+    apps, mesh = Apps(), LiveMesh(tmp_path)
+    try:
+        for port in PORTS.values():
+            await apps.start(f"api:{port}", (f"127.{octet}.1.1", port))
+        apps.greets = {(f"127.{octet}.1.1", PORTS[port]) for port in ("tcp", "other-tcp")}
+        mesh.replace(folder(octet))
+        await mesh.apply()
+        await mesh.serve()
+        for name in ("shop/api", "shop/web", "shop/peer"):
+            await mesh.start(name, mesh.enrol(name))
+        for envoy in mesh.envoys.values():
+            await envoy.ready()
+        await mesh.settled()
+        yield Shop(mesh, apps, octet)
+    finally:
+        await mesh.stop()
+        await apps.stop()
+
+
+async def test_revocation_reaches_every_kind_of_open_connection(shop: Shop) -> None:
+    """The next request is refused, streams and raw connections are cut; other ports and other callers go on."""
+    lost = {name: Watch() for name in ("HTTP/1.1", "stream", "WebSocket", "TCP", "HTTP/2 a", "HTTP/2 b", "HTTP/2 c")}
+    calm = {name: Watch() for name in ("other HTTP/1.1", "other stream", "other TCP", "peer, kept HTTP/1.1")}
+    fresh: list[bool] = []
+    done, door = asyncio.Event(), shop.door
+    async with asyncio.TaskGroup() as group:
+        until_lost = [
+            group.create_task(keep_asking(door("web", "http"), "/v1", lost["HTTP/1.1"], done)),
+            group.create_task(keep_reading(door("web", "http"), Ask("GET", "/stream"), lost["stream"])),
+            group.create_task(keep_echoing(door("web", "http"), lost["WebSocket"], upgrade("/ws"))),
+            group.create_task(keep_echoing(door("web", "tcp"), lost["TCP"])),
+        ]
+        endless = [
+            group.create_task(keep_asking(door("web", "other-http"), "/v1", calm["other HTTP/1.1"], done)),
+            group.create_task(keep_reading(door("web", "other-http"), Ask("GET", "/stream"), calm["other stream"])),
+            group.create_task(keep_echoing(door("web", "other-tcp"), calm["other TCP"])),
+            group.create_task(keep_asking(door("peer", "http"), "/v1", calm["peer, kept HTTP/1.1"], done)),
+            group.create_task(_ask_anew(door("peer", "http"), fresh, done)),
+        ]
+        many = await Http2.open(door("web", "http"))
+        for name in ("HTTP/2 a", "HTTP/2 b", "HTTP/2 c"):
+            many.stream("/stream", lost[name])
+        assert await many.status("/v1") == 200
+        async with asyncio.timeout(GENEROUS_S):
+            while not all(watch.served > 3 for watch in (*lost.values(), *calm.values())):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        start = now()
+        (shop.mesh.folder / "revoked.yaml").unlink()
+        await shop.mesh.apply()
+        applied = now()
+        while (status := await many.status("/v1")) == 200:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.01)
+        refused_http2 = now()
+        await asyncio.wait_for(asyncio.gather(*until_lost), GENEROUS_S)
+        await shop.mesh.settled(cut=True)
+        before = shop.apps.raw["api:5432"]
+        assert not (await tcp(door("web", "tcp"))).served
+        assert shop.apps.raw["api:5432"] == before
+        assert (await tcp(door("peer", "tcp"))).served
+        seen = len(shop.apps.seen)
+        assert (await http1(door("web", "http"), Ask("GET", "/v1", (("x-rid", "late"),)))).status == 403
+        assert "late" not in shop.apps.seen, seen
+        counts = {name: watch.served for name, watch in calm.items()}
+        await asyncio.sleep(0.3)
+        assert all(watch.served > counts[name] for name, watch in calm.items())
+        assert all(watch.ended is None and watch.refused is None for watch in calm.values())
+        done.set()
+        await many.close()
+        for task in endless:
+            task.cancel()
+    lines = [f"{name}: {watch.told(applied)}" for name, watch in lost.items()]
+    print(f"read and applied in {1000 * (applied - start):.0f} ms; since then:", *lines, sep="\n")  # noqa: T201
+    print(f"HTTP/2, next request: {status} after {1000 * (refused_http2 - applied):.0f} ms")  # noqa: T201
+    print(f"peer, new connections: {fresh.count(True)} served, {fresh.count(False)} not")  # noqa: T201
+    assert status == 403
+    assert all(fresh)
+    refused = lost["HTTP/1.1"].refused
+    assert refused is not None
+    cut = [watch.ended for name, watch in lost.items() if name != "HTTP/1.1"]
+    assert all(end is not None and refused < end < applied + GENEROUS_S for end in cut)
+    assert refused < applied + GENEROUS_S
+
+
+async def _ask_anew(door: Door, served: list[bool], done: asyncio.Event) -> None:
+    """Requests on new connections, one after the other."""
+    while not done.is_set():
+        served.append((await http1(door, Ask("GET", "/v1"))).served)
