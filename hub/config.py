@@ -22,6 +22,7 @@ from hub.sources.locate import Locator
 from hub.sources.yaml import YamlError, load_one
 
 DEFAULT_FILE = "smihub.yaml"
+_MOST_BYTES = 1_048_576
 
 
 class Domain(Struct, frozen=True):
@@ -135,7 +136,8 @@ _CODE = re.compile(r"[a-z][a-z-]*\.[a-z-]+")
 def load_config(path: Path) -> Config:
     """Read smihub.yaml. Raises ConfigError with file, line, field path and what to write instead."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         hint = (
             "write one with smihub init, or name it with --config"
@@ -143,6 +145,8 @@ def load_config(path: Path) -> Config:
             else "check it"
         )
         raise ConfigError(f'"{path}" cannot be read: {(error.strerror or "unreadable").lower()}; {hint}') from None
+    if len(data) > _MOST_BYTES:
+        raise ConfigError(f'"{path}" has more than {_MOST_BYTES} bytes; name a smihub.yaml')
     try:
         written = _convert(load_one(data), _File, "")
         return _checked(written, Path(path).absolute())

@@ -269,22 +269,21 @@ def _mesh(config: Config, written: MeshConfig, plugins: Plugins) -> Mesh:
     settings = sink_config(written, sink.config, config)
 
     def opener() -> LiveSink:
-        _ignored_by_git(config.state)
+        _make_private(config.state)
         return sink.open(config.state / STATE_FILE, written.name, settings)
 
     return Mesh(written.name, spec, adapter_config(written, spec.config), opener)
 
 
-def _ignored_by_git(state: Path) -> None:
-    """Make the state folder, which holds private keys, and keep Git from committing it. Raises ConfigError."""
-    ignore = state / ".gitignore"
+def _make_private(state: Path) -> None:
+    """Make the state folder, which holds private keys; a new one keeps itself out of Git. Raises ConfigError."""
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        if not state.is_dir():
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (state / ".gitignore").write_text("*\n", encoding="utf-8")
     except OSError as error:
         said = (error.strerror or "unusable").lower()
-        raise ConfigError(f'state folder "{state}" cannot be written: {said}; check "state" in smihub.yaml') from None
+        raise ConfigError(f'state folder "{state}" cannot be made: {said}; check "state" in smihub.yaml') from None
 
 
 def _decoded(documents: Iterable[Document]) -> list[Decoded]:

@@ -34,9 +34,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-@pytest.mark.parametrize("verb", VERBS)
-def test_configuration_when_wrong_is_one_line(folder: Folder, name: str, verb: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "name"), [*(("check", name) for name in WRONG), *((verb, "unknown field") for verb in VERBS[1:])]
+)
+def test_configuration_when_wrong_is_one_line(folder: Folder, verb: str, name: str) -> None:
     """File, line and field on stderr, exit code 1, nothing on stdout."""
     text, line, field = WRONG[name]
     folder.config(text)
@@ -71,6 +72,21 @@ def test_configuration_when_it_cannot_be_read_is_one_line(folder: Folder, kind: 
     result = folder.run("plan", "-c", name)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "cannot be read" in result.stderr
+
+
+def test_configuration_without_end_is_not_read_to_its_end(folder: Folder) -> None:
+    """`-c /dev/zero` costs no memory."""
+    result = folder.run("plan", "-c", "/dev/zero")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "has more than" in result.stderr
+
+
+def test_state_in_a_folder_of_the_user_leaves_her_gitignore_alone(folder: Folder) -> None:
+    """Only a folder that smihub made itself is kept out of Git."""
+    folder.config(CONFIG + "state: .\n")
+    assert folder.run("apply", "--yes").exit_code == 0
+    assert (folder.root / "hub.sqlite").exists()
+    assert not (folder.root / ".gitignore").exists()
 
 
 def test_configuration_when_damaged_at_random_never_ends_in_a_trace(folder: Folder) -> None:
