@@ -1,0 +1,63 @@
+"""Requests to judge, and the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Source(Struct, frozen=True, gc=False):
+    """Who calls: exactly one of identity (`ns/sa`), pod (`ns/name`), spiffe, or outside (no certificate of ours)."""
+
+    identity: str | None = None
+    pod: str | None = None
+    spiffe: str | None = None
+    outside: bool = False
+
+
+class Destination(Struct, frozen=True, gc=False):
+    """Whom: exactly one of identity (`ns/sa`), pod (`ns/name`) or service (`ns/name`)."""
+
+    identity: str | None = None
+    pod: str | None = None
+    service: str | None = None
+
+
+class Request(Struct, frozen=True, gc=False):
+    """One request to judge. `port` is the workload's port, or the Service's port where dst is a service.
+
+    `path` may carry a query (`/x?y`); `headers` are (name, value) lines in order, a name may repeat.
+    Method, path and headers have no meaning unless `protocol` is http.
+    """
+
+    src: Source
+    dst: Destination
+    port: int
+    protocol: Literal["http", "tcp", "udp"] = "http"
+    method: str = "GET"
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
+BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
+RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
+
+
+class Answer(Struct, frozen=True, omit_defaults=True):
+    """A verdict and what decides it (`Kind/namespace/name` of SMI objects, or of native objects).
+
+    The route part is there only where the request addressed a Service: `weights` are exact shares as text
+    (`"9/10"`, `"1"`), summing to 1, or empty where nobody serves. The verdict of a Service is allow if every
+    backend with a positive share allows, deny if none does, else mixed.
+    `losses` are codes that explain why a mesh denies what SMI allows; SMI's own answers have none.
+    """
+
+    verdict: VerdictWord
+    by: tuple[str, ...] = ()
+    route: RouteWord | None = None
+    weights: Mapping[str, str] | None = None
+    backends: Mapping[str, BackendWord] | None = None
+    losses: tuple[str, ...] = ()

@@ -1,0 +1,160 @@
+"""Intent: what is granted to an identity and where calls to a Service go, whatever the mesh."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+from msgspec import Struct
+
+from hub.model.names import Identity, ObjectRef
+
+Transport = Literal["TCP", "UDP"]
+Declared = Literal["http", "tcp", "none"]
+
+
+class HttpMatch(Struct, frozen=True, order=True, gc=False):
+    """One way to match an HTTP request; every condition present must hold.
+
+    `path` and header values are RE2 patterns that must match the whole text (path without query).
+    `methods` are exact, case-sensitive tokens. `headers` are (lower-case name, pattern), sorted; a header must
+    be present; with several lines of one name it is enough that one line's value matches. None = any.
+    """
+
+    path: str | None = None
+    methods: tuple[str, ...] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Grant(Struct, frozen=True, order=True, gc=False):
+    """What one TrafficTarget grants on one transport.
+
+    `sources` are SPIFFE ids, sorted, never empty. `ports` are workload ports, sorted; None = every port.
+    `http` None = raw bytes; else the HTTP requests that match one of these (never an empty tuple).
+    `labels` None = every workload of the destination identity; else only workloads that carry these labels.
+    `unauthenticated` counts sources that no certificate can prove (label selectors): SMI admits them, meshes refuse.
+    """
+
+    origin: ObjectRef
+    sources: tuple[str, ...]
+    transport: Transport
+    ports: tuple[int, ...] | None
+    http: tuple[HttpMatch, ...] | None
+    labels: tuple[tuple[str, str], ...] | None = None
+    unauthenticated: tuple[str, ...] = ()
+
+
+class InboundPort(Struct, frozen=True, order=True, gc=False):
+    """One port on which workloads of an identity receive, as far as a policy can tell them apart.
+
+    `declared` is the protocol that Services (and the Workload) declare. `variant` names the class inside one
+    (identity, port): workloads of one variant have the same `declared`, the same `labels` facts and the same
+    application address, so one policy serves them all. It is a stable string: `http`, `tcp` or `none`, followed by
+    `+<8 hex>` when labels or the application's address differ from the default. `labels` are the label selectors of
+    grants that these workloads satisfy. `binds` are the addresses on which their sidecars receive.
+    """
+
+    port: int
+    transport: Transport
+    declared: Declared
+    variant: str
+    app_port: int
+    app_address: str = "127.0.0.1"
+    labels: tuple[tuple[tuple[str, str], ...], ...] = ()
+    binds: tuple[str, ...] = ()
+
+
+class Placement(Struct, frozen=True, order=True, gc=False):
+    """Where a workload stands: a Workload, a Pod or a pod template.
+
+    `inbound` are (port, transport, variant) triples that select its `InboundPort`s; `bind` is the address on which
+    its sidecar receives. `upstreams` are (namespace, service, port, address, local port): the Service ports that a
+    Workload calls through its sidecar, and where that one listens for each.
+    """
+
+    ref: ObjectRef
+    identity: Identity
+    labels: tuple[tuple[str, str], ...] = ()
+    bind: str = "0.0.0.0"  # noqa: S104 - a Pod's sidecar is told its port; the address is the Pod's own
+    inbound: tuple[tuple[int, Transport, str], ...] = ()
+    addresses: tuple[str, ...] = ()
+    upstreams: tuple[tuple[str, str, int, str, int], ...] = ()
+
+
+class Access(Struct, frozen=True, gc=False):
+    """Unit: everything granted to one destination identity, possibly nothing, and the ports it receives on.
+
+    `workloads` are its smihub.io Workloads (they are configured by name); Pods are not listed, so churn costs nothing.
+    """
+
+    identity: Identity
+    grants: tuple[Grant, ...] = ()
+    ports: tuple[InboundPort, ...] = ()
+    workloads: tuple[Placement, ...] = ()
+    origins: tuple[ObjectRef, ...] = ()
+
+
+class Backend(Struct, frozen=True, order=True, gc=False):
+    """One share of a split: a Service of the same namespace and an exact, non-negative, relative weight."""
+
+    service: str
+    weight: Fraction
+
+
+class Split(Struct, frozen=True, gc=False):
+    """One layer of a route: requests that match (None = all) are shared among the backends.
+
+    No backend with a positive weight means unavailable (503), never the root.
+    """
+
+    origin: ObjectRef
+    matches: tuple[HttpMatch, ...] | None
+    backends: tuple[Backend, ...]
+
+
+class Client(Struct, frozen=True, order=True, gc=False):
+    """A workload's explicit upstream: its sidecar listens on address:port for this service port."""
+
+    workload: ObjectRef
+    address: str
+    port: int
+
+
+class RoutePort(Struct, frozen=True, gc=False):
+    """How one port of a Service is routed.
+
+    `splits` are tried in order (conditional first, at most one unconditional, last); without a match the root's own
+    endpoints serve. Backends without this port number and transport are already left out of `splits`.
+    `callees` are the SPIFFE ids behind this Service's own port (sorted, may be empty); a backend's are in its own Route.
+    """
+
+    port: int
+    transport: Transport
+    declared: Declared
+    splits: tuple[Split, ...] = ()
+    callees: tuple[str, ...] = ()
+    clients: tuple[Client, ...] = ()
+
+
+class Route(Struct, frozen=True, gc=False):
+    """Unit: where calls to one Service go; every Service has one, its splits may be empty."""
+
+    namespace: str
+    service: str
+    ports: tuple[RoutePort, ...] = ()
+    origins: tuple[ObjectRef, ...] = ()
+
+
+Unit = Access | Route
+
+
+class UnitKey(Struct, frozen=True, order=True, gc=False):
+    """Names a unit: kind `access` (namespace, service account) or `route` (namespace, service), in one domain."""
+
+    kind: Literal["access", "route"]
+    namespace: str
+    name: str
+    domain: str = "default"
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.namespace}/{self.name}"

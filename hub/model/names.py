@@ -1,0 +1,96 @@
+"""Names, provenance and identities: what everything else is told by."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+
+
+class ObjectRef(Struct, frozen=True, order=True, gc=False):
+    """Names one object of any family: API group, kind, namespace, name (parts that do not apply are empty)."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """`Kind/namespace/name`, the form that answers and plans print."""
+        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+
+
+class Origin(Struct, frozen=True, order=True, gc=False):
+    """Where an object was read: source name, file (relative to the source; empty for a cluster), 1-based line."""
+
+    source: str = ""
+    file: str = ""
+    line: int = 0
+
+
+class Document(Struct, frozen=True, gc=False):
+    """One raw parsed object of a source: JSON-like values only (dict, list, str, int, float, bool, None)."""
+
+    value: object
+    origin: Origin = Origin()
+    index: int = 0  # 0-based position of the YAML document in its file
+
+
+class Severity(StrEnum):
+    """How much a `Problem` takes away: `error` voids something that was asked for, `warning` does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Problem(Struct, frozen=True, order=True, gc=False):
+    """What is wrong with one input object.
+
+    `code` is stable and machine readable (`group.word-word`); `field` is a path such as `spec.rules[0].name`;
+    `message` says what is wrong, `remedy` what to write instead.
+    """
+
+    code: str
+    ref: ObjectRef
+    field: str
+    message: str
+    remedy: str
+    origin: Origin = Origin()
+    severity: Severity = Severity.ERROR
+
+
+class Identity(Struct, frozen=True, order=True, gc=False):
+    """A workload identity: one service account of one namespace in one trust domain."""
+
+    trust_domain: str
+    namespace: str
+    service_account: str
+
+    @property
+    def spiffe(self) -> str:
+        """The SPIFFE id, `spiffe://<trust domain>/ns/<namespace>/sa/<service account>`."""
+        return f"spiffe://{self.trust_domain}/ns/{self.namespace}/sa/{self.service_account}"
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service_account}"
+
+
+def identity_of(spiffe: str) -> Identity | None:
+    """The `Identity` that a SPIFFE id of the form `spiffe://td/ns/N/sa/S` names, else None."""
+    scheme, _, rest = spiffe.partition("://")
+    parts = rest.split("/")
+    if scheme != "spiffe" or len(parts) != 5 or parts[1] != "ns" or parts[3] != "sa" or not all(parts):
+        return None
+    return Identity(parts[0], parts[2], parts[4])
+
+
+class Reading(Struct, frozen=True, gc=False):
+    """The two switches of our reading of SMI (docs/smi.md); the defaults are the narrower ones.
+
+    `path_regex="prefix"` appends `.*` to a pathRegex that does not end in an end anchor.
+    `root_backend="endpoints"` lets a TrafficSplit name its root as a backend (the root's own endpoints).
+    """
+
+    path_regex: Literal["full", "prefix"] = "full"
+    root_backend: Literal["reject", "endpoints"] = "reject"

@@ -1,0 +1,112 @@
+"""Native objects, what a mesh cannot say of them, what stands there, and the facts beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from hub.model.intent import Placement, UnitKey
+from hub.model.names import ObjectRef
+
+
+class Role(StrEnum):
+    """What an object is in its unit; the plan computes the waves from it alone (hub.plan)."""
+
+    GUARD = "guard"
+    REFERENCED = "referenced"
+    GRANT = "grant"
+    ROUTE = "route"
+
+
+class NativeObject(Struct, frozen=True, gc=False):
+    """One vendor object: canonical bytes, the unit that owns it, the SMI objects that caused it, what it needs."""
+
+    ref: ObjectRef
+    role: Role
+    body: bytes
+    unit: UnitKey
+    origins: tuple[ObjectRef, ...] = ()
+    needs: tuple[ObjectRef, ...] = ()
+
+
+class Loss(Struct, frozen=True, order=True, gc=False):
+    """What a mesh cannot say: the refused part grants nothing.
+
+    `witness` is a request in words that SMI allows and the mesh will refuse; `lift` says what would make it go.
+    `access` is False for losses of a split, which may approximate but never widen.
+    """
+
+    code: str
+    unit: UnitKey
+    origin: ObjectRef
+    field: str
+    message: str
+    witness: str
+    lift: str
+    access: bool = True
+
+
+class Translation(Struct, frozen=True, gc=False):
+    """The native objects of one unit and what could not be said."""
+
+    objects: tuple[NativeObject, ...] = ()
+    losses: tuple[Loss, ...] = ()
+
+
+class Observed(Struct, frozen=True, gc=False):
+    """One object as it stands in the mesh: the part that we own, whose it is, and the token of that reading."""
+
+    ref: ObjectRef
+    owned: bytes
+    owner: UnitKey | None  # None: it does not carry our mark
+    token: str
+    role: Role = Role.GRANT
+    needs: tuple[ObjectRef, ...] = ()
+
+
+class Observation(Struct, frozen=True, gc=False):
+    """A whole reading of a mesh: objects, what the hub asked to be remembered per unit, and the revision's token."""
+
+    objects: Mapping[ObjectRef, Observed] = field(default_factory=dict)
+    memory: Mapping[UnitKey, bytes] = field(default_factory=dict)
+    token: str = ""
+
+
+class Op(StrEnum):
+    """What a change does to one object."""
+
+    CREATE = "create"
+    REPLACE = "replace"
+    DELETE = "delete"
+
+
+class Change(Struct, frozen=True, gc=False):
+    """One write: object before and after (canonical bytes), the wave it belongs to, and the token it presumes."""
+
+    op: Op
+    ref: ObjectRef
+    wave: int
+    before: bytes | None
+    after: NativeObject | None
+    unit: UnitKey
+    token: str = ""
+
+
+class Endpoint(Struct, frozen=True, order=True, gc=False):
+    """One address behind a Service port: who answers there, where, and the workload port it is."""
+
+    workload: ObjectRef
+    spiffe: str
+    address: str
+    port: int
+    ready: bool = True
+
+
+class Facts(Struct, frozen=True, gc=False):
+    """What `evaluate` may know besides native objects: placements by workload, endpoints by (namespace, service, port)."""
+
+    trust_domain: str
+    placements: Mapping[ObjectRef, Placement] = field(default_factory=dict)
+    endpoints: Mapping[tuple[str, str, int], tuple[Endpoint, ...]] = field(default_factory=dict)
