@@ -13,7 +13,9 @@ from hub.regex.algebra import (
     union,
 )
 from hub.regex.bounds import MAX_STATES, RegexRefusedError
+from hub.regex.forms import Inexpressible, header_forms, path_forms
 from hub.regex.language import HEADER, PATH, TEXT, URI_PATH, Language, Universe, language
+from hub.regex.spoken import Between, Forms, spoken
 
 __all__ = [
     "HEADER",
@@ -22,6 +24,9 @@ __all__ = [
     "PATH",
     "TEXT",
     "URI_PATH",
+    "Between",
+    "Forms",
+    "Inexpressible",
     "Language",
     "RegexRefusedError",
     "Universe",
@@ -30,11 +35,14 @@ __all__ = [
     "error",
     "everything",
     "excess",
+    "header_forms",
     "intersection",
     "language",
     "nothing",
     "overlap",
+    "path_forms",
     "program_size",
     "restricted",
+    "spoken",
     "union",
 ]

@@ -144,3 +144,8 @@ def has(chars: CharSet, code: int) -> bool:
     """Whether a code point is in the set."""
     at = bisect_right(chars, (code, _END))
     return at > 0 and code <= chars[at - 1][1]
+
+
+def size(chars: CharSet) -> int:
+    """How many code points are in the set."""
+    return sum(high - low + 1 for low, high in chars)

@@ -1,0 +1,127 @@
+"""Find candidates for forms in an automaton; others prove them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from hub.regex.chars import CharSet, size
+from hub.regex.definite import Shape
+from hub.regex.language import Language
+
+MAX_VALUES = 256
+"""Most texts of one kind that forms may list."""
+MAX_LETTERS = 64
+"""Largest class of letters that is written out."""
+
+
+class TooManyError(Exception):
+    """A list would be longer than it may be, or has no end."""
+
+
+class Piece(Struct, frozen=True):
+    """Texts with this prefix, and one of these suffixes."""
+
+    prefix: str
+    suffixes: tuple[str, ...]
+
+
+def listed(language: Language) -> tuple[str, ...]:
+    """All texts of a finite language. Raises `TooManyError` if it is infinite or longer than `MAX_VALUES`."""
+    found: list[str] = []
+    letters = _spelled(language)
+    work = [(language.universe.start, 0)] if any(language.accepting) else []
+    while work:
+        text, at = work.pop()
+        if language.accepting[at]:
+            found.append(text)
+        if len(found) + len(work) > MAX_VALUES or len(text) > len(language.rows) + len(language.universe.start):
+            raise TooManyError
+        for to, choices in zip(language.rows[at], letters, strict=True):
+            if to >= 0 and choices is None:
+                raise TooManyError
+            work += [(text + char, to) for char in choices or ()] if to >= 0 else []
+    return tuple(sorted(found))
+
+
+def simple(shape: Shape) -> list[Piece]:
+    """Prefixes after which everything is accepted, and suffixes before which anything may stand."""
+    language = shape.language
+    pieces = [Piece(text, ("",)) for text in _prefixes(shape, shape.full)] if shape.full >= 0 else []
+    if len(shape.total) == len(language.rows):
+        pieces.append(Piece("", tuple(_suffixes(shape, set(range(len(language.rows)))))))
+    return [piece for piece in pieces if piece.suffixes]
+
+
+def _prefixes(shape: Shape, goal: int) -> Iterator[str]:
+    """Texts that lead to the goal, without those that pass a state twice or a class too large to write out."""
+    language, letters = shape.language, _spelled(shape.language)
+    work: list[tuple[str, int, frozenset[int]]] = [(language.universe.start, 0, frozenset())]
+    count = 0
+    while work and count < MAX_VALUES:
+        text, at, passed = work.pop()
+        shape.meter.spend(1 + len(letters))
+        if at == goal:
+            count += 1
+            yield text
+            continue
+        for to, choices in zip(language.rows[at], letters, strict=True):
+            if to >= 0 and to != at and to not in passed:
+                work += [(text + char, to, passed | {at}) for char in choices or ()]
+
+
+def _suffixes(shape: Shape, states: set[int]) -> Iterator[str]:
+    """Shortest texts that lead from every one of the states to acceptance, as far as they can be written out.
+
+    The states are closed under transitions. A text grows at its front; `good` are the states from which it is accepted.
+    """
+    language, letters = shape.language, _spelled(shape.language)
+    good = frozenset(at for at in states if language.accepting[at])
+    work: list[tuple[str, frozenset[int], frozenset[frozenset[int]]]] = [("", good, frozenset())]
+    count = 0
+    while work and count < MAX_VALUES:
+        text, good, passed = work.pop()
+        if good >= states:
+            count += 1
+            yield text
+            continue
+        for kind, choices in enumerate(letters):
+            shape.meter.spend(1 + len(states) // 8)
+            before = frozenset(at for at in states if language.rows[at][kind] in good)
+            if before and before != good and before not in passed:
+                work += [(char + text, before, passed | {good}) for char in choices or ()]
+
+
+def paired(shape: Shape) -> list[Piece]:
+    """One piece per shortest text to a definite state; the language is theirs but for finitely many texts.
+
+    Raises `TooManyError` where a state that is not definite lies on a loop, or lists are too long.
+    """
+    language, letters = shape.language, _spelled(shape.language)
+    pieces: list[Piece] = []
+    known: dict[int, tuple[str, ...]] = {}
+    work = [(language.universe.start, 0)]
+    while work:
+        text, at = work.pop()
+        shape.meter.spend(1 + len(letters))
+        if at in shape.definite:
+            known[at] = known.get(at) or tuple(sorted(_suffixes(shape, shape.recurring(at))))
+            pieces.append(Piece(text, known[at]))
+            continue
+        if at not in shape.endless:
+            continue
+        for to, choices in zip(language.rows[at], letters, strict=True):
+            if at in shape.looping or (choices is None and to in shape.endless) or len(work) + len(pieces) > MAX_VALUES:
+                raise TooManyError
+            work += [(text + char, to) for char in choices or ()] if to >= 0 else []
+    return pieces
+
+
+def _spelled(language: Language) -> list[str | None]:
+    """The letters of each class, None for a class too large to write out."""
+    return [_letters(chars) if size(chars) <= MAX_LETTERS else None for chars in language.classes.ranges()]
+
+
+def _letters(chars: CharSet) -> str:
+    return "".join(chr(code) for low, high in chars for code in range(low, high + 1))
