@@ -32,6 +32,7 @@ from hub.sources.yaml import DEFAULT_LIMITS, Limits, YamlError, load
 
 _TRIES = 20
 _POLL_S = 5.0
+_REPORT_MS = 20  # reports come after so long without another one; that a file is quiet is seen at the file itself
 Reported = frozenset[str] | None
 """Paths about which the file system says something; None = look at everything."""
 
@@ -195,13 +196,14 @@ class DirectorySource:
                 yield 0.0 if found.documents is None else Upsert(part, found.documents)
             if not waiting:
                 return
-            yield files.QUIET_S
+            now_ns = files.now_ns()
+            yield max(seen[part].rest_s(now_ns) if part in seen else files.QUIET_S for part in waiting)
         for part in waiting:
             error = FileError("file.busy", "the file is being written all the time", "replace it by a rename")
             entries[part] = self._failed(part, error)
 
     def _attempt(self, part: str, path: Path, seen: dict[str, Signature]) -> _Read | None:
-        """Read one file if it is quiet; `seen` holds what the try before saw (100 ms ago). None = try again."""
+        """Read one file if it is quiet; `seen` holds what the try before saw, 100 ms ago if times cannot tell. None = try again."""
         known = self._entries.get(part)
         try:
             now = files.signature(path)
@@ -266,7 +268,7 @@ class DirectorySource:
         return awatch(
             os.path.realpath(target),
             watch_filter=None,
-            step=int(files.QUIET_S * 1000),
+            step=_REPORT_MS,
             rust_timeout=int(self._poll_s * 1000),
             yield_on_timeout=True,
             recursive=target == self._root,

@@ -54,6 +54,11 @@ class Signature(Struct, frozen=True):
         """Whether the last write or rename lies far enough back; a time in the future does not."""
         return now_ns - max(self.modified_ns, self.changed_ns) >= QUIET_S * 1e9
 
+    def rest_s(self, now_ns: int) -> float:
+        """How long to wait before looking again whether it is quiet: no longer than needed, `QUIET_S` if nobody can tell."""
+        age_s = (now_ns - max(self.modified_ns, self.changed_ns)) / 1e9
+        return QUIET_S - age_s if 0 <= age_s < QUIET_S else QUIET_S
+
 
 def list_files(root: Path, skip: Path | None = None) -> Listing:
     """All .yaml, .yml and .json files under a folder but `skip` and hidden ones, or the one file that `root` is.

@@ -423,3 +423,11 @@ def test_a_reported_file_that_was_the_last_with_objects_is_an_error(tmp_path: Pa
     write(path, "# nothing")
     with pytest.raises(SourceError, match="holds no object"):
         assert all(isinstance(step, float) for step in reader.steps(frozenset([str(path)])))
+
+
+@pytest.mark.parametrize(("age_ms", "rest_ms"), [(30, 70), (0, 100), (100, 100), (-5, 100)])
+def test_a_file_is_looked_at_again_when_it_can_be_quiet(tmp_path: Path, age_ms: int, rest_ms: int) -> None:
+    """No earlier and no later; where the times say nothing, after the whole quiet time."""
+    found = signature(write(tmp_path / "a.yaml", "a: 1"))
+    now_ns = max(found.modified_ns, found.changed_ns) + age_ms * 1_000_000
+    assert found.rest_s(now_ns) == pytest.approx(rest_ms / 1000)
