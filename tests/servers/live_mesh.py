@@ -186,12 +186,17 @@ class LiveMesh:
                 return False
         return True
 
+    async def rest(self) -> None:
+        """Close the hub of this process; another one may take over."""
+        if self._hub is not None:
+            await self._hub.close()
+        self._hub = None
+
     async def stop(self) -> None:
         """End every Envoy and the hub."""
         for envoy in self.envoys.values():
             await envoy.stop()
-        if self._hub is not None:
-            await self._hub.close()
+        await self.rest()
         with suppress(OSError):
             shutil.rmtree(self.base / "envoy")
 
