@@ -19,8 +19,10 @@ from random import Random
 import msgspec
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.vm import names
+from hub.model import Source
 from hub.requests import to_json
 from tests.servers.judging import Happened, Judge
 from tests.servers.live_mesh import LiveMesh, free_octet
@@ -61,6 +63,10 @@ class Trial(Struct, frozen=True):
     judge: Judge
     calls: tuple[Call, ...]
 
+    def by_name(self, call: Call) -> Call:
+        """The same call by whom the certificate names: a Workload may be somebody else in the next world."""
+        return replace(call, request=replace(call.request, src=Source(spiffe=spiffe_of(self.world, call.request.src))))
+
 
 class Field:
     """The standing Envoys and applications, the folder, and a count of what was called."""
@@ -89,12 +95,7 @@ class Field:
         """Bring another world into force while calls of both are made: each may do what one of the two allows."""
         new = self.write(number)
         moving = asyncio.create_task(self.bring())
-        probes = [
-            (one.world, call)
-            for one in (old, new)
-            for call in one.calls
-            if call.way == "certificate" and call.request.protocol == "http"
-        ]
+        probes = [(one.world, call) for one in (old, new) for call in map(one.by_name, one.calls) if call.probes]
         faults: list[Fault] = []
         while not moving.done() and probes:
             world, call = probes[self.tally["in between"] % len(probes)]

@@ -60,7 +60,7 @@ class Apps:
     @staticmethod
     async def _quietly(serving: Coroutine[Any, Any, None], writer: asyncio.StreamWriter) -> None:
         try:
-            with suppress(OSError, asyncio.IncompleteReadError, ValueError):
+            with suppress(OSError, asyncio.IncompleteReadError, ValueError, h2.exceptions.ProtocolError):
                 await serving
         finally:
             writer.transport.abort()
@@ -120,14 +120,15 @@ class _Http2:
     async def serve(self, data: bytes) -> None:
         """Answer until the peer goes; `data` is what was read of it already."""
         self._session.initiate_connection()
-        async with asyncio.TaskGroup() as group:
-            streams: list[asyncio.Task[None]] = []
+        streams: list[asyncio.Task[None]] = []
+        try:
             while data:
                 events = self._session.receive_data(data)
                 asked = [event for event in events if isinstance(event, h2.events.RequestReceived)]
-                streams += [group.create_task(self._stream(one.stream_id)) for one in asked if self._answer(one)]
+                streams += [asyncio.create_task(self._stream(one.stream_id)) for one in asked if self._answer(one)]
                 self._flush()
                 data = await self._reader.read(65536)
+        finally:
             for task in streams:
                 task.cancel()
 

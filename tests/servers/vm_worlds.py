@@ -75,6 +75,11 @@ class Call(Struct, frozen=True):
         """Whether it goes straight to the receiver's sidecar."""
         return self.way != "sidecar"
 
+    @property
+    def probes(self) -> bool:
+        """Whether it can be tried while one world replaces another: what arrives names its call."""
+        return self.way == "certificate" and self.request.protocol == "http"
+
 
 def plant(rng: Random) -> Plant:
     """Random objects about the standing Workloads."""
