@@ -53,10 +53,11 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class Session:
-    """One open stream: who it is, since when (UTC), and its state machine."""
+    """One open stream: who it is and by which token, since when (UTC), and its state machine."""
 
-    def __init__(self, workload: str, variant: str, stream: Stream, since: dt.datetime) -> None:
-        self.workload = workload
+    def __init__(self, bearer: tuple[str, Secret], variant: str, stream: Stream, since: dt.datetime) -> None:
+        self.workload, self.token = bearer
+        self.expelled = False
         self.variant = variant
         self.stream = stream
         self.since = since
@@ -135,6 +136,13 @@ class AdsServer:
             for session in self._sessions.get(workload, ()):
                 session.changed.set()
 
+    def expel(self) -> None:
+        """End the streams whose token was replaced since they were opened: they would go on to get renewed keys."""
+        for session in self.sessions:
+            if self._host.bearer(session.token) != session.workload:
+                session.expelled = True
+                session.changed.set()
+
     async def _sotw(self, requests: Requests, context: Context) -> None:
         await self._serve(requests, context, _Variant("sotw", SotwStream, codec.read_sotw, codec.write_sotw))
 
@@ -168,7 +176,7 @@ class AdsServer:
         snapshot = self._host.snapshot(workload)
         if snapshot is None:
             raise StreamError("UNAVAILABLE", "no revision was applied yet")
-        return Session(workload, variant.name, variant.make(workload, snapshot), self._clock())
+        return Session((workload, token), variant.name, variant.make(workload, snapshot), self._clock())
 
     def _drop(self, session: Session) -> None:
         group = self._sessions[session.workload]
@@ -206,6 +214,8 @@ class AdsServer:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(session.changed.wait(), ANSWER_TIMEOUT_S / 4)
+            if session.expelled:
+                raise StreamError("UNAUTHENTICATED", "the token of this stream was replaced by a new one")
             silent_s = asyncio.get_running_loop().time() - session.moved_s
             if session.stream.waits and silent_s > ANSWER_TIMEOUT_S:
                 raise StreamError("DEADLINE_EXCEEDED", "the client does not answer responses")

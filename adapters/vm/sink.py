@@ -178,7 +178,9 @@ class XdsSink:
 
     def enrol(self, asked: Enrolment) -> tuple[str, ...]:
         """Write the folder that a workload's Envoy is started from; gives the command line. Raises ConfigError."""
-        return enrol(self._state, self._config.address, asked)
+        made = enrol(self._state, self._config.address, asked)
+        self._expel()
+        return made
 
     # -- inside
 
@@ -208,6 +210,10 @@ class XdsSink:
     def _sessions(self) -> tuple[Session, ...]:
         return () if self._server is None else self._server.sessions
 
+    def _expel(self) -> None:
+        if self._server is not None:
+            self._server.expel()
+
     def _wake(self, workloads: set[str]) -> None:
         if self._server is not None and workloads:
             self._server.wake(workloads)
@@ -219,8 +225,9 @@ class XdsSink:
             try:
                 version = self._state.data_version()
                 if version != self._seen_version:
-                    self._seen_version = version
+                    self._expel()
                     self._wake(self._advance())
+                    self._seen_version = version  # last: what a locked file hindered is looked at again
                 self._wake(self._loaded().renew(self._clock()))
                 self._flush()
             except Exception:  # noqa: BLE001 - a full disk or a locked file must not end serving; it is logged and tried again

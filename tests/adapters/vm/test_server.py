@@ -84,6 +84,22 @@ async def test_missing_or_unknown_token_is_unauthenticated(rig: Rig) -> None:
         await tokens_are_refused(rig, token, "d/api", grpc.StatusCode.UNAUTHENTICATED)
 
 
+@pytest.mark.parametrize("method", METHODS)
+async def test_stream_ends_when_its_token_is_rotated(rig: Rig, method: str) -> None:
+    """Whoever holds the old token gets no renewed key over a stream of before; a neighbour's stream stays."""
+    api, web = Client(rig.address, rig.token("d/api"), method), Client(rig.address, rig.token("d/web"), method)
+    for client, node in ((api, "d/api"), (web, "d/web")):
+        await client.ask("Cluster", node)
+        await client.answer(await client.next())
+    rig.token("d/api")
+    assert await api.code() == grpc.StatusCode.UNAUTHENTICATED
+    names_field = "resource_names_subscribe" if method == METHODS[0] else "resource_names"
+    await web.ask("Secret", **{names_field: ["self"]})
+    assert set(found(await web.next())) == {"self"}
+    await api.close()
+    await web.close()
+
+
 async def test_p2_first_request_without_node_ends_the_stream(rig: Rig) -> None:
     """Even with a good token."""
     await tokens_are_refused(rig, rig.token("d/api"), "", grpc.StatusCode.INVALID_ARGUMENT)
