@@ -24,6 +24,10 @@ class UnsafeResourceError(SmihubError):
     """A native resource has a shape that must never leave the hub; nothing of the change was written."""
 
 
+class RefusedError(SmihubError):
+    """A saved plan is not as it was, or what it was made for is not; nothing was written."""
+
+
 class StaleError(SmihubError):
     """Another writer changed what this plan was made against; plan again."""
 

@@ -24,7 +24,9 @@ from hub.mirror import Mirror
 from hub.model import Access, Document, Identity, Observation, Problem, Severity, Unit, UnitKey
 from hub.plan import Desired, Plan, lines_of, plan, remembered
 from hub.plugins import Plugins, load_plugins
+from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.smi import Decoded, decode
+from hub.smi.types import EndpointSlice, Workload
 from hub.sources.directory import DirectorySource
 from hub.sources.events import Delete, Event, Snapshot, Unread, Upsert
 from hub.store import Store
@@ -175,6 +177,35 @@ class Hub:
         refused = refusals(made, self.config.guards, {*self.config.accept, *accept})
         asked = refusals(made, self.config.guards, ())
         return Reviewed(mesh, made, refused, frozenset(each.code for each in {*asked} - {*refused}))
+
+    def render(self, mesh: Mesh) -> Plan:
+        """What the sources mean now, as the plan for a mesh in which nothing stands; reads and writes no state."""
+        desired = {key: self._desired(mesh, key) for key in self.store.units()}
+        return plan(mesh.name, desired, Observation(), mesh.spec.settle)
+
+    def setup(self, smihub: str) -> Setup:
+        """What a saved plan presumes of the configuration and of this smihub, which is of the given version."""
+        written = sorted(self.config.meshes, key=lambda each: each.name)
+        meshes = tuple(
+            MeshSetup(
+                each.name,
+                each.adapter,
+                (each.governed.mode, *each.governed.namespaces),
+                settings_digest((each.config, each.sink)),
+            )
+            for each in written
+        )
+        domain = self.config.domain
+        return Setup(smihub, domain.name, domain.trust_domain, self.config.reading, meshes)
+
+    def inputs(self) -> str:
+        """The digest of everything that governs, as it was read last (hub.saved.inputs_digest)."""
+        compiled = ((key, self.store.compile(key)[0]) for key in sorted(self.store.units()))
+        made = [Made(key, unit, self._files(unit)) for key, unit in compiled if unit is not None]
+        refs = sorted({ref for each in made for ref in each.unit.origins})
+        objects = (found for ref in refs if (found := self.store.object(ref)) is not None)
+        ruling = (found for found in objects if not isinstance(found, Workload | EndpointSlice))
+        return inputs_digest(made, ruling, sorted(self._unread))
 
     def _desired(self, mesh: Mesh, key: UnitKey) -> Desired:
         unit = self.store.compile(key)[0]

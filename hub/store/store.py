@@ -73,6 +73,10 @@ class Store:
         """A part of a source is gone, and so are its objects."""
         self._put((source, part), ())
 
+    def object(self, ref: ObjectRef) -> SmiObject | None:
+        """The object that counts, without the place where it was read; None if there is none."""
+        return self._objects.get(ref)
+
     def origins(self, ref: ObjectRef) -> tuple[Origin, ...]:
         """Where every copy of an object was read, sorted; also of one that does not count."""
         return self._copies.origins(ref)
