@@ -1,4 +1,4 @@
-"""`smihub apply`: write what `plan` shows."""
+"""`smihub apply`: write what `plan` shows, or what a saved plan says."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ from typing import Annotated, Literal
 
 import typer
 
+from hub.cli import saved
 from hub.cli.context import ConfigOption, Exit, clean_errors, fail, note, progress, run_now
 from hub.cli.plan import AcceptOption, Asked, VerboseOption, asked, review, show, verdict
 from hub.cli.show import summary
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError, SmihubError
 from hub.reconcile import Hub, Reviewed
+from hub.saved import Saved
 
 Consent = Literal["ask", "given"]
 
 
+_EPILOG = (
+    "Examples: [bold]smihub apply[/bold], in a pipeline [bold]smihub apply --yes[/bold], "
+    "a reviewed plan [bold]smihub apply review.plan[/bold]"
+)
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command(epilog="Examples: [bold]smihub apply[/bold], in a pipeline [bold]smihub apply --yes[/bold]")(apply)
+    app.command(epilog=_EPILOG)(apply)
 
 
 def apply(
+    file: Annotated[Path | None, typer.Argument(help="Write exactly this plan, of smihub plan --save.")] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
     accept: AcceptOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -33,7 +42,8 @@ def apply(
     """Plan, show the plan, ask, and write it; refused plans are not written. Exit code 0 only if everything was."""
     consent: Consent = "given" if yes else "ask"
     with clean_errors():
-        code = run_now(_apply(asked(config, accept, verbose), consent))
+        wanted = asked(config, accept, verbose)
+        code = run_now(_apply(wanted, consent) if file is None else _apply_saved(file, wanted, consent))
     raise typer.Exit(code)
 
 
@@ -45,12 +55,45 @@ async def _apply(wanted: Asked, consent: Consent) -> Exit:
         if (code := verdict(reviewed, hub)) is Exit.REFUSED:
             note("nothing was written")
             return code
-        if consent == "ask" and any(each.plan.changes for each in reviewed) and not _agreed():
-            note("nothing was written")
+        if _declined(reviewed, consent):
             return Exit.ERROR
         return max(await _write(hub, reviewed), Exit.ERROR if hub.unread else Exit.SAME)
     finally:
         await hub.close()
+
+
+async def _apply_saved(file: Path, wanted: Asked, consent: Consent) -> Exit:
+    """Write a saved plan: all that it presumes is looked at before the first write, and again after an answer."""
+    if wanted.accept:
+        raise ConfigError("a saved plan has the codes that were accepted; give --accept to smihub plan --save")
+    plan = saved.read(file)
+    hub = Hub.open(wanted.config)
+    try:
+        reviewed = await saved.resume(hub, plan)
+        show(reviewed, hub.problems(), wanted.detail)
+        _tell(plan)
+        if _declined(reviewed, consent):
+            return Exit.ERROR
+        if consent == "ask":
+            reviewed = await saved.resume(hub, plan)
+        return max(await _write(hub, reviewed), Exit.ERROR if hub.unread else Exit.SAME)
+    finally:
+        await hub.close()
+
+
+def _tell(plan: Saved) -> None:
+    """Say when a plan was saved, and what somebody accepted then."""
+    note(f"this plan was saved at {plan.saved_at} by smihub {plan.setup.smihub}")
+    for each in plan.meshes:
+        if each.accepted:
+            note(f"mesh {each.plan.mesh}: accepted when it was saved: {', '.join(each.accepted)}")
+
+
+def _declined(reviewed: Sequence[Reviewed], consent: Consent) -> bool:
+    if consent == "given" or not any(each.plan.changes for each in reviewed) or _agreed():
+        return False
+    note("nothing was written")
+    return True
 
 
 def _agreed() -> bool:

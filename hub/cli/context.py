@@ -18,7 +18,7 @@ from msgspec import json
 from rich.console import Console
 from rich.text import Text
 
-from hub.errors import SmihubError
+from hub.errors import RefusedError, SmihubError
 
 
 class Exit(IntEnum):
@@ -70,8 +70,13 @@ def emit(data: Any, output: Output) -> None:
         text = json.format(json.encode(data), indent=2).decode() + "\n"
     else:
         text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1_000_000)
+    emit_text(text)
+
+
+def emit_text(text: str) -> None:
+    """Print text on stdout as it is; data is UTF-8 whatever the terminal speaks."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode())  # data is UTF-8 whatever the terminal speaks
+    sys.stdout.buffer.write(text.encode())
 
 
 def print_lines(lines: Iterable[Text]) -> None:
@@ -92,10 +97,13 @@ def fail(text: str) -> None:
 
 @contextmanager
 def clean_errors() -> Iterator[None]:
-    """Turn what a user can cause into one line on stderr and exit code 1; a bug of ours keeps its traceback."""
+    """Turn what a user can cause into one line on stderr and exit code 1, a refusal 3; a bug of ours keeps its traceback."""
     try:
         yield
         sys.stdout.flush()
+    except RefusedError as error:
+        ERR.print(line(("refused", "red"), f": {error}; nothing was written"))
+        raise typer.Exit(Exit.REFUSED) from None
     except SmihubError as error:
         fail(str(error))
         raise typer.Exit(Exit.ERROR) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.diff import FieldChange, diff
 from hub.guards import Refusal
-from hub.model import Change, Loss, Op, Problem
+from hub.model import Change, Loss, NativeObject, Op, Problem
 from hub.plan import Plan
 
 View = Callable[[bytes, str], Any]
@@ -29,7 +29,7 @@ def plan_data(plan: Plan, view: View, refused: Sequence[Refusal]) -> dict[str, A
         "mesh": plan.mesh,
         "first": plan.first,
         "changes": [_change_data(change, view) for change in plan.changes],
-        "losses": [_struct(loss) for loss in plan.losses],
+        "losses": [loss_data(loss) for loss in plan.losses],
         "frozen": [str(unit) for unit in plan.frozen],
         "held": [str(unit) for unit in plan.held],
         "newlyAllowed": list(plan.allowed),
@@ -51,6 +51,25 @@ def _change_data(change: Change, view: View) -> dict[str, Any]:
         "sha256": hashlib.sha256(after.body).hexdigest() if after else None,
         "fields": [{"path": f.path, "before": f.before, "after": f.after} for f in field_changes(change, view)],
     }
+
+
+def native_data(native: NativeObject, view: View) -> dict[str, Any]:
+    """A native object."""
+    return {
+        "object": str(native.ref),
+        "ref": {name: getattr(native.ref, name) for name in native.ref.__struct_fields__},
+        "unit": str(native.unit),
+        "from": [str(origin) for origin in native.origins],
+        "role": native.role.value,
+        "needs": [str(ref) for ref in native.needs],
+        "sha256": hashlib.sha256(native.body).hexdigest(),
+        "body": view(native.body, native.ref.kind),
+    }
+
+
+def loss_data(loss: Loss) -> dict[str, Any]:
+    """A Loss."""
+    return _struct(loss)
 
 
 def problem_data(problem: Problem) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import Struct
 
+from hub.cli import saved
 from hub.cli.context import (
     ERR,
     ConfigOption,
@@ -47,7 +48,7 @@ def asked(config: Path, accept: Sequence[str] | None, verbose: bool) -> Asked:
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command(epilog="Examples: [bold]smihub plan[/bold], [bold]smihub plan -o json > plan.json[/bold]")(plan)
+    app.command(epilog="Examples: [bold]smihub plan[/bold], [bold]smihub plan --save review.plan[/bold]")(plan)
 
 
 def plan(
@@ -55,25 +56,38 @@ def plan(
     accept: AcceptOption = None,
     output: OutputOption = Output.TEXT,
     verbose: VerboseOption = False,
+    save: Annotated[Path | None, typer.Option(help="Write the plan to this file, for smihub apply FILE.")] = None,
 ) -> None:
     """Show what would change in every mesh. Exit code 0: nothing, 2: changes, 3: refused, 1: error."""
     with clean_errors():
-        code = run_now(_plan(asked(config, accept, verbose), output))
+        code = run_now(_plan(asked(config, accept, verbose), output, save))
     raise typer.Exit(code)
 
 
-async def _plan(wanted: Asked, output: Output) -> Exit:
+async def _plan(wanted: Asked, output: Output, file: Path | None) -> Exit:
     hub = Hub.open(wanted.config)
     try:
+        if file is not None:
+            saved.check_place(file, hub.config)
         reviewed = await review(hub, wanted.accept)
         problems = hub.problems()
         if output is Output.TEXT:
             show(reviewed, problems, wanted.detail)
         else:
             emit(data(reviewed, problems), output)
+        if file is not None:
+            saved.save(file, hub, reviewed)
+            note(_told(file, reviewed))
         return verdict(reviewed, hub)
     finally:
         await hub.close()
+
+
+def _told(file: Path, reviewed: Sequence[Reviewed]) -> str:
+    """What a saved plan is good for."""
+    if any(each.refusals for each in reviewed):
+        return f"saved {file}, which smihub apply will refuse for the reasons above"
+    return f"saved {file}; write exactly this with smihub apply {file}"
 
 
 async def review(hub: Hub, accept: Sequence[str]) -> list[Reviewed]:

@@ -1,0 +1,148 @@
+"""Saved plans on disk, and the way from one back to what `apply` writes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from secrets import token_hex
+
+from hub import saved as plans
+from hub.cli.context import progress
+from hub.config import Config
+from hub.errors import ConfigError, RefusedError
+from hub.reconcile import Hub, Reviewed
+from hub.saved import Saved, SavedMesh
+from hub.sources.files import SUFFIXES
+
+_MOST_BYTES = 1 << 30
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
+"""What a file system answers that knows no hard links (link(2))."""
+
+
+def version() -> str:
+    """The version of this smihub."""
+    return metadata.version("smihub")
+
+
+# --------------------------------------------------------------------------- from a review to a file
+
+
+def check_place(path: Path, config: Config) -> None:
+    """Raise ConfigError unless a plan may be saved there: a new file, or a saved plan, and none that a source reads."""
+    place = path.resolve()
+    for source in config.sources:
+        if path.suffix in SUFFIXES and place.is_relative_to(source.path.resolve()):
+            raise ConfigError(f'"{path}" lies in source "{source.name}", which would read it; end it in .plan')
+    with _explained(path):
+        _check_replaceable(path)
+
+
+def save(path: Path, hub: Hub, reviewed: Sequence[Reviewed]) -> None:
+    """Write a review, for this user only, whole or not at all. Raises ConfigError where there is something else."""
+    made = sorted(reviewed, key=lambda each: each.mesh.name)
+    meshes = tuple(SavedMesh(each.plan, each.refusals, tuple(sorted(each.lifted))) for each in made)
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    raw = plans.encode(Saved(hub.setup(version()), hub.inputs(), now, meshes))
+    if len(raw) > _MOST_BYTES:
+        raise ConfigError(f"this plan has more than {_MOST_BYTES} bytes; run smihub apply instead")
+    with _explained(path):
+        _replace(path, raw)
+
+
+def _check_replaceable(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        path.parent.stat()  # a folder that is missing is told before anything is planned
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigError(f'"{path}" is no file; name a new one')
+    with path.open("rb") as file:
+        if file.read(len(plans.PREFIX)) != plans.PREFIX:
+            raise ConfigError(f'"{path}" is there and no saved plan; it stays as it is, name another file')
+
+
+def _replace(path: Path, raw: bytes) -> None:
+    made = path.with_name(f".{path.name}.{token_hex(8)}")
+    try:
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        _put(made, path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(folder)
+        os.close(folder)
+    finally:
+        with suppress(FileNotFoundError):
+            made.unlink()
+
+
+def _put(made: Path, path: Path) -> None:
+    """Give a file its name; what somebody else put there in the meantime stays."""
+    _check_replaceable(path)
+    if not path.exists():
+        try:
+            os.link(made, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+        else:
+            return
+    made.replace(path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        said = (error.strerror or "unusable").lower()
+        raise ConfigError(f'"{path}" cannot be used for a plan: {said}; name another file') from None
+
+
+# --------------------------------------------------------------------------- from a file to a review
+
+
+def read(path: Path) -> Saved:
+    """The plan in a file. Raises ConfigError if it cannot be read, RefusedError if it is not as it was saved."""
+    with _explained(path):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError(f'"{path}" is no file; name one that smihub plan --save wrote')
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
+        raise RefusedError(f'"{path}" has more than {_MOST_BYTES} bytes; plan again')
+    try:
+        return plans.decode(raw)
+    except RefusedError as error:
+        raise RefusedError(f'"{path}" {error}') from None
+
+
+async def resume(hub: Hub, saved: Saved) -> list[Reviewed]:
+    """The saved plan of every mesh, in the order of smihub.yaml, after everything that it presumes was found to hold.
+
+    Raises RefusedError with the first thing that does not; writes nothing.
+    """
+    plans.check_verdict(saved)
+    plans.check_setup(saved, hub.setup(version()))
+    with progress("reading the sources") as say:
+        hub.read()
+        plans.check_inputs(saved, hub.inputs())
+        found = {each.plan.mesh: each for each in saved.meshes}
+        for mesh in hub.meshes:
+            mesh.mirror = None  # somebody may have written since it was read
+            plans.check_token(found[mesh.name], (await mesh.observed()).token)
+        reviewed = []
+        for mesh in hub.meshes:
+            say(f"planning {mesh.name}")
+            made = await hub.plan(mesh, found[mesh.name].accepted)
+            plans.check_plan(found[mesh.name], made.plan, made.refusals)
+            reviewed.append(Reviewed(mesh, found[mesh.name].plan, ()))
+    return reviewed
