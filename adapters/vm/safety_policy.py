@@ -6,6 +6,7 @@ with `any`, matching only by negation, principals by header or by name, entries 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from adapters.vm import names, wire
@@ -38,6 +39,7 @@ from adapters.vm.vocabulary import (
     HEADER_NAME,
     HTTP_RBAC,
     NON_ASCII,
+    OUTER_BLANK,
     PATH_GUARD,
     REMOVED_HEADERS,
     UINT32_MAX,
@@ -58,11 +60,9 @@ def _ordinary(value: Any, path: str) -> None:
 
 _METHOD = message(must={"name": equal(":method"), "string_match": message(must={"exact": text(r"[!-~]+")})})
 _VALUE = message(must={"name": _ordinary, "string_match": _REGEX})
-_ASCII = message(
-    must={
-        "name": _ordinary,
-        "string_match": message(must={"safe_regex": message(must={"regex": equal(NON_ASCII)})}),
-    }
+_WIDENED = text("|".join(map(re.escape, (NON_ASCII, OUTER_BLANK))))
+_UNWIDENED = message(
+    must={"name": _ordinary, "string_match": message(must={"safe_regex": message(must={"regex": _WIDENED})})}
 )
 
 
@@ -75,7 +75,7 @@ _CONDITION = one(
     {
         "url_path": _path(text(r"(?s).+")),
         "or_rules": _METHODS,
-        "not_rule": message(must={"header": _ASCII}),
+        "not_rule": message(must={"header": _UNWIDENED}),
         "header": _header,
     }
 )

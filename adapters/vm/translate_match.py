@@ -19,6 +19,7 @@ from adapters.vm.vocabulary import (
     JOINED_HEADERS,
     MAX_PROGRAM_SIZE,
     NON_ASCII,
+    OUTER_BLANK,
     PATH_GUARD,
     is_managed,
 )
@@ -26,6 +27,7 @@ from hub.api import HttpMatch
 
 _PUNCTUATION = re.compile(r"\\[^A-Za-z0-9\x80-\U0010ffff]|\\[dws]|\[(?!\^)[\x20-\x5a\x5e-\x7e]+\]")
 _LITERAL = re.compile(r"[^\x00-\x7f](?![*+?{])")
+_NO_BLANK = re.compile(r"\\[^A-Za-z0-9\s\x80-\U0010ffff]|\\[dw]|\[(?!\^)[\x21-\x5a\x5e-\x7e]+\]")
 _ANYTHING_STARRED = re.compile(r"(?:\.|\[\^[\x20-\x5a\x5e-\x7e]\])\*\??")
 _CONTAINS = re.compile(
     r"(?:\(\?i\))?\^?(?:\.\*)?(?:[A-Za-z0-9 _/=@#%&!<>\"'`~:-]|\\[^A-Za-z0-9,;])*(?:\.\*)?\$?", re.ASCII
@@ -103,8 +105,7 @@ def _conditions(match: HttpMatch) -> list[wire.Permission]:
         rules.append(wire.Permission(header=value_matcher(name, pattern)))
         if _needs_join_guard(name, pattern):
             rules.append(wire.Permission(header=value_matcher(name, JOIN_GUARD)))
-        if not is_byte_exact(pattern):
-            rules.append(wire.Permission(not_rule=wire.Permission(header=value_matcher(name, NON_ASCII))))
+        rules += [wire.Permission(not_rule=wire.Permission(header=one)) for one in _widened(name, pattern)]
     return rules
 
 
@@ -115,8 +116,7 @@ def route_match(match: HttpMatch, method: str | None) -> wire.RouteMatch:
         headers.append(value_matcher(name, pattern))
         if _needs_join_guard(name, pattern):
             headers.append(value_matcher(name, JOIN_GUARD))
-        if not is_byte_exact(pattern):
-            headers.append(_without(name, NON_ASCII))
+        headers += [_inverted(one) for one in _widened(name, pattern)]
     if match.path is None:
         return wire.RouteMatch(prefix="/", headers=headers)
     return wire.RouteMatch(safe_regex=full_match(match.path), headers=headers)
@@ -132,8 +132,14 @@ def value_matcher(name: str, pattern: str) -> wire.HeaderMatcher:
     return wire.HeaderMatcher(name=name, string_match=wire.StringMatcher(safe_regex=full_match(pattern)))
 
 
-def _without(name: str, pattern: str) -> wire.HeaderMatcher:
-    matcher = value_matcher(name, pattern)
+def _widened(name: str, pattern: str) -> list[wire.HeaderMatcher]:
+    """Requests for which Envoy reads this header's value otherwise than SMI, and the pattern may match for it."""
+    guards = [] if is_byte_exact(pattern) else [NON_ASCII]
+    guards += [] if is_trim_exact(pattern) else [OUTER_BLANK]
+    return [value_matcher(name, guard) for guard in guards]
+
+
+def _inverted(matcher: wire.HeaderMatcher) -> wire.HeaderMatcher:
     matcher.invert_match = True
     return matcher
 
@@ -168,6 +174,15 @@ def is_byte_exact(pattern: str) -> bool:
     if rest.count(".+") == 1 and not set(rest) & set("({"):
         rest = rest.replace(".+", "")
     return rest.isascii() and not set(rest) & set(".[]\\")
+
+
+def is_trim_exact(pattern: str) -> bool:
+    """Whether a value matches without its outer blanks whenever it matches with them: only `.*` and the like take any.
+
+    Doubt counts as no.
+    """
+    rest = _ANYTHING_STARRED.sub("", _NO_BLANK.sub("a", pattern))
+    return not set(rest) & set(" \t.[\\")
 
 
 def _short(text: str) -> str:

@@ -38,6 +38,9 @@ because over HTTP/2 a line may begin with a blank, which Envoy keeps."""
 NON_ASCII = r"\C*[^\x00-\x7f]\C*"
 """Header values with a byte above 0x7f: Envoy's RE2 counts bytes there, SMI's patterns count characters."""
 
+OUTER_BLANK = r"[ \t]\C*|\C*[ \t]"
+"""Header values with a blank outside: no part of the value (RFC 9110, 5.5), but over HTTP/2 Envoy keeps it."""
+
 REMOVED_HEADERS = (
     "x-envoy-original-path",
     "x-envoy-decorator-operation",

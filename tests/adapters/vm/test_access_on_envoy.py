@@ -247,6 +247,12 @@ def test_header_when_a_line_begins_with_a_blank(world: World) -> None:
     assert http2(world.caller("web", alpn=("h2",)), "/agent", headers=(("user-agent", "a x b"),)).status == 200
 
 
+@pytest.mark.parametrize(("sent", "status"), [("ab", 200), (" b", 403), ("b ", 403), ("\tb", 403)])
+def test_header_when_a_blank_outside_of_it_would_match(world: World, sent: str, status: int) -> None:
+    """Outer blanks are no part of a value, although Envoy keeps them over HTTP/2: a pattern must not count them."""
+    assert http2(world.caller("web", alpn=("h2",)), "/two", headers=(("x-a", sent),)).status == status
+
+
 def test_spoofed_headers_when_an_application_reads_them(world: World) -> None:
     """Headers that claim another path, method or caller do not arrive; the peer's identity does."""
     forged = ("x-envoy-original-path", "x-original-url", "x-http-method-override", "x-forwarded-for", "x-rewrite-url",
