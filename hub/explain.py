@@ -134,7 +134,7 @@ class Explainer:
         if not self._scope.governed.includes(_namespace(request)) and smi.verdict == "ungoverned":
             open_ = dict.fromkeys(answer.backends, "allow") if answer.backends is not None else None
             return replace(answer, verdict="ungoverned", by=(), backends=open_, losses=())
-        if (answer.verdict, answer.route, answer.backends) == (smi.verdict, smi.route, smi.backends):
+        if _said(answer) == _said(smi):
             return answer
         codes = {code for key in self._addressed(request, smi) for code in judge.losses.get(key, ())}
         return replace(answer, losses=tuple(sorted({*answer.losses, *codes})))
@@ -164,6 +164,10 @@ class Explainer:
             if (ref.namespace, ref.name) == (namespace, name):
                 identity = self.compiled.facts.placements[ref].identity
                 yield UnitKey("access", identity.namespace, identity.service_account)
+
+
+def _said(answer: Answer) -> tuple[object, ...]:
+    return answer.verdict, answer.route, answer.weights, answer.backends
 
 
 def _namespace(request: Request) -> str:

@@ -181,7 +181,7 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
         if len(lines) + len(values) > MAX_HEADER_LINES:
             raise RequestError("request.too-large", "headers", f"at most {MAX_HEADER_LINES} lines")
         # RFC 9110, section 5.5: blanks around a field's value are not part of it.
-        lines.extend((name, _text(one, field).strip(" \t")) for one in values)
+        lines.extend((name, _text(one, field)) for one in values)
     if sum(len(name) + len(one) for name, one in lines) > MAX_TEXT:
         raise RequestError("request.too-large", "headers", f"at most {MAX_TEXT} characters together")
     return tuple(lines)

@@ -99,7 +99,7 @@ def serve(manager: Manager, link: Link, request: Request) -> Outcome:
     reading = _read(manager, link, request)
     judged = _judge(manager, reading.call, reading.authority)
     if reading.faults:
-        told = judged.passes or _excused(manager, reading)
+        told = judged.passes or PATH in reading.faults or _excused(manager, reading)
         return replace(judged, passes=False, losses=reading.faults if told else ())
     return judged if judged.passes else replace(judged, losses=_excused(manager, reading))
 

@@ -62,22 +62,30 @@ def explain(
     with clean_errors():
         if (batch is None) == (to is None):
             raise ConfigError("give either --from and --to, or --batch")
-        if batch is not None:
-            code = answer_lines(_explainer(source, config), batch)
+        asked = None if batch else decode(_request(caller, to or "", method, path, protocol, header or []))
+        explainer, whole = _explainer(source, config)
+        if asked is None:
+            code = answer_lines(explainer, batch or "-")
         else:
-            asked = decode(_request(caller, to or "", method, path, protocol, header or []))
-            _answer(_explainer(source, config), asked.request, output)
+            _answer(explainer, asked.request, output)
             code = Exit.SAME
-    raise typer.Exit(code)
+    raise typer.Exit(code if whole else Exit.ERROR)
 
 
-def _explainer(source: Path | None, config: Path) -> Explainer:
-    """Both readings; files that cannot be read are told on stderr, and grant nothing."""
+_SHOWN = 20
+"""Problems told before the answers; `smihub check` tells all."""
+
+
+def _explainer(source: Path | None, config: Path) -> tuple[Explainer, bool]:
+    """Both readings, and whether every file could be read; what grants nothing is told on stderr."""
     with progress("reading the sources"):
         explainer, unread = explainer_for(source, config)
-    for problem in unread:
+    told = (*unread, *explainer.problems)
+    for problem in told[:_SHOWN]:
         ERR.print(problem_line(problem))
-    return explainer
+    if len(told) > _SHOWN:
+        ERR.print(f"... and {len(told) - _SHOWN} more; smihub check tells all")
+    return explainer, not unread
 
 
 def _answer(explainer: Explainer, request: Request, output: Output) -> None:

@@ -11,6 +11,7 @@ from hub.intent.splits import read_split, root_of
 from hub.intent.targets import identity_binding, resolve
 from hub.intent.view import Notes, View
 from hub.model import ObjectRef, Problem
+from hub.smi.names import is_subdomain
 from hub.smi.types import IdentityBinding, SmiObject, TrafficSplit, TrafficTarget, Workload
 
 
@@ -95,6 +96,10 @@ def _binding(view: View, binding: SmiObject) -> tuple[Problem, ...]:
             message = f'"{text}" is a workload of another namespace, it matches nobody'
             remedy = f'bind it in namespace "{known.namespace}" and name that binding'
             notes.error("binding.foreign-namespace", f"spec.schemes.spiffeIdentities[{index}]", message, remedy)
+        elif known is not None and not is_subdomain(known.service_account):
+            message = f'"{known.service_account}" is no service account\'s name, it matches nobody'
+            field = f"spec.schemes.spiffeIdentities[{index}]"
+            notes.error("binding.account-name", field, message, "write the name of a service account")
     return notes.problems
 
 

@@ -41,7 +41,7 @@ def bound_accounts(binding: IdentityBinding, trust_domain: str) -> Iterator[str]
         yield binding.service_account
     for text in binding.spiffe:
         known = own_identity(text, trust_domain)
-        if known is not None and known.namespace == binding.ref.namespace:
+        if known is not None and known.namespace == binding.ref.namespace and is_subdomain(known.service_account):
             yield known.service_account
 
 

@@ -115,12 +115,11 @@ class World:
         """Yield the Pods that EndpointSlices list for a Service without selector; None for who is no known Pod."""
         for one in self._slices.get((service.namespace, service.name), ()):
             for port in one.ports:
-                if (port.name, port.transport) != (entry.name, entry.transport):
+                if (port.name, port.transport) != (entry.name, entry.transport) or port.port is None:
                     continue
                 for name in one.pods:
                     pod = self._pods.get((one.namespace, name)) if name else None
-                    for number in _slice_targets(pod, entry, port.port):
-                        yield pod, number
+                    yield pod, port.port
 
     # ----------------------------------------------------------------------- declared protocols
 
@@ -146,10 +145,3 @@ def _target_ports(workload: Workload, entry: ServicePort) -> tuple[int, ...]:
         return (entry.target,)
     named = (one.port for one in workload.ports if (one.name, one.transport) == (entry.target, entry.transport))
     return tuple(named)[:1]
-
-
-def _slice_targets(pod: Workload | None, entry: ServicePort, number: int | None) -> tuple[int, ...]:
-    """Resolve a port of an EndpointSlice; without a number it is the Service's target port."""
-    if pod is None:
-        return (0,)
-    return _target_ports(pod, entry) if number is None else (number,)

@@ -148,18 +148,27 @@ def _syntax(error: yaml.YAMLError, text: str, builder: _Builder) -> YamlError:
 
 
 def _unwrap(value: Any, line: int, lines: dict[int, int]) -> Iterator[tuple[Any, int]]:
-    kind = value.get("kind") if isinstance(value, dict) else None
-    items = value.get("items") if kind is not None else None
-    if not isinstance(kind, str) or not is_list_kind(kind, isinstance(items, list)):
+    if not isinstance(value, dict) or not _is_list(value):
         yield value, line
         return
+    items = value.get("items")
     if items is not None and not isinstance(items, list):
         raise YamlError(
             Fault("yaml.list", "a List holds something else than a list", "write items: [...]", line, "items")
         )
     for item in items or ():
+        start = lines.get(id(item), line)
+        if isinstance(item, dict) and _is_list(item):
+            raise YamlError(
+                Fault("yaml.list", "a List holds a List", "put its items into the outer one", start, "items")
+            )
         if item is not None:
-            yield from _unwrap(item, lines.get(id(item), line), lines)
+            yield item, start
+
+
+def _is_list(value: dict[str, Any]) -> bool:
+    kind = value.get("kind")
+    return isinstance(kind, str) and is_list_kind(kind, isinstance(value.get("items"), list))
 
 
 def is_list_kind(kind: str, has_items: object) -> bool:

@@ -234,7 +234,7 @@ ports: [%s]
         ("{targetRef: {kind: Pod, name: api-0}}", "{port: 5432}", "allow"),
         ("{targetRef: {kind: Pod, name: api-0, namespace: d}}", "{port: 5432}", "allow"),
         ("{targetRef: {kind: Pod, name: api-0}}", "{port: 8080}", "deny"),
-        ("{targetRef: {kind: Pod, name: api-0}}", "{port: null}", "allow"),
+        ("{targetRef: {kind: Pod, name: api-0}}", "{port: null}", "no-endpoint"),
         ("{targetRef: {kind: Pod, name: api-0}}", "{port: 5432, name: other}", "no-endpoint"),
         ("{targetRef: {kind: Pod, name: api-0}}", "{port: 5432, protocol: UDP}", "no-endpoint"),
         ("{targetRef: {kind: Pod, name: api-0, namespace: e}}", "{port: 5432}", "deny"),

@@ -43,9 +43,15 @@ def test_objects_are_read_in_order_with_their_lines() -> None:
 
 
 def test_lists_are_unwrapped_with_the_line_of_each_item() -> None:
-    """`kind: List`, a typed list, and a list inside a list."""
-    text = "kind: List\nitems:\n- a: 1\n- null\n- kind: FooList\n  items:\n  - b: 2\n---\nkind: List\nitems:\n"
-    assert [(d.value, d.origin.line, d.index) for d in load(text.encode())] == [({"a": 1}, 3, 0), ({"b": 2}, 5, 1)]
+    """`kind: List` and a typed list, with the line where each item starts."""
+    text = "kind: List\nitems:\n- a: 1\n- null\n---\nkind: FooList\nitems:\n- b: 2\n---\nkind: List\nitems:\n"
+    assert [(d.value, d.origin.line, d.index) for d in load(text.encode())] == [({"a": 1}, 3, 0), ({"b": 2}, 8, 1)]
+
+
+def test_a_list_in_a_list_is_refused() -> None:
+    """Nobody means it, and nothing in it is read."""
+    with pytest.raises(YamlError, match='line 3: field "items": a List holds a List'):
+        load(b"kind: List\nitems:\n- kind: FooList\n  items:\n  - b: 2\n")
 
 
 def test_a_kind_that_only_ends_in_list_is_an_object() -> None:
