@@ -12,9 +12,9 @@ from hub.regex.algebra import (
     restricted,
     union,
 )
+from hub.regex.automaton import HEADER, PATH, TEXT, URI_PATH, Language, Universe, language
 from hub.regex.bounds import MAX_STATES, RegexRefusedError
 from hub.regex.forms import Inexpressible, header_forms, path_forms
-from hub.regex.language import HEADER, PATH, TEXT, URI_PATH, Language, Universe, language
 from hub.regex.spoken import Between, Forms, spoken
 
 __all__ = [

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hub.regex.automaton import Language, Universe, frozen
 from hub.regex.bounds import Meter
 from hub.regex.chars import joint, partition
-from hub.regex.language import Language, Universe, frozen
 from hub.regex.minimal import minimal
 from hub.regex.program import Rows
 

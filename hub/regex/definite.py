@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hub.regex.automaton import Language
 from hub.regex.bounds import Meter
-from hub.regex.language import Language
 
 
 class Shape:

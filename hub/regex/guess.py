@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from hub.regex.automaton import Language
 from hub.regex.chars import CharSet, size
 from hub.regex.definite import Shape
-from hub.regex.language import Language
 
 MAX_VALUES = 256
 """Most texts of one kind that forms may list."""
@@ -55,15 +55,20 @@ def simple(shape: Shape) -> list[Piece]:
 
 
 def _prefixes(shape: Shape, goal: int) -> Iterator[str]:
-    """Texts that lead to the goal, without those that pass a state twice or a class too large to write out."""
+    """Texts that lead to the goal, without those that pass a state twice or a class too large to write out.
+
+    Raises `TooManyError` beyond `MAX_VALUES`; so does `_suffixes`.
+    """
     language, letters = shape.language, _spelled(shape.language)
     work: list[tuple[str, int, frozenset[int]]] = [(language.universe.start, 0, frozenset())]
     count = 0
-    while work and count < MAX_VALUES:
+    while work:
         text, at, passed = work.pop()
+        count += at == goal
         shape.meter.spend(1 + len(letters))
+        if count + len(work) > MAX_VALUES:
+            raise TooManyError
         if at == goal:
-            count += 1
             yield text
             continue
         for to, choices in zip(language.rows[at], letters, strict=True):
@@ -80,10 +85,12 @@ def _suffixes(shape: Shape, states: set[int]) -> Iterator[str]:
     good = frozenset(at for at in states if language.accepting[at])
     work: list[tuple[str, frozenset[int], frozenset[frozenset[int]]]] = [("", good, frozenset())]
     count = 0
-    while work and count < MAX_VALUES:
+    while work:
         text, good, passed = work.pop()
+        count += good >= states
+        if count + len(work) > MAX_VALUES:
+            raise TooManyError
         if good >= states:
-            count += 1
             yield text
             continue
         for kind, choices in enumerate(letters):

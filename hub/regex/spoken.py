@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from hub.regex.algebra import difference, intersection, nothing, union
+from hub.regex.automaton import Language, Universe, frozen
 from hub.regex.bounds import Meter
 from hub.regex.chars import SCALARS, CharSet, char_set, join, of
-from hub.regex.language import Language, Universe, frozen
 from hub.regex.minimal import minimal
 from hub.regex.program import determinise
 from hub.regex.tree import Choice, Node, One, Row, Times

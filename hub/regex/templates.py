@@ -79,15 +79,16 @@ class _Segments:
 
     def _words(self, at: int, wild: int) -> Iterator[tuple[str, int]]:
         """Literal segments, and the states after them."""
-        work = [("", at, frozenset([at]))]
+        work = [("", at)]
         while work:
-            text, here, passed = work.pop()
+            text, here = work.pop()
             self._meter.spend(1 + len(self._letters))
+            if len(work) > MAX_TEMPLATES or len(text) > len(self._language.rows):
+                raise TooManyError
             if text:
                 yield text, here
             for to, letters in zip(self._language.rows[here], self._letters, strict=True):
-                if to >= 0 and to != wild and to not in passed:
-                    work += [(text + char, to, passed | {to}) for char in letters]
+                work += [(text + char, to) for char in letters] if to >= 0 and to != wild else []
 
 
 def _few(chars: CharSet) -> str:

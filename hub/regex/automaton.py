@@ -66,20 +66,7 @@ class Language(Struct, frozen=True):
 
     def shortest(self) -> str | None:
         """A shortest text of the set, None if it is empty. Time: O(states x classes)."""
-        return next(self.texts(), None)
-
-    def texts(self) -> Iterator[str]:
-        """Texts of the set, shorter ones first; one letter stands for all of its class. Endless if the set is infinite."""
-        letters = self.classes.letters()
-        layer = [(self.universe.start, 0)] if any(self.accepting) else []
-        while layer:
-            yield from (text for text, state in layer if self.accepting[state])
-            layer = [
-                (text + letter, target)
-                for text, state in layer
-                for letter, target in zip(letters, self.rows[state], strict=True)
-                if target >= 0
-            ]
+        return None if self.is_empty() else self.universe.start + self.tail(0)
 
     def samples(self, pick: Callable[[int], int], length: int = 40) -> Iterator[str]:
         """Texts of the set by chance, without end; none if it is empty. `pick(n)` chooses a number below n.
@@ -113,18 +100,14 @@ class Language(Struct, frozen=True):
         raise ValueError("the language is empty")
 
 
+@lru_cache(maxsize=256)
 def language(pattern: str, universe: Universe = TEXT) -> Language:
-    """The texts of the universe that RE2 matches as a whole with the pattern.
+    """The texts of the universe that RE2 matches as a whole with the pattern. The last 256 are remembered.
 
     Raises `RegexRefusedError`: `regex.invalid` (in RE2's words), `regex.too-large`, `regex.too-complex` (beyond a bound
     of hub.regex.bounds). Time: that of the subset construction, exponential in the worst case and cut off by the
-    bounds after some 50 ms; a pattern as people write them takes about 1 ms. The last 256 are remembered.
+    bounds after some 50 ms; a pattern as people write them takes about 1 ms.
     """
-    return _language(pattern, universe)
-
-
-@lru_cache(maxsize=256)
-def _language(pattern: str, universe: Universe) -> Language:
     raw = determinise(parse(pattern), universe.start, universe.letters)
     return frozen(minimal(raw, Meter()), universe)
 
