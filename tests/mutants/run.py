@@ -1,6 +1,6 @@
 """Run the mutants: each dangerous change of mutants.yaml must make the proof fail.
 
-    python tests/mutants/run.py [--only WORD] [--jobs N] [--suite all|cases|worlds]
+    python tests/mutants/run.py [--only WORD] [--jobs N] [--suite all|cases|worlds|regex] [--list FILE]
 
 Every mutant is applied in a temporary copy of the tree, never in the working tree. First the copy must pass without
 any change. A mutant counts as caught only if tests fail (exit 1 of pytest), not if the copy cannot be imported.
@@ -26,8 +26,8 @@ from msgspec import Struct, convert
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CASES, WORLDS = "tests/hub/test_cases.py", "tests/hub/test_never_wider.py"
-SUITES = {"all": (CASES, WORLDS), "cases": (CASES,), "worlds": (WORLDS,)}
-COPIED = ("hub", "adapters", "tests", "pyproject.toml")
+SUITES = {"all": (CASES, WORLDS), "cases": (CASES,), "worlds": (WORLDS,), "regex": ("tests/hub/regex",)}
+COPIED = ("hub", "adapters", "tests", "bench", "pyproject.toml")
 LIMIT_S = 900
 
 
@@ -106,13 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="run only mutants whose name contains this")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
     parser.add_argument("--suite", choices=SUITES, default="all", help="the case files, the random worlds, or both")
+    parser.add_argument("--list", default="mutants.yaml", help="the list to take them from, a file beside this one")
     options = parser.parse_args(arguments)
     suite = SUITES[options.suite]
     code, said = judge(None, suite)
     if code != 0:
         print(f"the tree itself does not pass, so no mutant proves anything (exit {code})\n{said}")  # noqa: T201 - a script
         return 1
-    chosen = [mutant for mutant in load_mutants() if options.only in mutant.name]
+    chosen = [mutant for mutant in load_mutants(HERE / options.list) if options.only in mutant.name]
     with ThreadPoolExecutor(options.jobs) as pool:
         results = [_told(result) for result in pool.map(run_one, chosen, [suite] * len(chosen))]
     survivors = [result.mutant.name for result in results if not result.caught]

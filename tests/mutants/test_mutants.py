@@ -14,10 +14,11 @@ run = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(run)
 
 
-def test_every_mutant_fits_the_source() -> None:
-    """At least 20, each with a name of its own, and each still finds its place exactly once."""
-    mutants = run.load_mutants()
-    assert len({mutant.name for mutant in mutants}) == len(mutants) >= 20
+@pytest.mark.parametrize(("name", "least"), [("mutants.yaml", 20), ("regex.yaml", 10)])
+def test_every_mutant_fits_the_source(name: str, least: int) -> None:
+    """Enough of them, each with a name of its own, and each still finds its place exactly once."""
+    mutants = run.load_mutants(Path(__file__).with_name(name))
+    assert len({mutant.name for mutant in mutants}) == len(mutants) >= least
     for mutant in mutants:
         compile(run.mutated(mutant), mutant.file, "exec")
 
@@ -26,3 +27,9 @@ def test_every_mutant_fits_the_source() -> None:
 def test_every_mutant_is_caught() -> None:
     """The runner finds the tree itself sound, and no mutant survives."""
     assert run.main([]) == 0
+
+
+@pytest.mark.slow
+def test_every_mutant_of_the_regex_engine_is_caught() -> None:
+    """The engine's own tests notice each of them."""
+    assert run.main(["--list", "regex.yaml", "--suite", "regex"]) == 0
