@@ -1,8 +1,9 @@
 """The running hub: serve the last revision, then follow the sources, one batch of events at a time.
 
 A batch dirties units; only these are planned and applied. What a guard refuses stays dirty and is planned again; a
-Loss holds up what its own unit would gain and nothing else, so that no revocation waits for it. Nothing here ends the loop but being cancelled: a source that fails, a write that is refused and a race that
-is lost are logged, and what is served stays.
+Loss, or a file that cannot be read, holds up what a unit would gain and nothing else, so that no revocation waits for it.
+Nothing here ends the loop but being cancelled: a source that fails, a write that is refused and a race that is lost are
+logged, and what is served stays.
 """
 
 from __future__ import annotations
@@ -129,23 +130,14 @@ class Loop:
             return
         reviewed = await self._hub.plan(mesh, self._accept, keys)
         self._tell_refused(reviewed)
-        lossy = {refusal.unit for refusal in reviewed.refusals if refusal.unit is not None and _of_loss(refusal)}
+        lossy = frozenset(each.unit for each in reviewed.refusals if each.unit is not None and _of_loss(each))
         if lossy:
-            wanted = self._hub.units() | (await mesh.observed()).memory.keys() if keys is None else keys
-            reviewed = await self._hub.plan(mesh, self._accept, wanted - lossy)
-        if reviewed.refusals:
+            reviewed = await self._hub.plan(mesh, self._accept, keys, withhold=lossy)
+        if any(each.unit not in lossy or not _of_loss(each) for each in reviewed.refusals):
             mesh.mirror = None  # somebody may accept it by `smihub apply`: look again before the next try
             return
         await self._apply(reviewed)
         self._pending[mesh.name] = {*reviewed.plan.frozen, *reviewed.plan.held, *lossy}
-        for unit in sorted(lossy):
-            await self._narrow(mesh, unit)
-
-    async def _narrow(self, mesh: Mesh, unit: UnitKey) -> None:
-        """Write what a unit loses, although a Loss refuses it: only what it would gain waits for a human word."""
-        reviewed = await self._hub.plan(mesh, self._accept, {unit})
-        if not reviewed.plan.allowed and all(map(_of_loss, reviewed.refusals)):
-            await self._apply(reviewed)
 
     async def _apply(self, reviewed: Reviewed) -> None:
         await self._hub.apply(reviewed.mesh, reviewed.plan)

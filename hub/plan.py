@@ -6,9 +6,10 @@ stand before anything is granted, grants shrink before they grow, and what other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from hub.model import (
     Access,
@@ -79,7 +80,7 @@ class Plan(Struct, frozen=True, gc=False):
     `changes` are sorted by wave. `memory` goes with them. `allowed`/`denied` are lines such as
     `shop/web -> shop/api:8080 GET /v1/.*`; `losing` are the units behind `denied`; `rerouted` are (before, after) lines.
     `frozen` units depend on an unread part and stay as they are;
-    `held` ones would gain access, which waits until that part can be read. `governed` counts the identities governed before or after. `first` means that nothing of ours stood there before.
+    `held` ones would gain access, which waits; what they lose is in the plan. `governed` counts the identities governed before or after. `first` means that nothing of ours stood there before.
     """
 
     mesh: str
@@ -116,11 +117,27 @@ def lines_of(unit: Unit | None) -> tuple[str, ...]:
 
 
 def _grant_lines(access: Access, grant: Grant) -> Iterable[str]:
+    return (_line(access, grant, source, match) for source in grant.sources for match in grant.http or (None,))
+
+
+def _line(access: Access, grant: Grant, source: str, match: HttpMatch | None) -> str:
     where = f"{access.identity}{_ports(grant.ports, grant.transport)}{_labels(grant.labels)}"
+    what = "any bytes" if match is None else describe(match)
+    return f"{_name(source, access.identity.trust_domain)} -> {where} {what}"
+
+
+def narrowed(access: Access, allowed: Collection[str]) -> Access:
+    """The same unit with only those grants whose lines are in `allowed`: it loses what it should, and gains nothing."""
+    return replace(access, grants=tuple(kept for grant in access.grants for kept in _kept(access, grant, allowed)))
+
+
+def _kept(access: Access, grant: Grant, allowed: Collection[str]) -> Iterable[Grant]:
     for source in grant.sources:
-        for match in grant.http or (None,):
-            what = "any bytes" if match is None else describe(match)
-            yield f"{_name(source, access.identity.trust_domain)} -> {where} {what}"
+        if grant.http is None:
+            if _line(access, grant, source, None) in allowed:
+                yield replace(grant, sources=(source,))
+        elif matches := tuple(match for match in grant.http if _line(access, grant, source, match) in allowed):
+            yield replace(grant, sources=(source,), http=matches)
 
 
 def _name(spiffe: str, trust_domain: str) -> str:

@@ -22,7 +22,7 @@ from hub.explain import Mesh as ExplainedMesh
 from hub.guards import Refusal, refusals
 from hub.mirror import Mirror
 from hub.model import Access, Document, Identity, Observation, Problem, Severity, Unit, UnitKey
-from hub.plan import Desired, Plan, lines_of, plan, remembered
+from hub.plan import Desired, Plan, lines_of, narrowed, plan, remembered
 from hub.plugins import Plugins, load_plugins
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.smi import Decoded, decode
@@ -160,16 +160,26 @@ class Hub:
 
     # ----------------------------------------------------------------------- planning
 
-    async def plan(self, mesh: Mesh, accept: Sequence[str] = (), keys: Iterable[UnitKey] | None = None) -> Reviewed:
-        """Plan one mesh: these units, or (None) all that are there or ever were."""
+    async def plan(
+        self,
+        mesh: Mesh,
+        accept: Sequence[str] = (),
+        keys: Iterable[UnitKey] | None = None,
+        withhold: frozenset[UnitKey] = frozenset(),
+    ) -> Reviewed:
+        """Plan one mesh: these units, or (None) all that are there or ever were.
+
+        Units in `withhold`, and all while a part cannot be read, gain nothing; what they lose is planned.
+        """
         mirror = await mesh.observed()
         wanted = self.store.units() | mirror.memory.keys() if keys is None else frozenset(keys)
         desired = {key: self._desired(mesh, key) for key in sorted(wanted)}
         natives = (native for unit in desired.values() for native in unit.translation.objects)
         observation = mirror.restrict(wanted, natives)
         frozen = self._frozen(desired, observation)
-        held = _gaining(desired, observation) - frozen if self._unread else frozenset()
-        made = plan(mesh.name, desired, observation, mesh.spec.settle, frozen | held)
+        held = (_gaining(desired, observation) & (desired.keys() if self._unread else withhold)) - frozen
+        desired |= {key: self._narrowed(mesh, desired[key], observation.memory.get(key)) for key in held}
+        made = plan(mesh.name, desired, observation, mesh.spec.settle, frozen)
         governed = max(mirror.governed, made.governed)
         made = replace(
             made, governed=governed, first=mirror.empty, frozen=tuple(sorted(frozen)), held=tuple(sorted(held))
@@ -215,6 +225,13 @@ class Hub:
         if unit is None:
             return Desired(None)
         return Desired(unit, mesh.spec.translate(unit, mesh.settings), self._files(unit))
+
+    def _narrowed(self, mesh: Mesh, desired: Desired, memory: bytes | None) -> Desired:
+        """The unit without what it would gain over what is remembered of it."""
+        if not isinstance(desired.unit, Access):
+            return desired
+        unit = narrowed(desired.unit, frozenset(remembered(memory).lines))
+        return replace(desired, unit=unit, translation=mesh.spec.translate(unit, mesh.settings))
 
     def _files(self, unit: Unit) -> tuple[str, ...]:
         origins = {origin for ref in unit.origins for origin in self.store.origins(ref)}

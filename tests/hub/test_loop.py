@@ -161,6 +161,28 @@ async def test_loop_when_a_loss_is_refused_lets_every_revocation_through(folder:
         await live.without(BOOKS)
 
 
+async def test_loop_when_a_unit_loses_and_gains_beside_a_loss_only_loses(folder: Folder) -> None:
+    """One edit takes web away and lets other in, beside a Loss on the same identity: web goes, other waits."""
+    async with living(folder) as live:
+        await live.until(BOOKS)
+        folder.write("udp.yaml", UDP)
+        folder.write("access.yaml", target("api-from-web", source="other"))
+        await live.without(BOOKS)
+        assert not any("shop/other" in line for line in await live.lines())
+
+
+async def test_loop_when_a_unit_loses_and_gains_beside_a_broken_file_only_loses(folder: Folder) -> None:
+    """The same while some new file cannot be read; what waited is granted when it can."""
+    async with living(folder) as live:
+        await live.until(BOOKS)
+        folder.write("broken.yaml", "a: [")
+        folder.write("access.yaml", target("api-from-web", source="other"))
+        await live.without(BOOKS)
+        assert not any("shop/other" in line for line in await live.lines())
+        folder.remove("broken.yaml")
+        await live.until(BOOKS.replace("shop/web", "shop/other"))
+
+
 async def test_loop_when_the_blast_radius_is_accepted_by_apply_goes_on(folder: Folder) -> None:
     """A refused plan waits for a person; after her `smihub apply --accept` later edits arrive again."""
     folder.write("many.yaml", *(workload(f"w{number}", number) for number in range(12)))

@@ -29,7 +29,7 @@ from hub.model import (
     Translation,
     UnitKey,
 )
-from hub.plan import Desired, lines_of, plan, remembered, wave
+from hub.plan import Desired, lines_of, narrowed, plan, remembered, wave
 
 API = Identity("td", "d", "api")
 KEY = UnitKey("access", "d", "api")
@@ -159,6 +159,15 @@ def test_refusals_bound_the_blast_radius(losing: int, governed: int, refused: st
     made = plan("vm", fewer, Observation({}, first.memory, "1"), keep)
     codes = [r.code for r in refusals(made, Limits(), ())]
     assert codes == [code for code in (refused,) if code]
+
+
+def test_narrowed_keeps_exactly_what_was_allowed() -> None:
+    """Every pair of source and match that had a line stays, every other goes, and no line is new."""
+    wide = Access(API, (Grant(TARGET, (WEB, "spiffe://td/ns/d/sa/x"), "TCP", None, access("/a", "/b").grants[0].http),))
+    some = frozenset({"d/web -> d/api:* GET /a", "d/x -> d/api:* GET /b", "d/y -> d/api:* GET /b"})
+    assert set(lines_of(narrowed(wide, some))) == some & set(lines_of(wide))
+    assert narrowed(wide, ()).grants == ()
+    assert set(lines_of(narrowed(wide, lines_of(wide)))) == set(lines_of(wide))
 
 
 def test_lines_of_a_route_show_exact_shares() -> None:
