@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
+from hub.api import ConfigError
+
 ROOT_LIFE = dt.timedelta(days=3650)
 LEAF_LIFE = dt.timedelta(hours=24)
 SKEW = dt.timedelta(minutes=5)
@@ -62,11 +64,17 @@ class Leaf(Struct, frozen=True):
 
 
 class Authority:
-    """Issues leaves of one root; each lives for `life`."""
+    """Issues leaves of one root; each lives for `life`. Raises ConfigError for a root that cannot be read."""
 
     def __init__(self, root: Root, life: dt.timedelta = LEAF_LIFE) -> None:
-        self._certificate = x509.load_pem_x509_certificate(root.certificate)
-        key = serialization.load_pem_private_key(root.key.reveal(), None)
+        try:
+            self._certificate = x509.load_pem_x509_certificate(root.certificate)
+            key = serialization.load_pem_private_key(root.key.reveal(), None)
+        except ValueError:
+            raise ConfigError(
+                "the authority in the state file is damaged; restore the file from a backup"
+                " (without it, every workload needs a new bootstrap)"
+            ) from None
         assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101 - `make_root` makes no other
         self._key = key
         self._life = life

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from adapters.vm.ca import Authority, make_root
+from adapters.vm.ca import Authority, Root, Secret, make_root
+from hub.api import ConfigError
 
 NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 WEB = "spiffe://example.org/ns/d/sa/web"
@@ -60,3 +62,11 @@ def test_keys_are_redacted_wherever_they_are_printed() -> None:
     shown = f"{root} {leaf!r} {leaf.key}"
     assert "PRIVATE KEY" not in shown
     assert "[redacted]" in shown
+
+
+def test_authority_when_its_root_is_damaged() -> None:
+    """A garbled state file is one line of error that says what to do, and holds no key."""
+    root = make_root("example.org", NOW)
+    for broken in (Root(b"garbage", root.key), Root(root.certificate, Secret(b"garbage"))):
+        with pytest.raises(ConfigError, match="the authority in the state file is damaged; restore the file"):
+            Authority(broken)
