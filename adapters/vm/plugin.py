@@ -30,7 +30,10 @@ FEATURES = {
 }
 
 NARROWINGS = (
-    Narrowing("path.guarded", "paths that are not in normal form (//, dot segments, ;, needless or second escapes) are refused"),
+    Narrowing(
+        "path.guarded",
+        "paths that are not in normal form (//, dot segments, ;, needless or second escapes) are refused",
+    ),
     Narrowing("port.unexposed", "a port that no Service, Workload or Pod declares has no listener"),
     Narrowing("method.nonstandard", "Envoy answers 400 to methods that HTTP/1.1 does not register"),
     Narrowing("header.rejected", "requests with an underscored header are refused; a few headers are judged joined"),

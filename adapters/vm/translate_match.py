@@ -32,6 +32,8 @@ _ANYTHING_STARRED = re.compile(r"(?:\.|\[\^[\x20-\x5a\x5e-\x7e]\])\*\??")
 _CONTAINS = re.compile(
     r"(?:\(\?i\))?\^?(?:\.\*)?(?:[A-Za-z0-9 _/=@#%&!<>\"'`~:-]|\\[^A-Za-z0-9,;])*(?:\.\*)?\$?", re.ASCII
 )
+_FOLDS = re.compile(r"\(\?[a-zA-Z]*i")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]|\\x\{|\\[pP]")
 _SHOWN = 60
 
 
@@ -68,6 +70,13 @@ def _header_objection(name: str, pattern: str) -> Objection | None:
 
 
 def _pattern_objection(pattern: str) -> Objection | None:
+    if _FOLDS.search(pattern) and _BEYOND_ASCII.search(pattern):
+        message = (
+            f'"{_short(pattern)}" ignores case beyond ASCII, where Envoy sees bytes (the long s is an s to SMI alone)'
+        )
+        return Objection(
+            "regex.not-ascii", message, f'a request that matches "{_short(pattern)}"', "write both cases without (?i)"
+        )
     size = program_size(pattern)
     if size is not None and size <= MAX_PROGRAM_SIZE:
         return None
