@@ -13,7 +13,7 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from hub.sources.yaml import DEFAULT_LIMITS, Limits, YamlError, load
 
 _TRIES = 20
 _POLL_S = 5.0
+_AHEAD_S = 0.005  # a file is parsed so long before it counts as quiet, and read again then
 _REPORT_MS = 20  # reports come after so long without another one; that a file is quiet is seen at the file itself
 Reported = frozenset[str] | None
 """Paths about which the file system says something; None = look at everything."""
@@ -75,6 +76,7 @@ class DirectorySource:
         self._poll_s = poll_s
         self._skip = skip
         self._entries: dict[str, _Entry] = {}
+        self._ahead: dict[str, _Read] = {}
         self._listing = Listing({}, {})
 
     @property
@@ -186,6 +188,7 @@ class DirectorySource:
         """Read all listed files into `entries`; those that are being written get a few more tries."""
         waiting = dict(listing.files)
         seen: dict[str, Signature] = {}
+        self._ahead.clear()
         for _ in range(_TRIES):
             for part, path in tuple(waiting.items()):
                 found = self._attempt(part, path, seen)
@@ -196,11 +199,32 @@ class DirectorySource:
                 yield 0.0 if found.documents is None else Upsert(part, found.documents)
             if not waiting:
                 return
-            now_ns = files.now_ns()
-            yield max(seen[part].rest_s(now_ns) if part in seen else files.QUIET_S for part in waiting)
+            yield from self._rest(waiting, seen)
         for part in waiting:
             error = FileError("file.busy", "the file is being written all the time", "replace it by a rename")
             entries[part] = self._failed(part, error)
+
+    def _rest(self, waiting: dict[str, Path], seen: dict[str, Signature]) -> Iterator[float]:
+        """Pause until these files may be quiet; shortly before, parse what they hold, for it mostly stays."""
+        now_ns = files.now_ns()
+        rest_s = max(seen[part].rest_s(now_ns) if part in seen else files.QUIET_S for part in waiting)
+        end_s = time.monotonic() + rest_s
+        if rest_s > _AHEAD_S:
+            yield rest_s - _AHEAD_S
+            for part, path in waiting.items():
+                self._look_ahead(part, path)
+                yield 0.0
+        left_s = end_s - time.monotonic()
+        if left_s > 0:
+            yield left_s
+
+    def _look_ahead(self, part: str, path: Path) -> None:
+        """Parse a file that is not quiet yet. What it holds counts only if the same bytes are read when it is."""
+        with suppress(FileError):
+            now = files.signature(path)
+            data = files.read_settled(path, now, self._limits.file_bytes)
+            if data is not None:
+                self._ahead[part] = self._parsed(part, now, data)
 
     def _attempt(self, part: str, path: Path, seen: dict[str, Signature]) -> _Read | None:
         """Read one file if it is quiet; `seen` holds what the try before saw, 100 ms ago if times cannot tell. None = try again."""
@@ -217,10 +241,12 @@ class DirectorySource:
         return None if data is None else self._parsed(part, now, data)
 
     def _parsed(self, part: str, seen: Signature, data: bytes) -> _Read:
-        known = self._entries.get(part, _Entry())
+        known, early = self._entries.get(part, _Entry()), self._ahead.pop(part, None)
         digest = hashlib.sha256(data).digest()
         if known.digest == digest:
             return _Read(replace(known, seen=seen))
+        if early is not None and early.entry.digest == digest:
+            return replace(early, entry=replace(early.entry, seen=seen))
         try:
             documents = load(data, Origin(self._name, part), self._limits)
         except YamlError as error:

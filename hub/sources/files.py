@@ -181,30 +181,40 @@ def signature(path: Path) -> Signature:
 def read_settled(path: Path, before: Signature, limit: int) -> bytes | None:
     """The content of a file, or None if it is not (or no longer) what `before` says: try again later.
 
-    Reads at most `limit` + 1 bytes. Raises FileError if it is unreadable, not an ordinary file, or too large.
+    Reads at most `limit` bytes. Raises FileError if it is unreadable, not an ordinary file, or too large.
     """
     try:
         # O_NONBLOCK: a named pipe must not block us before we have seen what it is.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise _unreadable(error) from None
-    with os.fdopen(handle, "rb") as file:
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise FileError("file.special", "not an ordinary file", "remove it from the source folder")
         if found.st_size > limit:
             message = f"the file has {found.st_size} bytes, more than {limit}"
             raise FileError("yaml.too-large", message, "split it into several files")
-        try:
-            data = file.read(limit + 1)
-        except OSError as error:
-            raise _unreadable(error) from None
+        data = _content(handle, found.st_size)
         opened, after = _signature(found), _signature(os.fstat(handle))
+    except OSError as error:
+        raise _unreadable(error) from None
+    finally:
+        os.close(handle)
     try:
         still = signature(path)  # another file may stand there by now
     except FileError:
         return None
     return data if before == opened == after == still else None
+
+
+def _content(handle: int, size: int) -> bytes:
+    """So many bytes of a file, or all there are."""
+    parts: list[bytes] = []
+    while size > 0 and (data := os.read(handle, size)):
+        parts.append(data)
+        size -= len(data)
+    return b"".join(parts)
 
 
 def now_ns() -> int:

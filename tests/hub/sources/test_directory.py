@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -46,6 +47,40 @@ class Reader(DirectorySource):
 def held(reader: Reader) -> dict[str, list[object]]:
     """The values per file that a reading gives."""
     return {part: [d.value for d in documents] for part, documents in reader.look().parts.items()}
+
+
+def read_changing(reader: Reader, change: Callable[[], object]) -> list[Event]:
+    """All events of a reading; `change` is called when a file has been parsed ahead, but is not quiet yet."""
+    events: list[Event] = []
+    for step in reader.steps():
+        if not isinstance(step, float):
+            events.append(step)
+        elif step:
+            time.sleep(step)
+        else:
+            change()
+    return events
+
+
+@pytest.mark.parametrize("early", ["a: 1\n", "a: [\n"])
+def test_what_stands_when_the_file_is_quiet_counts_not_what_was_parsed_ahead(tmp_path: Path, early: str) -> None:
+    """A file that is written once more after it was parsed ahead is taken as it stands in the end."""
+    path, reader = write(tmp_path / "f.yaml", early), source(tmp_path)
+    texts = ["a: 2\n"]
+    events = read_changing(reader, lambda: texts and write(path, texts.pop()))
+    assert not texts, "the file was never parsed ahead"
+    assert [[d.value for d in event.documents] for event in events if isinstance(event, Upsert)] == [[{"a": 2}]]
+    assert not any(isinstance(event, Unread) for event in events)
+
+
+def test_what_was_parsed_ahead_counts_when_the_file_stays(tmp_path: Path) -> None:
+    """Objects and errors are the same whether a file was parsed ahead or not."""
+    write(tmp_path / "good.yaml", "a: 1\n")
+    write(tmp_path / "bad.yaml", "a: [\n")
+    ahead: list[None] = []
+    events = read_changing(source(tmp_path), lambda: ahead.append(None))
+    assert ahead, "no file was parsed ahead"
+    assert events == list(source(tmp_path).read())
 
 
 def test_all_yaml_and_json_files_are_read(tmp_path: Path) -> None:
