@@ -19,6 +19,7 @@ from adapters.vm.state import ServiceKey, Step, Stored
 from hub.api import Endpoint, ObjectRef, UnsafeResourceError, identity_of
 
 WORKLOAD = "Workload"
+_NOTHING: Mapping[ObjectRef, Resource] = {}
 
 
 class _Card(Struct, frozen=True):
@@ -52,21 +53,22 @@ class Fleet:
         """The endpoints published last."""
         return self._facts
 
-    def check(self, items: Iterable[Stored]) -> None:
-        """Seal these objects without serving them. Raises UnsafeResourceError."""
-        for item in items:
-            if item.ref.kind in URL_OF_KIND:
-                self._sealer.seal(item.ref, item.body, item.needs)
+    def seal(self, items: Iterable[Stored]) -> dict[ObjectRef, Resource]:
+        """The checked final bytes of these objects, without serving them. Raises UnsafeResourceError."""
+        return {
+            item.ref: self._sealer.seal(item.ref, item.body, item.needs)
+            for item in items
+            if item.ref.kind in URL_OF_KIND
+        }
 
-    def advance(self, step: Step) -> set[str]:
-        """Take over a revision; gives the workloads whose resources changed. Raises UnsafeResourceError."""
+    def advance(self, step: Step, ready: Mapping[ObjectRef, Resource] = _NOTHING) -> set[str]:
+        """Take over a revision; gives the workloads whose resources changed. Raises UnsafeResourceError.
+
+        `ready` are objects of this very step that `seal` has made already.
+        """
         changed = {ref: item for ref, item in step.upserts.items() if not _same(self._stored.get(ref), item)}
         deleted = [ref for ref in self._stored if ref not in step.upserts] if step.whole else list(step.deleted)
-        sealed = {
-            ref: self._sealer.seal(ref, item.body, item.needs)
-            for ref, item in changed.items()
-            if ref.kind in URL_OF_KIND
-        }
+        sealed = {**self.seal(item for ref, item in changed.items() if ref not in ready), **ready}
         pins = {ref.name: pins_of(item.body) for ref, item in changed.items() if ref.kind == "Cluster"}
         identities = {ref.name: _identity(item) for ref, item in changed.items() if ref.kind == WORKLOAD}
         touched = {name for ref in (*changed, *deleted) for name in self._users.get(ref, ())}

@@ -213,7 +213,8 @@ class AdsServer:
         """Push the newest snapshot whenever there is one, and end a stream whose client has stopped answering."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(session.changed.wait(), ANSWER_TIMEOUT_S / 4)
+                async with asyncio.timeout(ANSWER_TIMEOUT_S / 4):
+                    await session.changed.wait()
             if session.expelled:
                 raise StreamError("UNAUTHENTICATED", "the token of this stream was replaced by a new one")
             silent_s = asyncio.get_running_loop().time() - session.moved_s

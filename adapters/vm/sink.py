@@ -18,14 +18,15 @@ from adapters.vm import names, status, tokens
 from adapters.vm.ca import LEAF_LIFE, Authority, Secret, make_root
 from adapters.vm.enrol import enrol
 from adapters.vm.fleet import Fleet
-from adapters.vm.resource import Snapshot
+from adapters.vm.resource import Resource, Snapshot
 from adapters.vm.seal import Check, Sealer
 from adapters.vm.server import AdsServer, Session
-from adapters.vm.state import State, Stored
+from adapters.vm.state import State, Step, Stored
 from adapters.vm.stream import Mark
-from hub.api import Change, ConfigError, Enrolment, Facts, Observation, UnitKey, UnsafeResourceError
+from hub.api import Change, ConfigError, Enrolment, Facts, ObjectRef, Observation, UnitKey, UnsafeResourceError
 
 _TICK_S = 0.1
+_NOTHING: Mapping[ObjectRef, Resource] = {}
 _log = structlog.get_logger(__name__)
 
 Clock = Callable[[], dt.datetime]
@@ -76,10 +77,14 @@ class XdsSink:
     async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """Write one revision and serve it. Raises UnsafeResourceError or StaleError, with nothing written."""
         after = [change.after for change in changes if change.after is not None]
-        self._loaded().check(Stored(item.ref, item.body, item.unit, item.role, item.needs, "") for item in after)
+        sealed = self._loaded().seal(Stored.of(item, "") for item in after)
         written = self._state.apply(changes, memory, token)
         if self._server is not None:
-            await self.refresh()
+            step = Step.of(changes, written)
+            # What we wrote ourselves need not be read again, unless we do not serve the revision before it.
+            next_one = step.revision == self._revision + 1
+            self._wake(self._take(step, sealed) if next_one else self._advance())
+            await asyncio.sleep(0)  # the streams go first: whoever wrote has only books to keep
         return written
 
     # -- what a live sink does
@@ -193,10 +198,11 @@ class XdsSink:
 
     def _advance(self) -> set[str]:
         step = self._state.since(self._revision)
-        if step.revision == self._revision:
-            return set()
+        return self._take(step) if step.revision != self._revision else set()
+
+    def _take(self, step: Step, ready: Mapping[ObjectRef, Resource] = _NOTHING) -> set[str]:
         try:
-            touched = self._loaded().advance(step)
+            touched = self._loaded().advance(step, ready)
         except UnsafeResourceError as error:
             if self._withheld != str(error):
                 _log.error("revision_withheld", mesh=self._state.mesh, revision=step.revision, reason=str(error))

@@ -26,6 +26,7 @@ from hub.api import (
     Change,
     ConfigError,
     Endpoint,
+    NativeObject,
     ObjectRef,
     Observation,
     Observed,
@@ -77,6 +78,11 @@ class Stored(Struct, frozen=True, gc=False):
     needs: tuple[ObjectRef, ...]
     token: str
 
+    @classmethod
+    def of(cls, native: NativeObject, token: str) -> Stored:
+        """The object as it stands once it is written."""
+        return cls(native.ref, native.body, native.unit, native.role, native.needs, token)
+
 
 class Step(Struct, frozen=True, gc=False):
     """What changed between two revisions (from nothing: everything): the newer one's number and token."""
@@ -86,6 +92,13 @@ class Step(Struct, frozen=True, gc=False):
     upserts: Mapping[ObjectRef, Stored]
     deleted: tuple[ObjectRef, ...] = ()
     whole: bool = False  # the upserts are everything there is
+
+    @classmethod
+    def of(cls, changes: Sequence[Change], token: str) -> Step:
+        """The step that `State.apply` wrote and gave this token."""
+        upserts = {each.ref: Stored.of(each.after, token) for each in changes if each.after is not None}
+        deleted = tuple(sorted(each.ref for each in changes if each.after is None))
+        return cls(int(token.partition("-")[0]), token, upserts, deleted)
 
 
 class State:

@@ -210,6 +210,29 @@ async def test_revision_with_an_unsafe_object_is_withheld_whole(tmp_path: Path) 
     await rig.sink.close()
 
 
+async def test_own_write_after_a_revision_of_another_process_serves_both(tmp_path: Path) -> None:
+    """What this hub has not noticed yet is read before its own write is served, and an unsafe object in it counts."""
+    rig = Rig(tmp_path)
+    rig.sink = XdsSink(State(rig.path, "vm"), rig.config, _no_bad, rig.clock)
+    clusters = [names.ref("Cluster", name) for name in ("a", "b", "bad")]
+    await rig.write(put(workload("d/web", "web", *clusters), stump("Cluster", "a")))
+    await rig.sink.start()
+    token = rig.state.apply(put(stump("Cluster", "b")), {}, rig.state.head()[1])
+    token = await rig.sink.write(put(stump("Cluster", "a", note="2")), {}, token)
+    assert _served(rig) == {"a", "b"}
+    token = rig.state.apply(put(stump("Cluster", "bad")), {}, token)
+    await rig.sink.write(drop(names.ref("Cluster", "b")), {}, token)
+    assert "unsafe" in rig.sink.withheld
+    assert _served(rig) == {"a", "b"}
+    await rig.sink.close()
+
+
+def _served(rig: Rig) -> set[str]:
+    snapshot = rig.sink.snapshot("d/web")
+    assert snapshot is not None
+    return set(snapshot[wire.TYPE_URLS["Cluster"]])
+
+
 @pytest.mark.parametrize(
     "item",
     [
