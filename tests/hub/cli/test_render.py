@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
+from hub import reconcile
+from hub.model import ObjectRef, Translation, Unit
+from hub.plugins import load_plugins
 from tests.hub.cli.test_apply import TWO_MESHES, UDP, revisions
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, target
 
@@ -116,6 +120,24 @@ def test_render_tells_problems_and_losses_on_stderr(folder: Folder) -> None:
     losses = json.loads(folder.run("render", "vms", "-o", "json").stdout)["losses"]
     assert [each["code"] for each in losses] == ["proto.udp-not-captured"]
     assert "proto.udp" not in folder.run("render", "vms", "--unit", "access/shop/web").stderr
+
+
+def test_render_when_two_units_claim_one_object_prints_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapter that names objects badly is refused, naming both units."""
+    installed = load_plugins()
+    vm = installed.adapters["vm"]
+
+    def clashing(unit: Unit, config: Any) -> Translation:
+        found = vm.translate(unit, config)
+        return replace(
+            found, objects=tuple(replace(each, ref=ObjectRef("", "Same", "", "one")) for each in found.objects[:1])
+        )
+
+    adapters = {"vm": replace(vm, translate=clashing)}
+    monkeypatch.setattr(reconcile, "load_plugins", lambda: replace(installed, adapters=adapters))
+    result = folder.run("render", "vms")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert '"Same/one" is wanted by access/shop/web and belongs to access/shop/api' in result.stderr
 
 
 def test_render_follows_the_sources_and_not_what_was_applied(folder: Folder) -> None:

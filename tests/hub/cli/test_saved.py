@@ -8,11 +8,14 @@ import json
 import os
 import re
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from hub.cli import saved as disk
+from hub.errors import ConfigError
 from hub.saved import PREFIX, encode
 from tests.hub.cli.test_apply import revisions
 from tests.servers.folder import CONFIG, Folder, target
@@ -88,6 +91,17 @@ def test_plan_save_when_something_else_is_there_leaves_it(folder: Folder, there:
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert (file.lstat().st_ino, file.lstat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert other.read_text() == "precious"
+
+
+@pytest.mark.parametrize("size", [0, 8])
+def test_plan_save_when_somebody_writes_there_meanwhile_leaves_it(tmp_path: Path, size: int) -> None:
+    """The last look is when the new file gets its name."""
+    made, path = tmp_path / "made", tmp_path / "review.plan"
+    made.write_bytes(PREFIX)
+    path.write_bytes(b"precious"[:size])
+    with pytest.raises(ConfigError, match="no saved plan"):
+        disk._put(made, path)
+    assert path.read_bytes() == b"precious"[:size]
 
 
 def test_plan_save_when_the_folder_is_missing_is_one_line(folder: Folder) -> None:
