@@ -79,9 +79,7 @@ class Mesh:
         grants = ((http,) if rules else ()) + ((raw,) if tcp else ())
         inbound = tuple((port.port, port.transport, port.variant) for port in ports)
         api = Placement(ref("api"), API, bind="127.0.0.1", inbound=inbound)
-        upstreams = tuple(
-            ("d", "api", self.numbers[name], "127.0.0.1", self.outbound[name]) for name in self.inbound
-        )
+        upstreams = tuple(("d", "api", self.numbers[name], "127.0.0.1", self.outbound[name]) for name in self.inbound)
         web = Placement(ref("web"), WEB, bind="127.0.0.1", upstreams=upstreams)
         routes = tuple(
             RoutePort(
