@@ -93,8 +93,10 @@ async def test_stream_ends_when_its_token_is_rotated(rig: Rig, method: str) -> N
         await client.answer(await client.next())
     rig.token("d/api")
     assert await api.code() == grpc.StatusCode.UNAUTHENTICATED
-    names_field = "resource_names_subscribe" if method == METHODS[0] else "resource_names"
-    await web.ask("Secret", **{names_field: ["self"]})
+    if method == METHODS[0]:
+        await web.ask("Secret", resource_names_subscribe=["self"])
+    else:
+        await web.ask("Secret", resource_names=["self"])
     assert set(found(await web.next())) == {"self"}
     await api.close()
     await web.close()
