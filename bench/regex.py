@@ -51,6 +51,9 @@ HARD = (
     "/(?:" + "|".join(f"item-{number}/.*" for number in range(250)) + ")",
     "/(?:" + "|".join(f"{number}" for number in range(700)) + ")",
     "/(?:\\b.\\B?){300}",
+    "/(?:\\pL(?:a|b)(?:(?:/[a-z]/[^/]x?[a-z][a-z]\\d+(?i:k).){60}b.)\\w[^/]){3}",
+    "/(?:x?\\d+(?:a|b)\\d+[^/]*.*a.*[0-9a-f]){7}(?:\\b[a-z][0-9a-f]\\pL){9}",
+    "/" + "".join(map(chr, range(0x4E00, 0x4E00 + 4000))),
     "/.*(?:a.*b|b.*a).*(?:c.*d|d.*c).*x{30}",
 )
 

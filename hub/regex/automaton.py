@@ -100,9 +100,9 @@ class Language(Struct, frozen=True):
         raise ValueError("the language is empty")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def language(pattern: str, universe: Universe = TEXT) -> Language:
-    """The texts of the universe that RE2 matches as a whole with the pattern. The last 256 are remembered.
+    """The texts of the universe that RE2 matches as a whole with the pattern. The last 64 are remembered.
 
     Raises `RegexRefusedError`: `regex.invalid` (in RE2's words), `regex.too-large`, `regex.too-complex` (beyond a bound
     of hub.regex.bounds). Time: that of the subset construction, exponential in the worst case and cut off by the

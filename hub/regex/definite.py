@@ -22,6 +22,7 @@ class Shape:
         self.language, self.meter = language, meter
         rows = language.rows
         meter.spend(2 * len(rows) * max(1, language.classes.count))
+        self.letters = language.classes.letters()
         self.looping = _looping(rows)
         self.endless = _reaching(rows, self.looping)
         self.total = set(range(len(rows))) - _reaching(rows, {at for at, row in enumerate(rows) if -1 in row})

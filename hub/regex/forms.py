@@ -65,7 +65,10 @@ def _proven(shape: Shape, guess: Callable[[Shape], list[Piece]]) -> Forms | None
     """The guess, made exact by the finitely many texts that it misses or has too many; None if they are not few."""
     language = shape.language
     try:
-        forms = _grouped(guess(shape), language.universe.start)
+        pieces = guess(shape)
+        if not pieces:
+            return Forms(exact=listed(language))
+        forms = _grouped(pieces, language.universe.start)
         said = spoken(forms, language.universe)
         missing, excepted = listed(difference(language, said)), listed(difference(said, language))
     except TooManyError:

@@ -64,7 +64,7 @@ def _folded_ascii(chars: CharSet) -> CharSet:
     return join(chars, lower, upper, strangers)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def asked(pattern: str) -> CharSet:
     """The single characters that RE2 matches with a pattern of one character class; about 20 ms, once per pattern.
 

@@ -146,8 +146,8 @@ class _Machine:
     def _readers(self, mask: int) -> int:
         """The letter nodes that read a class, given the sets that it is in."""
         nodes = 0
-        for number, reading in enumerate(self._reading):
-            nodes |= reading if mask >> number & 1 else 0
+        for number in self._bits(mask & ((1 << len(self._reading)) - 1)):
+            nodes |= self._reading[number]
         return nodes
 
     def begin(self) -> _State:

@@ -46,7 +46,7 @@ def _accepts(shape: Shape, at: int) -> bool:
 
 def _steps(shape: Shape, pair: _Pair) -> Iterator[tuple[str, _Pair]]:
     """Every letter and where it leads."""
-    rows, letters = shape.language.rows, shape.language.classes.letters()
+    rows, letters = shape.language.rows, shape.letters
     shape.meter.spend(len(letters))
     for kind, letter in enumerate(letters):
         one, other = (rows[at][kind] if at >= 0 else -1 for at in pair)
