@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from adapters.vm.ca import Root, Secret
 from adapters.vm.resource import version_of
+from adapters.vm.schema import SCHEMA_VERSION, prepare
 from hub.api import (
     Change,
     ConfigError,
@@ -36,32 +37,9 @@ from hub.api import (
     UnitKey,
 )
 
-SCHEMA_VERSION = 1
 _KEPT_REVISIONS = 32
+_PRUNED_EVERY = 16  # revisions: older ones go together
 _WAIT_S = 5.0
-_SCHEMA = """
-CREATE TABLE meshes (name TEXT PRIMARY KEY, revision INTEGER NOT NULL, token TEXT NOT NULL) STRICT;
-CREATE TABLE bodies (hash TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
-CREATE TABLE objects (
-    mesh TEXT NOT NULL REFERENCES meshes(name),
-    ref TEXT NOT NULL, unit TEXT NOT NULL, role TEXT NOT NULL, needs TEXT NOT NULL,
-    hash TEXT NOT NULL REFERENCES bodies(hash),
-    token TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
-    PRIMARY KEY (mesh, ref, born)) STRICT;
-CREATE UNIQUE INDEX objects_living ON objects (mesh, ref) WHERE died IS NULL;
-CREATE INDEX objects_born ON objects (mesh, born);
-CREATE INDEX objects_died ON objects (mesh, died) WHERE died IS NOT NULL;
-CREATE INDEX objects_hash ON objects (hash);
-CREATE TABLE memory (
-    mesh TEXT NOT NULL REFERENCES meshes(name), unit TEXT NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (mesh, unit)) STRICT;
-CREATE TABLE authorities (mesh TEXT PRIMARY KEY, certificate BLOB NOT NULL, key BLOB NOT NULL) STRICT;
-CREATE TABLE tokens (mesh TEXT NOT NULL, workload TEXT NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (mesh, workload)) STRICT;
-CREATE TABLE endpoints (
-    mesh TEXT NOT NULL, namespace TEXT NOT NULL, service TEXT NOT NULL, port INTEGER NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (mesh, namespace, service, port)) STRICT;
-CREATE TABLE status (mesh TEXT NOT NULL, workload TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (mesh, workload)) STRICT;
-"""
 
 T = TypeVar("T")
 ServiceKey = tuple[str, str, int]
@@ -174,7 +152,7 @@ class State:
         return after
 
     def _rows(self, where: str, *values: int) -> Iterator[Stored]:
-        query = f"SELECT ref, body, unit, role, needs, token FROM objects JOIN bodies USING (hash) WHERE mesh = ? AND {where}"  # noqa: S608 - `where` is one of ours
+        query = f"SELECT ref, body, unit, role, needs, token FROM objects WHERE mesh = ? AND {where}"  # noqa: S608 - `where` is one of ours
         for ref, body, unit, role, needs, token in self._db.execute(query, (self.mesh, *values)):
             yield Stored(
                 _decode(ref, ObjectRef),
@@ -193,9 +171,7 @@ class State:
         if change.after is None:
             return
         after = change.after
-        digest = version_of(after.body)
-        self._db.execute("INSERT OR IGNORE INTO bodies VALUES (?, ?)", (digest, after.body))
-        row = (self.mesh, ref, _encode(after.unit), after.role.value, _encode(after.needs), digest, token, revision)
+        row = (self.mesh, ref, _encode(after.unit), after.role.value, _encode(after.needs), after.body, token, revision)
         self._db.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", row)
 
     def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
@@ -207,14 +183,9 @@ class State:
                 self._db.execute("DELETE FROM memory WHERE mesh = ? AND unit = ?", key)
 
     def _prune(self, revision: int) -> None:
-        old = self._db.execute(
-            "DELETE FROM objects WHERE mesh = ? AND died <= ? RETURNING hash", (self.mesh, revision - _KEPT_REVISIONS)
-        ).fetchall()
-        for row in old:
-            self._db.execute(
-                "DELETE FROM bodies WHERE hash = ? AND NOT EXISTS (SELECT 1 FROM objects WHERE objects.hash = ?)",
-                (row[0], row[0]),
-            )
+        if revision % _PRUNED_EVERY == 0:
+            old = (self.mesh, revision - _KEPT_REVISIONS)
+            self._db.execute("DELETE FROM objects WHERE mesh = ? AND died <= ?", old)
 
     # -- authority and tokens
 
@@ -290,16 +261,12 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA secure_delete = ON")
         db.execute("BEGIN IMMEDIATE")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            for statement in _SCHEMA.strip().rstrip(";").split(";\n"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        known = prepare(db)
         db.execute("COMMIT")
-    if version not in {0, SCHEMA_VERSION}:
+    if not known:
         db.close()
         raise ConfigError(
-            f'state file "{path}" has schema {version}, this smihub reads {SCHEMA_VERSION}; upgrade smihub'
+            f'state file "{path}" is of a newer smihub than this one, which reads schema {SCHEMA_VERSION}; upgrade smihub'
         )
     return db
 
