@@ -25,8 +25,8 @@ def message(must: Mapping[str, Shape] | None = None, may: Mapping[str, Shape] | 
 
     def check(value: Any, path: str) -> None:
         found = dict(wire.fields(value))
-        for name in sorted(needed.keys() - found.keys()):
-            raise Misshapen(f'{path}: "{name}" is not set')
+        if not needed.keys() <= found.keys():
+            raise Misshapen(f'{path}: "{min(needed.keys() - found.keys())}" is not set')
         for name, part in found.items():
             if name not in allowed:
                 raise Misshapen(f'{path}: "{name}" is never sent')

@@ -51,10 +51,17 @@ def _static(name: str, endpoints: Iterable[wire.LocalityLbEndpoints], config: Vm
     )
 
 
-def _same_protocol() -> wire.Any:
-    """Speak upstream what the caller spoke: HTTP/1.1 (and its upgrades) stays so, HTTP/2 (and gRPC) too."""
+def _protocol_options() -> bytes:
     downstream = wire.HttpProtocolOptions.UseDownstreamHttpConfig
     options = downstream(
         http_protocol_options=wire.Http1ProtocolOptions(), http2_protocol_options=wire.Http2ProtocolOptions()
     )
-    return wire.any_of(wire.HttpProtocolOptions(use_downstream_protocol_config=options))
+    return wire.pack(wire.any_of(wire.HttpProtocolOptions(use_downstream_protocol_config=options)))
+
+
+_SAME_PROTOCOL = _protocol_options()
+
+
+def _same_protocol() -> wire.Any:
+    """Speak upstream what the caller spoke: HTTP/1.1 (and its upgrades) stays so, HTTP/2 (and gRPC) too."""
+    return wire.Any.FromString(_SAME_PROTOCOL)

@@ -30,8 +30,11 @@ def connection_manager(routes: str, filters: Sequence[wire.HttpFilter]) -> wire.
     return result
 
 
+_ROUTER = wire.pack(wire.HttpFilter(name=ROUTER, typed_config=wire.any_of(wire.Router())))
+
+
 def _router() -> wire.HttpFilter:
-    return wire.HttpFilter(name=ROUTER, typed_config=wire.any_of(wire.Router()))
+    return wire.HttpFilter.FromString(_ROUTER)
 
 
 def http_filter(manager: wire.HttpConnectionManager) -> wire.Filter:
