@@ -123,7 +123,7 @@ def kill_everywhere(base: Path, trials: Path, stride: int) -> list[Path]:
     [
         pytest.param(True, 1, marks=pytest.mark.slow, id="first apply"),
         pytest.param(False, 1, marks=pytest.mark.slow, id="revocation"),
-        pytest.param(False, 6, id="revocation, every sixth write"),
+        pytest.param(False, 5, id="revocation, every fifth write"),
     ],
 )
 def test_apply_killed_at_each_write_is_old_or_new(tmp_path: Path, stride: int, *, first: bool) -> None:
