@@ -187,7 +187,8 @@ def _headers(manager: Manager, request: Request) -> tuple[dict[str, tuple[bytes,
         if "_" in name and manager.underscores == _UNDERSCORES_DROP:
             continue
         refused |= _refuses(manager, name) or _BAD_VALUE.search(value) is not None
-        # Outer blanks are no part of a value on the wire (RFC 9110, 5.5), so nobody can send what was asked about.
+        # Outer blanks are no part of a value (RFC 9110, 5.5). HTTP/1.1 trims them and HTTP/2 hands them on: what holds
+        # for one need not hold for the other, so such a request is taken as refused.
         refused |= value != text.encode("utf-8", "surrogatepass")
         seen[name.lower()] = (*seen.get(name.lower(), ()), value)
     refused |= _bad_framing(seen) or _bad_upgrade(manager, seen)

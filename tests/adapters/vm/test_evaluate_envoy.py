@@ -137,10 +137,13 @@ def _answers_itself(world: Sequence[NativeObject]) -> bool:
 
 
 def test_headers_hold_on_the_real_envoy(tmp_path: Path) -> None:
-    """Every kind of header matcher, alone and negated, against absent, repeated, joined, empty and padded values."""
+    """Every kind of header matcher, alone and negated, against absent, repeated, joined and empty values.
+
+    Not against padded ones: HTTP/1.1 trims them, HTTP/2 does not, so evaluation refuses them.
+    """
     matchers = [header_is("x-tier", **row[0]) for row in HEADERS]
     worlds = [granting(one) for one in matchers] + [granting({"not_rule": one}) for one in matchers]
-    values = [*VALUES, ("géo",)]
+    values = [each for each in VALUES if each == tuple(value.strip() for value in each)] + [("géo",)]
     requests = [http(headers=tuple(("x-tier", value) for value in each)) for each in values]
     compare(Mesh(tmp_path), worlds, [[("web", one) for one in requests]] * len(worlds))
 
