@@ -33,8 +33,8 @@ lint: setup ## format, lint, types, import contracts
 	@for folder in $(wildcard deploy/demo bench); do echo "mypy $$folder"; MYPYPATH=$$folder $(BIN)/mypy $$folder || exit 1; done
 	$(BIN)/lint-imports --no-logo
 
-check: lint ## lint, and the fast tests without random searches; under a minute
-	$(PYTEST) -n auto -m "not envoy and not slow and not hypothesis"
+check: lint ## lint, and the fast tests without random searches and without started processes; under a minute
+	$(PYTEST) -n auto -m "not envoy and not slow and not hypothesis" --ignore=tests/hub/cli --ignore=tests/e2e
 
 test: setup ## the fast tests, then those with real Envoys
 	@mkdir -p $(REPORTS)
