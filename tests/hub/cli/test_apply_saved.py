@@ -42,9 +42,7 @@ def refused(folder: Folder, *options: str) -> str:
 def standing(folder: Folder) -> dict[str, str]:
     """The digest of every object that stands in mesh vms."""
     with sqlite3.connect(folder.root / ".smihub" / "hub.sqlite") as db:
-        rows = db.execute(
-            "SELECT ref, body FROM objects JOIN bodies USING (hash) WHERE died IS NULL AND mesh = 'vms'"
-        ).fetchall()
+        rows = db.execute("SELECT ref, body FROM objects WHERE died IS NULL AND mesh = 'vms'").fetchall()
     db.close()
     return {ref: hashlib.sha256(body).hexdigest() for ref, body in rows}
 
@@ -84,7 +82,7 @@ def test_apply_file_gives_the_state_that_apply_gives(folder: Folder, tmp_path_fa
 
 def _tables(folder: Folder) -> list[list[Any]]:
     with sqlite3.connect(folder.root / ".smihub" / "hub.sqlite") as db:
-        found = [sorted(db.execute(f"SELECT * FROM {each}")) for each in ("meshes", "objects", "bodies", "memory")]
+        found = [sorted(db.execute(f"SELECT * FROM {each}")) for each in ("meshes", "objects", "memory")]
     db.close()
     return found
 
