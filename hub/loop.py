@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -108,6 +108,7 @@ class Loop:
     async def _settle(self) -> None:
         """Bring every mesh to what the sources say now; one that fails does not hold up the others."""
         dirty = self._hub.store.dirty()
+        await self._endpoints(self._hub.withdraw)
         for mesh in self._hub.meshes:
             pending = self._pending[mesh.name]
             if pending is not None:
@@ -120,8 +121,11 @@ class Loop:
                 self._overtaken = True
             except SmihubError as error:
                 _log.error("apply_failed", mesh=mesh.name, reason=str(error))
+        await self._endpoints(self._hub.publish)
+
+    async def _endpoints(self, hand_over: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._hub.publish()
+            await hand_over()
         except SmihubError as error:
             _log.error("publish_failed", reason=str(error))
 

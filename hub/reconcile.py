@@ -21,7 +21,7 @@ from hub.explain import Explainer, Scope
 from hub.explain import Mesh as ExplainedMesh
 from hub.guards import Refusal, refusals
 from hub.mirror import Mirror
-from hub.model import Access, Document, Identity, Observation, Problem, Severity, Unit, UnitKey
+from hub.model import Access, Document, Endpoint, Facts, Identity, Observation, Problem, Severity, Unit, UnitKey
 from hub.plan import Desired, Plan, lines_of, narrowed, plan, remembered
 from hub.plugins import Plugins, load_plugins
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
@@ -85,6 +85,7 @@ class Hub:
         self._unread: dict[tuple[str, str], Problem] = {}
         self._held: set[tuple[str, str]] = set()
         self._stale_endpoints = True
+        self._published: Mapping[tuple[str, str, int], tuple[Endpoint, ...]] = {}
 
     @classmethod
     def open(cls, config: Path) -> Hub:
@@ -264,16 +265,35 @@ class Hub:
             raise
         mirror.follow(made.changes, made.memory, token)
 
+    async def withdraw(self) -> None:
+        """Take endpoints that are gone out of service, before anything else of a change is written.
+
+        So nobody is still sent to a workload whose listeners end with the change.
+        """
+        touched = self.endpoints.update()
+        self._stale_endpoints |= bool(touched)
+        if self.blind or not touched:
+            return
+        now, before = self.endpoints.serving(), self._published
+        kept = {
+            place: tuple(e for e in before.get(place, ()) if e in now.endpoints.get(place, ())) for place in touched
+        }
+        if any(kept[place] != before.get(place, ()) for place in touched):
+            await self._hand_over(replace(now, endpoints={**before, **kept}))
+
     async def publish(self) -> None:
         """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them."""
         touched = self.endpoints.update()
         self._stale_endpoints |= bool(touched)
         if self.blind or not self._stale_endpoints:
             return
-        facts = self.endpoints.serving()
+        await self._hand_over(self.endpoints.serving())
+        self._stale_endpoints = False
+
+    async def _hand_over(self, facts: Facts) -> None:
         for mesh in self.meshes:
             await mesh.sink.publish(facts)
-        self._stale_endpoints = False
+        self._published = facts.endpoints
 
 
 def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[Problem, ...]]:

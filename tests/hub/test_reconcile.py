@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from adapters.vm.state import State
 from hub.errors import ConfigError, SourceError, StaleError
 from hub.model import Op, UnitKey
 from hub.reconcile import Hub, explainer_for
-from tests.servers.folder import CONFIG, Folder, shop, target, workload
+from tests.servers.folder import CONFIG, WORKLOADS, Folder, shop, target, workload
 
 API, WEB, ROUTE = UnitKey("access", "shop", "api"), UnitKey("access", "shop", "web"), UnitKey("route", "shop", "api")
 BOOKS = "shop/web -> shop/api:* GET /books"
@@ -149,6 +150,21 @@ async def test_read_when_the_folder_is_gone_changes_nothing(folder: Folder, hub:
     with pytest.raises(SourceError):
         hub.read()
     assert (await hub.plan(hub.meshes[0])).plan.changes == ()
+
+
+async def test_withdraw_takes_endpoints_that_are_gone_and_gives_none_that_are_new(folder: Folder, hub: Hub) -> None:
+    """Before a change is written nobody is sent to what ends with it; what is new waits until it is written."""
+    state = State(folder.root / ".smihub" / "hub.sqlite", hub.meshes[0].name)
+    await hub.publish()
+    place, before = next((place, found) for place, found in state.endpoints().items() if found)
+    folder.write("workloads.yaml", WORKLOADS.replace("10.0.0.2", "10.0.0.9"))
+    hub.read()
+    await hub.withdraw()
+    assert state.endpoints()[place] == ()
+    await hub.publish()
+    after = state.endpoints()[place]
+    assert [(each.workload, each.address) for each in after] == [(each.workload, "10.0.0.9") for each in before]
+    state.close()
 
 
 async def test_two_sources_are_one_domain(folder: Folder) -> None:

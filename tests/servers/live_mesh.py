@@ -135,10 +135,11 @@ class LiveMesh:
             fresh.rename(self.folder / name)
 
     async def apply(self) -> int:
-        """Read the folder, plan, write, publish endpoints; gives how many objects changed. Losses are accepted."""
+        """Read the folder, plan, withdraw endpoints, write, publish endpoints; gives how many objects changed. Losses are accepted."""
         await asyncio.to_thread(self.hub.read)
         reviewed = await self.hub.plan(self.mesh)
         assert not reviewed.plan.conflicts, reviewed.plan.conflicts
+        await self.hub.withdraw()
         await self.hub.apply(self.mesh, reviewed.plan)
         await self.hub.publish()
         return len(reviewed.plan.changes)
