@@ -193,7 +193,7 @@ class _Mesh:
             route=way.word,
             weights={name: str(way.parts[name]) for name in sorted(way.parts)},
             backends=words,
-            losses=() if verdict == "allow" else _losses(way, [found for _, found in judged.values()]),
+            losses=way.losses if verdict == "allow" else _losses(way, [found for _, found in judged.values()]),
         )
 
     def _way(self, namespace: str, service: str, request: Request) -> _Way:
@@ -227,7 +227,7 @@ class _Mesh:
             return _Way("unavailable", {}, outcome.by, request, outcome.losses)
         if choice.rewrites:
             raise UnmodelledError(f"{choice.label}: a client's Envoy that rewrites paths is not modelled")
-        leaving = request if outcome.losses else _forwarded(request, outcome)
+        leaving = _forwarded(request, outcome) if outcome.passes else request
         opened = outcome.passes or bool(outcome.losses)
         base = _Way("split", {}, (choice.label,), leaving, outcome.losses, outcome.passes)
         shares = tuple((share.cluster, share.part) for share in choice.shares)

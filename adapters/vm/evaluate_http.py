@@ -101,7 +101,7 @@ def serve(manager: Manager, link: Link, request: Request) -> Outcome:
     if reading.faults:
         told = judged.passes or PATH in reading.faults or _excused(manager, reading)
         return replace(judged, passes=False, losses=reading.faults if told else ())
-    return judged if judged.passes else replace(judged, losses=_excused(manager, reading))
+    return replace(judged, losses=(_steered if judged.passes else _excused)(manager, reading))
 
 
 def _excused(manager: Manager, reading: Reading) -> tuple[str, ...]:
@@ -114,6 +114,16 @@ def _excused(manager: Manager, reading: Reading) -> tuple[str, ...]:
         ways.append(((HEADER,), replace(loose, free=_HEADERS)))
         ways.append(((HEADER, PATH), replace(loose, free=_PATHS | _HEADERS, path=reading.raw)))
     return next((codes for codes, call in ways if _judge(manager, call, reading.authority).passes), ())
+
+
+def _steered(manager: Manager, reading: Reading) -> tuple[str, ...]:
+    """The code of headers that are judged joined or byte by byte, where the lines as sent would take another route."""
+    if not reading.loose or manager.table is None:
+        return ()
+    loose = replace(reading.call, headers={**reading.call.headers, **reading.loose}, free=_HEADERS)
+    host = manager.table.host(reading.authority)
+    taken, meant = (manager.table.choose(host, call) for call in (reading.call, loose))
+    return () if taken == meant else (HEADER,)
 
 
 def _judge(manager: Manager, call: Call, authority: str) -> Outcome:
