@@ -178,7 +178,8 @@ class Hub:
         natives = (native for unit in desired.values() for native in unit.translation.objects)
         observation = mirror.restrict(wanted, natives)
         frozen = self._frozen(desired, observation)
-        held = (_gaining(desired, observation) & (desired.keys() if self._unread else withhold)) - frozen
+        asked = desired.keys() if self._unread else withhold & desired.keys()
+        held = _gaining({key: desired[key] for key in asked}, observation) - frozen
         desired |= {key: self._narrowed(mesh, desired[key], observation.memory.get(key)) for key in held}
         made = plan(mesh.name, desired, observation, mesh.spec.settle, frozen)
         governed = max(mirror.governed, made.governed)
@@ -186,8 +187,8 @@ class Hub:
             made, governed=governed, first=mirror.empty, frozen=tuple(sorted(frozen)), held=tuple(sorted(held))
         )
         refused = refusals(made, self.config.guards, {*self.config.accept, *accept})
-        asked = refusals(made, self.config.guards, ())
-        return Reviewed(mesh, made, refused, frozenset(each.code for each in {*asked} - {*refused}))
+        unlifted = refusals(made, self.config.guards, ())
+        return Reviewed(mesh, made, refused, frozenset(each.code for each in {*unlifted} - {*refused}))
 
     def render(self, mesh: Mesh) -> Plan:
         """What the sources mean now, as the plan for a mesh in which nothing stands; reads and writes no state."""

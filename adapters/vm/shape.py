@@ -24,13 +24,16 @@ def message(must: Mapping[str, Shape] | None = None, may: Mapping[str, Shape] | 
     needed, allowed = must or {}, {**(may or {}), **(must or {})}
 
     def check(value: Any, path: str) -> None:
-        found = dict(wire.fields(value))
-        if not needed.keys() <= found.keys():
-            raise Misshapen(f'{path}: "{min(needed.keys() - found.keys())}" is not set')
-        for name, part in found.items():
+        missing = len(needed)
+        for descriptor, part in value.ListFields():
+            name = descriptor.name
             if name not in allowed:
                 raise Misshapen(f'{path}: "{name}" is never sent')
+            missing -= name in needed
             allowed[name](part, f"{path}.{name}")
+        if missing:
+            absent = min(needed.keys() - {descriptor.name for descriptor, _ in value.ListFields()})
+            raise Misshapen(f'{path}: "{absent}" is not set')
 
     return check
 
@@ -41,7 +44,7 @@ def one(fields: Mapping[str, Shape], beside: Mapping[str, Shape] | None = None) 
 
     def check(value: Any, path: str) -> None:
         shape(value, path)
-        if sum(name in fields for name, _ in wire.fields(value)) != 1:
+        if sum(descriptor.name in fields for descriptor, _ in value.ListFields()) != 1:
             raise Misshapen(f"{path}: not exactly one of {sorted(fields)} is set")
 
     return check

@@ -14,9 +14,11 @@ from msgspec import Struct
 from adapters.vm import wire
 from adapters.vm.build import principal
 from adapters.vm.translate_match import Objection, objections, permission
-from hub.api import Access, Grant, InboundPort, Loss, ObjectRef, UnitKey
+from hub.api import Access, Grant, HttpMatch, InboundPort, Loss, ObjectRef, UnitKey
 
 _NAMED = 3
+Judged = Sequence[tuple[HttpMatch, tuple[Objection, ...]]]
+"""The matches of a grant, each with what Envoys cannot carry of it."""
 
 
 class Ruling(Struct, frozen=True):
@@ -29,8 +31,10 @@ class Ruling(Struct, frozen=True):
 
 def rulings_of(access: Access, unit: UnitKey) -> tuple[tuple[Ruling, ...], tuple[Loss, ...]]:
     """What the grants of a unit come to on the VM mesh, and what of them is lost whatever the port."""
-    losses = [loss for grant in access.grants for loss in _grant_losses(grant, access.identity.trust_domain, unit)]
-    rulings = [_ruling(grant, access.identity.trust_domain) for grant in access.grants if grant.transport == "TCP"]
+    trust_domain = access.identity.trust_domain
+    judged = [(grant, tuple((match, objections(match)) for match in grant.http or ())) for grant in access.grants]
+    losses = [loss for grant, matches in judged for loss in _grant_losses(grant, matches, trust_domain, unit)]
+    rulings = [_ruling(grant, matches, trust_domain) for grant, matches in judged if grant.transport == "TCP"]
     return tuple(rulings), tuple(losses)
 
 
@@ -90,11 +94,11 @@ def _covers(grant: Grant, port: InboundPort) -> bool:
     return grant.labels is None or grant.labels in port.labels
 
 
-def _ruling(grant: Grant, trust_domain: str) -> Ruling:
+def _ruling(grant: Grant, matches: Judged, trust_domain: str) -> Ruling:
     sources = tuple(sorted(source for source in set(grant.sources) if _is_ours(source, trust_domain)))
     if grant.http is None:
         return Ruling(grant, sources, None)
-    sayable = [match for match in grant.http if match.methods != () and not objections(match)]
+    sayable = [match for match, refused in matches if match.methods != () and not refused]
     return Ruling(grant, sources, tuple(sorted({wire.pack(permission(match)) for match in sayable})))
 
 
@@ -102,11 +106,11 @@ def _is_ours(spiffe: str, trust_domain: str) -> bool:
     return spiffe.startswith(f"spiffe://{trust_domain}/")
 
 
-def _grant_losses(grant: Grant, trust_domain: str, unit: UnitKey) -> Iterable[Loss]:
+def _grant_losses(grant: Grant, matches: Judged, trust_domain: str, unit: UnitKey) -> Iterable[Loss]:
     if grant.transport == "UDP":
         yield loss_of(_UDP, unit, grant.origin)
         return
-    found = {objection for match in grant.http or () for objection in objections(match)}
+    found = {objection for _, refused in matches for objection in refused}
     found.update(_labels(text) for text in grant.unauthenticated)
     found.update(_foreign(source) for source in grant.sources if not _is_ours(source, trust_domain))
     yield from (loss_of(objection, unit, grant.origin) for objection in sorted(found))
