@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from adapters.vm import names, status, tokens
 from adapters.vm.ca import LEAF_LIFE, Authority, Secret, make_root
@@ -175,10 +176,17 @@ class XdsSink:
         return self._book.all(self._revision, self._clock())
 
     def report(self) -> Mapping[str, Any]:
-        """`status` of every applied workload as JSON-like data, of those too that never connected."""
-        heard = self.status()
+        """`status` of every applied workload as JSON-like data, of those too that never connected.
+
+        None is programmed whose sidecar was not yet offered the newest revision, be it late or withheld.
+        """
+        heard, newest = self.status(), self._state.head()[0]
         applied = [ref.name for ref in self._state.refs(names.GROUP, "Workload")]
-        return {name: to_builtins(heard.get(name, status.WorkloadStatus(name, 0))) for name in applied}
+        rows = {name: heard.get(name, status.WorkloadStatus(name, 0)) for name in applied}
+        return {
+            name: to_builtins(replace(row, programmed=row.programmed and row.revision == newest))
+            for name, row in rows.items()
+        }
 
     def enrol(self, asked: Enrolment) -> tuple[str, ...]:
         """Write the folder that a workload's Envoy is started from; gives the command line. Raises ConfigError."""

@@ -284,7 +284,7 @@ async def test_certificate_follows_the_account(rig: Rig) -> None:
 
 
 async def test_status_says_what_was_accepted(rig: Rig) -> None:
-    """Programmed once everything is accepted; another process reads it from the state file."""
+    """Programmed once everything of the newest revision is accepted, not while that one is withheld; others can read it."""
     client = Client(rig.address, rig.token("d/web"))
     await client.ask("Cluster", "d/web")
     first = await client.next()
@@ -302,6 +302,13 @@ async def test_status_says_what_was_accepted(rig: Rig) -> None:
         while not [item for item in reader.status().values() if item.programmed]:  # noqa: ASYNC110 - written soon
             await asyncio.sleep(0.02)
     assert reader.status()["d/web"].connected_since == rig.clock.now
+    assert rig.sink.report()["d/web"]["programmed"]
+    assert reader.report()["d/web"]["programmed"]
+    rig.state.apply(put(native("Cluster", "broken", b"\xff\xff")), {}, rig.state.head()[1])
+    await rig.sink.refresh()
+    assert rig.sink.withheld
+    assert not rig.sink.report()["d/web"]["programmed"]
+    assert not reader.report()["d/web"]["programmed"]
     await client.close()
     await reader.close()
 
