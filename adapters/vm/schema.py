@@ -1,4 +1,4 @@
-"""The tables of the state file, and how a file of an older smihub gets them.
+"""The tables of the state file.
 
 A commit writes every page that it touches and waits for the disk, so a changed object should touch few: its body stands
 beside it, and an index is there only where something is looked up by it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 _OBJECTS = """
 CREATE TABLE objects (
     mesh TEXT NOT NULL REFERENCES meshes(name),
@@ -32,34 +32,18 @@ CREATE TABLE endpoints (
     PRIMARY KEY (mesh, namespace, service, port)) STRICT;
 CREATE TABLE status (mesh TEXT NOT NULL, workload TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (mesh, workload)) STRICT;
 """
-_SET_ASIDE_1 = """
-DROP INDEX objects_living;
-DROP INDEX objects_born;
-DROP INDEX objects_died;
-DROP INDEX objects_hash;
-ALTER TABLE objects RENAME TO objects_1;
-ALTER TABLE memory RENAME TO memory_1;
-"""
-_TAKE_OVER_1 = """
-INSERT INTO objects SELECT mesh, ref, unit, role, needs, body, token, born, died
-    FROM objects_1 JOIN bodies USING (hash) ORDER BY born;
-INSERT INTO memory SELECT mesh, unit, body FROM memory_1;
-DROP TABLE objects_1;
-DROP TABLE memory_1;
-DROP TABLE bodies;
-"""
-_STATEMENTS = {0: (_MESHES, _OBJECTS, _OTHERS), 1: (_SET_ASIDE_1, _OBJECTS, _TAKE_OVER_1)}
 
 
 def prepare(db: sqlite3.Connection) -> bool:
-    """Make the tables in a new file, or bring an older one up to date, in the open transaction.
+    """Make the tables in a new file, in the open transaction.
 
     False for a file of a version that this smihub does not know; it is left as it is.
     """
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    for block in _STATEMENTS.get(version, ()):
+    if version != 0:
+        return version == SCHEMA_VERSION
+    for block in (_MESHES, _OBJECTS, _OTHERS):
         for statement in block.strip().removesuffix(";").split(";\n"):
             db.execute(statement)
-    if version in _STATEMENTS:
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    return version in {*_STATEMENTS, SCHEMA_VERSION}
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return True

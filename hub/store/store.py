@@ -140,12 +140,6 @@ class Store:
             found.update(self._located(problems))
         return tuple(sorted(found))
 
-    def dependents(self, refs: Iterable[ObjectRef]) -> frozenset[UnitKey]:
-        """The units that read one of these objects when they were last compiled."""
-        self._settle()
-        readers = {job for ref in refs for job in self._memo.readers(("object", ref))}
-        return frozenset(job for job in readers if isinstance(job, UnitKey))
-
     def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """Problems at every place where their object stands; a unit does not change because a line number does."""
         return tuple(

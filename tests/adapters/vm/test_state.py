@@ -199,54 +199,6 @@ def test_newer_schema_is_refused(path: Path) -> None:
         State(path, "vm")
 
 
-_SCHEMA_1 = """
-DROP TABLE objects;
-DROP TABLE memory;
-CREATE TABLE bodies (hash TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
-CREATE TABLE objects (
-    mesh TEXT NOT NULL REFERENCES meshes(name),
-    ref TEXT NOT NULL, unit TEXT NOT NULL, role TEXT NOT NULL, needs TEXT NOT NULL,
-    hash TEXT NOT NULL REFERENCES bodies(hash),
-    token TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
-    PRIMARY KEY (mesh, ref, born)) STRICT;
-CREATE UNIQUE INDEX objects_living ON objects (mesh, ref) WHERE died IS NULL;
-CREATE INDEX objects_born ON objects (mesh, born);
-CREATE INDEX objects_died ON objects (mesh, died) WHERE died IS NOT NULL;
-CREATE INDEX objects_hash ON objects (hash);
-CREATE TABLE memory (
-    mesh TEXT NOT NULL REFERENCES meshes(name), unit TEXT NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (mesh, unit)) STRICT;
-PRAGMA user_version = 1;
-"""
-
-
-def test_older_schema_is_brought_up_to_date(path: Path) -> None:
-    """A file of schema 1 keeps its objects with their history, its memory, its revision and its authority."""
-    root = make_root("example.org", NOW)
-    state = State(path, "vm")
-    state.authority(root)
-    first = state.apply([put("a", b"1"), put("b", b"1", names.ref("Secret", "s"))], {UNIT: b"memo"}, "")
-    token = state.apply([put("a", b"2"), drop("b")], {}, first)
-    before, since = state.observe(), state.since(1)
-    rows = state._db.execute("SELECT * FROM objects").fetchall()
-    state.close()
-    with sqlite3.connect(path) as db:
-        db.executescript(_SCHEMA_1)
-        for mesh, ref, unit, role, needs, body, *rest in rows:
-            db.execute("INSERT OR IGNORE INTO bodies VALUES (?, ?)", (body.hex(), body))
-            db.execute(
-                "INSERT INTO objects VALUES (?,?,?,?,?,?,?,?,?)", (mesh, ref, unit, role, needs, body.hex(), *rest)
-            )
-        db.execute("INSERT INTO memory SELECT 'vm', ?, ?", ('{"kind":"access","namespace":"d","name":"api"}', b"memo"))
-    db.close()
-    again = State(path, "vm")
-    assert (again.observe(), again.since(1), again.head()) == (before, since, (2, token))
-    assert again.authority(make_root("example.org", NOW)).certificate == root.certificate
-    again.apply([drop("a")], {}, token)
-    again.close()
-    assert bodies(State(path, "vm")) == {}
-
-
 def test_data_version_tells_of_other_writers_only(path: Path) -> None:
     """Own writes do not move it, another connection's do."""
     mine, other = State(path, "vm"), State(path, "vm")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hub.endpoints import EndpointView
-from hub.model import Access, Document, ObjectRef, UnitKey
+from hub.model import Access, Document, UnitKey
 from hub.smi import Decoded, decode
 from hub.store import Store
 from hub.testing.store import decoded, store_of
@@ -159,11 +159,3 @@ def test_deny_remains_when_the_last_target_is_gone() -> None:
     unit, _ = store.compile(API)
     assert isinstance(unit, Access)
     assert unit.grants == ()
-
-
-def test_dependents_are_the_units_that_read_an_object() -> None:
-    """Whoever freezes an unread file asks which units rest on its objects, also on one that is missing."""
-    store = store_of(TARGET.format(name="t", ns="d", account="api", group="gone"))
-    settle(store)
-    assert store.dependents([ObjectRef("specs.smi-spec.io", "HTTPRouteGroup", "d", "gone")]) == {API}
-    assert store.dependents([ObjectRef("specs.smi-spec.io", "HTTPRouteGroup", "d", "other")]) == frozenset()
