@@ -18,6 +18,9 @@ import h2.exceptions
 from msgspec import Struct
 
 TICK_S = 0.05
+GREET_S = (
+    0.2  # a server that speaks first, but not into a request that is on its way: an HTTP caller's proxy would break off
+)
 Place = tuple[str, int]
 
 
@@ -66,10 +69,14 @@ class Apps:
             writer.transport.abort()
 
     async def _serve(self, name: str, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = b""
         if place in self.greets:
             self.raw[name] += 1
-            writer.write(f"hello from {name}\n".encode())
-        while line := await reader.readline():
+            line = await _first_line(reader)
+            if not line:
+                writer.write(f"hello from {name}\n".encode())
+        line = line or await reader.readline()
+        while line:
             text = line.decode("latin-1").rstrip("\r\n")
             if text == "PRI * HTTP/2.0":
                 await _Http2(self, name, reader, writer).serve(line)
@@ -78,6 +85,7 @@ class Apps:
                 await self._http1(name, text, reader, writer)
             else:
                 writer.write(f"{name}: {text}\n".encode("latin-1"))
+            line = await reader.readline()
 
     async def _http1(self, name: str, line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         headers: dict[str, str] = {}
@@ -107,6 +115,14 @@ class Apps:
     def note(self, rid: str, arrival: Arrival) -> None:
         """Remember what arrived."""
         self.seen[rid] = arrival
+
+
+async def _first_line(reader: asyncio.StreamReader) -> bytes:
+    """What a peer that speaks first says; nothing from one that waits for the server."""
+    try:
+        return await asyncio.wait_for(reader.readline(), GREET_S)
+    except TimeoutError:
+        return b""
 
 
 class _Http2:

@@ -13,7 +13,7 @@ import h2.exceptions
 from msgspec import Struct
 
 LIMIT_S = 8.0
-SILENCE_S = 0.15
+SILENCE_S = 0.5  # longer than an application waits before it greets
 BROKEN = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, h2.exceptions.ProtocolError)
 Lines = Sequence[tuple[str, str]]
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
