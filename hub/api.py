@@ -8,10 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
+from hub.envoy import (
+    INLINE_HEADERS,
+    JOINED_HEADERS,
+    KEEP_UNCHANGED,
+    METHODS,
+    REJECT_REQUEST,
+    UNESCAPE_AND_FORWARD,
+    UNESCAPE_AND_REDIRECT,
+    PathOptions,
+    is_managed_header,
+    normalise,
+    target,
+)
 from hub.errors import (
     ConfigError,
     SmihubError,
@@ -23,6 +36,7 @@ from hub.errors import (
 from hub.features import Feature, Support
 from hub.hookspec import hookimpl
 from hub.model import (
+    SERVICE_ACCOUNT_LABEL,
     Access,
     Answer,
     Backend,
@@ -54,6 +68,20 @@ from hub.model import (
     Unit,
     UnitKey,
     identity_of,
+    service_account_label,
+)
+from hub.regex import (
+    HEADER,
+    PATH,
+    URI_PATH,
+    Between,
+    Forms,
+    Inexpressible,
+    Language,
+    RegexRefusedError,
+    header_forms,
+    language,
+    path_forms,
 )
 from hub.weights import Integers, to_integers
 
@@ -87,7 +115,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `settle(desired, observed)` carries over what only history knows (default: nothing).
     `view(body, kind)` is a body as JSON-like data for people. `governs` are the scopes that a mesh of this kind can be
     given; `drain` says until when open connections keep what they had before a narrowing ("open connections until ...");
-    `capture` is a sentence on the traffic that never gets to the mesh, if there is any.
+    `capture` is a sentence on the traffic that never gets to the mesh, if there is any. `selects_by` is the label by which
+    its objects select the Pods of an identity ("": they do not go by labels).
     """
 
     name: str
@@ -102,6 +131,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     governs: tuple[str, ...] = ("all", "namespaces", "targets")
     drain: str = ""
     capture: str = ""
+    selects_by: str = ""
 
 
 class Sink(Protocol):
@@ -115,6 +145,30 @@ class Sink(Protocol):
 
         Raises StaleError, with nothing written, when `token` (of the Observation) no longer holds.
         """
+
+    async def close(self) -> None:
+        """Let go of files and connections, and of whoever is served; deletes nothing."""
+
+
+class Marking(Struct, frozen=True):
+    """Whose an object is to be from now on; its content stays as it is.
+
+    `adopt` puts our mark on it as that of `native` (whose content it has already), `release` takes our mark off,
+    `hands-off` and `hands-on` tell plans to leave alone, or no longer, an object of ours. `token` is the Observed's.
+    """
+
+    ref: ObjectRef
+    mark: Literal["adopt", "release", "hands-off", "hands-on"]
+    token: str
+    native: NativeObject | None = None
+
+
+@runtime_checkable
+class MarkingSink(Sink, Protocol):
+    """A sink whose mesh also holds objects of others, and can show whose each one is."""
+
+    async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """Carry these out, remember `memory` with them (b"" forgets a unit), give the new token. Raises StaleError."""
 
 
 class Enrolment(Struct, frozen=True):
@@ -130,6 +184,7 @@ class Enrolment(Struct, frozen=True):
     variant: Literal["delta", "sotw"] = "delta"
 
 
+@runtime_checkable
 class LiveSink(Sink, Protocol):
     """A sink that also serves data planes itself, with endpoints that travel beside the plan."""
 
@@ -148,23 +203,39 @@ class LiveSink(Sink, Protocol):
     def report(self) -> Mapping[str, Any]:
         """What each data plane has accepted, as JSON-like data by workload, with at least `programmed`."""
 
-    async def close(self) -> None:
-        """Stop accepting and end every stream; deletes nothing."""
-
 
 class SinkSpec(Struct, Generic[ConfigT], frozen=True):
-    """A sink by name. `open(state file, mesh, config)` touches nothing but the state file; `start` makes it serve."""
+    """A sink by name. `open(state file, mesh, config)` touches nothing but the state file; `start` makes a live one serve.
+
+    `family` is what it writes (the `family` of adapters; "" = its own name). `order` is what it promises of a plan:
+    `revision` that all of it binds at once, `objects` that each object is whole and they are written in wave order, which
+    is not the order in which somebody else brings them into force.
+    """
 
     name: str
     config: type[ConfigT]
-    open: Callable[[Path, str, ConfigT], LiveSink]
+    open: Callable[[Path, str, ConfigT], Sink]
+    family: str = ""
+    order: Literal["revision", "objects"] = "revision"
 
 
 __all__ = [
+    "HEADER",
+    "INLINE_HEADERS",
+    "JOINED_HEADERS",
+    "KEEP_UNCHANGED",
+    "METHODS",
+    "PATH",
+    "REJECT_REQUEST",
+    "SERVICE_ACCOUNT_LABEL",
+    "UNESCAPE_AND_FORWARD",
+    "UNESCAPE_AND_REDIRECT",
+    "URI_PATH",
     "Access",
     "AdapterSpec",
     "Answer",
     "Backend",
+    "Between",
     "Change",
     "Client",
     "ConfigError",
@@ -174,13 +245,18 @@ __all__ = [
     "Evaluator",
     "Facts",
     "Feature",
+    "Forms",
     "Grant",
     "HttpMatch",
     "Identity",
     "InboundPort",
+    "Inexpressible",
     "Integers",
+    "Language",
     "LiveSink",
     "Loss",
+    "Marking",
+    "MarkingSink",
     "Narrowing",
     "NativeObject",
     "ObjectRef",
@@ -188,8 +264,10 @@ __all__ = [
     "Observed",
     "Op",
     "Origin",
+    "PathOptions",
     "Placement",
     "Problem",
+    "RegexRefusedError",
     "Request",
     "Role",
     "Route",
@@ -207,8 +285,15 @@ __all__ = [
     "UnitKey",
     "UnmodelledError",
     "UnsafeResourceError",
+    "header_forms",
     "hookimpl",
     "identity_of",
+    "is_managed_header",
+    "language",
+    "normalise",
+    "path_forms",
     "same",
+    "service_account_label",
+    "target",
     "to_integers",
 ]

@@ -170,17 +170,28 @@ def adapter_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
         raise ConfigError(f'mesh "{mesh.name}": {error}') from None
 
 
-def sink_config(mesh: MeshConfig, kind: type[ConfigT], config: Config) -> ConfigT:
-    """A mesh's `sink` as its sink's own type; the hub itself says the trust domain and where state may be kept.
+def sink_kind(mesh: MeshConfig) -> str:
+    """Which sink a mesh asks for by name; "" where it leaves that to its adapter. Raises ConfigError."""
+    kind = mesh.sink.get("kind", "")
+    if not isinstance(kind, str):
+        raise ConfigError(f'mesh "{mesh.name}": sink.kind: must be a name, such as "directory"')
+    return kind
 
-    Raises ConfigError naming the mesh and the field.
+
+def sink_config(mesh: MeshConfig, kind: type[ConfigT], config: Config) -> ConfigT:
+    """A mesh's `sink` as its sink's own type, without its `kind`.
+
+    What the hub itself says is added where the sink asks for it: the trust domain, where state may be kept, and the folder
+    from which relative paths start. Raises ConfigError naming the mesh and the field.
     """
-    ours = {"trustDomain": config.domain.trust_domain, "folder": str(config.state)}
+    ours = {"trustDomain": config.domain.trust_domain, "folder": str(config.state), "base": str(config.folder)}
     taken = ours.keys() & mesh.sink.keys()
     if taken:
         raise ConfigError(f'mesh "{mesh.name}": sink.{min(taken)}: is not said here; drop it')
+    asked = {info.encode_name for info in msgspec.structs.fields(kind)}
+    said = {name: value for name, value in mesh.sink.items() if name != "kind"}
     try:
-        return _convert({**mesh.sink, **ours}, kind, "sink")
+        return _convert({**said, **{name: value for name, value in ours.items() if name in asked}}, kind, "sink")
     except _FieldError as error:
         raise ConfigError(f'mesh "{mesh.name}": {error}') from None
 

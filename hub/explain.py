@@ -6,7 +6,7 @@ translation, and the adapter's own reading of the native objects. Nothing is sha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -41,12 +41,17 @@ class Scope(Struct, frozen=True):
     governed: Governed = EVERYTHING
 
 
+def _everything(key: UnitKey, unit: Unit) -> bool:
+    return True
+
+
 class Mesh(Struct, frozen=True):
-    """A mesh to explain: its name, its adapter and the adapter's configuration (None: the defaults)."""
+    """A mesh to explain: its name, its adapter, the adapter's configuration (None: the defaults), and which units it governs."""
 
     name: str
     spec: AdapterSpec[Any]
     config: Any = None
+    governs: Callable[[UnitKey, Unit], bool] = _everything
 
 
 class Compiled(Struct, frozen=True):
@@ -78,11 +83,11 @@ def _parts(documents: Iterable[Document]) -> dict[tuple[str, str], list[Decoded]
 def translate_units(units: Mapping[UnitKey, Unit], mesh: Mesh) -> dict[UnitKey, Translation]:
     """The native objects of every unit, each unit by itself."""
     config = mesh.spec.config() if mesh.config is None else mesh.config
-    return {key: mesh.spec.translate(unit, config) for key, unit in units.items()}
+    return {key: mesh.spec.translate(unit, config) for key, unit in units.items() if mesh.governs(key, unit)}
 
 
 class _Judge(Struct, frozen=True):
-    """One mesh, ready to judge, the loss codes of each unit, and what each code means."""
+    """One mesh, ready to judge, the loss codes of each unit that it governs, and what each code means."""
 
     evaluator: Evaluator
     losses: Mapping[UnitKey, tuple[str, ...]]
@@ -131,13 +136,26 @@ class Explainer:
 
     def _mesh_answer(self, judge: _Judge, request: Request, smi: Answer) -> Answer:
         answer = self._known(judge.evaluator.judge(request), request)
-        if not self._scope.governed.includes(_namespace(request)) and smi.verdict == "ungoverned":
+        if answer.received is not None:
+            smi = self._semantics.judge(replace(request, path=answer.received))
+        if self._ungoverned(judge, request, smi):
             open_ = dict.fromkeys(answer.backends, "allow") if answer.backends is not None else None
             return replace(answer, verdict="ungoverned", by=(), backends=open_, losses=())
         if _said(answer) == _said(smi):
             return answer
         codes = {code for key in self._addressed(request, smi) for code in judge.losses.get(key, ())}
         return replace(answer, losses=tuple(sorted({*answer.losses, *codes})))
+
+    def _ungoverned(self, judge: _Judge, request: Request, smi: Answer) -> bool:
+        """Whether nobody who could receive this request is in the scope: that of the readings, or that of the mesh."""
+        if not self._scope.governed.includes(_namespace(request)) and smi.verdict == "ungoverned":
+            return True
+        if len(judge.losses) == len(self.compiled.units):
+            return False
+        receivers = [
+            key for key in self._addressed(request, smi) if key.kind == "access" and key in self.compiled.units
+        ]
+        return bool(receivers) and not any(key in judge.losses for key in receivers)
 
     def _known(self, answer: Answer, request: Request) -> Answer:
         """A Service without ports leaves nothing in a mesh, but it is there."""

@@ -16,8 +16,9 @@ import structlog
 
 from hub.errors import SmihubError, StaleError
 from hub.guards import Refusal
+from hub.meshes import Mesh
 from hub.model import UnitKey
-from hub.reconcile import Hub, Mesh, Reviewed
+from hub.reconcile import Hub, Reviewed
 from hub.sources.events import Event, Synced, Unread
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
@@ -53,8 +54,9 @@ class Loop:
             group.create_task(self._follow(batches))
 
     async def _start(self) -> None:
-        for mesh in self._hub.meshes:
-            await mesh.sink.start()
+        for live in (mesh.live for mesh in self._hub.meshes):
+            if live is not None:
+                await live.start()
 
     async def _watch(self, name: str, batches: asyncio.Queue[Batch]) -> None:
         async for batch in self._hub.sources[name].watch():

@@ -44,6 +44,15 @@ class Mirror:
         """What was remembered, by unit."""
         return self._memory
 
+    @property
+    def units(self) -> frozenset[UnitKey]:
+        """Every unit that is remembered, or that something which stands there carries as its mark."""
+        return frozenset(self._memory.keys() | {key for key, refs in self._units.items() if refs})
+
+    def holds(self, key: UnitKey) -> bool:
+        """Whether a unit is among `units`."""
+        return key in self._memory or bool(self._units.get(key))
+
     def whole(self) -> Observation:
         """Everything."""
         return Observation(self._objects, self._memory, self._token)

@@ -6,6 +6,7 @@ stand before anything is granted, grants shrink before they grow, and what other
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct, json
@@ -80,7 +81,9 @@ class Plan(Struct, frozen=True, gc=False):
     `changes` are sorted by wave. `memory` goes with them. `allowed`/`denied` are lines such as
     `shop/web -> shop/api:8080 GET /v1/.*`; `losing` are the units behind `denied`; `rerouted` are (before, after) lines.
     `frozen` units depend on an unread part and stay as they are;
-    `held` ones would gain access, which waits; what they lose is in the plan. `governed` counts the identities governed before or after. `first` means that nothing of ours stood there before.
+    `held` ones would gain access, which waits; what they lose is in the plan. `hands_off` are objects that would change but
+    were asked to be left alone. `pieces` are units of more than one change, where the sink promises no order among them.
+    `governed` counts the identities governed before or after. `first` means that nothing of ours stood there before.
     """
 
     mesh: str
@@ -91,6 +94,8 @@ class Plan(Struct, frozen=True, gc=False):
     conflicts: tuple[Conflict, ...] = ()
     frozen: tuple[UnitKey, ...] = ()
     held: tuple[UnitKey, ...] = ()
+    hands_off: tuple[ObjectRef, ...] = ()
+    pieces: tuple[UnitKey, ...] = ()
     allowed: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
     rerouted: tuple[tuple[str, str], ...] = ()
@@ -195,6 +200,7 @@ def plan(
     conflicts = _conflicts(decided, observation.objects)
     if conflicts:
         return Plan(mesh=mesh, token=observation.token, conflicts=conflicts)
+    spared = {ref for ref, observed in observation.objects.items() if observed.hands_off}
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
     changes: list[Change] = []
     for key, unit in decided.items():
@@ -206,7 +212,8 @@ def plan(
         Plan(
             mesh=mesh,
             token=observation.token,
-            changes=tuple(sorted(changes, key=lambda change: (change.wave, change.ref))),
+            changes=tuple(sorted((c for c in changes if c.ref not in spared), key=lambda c: (c.wave, c.ref))),
+            hands_off=tuple(sorted({change.ref for change in changes if change.ref in spared})),
             losses=tuple(sorted(loss for unit in decided.values() for loss in unit.translation.losses)),
             frozen=tuple(sorted(frozen & desired.keys())),
             first=not observation.objects and not observation.memory,
@@ -214,6 +221,12 @@ def plan(
         decided,
         observation,
     )
+
+
+def in_pieces(made: Plan) -> Plan:
+    """The same plan, telling which units are not one atomic write where each object is brought into force by itself."""
+    count = Counter(change.unit for change in made.changes)
+    return replace(made, pieces=tuple(sorted(unit for unit, number in count.items() if number > 1)))
 
 
 def _by_unit(objects: Mapping[ObjectRef, Observed]) -> dict[UnitKey, dict[ObjectRef, Observed]]:
@@ -285,14 +298,9 @@ def _with_meaning(bare: Plan, decided: Mapping[UnitKey, Desired], observation: O
         denied.extend(lost)
         if lost:
             losing.append(key)
-    return Plan(
-        mesh=bare.mesh,
-        token=bare.token,
-        changes=bare.changes,
+    return replace(
+        bare,
         memory=memory,
-        losses=bare.losses,
-        frozen=bare.frozen,
-        first=bare.first,
         allowed=tuple(allowed),
         denied=tuple(denied),
         rerouted=tuple(rerouted),

@@ -47,11 +47,15 @@ class Plugins(Struct, frozen=True):
         have = ", ".join(f'"{known}"' for known in sorted(self.adapters)) or "none"
         raise ConfigError(f'there is no adapter "{name}"; installed: {have}')
 
-    def sink(self, family: str) -> SinkSpec[Any]:
-        """The sink that writes native objects of this family. Raises ConfigError if none is installed."""
-        if family in self.sinks:
-            return self.sinks[family]
-        raise ConfigError(f'no sink for "{family}" is installed; install the extra of the adapter that needs it')
+    def sink(self, family: str, kind: str = "") -> SinkSpec[Any]:
+        """The sink that writes native objects of this family: the one named, or the only one. Raises ConfigError."""
+        fitting = {name: sink for name, sink in self.sinks.items() if (sink.family or sink.name) == family}
+        if not fitting:
+            raise ConfigError(f'no sink for "{family}" is installed; install the extra of the adapter that needs it')
+        if kind in fitting or (not kind and len(fitting) == 1):
+            return fitting[kind or min(fitting)]
+        known = ", ".join(f'"{name}"' for name in sorted(fitting))
+        raise ConfigError(f'sink.kind: "{kind}" will not do for "{family}"; write {known}')
 
 
 def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Plugins:

@@ -5,63 +5,29 @@ Everything that decides is pure and elsewhere; here it is only joined.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.api import AdapterSpec, LiveSink
-from hub.config import DEFAULT_FILE, Config, MeshConfig, adapter_config, load_config, sink_config
+from hub.binding import unbound
+from hub.config import Config, load_config
 from hub.endpoints import EndpointView
 from hub.errors import ConfigError
-from hub.explain import Explainer, Scope
-from hub.explain import Mesh as ExplainedMesh
 from hub.guards import Refusal, refusals
+from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
 from hub.model import Access, Document, Endpoint, Facts, Identity, Observation, Problem, Severity, Unit, UnitKey
-from hub.plan import Desired, Plan, lines_of, narrowed, plan, remembered
+from hub.plan import Desired, Plan, in_pieces, lines_of, narrowed, plan, remembered
 from hub.plugins import Plugins, load_plugins
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.smi import Decoded, decode
 from hub.smi.types import EndpointSlice, Workload
 from hub.sources.directory import DirectorySource
-from hub.sources.events import Delete, Event, Snapshot, Unread, Upsert
+from hub.sources.events import Delete, Event, Unread, Upsert
 from hub.store import Store
-
-STATE_FILE = "hub.sqlite"
-
-
-class Mesh:
-    """One configured mesh: its adapter, its settings, its sink, and a mirror of what stands there (None: not read yet)."""
-
-    def __init__(self, name: str, spec: AdapterSpec[Any], settings: Any, opener: Callable[[], LiveSink]) -> None:
-        self.name = name
-        self.spec = spec
-        self.settings = settings
-        self.mirror: Mirror | None = None
-        self._opener = opener
-        self._sink: LiveSink | None = None
-
-    @property
-    def sink(self) -> LiveSink:
-        """What writes to the mesh; opened where it is needed, for opening one makes its state file. Raises ConfigError."""
-        if self._sink is None:
-            self._sink = self._opener()
-        return self._sink
-
-    async def close(self) -> None:
-        """End what was opened."""
-        if self._sink is not None:
-            await self._sink.close()
-
-    async def observed(self) -> Mirror:
-        """The mirror, read from the mesh where there is none yet."""
-        if self.mirror is None:
-            self.mirror = Mirror(await self.sink.observe())
-        return self.mirror
 
 
 class Reviewed(Struct, frozen=True):
@@ -81,7 +47,7 @@ class Hub:
         self.store = Store(config.domain.trust_domain, config.reading, config.domain.name)
         self.endpoints = EndpointView(self.store)
         self.sources = {each.name: DirectorySource(each.name, each.path, skip=config.file) for each in config.sources}
-        self.meshes = tuple(_mesh(config, written, plugins) for written in config.meshes)
+        self.meshes = meshes_of(config, plugins)
         self._unread: dict[tuple[str, str], Problem] = {}
         self._held: set[tuple[str, str]] = set()
         self._stale_endpoints = True
@@ -96,6 +62,13 @@ class Hub:
         """End everything that was opened."""
         for mesh in self.meshes:
             await mesh.close()
+
+    def mesh(self, name: str) -> Mesh:
+        """The mesh of this name. Raises ConfigError that names those there are."""
+        found = [mesh for mesh in self.meshes if mesh.name == name]
+        if not found:
+            raise ConfigError(f'there is no mesh "{name}"; name one of {", ".join(mesh.name for mesh in self.meshes)}')
+        return found[0]
 
     # ----------------------------------------------------------------------- sources
 
@@ -173,8 +146,8 @@ class Hub:
         Units in `withhold`, and all while a part cannot be read, gain nothing; what they lose is planned.
         """
         mirror = await mesh.observed()
-        wanted = self.store.units() | mirror.memory.keys() if keys is None else frozenset(keys)
-        desired = {key: self._desired(mesh, key) for key in sorted(wanted)}
+        desired = self.desired(mesh, mirror, keys)
+        wanted = desired.keys()
         natives = (native for unit in desired.values() for native in unit.translation.objects)
         observation = mirror.restrict(wanted, natives)
         frozen = self._frozen(desired, observation)
@@ -186,14 +159,34 @@ class Hub:
         made = replace(
             made, governed=governed, first=mirror.empty, frozen=tuple(sorted(frozen)), held=tuple(sorted(held))
         )
-        refused = refusals(made, self.config.guards, {*self.config.accept, *accept})
-        unlifted = refusals(made, self.config.guards, ())
+        return self._reviewed(mesh, made if mesh.order == "revision" else in_pieces(made), accept, wanted)
+
+    def _reviewed(self, mesh: Mesh, made: Plan, accept: Sequence[str], keys: Iterable[UnitKey]) -> Reviewed:
+        open_pods = self._unbound(mesh, keys)
+        accepted = {*self.config.accept, *accept}
+        unlifted = (*refusals(made, self.config.guards, ()), *open_pods)
+        refused = refusals(made, self.config.guards, accepted)
+        refused += tuple(each for each in open_pods if each.code not in accepted)
         return Reviewed(mesh, made, refused, frozenset(each.code for each in {*unlifted} - {*refused}))
+
+    def _unbound(self, mesh: Mesh, keys: Iterable[UnitKey]) -> tuple[Refusal, ...]:
+        """What keeps a mesh that selects Pods by label from protecting these identities."""
+        if not mesh.spec.selects_by:
+            return ()
+        return tuple(each for key in sorted(keys) if key.kind == "access" for each in unbound(self.store, key))
+
+    def _governed(self, mesh: Mesh, mirror: Mirror, key: UnitKey) -> bool:
+        """Whether the mesh governs a unit: by what the sources say now, or because it did before."""
+        return mirror.holds(key) or mesh.governs(key, self.store.compile(key)[0])
+
+    def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
+        """The units of a mesh as they should be: these, or (None) all that are there or ever were; only governed ones."""
+        asked = self.store.units() | mirror.units if keys is None else keys
+        return {key: self._desired(mesh, key) for key in sorted(asked) if self._governed(mesh, mirror, key)}
 
     def render(self, mesh: Mesh) -> Plan:
         """What the sources mean now, as the plan for a mesh in which nothing stands; reads and writes no state."""
-        desired = {key: self._desired(mesh, key) for key in self.store.units()}
-        return plan(mesh.name, desired, Observation(), mesh.spec.settle)
+        return plan(mesh.name, self.desired(mesh, Mirror(Observation())), Observation(), mesh.spec.settle)
 
     def setup(self, smihub: str) -> Setup:
         """What a saved plan presumes of the configuration and of this smihub, which is of the given version."""
@@ -292,67 +285,10 @@ class Hub:
         self._stale_endpoints = False
 
     async def _hand_over(self, facts: Facts) -> None:
-        for mesh in self.meshes:
-            await mesh.sink.publish(facts)
+        for live in (mesh.live for mesh in self.meshes):
+            if live is not None:
+                await live.publish(facts)
         self._published = facts.endpoints
-
-
-def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[Problem, ...]]:
-    """Both readings of a folder (every installed adapter is a mesh), or of a configuration's sources and meshes.
-
-    Also gives the Problems of files that cannot be read. Raises ConfigError and SourceError.
-    """
-    plugins = load_plugins()
-    if source is not None:
-        snapshot = _whole(DirectorySource(str(source), source, skip=source / DEFAULT_FILE))
-        meshes = [ExplainedMesh(name, spec) for name, spec in sorted(plugins.adapters.items())]
-        if not meshes:
-            raise ConfigError("; ".join(map(str, plugins.problems)) or "no adapter is installed")
-        return Explainer(snapshot.documents, meshes), tuple(snapshot.unread.values())
-    found = load_config(config)
-    documents: list[Document] = []
-    unread: list[Problem] = []
-    for written in found.sources:
-        snapshot = _whole(DirectorySource(written.name, written.path, skip=found.file))
-        documents.extend(snapshot.documents)
-        unread.extend(snapshot.unread.values())
-    meshes = [_explained(mesh, plugins) for mesh in found.meshes]
-    return Explainer(documents, meshes, Scope(found.domain.trust_domain, found.reading)), tuple(unread)
-
-
-def _whole(source: DirectorySource) -> Snapshot:
-    return Snapshot().after(source.read())
-
-
-def _explained(written: MeshConfig, plugins: Plugins) -> ExplainedMesh:
-    spec = plugins.adapter(written.adapter)
-    return ExplainedMesh(written.name, spec, adapter_config(written, spec.config))
-
-
-def _mesh(config: Config, written: MeshConfig, plugins: Plugins) -> Mesh:
-    spec = plugins.adapter(written.adapter)
-    if written.governed.mode not in spec.governs:
-        known = ", ".join(spec.governs)
-        raise ConfigError(f'mesh "{written.name}": governed: "{written.adapter}" governs {known}; write one of these')
-    sink = plugins.sink(spec.family)
-    settings = sink_config(written, sink.config, config)
-
-    def opener() -> LiveSink:
-        _make_private(config.state)
-        return sink.open(config.state / STATE_FILE, written.name, settings)
-
-    return Mesh(written.name, spec, adapter_config(written, spec.config), opener)
-
-
-def _make_private(state: Path) -> None:
-    """Make the state folder, which holds private keys; a new one keeps itself out of Git. Raises ConfigError."""
-    try:
-        if not state.is_dir():
-            state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (state / ".gitignore").write_text("*\n", encoding="utf-8")
-    except OSError as error:
-        said = (error.strerror or "unusable").lower()
-        raise ConfigError(f'state folder "{state}" cannot be made: {said}; check "state" in smihub.yaml') from None
 
 
 def _decoded(documents: Iterable[Document]) -> list[Decoded]:

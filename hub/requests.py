@@ -206,12 +206,14 @@ def to_json(request: Request) -> dict[str, Any]:
 
 
 def answer_to_json(answer: Answer) -> dict[str, Any]:
-    """An answer without its losses: `verdict`, `by`, and for a Service `route`, `weights`, `backends`."""
+    """An answer without its losses: `verdict`, `by`, for a Service `route`, `weights`, `backends`, and `received` if any."""
     out: dict[str, Any] = {"verdict": answer.verdict, "by": list(answer.by)}
     if answer.route is not None:
         out["route"] = answer.route
         out["weights"] = dict(answer.weights or {})
         out["backends"] = dict(answer.backends or {})
+    if answer.received is not None:
+        out["received"] = answer.received
     return out
 
 

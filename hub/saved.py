@@ -20,7 +20,7 @@ from msgspec.structs import asdict, replace
 
 from hub.errors import RefusedError
 from hub.guards import Refusal
-from hub.model import Access, Change, Loss, Reading, Unit, UnitKey
+from hub.model import Access, Change, Loss, ObjectRef, Reading, Unit, UnitKey
 from hub.plan import Conflict, Plan
 from hub.smi.types import SmiObject
 
@@ -80,6 +80,8 @@ class _Plan(Struct, frozen=True, gc=False):
     conflicts: tuple[Conflict, ...]
     frozen: tuple[UnitKey, ...]
     held: tuple[UnitKey, ...]
+    hands_off: tuple[ObjectRef, ...]
+    pieces: tuple[UnitKey, ...]
     allowed: tuple[str, ...]
     denied: tuple[str, ...]
     rerouted: tuple[tuple[str, str], ...]

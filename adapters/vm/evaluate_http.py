@@ -17,11 +17,10 @@ from msgspec.structs import replace
 from adapters.vm import wire
 from adapters.vm.evaluate_fields import Fields, extension
 from adapters.vm.evaluate_match import Call, Link
-from adapters.vm.evaluate_paths import METHODS, PathOptions, normalise, target
 from adapters.vm.evaluate_rbac import HTTP, Decision, Engine, engine_of
 from adapters.vm.evaluate_resources import Resources
 from adapters.vm.evaluate_routes import Choice, Host, Level, RouteTable, resolve, table_of
-from hub.api import Request, UnmodelledError
+from hub.api import INLINE_HEADERS, METHODS, PathOptions, Request, UnmodelledError, normalise, target
 
 METHOD, PATH, HEADER = "method.nonstandard", "path.guarded", "header.rejected"
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
@@ -32,17 +31,6 @@ _SANITIZING = (0, 3)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PATHS, _HEADERS = frozenset(("url_path",)), frozenset(("header",))
-_INLINE_NAMES = (
-    "accept accept-encoding access-control-request-headers access-control-request-method"
-    " access-control-request-private-network authentication authorization cache-control cdn-loop content-encoding"
-    " content-type expect grpc-accept-encoding grpc-timeout if-match if-modified-since if-none-match if-range"
-    " if-unmodified-since origin pragma proxy-status referer user-agent via x-client-trace-id x-envoy-attempt-count"
-    " x-envoy-decorator-operation x-envoy-downstream-service-cluster x-envoy-downstream-service-node"
-    " x-envoy-external-address x-envoy-is-timeout-retry x-envoy-original-path x-envoy-original-host x-forwarded-for"
-    " x-forwarded-host x-forwarded-port"
-)
-INLINE = frozenset(_INLINE_NAMES.split())
-"""Request headers of which Envoy keeps one value: it joins repeated lines with a comma before filters see them."""
 _NOBODY = Host((), (), frozenset())
 
 
@@ -162,7 +150,7 @@ def _through(manager: Manager, call: Call, levels: Sequence[Level]) -> Decision:
 def _read(manager: Manager, link: Link, request: Request) -> Reading:
     faults = {METHOD} if request.method not in METHODS or request.method == "CONNECT" else set()
     lines, refused = _headers(manager, request)
-    headers = {name: (b",".join(values),) if name in INLINE else values for name, values in lines.items()}
+    headers = {name: (b",".join(values),) if name in INLINE_HEADERS else values for name, values in lines.items()}
     faults |= refused
     raw = target(request.path) if request.path.startswith("/") else None  # a path, not any request target
     path = None if raw is None else normalise(raw, manager.paths)
@@ -179,7 +167,7 @@ def _loose(lines: Mapping[str, tuple[bytes, ...]]) -> dict[str, tuple[bytes, ...
     found = {}
     for name, values in lines.items():
         ascii_only = tuple(_one_byte_each(value) for value in values)
-        if ascii_only != values or (name in INLINE and b"," in b",".join(values)):
+        if ascii_only != values or (name in INLINE_HEADERS and b"," in b",".join(values)):
             found[name] = (*values, *ascii_only, b"")
     return found
 

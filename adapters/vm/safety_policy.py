@@ -43,8 +43,8 @@ from adapters.vm.vocabulary import (
     PATH_GUARD,
     REMOVED_HEADERS,
     UINT32_MAX,
-    is_managed,
 )
+from hub.api import is_managed_header
 
 _REGEX = message(must={"safe_regex": message(must={"regex": text(r"(?s).+")})})
 
@@ -54,7 +54,7 @@ def _path(pattern: Shape) -> Shape:
 
 
 def _ordinary(value: Any, path: str) -> None:
-    if not HEADER_NAME.fullmatch(value) or is_managed(value):
+    if not HEADER_NAME.fullmatch(value) or is_managed_header(value):
         raise Misshapen(f'{path}: a match on "{value}" asks about Envoy and not about the caller')
 
 

@@ -16,14 +16,12 @@ from adapters.vm.build import exact, full_match
 from adapters.vm.vocabulary import (
     HEADER_NAME,
     JOIN_GUARD,
-    JOINED_HEADERS,
     MAX_PROGRAM_SIZE,
     NON_ASCII,
     OUTER_BLANK,
     PATH_GUARD,
-    is_managed,
 )
-from hub.api import HttpMatch
+from hub.api import JOINED_HEADERS, HttpMatch, is_managed_header
 
 _PUNCTUATION = re.compile(r"\\[^A-Za-z0-9\x80-\U0010ffff]|\\[dws]|\[(?!\^)[\x20-\x5a\x5e-\x7e]+\]")
 _LITERAL = re.compile(r"[^\x00-\x7f](?![*+?{])")
@@ -58,7 +56,7 @@ def _header_objection(name: str, pattern: str) -> Objection | None:
     if "_" in name:
         message = f'Envoy refuses every request that carries the header "{_short(name)}", because of its underscore'
         return Objection("header.underscored", message, f'a request with "{_short(name)}"', "use a name with dashes")
-    if not HEADER_NAME.fullmatch(name) or is_managed(name):
+    if not HEADER_NAME.fullmatch(name) or is_managed_header(name):
         message = f'Envoy itself sets, removes or rewrites the header "{_short(name)}", so a match on it proves nothing'
         return Objection("header.managed", message, f'a request with "{_short(name)}"', "match another header")
     if name == "cookie" and (" " in pattern or not _survives_joining(pattern)):

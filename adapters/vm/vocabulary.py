@@ -63,28 +63,3 @@ UINT32_MAX = 2**32 - 1
 
 HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^`|~-]+")
 """Lower-case header names (RFC 9110 token) without `_`: Envoy refuses requests that carry an underscored name."""
-
-JOINED_HEADERS = frozenset(
-    """
-    accept accept-encoding access-control-request-headers access-control-request-method authentication
-    access-control-request-private-network authorization cache-control cdn-loop content-encoding content-type
-    grpc-accept-encoding grpc-timeout if-match if-modified-since if-none-match if-range if-unmodified-since origin
-    pragma proxy-status referer user-agent via x-client-trace-id x-forwarded-host x-forwarded-port
-    """.split()  # noqa: SIM905 - a table of words is easier to compare with the measurement than a column of strings
-)
-"""Request headers whose repeated lines Envoy joins (`a,b`) before any filter sees them."""
-
-_MANAGED = frozenset(
-    """
-    connection content-length expect host http2-settings keep-alive proxy-connection te transfer-encoding upgrade
-    x-forwarded-client-cert x-forwarded-for x-forwarded-proto x-request-id
-    """.split()  # noqa: SIM905 - as above
-)
-
-
-def is_managed(header: str) -> bool:
-    """Whether Envoy itself may set, remove or rewrite this request header (lower-case name) before a filter sees it.
-
-    A match on such a header would ask about Envoy, not about the caller. Pseudo headers (`:path`) belong here too.
-    """
-    return header in _MANAGED or header.startswith((":", "x-envoy-"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from hub.cli import saved
-from hub.cli.context import ConfigOption, Exit, clean_errors, fail, note, progress, run_now
+from hub.cli.context import ConfigOption, Exit, agreed, clean_errors, fail, note, progress, run_now
 from hub.cli.plan import AcceptOption, Asked, VerboseOption, asked, review, show, verdict
 from hub.cli.show import summary
 from hub.config import DEFAULT_FILE
@@ -90,19 +89,14 @@ def _tell(plan: Saved) -> None:
 
 
 def _declined(reviewed: Sequence[Reviewed], consent: Consent) -> bool:
-    if consent == "given" or not any(each.plan.changes for each in reviewed) or _agreed():
+    if (
+        consent == "given"
+        or not any(each.plan.changes for each in reviewed)
+        or agreed("Apply this plan?", "review the plan, then run smihub apply --yes")
+    ):
         return False
     note("nothing was written")
     return True
-
-
-def _agreed() -> bool:
-    if not sys.stdin.isatty():
-        raise ConfigError("nobody is there to ask; review the plan, then run smihub apply --yes")
-    try:
-        return typer.confirm("Apply this plan?", err=True)
-    except typer.Abort:
-        return False
 
 
 async def _write(hub: Hub, reviewed: Sequence[Reviewed]) -> Exit:

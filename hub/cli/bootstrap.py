@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from hub.api import Enrolment
+from hub.api import Enrolment, LiveSink
 from hub.cli.context import ConfigOption, clean_errors, note, run_now
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError
-from hub.reconcile import Hub, Mesh
+from hub.reconcile import Hub
 
 
 def register(app: typer.Typer) -> None:
@@ -48,16 +48,17 @@ def bootstrap(
 async def _bootstrap(config: Path, mesh: str | None, asked: Enrolment) -> list[str]:
     hub = Hub.open(config)
     try:
-        return list(_chosen(hub, mesh).sink.enrol(asked))
+        return list(_chosen(hub, mesh).enrol(asked))
     finally:
         await hub.close()
 
 
-def _chosen(hub: Hub, name: str | None) -> Mesh:
-    if name is None and len(hub.meshes) == 1:
-        return hub.meshes[0]
-    found = [mesh for mesh in hub.meshes if mesh.name == name]
-    if not found:
-        known = ", ".join(mesh.name for mesh in hub.meshes)
-        raise ConfigError(f"--mesh: name one of {known}")
-    return found[0]
+def _chosen(hub: Hub, name: str | None) -> LiveSink:
+    """The sink of the mesh named, or of the only one that serves data planes. Raises ConfigError."""
+    serving = {mesh.name: mesh.live for mesh in hub.meshes if mesh.live is not None}
+    if name is None and len(serving) == 1:
+        name = min(serving)
+    found = serving.get(name or "")
+    if found is None:
+        raise ConfigError(f"--mesh: name one of {', '.join(serving) or 'none: no mesh here serves Envoys'}")
+    return found

@@ -18,7 +18,7 @@ from msgspec import json
 from rich.console import Console
 from rich.text import Text
 
-from hub.errors import RefusedError, SmihubError
+from hub.errors import ConfigError, RefusedError, SmihubError
 
 
 class Exit(IntEnum):
@@ -38,6 +38,8 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+MeshArgument = Annotated[str, typer.Argument(help="The mesh, as smihub.yaml names it.")]
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print it.")]
 
@@ -93,6 +95,16 @@ def note(text: str) -> None:
 def fail(text: str) -> None:
     """Say on stderr what went wrong."""
     ERR.print(line(("error", "red"), f": {text}"))
+
+
+def agreed(question: str, otherwise: str) -> bool:
+    """Ask on the terminal. Raises ConfigError that says what to do otherwise, where nobody is there to ask."""
+    if not sys.stdin.isatty():
+        raise ConfigError(f"nobody is there to ask; {otherwise}")
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        return False
 
 
 @contextmanager

@@ -32,6 +32,8 @@ def plan_data(plan: Plan, view: View, refused: Sequence[Refusal]) -> dict[str, A
         "losses": [loss_data(loss) for loss in plan.losses],
         "frozen": [str(unit) for unit in plan.frozen],
         "held": [str(unit) for unit in plan.held],
+        "handsOff": [str(ref) for ref in plan.hands_off],
+        "pieces": [str(unit) for unit in plan.pieces],
         "newlyAllowed": list(plan.allowed),
         "newlyDenied": list(plan.denied),
         "rerouted": [{"before": before, "after": after} for before, after in plan.rerouted],

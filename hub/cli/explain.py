@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from hub.cli.batch import answer_lines
 from hub.cli.context import (
@@ -27,8 +28,8 @@ from hub.cli.verdict import compared, verdict_lines
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.explain import Explainer
-from hub.model import Request
-from hub.reconcile import explainer_for
+from hub.model import Answer, Request
+from hub.opening import explainer_for
 from hub.requests import decode, explained_to_json
 
 _PORT = re.compile("[0-9]{1,5}")
@@ -97,9 +98,18 @@ def _answer(explainer: Explainer, request: Request, output: Output) -> None:
     for mesh, answer in meshes.items():
         print_lines(verdict_lines(f"mesh {mesh}", request, answer))
         reasons = [f"{explainer.reason(mesh, code)} ({code})" for code in answer.losses]
-        OUT.print(compared(smi, answer, reasons))
+        OUT.print(compared(_asked_of(explainer, request, smi, answer), answer, reasons))
     for mesh, limit in explainer.limits().items():
         OUT.print(line((f"note: mesh {mesh}: {limit} (capture.bypass; smihub check names such ports)", "dim")))
+
+
+def _asked_of(explainer: Explainer, request: Request, smi: Answer, mesh: Answer) -> Answer:
+    """SMI's answer to what a mesh's application receives, which is another path where the mesh normalises."""
+    if mesh.received is None:
+        return smi
+    said = explainer.explain(replace(request, path=mesh.received))[0]
+    OUT.print(line(f'  the application receives "{mesh.received}", of which SMI says: {said.verdict}'))
+    return said
 
 
 def _request(

@@ -15,6 +15,7 @@ from hub.cli.context import (
     ERR,
     ConfigOption,
     Exit,
+    MeshArgument,
     Output,
     clean_errors,
     emit,
@@ -31,7 +32,7 @@ from hub.errors import ConfigError
 from hub.guards import refusals
 from hub.model import NativeObject, UnitKey
 from hub.plan import Plan
-from hub.reconcile import Hub, Mesh
+from hub.reconcile import Hub
 
 
 class Form(StrEnum):
@@ -49,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
 
 def render(
-    mesh: Annotated[str, typer.Argument(help="The mesh, as smihub.yaml names it.")],
+    mesh: MeshArgument,
     config: ConfigOption = Path(DEFAULT_FILE),
     output: Annotated[Form, typer.Option("--output", "-o", help="How to print it.")] = Form.YAML,
     unit: Annotated[
@@ -65,7 +66,7 @@ def render(
 async def _render(config: Path, name: str, output: Form, unit: str | None) -> Exit:
     hub = Hub.open(config)
     try:
-        mesh = _mesh(hub, name)
+        mesh = hub.mesh(name)
         with progress("reading the sources"):
             hub.read()
             for problem in hub.problems():
@@ -83,13 +84,6 @@ async def _render(config: Path, name: str, output: Form, unit: str | None) -> Ex
         return Exit.SAME
     finally:
         await hub.close()
-
-
-def _mesh(hub: Hub, name: str) -> Mesh:
-    found = [mesh for mesh in hub.meshes if mesh.name == name]
-    if not found:
-        raise ConfigError(f'there is no mesh "{name}"; name one of {", ".join(mesh.name for mesh in hub.meshes)}')
-    return found[0]
 
 
 def _of_unit(plan: Plan, units: Iterable[UnitKey], wanted: str) -> Plan:

@@ -104,6 +104,21 @@ def _waiting_lines(plan: Plan) -> Iterator[Text]:
     yield from (
         line("  ", ("held", "yellow"), f" {unit}: it gains nothing while a file cannot be read") for unit in plan.held
     )
+    yield from (
+        line("  ", ("hands off", "yellow"), f" {ref}: it differs, and stays as it is until smihub hands-off --end")
+        for ref in plan.hands_off
+    )
+    if plan.pieces:
+        yield line(
+            "  ",
+            ("in pieces", "yellow"),
+            f" {_some(plan.pieces)}: more than one object; whoever applies this directory decides their order",
+        )
+
+
+def _some(units: Sequence[UnitKey]) -> str:
+    more = f" and {len(units) - _CAUSES_SHOWN} more" if len(units) > _CAUSES_SHOWN else ""
+    return ", ".join(map(str, units[:_CAUSES_SHOWN])) + more
 
 
 def _meaning_lines(plan: Plan, drain: str, detail: Detail) -> Iterator[Text]:

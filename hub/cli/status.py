@@ -29,7 +29,7 @@ def status(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Out
 async def _status(config: Path, output: Output) -> Exit:
     hub = Hub.open(config)
     try:
-        reports = {mesh.name: mesh.sink.report() for mesh in hub.meshes}
+        reports = {mesh.name: mesh.live.report() for mesh in hub.meshes if mesh.live is not None}
     finally:
         await hub.close()
     if output is Output.TEXT:

@@ -25,10 +25,22 @@ from hub.model.intent import (
     Unit,
     UnitKey,
 )
-from hub.model.names import Document, Identity, ObjectRef, Origin, Problem, Reading, Severity, identity_of
+from hub.model.names import (
+    SERVICE_ACCOUNT_LABEL,
+    Document,
+    Identity,
+    ObjectRef,
+    Origin,
+    Problem,
+    Reading,
+    Severity,
+    identity_of,
+    service_account_label,
+)
 from hub.model.native import Change, Endpoint, Facts, Loss, NativeObject, Observation, Observed, Op, Role, Translation
 
 __all__ = [
+    "SERVICE_ACCOUNT_LABEL",
     "Access",
     "Answer",
     "Backend",
@@ -68,4 +80,5 @@ __all__ = [
     "UnitKey",
     "VerdictWord",
     "identity_of",
+    "service_account_label",
 ]

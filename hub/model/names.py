@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from hashlib import sha256
 from typing import Literal
 
 from msgspec import Struct
@@ -83,6 +85,21 @@ def identity_of(spiffe: str) -> Identity | None:
     if scheme != "spiffe" or len(parts) != 5 or parts[1] != "ns" or parts[3] != "sa" or not all(parts):
         return None
     return Identity(parts[0], parts[2], parts[4])
+
+
+SERVICE_ACCOUNT_LABEL = "smihub.io/sa"
+"""The label by which a mesh that selects Pods by labels finds those of a service account."""
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+def service_account_label(account: str) -> str:
+    """The value of `SERVICE_ACCOUNT_LABEL` on Pods of this account: its name, or a digest where it is too long for a label.
+
+    Names that begin with `h.` are always written as a digest, so no two accounts share a value.
+    """
+    if len(account) <= 63 and _LABEL_VALUE.fullmatch(account) and not account.startswith("h."):
+        return account
+    return f"h.{sha256(account.encode()).hexdigest()[:40]}"
 
 
 class Reading(Struct, frozen=True, gc=False):

@@ -295,6 +295,10 @@ class Store:
         for shape in self._index.members(("selected", service)):
             yield from self._summaries.standing(shape)
 
+    def carriers(self, namespace: str, label: str, value: str) -> frozenset[ObjectRef]:
+        """The workloads of a namespace that carry a label."""
+        return self._summaries.carriers(namespace, label, value)
+
     def standing(self, namespace: str, account: str) -> Iterator[ObjectRef]:
         """The workloads of an account."""
         for shape in self._index.members(("shapes", namespace, account)):

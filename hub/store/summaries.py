@@ -1,6 +1,6 @@
 """Workloads as reference-counted shapes, and which selectors the shapes carry.
 
-A shape keeps only label pairs that some selector of its namespace names, so a Pod that replaces an equal one (another
+A shape keeps only label pairs that some selector of its namespace names (and the one that meshes select by), so a Pod that replaces an equal one (another
 name, address, pod-template-hash) changes no shape. A selector is found from a shape, and a shape from a selector, by one
 of the selector's pairs, never by a scan.
 
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from hub.intent.names import is_workload
 from hub.intent.view import Face, Labels, Shape, Standing
-from hub.model import ObjectRef
+from hub.model import SERVICE_ACCOUNT_LABEL, ObjectRef
 from hub.smi.types import Workload
 from hub.store.index import Index
 from hub.store.multimap import Multimap
@@ -77,14 +77,22 @@ class Summaries:
         """The workloads of a shape."""
         return frozenset(self._standing.get(shape))
 
+    def carriers(self, namespace: str, label: str, value: str) -> frozenset[ObjectRef]:
+        """The workloads of a namespace that carry a label."""
+        return frozenset(self._carriers.get((namespace, label, value)))
+
     def all(self) -> Iterable[Workload]:
         """Every workload."""
         return self._workloads.values()
 
     def _shape_of(self, workload: Workload) -> Shape:
         namespace = workload.ref.namespace
-        labels = tuple(sorted(pair for pair in workload.labels if (namespace, *pair) in self._users))
+        labels = tuple(sorted(pair for pair in workload.labels if self._tells(namespace, pair)))
         return Shape(namespace, workload.service_account, _standing(workload.ref), labels, workload.ports)
+
+    def _tells(self, namespace: str, pair: tuple[str, str]) -> bool:
+        """Whether a label matters to anybody: a selector names it, or meshes select by it."""
+        return (namespace, *pair) in self._users or pair[0] == SERVICE_ACCOUNT_LABEL
 
     def _join(self, ref: ObjectRef, shape: Shape) -> None:
         self._moved.add(ref)

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from msgspec import Struct, convert
+from msgspec.structs import replace
 
 from hub.model import Answer, Document, Origin, Problem, Reading, Request
 from hub.requests import answer_to_json, decode, to_json
@@ -157,12 +158,19 @@ def _wrong(check: Check, answer: Answer) -> Iterator[str]:
             yield f"{to_json(check.request)}: {part} is {got!r}, not {wanted!r}; decided by {list(answer.by)}"
 
 
-def wrong_mesh_answers(stage: Stage, judge: Judge) -> tuple[str, ...]:
-    """Hold a mesh against a stage: as SMI, except that it may deny where the check names one of its loss codes."""
-    return tuple(line for check in stage.checks for line in _mesh_wrong(check, judge(check.request)))
+def wrong_mesh_answers(stage: Stage, judge: Judge, smi: Judge) -> tuple[str, ...]:
+    """Hold a mesh against a stage: as SMI, except that it may deny where the check names one of its loss codes.
+
+    Where a mesh hands on another path than was sent, SMI's reading of that path is what it is held against.
+    """
+    return tuple(line for check in stage.checks for line in _mesh_wrong(check, judge(check.request), smi))
 
 
-def _mesh_wrong(check: Check, answer: Answer) -> Iterator[str]:
+def _mesh_wrong(check: Check, answer: Answer, smi: Judge) -> Iterator[str]:
+    if answer.received is not None:
+        received = replace(check.request, path=answer.received)
+        check = Check(received, answer_to_json(smi(received)), check.narrower)
+        answer = replace(answer, received=None)
     excused = answer.verdict == "deny" and bool(set(check.narrower) & set(answer.losses))
     wanted = {part: value for part, value in check.expect.items() if part != "by"}
     if excused:

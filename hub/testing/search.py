@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from hub.model import Answer, Document, Reading, Request
 from hub.testing.compare import disagreement
 from hub.testing.found import Found, shrink
@@ -60,4 +62,12 @@ def _judged(explain: Explain, request: Request) -> str:
         smi, meshes = explain(request)
     except Exception as error:  # noqa: BLE001 - the property is that nothing raises
         return f"raised while judging: {error!r}"
-    return next((why for mesh in meshes.values() if (why := disagreement(request, smi, mesh))), "")
+    return next((why for mesh in meshes.values() if (why := _against(explain, request, smi, mesh))), "")
+
+
+def _against(explain: Explain, request: Request, smi: Answer, mesh: Answer) -> str:
+    """Why SMI and a mesh must not stand together: SMI judges the path that an application receives."""
+    if mesh.received is None:
+        return disagreement(request, smi, mesh)
+    received = replace(request, path=mesh.received)
+    return disagreement(received, explain(received)[0], mesh)

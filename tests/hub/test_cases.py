@@ -1,14 +1,14 @@
-"""The case files against the reference reading, and against the whole way to Envoy resources and back."""
+"""The case files against the reference reading, and against the whole way to each mesh's native objects and back."""
 
 from __future__ import annotations
 
 import pytest
 
-from hub.explain import Explainer, Scope
+from hub.explain import Explainer, Mesh, Scope
 from hub.semantics import Semantics
 from hub.testing.kit import FOUND, Case, load_cases, missing_problems, wrong_answers, wrong_mesh_answers
 from hub.testing.search import find_in
-from tests.servers.readings import VM, compiling
+from tests.servers.readings import MESHES, compiling
 
 CASES = load_cases()
 FOUND_CASES = load_cases(FOUND)
@@ -25,13 +25,18 @@ def test_semantics_answers_every_case(case: Case) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("mesh", MESHES, ids=[mesh.name for mesh in MESHES])
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_vm_answers_every_case(case: Case) -> None:
-    """Intent, translation and the meaning of the Envoy resources give the same, but for the losses that a case names."""
+def test_every_mesh_answers_every_case(case: Case, mesh: Mesh) -> None:
+    """Intent, translation and the meaning of the native objects give the same, but for the losses that a case names."""
     wrong: list[str] = []
     for stage in case.stages:
-        explainer = Explainer(stage.documents, (VM,), Scope(reading=case.reading))
-        said = wrong_mesh_answers(stage, lambda request, by=explainer: by.explain(request)[1]["vm"])  # type: ignore[misc]
+        explainer = Explainer(stage.documents, (mesh,), Scope(reading=case.reading))
+        said = wrong_mesh_answers(
+            stage,
+            lambda request, by=explainer: by.explain(request)[1][mesh.name],  # type: ignore[misc]
+            lambda request, by=explainer: by.explain(request)[0],  # type: ignore[misc]
+        )
         wrong.extend(f"{stage.title}: {line}" for line in said)
         wrong.extend(f"{stage.title}: {line}" for line in missing_problems(stage, explainer.problems))
     assert not wrong, "\n".join(wrong)

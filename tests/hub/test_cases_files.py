@@ -52,7 +52,7 @@ def test_checks_notice_a_wrong_answer_when_there_is_one() -> None:
             return Answer(verdict)  # type: ignore[arg-type] # a loop over two literals
 
         failing = [case for case in CASES if any(wrong_answers(stage, judge) for stage in case.stages)]
-        on_meshes = [case for case in CASES if any(wrong_mesh_answers(stage, judge) for stage in case.stages)]
+        on_meshes = [case for case in CASES if any(wrong_mesh_answers(stage, judge, judge) for stage in case.stages)]
         assert len(failing) >= 45
         assert len(on_meshes) >= 45
 

@@ -11,7 +11,8 @@ import pytest_asyncio
 from adapters.vm.state import State
 from hub.errors import ConfigError, SourceError, StaleError
 from hub.model import Op, UnitKey
-from hub.reconcile import Hub, explainer_for
+from hub.opening import explainer_for
+from hub.reconcile import Hub
 from tests.servers.folder import CONFIG, WORKLOADS, Folder, shop, target, workload
 
 API, WEB, ROUTE = UnitKey("access", "shop", "api"), UnitKey("access", "shop", "web"), UnitKey("route", "shop", "api")

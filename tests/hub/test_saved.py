@@ -69,6 +69,8 @@ PLAN = Plan(
     conflicts=(Conflict(REF, None, KEY),),
     frozen=(KEY,),
     held=(KEY,),
+    hands_off=(REF,),
+    pieces=(KEY,),
     allowed=("a -> b:1 GET /\u00fc",),
     denied=("c -> d:* any bytes",),
     rerouted=(("s:1 -> a 1", "s:1 -> b 1"),),
@@ -186,7 +188,8 @@ _UNIT = ("kind", "namespace", "name", "domain")
 _REF = ("group", "kind", "namespace", "name")
 _PLAN_LEAVES = {
     *("mesh", "token", "allowed", "denied", "rerouted", "governed", "first", "memory"),
-    *(f"{where}.{part}" for where in ("memory", "frozen", "held", "losing") for part in _UNIT),
+    *(f"{where}.{part}" for where in ("memory", "frozen", "held", "pieces", "losing") for part in _UNIT),
+    *(f"hands_off.{part}" for part in _REF),
     *(f"changes.{part}" for part in ("op", "wave", "before", "after", "token")),
     *(f"changes.{where}.{part}" for where in ("ref", "after.ref", "after.origins", "after.needs") for part in _REF),
     *(f"changes.{where}.{part}" for where in ("unit", "after.unit") for part in _UNIT),

@@ -17,7 +17,7 @@ from hub.sources.events import Snapshot
 from hub.testing.compare import excuses
 from tests.servers.many_apps import Arrival
 from tests.servers.raw_calls import Outcome
-from tests.servers.readings import compiling
+from tests.servers.readings import compiling_vm
 
 _EIGHTH = Fraction(1, 8)
 APP = "{workload}:{port}"
@@ -41,7 +41,7 @@ class Judge:
     def __init__(self, folder: Path) -> None:
         documents = Snapshot().after(DirectorySource("folder", folder).read()).documents
         self._semantics = Semantics(documents)
-        self._explain = compiling(documents, Reading())
+        self._explain = compiling_vm(documents, Reading())
         self._endpoints: Mapping[tuple[str, str, int], tuple[Endpoint, ...]]
         self._endpoints = compile_documents(documents, Scope()).facts.endpoints
 

@@ -20,8 +20,8 @@ from typing import Any
 from adapters.vm.ca import LEAF_LIFE, Authority, make_root
 from adapters.vm.state import State
 from hub.api import Enrolment
+from hub.meshes import Mesh as ConfiguredMesh
 from hub.reconcile import Hub
-from hub.reconcile import Mesh as ConfiguredMesh
 from tests.servers.envoy import Envoy
 
 TRUST_DOMAIN = "cluster.local"

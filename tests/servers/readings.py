@@ -1,4 +1,4 @@
-"""SMI's reading and the VM mesh side by side, for the tests that hold them against each other."""
+"""SMI's reading and the meshes side by side, for the tests that hold them against each other."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from hub.model import Document, Reading
 from hub.testing.search import Explain
 
 VM = Mesh("vm", SPEC)
+MESHES = (VM,)
 
 
 def compiling(documents: tuple[Document, ...], reading: Reading) -> Explain:
-    """Both sides of some documents."""
+    """SMI and every mesh, of some documents."""
+    return Explainer(documents, MESHES, Scope(reading=reading)).explain
+
+
+def compiling_vm(documents: tuple[Document, ...], reading: Reading) -> Explain:
+    """SMI and the VM mesh alone."""
     return Explainer(documents, (VM,), Scope(reading=reading)).explain

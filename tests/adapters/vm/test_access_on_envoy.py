@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from adapters.vm.config import VmConfig
 from adapters.vm.translate import translate
-from adapters.vm.vocabulary import JOINED_HEADERS, is_managed
+from hub.envoy import JOINED_HEADERS, is_managed_header
 from hub.model import Access, Grant, HttpMatch
 from tests.servers import calls
 from tests.servers.apps import GREETING, App, echo, greeter
@@ -274,7 +274,7 @@ def test_headers_when_envoy_joins_adds_or_passes_them(world: World) -> None:
     assert {name: values[name] for name in JOINED_HEADERS} == {name: ["one,two"] for name in JOINED_HEADERS}
     assert {name: values[name] for name in ordinary} == {name: ["one", "two"] for name in ordinary}
     added = values.keys() - JOINED_HEADERS - set(ordinary)
-    assert [name for name in sorted(added) if not is_managed(name)] == []
+    assert [name for name in sorted(added) if not is_managed_header(name)] == []
 
 
 @pytest.mark.parametrize(

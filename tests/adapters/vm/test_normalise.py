@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters.vm.evaluate_paths import (
+from hub.envoy import (
     KEEP_UNCHANGED,
     METHODS,
     REJECT_REQUEST,

@@ -1,0 +1,76 @@
+"""`smihub release`: govern a unit no longer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hub.cli.context import (
+    ConfigOption,
+    Exit,
+    MeshArgument,
+    YesOption,
+    agreed,
+    clean_errors,
+    note,
+    progress,
+    run_now,
+)
+from hub.config import DEFAULT_FILE
+from hub.errors import ConfigError
+from hub.model import UnitKey
+from hub.ownership import release_unit, remove_unit
+from hub.reconcile import Hub
+
+_KEPT = "its objects stay as they are, and are nobody's"
+_OPEN = "its objects are deleted: what they protected is open to everybody whom the mesh lets in"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(
+        epilog="Examples: [bold]smihub release istio access/shop/api[/bold], "
+        "[bold]smihub release istio access/shop/api --delete[/bold]"
+    )(release)
+
+
+def release(
+    mesh: MeshArgument,
+    unit: Annotated[str, typer.Argument(help="access/NS/SERVICEACCOUNT or route/NS/SERVICE.")],
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete its objects, too. This opens what they closed.")
+    ] = False,
+    config: ConfigOption = Path(DEFAULT_FILE),
+    yes: YesOption = False,
+) -> None:
+    """Give up a unit that the sources no longer have in scope. Without this it stays governed, and denied, for ever."""
+    with clean_errors():
+        code = run_now(_release(config, mesh, unit, delete, yes))
+    raise typer.Exit(code)
+
+
+async def _release(config: Path, name: str, unit: str, delete: bool, yes: bool) -> Exit:
+    hub = Hub.open(config)
+    try:
+        mesh, key = hub.mesh(name), _key(unit, hub.config.domain.name)
+        with progress("reading the sources"):
+            hub.read()
+        if not (yes or agreed(f"Release {unit}? {_OPEN if delete else _KEPT}.", "run smihub release --yes")):
+            note("nothing was written")
+            return Exit.ERROR
+        gone = await (remove_unit if delete else release_unit)(hub, mesh, key)
+        note(f"mesh {name}: released {unit}; {_OPEN if delete else _KEPT}: {', '.join(map(str, gone)) or 'none'}")
+        return Exit.SAME
+    finally:
+        await hub.close()
+
+
+def _key(text: str, domain: str) -> UnitKey:
+    """A unit as plans name it. Raises ConfigError."""
+    kind, _, rest = text.partition("/")
+    namespace, _, name = rest.partition("/")
+    if kind not in {"access", "route"} or not namespace or not name or "/" in name:
+        raise ConfigError(f'"{text}": write access/NS/SERVICEACCOUNT or route/NS/SERVICE')
+    return UnitKey("access" if kind == "access" else "route", namespace, name, domain)

@@ -1,0 +1,27 @@
+"""Facts about Envoy that several meshes share, because their data plane is an Envoy: paths and headers as it reads them."""
+
+from hub.envoy.headers import INLINE_HEADERS, JOINED_HEADERS, is_managed_header
+from hub.envoy.paths import (
+    KEEP_UNCHANGED,
+    METHODS,
+    REJECT_REQUEST,
+    UNESCAPE_AND_FORWARD,
+    UNESCAPE_AND_REDIRECT,
+    PathOptions,
+    normalise,
+    target,
+)
+
+__all__ = [
+    "INLINE_HEADERS",
+    "JOINED_HEADERS",
+    "KEEP_UNCHANGED",
+    "METHODS",
+    "REJECT_REQUEST",
+    "UNESCAPE_AND_FORWARD",
+    "UNESCAPE_AND_REDIRECT",
+    "PathOptions",
+    "is_managed_header",
+    "normalise",
+    "target",
+]

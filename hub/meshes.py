@@ -1,0 +1,103 @@
+"""A configured mesh: its adapter, what it governs, its sink, and a mirror of what stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hub.api import AdapterSpec, LiveSink, Sink, SinkSpec
+from hub.config import Config, Governed, MeshConfig, adapter_config, sink_config, sink_kind
+from hub.errors import ConfigError
+from hub.mirror import Mirror
+from hub.model import Access, Unit, UnitKey
+from hub.plugins import Plugins
+
+STATE_FILE = "hub.sqlite"
+
+
+class Mesh:
+    """One configured mesh; `mirror` is what stands there (None: not read yet)."""
+
+    def __init__(self, written: MeshConfig, spec: AdapterSpec[Any], sink: SinkSpec[Any], config: Config) -> None:
+        """Raises ConfigError where the adapter's or the sink's settings are not what these take."""
+        self.name = written.name
+        self.spec = spec
+        self.governed = written.governed
+        self.settings = adapter_config(written, spec.config)
+        self.order = sink.order
+        self.mirror: Mirror | None = None
+        self._opener = _opener(written, sink, config)
+        self._sink: Sink | None = None
+
+    @property
+    def sink(self) -> Sink:
+        """What writes to the mesh; opened where it is needed, for opening one may make its state file. Raises ConfigError."""
+        if self._sink is None:
+            self._sink = self._opener()
+        return self._sink
+
+    @property
+    def live(self) -> LiveSink | None:
+        """The sink, if it serves data planes itself."""
+        sink = self.sink
+        return sink if isinstance(sink, LiveSink) else None
+
+    async def close(self) -> None:
+        """End what was opened."""
+        if self._sink is not None:
+            await self._sink.close()
+
+    async def observed(self) -> Mirror:
+        """The mirror, read from the mesh where there is none yet."""
+        if self.mirror is None:
+            self.mirror = Mirror(await self.sink.observe())
+        return self.mirror
+
+    def governs(self, key: UnitKey, unit: Unit | None) -> bool:
+        """Whether this unit is in the mesh's scope by what the sources say now; what it governed once, it governs on."""
+        return in_scope(self.governed, key, unit)
+
+
+def in_scope(governed: Governed, key: UnitKey, unit: Unit | None) -> bool:
+    """Whether a scope takes a unit in: everything, those of listed namespaces, or identities that a TrafficTarget names."""
+    if governed.mode == "namespaces":
+        return key.namespace in governed.namespaces
+    if governed.mode == "targets" and key.kind == "access":
+        return isinstance(unit, Access) and any(origin.kind == "TrafficTarget" for origin in unit.origins)
+    return True
+
+
+def meshes_of(config: Config, plugins: Plugins) -> tuple[Mesh, ...]:
+    """Every mesh of a configuration; opens nothing. Raises ConfigError."""
+    return tuple(_mesh(config, written, plugins) for written in config.meshes)
+
+
+def _mesh(config: Config, written: MeshConfig, plugins: Plugins) -> Mesh:
+    spec = plugins.adapter(written.adapter)
+    if written.governed.mode not in spec.governs:
+        known = ", ".join(spec.governs)
+        raise ConfigError(f'mesh "{written.name}": governed: "{written.adapter}" governs {known}; write one of these')
+    return Mesh(written, spec, plugins.sink(spec.family, sink_kind(written)), config)
+
+
+def _opener(written: MeshConfig, sink: SinkSpec[Any], config: Config) -> Callable[[], Sink]:
+    settings = sink_config(written, sink.config, config)
+
+    def opener() -> Sink:
+        if sink.order == "revision":  # a revision stands in the state file
+            _make_private(config.state)
+        return sink.open(config.state / STATE_FILE, written.name, settings)
+
+    return opener
+
+
+def _make_private(state: Path) -> None:
+    """Make the state folder, which holds private keys; a new one keeps itself out of Git. Raises ConfigError."""
+    try:
+        if not state.is_dir():
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (state / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        said = (error.strerror or "unusable").lower()
+        raise ConfigError(f'state folder "{state}" cannot be made: {said}; check "state" in smihub.yaml') from None
