@@ -1,0 +1,1 @@
+"""Istio with sidecars: SMI as AuthorizationPolicy, PeerAuthentication and VirtualService."""

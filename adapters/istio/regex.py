@@ -1,0 +1,37 @@
+r"""Which patterns a VirtualService may carry: RE2 that Go compiles for Istio and Envoy runs over bytes.
+
+Source: Istio, validation of `StringMatch.regex` (1024 characters at most); Go, regexp/syntax. `\C` is unknown to Go, a
+lone `\E` too; Unicode classes mean other sets to RE2 over bytes; group names have two spellings, of which old Go knows one.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import re2
+
+MAX_LENGTH = 1024
+MAX_PROGRAM = 16384
+"""RE2 instructions, half of what Istio's Envoys take (`re2.max_program_size.error_level`), as their RE2 may count more."""
+
+_UNSHARED = re.compile(r"\\[CEQpP]|\(\?P?[<=]|\\x|\\[0-9]")
+
+
+def is_portable(pattern: str) -> bool:
+    """Whether Go, RE2 and RE2 over bytes read the pattern alike, as far as it is about ASCII. Doubt counts as no."""
+    return pattern.isascii() and pattern.isprintable() and _UNSHARED.search(pattern) is None
+
+
+@lru_cache(maxsize=4096)
+def is_small(pattern: str) -> bool:
+    """Whether the pattern compiles, within what Istio and Envoy take."""
+    if not pattern or len(pattern) > MAX_LENGTH:
+        return False
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    try:
+        return bool(re2.compile(pattern.encode(), options).programsize <= MAX_PROGRAM)
+    except (re2.error, UnicodeEncodeError):
+        return False

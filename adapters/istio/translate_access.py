@@ -1,0 +1,161 @@
+"""One Access unit as AuthorizationPolicy and PeerAuthentication.
+
+The policy of an account is always there: without rules it denies everything, and without it everything would be allowed
+(Istio documentation, "Authorization policy", "Policy precedence"). Policies with further labels only add to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from adapters.istio import names
+from adapters.istio.config import IstioConfig
+from adapters.istio.objects import (
+    Condition,
+    Operation,
+    Rule,
+    authorization_policy,
+    peer_authentication,
+    rule_body,
+)
+from adapters.istio.translate_grants import Labels, Ruling, ruling_of
+from adapters.istio.translate_losses import Objection, access_loss
+from hub.api import (
+    SERVICE_ACCOUNT_LABEL,
+    Access,
+    Loss,
+    NativeObject,
+    ObjectRef,
+    Role,
+    Translation,
+    UnitKey,
+    service_account_label,
+)
+
+MAX_RULES = 512
+"""Most rules of one policy (the schema of AuthorizationPolicy)."""
+_MAX_PRINCIPALS = 256
+_MAX_OPERATIONS = 256
+_MAX_BYTES = 400_000
+_MAX_POLICIES = 64
+
+_T = TypeVar("_T")
+_Key = tuple[bool, tuple[str, ...], tuple[Condition, ...]]
+
+
+class _Owner(Struct, frozen=True, gc=False):
+    access: Access
+    unit: UnitKey
+    origins: tuple[ObjectRef, ...]
+
+    @property
+    def account(self) -> str:
+        return self.access.identity.service_account
+
+
+def translate_access(access: Access, config: IstioConfig) -> Translation:
+    """The objects of one identity and what Istio cannot say of its grants."""
+    unit = UnitKey("access", access.identity.namespace, access.identity.service_account)
+    owner = _Owner(access, unit, tuple(sorted(set(access.origins))))
+    books, losses = _books(owner)
+    if access.identity.namespace == config.root_namespace:
+        books, losses = {}, [access_loss(_ROOT, unit, grant.origin) for grant in access.grants]
+    books.setdefault((), [()])
+    objects = [made for labels, book in books.items() for made in _policies(owner, labels, book)]
+    if config.mtls == "strict":
+        objects.append(_peers(owner))
+    return Translation(tuple(sorted(objects, key=lambda made: made.ref)), tuple(sorted(set(losses))))
+
+
+def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Loss]]:
+    """The rules of each label set, spread over as many policies as they need."""
+    rulings: dict[Labels, list[Ruling]] = {}
+    losses: list[Loss] = []
+    for grant in owner.access.grants:
+        ruling, lost = ruling_of(grant, owner.access, owner.unit)
+        losses += lost
+        if ruling is not None:
+            rulings.setdefault(ruling.labels, []).append(ruling)
+    books: dict[Labels, list[tuple[Rule, ...]]] = {}
+    for labels, found in rulings.items():
+        spread = _spread(tuple(_rules(found)))
+        if spread is None:
+            meant = {grant.origin for grant in owner.access.grants if (grant.labels or ()) == labels}
+            losses += [access_loss(_LIMIT, owner.unit, origin) for origin in meant]
+        else:
+            books[labels] = spread
+    return books, losses
+
+
+def _rules(rulings: Iterable[Ruling]) -> Iterator[Rule]:
+    """Operations of equal callers and conditions stand in one rule; raw bytes and HTTP never do."""
+    groups: dict[_Key, set[Operation]] = {}
+    for ruling in rulings:
+        for conditions, operation in ruling.pieces:
+            groups.setdefault((ruling.raw, ruling.principals, conditions), set()).add(operation)
+    for (raw, principals, conditions), operations in sorted(groups.items()):
+        anything = raw and Operation() in operations
+        every = [()] if anything else _cut(sorted(operations), _MAX_OPERATIONS)
+        for callers in _cut(principals, _MAX_PRINCIPALS):
+            for some in every:
+                yield Rule(tuple(callers), tuple(some), conditions)
+
+
+def _cut(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _spread(rules: Sequence[Rule]) -> list[tuple[Rule, ...]] | None:
+    """The rules in one policy, or by their digests in 2, 4, 8...: a further rule moves few others. None beyond the cap."""
+    sized = [(rule, body, len(body)) for rule in rules for body in [msgspec.json.encode(rule_body(rule))]]
+    count = 1
+    while count <= _MAX_POLICIES:
+        shares: list[list[Rule]] = [[] for _ in range(count)]
+        bytes_of = [0] * count
+        for rule, body, size in sized:
+            place = 0 if count == 1 else int.from_bytes(sha256(body).digest()[:4]) % count
+            shares[place].append(rule)
+            bytes_of[place] += size
+        if max(map(len, shares)) <= MAX_RULES and max(bytes_of) <= _MAX_BYTES:
+            return [tuple(share) for share in shares]
+        count *= 2
+    return None
+
+
+def _policies(owner: _Owner, labels: Labels, book: Sequence[tuple[Rule, ...]]) -> Iterator[NativeObject]:
+    selector = {**dict(labels), **_selector(owner)}
+    for index, rules in enumerate(book):
+        first = not labels and index == 0
+        if not rules and not first:
+            continue
+        name = names.plain(owner.account) if first else names.derived(owner.account, labels, index)
+        ref = names.security("AuthorizationPolicy", owner.unit.namespace, name)
+        yield NativeObject(ref, Role.GRANT, authorization_policy(ref, selector, rules), owner.unit, owner.origins)
+
+
+def _peers(owner: _Owner) -> NativeObject:
+    ref = names.security("PeerAuthentication", owner.unit.namespace, names.plain(owner.account))
+    return NativeObject(ref, Role.GUARD, peer_authentication(ref, _selector(owner)), owner.unit, owner.origins)
+
+
+def _selector(owner: _Owner) -> Mapping[str, str]:
+    return {SERVICE_ACCOUNT_LABEL: service_account_label(owner.account)}
+
+
+_ROOT = Objection(
+    "istio.root-namespace",
+    "a policy in Istio's root namespace reaches into all namespaces, so nothing is granted to accounts of that namespace",
+    "any request to this account",
+    "move the workload to another namespace",
+)
+_LIMIT = Objection(
+    "limit.exceeded",
+    f"the grants to this account take more than {_MAX_POLICIES} policies of {MAX_RULES} rules, so none of them is written",
+    "any request that this TrafficTarget allows",
+    "name more sources in each TrafficTarget, or share accounts",
+)

@@ -1,0 +1,151 @@
+"""Conditions of a split as matches of a VirtualService: literal values where they say it, else RE2 that all readers share.
+
+Source: Istio documentation, VirtualService, `HTTPMatchRequest`: RE2, full match, path without query. Istio compiles a
+pattern with Go's engine, Envoy with RE2 over bytes; one that either refuses freezes the route table of the whole port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import product
+
+from msgspec import Struct
+
+from adapters.istio.objects import Json
+from adapters.istio.regex import is_portable, is_small
+from adapters.istio.translate_losses import Objection, short
+from adapters.istio.translate_match import across, blank_outside, managed, too_complex
+from adapters.istio.translate_values import (
+    is_byte_exact,
+    joined_by,
+    said_of_header,
+    said_of_path,
+    survives_joining,
+    survives_trimming,
+)
+from hub.api import HEADER, Forms, HttpMatch, Inexpressible, RegexRefusedError, language
+
+IGNORED_HEADERS = frozenset({"authority", "method", "scheme", "uri"})
+"""Names that Istio does not take for headers in a match (VirtualService, `HTTPMatchRequest.headers`)."""
+_MAX_VALUES = 16
+_MAX_MATCHES = 256
+
+Text = tuple[str, str]
+"""A StringMatch: (`exact`, `prefix` or `regex`, text)."""
+
+
+class Worded(Struct, frozen=True, gc=False):
+    """The alternatives that say a condition (None: it always holds; none: it never does), and what is lost."""
+
+    texts: tuple[Text | None, ...] = ()
+    objection: Objection | None = None
+
+
+def matches_of(match: HttpMatch, port: int) -> tuple[list[Json], tuple[Objection, ...]]:
+    """The entries that say an HttpMatch on one port (none if it cannot be said, or never holds), and what is lost."""
+    names = [name for name, _ in sorted(set(match.headers))]
+    patterns = [_header(name, pattern) for name, pattern in sorted(set(match.headers))]
+    path = _path(match.path)
+    lost = {worded.objection for worded in (path, *patterns) if worded.objection is not None}
+    if len(set(names)) < len(names):
+        lost.add(_twice(next(name for name in names if names.count(name) > 1)))
+    methods: Sequence[str | None] = [None] if match.methods is None else sorted(set(match.methods))
+    ways = list(product(methods, product(path.texts, *(worded.texts for worded in patterns))))
+    if len(ways) > _MAX_MATCHES:
+        lost.add(_too_many(match))
+    entries = [] if lost else [_entry(port, method, texts, names) for method, texts in ways]
+    return entries, tuple(sorted(lost))
+
+
+def _entry(port: int, method: str | None, texts: Sequence[Text | None], names: Sequence[str]) -> Json:
+    path, *values = texts
+    entry: Json = {"port": port}
+    if method is not None:
+        entry["method"] = {"exact": method}
+    if path is not None:
+        entry["uri"] = dict([path])
+    headers = {name: dict([value]) for name, value in zip(names, values, strict=True) if value is not None}
+    return {**entry, "headers": headers} if headers else entry
+
+
+@lru_cache(maxsize=4096)
+def _path(pattern: str | None) -> Worded:
+    if pattern is None:
+        return Worded((None,))
+    forms: Forms | None = None
+    try:
+        found = said_of_path(pattern)
+        forms = _literal(found)
+    except RegexRefusedError:
+        found = Inexpressible("")
+    if isinstance(found, Forms) and found.prefixes == ("/",) and not found.excepted:
+        return Worded((None,))
+    return _worded(pattern, forms, portable=is_portable(pattern))
+
+
+@lru_cache(maxsize=4096)
+def _header(name: str, pattern: str) -> Worded:
+    objection = _ignored(name) if name in IGNORED_HEADERS else managed(name)
+    if objection is not None:
+        return Worded((), objection)
+    try:
+        values, forms = language(pattern, HEADER), _literal(said_of_header(pattern))
+    except RegexRefusedError as refusal:
+        return Worded((), too_complex(refusal, pattern))
+    if joined_by(name) and not survives_joining(values, joined_by(name)):
+        return Worded((), across(name, pattern))
+    if not survives_trimming(values):
+        return Worded((), blank_outside(name, pattern))
+    if forms is not None and forms.prefixes == ("",):
+        return Worded((("regex", ".*"),))
+    return _worded(pattern, forms, portable=is_portable(pattern) and is_byte_exact(values))
+
+
+def _worded(pattern: str, forms: Forms | None, *, portable: bool) -> Worded:
+    """One literal text is said so; more of them, or none, by the pattern itself where it means the same everywhere."""
+    texts: list[Text] = []
+    if forms is not None:
+        texts = [*(("exact", text) for text in forms.exact), *(("prefix", text) for text in forms.prefixes)]
+    if forms is not None and len(texts) <= 1:
+        return Worded(tuple(texts))
+    if portable and is_small(pattern):
+        return Worded((("regex", pattern),))
+    if forms is not None and len(texts) <= _MAX_VALUES:
+        return Worded(tuple(texts))
+    return Worded((), _unsaid(pattern, portable=portable))
+
+
+def _literal(found: Forms | Inexpressible) -> Forms | None:
+    """The forms, if they are exact texts and prefixes alone."""
+    if isinstance(found, Inexpressible):
+        return None
+    return None if found.suffixes or found.between or found.excepted or found.templates else found
+
+
+def _ignored(name: str) -> Objection:
+    message = f'Istio does not take "{name}" for a header in a match'
+    return Objection(
+        "istio.condition-not-expressible", message, f'a request with "{name}"', "condition on another header"
+    )
+
+
+def _unsaid(pattern: str, *, portable: bool) -> Objection:
+    witness = f'a request that matches "{short(pattern)}"'
+    if portable:
+        message = f'pattern "{short(pattern)}" is longer or larger than Istio and Envoy take'
+        return Objection("regex.too-large", message, witness, "write a shorter pattern, or several matches")
+    message = f'"{short(pattern)}" means something else to Envoy, which sees bytes, or to Go, which checks it for Istio'
+    return Objection("regex.not-ascii", message, witness, "name characters one by one, in ASCII and in both cases")
+
+
+def _twice(name: str) -> Objection:
+    message = f'a VirtualService takes one condition on the header "{short(name)}", and there are two'
+    witness = f'a request whose "{short(name)}" meets both'
+    return Objection("istio.condition-not-expressible", message, witness, "say both in one pattern")
+
+
+def _too_many(match: HttpMatch) -> Objection:
+    message = f"the condition takes more than {_MAX_MATCHES} matches"
+    witness = f'a request with path "{short(match.path or "/")}"'
+    return Objection("limit.exceeded", message, witness, "write fewer alternatives")

@@ -1,0 +1,153 @@
+"""Grants as rules: who may do what on which ports, and what of it is lost.
+
+Ports are workload ports, as a sidecar's policy sees them (observed on Istio 1.31). A rule without HTTP fields lets any HTTP
+request through, and one with HTTP fields vanishes on raw TCP, so each kind is kept to the ports where SMI counts it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from adapters.istio.objects import Condition, Operation
+from adapters.istio.translate_losses import Objection, access_loss, short
+from adapters.istio.translate_match import ANY_METHOD, Piece, said
+from hub.api import SERVICE_ACCOUNT_LABEL, Access, Grant, InboundPort, Loss, UnitKey, service_account_label
+
+Labels = tuple[tuple[str, str], ...]
+
+_SPIFFE = "spiffe://"
+_PRINCIPAL = re.compile(r"[a-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+_POINTER = "cluster.local"
+"""A trust domain that Istio reads as the mesh's own, whatever that is called (observed on Istio 1.31)."""
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+class Ruling(Struct, frozen=True, gc=False):
+    """A grant as far as Istio carries it: at which Pods (by labels), for whom, and what; raw bytes know no conditions."""
+
+    labels: Labels
+    raw: bool
+    principals: tuple[str, ...]
+    pieces: tuple[tuple[tuple[Condition, ...], Operation], ...]
+
+
+class _Scope(Struct, frozen=True, gc=False):
+    """Where a grant counts: on these ports (None: all but `not_ports`); `mixed` are those that it loses at some Pods."""
+
+    ports: tuple[int, ...] | None
+    not_ports: tuple[int, ...]
+    mixed: tuple[int, ...]
+
+
+def ruling_of(grant: Grant, access: Access, unit: UnitKey) -> tuple[Ruling | None, tuple[Loss, ...]]:
+    """A grant as a ruling, None if nothing is left of it, and what is lost."""
+    if grant.transport == "UDP":
+        return None, (access_loss(_UDP, unit, grant.origin),)
+    scope = _scope(grant, access.ports)
+    pieces, objections = _pieces(grant, scope)
+    principals, refused = _principals(grant, access.identity.trust_domain)
+    found = {*objections, *refused, *(_mixed(grant, port) for port in scope.mixed)}
+    found.update(_labels_unproven(text) for text in grant.unauthenticated)
+    labels = grant.labels or ()
+    if not _is_selectable(labels, access.identity.service_account):
+        found.add(_selector(labels))
+        pieces = ()
+    losses = tuple(sorted(access_loss(one, unit, grant.origin) for one in found))
+    if not pieces or not principals:
+        return None, losses
+    return Ruling(labels, grant.http is None, principals, pieces), losses
+
+
+def _scope(grant: Grant, ports: Iterable[InboundPort]) -> _Scope:
+    """A port counts unless any of the selected workloads declares it as what the grant is not about."""
+    declared: dict[int, set[str]] = {}
+    for port in ports:
+        if port.transport == "TCP" and (not grant.labels or grant.labels in port.labels):
+            declared.setdefault(port.port, set()).add(port.declared)
+    wrong = "http" if grant.http is None else "tcp"
+    barred = {number for number, words in declared.items() if wrong in words}
+    meant = barred if grant.ports is None else barred & set(grant.ports)
+    mixed = tuple(sorted(number for number in meant if len(declared[number]) > 1))
+    if grant.ports is None:
+        return _Scope(None, tuple(sorted(barred)), mixed)
+    return _Scope(tuple(sorted(set(grant.ports) - barred)), (), mixed)
+
+
+def _pieces(
+    grant: Grant, scope: _Scope
+) -> tuple[tuple[tuple[tuple[Condition, ...], Operation], ...], tuple[Objection, ...]]:
+    if grant.http is None:
+        pieces: Iterable[Piece] = (Piece(()),)
+        objections: set[Objection] = set()
+    else:
+        every = [said(match) for match in grant.http]
+        pieces = {piece for one in every for piece in one.pieces}
+        objections = {objection for one in every for objection in one.objections}
+    if scope.ports == ():
+        pieces = ()
+    return tuple(sorted((piece.conditions, _operation(piece, scope)) for piece in pieces)), tuple(objections)
+
+
+def _operation(piece: Piece, scope: _Scope) -> Operation:
+    """Methods are left out where paths already make it about HTTP."""
+    methods = () if piece.paths and piece.methods == ANY_METHOD else piece.methods
+    ports = tuple(str(port) for port in scope.ports or ())
+    return Operation(ports, tuple(map(str, scope.not_ports)), methods, piece.paths, piece.not_paths)
+
+
+def _principals(grant: Grant, trust_domain: str) -> tuple[tuple[str, ...], Sequence[Objection]]:
+    kept: set[str] = set()
+    refused: list[Objection] = []
+    for source in grant.sources:
+        principal = source.removeprefix(_SPIFFE)
+        pointer = principal.partition("/")[0] == _POINTER and trust_domain != _POINTER
+        if source.startswith(_SPIFFE) and _PRINCIPAL.fullmatch(principal) and not pointer:
+            kept.add(principal)
+        else:
+            refused.append(_foreign(source))
+    return tuple(sorted(kept)), refused
+
+
+def _is_selectable(labels: Labels, account: str) -> bool:
+    """Whether a selector means these labels: for Istio, an absent label has the empty value."""
+    ours = dict(labels).get(SERVICE_ACCOUNT_LABEL, service_account_label(account))
+    proper = all(_LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value) for key, value in labels)
+    return proper and ours == service_account_label(account) and len(dict(labels)) == len(labels)
+
+
+_UDP = Objection(
+    "proto.udp-not-captured",
+    "sidecars do not carry UDP, so this UDP grant opens nothing",
+    "a datagram from a source of this TrafficTarget",
+    "remove the UDPRoute, or allow the datagrams outside of the mesh",
+)
+
+
+def _mixed(grant: Grant, port: int) -> Objection:
+    what, wrong = ("raw bytes", "http") if grant.http is None else ("HTTP", "tcp")
+    message = f"port {port} is declared {wrong} by some of these workloads and not by others: {what} opens none of them"
+    witness = f"{what} on port {port} of a workload that does not declare it {wrong}"
+    return Objection("port.mixed-protocols", message, witness, 'declare the port alike ("appProtocol") everywhere')
+
+
+def _labels_unproven(text: str) -> Objection:
+    message = f'no certificate proves the labels of source "{text}", so its workloads are refused'
+    witness, lift = f'a request from "{text}"', "name a service account instead"
+    return Objection("source.labels-unauthenticated", message, witness, lift)
+
+
+def _foreign(source: str) -> Objection:
+    message = f'source "{short(source)}" would be read as an identity of this mesh, or as none'
+    witness, lift = f'a request from "{short(source)}"', "let it call from this trust domain"
+    return Objection("source.foreign-trust-domain", message, witness, lift)
+
+
+def _selector(labels: Labels) -> Objection:
+    shown = short(", ".join(f"{key}={value}" for key, value in labels))
+    message = f'Istio cannot select Pods by "{shown}": it takes an absent label for an empty one'
+    witness = f'a request to a Pod with "{shown}"'
+    return Objection("istio.selector-not-expressible", message, witness, "give the label a value")

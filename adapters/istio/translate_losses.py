@@ -1,0 +1,37 @@
+"""What Istio cannot say, in words: an objection is a Loss without its owner."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from hub.api import Loss, ObjectRef, UnitKey
+
+_SHOWN = 60
+
+
+class Objection(Struct, frozen=True, order=True, gc=False):
+    """Why something cannot be carried out, a request that is refused for it, and what would lift it."""
+
+    code: str
+    message: str
+    witness: str
+    lift: str
+
+
+def access_loss(objection: Objection, unit: UnitKey, origin: ObjectRef) -> Loss:
+    """The loss of a TrafficTarget."""
+    field = "spec.sources" if objection.code.startswith("source.") else "spec.rules"
+    if objection.code == "istio.selector-not-expressible":
+        field = "spec.destination"
+    return Loss(objection.code, unit, origin, field, objection.message, objection.witness, objection.lift)
+
+
+def split_loss(objection: Objection, unit: UnitKey, origin: ObjectRef, field: str) -> Loss:
+    """The loss of a TrafficSplit."""
+    said = (objection.message, objection.witness, objection.lift)
+    return Loss(objection.code, unit, origin, field, *said, access=False)
+
+
+def short(text: str) -> str:
+    """A text as a message shows it."""
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

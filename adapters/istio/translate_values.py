@@ -1,0 +1,78 @@
+"""How a pattern fares with what Envoy makes of header values before it looks: questions to its automaton.
+
+Envoy joins repeated lines of some headers, keeps outer blanks over HTTP/2 (which are no part of a value: RFC 9110, 5.5),
+and runs RE2 over bytes. Observed on Envoy 1.40.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from hub.api import HEADER, JOINED_HEADERS, PATH, Forms, Inexpressible, Language, header_forms, language, path_forms
+
+_BEYOND_ASCII = 0x110000 - 0x80 - 0x800
+"""How many characters there are beyond ASCII."""
+
+
+@lru_cache(maxsize=4096)
+def said_of_path(pattern: str) -> Forms | Inexpressible:
+    """The paths of a pattern without patterns. Raises RegexRefusedError."""
+    return path_forms(language(pattern, PATH))
+
+
+@lru_cache(maxsize=4096)
+def said_of_header(pattern: str) -> Forms | Inexpressible:
+    """The header values of a pattern without patterns. Raises RegexRefusedError."""
+    return header_forms(language(pattern, HEADER))
+
+
+def joined_by(name: str) -> str:
+    """What Envoy puts between repeated lines of this header; empty if it keeps them apart."""
+    if name == "cookie":
+        return "; "
+    return "," if name in JOINED_HEADERS else ""
+
+
+def survives_joining(values: Language, separator: str) -> bool:
+    """Whether joined lines match only if one of the lines does.
+
+    Wherever a line may end, it matches by itself, or the rest is judged as if nothing had been before.
+    """
+    states = range(len(values.rows))
+    return all(values.accepting[at] or _after(values, at, separator) in {-1, 0} for at in states)
+
+
+def survives_trimming(values: Language) -> bool:
+    """Whether a value that matches still does without its outer blanks."""
+    for blank in " \t":
+        if _after(values, 0, blank) not in {-1, 0}:
+            return False
+        for at in range(len(values.rows)):
+            after = _after(values, at, blank)
+            if after >= 0 and values.accepting[after] and not values.accepting[at]:
+                return False
+    return True
+
+
+def is_byte_exact(values: Language) -> bool:
+    """Whether it makes no difference that letters beyond ASCII are seen as two to four bytes.
+
+    They must all be alike, and a second of them must change nothing.
+    """
+    beyond = [sum(max(0, high - max(low, 0x80) + 1) for low, high in chars) for chars in values.classes.ranges()]
+    kinds = [kind for kind, count in enumerate(beyond) if count]
+    if not kinds:
+        return True
+    if len(kinds) > 1 or beyond[kinds[0]] != _BEYOND_ASCII:
+        return False
+    once = [row[kinds[0]] for row in values.rows]
+    return all(at < 0 or once[at] == at for at in once)
+
+
+def _after(values: Language, at: int, text: str) -> int:
+    for char in text:
+        kind = values.classes.kind(ord(char))
+        if at < 0 or kind < 0:
+            return -1
+        at = values.rows[at][kind]
+    return at
