@@ -1,0 +1,141 @@
+"""The sink `directory`: Kubernetes objects as files, one each, in a folder that GitOps, kustomize or kubectl applies.
+
+What is promised and what is not: docs/gitops.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from hub.api import SinkSpec
+from hub.errors import ConfigError, StaleError
+from hub.model import Change, Observation, UnitKey
+from hub.sinks.folder import EXCLUSIVE, SHARED, Folder, make, opened
+from hub.sinks.index import Index, decode_index
+from hub.sinks.ledger import decode_memory
+from hub.sinks.manifest import MOST_BYTES, Foreign, digest, read
+from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, SUFFIXES
+from hub.sinks.reading import Found, Reading, make_sense
+from hub.sinks.writing import MOST_OF_ALL, Writer, steps
+
+_OTHER_NAMES = ("kustomization.yml", "Kustomization")  # kustomize wants one of the three to be there, and only one
+_EMPTY = make_sense({}, Index({}, whole=True), {}, {})
+
+
+class DirectoryConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The folder, written as `path`; `base` is what a relative one starts from."""
+
+    path: str
+    base: str = ""
+
+
+class DirectorySink:
+    """A `hub.api.Sink` for one mesh in one folder; it holds nothing open between calls."""
+
+    def __init__(self, path: Path, mesh: str) -> None:
+        self._path = path
+        self._mesh = mesh
+        self._known: dict[str, tuple[str, Found]] = {}  # what a file meant, by its digest: most are as they were
+
+    async def observe(self) -> Observation:
+        """Everything in the folder. Raises ConfigError where it cannot be told what is ours."""
+        async with opened(self._path, SHARED) as folder:
+            reading = _EMPTY if folder is None else await self._read(folder)
+        return reading.observation()
+
+    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """See `hub.api.Sink`. A file that somebody else changes meanwhile also is a StaleError; what came before stands."""
+        if token == _EMPTY.token:
+            make(self._path)
+        async with opened(self._path, EXCLUSIVE) as folder:
+            reading = _EMPTY if folder is None else await self._read(folder)
+            if folder is None or reading.token != token:
+                raise StaleError(f'folder "{self._path}" changed while this plan was made; plan again')
+            todo = await steps(changes, reading, self._mesh)
+            return await Writer(folder, self._path, self._mesh, reading).write(todo, memory)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _read(self, folder: Folder) -> Reading:
+        try:
+            _refuse_other_names(folder)
+            index, memory = _content(folder, KUSTOMIZATION), _content(folder, MEMORY)
+            files = await self._objects(folder)
+            digests = {f"{OBJECTS}/{file}": known for file, (known, _) in self._known.items()}
+            digests |= {
+                path: digest(data) for path, data in ((KUSTOMIZATION, index), (MEMORY, memory)) if data is not None
+            }
+            return make_sense(files, self._index(index), self._memory(memory), digests)
+        except ConfigError as error:
+            raise ConfigError(f'mesh "{self._mesh}", folder "{self._path}": {error}') from None
+
+    async def _objects(self, folder: Folder) -> dict[str, Found]:
+        """What each file of `objects` holds. Others get their turn now and then, for there may be many thousand files."""
+        known: dict[str, tuple[str, Found]] = {}
+        for number, file in enumerate(folder.objects()):
+            if file.endswith(SUFFIXES):
+                known |= self._found(folder, file)
+            if number % 64 == 63:
+                await asyncio.sleep(0)
+        self._known = known
+        return {file: found for file, (_, found) in known.items()}
+
+    def _found(self, folder: Folder, file: str) -> dict[str, tuple[str, Found]]:
+        """One file with its digest and its meaning; nothing if it is gone by now."""
+        try:
+            data = folder.read(f"{OBJECTS}/{file}", MOST_BYTES)
+        except FileNotFoundError:
+            return {}
+        if data is None:
+            return {file: ("", Foreign())}
+        now, known = digest(data), self._known.get(file)
+        return {file: known if known is not None and known[0] == now else (now, read(data, self._mesh))}
+
+    def _index(self, data: bytes | None) -> Index:
+        if data is None:
+            return Index({}, whole=False)
+        try:
+            return decode_index(data, self._mesh)
+        except ConfigError as error:
+            raise ConfigError(f'"{KUSTOMIZATION}" {error}') from None
+
+    def _memory(self, data: bytes | None) -> Mapping[UnitKey, bytes]:
+        if data is None:
+            return {}
+        try:
+            return decode_memory(data, self._mesh)
+        except ConfigError as error:
+            raise ConfigError(f'"{MEMORY}" {error}') from None
+
+
+def _content(folder: Folder, path: str) -> bytes | None:
+    try:
+        data = folder.read(path, MOST_OF_ALL)
+    except FileNotFoundError:
+        return None
+    if data is None:
+        raise ConfigError(f'"{path}" is no ordinary file of at most {MOST_OF_ALL} bytes; move it away')
+    return data
+
+
+def _refuse_other_names(folder: Folder) -> None:
+    for name in _OTHER_NAMES:
+        if name in folder.names():
+            raise ConfigError(f'"{name}" stands beside {KUSTOMIZATION}, and kustomize takes one only; move it out')
+
+
+def open_directory(state: Path, mesh: str, config: DirectoryConfig) -> DirectorySink:
+    """The sink of a mesh; the folder is looked at when it is needed. Raises ConfigError for what is no path."""
+    if not config.path or "\0" in config.path:
+        raise ConfigError(f'mesh "{mesh}": sink.path: will not do; write a folder, relative to smihub.yaml')
+    return DirectorySink(Path(config.base) / config.path, mesh)
+
+
+DIRECTORY = SinkSpec(
+    name="directory", config=DirectoryConfig, open=open_directory, family="kubernetes", order="objects"
+)

@@ -1,0 +1,198 @@
+"""One object as a file: the native body with our mark on it, and what a file says when it is read again. Pure.
+
+The mark is a label and annotations in `metadata`; what is left without them is the part that we own. Everything there is
+owned, so an edit shows as a difference, with one exception: the annotation `smihub.io/hands-off: "true"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hub.errors import UnsafeResourceError
+from hub.model import NativeObject, ObjectRef, Observed, Role
+from hub.sinks.emit import emit, escaped
+from hub.sinks.names import header, unit_of, unit_text
+from hub.sources.yaml import Limits, YamlError, load
+
+MOST_BYTES = 1_048_576
+"""More than a Kubernetes API server takes for one object (etcd: 1.5 MiB per request, in JSON and with what it adds)."""
+MANAGED_BY = "app.kubernetes.io/managed-by"
+HANDS_OFF = "smihub.io/hands-off"
+SYNC_WAVE = "argocd.argoproj.io/sync-wave"
+NOT_LISTED = "smihub.io/not-in-kustomization"
+_MESH, _UNIT, _ROLE = "smihub.io/mesh", "smihub.io/unit", "smihub.io/role"
+_ORIGINS, _NEEDS, _DIGEST = "smihub.io/origins", "smihub.io/needs", "smihub.io/digest"
+_OURS = frozenset((_MESH, _UNIT, _ROLE, _ORIGINS, _NEEDS, _DIGEST))
+_LIMITS = Limits(file_bytes=MOST_BYTES)
+_MOST_ORIGINS = 4096  # characters; all annotations of an object together may have 256 KiB
+
+# Argo CD applies lower waves first and prunes in the opposite order (Argo CD, "Sync Phases and Waves").
+_WAVES: Mapping[Role, str] = {Role.GUARD: "-3", Role.REFERENCED: "-2", Role.GRANT: "-1", Role.ROUTE: "0"}
+
+
+class Foreign(Struct, frozen=True):
+    """A file that is not ours, and the objects in it as far as anybody can tell."""
+
+    refs: tuple[ObjectRef, ...] = ()
+
+
+class Broken(Struct, frozen=True):
+    """A file that carries our mark and cannot be read as one object of ours."""
+
+    reason: str
+
+
+def digest(data: bytes) -> str:
+    """What tells contents apart."""
+    return sha256(data).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """JSON in one form only."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def stamp(native: NativeObject, mesh: str, *, hands_off: bool = False) -> bytes:
+    """The file of an object. Raises UnsafeResourceError where `read` would not give back the same."""
+    try:
+        value = msgspec.json.decode(native.body)
+        data = _head(native, mesh) + emit(_marked(value, native, mesh, hands_off=hands_off)).encode()
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _unsafe(native, "its body is no Kubernetes object in JSON") from None
+    if len(data) > MOST_BYTES:
+        raise _unsafe(native, f"it takes {len(data)} bytes, more than {MOST_BYTES}")
+    wanted = Observed(
+        native.ref, native.body, native.unit, digest(data), native.role, native.needs, hands_off=hands_off
+    )
+    if read(data, mesh) != wanted:
+        raise _unsafe(native, "it would be read back as something else")
+    return data
+
+
+def read(data: bytes, mesh: str) -> Observed | Foreign | Broken:
+    """What a file holds, for one mesh; the token is the digest of its bytes."""
+    try:
+        values = [document.value for document in load(data, limits=_LIMITS)]
+    except YamlError as error:
+        return Broken(str(error)) if f"{_UNIT}:".encode() in data else Foreign()
+    if not any(_is_ours(value, mesh) for value in values):
+        return Foreign(tuple(ref for value in values if (ref := _ref(value)) is not None))
+    if len(values) > 1:
+        return Broken("it holds more than one object")
+    return _observed(values[0], digest(data))
+
+
+def _observed(value: Any, token: str) -> Observed | Broken:
+    ref, marks = _ref(value), value["metadata"]["annotations"]
+    unit, role, needs = unit_of(str(marks.get(_UNIT))), marks.get(_ROLE), _needs(marks.get(_NEEDS, "[]"))
+    if ref is None:
+        return Broken("it names no object (apiVersion, kind, metadata.name)")
+    if unit is None or needs is None or not isinstance(role, str) or role not in set(Role):
+        return Broken(f'the annotations "{_UNIT}", "{_ROLE}" and "{_NEEDS}" are not as smihub wrote them')
+    hands_off = str(marks.get(HANDS_OFF)).lower() == "true"
+    return Observed(ref, canonical(_bare(value, Role(role))), unit, token, Role(role), needs, hands_off=hands_off)
+
+
+# --------------------------------------------------------------------------- the mark
+
+
+def _head(native: NativeObject, mesh: str) -> bytes:
+    lines = (header(mesh), f"# unit: {escaped(unit_text(native.unit))}", f"# from: {escaped(_told(native.origins))}")
+    return "".join(f"{line.rstrip()}\n" for line in lines).encode()
+
+
+def _told(origins: Sequence[ObjectRef]) -> str:
+    """The SMI objects behind an object; of very many, the first ones and how many there are besides."""
+    words = [str(origin) for origin in origins]
+    text = ", ".join(words)
+    while len(text) > _MOST_ORIGINS:
+        words = words[: len(words) // 2]
+        text = ", ".join([*words, f"and {len(origins) - len(words)} more"])
+    return text
+
+
+def _marked(value: Any, native: NativeObject, mesh: str, *, hands_off: bool) -> dict[str, Any]:
+    metadata = value["metadata"]
+    marks = {
+        _MESH: mesh,
+        _UNIT: unit_text(native.unit),
+        _ROLE: native.role.value,
+        _ORIGINS: _told(native.origins),
+        _DIGEST: f"sha256:{digest(native.body)}",
+        SYNC_WAVE: _WAVES[native.role],
+    }
+    if native.needs:
+        marks[_NEEDS] = msgspec.json.encode(native.needs).decode()
+    if hands_off:
+        marks[HANDS_OFF] = "true"
+    labels = {**metadata.get("labels", {}), MANAGED_BY: "smihub"}
+    annotations = {**metadata.get("annotations", {}), **marks}
+    return {**value, "metadata": {**metadata, "labels": labels, "annotations": annotations}}
+
+
+def _bare(value: Mapping[str, Any], role: Role) -> dict[str, Any]:
+    """The object without the mark. A sync-wave that is not the role's is somebody's edit, and stays."""
+    metadata = dict(value["metadata"])
+    labels = {key: text for key, text in metadata.pop("labels").items() if key != MANAGED_BY}
+    marks = metadata.pop("annotations")
+    annotations = {key: text for key, text in marks.items() if key not in _OURS and not _is_stamp(key, text, role)}
+    if labels:
+        metadata["labels"] = labels
+    if annotations:
+        metadata["annotations"] = annotations
+    return {**value, "metadata": metadata}
+
+
+def _is_stamp(key: str, text: Any, role: Role) -> bool:
+    if key == SYNC_WAVE:
+        return bool(text == _WAVES[role])
+    return key == HANDS_OFF and str(text).lower() == "true"
+
+
+def _is_ours(value: Any, mesh: str) -> bool:
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    if not isinstance(metadata, dict):
+        return False
+    labels, annotations = metadata.get("labels"), metadata.get("annotations")
+    if not isinstance(labels, dict) or not isinstance(annotations, dict):
+        return False
+    return labels.get(MANAGED_BY) == "smihub" and annotations.get(_MESH) == mesh
+
+
+def _ref(value: Any) -> ObjectRef | None:
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    if not isinstance(metadata, dict):
+        return None
+    version, kind, name = value.get("apiVersion"), value.get("kind"), metadata.get("name")
+    parts = (version, kind, metadata.get("namespace", ""), name)
+    if not _are_texts(parts) or not kind or not name:
+        return None
+    return ObjectRef(str(version).rpartition("/")[0], str(kind), str(parts[2]), str(name))
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _needs(text: Any) -> tuple[ObjectRef, ...] | None:
+    try:
+        return msgspec.json.decode(text, type=tuple[ObjectRef, ...])
+    except (msgspec.MsgspecError, TypeError):
+        return None
+
+
+def not_listed(owned: bytes) -> bytes:
+    """What we own of an object that kustomize is not told of: different from anything desired, and saying why."""
+    value = msgspec.json.decode(owned)
+    metadata = value["metadata"]
+    annotations = {**metadata.get("annotations", {}), NOT_LISTED: "true"}
+    return canonical({**value, "metadata": {**metadata, "annotations": annotations}})
+
+
+def _unsafe(native: NativeObject, why: str) -> UnsafeResourceError:
+    return UnsafeResourceError(f'"{native.ref}" of {native.unit} cannot be written as a manifest: {why}')

@@ -1,0 +1,132 @@
+"""What stands in the folder of a directory sink, made sense of. Pure.
+
+An object is ours if its file carries our mark and is listed in our kustomization.yaml. What has only one of the two is
+ours as well, but not as it should be (a write ended half-way, or somebody took a file out), so it shows as different from
+anything desired, and the next plan puts it right in its wave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.errors import ConfigError
+from hub.model import ObjectRef, Observation, Observed, UnitKey
+from hub.sinks.index import Index
+from hub.sinks.manifest import Broken, Foreign, not_listed
+from hub.sinks.names import OBJECTS, file_name, named, shown
+
+Found = Observed | Foreign | Broken
+Digests = Mapping[str, str]
+"""The digest of each of our files that is there, by path in the folder."""
+
+
+class Reading(Struct, frozen=True):
+    """`ours` are our objects by file, `occupied` the files of others, `foreign` the objects that are theirs."""
+
+    ours: Mapping[str, Observed]
+    occupied: frozenset[str]
+    foreign: Mapping[ObjectRef, Observed]
+    index: Index
+    memory: Mapping[UnitKey, bytes]
+    digests: Digests
+
+    @property
+    def token(self) -> str:
+        """What tells this reading apart from any other of our files."""
+        return token(self.digests)
+
+    def observation(self) -> Observation:
+        """The same, as plans want it. A unit that has objects is in the memory, be it with nothing."""
+        listed = self.index.listed if self.index.whole else {}
+        standing = (_unlisted(one) if one.token and file not in listed else one for file, one in self.ours.items())
+        memory = {one.owner: b"" for one in self.ours.values() if one.owner is not None}
+        objects = {**self.foreign, **{one.ref: one for one in standing}}
+        return Observation(objects, {**memory, **self.memory}, self.token)
+
+
+def token(digests: Digests) -> str:
+    """The digest of digests."""
+    return sha256(msgspec.json.encode(digests, order="deterministic")).hexdigest()
+
+
+def make_sense(files: Mapping[str, Found], index: Index, memory: Mapping[UnitKey, bytes], digests: Digests) -> Reading:
+    """The reading of these files of `objects`; `digests` may speak of foreign files, which do not count.
+
+    Raises ConfigError where it cannot be told what is ours.
+    """
+    _refuse_broken(files)
+    ours = {file: found for file, found in files.items() if isinstance(found, Observed)}
+    foreign = {file: found for file, found in files.items() if isinstance(found, Foreign)}
+    _refuse_moved(ours)
+    _refuse_double(ours, foreign)
+    refs = {ref for file, found in foreign.items() for ref in _claimed(file, found)}
+    counted = {f"{OBJECTS}/{file}" for file in ours} | {path for path in digests if "/" not in path}
+    return Reading(
+        ours={**_missing(index, files), **ours},
+        occupied=frozenset(foreign),
+        foreign={ref: Observed(ref, b"{}", None, "") for ref in sorted(refs)},
+        index=index,
+        memory=memory,
+        digests={path: value for path, value in digests.items() if path in counted},
+    )
+
+
+def _unlisted(one: Observed) -> Observed:
+    return replace(one, owned=not_listed(one.owned))
+
+
+def _claimed(file: str, found: Foreign) -> Iterable[ObjectRef]:
+    """The objects of a foreign file, and the one whose place it has taken."""
+    place = named(file)
+    return found.refs if place is None else (*found.refs, place)
+
+
+def _missing(index: Index, files: Mapping[str, Found]) -> dict[str, Observed]:
+    """Objects that are listed, and whose files are gone: nothing stands there, and kustomize fails until that is mended."""
+    gone = {file: named(file) for file in index.listed if file not in files}
+    return {
+        file: Observed(ref, b"{}", index.listed[file][1], "", index.listed[file][0])
+        for file, ref in sorted(gone.items())
+        if ref is not None
+    }
+
+
+def _refuse_broken(files: Mapping[str, Found]) -> None:
+    broken = {file: found for file, found in sorted(files.items()) if isinstance(found, Broken)}
+    for file, found in broken.items():
+        more = f" (and {len(broken) - 1} more such files)" if len(broken) > 1 else ""
+        raise ConfigError(
+            f"{_path(file)} is smihub's and cannot be read: {found.reason}{more}; restore it, or delete it: the next "
+            "apply writes it anew"
+        )
+
+
+def _refuse_moved(ours: Mapping[str, Observed]) -> None:
+    for file, one in sorted(ours.items()):
+        place = file_name(one.ref)
+        if place in ours and place != file:
+            raise ConfigError(f"{_path(place)} and {_path(file)} both hold {one.ref}; remove the second")
+        if place != file:
+            raise ConfigError(
+                f"{_path(file)} carries smihub's mark, but {one.ref} belongs into {_path(place)}; rename it, or take the "
+                "mark out of it"
+            )
+
+
+def _refuse_double(ours: Mapping[str, Observed], foreign: Mapping[str, Foreign]) -> None:
+    places = {one.ref: file for file, one in ours.items()}
+    for file, found in sorted(foreign.items()):
+        for ref in found.refs:
+            if ref in places:
+                raise ConfigError(
+                    f"{_path(places[ref])}, which is smihub's, and {_path(file)} both hold {ref}; remove one of them"
+                )
+
+
+def _path(file: str) -> str:
+    return f'"{OBJECTS}/{shown(file)}"'

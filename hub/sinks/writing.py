@@ -1,0 +1,162 @@
+"""Carrying a plan out in a folder: steps in the order of waves, each of which leaves something that may be applied.
+
+In each wave: what goes is taken out of kustomization.yaml, what comes is written, then listed, and what went is removed.
+So kustomize is never told of a file that is not there, and what it is told of is always a prefix of the plan, as are the
+files themselves. The memory comes last: what it does not know yet is planned again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from hub.errors import StaleError, UnsafeResourceError
+from hub.model import Change, NativeObject, Observed, Op, Role, UnitKey
+from hub.sinks.folder import Folder
+from hub.sinks.index import encode_index
+from hub.sinks.ledger import encode_memory
+from hub.sinks.manifest import MOST_BYTES, digest, stamp
+from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, file_name
+from hub.sinks.reading import Reading, token
+
+MOST_OF_ALL = 256 * 1_048_576
+"""How large kustomization.yaml and the memory may be: both grow with the number of objects."""
+
+
+class Put(Struct, frozen=True):
+    """A file to write."""
+
+    file: str
+    data: bytes
+    role: Role
+    unit: UnitKey
+
+
+class Step(Struct, frozen=True):
+    """One wave: files to write, and files to remove."""
+
+    puts: tuple[Put, ...]
+    drops: tuple[str, ...]
+
+
+async def steps(changes: Sequence[Change], reading: Reading, mesh: str) -> tuple[Step, ...]:
+    """What to do, wave by wave. Raises UnsafeResourceError, and StaleError where something else stands than planned."""
+    files = [file_name(change.ref) for change in changes]
+    if len(set(files)) != len(files):
+        raise UnsafeResourceError(f'a plan for mesh "{mesh}" changes one object twice')
+    puts: dict[int, list[Put]] = {change.wave: [] for change in changes}
+    drops: dict[int, list[str]] = {change.wave: [] for change in changes}
+    for change, file in zip(changes, files, strict=True):
+        _presume(change, file, reading)
+        if change.after is None:
+            drops[change.wave].append(file)
+        else:
+            puts[change.wave].append(_made(change.after, reading.ours.get(file), mesh))
+        await asyncio.sleep(0)
+    return tuple(Step(tuple(puts[wave]), tuple(drops[wave])) for wave in sorted(puts))
+
+
+def _made(native: NativeObject, standing: Observed | None, mesh: str) -> Put:
+    data = stamp(native, mesh, hands_off=standing is not None and standing.hands_off)
+    return Put(file_name(native.ref), data, native.role, native.unit)
+
+
+def _presume(change: Change, file: str, reading: Reading) -> None:
+    foreign = file in reading.occupied or change.ref in reading.foreign
+    if foreign or (file in reading.ours) == (change.op is Op.CREATE):
+        what = "does not belong to smihub" if foreign else "is not as it was"
+        raise StaleError(f'"{OBJECTS}/{file}" {what}, so nothing was written; plan again')
+
+
+class Writer:
+    """Carries steps out in an open folder that says what `reading` says."""
+
+    def __init__(self, folder: Folder, path: Path, mesh: str, reading: Reading) -> None:
+        self._folder = folder
+        self._path = path
+        self._mesh = mesh
+        self._digests = dict(reading.digests)
+        self._listed = dict(reading.index.listed)
+        self._memory = dict(reading.memory)
+        self._left = 0
+        self._total = 0
+
+    async def write(self, todo: Sequence[Step], memory: Mapping[UnitKey, bytes]) -> str:
+        """Do it all, and give the new token. Raises StaleError, the rest unwritten, where somebody else writes as well."""
+        self._total = self._left = sum(len(step.puts) + len(step.drops) for step in todo)
+        self._folder.clean()
+        if todo:
+            self._folder.make_objects()
+        for step in todo:
+            await self._carry_out(step)
+        if memory:
+            self._remember(memory)
+        return token(self._digests)
+
+    async def _carry_out(self, step: Step) -> None:
+        if step.drops:
+            gone = frozenset(step.drops)
+            self._listed = {file: what for file, what in self._listed.items() if file not in gone}
+            self._list()
+        for put in step.puts:
+            self._put(f"{OBJECTS}/{put.file}", put.data)
+            self._listed[put.file] = (put.role, put.unit)
+            self._left -= 1
+            await asyncio.sleep(0)
+        if step.puts:
+            self._folder.sync()
+            self._list()
+        for file in step.drops:
+            self._remove(f"{OBJECTS}/{file}")
+            self._left -= 1
+        if step.drops:
+            self._folder.sync()
+
+    def _list(self) -> None:
+        self._put(KUSTOMIZATION, encode_index(self._mesh, self._listed), MOST_OF_ALL)
+        self._folder.sync()
+
+    def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
+        self._memory.update(memory)
+        self._put(MEMORY, encode_memory(self._mesh, self._memory), MOST_OF_ALL)
+        self._folder.sync()
+
+    def _put(self, path: str, data: bytes, limit: int = MOST_BYTES) -> None:
+        before, after = self._digests.get(path), digest(data)
+        self._unchanged(path, before, limit)
+        if before is None:
+            self._add(path, data)
+        elif before != after:
+            self._folder.replace(path, data)
+        self._digests[path] = after
+
+    def _add(self, path: str, data: bytes) -> None:
+        try:
+            self._folder.add(path, data)
+        except FileExistsError:
+            raise self._stale(path) from None
+
+    def _remove(self, path: str) -> None:
+        before = self._digests.pop(path, None)
+        if before is not None:
+            self._unchanged(path, before, MOST_BYTES)
+            self._folder.remove(path)
+
+    def _unchanged(self, path: str, before: str | None, limit: int) -> None:
+        try:
+            data = self._folder.read(path, limit)
+        except FileNotFoundError:
+            if before is None:
+                return
+            raise self._stale(path) from None
+        if data is None or digest(data) != before:
+            raise self._stale(path)
+
+    def _stale(self, path: str) -> StaleError:
+        return StaleError(
+            f'"{self._path / path}" was changed by somebody else meanwhile, so {self._left} of {self._total} changes are '
+            "not written; plan again"
+        )

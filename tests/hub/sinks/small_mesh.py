@@ -1,0 +1,99 @@
+"""A small Kubernetes mesh for these tests: per unit a guard, grants and a route, planned by the hub's own plan."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hub.api import same
+from hub.model import (
+    Access,
+    Identity,
+    NativeObject,
+    ObjectRef,
+    Observation,
+    Role,
+    Translation,
+    UnitKey,
+)
+from hub.plan import Desired, Plan, plan
+from hub.sinks.directory import DirectorySink
+
+ORIGINS = (ObjectRef("access.smi-spec.io", "TrafficTarget", "shop", "api-from-web"),)
+KINDS: Mapping[Role, tuple[str, str]] = {
+    Role.GUARD: ("security.istio.io/v1", "PeerAuthentication"),
+    Role.REFERENCED: ("v1", "ConfigMap"),
+    Role.GRANT: ("security.istio.io/v1", "AuthorizationPolicy"),
+    Role.ROUTE: ("networking.istio.io/v1", "VirtualService"),
+}
+Wanted = Mapping[UnitKey, tuple[NativeObject, ...]]
+
+
+def access(name: str, domain: str = "default") -> UnitKey:
+    """An access unit of the shop."""
+    return UnitKey("access", "shop", name, domain)
+
+
+def native(unit: UnitKey, role: Role, name: str, spec: Any = None, needs: tuple[ObjectRef, ...] = ()) -> NativeObject:
+    """An object of the shop with this spec."""
+    version, kind = KINDS[role]
+    metadata = {"name": name, "namespace": "shop"}
+    value = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": {"for": name} if spec is None else spec}
+    ref = ObjectRef(version.rpartition("/")[0], kind, "shop", name)
+    return NativeObject(ref, role, msgspec.json.encode(value, order="deterministic"), unit, ORIGINS, needs)
+
+
+def whole(name: str, *sources: str) -> tuple[NativeObject, ...]:
+    """The objects of one unit: a guard, one grant per source, and a route."""
+    unit = access(name)
+    grants = (native(unit, Role.GRANT, f"{name}-{source}", {"from": source}) for source in sources)
+    return (native(unit, Role.GUARD, name), *grants, native(unit, Role.ROUTE, name, {"to": list(sources)}))
+
+
+def wanted(units: Mapping[str, Iterable[str]]) -> Wanted:
+    """The objects of units by name, each with its sources."""
+    return {access(name): whole(name, *sources) for name, sources in units.items()}
+
+
+def planned(desired: Wanted, seen: Observation) -> Plan:
+    """The plan for these units and all that were ever there."""
+    units = {key: Desired(None) for key in seen.memory} | {
+        key: Desired(Access(Identity("cluster.local", key.namespace, key.name)), Translation(natives))
+        for key, natives in desired.items()
+    }
+    return plan("istio", units, seen, same)
+
+
+def sink(path: Path, mesh: str = "istio") -> DirectorySink:
+    """A sink for this folder."""
+    return DirectorySink(path, mesh)
+
+
+def seen(path: Path, mesh: str = "istio") -> Observation:
+    """What a fresh process would observe."""
+    return asyncio.run(sink(path, mesh).observe())
+
+
+def apply(path: Path, desired: Wanted, mesh: str = "istio") -> Plan:
+    """Observe, plan and write, as a fresh process would; the plan that was written."""
+    made = planned(desired, seen(path, mesh))
+    assert not made.conflicts
+    if made.changes or made.memory:
+        token = asyncio.run(sink(path, mesh).write(made.changes, made.memory, made.token))
+        assert token == seen(path, mesh).token
+    return made
+
+
+def settled(path: Path, desired: Wanted) -> bool:
+    """Whether a fresh process would plan nothing."""
+    made = planned(desired, seen(path))
+    return not (made.changes or made.memory or made.conflicts)
+
+
+def content(path: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
