@@ -1,0 +1,118 @@
+"""A request as Istio's sidecars read it: what they refuse, and what policies, routes and the application see.
+
+Path normalisation is Istio's default, BASE (https://istio.io/latest/docs/ops/best-practices/security/): dot segments
+and needless escapes are resolved, slashes are neither merged nor unescaped. A fragment is cut off. Observed on
+Istio 1.31 with Envoy 1.40. Where HTTP/1.1 and HTTP/2 differ the caller speaks HTTP/1.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from adapters.istio.evaluate_match import Http
+from hub.api import INLINE_HEADERS, KEEP_UNCHANGED, METHODS, PathOptions, Request, normalise, target
+
+METHOD, PATH, HEADER = "method.nonstandard", "path.refused", "header.rejected"
+_BASE = PathOptions(normalize=True, merge=False, slashes=KEEP_UNCHANGED)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_AUTHORITY = re.compile(rb"[A-Za-z0-9!$%&'()*+,.:;=@\[\]_~-]*")
+_WIDE = re.compile(rb"[\xc0-\xff][\x80-\xbf]*")
+_UPGRADES = ("websocket",)
+Lines = Mapping[str, tuple[bytes, ...]]
+
+
+class Reading(Struct, frozen=True):
+    """What a sidecar makes of a request: the request, the Host header (None: the caller's own), and what it refuses.
+
+    `meant` is the request as its lines were sent, one byte per character, where Envoy joins them or reads bytes; else None.
+    """
+
+    http: Http
+    host: bytes | None
+    faults: tuple[str, ...]
+    meant: Http | None = None
+
+    def again(self) -> Reading:
+        """What the next sidecar on the way makes of it: the path is normalised once more."""
+        path = None if self.faults else normalise(self.http.path, _BASE)
+        if path is None or path == self.http.path:
+            return self
+        meant = None if self.meant is None else _with_path(self.meant, path)
+        return replace(self, http=_with_path(self.http, path), meant=meant)
+
+
+def read(request: Request) -> Reading:
+    """The reading of the first sidecar."""
+    faults = set() if request.method in METHODS and request.method != "CONNECT" else {METHOD}
+    lines, refused = _headers(request)
+    path = _path(request.path)
+    if path is None:
+        faults.add(PATH)
+    if refused:
+        faults.add(HEADER)
+    seen = {name: (b",".join(values),) if name in INLINE_HEADERS else values for name, values in lines.items()}
+    plain = Http(request.method.encode("utf-8", "surrogatepass"), b"", b"", seen)
+    http = _with_path(plain, path or request.path.encode("utf-8", "surrogatepass"))
+    host = b",".join(lines["host"]) if "host" in lines else None
+    meant = _meant(lines)
+    return Reading(http, host, tuple(sorted(faults)), replace(http, headers={**seen, **meant}) if meant else None)
+
+
+def _with_path(http: Http, path: bytes) -> Http:
+    return replace(http, path=path, plain=path.partition(b"?")[0])
+
+
+def _path(text: str) -> bytes | None:
+    """The normalised path with its query; None if Envoy answers the request itself. A path, not any request target."""
+    raw = target(text.partition("#")[0]) if text.startswith("/") else None
+    return None if raw is None else normalise(raw, _BASE)
+
+
+def _meant(lines: Lines) -> dict[str, tuple[bytes, ...]]:
+    """The values of headers that a reader of single lines and of characters would see otherwise than Envoy."""
+    found = {}
+    for name, values in lines.items():
+        characters = tuple(_WIDE.sub(b"x", value) for value in values)
+        if characters != values or (name in INLINE_HEADERS and len(values) > 1):
+            found[name] = tuple(dict.fromkeys((*values, *characters)))
+    return found
+
+
+def _headers(request: Request) -> tuple[Lines, bool]:
+    """The lines that filters see (lower-case names), and whether Envoy refuses one of them."""
+    lines: dict[str, tuple[bytes, ...]] = {}
+    refused = False
+    for name, text in request.headers:
+        sent = text.encode("utf-8", "surrogatepass")
+        value = sent.strip(b" \t")
+        # HTTP/1.1 trims outer blanks and HTTP/2 hands them on (RFC 9110, 5.5): such a request is taken as refused.
+        refused |= value != sent or _BAD_VALUE.search(value) is not None or _TOKEN.fullmatch(name) is None
+        lines[name.lower()] = (*lines.get(name.lower(), ()), value)
+    refused |= _bad_framing(lines) or _bad_upgrade(lines) or not all(map(_AUTHORITY.fullmatch, lines.get("host", ())))
+    for name in _tokens(lines, "connection"):
+        lines.pop(name, None)
+    return lines, refused
+
+
+def _tokens(lines: Lines, name: str) -> list[str]:
+    joined = b",".join(lines.get(name, ())).decode("latin-1")
+    return [token.strip().lower() for token in joined.split(",")]
+
+
+def _bad_framing(lines: Lines) -> bool:
+    lengths, encodings = lines.get("content-length", ()), lines.get("transfer-encoding", ())
+    if lengths and (len(lengths) > 1 or encodings or not lengths[0].isdigit()):
+        return True
+    return bool(encodings) and encodings != (b"chunked",)
+
+
+def _bad_upgrade(lines: Lines) -> bool:
+    wanted = lines.get("upgrade")
+    if wanted is None or "upgrade" not in _tokens(lines, "connection"):
+        return False
+    return wanted[0].decode("latin-1").lower() not in _UPGRADES

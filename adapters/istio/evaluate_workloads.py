@@ -1,0 +1,168 @@
+"""Workloads of an Istio mesh: who calls, who receives, and what a receiver's sidecar makes of a call.
+
+Source: https://istio.io/latest/docs/concepts/security/,
+https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selection/; observed on Istio 1.31 with Envoy 1.40.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from adapters.istio.evaluate_match import Call
+from adapters.istio.evaluate_policy import DISABLE, STRICT, Decision, Gate, Gates
+from adapters.istio.evaluate_request import HEADER, PATH, Reading
+from hub.api import (
+    SERVICE_ACCOUNT_LABEL,
+    Destination,
+    Facts,
+    ObjectRef,
+    Placement,
+    Source,
+    UnmodelledError,
+    service_account_label,
+)
+
+FOREIGN = "source.foreign-trust-domain"
+Kind = Literal["http", "tcp", "none"]
+_KINDS: Mapping[str, Kind] = {"http": "http", "tcp": "tcp", "none": "none"}
+
+
+class Peer(Struct, frozen=True):
+    """A caller: the URI SAN of its certificate (None: it has none), and whether its trust domain is ours."""
+
+    uri: bytes | None = None
+    ours: bool = False
+
+
+NOBODY = Peer()
+
+
+class Verdict(Struct, frozen=True):
+    """A judgement at one workload; `http` says that its sidecar read the call as HTTP."""
+
+    allowed: bool
+    by: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    http: bool = False
+
+
+class Receiver(Struct, frozen=True):
+    """A workload with its sidecar: the gate before it, and the protocols of its TCP and its UDP ports."""
+
+    gate: Gate
+    kinds: Mapping[int, Kind]
+    udp: frozenset[int] = frozenset()
+
+    def kind(self, port: int) -> Kind:
+        """How the sidecar reads a port; what nobody declares is found out by looking at the first bytes."""
+        return self.kinds.get(port, "none")
+
+    def receive(self, peer: Peer, port: int, reading: Reading | None) -> Verdict:
+        """Judge one call; without a reading it is bytes that are not HTTP."""
+        gate = self.gate
+        uri = None if gate.mode == DISABLE else peer.uri
+        if uri is not None and not peer.ours:
+            return Verdict(False, (), (FOREIGN,))
+        if uri is None and gate.mode == STRICT:
+            return Verdict(False, gate.peer)
+        kind = self.kind(port)
+        if reading is not None and kind != "tcp":
+            return _over_http(gate, Call(uri, port, reading.http), reading)
+        if kind == "http":
+            return Verdict(False)  # the HTTP codec refuses other bytes before any policy is asked
+        decision = gate.tcp.decide(Call(uri, port))
+        return Verdict(decision.passes, decision.by)
+
+
+def _over_http(gate: Gate, call: Call, reading: Reading) -> Verdict:
+    """A loss is told only where policy alone would have let the call pass."""
+    decision = gate.http.decide(call)
+    if not reading.faults and (decision.passes or reading.meant is None):
+        return Verdict(decision.passes, decision.by, http=True)
+    excused = decision.passes or _as_meant(gate, call, reading).passes
+    losses = reading.faults or (HEADER,)
+    return Verdict(False, decision.by, losses if excused or PATH in reading.faults else (), http=True)
+
+
+def _as_meant(gate: Gate, call: Call, reading: Reading) -> Decision:
+    """What the policies would say if they read header lines as they were sent."""
+    return Decision(False) if reading.meant is None else gate.http.decide(Call(call.uri, call.port, reading.meant))
+
+
+class Workloads:
+    """Everyone who calls and receives, by name."""
+
+    def __init__(self, gates: Gates, facts: Facts) -> None:
+        self._gates = gates
+        self._domain = facts.trust_domain
+        self._receivers = {ref: self._receiver(one) for ref, one in facts.placements.items()}
+        self._by_identity: dict[str, list[Receiver]] = {}
+        self._by_name: dict[str, list[Placement]] = {}
+        for ref, placement in facts.placements.items():
+            self._by_identity.setdefault(placement.identity.spiffe, []).append(self._receivers[ref])
+            self._by_name.setdefault(f"{placement.ref.namespace}/{placement.ref.name}", []).append(placement)
+
+    def peer(self, source: Source) -> Peer:
+        """The certificate of a caller; outsiders and unknown pods have none, nor has who is named in several ways."""
+        named = [name for name in (source.identity, source.pod, source.spiffe) if name is not None]
+        if source.outside or len(named) != 1:
+            return NOBODY
+        if source.spiffe is not None:
+            return self._certificate(source.spiffe)
+        if source.identity is not None:
+            return self._certificate(self._spiffe(source.identity))
+        placement = self._pod(named[0])
+        return NOBODY if placement is None else self._certificate(placement.identity.spiffe)
+
+    def receivers(self, destination: Destination) -> Sequence[Receiver]:
+        """Those whom an identity or a pod means; nobody of that name: none."""
+        if destination.pod is not None:
+            placement = self._pod(destination.pod)
+            return () if placement is None else (self._receivers[placement.ref],)
+        identity = destination.identity or ""
+        namespace, _, account = identity.partition("/")
+        if not namespace or not account or "/" in account:
+            return ()
+        return self._by_identity.get(self._spiffe(identity)) or (self._imagined(namespace, account),)
+
+    def at(self, ref: ObjectRef) -> Receiver | None:
+        """The receiver behind an endpoint, None where nobody knows it."""
+        return self._receivers.get(ref)
+
+    def _spiffe(self, identity: str) -> str:
+        namespace, _, account = identity.partition("/")
+        return f"spiffe://{self._domain}/ns/{namespace}/sa/{account}"
+
+    def _certificate(self, spiffe: str) -> Peer:
+        return Peer(spiffe.encode("utf-8", "surrogatepass"), spiffe.startswith(f"spiffe://{self._domain}/"))
+
+    def _pod(self, name: str) -> Placement | None:
+        """The placement of this name: a Workload, else a Pod, else the template whose kind comes first."""
+        return min(self._by_name.get(name, ()), key=_precedence, default=None)
+
+    def _imagined(self, namespace: str, account: str) -> Receiver:
+        """Whoever would run under an identity that nobody has: no labels but that of the account, nothing declared."""
+        labels = frozenset({(SERVICE_ACCOUNT_LABEL, service_account_label(account))})
+        return Receiver(self._gates.before(namespace, labels), {})
+
+    def _receiver(self, placement: Placement) -> Receiver:
+        identity = placement.identity
+        labels = {SERVICE_ACCOUNT_LABEL: service_account_label(identity.service_account), **dict(placement.labels)}
+        kinds = {port: _kind(variant) for port, transport, variant in placement.inbound if transport == "TCP"}
+        udp = frozenset(port for port, transport, _ in placement.inbound if transport == "UDP")
+        return Receiver(self._gates.before(identity.namespace, frozenset(labels.items())), kinds, udp)
+
+
+def _kind(variant: str) -> Kind:
+    kind = _KINDS.get(variant.partition("+")[0])
+    if kind is None:
+        raise UnmodelledError(f'ports of the variant "{variant}" are not modelled')
+    return kind
+
+
+def _precedence(placement: Placement) -> tuple[int, str, ObjectRef]:
+    kind = placement.ref.kind
+    return {"Workload": 0, "Pod": 1}.get(kind, 2), kind, placement.ref
