@@ -112,7 +112,7 @@ def _alone(server: Server) -> Iterator[None]:
 
 def _build(server: Server) -> None:
     started = time.monotonic()
-    print(f"building {server.name} {server.version}, for some minutes when it is the first time", flush=True)
+    print(f"building {server.name} {server.version}, for some minutes when it is the first time", flush=True)  # noqa: T201
     with tempfile.TemporaryDirectory(prefix=".building-", dir=CACHE) as scratch:
         made = Path(scratch, "made")
         made.mkdir()
@@ -124,7 +124,7 @@ def _build(server: Server) -> None:
         if server.folder.exists():
             server.folder.rename(Path(scratch, "old"))
         made.rename(server.folder)
-    print(f"built {server.name} in {time.monotonic() - started:.0f} s", flush=True)
+    print(f"built {server.name} in {time.monotonic() - started:.0f} s", flush=True)  # noqa: T201
 
 
 def _module_folder(server: Server) -> Path:
@@ -150,9 +150,9 @@ def main() -> int:
     """Build what is not there; exit code 1 with one line if a tool is missing."""
     try:
         for server in SERVERS:
-            print(built(server).binary, flush=True)
+            print(built(server).binary, flush=True)  # noqa: T201
     except (MissingToolError, RuntimeError) as error:
-        print(error, file=sys.stderr)
+        print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

@@ -1,0 +1,91 @@
+"""What a node agent does for its sidecars: certificates over SDS, and the way to istiod, both on Unix sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from adapters.vm import wire
+from adapters.vm.ca import Authority, make_root
+
+TRUST_DOMAIN = "cluster.local"
+_BUNDLE = "ROOTCA"
+_URL = wire.TYPE_URLS["Secret"]
+
+
+class Secrets:
+    """Answers `ROOTCA` with the trust bundle and any other name with a certificate of the node that asks."""
+
+    def __init__(self) -> None:
+        self._now = dt.datetime.now(dt.UTC)
+        self.authority = Authority(make_root(TRUST_DOMAIN, self._now))
+
+    def stream(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[bytes]:
+        """One stream: each set of names is answered once, then it stays open."""
+        spiffe = ""
+        answered: set[tuple[str, ...]] = set()
+        for request in requests:
+            spiffe = spiffe or _identity(request.node)
+            names = tuple(request.resource_names)
+            if names not in answered:
+                answered.add(names)
+                yield self._answer(names, spiffe)
+
+    def _answer(self, names: tuple[str, ...], spiffe: str) -> bytes:
+        packed = [wire.Any(type_url=_URL, value=wire.pack(self._secret(name, spiffe))) for name in names]
+        return wire.pack(wire.DiscoveryResponse(version_info="1", nonce="1", type_url=_URL, resources=packed))
+
+    def _secret(self, name: str, spiffe: str) -> Any:
+        if name == _BUNDLE:
+            bundle = wire.DataSource(inline_bytes=self.authority.bundle)
+            return wire.Secret(name=name, validation_context=wire.CertificateValidationContext(trusted_ca=bundle))
+        leaf = self.authority.issue(spiffe, self._now)
+        chain, key = wire.DataSource(inline_bytes=leaf.chain), wire.DataSource(inline_bytes=leaf.key.reveal())
+        return wire.Secret(name=name, tls_certificate=wire.TlsCertificate(certificate_chain=chain, private_key=key))
+
+
+def _identity(node: Any) -> str:
+    """The identity of a sidecar, by what its bootstrap says."""
+    said = node.metadata
+    return f"spiffe://{TRUST_DOMAIN}/ns/{said['NAMESPACE']}/sa/{said['SERVICE_ACCOUNT']}"
+
+
+@contextmanager
+def serving(secrets: Secrets, socket: Path) -> Iterator[None]:
+    """Serve on a Unix socket while the block lasts."""
+    server = grpc.server(ThreadPoolExecutor(max_workers=64))
+    handler = grpc.stream_stream_rpc_method_handler(secrets.stream, wire.DiscoveryRequest.FromString, bytes)
+    service = "envoy.service.secret.v3.SecretDiscoveryService"
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"StreamSecrets": handler}),))
+    server.add_insecure_port(f"unix:{socket}")
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop(None).wait()
+
+
+async def forwarding(socket: Path, port: int) -> asyncio.Server:
+    """Hand bytes from a Unix socket, which every network namespace can reach, to a port of loopback."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            onward = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(_pour(reader, onward[1]), _pour(onward[0], writer))
+
+    return await asyncio.start_unix_server(connected, str(socket))
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
