@@ -187,9 +187,9 @@ class _Mesh:
         return declared == {"tcp"} or (not declared and self._routes.tcp(place) is not None)
 
     def _is_udp(self, place: Place) -> bool:
-        """Whether a Service port is certainly one for datagrams: nobody behind it receives TCP there."""
+        """Whether a Service port is certainly one for datagrams: someone behind it receives nothing else there."""
         found = [(self._workloads.at(one.workload), one.port) for one in self._endpoints[place]]
-        return bool(found) and all(one is not None and port in one.udp and port not in one.kinds for one, port in found)
+        return any(one is not None and port in one.udp and port not in one.kinds for one, port in found)
 
     def _means(self, host: bytes | None, place: Place) -> bool:
         """Whether a Host header names this Service: any other one leads elsewhere, or past the routes."""

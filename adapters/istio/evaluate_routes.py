@@ -18,6 +18,7 @@ from adapters.istio.evaluate_match import Http, Test, header_values, regex
 from hub.api import UnmodelledError
 
 _HOST = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc\.([a-z0-9.-]+)")
+_NAME = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _SHORT = re.compile(r"[a-z0-9-]+")
 _LIMIT = 2**31
 _UNAVAILABLE = 503
@@ -25,7 +26,10 @@ Question = Callable[[Http], bool]
 
 
 class Share(Struct, frozen=True):
-    """One destination: a Service of the route's own namespace, its port (None: that of the call), its exact part."""
+    """One destination: a Service of the route's own namespace, its port (None: that of the call), its exact part.
+
+    A host that is no Service of the cluster goes by its full name.
+    """
 
     service: str
     port: int | None
@@ -216,10 +220,15 @@ class _Compiler(Struct, frozen=True):
             host, port = target.text("host"), target.pairs("port")
         with Fields(port, self.where) as numbered:
             number = numbered.number("number")
-        namespace, service = self.service(host)
+        namespace, service = (self.namespace, host) if _is_foreign(host) else self.service(host)
         if namespace != self.namespace:
             raise left.unmodelled(f'the destination "{host}" in another namespace than the host')
         return service, number, weight
+
+
+def _is_foreign(host: str) -> bool:
+    """Whether a destination is a full name outside of the cluster's Services: nobody serves it."""
+    return _NAME.fullmatch(host) is not None and ".svc." not in host
 
 
 def _string(value: Any, where: str) -> Test | None:

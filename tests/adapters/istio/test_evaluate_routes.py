@@ -141,6 +141,9 @@ def test_unavailable_when_nobody_is_meant() -> None:
     assert judged([vs(only)], call()) == nobody
     assert judged([vs({"directResponse": {"status": 503}})], call()) == nobody
     assert judged([vs({"route": [to("ghost")]})], call()) == nobody
+    assert judged([vs({"route": [{"destination": {"host": "nobody.example.com"}}]})], call()) == nobody
+    half = [vs({"route": [{"destination": {"host": "nobody.example.com"}, "weight": 1}, to("web-v1", 1)]})]
+    assert judged(half, call()).backends == {"nobody.example.com": "no-endpoint", "web-v1": "allow"}
     assert judged([vs(only)], call(headers=(("x-tier", "gold"),))).verdict == "allow"
 
 

@@ -194,7 +194,8 @@ def test_identity_without_workloads_is_one_with_its_label() -> None:
     assert allows(grant, tcp(dst=ghost, port=1))
     assert not allows(grant, http(dst=ghost, port=2))
     assert not allows(grant, http(dst=ghost, port=1, src=OTHER))
-    assert judged([], http(dst=Destination(identity="default/a/b"))) == Answer("deny")
+    for nobody in ("default/ghost", "default/a/b", "default/"):
+        assert judged([], http(dst=Destination(identity=nobody))) == Answer("deny")
     assert judged([], http(dst=Destination(pod="default/ghost"))) == Answer("deny")
 
 
