@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_Domain = Annotated[str, Meta(pattern=rf"\A{_LABEL}(?:\.{_LABEL})*\Z", max_length=120)]
+_Namespace = Annotated[str, Meta(pattern=rf"\A{_LABEL}\Z", max_length=63)]
 
 
 class IstioConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -14,6 +18,6 @@ class IstioConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     authenticated callers either way. `rootNamespace` is Istio's own: a policy there reaches into all namespaces.
     """
 
-    cluster_domain: str = "cluster.local"
+    cluster_domain: _Domain = "cluster.local"
     mtls: Literal["strict", "unmanaged"] = "strict"
-    root_namespace: str = "istio-system"
+    root_namespace: _Namespace = "istio-system"

@@ -23,7 +23,8 @@ _PRINCIPAL = re.compile(r"[a-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
 _POINTER = "cluster.local"
 """A trust domain that Istio reads as the mesh's own, whatever that is called (observed on Istio 1.31)."""
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_DNS = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*"
+_LABEL_KEY = re.compile(rf"(?:{_DNS}/)?{_LABEL_VALUE.pattern}")
 
 
 class Ruling(Struct, frozen=True, gc=False):
@@ -115,7 +116,9 @@ def _principals(grant: Grant, trust_domain: str) -> tuple[tuple[str, ...], Seque
 def _is_selectable(labels: Labels, account: str) -> bool:
     """Whether a selector means these labels: for Istio, an absent label has the empty value."""
     ours = dict(labels).get(SERVICE_ACCOUNT_LABEL, service_account_label(account))
-    proper = all(_LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value) for key, value in labels)
+    proper = all(
+        len(key) <= 317 and _LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value) for key, value in labels
+    )
     return proper and ours == service_account_label(account) and len(dict(labels)) == len(labels)
 
 
@@ -129,7 +132,7 @@ _UDP = Objection(
 
 def _mixed(grant: Grant, port: int) -> Objection:
     what, wrong = ("raw bytes", "http") if grant.http is None else ("HTTP", "tcp")
-    message = f"port {port} is declared {wrong} by some of these workloads and not by others: {what} opens none of them"
+    message = f"port {port} is declared {wrong} by some of these workloads and not by others, so there {what} cannot be granted"
     witness = f"{what} on port {port} of a workload that does not declare it {wrong}"
     return Objection("port.mixed-protocols", message, witness, 'declare the port alike ("appProtocol") everywhere')
 

@@ -121,7 +121,7 @@ def _path_said(pattern: str | None) -> Said:
     except RegexRefusedError as refusal:
         return Said((), (too_complex(refusal, pattern),))
     if isinstance(forms, Inexpressible):
-        return Said((), (_inexpressible("path", pattern, forms),))
+        return Said((), (_inexpressible("path", "path", pattern, forms),))
     return Said(tuple(_path_pieces(forms)), _narrowed(pattern, forms))
 
 
@@ -159,7 +159,7 @@ def _header_said(header: tuple[str, str]) -> Said:
     if not survives_trimming(values):
         return Said((), (blank_outside(name, pattern),))
     if isinstance(forms, Inexpressible):
-        return Said((), (_inexpressible("header", pattern, forms),))
+        return Said((), (_inexpressible("header", f'header "{short(name)}"', pattern, forms),))
     return Said(tuple(_header_pieces(name, forms)))
 
 
@@ -171,10 +171,10 @@ def _header_pieces(name: str, forms: Forms) -> Iterable[Piece]:
         yield Piece(conditions=(Condition(f"request.headers[{name}]", values),))
 
 
-def _inexpressible(what: str, pattern: str, found: Inexpressible) -> Objection:
+def _inexpressible(kind: str, what: str, pattern: str, found: Inexpressible) -> Objection:
     told = "" if found.unmatched is None else f' ("{short(found.matched or "")}", not "{short(found.unmatched)}")'
-    message = f'{what} "{short(pattern)}" is more than Istio can say: {found.reason}{told}'
+    message = f'{what} by "{short(pattern)}" is more than Istio can say: {found.reason}{told}'
     shown = pattern if found.matched is None else found.matched
     witness = f'a request with {what} "{short(shown)}"'
     lift = "list the values, or match by their beginning or end"
-    return Objection(_INEXPRESSIBLE[what], message, witness, lift)
+    return Objection(_INEXPRESSIBLE[kind], message, witness, lift)

@@ -20,6 +20,8 @@ from adapters.istio.translate_losses import Objection, split_loss
 from hub.api import Loss, NativeObject, Role, Route, RoutePort, Split, Translation, UnitKey, to_integers
 
 INT32_MAX = 2**31 - 1
+MAX_BYTES = 1_000_000
+"""Largest VirtualService; an API server takes about half as much again."""
 
 
 class _Made(Struct, frozen=True, gc=False):
@@ -45,6 +47,10 @@ def translate_route(route: Route, config: IstioConfig) -> Translation:
     ref = names.virtual_service(route.namespace, route.service)
     host = names.host(route.namespace, route.service, config.cluster_domain)
     body = virtual_service(ref, host, made.http, made.tcp)
+    if len(body) > MAX_BYTES:
+        split_by = {split.origin for port in route.ports for split in port.splits}
+        found = {*losses, *(split_loss(_LIMIT, unit, origin, "spec.matches") for origin in split_by)}
+        return Translation((), tuple(sorted(found)))
     origins = tuple(sorted(set(route.origins)))
     return Translation((NativeObject(ref, Role.ROUTE, body, unit, origins),), losses)
 
@@ -59,26 +65,20 @@ class _Port:
         self._unit = UnitKey("route", route.namespace, route.service)
 
     def fill(self, made: _Made) -> None:
-        """Conditional layers in order, then the one for everything, or the root."""
-        last: Split | None = None
-        conditional: list[Json] = []
-        for split in self._port.splits:
-            if split.matches is None:
-                last = split
-                break
-            conditional += self._conditional(split, made.losses)
-        if last is None and not conditional:
-            return
-        everything = {"match": [{"port": self._port.port}]}
-        made.http.extend(conditional)
-        made.http.append({**everything, **(self._root() if last is None else self._http(last))})
+        """Conditional layers in order, then the one for everything, or the root; raw bytes know no conditions."""
+        everything: list[Json] = [{"port": self._port.port}]
+        routes = [route for split in self._port.splits for route in self._layer(split, made.losses)]
+        ends = [index + 1 for index, route in enumerate(routes) if route["match"] == everything]
+        if routes and not ends:
+            routes.append({"match": everything, **self._root()})
+        made.http.extend(routes[: ends[0]] if ends else routes)
+        last = next((split for split in self._port.splits if split.matches is None), None)
         if last is not None and self._port.declared != "http":
-            made.tcp.append({**everything, **self._tcp(last)})
-        if last is not None and not self._shares(last)[1]:
-            made.losses.append(split_loss(_TOO_LARGE, self._unit, last.origin, "spec.backends"))
+            made.tcp.append({"match": everything, **self._tcp(last)})
 
-    def _conditional(self, split: Split, losses: list[Loss]) -> Iterator[Json]:
-        entries: list[Json] = []
+    def _layer(self, split: Split, losses: list[Loss]) -> Iterator[Json]:
+        everything: Json = {"port": self._port.port}
+        entries = [everything] if split.matches is None else []
         for match in split.matches or ():
             found, objections = matches_of(match, self._port.port)
             entries += [entry for entry in found if entry not in entries]
@@ -86,7 +86,8 @@ class _Port:
         if not self._shares(split)[1]:
             losses.append(split_loss(_TOO_LARGE, self._unit, split.origin, "spec.backends"))
         if entries:
-            yield {"match": sorted(entries, key=msgspec.json.encode), **self._http(split)}
+            alone = [everything] if everything in entries else sorted(entries, key=msgspec.json.encode)
+            yield {"match": alone, **self._http(split)}
 
     def _http(self, split: Split) -> Json:
         route, _ = self._shares(split)
@@ -122,6 +123,12 @@ _TOO_LARGE = Objection(
     f"no integers up to {INT32_MAX} in sum keep these ratios: the nearest ones are used",
     "a long run of requests whose shares differ in the tenth digit",
     "write weights with a smaller common denominator",
+)
+_LIMIT = Objection(
+    "limit.exceeded",
+    f"the splits of this Service take more than {MAX_BYTES} bytes, so its root serves",
+    "any request to the root Service",
+    "write fewer conditions",
 )
 _UDP = Objection(
     "proto.udp-not-captured",

@@ -6,12 +6,14 @@ and runs RE2 over bytes. Observed on Envoy 1.40.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from hub.api import HEADER, JOINED_HEADERS, PATH, Forms, Inexpressible, Language, header_forms, language, path_forms
 
 _BEYOND_ASCII = 0x110000 - 0x80 - 0x800
 """How many characters there are beyond ASCII."""
+_MAX_PAIRS = 20_000
 
 
 @lru_cache(maxsize=4096)
@@ -36,21 +38,35 @@ def joined_by(name: str) -> str:
 def survives_joining(values: Language, separator: str) -> bool:
     """Whether joined lines match only if one of the lines does.
 
-    Wherever a line may end, it matches by itself, or the rest is judged as if nothing had been before.
+    Wherever a line may end, it matches by itself, or what matches after the separator would have matched alone.
     """
-    states = range(len(values.rows))
-    return all(values.accepting[at] or _after(values, at, separator) in {-1, 0} for at in states)
+    ends = (at for at, accepted in enumerate(values.accepting) if not accepted)
+    return _start_has(values, {_after(values, at, separator) for at in ends})
 
 
 def survives_trimming(values: Language) -> bool:
     """Whether a value that matches still does without its outer blanks."""
-    for blank in " \t":
-        if _after(values, 0, blank) not in {-1, 0}:
+    for at in range(len(values.rows)):
+        found = {_after(values, at, blank) for blank in " \t"} - {-1}
+        if not values.accepting[at] and any(values.accepting[after] for after in found):
             return False
-        for at in range(len(values.rows)):
-            after = _after(values, at, blank)
-            if after >= 0 and values.accepting[after] and not values.accepting[at]:
-                return False
+    return _start_has(values, {_after(values, 0, blank) for blank in " \t"})
+
+
+def _start_has(values: Language, states: Iterable[int]) -> bool:
+    """Whether whatever matches from one of these states on matches from the start, too. Doubt counts as no."""
+    work = [(state, 0) for state in states if state > 0]
+    seen = set(work)
+    for state, other in work:
+        if values.accepting[state] and (other < 0 or not values.accepting[other]):
+            return False
+        for kind, to in enumerate(values.rows[state]):
+            pair = (to, values.rows[other][kind] if other >= 0 else -1)
+            if to >= 0 and to != pair[1] and pair not in seen:
+                seen.add(pair)
+                work.append(pair)
+        if len(work) > _MAX_PAIRS:
+            return False
     return True
 
 
