@@ -157,7 +157,7 @@ class _Mesh:
     def _tcp_way(self, asked: _Asked, place: Place) -> _Way:
         route = self._routes.tcp(place)
         http = self._routes.http(place)
-        if route is None and http is not None and self._declared(place) == {"http"}:
+        if route is None and http is not None and self._declared(place) <= {"http"}:
             return _Way("unavailable", by=(http.label,), losses=(MIXED,))
         return replace(self._chosen(route, NO_HTTP, place), reading=asked.first)
 

@@ -12,8 +12,8 @@ from typing import Literal
 from msgspec import Struct
 
 from adapters.istio.evaluate_match import Call
-from adapters.istio.evaluate_policy import DISABLE, STRICT, Decision, Gate, Gates
-from adapters.istio.evaluate_request import HEADER, PATH, Reading
+from adapters.istio.evaluate_policy import DISABLE, STRICT, Gate, Gates
+from adapters.istio.evaluate_request import HEADER, Reading
 from hub.api import (
     SERVICE_ACCOUNT_LABEL,
     Destination,
@@ -78,18 +78,14 @@ class Receiver(Struct, frozen=True):
 
 
 def _over_http(gate: Gate, call: Call, reading: Reading) -> Verdict:
-    """A loss is told only where policy alone would have let the call pass."""
+    """What Envoy itself refuses says why; a denial by policy only where header lines as they were sent would pass."""
     decision = gate.http.decide(call)
-    if not reading.faults and (decision.passes or reading.meant is None):
+    if reading.faults:
+        return Verdict(False, decision.by, reading.faults, http=True)
+    if decision.passes or reading.meant is None:
         return Verdict(decision.passes, decision.by, http=True)
-    excused = decision.passes or _as_meant(gate, call, reading).passes
-    losses = reading.faults or (HEADER,)
-    return Verdict(False, decision.by, losses if excused or PATH in reading.faults else (), http=True)
-
-
-def _as_meant(gate: Gate, call: Call, reading: Reading) -> Decision:
-    """What the policies would say if they read header lines as they were sent."""
-    return Decision(False) if reading.meant is None else gate.http.decide(Call(call.uri, call.port, reading.meant))
+    meant = gate.http.decide(Call(call.uri, call.port, reading.meant))
+    return Verdict(False, decision.by, (HEADER,) if meant.passes else (), http=True)
 
 
 class Workloads:

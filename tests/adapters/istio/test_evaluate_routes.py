@@ -191,6 +191,12 @@ def test_bytes_take_tcp_routes_alone() -> None:
     assert judged([vs(tcp=[tcp_route])], call("/%61", port=8082)).received == "/a"
     http_alone = judged([vs(split(to("web-v1")))], tcp(port=8080, dst=ROOT))
     assert (http_alone.route, http_alone.losses) == ("unavailable", ("port.undeclared-mixed",))
+    assert (
+        judged(
+            [vs(split(to("web-v1")), host="web-empty")], tcp(port=8080, dst=Destination(service="default/web-empty"))
+        ).route
+        == "unavailable"
+    )
     plain = judged([], tcp(port=8080, dst=ROOT))
     assert (plain.route, plain.verdict, plain.losses) == ("root", "deny", ())
 
