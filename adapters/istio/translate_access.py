@@ -42,7 +42,8 @@ MAX_RULES = 512
 _MAX_PRINCIPALS = 256
 _MAX_OPERATIONS = 256
 _MAX_BYTES = 400_000
-_MAX_POLICIES = 64
+MAX_POLICIES = 64
+"""Most policies of one account and one set of labels."""
 
 _T = TypeVar("_T")
 _Key = tuple[bool, tuple[str, ...], tuple[Condition, ...]]
@@ -114,7 +115,7 @@ def _spread(rules: Sequence[Rule]) -> list[tuple[Rule, ...]] | None:
     """The rules in one policy, or by their digests in 2, 4, 8...: a further rule moves few others. None beyond the cap."""
     sized = [(rule, body, len(body)) for rule in rules for body in [msgspec.json.encode(rule_body(rule))]]
     count = 1
-    while count <= _MAX_POLICIES:
+    while count <= MAX_POLICIES:
         shares: list[list[Rule]] = [[] for _ in range(count)]
         bytes_of = [0] * count
         for rule, body, size in sized:
@@ -155,7 +156,7 @@ _ROOT = Objection(
 )
 _LIMIT = Objection(
     "limit.exceeded",
-    f"the grants to this account take more than {_MAX_POLICIES} policies of {MAX_RULES} rules, so none of them is written",
+    f"the grants to this account take more than {MAX_POLICIES} policies of {MAX_RULES} rules, so none of them is written",
     "any request that this TrafficTarget allows",
     "name more sources in each TrafficTarget, or share accounts",
 )
