@@ -1,0 +1,55 @@
+"""Registration of Istio with sidecars: Kubernetes objects that istiod carries to the Envoys of Pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from adapters.istio.config import IstioConfig
+from adapters.istio.evaluate import evaluator
+from adapters.istio.translate import translate
+from adapters.istio.view import view
+from hub.api import AdapterSpec, Feature, Narrowing, Support, hookimpl
+
+FEATURES = {
+    Feature.ACCESS_HTTP_PATH: Support.FULL,
+    Feature.ACCESS_HTTP_METHOD: Support.FULL,
+    Feature.ACCESS_HTTP_HEADER: Support.FULL,
+    Feature.ACCESS_HTTP_PORT: Support.FULL,
+    Feature.ACCESS_TCP: Support.FULL,
+    Feature.ACCESS_UDP: Support.NEVER,
+    Feature.ACCESS_SPIFFE_SOURCE: Support.FULL,
+    Feature.ACCESS_LABEL_SOURCE: Support.NEVER,
+    Feature.ACCESS_LABEL_DESTINATION: Support.FULL,
+    Feature.SPLIT_HTTP: Support.FULL,
+    Feature.SPLIT_TCP: Support.FULL,
+    Feature.SPLIT_UDP: Support.NEVER,
+    Feature.SPLIT_MATCHES: Support.APPROXIMATE,
+}
+"""FULL means that what is said is said exactly; patterns that AuthorizationPolicy has no words for are losses."""
+
+NARROWINGS = (
+    Narrowing("method.nonstandard", "Envoy answers 400 to methods that HTTP/1.1 does not register"),
+    Narrowing("path.refused", "Envoy answers 400 to paths with letters that no URI has, or with an escaped zero byte"),
+    Narrowing("header.rejected", "repeated lines of a few headers are judged joined, and outer blanks cut off"),
+)
+
+SPEC = AdapterSpec(
+    name="istio",
+    family="kubernetes",
+    config=IstioConfig,
+    features=FEATURES,
+    translate=translate,
+    evaluator=evaluator,
+    view=view,
+    narrowings=NARROWINGS,
+    governs=("all", "namespaces", "targets"),
+    drain="Envoy has drained the filter chains that they came in by: 45 seconds by Istio's default",
+    capture="a Pod without a sidecar, on the host's network, or with inbound ports excluded answers whoever reaches it",
+)
+
+
+@hookimpl
+def smihub_adapters() -> Iterable[AdapterSpec[Any]]:
+    """The adapter `istio`."""
+    return [SPEC]

@@ -1,0 +1,56 @@
+"""The registration of Istio says something about everything; what it shows is what was written."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from adapters.istio.config import IstioConfig
+from adapters.istio.plugin import SPEC, smihub_adapters
+from adapters.istio.translate import translate
+from adapters.istio.view import view
+from hub.api import Feature, Support, UnmodelledError
+from tests.servers.units import access
+
+
+def test_features_when_listed() -> None:
+    """Every feature of SMI has a support word, and access is never approximate."""
+    assert set(SPEC.features) == set(Feature)
+    assert Support.APPROXIMATE not in {SPEC.features[feature] for feature in Feature if feature.startswith("access.")}
+
+
+def test_hook_when_asked() -> None:
+    """One adapter, of the family that sinks of Kubernetes objects write."""
+    (adapter,) = smihub_adapters()
+    assert (adapter.name, adapter.family, adapter.governs) == ("istio", "kubernetes", ("all", "namespaces", "targets"))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"clusterDomain": "*"}', '{"rootNamespace": "a.b"}', '{"mtls": "off"}', '{"cluster_domain": "x"}']
+)
+def test_config_when_wrong(text: str) -> None:
+    """Options are checked where they are read."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(text, type=IstioConfig)
+
+
+def test_view_when_bytes_are_an_object() -> None:
+    """The whole manifest."""
+    for item in translate(access(ports=()), IstioConfig()).objects:
+        assert view(item.body, item.ref.kind)["kind"] == item.ref.kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("VirtualService", b"{"),
+        ("VirtualService", b"[]"),
+        ("VirtualService", b"\xff"),
+        ("Pod", b'{"kind": "Pod"}'),
+        ("VirtualService", b'{"kind": "AuthorizationPolicy"}'),
+    ],
+)
+def test_view_when_bytes_are_no_object(kind: str, body: bytes) -> None:
+    """Unreadable bytes, unknown kinds and other kinds are one error."""
+    with pytest.raises(UnmodelledError):
+        view(body, kind)
