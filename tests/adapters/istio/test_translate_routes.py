@@ -87,12 +87,17 @@ def test_layers_when_a_condition_is_always_true() -> None:
     assert raw["route"][0]["destination"]["host"].startswith("v1.")
 
 
-@pytest.mark.parametrize(("declared", "raw"), [("http", 0), ("tcp", 1), ("none", 1)])
-def test_tcp_when_protocols_differ(declared: Declared, raw: int) -> None:
-    """A port that may carry raw bytes has both kinds of routes."""
+@pytest.mark.parametrize("declared", ["http", "tcp", "none"])
+def test_tcp_when_protocols_differ(declared: Declared) -> None:
+    """Both kinds of routes: Istio decides by words of its own what a port speaks."""
     made = spec(translate(route("web", port(80, declared, split("s", None, v1=1))), IstioConfig()))
-    assert len(made["http"]) == 1
-    assert len(made.get("tcp", [])) == raw
+    assert made["http"] == made["tcp"]
+
+
+def test_ports_when_one_is_named_twice() -> None:
+    """The first counts."""
+    ports = (port(80, "http", split("s", None, v1=1)), port(80, "tcp", split("s", None, v2=1)))
+    assert translate(route("web", *ports), IstioConfig()) == translate(route("web", ports[0]), IstioConfig())
 
 
 def test_destinations_when_no_weight_is_positive() -> None:
