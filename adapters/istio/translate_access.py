@@ -39,8 +39,8 @@ from hub.api import (
 
 MAX_RULES = 512
 """Most rules of one policy (the schema of AuthorizationPolicy)."""
-_MAX_PRINCIPALS = 256
-_MAX_OPERATIONS = 256
+_MAX_ITEMS = 256
+_MAX_PART = 120_000
 _MAX_BYTES = 400_000
 MAX_POLICIES = 64
 """Most policies of one account and one set of labels."""
@@ -101,14 +101,24 @@ def _rules(rulings: Iterable[Ruling]) -> Iterator[Rule]:
             groups.setdefault((ruling.raw, ruling.principals, conditions), set()).add(operation)
     for (raw, principals, conditions), operations in sorted(groups.items()):
         anything = raw and Operation() in operations
-        every = [()] if anything else _cut(sorted(operations), _MAX_OPERATIONS)
-        for callers in _cut(principals, _MAX_PRINCIPALS):
+        every: list[Sequence[Operation]] = [()] if anything else _cut(sorted(operations))
+        for callers in _cut(principals):
             for some in every:
                 yield Rule(tuple(callers), tuple(some), conditions)
 
 
-def _cut(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
+def _cut(items: Sequence[_T]) -> list[Sequence[_T]]:
+    """Parts that are neither long nor large, in order."""
+    parts: list[list[_T]] = []
+    room = 0
+    for item in items:
+        size = len(msgspec.json.encode(item))
+        if not parts or len(parts[-1]) == _MAX_ITEMS or size > room:
+            parts.append([])
+            room = _MAX_PART
+        parts[-1].append(item)
+        room -= size
+    return list(parts)
 
 
 def _spread(rules: Sequence[Rule]) -> list[tuple[Rule, ...]] | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import product
 
+import msgspec
 from msgspec import Struct
 
 from adapters.istio.objects import Condition
@@ -51,6 +52,10 @@ class Said(Struct, frozen=True, gc=False):
     objections: tuple[Objection, ...] = ()
 
 
+MAX_BYTES = 60_000
+"""Most text of one match: an API server takes objects of about a megabyte and a half."""
+
+
 @lru_cache(maxsize=8192)
 def said(match: HttpMatch) -> Said:
     """A match in Istio's words; one condition that cannot be said leaves none of it."""
@@ -61,8 +66,16 @@ def said(match: HttpMatch) -> Said:
     objections = {one for each in (paths, *found) for one in each.objections}
     if not all(each.pieces for each in (paths, *found)):
         return Said((), tuple(sorted(objections)))
-    pieces = {_both(each) for each in product(paths.pieces, *(each.pieces for each in found))}
-    return Said(tuple(sorted(pieces)), tuple(sorted(objections)))
+    pieces = sorted({_both(each) for each in product(paths.pieces, *(each.pieces for each in found))})
+    if len(msgspec.json.encode(pieces)) > MAX_BYTES:
+        return Said((), (_too_large(match),))
+    return Said(tuple(pieces), tuple(sorted(objections)))
+
+
+def _too_large(match: HttpMatch) -> Objection:
+    message = f'path "{short(match.path or "")}" and its headers take too many texts'
+    witness = "a request that this match admits"
+    return Objection("limit.exceeded", message, witness, "match fewer texts, or by their beginning")
 
 
 def managed(name: str) -> Objection | None:

@@ -238,6 +238,14 @@ def test_sources_when_they_are_many() -> None:
     assert sorted(map(len, found)) == [88, 256, 256]
 
 
+def test_sources_when_they_are_long() -> None:
+    """No rule is larger than a policy may be."""
+    names_of = [f"spiffe://partner.example/{n}/{'x' * 2000}" for n in range(100)]
+    grant = replace(tcp_grant("t", []), sources=tuple(names_of))
+    found = [rule["from"][0]["source"]["principals"] for rule in rules(access(grant, ports=()))]
+    assert [len(each) for each in found] == [59, 41]
+
+
 def test_root_namespace_when_it_holds_the_account() -> None:
     """A policy there selects Pods of all namespaces: it may deny, and never grant."""
     unit = Access(Identity("td", "istio-system", "api"), (tcp_grant("t", ["web"]),))

@@ -185,6 +185,13 @@ def test_values_when_bytes_are_counted(value: str) -> None:
             assert (by_bytes is not None) == (re2.fullmatch(pattern, value) is not None)
 
 
+def test_pieces_when_they_would_take_too_much() -> None:
+    """One match cannot crowd out the others of its account."""
+    words = f"[a-p][a-p]{'z' * 60}"
+    assert len(said(HttpMatch(headers=(("x", words),))).pieces) == 1
+    assert codes(HttpMatch(headers=tuple((f"x-{n}", words) for n in range(4)))) == ["limit.exceeded"]
+
+
 def test_objections_when_printed() -> None:
     """Long patterns are cut."""
     (objection,) = said(HttpMatch(path="/[0-9]+" + "x" * 500)).objections
