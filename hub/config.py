@@ -354,6 +354,11 @@ meshes:
   # The adapter's own settings, and those of the sink that writes for it (vm: address, where Envoys reach the hub).
   config: {{}}
   sink: {{}}
+# A mesh whose objects are rendered into a folder of this repository, for Argo CD, Flux or kubectl to bring into force:
+# - name: istio
+#   adapter: istio
+#   governed: targets
+#   sink: {{kind: directory, path: rendered/istio}}
 
 # A plan that takes something away from more than this share of the governed identities, and from at least `minUnits`
 # of them, is refused until somebody accepts it. A first apply is not counted.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hub.intent.accesses import Inbound
 from hub.intent.ports import reached
 from hub.intent.view import Shape
-from hub.model import Endpoint, Facts, Identity, ObjectRef, Placement
+from hub.model import Endpoint, Exposed, Facts, Identity, ObjectRef, Placement
 from hub.smi.types import EndpointSlice, Service, ServicePort, SliceEndpoint, Workload
 from hub.store import Moves, Store
 from hub.store.slices import face_of_slice, pod_ref
@@ -33,6 +33,7 @@ class EndpointView:
         self._places: dict[ObjectRef, tuple[Place, ...]] = {}
         self._everyone: dict[Place, tuple[Endpoint, ...]] = {}
         self._serving: dict[Place, tuple[Endpoint, ...]] = {}
+        self._exposed: dict[Place, Exposed] = {}
         self._placements: dict[ObjectRef, Placement] = {}
         self._inbound: dict[tuple[str, str], Mapping[Shape, Inbound]] = {}
 
@@ -53,7 +54,7 @@ class EndpointView:
         Also those without an address (it is "" then, and not ready), pod templates where nothing runs yet, and
         endpoints whose identity nobody knows (spiffe "").
         """
-        return Facts(self._store.trust_domain, dict(self._placements), dict(self._everyone))
+        return Facts(self._store.trust_domain, dict(self._placements), dict(self._everyone), dict(self._exposed))
 
     def serving(self) -> Facts:
         """The same with only those endpoints that a data plane may be given: known identity and address."""
@@ -136,8 +137,11 @@ class EndpointView:
         places = {(service.namespace, service.name, port.port): port.port for port in ports}
         shares = self._running(service)
         for place in set(self._places.pop(service, ())) - places.keys():
-            del self._everyone[place], self._serving[place]
+            del self._everyone[place], self._serving[place], self._exposed[place]
             yield place
+        for port in ports:
+            place = (service.namespace, service.name, port.port)
+            self._exposed[place] = Exposed(port.transport, port.name, port.app_protocol)
         for place, number in places.items():
             everyone = tuple(sorted({each for share in shares for at, each in share if at == number}))
             if self._everyone.get(place) != everyone:

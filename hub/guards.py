@@ -40,7 +40,9 @@ def _conflicts(plan: Plan) -> list[Refusal]:
         Refusal(
             "guard.conflict" if conflict.first else "guard.foreign-owner",
             f'"{conflict.ref}" is wanted by {conflict.second} and belongs to {conflict.first or "somebody else"}',
-            "remove one of the two causes" if conflict.first else "remove it, or take it over with smihub adopt if it is equal",
+            "remove one of the two causes"
+            if conflict.first
+            else "remove it, or take it over with smihub adopt if it is equal",
             conflict.second,
         )
         for conflict in plan.conflicts

@@ -21,7 +21,7 @@ from adapters.istio.evaluate_policy import Gates
 from adapters.istio.evaluate_request import HEADER, Reading, read
 from adapters.istio.evaluate_routes import Entry, Route, Routes
 from adapters.istio.evaluate_workloads import Peer, Verdict, Workloads
-from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request
+from hub.api import Answer, Endpoint, Evaluator, Exposed, Facts, NativeObject, Request
 
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
 BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
@@ -65,7 +65,8 @@ class _Mesh:
         self._workloads = workloads
         self._routes = routes
         self._endpoints = facts.endpoints
-        self._services = {key[:2] for key in facts.endpoints}
+        self._exposed = facts.exposed
+        self._services = {key[:2] for key in facts.exposed}
         self._domains = frozenset(routes.domains) or frozenset(("cluster.local",))
 
     def judge(self, request: Request) -> Answer:
@@ -134,11 +135,12 @@ class _Mesh:
     def _way(self, asked: _Asked, place: Place) -> _Way:
         if asked.request.protocol == "udp":
             return _Way("no-port" if place[:2] in self._services else "no-service", losses=(UDP,))
-        if place not in self._endpoints or self._is_udp(place):
+        exposed = self._exposed.get(place)
+        if exposed is None or exposed.transport == "UDP":
             return _Way("no-port" if place[:2] in self._services else "no-service")
         if asked.request.src.outside:
             return _Way("root", {place[1]: (Fraction(1), place[2])}, reading=asked.first)
-        if asked.first is not None and not self._is_opaque(place):
+        if asked.first is not None and _spoken(exposed) != "tcp":
             return self._http_way(asked, asked.first, place)
         return self._tcp_way(asked, place)
 
@@ -157,7 +159,7 @@ class _Mesh:
     def _tcp_way(self, asked: _Asked, place: Place) -> _Way:
         route = self._routes.tcp(place)
         http = self._routes.http(place)
-        if route is None and http is not None and self._declared(place) <= {"http"}:
+        if route is None and http is not None and _spoken(self._exposed[place]) == "http":
             return _Way("unavailable", by=(http.label,), losses=(MIXED,))
         return replace(self._chosen(route, NO_HTTP, place), reading=asked.first)
 
@@ -172,25 +174,6 @@ class _Mesh:
         parts = _parts(entry, place[2])
         return _Way("root" if entry.plain and parts == own else "split", parts, (route.label,))
 
-    # ----------------------------------------------------------------------- what a Service port speaks
-
-    def _declared(self, place: Place) -> set[str]:
-        """How those behind a Service port read it: the nearest to what the Service declares that is known here."""
-        found = ((self._workloads.at(one.workload), one.port) for one in self._endpoints.get(place, ()))
-        return {receiver.kind(port) for receiver, port in found if receiver is not None}
-
-    def _is_opaque(self, place: Place) -> bool:
-        """Whether the sidecar of a client takes HTTP to this port as bytes."""
-        if self._routes.http(place) is not None:
-            return False
-        declared = self._declared(place)
-        return declared == {"tcp"} or (not declared and self._routes.tcp(place) is not None)
-
-    def _is_udp(self, place: Place) -> bool:
-        """Whether a Service port is certainly one for datagrams: someone behind it receives nothing else there."""
-        found = [(self._workloads.at(one.workload), one.port) for one in self._endpoints[place]]
-        return any(one is not None and port in one.udp and port not in one.kinds for one, port in found)
-
     def _means(self, host: bytes | None, place: Place) -> bool:
         """Whether a Host header names this Service: any other one leads elsewhere, or past the routes."""
         if host is None:
@@ -198,6 +181,17 @@ class _Mesh:
         name = host.decode("latin-1").lower().removesuffix(f":{place[2]}")
         short = f"{place[1]}.{place[0]}"
         return name in {place[1], short, f"{short}.svc", *(f"{short}.svc.{domain}" for domain in self._domains)}
+
+
+def _spoken(port: Exposed) -> Literal["http", "tcp", "none"]:
+    """How a client's sidecar takes a Service port; "none": by what the first bytes look like.
+
+    Source: https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selection/.
+    """
+    word = (port.app_protocol or port.name.partition("-")[0]).lower()
+    if word in {"http", "http2", "grpc", "grpc-web", "kubernetes.io/h2c", "kubernetes.io/ws"}:
+        return "http"
+    return "tcp" if word in {"tcp", "tls", "https", "mongo", "mysql", "redis", "kubernetes.io/wss"} else "none"
 
 
 def _parts(entry: Entry, port: int) -> dict[str, tuple[Fraction, int]]:

@@ -25,7 +25,7 @@ from hub.api import (
     service_account_label,
 )
 
-FOREIGN = "source.foreign-trust-domain"
+FOREIGN, UNEXPOSED = "source.foreign-trust-domain", "port.unexposed"
 Kind = Literal["http", "tcp", "none"]
 _KINDS: Mapping[str, Kind] = {"http": "http", "tcp": "tcp", "none": "none"}
 
@@ -50,11 +50,11 @@ class Verdict(Struct, frozen=True):
 
 
 class Receiver(Struct, frozen=True):
-    """A workload with its sidecar: the gate before it, and the protocols of its TCP and its UDP ports."""
+    """A workload with its sidecar: the gate before it, and the protocols of its TCP ports; a `closed` one has no others."""
 
     gate: Gate
     kinds: Mapping[int, Kind]
-    udp: frozenset[int] = frozenset()
+    closed: bool = False
 
     def kind(self, port: int) -> Kind:
         """How the sidecar reads a port; what nobody declares is found out by looking at the first bytes."""
@@ -63,6 +63,8 @@ class Receiver(Struct, frozen=True):
     def receive(self, peer: Peer, port: int, reading: Reading | None) -> Verdict:
         """Judge one call; without a reading it is bytes that are not HTTP."""
         gate = self.gate
+        if self.closed and port not in self.kinds:
+            return Verdict(False, (), (UNEXPOSED,))
         uri = None if gate.mode == DISABLE else peer.uri
         if uri is not None and not peer.ours:
             return Verdict(False, (), (FOREIGN,))
@@ -152,8 +154,8 @@ class Workloads:
         identity = placement.identity
         labels = {SERVICE_ACCOUNT_LABEL: service_account_label(identity.service_account), **dict(placement.labels)}
         kinds = {port: _kind(variant) for port, transport, variant in placement.inbound if transport == "TCP"}
-        udp = frozenset(port for port, transport, _ in placement.inbound if transport == "UDP")
-        return Receiver(self._gates.before(identity.namespace, frozenset(labels.items())), kinds, udp)
+        gate = self._gates.before(identity.namespace, frozenset(labels.items()))
+        return Receiver(gate, kinds, closed=placement.ref.kind == "Workload")
 
 
 def _kind(variant: str) -> Kind:

@@ -9,7 +9,7 @@ from adapters.istio.config import IstioConfig
 from adapters.istio.evaluate import evaluator
 from adapters.istio.translate import translate
 from adapters.istio.view import view
-from hub.api import AdapterSpec, Feature, Narrowing, Support, hookimpl
+from hub.api import SERVICE_ACCOUNT_LABEL, AdapterSpec, Feature, Narrowing, Support, hookimpl
 
 FEATURES = {
     Feature.ACCESS_HTTP_PATH: Support.FULL,
@@ -31,6 +31,7 @@ FEATURES = {
 NARROWINGS = (
     Narrowing("method.nonstandard", "Envoy answers 400 to methods that HTTP/1.1 does not register"),
     Narrowing("path.refused", "Envoy answers 400 to paths with letters that no URI has, or with an escaped zero byte"),
+    Narrowing("port.unexposed", "a Workload has listeners for its own ports only"),
     Narrowing("header.rejected", "repeated lines of a few headers are judged joined, and outer blanks cut off"),
 )
 
@@ -46,6 +47,7 @@ SPEC = AdapterSpec(
     governs=("all", "namespaces", "targets"),
     drain="Envoy has drained the filter chains that they came in by: 45 seconds by Istio's default",
     capture="a Pod without a sidecar, on the host's network, or with inbound ports excluded answers whoever reaches it",
+    selects_by=SERVICE_ACCOUNT_LABEL,
 )
 
 

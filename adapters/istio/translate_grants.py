@@ -68,7 +68,8 @@ def _scope(grant: Grant, ports: Iterable[InboundPort]) -> _Scope:
     declared: dict[int, set[str]] = {}
     for port in ports:
         if port.transport == "TCP" and (not grant.labels or grant.labels in port.labels):
-            declared.setdefault(port.port, set()).add(port.declared)
+            words = declared.setdefault(port.port, set())
+            words.update((port.declared,) if port.everywhere else (port.declared, "none"))
     wrong = "http" if grant.http is None else "tcp"
     barred = {number for number, words in declared.items() if wrong in words}
     meant = barred if grant.ports is None else barred & set(grant.ports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
@@ -102,10 +103,12 @@ def _ports(
     ]
     standing += [port for workload, shape in members for port in bound(view, workload, inbound[shape])]
     merged: dict[tuple[int, Transport, str], InboundPort] = {}
+    named = Counter(place for found in inbound.values() for place in {(port.port, port.transport) for port in found})
     for port in standing:
         known = merged.get(_triple(port))
         binds = {*port.binds, *(known.binds if known else ())}
-        merged[_triple(port)] = replace(port, binds=tuple(sorted(binds)))
+        everywhere = named[port.port, port.transport] == len(inbound)
+        merged[_triple(port)] = replace(port, binds=tuple(sorted(binds)), everywhere=everywhere)
     return tuple(sorted(merged.values()))
 
 

@@ -37,7 +37,19 @@ from hub.model.names import (
     identity_of,
     service_account_label,
 )
-from hub.model.native import Change, Endpoint, Facts, Loss, NativeObject, Observation, Observed, Op, Role, Translation
+from hub.model.native import (
+    Change,
+    Endpoint,
+    Exposed,
+    Facts,
+    Loss,
+    NativeObject,
+    Observation,
+    Observed,
+    Op,
+    Role,
+    Translation,
+)
 
 __all__ = [
     "SERVICE_ACCOUNT_LABEL",
@@ -51,6 +63,7 @@ __all__ = [
     "Destination",
     "Document",
     "Endpoint",
+    "Exposed",
     "Facts",
     "Grant",
     "HttpMatch",

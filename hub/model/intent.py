@@ -51,7 +51,8 @@ class InboundPort(Struct, frozen=True, order=True, gc=False):
     (identity, port): workloads of one variant have the same `declared`, the same `labels` facts and the same
     application address, so one policy serves them all. It is a stable string: `http`, `tcp` or `none`, followed by
     `+<8 hex>` when labels or the application's address differ from the default. `labels` are the label selectors of
-    grants that these workloads satisfy. `binds` are the addresses on which their sidecars receive.
+    grants that these workloads satisfy. `binds` are the addresses on which their sidecars receive. `everywhere` says that
+    every workload of the identity names this port, in one variant or another.
     """
 
     port: int
@@ -62,6 +63,7 @@ class InboundPort(Struct, frozen=True, order=True, gc=False):
     app_address: str = "127.0.0.1"
     labels: tuple[tuple[tuple[str, str], ...], ...] = ()
     binds: tuple[str, ...] = ()
+    everywhere: bool = True
 
 
 class Placement(Struct, frozen=True, order=True, gc=False):

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-from hub.model.intent import Placement, UnitKey
+from hub.model.intent import Placement, Transport, UnitKey
 from hub.model.names import ObjectRef
 
 
@@ -105,9 +105,21 @@ class Endpoint(Struct, frozen=True, order=True, gc=False):
     ready: bool = True
 
 
+class Exposed(Struct, frozen=True, gc=False):
+    """One port of a Service as it is written: data planes read its name and its `appProtocol` each in their own way."""
+
+    transport: Transport
+    name: str = ""
+    app_protocol: str = ""
+
+
 class Facts(Struct, frozen=True, gc=False):
-    """What `evaluate` may know besides native objects: placements by workload, endpoints by (namespace, service, port)."""
+    """What `evaluate` may know besides native objects.
+
+    `placements` by workload; by (namespace, service, port) who answers there, and how the Service exposes it.
+    """
 
     trust_domain: str
     placements: Mapping[ObjectRef, Placement] = field(default_factory=dict)
     endpoints: Mapping[tuple[str, str, int], tuple[Endpoint, ...]] = field(default_factory=dict)
+    exposed: Mapping[tuple[str, str, int], Exposed] = field(default_factory=dict)

@@ -98,7 +98,7 @@ def _group_and_version(value: Mapping[object, object], kind: str) -> tuple[str, 
         return "?", ""
     if "/" not in written:
         return _SMI_GROUPS.get(kind, ""), written
-    group, _, version = written.rpartition("/")
+    group, _, version = written.partition("/")
     return group or "?", version
 
 

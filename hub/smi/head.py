@@ -56,6 +56,8 @@ def read_head(reader: Reader, value: Body) -> Head | None:
         return Head(
             _SMI_GROUPS[kind], kind, version, f'apiVersion {show(api)} names no group, "{_SMI_GROUPS[kind]}" is meant'
         )
+    if slash and not group:
+        group = api  # no group is written so
     if (group, kind) in KINDS:
         return Head(group, kind, version)
     _foreign(reader, group, kind, value)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from adapters.istio.plugin import SPEC as ISTIO_SPEC
 from adapters.vm.plugin import SPEC
 from hub.explain import Explainer, Mesh, Scope
 from hub.model import Document, Reading
 from hub.testing.search import Explain
 
 VM = Mesh("vm", SPEC)
-MESHES = (VM,)
+ISTIO = Mesh("istio", ISTIO_SPEC)
+MESHES = (VM, ISTIO)
 
 
 def compiling(documents: tuple[Document, ...], reading: Reading) -> Explain:

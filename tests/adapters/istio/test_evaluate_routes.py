@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.istio.evaluate import evaluator
-from hub.api import Answer, Destination, NativeObject, Request, UnmodelledError
+from hub.api import Answer, Destination, Exposed, NativeObject, Request, UnmodelledError
 from tests.adapters.istio.test_evaluate_workloads import (
     FACTS,
     IS_CLIENT,
@@ -152,8 +152,7 @@ def test_services_that_are_not_there() -> None:
     ghost = http(port=8080, dst=Destination(service="default/ghost"))
     assert judged([vs({"route": [to("web-v1")]})], ghost) == Answer("deny", route="no-service", weights={}, backends={})
     assert judged([], call(port=1)) == Answer("deny", route="no-port", weights={}, backends={})
-    v1 = placed("web1", {}, ())
-    datagrams = facts(replace(v1, inbound=((9001, "UDP", "none"),)), behind={"web": (v1,)})
+    datagrams = replace(FACTS, exposed={("default", "web", 8080): Exposed("UDP", "dns")})
     assert judged([], call(), datagrams) == Answer("deny", route="no-port", weights={}, backends={})
 
 
@@ -205,6 +204,7 @@ def test_undeclared_port_has_routes_of_both_kinds() -> None:
     """The first bytes decide which of them are asked."""
     pods = tuple(placed(pod.ref.name, dict(pod.labels), ((9001, "none"),)) for pod in PODS)
     at = facts(*pods, behind={"web": pods, "web-v1": pods[:1], "web-v2": pods[1:]})
+    at = replace(at, exposed={place: Exposed("TCP", "main") for place in at.exposed})
     tcp_route = {"match": [{"port": 8080}], "route": [to("web-v2")]}
     both = [vs(split(to("web-v1")), tcp=[tcp_route])]
     assert judged(both, call(), at).weights == {"web-v1": "1"}

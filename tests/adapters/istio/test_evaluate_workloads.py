@@ -13,6 +13,7 @@ from hub.api import (
     Answer,
     Destination,
     Endpoint,
+    Exposed,
     Facts,
     Identity,
     NativeObject,
@@ -91,7 +92,9 @@ def facts(*pods: Placement, behind: Mapping[str, Sequence[Placement]] = BEHIND) 
         )
         for name, port, to in places
     }
-    return Facts(TD, {pod.ref: pod for pod in pods or PODS}, endpoints)
+    names = {8080: "http", 8085: "http-b", 8082: "tcp-e"}
+    exposed = {place: Exposed("TCP", names[place[2]]) for place in endpoints}
+    return Facts(TD, {pod.ref: pod for pod in pods or PODS}, endpoints, exposed)
 
 
 FACTS = facts()

@@ -198,7 +198,9 @@ def test_principal_holds_on_the_real_envoy_when_source_is_listed(tmp_path: Path)
 
 def test_inline_headers_hold_on_the_real_envoy(tmp_path: Path) -> None:
     """Which headers are joined when they come in two lines."""
-    tried = sorted(INLINE_HEADERS | {"accept-language", "cookie", "forwarded", "range", "priority", "x-real-ip", "traceparent"})
+    tried = sorted(
+        INLINE_HEADERS | {"accept-language", "cookie", "forwarded", "range", "priority", "x-real-ip", "traceparent"}
+    )
     worlds = [granting(header_is(name, string_match={"exact": "a"})) for name in tried]
     requests = [[("web", http(headers=((name, "a"), (name, "b"))))] for name in tried]
     compare(Mesh(tmp_path), worlds, requests)

@@ -38,6 +38,7 @@ scalars = st.one_of(
     st.none(),
     st.integers(-(2**63), 2**64 - 1),
     st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([1e16, 1e22, -1e22, 1e-7, 1.5e300, -0.0, 5e-324]),
 )
 keys = st.one_of(st.text(max_size=20), st.sampled_from(HOSTILE[:-1]))
 trees = st.recursive(
