@@ -75,10 +75,14 @@ class Folder:
             self._objects = os.open(OBJECTS, _FOLDER | os.O_NOFOLLOW, dir_fd=self._root)
             os.fsync(self._root)
 
-    def add(self, path: str, data: bytes) -> None:
-        """Put a file where nothing stands. Raises FileExistsError if something does."""
-        at, name = self._place(path)
+    def lay(self, path: str, data: bytes) -> None:
+        """Write a file beside its place, for `add` or `replace`."""
+        at, _ = self._place(path)
         _write(at, data)
+
+    def add(self, path: str) -> None:
+        """Put what was laid where nothing stands. Raises FileExistsError if something does."""
+        at, name = self._place(path)
         try:
             os.link(TEMPORARY, name, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
         except OSError as error:
@@ -88,10 +92,9 @@ class Folder:
             return
         os.unlink(TEMPORARY, dir_fd=at)
 
-    def replace(self, path: str, data: bytes) -> None:
-        """Put a file in the place of another."""
+    def replace(self, path: str) -> None:
+        """Put what was laid in the place of another file."""
         at, name = self._place(path)
-        _write(at, data)
         os.rename(TEMPORARY, name, src_dir_fd=at, dst_dir_fd=at)
 
     def remove(self, path: str) -> None:

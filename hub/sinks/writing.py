@@ -88,15 +88,17 @@ class Writer:
         """Do it all, and give the new token. Raises StaleError, the rest unwritten, where somebody else writes as well."""
         self._total = self._left = sum(len(step.puts) + len(step.drops) for step in todo)
         self._folder.clean()
-        if todo:
-            self._folder.make_objects()
-        for step in todo:
-            await self._carry_out(step)
-        if memory:
-            self._remember(memory)
+        try:
+            for step in todo:
+                await self._carry_out(step)
+            if memory:
+                self._remember(memory)
+        finally:
+            self._folder.clean()
         return token(self._digests)
 
     async def _carry_out(self, step: Step) -> None:
+        self._folder.make_objects()
         if step.drops:
             gone = frozenset(step.drops)
             self._listed = {file: what for file, what in self._listed.items() if file not in gone}
@@ -125,17 +127,20 @@ class Writer:
         self._folder.sync()
 
     def _put(self, path: str, data: bytes, limit: int = MOST_BYTES) -> None:
+        """Have this file hold this, if it still holds what was read. The last look is as late as can be."""
         before, after = self._digests.get(path), digest(data)
+        if before != after:
+            self._folder.lay(path, data)
         self._unchanged(path, before, limit)
         if before is None:
-            self._add(path, data)
+            self._add(path)
         elif before != after:
-            self._folder.replace(path, data)
+            self._folder.replace(path)
         self._digests[path] = after
 
-    def _add(self, path: str, data: bytes) -> None:
+    def _add(self, path: str) -> None:
         try:
-            self._folder.add(path, data)
+            self._folder.add(path)
         except FileExistsError:
             raise self._stale(path) from None
 
