@@ -14,6 +14,7 @@ from pathlib import Path
 
 from apps import Apps
 from fleet import Fleet, wait_for
+from istio import istio
 from revocation import revoke
 from rich.console import Console
 from story import Story, live, splits, table, without_hub
@@ -41,7 +42,7 @@ async def play(console: Console, base: Path) -> list[str]:
             world.start_envoys(fleet)
             await wait_for(world.inbound() + world.outbound(), fleet)
         story = Story(world, apps, fleet, console)
-        for act in (table, splits, live, revoke, without_hub):
+        for act in (table, splits, live, revoke, without_hub, istio):
             await act(story)
         return story.failures
     finally:
@@ -60,7 +61,8 @@ def last_screen(console: Console, failures: list[str], seconds: float) -> None:
     console.print(f"[bold green]Everything was as SMI says[/bold green] ({seconds:.0f} s).")
     console.print(
         "What changed on the way: the weights of the API went from 90/10 to 0/10, the partner and the\n"
-        "ledger lost and regained their TrafficTargets, the hub was killed and came back; no Envoy was restarted.\n\n"
+        "ledger lost and regained their TrafficTargets, the hub was killed and came back; no Envoy was restarted.\n"
+        "For Istio nothing was started: its objects were planned and rendered.\n\n"
         "Now your own folder:\n"
         "  .venv/bin/smihub explain --batch requests.jsonl --source YOUR/FOLDER   who may call what, without any set-up\n"
         "  cd YOUR/FOLDER && smihub init && smihub plan                           what would be written for your VMs\n"
