@@ -30,6 +30,10 @@ KINDS: Mapping[Role, tuple[str, str]] = {
     Role.GRANT: ("security.istio.io/v1", "AuthorizationPolicy"),
     Role.ROUTE: ("networking.istio.io/v1", "VirtualService"),
 }
+API = "objects/shop_AuthorizationPolicy.security.istio.io_api-web.yaml"
+GUARD = "objects/shop_PeerAuthentication.security.istio.io_api.yaml"
+ROUTE = "objects/shop_VirtualService.networking.istio.io_api.yaml"
+"""Files of the unit `api` with the source `web`."""
 Wanted = Mapping[UnitKey, tuple[NativeObject, ...]]
 
 
