@@ -51,7 +51,9 @@ class Company:
         mesh = self.hub.meshes[0]
         reviewed = await self.hub.plan(mesh)
         await self.hub.apply(mesh, reviewed.plan)
-        await mesh.sink.start()
+        live = mesh.live
+        assert live is not None
+        await live.start()
         self.hub.store.dirty()
         await self.hub.publish()
 

@@ -1,6 +1,6 @@
-"""How long a first plan takes and how much memory: `python bench/plan.py [SMI objects ...]` (default 1000 10000).
+"""How long a first plan takes and how much memory: `python bench/plan.py [vm|istio] [SMI objects ...]` (default both, 1000 10000).
 
-Each size is a fresh process that reads a folder and plans it for the VM mesh. The named baseline, in the same run, is
+Each size is a fresh process that reads a folder and plans it for one mesh. The named baseline, in the same run, is
 parsing the same files with PyYAML's C loader and doing nothing with them. Memory is the highest
 resident size over the one before reading, against the bytes of the same objects (SMI and facts) as JSON. It is counted
 in a process of its own that has planned a folder of 80 objects before: libraries that are loaded when they are first
@@ -29,9 +29,10 @@ FEW = 80
 
 
 def weigh(folder: Path) -> dict[str, float]:
-    """Plan a small folder, then this one; bytes of memory that the second gained."""
+    """Plan a small folder for the same mesh, then this one; bytes of memory that the second gained."""
+    adapter = Hub.open(folder.parent / "smihub.yaml").meshes[0].spec.name
     with tempfile.TemporaryDirectory() as base:
-        few = Hub.open(make(Path(base), FEW)[0].parent / "smihub.yaml")
+        few = Hub.open(make(Path(base), FEW, adapter)[0].parent / "smihub.yaml")
         few.read()
     asyncio.run(_plan(few))
     gc.collect()
@@ -41,11 +42,11 @@ def weigh(folder: Path) -> dict[str, float]:
     return {"rss": memory("VmHWM") - before}
 
 
-def make(base: Path, objects: int) -> tuple[Path, int]:
+def make(base: Path, objects: int, adapter: str) -> tuple[Path, int]:
     """Write a folder and its configuration; the folder, and how many SMI objects it holds."""
     folder = base / "manifests"
     count = world.write(folder, objects) * world.SMI_PER_APP
-    (base / "smihub.yaml").write_text(world.CONFIG)
+    (base / "smihub.yaml").write_text(world.CONFIGS[adapter])
     return folder, count
 
 
@@ -94,10 +95,10 @@ def child(what: str, folder: Path) -> dict[str, float]:
     return result
 
 
-def row(objects: int) -> tuple[float, float]:
+def row(objects: int, adapter: str) -> tuple[float, float]:
     """Measure one size; print its row; give seconds and objects."""
     with tempfile.TemporaryDirectory() as base:
-        folder, count = make(Path(base), objects)
+        folder, count = make(Path(base), objects, adapter)
         plain, ours = child("baseline", folder), child("measure", folder)
         memory = child("weigh", folder)["rss"] / plain["json"]
     ratio = ours["total"] / plain["total"]
@@ -109,18 +110,26 @@ def row(objects: int) -> tuple[float, float]:
     return ours["total"], float(count)
 
 
-def main() -> None:
-    """Measure every size, and how the cost per object grows from the first to the last."""
-    if len(sys.argv) == 3 and sys.argv[1] in WORK:
-        sys.stdout.write(json.dumps(WORK[sys.argv[1]](Path(sys.argv[2]))))
-        return
-    sizes = [int(text) for text in sys.argv[1:]] or [1000, 10000]
+def measure_all(sizes: list[int], adapter: str) -> None:
+    """Measure every size for one mesh, and how the cost per object grows from the first to the last."""
     sys.stdout.write(" objects      plan    reading   plan CPU  PyYAML alone ratio  per object  RSS/JSON  changes\n")
-    rows = [row(size) for size in sizes]
+    rows = [row(size, adapter) for size in sizes]
     (first, fewest), (last, most) = rows[0], rows[-1]
     sys.stdout.write(
         f"cost per object, {most:.0f} against {fewest:.0f} objects: {(last / most) / (first / fewest):.2f} (1 is linear)\n"
     )
+
+
+def main() -> None:
+    """Measure every size for every mesh that was asked for."""
+    if len(sys.argv) == 3 and sys.argv[1] in WORK:
+        sys.stdout.write(json.dumps(WORK[sys.argv[1]](Path(sys.argv[2]))))
+        return
+    adapters = [text for text in sys.argv[1:] if text in world.CONFIGS] or list(world.CONFIGS)
+    sizes = [int(text) for text in sys.argv[1:] if text not in world.CONFIGS] or [1000, 10000]
+    for adapter in adapters:
+        sys.stdout.write(f"mesh {adapter}\n")
+        measure_all(sizes, adapter)
     sys.stdout.write(f"target for memory: at most {TARGET_RSS} bytes per byte of JSON\n")
 
 

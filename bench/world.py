@@ -21,8 +21,14 @@ FACTS_PER_APP = 5
 """Services and Pods of one application."""
 TEAMS = 50
 """Namespaces."""
-CONFIG = "domain: {trustDomain: cluster.local}\nsources: [{path: manifests}]\nmeshes: [{name: vms, adapter: vm}]\n"
-"""The smihub.yaml beside the folder `manifests`."""
+_CONFIG = "domain: {trustDomain: cluster.local}\nsources: [{path: manifests}]\nmeshes: [%s]\n"
+CONFIG = _CONFIG % "{name: vms, adapter: vm}"
+"""The smihub.yaml beside the folder `manifests`, for the VM mesh."""
+CONFIGS = {
+    "vm": CONFIG,
+    "istio": _CONFIG % "{name: istio, adapter: istio, sink: {kind: directory, path: rendered}}",
+}
+"""The same by adapter."""
 
 _FACTS = """\
 apiVersion: v1

@@ -215,7 +215,9 @@ async def running(base: Path, smi_objects: int, ports: list[int]) -> AsyncIterat
     first = Hub.open(base / "smihub.yaml")
     first.read()
     await first.apply(first.meshes[0], (await first.plan(first.meshes[0])).plan)
-    command = first.meshes[0].sink.enrol(Enrolment(CALLER, base / "envoy"))
+    live = first.meshes[0].live
+    assert live is not None
+    command = live.enrol(Enrolment(CALLER, base / "envoy"))
     await first.close()
     clocked = Clocked(Hub.open(base / "smihub.yaml"))
     loop = asyncio.create_task(Loop(clocked.hub).run())

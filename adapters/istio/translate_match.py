@@ -34,6 +34,7 @@ _METHOD = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")
 _HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _TRACED = frozenset({"b3", "grpc-trace-bin", "sw8", "traceparent", "tracestate", "x-cloud-trace-context"})
 _TRACED_PREFIXES = ("x-b3-", "x-datadog-", "x-ot-")
+_FORWARDED = frozenset({"x-forwarded-host", "x-forwarded-port"})
 
 
 class Piece(Struct, frozen=True, order=True, gc=False):
@@ -80,7 +81,7 @@ def _too_large(match: HttpMatch) -> Objection:
 
 def managed(name: str) -> Objection | None:
     """Why a header tells about sidecars rather than about the caller; None if it does not."""
-    traced = name in _TRACED or name.startswith(_TRACED_PREFIXES)
+    traced = name in _TRACED | _FORWARDED or name.startswith(_TRACED_PREFIXES)
     if _HEADER_NAME.fullmatch(name) and not traced and not is_managed_header(name):
         return None
     message = f'sidecars set, remove or rewrite the header "{short(name)}", so a match on it proves nothing'
