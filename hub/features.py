@@ -24,9 +24,14 @@ class Feature(StrEnum):
 
 
 class Support(StrEnum):
-    """How a mesh carries a feature out. APPROXIMATE exists for splits only, never for access."""
+    """How a mesh carries a feature out.
+
+    PARTIAL: exactly, or refused with a Loss where the mesh has no words for it. APPROXIMATE exists for splits only, never
+    for access.
+    """
 
     FULL = "full"
+    PARTIAL = "partial"
     APPROXIMATE = "approximate"
     NOT_YET = "not-yet"
     NEVER = "never"

@@ -12,9 +12,9 @@ from adapters.istio.view import view
 from hub.api import SERVICE_ACCOUNT_LABEL, AdapterSpec, Feature, Narrowing, Support, hookimpl
 
 FEATURES = {
-    Feature.ACCESS_HTTP_PATH: Support.FULL,
+    Feature.ACCESS_HTTP_PATH: Support.PARTIAL,
     Feature.ACCESS_HTTP_METHOD: Support.FULL,
-    Feature.ACCESS_HTTP_HEADER: Support.FULL,
+    Feature.ACCESS_HTTP_HEADER: Support.PARTIAL,
     Feature.ACCESS_HTTP_PORT: Support.FULL,
     Feature.ACCESS_TCP: Support.FULL,
     Feature.ACCESS_UDP: Support.NEVER,
@@ -26,7 +26,7 @@ FEATURES = {
     Feature.SPLIT_UDP: Support.NEVER,
     Feature.SPLIT_MATCHES: Support.APPROXIMATE,
 }
-"""FULL means that what is said is said exactly; patterns that AuthorizationPolicy has no words for are losses."""
+"""AuthorizationPolicy has no patterns: those that texts, beginnings and ends cannot say are losses."""
 
 NARROWINGS = (
     Narrowing("method.nonstandard", "Envoy answers 400 to methods that HTTP/1.1 does not register"),

@@ -7,7 +7,21 @@ from io import TextIOWrapper
 
 import typer
 
-from hub.cli import adopt, apply, bootstrap, check, explain, hands_off, init, plan, release, render, run, status
+from hub.cli import (
+    adopt,
+    apply,
+    bootstrap,
+    check,
+    explain,
+    features,
+    hands_off,
+    init,
+    plan,
+    release,
+    render,
+    run,
+    status,
+)
 from hub.cli.context import Exit
 
 app = typer.Typer(
@@ -18,7 +32,7 @@ app = typer.Typer(
     help="One hub that makes every service mesh of a company obey one set of SMI rules.",
     epilog="Start with [bold]smihub init[/bold] in a folder of SMI YAML, then plan, apply and run. Exit codes: 0 nothing to do, 1 error, 2 changes, 3 refused.",
 )
-for _module in (init, check, plan, apply, render, run, bootstrap, explain, status, adopt, release, hands_off):
+for _module in (init, check, plan, apply, render, run, bootstrap, explain, status, adopt, release, hands_off, features):
     _module.register(app)
 
 

@@ -42,7 +42,7 @@ def tracked(*folders: str) -> set[str]:
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     """All of hub and adapters, data and type markers too; no tests, no demo."""
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert {"hub/py.typed", "adapters/vm/py.typed", "hub/api.py", "adapters/vm/names.py"} <= names
+    assert {"hub/py.typed", "adapters/vm/py.typed", "adapters/istio/py.typed", "hub/api.py", "adapters/vm/names.py"} <= names
     assert any(name.startswith("hub/testing/cases/") and name.endswith(".yaml") for name in names)
     assert names == tracked("hub", "adapters")
 
@@ -57,7 +57,8 @@ def test_the_wheel_names_its_command_its_adapter_and_its_licence(wheel: zipfile.
     folder = next(name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name)
     entry_points = wheel.read(f"{folder}/entry_points.txt").decode()
     assert "smihub = hub.cli.main:main" in entry_points
-    assert "[smihub]\nvm = adapters.vm.plugin" in entry_points
+    registered = entry_points.partition("[smihub]\n")[2].splitlines()
+    assert {"directory = hub.sinks.plugin", "istio = adapters.istio.plugin", "vm = adapters.vm.plugin"} <= {*registered}
     metadata = wheel.read(f"{folder}/METADATA").decode()
     assert "Provides-Extra: vm" in metadata
     assert "License-Expression: Apache-2.0" in metadata

@@ -1,0 +1,57 @@
+"""`smihub features`: what SMI can ask for, and how well each installed mesh carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from hub.api import AdapterSpec
+from hub.cli.context import Exit, Output, OutputOption, clean_errors, emit, line, note, print_lines
+from hub.features import Feature, Support
+from hub.plugins import load_plugins
+
+_COLOURS = {Support.FULL: "green", Support.PARTIAL: "yellow", Support.APPROXIMATE: "yellow"}
+_MEANING = {
+    Support.FULL: "exactly",
+    Support.PARTIAL: "exactly, or refused with a code and a request that shows it",
+    Support.APPROXIMATE: "nearly, for splits alone; each difference is told",
+    Support.NOT_YET: "refused; to come",
+    Support.NEVER: "refused; the mesh has no way to do it",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(epilog="Example: [bold]smihub features -o json[/bold]")(features)
+
+
+def features(output: OutputOption = Output.TEXT) -> None:
+    """Print how well each installed mesh carries out what SMI can ask for. What is not carried out is refused, and told."""
+    with clean_errors():
+        plugins = load_plugins()
+        for problem in plugins.problems:
+            note(str(problem))
+        if output is Output.TEXT:
+            print_lines(_lines(plugins.adapters))
+        else:
+            emit({name: _declared(spec) for name, spec in sorted(plugins.adapters.items())}, output)
+    raise typer.Exit(Exit.ERROR if plugins.problems else Exit.SAME)
+
+
+def _declared(spec: AdapterSpec[Any]) -> dict[str, str]:
+    return {feature.value: spec.features.get(feature, Support.NOT_YET).value for feature in Feature}
+
+
+def _lines(adapters: Mapping[str, AdapterSpec[Any]]) -> Iterator[Text]:
+    names = sorted(adapters)
+    wide = max(map(len, Feature)) + 2
+    cell = max((*map(len, names), *map(len, Support))) + 2
+    yield line((f"{'':{wide}}" + "".join(f"{name:{cell}}" for name in names), "bold"))
+    for feature in Feature:
+        said = [adapters[name].features.get(feature, Support.NOT_YET) for name in names]
+        yield line(f"{feature:{wide}}", *((f"{each:{cell}}", _COLOURS.get(each, "red")) for each in said))
+    yield line("")
+    yield from (line(f"{support:{wide}}", meaning) for support, meaning in _MEANING.items())

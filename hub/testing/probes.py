@@ -1,0 +1,185 @@
+"""One small world per feature: what an adapter declares about itself is held against what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from hub.api import AdapterSpec
+from hub.explain import Explainer, Mesh, compile_documents, translate_units
+from hub.explain import Scope as Reading
+from hub.features import Feature, Support
+from hub.model import Destination, Request, Source
+from hub.testing.compare import disagreement
+from hub.testing.kit import read_documents
+
+_FACTS = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: api, namespace: d, labels: {app: api, tier: front}}
+spec: {serviceAccountName: api, containers: [{name: a, ports: [{containerPort: 8080}, {containerPort: 9000}, {containerPort: 53, protocol: UDP}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: old, namespace: d, labels: {app: old}}
+spec: {serviceAccountName: api, containers: [{name: a, ports: [{containerPort: 8080}, {containerPort: 9000}, {containerPort: 53, protocol: UDP}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: d, labels: {app: web}}
+spec: {serviceAccountName: web, containers: [{name: a}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api, namespace: d}
+spec: {selector: {app: api}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tcp-db, port: 9000}, {name: dns, port: 53, protocol: UDP}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: old, namespace: d}
+spec: {selector: {app: old}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tcp-db, port: 9000}, {name: dns, port: 53, protocol: UDP}]}
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: every, namespace: d}
+spec: {matches: [{name: m, methods: ["*"]}]}
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: TCPRoute
+metadata: {name: port, namespace: d}
+spec: {matches: {ports: [8080]}}
+---
+"""
+_ROUTES = """\
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: routes, namespace: d}
+spec: {matches: [%s]}
+---
+"""
+_ACCOUNT = "{kind: ServiceAccount, name: %s, namespace: d}"
+_BINDING = "{kind: IdentityBinding, name: bound, namespace: d}"
+_TARGET = """\
+apiVersion: access.smi-spec.io/v1alpha4
+kind: TrafficTarget
+metadata: {name: t, namespace: d}
+spec: {destination: %s, sources: [%s], rules: [%s]}
+---
+"""
+_HTTP = "{kind: HTTPRouteGroup, name: %s}"
+_ALL = _TARGET % (_ACCOUNT % "api", _ACCOUNT % "web", _HTTP % "every")
+
+
+class Probe(Struct, frozen=True):
+    """A world in which SMI allows (or splits) a request by one feature; `hard` is one that a PARTIAL mesh may refuse."""
+
+    feature: Feature
+    text: str
+    request: Request
+    hard: str = ""
+
+
+def _granting(rules: str, source: str = _ACCOUNT % "web", destination: str = _ACCOUNT % "api") -> str:
+    return _TARGET % (destination, source, rules)
+
+
+def _matching(match: str) -> str:
+    return _ROUTES % match + _granting(_HTTP % "routes")
+
+
+def _binding(scheme: str) -> str:
+    head = "apiVersion: access.smi-spec.io/v1alpha4\nkind: IdentityBinding\nmetadata: {name: bound, namespace: d}\n"
+    return f"{head}spec: {{schemes: {{{scheme}}}}}\n---\n"
+
+
+def _split(more: str = "") -> str:
+    head = "apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {name: s, namespace: d}\n"
+    return f"{head}spec: {{service: api, backends: [{{service: old, weight: 1}}]{more}}}\n---\n"
+
+
+def _asked(port: int = 8080, **more: Any) -> Request:
+    return Request(src=Source(pod="d/web"), dst=Destination(pod="d/api"), port=port, **more)
+
+
+def _called(port: int = 80, **more: Any) -> Request:
+    return Request(src=Source(pod="d/web"), dst=Destination(service="d/api"), port=port, **more)
+
+
+_TCP = "apiVersion: specs.smi-spec.io/v1alpha4\nkind: TCPRoute\nmetadata: {name: db, namespace: d}\nspec: {matches: {ports: [9000]}}\n---\n"
+_UDP = _TCP.replace("TCPRoute", "UDPRoute").replace("9000", "53")
+_RAW = _TCP + _granting("{kind: TCPRoute, name: db}")
+_DATAGRAMS = _UDP + _granting("{kind: UDPRoute, name: db}")
+_FOREIGN = "spiffe://cluster.local/ns/d/sa/web"
+PROBES = (
+    Probe(
+        Feature.ACCESS_HTTP_PATH,
+        _matching("{name: m, pathRegex: /a}"),
+        _asked(path="/a"),
+        _matching('{name: m, pathRegex: "/[0-9]+"}'),
+    ),
+    Probe(Feature.ACCESS_HTTP_METHOD, _matching("{name: m, methods: [PUT]}"), _asked(method="PUT")),
+    Probe(
+        Feature.ACCESS_HTTP_HEADER,
+        _matching("{name: m, headers: {x-tier: gold}}"),
+        _asked(headers=(("x-tier", "gold"),)),
+        _matching("{name: m, headers: {x-tier: .*gold.*}}"),
+    ),
+    Probe(Feature.ACCESS_HTTP_PORT, _granting(f"{_HTTP % 'every'}, {{kind: TCPRoute, name: port}}"), _asked()),
+    Probe(Feature.ACCESS_TCP, _RAW, _asked(9000, protocol="tcp")),
+    Probe(Feature.ACCESS_UDP, _DATAGRAMS, _asked(53, protocol="udp")),
+    Probe(
+        Feature.ACCESS_SPIFFE_SOURCE,
+        _binding(f'spiffeIdentities: ["{_FOREIGN}"]') + _granting(_HTTP % "every", _BINDING),
+        _asked(),
+    ),
+    Probe(
+        Feature.ACCESS_LABEL_SOURCE,
+        _binding("podLabelSelector: {matchLabels: {app: web}}") + _granting(_HTTP % "every", _BINDING),
+        _asked(),
+    ),
+    Probe(
+        Feature.ACCESS_LABEL_DESTINATION,
+        _binding("podLabelSelector: {matchLabels: {tier: front}}")
+        + _granting(_HTTP % "every", destination="{kind: IdentityBinding, name: bound}"),
+        _asked(),
+    ),
+    Probe(Feature.SPLIT_HTTP, _ALL + _split(), _called()),
+    Probe(Feature.SPLIT_TCP, _RAW + _split(), _called(9000, protocol="tcp")),
+    Probe(Feature.SPLIT_UDP, _DATAGRAMS + _split(), _called(53, protocol="udp")),
+    Probe(
+        Feature.SPLIT_MATCHES,
+        _ALL
+        + _ROUTES % "{name: m, headers: {x-beta: 'y.*'}}"
+        + _split(", matches: [{kind: HTTPRouteGroup, name: routes}]"),
+        _called(headers=(("x-beta", "yes"),)),
+    ),
+)
+
+
+def faults(spec: AdapterSpec[Any]) -> Iterator[str]:
+    """Where an adapter does otherwise than it declares; one sentence for each feature."""
+    for probe in PROBES:
+        said = spec.features.get(probe.feature)
+        if said is None:
+            yield f"{probe.feature}: nothing is declared"
+            continue
+        worked, lost = _tried(spec, probe.text, probe.request)
+        works = said in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE}
+        if works != worked:
+            yield f'{probe.feature}: "{said}" is declared, but a simple case is {"carried out" if worked else "refused"}'
+        if not works and not lost:
+            yield f'{probe.feature}: "{said}" is declared, and nothing is reported as lost'
+        if said is Support.FULL and probe.hard and _tried(spec, probe.hard, probe.request)[1]:
+            yield f'{probe.feature}: "full" is declared, but some of it is lost'
+
+
+def _tried(spec: AdapterSpec[Any], text: str, request: Request) -> tuple[bool, bool]:
+    """Whether a mesh does in a world what SMI says, and whether it reports anything of it as lost."""
+    documents, mesh = read_documents(_FACTS + text), Mesh(spec.name, spec)
+    smi, answers = Explainer(documents, (mesh,)).explain(request)
+    answer = answers[spec.name]
+    lost = any(one.losses for one in translate_units(compile_documents(documents, Reading()).units, mesh).values())
+    same = (answer.verdict, answer.weights) == (smi.verdict, smi.weights)
+    return same and not disagreement(request, smi, answer), lost

@@ -1,0 +1,52 @@
+"""What adapters declare of themselves is what they do."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from typer.testing import CliRunner
+
+from hub.cli.main import app
+from hub.explain import Mesh
+from hub.features import Feature, Support
+from hub.testing.probes import PROBES, faults
+from tests.servers.readings import MESHES
+
+
+def test_every_feature_is_probed_once() -> None:
+    """The probes leave nothing out."""
+    assert [probe.feature for probe in PROBES] == list(Feature)
+
+
+@pytest.mark.parametrize("mesh", MESHES, ids=[mesh.name for mesh in MESHES])
+def test_a_mesh_does_what_it_declares(mesh: Mesh) -> None:
+    """Full, partial and never mean what they say."""
+    assert not list(faults(mesh.spec))
+
+
+@pytest.mark.parametrize("mesh", MESHES, ids=[mesh.name for mesh in MESHES])
+@pytest.mark.parametrize("feature", list(Feature))
+def test_a_false_declaration_is_noticed(mesh: Mesh, feature: Feature) -> None:
+    """Whoever promises too much, or too little, is found out."""
+    true = mesh.spec.features[feature]
+    false = Support.NEVER if true in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE} else Support.FULL
+    spec = replace(mesh.spec, features={**mesh.spec.features, feature: false})
+    assert any(fault.startswith(feature) for fault in faults(spec))
+
+
+def test_partial_is_not_full() -> None:
+    """Istio has no words for some patterns: declaring them whole is noticed."""
+    istio = next(mesh for mesh in MESHES if mesh.name == "istio")
+    boast = {feature: Support.FULL for feature, said in istio.spec.features.items() if said is Support.PARTIAL}
+    said = list(faults(replace(istio.spec, features={**istio.spec.features, **boast})))
+    assert len(boast) == len(said) == 2
+
+
+def test_features_are_printed_as_a_table() -> None:
+    """One row each, one column per mesh, and what the words mean."""
+    done = CliRunner().invoke(app, ["features"])
+    assert done.exit_code == 0
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["istio", "vm"]
+    assert rows[0].split() == ["access.http.path", "partial", "full"]
+    assert len(rows) == len(Feature) + 1 + len(Support)
