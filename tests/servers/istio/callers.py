@@ -40,10 +40,19 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(seconds)
 
     def close(self) -> None:
-        """Stop the loop."""
+        """End whatever still runs, and the loop."""
+        self.wait(_cancelled())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
         self.loop.close()
+
+
+async def _cancelled() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)  # transports that were aborted close their sockets
 
 
 class PodApps(Apps):

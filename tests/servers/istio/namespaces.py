@@ -19,8 +19,12 @@ from tests.servers.istio.processes import ENVOY_GROUP
 
 _CLONE_NEWNET = 0x40000000
 _GATEWAY = "10.1.0.1"
+SERVICE_RANGE = "10.96.0.0/16"
 _OUTBOUND, _INBOUND = 15001, 15006
 T = TypeVar("T")
+
+
+Address = tuple[str, int]
 
 
 class Namespace:
@@ -69,8 +73,8 @@ def _stream_socket() -> socket.socket:
     return made
 
 
-def _tool(line: str) -> None:
-    done = subprocess.run(line.split(), check=False, capture_output=True, text=True)
+def _tool(line: str, text: str = "") -> None:
+    done = subprocess.run(line.split(), input=text, check=False, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{line}: {done.stderr.strip() or done.stdout.strip()}")
 
@@ -85,6 +89,7 @@ def network(addresses: Mapping[str, str], captured: Sequence[str]) -> Iterator[d
             "ip link add bridge type bridge",
             f"ip addr add {_GATEWAY}/24 dev bridge",
             "ip link set bridge up",
+            f"ip route add local {SERVICE_RANGE} dev lo",  # whatever is not translated is refused at once
         )
         found = {name: _opened(stack) for name in addresses}
         for index, (name, address) in enumerate(addresses.items()):
@@ -120,7 +125,20 @@ def _capture(pod: Namespace) -> None:
     pod.tools(
         f"{rule} PREROUTING -p tcp -j REDIRECT --to-ports {_INBOUND}",
         f"{rule} OUTPUT -o lo -s 127.0.0.6/32 -p tcp -j RETURN",
+        f"{rule} OUTPUT -o lo ! -d 127.0.0.1/32 -m owner --gid-owner {ENVOY_GROUP} -p tcp -j REDIRECT --to-ports {_INBOUND}",
         f"{rule} OUTPUT -m owner --gid-owner {ENVOY_GROUP} -p tcp -j RETURN",
         f"{rule} OUTPUT -d 127.0.0.1/32 -p tcp -j RETURN",
         f"{rule} OUTPUT -p tcp -j REDIRECT --to-ports {_OUTBOUND}",
     )
+
+
+def translate(pod: Namespace, services: Mapping[Address, Sequence[Address]], *, captured: bool) -> None:
+    """What kube-proxy does: connections to a Service's own address reach one of its Pods, those of the sidecar, too."""
+    who = f" -m owner --gid-owner {ENVOY_GROUP}" if captured else ""
+    lines = ["*nat", ":CLUSTER - [0:0]", f"-I OUTPUT 1 -p tcp{who} -j CLUSTER"]
+    for (address, port), pods in services.items():
+        for index, (target, number) in enumerate(pods):
+            chance = f" -m statistic --mode random --probability {1 / (len(pods) - index):.4f}"
+            to = f"-j DNAT --to-destination {target}:{number}"
+            lines.append(f"-A CLUSTER -d {address}/32 -p tcp --dport {port}{chance} {to}")
+    pod.run(lambda: _tool("iptables-restore -w --noflush", "\n".join([*lines, "COMMIT", ""])))

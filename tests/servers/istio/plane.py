@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.servers.istio.build import CRDS, ETCD, ISTIOD, KUBE_APISERVER, built
 from tests.servers.istio.kube import Kube
+from tests.servers.istio.namespaces import SERVICE_RANGE
 from tests.servers.istio.processes import Program, start, wait_until
 from tests.servers.static_envoy import free_ports
 
@@ -127,7 +128,7 @@ def _api_server(folder: Path, ports: Mapping[str, int]) -> Program:
         "service-account-issuer": "https://kubernetes.default.svc",
         "service-account-key-file": key,
         "service-account-signing-key-file": key,
-        "service-cluster-ip-range": "10.96.0.0/16",
+        "service-cluster-ip-range": SERVICE_RANGE,
         "token-auth-file": tokens,
         "authorization-mode": "RBAC",
         "disable-admission-plugins": "ServiceAccount",

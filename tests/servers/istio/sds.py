@@ -76,9 +76,16 @@ async def forwarding(socket: Path, port: int) -> asyncio.Server:
     """Hand bytes from a Unix socket, which every network namespace can reach, to a port of loopback."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            onward = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.gather(_pour(reader, onward[1]), _pour(onward[0], writer))
+        onward: asyncio.StreamWriter | None = None
+        try:
+            back, onward = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(_pour(reader, onward), _pour(back, writer))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            for one in (writer, onward):
+                if one is not None:
+                    one.transport.abort()
 
     return await asyncio.start_unix_server(connected, str(socket))
 

@@ -15,6 +15,7 @@ from tests.servers.istio.processes import ENVOY_GROUP, Program, start
 from tests.servers.static_envoy import binary
 
 DRAIN_S = 1
+_QUIET = ("--log-level", "warning", "--component-log-level", "misc:error")  # misc tells of each deprecated field
 _HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _RUNTIME = {
     "overload.global_downstream_max_connections": "2147483647",
@@ -80,17 +81,7 @@ def start_sidecar(namespace: Namespace, node: Node, folder: Path) -> Sidecar:
     config, admin = folder / f"{node.pod}.json", folder / f"{node.pod}.sock"
     config.write_text(json.dumps(_bootstrap(node, admin)), encoding="utf-8")
     drain = ["--drain-time-s", str(DRAIN_S), "--drain-strategy", "immediate", "--parent-shutdown-time-s", "2"]
-    line: list[str | Path] = [
-        binary(),
-        "-c",
-        config,
-        "--disable-hot-restart",
-        "--concurrency",
-        "1",
-        *drain,
-        "--log-level",
-        "warning",
-    ]
+    line: list[str | Path] = [binary(), "-c", config, "--disable-hot-restart", "--concurrency", "1", *drain, *_QUIET]
     program = namespace.run(lambda: start(line, folder / f"{node.pod}.log", group=ENVOY_GROUP))
     return Sidecar(node, program, admin)
 

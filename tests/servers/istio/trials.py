@@ -248,4 +248,12 @@ UNAVAILABLE = World(
     ),
 )
 
+STRANGERS = (
+    call("partner-1", "orders", 80, "/a"),
+    call("partner-1", "catalog", 80, "/a"),
+    plain("orders-1", 8080, "/a"),
+    bytes_to("partner-1", "ledger", 5432),
+)
+"""Calls that neither `last`, `nothing`, nor `weights` allows."""
+
 WORLDS = (BOOKSHOP, PATHS, EXCEPTED, METHODS, HEADERS, PORTS, LAST, NOTHING, WEIGHTS, CONDITIONS, UNAVAILABLE)

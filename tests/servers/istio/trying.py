@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import count
 
@@ -45,12 +47,13 @@ async def _happened(mesh: Mesh, request: Request) -> Happened:
 
 
 def line_of(mesh: Mesh, request: Request) -> Line:
-    """Which way a request goes: from its Pod to a Service, or from the Pod without a sidecar straight to another Pod."""
-    if request.src.pod is not None and request.dst.service is not None:
-        return mesh.line(_short(request.src.pod), _short(request.dst.service), request.port)
+    """Which way a request goes: from its Pod to a Service; outsiders live in the Pod without a sidecar."""
+    pod = "plain-1" if request.src.pod is None else _short(request.src.pod)
+    if request.dst.service is not None:
+        return mesh.line(pod, _short(request.dst.service), request.port)
     assert request.src.outside
     assert request.dst.pod is not None
-    return mesh.direct("plain-1", _short(request.dst.pod), request.port)
+    return mesh.direct(pod, _short(request.dst.pod), request.port)
 
 
 def ask_of(request: Request, rid: str) -> Ask:
@@ -68,6 +71,26 @@ def counted(mesh: Mesh, request: Request, times: int) -> Counter[str]:
     else:
         outcomes = mesh.loop.wait(many(line, [ask_of(request, "")] * times))
     return Counter(one.app for one in outcomes)
+
+
+@contextmanager
+def pestering(mesh: Mesh, requests: Sequence[Request]) -> Iterator[list[Happened]]:
+    """Make these requests over and over while the block lasts; what became of them is in the list afterwards."""
+    found: list[Happened] = []
+    enough = threading.Event()
+    running = asyncio.run_coroutine_threadsafe(_until(enough, mesh, requests, found), mesh.loop.loop)
+    try:
+        yield found
+    finally:
+        enough.set()
+        running.result(60)
+
+
+async def _until(enough: threading.Event, mesh: Mesh, requests: Sequence[Request], found: list[Happened]) -> None:
+    while not enough.is_set():
+        for request in requests:
+            found.append(await _happened(mesh, request))
+            await asyncio.sleep(0.002)
 
 
 async def _connections(line: Line, times: int) -> list[Outcome]:

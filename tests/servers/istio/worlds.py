@@ -113,8 +113,10 @@ def bytes_to(pod: str, callee: str, port: int) -> Request:
 
 
 def plain(callee: str, port: int, path: str = "/", protocol: Any = "http") -> Request:
-    """A call in plain text, by somebody without a sidecar, to a Pod at its own address."""
-    return Request(Source(outside=True), Destination(pod=f"{NAMESPACE}/{callee}"), port, protocol, "GET", path)
+    """A call in plain text, by somebody without a sidecar, to a Pod at its own address, or to a Service."""
+    name = f"{NAMESPACE}/{callee}"
+    place = Destination(pod=name) if callee in {pod.name for pod in PODS} else Destination(service=name)
+    return Request(Source(outside=True), place, port, protocol, "GET", path)
 
 
 def calls(
