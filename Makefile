@@ -8,11 +8,11 @@ READY := .venv/.smihub-ready
 REPORTS := build/reports
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: help setup lint check test demo proof constraints clean
+.PHONY: help setup lint check test servers test-istio demo proof constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(READY) ## the virtual environment .venv, with the command smihub
 
@@ -34,12 +34,19 @@ lint: setup ## format, lint, types, import contracts
 	$(BIN)/lint-imports --no-logo
 
 check: lint ## lint, and the fast tests without random searches and without started processes; under a minute
-	$(PYTEST) -n auto -m "not envoy and not slow and not hypothesis" --ignore=tests/hub/cli --ignore=tests/e2e
+	$(PYTEST) -n auto -m "not envoy and not istio and not slow and not hypothesis" --ignore=tests/hub/cli --ignore=tests/e2e
 
 test: setup ## the fast tests, then those with real Envoys
 	@mkdir -p $(REPORTS)
-	$(PYTEST) -n auto -m "not envoy and not slow" --junit-xml=$(REPORTS)/fast.xml
+	$(PYTEST) -n auto -m "not envoy and not istio and not slow" --junit-xml=$(REPORTS)/fast.xml
 	$(PYTEST) -m "envoy and not slow" --junit-xml=$(REPORTS)/envoy.xml
+
+servers: setup ## build etcd, kube-apiserver and istiod into ~/.cache/smihub, once per version (needs Go; some minutes)
+	$(BIN)/python -m tests.servers.istio.build
+
+test-istio: servers ## a real Istio mesh obeys (needs root, iptables and iproute2)
+	@mkdir -p $(REPORTS)
+	$(PYTEST) -m "istio and not slow" --junit-xml=$(REPORTS)/istio.xml
 
 demo: setup ## real Envoys obey a folder of SMI (MUTATE=1 breaks a rule on the way, and must fail)
 	@MUTATE=$(MUTATE) $(BIN)/python $(DEMO)

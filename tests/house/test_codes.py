@@ -17,7 +17,17 @@ FORM = r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*"
 FIELDS = ("spec.", "metadata.")
 NOT_CODES = {
     *("destination.port", "domain.name", "src.outside", "src.spiffe"),  # fields
-    *("admin.sock", "credential.json", "envoy.json", "hub.sqlite", "kustomization.yaml", "kustomization.yml", "smihub.yaml", "text.yaml", "world.yaml"),  # files
+    *(
+        "admin.sock",
+        "credential.json",
+        "envoy.json",
+        "hub.sqlite",
+        "kustomization.yaml",
+        "kustomization.yml",
+        "smihub.yaml",
+        "text.yaml",
+        "world.yaml",
+    ),  # files
     *("cluster.local", "d.web", "s.vc", "smi-spec.io", "smihub.io"),  # names
     "smihub.run",  # a logger
     "proto.udp",  # the beginning of a code

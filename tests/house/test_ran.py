@@ -26,7 +26,8 @@ def complaint(folder: Path, name: str, **counts: int) -> str:
     [
         ("fast", {"tests": 5, "skipped": 1, "failures": 0, "errors": 0}, ""),
         ("envoy", {"tests": 5, "skipped": 0, "failures": 0, "errors": 0}, ""),
-        ("envoy", {"tests": 5, "skipped": 1, "failures": 0, "errors": 0}, "1 tests with real Envoys were skipped"),
+        ("envoy", {"tests": 5, "skipped": 1, "failures": 0, "errors": 0}, "1 tests on real servers were skipped"),
+        ("istio", {"tests": 5, "skipped": 2, "failures": 0, "errors": 0}, "2 tests on real servers were skipped"),
         ("fast", {"tests": 0, "skipped": 0, "failures": 0, "errors": 0}, "no test ran"),
         ("fast", {"tests": 5, "skipped": 5, "failures": 0, "errors": 0}, "no test ran"),
         ("fast", {"tests": 5, "skipped": 0, "failures": 1, "errors": 0}, "1 failed"),

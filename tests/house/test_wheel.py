@@ -42,7 +42,13 @@ def tracked(*folders: str) -> set[str]:
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     """All of hub and adapters, data and type markers too; no tests, no demo."""
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert {"hub/py.typed", "adapters/vm/py.typed", "adapters/istio/py.typed", "hub/api.py", "adapters/vm/names.py"} <= names
+    assert {
+        "hub/py.typed",
+        "adapters/vm/py.typed",
+        "adapters/istio/py.typed",
+        "hub/api.py",
+        "adapters/vm/names.py",
+    } <= names
     assert any(name.startswith("hub/testing/cases/") and name.endswith(".yaml") for name in names)
     assert names == tracked("hub", "adapters")
 
