@@ -37,7 +37,7 @@ class Mirror:
     @property
     def empty(self) -> bool:
         """Whether nothing of ours stands there."""
-        return not self._objects and not self._memory
+        return not self._memory and not any(self._units.values())
 
     @property
     def memory(self) -> Mapping[UnitKey, bytes]:

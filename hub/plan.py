@@ -202,25 +202,26 @@ def plan(
         return Plan(mesh=mesh, token=observation.token, conflicts=conflicts)
     spared = {ref for ref, observed in observation.objects.items() if observed.hands_off}
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
-    changes: list[Change] = []
-    for key, unit in decided.items():
-        mine = standing.get(key, {})
-        after = settle(unit.translation.objects, mine)
-        before = {**_taken_over(after, observation.objects), **mine}
-        changes.extend(one for one in _unit_changes(key, after, before) if one.after or one.ref not in claimed)
-    return _with_meaning(
+    planned = _all_changes(decided, observation.objects, standing, settle)
+    changes = [one for one in planned if one.after or one.ref not in claimed]
+    written = [change for change in changes if change.ref not in spared]
+    left = {change.unit for change in changes if change.ref in spared}
+    idle = left - {change.unit for change in written}
+    meant = _with_meaning(
         Plan(
             mesh=mesh,
             token=observation.token,
-            changes=tuple(sorted((c for c in changes if c.ref not in spared), key=lambda c: (c.wave, c.ref))),
+            changes=tuple(sorted(written, key=lambda change: (change.wave, change.ref))),
             hands_off=tuple(sorted({change.ref for change in changes if change.ref in spared})),
             losses=tuple(sorted(loss for unit in decided.values() for loss in unit.translation.losses)),
             frozen=tuple(sorted(frozen & desired.keys())),
-            first=not observation.objects and not observation.memory,
+            first=not standing and not observation.memory,
         ),
-        decided,
+        {key: unit for key, unit in decided.items() if key not in idle},
         observation,
     )
+    # What an object that is left alone keeps from coming about is not remembered as if it had.
+    return replace(meant, memory={key: raw for key, raw in meant.memory.items() if key not in left})
 
 
 def in_pieces(made: Plan) -> Plan:
@@ -255,6 +256,18 @@ def _conflicts(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef, 
 def _taken_over(after: Sequence[NativeObject], standing: Mapping[ObjectRef, Observed]) -> dict[ObjectRef, Observed]:
     """Objects that another unit made before: they are replaced, so that nobody loses what both units speak of."""
     return {native.ref: standing[native.ref] for native in after if native.ref in standing}
+
+
+def _all_changes(
+    decided: Mapping[UnitKey, Desired],
+    objects: Mapping[ObjectRef, Observed],
+    standing: Mapping[UnitKey, Mapping[ObjectRef, Observed]],
+    settle: Settle,
+) -> Iterable[Change]:
+    for key, unit in decided.items():
+        mine = standing.get(key, {})
+        after = settle(unit.translation.objects, mine)
+        yield from _unit_changes(key, after, {**_taken_over(after, objects), **mine})
 
 
 def _unit_changes(
