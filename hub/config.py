@@ -269,7 +269,7 @@ def _checked(written: _File, file: Path) -> Config:
         file=file,
         domain=Domain(written.domain.trust_domain, written.domain.name),
         sources=_sources(written.sources, file.parent),
-        meshes=_meshes(written.meshes),
+        meshes=_meshes(written.meshes, file.parent),
         state=file.parent / _path(written.state, "state"),
         guards=Limits(written.guards.blast_radius_percent, written.guards.min_units),
         accept=tuple(sorted(set(written.accept))),
@@ -287,17 +287,27 @@ def _sources(written: tuple[_Source, ...], folder: Path) -> tuple[SourceConfig, 
     return found
 
 
-def _meshes(written: tuple[_Mesh, ...]) -> tuple[MeshConfig, ...]:
+def _meshes(written: tuple[_Mesh, ...], folder: Path) -> tuple[MeshConfig, ...]:
     if not written:
         raise _FieldError("meshes", 'is empty; write "- {name: vms, adapter: vm}"')
     for index, mesh in enumerate(written):
         _match(_LABEL, mesh.name, f"meshes[{index}].name", "lower-case letters, digits and dashes")
         if mesh.name in {other.name for other in written[:index]}:
             raise _FieldError(f"meshes[{index}].name", f'"{mesh.name}" is there twice; give each mesh its own name')
+        path = _sink_path(mesh, folder)
+        if path is not None and path in {_sink_path(other, folder) for other in written[:index]}:
+            raise _FieldError(
+                f"meshes[{index}].sink.path", f'"{path}" is the folder of another mesh; give each its own'
+            )
     return tuple(
         MeshConfig(mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config, mesh.sink)
         for index, mesh in enumerate(written)
     )
+
+
+def _sink_path(mesh: _Mesh, folder: Path) -> Path | None:
+    path = mesh.sink.get("path")
+    return (folder / path).resolve() if isinstance(path, str) and "\0" not in path else None
 
 
 def _governed(mesh: _Mesh, place: str) -> Governed:

@@ -19,6 +19,11 @@ from hub.saved import Saved
 
 Consent = Literal["ask", "given"]
 
+_LEFT = {
+    "revision": "nothing of its plan was written",
+    "objects": "what was written of its plan, if anything, may be applied as it is; smihub plan shows what is left",
+}
+"""What a mesh whose plan could not be written has of it, by what its sink promises."""
 
 _EPILOG = (
     "Examples: [bold]smihub apply[/bold], in a pipeline [bold]smihub apply --yes[/bold], "
@@ -107,7 +112,7 @@ async def _write(hub: Hub, reviewed: Sequence[Reviewed]) -> Exit:
             with progress(f"writing {each.mesh.name}"):
                 await hub.apply(each.mesh, each.plan)
         except SmihubError as error:
-            fail(f"mesh {each.mesh.name}: {error}; nothing of its plan was written")
+            fail(f"mesh {each.mesh.name}: {error}; {_LEFT[each.mesh.order]}")
             code = Exit.ERROR
             continue
         if each.plan.changes:
