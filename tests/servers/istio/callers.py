@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
@@ -13,18 +14,18 @@ from msgspec import Struct
 
 from tests.servers.istio.namespaces import Namespace
 from tests.servers.many_apps import Apps
-from tests.servers.raw_calls import BROKEN, Ask, Connection, Outcome, outcome_of, written
+from tests.servers.raw_calls import BROKEN, LIMIT_S, Ask, Connection, Outcome, _http2, outcome_of, written
 
-LIMIT_S = 4.0
 T = TypeVar("T")
 
 
 class Line(Struct, frozen=True):
-    """Where a call goes: from which namespace, to which address."""
+    """Where a call goes: from which namespace, to which address, and how (None: as bytes, for the sidecar to wrap)."""
 
     namespace: Namespace
     address: str
     port: int
+    tls: ssl.SSLContext | None = None
 
 
 class Loop:
@@ -70,15 +71,16 @@ class PodApps(Apps):
 
 
 async def connect(line: Line) -> Connection:
-    """Open a connection out of a namespace. Raises OSError or TimeoutError."""
+    """Open a connection out of a namespace. Raises OSError (ssl's errors, too) or TimeoutError."""
     made = line.namespace.stream()
     try:
         async with asyncio.timeout(LIMIT_S):
             await asyncio.get_running_loop().sock_connect(made, (line.address, line.port))
+            name = "" if line.tls else None
+            return await asyncio.open_connection(sock=made, ssl=line.tls, server_hostname=name)
     except BaseException:
         made.close()
         raise
-    return await asyncio.open_connection(sock=made)
 
 
 async def http(line: Line, ask: Ask) -> Outcome:
@@ -118,6 +120,21 @@ async def _on(connection: Connection | None, line: Line, ask: Ask) -> tuple[Conn
         writer.transport.abort()
         return None, outcome_of(head)
     return (reader, writer), outcome_of(head)
+
+
+async def http2(line: Line, ask: Ask) -> Outcome:
+    """One HTTP/2 request on a connection of its own, with prior knowledge."""
+    try:
+        reader, writer = await connect(line)
+    except BROKEN:
+        return Outcome()
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            return await _http2(reader, writer, ask)
+    except BROKEN:
+        return Outcome()
+    finally:
+        writer.transport.abort()
 
 
 async def _skip_body(reader: asyncio.StreamReader, head: bytes, ask: Ask) -> None:

@@ -10,7 +10,19 @@ from typing import Any
 from hub.api import INLINE_HEADERS
 from hub.model import Request
 from hub.testing.patterns import any_header, any_path, near
-from tests.servers.istio.worlds import Lines, World, bytes_to, call, group, plain, ports, split, target
+from tests.servers.istio.worlds import (
+    Lines,
+    World,
+    bytes_to,
+    call,
+    certified,
+    group,
+    plain,
+    ports,
+    spiffe,
+    split,
+    target,
+)
 
 _ACCOUNTS = ("api", "api", "orders", "ledger", "catalog")
 _SOURCES = ("web", "partner", "orders", "api", "nobody")
@@ -26,6 +38,7 @@ _OF_ACCOUNT = {
     "catalog": ("catalog", "catalog-main"),
     "ledger": ("ledger", "db", "db-1"),
 }
+_STANDS = {"api": "api-v2-1", "orders": "orders-1", "catalog": "catalog-1", "ledger": "ledger-1"}
 _METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE")
 _SENT = (*_METHODS, "get", "PURGE", "PROPFIND", "FOO", "MSEARCH", "QUERY")
 _PATHS: Sequence[tuple[str, tuple[str, ...]]] = (
@@ -138,10 +151,26 @@ def _request(rng: Random, texts: Sequence[_Texts], meant: Sequence[tuple[str, tu
         pod, (callee, port) = rng.choice(meant)
     if port == 5432 and rng.randrange(2):
         return bytes_to(pod, callee, port)
+    if rng.randrange(5) == 0:
+        return _certified(rng, pod, callee, texts)
+    return call(pod, callee, port, *_http(rng, texts))
+
+
+def _certified(rng: Random, pod: str, callee: str, texts: Sequence[_Texts]) -> Request:
+    """The same caller by its certificate alone, straight at a Pod that may stand behind the Service, on any port."""
+    account = next(name for name, caller in _CALLERS.items() if caller == pod)
+    receiver = next((pod for key, pod in _STANDS.items() if callee in _OF_ACCOUNT[key]), "web-1")
+    port = rng.choice((8080, 8080, 9090, 5432, 7070))
+    request = certified(spiffe(account), receiver, port, *_http(rng, texts))
+    return request if rng.randrange(4) else Request(request.src, request.dst, port, "tcp")
+
+
+def _http(rng: Random, texts: Sequence[_Texts]) -> tuple[str, str, Lines]:
+    """Path, method and header lines."""
     paths, lines, methods = rng.choice(texts)
     path = near(rng, rng.choice(paths)) if rng.randrange(2) else rng.choice(paths)
     method = rng.choice(methods) if rng.randrange(5) else rng.choice(_SENT)
-    return call(pod, callee, port, _sendable(path), method, tuple(_lines(rng, lines)))
+    return _sendable(path), method, _lines(rng, lines)
 
 
 def _sendable(path: str) -> str:

@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from tests.servers.istio import sds
 from tests.servers.istio.callers import Line, Loop, PodApps
 from tests.servers.istio.kube import Manifest
@@ -20,6 +22,7 @@ from tests.servers.istio.processes import check_tools, wait_until
 from tests.servers.istio.sidecar import Node, Sidecar, start_sidecar
 
 FENCE = "fence.invalid"
+OUTSIDER = "plain-1"
 Key = tuple[str, str, str]
 
 
@@ -30,6 +33,7 @@ class Mesh:
         self.plane = plane
         self.apps = apps
         self.loop = loop
+        self.secrets = sds.Secrets()
         self.sidecars: list[Sidecar] = []
         self.services: dict[str, str] = {}
         self._namespaces = namespaces
@@ -44,6 +48,11 @@ class Mesh:
         """How a Pod calls another one at its own address."""
         address = next(one.address for one in PODS if one.name == callee)
         return Line(self._namespaces[pod], address, port)
+
+    def certified(self, spiffe: str, callee: str, port: int, protocol: str, *, foreign: bool = False) -> Line:
+        """How somebody without a sidecar, but with a certificate, calls a Pod; ALPN tells its sidecar what is spoken."""
+        line = self.direct(OUTSIDER, callee, port)
+        return replace(line, tls=self.secrets.context(spiffe, protocol, foreign=foreign))
 
     def put(self, natives: Iterable[Manifest]) -> None:
         """Replace Istio's objects and wait: known to istiod, sent, accepted, old connections drained."""
@@ -182,7 +191,7 @@ def _sidecars(mesh: Mesh, namespaces: Mapping[str, Namespace], folder: Path, sta
     xds, secrets = folder / "xds", folder / "sds"
     server = mesh.loop.wait(sds.forwarding(xds, mesh.plane.xds_port))
     stack.callback(lambda: mesh.loop.wait(_closed(server)))
-    stack.enter_context(sds.serving(sds.Secrets(), secrets))
+    stack.enter_context(sds.serving(mesh.secrets, secrets))
     for pod in PODS:
         if pod.captured:
             node = Node(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import ssl
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -26,6 +28,28 @@ class Secrets:
     def __init__(self) -> None:
         self._now = dt.datetime.now(dt.UTC)
         self.authority = Authority(make_root(TRUST_DOMAIN, self._now))
+        self._contexts: dict[tuple[str, tuple[str, ...], bool], ssl.SSLContext] = {}
+
+    def context(self, spiffe: str, *protocols: str, foreign: bool = False) -> ssl.SSLContext:
+        """A caller's TLS with a certificate of this identity, of another authority if asked; offers these protocols."""
+        key = (spiffe, protocols, foreign)
+        if key not in self._contexts:
+            self._contexts[key] = self._made(*key)
+        return self._contexts[key]
+
+    def _made(self, spiffe: str, protocols: tuple[str, ...], foreign: bool) -> ssl.SSLContext:  # noqa: FBT001 - a key
+        authority = Authority(make_root(TRUST_DOMAIN, self._now)) if foreign else self.authority
+        leaf = authority.issue(spiffe, self._now)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # the callee is what is tried
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(leaf.chain + leaf.key.reveal())
+            file.flush()
+            context.load_cert_chain(file.name)
+        if protocols:
+            context.set_alpn_protocols(list(protocols))
+        return context
 
     def stream(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[bytes]:
         """One stream: each set of names is answered once, then it stays open."""

@@ -12,7 +12,7 @@ from itertools import count
 
 from hub.model import Request
 from tests.servers.istio.callers import Line, http, many, tcp
-from tests.servers.istio.mesh import Mesh
+from tests.servers.istio.mesh import OUTSIDER, Mesh
 from tests.servers.judging import Happened
 from tests.servers.raw_calls import Ask, Outcome
 
@@ -47,13 +47,15 @@ async def _happened(mesh: Mesh, request: Request) -> Happened:
 
 
 def line_of(mesh: Mesh, request: Request) -> Line:
-    """Which way a request goes: from its Pod to a Service; outsiders live in the Pod without a sidecar."""
-    pod = "plain-1" if request.src.pod is None else _short(request.src.pod)
+    """Which way a request goes: from its Pod to a Service; whoever is no Pod lives in the one without a sidecar."""
+    if request.src.spiffe is not None:
+        protocol = "istio-http/1.1" if request.protocol == "http" else "istio"
+        return mesh.certified(request.src.spiffe, _short(request.dst.pod or ""), request.port, protocol)
+    pod = OUTSIDER if request.src.pod is None else _short(request.src.pod)
     if request.dst.service is not None:
         return mesh.line(pod, _short(request.dst.service), request.port)
     assert request.src.outside
-    assert request.dst.pod is not None
-    return mesh.direct(pod, _short(request.dst.pod), request.port)
+    return mesh.direct(pod, _short(request.dst.pod or ""), request.port)
 
 
 def ask_of(request: Request, rid: str) -> Ask:

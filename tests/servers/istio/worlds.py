@@ -119,6 +119,16 @@ def plain(callee: str, port: int, path: str = "/", protocol: Any = "http") -> Re
     return Request(Source(outside=True), place, port, protocol, "GET", path)
 
 
+def certified(spiffe: str, pod: str, port: int, path: str = "/", method: str = "GET", headers: Lines = ()) -> Request:
+    """An HTTP call with a certificate straight to a Pod, past every sidecar but its own."""
+    return Request(Source(spiffe=spiffe), Destination(pod=f"{NAMESPACE}/{pod}"), port, "http", method, path, headers)
+
+
+def spiffe(account: str) -> str:
+    """The SPIFFE id of an account of the shop."""
+    return f"spiffe://cluster.local/ns/{NAMESPACE}/sa/{account}"
+
+
 def calls(
     pods: Sequence[str],
     callee: str,
