@@ -23,8 +23,11 @@ from hub.cli.context import (
 )
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError
-from hub.ownership import Adoption, adopt_all, adoptions
+from hub.meshes import Mesh
+from hub.ownership import Adoption, adopt_all, adoptions, check_adoptable
 from hub.reconcile import Hub
+
+_SHOWN = 12
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +48,7 @@ def adopt(
 ) -> None:
     """Put our mark on objects that stand where ours belong. Only on equal ones: no request is judged otherwise after it."""
     with clean_errors():
-        code = run_now(_adopt(config, mesh, objects or (), yes))
+        code = run_now(_adopt(config, mesh, tuple(dict.fromkeys(objects or ())), yes))
     raise typer.Exit(code)
 
 
@@ -57,33 +60,50 @@ async def _adopt(config: Path, name: str, wanted: Sequence[str], yes: bool) -> E
             hub.read()
             found = await adoptions(hub, mesh)
         if not wanted:
-            return _show(found)
-        chosen = _chosen(found, wanted)
-        if not (yes or agreed(f"Adopt {len(chosen)} of them?", "run smihub adopt --yes")):
+            return _show(mesh, found, hub)
+        chosen = [await _chosen(mesh, found, each) for each in wanted]
+        check_adoptable(hub, chosen)
+        if not (yes or agreed(f"Adopt {', '.join(wanted)}?", "run smihub adopt --yes")):
             note("nothing was written")
             return Exit.ERROR
-        await adopt_all(mesh, chosen)
+        await adopt_all(hub, mesh, chosen)
         note(f"mesh {name}: adopted {', '.join(wanted)}")
         return Exit.SAME
     finally:
         await hub.close()
 
 
-def _show(found: Sequence[Adoption]) -> Exit:
+def _show(mesh: Mesh, found: Sequence[Adoption], hub: Hub) -> Exit:
+    """What could be adopted, with the command that does it, and what else is in the way."""
     for each in found:
         colour, said = ("green", "equal, can be adopted") if not each.differences else ("red", "differs")
         print_lines([line((f"{each.native.ref}", "bold"), ": ", (said, colour))])
-        print_lines(line(f"  {difference}") for difference in each.differences)
+        print_lines(line(f"  {difference}") for difference in each.differences[:_SHOWN])
+        if len(each.differences) > _SHOWN:
+            print_lines([line(f"  ... {len(each.differences) - _SHOWN} more fields")])
+    equal = [str(each.native.ref) for each in found if not each.differences]
     if not found:
         note("nothing of somebody else's stands where ours belong")
+    if equal:
+        note(f"adopt them with smihub adopt {mesh.name} {' '.join(equal)}")
+    if hub.unread:
+        note("a file of the sources cannot be read, so there may be more; smihub check names it")
+        return Exit.ERROR
     return Exit.SAME
 
 
-def _chosen(found: Sequence[Adoption], wanted: Sequence[str]) -> list[Adoption]:
-    """Those that were named. Raises ConfigError if one is not there."""
-    known = {str(each.native.ref): each for each in found}
-    missing = [name for name in wanted if name not in known]
-    if missing:
-        there = ", ".join(known) or "nothing"
-        raise ConfigError(f'"{missing[0]}" is not among what can be adopted: {there}')
-    return [known[name] for name in wanted]
+async def _chosen(mesh: Mesh, found: Sequence[Adoption], name: str) -> Adoption:
+    """The one that was named. Raises ConfigError that says why it is not there to be adopted."""
+    for each in found:
+        if str(each.native.ref) == name:
+            return each
+    standing = [one for one in (await mesh.observed()).whole().objects.values() if str(one.ref) == name]
+    if any(one.owner is not None for one in standing):
+        raise ConfigError(f'"{name}" is smihub\'s already; there is nothing to adopt')
+    if standing:
+        raise ConfigError(
+            f'"{name}" stands in mesh "{mesh.name}", but the sources ask for no such object; smihub render {mesh.name} '
+            "shows those that they ask for"
+        )
+    there = ", ".join(str(each.native.ref) for each in found[:5]) or "nothing"
+    raise ConfigError(f'"{name}" is not there; what could be adopted in mesh "{mesh.name}": {there}')

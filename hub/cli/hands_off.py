@@ -11,7 +11,7 @@ from hub.cli.context import ConfigOption, Exit, MeshArgument, clean_errors, note
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.meshes import Mesh
-from hub.model import ObjectRef
+from hub.model import Observed
 from hub.ownership import leave
 from hub.reconcile import Hub
 
@@ -40,18 +40,25 @@ async def _hands_off(config: Path, mesh: str, name: str, end: bool) -> Exit:
     hub = Hub.open(config)
     try:
         found = hub.mesh(mesh)
-        await leave(found, await _ref(found, name), alone=not end)
-        note(f"mesh {mesh}: {name} is {'managed again' if end else 'left as it is; plan says so while it differs'}")
+        await leave(found, await _ours(found, name), alone=not end)
+        note(
+            f"mesh {mesh}: {name} is {'managed again, from the next apply on' if end else 'left as it is; plan says so while it differs'}"
+        )
         return Exit.SAME
     finally:
         await hub.close()
 
 
-async def _ref(mesh: Mesh, name: str) -> ObjectRef:
-    """The object that stands there under this name. Raises ConfigError that names some of those there are."""
-    ours = [ref for ref, each in (await mesh.observed()).whole().objects.items() if each.owner is not None]
-    found = [ref for ref in ours if str(ref) == name]
-    if len(found) != 1:
-        there = ", ".join(sorted(map(str, ours))[:5]) or "none"
-        raise ConfigError(f'there is no object "{name}" of ours in mesh "{mesh.name}"; there are {there}')
-    return found[0]
+async def _ours(mesh: Mesh, name: str) -> Observed:
+    """Our object of this name. Raises ConfigError that names some of those there are."""
+    standing = (await mesh.observed()).whole().objects.values()
+    found = [each for each in standing if str(each.ref) == name]
+    ours = [each for each in found if each.owner is not None]
+    if len(ours) == 1:
+        return ours[0]
+    if found and not ours:
+        raise ConfigError(f'"{name}" is somebody else\'s: smihub leaves it alone anyhow, until it is adopted')
+    names = sorted(str(each.ref) for each in standing if each.owner is not None)
+    there = ", ".join(names[:5]) or "none"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    raise ConfigError(f'there is no object "{name}" of smihub\'s in mesh "{mesh.name}"; there are: {there}{more}')

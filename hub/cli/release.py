@@ -21,11 +21,11 @@ from hub.cli.context import (
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.model import UnitKey
-from hub.ownership import release_unit, remove_unit
+from hub.ownership import held_by, release_unit, remove_unit
 from hub.reconcile import Hub
 
-_KEPT = "its objects stay as they are, and are nobody's"
-_OPEN = "its objects are deleted: what they protected is open to everybody whom the mesh lets in"
+_KEPT = "its objects stay as they are, in force, and are nobody's"
+_OPEN = "its objects are deleted, so what they closed is open to everybody whom the mesh lets in"
 
 
 def register(app: typer.Typer) -> None:
@@ -57,11 +57,14 @@ async def _release(config: Path, name: str, unit: str, delete: bool, yes: bool) 
         mesh, key = hub.mesh(name), _key(unit, hub.config.domain.name)
         with progress("reading the sources"):
             hub.read()
-        if not (yes or agreed(f"Release {unit}? {_OPEN if delete else _KEPT}.", "run smihub release --yes")):
+            held = await held_by(hub, mesh, key)
+        objects = ", ".join(str(each.ref) for each in held) or "it has none"
+        meaning = _OPEN if delete else _KEPT
+        if not (yes or agreed(f"Release {unit}? {meaning}: {objects}.", "run smihub release --yes")):
             note("nothing was written")
             return Exit.ERROR
-        gone = await (remove_unit if delete else release_unit)(hub, mesh, key)
-        note(f"mesh {name}: released {unit}; {_OPEN if delete else _KEPT}: {', '.join(map(str, gone)) or 'none'}")
+        await (remove_unit if delete else release_unit)(mesh, key, held)
+        note(f"mesh {name}: released {unit}; {meaning}: {objects}")
         return Exit.SAME
     finally:
         await hub.close()

@@ -11,14 +11,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from hub.api import SinkSpec
-from hub.errors import ConfigError, StaleError
+from hub.api import Marking, SinkSpec
+from hub.errors import ConfigError, StaleError, UnsafeResourceError
 from hub.model import Change, Observation, UnitKey
 from hub.sinks.folder import EXCLUSIVE, SHARED, Folder, make, opened
 from hub.sinks.index import Index, decode_index
 from hub.sinks.ledger import decode_memory
 from hub.sinks.manifest import MOST_BYTES, Foreign, digest, read
-from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, SUFFIXES
+from hub.sinks.marking import Standing, move
+from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, SUFFIXES, file_name
 from hub.sinks.reading import Found, Reading, make_sense
 from hub.sinks.writing import MOST_OF_ALL, Writer, steps
 
@@ -57,6 +58,19 @@ class DirectorySink:
                 raise StaleError(f'folder "{self._path}" changed while this plan was made; plan again')
             todo = await steps(changes, reading, self._mesh)
             return await Writer(folder, self._path, self._mesh, reading).write(todo, memory)
+
+    async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """See `hub.api.MarkingSink`. A file that is not as it was is a StaleError; all are looked at before the first write."""
+        async with opened(self._path, EXCLUSIVE) as folder:
+            reading = _EMPTY if folder is None else await self._read(folder)
+            if folder is None or reading.token != token:
+                raise StaleError(f'folder "{self._path}" changed meanwhile; run the command again')
+            standing = Standing(self._mesh, reading.ours, reading.theirs)
+            texts = {each.ref: _content(folder, f"{OBJECTS}/{file_name(each.ref)}") or b"" for each in marks}
+            if len(texts) != len(marks):
+                raise UnsafeResourceError(f'mesh "{self._mesh}": one object is marked twice')
+            moves = [move(each, standing, texts[each.ref]) for each in marks]
+            return await Writer(folder, self._path, self._mesh, reading).mark(moves, memory)
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -25,9 +25,11 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 HANDS_OFF = "smihub.io/hands-off"
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 NOT_LISTED = "smihub.io/not-in-kustomization"
+ADOPTED_FROM = "smihub.io/adopted-from"
 _MESH, _UNIT, _ROLE = "smihub.io/mesh", "smihub.io/unit", "smihub.io/role"
 _ORIGINS, _NEEDS, _DIGEST = "smihub.io/origins", "smihub.io/needs", "smihub.io/digest"
 _OURS = frozenset((_MESH, _UNIT, _ROLE, _ORIGINS, _NEEDS, _DIGEST))
+_EMPTIED = frozenset(("labels", "annotations"))  # an empty one says nothing
 _LIMITS = Limits(file_bytes=MOST_BYTES)
 _MOST_ORIGINS = 4096  # characters; all annotations of an object together may have 256 KiB
 
@@ -36,9 +38,11 @@ _WAVES: Mapping[Role, str] = {Role.GUARD: "-3", Role.REFERENCED: "-2", Role.GRAN
 
 
 class Foreign(Struct, frozen=True):
-    """A file that is not ours, and the objects in it as far as anybody can tell."""
+    """A file that is not ours, and the objects in it as far as anybody can tell; of a single one content and digest."""
 
     refs: tuple[ObjectRef, ...] = ()
+    content: bytes = b""
+    token: str = ""
 
 
 class Broken(Struct, frozen=True):
@@ -81,10 +85,18 @@ def read(data: bytes, mesh: str) -> Observed | Foreign | Broken:
     except YamlError as error:
         return Broken(str(error)) if f"{_UNIT}:".encode() in data else Foreign()
     if not any(_is_ours(value, mesh) for value in values):
-        return Foreign(tuple(ref for value in values if (ref := _ref(value)) is not None))
+        return _foreign(values, data)
     if len(values) > 1:
         return Broken("it holds more than one object")
     return _observed(values[0], digest(data))
+
+
+def _foreign(values: Sequence[Any], data: bytes) -> Foreign:
+    refs = tuple(ref for value in values if (ref := _ref(value)) is not None)
+    if len(values) > 1 or not refs:
+        return Foreign(refs)
+    metadata = {key: part for key, part in values[0]["metadata"].items() if part or key not in _EMPTIED}
+    return Foreign(refs, canonical({**values[0], "metadata": metadata}), digest(data))
 
 
 def _observed(value: Any, token: str) -> Observed | Broken:

@@ -29,6 +29,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 _UNIT = re.compile(r"(access|route)/([^/@\s]+)/([^/@\s]+)(?:@([^/@\s]+))?")
 _ROLES = "|".join(Role)
 _LISTED = re.compile(rf"- {OBJECTS}/(?P<file>\S+) # (?P<role>{_ROLES}) (?P<unit>\S+)")
+_PLAINLY = re.compile(rf"- {OBJECTS}/(?P<file>[A-Za-z0-9._][A-Za-z0-9._-]*)")
 
 
 def file_name(ref: ObjectRef) -> str:
@@ -82,3 +83,14 @@ def listed_in(line: str) -> tuple[str, Role, UnitKey] | None:
     found = _LISTED.fullmatch(line)
     unit = unit_of(found["unit"]) if found else None
     return (found["file"], Role(found["role"]), unit) if found and unit else None
+
+
+def foreign_line(file: str) -> str:
+    """A line of our kustomization.yaml for a file that is not ours, so that it stays applied."""
+    return f"- {OBJECTS}/{file}"
+
+
+def foreign_in(line: str) -> str | None:
+    """What `foreign_line` wrote; None for any other line."""
+    found = _PLAINLY.fullmatch(line)
+    return found["file"] if found else None

@@ -7,7 +7,7 @@ anything desired, and the next plan puts it right in its wave.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import msgspec
@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from hub.errors import ConfigError
 from hub.model import ObjectRef, Observation, Observed, UnitKey
-from hub.sinks.index import Index
-from hub.sinks.manifest import Broken, Foreign, not_listed
+from hub.sinks.index import Index, Listed
+from hub.sinks.manifest import Broken, Foreign, canonical, not_listed
+from hub.sinks.marking import adopted_from, hindrance, without_source
 from hub.sinks.names import OBJECTS, file_name, named, shown
 
 Found = Observed | Foreign | Broken
@@ -26,11 +27,17 @@ Digests = Mapping[str, str]
 
 
 class Reading(Struct, frozen=True):
-    """`ours` are our objects by file, `occupied` the files of others, `foreign` the objects that are theirs."""
+    """`ours` are our objects by file, `theirs` what is in the files of others, `foreign` the objects in these.
+
+    `leftovers` are files whose objects were adopted, and which that write did not get to remove, with their digests,
+    `adopted` these objects as they are to be listed.
+    """
 
     ours: Mapping[str, Observed]
-    occupied: frozenset[str]
+    theirs: Mapping[str, Foreign]
     foreign: Mapping[ObjectRef, Observed]
+    leftovers: Digests
+    adopted: Listed
     index: Index
     memory: Mapping[UnitKey, bytes]
     digests: Digests
@@ -61,15 +68,18 @@ def make_sense(files: Mapping[str, Found], index: Index, memory: Mapping[UnitKey
     """
     _refuse_broken(files)
     ours = {file: found for file, found in files.items() if isinstance(found, Observed)}
-    foreign = {file: found for file, found in files.items() if isinstance(found, Foreign)}
+    theirs = {file: found for file, found in files.items() if isinstance(found, Foreign)}
+    leftovers = _leftovers(ours, theirs)
+    foreign = {file: found for file, found in sorted(theirs.items()) if file not in leftovers}
     _refuse_moved(ours)
     _refuse_double(ours, foreign)
-    refs = {ref for file, found in foreign.items() for ref in _claimed(file, found)}
     counted = {f"{OBJECTS}/{file}" for file in ours} | {path for path in digests if "/" not in path}
     return Reading(
         ours={**_missing(index, files), **ours},
-        occupied=frozenset(foreign),
-        foreign={ref: Observed(ref, b"{}", None, "") for ref in sorted(refs)},
+        theirs=theirs,
+        foreign=_foreign(foreign),
+        leftovers={file: theirs[file].token for file in leftovers},
+        adopted={file_name(one.ref): (one.role, one.owner) for one in leftovers.values() if one.owner is not None},
         index=index,
         memory=memory,
         digests={path: value for path, value in digests.items() if path in counted},
@@ -80,17 +90,39 @@ def _unlisted(one: Observed) -> Observed:
     return replace(one, owned=not_listed(one.owned))
 
 
-def _claimed(file: str, found: Foreign) -> Iterable[ObjectRef]:
+def _leftovers(ours: Mapping[str, Observed], theirs: Mapping[str, Foreign]) -> dict[str, Observed]:
+    """Files that objects of ours were adopted from, where they hold the same still."""
+    moved = {old: one for one in ours.values() if (old := adopted_from(one.owned)) in theirs}
+    return {old: one for old, one in moved.items() if theirs[old].content == without_source(one.owned)}
+
+
+def _foreign(theirs: Mapping[str, Foreign]) -> dict[ObjectRef, Observed]:
+    """The objects of foreign files. One that cannot be adopted has no token, and the reason in place of its content."""
+    files: dict[ObjectRef, list[str]] = {}
+    for file, found in theirs.items():
+        for ref in _claimed(file, found):
+            files.setdefault(ref, []).append(file)
+    return {ref: _standing(ref, files[ref], theirs) for ref in sorted(files)}
+
+
+def _standing(ref: ObjectRef, files: Sequence[str], theirs: Mapping[str, Foreign]) -> Observed:
+    why = hindrance(ref, files, theirs)
+    if why:
+        return Observed(ref, canonical({"kind": ref.kind, "file": why}), None, "")
+    return Observed(ref, theirs[files[0]].content, None, theirs[files[0]].token)
+
+
+def _claimed(file: str, found: Foreign) -> frozenset[ObjectRef]:
     """The objects of a foreign file, and the one whose place it has taken."""
     place = named(file)
-    return found.refs if place is None else (*found.refs, place)
+    return frozenset(found.refs if place is None else (*found.refs, place))
 
 
 def _missing(index: Index, files: Mapping[str, Found]) -> dict[str, Observed]:
     """Objects that are listed, and whose files are gone: nothing stands there, and kustomize fails until that is mended."""
     gone = {file: named(file) for file in index.listed if file not in files}
     return {
-        file: Observed(ref, b"{}", index.listed[file][1], "", index.listed[file][0])
+        file: Observed(ref, canonical({"kind": ref.kind}), index.listed[file][1], "", index.listed[file][0])
         for file, ref in sorted(gone.items())
         if ref is not None
     }

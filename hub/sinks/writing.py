@@ -8,7 +8,8 @@ files themselves. The memory comes last: what it does not know yet is planned ag
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from hub.sinks.folder import Folder
 from hub.sinks.index import encode_index
 from hub.sinks.ledger import encode_memory
 from hub.sinks.manifest import MOST_BYTES, digest, stamp
+from hub.sinks.marking import Move
 from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, file_name
 from hub.sinks.reading import Reading, token
 
@@ -65,7 +67,7 @@ def _made(native: NativeObject, standing: Observed | None, mesh: str) -> Put:
 
 
 def _presume(change: Change, file: str, reading: Reading) -> None:
-    foreign = file in reading.occupied or change.ref in reading.foreign
+    foreign = file in reading.theirs or change.ref in reading.foreign
     if foreign or (file in reading.ours) == (change.op is Op.CREATE):
         what = "does not belong to smihub" if foreign else "is not as it was"
         raise StaleError(f'"{OBJECTS}/{file}" {what}, so nothing was written; plan again')
@@ -79,7 +81,12 @@ class Writer:
         self._path = path
         self._mesh = mesh
         self._digests = dict(reading.digests)
-        self._listed = dict(reading.index.listed)
+        self._leftovers = reading.leftovers
+        self._adopted = reading.adopted
+        self._listed = {file: what for file, what in reading.index.listed.items() if file not in reading.theirs}
+        kept = reading.index.others & (reading.theirs.keys() | reading.ours.keys())
+        self._released = reading.index.listed.keys() & reading.theirs.keys()
+        self._others = kept | self._released
         self._memory = dict(reading.memory)
         self._left = 0
         self._total = 0
@@ -87,21 +94,80 @@ class Writer:
     async def write(self, todo: Sequence[Step], memory: Mapping[UnitKey, bytes]) -> str:
         """Do it all, and give the new token. Raises StaleError, the rest unwritten, where somebody else writes as well."""
         self._total = self._left = sum(len(step.puts) + len(step.drops) for step in todo)
-        self._folder.clean()
-        try:
+        with self._cleaning():
             for step in todo:
                 await self._carry_out(step)
             if memory:
                 self._remember(memory)
+        return token(self._digests)
+
+    async def mark(self, moves: Sequence[Move], memory: Mapping[UnitKey, bytes]) -> str:
+        """Have objects change hands, and give the new token. Raises StaleError, as `write` does."""
+        self._total = self._left = len(moves)
+        with self._cleaning():
+            for move in moves:
+                self._first(move)
+                self._left -= 1
+                await asyncio.sleep(0)
+            self._folder.sync()
+            if any(move.listed != "as before" for move in moves):
+                self._list()
+            for move in moves:
+                self._last(move)
+                await asyncio.sleep(0)
+            self._folder.sync()
+            if memory:
+                self._remember(memory)
+        return token(self._digests)
+
+    def _first(self, move: Move) -> None:
+        """Have the object stand where it is to stand, and say how that is to be listed."""
+        path = f"{OBJECTS}/{move.file}"
+        if move.old:
+            self._digests[f"{OBJECTS}/{move.old}"] = move.token
+        elif move.token:
+            self._digests[path] = move.token
+        if move.first is not None:
+            self._put(path, move.first)
+        if isinstance(move.listed, tuple):
+            self._listed[move.file] = move.listed
+            self._others -= {move.old}
+        elif move.listed == "others":
+            self._listed.pop(move.file, None)
+            self._others |= {move.file} if move.first is not None else set()
+
+    def _last(self, move: Move) -> None:
+        """Remove the file that it stood in, and whatever told of that."""
+        path = f"{OBJECTS}/{move.file}"
+        if move.old:
+            self._remove(f"{OBJECTS}/{move.old}")
+        if move.last is not None:
+            self._put(path, move.last)
+        if move.listed == "others":
+            self._digests.pop(path, None)
+
+    @contextmanager
+    def _cleaning(self) -> Iterator[None]:
+        """End what another write did not: what it left is removed, and what changed hands is listed as what it is."""
+        self._folder.clean()
+        try:
+            if self._leftovers or self._released:
+                self._listed |= self._adopted
+                self._others -= self._leftovers.keys()
+                self._list()
+            for file, known in self._leftovers.items():
+                self._digests[f"{OBJECTS}/{file}"] = known
+                self._remove(f"{OBJECTS}/{file}")
+            yield
         finally:
             self._folder.clean()
-        return token(self._digests)
 
     async def _carry_out(self, step: Step) -> None:
         self._folder.make_objects()
         if step.drops:
             gone = frozenset(step.drops)
             self._listed = {file: what for file, what in self._listed.items() if file not in gone}
+            self._others -= gone
             self._list()
         for put in step.puts:
             self._put(f"{OBJECTS}/{put.file}", put.data)
@@ -118,7 +184,7 @@ class Writer:
             self._folder.sync()
 
     def _list(self) -> None:
-        self._put(KUSTOMIZATION, encode_index(self._mesh, self._listed), MOST_OF_ALL)
+        self._put(KUSTOMIZATION, encode_index(self._mesh, self._listed, self._others), MOST_OF_ALL)
         self._folder.sync()
 
     def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:

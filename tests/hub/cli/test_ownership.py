@@ -1,0 +1,306 @@
+"""adopt, release and hands-off as a person types them, on a folder for Istio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.hub.sinks.istio_shop import (
+    PEERS,
+    PEERS_FILE,
+    POLICY,
+    POLICY_FILE,
+    RENDERED,
+    UNIT,
+    bound,
+    config,
+    deployment,
+    istio_shop,
+)
+from tests.hub.sinks.small_mesh import content
+from tests.servers.folder import Folder, target
+
+
+@pytest.fixture(name="folder")
+def make_folder(tmp_path: Path) -> Folder:
+    """A folder that was applied; what is not governed is not there."""
+    folder = istio_shop(tmp_path)
+    assert folder.run("apply", "--yes").exit_code == 0
+    return folder
+
+
+def rendered(folder: Folder) -> dict[str, bytes]:
+    """All files of the folder for GitOps."""
+    return content(folder.root / RENDERED)
+
+
+def foreign(folder: Folder, path: str, name: str, old: str = "", new: str = "") -> Path:
+    """What smihub wrote, as somebody else's from before smihub came, in a file of this name."""
+    value = yaml.safe_load(rendered(folder)[path])
+    del value["metadata"]["labels"], value["metadata"]["annotations"]
+    for file in rendered(folder):
+        if file in {path, ".smihub.json", "kustomization.yaml"}:
+            (folder.root / RENDERED / file).unlink()
+    made = folder.root / RENDERED / "objects" / name
+    made.write_text("# mine\n" + yaml.safe_dump(value).replace(old, new))
+    return made
+
+
+# --------------------------------------------------------------------------- adopt
+
+
+@pytest.mark.parametrize("name", ["mine.yaml", "mine.json", Path(POLICY_FILE).name, "ä \udcff.yml"])
+def test_adopt_takes_over_what_is_equal_whatever_its_file_is_called(folder: Folder, name: str) -> None:
+    """The plan was refused, the list says so, and after it the folder is as if smihub had written everything."""
+    before = rendered(folder)
+    made = foreign(folder, POLICY_FILE, name)
+    assert folder.run("plan").exit_code == 3
+    listed = folder.run("adopt", "istio")
+    assert (listed.exit_code, listed.stdout) == (0, f"{POLICY}: equal, can be adopted\n")
+    assert f"smihub adopt istio {POLICY}" in listed.stderr
+    done = folder.run("adopt", "istio", POLICY, "--yes")
+    assert (done.exit_code, done.stderr) == (0, f"note: mesh istio: adopted {POLICY}\n")
+    assert made.exists() == (name == Path(POLICY_FILE).name)
+    assert folder.run("plan").exit_code in {0, 2}
+    assert folder.run("apply", "--yes").exit_code == 0
+    assert rendered(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("action: ALLOW", "action: DENY", "spec.action: DENY instead of ALLOW"),
+        ("  name:", "  labels: {team: a}\n  name:", "metadata.labels.team: a would be lost"),
+        ("  name:", "  annotations: {x/y: z}\n  name:", "metadata.annotations.x/y: z would be lost"),
+        ("  action: ALLOW\n", "", "spec.action: nothing instead of ALLOW"),
+        ("# mine\n", "# mine\n", ""),
+    ],
+)
+def test_adopt_shows_each_field_that_differs_and_refuses(folder: Folder, old: str, new: str, said: str) -> None:
+    """One line per field; what is not equal is not touched, and the code is 3."""
+    made = foreign(folder, POLICY_FILE, "mine.yaml", old, new)
+    before = made.read_bytes()
+    listed = folder.run("adopt", "istio")
+    assert listed.exit_code == 0
+    if not said:
+        assert "equal" in listed.stdout
+        return
+    assert listed.stdout == f"{POLICY}: differs\n  {said}\n"
+    result = folder.run("adopt", "istio", POLICY, "--yes")
+    assert result.exit_code == 3
+    assert said in result.stderr
+    assert result.stderr.endswith("nothing was written\n")
+    assert made.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", "holds more than this object"),
+        ("again", "both hold it"),
+        ("elsewhere", "stands in its place and holds something else"),
+    ],
+)
+def test_adopt_refuses_what_does_not_stand_by_itself(folder: Folder, more: str, said: str) -> None:
+    """Several documents, several files, another object in its place: the file is named."""
+    made = foreign(folder, POLICY_FILE, "mine.yaml")
+    if more == "again":
+        made.with_name("other.yaml").write_bytes(made.read_bytes())
+    elif more == "elsewhere":
+        made.rename(made.with_name(Path(POLICY_FILE).name)).write_text("a: 1\n")
+    else:
+        made.write_text(made.read_text() + more)
+    before = rendered(folder)
+    result = folder.run("adopt", "istio", POLICY, "--yes")
+    assert (result.exit_code, rendered(folder)) == (3, before)
+    assert said in result.stderr
+    assert '"objects/' in result.stderr
+
+
+def test_adopt_says_why_a_name_is_not_among_them(folder: Folder) -> None:
+    """Ours already, nobody's wish, or not there at all; nothing is written."""
+    other = folder.root / RENDERED / "objects" / "config.yaml"
+    other.write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: shop}\n")
+    before = rendered(folder)
+    for name, said in ((POLICY, "already"), ("ConfigMap/shop/x", "ask for no such object"), ("X/y", "is not there")):
+        result = folder.run("adopt", "istio", name, "--yes")
+        assert result.exit_code == 1
+        assert name in result.stderr
+        assert said in result.stderr
+    assert folder.run("adopt", "nowhere").exit_code == 1
+    assert "nothing of somebody else's" in folder.run("adopt", "istio").stderr
+    assert rendered(folder) == before
+
+
+def test_adopt_where_nobody_can_be_asked_wants_yes(folder: Folder) -> None:
+    """And writes nothing before."""
+    foreign(folder, POLICY_FILE, "mine.yaml")
+    before = rendered(folder)
+    result = folder.run("adopt", "istio", POLICY)
+    assert (result.exit_code, rendered(folder)) == (1, before)
+    assert "smihub adopt --yes" in result.stderr
+
+
+def test_nothing_is_decided_while_a_file_cannot_be_read(folder: Folder) -> None:
+    """Broken YAML may be what governs: neither adopt nor release goes on without it."""
+    foreign(folder, POLICY_FILE, "mine.yaml")
+    folder.write("access.yaml", "a: [")
+    before = rendered(folder)
+    for words in (("release", "istio", UNIT), ("release", "istio", UNIT, "--delete")):
+        result = folder.run(*words, "--yes")
+        assert (result.exit_code, "cannot be read" in result.stderr) == (3, True)
+    assert folder.run("adopt", "istio").exit_code == 1
+    assert rendered(folder) == before
+
+
+# --------------------------------------------------------------------------- release
+
+
+def test_release_and_adopt_again_change_no_byte(folder: Folder) -> None:
+    """What was released stays, listed and without our mark; a plan wants nothing of it."""
+    before = rendered(folder)
+    folder.config(config("{namespaces: [other]}"))
+    result = folder.run("release", "istio", UNIT, "--yes")
+    assert (result.exit_code, "nobody's" in result.stderr, POLICY in result.stderr) == (0, True, True)
+    files = rendered(folder)
+    assert files.keys() == before.keys()
+    assert b"smihub" not in files[PEERS_FILE].replace(b"smihub-api", b"").replace(b"smihub.io/sa", b"")
+    assert (
+        f"- {PEERS_FILE}\n- {POLICY_FILE}".split("\n")
+        == sorted(line for line in files["kustomization.yaml"].decode().splitlines() if line.startswith("- "))[::-1]
+    )
+    assert UNIT.encode() not in files[".smihub.json"]
+    assert folder.run("plan").exit_code == 0
+    folder.config(config())
+    assert folder.run("adopt", "istio", POLICY, PEERS, "--yes").exit_code == 0
+    assert rendered(folder) == before
+
+
+def test_release_is_refused_while_the_unit_is_in_scope(folder: Folder) -> None:
+    """It names what has it there; and a unit that was never governed is told apart."""
+    before = rendered(folder)
+    for more in ((), ("--delete",)):
+        result = folder.run("release", "istio", UNIT, "--yes", *more)
+        assert (result.exit_code, rendered(folder)) == (3, before)
+        assert "TrafficTarget/shop/api-from-web" in result.stderr
+    result = folder.run("release", "istio", "access/shop/db", "--yes")
+    assert (result.exit_code, "does not govern access/shop/db" in result.stderr) == (3, True)
+    assert folder.run("release", "istio", "shop/api", "--yes").exit_code == 1
+
+
+def test_release_delete_says_that_it_opens_and_deletes(folder: Folder) -> None:
+    """The objects, the list and the memory; nothing else of the folder."""
+    folder.remove("access.yaml")
+    asked = folder.run("release", "istio", UNIT, "--delete")
+    assert (asked.exit_code, POLICY_FILE in rendered(folder)) == (1, True)
+    result = folder.run("release", "istio", UNIT, "--delete", "--yes")
+    assert result.exit_code == 0
+    assert "open to everybody" in result.stderr
+    assert POLICY in result.stderr
+    assert rendered(folder).keys() == {"kustomization.yaml", ".smihub.json"}
+    assert folder.run("plan").exit_code == 0
+
+
+def test_release_delete_is_refused_for_what_is_to_be_left_alone(folder: Folder) -> None:
+    """Release without --delete is not, and takes hands-off away with the mark."""
+    folder.remove("access.yaml")
+    folder.run("apply", "--yes")
+    assert folder.run("hands-off", "istio", POLICY).exit_code == 0
+    before = rendered(folder)
+    result = folder.run("release", "istio", UNIT, "--delete", "--yes")
+    assert (result.exit_code, POLICY in result.stderr, rendered(folder)) == (3, True, before)
+    assert folder.run("release", "istio", UNIT, "--yes").exit_code == 0
+    assert b"hands-off" not in rendered(folder)[POLICY_FILE]
+
+
+# --------------------------------------------------------------------------- hands-off
+
+
+def test_hands_off_adds_one_line_and_end_takes_it_out(folder: Folder) -> None:
+    """Twice is once; comments and layout of the file stay."""
+    path = folder.root / RENDERED / POLICY_FILE
+    path.write_text(path.read_text().replace("spec:\n", "spec:  # a remark\n"))
+    before = rendered(folder)
+    for _ in range(2):
+        assert folder.run("hands-off", "istio", POLICY).exit_code == 0
+    added = rendered(folder)[POLICY_FILE].decode().splitlines()
+    assert [line for line in added if line not in before[POLICY_FILE].decode().splitlines()] == [
+        '    smihub.io/hands-off: "true"'
+    ]
+    for _ in range(2):
+        assert folder.run("hands-off", "istio", POLICY, "--end").exit_code == 0
+    assert rendered(folder) == before
+
+
+def test_hands_off_is_shown_while_it_differs_and_never_written(folder: Folder) -> None:
+    """It is ours still; what it keeps from coming about is told as new when that ends."""
+    folder.run("hands-off", "istio", POLICY)
+    folder.write("access.yaml", target("api-from-web", matches="orders"))
+    before = rendered(folder)
+    for verb in (("plan",), ("apply", "--yes"), ("plan",)):
+        result = folder.run(*verb)
+        assert result.exit_code == 0
+        assert f"hands off {POLICY}" in result.stdout
+        assert rendered(folder) == before
+    folder.run("hands-off", "istio", POLICY, "--end")
+    result = folder.run("plan")
+    assert result.exit_code == 2
+    assert "newly denied (1)" in result.stdout
+    assert folder.run("apply", "--yes").exit_code == 0
+    assert b"/orders" in rendered(folder)[POLICY_FILE]
+
+
+def test_hands_off_of_what_is_not_ours_or_not_there(folder: Folder) -> None:
+    """Is an error that says which there are, and writes nothing."""
+    (folder.root / RENDERED / PEERS_FILE).unlink()
+    result = folder.run("hands-off", "istio", PEERS)
+    assert (result.exit_code, "smihub apply" in result.stderr) == (3, True)
+    result = folder.run("hands-off", "istio", "X/y/z")
+    assert (result.exit_code, POLICY in result.stderr) == (1, True)
+    foreign(folder, POLICY_FILE, "mine.yaml")
+    result = folder.run("hands-off", "istio", POLICY)
+    assert (result.exit_code, "somebody else's" in result.stderr) == (1, True)
+
+
+def test_a_mesh_without_foreign_objects_has_nothing_to_mark(tmp_path: Path) -> None:
+    """The VM mesh: said in one line, nothing written."""
+    folder = istio_shop(tmp_path)
+    folder.config(
+        "domain: {trustDomain: cluster.local}\nsources: [{path: manifests}]\nmeshes: [{name: vms, adapter: vm}]"
+    )
+    folder.run("apply", "--yes")
+    assert "nothing of somebody else's" in folder.run("adopt", "vms").stderr
+    for file in ("access.yaml", "routes.yaml", "workloads.yaml"):
+        folder.write(file, bound("other"))
+    folder.write("routes.yaml", deployment("more", ""))
+    folder.write("access.yaml", deployment("much", ""))
+    result = folder.run("release", "vms", UNIT, "--yes")
+    assert result.exit_code == 3
+    assert "smihub's alone" in result.stderr
+
+
+# --------------------------------------------------------------------------- labels that bind Pods to policies
+
+
+def test_a_deployment_without_the_label_is_refused_with_the_line_to_add(folder: Folder) -> None:
+    """Added, or accepted, it passes."""
+    folder.write("more.yaml", deployment("api2", "", account="api"))
+    refused = folder.run("plan")
+    assert refused.exit_code == 3
+    assert refused.stdout.splitlines()[-1].endswith('add "smihub.io/sa: api" to spec.template.metadata.labels')
+    assert "(selector.unlabelled-pods)" in refused.stdout
+    assert folder.run("plan", "--accept", "selector.unlabelled-pods").exit_code == 0
+    folder.write("more.yaml", deployment("api2", ", smihub.io/sa: api", account="api"))
+    assert folder.run("plan").exit_code == 0
+
+
+def test_a_foreign_pod_with_the_label_is_refused(folder: Folder) -> None:
+    """It would come under somebody else's policy."""
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop, labels: {smihub.io/sa: api}}\n"
+    folder.write("pod.yaml", pod + "spec: {serviceAccountName: web, containers: []}\n")
+    result = folder.run("plan")
+    assert result.exit_code == 3
+    assert "Pod/shop/p" in result.stdout
+    assert "remove the label from metadata.labels" in result.stdout

@@ -1,0 +1,303 @@
+"""Objects that change hands in a folder: adopted, released, left alone; whole at every moment, and never by surprise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from msgspec.structs import replace
+
+from hub.api import Marking, MarkingSink
+from hub.errors import ConfigError, StaleError, UnsafeResourceError
+from hub.model import NativeObject, Observation, Observed, Role
+from hub.sinks.manifest import Foreign, digest, read, stamp
+from hub.sinks.marking import Standing, move
+from hub.sinks.names import file_name
+from tests.hub.sinks.small_mesh import (
+    API,
+    GUARD,
+    access,
+    apply,
+    content,
+    native,
+    planned,
+    seen,
+    settled,
+    sink,
+    wanted,
+    whole,
+)
+from tests.hub.sinks.snapshots import Files, copy, each_write, listed, objects, taken
+from tests.hub.sinks.test_manifest import natives
+
+WANTED = wanted({"api": ["web"]})
+GRANT = next(one for one in whole("api", "web") if one.role is Role.GRANT)
+Mark = Literal["adopt", "release", "hands-off", "hands-on"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A folder with one unit in it."""
+    made = tmp_path / "rendered"
+    apply(made, WANTED)
+    return made
+
+
+def marking(observation: Observation, mark: Mark, *natives: NativeObject) -> list[Marking]:
+    """The same mark on each of these."""
+    objects = observation.objects
+    return [Marking(one.ref, mark, objects[one.ref].token, one if mark == "adopt" else None) for one in natives]
+
+
+def mark(path: Path, marks: Sequence[Marking], *forgotten: str) -> None:
+    """Set marks, as a fresh process would."""
+    token = asyncio.run(sink(path).mark(marks, {access(name): b"" for name in forgotten}, seen(path).token))
+    assert token == seen(path).token
+
+
+def foreign(path: Path, name: str) -> bytes:
+    """The grant as somebody else's, in a file of this name, applied by our list as long as it is not ours."""
+    data = yaml.safe_dump(msgspec.json.decode(GRANT.body)).encode()
+    mark(path, marking(seen(path), "release", GRANT))
+    (path / API).unlink()
+    (path / "objects" / name).write_bytes(data)
+    text = (path / "kustomization.yaml").read_text()
+    assert f"- {API}\n" in text
+    (path / "kustomization.yaml").write_text(_sorted(text.replace(f"- {API}\n", f"- objects/{name}\n")))
+    return data
+
+
+def _sorted(text: str) -> str:
+    head = [line for line in text.splitlines() if not line.startswith("- ")]
+    return "\n".join([*head, *sorted(line for line in text.splitlines() if line.startswith("- "))]) + "\n"
+
+
+def test_the_sink_can_mark(path: Path) -> None:
+    """As the protocol says."""
+    assert isinstance(sink(path), MarkingSink)
+
+
+@pytest.mark.parametrize("name", ["mine.yaml", "a.yaml", "zz.json", Path(API).name])
+def test_adopting_is_whole_at_every_moment(path: Path, tmp_path: Path, name: str) -> None:
+    """Listed once and there at least once, always; and from every moment the next apply ends it, with the same bytes."""
+    before = content(path)
+    foreign(path, name)
+    moments: list[Files] = []
+    with each_write(taken(path, moments)):
+        mark(path, marking(seen(path), "adopt", GRANT))
+    assert content(path) == before
+    assert len(moments) > 5
+    for moment in moments:
+        _must_be_there_once(moment, name)
+        resumed = copy(moment, tmp_path / "resumed")
+        if seen(resumed).objects[GRANT.ref].owner is None:
+            mark(resumed, marking(seen(resumed), "adopt", GRANT))
+        apply(resumed, WANTED)
+        assert {**content(resumed), ".smihub.tmp": b"", "objects/.smihub.tmp": b""} == {
+            **before,
+            ".smihub.tmp": b"",
+            "objects/.smihub.tmp": b"",
+        }
+
+
+def _must_be_there_once(moment: Files, name: str) -> None:
+    """The object is in some file, and one that is listed; it is in the list once."""
+    mine = {file for file in objects(moment) if file in {name, Path(API).name}}
+    assert mine
+    applied = [file for file in listed(moment) if file in mine]
+    assert len(applied) == 1
+    assert len(set((moment["kustomization.yaml"]).decode().splitlines())) == len(
+        (moment["kustomization.yaml"]).decode().splitlines()
+    )
+    for file in mine:
+        assert yaml.safe_load(objects(moment)[file])["spec"] == msgspec.json.decode(GRANT.body)["spec"]
+
+
+def test_releasing_is_whole_at_every_moment(path: Path, tmp_path: Path) -> None:
+    """Nothing leaves the list; the memory goes last; and release may be said again."""
+    moments: list[Files] = []
+    start = seen(path)
+    natives = WANTED[access("api")]
+    with each_write(taken(path, moments)):
+        mark(path, marking(start, "release", *natives), "api")
+    after = content(path)
+    for moment in moments:
+        assert listed(moment).keys() == listed(after).keys() == objects(moment).keys()
+        resumed = copy(moment, tmp_path / "resumed")
+        now = seen(resumed)
+        assert (access("api") in now.memory) == (moment != after)
+        left = [one for one in natives if now.objects[one.ref].owner is not None]
+        mark(resumed, marking(now, "release", *left), "api")
+        assert {k: v for k, v in content(resumed).items() if "tmp" not in k} == after
+    assert seen(path).memory == {}
+    assert {one.owner for one in seen(path).objects.values()} == {None}
+
+
+def test_what_was_released_stays_listed_through_other_writes(path: Path) -> None:
+    """Until its file goes; then it goes from the list with the next write."""
+    mark(path, marking(seen(path), "release", *WANTED[access("api")]), "api")
+    apply(path, wanted({"db": ["web"]}))
+    assert f"- {API}\n" in (path / "kustomization.yaml").read_text()
+    assert settled(path, wanted({"db": ["web"]}))
+    (path / API).unlink()
+    apply(path, wanted({"db": ["web", "more"]}))
+    assert API not in (path / "kustomization.yaml").read_text()
+    assert f"- {GUARD}\n" in (path / "kustomization.yaml").read_text()
+
+
+def test_a_mark_that_somebody_took_out_by_hand_is_a_release(path: Path) -> None:
+    """The next write lists the file as what it is."""
+    (path / API).write_text(yaml.safe_dump(msgspec.json.decode(GRANT.body)))
+    apply(path, {access("api"): tuple(one for one in whole("api", "web") if one.ref != GRANT.ref)})
+    apply(path, wanted({"db": []}))
+    assert f"- {API}\n" in (path / "kustomization.yaml").read_text()
+
+
+@pytest.mark.parametrize("changed", [API, GUARD, "kustomization.yaml", ".smihub.json"])
+@pytest.mark.parametrize("which", ["release", "hands-off"])
+def test_marks_that_were_overtaken_write_nothing(path: Path, changed: str, which: Mark) -> None:
+    """Whatever of ours changed since."""
+    start = seen(path)
+    marks = marking(start, which, GRANT)
+    with (path / changed).open("a") as file:
+        file.write("\n")
+    before = content(path)
+    with pytest.raises(StaleError, match="again"):
+        asyncio.run(sink(path).mark(marks, {}, start.token))
+    assert content(path) == before
+
+
+@pytest.mark.parametrize("act", ["edit", "remove", "second", "double"])
+def test_an_adoption_that_was_overtaken_writes_nothing(path: Path, act: str) -> None:
+    """The foreign file is edited, gone, or there twice; or the same object is named twice."""
+    foreign(path, "mine.yaml")
+    start = seen(path)
+    marks = marking(start, "adopt", GRANT)
+    mine = path / "objects" / "mine.yaml"
+    if act == "edit":
+        mine.write_text(mine.read_text() + "# more\n")
+    elif act == "remove":
+        mine.unlink()
+    elif act == "second":
+        (path / API).write_text("a: 1\n")
+    else:
+        marks *= 2
+    before = content(path)
+    with pytest.raises((StaleError, UnsafeResourceError)):
+        asyncio.run(sink(path).mark(marks, {}, start.token))
+    assert content(path) == before
+
+
+def test_nothing_else_than_what_is_equal_is_adopted(path: Path) -> None:
+    """Not even where the caller says so."""
+    foreign(path, "mine.yaml")
+    wider = native(access("api"), Role.GRANT, "api-web", {"from": "everybody"})
+    before = content(path)
+    with pytest.raises(StaleError):
+        asyncio.run(sink(path).mark(marking(seen(path), "adopt", wider), {}, seen(path).token))
+    assert content(path) == before
+
+
+def test_a_file_that_comes_between_stays(tmp_path: Path) -> None:
+    """Somebody edits the foreign file, or takes our place, before any call of an adoption: his bytes are there after it."""
+    for name, place in (("mine.yaml", "objects/mine.yaml"), ("mine.yaml", API)):
+        moment, ended = 0, False
+        while not ended:
+            path = copy({}, tmp_path / "between")
+            apply(path, WANTED)
+            foreign(path, name)
+            ended = _adopt_between(path, path / place, moment)
+            moment += 1
+        assert moment > 5
+
+
+def _adopt_between(path: Path, place: Path, number: int) -> bool:
+    """Adopt, and have somebody write before that call; whether there was none of that number."""
+    marks, token = marking(seen(path), "adopt", GRANT), seen(path).token
+    untouched = place.read_bytes() if place.exists() else None
+    clock, told = iter(range(1000)), list[bool]()
+
+    def act() -> None:
+        if next(clock) == number:
+            told.append((place.read_bytes() if place.exists() else None) == untouched)
+            if told[0]:
+                place.write_text("mine")
+
+    calls = ["open", "fsync", "link", "mkdir"]  # before the last look at a file, that is
+    with each_write(act, calls), suppress(StaleError):
+        asyncio.run(sink(path).mark(marks, {}, token))
+    assert told != [True] or place.read_text() == "mine"
+    return not told
+
+
+def test_a_copy_that_was_not_adopted_is_nobodys_to_remove(path: Path) -> None:
+    """An edit of the file that was adopted from, before the write is taken up again, is an error that names both."""
+    foreign(path, "mine.yaml")
+    moments: list[Files] = []
+    with each_write(taken(path, moments)):
+        mark(path, marking(seen(path), "adopt", GRANT))
+    both = [moment for moment in moments if {API, "objects/mine.yaml"} <= moment.keys()]
+    assert both
+    for moment in both:
+        copy(moment, path)
+        (path / "objects" / "mine.yaml").write_bytes(moment["objects/mine.yaml"].replace(b"web", b"all"))
+        before = content(path)
+        with suppress(ConfigError):
+            apply(path, {})
+        assert content(path)["objects/mine.yaml"] == before["objects/mine.yaml"]
+
+
+# --------------------------------------------------------------------------- the text of a file
+
+
+@settings(max_examples=60, deadline=None)
+@given(natives())
+def test_marks_change_nothing_but_the_mark(made: NativeObject) -> None:
+    """Hands-off and back is the same file; what is released is the body, and adopting it gives the file again."""
+    data = stamp(made, "istio")
+    file, one = file_name(made.ref), read(data, "istio")
+    assert isinstance(one, Observed)
+    standing = Standing("istio", {file: one}, {})
+    off = move(Marking(made.ref, "hands-off", one.token), standing, data)
+    assert off.last == stamp(made, "istio", hands_off=True)
+    left = Standing("istio", {file: replace(one, hands_off=True, token=digest(off.last or b""))}, {})
+    assert move(Marking(made.ref, "hands-on", digest(off.last or b"")), left, off.last or b"").last == data
+    released = move(Marking(made.ref, "release", one.token), standing, b"")
+    theirs = read(released.last or b"", "istio")
+    assert isinstance(theirs, Foreign)
+    assert theirs.content == made.body
+    adopted = move(Marking(made.ref, "adopt", theirs.token, made), Standing("istio", {}, {file: theirs}), b"")
+    assert (adopted.last, adopted.old, adopted.listed) == (data, "", (made.role, made.unit))
+
+
+def test_a_file_of_another_layout_is_marked_by_hand(path: Path) -> None:
+    """Rather than written anew, which would lose what somebody put there."""
+    value = yaml.safe_load((path / API).read_text())
+    (path / API).write_text(yaml.safe_dump(value, default_flow_style=True))
+    before = content(path)
+    with pytest.raises(UnsafeResourceError, match='hands-off: "true" by hand'):
+        mark(path, marking(seen(path), "hands-off", GRANT))
+    assert content(path) == before
+
+
+def test_hands_off_is_still_ours(path: Path) -> None:
+    """No conflict, no change, and a deletion that is asked for waits."""
+    mark(path, marking(seen(path), "hands-off", GRANT))
+    before = content(path)[API]
+    for desired in (WANTED, wanted({"api": ["shop"]}), {}):
+        made = planned(desired, seen(path))
+        assert not made.conflicts
+        assert GRANT.ref not in {change.ref for change in made.changes}
+        assert (GRANT.ref in made.hands_off) == (desired is not WANTED)
+        apply(path, desired)
+        assert content(path)[API] == before
+    mark(path, marking(seen(path), "hands-on", GRANT))
+    apply(path, {})
+    assert API not in content(path)
