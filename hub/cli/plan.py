@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.cli import saved
 from hub.cli.context import (
@@ -27,6 +28,7 @@ from hub.cli.data import SCHEMA, plan_data, problem_data
 from hub.cli.show import Detail, counted, plan_lines, problem_line, refusal_line
 from hub.config import DEFAULT_FILE
 from hub.model import Problem, Severity
+from hub.plan import Plan
 from hub.reconcile import Hub, Reviewed
 
 AcceptOption = Annotated[list[str] | None, typer.Option("--accept", help="Accept this guard or Loss code, this once.")]
@@ -108,11 +110,18 @@ def show(reviewed: Sequence[Reviewed], problems: Sequence[Problem], detail: Deta
     for problem in problems:
         ERR.print(problem_line(problem))
     for each in reviewed:
-        print_lines(plan_lines(each.plan, each.mesh.spec.view, each.mesh.spec.drain, detail))
+        print_lines(plan_lines(_untold(each), each.mesh.spec.view, each.mesh.spec.drain, detail))
         print_lines(refusal_line(refusal) for refusal in each.refusals)
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if errors:
         note(f"{counted(errors, 'error')} above: what these objects ask for is not granted")
+
+
+def _untold(reviewed: Reviewed) -> Plan:
+    """The plan without the losses that refuse it: those are told last, once."""
+    refusing = {refusal.code for refusal in reviewed.refusals}
+    losses = tuple(loss for loss in reviewed.plan.losses if not (loss.access and loss.code in refusing))
+    return replace(reviewed.plan, losses=losses)
 
 
 def data(reviewed: Sequence[Reviewed], problems: Sequence[Problem]) -> dict[str, Any]:
