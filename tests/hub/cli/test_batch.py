@@ -34,7 +34,7 @@ def test_batch_answers_in_order_and_repeats_ids(folder: Folder) -> None:
     assert result.exit_code == 0
     assert [each.get("id") for each in found] == [1, "two", None, 0]
     assert [each["smi"]["verdict"] for each in found] == ["allow", "deny", "allow", "allow"]
-    assert all(set(each["meshes"]) == {"vm"} for each in found)
+    assert all(set(each["meshes"]) == {"istio", "vm"} for each in found)
 
 
 def test_batch_when_a_line_is_bad_answers_with_an_error_and_goes_on(folder: Folder) -> None:

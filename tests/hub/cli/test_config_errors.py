@@ -51,7 +51,7 @@ def test_configuration_when_wrong_is_one_line(folder: Folder, verb: str, name: s
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (CONFIG.replace("adapter: vm", "adapter: istio"), 'there is no adapter "istio"; installed: '),
+        (CONFIG.replace("adapter: vm", "adapter: linkerd"), 'there is no adapter "linkerd"; installed: '),
         (CONFIG.replace("adapter: vm", "adapter: vm, governed: targets"), "write one of these"),
         (CONFIG.replace("adapter: vm", "adapter: vm, sink: {adress: x}"), "did you mean"),
         (CONFIG.replace("adapter: vm", "adapter: vm, config: {x: 1}"), "config.x"),
