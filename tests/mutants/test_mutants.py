@@ -1,4 +1,4 @@
-"""Every mutant is caught: the cases and the random worlds notice each dangerous change of mutants.yaml."""
+"""Every mutant is caught: the cases and the random worlds notice each dangerous change of the lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ run = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(run)
 
 
-@pytest.mark.parametrize(("name", "least"), [("mutants.yaml", 20), ("regex.yaml", 10)])
+@pytest.mark.parametrize(("name", "least"), [("mutants.yaml", 20), ("istio.yaml", 20), ("regex.yaml", 10)])
 def test_every_mutant_fits_the_source(name: str, least: int) -> None:
     """Enough of them, each with a name of its own, and each still finds its place exactly once."""
     mutants = run.load_mutants(Path(__file__).with_name(name))
@@ -27,6 +27,12 @@ def test_every_mutant_fits_the_source(name: str, least: int) -> None:
 def test_every_mutant_is_caught() -> None:
     """The runner finds the tree itself sound, and no mutant survives."""
     assert run.main([]) == 0
+
+
+@pytest.mark.slow
+def test_every_mutant_of_the_istio_translation_is_caught() -> None:
+    """The same cases and worlds notice each of them."""
+    assert run.main(["--list", "istio.yaml"]) == 0
 
 
 @pytest.mark.slow
