@@ -66,7 +66,8 @@ def _causes(changes: Sequence[Change]) -> Part:
     """The objects that a unit comes from, SMI's own first."""
     found = {origin for change in changes if change.after for origin in change.after.origins}
     if not found:
-        return ("  no longer in the sources", "dim")
+        fresh = any(change.op is Op.CREATE for change in changes)
+        return ("  nobody is granted anything here" if fresh else "  no longer in the sources", "dim")
     names = [str(ref) for ref in sorted(found, key=_smi_first)]
     more = f" and {len(names) - _CAUSES_SHOWN} more" if len(names) > _CAUSES_SHOWN else ""
     return (f"  from {', '.join(names[:_CAUSES_SHOWN])}{more}", "dim")
