@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+import yaml
 from msgspec.structs import replace
 
 from hub.api import AdapterSpec
@@ -13,6 +14,7 @@ from hub.explain import Explainer, Mesh
 from hub.explain import translate_units as translated
 from hub.model import Answer, Request
 from hub.semantics import Semantics
+from hub.sinks.manifest import stamp
 from hub.testing.worlds import documents_of
 from tests.servers.istio.worlds import World, standing_documents
 from tests.servers.judging import Happened, Judge
@@ -22,7 +24,7 @@ _NAME = "istio"
 
 
 class IstioJudge(Judge):
-    """SMI's reading of a world, and the adapter's; `natives` are the manifests that the adapter makes of it."""
+    """SMI's reading of a world, and the adapter's; `natives` are the files that the hub renders of it."""
 
     def __init__(self, world: World, spec: AdapterSpec[Any]) -> None:
         documents = documents_of([*standing_documents(), *world.values])
@@ -32,7 +34,7 @@ class IstioJudge(Judge):
         self._explain = explainer.explain
         self._endpoints = explainer.compiled.facts.endpoints
         made = [one for each in translated(explainer.compiled.units, mesh).values() for one in each.objects]
-        self.natives: list[dict[str, Any]] = [spec.view(one.body, one.ref.kind) for one in made]
+        self.natives: list[dict[str, Any]] = [yaml.safe_load(stamp(one, _NAME)) for one in made]
         self.problems = explainer.problems
 
     def predicted(self, request: Request) -> Answer:
