@@ -54,7 +54,7 @@ def _losses(plan: Plan) -> list[Refusal]:
     return [
         Refusal(
             loss.code,
-            f'{loss.origin}: {loss.message}, so {loss.witness} is refused',
+            f"{loss.origin}: {loss.message}, so {loss.witness} is refused",
             _lift(loss.lift, loss.code),
             loss.unit,
         )

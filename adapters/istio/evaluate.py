@@ -18,10 +18,11 @@ from msgspec.structs import replace
 from adapters.istio.evaluate_fields import manifest_of
 from adapters.istio.evaluate_match import NO_HTTP, Http
 from adapters.istio.evaluate_policy import Gates
+from adapters.istio.evaluate_ports import spoken
 from adapters.istio.evaluate_request import HEADER, Reading, read
 from adapters.istio.evaluate_routes import Entry, Route, Routes
 from adapters.istio.evaluate_workloads import Peer, Verdict, Workloads
-from hub.api import Answer, Endpoint, Evaluator, Exposed, Facts, NativeObject, Request
+from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request
 
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
 BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
@@ -140,7 +141,7 @@ class _Mesh:
             return _Way("no-port" if place[:2] in self._services else "no-service")
         if asked.request.src.outside:
             return _Way("root", {place[1]: (Fraction(1), place[2])}, reading=asked.first)
-        if asked.first is not None and _spoken(exposed) != "tcp":
+        if asked.first is not None and spoken(exposed, place[2]) != "tcp":
             return self._http_way(asked, asked.first, place)
         return self._tcp_way(asked, place)
 
@@ -159,7 +160,7 @@ class _Mesh:
     def _tcp_way(self, asked: _Asked, place: Place) -> _Way:
         route = self._routes.tcp(place)
         http = self._routes.http(place)
-        if route is None and http is not None and _spoken(self._exposed[place]) == "http":
+        if route is None and http is not None and spoken(self._exposed[place], place[2]) == "http":
             return _Way("unavailable", by=(http.label,), losses=(MIXED,))
         return replace(self._chosen(route, NO_HTTP, place), reading=asked.first)
 
@@ -181,17 +182,6 @@ class _Mesh:
         name = host.decode("latin-1").lower().removesuffix(f":{place[2]}")
         short = f"{place[1]}.{place[0]}"
         return name in {place[1], short, f"{short}.svc", *(f"{short}.svc.{domain}" for domain in self._domains)}
-
-
-def _spoken(port: Exposed) -> Literal["http", "tcp", "none"]:
-    """How a client's sidecar takes a Service port; "none": by what the first bytes look like.
-
-    Source: https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selection/.
-    """
-    word = (port.app_protocol or port.name.partition("-")[0]).lower()
-    if word in {"http", "http2", "grpc", "grpc-web", "kubernetes.io/h2c", "kubernetes.io/ws"}:
-        return "http"
-    return "tcp" if word in {"tcp", "tls", "https", "mongo", "mysql", "redis", "kubernetes.io/wss"} else "none"
 
 
 def _parts(entry: Entry, port: int) -> dict[str, tuple[Fraction, int]]:

@@ -7,12 +7,12 @@ https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selec
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from msgspec import Struct
 
 from adapters.istio.evaluate_match import Call
 from adapters.istio.evaluate_policy import DISABLE, STRICT, Gate, Gates
+from adapters.istio.evaluate_ports import Kind, received
 from adapters.istio.evaluate_request import HEADER, Reading
 from hub.api import (
     SERVICE_ACCOUNT_LABEL,
@@ -26,7 +26,6 @@ from hub.api import (
 )
 
 FOREIGN, UNEXPOSED = "source.foreign-trust-domain", "port.unexposed"
-Kind = Literal["http", "tcp", "none"]
 _KINDS: Mapping[str, Kind] = {"http": "http", "tcp": "tcp", "none": "none"}
 
 
@@ -96,6 +95,7 @@ class Workloads:
     def __init__(self, gates: Gates, facts: Facts) -> None:
         self._gates = gates
         self._domain = facts.trust_domain
+        self._declared = received(facts)
         self._receivers = {ref: self._receiver(one) for ref, one in facts.placements.items()}
         self._by_identity: dict[str, list[Receiver]] = {}
         self._by_name: dict[str, list[Placement]] = {}
@@ -153,7 +153,11 @@ class Workloads:
     def _receiver(self, placement: Placement) -> Receiver:
         identity = placement.identity
         labels = {SERVICE_ACCOUNT_LABEL: service_account_label(identity.service_account), **dict(placement.labels)}
-        kinds = {port: _kind(variant) for port, transport, variant in placement.inbound if transport == "TCP"}
+        kinds = {
+            port: self._declared.get((placement.ref, port), _kind(variant))
+            for port, transport, variant in placement.inbound
+            if transport == "TCP"
+        }
         gate = self._gates.before(identity.namespace, frozenset(labels.items()))
         return Receiver(gate, kinds, closed=placement.ref.kind == "Workload")
 

@@ -63,12 +63,11 @@ def translate_access(access: Access, config: IstioConfig) -> Translation:
     """The objects of one identity and what Istio cannot say of its grants."""
     unit = UnitKey("access", access.identity.namespace, access.identity.service_account)
     owner = _Owner(access, unit, tuple(sorted(set(access.origins))))
-    books, losses = _books(owner)
-    if access.identity.namespace == config.root_namespace:
-        books, losses = {}, [access_loss(_ROOT, unit, grant.origin) for grant in access.grants]
+    root = access.identity.namespace == config.root_namespace
+    books, losses = _books(owner) if not root else ({}, [_in_root(owner)])
     books.setdefault((), [()])
     objects = [made for labels, book in books.items() for made in _policies(owner, labels, book)]
-    if config.mtls == "strict":
+    if config.mtls == "strict" and not root:  # a selector there is ignored by Istio, or reaches everybody
         objects.append(_peers(owner))
     return Translation(tuple(sorted(objects, key=lambda made: made.ref)), tuple(sorted(set(losses))))
 
@@ -154,13 +153,19 @@ def _peers(owner: _Owner) -> NativeObject:
     return NativeObject(ref, Role.GUARD, peer_authentication(ref, _selector(owner)), owner.unit, owner.origins)
 
 
+def _in_root(owner: _Owner) -> Loss:
+    account = ObjectRef("", "ServiceAccount", owner.unit.namespace, owner.account)
+    return access_loss(_ROOT, owner.unit, min((grant.origin for grant in owner.access.grants), default=account))
+
+
 def _selector(owner: _Owner) -> Mapping[str, str]:
     return {SERVICE_ACCOUNT_LABEL: service_account_label(owner.account)}
 
 
 _ROOT = Objection(
     "istio.root-namespace",
-    "a policy in Istio's root namespace reaches into all namespaces, so nothing is granted to accounts of that namespace",
+    "a policy in Istio's root namespace reaches into all namespaces, so nothing is granted to accounts of that one, and Pods "
+    "elsewhere that carry the label of this account without a policy of their own are denied too",
     "any request to this account",
     "move the workload to another namespace",
 )

@@ -18,6 +18,8 @@ from hub.api import SERVICE_ACCOUNT_LABEL, Access, Grant, InboundPort, Loss, Uni
 
 Labels = tuple[tuple[str, str], ...]
 
+SERVER_FIRST = frozenset({25, 53, 3306, 27017})
+"""Undeclared ports that Istio takes for TCP (documentation, "Protocol Selection", server first protocols)."""
 _SPIFFE = "spiffe://"
 _PRINCIPAL = re.compile(r"[a-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
 _POINTER = "cluster.local"
@@ -53,6 +55,7 @@ def ruling_of(grant: Grant, access: Access, unit: UnitKey) -> tuple[Ruling | Non
     principals, refused = _principals(grant, access.identity.trust_domain)
     found = {*objections, *refused, *(_mixed(grant, port) for port in scope.mixed)}
     found.update(_labels_unproven(text) for text in grant.unauthenticated)
+    found.update(_server_first(port.port) for port in access.ports if _is_taken_for_tcp(grant, port))
     labels = grant.labels or ()
     if not _is_selectable(labels, access.identity.service_account):
         found.add(_selector(labels))
@@ -136,6 +139,21 @@ def _mixed(grant: Grant, port: int) -> Objection:
     message = f"port {port} is declared {wrong} by some of these workloads and not by others, so there {what} cannot be granted"
     witness = f"{what} on port {port} of a workload that does not declare it {wrong}"
     return Objection("port.mixed-protocols", message, witness, 'declare the port alike ("appProtocol") everywhere')
+
+
+def _is_taken_for_tcp(grant: Grant, port: InboundPort) -> bool:
+    """Whether Istio takes an undeclared port of this number for one where the server speaks first, and HTTP counts there."""
+    covered = grant.http is not None and (grant.ports is None or port.port in grant.ports)
+    return covered and port.declared == "none" and port.transport == "TCP" and port.port in SERVER_FIRST
+
+
+def _server_first(port: int) -> Objection:
+    message = (
+        f"port {port} declares no protocol, and Istio takes ports of that number for TCP: HTTP opens nothing there"
+    )
+    return Objection(
+        "port.server-first", message, f"an HTTP request to port {port}", 'declare the port ("appProtocol")'
+    )
 
 
 def _labels_unproven(text: str) -> Objection:

@@ -16,6 +16,7 @@ from adapters.istio import names
 from adapters.istio.config import IstioConfig
 from adapters.istio.objects import Json, virtual_service
 from adapters.istio.translate_conditions import matches_of
+from adapters.istio.translate_grants import SERVER_FIRST
 from adapters.istio.translate_losses import Objection, split_loss
 from hub.api import Loss, NativeObject, Role, Route, RoutePort, Split, Translation, UnitKey, to_integers
 
@@ -91,6 +92,8 @@ class _Port:
             found, objections = matches_of(match, self._port.port)
             entries += [entry for entry in found if entry not in entries]
             losses += [split_loss(one, self._unit, split.origin, "spec.matches") for one in objections]
+        if split.matches is not None and self._port.declared == "none" and self._port.port in SERVER_FIRST:
+            losses.append(split_loss(_SERVER_FIRST, self._unit, split.origin, "spec.matches"))
         if not self._shares(split)[1]:
             losses.append(split_loss(_TOO_LARGE, self._unit, split.origin, "spec.backends"))
         if entries:
@@ -131,6 +134,12 @@ _TOO_LARGE = Objection(
     f"no integers up to {INT32_MAX} in sum keep these ratios: the nearest ones are used",
     "a long run of requests whose shares differ in the tenth digit",
     "write weights with a smaller common denominator",
+)
+_SERVER_FIRST = Objection(
+    "port.server-first",
+    "the port declares no protocol, and Istio takes ports of that number for TCP: the condition never holds there",
+    "an HTTP request to that port",
+    'declare the port ("appProtocol")',
 )
 _LIMIT = Objection(
     "limit.exceeded",

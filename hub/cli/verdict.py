@@ -56,7 +56,9 @@ def compared(smi: Answer, mesh: Answer, reasons: Sequence[str]) -> Text:
     if not differences:
         return line("  ", ("the same as SMI", "green"))
     if mesh.verdict == "ungoverned" != smi.verdict:
-        return line("  ", ("not governed", "yellow"), ': outside of "governed" in smihub.yaml; whoever reaches it gets in')
+        return line(
+            "  ", ("not governed", "yellow"), ': outside of "governed" in smihub.yaml; whoever reaches it gets in'
+        )
     if _OPENNESS[mesh.verdict] > _OPENNESS[smi.verdict]:
         return line(
             "  ", ("WIDER THAN SMI", "bold red"), f": {'; '.join(differences)}; this must not be, please report it"

@@ -6,6 +6,7 @@ import string
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hub.api import Answer, Source, UnmodelledError
 from tests.adapters.istio.test_evaluate_workloads import (
@@ -171,7 +172,10 @@ def test_plaintext_caller_passes_one_sidecar_and_a_mesh_client_two() -> None:
     path = "/public/%2e%2e;/admin"
     assert judged([grant], http(path, src=PLAIN)).received == "/public/..;/admin"
     assert judged([grant], http(path)).received == "/admin"
-    assert judged([], http("/%61", dst=POD1), facts(placed("web1", {}, ((9001, "tcp"),)))).received is None
+    assert (
+        judged([], http("/%61", dst=POD1), replace(facts(placed("web1", {}, ((9001, "tcp"),))), exposed={})).received
+        is None
+    )
 
 
 REFUSED = [

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from hub.api import Answer, Destination, NativeObject, Request
+from adapters.istio.evaluate_ports import received, spoken
+from hub.api import Answer, Destination, Exposed, NativeObject, Request
 from tests.adapters.istio.test_evaluate_workloads import (
     CLIENT,
+    FACTS,
     FROM_CLIENT,
     IS_CLIENT,
     IS_OTHER,
@@ -113,3 +116,39 @@ def test_datagrams_are_not_captured() -> None:
     for dst, route in ((WEB, None), (ROOT, "no-port"), (Destination(service="default/ghost"), "no-service")):
         answer = judged([], Request(CLIENT, dst, 8080, "udp"))
         assert (answer.verdict, answer.route, answer.losses) == ("deny", route, ("proto.udp-not-captured",))
+
+
+# ------------------------------------------------------------------------------------------------- words of Services
+
+
+@pytest.mark.parametrize(
+    ("name", "app_protocol", "number", "kind"),
+    [
+        ("http-a", "", 80, "http"),
+        ("GRPC", "", 80, "http"),
+        ("a", "kubernetes.io/h2c", 80, "http"),
+        ("a", "h2c", 80, "none"),
+        ("tcp-a", "http", 80, "http"),
+        ("mysql", "", 80, "tcp"),
+        ("postgres", "", 5432, "none"),
+        ("", "", 8080, "none"),
+        ("", "", 3306, "tcp"),
+        ("http", "", 3306, "http"),
+    ],
+)
+def test_a_service_port_is_taken_by_its_word_or_number(name: str, app_protocol: str, number: int, kind: str) -> None:
+    """Istio's own words, which are fewer than those of other meshes, and four numbers where servers speak first."""
+    assert spoken(Exposed("TCP", name, app_protocol), number) == kind
+
+
+def test_receivers_follow_the_services_before_them() -> None:
+    """One word of all Services is taken; where they disagree the first bytes decide."""
+    place, other = ("default", "web", 8080), ("default", "web", 8085)
+    endpoints = {place: FACTS.endpoints[place], other: FACTS.endpoints[place]}
+    ports = {port for (_, port) in received(replace(FACTS, endpoints=endpoints))}
+    assert ports == {9001}
+    said = {place: Exposed("TCP", "postgres"), other: Exposed("TCP", "http")}
+    assert set(received(replace(FACTS, endpoints=endpoints, exposed=said)).values()) == {"none"}
+    alike = dict.fromkeys(said, Exposed("TCP", "redis"))
+    assert set(received(replace(FACTS, endpoints=endpoints, exposed=alike)).values()) == {"tcp"}
+    assert not received(replace(FACTS, endpoints=endpoints, exposed=dict.fromkeys(said, Exposed("UDP", "dns"))))

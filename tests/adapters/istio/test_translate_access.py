@@ -118,6 +118,23 @@ def test_ports_when_workloads_disagree(words: Sequence[Any], raw: bool, lost: bo
     assert bool(rules(unit)) == (("http" if raw else "tcp") not in words)
 
 
+@pytest.mark.parametrize(
+    ("number", "declared", "raw", "lost"),
+    [
+        (3306, "none", False, True),
+        (3306, "http", False, False),
+        (3306, "none", True, False),
+        (8080, "none", False, False),
+    ],
+)
+def test_ports_when_servers_speak_first(number: int, declared: Any, raw: bool, lost: bool) -> None:  # noqa: FBT001
+    """Istio takes undeclared ports of four numbers for TCP: an HTTP grant there is lost."""
+    for ports in ((number,), None):
+        grant = tcp_grant("t", ["web"], ports) if raw else http_grant("t", ["web"], ANY, ports=ports)
+        found = losses(access(grant, ports=[inbound(number, declared)]))
+        assert found == ([("port.server-first", "spec.rules")] if lost else [])
+
+
 def test_ports_when_udp_has_the_same_number() -> None:
     """A UDP port says nothing about TCP."""
     udp = replace(inbound(53, "none"), transport="UDP")
@@ -251,7 +268,10 @@ def test_root_namespace_when_it_holds_the_account() -> None:
     unit = Access(Identity("td", "istio-system", "api"), (tcp_grant("t", ["web"]),))
     made = translate(unit, IstioConfig())
     assert "rules" not in policies(made)["smihub-api"]
+    assert {one.ref.kind for one in made.objects} == {"AuthorizationPolicy"}
     assert [(loss.code, loss.origin) for loss in made.losses] == [("istio.root-namespace", target("t"))]
+    (alone,) = translate(Access(Identity("td", "istio-system", "api")), IstioConfig()).losses
+    assert str(alone.origin) == "ServiceAccount/istio-system/api"
     assert len(rules(unit, IstioConfig(root_namespace="other"))) == 1
 
 
