@@ -89,10 +89,13 @@ def test_a_missing_extra_is_one_line(modules: Path) -> None:
 
 
 def test_the_vm_mesh_registers_like_anybody() -> None:
-    """The installed entry point gives the adapter `vm` and the sink of its family."""
+    """The installed entry points give the adapters and the sinks of their families."""
     plugins = load_plugins()
     assert plugins.problems == ()
     assert plugins.sink(plugins.adapter("vm").family).name == "xds"
+    assert plugins.sink(plugins.adapter("istio").family, "directory").name == "directory"
+    with pytest.raises(ConfigError, match='sink.kind: "xds" will not do for "kubernetes"; write "directory"'):
+        plugins.sink("kubernetes", "xds")
 
 
 @pytest.mark.parametrize("library", ["grpc", "google.protobuf", "envoy", "cryptography"])
@@ -105,6 +108,6 @@ def test_the_vm_mesh_without_its_extra_names_it(library: str) -> None:
         "print(*plugins.adapters, *plugins.problems, sep='|')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith('plugin "vm" of "smihub" did not load: ')
+    assert done.stdout.startswith('istio|plugin "vm" of "smihub" did not load: ')
     assert done.stdout.endswith("; pip install 'smihub[vm]'\n")
     assert done.stdout.count("\n") == 1
