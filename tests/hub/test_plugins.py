@@ -94,7 +94,7 @@ def test_the_vm_mesh_registers_like_anybody() -> None:
     assert plugins.problems == ()
     assert plugins.sink(plugins.adapter("vm").family).name == "xds"
     assert plugins.sink(plugins.adapter("istio").family, "directory").name == "directory"
-    with pytest.raises(ConfigError, match='sink.kind: "xds" will not do for "kubernetes"; write "directory"'):
+    with pytest.raises(ConfigError, match=r'sink\.kind: "xds" will not do for "kubernetes"; write "directory"'):
         plugins.sink("kubernetes", "xds")
 
 
