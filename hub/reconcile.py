@@ -77,13 +77,13 @@ class Hub:
         for name, source in self.sources.items():
             self.take(name, source.read())
 
-    def take(self, source: str, events: Iterable[Event]) -> None:
-        """Follow what a source says."""
+    def take(self, source: str, events: Iterable[Event], known: Sequence[Decoded] | None = None) -> None:
+        """Follow what a source says; `known` are the objects of its only Upsert, where somebody has decoded them."""
         for event in events:
             if isinstance(event, Upsert):
                 self._unread.pop((source, event.part), None)
                 self._held.add((source, event.part))
-                self.store.upsert(source, event.part, _decoded(event.documents))
+                self.store.upsert(source, event.part, decoded(event.documents) if known is None else known)
             elif isinstance(event, Delete):
                 self._unread.pop((source, event.part), None)
                 self._held.discard((source, event.part))
@@ -145,7 +145,17 @@ class Hub:
 
         Units in `withhold`, and all while a part cannot be read, gain nothing; what they lose is planned.
         """
-        mirror = await mesh.observed()
+        return self.planned(mesh, await mesh.observed(), accept, keys, withhold)
+
+    def planned(
+        self,
+        mesh: Mesh,
+        mirror: Mirror,
+        accept: Sequence[str] = (),
+        keys: Iterable[UnitKey] | None = None,
+        withhold: frozenset[UnitKey] = frozenset(),
+    ) -> Reviewed:
+        """The same by what is known to stand in the mesh."""
         desired = self.desired(mesh, mirror, keys)
         wanted = desired.keys()
         natives = (native for unit in desired.values() for native in unit.translation.objects)
@@ -291,7 +301,8 @@ class Hub:
         self._published = facts.endpoints
 
 
-def _decoded(documents: Iterable[Document]) -> list[Decoded]:
+def decoded(documents: Iterable[Document]) -> list[Decoded]:
+    """The objects of these documents."""
     return [decode(document) for document in documents]
 
 

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from itertools import chain
 from pathlib import Path
@@ -25,14 +25,15 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 from hub.errors import SourceError
 from hub.model import Document, ObjectRef, Origin, Problem
 from hub.sources import files
-from hub.sources.events import Delete, Event, Synced, Unread, Upsert
+from hub.sources.events import Delete, Event, Foresee, Foreseen, Synced, Unread, Upsert, ignore
 from hub.sources.files import FileError, Listing, Signature
 from hub.sources.locate import Locator
 from hub.sources.yaml import DEFAULT_LIMITS, Limits, YamlError, load
 
 _TRIES = 20
 _POLL_S = 5.0
-_AHEAD_S = 0.005  # a file is parsed so long before it counts as quiet, and read again then
+_AHEAD_S = 0.03  # a file is parsed so long before it counts as quiet, and read again then
+_FEW = 100  # documents that are decided on within that time; of more it would only be done twice
 _REPORT_MS = 20  # reports come after so long without another one; that a file is quiet is seen at the file itself
 Reported = frozenset[str] | None
 """Paths about which the file system says something; None = look at everything."""
@@ -54,8 +55,8 @@ class _Read(Struct, frozen=True):
     documents: tuple[Document, ...] | None = None
 
 
-Step = float | Event
-"""A reading proceeds by events and by pauses in seconds (0 = let others run)."""
+Step = float | Foreseen | Event
+"""A reading proceeds by events and by pauses in seconds (0 = let others run); what it foresees may turn out otherwise."""
 
 
 class DirectorySource:
@@ -90,19 +91,19 @@ class DirectorySource:
         Raises SourceError if the folder is missing, unreadable or holds no object at all; nothing is forgotten then.
         """
         for step in self.steps():
-            if not isinstance(step, float):
+            if isinstance(step, Event):
                 yield step
-            elif step:
+            elif isinstance(step, float) and step:
                 time.sleep(step)
 
-    async def watch(self) -> AsyncGenerator[tuple[Event, ...], None]:
+    async def watch(self, foresee: Foresee = ignore) -> AsyncGenerator[tuple[Event, ...], None]:
         """See hub.sources.events.Source; each batch comes at least 100 ms after the last write."""
         failed: Problem | None = None
         first = True
         async with aclosing(self._ticks()) as ticks:
             async for reported in ticks:
                 try:
-                    batch = await self._read_async(reported)
+                    batch = await self._read_async(reported, foresee)
                 except SourceError as error:
                     problem = self._lost(error)
                     if failed != problem:
@@ -135,11 +136,13 @@ class DirectorySource:
         same = data is not None and hashlib.sha256(data).digest() == entry.digest
         return Locator(data, self._limits) if same and data is not None else None
 
-    async def _read_async(self, reported: Reported) -> tuple[Event, ...]:
+    async def _read_async(self, reported: Reported, foresee: Foresee) -> tuple[Event, ...]:
         batch: list[Event] = []
         for step in self.steps(reported):
             if isinstance(step, float):
                 await asyncio.sleep(step)
+            elif isinstance(step, Foreseen):
+                foresee(step)
             else:
                 batch.append(step)
         return tuple(batch)
@@ -204,7 +207,7 @@ class DirectorySource:
             error = FileError("file.busy", "the file is being written all the time", "replace it by a rename")
             entries[part] = self._failed(part, error)
 
-    def _rest(self, waiting: dict[str, Path], seen: dict[str, Signature]) -> Iterator[float]:
+    def _rest(self, waiting: dict[str, Path], seen: dict[str, Signature]) -> Iterator[Step]:
         """Pause until these files may be quiet; shortly before, parse what they hold, for it mostly stays."""
         now_ns = files.now_ns()
         rest_s = max(seen[part].rest_s(now_ns) if part in seen else files.QUIET_S for part in waiting)
@@ -212,19 +215,29 @@ class DirectorySource:
         if rest_s > _AHEAD_S:
             yield rest_s - _AHEAD_S
             for part, path in waiting.items():
-                self._look_ahead(part, path)
+                self._look_ahead(part, path, seen.get(part))
                 yield 0.0
+            yield from self._foreseen(waiting)
         left_s = end_s - time.monotonic()
         if left_s > 0:
             yield left_s
 
-    def _look_ahead(self, part: str, path: Path) -> None:
-        """Parse a file that is not quiet yet. What it holds counts only if the same bytes are read when it is."""
+    def _look_ahead(self, part: str, path: Path, before: Signature | None) -> None:
+        """Parse a file that is not quiet yet, but may soon be: nothing about it has changed since it was seen `before`.
+
+        What it holds counts only if the same bytes are read when it is quiet.
+        """
         with suppress(FileError):
-            now = files.signature(path)
-            data = files.read_settled(path, now, self._limits.file_bytes)
-            if data is not None:
-                self._ahead[part] = self._parsed(part, now, data)
+            data = None if before is None else files.read_settled(path, before, self._limits.file_bytes)
+            if before is not None and data is not None:
+                self._ahead[part] = self._parsed(part, before, data)
+
+    def _foreseen(self, waiting: Iterable[str]) -> Iterator[Foreseen]:
+        """What one file is about to say, if it is not much; of several at once seldom all stay."""
+        part, *others = waiting
+        early = self._ahead.get(part)
+        if not others and early is not None and early.documents is not None and len(early.documents) <= _FEW:
+            yield Foreseen(part, early.documents)
 
     def _attempt(self, part: str, path: Path, seen: dict[str, Signature]) -> _Read | None:
         """Read one file if it is quiet; `seen` holds what the try before saw, 100 ms ago if times cannot tell. None = try again."""

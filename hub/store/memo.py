@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from hub.store.index import Key
@@ -19,17 +19,15 @@ class Memo(Generic[Job, Result]):
         self._results: dict[Job, tuple[Result, tuple[Key, ...]]] = {}
         self._readers: Multimap[Key, Job] = Multimap()
 
-    def get(self, job: Job) -> Result | None:
-        """The remembered result, None if there is none."""
-        found = self._results.get(job)
-        return found[0] if found is not None else None
+    def get(self, job: Job) -> tuple[Result, tuple[Key, ...]] | None:
+        """The remembered result and every key that it was made from, None if there is none."""
+        return self._results.get(job)
 
-    def keep(self, job: Job, result: Result, keys: Iterable[Key]) -> None:
-        """Remember a result and every key that it was made from."""
+    def keep(self, job: Job, result: Result, keys: tuple[Key, ...]) -> None:
+        """Remember a result and every key that it was made from, each once."""
         self.forget(job)
-        read = tuple(set(keys))
-        self._results[job] = (result, read)
-        for key in read:
+        self._results[job] = (result, keys)
+        for key in keys:
             self._readers.add(key, job)
 
     def forget(self, job: Job) -> None:

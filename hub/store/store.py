@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,6 +35,14 @@ class _Result(Struct, frozen=True, gc=False):
     placed: Mapping[ObjectRef, Placement] = {}
 
 
+class _Supposed(Struct, frozen=True, gc=False):
+    """What units compiled to while a part was supposed to hold these objects."""
+
+    part: Part
+    decoded: Sequence[Decoded]
+    found: Mapping[UnitKey, tuple[_Result, tuple[Key, ...]]]
+
+
 class Store:
     """Keeps the objects of a domain's sources, and knows which units one event has made stale.
 
@@ -57,6 +66,7 @@ class Store:
         self._units: set[UnitKey] = set()
         self._stale: set[Job] = set()
         self._faulty: dict[Job, tuple[Problem, ...]] = {}
+        self._supposed: _Supposed | None = None
 
     @property
     def trust_domain(self) -> str:
@@ -67,11 +77,44 @@ class Store:
 
     def upsert(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
         """A part of a source (a file, a kind) holds exactly these objects now, instead of what it held."""
-        self._put((source, part), decoded)
+        supposed, self._supposed = self._supposed, None
+        self._follow(self._copies.put((source, part), decoded))
+        if supposed is not None and supposed.part == (source, part) and supposed.decoded is decoded:
+            self._settle()
+            for key, found in supposed.found.items():
+                self._remember(key, *found)
 
     def remove(self, source: str, part: str) -> None:
         """A part of a source is gone, and so are its objects."""
-        self._put((source, part), ())
+        self._supposed = None
+        self._follow(self._copies.put((source, part), ()))
+
+    @contextmanager
+    def supposing(self, source: str, part: str, decoded: Sequence[Decoded]) -> Iterator[frozenset[UnitKey]]:
+        """Within this, a part holds these objects, and these units are dirty; afterwards all is as it was before.
+
+        Only that `moves` also names what would have moved, to be looked at again. What the units compile to here is used
+        if the next change is an `upsert` of just these objects.
+        """
+        self._supposed = None
+        units = owed = self.dirty()
+        held = self._copies.held((source, part))
+        try:
+            self._follow(self._copies.put((source, part), decoded))
+            units |= self.dirty()
+            yield units
+            found = {key: self._found(key) for key in units & self._units}
+            self._supposed = _Supposed((source, part), decoded, found)
+        finally:
+            self._follow(self._copies.put_back((source, part), held))
+            self._restore(owed, units | self.dirty())
+
+    def _restore(self, owed: frozenset[UnitKey], touched: frozenset[UnitKey]) -> None:
+        """Remember again what these units are, for only then they can become dirty; `owed` ones were so before."""
+        self._dirty = set(owed | touched & self._units)  # should one of them not compile
+        for key in touched & self._units:
+            self._found(key)
+        self._dirty = set(owed)
 
     def object(self, ref: ObjectRef) -> SmiObject | None:
         """The object that counts, without the place where it was read; None if there is none."""
@@ -81,8 +124,9 @@ class Store:
         """Where every copy of an object was read, sorted; also of one that does not count."""
         return self._copies.origins(ref)
 
-    def _put(self, part: Part, decoded: Sequence[Decoded]) -> None:
-        for ref in self._copies.put(part, decoded):
+    def _follow(self, touched: Iterable[ObjectRef]) -> None:
+        """Take over what the copies of these objects mean now."""
+        for ref in touched:
             before, after = self._objects.get(ref), self._copies.object(ref)
             if before != after:
                 self._was.setdefault(ref, before)
@@ -118,7 +162,10 @@ class Store:
         return frozenset(self._units)
 
     def dirty(self) -> frozenset[UnitKey]:
-        """The units that came, went, or may compile to something else since the last call."""
+        """The units that came, went, or may compile to something else since the last call.
+
+        A unit is dirty once, until it was compiled again.
+        """
         self._settle()
         dirty = frozenset(self._dirty)
         self._dirty.clear()
@@ -203,18 +250,25 @@ class Store:
         self._faulty.pop(job, None)
 
     def _result(self, job: Job) -> _Result:
+        return self._found(job)[0]
+
+    def _found(self, job: Job) -> tuple[_Result, tuple[Key, ...]]:
+        """A result and the keys that it was made from."""
         self._stale.discard(job)
         known = self._memo.get(job)
         if known is not None:
             return known
         view = RecordingView(self._objects, self._index, self._trust_domain, self._reading)
-        result = _compute(view, job)
-        self._memo.keep(job, result, view.keys)
+        return self._remember(job, _compute(view, job), tuple(view.keys))
+
+    def _remember(self, job: Job, result: _Result, keys: tuple[Key, ...]) -> tuple[_Result, tuple[Key, ...]]:
+        self._stale.discard(job)
+        self._memo.keep(job, result, keys)
         if result.problems:
             self._faulty[job] = result.problems
         else:
             self._faulty.pop(job, None)
-        return result
+        return result, keys
 
     # ----------------------------------------------------------------------- workloads and endpoints
 

@@ -16,7 +16,7 @@ import pytest
 from hub.errors import SourceError
 from hub.model import ObjectRef, Origin, Problem
 from hub.sources.directory import DirectorySource
-from hub.sources.events import Delete, Event, Snapshot, Synced, Unread, Upsert
+from hub.sources.events import Delete, Event, Foreseen, Snapshot, Synced, Unread, Upsert
 from hub.sources.files import list_files, read_settled, signature, touched
 from hub.sources.yaml import Limits
 
@@ -53,12 +53,12 @@ def read_changing(reader: Reader, change: Callable[[], object]) -> list[Event]:
     """All events of a reading; `change` is called when a file has been parsed ahead, but is not quiet yet."""
     events: list[Event] = []
     for step in reader.steps():
-        if not isinstance(step, float):
+        if isinstance(step, Event):
             events.append(step)
-        elif step:
-            time.sleep(step)
-        else:
+        elif step == 0.0:
             change()
+        elif isinstance(step, float):
+            time.sleep(step)
     return events
 
 
@@ -71,6 +71,82 @@ def test_what_stands_when_the_file_is_quiet_counts_not_what_was_parsed_ahead(tmp
     assert not texts, "the file was never parsed ahead"
     assert [[d.value for d in event.documents] for event in events if isinstance(event, Upsert)] == [[{"a": 2}]]
     assert not any(isinstance(event, Unread) for event in events)
+
+
+def foresights(reader: Reader, disturb: Callable[[int], None] = lambda _: None) -> tuple[list[Foreseen], list[Event]]:
+    """What a reading foresees, and what it says in the end; instead of waiting `disturb(n)` is called in the n-th pause."""
+    seen: list[Foreseen] = []
+    events: list[Event] = []
+    pauses = 0
+    for step in reader.steps():
+        if isinstance(step, Foreseen):
+            seen.append(step)
+        elif isinstance(step, Event):
+            events.append(step)
+        elif step:
+            pauses += 1
+            disturb(pauses)
+    return seen, events
+
+
+def values_of(foreseen: Foreseen) -> list[object]:
+    """The values of the documents that are foreseen."""
+    return [document.value for document in foreseen.documents]
+
+
+def test_a_file_that_stays_comes_as_it_was_foreseen(tmp_path: Path) -> None:
+    """To the very documents, so that whoever decided on them need not compare."""
+    rewrite(tmp_path / "f.yaml", "a: 1", 0)
+    (foreseen,), events = foresights(source(tmp_path))
+    assert foreseen.came(events)
+    assert values_of(foreseen) == [{"a": 1}]
+
+
+def test_a_file_that_changes_after_it_was_foreseen_comes_otherwise(tmp_path: Path) -> None:
+    """It is foreseen anew, and only that comes."""
+    path, reader = tmp_path / "f.yaml", source(tmp_path)
+    rewrite(path, "a: 0", 0)
+
+    def disturb(pause: int) -> None:
+        if pause == 2:
+            rewrite(path, "a: 2", pause)
+
+    (first, second), events = foresights(reader, disturb)
+    assert (first.came(events), second.came(events)) == (False, True)
+    assert values_of(second) == [{"a": 2}]
+
+
+def test_a_file_that_has_changed_while_it_was_waited_for_is_not_parsed_ahead(tmp_path: Path) -> None:
+    """It cannot be quiet in time: a file that is written all the time costs no parsing."""
+    path, reader = tmp_path / "f.yaml", source(tmp_path)
+    rewrite(path, "a: 0", 0)
+
+    def disturb(pause: int) -> None:
+        if pause % 2 and pause < 6:  # before it would be parsed ahead
+            rewrite(path, f"a: {pause}", pause)
+
+    (foreseen,), events = foresights(reader, disturb)
+    assert values_of(foreseen) == [{"a": 5}]
+    assert foreseen.came(events)
+
+
+UNFORESEEN = (
+    {"f.yaml": "a: 1"},
+    {"f.yaml": "a: ["},
+    {"f.yaml": "a: 2", "g.yaml": "b: 2"},
+    {"f.yaml": "a: 2\n---\n" * 101},
+)
+
+
+@pytest.mark.parametrize("texts", UNFORESEEN)
+def test_what_is_no_change_or_much_is_not_foreseen(tmp_path: Path, texts: dict[str, str]) -> None:
+    """A file that was only touched, one that is broken, two at once, and a long one."""
+    reader = source(tmp_path)
+    rewrite(tmp_path / "f.yaml", "a: 1", 0)
+    foresights(reader)
+    for name, text in texts.items():
+        rewrite(tmp_path / name, text, 1)
+    assert foresights(reader)[0] == []
 
 
 def test_what_was_parsed_ahead_counts_when_the_file_stays(tmp_path: Path) -> None:
@@ -279,9 +355,9 @@ def read_while(reader: Reader, disturb: Callable[[int], None]) -> Snapshot:
     pauses = 0
     events: list[Event] = []
     for step in reader.steps():
-        if not isinstance(step, float):
+        if isinstance(step, Event):
             events.append(step)
-        elif step:
+        elif isinstance(step, float) and step:
             pauses += 1
             disturb(pauses)
     reader.snapshot = reader.snapshot.after(events)
@@ -444,7 +520,7 @@ def test_a_reported_file_is_read_without_the_others(tmp_path: Path) -> None:
     reader.look()
     write(path, "a: 2")
     write(other, "b: 2")
-    events = [step for step in reader.steps(frozenset([str(path)])) if not isinstance(step, float)]
+    events = [step for step in reader.steps(frozenset([str(path)])) if isinstance(step, Event)]
     assert [type(event) for event in events] == [Upsert, Synced]
     assert [event.part for event in events if isinstance(event, Upsert)] == ["a.yaml"]
     assert held(reader)["b.yaml"] == [{"b": 2}]
@@ -457,7 +533,7 @@ def test_a_reported_file_that_was_the_last_with_objects_is_an_error(tmp_path: Pa
     reader.look()
     write(path, "# nothing")
     with pytest.raises(SourceError, match="holds no object"):
-        assert all(isinstance(step, float) for step in reader.steps(frozenset([str(path)])))
+        assert not any(isinstance(step, Event) for step in reader.steps(frozenset([str(path)])))
 
 
 @pytest.mark.parametrize(("age_ms", "rest_ms"), [(30, 70), (0, 100), (100, 100), (-5, 100)])
