@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from tests.servers.istio import sds
 from tests.servers.istio.callers import Line, Loop, PodApps
 from tests.servers.istio.kube import Manifest
-from tests.servers.istio.namespaces import Address, Namespace, network, translate
+from tests.servers.istio.namespaces import Address, Namespace, network
 from tests.servers.istio.plane import ControlPlane, control_plane
-from tests.servers.istio.pods import NAMESPACE, PODS, PORTS, Pod, slices
+from tests.servers.istio.pods import NAMESPACE, PODS, PORTS, slices
 from tests.servers.istio.processes import check_tools, wait_until
 from tests.servers.istio.sidecar import Node, Sidecar, start_sidecar
 
@@ -138,13 +138,13 @@ def standing(folder: Path, services: Sequence[Mapping[str, Any]]) -> Iterator[Me
         plane = stack.enter_context(control_plane(folder))
         addresses = {pod.name: pod.address for pod in PODS}
         captured = [pod.name for pod in PODS if pod.captured]
-        namespaces = stack.enter_context(network(addresses, captured))
+        joined = stack.enter_context(network(addresses, captured))
+        namespaces = joined.pods
         loop, apps = Loop(), PodApps()
         stack.callback(loop.close)
         mesh = Mesh(plane, namespaces, loop, apps)
         _populate(mesh, services)
-        for pod in PODS:
-            translate(namespaces[pod.name], _reached(mesh, services, pod), captured=pod.captured)
+        joined.publish(_reached(mesh, services))
         _serve(mesh, namespaces, stack)
         _sidecars(mesh, namespaces, folder, stack)
         yield mesh
@@ -166,13 +166,12 @@ def _populate(mesh: Mesh, services: Sequence[Mapping[str, Any]]) -> None:
         kube.apply(one)
 
 
-def _reached(mesh: Mesh, services: Sequence[Mapping[str, Any]], caller: Pod) -> dict[Address, list[Address]]:
-    """The Pods behind each port of each Service, by addresses, but for the caller: kube-proxy works outside of Pods."""
+def _reached(mesh: Mesh, services: Sequence[Mapping[str, Any]]) -> dict[Address, list[Address]]:
+    """The Pods behind each port of each Service, by addresses."""
     found: dict[Address, list[Address]] = {}
     for one, each in zip(services, slices(services), strict=True):
         for port, target in zip(one["spec"]["ports"], each["ports"], strict=True):
-            addresses = [endpoint["addresses"][0] for endpoint in each["endpoints"]]
-            pods = [(address, target["port"]) for address in addresses if address != caller.address]
+            pods = [(endpoint["addresses"][0], target["port"]) for endpoint in each["endpoints"]]
             found[mesh.services[one["metadata"]["name"]], port["port"]] = pods
     return found
 

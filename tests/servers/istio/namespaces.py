@@ -7,12 +7,15 @@ one event loop, and only making their sockets is the business of the namespace's
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import cycle
+from pathlib import Path
 from typing import TypeVar
 
 from tests.servers.istio.processes import ENVOY_GROUP
@@ -24,6 +27,8 @@ _OUTBOUND, _INBOUND = 15001, 15006
 T = TypeVar("T")
 
 
+_APP_PORTS = range(16384, 32768)
+"""Below the ephemeral ports, from which the kernel serves sidecars."""
 Address = tuple[str, int]
 
 
@@ -33,6 +38,7 @@ class Namespace:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, initializer=_unshare)
         self.number = self.run(_thread_id)
+        self._ports = cycle(_APP_PORTS)
 
     def run(self, action: Callable[[], T]) -> T:
         """Call something in this namespace and give its result. Programs that it starts run in it, too."""
@@ -44,8 +50,20 @@ class Namespace:
             self.run(lambda line=line: _tool(line))  # type: ignore[misc] # a default argument binds the loop variable
 
     def stream(self) -> socket.socket:
-        """A TCP socket of this namespace, not connected, for asyncio."""
-        return self.run(_stream_socket)
+        """A TCP socket of this namespace, not connected, for asyncio; its port is none that a sidecar is given.
+
+        With a port that a sidecar has just called the same address from, the kernel would take the connection for the
+        sidecar's, and let it pass it by.
+        """
+        made = self.run(_stream_socket)
+        while True:
+            try:
+                made.bind(("0.0.0.0", next(self._ports)))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return made
 
     def listener(self, port: int) -> socket.socket:
         """A TCP socket that listens on every address of this namespace."""
@@ -69,6 +87,7 @@ def _thread_id() -> int:
 
 def _stream_socket() -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.setblocking(False)
     return made
 
@@ -79,11 +98,34 @@ def _tool(line: str, text: str = "") -> None:
         raise RuntimeError(f"{line}: {done.stderr.strip() or done.stdout.strip()}")
 
 
+class Network:
+    """A namespace per Pod, and the one of the bridge that joins them, which is everybody's default route."""
+
+    def __init__(self, switch: Namespace, pods: Mapping[str, Namespace]) -> None:
+        self._switch = switch
+        self.pods = pods
+
+    def publish(self, services: Mapping[Address, Sequence[Address]]) -> None:
+        """What kube-proxy does on a node, outside of Pods: who calls a Service's own address reaches one of its other Pods.
+
+        Inside of a Pod's namespace it would be wrong: a caller could inherit the way of a sidecar's earlier connection.
+        """
+        lines = ["*nat", "-A POSTROUTING -m conntrack --ctstate DNAT -j MASQUERADE"]
+        for (address, port), targets in services.items():
+            for index, (target, number) in enumerate(targets):
+                chance = f" -m statistic --mode random --probability {1 / (len(targets) - index):.4f}"
+                to = f"-j DNAT --to-destination {target}:{number}"
+                lines.append(f"-A PREROUTING ! -s {target}/32 -d {address}/32 -p tcp --dport {port}{chance} {to}")
+        text = "\n".join([*lines, "COMMIT", ""])
+        self._switch.run(lambda: _tool("iptables-restore -w --noflush", text))
+
+
 @contextmanager
-def network(addresses: Mapping[str, str], captured: Sequence[str]) -> Iterator[dict[str, Namespace]]:
-    """A namespace per name, joined by a bridge, each with its address; those that are captured get Istio's redirection."""
+def network(addresses: Mapping[str, str], captured: Sequence[str]) -> Iterator[Network]:
+    """A namespace per name, each with its address; those that are captured get Istio's redirection."""
     with ExitStack() as stack:
         switch = _opened(stack)
+        switch.run(_route_quietly)
         switch.tools(
             "ip link set lo up",
             "ip link add bridge type bridge",
@@ -96,7 +138,13 @@ def network(addresses: Mapping[str, str], captured: Sequence[str]) -> Iterator[d
             _join(switch, found[name], f"pod{index}", address)
             if name in captured:
                 _capture(found[name])
-        yield found
+        yield Network(switch, found)
+
+
+def _route_quietly() -> None:
+    """Forward, and never advise a Pod to go another way: it would leave the translation out."""
+    for name, value in (("ip_forward", "1"), ("conf/all/send_redirects", "0"), ("conf/default/send_redirects", "0")):
+        Path("/proc/sys/net/ipv4", name).write_text(value, encoding="ascii")
 
 
 def _opened(stack: ExitStack) -> Namespace:
@@ -130,15 +178,3 @@ def _capture(pod: Namespace) -> None:
         f"{rule} OUTPUT -d 127.0.0.1/32 -p tcp -j RETURN",
         f"{rule} OUTPUT -p tcp -j REDIRECT --to-ports {_OUTBOUND}",
     )
-
-
-def translate(pod: Namespace, services: Mapping[Address, Sequence[Address]], *, captured: bool) -> None:
-    """What kube-proxy does: connections to a Service's own address reach one of its Pods, those of the sidecar, too."""
-    who = f" -m owner --gid-owner {ENVOY_GROUP}" if captured else ""
-    lines = ["*nat", ":CLUSTER - [0:0]", f"-I OUTPUT 1 -p tcp{who} -j CLUSTER"]
-    for (address, port), pods in services.items():
-        for index, (target, number) in enumerate(pods):
-            chance = f" -m statistic --mode random --probability {1 / (len(pods) - index):.4f}"
-            to = f"-j DNAT --to-destination {target}:{number}"
-            lines.append(f"-A CLUSTER -d {address}/32 -p tcp --dport {port}{chance} {to}")
-    pod.run(lambda: _tool("iptables-restore -w --noflush", "\n".join([*lines, "COMMIT", ""])))
