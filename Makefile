@@ -8,7 +8,7 @@ READY := .venv/.smihub-ready
 REPORTS := build/reports
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: help setup lint check test servers test-istio demo proof constraints clean
+.PHONY: help setup lint check test servers test-istio demo proof goldens constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -54,6 +54,9 @@ demo: setup ## real Envoys obey a folder of SMI (MUTATE=1 breaks a rule on the w
 proof: setup ## the long ones: large random searches, mutants, installs
 	@mkdir -p $(REPORTS)
 	$(PYTEST) -m slow --junit-xml=$(REPORTS)/proof.xml
+
+goldens: setup ## write every golden anew; then read the diff
+	SMIHUB_UPDATE_GOLDENS=1 $(PYTEST) tests/deploy/test_goldens.py $(wildcard tests/adapters/*/test_translate_goldens.py)
 
 constraints: ## resolve the newest versions into constraints.txt
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints

@@ -24,12 +24,13 @@ from adapters.istio.translate_values import (
     survives_joining,
     survives_trimming,
 )
-from hub.api import HEADER, Forms, HttpMatch, Inexpressible, RegexRefusedError, is_managed_header, language
+from hub.api import HEADER, PATH, Forms, HttpMatch, Inexpressible, RegexRefusedError, is_managed_header, language
 
 ANY_METHOD = ("*",)
 """A presence match, which keeps a rule without other HTTP fields one about HTTP: on raw TCP it vanishes."""
 
 _INEXPRESSIBLE = {"path": "istio.path-not-expressible", "header": "istio.header-not-expressible"}
+_UNIVERSES = {"path": PATH, "header": HEADER}
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")
 _HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _TRACED = frozenset({"b3", "grpc-trace-bin", "sw8", "traceparent", "tracestate", "x-cloud-trace-context"})
@@ -173,7 +174,7 @@ def _header_said(header: tuple[str, str]) -> Said:
     if not survives_trimming(values):
         return Said((), (blank_outside(name, pattern),))
     if isinstance(forms, Inexpressible):
-        return Said((), (_inexpressible("header", f'header "{short(name)}"', pattern, forms),))
+        return Said((), (_inexpressible("header", f"header {short(name)}", pattern, forms),))
     return Said(tuple(_header_pieces(name, forms)))
 
 
@@ -187,8 +188,8 @@ def _header_pieces(name: str, forms: Forms) -> Iterable[Piece]:
 
 def _inexpressible(kind: str, what: str, pattern: str, found: Inexpressible) -> Objection:
     told = "" if found.unmatched is None else f' ("{short(found.matched or "")}", not "{short(found.unmatched)}")'
-    message = f'{what} by "{short(pattern)}" is more than Istio can say: {found.reason}{told}'
-    shown = pattern if found.matched is None else found.matched
-    witness = f'a request with {what} "{short(shown)}"'
+    message = f'{what} "{short(pattern)}" is more than Istio can say: {found.reason}{told}'
+    shortest = language(pattern, _UNIVERSES[kind]).shortest()
+    witness = f'a request with {what} "{short(pattern if shortest is None else shortest)}"'
     lift = "list the values, or match by their beginning or end"
     return Objection(_INEXPRESSIBLE[kind], message, witness, lift)

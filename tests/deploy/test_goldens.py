@@ -1,0 +1,35 @@
+"""What each example becomes in Istio, as people read it: goldens of `smihub render`. `make goldens` writes them anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hub.cli.main import app
+
+EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
+GOLDENS = Path(__file__).parent / "goldens"
+CONFIG = """\
+domain: {{trustDomain: cluster.local}}
+sources: [{{path: {folder}}}]
+meshes:
+- {{name: istio, adapter: istio, sink: {{kind: directory, path: rendered}}}}
+"""
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir()))
+def test_an_example_is_rendered_as_its_golden_says(example: str, tmp_path: Path) -> None:
+    """Every object with its unit and causes, and every loss; a change of translation shows here, to be read."""
+    (tmp_path / "smihub.yaml").write_text(CONFIG.format(folder=EXAMPLES / example))
+    done = CliRunner().invoke(app, ["render", "istio", "--config", str(tmp_path / "smihub.yaml")])
+    assert done.exit_code == 0, done.stderr
+    losses = "".join(f"# {line.strip()}\n" for line in done.stderr.splitlines() if line.strip().startswith("loss "))
+    text = losses + done.stdout
+    golden = GOLDENS / f"{example}.istio.yaml"
+    if os.environ.get("SMIHUB_UPDATE_GOLDENS"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text)
+    assert text == golden.read_text()
