@@ -55,7 +55,9 @@ def read(request: Request) -> Reading:
         faults.add(PATH)
     if refused:
         faults.add(HEADER)
-    seen = {name: (b",".join(values),) if name in INLINE_HEADERS else values for name, values in lines.items()}
+    seen = {
+        name: (b",".join(filter(None, values)),) if name in INLINE_HEADERS else values for name, values in lines.items()
+    }
     plain = Http(request.method.encode("utf-8", "surrogatepass"), b"", b"", seen)
     http = _with_path(plain, path or request.path.encode("utf-8", "surrogatepass"))
     host = b",".join(lines["host"]) if "host" in lines else None

@@ -150,7 +150,9 @@ def _through(manager: Manager, call: Call, levels: Sequence[Level]) -> Decision:
 def _read(manager: Manager, link: Link, request: Request) -> Reading:
     faults = {METHOD} if request.method not in METHODS or request.method == "CONNECT" else set()
     lines, refused = _headers(manager, request)
-    headers = {name: (b",".join(values),) if name in INLINE_HEADERS else values for name, values in lines.items()}
+    headers = {
+        name: (b",".join(filter(None, values)),) if name in INLINE_HEADERS else values for name, values in lines.items()
+    }
     faults |= refused
     raw = target(request.path) if request.path.startswith("/") else None  # a path, not any request target
     path = None if raw is None else normalise(raw, manager.paths)

@@ -289,6 +289,8 @@ def test_inline_headers_are_joined_before_policies_look() -> None:
     assert judged([grant], http(headers=lines("c", "b", name="user-agent"))).losses == ()
     both = granting(None, {"key": "request.headers[user-agent]", "values": ["a,b"]})
     assert judged([both], joined) == Answer("allow", by=("AuthorizationPolicy/default/x",))
+    for empty in (("", "a"), ("a", ""), ("", "a", "")):  # Envoy appends no empty line, and none to an empty value
+        assert allows(grant, http(headers=lines(*empty, name="user-agent")))
 
 
 def test_header_named_by_connection_is_gone() -> None:

@@ -375,6 +375,8 @@ def test_header_lines_are_joined_when_envoy_keeps_one_value() -> None:
         for one in lines
     ]
     assert got == [[False, False, True], [True, True, False]]
+    empty = (("accept", ""), ("accept", "a"))
+    assert allows(granting(header_is("accept", **exact["a"])), http(headers=empty))
 
 
 NON_ASCII = {"not_rule": header_is("accept", string_match={"safe_regex": {"regex": r"\C*[^\x00-\x7f]\C*"}})}
