@@ -15,6 +15,7 @@ import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import structlog
 from msgspec import Struct
@@ -22,7 +23,7 @@ from msgspec import Struct
 from hub.errors import SmihubError, StaleError
 from hub.guards import Refusal
 from hub.meshes import Mesh
-from hub.model import UnitKey
+from hub.model import Change, UnitKey
 from hub.reconcile import Hub, Reviewed, decoded
 from hub.smi import Decoded
 from hub.sources.events import Event, Foreseen, Synced, Unread
@@ -31,6 +32,14 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _RETRY_S = 5.0
 _AGAIN_S = 0.1
 Batch = tuple[str, tuple[Event, ...]]
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A sink that can do a part of a `write` before it is known whether it will be asked for it."""
+
+    def prepare(self, changes: Sequence[Change]) -> None:
+        """Keep ready what a `write` of these very changes needs; without any effect that anybody could see."""
 
 
 class _Ahead(Struct, frozen=True):
@@ -143,6 +152,9 @@ class Loop:
         known = [(mesh, mesh.mirror) for mesh in self._hub.meshes if mesh.mirror is not None]
         with self._hub.store.supposing(source, foreseen.part, objects) as units:
             plans = {mesh.name: self._hub.planned(mesh, mirror, self._accept, units) for mesh, mirror in known}
+        for mesh, _ in known:
+            if isinstance(mesh.sink, Preparing):
+                mesh.sink.prepare(plans[mesh.name].plan.changes)
         return _Ahead(source, foreseen, objects, units, plans)
 
     def _take(self, source: str, events: tuple[Event, ...]) -> None:

@@ -32,7 +32,7 @@ from hub.sources.yaml import DEFAULT_LIMITS, Limits, YamlError, load
 
 _TRIES = 20
 _POLL_S = 5.0
-_AHEAD_S = 0.03  # a file is parsed so long before it counts as quiet, and read again then
+_AHEAD_S = (0.005, 0.03)  # at least and at most so long before a file counts as quiet it is parsed, and read again then
 _FEW = 100  # documents that are decided on within that time; of more it would only be done twice
 _REPORT_MS = 20  # reports come after so long without another one; that a file is quiet is seen at the file itself
 Reported = frozenset[str] | None
@@ -40,12 +40,16 @@ Reported = frozenset[str] | None
 
 
 class _Entry(Struct, frozen=True, gc=False):
-    """What is known of one file: `held` objects (None = never read well); `problem` None = read well the last time."""
+    """What is known of one file: `held` objects (None = never read well); `problem` None = read well the last time.
+
+    `took_s` is how long it took to parse it ahead, and whoever wants to know to decide on it (0 = it was not).
+    """
 
     seen: Signature | None = None
     digest: bytes = b""
     held: int | None = None
     problem: Problem | None = None
+    took_s: float = 0.0
 
 
 class _Read(Struct, frozen=True):
@@ -212,12 +216,14 @@ class DirectorySource:
         now_ns = files.now_ns()
         rest_s = max(seen[part].rest_s(now_ns) if part in seen else files.QUIET_S for part in waiting)
         end_s = time.monotonic() + rest_s
-        if rest_s > _AHEAD_S:
-            yield rest_s - _AHEAD_S
+        ahead_s = max(map(self._ahead_s, waiting))
+        if rest_s > ahead_s:
+            yield rest_s - ahead_s
+            begun_s = time.monotonic()
             for part, path in waiting.items():
                 self._look_ahead(part, path, seen.get(part))
                 yield 0.0
-            yield from self._foreseen(waiting)
+            yield from self._foreseen(waiting, begun_s)
         left_s = end_s - time.monotonic()
         if left_s > 0:
             yield left_s
@@ -232,12 +238,19 @@ class DirectorySource:
             if before is not None and data is not None:
                 self._ahead[part] = self._parsed(part, before, data)
 
-    def _foreseen(self, waiting: Iterable[str]) -> Iterator[Foreseen]:
+    def _ahead_s(self, part: str) -> float:
+        """When to begin: as late as the last time allows, for whoever has waited long is slow (cold caches)."""
+        least_s, most_s = _AHEAD_S
+        took_s = self._entries.get(part, _Entry()).took_s
+        return min(max(2 * took_s, least_s), most_s) if took_s else most_s
+
+    def _foreseen(self, waiting: Iterable[str], begun_s: float) -> Iterator[Foreseen]:
         """What one file is about to say, if it is not much; of several at once seldom all stay."""
         part, *others = waiting
         early = self._ahead.get(part)
         if not others and early is not None and early.documents is not None and len(early.documents) <= _FEW:
             yield Foreseen(part, early.documents)
+            self._ahead[part] = replace(early, entry=replace(early.entry, took_s=time.monotonic() - begun_s))
 
     def _attempt(self, part: str, path: Path, seen: dict[str, Signature]) -> _Read | None:
         """Read one file if it is quiet; `seen` holds what the try before saw, 100 ms ago if times cannot tell. None = try again."""

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from hub.errors import SourceError
 from hub.model import ObjectRef, Origin, Problem
@@ -147,6 +148,18 @@ def test_what_is_no_change_or_much_is_not_foreseen(tmp_path: Path, texts: dict[s
     for name, text in texts.items():
         rewrite(tmp_path / name, text, 1)
     assert foresights(reader)[0] == []
+
+
+@pytest.mark.parametrize(("took_s", "ahead_s"), [(0.0, 0.03), (0.001, 0.005), (0.008, 0.016), (1.0, 0.03)])
+def test_a_file_is_parsed_as_late_as_the_last_time_allows(tmp_path: Path, took_s: float, ahead_s: float) -> None:
+    """Of a file that was never foreseen nobody knows how long it takes."""
+    path, reader = tmp_path / "f.yaml", source(tmp_path)
+    rewrite(path, "a: 1", 0)
+    foresights(reader)
+    reader._entries["f.yaml"] = replace(reader._entries["f.yaml"], took_s=took_s)
+    rewrite(path, "a: 2", 1)
+    pauses = [step for step in reader.steps() if isinstance(step, float) and step]
+    assert pauses[0] == pytest.approx(0.1 - ahead_s)
 
 
 def test_what_was_parsed_ahead_counts_when_the_file_stays(tmp_path: Path) -> None:
