@@ -22,6 +22,7 @@ import world
 
 from hub.log import set_up_logging
 from hub.reconcile import Hub
+from hub.sources.events import Event
 from hub.sources.files import QUIET_S
 
 TARGET = 2.0
@@ -68,7 +69,7 @@ class Company:
         mesh = self.hub.meshes[0]
         (source,) = self.hub.sources.values()
         marks = [time.perf_counter()]
-        events = [step for step in source.steps(frozenset([str(path)])) if not isinstance(step, float)]
+        events = [step for step in source.steps(frozenset([str(path)])) if isinstance(step, Event)]
         marks.append(time.perf_counter())
         self.hub.take(source.name, events)
         reviewed = await self.hub.plan(mesh, keys=self.hub.store.dirty())
