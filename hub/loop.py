@@ -15,15 +15,15 @@ import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 import structlog
 from msgspec import Struct
 
+from hub.api import Preparing
 from hub.errors import SmihubError, StaleError
 from hub.guards import Refusal
 from hub.meshes import Mesh
-from hub.model import Change, UnitKey
+from hub.model import UnitKey
 from hub.reconcile import Hub, Reviewed, decoded
 from hub.smi import Decoded
 from hub.sources.events import Event, Foreseen, Synced, Unread
@@ -32,14 +32,6 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _RETRY_S = 5.0
 _AGAIN_S = 0.1
 Batch = tuple[str, tuple[Event, ...]]
-
-
-@runtime_checkable
-class Preparing(Protocol):
-    """A sink that can do a part of a `write` before it is known whether it will be asked for it."""
-
-    def prepare(self, changes: Sequence[Change]) -> None:
-        """Keep ready what a `write` of these very changes needs; without any effect that anybody could see."""
 
 
 class _Ahead(Struct, frozen=True):
