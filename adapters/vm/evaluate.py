@@ -46,15 +46,19 @@ def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
 
 
 class _Verdict(Struct, frozen=True):
-    """A judgement at one workload."""
+    """A judgement at one workload; `path` is what was judged as HTTP there, "" if nothing was."""
 
     allowed: bool
     by: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+    path: str = ""
 
 
 class _Way(Struct, frozen=True):
-    """Where a client's Envoy sends a call: the word, exact parts by service, what decided, the call as it leaves."""
+    """Where a client's Envoy sends a call: the word, exact parts by service, what decided, the call as it leaves.
+
+    `path` is what was judged as HTTP there, "" if nothing was.
+    """
 
     word: RouteWord
     parts: Mapping[str, Fraction]
@@ -62,6 +66,7 @@ class _Way(Struct, frozen=True):
     request: Request
     losses: tuple[str, ...] = ()
     open: bool = True
+    path: str = ""
 
 
 class _Mesh:
@@ -90,7 +95,12 @@ class _Mesh:
         refusing = [one for one in verdicts if not one.allowed]
         deciding = refusing or verdicts
         word: VerdictWord = "deny" if refusing else "allow"
-        return Answer(word, _union(one.by for one in deciding), losses=_union(one.losses for one in deciding))
+        return Answer(
+            word,
+            _union(one.by for one in deciding),
+            losses=_union(one.losses for one in deciding),
+            received=_received(request, verdicts),
+        )
 
     # ----------------------------------------------------------------------- who and whom
 
@@ -135,7 +145,8 @@ class _Mesh:
         decision = chain.decide(link)
         if not decision.passes:
             return _Verdict(False, (decision.by,))
-        return self._answered(serve(chain.end, link, request))
+        outcome = serve(chain.end, link, request)
+        return replace(self._answered(outcome), path=outcome.call.path.decode("utf-8", "surrogatepass"))
 
     def _exposed(self, placement: Placement, port: int) -> Chain | None:
         """The listener of a workload's port, if its Envoy has it and binds it."""
@@ -194,6 +205,7 @@ class _Mesh:
             weights={name: str(way.parts[name]) for name in sorted(way.parts)},
             backends=words,
             losses=way.losses if verdict == "allow" else _losses(way, [found for _, found in judged.values()]),
+            received=_received(request, [one for _, found in judged.values() for one in found], way.path),
         )
 
     def _way(self, namespace: str, service: str, request: Request) -> _Way:
@@ -212,7 +224,8 @@ class _Mesh:
             return _Way("unavailable", {}, (chain.origin,), request, (MIXED,))
         if not chain.decide(link).passes:
             return _Way("unavailable", {}, (chain.origin,), request)
-        return self._http_way(serve(chain.end, link, request), own, request)
+        outcome = serve(chain.end, link, request)
+        return replace(self._http_way(outcome, own, request), path=outcome.call.path.decode("utf-8", "surrogatepass"))
 
     def _pipe_way(self, chain: Chain, pipe: Pipe, own: str, request: Request) -> _Way:
         decision = chain.decide(Link(False, None, False, chain.port))
@@ -313,6 +326,12 @@ def _forwarded(request: Request, outcome: Outcome) -> Request:
     kept = outcome.call.headers.keys() - outcome.host.removed
     headers = tuple((name, value) for name, value in request.headers if name.lower() in kept)
     return replace(request, path=outcome.call.path.decode("ascii"), headers=headers)
+
+
+def _received(request: Request, verdicts: Iterable[_Verdict], sent: str = "") -> str | None:
+    """The path that an application gets, if it is another than the caller's: what its Envoy judged, else what was `sent`."""
+    seen = next((one.path for one in verdicts if one.path), sent)
+    return seen if request.protocol == "http" and seen not in {"", request.path} else None
 
 
 def _verdict(words: Sequence[BackendWord]) -> VerdictWord:

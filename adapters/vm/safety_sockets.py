@@ -23,6 +23,7 @@ from adapters.vm.shape import (
     Shape,
     anything,
     each,
+    either,
     equal,
     extension,
     keyed,
@@ -139,8 +140,12 @@ def _inbound_chain(validation: str, filters: Shape) -> Shape:
 
 
 def _http(routes: str, manager: dict[str, Shape]) -> Shape:
+    """Paths are left as they are, or normalised in both ways."""
     rds = message(must={"route_config_name": equal(routes), "config_source": ADS})
-    config = extension(wire.HttpConnectionManager, message(must={**manager, "rds": rds}))
+    fields = {**manager, "rds": rds}
+    kept = message(must={**fields, "normalize_path": wrapped(equal(False))})
+    normal = {"normalize_path": wrapped(equal(True)), "merge_slashes": equal(True)}
+    config = extension(wire.HttpConnectionManager, either(kept, message(must={**fields, **normal})))
     return message(must={"name": equal(HCM), "typed_config": config})
 
 
@@ -150,7 +155,6 @@ def _manager(*filters: Shape) -> dict[str, Shape]:
     return {
         "stat_prefix": anything,
         "http_filters": row(*filters, router),
-        "normalize_path": wrapped(equal(False)),
         "path_with_escaped_slashes_action": equal(wire.HttpConnectionManager.REJECT_REQUEST),
         "common_http_protocol_options": message(must={"headers_with_underscores_action": underscores}),
         "upgrade_configs": row(message(must={"upgrade_type": equal("websocket")})),

@@ -91,7 +91,9 @@ class _Access:
         policy = _object(inbound.http_policy(identity, port, http_rules(port, rulings)), Role.GRANT, self._owner, [app])
         yield policy
         for bind in port.binds:
-            yield _object(inbound.http_listener(identity, port, bind), Role.GUARD, self._owner, [policy.ref])
+            yield _object(
+                inbound.http_listener(identity, port, bind, self._config), Role.GUARD, self._owner, [policy.ref]
+            )
 
     def _tcp(self, port: InboundPort, rulings: Sequence[Ruling]) -> Iterator[NativeObject]:
         identity = self._access.identity
@@ -148,7 +150,7 @@ class _Route:
         needs = [names.ref("Cluster", cluster) for layer in layers for cluster, _ in layer.target.clusters]
         table = _object(routes.route_table(name, layers), Role.ROUTE, self._owner, needs)
         yield table
-        yield from self._listeners(name, port, routes.http_chain(name), [table.ref])
+        yield from self._listeners(name, port, routes.http_chain(name, self._config), [table.ref])
 
     def _tcp(self, name: str, port: RoutePort) -> Iterator[NativeObject]:
         layers, losses = routes.layers_of(self._route, port, self._owner.unit)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from adapters.vm import names, wire
 from adapters.vm.build import address, ads, downstream_tls, filter_, seconds, transport_socket, trust_bundle
+from adapters.vm.config import VmConfig
 from adapters.vm.translate_listeners import FIRST_CHAIN, connection_manager, http_filter
 from adapters.vm.vocabulary import HTTP_RBAC, REMOVED_HEADERS, TCP_PROXY
 from hub.api import Identity, InboundPort
@@ -28,10 +29,10 @@ def app_of(identity: Identity, port: InboundPort) -> str:
     return names.app(identity.namespace, identity.service_account, port.app_address, port.app_port)
 
 
-def http_listener(identity: Identity, port: InboundPort, bind: str) -> wire.Listener:
+def http_listener(identity: Identity, port: InboundPort, bind: str, config: VmConfig) -> wire.Listener:
     """Mutual TLS, then HTTP whose RBAC denies all unless the route table says otherwise."""
     stem = stem_of(identity, port)
-    manager = connection_manager(stem, [_closed_rbac()])
+    manager = connection_manager(stem, [_closed_rbac()], config)
     manager.forward_client_cert_details = wire.HttpConnectionManager.SANITIZE_SET
     manager.set_current_client_cert_details.uri = True
     return _listener(identity, port, bind, (downstream_tls(names.TRUST, ["h2", "http/1.1"]), [http_filter(manager)]))

@@ -8,21 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapters.vm import wire
-from adapters.vm.build import ads, filter_, no
+from adapters.vm.build import ads, filter_, no, yes
+from adapters.vm.config import VmConfig
 from adapters.vm.vocabulary import HCM, ROUTER
 
 FIRST_CHAIN = "g0"
 """Name of the one filter chain; `settle` counts it up where open connections have to be cut."""
 
 
-def connection_manager(routes: str, filters: Sequence[wire.HttpFilter]) -> wire.HttpConnectionManager:
-    """HTTP by RDS under one name. Paths are left as they were sent: the path guard refuses those with another form."""
+def connection_manager(routes: str, filters: Sequence[wire.HttpFilter], config: VmConfig) -> wire.HttpConnectionManager:
+    """HTTP by RDS under one name. Unless paths are normalised, the path guard refuses those with another normal form."""
     manager = wire.HttpConnectionManager
+    normalises = config.paths == "normalise"
     result = manager(
         stat_prefix=routes,
         rds=wire.Rds(route_config_name=routes, config_source=ads()),
         http_filters=[*filters, _router()],
-        normalize_path=no(),
+        normalize_path=yes() if normalises else no(),
+        merge_slashes=normalises,
         path_with_escaped_slashes_action=manager.REJECT_REQUEST,
         upgrade_configs=[manager.UpgradeConfig(upgrade_type="websocket")],
     )

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from adapters.vm import names, wire
 from adapters.vm.build import address, filter_, seconds
+from adapters.vm.config import VmConfig
 from adapters.vm.translate_listeners import FIRST_CHAIN, connection_manager, http_filter
 from adapters.vm.translate_match import Objection, objections, route_match
 from adapters.vm.vocabulary import TCP_PROXY
@@ -68,9 +69,9 @@ def route_table(name: str, layers: Sequence[Layer]) -> wire.RouteConfiguration:
     )
 
 
-def http_chain(name: str) -> wire.FilterChain:
+def http_chain(name: str, config: VmConfig) -> wire.FilterChain:
     """HTTP with the route table of this name."""
-    return wire.FilterChain(name=FIRST_CHAIN, filters=[http_filter(connection_manager(name, ()))])
+    return wire.FilterChain(name=FIRST_CHAIN, filters=[http_filter(connection_manager(name, (), config))])
 
 
 def tcp_chain(name: str, target: Target, unavailable: str) -> wire.FilterChain:

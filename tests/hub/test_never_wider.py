@@ -22,7 +22,7 @@ from hub.semantics import Semantics
 from hub.testing.found import write_found
 from hub.testing.search import find
 from hub.testing.worlds import World, documents_of, make_world, worlds
-from tests.servers.readings import MESHES, compiling
+from tests.servers.readings import MESHES, compiling, compiling_normalised
 
 DEFAULT = Reading()
 LENIENT = Reading(path_regex="prefix", root_backend="endpoints")
@@ -58,6 +58,15 @@ def test_mesh_agrees_with_smi_on_random_worlds(world: World) -> None:
 def test_mesh_agrees_with_smi_in_the_lenient_reading(world: World) -> None:
     """The same with both switches of the reading turned."""
     must_agree(world, LENIENT)
+
+
+@FEW
+@given(worlds())
+def test_vm_agrees_with_smi_when_it_normalises_paths(world: World) -> None:
+    """SMI judges the path that the application receives, so this is no wider."""
+    found = find(world.values, world.requests, DEFAULT, compiling_normalised)
+    if found is not None:
+        pytest.fail(f"{found.why}\nwritten to {write_found(found)}")
 
 
 @pytest.mark.slow

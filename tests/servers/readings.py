@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.istio.plugin import SPEC as ISTIO_SPEC
+from adapters.vm.config import VmConfig
 from adapters.vm.plugin import SPEC
 from hub.explain import Explainer, Mesh, Scope
 from hub.model import Document, Reading
@@ -21,3 +22,9 @@ def compiling(documents: tuple[Document, ...], reading: Reading) -> Explain:
 def compiling_vm(documents: tuple[Document, ...], reading: Reading) -> Explain:
     """SMI and the VM mesh alone."""
     return Explainer(documents, (VM,), Scope(reading=reading)).explain
+
+
+def compiling_normalised(documents: tuple[Document, ...], reading: Reading) -> Explain:
+    """SMI and the VM mesh where that normalises paths."""
+    mesh = Mesh("vm", SPEC, VmConfig(paths="normalise"))
+    return Explainer(documents, (mesh,), Scope(reading=reading)).explain
