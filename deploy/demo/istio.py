@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import yaml
@@ -40,9 +41,8 @@ async def istio(story: Story) -> None:
     _hold_against_smi(story)
 
 
-def _refused(planned: object) -> bool:
-    code, said = getattr(planned, "returncode", 0), getattr(planned, "stdout", "")
-    return code == 3 and CODE in said and "15 to add" in said
+def _refused(planned: subprocess.CompletedProcess[str]) -> bool:
+    return planned.returncode == 3 and CODE in planned.stdout and "15 to add" in planned.stdout
 
 
 def _whole(files: list[Path], code: int) -> bool:
@@ -59,7 +59,7 @@ def _hold_against_smi(story: Story) -> None:
     done = smihub(story.world.base, "explain", "--batch", str(questions), "--source", str(story.world.pristine))
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     pairs = [(found["smi"]["verdict"], found["meshes"]["istio"]) for found in answers]
-    wider = [mesh for smi, mesh in pairs if smi == "deny" and mesh["verdict"] != "deny" and "received" not in mesh]
+    wider = [mesh for smi, mesh in pairs if smi == "deny" and mesh["verdict"] != "deny"]
     narrower = [mesh for smi, mesh in pairs if smi == "allow" and mesh["verdict"] == "deny"]
     reasons = sorted({code for mesh in narrower for code in mesh["losses"]})
     text = f"{len(pairs)} rows by Istio's own rules: none wider, {len(narrower)} refused for {', '.join(reasons)}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from hub.cli.main import app
+from tests.adapters.goldens import hold
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
 GOLDENS = Path(__file__).parent / "goldens"
@@ -27,9 +27,4 @@ def test_an_example_is_rendered_as_its_golden_says(example: str, tmp_path: Path)
     done = CliRunner().invoke(app, ["render", "istio", "--config", str(tmp_path / "smihub.yaml")])
     assert done.exit_code == 0, done.stderr
     losses = "".join(f"# {line.strip()}\n" for line in done.stderr.splitlines() if line.strip().startswith("loss "))
-    text = losses + done.stdout
-    golden = GOLDENS / f"{example}.istio.yaml"
-    if os.environ.get("SMIHUB_UPDATE_GOLDENS"):
-        golden.parent.mkdir(exist_ok=True)
-        golden.write_text(text)
-    assert text == golden.read_text()
+    hold(GOLDENS / f"{example}.istio.yaml", losses + done.stdout)
