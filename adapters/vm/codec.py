@@ -6,11 +6,15 @@ response is joined and never built anew per stream (Protocol Buffers, "Encoding"
 
 from __future__ import annotations
 
+from typing import Any
+
 from adapters.vm import wire
 from adapters.vm.stream import DiscoveryRequest, Response, StreamError
 
 _RESOURCES = b"\x12"
 """Field 2, length-delimited: `resources` of both responses, and `resource` of discovery.v3.Resource."""
+REFUSAL_LENGTH = 2000
+"""Characters kept of a client's reason for a refusal: it is stored, logged and shown once per refused resource."""
 
 
 def read_sotw(raw: bytes) -> DiscoveryRequest:
@@ -23,7 +27,7 @@ def read_sotw(raw: bytes) -> DiscoveryRequest:
         type_url=message.type_url,
         node=message.node.id,
         nonce=message.response_nonce,
-        error=message.error_detail.message if message.HasField("error_detail") else None,
+        error=_refusal(message),
         names=tuple(message.resource_names),
     )
 
@@ -38,11 +42,18 @@ def read_delta(raw: bytes) -> DiscoveryRequest:
         type_url=message.type_url,
         node=message.node.id,
         nonce=message.response_nonce,
-        error=message.error_detail.message if message.HasField("error_detail") else None,
+        error=_refusal(message),
         subscribe=tuple(message.resource_names_subscribe),
         unsubscribe=tuple(message.resource_names_unsubscribe),
         initial=dict(message.initial_resource_versions),
     )
+
+
+def _refusal(message: Any) -> str | None:
+    if not message.HasField("error_detail"):
+        return None
+    detail = str(message.error_detail.message)
+    return detail if len(detail) <= REFUSAL_LENGTH else detail[:REFUSAL_LENGTH] + "..."
 
 
 def write_sotw(response: Response) -> bytes:

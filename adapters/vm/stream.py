@@ -18,7 +18,8 @@ from hub.api import SmihubError
 FULL_SET = (CDS, LDS)
 """Types that know wildcards without a name, and whose SotW responses are the whole set."""
 NAMES_LIMIT = 100_000
-"""How many names of one type a stream may hold, so that a client cannot take all memory."""
+NAMES_BYTES = 16 * 1024 * 1024
+"""How many names of one type a stream may hold, and how many bytes of them, so that a client cannot take all memory."""
 _POLICY = (RDS, SDS, ECDS)
 _WILDCARD = "*"
 
@@ -144,8 +145,8 @@ class Stream(ABC):
         marks = _settle(subscription, request)
         self._subscribe(subscription, request)
         subscription.fresh = False
-        if len(subscription.names) + len(subscription.force) + len(subscription.sent) > NAMES_LIMIT:
-            raise StreamError("RESOURCE_EXHAUSTED", "too many resource names")
+        if request.names or request.subscribe or request.unsubscribe or request.initial:
+            _bound(subscription)
         return Step(self._pump(), marks)
 
     def offer(self, snapshot: Snapshot) -> Step:
@@ -322,6 +323,14 @@ class Stream(ABC):
                 yield from ((type_url, item) for item in held)
             if subscription.outstanding is not None:
                 yield from ((type_url, item) for item in subscription.outstanding.resources)
+
+
+def _bound(subscription: Subscription) -> None:
+    """End a stream that makes us keep too much."""
+    kept = [*subscription.names, *subscription.force, *subscription.sent]
+    size = sum(map(len, kept)) + sum(map(len, subscription.sent.values()))
+    if len(kept) > NAMES_LIMIT or size > NAMES_BYTES:
+        raise StreamError("RESOURCE_EXHAUSTED", "too many or too long resource names")
 
 
 def _free_of(item: Resource, type_url: str, name: str) -> bool:

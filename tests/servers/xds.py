@@ -23,6 +23,7 @@ from hub.api import Change, NativeObject, ObjectRef, Op, Role, UnitKey
 
 UNIT = UnitKey("access", "d", "api")
 TD = "example.org"
+Metadata = tuple[tuple[str, str], ...]
 
 
 class Clock:
@@ -101,7 +102,9 @@ class Rig:
 class Client:
     """One stream of either method. Requests and responses are the protobuf messages themselves."""
 
-    def __init__(self, address: str, token: str | None, method: str = "DeltaAggregatedResources") -> None:
+    def __init__(
+        self, address: str, token: str | None, method: str = "DeltaAggregatedResources", metadata: Metadata = ()
+    ) -> None:
         self._channel = grpc.aio.insecure_channel(address)
         delta = method.startswith("Delta")
         self.request: Any = wire.DeltaDiscoveryRequest if delta else wire.DiscoveryRequest
@@ -111,7 +114,7 @@ class Client:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=response.FromString,
         )
-        self.call = call(metadata=() if token is None else (("authorization", f"Bearer {token}"),))
+        self.call = call(metadata=metadata if token is None else (("authorization", f"Bearer {token}"), *metadata))
 
     async def ask(self, kind: str, node: str = "", **fields: Any) -> None:
         """Send a request; if the stream has ended already, reading tells how."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
+import structlog
+import structlog.testing
 from cryptography import x509
 
-from adapters.vm import names, wire
+from adapters.vm import names, server, wire
+from adapters.vm.codec import REFUSAL_LENGTH
 from adapters.vm.server import RECEIVE_LIMIT_BYTES, AdsServer, check_address
 from hub.api import ConfigError
 from tests.servers.xds import Client, Clock, Rig, drop, found, put, stump, workload
@@ -86,6 +90,24 @@ async def test_missing_or_unknown_token_is_unauthenticated(rig: Rig) -> None:
     made_up = "d/api:" + "a" * 43
     for token in (None, "", "nonsense", made_up, "d/nobody:" + "a" * 43, old):
         await tokens_are_refused(rig, token, "d/api", grpc.StatusCode.UNAUTHENTICATED)
+
+
+async def test_authorization_that_is_not_exactly_one_bearer_token_is_unauthenticated(rig: Rig) -> None:
+    """Two tokens, be they good, say nothing about who calls; neither does a token under another scheme."""
+    api, web = (f"Bearer {rig.token(name)}" for name in ("d/api", "d/web"))
+    basic = api.replace("Bearer", "Basic")
+    for values in (
+        (api, web),
+        (web, api),
+        (api, api),
+        (f"{api},{web}",),
+        (basic,),
+        (api.partition(" ")[2],),
+        (f"{api} ",),
+    ):
+        client = Client(rig.address, None, metadata=tuple(("authorization", value) for value in values))
+        assert await client.ending() == (0, grpc.StatusCode.UNAUTHENTICATED)
+        await client.close()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -173,6 +195,18 @@ async def test_p16_nack_is_kept_and_not_resent(rig: Rig) -> None:
     await client.close()
 
 
+async def test_long_reason_of_a_refusal_is_shortened(rig: Rig) -> None:
+    """The client chooses the words, and they are stored and logged for each resource of the refused response."""
+    client = Client(rig.address, rig.token("d/api"))
+    await client.ask("Cluster", "d/api")
+    await client.answer(await client.next(), "because " + "x" * 1_000_000)
+    assert await client.silence()
+    (refused,) = rig.sink.status()["d/api"].refused
+    assert refused.detail.startswith("because x")
+    assert len(refused.detail) == REFUSAL_LENGTH + len("...")
+    await client.close()
+
+
 async def test_p36_versions_survive_a_restart_and_another_server(rig: Rig, tmp_path: Path) -> None:
     """A sidecar that reconnects to a restarted hub with its version map gets nothing anew."""
     client = Client(rig.address, rig.token("d/api"))
@@ -236,13 +270,45 @@ async def test_p50_cancelled_streams_free_everything(rig: Rig) -> None:
         if number % 5:
             await client.call.done_writing()
         await client.close()
-    server = rig.sink._server
-    assert server is not None
+    serving = rig.sink._server
+    assert serving is not None
     async with asyncio.timeout(5):
-        while server.sessions or len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - gRPC tells of no end of a call
+        while serving.sessions or len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - gRPC tells of no end of a call
             await asyncio.sleep(0.02)
     assert rig.sink._loaded()._leaves == {}
-    assert server._sessions == {}
+    assert serving._sessions == {}
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_client_that_never_answers_is_ended(rig: Rig, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A response that stays unanswered ends the stream; a silent client that owes nothing is left alone."""
+    monkeypatch.setattr(server, "ANSWER_TIMEOUT_S", 0.4)
+    idle, owing = (Client(rig.address, rig.token(name), method) for name in ("d/web", "d/api"))
+    await idle.ask("Cluster", "d/web")
+    await idle.answer(await idle.next())
+    await owing.ask("Cluster", "d/api")
+    await owing.next()
+    assert await owing.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    await rig.write(put(stump("Cluster", "w", note="2")))
+    assert found(await idle.next())["w"].alt_stat_name == "2"
+    for client in (idle, owing):
+        await client.close()
+
+
+async def test_client_that_does_not_read_is_ended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit into its connection is waited for only so long; a neighbour is served meanwhile."""
+    monkeypatch.setattr(server, "ANSWER_TIMEOUT_S", 0.4)
+    stuck, web = Client(rig.address, rig.token("d/api")), Client(rig.address, rig.token("d/web"))
+    await stuck.ask("Cluster", "d/api")
+    await stuck.answer(await stuck.next())
+    await rig.write(put(stump("Cluster", "c", note="x" * 32_000_000)))
+    await web.ask("Cluster", "d/web")
+    await web.answer(await web.next())
+    with structlog.testing.capture_logs() as logs:
+        await asyncio.sleep(0.8)
+    assert [line["reason"] for line in logs] == ["the client does not read"]
+    for client in (stuck, web):
+        await client.close()
 
 
 async def test_many_streams_of_one_workload_are_refused(rig: Rig) -> None:
@@ -271,6 +337,11 @@ def test_address_that_others_may_reach_is_refused(address: str) -> None:
 def test_private_addresses_are_taken() -> None:
     """Unix sockets and loopback of both families."""
     assert [check_address(item) for item in ("unix:/a", "127.0.0.1:0", "[::1]:80")]
+
+
+def test_socket_is_private(rig: Rig) -> None:
+    """Only this user can connect."""
+    assert stat.S_IMODE(Path(rig.address.removeprefix("unix:")).stat().st_mode) == 0o600
 
 
 async def test_address_in_use_is_a_config_error(rig: Rig) -> None:

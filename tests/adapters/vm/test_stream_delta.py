@@ -6,7 +6,7 @@ import pytest
 
 from adapters.vm.delta import DeltaStream
 from adapters.vm.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, set_version, version_of
-from adapters.vm.stream import NAMES_LIMIT, DiscoveryRequest, Response, Step, StreamError
+from adapters.vm.stream import NAMES_BYTES, NAMES_LIMIT, DiscoveryRequest, Response, Step, StreamError
 
 NODE = "d/web"
 
@@ -220,3 +220,17 @@ def test_p49_names_of_one_type_are_bounded() -> None:
     stream.receive(ask(RDS, *half[: len(half) // 2]))
     with pytest.raises(StreamError):
         stream.receive(ask(RDS, *half))
+
+
+def test_p49_bytes_of_names_are_bounded() -> None:
+    """Few names can be as large as many: what is kept of a client's words is bounded, whatever its request calls them."""
+    long = ["x" * (NAMES_BYTES // 16) + str(number) for number in range(17)]
+    for request in (
+        ask(RDS, *long),
+        ask(LDS, "*", drop=tuple(long)),
+        ask(LDS, initial=dict.fromkeys(long, "1")),
+        ask(LDS, initial={str(number): name for number, name in enumerate(long)}),
+    ):
+        with pytest.raises(StreamError) as caught:
+            DeltaStream(NODE, world()).receive(request)
+        assert caught.value.code == "RESOURCE_EXHAUSTED"

@@ -98,7 +98,7 @@ def test_p10_empty_list_after_a_name_means_nothing() -> None:
     """Once a name was asked for, an empty list unsubscribes."""
     stream = SotwStream(NODE, world(cds=[item("a")]))
     first = only(stream.receive(ask(CDS, "a")))
-    stream.receive(ask(CDS, nonce=first.nonce))
+    assert stream.receive(ask(CDS, nonce=first.nonce)).responses == ()
     assert stream.offer(world(cds=[item("a", "2"), item("b")])).responses == ()
 
 
@@ -217,6 +217,14 @@ def test_p20_missing_cluster_name_is_remembered() -> None:
     stream = SotwStream(NODE, world())
     assert stream.receive(ask(CDS, "a")) == Step()
     assert names(stream.offer(world(cds=[item("a")]))) == [["a"]]
+
+
+def test_p20_missing_cluster_among_others_is_answered_by_their_set() -> None:
+    """A whole set without the new name says that there is none."""
+    stream = SotwStream(NODE, world(cds=[item("a")]))
+    first = only(stream.receive(ask(CDS, "a")))
+    stream.receive(ask(CDS, "a", nonce=first.nonce))
+    assert names(stream.receive(ask(CDS, "a", "x", nonce=first.nonce))) == [["a"]]
 
 
 def test_p22_a_name_asked_for_twice_is_sent_once() -> None:
