@@ -19,14 +19,7 @@ def widening(smi: Answer, mesh: Answer) -> str:
     return _wider(smi, mesh) or _misrouted(smi, mesh)
 
 
-def _unsplit(smi: Answer, mesh: Answer) -> bool:
-    """A condition that the mesh reports it cannot say is false there: the root serves, and decides who gets in."""
-    return bool(mesh.losses) and mesh.route == "root" and smi.route in {"split", "unavailable"}
-
-
 def _wider(smi: Answer, mesh: Answer) -> str:
-    if _unsplit(smi, mesh):
-        return ""
     if _RANK[mesh.verdict] > _RANK[smi.verdict]:
         return f"wider: the mesh says {mesh.verdict}, SMI says {smi.verdict}"
     ours = smi.backends or {}
@@ -38,7 +31,7 @@ def _wider(smi: Answer, mesh: Answer) -> str:
 
 def _misrouted(smi: Answer, mesh: Answer) -> str:
     """Shares are exact wherever the mesh lets anything pass."""
-    if _unsplit(smi, mesh) or (mesh.verdict == "deny" and mesh.losses):
+    if mesh.verdict == "deny" and mesh.losses:
         return ""
     if (smi.route, dict(smi.weights or {})) != (mesh.route, dict(mesh.weights or {})):
         return f"misrouted: the mesh says {mesh.route} {mesh.weights}, SMI says {smi.route} {smi.weights}"

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from hub.model import Answer, Document, Reading, Request
 from hub.testing.compare import disagreement
+from hub.testing.conditions import Without, answers_without, nothing_less
 from hub.testing.found import Found, shrink
 from hub.testing.worlds import documents_of
 
@@ -42,32 +43,41 @@ def _disagreements(
     """Every request that is judged differently; what raises is a disagreement too, whatever it raises."""
     asked = tuple(requests)
     try:
-        explain = compiling(documents_of(values), reading)
+        documents = documents_of(values)
+        explain = compiling(documents, reading)
     except Exception as error:  # noqa: BLE001 - the property is that nothing raises
         yield from ((request, f"raised while compiling: {error!r}") for request in asked[:1])
         return
-    yield from find_in(explain, asked)
+    yield from find_in(explain, asked, answers_without(documents, reading))
 
 
-def find_in(explain: Explain, requests: Iterable[Request]) -> Iterator[tuple[Request, str]]:
-    """Every request on which SMI and a mesh must not stand together, and why."""
+def find_in(
+    explain: Explain, requests: Iterable[Request], without: Without = nothing_less
+) -> Iterator[tuple[Request, str]]:
+    """Every request on which SMI and a mesh must not stand together, and why.
+
+    `without` gives SMI's answers where conditions are false that a mesh may report as lost.
+    """
     for request in requests:
-        why = _judged(explain, request)
+        why = _judged(explain, request, without)
         if why:
             yield request, why
 
 
-def _judged(explain: Explain, request: Request) -> str:
+def _judged(explain: Explain, request: Request, without: Without) -> str:
     try:
         smi, meshes = explain(request)
     except Exception as error:  # noqa: BLE001 - the property is that nothing raises
         return f"raised while judging: {error!r}"
-    return next((why for mesh in meshes.values() if (why := _against(explain, request, smi, mesh))), "")
+    return next((why for mesh in meshes.values() if (why := _against(explain, request, smi, mesh, without))), "")
 
 
-def _against(explain: Explain, request: Request, smi: Answer, mesh: Answer) -> str:
+def _against(explain: Explain, request: Request, smi: Answer, mesh: Answer, without: Without) -> str:
     """Why SMI and a mesh must not stand together: SMI judges the path that an application receives."""
-    if mesh.received is None:
-        return disagreement(request, smi, mesh)
-    received = replace(request, path=mesh.received)
-    return disagreement(received, explain(received)[0], mesh)
+    if mesh.received is not None:
+        request = replace(request, path=mesh.received)
+        smi = explain(request)[0]
+    why = disagreement(request, smi, mesh)
+    if not why or not mesh.losses:
+        return why
+    return "" if any(not disagreement(request, other, mesh) for other in without(request)) else why

@@ -78,9 +78,9 @@ class Judge:
         return self._misrouted(request, happened, meshes)
 
     def _misrouted(self, request: Request, happened: Happened, meshes: Mapping[str, Answer]) -> str:
-        """A backend with a positive share must have answered (of a split that the mesh cannot say: the root)."""
+        """A backend with a positive share must have answered (of a split that the mesh cannot say: of a layer below, or the root)."""
         smi = self._semantics.judge(_received(request, happened))
-        unsaid = [mesh.weights for mesh in meshes.values() if mesh.losses and mesh.route == "root"]
+        unsaid = [mesh.weights for mesh in meshes.values() if mesh.losses]
         shares = {name for each in (smi.weights, *unsaid) for name, share in (each or {}).items() if Fraction(share)}
         good = {app for name in shares for app in self._apps(request, name)}
         return "" if happened.app in good else f"misrouted: {happened.app} answered, shares are {smi.weights}"

@@ -47,12 +47,6 @@ class IstioJudge(Judge):
         judged = request if said.received is None else replace(request, path=said.received)
         return [why for why in (self.fault(judged, happened), _foretold(request, said, happened)) if why]
 
-    def _misrouted(self, request: Request, happened: Happened, meshes: Mapping[str, Answer]) -> str:
-        """A condition that the mesh reports it cannot say is false there: the layers below decide, not the root alone."""
-        said = meshes[_NAME]
-        below = {app for name in (said.weights or {}) for app in self._apps(request, name)} if said.losses else set()
-        return "" if happened.app in below else super()._misrouted(request, happened, meshes)
-
     def expected(self, request: Request) -> Mapping[str, Fraction]:
         """The share of each application; of those that answer nothing (no endpoint, denied) under ""."""
         weights = self._semantics.judge(request).weights or {}

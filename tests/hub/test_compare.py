@@ -1,0 +1,105 @@
+"""What a mesh may do that reports that it cannot say a condition: as if the condition were false, and nothing else."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hub.model import Answer, Destination, Reading, Request, Source
+from hub.semantics import Semantics
+from hub.testing.conditions import answers_without
+from hub.testing.kit import read_documents
+from hub.testing.search import find_in
+from tests.servers.readings import ISTIO, compiling
+
+_WORLD = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: d}
+spec: {selector: {app: web}, ports: [{port: 80, name: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: v1, namespace: d}
+spec: {selector: {app: v1}, ports: [{port: 80, name: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: v2, namespace: d}
+spec: {selector: {app: v2}, ports: [{port: 80, name: http}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: d, labels: {app: web}}
+spec: {serviceAccountName: web}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: v1, namespace: d, labels: {app: v1}}
+spec: {serviceAccountName: api}
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: r, namespace: d}
+spec: {matches: [{name: m, headers: [{x-tier: beta}, {x-tier: be.*}]}]}
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: all, namespace: d}
+spec: {matches: [{name: m, pathRegex: ".*"}]}
+---
+apiVersion: access.smi-spec.io/v1alpha3
+kind: TrafficTarget
+metadata: {name: api, namespace: d}
+spec:
+  destination: {kind: ServiceAccount, name: api, namespace: d}
+  sources: [{kind: ServiceAccount, name: web, namespace: d}]
+  rules: [{kind: HTTPRouteGroup, name: all}]
+---
+apiVersion: split.smi-spec.io/v1alpha4
+kind: TrafficSplit
+metadata: {name: beta, namespace: d}
+spec: {service: web, backends: [{service: v2, weight: 1}], matches: [{kind: HTTPRouteGroup, name: r}]}
+---
+apiVersion: split.smi-spec.io/v1alpha4
+kind: TrafficSplit
+metadata: {name: rest, namespace: d}
+spec: {service: web, backends: [{service: v1, weight: 1}]}
+"""
+_CALL = Request(
+    src=Source(identity="d/web"),
+    dst=Destination(service="d/web"),
+    port=80,
+    protocol="http",
+    method="GET",
+    path="/",
+    headers=(("x-tier", "beta"),),
+)
+_DOCUMENTS = read_documents(_WORLD)
+
+
+def _faults(answer: Answer) -> list[str]:
+    """What is wrong with this answer of a mesh to the call."""
+    smi = Semantics(_DOCUMENTS).judge(_CALL)
+    found = find_in(lambda _: (smi, {"mesh": answer}), (_CALL,), answers_without(_DOCUMENTS, Reading()))
+    return [why for _, why in found]
+
+
+def test_a_lost_condition_leaves_the_call_to_the_layer_below() -> None:
+    """Istio cannot say two conditions on one header: it reports that and serves by the split below, which is no fault."""
+    smi, meshes = compiling(_DOCUMENTS, Reading())(_CALL)
+    istio = meshes[ISTIO.name]
+    assert (smi.verdict, dict(smi.weights or {})) == ("deny", {"v2": "1"})
+    assert (istio.verdict, dict(istio.weights or {}), bool(istio.losses)) == ("allow", {"v1": "1"}, True)
+    assert not _faults(istio)
+
+
+def test_without_a_loss_it_is_wider() -> None:
+    """What SMI denies may be allowed below a condition only if the mesh says that it lost that condition."""
+    istio = compiling(_DOCUMENTS, Reading())(_CALL)[1][ISTIO.name]
+    assert _faults(replace(istio, losses=()))[0].startswith("wider")
+
+
+def test_a_loss_excuses_no_other_route() -> None:
+    """Below the lost condition stands a split, so the root's own endpoints must not serve."""
+    root = Answer("allow", ("VirtualService/d/web",), route="root", weights={"web": "1"}, backends={"web": "allow"})
+    assert _faults(replace(root, losses=("istio.condition-not-expressible",)))[0].startswith("wider")
