@@ -91,6 +91,7 @@ class XdsSink:
             # What we wrote ourselves need not be read again, unless we do not serve the revision before it.
             next_one = step.revision == self._revision + 1
             self._wake(self._take(step, sealed) if next_one else self._advance())
+            await asyncio.sleep(0)  # the streams send it before anybody keeps books on it
         return written
 
     # -- what a live sink does
