@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import os
 import shutil
 import socket
 import ssl
@@ -23,6 +22,7 @@ from hub.api import Enrolment
 from hub.meshes import Mesh as ConfiguredMesh
 from hub.reconcile import Hub
 from tests.servers.envoy import Envoy
+from tests.servers.ports import claimed
 
 TRUST_DOMAIN = "cluster.local"
 CONFIG = """\
@@ -34,13 +34,12 @@ accept: [guard.blast-radius]
 
 
 def free_octet(ports: Iterable[int], hosts: int = 8) -> int:
-    """A second octet N such that nobody listens on 127.N.0.1 to 127.N.2.<hosts> at these ports; differs by process."""
+    """A second octet N, nobody else's, such that nobody listens on 127.N.0.1 to 127.N.2.<hosts> at these ports."""
     wanted = tuple(ports)
-    first = 10 + os.getpid() % 200
-    for octet in [*range(first, 250), *range(10, first)]:
+    for octet in range(10, 250):
         hosts_of = [f"127.{octet}.{half}.{host}" for half in range(3) for host in range(1, hosts + 1)]
-        if all(_free((host, port)) for host in hosts_of for port in wanted):
-            return int(octet)
+        if claimed(f"127.{octet}") and all(_free((host, port)) for host in hosts_of for port in wanted):
+            return octet
     raise RuntimeError("no free loopback addresses")
 
 

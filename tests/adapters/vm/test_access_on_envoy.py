@@ -16,7 +16,7 @@ from tests.servers import calls
 from tests.servers.apps import GREETING, App, echo, greeter
 from tests.servers.calls import Connect, Lines, http1, http2, listen, plain, tls
 from tests.servers.certificates import Authority, Leaf
-from tests.servers.real_envoy import free_port
+from tests.servers.ports import held_port
 from tests.servers.sidecar import Sidecar, sidecar
 from tests.servers.units import access, http_grant, inbound, spiffe, tcp_grant
 
@@ -89,7 +89,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "nothing": authority.issue(),
         "none": None,
     }
-    ports = {name: free_port() for name in ("http", BANNED, "tcp", "tcp-nobody")}
+    ports = {name: held_port() for name in ("http", BANNED, "tcp", "tcp-nobody")}
     folder = tmp_path_factory.mktemp("access")
     with echo() as app, greeter() as banner:
         objects = translate(world_of(ports, app.port, banner.port), VmConfig()).objects

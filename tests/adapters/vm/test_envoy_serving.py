@@ -37,7 +37,8 @@ from hub.api import (
     Unit,
     UnitKey,
 )
-from tests.servers.envoy import App, Envoy, Http, echo, eventually, free_port, serving, start_envoy, status_of
+from tests.servers.envoy import App, Envoy, Http, echo, eventually, serving, start_envoy, status_of
+from tests.servers.ports import held_port
 from tests.servers.xds import TD, Rig
 
 pytestmark = pytest.mark.envoy
@@ -58,8 +59,8 @@ class Mesh:
         self.rig = rig
         self.folder = folder
         self.app_ports = apps
-        self.inbound = {name: free_port() for name in apps}
-        self.outbound = {name: free_port() for name in apps}
+        self.inbound = {name: held_port() for name in apps}
+        self.outbound = {name: held_port() for name in apps}
         self.numbers = {name: 80 + index for index, name in enumerate(apps)}
         self.envoys: dict[str, Envoy] = {}
 

@@ -33,7 +33,8 @@ from tests.adapters.vm.native import (
 from tests.adapters.vm.test_evaluate_http import HEADERS, LEVELS, VALUES, granting
 from tests.adapters.vm.test_evaluate_tls import FOREIGN, GATES, PRINCIPALS, SOURCES
 from tests.servers.certificates import Authority, Leaf
-from tests.servers.static_envoy import ask, free_ports, standing
+from tests.servers.ports import held_port
+from tests.servers.static_envoy import ask, standing
 
 pytestmark = pytest.mark.envoy
 Json = Any
@@ -112,9 +113,9 @@ def complete(world: Sequence[NativeObject]) -> bool:
 
 def compare(mesh: Mesh, worlds: Sequence[list[NativeObject]], asks: Sequence[Sequence[tuple[str, Request]]]) -> None:
     """Judge and ask every (caller, request) of every world; the verdicts must be equal."""
-    *ports, app = free_ports(len(worlds) + 1)
+    *ports, app = (held_port() for _ in range(len(worlds) + 1))
     wanted, got = [], []
-    with standing(mesh.folder, ports, **mesh.resources(worlds, ports, app)):
+    with standing(mesh.folder, **mesh.resources(worlds, ports, app)):
         for index, (world, port) in enumerate(zip(worlds, ports, strict=True)):
             for caller, request in asks[index]:
                 head = ask(port, f"{request.method} {request.path}", request.headers, mesh.callers[caller])

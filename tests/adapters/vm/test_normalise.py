@@ -19,7 +19,8 @@ from hub.envoy import (
     target,
 )
 from tests.adapters.vm.native import ROUTER, STRICT, TYPES
-from tests.servers.static_envoy import ask, free_ports, standing
+from tests.servers.ports import held_port
+from tests.servers.static_envoy import ask, standing
 
 PLANS = {
     "raw": PathOptions(),
@@ -138,8 +139,8 @@ def test_method_table_holds_on_the_real_envoy(tmp_path: Path) -> None:
 @contextmanager
 def _echoing(folder: Path) -> Iterator[dict[str, int]]:
     """An Envoy with one port per plan that answers 200 and tells the path in a header."""
-    ports = dict(zip(PLANS, free_ports(len(PLANS)), strict=True))
-    with standing(folder, list(ports.values()), listeners=[_listener(ports[plan], PLANS[plan]) for plan in PLANS]):
+    ports = {plan: held_port() for plan in PLANS}
+    with standing(folder, listeners=[_listener(ports[plan], PLANS[plan]) for plan in PLANS]):
         yield ports
 
 

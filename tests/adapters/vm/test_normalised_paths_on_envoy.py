@@ -12,7 +12,7 @@ from tests.adapters.vm.test_access_on_envoy import BANNED, World, world_of
 from tests.servers.apps import echo, greeter
 from tests.servers.calls import http1
 from tests.servers.certificates import Authority
-from tests.servers.real_envoy import free_port
+from tests.servers.ports import held_port
 from tests.servers.sidecar import sidecar
 from tests.servers.units import spiffe
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.envoy
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One Envoy for this file; `web` may call everything below /public/."""
     authority = Authority()
-    ports = {name: free_port() for name in ("http", BANNED, "tcp", "tcp-nobody")}
+    ports = {name: held_port() for name in ("http", BANNED, "tcp", "tcp-nobody")}
     folder = tmp_path_factory.mktemp("normalised")
     with echo() as app, greeter() as banner:
         objects = translate(world_of(ports, app.port, banner.port), VmConfig(paths="normalise")).objects

@@ -18,7 +18,7 @@ from hub.model import Access, Client, HttpMatch, NativeObject, ObjectRef, Observ
 from tests.servers.apps import GREETING, App, echo, greeter
 from tests.servers.calls import Connect, http1, http2, listen, plain
 from tests.servers.certificates import Authority
-from tests.servers.real_envoy import free_port
+from tests.servers.ports import held_port
 from tests.servers.sidecar import Sidecar, endpoint, sidecar
 from tests.servers.units import access, http_grant, inbound, route, spiffe, split, tcp_grant
 
@@ -83,8 +83,8 @@ def calling(ports: Mapping[tuple[str, int], int]) -> list[NativeObject]:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Both Envoys for this file."""
     authority, folder = Authority(), tmp_path_factory.mktemp("routes")
-    inside = (free_port(), free_port(), free_port())
-    ports = {(service, port): free_port() for service in SPLITS for port in (HTTP, TCP)}
+    inside = (held_port(), held_port(), held_port())
+    ports = {(service, port): held_port() for service in SPLITS for port in (HTTP, TCP)}
     with echo("one") as one, echo("two") as two, greeter() as banner:
         apps = {"one": one, "two": two, "banner": banner}
         far = translate(receiving(apps, inside), VmConfig()).objects

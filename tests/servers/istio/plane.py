@@ -19,7 +19,7 @@ from tests.servers.istio.build import CRDS, ETCD, ISTIOD, KUBE_APISERVER, built
 from tests.servers.istio.kube import Kube
 from tests.servers.istio.namespaces import SERVICE_RANGE
 from tests.servers.istio.processes import Program, start, wait_until
-from tests.servers.static_envoy import free_ports
+from tests.servers.ports import free_ports
 
 ROOT_NAMESPACE = "istio-system"
 ISTIO_VERSION = "1.31.0"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import socket
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from adapters.vm.bootstrap import find_envoy
 from tests.servers.istio.namespaces import Namespace
 from tests.servers.istio.plane import ISTIO_VERSION
 from tests.servers.istio.processes import ENVOY_GROUP, Program, start
-from tests.servers.static_envoy import binary
+from tests.servers.real_envoy import Admin
 
 DRAIN_S = 1
+_ALONE = ("--disable-hot-restart", "--concurrency", "1")
 _QUIET = ("--log-level", "warning", "--component-log-level", "misc:error")  # misc tells of each deprecated field
 _HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _RUNTIME = {
@@ -53,7 +54,7 @@ class Sidecar:
 
     def get(self, path: str) -> str:
         """An admin page; empty while the interface is not up."""
-        connection = _Admin(self._admin)
+        connection = Admin(self._admin)
         try:
             connection.request("GET", path)
             return connection.getresponse().read().decode()
@@ -80,25 +81,12 @@ class Sidecar:
         self.program.kill()
 
 
-class _Admin(HTTPConnection):
-    """HTTP over a Unix socket, which is closed also where nobody listens."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("admin", timeout=10)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10)
-        self.sock.connect(str(self._path))
-
-
 def start_sidecar(namespace: Namespace, node: Node, folder: Path) -> Sidecar:
     """Start the Envoy of a Pod in its namespace."""
     config, admin = folder / f"{node.pod}.json", folder / f"{node.pod}.sock"
     config.write_text(json.dumps(_bootstrap(node, admin)), encoding="utf-8")
     drain = ["--drain-time-s", str(DRAIN_S), "--drain-strategy", "immediate", "--parent-shutdown-time-s", "2"]
-    line: list[str | Path] = [binary(), "-c", config, "--disable-hot-restart", "--concurrency", "1", *drain, *_QUIET]
+    line: list[str | Path] = [find_envoy(), "-c", config, *_ALONE, *drain, *_QUIET]
     program = namespace.run(lambda: start(line, folder / f"{node.pod}.log", group=ENVOY_GROUP))
     return Sidecar(node, program, admin)
 

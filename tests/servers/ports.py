@@ -1,0 +1,47 @@
+"""Places on loopback for the servers of tests: nobody else gets them, whoever runs beside us.
+
+A port that was only found free may be taken before its server binds it; and since Envoys bind with SO_REUSEPORT, two of
+them would share it without a word, each answering every other connection.
+"""
+
+from __future__ import annotations
+
+import socket
+
+
+def held_port() -> int:
+    """A TCP port of 127.0.0.1 that only servers which share (SO_REUSEPORT, as Envoy's listeners do) can bind.
+
+    A socket that never listens holds it while this process lives, so the kernel gives it to nobody: not to a server
+    that asks for any port, not to an outgoing connection.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    holder.bind(("127.0.0.1", 0))
+    port = int(holder.getsockname()[1])
+    holder.detach()
+    return port
+
+
+def free_ports(count: int) -> list[int]:
+    """Distinct TCP ports on loopback that nobody has bound now, for servers that do not share."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def claimed(name: str) -> bool:
+    """Whether a name is this process's from now on: the first to ask has it while it lives, nobody else."""
+    holder = socket.socket(socket.AF_UNIX)
+    try:
+        holder.bind(f"\0smihub-tests/{name}")
+    except OSError:
+        holder.close()
+        return False
+    holder.detach()
+    return True
