@@ -301,12 +301,18 @@ async def test_client_that_does_not_read_is_ended(rig: Rig, monkeypatch: pytest.
     stuck, web = Client(rig.address, rig.token("d/api")), Client(rig.address, rig.token("d/web"))
     await stuck.ask("Cluster", "d/api")
     await stuck.answer(await stuck.next())
-    await rig.write(put(stump("Cluster", "c", note="x" * 32_000_000)))
-    await web.ask("Cluster", "d/web")
-    await web.answer(await web.next())
+    serving = rig.sink._server
+    assert serving is not None
     with structlog.testing.capture_logs() as logs:
-        await asyncio.sleep(0.8)
-    assert [line["reason"] for line in logs] == ["the client does not read"]
+        async with asyncio.timeout(10):
+            while any(session.stream.waits for session in serving.sessions):  # noqa: ASYNC110 - the answer is on its way
+                await asyncio.sleep(0.01)
+            await rig.write(put(stump("Cluster", "c", note="x" * 32_000_000)))
+            await web.ask("Cluster", "d/web")
+            await web.answer(await web.next())
+            while not any("reason" in line for line in logs):  # noqa: ASYNC110 - gRPC tells of no end of a call
+                await asyncio.sleep(0.02)
+    assert [line["reason"] for line in logs if "reason" in line] == ["the client does not read"]
     for client in (stuck, web):
         await client.close()
 
