@@ -26,11 +26,6 @@ def answers_without(documents: Sequence[Document], reading: Reading) -> Without:
     return answers
 
 
-def nothing_less(request: Request) -> Iterator[Answer]:
-    """Every condition counts."""
-    return iter(())
-
-
 def _some(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
     for size in range(1, len(names) + 1):
         yield from combinations(names, size)

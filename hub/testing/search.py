@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from hub.model import Answer, Document, Reading, Request
 from hub.testing.compare import disagreement
-from hub.testing.conditions import Without, answers_without, nothing_less
+from hub.testing.conditions import Without, answers_without
 from hub.testing.found import Found, shrink
 from hub.testing.worlds import documents_of
 
@@ -51,9 +51,7 @@ def _disagreements(
     yield from find_in(explain, asked, answers_without(documents, reading))
 
 
-def find_in(
-    explain: Explain, requests: Iterable[Request], without: Without = nothing_less
-) -> Iterator[tuple[Request, str]]:
+def find_in(explain: Explain, requests: Iterable[Request], without: Without) -> Iterator[tuple[Request, str]]:
     """Every request on which SMI and a mesh must not stand together, and why.
 
     `without` gives SMI's answers where conditions are false that a mesh may report as lost.

@@ -11,22 +11,14 @@ from hub.testing.kit import read_documents
 from hub.testing.search import find_in
 from tests.servers.readings import ISTIO, compiling
 
-_WORLD = """
+_SERVICE = """
 apiVersion: v1
 kind: Service
-metadata: {name: web, namespace: d}
-spec: {selector: {app: web}, ports: [{port: 80, name: http}]}
+metadata: {{name: {0}, namespace: d}}
+spec: {{selector: {{app: {0}}}, ports: [{{port: 80, name: http}}]}}
 ---
-apiVersion: v1
-kind: Service
-metadata: {name: v1, namespace: d}
-spec: {selector: {app: v1}, ports: [{port: 80, name: http}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: v2, namespace: d}
-spec: {selector: {app: v2}, ports: [{port: 80, name: http}]}
----
+"""
+_REST = """
 apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: d, labels: {app: web}}
@@ -74,7 +66,7 @@ _CALL = Request(
     path="/",
     headers=(("x-tier", "beta"),),
 )
-_DOCUMENTS = read_documents(_WORLD)
+_DOCUMENTS = read_documents("".join(map(_SERVICE.format, ("web", "v1", "v2"))) + _REST)
 
 
 def _faults(answer: Answer) -> list[str]:

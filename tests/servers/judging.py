@@ -15,6 +15,7 @@ from hub.semantics import Semantics
 from hub.sources.directory import DirectorySource
 from hub.sources.events import Snapshot
 from hub.testing.compare import excuses
+from hub.testing.conditions import answers_without
 from tests.servers.many_apps import Arrival
 from tests.servers.raw_calls import Outcome
 from tests.servers.readings import compiling_vm
@@ -42,6 +43,7 @@ class Judge:
         documents = Snapshot().after(DirectorySource("folder", folder).read()).documents
         self._semantics = Semantics(documents)
         self._explain = compiling_vm(documents, Reading())
+        self._without = answers_without(documents, Reading())
         self._endpoints: Mapping[tuple[str, str, int], tuple[Endpoint, ...]]
         self._endpoints = compile_documents(documents, Scope()).facts.endpoints
 
@@ -78,10 +80,11 @@ class Judge:
         return self._misrouted(request, happened, meshes)
 
     def _misrouted(self, request: Request, happened: Happened, meshes: Mapping[str, Answer]) -> str:
-        """A backend with a positive share must have answered (of a split that the mesh cannot say: of a layer below, or the root)."""
-        smi = self._semantics.judge(_received(request, happened))
-        unsaid = [mesh.weights for mesh in meshes.values() if mesh.losses]
-        shares = {name for each in (smi.weights, *unsaid) for name, share in (each or {}).items() if Fraction(share)}
+        """A backend with a positive share must have answered, where the mesh reports losses also one below a lost condition."""
+        received = _received(request, happened)
+        smi = self._semantics.judge(received)
+        below = self._without(received) if any(mesh.losses for mesh in meshes.values()) else ()
+        shares = {name for each in (smi, *below) for name, share in (each.weights or {}).items() if Fraction(share)}
         good = {app for name in shares for app in self._apps(request, name)}
         return "" if happened.app in good else f"misrouted: {happened.app} answered, shares are {smi.weights}"
 

@@ -95,7 +95,10 @@ async def keep_echoing(door: Door, watch: Watch, opening: bytes = b"") -> None:
             await reader.readuntil(b"\r\n\r\n")
         while True:
             writer.write(b"ping\n")
-            if not await asyncio.wait_for(reader.readline(), 5):
+            # No wait_for: before Python 3.12 it drops a cancellation that comes together with the line.
+            async with asyncio.timeout(5):
+                line = await reader.readline()
+            if not line:
                 break
             watch.note()
             await asyncio.sleep(PACE_S)

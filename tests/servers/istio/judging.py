@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from hub.api import AdapterSpec
 from hub.explain import Explainer, Mesh
 from hub.explain import translate_units as translated
-from hub.model import Answer, Request
+from hub.model import Answer, Reading, Request
 from hub.semantics import Semantics
 from hub.sinks.manifest import stamp
+from hub.testing.conditions import answers_without
 from hub.testing.worlds import documents_of
 from tests.servers.istio.worlds import World, standing_documents
 from tests.servers.judging import Happened, Judge
@@ -32,6 +33,7 @@ class IstioJudge(Judge):
         explainer = Explainer(documents, (mesh,))
         self._semantics = Semantics(documents)
         self._explain = explainer.explain
+        self._without = answers_without(documents, Reading())
         self._endpoints = explainer.compiled.facts.endpoints
         made = [one for each in translated(explainer.compiled.units, mesh).values() for one in each.objects]
         self.natives: list[dict[str, Any]] = [yaml.safe_load(stamp(one, _NAME)) for one in made]
