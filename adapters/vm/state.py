@@ -40,6 +40,7 @@ from hub.api import (
 _KEPT_REVISIONS = 32
 _PRUNED_EVERY = 16  # revisions: older ones go together
 _WAIT_S = 5.0
+_ROOT = 0
 
 T = TypeVar("T")
 ServiceKey = tuple[str, str, int]
@@ -280,10 +281,13 @@ def _make_private(path: Path) -> None:
         found = path.lstat()
     except OSError as error:
         raise ConfigError(f'state file "{path}" cannot be opened: {error.strerror}') from error
-    if folder.st_mode & 0o022 and not folder.st_mode & stat.S_ISVTX:
+    # Sticky or not: SQLite would write the authority's key into a file `<name>-wal` that somebody else put there.
+    if folder.st_mode & 0o022:
         raise ConfigError(
-            f'folder "{path.parent}" of the state file is writable by others; run: chmod go-w {path.parent}'
+            f'folder "{path.parent}" of the state file is writable by others; choose another, or run: chmod go-w {path.parent}'
         )
+    if folder.st_uid not in (os.geteuid(), _ROOT):
+        raise ConfigError(f'folder "{path.parent}" of the state file must belong to the user who runs smihub')
     if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
         raise ConfigError(f'state file "{path}" must be a regular file of the user who runs smihub')
     if found.st_mode & 0o077:

@@ -168,11 +168,22 @@ def test_file_that_others_can_read_is_refused(path: Path) -> None:
         State(path, "vm")
 
 
-def test_folder_that_others_can_write_is_refused(path: Path) -> None:
-    """Somebody could put his own file there."""
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_folder_that_others_can_write_is_refused(path: Path, mode: int) -> None:
+    """Somebody could put his own file there, be it only the write-ahead log, and read the key that SQLite writes to it."""
     path.parent.mkdir()
-    path.parent.chmod(0o777)
+    path.parent.chmod(mode)
     with pytest.raises(ConfigError, match="chmod go-w"):
+        State(path, "vm")
+
+
+def test_folder_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """He could do the same."""
+    path.parent.mkdir()
+    other = path.parent.stat().st_uid + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    monkeypatch.setattr("adapters.vm.state._ROOT", other + 1)
+    with pytest.raises(ConfigError, match="must belong"):
         State(path, "vm")
 
 
