@@ -6,7 +6,9 @@ MUTATE ?=
 BIN := .venv/bin
 READY := .venv/.smihub-ready
 REPORTS := build/reports
-PYTEST := $(BIN)/python -m pytest -q
+# A test that hangs ends the run with every thread's trace; a long one may take longer.
+LIMIT := -o faulthandler_exit_on_timeout=true -o faulthandler_timeout
+PYTEST := $(BIN)/python -m pytest -q $(LIMIT)=300
 
 .PHONY: help setup lint check test servers test-istio demo proof goldens constraints clean
 .DEFAULT_GOAL := help
@@ -61,7 +63,7 @@ demo: ## real Envoys obey a folder of SMI (MUTATE=1 breaks a rule on the way, an
 
 proof: setup ## the long ones: large random searches, mutants, installs
 	@mkdir -p $(REPORTS)
-	$(PYTEST) -m slow --junit-xml=$(REPORTS)/proof.xml
+	$(PYTEST) $(LIMIT)=3000 -m slow --junit-xml=$(REPORTS)/proof.xml
 
 goldens: setup ## write every golden anew; then read the diff
 	SMIHUB_UPDATE_GOLDENS=1 $(PYTEST) tests/deploy/test_goldens.py $(wildcard tests/adapters/*/test_translate_goldens.py)
