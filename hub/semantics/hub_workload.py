@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from hub.semantics import reader
 from hub.semantics.kubernetes import labels_of
-from hub.semantics.names import is_subdomain
+from hub.semantics.names import is_label, is_subdomain
 from hub.semantics.reader import Invalid
 from hub.semantics.types import Found, Workload, WorkloadPort
 
@@ -57,13 +57,18 @@ def _port(value: object) -> WorkloadPort:
 
 def _check_upstream(value: object) -> None:
     written = reader.fields(value, "upstream", _UPSTREAM)
-    reader.required_text(written, "service")
+    namespace, slash, name = reader.required_text(written, "service").rpartition("/")
+    if not is_label(name) or (slash and not is_label(namespace)):
+        raise Invalid("service is no valid name")
     reader.port_number(written.get("localPort", reader.port_number(written.get("port"), "port")), "localPort")
     _check_address(written.get("address", "127.0.0.1"))
 
 
 def _check_address(value: object) -> None:
+    written = reader.text(value, "address")
     try:
-        ip_address(reader.text(value, "address"))
+        ip_address(written)
     except ValueError:
         raise Invalid(f"{value!r} is no IP address") from None
+    if "%" in written:
+        raise Invalid(f"{value!r} is good on one machine only")

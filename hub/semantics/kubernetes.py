@@ -68,14 +68,23 @@ def _workload(found: Found, pod: Mapping[str, object]) -> Workload:
 
 
 def _container_ports(spec: Mapping[str, object]) -> list[WorkloadPort]:
+    """Read the ports of the containers, then those of the init containers that go on beside them (sidecars)."""
     ports: list[WorkloadPort] = []
-    for item in reader.items(reader.unless_null(spec, "containers", []), "containers"):
-        container = reader.mapping(item, "container")
-        for entry in reader.items(reader.unless_null(container, "ports", []), "ports"):
-            port = reader.mapping(entry, "port")
-            number = reader.port_number(port.get("containerPort"), "containerPort")
-            name = reader.text(reader.unless_null(port, "name", ""), "name")
-            ports.append(WorkloadPort(number, transport_of(port), name))
+    for key in ("containers", "initContainers"):
+        for item in reader.items(reader.unless_null(spec, key, []), key):
+            container = reader.mapping(item, key)
+            if key == "containers" or container.get("restartPolicy") == "Always":
+                ports += _ports(container)
+    return ports
+
+
+def _ports(container: Mapping[str, object]) -> list[WorkloadPort]:
+    ports: list[WorkloadPort] = []
+    for entry in reader.items(reader.unless_null(container, "ports", []), "ports"):
+        port = reader.mapping(entry, "port")
+        number = reader.port_number(port.get("containerPort"), "containerPort")
+        name = reader.text(reader.unless_null(port, "name", ""), "name")
+        ports.append(WorkloadPort(number, transport_of(port), name))
     return ports
 
 
@@ -106,11 +115,11 @@ def _service_port(value: object) -> ServicePort:
 
 
 def _target(value: object, port: int) -> int | str:
-    """Return the target port: a name, a number, or the Service's own port where it is absent or 0."""
+    """Return the target port: a name, a number, or the Service's own port where it is absent, 0 or empty."""
+    if value == "" or (value == 0 and type(value) is int):
+        return port
     if isinstance(value, str):
         return value
-    if value == 0 and type(value) is int:
-        return port
     return reader.port_number(value, "targetPort")
 
 
@@ -126,7 +135,10 @@ def decode_slice(found: Found) -> Slice:
 
 def _pod_behind(value: object, namespace: str) -> str | None:
     """Return the name of the Pod of an endpoint, None when it names no Pod of this namespace."""
-    target = reader.mapping(reader.unless_null(reader.mapping(value, "endpoint"), "targetRef", {}), "targetRef")
+    endpoint = reader.mapping(value, "endpoint")
+    reader.texts(reader.unless_null(endpoint, "addresses", []), "addresses")  # read for their types alone
+    reader.mapping(reader.unless_null(endpoint, "conditions", {}), "conditions")
+    target = reader.mapping(reader.unless_null(endpoint, "targetRef", {}), "targetRef")
     name = target.get("name")
     if target.get("kind") != "Pod" or (reader.unless_null(target, "namespace", "") or namespace) != namespace:
         return None

@@ -141,15 +141,12 @@ def _workload(reader: Reader, pod: Body, path: str, addresses: tuple[str, ...] =
 
 def _account(reader: Reader, spec: Body, path: str) -> str:
     """The Pod's service account; `serviceAccount` is the deprecated alias, and without either it is "default"."""
-    for key in ("serviceAccountName", "serviceAccount"):
-        account = reader.optional_text(spec, key, path)
-        if not account:
-            continue
-        if not is_subdomain(account):
-            message = f"{show(account)} is no service account's name"
-            reader.refuse("name.invalid", join(path, key), message, "write the name of a ServiceAccount")
-        return account
-    return "default"
+    named, alias = (reader.optional_text(spec, key, path) for key in ("serviceAccountName", "serviceAccount"))
+    account, key = (named, "serviceAccountName") if named else (alias, "serviceAccount")
+    if account and not is_subdomain(account):
+        message = f"{show(account)} is no service account's name"
+        reader.refuse("name.invalid", join(path, key), message, "write the name of a ServiceAccount")
+    return account or "default"
 
 
 def _container_ports(reader: Reader, spec: Body, path: str) -> Iterator[WorkloadPort]:
@@ -227,7 +224,7 @@ def _endpoints(reader: Reader, body: Body) -> Iterator[SliceEndpoint]:
 def _pod_of(reader: Reader, endpoint: Body, path: str) -> str:
     """The Pod behind an endpoint, "" if none is told; a Pod of another namespace cannot be behind this slice."""
     target = _fields(reader, endpoint, "targetRef", path)
-    name, namespace = target.get("name"), target.get("namespace", reader.ref.namespace)
+    name, namespace = target.get("name"), target.get("namespace", "") or reader.ref.namespace
     if target.get("kind") != "Pod" or not isinstance(name, str) or not is_subdomain(name):
         return ""
     if namespace != reader.ref.namespace:

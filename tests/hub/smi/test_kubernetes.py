@@ -211,6 +211,7 @@ def test_template_is_a_workload_without_addresses(row: tuple[str, str, str, str]
         ("{metadata: {labels: {a: 1}}}", ".metadata.labels.a"),
         ("{spec: {serviceAccountName: 1}}", ".spec.serviceAccountName"),
         ("{spec: {serviceAccountName: 'A*'}}", ".spec.serviceAccountName"),
+        ("{spec: {serviceAccountName: a, serviceAccount: [b]}}", ".spec.serviceAccount"),
         ("{spec: {containers: {}}}", ".spec.containers"),
         ("{spec: {containers: [1]}}", ".spec.containers[0]"),
         ("{spec: {containers: [{ports: [{containerPort: 0}]}]}}", ".spec.containers[0].ports[0].containerPort"),
