@@ -131,7 +131,7 @@ def _service(rng: Random) -> Value:
         if rng.randrange(6) == 0:
             one["appProtocol"] = rng.choice(("http", "tcp", "kubernetes.io/h2c", "HTTPS", "strange"))
         if rng.randrange(4) == 0:
-            one["targetPort"] = rng.choice((*PORTS, "main", "http-a"))
+            one["targetPort"] = rng.choice((*PORTS, "main", "http-a", ""))
         if rng.randrange(8) == 0:
             one["protocol"] = rng.choice(("UDP", "TCP"))
         ports.append(one)
@@ -141,7 +141,7 @@ def _service(rng: Random) -> Value:
     return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(rng, rng.choice(SERVICES)), "spec": spec}
 
 
-def _pod_spec(rng: Random) -> Value:
+def _container(rng: Random) -> Value:
     ports = []
     for port in rng.sample(PORTS, rng.randrange(2, 5)):
         one: Value = {"containerPort": port}
@@ -150,9 +150,17 @@ def _pod_spec(rng: Random) -> Value:
         if rng.randrange(8) == 0:
             one["protocol"] = "UDP"
         ports.append(one)
-    spec: Value = {"containers": [{"name": "main", "image": "example.invalid/app", "ports": ports}]}
+    return {"name": "main", "image": "example.invalid/app", "ports": ports}
+
+
+def _pod_spec(rng: Random) -> Value:
+    spec: Value = {"containers": [_container(rng)]}
+    if rng.randrange(6) == 0:
+        spec["initContainers"] = [_container(rng) | {"restartPolicy": rng.choice(("Always", "Never"))}]
     if rng.randrange(8):
         spec["serviceAccountName"] = rng.choice(ACCOUNTS)
+    if rng.randrange(12) == 0:
+        spec["serviceAccount"] = rng.choice(ACCOUNTS)
     return spec
 
 
