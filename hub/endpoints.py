@@ -169,7 +169,10 @@ class EndpointView:
                 refs.update(self._store.standing(*identity))
             else:
                 refs.update(self._store.named(*identity))
-            self._inbound[identity] = inbound
+            if inbound:
+                self._inbound[identity] = inbound
+            else:
+                self._inbound.pop(identity, None)
         for ref in refs:
             placement = self._store.placement(ref)
             if placement is None:

@@ -228,7 +228,7 @@ class Store:
     def _be(self, key: UnitKey, *, there: bool) -> None:
         if there == (key in self._units):
             return
-        self._dirty.add(key)
+        self._soil(key)
         if there:
             self._units.add(key)
             self._stale.add(key)
@@ -240,9 +240,12 @@ class Store:
         self._memo.forget(job)
         self._stale.add(job)
         if isinstance(job, UnitKey):
-            self._dirty.add(job)
-            if job.kind == "access":
-                self._moves.identities.add((job.namespace, job.name))
+            self._soil(job)
+
+    def _soil(self, key: UnitKey) -> None:
+        self._dirty.add(key)
+        if key.kind == "access":
+            self._moves.identities.add((key.namespace, key.name))
 
     def _drop(self, job: Job) -> None:
         self._memo.forget(job)

@@ -133,6 +133,21 @@ def test_placements_follow_what_services_declare() -> None:
     assert (8080, "TCP", "http") in placed.inbound
 
 
+def test_placements_follow_an_account_that_went_and_came_back() -> None:
+    """What was known of it before it went says nothing of what its Pods receive on afterwards."""
+    pod = POD.format(name="p1", address="10.0.0.1", ready="True")
+    store = store_of("")
+    view = EndpointView(store)
+    bytes_, http = [(8080, "TCP", "none")], [(8080, "TCP", "http")]
+    nothing: list[tuple[int, str, str]] = []
+    stages = (("http", http), ("", bytes_), ("", nothing), ("http", http), ("", bytes_))
+    for name, expected in stages:
+        put(store, "service", SERVICE.replace("{port: 80, t", f'{{name: "{name}", port: 80, t'))
+        put(store, "pod", pod if expected else "")
+        view.update()
+        assert [each.inbound[-1] for each in view.facts().placements.values()] == expected
+
+
 def test_placement_follows_the_services_that_it_calls() -> None:
     """An upstream whose Service appears later is usable then, though no port of the Workload changed."""
     workload = """

@@ -53,16 +53,21 @@ class Changing:
         self.store = Store(TRUST_DOMAIN, reading)
         self.parts: dict[Part, tuple[Decoded, ...]] = {}
         self.pool = pool_of(rng)
+        self.names = [f"part-{n}" for n in range(rng.choice((3, 30)))]
+
+    def part(self) -> Part:
+        """One of the parts; where there are few, most of what there is comes and goes at once."""
+        return self.rng.choice("aab"), self.rng.choice(self.names)
 
     def batch(self) -> None:
-        """A few events: parts come, change, and go; a part holds one object, or a few."""
+        """A few events: parts come, change, and go; a part holds one object, or some."""
         for _ in range(self.rng.choice((1, 1, 2, 8))):
-            key = (self.rng.choice("aab"), f"part-{self.rng.randrange(30)}")
+            key = self.part()
             if key in self.parts and self.rng.randrange(3) == 0:
                 self.store.remove(*key)
                 del self.parts[key]
             else:
-                self.parts[key] = tuple(self.rng.sample(self.pool, self.rng.choice((1, 1, 3))))
+                self.parts[key] = tuple(self.rng.sample(self.pool, self.rng.choice((1, 1, 3, 9))))
                 self.store.upsert(*key, self.parts[key])
 
 
@@ -125,7 +130,7 @@ def test_what_was_supposed_is_right_if_it_comes_and_leaves_nothing_if_not(rng: R
     view = EndpointView(world.store)
     units: dict[UnitKey, Unit] = {}
     for _ in range(16):
-        key, objects = (rng.choice("aab"), f"part-{rng.randrange(30)}"), tuple(rng.sample(world.pool, 3))
+        key, objects = world.part(), tuple(rng.sample(world.pool, 3))
         with world.store.supposing(*key, objects) as supposed:
             then = others(units, supposed) | compiled(world.store, supposed)
         if rng.randrange(2):
