@@ -1,6 +1,6 @@
 """Fixed words of our xDS resources: filter names, the impossible peer, the path guard, header names that Envoy owns.
 
-Measured on Envoy 1.40 with the settings that smihub emits; tests/adapters/vm/test_headers_on_envoy.py repeats it.
+Measured on Envoy 1.40 with the settings that smihub emits; tests/adapters/vm/test_access_on_envoy.py repeats it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import h2.config
@@ -22,6 +22,7 @@ class App:
         self.name = name
         self.port = port
         self.seen: list[str] = []
+        self.upgrades = True
 
 
 @contextmanager
@@ -74,24 +75,51 @@ def _echo(app: App, connection: socket.socket) -> None:
     data = b""
     while True:
         while b"\r\n\r\n" not in data:
-            more = connection.recv(65536)
-            if not more:
-                return None
-            data += more
+            data = _exactly(len(data) + 1, data, connection)
         if data.startswith(b"PRI * HTTP/2.0"):
             return _http2(app, connection, data)
         head, _, data = data.partition(b"\r\n\r\n")
         line, *rest = head.decode("latin-1").split("\r\n")
         headers = [tuple(part.strip() for part in one.split(":", 1)) for one in rest]
         app.seen.append(line)
-        if any(name.lower() == "upgrade" for name, _ in headers):
+        if app.upgrades and any(name.lower() == "upgrade" for name, _ in headers):
             connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
             while more := connection.recv(65536):
                 connection.sendall(more)
             return None
+        data = _after_body({name.lower(): value for name, value in headers}, data, connection)
         body = json.dumps({"app": app.name, "line": line, "headers": headers}).encode()
         head_only = line.startswith("HEAD ")
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + (b"" if head_only else body))
+
+
+def _after_body(headers: Mapping[str, str], data: bytes, connection: socket.socket) -> bytes:
+    """What follows the body of a request (RFC 9112, 6.3)."""
+    if "transfer-encoding" in headers:
+        while True:
+            line, data = _until(b"\r\n", data, connection)
+            size = int(line.partition(b";")[0], 16)
+            if size == 0:
+                return _until(b"\r\n", data, connection)[1]  # no trailers: Envoy drops them
+            data = _exactly(size + 2, data, connection)[size + 2 :]
+    size = int(headers.get("content-length", 0))
+    return _exactly(size, data, connection)[size:]
+
+
+def _until(mark: bytes, data: bytes, connection: socket.socket) -> tuple[bytes, bytes]:
+    while mark not in data:
+        data = _exactly(len(data) + 1, data, connection)
+    line, _, rest = data.partition(mark)
+    return line, rest
+
+
+def _exactly(size: int, data: bytes, connection: socket.socket) -> bytes:
+    while len(data) < size:
+        more = connection.recv(65536)
+        if not more:
+            raise EOFError
+        data += more
+    return data
 
 
 def _http2(app: App, connection: socket.socket, data: bytes) -> None:
