@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
 from pathlib import Path
 
-from hub.config import DEFAULT_FILE, MeshConfig, adapter_config, load_config
+from hub.config import DEFAULT_FILE, load_config
 from hub.errors import ConfigError
 from hub.explain import Explainer, Mesh, Scope
-from hub.meshes import in_scope
-from hub.model import Document, Problem
-from hub.plugins import Plugins, load_plugins
+from hub.meshes import Mesh as Configured
+from hub.meshes import meshes_of
+from hub.model import Document, Problem, Unit, UnitKey
+from hub.plugins import load_plugins
 from hub.sources.directory import DirectorySource
 from hub.sources.events import Snapshot
 
@@ -18,7 +19,8 @@ from hub.sources.events import Snapshot
 def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[Problem, ...]]:
     """Both readings of a folder (every installed adapter is a mesh), or of a configuration's sources and meshes.
 
-    Also gives the Problems of files that cannot be read. Raises ConfigError and SourceError.
+    Also gives the Problems of files that cannot be read. Raises ConfigError and SourceError, and what a sink
+    raises that cannot tell what stands in a mesh with a narrower scope than everything.
     """
     plugins = load_plugins()
     if source is not None:
@@ -34,7 +36,7 @@ def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[P
         snapshot = _whole(DirectorySource(written.name, written.path, skip=found.file))
         documents.extend(snapshot.documents)
         unread.extend(snapshot.unread.values())
-    meshes = [_explained(mesh, plugins) for mesh in found.meshes]
+    meshes = [_explained(mesh) for mesh in meshes_of(found, plugins)]
     return Explainer(documents, meshes, Scope(found.domain.trust_domain, found.reading)), tuple(unread)
 
 
@@ -42,6 +44,18 @@ def _whole(source: DirectorySource) -> Snapshot:
     return Snapshot().after(source.read())
 
 
-def _explained(written: MeshConfig, plugins: Plugins) -> Mesh:
-    spec = plugins.adapter(written.adapter)
-    return Mesh(written.name, spec, adapter_config(written, spec.config), partial(in_scope, written.governed))
+def _explained(mesh: Configured) -> Mesh:
+    """A mesh with its scope: what the sources have in it now, and what it governed once, which it governs on."""
+    held = frozenset[UnitKey]() if mesh.governed.mode == "all" else asyncio.run(_held(mesh))
+
+    def governs(key: UnitKey, unit: Unit) -> bool:
+        return key in held or mesh.governs(key, unit)
+
+    return Mesh(mesh.name, mesh.spec, mesh.settings, governs)
+
+
+async def _held(mesh: Configured) -> frozenset[UnitKey]:
+    try:
+        return (await mesh.observed()).units
+    finally:
+        await mesh.close()

@@ -58,6 +58,13 @@ def protected(folder: Folder) -> set[str]:
     return {unit for unit in units | remembered if unit.startswith("access/")}
 
 
+def explained(folder: Folder, key: UnitKey) -> tuple[str, str]:
+    """What SMI and the mesh say to somebody unknown who calls an identity."""
+    batch = f'{{"src": {{"outside": true}}, "dst": {{"identity": "{key.namespace}/{key.name}"}}, "port": 8080}}\n'
+    answer = msgspec.json.decode(folder.run("explain", "--batch", "-", text=batch).stdout)
+    return answer["smi"]["verdict"], answer["meshes"]["istio"]["verdict"]
+
+
 @pytest.mark.parametrize(
     ("governed", "identities"),
     [
@@ -76,12 +83,7 @@ def test_a_scope_takes_in_these_and_no_others(folder: Folder, governed: str, ide
     again = apply(folder)
     assert (again.changes, again.memory, again.first) == ((), {}, not (folder.root / RENDERED).exists())
     for key in (API, WEB, DB, PAY):
-        batch = f'{{"src": {{"outside": true}}, "dst": {{"identity": "{key.namespace}/{key.name}"}}, "port": 8080}}\n'
-        answer = msgspec.json.decode(folder.run("explain", "--batch", "-", text=batch).stdout)
-        assert (answer["smi"]["verdict"], answer["meshes"]["istio"]["verdict"]) == (
-            "deny",
-            "deny" if key in identities else "ungoverned",
-        )
+        assert explained(folder, key) == ("deny", "deny" if key in identities else "ungoverned")
 
 
 @pytest.mark.parametrize("lost", ["nothing", ".smihub.json"])
@@ -95,6 +97,7 @@ def test_the_last_target_leaves_an_explicit_deny(folder: Folder, lost: str) -> N
     assert len(made.denied) == (lost == "nothing")
     spec = yaml.safe_load((folder.root / RENDERED / POLICY_FILE).read_text())["spec"]
     assert spec == {"action": "ALLOW", "selector": {"matchLabels": {"smihub.io/sa": "api"}}}
+    assert explained(folder, API) == ("deny", "deny")
     folder.write("workloads.yaml", bound("web"))  # even the workload is gone now
     before = content(folder.root / RENDERED)
     again = apply(folder)
@@ -113,10 +116,12 @@ def test_a_narrower_scope_lets_go_of_nobody(folder: Folder) -> None:
     before = content(folder.root / RENDERED)
     apply(folder)
     assert content(folder.root / RENDERED) == before
+    assert explained(folder, WEB) == ("deny", "deny")
     for name in ("api", "web", "db"):
         assert folder.run("release", "istio", f"access/shop/{name}", "--delete", "--yes").exit_code == 0
     assert apply(folder).changes == ()
     assert protected(folder) == {str(PAY)}
+    assert explained(folder, WEB) == ("deny", "ungoverned")
 
 
 def test_only_release_ends_a_deny(folder: Folder) -> None:
