@@ -67,16 +67,16 @@ def ruling_of(grant: Grant, access: Access, unit: UnitKey) -> tuple[Ruling | Non
 
 
 def _scope(grant: Grant, ports: Iterable[InboundPort]) -> _Scope:
-    """A port counts unless any of the selected workloads declares it as what the grant is not about."""
-    declared: dict[int, set[str]] = {}
+    """A port counts unless any of the selected workloads, or a Service, declares it as what the grant is not about."""
+    wrong = "http" if grant.http is None else "tcp"
+    barred: set[int] = set()
+    granted: set[int] = set()
     for port in ports:
         if port.transport == "TCP" and (not grant.labels or grant.labels in port.labels):
-            words = declared.setdefault(port.port, set())
-            words.update((port.declared,) if port.everywhere else (port.declared, "none"))
-    wrong = "http" if grant.http is None else "tcp"
-    barred = {number for number, words in declared.items() if wrong in words}
+            barred |= {port.port} if wrong in {port.declared, *port.services} else set()
+            granted |= {port.port} if port.declared != wrong or not port.everywhere else set()
     meant = barred if grant.ports is None else barred & set(grant.ports)
-    mixed = tuple(sorted(number for number in meant if len(declared[number]) > 1))
+    mixed = tuple(sorted(meant & granted))
     if grant.ports is None:
         return _Scope(None, tuple(sorted(barred)), mixed)
     return _Scope(tuple(sorted(set(grant.ports) - barred)), (), mixed)
@@ -136,7 +136,7 @@ _UDP = Objection(
 
 def _mixed(grant: Grant, port: int) -> Objection:
     what, wrong = ("raw bytes", "http") if grant.http is None else ("HTTP", "tcp")
-    message = f"port {port} is declared {wrong} by some of these workloads and not by others, so there {what} cannot be granted"
+    message = f"port {port} is declared {wrong} by some of these workloads or Services and not by others, so {what} cannot be granted there"
     witness = f"{what} on port {port} of a workload that does not declare it {wrong}"
     return Objection("port.mixed-protocols", message, witness, 'declare the port alike ("appProtocol") everywhere')
 

@@ -105,10 +105,13 @@ def _ports(
     merged: dict[tuple[int, Transport, str], InboundPort] = {}
     named = Counter(place for found in inbound.values() for place in {(port.port, port.transport) for port in found})
     for port in standing:
-        known = merged.get(_triple(port))
-        binds = {*port.binds, *(known.binds if known else ())}
-        everywhere = named[port.port, port.transport] == len(inbound)
-        merged[_triple(port)] = replace(port, binds=tuple(sorted(binds)), everywhere=everywhere)
+        known = merged.get(_triple(port), port)
+        merged[_triple(port)] = replace(
+            port,
+            binds=tuple(sorted({*port.binds, *known.binds})),
+            everywhere=named[port.port, port.transport] == len(inbound),
+            services=tuple(sorted({*port.services, *known.services})),
+        )
     return tuple(sorted(merged.values()))
 
 

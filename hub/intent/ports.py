@@ -18,6 +18,7 @@ _TCP = frozenset(
     {"https", "tcp", "tls", "mysql", "mongo", "redis", "postgres", "postgresql", "mqtt", "amqp", "kafka", "cassandra"}
     | {"ldap", "smtp", "ssh", "dns", "wss", "kubernetes.io/wss"}
 )
+_Key = tuple[int, Transport]
 _LOCALHOST = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a Pod's sidecar is told its port; the address is the Pod's own
 
@@ -66,12 +67,7 @@ def shape_ports(shape: Shape, services: Iterable[Service], selectors: Iterable[L
     if shape.standing != "workload":
         apps.update({(number, port.transport): _own(number) for port, number in led})
     labels = tuple(sorted({selector for selector in selectors if shape.carries(selector)}))
-    return tuple(
-        sorted(
-            _inbound(number, transport, app, _declared(shape, led, (number, transport)), labels)
-            for (number, transport), app in apps.items()
-        )
-    )
+    return tuple(sorted(_inbound(key, app, shape, _words(led, key), labels) for key, app in apps.items()))
 
 
 def _led(shape: Shape, services: Iterable[Service]) -> Iterator[tuple[ServicePort, int]]:
@@ -92,28 +88,30 @@ def _app(port: WorkloadPort) -> tuple[str, int]:
     return port.app_address, port.app_port or port.port
 
 
-def _declared(shape: Shape, led: Iterable[tuple[ServicePort, int]], key: tuple[int, Transport]) -> Declared:
+def _words(led: Iterable[tuple[ServicePort, int]], key: _Key) -> frozenset[Declared]:
+    """What Services declare of a port; only TCP ports have a protocol."""
+    found = {declared_by(port) for port, number in led if (number, port.transport) == key and port.transport == "TCP"}
+    return frozenset(found - {"none"})
+
+
+def _declared(shape: Shape, services: frozenset[Declared], key: _Key) -> Declared:
     """All declarations agree: that; they disagree: HTTP, the stricter reading; none: undeclared."""
-    number, transport = key
-    if transport != "TCP":
-        return "none"
-    words = {declared_by(port) for port, to in led if to == number and port.transport == "TCP"}
-    if shape.standing == "workload":
-        words |= {word(port.app_protocol) for port in shape.ports if (port.port, port.transport) == key}
-    words -= {"none"}
+    own = (port for port in shape.ports if (port.port, port.transport) == key == (port.port, "TCP"))
+    words = services | {word(port.app_protocol) for port in own if shape.standing == "workload"} - {"none"}
     if not words:
         return "none"
-    return words.pop() if len(words) == 1 else "http"
+    return "http" if len(words) > 1 else next(iter(words))
 
 
 def _inbound(
-    port: int, transport: Transport, app: tuple[str, int], declared: Declared, labels: tuple[Labels, ...]
+    key: _Key, app: tuple[str, int], shape: Shape, services: frozenset[Declared], labels: tuple[Labels, ...]
 ) -> InboundPort:
-    address, number = app
+    (port, transport), (address, number) = key, app
+    declared = _declared(shape, services, key)
     plain = not labels and app == _own(port)
     facts = msgspec.json.encode((labels, address, number))
     variant = declared if plain else f"{declared}+{hashlib.sha256(facts).hexdigest()[:8]}"
-    return InboundPort(port, transport, declared, variant, number, address, labels)
+    return InboundPort(port, transport, declared, variant, number, address, labels, services=tuple(sorted(services)))
 
 
 def bound(view: View, workload: Workload, ports: Iterable[InboundPort]) -> tuple[InboundPort, ...]:

@@ -52,7 +52,8 @@ class InboundPort(Struct, frozen=True, order=True, gc=False):
     application address, so one policy serves them all. It is a stable string: `http`, `tcp` or `none`, followed by
     `+<8 hex>` when labels or the application's address differ from the default. `labels` are the label selectors of
     grants that these workloads satisfy. `binds` are the addresses on which their sidecars receive. `everywhere` says that
-    every workload of the identity names this port, in one variant or another.
+    every workload of the identity names this port, in one variant or another. `services` are the protocols that Services
+    declare, sorted, whatever a Workload says of itself: a mesh that listens to Services alone knows no more.
     """
 
     port: int
@@ -64,6 +65,7 @@ class InboundPort(Struct, frozen=True, order=True, gc=False):
     labels: tuple[tuple[tuple[str, str], ...], ...] = ()
     binds: tuple[str, ...] = ()
     everywhere: bool = True
+    services: tuple[Declared, ...] = ()
 
 
 class Placement(Struct, frozen=True, order=True, gc=False):

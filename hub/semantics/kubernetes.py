@@ -104,13 +104,13 @@ def decode_service(found: Found) -> Service:
 def _service_port(value: object) -> ServicePort:
     written = reader.mapping(value, "port")
     number = reader.port_number(written.get("port"), "port")
-    app_protocol = reader.unless_null(written, "appProtocol", None)
+    app_protocol = reader.text(reader.unless_null(written, "appProtocol", ""), "appProtocol")
     return ServicePort(
         port=number,
         transport=transport_of(written),
         name=reader.text(reader.unless_null(written, "name", ""), "name"),
         target=_target(reader.unless_null(written, "targetPort", 0), number),
-        app_protocol=None if app_protocol is None else reader.text(app_protocol, "appProtocol"),
+        app_protocol=app_protocol or None,
     )
 
 

@@ -119,6 +119,17 @@ def test_ports_when_workloads_disagree(words: Sequence[Any], raw: bool, lost: bo
 
 
 @pytest.mark.parametrize(
+    ("services", "lost"), [(("tcp",), True), (("http", "tcp"), True), (("http",), False), ((), False)]
+)
+def test_port_when_a_service_contradicts_its_workload(services: tuple[Any, ...], *, lost: bool) -> None:
+    """SMI takes the port for HTTP then; Istio listens to Services alone, and may never see a request there."""
+    grant = http_grant("t", ["web"], ANY, ports=(8080,))
+    unit = access(grant, ports=[replace(inbound(8080, "http"), services=services)])
+    assert losses(unit) == ([("port.mixed-protocols", "spec.rules")] if lost else [])
+    assert bool(rules(unit)) == (not lost)
+
+
+@pytest.mark.parametrize(
     ("number", "declared", "raw", "lost"),
     [
         (3306, "none", False, True),

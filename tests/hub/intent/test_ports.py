@@ -60,6 +60,7 @@ def test_word_declares_a_protocol(text: str, declared: str) -> None:
         (["{name: http-x, port: 80, targetPort: 8080}"], "http"),
         (["{name: tcp-x, port: 80, targetPort: main}"], "tcp"),
         (["{name: tcp-x, port: 8080, appProtocol: odd}"], "none"),
+        (["{name: tcp-x, port: 8080, appProtocol: ''}"], "tcp"),
         (["{name: http-x, port: 80, targetPort: 8080, appProtocol: mysql}"], "tcp"),
         (["{name: http-x, port: 80, targetPort: 8080}", "{name: tcp-x, port: 81, targetPort: 8080}"], "http"),
         (["{name: http-x, port: 80, targetPort: other}"], "none"),
@@ -89,6 +90,19 @@ def test_workload_receives_only_on_ports_that_it_lists() -> None:
         )
     )
     assert [(number, variant.partition("+")[0]) for number, _, variant in found] == [(80, "http")]
+
+
+def test_what_services_declare_is_told_apart_from_what_a_workload_says_of_itself() -> None:
+    """A mesh may listen to Services alone; several Workloads of one account add up."""
+    one, two = (
+        WORKLOAD.format(name=name, address=f"10.0.0.{at}", more="", port="{port: 80, appProtocol: http}")
+        for at, name in enumerate("vw", 1)
+    )
+    labelled = two.replace("namespace: d}", "namespace: d, labels: {app: api}}")
+    store = store_of("---".join((one, labelled, SERVICE.format(name="s", port="{name: tcp-x, port: 80}"))))
+    unit, _ = store.compile(UnitKey("access", "d", "api"))
+    assert isinstance(unit, Access)
+    assert [(port.declared, port.services) for port in unit.ports] == [("http", ("tcp",))]
 
 
 @pytest.mark.parametrize(
