@@ -7,7 +7,16 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
-_JUNK: Sequence[Any] = (None, "", 0, -1, True, [], {}, "*", "x" * 300, [None], {"a": {}}, 1.5, "a/b", "8080")
+_JUNK: Sequence[Any] = (
+    *(None, "", 0, -1, True, [], {}, "*", "x" * 300, [None], {"a": {}}, 1.5, "a/b", "8080"),
+    *("api", "main", "http", "TCP", "UDP", "SCTP", "Always", "ExternalName", "fe80::1%eth0", 8080, ["a"], {"a": "b"}),
+)
+_ADDED = (
+    *("unknown", "port", "matches", "spec", "name", "namespace", "labels", "ports", "protocol", "appProtocol", "type"),
+    *("targetPort", "selector", "serviceAccount", "serviceAccountName", "initContainers", "restartPolicy", "targetRef"),
+    *("addresses", "conditions", "upstreams", "bind", "appAddress", "status"),
+)
+"""Keys that somebody reads somewhere."""
 _NEW_VERSIONS = (
     "v1",
     "v1alpha1",
@@ -39,7 +48,7 @@ def damaged(rng: Random, value: dict[str, Any]) -> Any:
     if dice == 0:
         del holder[key]
     elif dice == 1 and isinstance(holder, dict):
-        holder[rng.choice(("unknown", "port", "matches", "spec", str(key).upper()))] = deepcopy(rng.choice(_JUNK))
+        holder[rng.choice((*_ADDED, str(key).upper()))] = deepcopy(rng.choice(_JUNK))
     elif dice == 2 and isinstance(holder, list):
         holder.append(deepcopy(holder[key]))
     else:

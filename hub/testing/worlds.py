@@ -11,32 +11,18 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from hub.model import Document, Origin, Request
+from hub.testing import cluster
 from hub.testing.asks import Hints, any_request
+from hub.testing.cluster import ACCOUNTS, LABELS, NAMESPACES, PORTS, SERVICES, Value, meta_of
 from hub.testing.damage import damaged
 from hub.testing.patterns import any_header, any_path
 
-Value = dict[str, Any]
-
-NAMESPACES = (*("d",) * 10, "x", "default")
-ACCOUNTS = ("api", "api", "api", "web", "web", "pay", "s.vc", "default")
-SERVICES = ("api", "web", "v1", "v2")
-PORTS = (80, 8080, 9090, 5432)
 GROUPS = ("r", "q")
 ROUTES = ("t", "u")
 MATCHES = ("a", "m", "b", "A b")
 BINDINGS = ("b1", "b2")
-LABELS: Sequence[Mapping[str, str]] = (
-    {"app": "api"},
-    {"app": "api"},
-    {"app": "api"},
-    {"app": "web"},
-    {"app": "api", "track": "canary"},
-    {"tier": "front"},
-    {"app": "web", "tier": "front"},
-)
 METHODS = ("GET", "POST", "HEAD", "*", "CONNECT", "TRACE", "get", "FOO", "")
 HEADER_NAMES = ("x-tier", "X-Tier", "x-region", "user-agent", "x_y", "host", "x-forwarded-for", ":path", "cookie")
-PROTOCOLS = ("http-a", "http2", "grpc-x", "tcp-a", "tls", "https-x", "mysql", "web", "", "HTTP-x", "admin")
 TRUST_DOMAIN = "cluster.local"
 
 
@@ -71,11 +57,12 @@ def make_world(rng: Random, requests: int = 24) -> World:
 
 
 def make_values(rng: Random) -> list[Any]:
-    """The objects of a world: some of every kind, in random order, about one in thirty damaged."""
+    """The objects of a world: some of every kind, in random order, one in thirty damaged (in some worlds one in six)."""
     values = _distinct(rng, [_MAKERS[kind](rng) for kind, many in _COUNTS.items() for _ in range(rng.choice(many))])
     if rng.randrange(3):
         values = [_tamed(rng, value) for value in values]
-    values = [damaged(rng, value) if rng.randrange(30) == 0 else value for value in values]
+    sound = 30 if rng.randrange(4) else 6
+    values = [damaged(rng, value) if rng.randrange(sound) == 0 else value for value in values]
     if rng.randrange(12) == 0:
         values.append(deepcopy(rng.choice(values)))
     rng.shuffle(values)
@@ -110,89 +97,6 @@ def _distinct(rng: Random, values: Sequence[Value]) -> list[Value]:
     return list(seen.values())
 
 
-# ------------------------------------------------------------------------------------------------- Kubernetes objects
-
-
-def _meta(rng: Random, name: str, labels: Mapping[str, str] | None = None) -> Value:
-    meta: Value = {"name": name, "namespace": rng.choice(NAMESPACES)}
-    if meta["namespace"] == "default" and rng.randrange(2):
-        del meta["namespace"]
-    if labels:
-        meta["labels"] = dict(labels)
-    return meta
-
-
-def _service(rng: Random) -> Value:
-    ports = []
-    for port in rng.sample(PORTS, rng.randrange(2, 5)):
-        one: Value = {"port": port}
-        if name := rng.choice(PROTOCOLS):
-            one["name"] = name
-        if rng.randrange(6) == 0:
-            one["appProtocol"] = rng.choice(("http", "tcp", "kubernetes.io/h2c", "HTTPS", "strange"))
-        if rng.randrange(4) == 0:
-            one["targetPort"] = rng.choice((*PORTS, "main", "http-a", ""))
-        if rng.randrange(8) == 0:
-            one["protocol"] = rng.choice(("UDP", "TCP"))
-        ports.append(one)
-    spec: Value = {"selector": dict(rng.choice(LABELS)), "ports": ports}
-    if rng.randrange(12) == 0:
-        del spec["selector"]
-    return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(rng, rng.choice(SERVICES)), "spec": spec}
-
-
-def _container(rng: Random) -> Value:
-    ports = []
-    for port in rng.sample(PORTS, rng.randrange(2, 5)):
-        one: Value = {"containerPort": port}
-        if rng.randrange(4) == 0:
-            one["name"] = rng.choice(("main", "http-a"))
-        if rng.randrange(8) == 0:
-            one["protocol"] = "UDP"
-        ports.append(one)
-    return {"name": "main", "image": "example.invalid/app", "ports": ports}
-
-
-def _pod_spec(rng: Random) -> Value:
-    spec: Value = {"containers": [_container(rng)]}
-    if rng.randrange(6) == 0:
-        spec["initContainers"] = [_container(rng) | {"restartPolicy": rng.choice(("Always", "Never"))}]
-    if rng.randrange(8):
-        spec["serviceAccountName"] = rng.choice(ACCOUNTS)
-    if rng.randrange(12) == 0:
-        spec["serviceAccount"] = rng.choice(ACCOUNTS)
-    return spec
-
-
-def _pod(rng: Random) -> Value:
-    meta = _meta(rng, f"pod-{rng.randrange(9)}", rng.choice(LABELS))
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": _pod_spec(rng)}
-
-
-def _template(rng: Random) -> Value:
-    kind = rng.choice(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"))
-    template = {"metadata": {"labels": dict(rng.choice(LABELS))}, "spec": _pod_spec(rng)}
-    spec = {"selector": {"matchLabels": template["metadata"]["labels"]}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": kind, "metadata": _meta(rng, f"tpl-{rng.randrange(3)}"), "spec": spec}
-
-
-def _workload(rng: Random) -> Value:
-    ports = []
-    for port in rng.sample(PORTS, rng.randrange(1, 4)):
-        one: Value = {"port": port}
-        if rng.randrange(3) == 0:
-            one["appProtocol"] = rng.choice(("http", "tcp", "grpc", "odd"))
-        if rng.randrange(4) == 0:
-            one["name"] = rng.choice(("main", "http-a"))
-        if rng.randrange(4) == 0:
-            one["appPort"] = port + 10000
-        ports.append(one)
-    number = rng.randrange(4)
-    spec: Value = {"serviceAccount": rng.choice(ACCOUNTS), "addresses": [f"127.0.1.{number + 1}"], "ports": ports}
-    meta = _meta(rng, f"vm-{number}", rng.choice(LABELS))
-    return {"apiVersion": "smihub.io/v1alpha1", "kind": "Workload", "metadata": meta, "spec": spec}
-
-
 # -------------------------------------------------------------------------------------------------------- SMI objects
 
 
@@ -222,7 +126,7 @@ def _match(rng: Random) -> Value:
 
 def _group(rng: Random) -> Value:
     version = rng.randrange(1, 5)
-    value = _versioned("specs", "HTTPRouteGroup", version, _meta(rng, rng.choice(GROUPS)))
+    value = _versioned("specs", "HTTPRouteGroup", version, meta_of(rng, rng.choice(GROUPS)))
     matches = [_match(rng) for _ in range(rng.choice((0, 1, 2, 2, 2, 3, 3, 3)))]
     if rng.randrange(6):
         for name, match in zip(MATCHES, matches, strict=False):
@@ -235,7 +139,7 @@ def _group(rng: Random) -> Value:
 def _port_route(rng: Random) -> Value:
     kind = rng.choice(("TCPRoute", "TCPRoute", "TCPRoute", "UDPRoute"))
     version = 4 if kind == "UDPRoute" and rng.randrange(12) else rng.choice((4, 4, 4, 3, 2, 1))
-    value = _versioned("specs", kind, version, _meta(rng, rng.choice(ROUTES)))
+    value = _versioned("specs", kind, version, meta_of(rng, rng.choice(ROUTES)))
     if version == 4:
         ports = rng.sample(PORTS, rng.randrange(0, 3))
         value["spec"] = rng.choice(({"matches": {"ports": ports}}, {"matches": {"ports": ports}}, {"matches": {}}, {}))
@@ -273,7 +177,7 @@ def _rule(rng: Random) -> Value:
 
 def _target(rng: Random) -> Value:
     version = rng.choice((1, 2, 3, 3, 4, 4))
-    meta = _meta(rng, f"tt-{rng.randrange(12)}")
+    meta = meta_of(rng, f"tt-{rng.randrange(12)}")
     value = _versioned("access", "TrafficTarget", version, meta)
     destination = _subject(rng, version)
     if rng.randrange(5):
@@ -300,7 +204,7 @@ def _binding(rng: Random) -> Value:
             del schemes["serviceAccount"]
     if dice in {2, 5, 6, 7}:
         schemes["spiffeIdentities"] = [rng.choice(SPIFFE) for _ in range(rng.randrange(1, 3))]
-    meta = _meta(rng, rng.choice(BINDINGS))
+    meta = meta_of(rng, rng.choice(BINDINGS))
     return {**_versioned("access", "IdentityBinding", 4, meta), "spec": {"schemes": schemes}}
 
 
@@ -327,7 +231,7 @@ def _weight(rng: Random, version: int) -> Any:
 
 def _split(rng: Random) -> Value:
     version = rng.choice((1, 2, 3, 4, 4, 4))
-    meta = _meta(rng, f"ts-{rng.randrange(5)}")
+    meta = meta_of(rng, f"ts-{rng.randrange(5)}")
     if rng.randrange(3) == 0:
         meta["creationTimestamp"] = f"2024-0{rng.randrange(1, 4)}-01T00:00:00Z"
     root = _service_name(rng)
@@ -361,10 +265,11 @@ def _service_name(rng: Random) -> str:
 
 
 _MAKERS: Mapping[str, Callable[[Random], Value]] = {
-    "service": _service,
-    "pod": _pod,
-    "template": _template,
-    "workload": _workload,
+    "service": cluster.service,
+    "pod": cluster.pod,
+    "template": cluster.template,
+    "workload": cluster.workload,
+    "slice": cluster.endpoints,
     "group": _group,
     "route": _port_route,
     "target": _target,
@@ -376,6 +281,7 @@ _COUNTS: Mapping[str, Sequence[int]] = {
     "pod": (3, 4, 5),
     "template": (0, 0, 1),
     "workload": (0, 1, 2),
+    "slice": (0, 0, 1, 2),
     "group": (4, 5, 6),
     "route": (5, 6, 7),
     "target": (5, 6, 7, 8),

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from hub.model import Destination, Request, Source
 from hub.testing.asks import Hints, any_request
+from hub.testing.cluster import ACCOUNTS, LABELS
 from hub.testing.found import to_yaml
-from hub.testing.worlds import ACCOUNTS, LABELS, make_values
+from hub.testing.worlds import make_values
 
 SERVERS = ("d/vm-0", "d/vm-1", "d/vm-2", "x/vm-3")
 CALLERS = ("d/vm-0", "x/vm-3", "d/caller")
