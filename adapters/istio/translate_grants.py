@@ -14,12 +14,11 @@ from msgspec import Struct
 from adapters.istio.objects import Condition, Operation
 from adapters.istio.translate_losses import Objection, access_loss, short
 from adapters.istio.translate_match import ANY_METHOD, Piece, said
-from hub.api import SERVICE_ACCOUNT_LABEL, Access, Grant, InboundPort, Loss, UnitKey, service_account_label
+from adapters.istio.translate_scope import Scope, scope_of
+from hub.api import SERVICE_ACCOUNT_LABEL, Access, Grant, Loss, UnitKey, service_account_label
 
 Labels = tuple[tuple[str, str], ...]
 
-SERVER_FIRST = frozenset({25, 53, 3306, 27017})
-"""Undeclared ports that Istio takes for TCP (documentation, "Protocol Selection", server first protocols)."""
 _SPIFFE = "spiffe://"
 _PRINCIPAL = re.compile(r"[a-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
 _POINTER = "cluster.local"
@@ -38,24 +37,15 @@ class Ruling(Struct, frozen=True, gc=False):
     pieces: tuple[tuple[tuple[Condition, ...], Operation], ...]
 
 
-class _Scope(Struct, frozen=True, gc=False):
-    """Where a grant counts: on these ports (None: all but `not_ports`); `mixed` are those that it loses at some Pods."""
-
-    ports: tuple[int, ...] | None
-    not_ports: tuple[int, ...]
-    mixed: tuple[int, ...]
-
-
 def ruling_of(grant: Grant, access: Access, unit: UnitKey) -> tuple[Ruling | None, tuple[Loss, ...]]:
     """A grant as a ruling, None if nothing is left of it, and what is lost."""
     if grant.transport == "UDP":
         return None, (access_loss(_UDP, unit, grant.origin),)
-    scope = _scope(grant, access.ports)
+    scope = scope_of(grant, access)
     pieces, objections = _pieces(grant, scope)
     principals, refused = _principals(grant, access.identity.trust_domain)
-    found = {*objections, *refused, *(_mixed(grant, port) for port in scope.mixed)}
+    found = {*objections, *refused, *scope.losses}
     found.update(_labels_unproven(text) for text in grant.unauthenticated)
-    found.update(_server_first(port.port) for port in access.ports if _is_taken_for_tcp(grant, port))
     labels = grant.labels or ()
     if not _is_selectable(labels, access.identity.service_account):
         found.add(_selector(labels))
@@ -66,24 +56,8 @@ def ruling_of(grant: Grant, access: Access, unit: UnitKey) -> tuple[Ruling | Non
     return Ruling(labels, grant.http is None, principals, pieces), losses
 
 
-def _scope(grant: Grant, ports: Iterable[InboundPort]) -> _Scope:
-    """A port counts unless any of the selected workloads, or a Service, declares it as what the grant is not about."""
-    wrong = "http" if grant.http is None else "tcp"
-    barred: set[int] = set()
-    granted: set[int] = set()
-    for port in ports:
-        if port.transport == "TCP" and (not grant.labels or grant.labels in port.labels):
-            barred |= {port.port} if wrong in {port.declared, *port.services} else set()
-            granted |= {port.port} if port.declared != wrong or not port.everywhere else set()
-    meant = barred if grant.ports is None else barred & set(grant.ports)
-    mixed = tuple(sorted(meant & granted))
-    if grant.ports is None:
-        return _Scope(None, tuple(sorted(barred)), mixed)
-    return _Scope(tuple(sorted(set(grant.ports) - barred)), (), mixed)
-
-
 def _pieces(
-    grant: Grant, scope: _Scope
+    grant: Grant, scope: Scope
 ) -> tuple[tuple[tuple[tuple[Condition, ...], Operation], ...], tuple[Objection, ...]]:
     if grant.http is None:
         pieces: Iterable[Piece] = (Piece(()),)
@@ -97,7 +71,7 @@ def _pieces(
     return tuple(sorted((piece.conditions, _operation(piece, scope)) for piece in pieces)), tuple(objections)
 
 
-def _operation(piece: Piece, scope: _Scope) -> Operation:
+def _operation(piece: Piece, scope: Scope) -> Operation:
     """Methods are left out where paths already make it about HTTP."""
     methods = () if piece.paths and piece.methods == ANY_METHOD else piece.methods
     ports = tuple(str(port) for port in scope.ports or ())
@@ -132,28 +106,6 @@ _UDP = Objection(
     "a datagram from a source of this TrafficTarget",
     "remove the UDPRoute, or allow the datagrams outside of the mesh",
 )
-
-
-def _mixed(grant: Grant, port: int) -> Objection:
-    what, wrong = ("raw bytes", "http") if grant.http is None else ("HTTP", "tcp")
-    message = f"port {port} is declared {wrong} by some of these workloads or Services and not by others, so {what} cannot be granted there"
-    witness = f"{what} on port {port} of a workload that does not declare it {wrong}"
-    return Objection("port.mixed-protocols", message, witness, 'declare the port alike ("appProtocol") everywhere')
-
-
-def _is_taken_for_tcp(grant: Grant, port: InboundPort) -> bool:
-    """Whether Istio takes an undeclared port of this number for one where the server speaks first, and HTTP counts there."""
-    covered = grant.http is not None and (grant.ports is None or port.port in grant.ports)
-    return covered and port.declared == "none" and port.transport == "TCP" and port.port in SERVER_FIRST
-
-
-def _server_first(port: int) -> Objection:
-    message = (
-        f"port {port} declares no protocol, and Istio takes ports of that number for TCP: HTTP opens nothing there"
-    )
-    return Objection(
-        "port.server-first", message, f"an HTTP request to port {port}", 'declare the port ("appProtocol")'
-    )
 
 
 def _labels_unproven(text: str) -> Objection:

@@ -16,8 +16,8 @@ from adapters.istio import names
 from adapters.istio.config import IstioConfig
 from adapters.istio.objects import Json, virtual_service
 from adapters.istio.translate_conditions import matches_of
-from adapters.istio.translate_grants import SERVER_FIRST
 from adapters.istio.translate_losses import Objection, split_loss
+from adapters.istio.translate_scope import SERVER_FIRST
 from hub.api import Loss, NativeObject, Role, Route, RoutePort, Split, Translation, UnitKey, to_integers
 
 INT32_MAX = 2**31 - 1

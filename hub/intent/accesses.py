@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.intent.ports import EVERYWHERE, bound, shape_ports
+from hub.intent.ports import EVERYWHERE, bound, shape_ports, sliced_ports
 from hub.intent.targets import Resolved, resolve
 from hub.intent.view import Labels, Notes, Shape, View
 from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
@@ -60,6 +60,7 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
         identity=identity,
         grants=tuple(sorted(grants, key=lambda grant: (grant.origin, grant.transport))),
         ports=ports,
+        sliced=tuple(sorted(set(sliced_ports(view, identity.namespace, identity.service_account)))),
         workloads=tuple(sorted(placement(view, workload, inbound[shape]) for workload, shape in members)),
         origins=_origins(granting, resolved, selecting, members),
     )

@@ -67,7 +67,7 @@ def shape_ports(shape: Shape, services: Iterable[Service], selectors: Iterable[L
     if shape.standing != "workload":
         apps.update({(number, port.transport): _own(number) for port, number in led})
     labels = tuple(sorted({selector for selector in selectors if shape.carries(selector)}))
-    return tuple(sorted(_inbound(key, app, shape, _words(led, key), labels) for key, app in apps.items()))
+    return tuple(sorted(_inbound(key, app, shape, _said(led, key), labels) for key, app in apps.items()))
 
 
 def _led(shape: Shape, services: Iterable[Service]) -> Iterator[tuple[ServicePort, int]]:
@@ -88,30 +88,47 @@ def _app(port: WorkloadPort) -> tuple[str, int]:
     return port.app_address, port.app_port or port.port
 
 
-def _words(led: Iterable[tuple[ServicePort, int]], key: _Key) -> frozenset[Declared]:
-    """What Services declare of a port; only TCP ports have a protocol."""
-    found = {declared_by(port) for port, number in led if (number, port.transport) == key and port.transport == "TCP"}
-    return frozenset(found - {"none"})
+def _said(led: Iterable[tuple[ServicePort, int]], key: _Key) -> tuple[tuple[int, Declared], ...]:
+    """The Service ports that lead to a workload port, each with what it declares of it; only TCP ports have a protocol."""
+    to, transport = key
+    found = {(port.port, declared_by(port)) for port, number in led if number == to and port.transport == "TCP"}
+    return tuple(sorted(found)) if transport == "TCP" else ()
 
 
-def _declared(shape: Shape, services: frozenset[Declared], key: _Key) -> Declared:
+def _declared(shape: Shape, services: Iterable[tuple[int, Declared]], key: _Key) -> Declared:
     """All declarations agree: that; they disagree: HTTP, the stricter reading; none: undeclared."""
-    own = (port for port in shape.ports if (port.port, port.transport) == key == (port.port, "TCP"))
-    words = services | {word(port.app_protocol) for port in own if shape.standing == "workload"} - {"none"}
+    words = {declared for _, declared in services}
+    if shape.standing == "workload" and key[1] == "TCP":
+        words |= {word(port.app_protocol) for port in shape.ports if (port.port, port.transport) == key}
+    words -= {"none"}
     if not words:
         return "none"
-    return "http" if len(words) > 1 else next(iter(words))
+    return "http" if len(words) > 1 else words.pop()
 
 
 def _inbound(
-    key: _Key, app: tuple[str, int], shape: Shape, services: frozenset[Declared], labels: tuple[Labels, ...]
+    key: _Key,
+    app: tuple[str, int],
+    shape: Shape,
+    services: tuple[tuple[int, Declared], ...],
+    labels: tuple[Labels, ...],
 ) -> InboundPort:
     (port, transport), (address, number) = key, app
     declared = _declared(shape, services, key)
     plain = not labels and app == _own(port)
     facts = msgspec.json.encode((labels, address, number))
     variant = declared if plain else f"{declared}+{hashlib.sha256(facts).hexdigest()[:8]}"
-    return InboundPort(port, transport, declared, variant, number, address, labels, services=tuple(sorted(services)))
+    return InboundPort(port, transport, declared, variant, number, address, labels, services=services)
+
+
+def sliced_ports(view: View, namespace: str, account: str) -> Iterator[tuple[int, int, Declared]]:
+    """The ports of Pods of an account to which Services without a selector lead, by EndpointSlices that name them."""
+    for service in view.slicing(namespace, account):
+        for face in view.faces(service):
+            for port in service.ports if face.account == account else ():
+                number = reached(face, port)
+                if number is not None and port.transport == "TCP":
+                    yield number, port.port, declared_by(port)
 
 
 def bound(view: View, workload: Workload, ports: Iterable[InboundPort]) -> tuple[InboundPort, ...]:

@@ -93,6 +93,9 @@ class View(Protocol):
     def faces(self, service: Service) -> tuple[Face, ...]:
         """Who stands behind a Service: by its selector, or else by its EndpointSlices."""
 
+    def slicing(self, namespace: str, account: str) -> tuple[Service, ...]:
+        """The Services without a selector of whose EndpointSlices some name a Pod of this account, by name."""
+
     def exposes(self, namespace: str, service: str) -> Collection[tuple[int, Transport]] | None:
         """The (port, transport) pairs of a Service; None if it does not exist."""
 

@@ -52,8 +52,8 @@ class InboundPort(Struct, frozen=True, order=True, gc=False):
     application address, so one policy serves them all. It is a stable string: `http`, `tcp` or `none`, followed by
     `+<8 hex>` when labels or the application's address differ from the default. `labels` are the label selectors of
     grants that these workloads satisfy. `binds` are the addresses on which their sidecars receive. `everywhere` says that
-    every workload of the identity names this port, in one variant or another. `services` are the protocols that Services
-    declare, sorted, whatever a Workload says of itself: a mesh that listens to Services alone knows no more.
+    every workload of the identity names this port, in one variant or another. `services` are the Service ports
+    that lead here, each with its number and what it declares: a mesh that listens to Services alone knows no more.
     """
 
     port: int
@@ -65,7 +65,7 @@ class InboundPort(Struct, frozen=True, order=True, gc=False):
     labels: tuple[tuple[tuple[str, str], ...], ...] = ()
     binds: tuple[str, ...] = ()
     everywhere: bool = True
-    services: tuple[Declared, ...] = ()
+    services: tuple[tuple[int, Declared], ...] = ()
 
 
 class Placement(Struct, frozen=True, order=True, gc=False):
@@ -89,6 +89,8 @@ class Access(Struct, frozen=True, gc=False):
     """Unit: everything granted to one destination identity, possibly nothing, and the ports it receives on.
 
     `workloads` are its smihub.io Workloads (they are configured by name); Pods are not listed, so churn costs nothing.
+    `sliced` are (workload port, Service port, what that declares) of Services without a selector whose EndpointSlices name
+    a Pod of the identity: SMI does not count them as declarations, a mesh may.
     """
 
     identity: Identity
@@ -96,6 +98,7 @@ class Access(Struct, frozen=True, gc=False):
     ports: tuple[InboundPort, ...] = ()
     workloads: tuple[Placement, ...] = ()
     origins: tuple[ObjectRef, ...] = ()
+    sliced: tuple[tuple[int, int, Declared], ...] = ()
 
 
 class Backend(Struct, frozen=True, order=True, gc=False):

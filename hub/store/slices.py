@@ -1,16 +1,17 @@
 """EndpointSlices as reference-counted faces: who is behind a Service without a selector, as far as a route can tell.
 
-Keys of the index: ("sliced", namespace, service) has the faces, ("slices", namespace, service) the slices themselves.
+Keys of the index: ("sliced", namespace, service) has the faces, ("slices", namespace, service) the slices themselves,
+("slicing", namespace, account) the Services of whose slices some name a Pod of the account.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 from hub.intent.view import Face
 from hub.model import ObjectRef
 from hub.smi.types import EndpointSlice, SliceEndpoint
-from hub.store.index import Index
+from hub.store.index import Index, Key
 
 
 def pod_ref(namespace: str, name: str) -> ObjectRef:
@@ -55,17 +56,15 @@ class Slices:
         for ref, times in self._naming.get(pod, {}).items():
             self._moved.add(ref)
             slice_ = self._slices[ref]
-            key = ("sliced", ref.namespace, slice_.service)
             for _ in range(times):
-                self._index.add(key, face_of_slice(slice_, account))
-                self._index.discard(key, face_of_slice(slice_, before))
+                _change(self._index.add, slice_, account)
+                _change(self._index.discard, slice_, before)
 
     def _count(self, slice_: EndpointSlice, by: int) -> None:
-        key = ("sliced", slice_.ref.namespace, slice_.service)
         change = self._index.add if by > 0 else self._index.discard
         change(("slices", slice_.ref.namespace, slice_.service), slice_.ref)
         for pod, _ in _endpoints(slice_):
-            change(key, face_of_slice(slice_, self._accounts.get(pod, "") if pod else ""))
+            _change(change, slice_, self._accounts.get(pod, "") if pod else "")
             if pod is not None:
                 naming = self._naming.setdefault(pod, {})
                 naming[slice_.ref] = naming.get(slice_.ref, 0) + by
@@ -73,6 +72,14 @@ class Slices:
                     del naming[slice_.ref]
                 if not naming:
                     del self._naming[pod]
+
+
+def _change(change: Callable[[Key, Hashable], bool], slice_: EndpointSlice, account: str) -> None:
+    """Add or discard what an endpoint of this account makes of its slice."""
+    namespace, service = slice_.ref.namespace, slice_.service
+    change(("sliced", namespace, service), face_of_slice(slice_, account))
+    if account:
+        change(("slicing", namespace, account), service)
 
 
 def _endpoints(slice_: EndpointSlice) -> Iterator[tuple[ObjectRef | None, SliceEndpoint]]:

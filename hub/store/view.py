@@ -88,6 +88,12 @@ class RecordingView:
             key = ("sliced", service.ref.namespace, service.ref.name)
         return tuple(sorted(self._members(key), key=msgspec.json.encode))
 
+    def slicing(self, namespace: str, account: str) -> tuple[Service, ...]:
+        """See hub.intent.View."""
+        names = sorted(self._members(("slicing", namespace, account)))
+        found = (self.get(ObjectRef("", "Service", namespace, name)) for name in names)
+        return tuple(each for each in found if isinstance(each, Service) and not each.selector)
+
     def exposes(self, namespace: str, service: str) -> Collection[tuple[int, Transport]] | None:
         """See hub.intent.View."""
         found = self._members(("exposes", namespace, service))

@@ -11,7 +11,7 @@ Value = dict[str, Any]
 NAMESPACES = (*("d",) * 10, "x", "default")
 ACCOUNTS = ("api", "api", "api", "web", "web", "pay", "s.vc", "default")
 SERVICES = ("api", "web", "v1", "v2")
-PORTS = (80, 8080, 9090, 5432)
+PORTS = (80, 8080, 3306, 5432)
 LABELS: Sequence[Mapping[str, str]] = (
     {"app": "api"},
     {"app": "api"},

@@ -20,6 +20,7 @@ SERVERS = ("d/vm-0", "d/vm-1", "d/vm-2", "x/vm-3")
 CALLERS = ("d/vm-0", "x/vm-3", "d/caller")
 WORKLOADS = (*SERVERS, "d/caller")
 PORTS = (8088, 8080, 9090, 5432)
+_MOVED = {80: 8088, 3306: 9090}
 FIRST_LOCAL = 20001
 _MAX_UPSTREAMS = 10
 _DRAWS = 40
@@ -92,6 +93,7 @@ def plant(rng: Random) -> Plant:
         drawn += _shared(rng, workloads[-1]["spec"]["serviceAccount"])
     services = sorted(set(_service_ports(drawn)))
     rng.shuffle(services)
+    services.sort(key=lambda port: not port[0].startswith("d/raw"))  # the split that is surely one
     for value in workloads:
         _add_upstreams(value, services[:_MAX_UPSTREAMS])
     return Plant((*drawn, *workloads))
@@ -104,9 +106,16 @@ def _shared(rng: Random, caller: str) -> list[Any]:
     ports = [{"name": f"{kind}-raw", "port": 7000, "targetPort": port}]
     services = [
         {**_VERSIONED["Service"], "metadata": {**meta, "name": name}, "spec": {"selector": label, "ports": ports}}
-        for name, label in (("raw", {"app": "api"}), ("raw-1", {"app": "api"}), ("raw-2", rng.choice(LABELS)))
+        for name, label in (
+            ("raw", {"app": "api"}),
+            ("raw-1", {"app": "api"}),
+            ("raw-2", rng.choice(({"app": "api"}, rng.choice(LABELS)))),
+        )
     ]
-    shares = [{"service": "raw-1", "weight": rng.randrange(3)}, {"service": "raw-2", "weight": rng.randrange(1, 3)}]
+    shares = [
+        {"service": "raw-1", "weight": rng.choice((0, 1, 1, 2))},
+        {"service": "raw-2", "weight": rng.randrange(1, 3)},
+    ]
     accounts = [{"kind": "ServiceAccount", "name": name, "namespace": "d"} for name in (caller, "api")]
     route = "HTTPRouteGroup" if kind == "http" else "TCPRoute"
     every = {"matches": [{"name": "every", "pathRegex": "/.*", "methods": ["*"]}]} if kind == "http" else {}
@@ -120,12 +129,12 @@ def _shared(rng: Random, caller: str) -> list[Any]:
 
 
 def _moved(value: Any) -> Any:
-    """The same object with a port that needs no privilege instead of 80."""
+    """The same object with ports of our applications."""
     if isinstance(value, dict):
         return {key: _moved(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_moved(item) for item in value]
-    return 8088 if value == 80 and isinstance(value, int) else value
+    return _MOVED.get(value, value) if type(value) is int else value
 
 
 def _standing(name: str, number: int, account: str, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -187,6 +196,7 @@ def calls(rng: Random, world: Plant, count: int, allows: Callable[[Request], boo
     """Requests close to the world's boundaries, as calls that can be made; up to half of them such as SMI allows."""
     hints = Hints.of(world.values)
     drawn = [call for _ in range(count * _DRAWS) if (call := _call(rng, world, any_request(rng, hints))) is not None]
+    drawn[:0] = _shared_calls(world)
     good = [call for call in drawn if allows(call.request)][: count // 2]
     chosen = {id(call) for call in good}
     strange = [_without_identity(rng, call) for call in good if call.way == "certificate"][: count // 16]
@@ -194,6 +204,15 @@ def calls(rng: Random, world: Plant, count: int, allows: Callable[[Request], boo
     found = [*good, *strange, *rest]
     rng.shuffle(found)
     return tuple(found)
+
+
+def _shared_calls(world: Plant) -> Iterator[Call]:
+    """Calls that go through the split of `_shared`, if that is there."""
+    caller, service, port = "d/caller", "d/raw", 7000
+    if world.upstream(caller, service, port):
+        for protocol in ("http", "tcp"):
+            request = Request(Source(pod=caller), Destination(service=service), port, protocol, "GET", "/")
+            yield Call(request, "sidecar")
 
 
 def _without_identity(rng: Random, call: Call) -> Call:

@@ -119,12 +119,12 @@ def test_ports_when_workloads_disagree(words: Sequence[Any], raw: bool, lost: bo
 
 
 @pytest.mark.parametrize(
-    ("services", "lost"), [(("tcp",), True), (("http", "tcp"), True), (("http",), False), ((), False)]
+    ("words", "lost"), [(("tcp",), True), (("http", "tcp"), True), (("http",), False), ((), False)]
 )
-def test_port_when_a_service_contradicts_its_workload(services: tuple[Any, ...], *, lost: bool) -> None:
+def test_port_when_a_service_contradicts_its_workload(words: tuple[Any, ...], *, lost: bool) -> None:
     """SMI takes the port for HTTP then; Istio listens to Services alone, and may never see a request there."""
     grant = http_grant("t", ["web"], ANY, ports=(8080,))
-    unit = access(grant, ports=[replace(inbound(8080, "http"), services=services)])
+    unit = access(grant, ports=[replace(inbound(8080, "http"), services=tuple((80, word) for word in words))])
     assert losses(unit) == ([("port.mixed-protocols", "spec.rules")] if lost else [])
     assert bool(rules(unit)) == (not lost)
 
@@ -139,11 +139,24 @@ def test_port_when_a_service_contradicts_its_workload(services: tuple[Any, ...],
     ],
 )
 def test_ports_when_servers_speak_first(number: int, declared: Any, raw: bool, lost: bool) -> None:  # noqa: FBT001
-    """Istio takes undeclared ports of four numbers for TCP: an HTTP grant there is lost."""
-    for ports in ((number,), None):
+    """Istio takes undeclared Service ports of four numbers for TCP: an HTTP grant where they lead is lost."""
+    port = replace(inbound(80, declared), services=((number, declared),))
+    for ports in ((80,), None):
         grant = tcp_grant("t", ["web"], ports) if raw else http_grant("t", ["web"], ANY, ports=ports)
-        found = losses(access(grant, ports=[inbound(number, declared)]))
-        assert found == ([("port.server-first", "spec.rules")] if lost else [])
+        assert losses(access(grant, ports=[port])) == ([("port.server-first", "spec.rules")] if lost else [])
+
+
+def test_port_that_only_slices_lead_to() -> None:
+    """SMI takes it for undeclared, and Istio for what the Service without a selector declares."""
+    unit = access(http_grant("h", ["web"], ANY), tcp_grant("t", ["web"]), ports=[])
+    for word, number, code in (
+        ("http", 80, "port.mixed-protocols"),
+        ("tcp", 80, "port.mixed-protocols"),
+        ("none", 25, "port.server-first"),
+    ):
+        sliced: Any = ((8080, number, word),)
+        assert losses(replace(unit, sliced=sliced)) == [(code, "spec.rules")]
+    assert losses(replace(unit, sliced=((8080, 80, "none"),))) == []
 
 
 def test_ports_when_udp_has_the_same_number() -> None:

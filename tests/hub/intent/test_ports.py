@@ -102,7 +102,7 @@ def test_what_services_declare_is_told_apart_from_what_a_workload_says_of_itself
     store = store_of("---".join((one, labelled, SERVICE.format(name="s", port="{name: tcp-x, port: 80}"))))
     unit, _ = store.compile(UnitKey("access", "d", "api"))
     assert isinstance(unit, Access)
-    assert [(port.declared, port.services) for port in unit.ports] == [("http", ("tcp",))]
+    assert [(port.declared, port.services) for port in unit.ports] == [("http", ((80, "tcp"),))]
 
 
 @pytest.mark.parametrize(
