@@ -5,7 +5,7 @@ Everything that decides is pure and elsewhere; here it is only joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Hub:
 
     @classmethod
     def open(cls, config: Path) -> Hub:
-        """Read the configuration and open every mesh's state. Raises ConfigError; writes nothing."""
+        """Read the configuration and load the adapters that it names; opens no mesh and no source. Raises ConfigError."""
         return cls(load_config(config), load_plugins())
 
     async def close(self) -> None:
@@ -101,15 +101,22 @@ class Hub:
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with any object or file, with the line of the field where the file still says the same."""
-        found = (*self._unread.values(), *self.store.problems())
-        for source in self.sources.values():
-            found = source.pinpoint(found)
-        return tuple(sorted(set(found), key=_by_place))
+        return self._located((*self._unread.values(), *self.store.problems()))
 
     def warnings(self) -> tuple[Problem, ...]:
         """Ways past the mesh that the documents show: applications that listen where others can reach them."""
-        units = (self.store.compile(key)[0] for key in sorted(self.store.units()) if key.kind == "access")
-        return tuple(problem for unit in units if isinstance(unit, Access) for problem in self._bypasses(unit))
+        units = (self.store.compile(key)[0] for key in self.store.units())
+        placed = (placement.ref for unit in units if isinstance(unit, Access) for placement in unit.workloads)
+        found = ((ref, problem) for ref in placed for problem in _bypasses(self.store.workload(ref)))
+        return self._located(
+            replace(problem, origin=origin) for ref, problem in found for origin in self.store.origins(ref)
+        )
+
+    def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        found = tuple(problems)
+        for source in self.sources.values():
+            found = source.pinpoint(found)
+        return tuple(sorted(set(found), key=_by_place))
 
     @property
     def unread(self) -> bool:
@@ -119,18 +126,6 @@ class Hub:
     def units(self) -> frozenset[UnitKey]:
         """All units."""
         return self.store.units()
-
-    def _bypasses(self, access: Access) -> Iterable[Problem]:
-        open_ports = [port for port in access.ports if port.binds and not _loopback(port.app_address)]
-        for port in open_ports:
-            ref = access.workloads[0].ref
-            origin = next(iter(self.store.origins(ref)), None)
-            message = (
-                f"{access.identity} port {port.port}: the application listens on {port.app_address}, past its sidecar"
-            )
-            remedy = "let it listen on 127.0.0.1, or close the port to the network by a firewall"
-            problem = Problem("capture.bypass", ref, "spec.ports", message, remedy, severity=Severity.WARNING)
-            yield replace(problem, origin=origin) if origin is not None else problem
 
     # ----------------------------------------------------------------------- planning
 
@@ -323,8 +318,12 @@ def _by_place(problem: Problem) -> tuple[str, str, int, Problem]:
     return (problem.origin.source, problem.origin.file, problem.origin.line, problem)
 
 
-def _loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
+def _bypasses(workload: Workload | None) -> Iterator[Problem]:
+    for index, port in enumerate(workload.ports if workload is not None else ()):
+        if workload is not None and not ip_address(port.app_address).is_loopback:
+            message = (
+                f"the application listens on {port.app_address}, port {port.app_port or port.port}, past its sidecar"
+            )
+            remedy = "let it listen on 127.0.0.1, or close the port to the network by a firewall"
+            where = f"spec.ports[{index}].appAddress"
+            yield Problem("capture.bypass", workload.ref, where, message, remedy, severity=Severity.WARNING)

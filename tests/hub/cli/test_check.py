@@ -129,7 +129,9 @@ def test_check_warns_of_a_port_that_can_be_reached_past_its_envoy(folder: Folder
     folder.write("workloads.yaml", exposed)
     result = folder.run("check")
     assert result.exit_code == 0
-    assert "warning manifests/workloads.yaml:" in result.stdout
+    line = next(n for n, text in enumerate(exposed.splitlines(), 1) if "appAddress" in text)
+    assert f"warning manifests/workloads.yaml:{line}" in result.stdout
+    assert "spec.ports[0].appAddress" in result.stdout
     assert "capture.bypass" in result.stdout
     assert "127.0.0.1" in result.stdout
 
