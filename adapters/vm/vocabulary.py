@@ -45,14 +45,20 @@ REMOVED_HEADERS = (
     "x-envoy-original-path",
     "x-envoy-decorator-operation",
     "x-envoy-external-address",
+    "x-forwarded-path",
+    "x-forwarded-uri",
     "x-original-uri",
     "x-original-url",
     "x-override-url",
     "x-rewrite-url",
+    "x-forwarded-method",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-original-method",
+    "forwarded",
     "x-forwarded-for",
+    "x-real-ip",
 )
 """Request headers that never reach an application: they would tell it another path, method or caller than Envoy judged."""
 
