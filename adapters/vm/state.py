@@ -276,22 +276,25 @@ def _make_private(path: Path) -> None:
     """Make sure that only this user can read the file, before a byte is in it: it holds the authority's key."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = path.parent.stat()
+        _check_folder(path.parent, path.parent.stat())
         _create(path)
         found = path.lstat()
     except OSError as error:
         raise ConfigError(f'state file "{path}" cannot be opened: {error.strerror}') from error
-    # Sticky or not: SQLite would write the authority's key into a file `<name>-wal` that somebody else put there.
-    if folder.st_mode & 0o022:
-        raise ConfigError(
-            f'folder "{path.parent}" of the state file is writable by others; choose another, or run: chmod go-w {path.parent}'
-        )
-    if folder.st_uid not in (os.geteuid(), _ROOT):
-        raise ConfigError(f'folder "{path.parent}" of the state file must belong to the user who runs smihub')
     if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
         raise ConfigError(f'state file "{path}" must be a regular file of the user who runs smihub')
     if found.st_mode & 0o077:
         raise ConfigError(f'state file "{path}" is accessible by others; run: chmod 600 {path}')
+
+
+def _check_folder(folder: Path, found: os.stat_result) -> None:
+    """Sticky or not: SQLite would write the authority's key into a file `<name>-wal` that somebody else put there."""
+    if found.st_mode & stat.S_ISVTX and found.st_mode & 0o022:
+        raise ConfigError(f'folder "{folder}" of the state file is shared with others; name one of its own as "state"')
+    if found.st_mode & 0o022:
+        raise ConfigError(f'folder "{folder}" of the state file is writable by others; run: chmod go-w {folder}')
+    if found.st_uid not in {os.geteuid(), _ROOT}:
+        raise ConfigError(f'folder "{folder}" of the state file must belong to the user who runs smihub')
 
 
 def _create(path: Path) -> None:

@@ -168,13 +168,16 @@ def test_file_that_others_can_read_is_refused(path: Path) -> None:
         State(path, "vm")
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
-def test_folder_that_others_can_write_is_refused(path: Path, mode: int) -> None:
+@pytest.mark.parametrize(
+    ("mode", "remedy"), [(0o777, "chmod go-w"), (0o770, "chmod go-w"), (0o1777, "name one of its own")]
+)
+def test_folder_that_others_can_write_is_refused(path: Path, mode: int, remedy: str) -> None:
     """Somebody could put his own file there, be it only the write-ahead log, and read the key that SQLite writes to it."""
     path.parent.mkdir()
     path.parent.chmod(mode)
-    with pytest.raises(ConfigError, match="chmod go-w"):
+    with pytest.raises(ConfigError, match=remedy):
         State(path, "vm")
+    assert list(path.parent.iterdir()) == []
 
 
 def test_folder_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
