@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 from hub.model import Answer, Request
 
 _RANK: Mapping[str, int] = {"no-endpoint": 0, "deny": 0, "mixed": 1, "allow": 2, "ungoverned": 2}
+
+
+_ROUNDED = Fraction(1, 2**30)
+"""Further than whole numbers of 2^31 in sum are from the share of any of a few backends."""
 
 
 def disagreement(request: Request, smi: Answer, mesh: Answer) -> str:
@@ -30,10 +35,13 @@ def _wider(smi: Answer, mesh: Answer) -> str:
 
 
 def _misrouted(smi: Answer, mesh: Answer) -> str:
-    """Shares are exact wherever the mesh lets anything pass."""
+    """Shares are exact wherever the mesh lets anything pass, or the nearest where it says that it has no numbers for them."""
     if mesh.verdict == "deny" and mesh.losses:
         return ""
-    if (smi.route, dict(smi.weights or {})) != (mesh.route, dict(mesh.weights or {})):
+    shares, wanted = ({name: Fraction(share) for name, share in (one.weights or {}).items()} for one in (mesh, smi))
+    most = _ROUNDED if "split.weights-too-large" in mesh.losses else 0
+    near = shares.keys() == wanted.keys() and all(abs(shares[name] - wanted[name]) <= most for name in wanted)
+    if smi.route != mesh.route or not near:
         return f"misrouted: the mesh says {mesh.route} {mesh.weights}, SMI says {smi.route} {smi.weights}"
     return ""
 

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from hub.model import Answer, Destination, Reading, Request, Source
 from hub.semantics import Semantics
+from hub.testing.compare import disagreement
 from hub.testing.conditions import answers_without
 from hub.testing.kit import read_documents
 from hub.testing.search import find_in
@@ -95,3 +96,15 @@ def test_a_loss_excuses_no_other_route() -> None:
     """Below the lost condition stands a split, so the root's own endpoints must not serve."""
     root = Answer("allow", ("VirtualService/d/web",), route="root", weights={"web": "1"}, backends={"web": "allow"})
     assert _faults(replace(root, losses=("istio.condition-not-expressible",)))[0].startswith("wider")
+
+
+def test_shares_are_exact_or_the_nearest_with_a_loss() -> None:
+    """Envoy has 2^32 - 1 units and SMI any number: what is rounded must be told, and nothing else may differ."""
+    request = Request(Source(identity="d/web"), Destination(service="d/web"), 80, "http", "GET", "/")
+    smi = Answer("allow", (), route="split", weights={"v1": f"1/{2**63}", "v2": f"{2**63 - 1}/{2**63}"})
+    near = replace(smi, weights={"v1": f"1/{2**32 - 1}", "v2": f"{2**32 - 2}/{2**32 - 1}"})
+    told = replace(near, losses=("split.weights-too-large",))
+    assert disagreement(request, smi, near).startswith("misrouted")
+    assert not disagreement(request, smi, told)
+    for weights in ({"v2": "1"}, {"v1": "1/1000", "v2": "999/1000"}, {"v1": "0", "v3": "1"}):
+        assert disagreement(request, smi, replace(told, weights=weights)).startswith("misrouted")

@@ -176,16 +176,20 @@ async def test_stale_write_is_refused(rig: Rig) -> None:
     assert names.ref("Cluster", "x") not in (await rig.sink.observe()).objects
 
 
+_BAD = "not-safe"
+"""No certificate, written in base64, ever has a hyphen in its text."""
+
+
 def _no_bad(kind: str, body: bytes) -> None:
-    if b"bad" in body:
-        raise UnsafeResourceError(f'{kind} "bad" is unsafe')
+    if _BAD.encode() in body:
+        raise UnsafeResourceError(f'{kind} "{_BAD}" is unsafe')
 
 
 async def test_unsafe_object_is_not_written(tmp_path: Path) -> None:
     """The structural check comes before the first byte of the revision."""
     sink = XdsSink(State(tmp_path / "state.db", "vm"), Rig(tmp_path).config, _no_bad)
     with pytest.raises(UnsafeResourceError):
-        await sink.write(put(stump("Cluster", "good"), stump("Cluster", "bad")), {}, "")
+        await sink.write(put(stump("Cluster", "good"), stump("Cluster", _BAD)), {}, "")
     assert (await sink.observe()).token == ""
     await sink.close()
 
@@ -195,16 +199,16 @@ async def test_revision_with_an_unsafe_object_is_withheld_whole(tmp_path: Path) 
     rig = Rig(tmp_path)
     rig.sink = XdsSink(State(rig.path, "vm"), rig.config, _no_bad, rig.clock)
     await rig.write(
-        put(workload("d/web", "web", names.ref("Cluster", "a"), names.ref("Cluster", "bad")), stump("Cluster", "a"))
+        put(workload("d/web", "web", names.ref("Cluster", "a"), names.ref("Cluster", _BAD)), stump("Cluster", "a"))
     )
     await rig.sink.start()
-    token = rig.state.apply(put(stump("Cluster", "a", note="2"), stump("Cluster", "bad")), {}, rig.state.head()[1])
+    token = rig.state.apply(put(stump("Cluster", "a", note="2"), stump("Cluster", _BAD)), {}, rig.state.head()[1])
     await rig.sink.refresh()
     assert "unsafe" in rig.sink.withheld
     snapshot = rig.sink.snapshot("d/web")
     assert snapshot is not None
     assert set(snapshot[wire.TYPE_URLS["Cluster"]]) == {"a"}
-    rig.state.apply(drop(names.ref("Cluster", "bad")), {}, token)
+    rig.state.apply(drop(names.ref("Cluster", _BAD)), {}, token)
     await rig.sink.refresh()
     assert rig.sink.withheld == ""
     await rig.sink.close()
@@ -214,13 +218,13 @@ async def test_own_write_after_a_revision_of_another_process_serves_both(tmp_pat
     """What this hub has not noticed yet is read before its own write is served, and an unsafe object in it counts."""
     rig = Rig(tmp_path)
     rig.sink = XdsSink(State(rig.path, "vm"), rig.config, _no_bad, rig.clock)
-    clusters = [names.ref("Cluster", name) for name in ("a", "b", "bad")]
+    clusters = [names.ref("Cluster", name) for name in ("a", "b", _BAD)]
     await rig.write(put(workload("d/web", "web", *clusters), stump("Cluster", "a")))
     await rig.sink.start()
     token = rig.state.apply(put(stump("Cluster", "b")), {}, rig.state.head()[1])
     token = await rig.sink.write(put(stump("Cluster", "a", note="2")), {}, token)
     assert _served(rig) == {"a", "b"}
-    token = rig.state.apply(put(stump("Cluster", "bad")), {}, token)
+    token = rig.state.apply(put(stump("Cluster", _BAD)), {}, token)
     await rig.sink.write(drop(names.ref("Cluster", "b")), {}, token)
     assert "unsafe" in rig.sink.withheld
     assert _served(rig) == {"a", "b"}
@@ -327,7 +331,7 @@ async def test_what_was_prepared_is_sealed_once_and_anything_else_when_it_is_wri
     assert await sink.observe() == empty
     sealed.clear()
     with pytest.raises(UnsafeResourceError):
-        await sink.write(put(stump("Cluster", "bad")), {}, "")
+        await sink.write(put(stump("Cluster", _BAD)), {}, "")
     token = await sink.write(put(stump("Cluster", "good")), {}, "")
     assert len(sealed) == 2
     again = put(stump("Cluster", "good", note="2"))
@@ -336,7 +340,7 @@ async def test_what_was_prepared_is_sealed_once_and_anything_else_when_it_is_wri
     await sink.write(again, {}, token)
     assert sealed == []
     with pytest.raises(UnsafeResourceError):
-        sink.prepare(put(stump("Cluster", "bad")))
+        sink.prepare(put(stump("Cluster", _BAD)))
     await sink.close()
 
 
