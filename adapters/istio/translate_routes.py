@@ -6,7 +6,7 @@ Source: Istio documentation, VirtualService. Observed on Istio 1.31: without a l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 
 import msgspec
@@ -37,7 +37,7 @@ def translate_route(route: Route, config: IstioConfig) -> Translation:
     """The VirtualService of a Service, none if no port of it is split, and what Istio cannot say of the splits."""
     unit = UnitKey("route", route.namespace, route.service)
     made = _Made([], [], [])
-    for port in _distinct(route.ports):
+    for port in sorted(route.ports, key=lambda port: (port.port, port.transport)):
         if port.transport == "UDP":
             made.losses.extend(split_loss(_UDP, unit, split.origin, "spec.backends") for split in port.splits)
         elif port.splits:
@@ -54,14 +54,6 @@ def translate_route(route: Route, config: IstioConfig) -> Translation:
         return Translation((), tuple(sorted(found)))
     origins = tuple(sorted(set(route.origins)))
     return Translation((NativeObject(ref, Role.ROUTE, body, unit, origins),), losses)
-
-
-def _distinct(ports: Iterable[RoutePort]) -> Iterable[RoutePort]:
-    """The ports in order; of those that a Service names twice (no API server takes that) the first."""
-    found: dict[tuple[int, str], RoutePort] = {}
-    for port in ports:
-        found.setdefault((port.port, port.transport), port)
-    return (found[key] for key in sorted(found))
 
 
 class _Port:

@@ -35,7 +35,7 @@ def route(view: View, namespace: str, name: str) -> tuple[Route, tuple[Problem, 
             callees=_callees(view, namespace, port, faces),
             clients=_clients(port, upstreams),
         )
-        for port in service.ports
+        for port in _distinct(service.ports)
     )
     unit = Route(
         namespace,
@@ -44,6 +44,14 @@ def route(view: View, namespace: str, name: str) -> tuple[Route, tuple[Problem, 
         _origins(view, service, layers, upstreams),
     )
     return unit, tuple(sorted({*problems, *_unreached(service, faces)}))
+
+
+def _distinct(ports: Iterable[ServicePort]) -> Iterable[ServicePort]:
+    """Of ports that a Service names twice, by number and transport (no API server takes that), the first."""
+    found: dict[tuple[int, str], ServicePort] = {}
+    for port in ports:
+        found.setdefault((port.port, port.transport), port)
+    return found.values()
 
 
 def behind(faces: Iterable[Face]) -> tuple[Face, ...]:

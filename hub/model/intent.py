@@ -144,7 +144,10 @@ class RoutePort(Struct, frozen=True, gc=False):
 
 
 class Route(Struct, frozen=True, gc=False):
-    """Unit: where calls to one Service go; every Service has one, its splits may be empty."""
+    """Unit: where calls to one Service go; every Service has one, its splits may be empty.
+
+    No two `ports` have the same number and transport.
+    """
 
     namespace: str
     service: str

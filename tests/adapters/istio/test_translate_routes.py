@@ -94,12 +94,6 @@ def test_tcp_when_protocols_differ(declared: Declared) -> None:
     assert made["http"] == made["tcp"]
 
 
-def test_ports_when_one_is_named_twice() -> None:
-    """The first counts."""
-    ports = (port(80, "http", split("s", None, v1=1)), port(80, "tcp", split("s", None, v2=1)))
-    assert translate(route("web", *ports), IstioConfig()) == translate(route("web", ports[0]), IstioConfig())
-
-
 def test_destinations_when_no_weight_is_positive() -> None:
     """HTTP is answered 503, TCP goes to a host that cannot exist, never to the root."""
     made = spec(translate(route("web", port(80, "tcp", split("s", None, v1=0))), IstioConfig()))

@@ -138,6 +138,14 @@ def test_conditions_stand_only_where_calls_may_be_http(written: str, layers: int
     assert ("split.condition-tcp" in codes(found)) == (layers == 1)
 
 
+def test_of_ports_of_one_number_the_first_counts() -> None:
+    """No API server takes two; both readings and every mesh mean the same one."""
+    written = "{name: http, port: 80}, {name: mysql, port: 80}, {name: dns, port: 80, protocol: UDP}"
+    unit, _ = store(SERVICE.format(name="web", ports=written)).compile(UnitKey("route", "d", "web"))
+    assert isinstance(unit, Route)
+    assert [(each.transport, each.declared) for each in unit.ports] == [("TCP", "http"), ("UDP", "none")]
+
+
 def test_root_is_its_own_endpoints_where_the_reading_says_so() -> None:
     """The compatible reading lets the root be a backend."""
     found = store(
