@@ -105,11 +105,13 @@ class Hub:
 
     def warnings(self) -> tuple[Problem, ...]:
         """Ways past the mesh that the documents show: applications that listen where others can reach them."""
-        units = (self.store.compile(key)[0] for key in self.store.units())
-        placed = (placement.ref for unit in units if isinstance(unit, Access) for placement in unit.workloads)
-        found = ((ref, problem) for ref in placed for problem in _bypasses(self.store.workload(ref)))
+        access = (key for key in self.store.units() if key.kind == "access")
+        workloads = (ref for key in access for ref in self.store.named(key.namespace, key.name))
         return self._located(
-            replace(problem, origin=origin) for ref, problem in found for origin in self.store.origins(ref)
+            replace(problem, origin=origin)
+            for ref in workloads
+            for problem in _bypasses(self.store.workload(ref))
+            for origin in self.store.origins(ref)
         )
 
     def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -319,11 +321,11 @@ def _by_place(problem: Problem) -> tuple[str, str, int, Problem]:
 
 
 def _bypasses(workload: Workload | None) -> Iterator[Problem]:
-    for index, port in enumerate(workload.ports if workload is not None else ()):
-        if workload is not None and not ip_address(port.app_address).is_loopback:
-            message = (
-                f"the application listens on {port.app_address}, port {port.app_port or port.port}, past its sidecar"
-            )
+    if workload is None:
+        return
+    for index, port in enumerate(workload.ports):
+        if not ip_address(port.app_address).is_loopback:
+            number, where = port.app_port or port.port, f"spec.ports[{index}].appAddress"
+            message = f"the application listens on {port.app_address}, port {number}, past its sidecar"
             remedy = "let it listen on 127.0.0.1, or close the port to the network by a firewall"
-            where = f"spec.ports[{index}].appAddress"
             yield Problem("capture.bypass", workload.ref, where, message, remedy, severity=Severity.WARNING)

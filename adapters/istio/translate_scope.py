@@ -8,16 +8,14 @@ Source: https://istio.io/latest/docs/ops/configuration/traffic-management/protoc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 from msgspec import Struct
 
 from adapters.istio.translate_losses import Objection
-from hub.api import Access, Grant
+from hub.api import Access, Declared, Grant
 
 SERVER_FIRST = frozenset({25, 53, 3306, 27017})
 """Undeclared Service ports that Istio takes for TCP."""
-_Word = Literal["http", "tcp", "none"]
 
 
 class Scope(Struct, frozen=True, gc=False):
@@ -32,15 +30,15 @@ class _Said(Struct, frozen=True, gc=False):
     """One declaration about a workload port: what it is for SMI, and what a Service makes of it for Istio."""
 
     port: int
-    smi: tuple[_Word, ...]
-    istio: _Word
+    smi: tuple[Declared, ...]
+    istio: Declared
     is_number: bool = False
     """Whether it is the Service port's number alone that makes it TCP."""
 
 
 def scope_of(grant: Grant, access: Access) -> Scope:
     """A port counts unless any of the selected workloads, or a Service, makes it what the grant is not about."""
-    wrong: _Word = "http" if grant.http is None else "tcp"
+    wrong: Declared = "http" if grant.http is None else "tcp"
     said = tuple(_said(grant, access))
     barred = {one.port for one in said if wrong in {*one.smi, one.istio}}
     meant = barred if grant.ports is None else barred & set(grant.ports)
@@ -58,7 +56,7 @@ def _said(grant: Grant, access: Access) -> Iterator[_Said]:
     for port in access.ports:
         if port.transport == "TCP" and (not grant.labels or grant.labels in port.labels):
             listed.add(port.port)
-            smi: tuple[_Word, ...] = (port.declared,) if port.everywhere else (port.declared, "none")
+            smi: tuple[Declared, ...] = (port.declared,) if port.everywhere else (port.declared, "none")
             yield _Said(port.port, smi, "none")
             for number, word in port.services:
                 yield _heard(port.port, smi, number, word)
@@ -66,12 +64,12 @@ def _said(grant: Grant, access: Access) -> Iterator[_Said]:
         yield _heard(at, () if at in listed else ("none",), number, word)
 
 
-def _heard(port: int, smi: tuple[_Word, ...], number: int, word: _Word) -> _Said:
+def _heard(port: int, smi: tuple[Declared, ...], number: int, word: Declared) -> _Said:
     by_number = word == "none" and number in SERVER_FIRST
     return _Said(port, smi, "tcp" if by_number else word, by_number)
 
 
-def _mixed(wrong: _Word, port: int) -> Objection:
+def _mixed(wrong: Declared, port: int) -> Objection:
     what = "raw bytes" if wrong == "http" else "HTTP"
     message = f"port {port} is declared {wrong} by some of these workloads or Services and not by others, so {what} cannot be granted there"
     witness = f"{what} on port {port} of a workload that does not declare it {wrong}"
