@@ -28,8 +28,9 @@ _LONGEST = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 _UNIT = re.compile(r"(access|route)/([^/@\s]+)/([^/@\s]+)(?:@([^/@\s]+))?")
 _ROLES = "|".join(Role)
-_LISTED = re.compile(rf"- {OBJECTS}/(?P<file>\S+) # (?P<role>{_ROLES}) (?P<unit>\S+)")
-_PLAINLY = re.compile(rf"- {OBJECTS}/(?P<file>[A-Za-z0-9._][A-Za-z0-9._-]*)")
+# kustomize takes what it is listed as a path, so a line that we keep may only ever name a file of `objects`: no slash, no "..".
+_LISTED = re.compile(rf"- {OBJECTS}/(?P<file>[A-Za-z0-9._-]+\.yaml) # (?P<role>{_ROLES}) (?P<unit>\S+)")
+_PLAINLY = re.compile(rf"- {OBJECTS}/(?P<file>(?!\.+$)[A-Za-z0-9._][A-Za-z0-9._-]*)")
 
 
 def file_name(ref: ObjectRef) -> str:
@@ -80,7 +81,7 @@ def listed_line(file: str, role: Role, unit: UnitKey) -> str:
 
 def listed_in(line: str) -> tuple[str, Role, UnitKey] | None:
     """What `listed_line` wrote; None for any other line."""
-    found = _LISTED.fullmatch(line)
+    found = _LISTED.fullmatch(line) if line.isprintable() else None
     unit = unit_of(found["unit"]) if found else None
     return (found["file"], Role(found["role"]), unit) if found and unit else None
 

@@ -83,7 +83,7 @@ class Writer:
         self._digests = dict(reading.digests)
         self._leftovers = reading.leftovers
         self._adopted = reading.adopted
-        self._listed = {file: what for file, what in reading.index.listed.items() if file not in reading.theirs}
+        self._listed = {file: what for file, what in reading.index.listed.items() if file in reading.ours}
         kept = reading.index.others & (reading.theirs.keys() | reading.ours.keys())
         self._released = reading.index.listed.keys() & reading.theirs.keys()
         self._others = kept | self._released

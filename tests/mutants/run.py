@@ -27,18 +27,22 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CASES, WORLDS = "tests/hub/test_cases.py", "tests/hub/test_never_wider.py"
 SUITES = {"all": (CASES, WORLDS), "cases": (CASES,), "worlds": (WORLDS,), "regex": ("tests/hub/regex",)}
-COPIED = ("hub", "adapters", "tests", "bench", "pyproject.toml")
+COPIED = ("hub", "adapters", "tests", "bench", "deploy", "docs", ".ci", "pyproject.toml", "constraints.txt", "Makefile")
 LIMIT_S = 900
 
 
 class Mutant(Struct, frozen=True, forbid_unknown_fields=True):
-    """One small change: in `file`, the only occurrence of `old` becomes `new`; `why` says what it would do to users."""
+    """One small change: in `file`, the only occurrence of `old` becomes `new`; `why` says what it would do to users.
+
+    `tests`, where given, are the ones that must notice it, in place of the suite.
+    """
 
     name: str
     file: str
     old: str
     new: str
     why: str
+    tests: tuple[str, ...] = ()
 
 
 class Result(Struct, frozen=True):
@@ -93,7 +97,7 @@ def run_one(mutant: Mutant, suite: Sequence[str]) -> Result:
     """Judge one mutant."""
     begun = monotonic()
     try:
-        code, said = judge(mutant, suite)
+        code, said = judge(mutant, mutant.tests or suite)
     except (OSError, ValueError) as error:
         return Result(mutant, caught=False, how=str(error), seconds=0.0)
     failed = next((line for line in said.splitlines() if line.startswith("FAILED")), said)
@@ -109,11 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", default="mutants.yaml", help="the list to take them from, a file beside this one")
     options = parser.parse_args(arguments)
     suite = SUITES[options.suite]
-    code, said = judge(None, suite)
+    chosen = [mutant for mutant in load_mutants(HERE / options.list) if options.only in mutant.name]
+    needed = dict.fromkeys(test for mutant in chosen for test in mutant.tests or suite)
+    code, said = judge(None, list(needed))
     if code != 0:
         print(f"the tree itself does not pass, so no mutant proves anything (exit {code})\n{said}")  # noqa: T201 - a script
         return 1
-    chosen = [mutant for mutant in load_mutants(HERE / options.list) if options.only in mutant.name]
     with ThreadPoolExecutor(options.jobs) as pool:
         results = [_told(result) for result in pool.map(run_one, chosen, [suite] * len(chosen))]
     survivors = [result.mutant.name for result in results if not result.caught]

@@ -14,13 +14,18 @@ run = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(run)
 
 
-@pytest.mark.parametrize(("name", "least"), [("mutants.yaml", 20), ("istio.yaml", 20), ("regex.yaml", 10)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("mutants.yaml", 20), ("istio.yaml", 20), ("regex.yaml", 10), ("elsewhere.yaml", 3)]
+)
 def test_every_mutant_fits_the_source(name: str, least: int) -> None:
     """Enough of them, each with a name of its own, and each still finds its place exactly once."""
     mutants = run.load_mutants(Path(__file__).with_name(name))
     assert len({mutant.name for mutant in mutants}) == len(mutants) >= least
     for mutant in mutants:
-        compile(run.mutated(mutant), mutant.file, "exec")
+        text = run.mutated(mutant)
+        if mutant.file.endswith(".py"):
+            compile(text, mutant.file, "exec")
+        assert all((run.ROOT / test.partition("::")[0]).exists() for test in mutant.tests)
 
 
 @pytest.mark.slow
@@ -39,3 +44,9 @@ def test_every_mutant_of_the_istio_translation_is_caught() -> None:
 def test_every_mutant_of_the_regex_engine_is_caught() -> None:
     """The engine's own tests notice each of them."""
     assert run.main(["--list", "regex.yaml", "--suite", "regex"]) == 0
+
+
+@pytest.mark.slow
+def test_every_mutant_of_anything_else_is_caught() -> None:
+    """Those tests that each one names notice it."""
+    assert run.main(["--list", "elsewhere.yaml"]) == 0

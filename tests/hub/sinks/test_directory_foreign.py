@@ -85,6 +85,41 @@ def test_files_beside_are_left_alone(path: Path) -> None:
     }
 
 
+FORGED = (
+    "- objects/../x # grant access/a/b",
+    "- objects/../../../etc # guard access/a/b",
+    "- objects//etc/x.yaml # grant access/a/b",
+    "- objects/sub/x.yaml # grant access/a/b",
+    "- objects/.. # grant access/a/b",
+    "- objects/https://example.invalid/x.yaml # grant access/a/b",
+    "- objects/%2e%2e%2fx.yaml?ref=x # grant access/a/b",
+    "- objects/x.yaml # grant access/a/b\a",
+    "- objects/..",
+    "- objects/.",
+    "- objects/../x.yaml",
+    "- ../x.yaml",
+    "- /etc/x.yaml",
+    "- objects/shop_ConfigMap_long_0123456789abcdef0123.yaml # grant access/a/b",
+)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("line", FORGED)
+def test_no_line_that_leads_elsewhere_is_kept_in_the_list(path: Path, line: str, *, first: bool) -> None:
+    """What it leads to would be applied; the next plan shows that the list is not ours, and the write drops the line."""
+    (path.parent / "x").mkdir()
+    before = (path / "kustomization.yaml").read_bytes()
+    head, objects = before.decode().split("resources:\n")
+    (path / "kustomization.yaml").write_text(
+        f"{head}resources:\n{line}\n{objects}" if first else f"{head}resources:\n{objects}{line}\n"
+    )
+    if "shop_ConfigMap" not in line:
+        assert planned(wanted({"api": ["web"]}), seen(path)).changes
+    apply(path, wanted({"api": ["web", "more"]}))
+    apply(path, wanted({"api": ["web"]}))
+    assert (path / "kustomization.yaml").read_bytes() == before
+
+
 def _unreadable(path: Path) -> Iterator[tuple[str, Path, str]]:
     yield "a conflict in a file", path / API, (path / API).read_text().replace("spec:", "<<<<<<< HEAD\nspec:")
     yield "a second document", path / API, (path / API).read_text() + f"---\n{FOREIGN}"
