@@ -267,11 +267,12 @@ def _all_changes(
     for key, unit in decided.items():
         mine = standing.get(key, {})
         after = settle(unit.translation.objects, mine)
-        yield from _unit_changes(key, after, {**_taken_over(after, objects), **mine})
+        former = frozenset(unit.translation.former)
+        yield from _unit_changes(key, after, {**_taken_over(after, objects), **mine}, former)
 
 
 def _unit_changes(
-    key: UnitKey, after: Sequence[NativeObject], before: Mapping[ObjectRef, Observed]
+    key: UnitKey, after: Sequence[NativeObject], before: Mapping[ObjectRef, Observed], former: Collection[ObjectRef]
 ) -> Iterable[Change]:
     for native in after:
         observed = before.get(native.ref)
@@ -282,7 +283,9 @@ def _unit_changes(
             yield Change(Op.REPLACE, native.ref, number, observed.owned, native, key, observed.token)
     for ref in before.keys() - {native.ref for native in after}:
         observed = before[ref]
-        yield Change(Op.DELETE, ref, wave(observed.role, Op.DELETE), observed.owned, None, key, observed.token)
+        # Under its new name the same object comes first, so that nothing is refused, or open, in between.
+        role = Role.REFERENCED if ref in former else observed.role
+        yield Change(Op.DELETE, ref, wave(role, Op.DELETE), observed.owned, None, key, observed.token)
 
 
 def remembered(raw: bytes | None) -> Remembered:

@@ -27,8 +27,18 @@ def plain(stem: str) -> str:
 
 def derived(stem: str, *facts: object) -> str:
     """The name of a further object of an account; `facts` tell it from its siblings."""
-    digest = sha256(repr((stem, facts)).encode()).hexdigest()[:16]
-    head = f"smihub.{digest}."
+    return _derived(stem, facts, 32)
+
+
+def former(stem: str, *facts: object) -> str | None:
+    """What `derived` (without facts: `plain`) gave when digests had 64 bits; None if it gave the same."""
+    if not facts and plain(stem) == f"smihub-{stem}":
+        return None
+    return _derived(stem, facts or ("plain",), 16)
+
+
+def _derived(stem: str, facts: tuple[object, ...], digits: int) -> str:
+    head = f"smihub.{sha256(repr((stem, facts)).encode()).hexdigest()[:digits]}."
     return head + stem[: _LONGEST - len(head)].rstrip("-.")
 
 

@@ -69,7 +69,8 @@ def translate_access(access: Access, config: IstioConfig) -> Translation:
     objects = [made for labels, book in books.items() for made in _policies(owner, labels, book)]
     if config.mtls == "strict" and not root:  # a selector there is ignored by Istio, or reaches everybody
         objects.append(_peers(owner))
-    return Translation(tuple(sorted(objects, key=lambda made: made.ref)), tuple(sorted(set(losses))))
+    former = sorted(ref for labels, book in books.items() for ref in _former(owner, labels, len(book)))
+    return Translation(tuple(sorted(objects, key=lambda made: made.ref)), tuple(sorted(set(losses))), tuple(former))
 
 
 def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Loss]]:
@@ -144,8 +145,21 @@ def _policies(owner: _Owner, labels: Labels, book: Sequence[tuple[Rule, ...]]) -
         if not rules and not first:
             continue
         name = names.plain(owner.account) if first else names.derived(owner.account, labels, index)
-        ref = names.security("AuthorizationPolicy", owner.unit.namespace, name)
+        ref = _policy(owner, name)
         yield NativeObject(ref, Role.GRANT, authorization_policy(ref, selector, rules), owner.unit, owner.origins)
+
+
+def _former(owner: _Owner, labels: Labels, count: int) -> Iterator[ObjectRef]:
+    """The refs that these policies had when the digests in names had 64 bits."""
+    for index in range(count):
+        facts = () if not labels and index == 0 else (labels, index)
+        name = names.former(owner.account, *facts)
+        if name is not None:
+            yield _policy(owner, name)
+
+
+def _policy(owner: _Owner, name: str) -> ObjectRef:
+    return names.security("AuthorizationPolicy", owner.unit.namespace, name)
 
 
 def _peers(owner: _Owner) -> NativeObject:

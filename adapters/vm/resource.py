@@ -53,8 +53,8 @@ Snapshot = Mapping[str, Mapping[str, Resource]]
 
 
 def version_of(content: bytes) -> str:
-    """The content's version: 96 bits of BLAKE2b in hexadecimal."""
-    return blake2b(content, digest_size=12).hexdigest()
+    """The content's version: 128 bits of BLAKE2b in hexadecimal."""
+    return blake2b(content, digest_size=16).hexdigest()
 
 
 def set_version(resources: Mapping[str, str]) -> str:

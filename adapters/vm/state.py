@@ -315,7 +315,7 @@ def _busy_is_transient(path: Path) -> Iterator[None]:
 
 
 def _next_token(revision: int, before: str, changes: Sequence[Change], memory: Mapping[UnitKey, bytes]) -> str:
-    digest = blake2b(before.encode(), digest_size=12)
+    digest = blake2b(before.encode(), digest_size=16)
     for change in changes:
         body = b"" if change.after is None else change.after.body
         digest.update(msgspec.json.encode((change.op.value, change.ref, version_of(body))))

@@ -40,8 +40,8 @@ from hub.api import (
 def translate(unit: Unit, config: VmConfig) -> Translation:
     """The native objects of a unit, sorted by ref, and what Envoys cannot carry out of it (never wider, split aside)."""
     made = _Access(unit, config) if isinstance(unit, Access) else _Route(unit, config)
-    objects = {item.ref: item for item in made.objects()}
-    return Translation(objects=tuple(objects[ref] for ref in sorted(objects)), losses=tuple(sorted(set(made.losses))))
+    objects = {(item.ref, item.body): item for item in made.objects()}
+    return Translation(objects=tuple(objects[each] for each in sorted(objects)), losses=tuple(sorted(set(made.losses))))
 
 
 def _object(made: wire.Message, role: Role, owner: _Owner, needs: Iterable[ObjectRef] = ()) -> NativeObject:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from adapters.vm import wire
 from adapters.vm.build import principal
 from adapters.vm.translate_match import Objection, objections, permission
-from hub.api import Access, Grant, HttpMatch, InboundPort, Loss, ObjectRef, UnitKey
+from hub.api import Access, Grant, HttpMatch, InboundPort, Loss, ObjectRef, UnitKey, UnsafeResourceError
 
 _NAMED = 3
 Judged = Sequence[tuple[HttpMatch, tuple[Objection, ...]]]
@@ -170,6 +170,8 @@ def _names(groups: Mapping[tuple[str, ...], set[ObjectRef]]) -> dict[tuple[str, 
         text = "+".join(plain[sources])
         if len(plain[sources]) > _NAMED or texts.count(text) > 1:
             first = "+".join(plain[sources][:_NAMED])
-            text = f"{first}~{hashlib.sha256(repr((sources, text)).encode()).hexdigest()[:8]}"
+            text = f"{first}~{hashlib.sha256(repr((sources, text)).encode()).hexdigest()[:32]}"
         named[sources] = text
+    if len(set(named.values())) < len(named):  # one policy would take the other's place
+        raise UnsafeResourceError(f"two policies of one port share a name: {sorted(named.values())}; report this")
     return named

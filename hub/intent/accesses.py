@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.intent.ports import EVERYWHERE, bound, shape_ports, sliced_ports
+from hub.intent.ports import EVERYWHERE, bound, merged, shape_ports, sliced_ports
 from hub.intent.targets import Resolved, resolve
 from hub.intent.view import Labels, Notes, Shape, View
 from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
@@ -103,17 +103,16 @@ def _ports(
         for port in found
     ]
     standing += [port for workload, shape in members for port in bound(view, workload, inbound[shape])]
-    merged: dict[tuple[int, Transport, str], InboundPort] = {}
     named = Counter(place for found in inbound.values() for place in {(port.port, port.transport) for port in found})
-    for port in standing:
-        known = merged.get(_triple(port), port)
-        merged[_triple(port)] = replace(
+    return tuple(
+        replace(
             port,
-            binds=tuple(sorted({*port.binds, *known.binds})),
+            binds=tuple(sorted({bind for each in equal for bind in each.binds})),
             everywhere=named[port.port, port.transport] == len(inbound),
-            services=tuple(sorted({*port.services, *known.services})),
+            services=tuple(sorted({service for each in equal for service in each.services})),
         )
-    return tuple(sorted(merged.values()))
+        for port, equal in merged(standing)
+    )
 
 
 def placement(view: View, workload: Workload, ports: Iterable[InboundPort]) -> Placement:

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 import msgspec
 from msgspec.structs import replace
 
+from hub.errors import UnsafeResourceError
 from hub.intent.view import Face, Labels, Shape, View
 from hub.model import Declared, InboundPort, Transport
 from hub.smi.types import Service, ServicePort, Workload, WorkloadPort
@@ -116,9 +117,27 @@ def _inbound(
     (port, transport), (address, number) = key, app
     declared = _declared(shape, services, key)
     plain = not labels and app == _own(port)
-    facts = msgspec.json.encode((labels, address, number))
-    variant = declared if plain else f"{declared}+{hashlib.sha256(facts).hexdigest()[:8]}"
+    variant = declared if plain else f"{declared}+{_digest(labels, address, number)}"
     return InboundPort(port, transport, declared, variant, number, address, labels, services=services)
+
+
+def _digest(labels: tuple[Labels, ...], address: str, number: int) -> str:
+    """128 bits of what tells variants apart: whoever writes Workloads may search for two that share a name."""
+    return hashlib.sha256(msgspec.json.encode((labels, address, number))).hexdigest()[:32]
+
+
+def merged(ports: Iterable[InboundPort]) -> Iterator[tuple[InboundPort, tuple[InboundPort, ...]]]:
+    """The ports by name (port, transport, variant), each name with all that carry it; sorted.
+
+    Raises UnsafeResourceError where two that mean different things share a name: no policy may serve both.
+    """
+    named: dict[tuple[int, Transport, str], list[InboundPort]] = {}
+    for port in ports:
+        named.setdefault((port.port, port.transport, port.variant), []).append(port)
+    for name, found in sorted(named.items()):
+        if len({(each.declared, each.labels, each.app_address, each.app_port) for each in found}) > 1:
+            raise UnsafeResourceError(f"two different ports of one identity are both called {name}; report this")
+        yield found[0], tuple(found)
 
 
 def sliced_ports(view: View, namespace: str, account: str) -> Iterator[tuple[int, int, Declared]]:

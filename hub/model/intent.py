@@ -50,7 +50,7 @@ class InboundPort(Struct, frozen=True, order=True, gc=False):
     `declared` is the protocol that Services (and the Workload) declare. `variant` names the class inside one
     (identity, port): workloads of one variant have the same `declared`, the same `labels` facts and the same
     application address, so one policy serves them all. It is a stable string: `http`, `tcp` or `none`, followed by
-    `+<8 hex>` when labels or the application's address differ from the default. `labels` are the label selectors of
+    `+<32 hex>` when labels or the application's address differ from the default. `labels` are the label selectors of
     grants that these workloads satisfy. `binds` are the addresses on which their sidecars receive. `everywhere` says that
     every workload of the identity names this port, in one variant or another. `services` are the Service ports
     that lead here, each with its number and what it declares: a mesh that listens to Services alone knows no more.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import Struct, field
 
+from hub.errors import UnsafeResourceError
 from hub.model.intent import Placement, Transport, UnitKey
 from hub.model.names import ObjectRef
 
@@ -49,10 +51,20 @@ class Loss(Struct, frozen=True, order=True, gc=False):
 
 
 class Translation(Struct, frozen=True, gc=False):
-    """The native objects of one unit and what could not be said."""
+    """The native objects of one unit and what could not be said.
+
+    `former` are refs that some of them had in earlier releases: what still stands there goes after they came.
+    Raises UnsafeResourceError where two of the objects have one name: one would take the other's place.
+    """
 
     objects: tuple[NativeObject, ...] = ()
     losses: tuple[Loss, ...] = ()
+    former: tuple[ObjectRef, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({native.ref for native in self.objects}) < len(self.objects):
+            refs = Counter(str(native.ref) for native in self.objects)
+            raise UnsafeResourceError(f"two native objects share a name: {refs.most_common(1)[0][0]}; report this")
 
 
 class Observed(Struct, frozen=True, gc=False):

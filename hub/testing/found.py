@@ -80,7 +80,7 @@ def write_found(found: Found, directory: Path = FOUND) -> Path:
         "input": text,
         "requests": [{"request": to_json(request), "expect": {}}],
     }
-    digest = sha256(msgspec.json.encode([text, to_json(request)])).hexdigest()[:12]
+    digest = sha256(msgspec.json.encode([text, to_json(request)])).hexdigest()[:32]
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"found-{digest}.yaml"
     path.write_text(yaml.dump(body, Dumper=_Blocks, sort_keys=False, allow_unicode=True), "utf-8")

@@ -216,7 +216,7 @@ def keep(case: Kept) -> Path:
     """Write a case file."""
     body = msgspec.json.encode(case)
     FOUND.mkdir(exist_ok=True)
-    path = FOUND / f"found-{sha256(body).hexdigest()[:12]}.json"
+    path = FOUND / f"found-{sha256(body).hexdigest()[:32]}.json"
     path.write_bytes(msgspec.json.format(body, indent=1) + b"\n")
     return path
 

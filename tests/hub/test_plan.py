@@ -8,6 +8,7 @@ import pytest
 
 from hub.api import same as keep
 from hub.diff import FieldChange, diff
+from hub.errors import UnsafeResourceError
 from hub.guards import Limits, refusals
 from hub.mirror import Mirror
 from hub.model import (
@@ -73,6 +74,20 @@ def test_plan_orders_waves_so_that_grants_shrink_before_they_grow() -> None:
     names = [change.ref.name for change in made.changes]
     assert names == ["door", "cluster", "gone", "changed", "new", "route", "old-cluster"]
     assert [change.wave for change in made.changes] == sorted(change.wave for change in made.changes)
+
+
+def test_plan_replaces_a_renamed_grant_after_its_successor_stands() -> None:
+    """What stood under a former name goes last: kept grants have no gap, and what denies by being there stays there."""
+    before = standing(native("gone"), native("old-name"))
+    renamed = Translation((native("name"),), former=(native("old-name").ref,))
+    made = plan("vm", {KEY: Desired(None, renamed)}, before, keep)
+    assert [change.ref.name for change in made.changes] == ["gone", "name", "old-name"]
+
+
+def test_translation_refuses_two_objects_of_one_name() -> None:
+    """Neither takes the other's place."""
+    with pytest.raises(UnsafeResourceError, match="share a name"):
+        Translation((native("a", b"1"), native("b"), native("a", b"2")))
 
 
 def test_wave_knows_every_role_and_operation() -> None:

@@ -325,6 +325,20 @@ def test_names_when_accounts_look_alike() -> None:
     assert names.plain("." + "x" * 252).startswith("smihub.")
 
 
+def test_former_names_when_digests_grew() -> None:
+    """Names with a digest of 128 bits had one of 64, and the plan is told; names without a digest never changed."""
+    labelled_grant = replace(tcp_grant("t", ["web"]), labels=CANARY)
+    for unit in (access(labelled_grant, ports=()), Access(Identity("td", "d", "a" * 250), ())):
+        made = translate(unit, IstioConfig())
+        (name,) = (
+            one.ref.name for one in made.objects if one.ref.name.startswith("smihub.") and one.role is Role.GRANT
+        )
+        (old,) = (ref.name for ref in made.former)
+        assert len(name.split(".")[1]) == 32
+        assert old.split(".")[1] == name.split(".")[1][:16]
+    assert translate(access(tcp_grant("t", ["web"]), ports=()), IstioConfig()).former == ()
+
+
 def test_selector_when_the_account_is_no_label() -> None:
     """Long accounts are selected by their digest, as they are labelled."""
     unit = Access(Identity("td", "d", "a" * 80), ())

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from hub.intent.ports import word
+from hub.errors import UnsafeResourceError
+from hub.intent.ports import merged, shape_ports, word
+from hub.intent.view import Shape
 from hub.model import Access, UnitKey
+from hub.smi.types import WorkloadPort
 from hub.store import Store
 from hub.testing.store import store_of
 
@@ -127,3 +131,29 @@ def test_address_that_two_workloads_bind_is_given_to_neither(
     assert (ports(store) == []) == clash
     told = {problem.ref.name for problem in store.problems() if problem.code == "workload.bind-taken"}
     assert told == ({"w0", "w1"} if clash else set())
+
+
+def _named(number: int) -> str:
+    """The variant of a port whose application is on the loopback address of this number."""
+    address = f"127.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    port = WorkloadPort(8080, "TCP", app_address=address, app_port=18080)
+    [made] = shape_ports(Shape("d", "api", "workload", (), (port,)), (), ())
+    return made.variant
+
+
+def test_search_finds_no_two_applications_of_one_name() -> None:
+    """Among 200 000 applications some five pairs share the first 32 bits of a digest; none shares a name."""
+    assert len({_named(number) for number in range(200_000)}) == 200_000
+
+
+def test_unequal_ports_of_one_name_are_refused() -> None:
+    """Whatever a name is made from: two ports that mean different things are never served by one policy."""
+    one, other = (
+        WorkloadPort(8080, "TCP", app_address=address, app_port=8080) for address in ("127.0.0.2", "127.0.0.3")
+    )
+    [first] = shape_ports(Shape("d", "api", "workload", (), (one,)), (), ())
+    [second] = shape_ports(Shape("d", "api", "workload", (), (other,)), (), ())
+    assert [len(equal) for _, equal in merged((first, second, first))] == [2, 1]
+    for fact in ({"declared": "tcp"}, {"app_port": 81}, {"app_address": "127.0.0.9"}, {"labels": ((("a", "b"),),)}):
+        with pytest.raises(UnsafeResourceError, match="both called"):
+            list(merged((first, replace(first, **fact))))

@@ -28,7 +28,7 @@ def _searched(seed: int, pairs: int) -> tuple[int, list[Case]]:
             break
     if wrong:
         body = json.dumps(to_builtins(wrong), indent=1)
-        (_FOUND / f"found-{sha256(body.encode()).hexdigest()[:12]}.json").write_text(body, "utf-8")
+        (_FOUND / f"found-{sha256(body.encode()).hexdigest()[:32]}.json").write_text(body, "utf-8")
     return count, wrong
 
 
