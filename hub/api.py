@@ -173,14 +173,6 @@ class MarkingSink(Sink, Protocol):
         """Carry these out, remember `memory` with them (b"" forgets a unit), give the new token. Raises StaleError."""
 
 
-@runtime_checkable
-class Preparing(Protocol):
-    """A sink that can do a part of a `write` before it is known whether it will be asked for it."""
-
-    def prepare(self, changes: Sequence[Change]) -> None:
-        """Keep ready what a `write` of these very changes needs; without any effect that anybody could see."""
-
-
 class Enrolment(Struct, frozen=True):
     """What `smihub bootstrap` asks of a live sink: for which workload (`ns/name`), into which folder.
 
@@ -278,7 +270,6 @@ __all__ = [
     "Origin",
     "PathOptions",
     "Placement",
-    "Preparing",
     "Problem",
     "RegexRefusedError",
     "Request",

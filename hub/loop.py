@@ -2,8 +2,6 @@
 
 A batch dirties units; only these are planned and applied. What a guard refuses stays dirty and is planned again; a
 Loss, or a file that cannot be read, holds up what a unit would gain and nothing else, so that no revocation waits for it.
-While a source waits for a file to become quiet, what it most likely says is planned already, without any effect; if just
-that comes, the plan is ready.
 Nothing here ends the loop but being cancelled: a source that fails, a write that is refused and a race that is lost are
 logged, and what is served stays.
 """
@@ -12,42 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import partial
 
 import structlog
-from msgspec import Struct
 
-from hub.api import Preparing
 from hub.errors import SmihubError, StaleError
 from hub.guards import Refusal
 from hub.meshes import Mesh
 from hub.model import UnitKey
-from hub.reconcile import Hub, Reviewed, decoded
-from hub.smi import Decoded
-from hub.sources.events import Event, Foreseen, Synced, Unread
+from hub.reconcile import Hub, Reviewed
+from hub.sources.events import Event, Synced, Unread
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _RETRY_S = 5.0
 _AGAIN_S = 0.1
 Batch = tuple[str, tuple[Event, ...]]
-
-
-class _Ahead(Struct, frozen=True):
-    """What was decided on what a source is about to say: its objects, the units that are dirty then, a plan per mesh."""
-
-    source: str
-    foreseen: Foreseen
-    objects: Sequence[Decoded]
-    units: frozenset[UnitKey]
-    plans: Mapping[str, Reviewed]
-
-    def plan(self, mesh: Mesh) -> Reviewed | None:
-        """The plan for a mesh, if that still stands as it did."""
-        made = self.plans.get(mesh.name)
-        standing = None if mesh.mirror is None else mesh.mirror.token
-        return made if made is not None and made.plan.token == standing else None
 
 
 class Loop:
@@ -61,8 +39,6 @@ class Loop:
         self._told: dict[str, tuple[str, ...]] = {}
         self._frozen = False
         self._overtaken = False
-        self._idle = False
-        self._ahead: _Ahead | None = None
 
     async def serve_only(self) -> None:
         """Serve the last revision of every mesh, for ever."""
@@ -84,7 +60,7 @@ class Loop:
                 await live.start()
 
     async def _watch(self, name: str, batches: asyncio.Queue[Batch]) -> None:
-        async for batch in self._hub.sources[name].watch(partial(self._foresee, name)):
+        async for batch in self._hub.sources[name].watch():
             batches.put_nowait((name, batch))
 
     async def _follow(self, batches: asyncio.Queue[Batch]) -> None:
@@ -99,13 +75,8 @@ class Loop:
 
     async def _next(self, batches: asyncio.Queue[Batch]) -> Batch:
         """Wait for the next batch, or (TimeoutError) until something has to be tried again."""
-        timeout = self._wait_s()
-        self._idle = timeout is None
-        try:
-            async with asyncio.timeout(timeout):
-                return await batches.get()
-        finally:
-            self._idle = False
+        async with asyncio.timeout(self._wait_s()):
+            return await batches.get()
 
     def _freeze(self) -> None:
         """Take what the first reading left out of all later garbage collections, once.
@@ -127,33 +98,8 @@ class Loop:
         """Whether something that was decided is not written yet."""
         return self._synced == self._hub.sources.keys() and any(keys is None or keys for keys in self._pending.values())
 
-    def _foresee(self, source: str, foreseen: Foreseen) -> None:
-        """Decide while waiting, if there is nothing else to do: what a source is about to say, and is not believed yet.
-
-        Nothing of it stays but the plans themselves, which are used only when exactly this comes, and comes next.
-        """
-        self._ahead = None
-        if self._idle and self._synced == self._hub.sources.keys() and not self._hub.unread:
-            try:
-                self._ahead = self._decide(source, foreseen)
-            except Exception:  # noqa: BLE001 - if it is believed, it is decided again, and then it counts
-                _log.debug("foreseeing_failed", source=source, part=foreseen.part, exc_info=True)
-
-    def _decide(self, source: str, foreseen: Foreseen) -> _Ahead:
-        objects = decoded(foreseen.documents)
-        known = [(mesh, mesh.mirror) for mesh in self._hub.meshes if mesh.mirror is not None]
-        with self._hub.store.supposing(source, foreseen.part, objects) as units:
-            plans = {mesh.name: self._hub.planned(mesh, mirror, self._accept, units) for mesh, mirror in known}
-        for mesh, _ in known:
-            if isinstance(mesh.sink, Preparing):
-                mesh.sink.prepare(plans[mesh.name].plan.changes)
-        return _Ahead(source, foreseen, objects, units, plans)
-
     def _take(self, source: str, events: tuple[Event, ...]) -> None:
-        ahead = self._ahead
-        if ahead is not None and (ahead.source != source or not ahead.foreseen.came(events)):
-            ahead = self._ahead = None
-        self._hub.take(source, events, None if ahead is None else ahead.objects)
+        self._hub.take(source, events)
         if any(isinstance(event, Synced) for event in events):
             self._synced.add(source)
         for event in events:
@@ -166,14 +112,13 @@ class Loop:
     async def _settle(self) -> None:
         """Bring every mesh to what the sources say now; one that fails does not hold up the others."""
         dirty = self._hub.store.dirty()
-        ahead, self._ahead = self._ahead, None
         await self._endpoints(self._hub.withdraw)
         for mesh in self._hub.meshes:
             pending = self._pending[mesh.name]
             if pending is not None:
                 pending |= dirty
             try:
-                await self._reconcile(mesh, pending, ahead)
+                await self._reconcile(mesh, pending)
             except StaleError as error:
                 _log.warning("plan_stale", mesh=mesh.name, reason=str(error))
                 self._pending[mesh.name] = None
@@ -188,11 +133,10 @@ class Loop:
         except SmihubError as error:
             _log.error("publish_failed", reason=str(error))
 
-    async def _reconcile(self, mesh: Mesh, keys: set[UnitKey] | None, ahead: _Ahead | None) -> None:
+    async def _reconcile(self, mesh: Mesh, keys: set[UnitKey] | None) -> None:
         if keys is not None and not keys:
             return
-        ready = None if ahead is None or keys is None or ahead.units ^ keys else ahead.plan(mesh)
-        reviewed = ready or await self._hub.plan(mesh, self._accept, keys)
+        reviewed = await self._hub.plan(mesh, self._accept, keys)
         self._tell_refused(reviewed)
         lossy = frozenset(each.unit for each in reviewed.refusals if each.unit is not None and _of_loss(each))
         if lossy:

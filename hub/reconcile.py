@@ -19,11 +19,11 @@ from hub.errors import ConfigError
 from hub.guards import Refusal, refusals
 from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
-from hub.model import Access, Document, Endpoint, Facts, Identity, Observation, Problem, Severity, Unit, UnitKey
+from hub.model import Access, Endpoint, Facts, Identity, Observation, Problem, Severity, Unit, UnitKey
 from hub.plan import Desired, Plan, in_pieces, lines_of, narrowed, plan, remembered
 from hub.plugins import Plugins, load_plugins
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
-from hub.smi import Decoded, decode
+from hub.smi import decode
 from hub.smi.types import EndpointSlice, Workload
 from hub.sources.directory import DirectorySource
 from hub.sources.events import Delete, Event, Unread, Upsert
@@ -77,13 +77,13 @@ class Hub:
         for name, source in self.sources.items():
             self.take(name, source.read())
 
-    def take(self, source: str, events: Iterable[Event], known: Sequence[Decoded] | None = None) -> None:
-        """Follow what a source says; `known` are the objects of its only Upsert, where somebody has decoded them."""
+    def take(self, source: str, events: Iterable[Event]) -> None:
+        """Follow what a source says."""
         for event in events:
             if isinstance(event, Upsert):
                 self._unread.pop((source, event.part), None)
                 self._held.add((source, event.part))
-                self.store.upsert(source, event.part, decoded(event.documents) if known is None else known)
+                self.store.upsert(source, event.part, [decode(document) for document in event.documents])
             elif isinstance(event, Delete):
                 self._unread.pop((source, event.part), None)
                 self._held.discard((source, event.part))
@@ -296,11 +296,6 @@ class Hub:
             if live is not None:
                 await live.publish(facts)
         self._published = facts.endpoints
-
-
-def decoded(documents: Iterable[Document]) -> list[Decoded]:
-    """The objects of these documents."""
-    return [decode(document) for document in documents]
 
 
 def _gaining(desired: Mapping[UnitKey, Desired], observation: Observation) -> frozenset[UnitKey]:

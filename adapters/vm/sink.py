@@ -28,7 +28,6 @@ from hub.api import Change, ConfigError, Enrolment, Facts, ObjectRef, Observatio
 
 _TICK_S = 0.1
 _NOTHING: Mapping[ObjectRef, Resource] = {}
-_UNPREPARED: tuple[Sequence[Change], Mapping[ObjectRef, Resource]] = ((), _NOTHING)
 _log = structlog.get_logger(__name__)
 
 Clock = Callable[[], dt.datetime]
@@ -68,7 +67,6 @@ class XdsSink:
         self._revision = 0
         self._seen_version = 0
         self._withheld = ""
-        self._prepared = _UNPREPARED
         self._closed = False
 
     # -- what any sink does
@@ -77,14 +75,9 @@ class XdsSink:
         """All applied objects, as one revision."""
         return self._state.observe()
 
-    def prepare(self, changes: Sequence[Change]) -> None:
-        """Seal what a `write` of these very changes will serve, and keep it for that. Raises UnsafeResourceError."""
-        self._prepared = changes, self._seal(changes)
-
     async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """Write one revision and serve it. Raises UnsafeResourceError or StaleError, with nothing written."""
-        (prepared, ready), self._prepared = self._prepared, _UNPREPARED
-        sealed = ready if prepared is changes else self._seal(changes)
+        sealed = self._seal(changes)
         written = self._state.apply(changes, memory, token)
         if self._server is not None:
             step = Step.of(changes, written)

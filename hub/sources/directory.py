@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from itertools import chain
 from pathlib import Path
@@ -25,31 +25,26 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 from hub.errors import SourceError
 from hub.model import Document, ObjectRef, Origin, Problem
 from hub.sources import files
-from hub.sources.events import Delete, Event, Foresee, Foreseen, Synced, Unread, Upsert, ignore
+from hub.sources.events import Delete, Event, Synced, Unread, Upsert
 from hub.sources.files import FileError, Listing, Signature
 from hub.sources.locate import Locator
 from hub.sources.yaml import DEFAULT_LIMITS, Limits, YamlError, load
 
 _TRIES = 20
 _POLL_S = 5.0
-_AHEAD_S = (0.005, 0.03)  # at least and at most so long before a file counts as quiet it is parsed, and read again then
-_FEW = 100  # documents that are decided on within that time; of more it would only be done twice
+_AHEAD_S = 0.03  # so long before a file counts as quiet it is parsed, and read again then
 _REPORT_MS = 20  # reports come after so long without another one; that a file is quiet is seen at the file itself
 Reported = frozenset[str] | None
 """Paths about which the file system says something; None = look at everything."""
 
 
 class _Entry(Struct, frozen=True, gc=False):
-    """What is known of one file: `held` objects (None = never read well); `problem` None = read well the last time.
-
-    `took_s` is how long it took to parse it ahead, and whoever wants to know to decide on it (0 = it was not).
-    """
+    """What is known of one file: `held` objects (None = never read well); `problem` None = read well the last time."""
 
     seen: Signature | None = None
     digest: bytes = b""
     held: int | None = None
     problem: Problem | None = None
-    took_s: float = 0.0
 
 
 class _Read(Struct, frozen=True):
@@ -59,8 +54,8 @@ class _Read(Struct, frozen=True):
     documents: tuple[Document, ...] | None = None
 
 
-Step = float | Foreseen | Event
-"""A reading proceeds by events and by pauses in seconds (0 = let others run); what it foresees may turn out otherwise."""
+Step = float | Event
+"""A reading proceeds by events and by pauses in seconds (0 = let others run)."""
 
 
 class DirectorySource:
@@ -97,17 +92,17 @@ class DirectorySource:
         for step in self.steps():
             if isinstance(step, Event):
                 yield step
-            elif isinstance(step, float) and step:
+            elif step:
                 time.sleep(step)
 
-    async def watch(self, foresee: Foresee = ignore) -> AsyncGenerator[tuple[Event, ...], None]:
+    async def watch(self) -> AsyncGenerator[tuple[Event, ...], None]:
         """See hub.sources.events.Source; each batch comes at least 100 ms after the last write."""
         failed: Problem | None = None
         first = True
         async with aclosing(self._ticks()) as ticks:
             async for reported in ticks:
                 try:
-                    batch = await self._read_async(reported, foresee)
+                    batch = await self._read_async(reported)
                 except SourceError as error:
                     problem = self._lost(error)
                     if failed != problem:
@@ -140,13 +135,11 @@ class DirectorySource:
         same = data is not None and hashlib.sha256(data).digest() == entry.digest
         return Locator(data, self._limits) if same and data is not None else None
 
-    async def _read_async(self, reported: Reported, foresee: Foresee) -> tuple[Event, ...]:
+    async def _read_async(self, reported: Reported) -> tuple[Event, ...]:
         batch: list[Event] = []
         for step in self.steps(reported):
             if isinstance(step, float):
                 await asyncio.sleep(step)
-            elif isinstance(step, Foreseen):
-                foresee(step)
             else:
                 batch.append(step)
         return tuple(batch)
@@ -216,14 +209,11 @@ class DirectorySource:
         now_ns = files.now_ns()
         rest_s = max(seen[part].rest_s(now_ns) if part in seen else files.QUIET_S for part in waiting)
         end_s = time.monotonic() + rest_s
-        ahead_s = max(map(self._ahead_s, waiting))
-        if rest_s > ahead_s:
-            yield rest_s - ahead_s
-            begun_s = time.monotonic()
+        if rest_s > _AHEAD_S:
+            yield rest_s - _AHEAD_S
             for part, path in waiting.items():
                 self._look_ahead(part, path, seen.get(part))
                 yield 0.0
-            yield from self._foreseen(waiting, begun_s)
         left_s = end_s - time.monotonic()
         if left_s > 0:
             yield left_s
@@ -237,20 +227,6 @@ class DirectorySource:
             data = None if before is None else files.read_settled(path, before, self._limits.file_bytes)
             if before is not None and data is not None:
                 self._ahead[part] = self._parsed(part, before, data)
-
-    def _ahead_s(self, part: str) -> float:
-        """When to begin: as late as the last time allows, for whoever has waited long is slow (cold caches)."""
-        least_s, most_s = _AHEAD_S
-        took_s = self._entries.get(part, _Entry()).took_s
-        return min(max(2 * took_s, least_s), most_s) if took_s else most_s
-
-    def _foreseen(self, waiting: Iterable[str], begun_s: float) -> Iterator[Foreseen]:
-        """What one file is about to say, if it is not much; of several at once seldom all stay."""
-        part, *others = waiting
-        early = self._ahead.get(part)
-        if not others and early is not None and early.documents is not None and len(early.documents) <= _FEW:
-            yield Foreseen(part, early.documents)
-            self._ahead[part] = replace(early, entry=replace(early.entry, took_s=time.monotonic() - begun_s))
 
     def _attempt(self, part: str, path: Path, seen: dict[str, Signature]) -> _Read | None:
         """Read one file if it is quiet; `seen` holds what the try before saw, 100 ms ago if times cannot tell. None = try again."""

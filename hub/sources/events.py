@@ -6,7 +6,7 @@ to the source), a kind of a cluster. The part "" is the source as a whole.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -39,27 +39,6 @@ class Synced(Struct, frozen=True, gc=False):
 
 
 Event = Upsert | Delete | Unread | Synced
-
-
-class Foreseen(Struct, frozen=True, gc=False):
-    """What the next batch will most likely hold besides `Synced`, and nothing else: no event, so nothing may come of it."""
-
-    part: str
-    documents: tuple[Document, ...]
-
-    def came(self, events: Sequence[Event]) -> bool:
-        """Whether a batch is just that, to the very same documents."""
-        if len(events) != 2 or not isinstance(events[1], Synced):
-            return False
-        event = events[0]
-        return isinstance(event, Upsert) and event.part == self.part and event.documents is self.documents
-
-
-Foresee = Callable[[Foreseen], None]
-
-
-def ignore(_: Foreseen) -> None:
-    """For who does not look ahead."""
 
 
 class Snapshot(Struct, frozen=True, gc=False):
@@ -103,9 +82,8 @@ class Source(Protocol):
         whoever takes the event, not by the source.
         """
 
-    def watch(self, foresee: Foresee = ...) -> AsyncIterator[tuple[Event, ...]]:
+    def watch(self) -> AsyncIterator[tuple[Event, ...]]:
         """Yield batches of events for ever, first what `read` would say, then changes; a batch ends with `Synced`.
 
-        A source that cannot be read as a whole yields one `Unread` of part "" and goes on trying. One that waits before
-        it believes what it read may say to `foresee` what it waits for.
+        A source that cannot be read as a whole yields one `Unread` of part "" and goes on trying.
         """

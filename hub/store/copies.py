@@ -35,13 +35,6 @@ class _Claim(Struct, frozen=True, gc=False):
 _Claims = tuple[_Claim, ...]
 
 
-class Held(Struct, frozen=True, gc=False):
-    """All that a part says: its copies of objects, and the Problems that decoding it found."""
-
-    claims: _Claims = ()
-    told: tuple[Problem, ...] = ()
-
-
 class Copies:
     """Every copy of every object, by part; tells which object counts."""
 
@@ -53,18 +46,10 @@ class Copies:
 
     def put(self, part: Part, decoded: Sequence[Decoded]) -> Iterable[ObjectRef]:
         """Replace all that a part says (an empty sequence: it is gone); the refs that may now mean something else."""
-        told = tuple(problem for each in decoded for problem in each.problems)
-        return self.put_back(part, Held(tuple(_claims(part, decoded)), told))
-
-    def held(self, part: Part) -> Held:
-        """All that a part says now, to be put back later."""
-        return Held(self._parts.get(part, ()), self._told.get(part, ()))
-
-    def put_back(self, part: Part, held: Held) -> Iterable[ObjectRef]:
-        """The same as `put` of what the part said when it was taken by `held`."""
-        _set_or_drop(self._told, part, held.told)
-        before, after = _by_ref(self._parts.get(part, ())), _by_ref(held.claims)
-        _set_or_drop(self._parts, part, held.claims)
+        claims = tuple(_claims(part, decoded))
+        _set_or_drop(self._told, part, tuple(problem for each in decoded for problem in each.problems))
+        before, after = _by_ref(self._parts.get(part, ())), _by_ref(claims)
+        _set_or_drop(self._parts, part, claims)
         changed = [ref for ref in before.keys() | after.keys() if before.get(ref) != after.get(ref)]
         for ref in changed:
             others = tuple(claim for claim in self._claims.get(ref, ()) if claim.part != part)

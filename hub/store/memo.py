@@ -19,9 +19,10 @@ class Memo(Generic[Job, Result]):
         self._results: dict[Job, tuple[Result, tuple[Key, ...]]] = {}
         self._readers: Multimap[Key, Job] = Multimap()
 
-    def get(self, job: Job) -> tuple[Result, tuple[Key, ...]] | None:
-        """The remembered result and every key that it was made from, None if there is none."""
-        return self._results.get(job)
+    def get(self, job: Job) -> Result | None:
+        """The remembered result, None if there is none."""
+        found = self._results.get(job)
+        return None if found is None else found[0]
 
     def keep(self, job: Job, result: Result, keys: tuple[Key, ...]) -> None:
         """Remember a result and every key that it was made from, each once."""

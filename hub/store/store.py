@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +13,7 @@ from hub.intent.inspection import inspectable
 from hub.model import Identity, ObjectRef, Origin, Placement, Problem, Reading, Unit, UnitKey
 from hub.smi import Decoded
 from hub.smi.types import EndpointSlice, IdentityBinding, Service, SmiObject, Workload
-from hub.store.copies import Copies, Part
+from hub.store.copies import Copies
 from hub.store.entries import entries
 from hub.store.index import Index, Key
 from hub.store.memo import Memo
@@ -33,14 +32,6 @@ class _Result(Struct, frozen=True, gc=False):
     problems: tuple[Problem, ...]
     inbound: Mapping[Shape, Inbound] = {}
     placed: Mapping[ObjectRef, Placement] = {}
-
-
-class _Supposed(Struct, frozen=True, gc=False):
-    """What units compiled to while a part was supposed to hold these objects."""
-
-    part: Part
-    decoded: Sequence[Decoded]
-    found: Mapping[UnitKey, tuple[_Result, tuple[Key, ...]]]
 
 
 class Store:
@@ -66,7 +57,6 @@ class Store:
         self._units: set[UnitKey] = set()
         self._stale: set[Job] = set()
         self._faulty: dict[Job, tuple[Problem, ...]] = {}
-        self._supposed: _Supposed | None = None
 
     @property
     def trust_domain(self) -> str:
@@ -77,44 +67,11 @@ class Store:
 
     def upsert(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
         """A part of a source (a file, a kind) holds exactly these objects now, instead of what it held."""
-        supposed, self._supposed = self._supposed, None
         self._follow(self._copies.put((source, part), decoded))
-        if supposed is not None and supposed.part == (source, part) and supposed.decoded is decoded:
-            self._settle()
-            for key, found in supposed.found.items():
-                self._remember(key, *found)
 
     def remove(self, source: str, part: str) -> None:
         """A part of a source is gone, and so are its objects."""
-        self._supposed = None
         self._follow(self._copies.put((source, part), ()))
-
-    @contextmanager
-    def supposing(self, source: str, part: str, decoded: Sequence[Decoded]) -> Iterator[frozenset[UnitKey]]:
-        """Within this, a part holds these objects, and these units are dirty; afterwards all is as it was before.
-
-        Only that `moves` also names what would have moved, to be looked at again. What the units compile to here is used
-        if the next change is an `upsert` of just these objects.
-        """
-        self._supposed = None
-        units = owed = self.dirty()
-        held = self._copies.held((source, part))
-        try:
-            self._follow(self._copies.put((source, part), decoded))
-            units |= self.dirty()
-            yield units
-            found = {key: self._found(key) for key in units & self._units}
-            self._supposed = _Supposed((source, part), decoded, found)
-        finally:
-            self._follow(self._copies.put_back((source, part), held))
-            self._restore(owed, units | self.dirty())
-
-    def _restore(self, owed: frozenset[UnitKey], touched: frozenset[UnitKey]) -> None:
-        """Remember again what these units are, for only then they can become dirty; `owed` ones were so before."""
-        self._dirty = set(owed | touched & self._units)  # should one of them not compile
-        for key in touched & self._units:
-            self._found(key)
-        self._dirty = set(owed)
 
     def object(self, ref: ObjectRef) -> SmiObject | None:
         """The object that counts, without the place where it was read; None if there is none."""
@@ -253,25 +210,18 @@ class Store:
         self._faulty.pop(job, None)
 
     def _result(self, job: Job) -> _Result:
-        return self._found(job)[0]
-
-    def _found(self, job: Job) -> tuple[_Result, tuple[Key, ...]]:
-        """A result and the keys that it was made from."""
         self._stale.discard(job)
         known = self._memo.get(job)
         if known is not None:
             return known
         view = RecordingView(self._objects, self._index, self._trust_domain, self._reading)
-        return self._remember(job, _compute(view, job), tuple(view.keys))
-
-    def _remember(self, job: Job, result: _Result, keys: tuple[Key, ...]) -> tuple[_Result, tuple[Key, ...]]:
-        self._stale.discard(job)
-        self._memo.keep(job, result, keys)
+        result = _compute(view, job)
+        self._memo.keep(job, result, tuple(view.keys))
         if result.problems:
             self._faulty[job] = result.problems
         else:
             self._faulty.pop(job, None)
-        return result, keys
+        return result
 
     # ----------------------------------------------------------------------- workloads and endpoints
 

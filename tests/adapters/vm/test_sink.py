@@ -317,33 +317,6 @@ async def test_status_says_what_was_accepted(rig: Rig) -> None:
     await reader.close()
 
 
-async def test_what_was_prepared_is_sealed_once_and_anything_else_when_it_is_written(tmp_path: Path) -> None:
-    """Preparing shows nowhere; a write of other changes, be they equal, is checked by itself."""
-    sealed: list[bytes] = []
-
-    def check(kind: str, body: bytes) -> None:
-        sealed.append(body)
-        _no_bad(kind, body)
-
-    sink = XdsSink(State(tmp_path / "state.db", "vm"), Rig(tmp_path).config, check)
-    empty, good = await sink.observe(), put(stump("Cluster", "good"))
-    sink.prepare(good)
-    assert await sink.observe() == empty
-    sealed.clear()
-    with pytest.raises(UnsafeResourceError):
-        await sink.write(put(stump("Cluster", _BAD)), {}, "")
-    token = await sink.write(put(stump("Cluster", "good")), {}, "")
-    assert len(sealed) == 2
-    again = put(stump("Cluster", "good", note="2"))
-    sink.prepare(again)
-    sealed.clear()
-    await sink.write(again, {}, token)
-    assert sealed == []
-    with pytest.raises(UnsafeResourceError):
-        sink.prepare(put(stump("Cluster", _BAD)))
-    await sink.close()
-
-
 def test_bundle_elsewhere_is_unsafe() -> None:
     """The placeholder in a place that sealing does not know never leaves the hub."""
     stray = stump("Cluster", "c", note=names.BUNDLE)

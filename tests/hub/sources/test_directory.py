@@ -12,12 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from hub.errors import SourceError
 from hub.model import ObjectRef, Origin, Problem
 from hub.sources.directory import DirectorySource
-from hub.sources.events import Delete, Event, Foreseen, Snapshot, Synced, Unread, Upsert
+from hub.sources.events import Delete, Event, Snapshot, Synced, Unread, Upsert
 from hub.sources.files import list_files, read_settled, signature, touched
 from hub.sources.yaml import Limits
 
@@ -72,94 +71,6 @@ def test_what_stands_when_the_file_is_quiet_counts_not_what_was_parsed_ahead(tmp
     assert not texts, "the file was never parsed ahead"
     assert [[d.value for d in event.documents] for event in events if isinstance(event, Upsert)] == [[{"a": 2}]]
     assert not any(isinstance(event, Unread) for event in events)
-
-
-def foresights(reader: Reader, disturb: Callable[[int], None] = lambda _: None) -> tuple[list[Foreseen], list[Event]]:
-    """What a reading foresees, and what it says in the end; instead of waiting `disturb(n)` is called in the n-th pause."""
-    seen: list[Foreseen] = []
-    events: list[Event] = []
-    pauses = 0
-    for step in reader.steps():
-        if isinstance(step, Foreseen):
-            seen.append(step)
-        elif isinstance(step, Event):
-            events.append(step)
-        elif step:
-            pauses += 1
-            disturb(pauses)
-    return seen, events
-
-
-def values_of(foreseen: Foreseen) -> list[object]:
-    """The values of the documents that are foreseen."""
-    return [document.value for document in foreseen.documents]
-
-
-def test_a_file_that_stays_comes_as_it_was_foreseen(tmp_path: Path) -> None:
-    """To the very documents, so that whoever decided on them need not compare."""
-    rewrite(tmp_path / "f.yaml", "a: 1", 0)
-    (foreseen,), events = foresights(source(tmp_path))
-    assert foreseen.came(events)
-    assert values_of(foreseen) == [{"a": 1}]
-
-
-def test_a_file_that_changes_after_it_was_foreseen_comes_otherwise(tmp_path: Path) -> None:
-    """It is foreseen anew, and only that comes."""
-    path, reader = tmp_path / "f.yaml", source(tmp_path)
-    rewrite(path, "a: 0", 0)
-
-    def disturb(pause: int) -> None:
-        if pause == 2:
-            rewrite(path, "a: 2", pause)
-
-    (first, second), events = foresights(reader, disturb)
-    assert (first.came(events), second.came(events)) == (False, True)
-    assert values_of(second) == [{"a": 2}]
-
-
-def test_a_file_that_has_changed_while_it_was_waited_for_is_not_parsed_ahead(tmp_path: Path) -> None:
-    """It cannot be quiet in time: a file that is written all the time costs no parsing."""
-    path, reader = tmp_path / "f.yaml", source(tmp_path)
-    rewrite(path, "a: 0", 0)
-
-    def disturb(pause: int) -> None:
-        if pause % 2 and pause < 6:  # before it would be parsed ahead
-            rewrite(path, f"a: {pause}", pause)
-
-    (foreseen,), events = foresights(reader, disturb)
-    assert values_of(foreseen) == [{"a": 5}]
-    assert foreseen.came(events)
-
-
-UNFORESEEN = (
-    {"f.yaml": "a: 1"},
-    {"f.yaml": "a: ["},
-    {"f.yaml": "a: 2", "g.yaml": "b: 2"},
-    {"f.yaml": "a: 2\n---\n" * 101},
-)
-
-
-@pytest.mark.parametrize("texts", UNFORESEEN)
-def test_what_is_no_change_or_much_is_not_foreseen(tmp_path: Path, texts: dict[str, str]) -> None:
-    """A file that was only touched, one that is broken, two at once, and a long one."""
-    reader = source(tmp_path)
-    rewrite(tmp_path / "f.yaml", "a: 1", 0)
-    foresights(reader)
-    for name, text in texts.items():
-        rewrite(tmp_path / name, text, 1)
-    assert foresights(reader)[0] == []
-
-
-@pytest.mark.parametrize(("took_s", "ahead_s"), [(0.0, 0.03), (0.001, 0.005), (0.008, 0.016), (1.0, 0.03)])
-def test_a_file_is_parsed_as_late_as_the_last_time_allows(tmp_path: Path, took_s: float, ahead_s: float) -> None:
-    """Of a file that was never foreseen nobody knows how long it takes."""
-    path, reader = tmp_path / "f.yaml", source(tmp_path)
-    rewrite(path, "a: 1", 0)
-    foresights(reader)
-    reader._entries["f.yaml"] = replace(reader._entries["f.yaml"], took_s=took_s)
-    rewrite(path, "a: 2", 1)
-    pauses = [step for step in reader.steps() if isinstance(step, float) and step]
-    assert pauses[0] == pytest.approx(0.1 - ahead_s)
 
 
 def test_what_was_parsed_ahead_counts_when_the_file_stays(tmp_path: Path) -> None:
@@ -370,7 +281,7 @@ def read_while(reader: Reader, disturb: Callable[[int], None]) -> Snapshot:
     for step in reader.steps():
         if isinstance(step, Event):
             events.append(step)
-        elif isinstance(step, float) and step:
+        elif step:
             pauses += 1
             disturb(pauses)
     reader.snapshot = reader.snapshot.after(events)

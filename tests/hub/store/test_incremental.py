@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from random import Random
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -120,46 +120,6 @@ def test_dirty_is_empty_when_a_batch_undoes_itself(rng: Random) -> None:
     for key in rng.sample(sorted(world.parts), len(world.parts)):
         world.store.upsert(*key, world.parts[key])
     assert world.store.dirty() == frozenset()
-
-
-@STEADY
-@given(rng=st.randoms(use_true_random=False))
-def test_what_was_supposed_is_right_if_it_comes_and_leaves_nothing_if_not(rng: Random) -> None:
-    """Units that were compiled while supposing need not be compiled again; nobody else notices that anybody supposed."""
-    world = Changing(rng, Reading())
-    view = EndpointView(world.store)
-    units: dict[UnitKey, Unit] = {}
-    for _ in range(16):
-        key, objects = world.part(), tuple(rng.sample(world.pool, 3))
-        with world.store.supposing(*key, objects) as supposed:
-            then = others(units, supposed) | compiled(world.store, supposed)
-        if rng.randrange(2):
-            world.parts[key] = objects
-            world.store.upsert(*key, objects)
-            assert world.store.dirty() == supposed
-            units = then
-        else:
-            if changes := rng.randrange(2):
-                world.batch()
-            dirty = world.store.dirty()
-            assert changes or not dirty
-            units = others(units, dirty) | compiled(world.store, dirty)
-        if rng.randrange(2):
-            view.update()
-        scratch = fresh(world.parts, Reading(), rng)
-        assert units == compiled(scratch, scratch.units())
-    scratch = fresh(world.parts, Reading(), rng)
-    assert world.store.problems() == scratch.problems()
-    assert world.store.placements() == scratch.placements()
-    other = EndpointView(scratch)
-    for each in (view, other):
-        each.update()
-    assert (view.facts(), view.serving()) == (other.facts(), other.serving())
-
-
-def others(units: Mapping[UnitKey, Unit], keys: Collection[UnitKey]) -> dict[UnitKey, Unit]:
-    """The units but those of these keys."""
-    return {key: unit for key, unit in units.items() if key not in keys}
 
 
 @STEADY
