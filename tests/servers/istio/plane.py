@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import httpx
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec import Struct
 
 from tests.servers.istio.build import CRDS, ETCD, ISTIOD, KUBE_APISERVER, built
 from tests.servers.istio.kube import Kube
@@ -69,26 +70,49 @@ class ControlPlane:
     def close(self) -> None:
         """Close what it holds; the servers are ended by who started them."""
         self._http.close()
-        self.kube.close()
 
 
 @contextmanager
 def control_plane(folder: Path) -> Iterator[ControlPlane]:
     """Run a control plane while the block lasts; everything it writes is below the folder."""
-    ports = dict(zip(("etcd", "peer", "api", "xds", "http", "metrics", "ctrlz"), free_ports(7), strict=True))
+    ports = dict(zip(("xds", "http", "metrics", "ctrlz"), free_ports(4), strict=True))
+    with api_server(folder) as server, ExitStack() as stack:
+        _add_types(server.kube)
+        istiod = _running(stack, _istiod(folder, {**ports, "api": server.port}))
+        plane = ControlPlane(server.kube, ports["xds"], ports["http"], ports["metrics"], [*server.programs, istiod])
+        stack.callback(plane.close)
+        ready = f"http://127.0.0.1:{ports['http']}/ready"
+        wait_until("istiod is ready", lambda: _answers(ready), 60, istiod, *server.programs)
+        yield plane
+
+
+class ApiServer(Struct, frozen=True):
+    """A running API server: its port, an administrator's client, how to get another user's, and what runs for it."""
+
+    port: int
+    kube: Kube
+    client: Callable[[str], Kube]
+    programs: tuple[Program, ...]
+
+
+@contextmanager
+def api_server(folder: Path, users: Sequence[str] = ()) -> Iterator[ApiServer]:
+    """Run an API server alone while the block lasts. Further users may do nothing until RBAC lets them."""
+    ports = dict(zip(("etcd", "peer", "api"), free_ports(3), strict=True))
     with ExitStack() as stack:
         etcd = _running(stack, _etcd(folder, ports))
-        server = _running(stack, _api_server(folder, ports))
+        server = _running(stack, _api_server(folder, ports, users))
         certificate = folder / "certificates" / "apiserver.crt"
         wait_until("the API server has a certificate", lambda: _is_whole(certificate), 60, etcd, server)
-        kube = Kube(f"https://127.0.0.1:{ports['api']}", _TOKEN, certificate)
+
+        def client(token: str) -> Kube:
+            made = Kube(f"https://127.0.0.1:{ports['api']}", token, certificate)
+            stack.callback(made.close)
+            return made
+
+        kube = client(_TOKEN)
         wait_until("the API server is ready", kube.is_ready, 60, etcd, server)
-        _add_types(kube)
-        istiod = _running(stack, _istiod(folder, ports))
-        plane = ControlPlane(kube, ports["xds"], ports["http"], ports["metrics"], [etcd, server, istiod])
-        stack.callback(plane.close)
-        wait_until("istiod is ready", lambda: _answers(f"http://127.0.0.1:{ports['http']}/ready"), 60, istiod, server)
-        yield plane
+        yield ApiServer(ports["api"], kube, client, (etcd, server))
 
 
 def _running(stack: ExitStack, program: Program) -> Program:
@@ -115,10 +139,11 @@ def _etcd(folder: Path, ports: Mapping[str, int]) -> Program:
     return start(line, folder / "etcd.log")
 
 
-def _api_server(folder: Path, ports: Mapping[str, int]) -> Program:
+def _api_server(folder: Path, ports: Mapping[str, int], users: Sequence[str]) -> Program:
     key, tokens = folder / "accounts.key", folder / "tokens.csv"
     key.write_bytes(_signing_key())
-    tokens.write_text(f'{_TOKEN},administrator,administrator,"system:masters"\n', encoding="utf-8")
+    others = "".join(f"{user},{user},{user}\n" for user in users)
+    tokens.write_text(f'{_TOKEN},administrator,administrator,"system:masters"\n{others}', encoding="utf-8")
     options = {
         "etcd-servers": f"http://127.0.0.1:{ports['etcd']}",
         "bind-address": "127.0.0.1",
