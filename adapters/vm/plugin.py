@@ -32,11 +32,15 @@ FEATURES = {
 NARROWINGS = (
     Narrowing(
         "path.guarded",
-        "paths that are not in normal form (//, dot segments, ;, needless or second escapes) are refused",
+        "paths that are not in normal form (//, dot segments, ;, needless or second escapes, bytes beyond ASCII) are refused",
     ),
     Narrowing("port.unexposed", "a port that no Service, Workload or Pod declares has no listener"),
     Narrowing("method.nonstandard", "Envoy answers 400 to methods that HTTP/1.1 does not register"),
-    Narrowing("header.rejected", "requests with an underscored header are refused; a few headers are judged joined"),
+    Narrowing(
+        "header.rejected",
+        "requests with an underscored header are refused; a few headers are judged joined, and values that are no UTF-8, or "
+        "that bytes match otherwise than characters, are refused",
+    ),
 )
 
 SPEC = AdapterSpec(

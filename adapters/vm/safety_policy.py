@@ -39,9 +39,11 @@ from adapters.vm.vocabulary import (
     HEADER_NAME,
     HTTP_RBAC,
     NON_ASCII,
+    NOT_UTF8,
     OUTER_BLANK,
     PATH_GUARD,
     REMOVED_HEADERS,
+    ROUTE_PATH_GUARD,
     UINT32_MAX,
 )
 from hub.api import is_managed_header
@@ -60,7 +62,7 @@ def _ordinary(value: Any, path: str) -> None:
 
 _METHOD = message(must={"name": equal(":method"), "string_match": message(must={"exact": text(r"[!-~]+")})})
 _VALUE = message(must={"name": _ordinary, "string_match": _REGEX})
-_WIDENED = text("|".join(map(re.escape, (NON_ASCII, OUTER_BLANK))))
+_WIDENED = text("|".join(map(re.escape, (NON_ASCII, NOT_UTF8, OUTER_BLANK))))
 _UNWIDENED = message(
     must={"name": _ordinary, "string_match": message(must={"safe_regex": message(must={"regex": _WIDENED})})}
 )
@@ -150,9 +152,14 @@ def _outbound_routes() -> Shape:
     weighted = message(must={"clusters": each(share)})
     action = one({"cluster": cluster, "weighted_clusters": weighted}, beside={"timeout": DURATION})
     negative = message(must={"name": _ordinary, "string_match": _REGEX, "invert_match": equal(True)})
+    beyond = message(must={"safe_regex": message(must={"regex": equal(ROUTE_PATH_GUARD)})})
+    guard = message(must={"name": equal(":path"), "string_match": beyond, "invert_match": equal(True)})
 
     def header(value: Any, path: str) -> None:
-        (negative if value.invert_match else _header)(value, path)
+        if value.name == ":path":
+            guard(value, path)
+        else:
+            (negative if value.invert_match else _header)(value, path)
 
     paths = {"safe_regex": message(must={"regex": text(r"(?s).+")}), "prefix": equal("/")}
     match = either(one(paths, beside={"headers": each(header)}), one(paths))

@@ -18,8 +18,10 @@ from adapters.vm.vocabulary import (
     JOIN_GUARD,
     MAX_PROGRAM_SIZE,
     NON_ASCII,
+    NOT_UTF8,
     OUTER_BLANK,
     PATH_GUARD,
+    ROUTE_PATH_GUARD,
 )
 from hub.api import JOINED_HEADERS, HttpMatch, is_managed_header
 
@@ -28,9 +30,11 @@ _LITERAL = re.compile(r"[^\x00-\x7f](?![*+?{])")
 _NO_BLANK = re.compile(r"\\[^A-Za-z0-9\s\x80-\U0010ffff]|\\[dw]|\[(?!\^)[\x21-\x5a\x5e-\x7e]+\]")
 _ANYTHING_STARRED = re.compile(r"(?:\.|\[\^[\x20-\x5a\x5e-\x7e]\])\*\??")
 _CONTAINS = re.compile(
-    r"(?:\(\?i\))?\^?(?:\.\*)?(?:[A-Za-z0-9 _/=@#%&!<>\"'`~:-]|\\[^A-Za-z0-9,;])*(?:\.\*)?\$?", re.ASCII
+    r"(?:\(\?i\))?\^?(?:\.\*)?((?:[A-Za-z0-9 _/=@#%&!<>\"'`~:-]|\\[^A-Za-z0-9,;])*)(?:\.\*)?\$?", re.ASCII
 )
 _FOLDS = re.compile(r"\(\?[a-zA-Z]*i")
+_ANYTHING_FOLDED = re.compile(r"\.\*\??")
+_ESCAPED = re.compile(r"\\(.)")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]|\\x\{|\\[pP]")
 _SHOWN = 60
 
@@ -126,6 +130,8 @@ def route_match(match: HttpMatch, method: str | None) -> wire.RouteMatch:
         headers += [_inverted(one) for one in _widened(name, pattern)]
     if match.path is None:
         return wire.RouteMatch(prefix="/", headers=headers)
+    if not _is_ascii_only(match.path):
+        headers.append(_inverted(value_matcher(":path", ROUTE_PATH_GUARD)))
     return wire.RouteMatch(safe_regex=full_match(match.path), headers=headers)
 
 
@@ -141,7 +147,7 @@ def value_matcher(name: str, pattern: str) -> wire.HeaderMatcher:
 
 def _widened(name: str, pattern: str) -> list[wire.HeaderMatcher]:
     """Requests for which Envoy reads this header's value otherwise than SMI, and the pattern may match for it."""
-    guards = [] if is_byte_exact(pattern) else [NON_ASCII]
+    guards = [] if _is_ascii_only(pattern) else [NOT_UTF8 if is_byte_exact(pattern) else NON_ASCII]
     guards += [] if is_trim_exact(pattern) else [OUTER_BLANK]
     return [value_matcher(name, guard) for guard in guards]
 
@@ -164,20 +170,41 @@ def _needs_join_guard(name: str, pattern: str) -> bool:
 
 
 def _survives_joining(pattern: str) -> bool:
-    """Whether a joined value (`a,b`, `a; b`) can match only if one of its parts does: text that occurs, begins or ends."""
-    return _CONTAINS.fullmatch(pattern) is not None
+    """Whether a joined value (`a,b`, `a; b`) can match only if one of its parts does: text that occurs, begins or ends.
+
+    Not text with an outer blank: that may be the outer blank of a part, which is no part of the value.
+    """
+    found = _CONTAINS.fullmatch(pattern)
+    if found is None:
+        return False
+    text = _ESCAPED.sub(r"\1", found.group(1))
+    return text == text.strip(" \t")
+
+
+def _is_ascii_only(pattern: str) -> bool:
+    """Whether a pattern matches no byte beyond ASCII but those of characters that it names one by one.
+
+    Doubt counts as no.
+    """
+    rest = _named(pattern)
+    return rest.isascii() and not set(rest) & set(".[]\\")
+
+
+def _named(pattern: str) -> str:
+    """The pattern without ASCII classes, escapes of punctuation and (where case counts) literals beyond ASCII."""
+    rest = _PUNCTUATION.sub("a", pattern)
+    return rest if "(?" in rest else _LITERAL.sub("a", rest)
 
 
 def is_byte_exact(pattern: str) -> bool:
     """Whether bytes and characters give the same answer for every valid UTF-8 value.
 
     True for what names characters literally or as ASCII classes and passes over anything else in runs: `.*`, `[^x]*`,
-    and a single `.+`. Doubt counts as no.
+    and a single `.+`. Not `(?i)[^k]*`: characters fold to other letters than bytes do (U+212A to k, U+017F to s), and only
+    of characters does it leave those out. Doubt counts as no.
     """
-    rest = _PUNCTUATION.sub("a", pattern)
-    if "(?" not in rest:
-        rest = _LITERAL.sub("a", rest)
-    rest = _ANYTHING_STARRED.sub("", rest)
+    anything = _ANYTHING_FOLDED if _FOLDS.search(pattern) else _ANYTHING_STARRED
+    rest = anything.sub("", _named(pattern))
     if rest.count(".+") == 1 and not set(rest) & set("({"):
         rest = rest.replace(".+", "")
     return rest.isascii() and not set(rest) & set(".[]\\")

@@ -23,20 +23,35 @@ _ESCAPES = (
     "[01][0-9A-Fa-f]|7[fF]"  # controls
     "|2[35fF]|3[bBfF]|5[cC]"  # # % / ; ? \\, which mean something else when they are decoded
     "|2[dDeE]|3[0-9]|4[1-9A-Fa-f]|5[0-9aAfF]|6[1-9A-Fa-f]|7[0-9aAeE]"  # characters that need no escape (RFC 3986, 2.3)
-    "|[cC][01]|[eE]0%[89]|[fF]0%8"  # UTF-8 longer than it need be
+    "|[cC][01]|[eE]0%[89]|[fF]0%8|[fF]8%8[0-7]|[fF][cC]%8[0-3]"  # UTF-8 longer than it need be
     "|[^0-9A-Fa-f]|[0-9A-Fa-f][^0-9A-Fa-f]|[0-9A-Fa-f]?$"  # not two hexadecimal digits
 )
-PATH_GUARD = rf".*(?:[;\\]|//|%(?:{_ESCAPES})).*|.*/\.{{1,2}}(?:/.*)?"
+_BEYOND_ASCII = r"[^\x00-\x7f]"
+
+PATH_GUARD = rf"\C*(?:[;\\]|//|{_BEYOND_ASCII}|%(?:{_ESCAPES}))\C*|\C*/\.{{1,2}}(?:/\C*)?"
 """Paths that have another normal form, or that an application may read differently: dot segments, empty segments,
 parameters, backslashes, needless, second, overlong or broken escapes. They are refused, not normalised: after
-normalising, Envoy would allow `/public/../admin` to whoever may call `/admin`, and SMI says nothing of the kind."""
+normalising, Envoy would allow `/public/../admin` to whoever may call `/admin`, and SMI says nothing of the kind.
+
+Bytes beyond ASCII too, which no URI has unescaped (RFC 3986, 2.1) and HTTP/2 carries all the same: Envoy's RE2 counts them one
+by one, SMI's patterns count characters, and what is no UTF-8 matches none of these."""
+
+ROUTE_PATH_GUARD = rf"[^?]*{_BEYOND_ASCII}\C*"
+"""Values of `:path` (it has the query) whose path has a byte beyond ASCII: no condition of a split holds for them."""
 
 JOIN_GUARD = "[^,]*"
 """Values that are certainly one header line: Envoy joins several with a comma. What follows the comma proves nothing,
 because over HTTP/2 a line may begin with a blank, which Envoy keeps."""
 
-NON_ASCII = r"\C*[^\x00-\x7f]\C*"
+NON_ASCII = rf"\C*{_BEYOND_ASCII}\C*"
 """Header values with a byte above 0x7f: Envoy's RE2 counts bytes there, SMI's patterns count characters."""
+
+_REST = r"[\x80-\xbf]"
+_CHARACTER = rf"[\x00-\x7f]|[\xc2-\xdf]{_REST}|[\xe0-\xef]{_REST}{{2}}|[\xf0-\xf4]{_REST}{{3}}"
+_CUT_SHORT = rf"(?:[\xc2-\xf4]|[\xe0-\xf4]{_REST}|[\xf0-\xf4]{_REST}{{2}})(?:[^\x80-\xbf]|$)"
+_NEVER = r"[\x80-\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xed[\xa0-\xbf]|\xf0[\x80-\x8f]|\xf4[\x90-\xbf]"
+NOT_UTF8 = rf"(?:{_CHARACTER})*(?:{_CUT_SHORT}|{_NEVER})\C*"
+"""Header values that are no UTF-8 (The Unicode Standard, table 3-7), which no pattern of SMI matches. For RE2 over bytes."""
 
 OUTER_BLANK = r"[ \t]\C*|\C*[ \t]"
 """Header values with a blank outside: no part of the value (RFC 9110, 5.5), but over HTTP/2 Envoy keeps it."""

@@ -123,7 +123,8 @@ def _exactly(size: int, data: bytes, connection: socket.socket) -> bytes:
 
 
 def _http2(app: App, connection: socket.socket, data: bytes) -> None:
-    h2_connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="latin-1"))
+    config = h2.config.H2Configuration(client_side=False, header_encoding="latin-1", validate_inbound_headers=False)
+    h2_connection = h2.connection.H2Connection(config)
     h2_connection.initiate_connection()
     while True:
         for event in h2_connection.receive_data(data):

@@ -19,6 +19,7 @@ from tests.servers.certificates import Leaf
 
 Lines = Sequence[tuple[str, str | bytes]]
 Connect = Callable[[], socket.socket]
+_STREAMS = 64
 REFUSED = 0
 """`Reply.status` of a call whose connection was refused or closed without an answer."""
 
@@ -92,7 +93,7 @@ def _reply(head: bytes, body: bytes) -> Reply:
     return Reply(int(head.split(b" ", 2)[1]), json.loads(body) if body.startswith(b"{") else {})
 
 
-def http2(connect: Connect, path: str, method: str = "GET", headers: Lines = ()) -> Reply:
+def http2(connect: Connect, path: str | bytes, method: str = "GET", headers: Lines = ()) -> Reply:
     """One HTTP/2 request on a connection of its own."""
     try:
         with connect() as connection:
@@ -102,19 +103,24 @@ def http2(connect: Connect, path: str, method: str = "GET", headers: Lines = ())
         return Reply(REFUSED, {})
 
 
-def _http2(connection: socket.socket, headers: Lines) -> Reply:
+def _session() -> h2.connection.H2Connection:
     config = h2.config.H2Configuration(
         client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False, header_encoding="latin-1"
     )
     session = h2.connection.H2Connection(config)
     session.initiate_connection()
+    return session
+
+
+def _http2(connection: socket.socket, headers: Lines) -> Reply:
+    session = _session()
     session.send_headers(1, list(headers), end_stream=True)
     connection.sendall(session.data_to_send())
     status, body = REFUSED, b""
     while data := connection.recv(65536):
         for event in session.receive_data(data):
             if isinstance(event, h2.events.ResponseReceived):
-                status = int(next(value for name, value in event.headers if str(name) == ":status"))
+                status = _status(event)
             elif isinstance(event, h2.events.DataReceived):
                 body += event.data
             elif isinstance(event, h2.events.StreamReset | h2.events.ConnectionTerminated):
@@ -123,6 +129,53 @@ def _http2(connection: socket.socket, headers: Lines) -> Reply:
                 return Reply(status, json.loads(body) if body.startswith(b"{") else {})
         connection.sendall(session.data_to_send())
     return Reply(status, {})
+
+
+def _status(event: h2.events.ResponseReceived) -> int:
+    return int(next(value for name, value in event.headers if str(name) == ":status"))
+
+
+def statuses1(connect: Connect, asks: Sequence[tuple[bytes, Lines]]) -> list[int]:
+    """The statuses of many GETs, one after the other, on as few HTTP/1.1 connections as the peer allows."""
+    found: list[int] = []
+    connection = connect()
+    for path, headers in asks:
+        lines = [b"GET " + path + b" HTTP/1.1", b"Host: service"]
+        lines += [
+            f"{name}: ".encode() + (value.encode() if isinstance(value, str) else value) for name, value in headers
+        ]
+        connection.sendall(b"\r\n".join([*lines, b"", b""]))
+        head, _ = _read(connection, bodiless=False)
+        found.append(_reply(head, b"").status)
+        if found[-1] in {REFUSED, 400}:
+            connection.close()
+            connection = connect()
+    connection.close()
+    return found
+
+
+def statuses2(connect: Connect, asks: Sequence[tuple[bytes, Lines]]) -> list[int]:
+    """The statuses of many GETs over one HTTP/2 connection, many at a time; REFUSED where the stream was reset."""
+    found = [REFUSED] * len(asks)
+    waiting = list(enumerate(asks))
+    session, pending = _session(), 0
+    with connect() as connection:
+        while waiting or pending:
+            while waiting and pending < _STREAMS:
+                index, (path, headers) = waiting.pop(0)
+                head = [(":method", b"GET"), (":scheme", b"https"), (":authority", b"service"), (":path", path)]
+                session.send_headers(2 * index + 1, [*head, *headers], end_stream=True)
+                pending += 1
+            connection.sendall(session.data_to_send())
+            for event in session.receive_data(connection.recv(65536)):
+                if isinstance(event, h2.events.ResponseReceived):
+                    found[event.stream_id // 2] = _status(event)
+                elif isinstance(event, h2.events.DataReceived):
+                    session.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                pending -= isinstance(event, h2.events.StreamEnded | h2.events.StreamReset)
+                if isinstance(event, h2.events.ConnectionTerminated):
+                    raise ConnectionError("the peer ended the connection")
+    return found
 
 
 def listen(connect: Connect, seconds: float = 0.4) -> bytes:

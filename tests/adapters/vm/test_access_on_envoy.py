@@ -196,6 +196,8 @@ PATHS = [
     ("/public/%252e%252e/admin", 403),
     ("/public/%0a", 403),
     ("/public/%C0%AE", 403),
+    ("/public/%F8%80%80%80%AF", 403),
+    ("/public/%fc%83%bf%bf%bf%bf", 403),
     ("/public/%23", 403),
     ("/public/%3Fx", 403),
     ("/public/%7f", 403),

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from adapters.vm import wire
 from adapters.vm.translate_match import is_byte_exact, objections, permission, program_size
-from adapters.vm.vocabulary import JOIN_GUARD, NON_ASCII, OUTER_BLANK
+from adapters.vm.vocabulary import JOIN_GUARD, NON_ASCII, NOT_UTF8, OUTER_BLANK
 from hub.model import HttpMatch
 
 _TOKENS = ["a", "b", ".", ".*", ".+", "[ab]", "[^a]", "[^a]*", "(a|b)", "é", "é+", "[é]", "\\.", "\\d", "\\w+", "x?",
-           "(?:.+){2}", "$", "^", "|", "{2}", "(?i)", ",", "; ", " ", "\\x{e9}", "\\pL", "\\C"]  # fmt: skip
+           "(?:.+){2}", "$", "^", "|", "{2}", "(?i)", "[^k]*", ",", "; ", " ", "\\x{e9}", "\\pL", "\\C"]  # fmt: skip
 _PATTERNS = st.lists(st.sampled_from(_TOKENS), max_size=5).map("".join)
-_VALUES = st.text(alphabet="ab.xé€,; 1K", max_size=5).map(str.strip)
+_VALUES = st.text(alphabet="ab.xé€,; 1K\u212a\u017f", max_size=5).map(str.strip)
 
 
 def _regex(pattern: str, encoding: object) -> re2._Regexp[bytes] | None:  # type: ignore[name-defined,unused-ignore]
@@ -56,9 +56,10 @@ def test_pattern_when_it_counts_characters(pattern: str) -> None:
 
 
 def conditions(*headers: tuple[str, str]) -> list[object]:
-    """The conditions of a permission with these headers, without the path guard."""
+    """The conditions of a permission with these headers, without the guards of paths and against broken UTF-8."""
     shown = view_of(permission(HttpMatch(headers=headers)))
-    return list(shown["and_rules"]["rules"][:-1])
+    broken = [{"not_rule": value(name, NOT_UTF8)} for name, _ in headers]
+    return [one for one in shown["and_rules"]["rules"][:-1] if one not in broken]
 
 
 def view_of(message: wire.Message) -> dict[str, dict[str, list[object]]]:
@@ -83,6 +84,39 @@ def test_joined_header_when_its_pattern_may_match_across_lines(pattern: str) -> 
     """Other patterns hold only for values that are certainly one line."""
     assert conditions(("user-agent", pattern)) == [value("user-agent", pattern), value("user-agent", JOIN_GUARD)]
     assert conditions(("x-plain", pattern)) == [value("x-plain", pattern)]
+
+
+@pytest.mark.parametrize("pattern", [" ", ".* b", ".* b.*", "a .*", r".*\ b"])
+def test_joined_header_when_its_pattern_has_an_outer_blank(pattern: str) -> None:
+    """A blank at the edge of a text may be the outer blank of a line, which is no part of the line's value."""
+    assert value("accept", JOIN_GUARD) in conditions(("accept", pattern))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "guard"),
+    [
+        ("gold.*", NOT_UTF8),
+        (".+", NOT_UTF8),
+        ("[^x]*", NOT_UTF8),
+        ("(?i)gold.*", NOT_UTF8),
+        ("é.*", NOT_UTF8),
+        ("(?i)[^k]*", NON_ASCII),
+        ("(?i:[^s]*)", NON_ASCII),
+        ("(?Ui)[^k]*", NON_ASCII),
+        (r"(?is)[^\w]*", NON_ASCII),
+        (r"\W", NON_ASCII),
+        (r"\P{Lu}", NON_ASCII),
+        ("gold", None),
+        ("(?i)gold", None),
+        ("goldé|b", None),
+        (r"[a-z]+\d", None),
+    ],
+)
+def test_header_when_its_pattern_matches_bytes(pattern: str, guard: str | None) -> None:
+    """Broken UTF-8 matches nothing; where bytes give another answer than characters, neither does a character."""
+    shown = list(view_of(permission(HttpMatch(headers=(("x-a", pattern),))))["and_rules"]["rules"])
+    guards = [{"not_rule": value("x-a", one)} for one in (NOT_UTF8, NON_ASCII)]
+    assert [one for one in shown if one in guards] == ([{"not_rule": value("x-a", guard)}] if guard else [])
 
 
 def test_header_when_its_pattern_counts_characters() -> None:
