@@ -75,15 +75,19 @@ def write_sidecar(sidecar: Sidecar) -> None:
         write_private(file, content)
 
 
-def command(envoy: Path, config: Path, base_id: int | None = None) -> list[str]:
-    """The command line of one workload's Envoy; without a base id Envoy looks for a free one.
+def command(envoy: Path, config: Path) -> list[str]:
+    """The command line of one workload's Envoy.
 
     Listeners that go or whose chain is renamed close their connections after one second: with the default drain
-    strategy a revoked connection would live on for minutes.
+    strategy a revoked connection would live on for minutes. Hot restart is off: its sockets have abstract names, and
+    hand the listeners to every local user who asks (Envoy, "Hot restart"; Linux, unix(7): abstract sockets have no
+    permissions).
     """
-    identity = ["--use-dynamic-base-id"] if base_id is None else ["--base-id", str(base_id)]
-    drain = ["--drain-strategy", "immediate", "--drain-time-s", str(DRAIN_S), "--parent-shutdown-time-s", "2"]
-    return [str(envoy), "-c", str(config), *drain, "--concurrency", "2", *identity, "--log-level", "warning"]
+    drain = ["--drain-strategy", "immediate", "--drain-time-s", str(DRAIN_S)]
+    return [
+        *(str(envoy), "-c", str(config), "--disable-hot-restart", *drain),
+        *("--concurrency", "2", "--log-level", "warning"),
+    ]
 
 
 def find_envoy(given: Path | None = None) -> Path:

@@ -66,6 +66,13 @@ def test_command_cuts_connections_after_a_second() -> None:
     assert line[line.index("--drain-time-s") + 1] == "1"
 
 
+def test_command_has_no_hot_restart() -> None:
+    """Its sockets would hand Envoy's listeners to every local user."""
+    line = command(Path("/bin/envoy"), Path("/etc/envoy.json"))
+    assert "--disable-hot-restart" in line
+    assert not {"--use-dynamic-base-id", "--base-id"} & set(line)
+
+
 def test_token_is_issued_once_and_rotated_on_demand(tmp_path: Path) -> None:
     """Asking again changes nothing; rotating ends the old one; a state file that does not know the token gets a new one."""
     state, file = State(tmp_path / "state.db", "vm"), tmp_path / "web" / "token"

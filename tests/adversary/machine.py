@@ -1,0 +1,100 @@
+"""What processes hold open on this machine, as root sees it, and another local user who tries it."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OUTSIDER = Path(__file__).with_name("outsider.py")
+NOBODY = 65534
+LIMIT_S = 60.0
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+
+
+def as_user(action: str, groups: Iterable[int] = (NOBODY,), **arguments: Any) -> Any:
+    """Do one of the outsider's actions as uid 65534; gives its answer."""
+    line = json.dumps(arguments) + "\n"
+    command = _command(action, groups)
+    done = subprocess.run(command, input=line, capture_output=True, text=True, check=True, timeout=LIMIT_S)
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def flooding(place: str | tuple[str, int], count: int, groups: Iterable[int] = (NOBODY,)) -> Iterator[int]:
+    """While the outsider holds this many idle connections; yields how many he got."""
+    command = _command("flood", groups)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin
+        assert child.stdout
+        child.stdin.write(json.dumps({"place": place, "count": count}) + "\n")
+        child.stdin.flush()
+        try:
+            yield int(child.stdout.readline())
+        finally:
+            child.stdin.close()
+            child.wait(LIMIT_S)
+
+
+def _command(action: str, groups: Iterable[int]) -> list[str]:
+    return [sys.executable, "-I", str(OUTSIDER), str(NOBODY), ",".join(map(str, groups)), action]
+
+
+def some_group() -> tuple[str, int]:
+    """A group that exists on every Debian and has no member."""
+    found = grp.getgrnam("games")
+    return found.gr_name, found.gr_gid
+
+
+def unix_sockets(pids: Iterable[int]) -> dict[str, int]:
+    """Names of the Unix sockets that these processes have bound, abstract ones with `@` in front, with the process."""
+    found: dict[str, int] = {}
+    for pid in pids:
+        inodes = _inodes(pid)
+        for line in Path(f"/proc/{pid}/net/unix").read_text("utf-8", "replace").splitlines()[1:]:
+            fields = line.split(maxsplit=7)
+            if len(fields) == 8 and fields[6] in inodes:
+                found[fields[7]] = pid
+    return found
+
+
+def ports(pids: Iterable[int]) -> dict[tuple[str, int], int]:
+    """TCP ports on which these processes listen and UDP ports that they have bound, with the process."""
+    found: dict[tuple[str, int], int] = {}
+    for pid in pids:
+        inodes = _inodes(pid)
+        for table, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == state and fields[9] in inodes:
+                    found[_address(fields[1])] = pid
+    return found
+
+
+def _inodes(pid: int) -> set[str]:
+    targets = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            targets.add(str(entry.readlink()))
+    return {each.removeprefix("socket:[").removesuffix("]") for each in targets if each.startswith("socket:[")}
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Source: Linux, proc(5): each 32-bit word of an address is printed in the machine's byte order."""
+    host, _, port = text.partition(":")
+    words = [int(host[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(host), 8)]
+    return str(ip_address(b"".join(words))), int(port, 16)
+
+
+def tree(folder: Path) -> list[str]:
+    """Everything in a folder, and itself."""
+    return [str(folder), *(str(each) for each in sorted(folder.rglob("*")))]
