@@ -1,7 +1,7 @@
 """From documents to objects: Lists, API groups and versions, names, and which copy of an object counts.
 
-The key of an object is (group, kind, namespace, name). Twice in one source: no copy counts. In several sources:
-equal copies are one object, unequal ones are none.
+The key of an object is (group, kind, namespace, name). Equal copies are one object, unequal ones are none, whether they are
+in one source or in several.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_objects(documents: Iterable[Document]) -> list[Found]:
     copies: dict[tuple[str, str, str, str], list[Found]] = {}
     for document in documents:
         for value in _unwrap(document.value):
-            found = _identify(value, document.origin.source)
+            found = _identify(value)
             if found is not None:
                 copies.setdefault(found.key, []).append(found)
     counted = (_the_one(copies[key]) for key in sorted(copies))
@@ -68,7 +68,7 @@ def _unwrap(value: object) -> Iterator[object]:
         yield value
 
 
-def _identify(value: object, source: str) -> Found | None:
+def _identify(value: object) -> Found | None:
     """Read kind, group, version and names; None for what is of no concern or has no valid name."""
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
         return None
@@ -86,7 +86,7 @@ def _identify(value: object, source: str) -> Found | None:
         return None
     if not (is_label(name) if kind == "Service" else is_subdomain(name)):
         return None
-    return Found(group, version, kind, namespace, name, value, source)
+    return Found(group, version, kind, namespace, name, value)
 
 
 def _group_and_version(value: Mapping[object, object], kind: str) -> tuple[str, str]:
@@ -145,8 +145,6 @@ def _split_version(spec: Mapping[object, object]) -> str:
 def _the_one(copies: Sequence[Found]) -> Found | None:
     """Return the object that these copies amount to, or None when they contradict each other."""
     first = copies[0]
-    if len({copy.source for copy in copies}) < len(copies):
-        return None
     return first if all(_equal(first.body, copy.body) for copy in copies[1:]) else None
 
 

@@ -26,7 +26,6 @@ class Found(Struct, frozen=True):
     namespace: str
     name: str
     body: Mapping[str, object]
-    source: str
 
     @property
     def key(self) -> tuple[str, str, str, str]:

@@ -6,6 +6,9 @@ Problems. Nothing here looks at a second object: references, duplicates and defa
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
+import msgspec
 from msgspec import Struct
 
 from hub.model import Document, ObjectRef, Problem
@@ -22,12 +25,14 @@ class Decoded(Struct, frozen=True, gc=False):
 
     `ref` None: no object of ours, or one without a usable name; there may be Problems all the same.
     `object` None: the object is invalid and grants nothing. Problems beside an object say which parts have no effect
-    (errors) and what was ignored or guessed (warnings).
+    (errors) and what was ignored or guessed (warnings). Documents are equal as JSON values if and only if they have a `digest`
+    each, and the same.
     """
 
     ref: ObjectRef | None = None
     object: SmiObject | None = None
     problems: tuple[Problem, ...] = ()
+    digest: bytes = b""
 
 
 _IGNORED = Decoded()
@@ -59,6 +64,14 @@ def _decode_known(reader: Reader, value: dict[str, object], head: Head) -> Decod
         known = ", ".join(f'"{head.group}/{name}"' if head.group else f'"{name}"' for name in kind.versions)
         message = f"version {show(head.version)} of {head.kind} is not known"
         reader.refuse("version.unknown", "apiVersion", message, f"write {known}")
-        return Decoded(reader.ref, None, reader.problems)
+        return Decoded(reader.ref, None, reader.problems, _digest(value))
     result = kind.decode(reader, value, head.version)
-    return Decoded(reader.ref, None if reader.void else result, reader.problems)
+    return Decoded(reader.ref, None if reader.void else result, reader.problems, _digest(value))
+
+
+def _digest(value: object) -> bytes:
+    """128 bits of a JSON value; nothing where it is none."""
+    try:
+        return blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=16).digest()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return b""

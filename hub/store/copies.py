@@ -1,7 +1,7 @@
 """Which objects count: the same object may be said twice, in one source or in several.
 
-Twice in one source: neither copy counts. In several sources: equal copies are one object, unequal ones are none. A copy
-that is invalid is unequal to every other. Whatever does not count for such a reason is reported at every copy.
+Equal copies are one object, unequal ones are none; a copy that is invalid is unequal to every other. Whatever does not count
+for such a reason is reported at every copy, and so are equal copies in one source.
 """
 
 from __future__ import annotations
@@ -12,24 +12,26 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.model import ObjectRef, Origin, Problem
+from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.smi import Decoded
 from hub.smi.types import SmiObject
 
 Part = tuple[str, str]
 """A source's name and the part of it (a file, a kind) that is read as a whole."""
 _NOWHERE = Origin()
+_UNEQUAL = "object.unequal"
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 class _Claim(Struct, frozen=True, gc=False):
-    """One copy of an object: where it stands and what it says without that place (None: it is invalid)."""
+    """One copy of an object: where it stands, what it says without that place (None: it is invalid), and its digest."""
 
     ref: ObjectRef
     part: Part
     origin: Origin
     said: SmiObject | None
+    digest: bytes = b""
 
 
 _Claims = tuple[_Claim, ...]
@@ -66,39 +68,43 @@ class Copies:
     def object(self, ref: ObjectRef) -> SmiObject | None:
         """The object that counts, without its origin."""
         claims = self._claims.get(ref, ())
-        return claims[0].said if claims and not self._fault(ref) else None
+        return claims[0].said if claims and self._fault(ref) != _UNEQUAL else None
 
     def origins(self, ref: ObjectRef) -> tuple[Origin, ...]:
         """Where every copy stands, by source, sorted."""
         return tuple(sorted(claim.origin for claim in self._claims.get(ref, ())))
 
     def problems(self) -> Iterator[Problem]:
-        """What decoding found, and a Problem at each copy of an object that does not count for having copies."""
+        """What decoding found, and a Problem at each copy of an object that has others beside it that matter."""
         for told in self._told.values():
             yield from told
         for ref in self._disputed:
             yield from self._dispute(ref)
 
     def _fault(self, ref: ObjectRef) -> str:
-        """Why copies take each other's effect: the code of the Problem, "" if they do not."""
+        """What is wrong with having these copies: the code of the Problem, "" if nothing is."""
         claims = self._claims.get(ref, ())
         if len(claims) < 2:
             return ""
-        if len({claim.part[0] for claim in claims}) < len(claims):
-            return "object.duplicate"
-        first = claims[0].said
-        return "" if first is not None and all(claim.said == first for claim in claims) else "object.unequal"
+        first = claims[0]
+        if not first.digest or any((claim.digest, claim.said) != (first.digest, first.said) for claim in claims):
+            return _UNEQUAL
+        return "object.duplicate" if len({claim.part[0] for claim in claims}) < len(claims) else ""
 
     def _dispute(self, ref: ObjectRef) -> Iterator[Problem]:
         code = self._fault(ref)
         origins = self.origins(ref)
         for origin in origins:
             others = ", ".join(_place(other) for other in origins if other is not origin)
-            if code == "object.duplicate":
-                message = f'"{ref}" is there more than once, so no copy counts; also at {others}'
+            if code == _UNEQUAL:
+                message, severity = (
+                    f'"{ref}" is defined more than once, and not alike, so no copy counts',
+                    Severity.ERROR,
+                )
             else:
-                message = f'"{ref}" says different things in different sources, so no copy counts; also at {others}'
-            yield Problem(code, ref, "metadata.name", message, "keep one of the copies", origin)
+                message, severity = f'"{ref}" is written more than once, all alike, so it is one', Severity.WARNING
+            what = f"{message}; also at {others}"
+            yield Problem(code, ref, "metadata.name", what, "keep one of the copies", origin, severity)
 
 
 def _place(origin: Origin) -> str:
@@ -111,9 +117,9 @@ def _claims(part: Part, decoded: Iterable[Decoded]) -> Iterator[_Claim]:
             continue
         if each.object is None:
             origin = each.problems[0].origin if each.problems else _NOWHERE
-            yield _Claim(each.ref, part, origin, None)
+            yield _Claim(each.ref, part, origin, None, each.digest)
         else:
-            yield _Claim(each.ref, part, each.object.origin, replace(each.object, origin=_NOWHERE))
+            yield _Claim(each.ref, part, each.object.origin, replace(each.object, origin=_NOWHERE), each.digest)
 
 
 def _by_ref(claims: _Claims) -> dict[ObjectRef, _Claims]:

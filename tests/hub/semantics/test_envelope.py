@@ -101,11 +101,12 @@ def test_list_is_unwrapped(documents: Documents) -> None:
 
 
 def test_same_object_twice_in_a_source(documents: Documents) -> None:
-    """Neither copy counts, even in different versions and even if another source has it once."""
+    """Equal copies are one object; unequal ones do not count, be it by their version, even if another source has one."""
     other_version = ROUTE.replace("v1alpha4", "v1alpha3")
-    assert found(documents(f"{ROUTE}---\n{ROUTE}")) == []
+    assert found(documents(f"{ROUTE}---\n{ROUTE}")) == ["v1alpha4 TCPRoute default/t"]
+    assert found(documents(f"{ROUTE}---\n{ROUTE}") + documents(ROUTE, "other")) == ["v1alpha4 TCPRoute default/t"]
     assert found(documents(f"{ROUTE}---\n{other_version}")) == []
-    assert found(documents(f"{ROUTE}---\n{ROUTE}") + documents(ROUTE, "other")) == []
+    assert found(documents(f"{ROUTE}---\n{other_version}") + documents(ROUTE, "other")) == []
     assert found(documents(f"{ROUTE}---\n{ROUTE.replace('v1alpha4', 'v1alpha9')}")) == []
 
 
@@ -137,10 +138,10 @@ def test_copies_that_unfold_without_end() -> None:
 
 
 def test_void_copy_takes_its_users_down(documents: Documents, target: Callable[..., str]) -> None:
-    """A TCPRoute that is written twice is missing for the TrafficTarget that names it."""
+    """A TCPRoute that is written twice, and not alike, is missing for the TrafficTarget that names it."""
     route = ROUTE.replace("{name: t}", "{name: t, namespace: d}")
     text = target("[{kind: TCPRoute, name: t}]")
-    once, twice = documents(f"{route}---\n{text}"), documents(f"{route}---\n{route}---\n{text}")
+    once, twice = documents(f"{route}---\n{text}"), documents(f"{route}---\n{route}x: 1\n---\n{text}")
     verdicts = [_tcp_verdict(Semantics(one)) for one in (once, twice)]
     assert verdicts == ["allow", "deny"]
 

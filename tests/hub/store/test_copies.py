@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from hub.model import ObjectRef
+from hub.model import ObjectRef, Severity
 from hub.store import Store
 from hub.testing.store import decoded
 
@@ -17,6 +17,7 @@ metadata: {{name: web, namespace: d}}
 spec: {{ports: [{{port: {port}}}]}}
 """
 REF = ObjectRef("", "Service", "d", "web")
+NOTED = SERVICE.replace("namespace: d", "namespace: d, annotations: {{a: b}}").format(port=1)
 ONE, TWO, BROKEN = SERVICE.format(port=1), SERVICE.format(port=2), SERVICE.format(port=-1)
 
 
@@ -32,23 +33,37 @@ def read(*copies: tuple[str, str]) -> Store:
     ("copies", "counts", "code"),
     [
         ((("a", ONE),), True, ""),
-        ((("a", ONE), ("a", ONE)), False, "object.duplicate"),
-        ((("a", ONE), ("a", TWO)), False, "object.duplicate"),
+        ((("a", ONE), ("a", ONE)), True, "object.duplicate"),
+        ((("a", ONE), ("a", TWO)), False, "object.unequal"),
         ((("a", ONE), ("b", ONE)), True, ""),
         ((("a", ONE), ("b", TWO)), False, "object.unequal"),
         ((("a", ONE), ("b", BROKEN)), False, "object.unequal"),
-        ((("a", ONE), ("a", BROKEN)), False, "object.duplicate"),
-        ((("a", ONE), ("b", ONE), ("b", ONE)), False, "object.duplicate"),
+        ((("a", ONE), ("a", BROKEN)), False, "object.unequal"),
+        ((("a", BROKEN), ("a", BROKEN)), False, "object.duplicate"),
+        ((("a", ONE), ("b", ONE), ("b", ONE)), True, "object.duplicate"),
+        ((("a", ONE), ("b", ONE), ("b", TWO)), False, "object.unequal"),
+        ((("a", ONE), ("a", NOTED)), False, "object.unequal"),
     ],
 )
 def test_object_counts_unless_copies_dispute_it(copies: tuple[tuple[str, str], ...], counts: bool, code: str) -> None:  # noqa: FBT001 - a column
-    """Twice in one source: neither; in several: equal copies are one, unequal ones none; every copy is told."""
+    """Equal copies are one, unequal ones (by what they say, not by what we read of it) none; every copy is told."""
     store = read(*copies)
     assert (store.service(REF) is not None) == counts
     told = Counter(
         problem.code for problem in store.problems() if problem.ref == REF and problem.code.startswith("object")
     )
     assert told == ({code: len(copies)} if code else {})
+
+
+@pytest.mark.parametrize(
+    ("second", "severity"), [(ONE, Severity.WARNING), (TWO, Severity.ERROR)], ids=["equal", "unequal"]
+)
+def test_copies_in_one_source_name_each_other(second: str, severity: Severity) -> None:
+    """Both places are told, each at the other; only copies that differ take something away."""
+    told = read(("a", ONE), ("a", second)).problems()
+    assert {problem.severity for problem in told} == {severity}
+    places = {problem.origin.file: problem.message.rpartition("also at ")[2] for problem in told}
+    assert places == {"0.yaml": "a:1.yaml:1", "1.yaml": "a:0.yaml:1"}
 
 
 def test_object_counts_again_when_the_other_copy_goes() -> None:
@@ -62,8 +77,8 @@ def test_object_counts_again_when_the_other_copy_goes() -> None:
 
 
 def test_one_file_may_hold_both_copies() -> None:
-    """Two documents of one file are as much a duplicate as two files."""
-    store = read(("a", ONE + "---" + ONE))
+    """Two documents of one file are as much copies as two files."""
+    store = read(("a", ONE + "---" + TWO))
     assert store.service(REF) is None
     assert {problem.origin.line for problem in store.problems()} == {1, 2}
 
