@@ -23,6 +23,8 @@ from hub.api import ConfigError
 HUB_CLUSTER = "smihub"
 HUB_TOKEN = "smihub-token"  # noqa: S105 - the name of a secret
 DRAIN_S = 1
+CONNECTIONS = 50_000
+"""Most connections to all of an Envoy's listeners. Source: Envoy, "Configuring Envoy as an edge proxy"."""
 
 
 class Sidecar(Struct, frozen=True):
@@ -160,7 +162,7 @@ def _bootstrap(sidecar: Sidecar) -> dict[str, Any]:
     ads = {"ads": {}, "resource_api_version": "V3"}
     return {
         "node": {"id": sidecar.workload, "cluster": "smihub"},
-        "admin": {"address": _address(sidecar.admin)},
+        "admin": {"address": _address(sidecar.admin), "ignore_global_conn_limit": True},
         "dynamic_resources": {
             "ads_config": {
                 "api_type": kind,
@@ -172,11 +174,21 @@ def _bootstrap(sidecar: Sidecar) -> dict[str, Any]:
             "lds_config": ads,
         },
         "static_resources": {"clusters": [_hub(sidecar)]},
+        "overload_manager": {"resource_monitors": [_connections()]},
         # Envoy refuses regular expressions above a program size of 100 unless told otherwise.
         "layered_runtime": {
             "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}]
         },
     }
+
+
+def _connections() -> dict[str, Any]:
+    """The limit of connections to all listeners together. Source: Envoy API, `resource_monitors.downstream_connections.v3`."""
+    kind = (
+        "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    )
+    config = {"@type": kind, "max_active_downstream_connections": CONNECTIONS}
+    return {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": config}
 
 
 def _hub(sidecar: Sidecar) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from hub.api import UnmodelledError
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _RBAC = "envoy.extensions.filters.network.rbac.v3.RBAC"
+_LIMIT = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"
 _TCP = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 _UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _STATIC, _EDS = 0, 3
@@ -139,7 +140,7 @@ def _filter_chain(message: wire.Message, resources: Resources, origin: str) -> t
 
 
 def _network(message: wire.Message, resources: Resources, origin: str) -> _Compiled:
-    """One network filter; None is an RBAC filter without rules, which lets all pass."""
+    """One network filter; None is one that lets all pass: RBAC without rules, a limit of connections."""
     with Fields(message, origin) as left:
         packed, discovery, name = left.take("typed_config"), left.take("config_discovery"), left.take("name", "")
     source = origin
@@ -156,7 +157,19 @@ def _network(message: wire.Message, resources: Resources, origin: str) -> _Compi
         return manager_of(config, origin, resources)
     if kind == _TCP:
         return _pipe(config, origin)
+    if kind == _LIMIT:
+        _check_limit(config, origin)
+        return None
     raise UnmodelledError(f'{origin}: the network filter "{kind}" is not modelled')
+
+
+def _check_limit(message: wire.Message, origin: str) -> None:
+    """A limit of connections says how many are let in, not who."""
+    with Fields(message, origin) as left:
+        left.neutral("stat_prefix", "delay")
+        most = left.take("max_connections")
+    if most is None or not most.value:
+        raise left.rejected("a limit of no connections")
 
 
 def _discovered(message: wire.Message, name: str, resources: Resources, origin: str) -> wire.Any | None:

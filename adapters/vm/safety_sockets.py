@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from adapters.vm import names, wire
 from adapters.vm.safety_parts import (
@@ -34,7 +35,7 @@ from adapters.vm.shape import (
     text,
     wrapped,
 )
-from adapters.vm.vocabulary import HCM, HTTP_RBAC, ROUTER, TCP_PROXY, UINT32_MAX
+from adapters.vm.vocabulary import CONNECTION_LIMIT, HCM, HTTP_RBAC, ROUTER, TCP_PROXY, UINT32_MAX
 
 _CHAIN = text(r"g(?:0|[1-9][0-9]{0,17})")
 _INBOUND = re.compile(
@@ -54,8 +55,10 @@ def inbound_listener(name: str) -> Shape:
     if parts is None:
         return _refused
     stem, owner = parts["stem"], parts["owner"]
-    http = _inbound_chain(names.TRUST, row(_http(f"in/{stem}", _inbound_manager())))
-    tcp = _inbound_chain(f"peers/{re.escape(stem)}", row(_discovered(f"rbac/{stem}"), _inbound_proxy(owner)))
+    manager, raw = _inbound_manager(), (_discovered(f"rbac/{stem}"), _inbound_proxy(owner))
+    bounded = {**manager, "request_headers_timeout": _SOON}
+    http = _inbound_chain(names.TRUST, (_http(f"in/{stem}", bounded),), (_http(f"in/{stem}", manager),))
+    tcp = _inbound_chain(f"peers/{re.escape(stem)}", raw, raw)
     bound = {"address": equal(parts["bind"]), "port_value": equal(int(parts["port"]))}
     return message(
         must={
@@ -129,14 +132,35 @@ def _by_filters(http: Shape, tcp: Shape) -> Shape:
     """Whichever shape the first filter announces, so that the complaint is about what was meant."""
 
     def check(chain: wire.FilterChain, path: str) -> None:
-        is_http = bool(chain.filters) and chain.filters[0].name == HCM
+        is_http = any(filter_.name == HCM for filter_ in chain.filters)
         return (http if is_http else tcp)(chain, path)
 
     return check
 
 
-def _inbound_chain(validation: str, filters: Shape) -> Shape:
-    return message(must={"name": _CHAIN, "transport_socket": downstream_tls(validation), "filters": filters})
+def _inbound_chain(validation: str, filters: Sequence[Shape], older: Sequence[Shape]) -> Shape:
+    """A chain with bounds; or one without any, as revisions have them that were written before there were bounds."""
+    shared = {"name": _CHAIN, "transport_socket": downstream_tls(validation)}
+    bounds = {"transport_socket_connect_timeout": _SOON, "filters": row(_LIMIT, *filters)}
+    bounded, unbounded = message(must={**shared, **bounds}), message(must={**shared, "filters": row(*older)})
+
+    def check(chain: wire.FilterChain, path: str) -> None:
+        has_bounds = chain.HasField("transport_socket_connect_timeout")
+        return (bounded if has_bounds else unbounded)(chain, path)
+
+    return check
+
+
+_SOON = message(must={"seconds": number(1, 60)})
+_LIMIT = message(
+    must={
+        "name": equal(CONNECTION_LIMIT),
+        "typed_config": extension(
+            wire.ConnectionLimit,
+            message(must={"stat_prefix": anything, "max_connections": wrapped(number(1, 1_000_000))}),
+        ),
+    }
+)
 
 
 def _http(routes: str, manager: dict[str, Shape]) -> Shape:

@@ -103,7 +103,7 @@ class _Access:
         app = names.ref("Cluster", inbound.app_of(identity, port))
         yield from (peers, rbac)
         for bind in port.binds:
-            listener = inbound.tcp_listener(identity, port, bind)
+            listener = inbound.tcp_listener(identity, port, bind, self._config)
             yield _object(listener, Role.GUARD, self._owner, [peers.ref, rbac.ref, app])
 
     def _workload(self, placement: Placement) -> NativeObject:

@@ -2,7 +2,9 @@
 
 HTTP ports take their policy from their RouteConfiguration, so that a change binds the next request of an open
 connection. TCP ports take it from a SAN list (SDS: nothing leaks to a refused peer, not even a server's greeting) and
-from network RBAC (ECDS) as a second lock.
+from network RBAC (ECDS) as a second lock. Before all that a stranger holds a connection for `HANDSHAKE_S` at most, and
+no port has more of them than the mesh's `connections`.
+Source: Envoy API, config.listener.v3.FilterChain; Envoy, "Configuring Envoy as an edge proxy".
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ from adapters.vm import names, wire
 from adapters.vm.build import address, ads, downstream_tls, filter_, seconds, transport_socket, trust_bundle
 from adapters.vm.config import VmConfig
 from adapters.vm.translate_listeners import FIRST_CHAIN, connection_manager, http_filter
-from adapters.vm.vocabulary import HTTP_RBAC, REMOVED_HEADERS, TCP_PROXY
+from adapters.vm.vocabulary import CONNECTION_LIMIT, HTTP_RBAC, REMOVED_HEADERS, TCP_PROXY
 from hub.api import Identity, InboundPort
 
 EARLY_DATA_BYTES = 65536
+HANDSHAKE_S = 10
+"""How long a TLS handshake may take: until its end nobody has said who they are."""
+HEADERS_S = 10
+"""How long the headers of a request may take (Envoy: for ever); a caller with a certificate may be a slow one, too."""
 
 
 def stem_of(identity: Identity, port: InboundPort) -> str:
@@ -35,21 +41,25 @@ def http_listener(identity: Identity, port: InboundPort, bind: str, config: VmCo
     manager = connection_manager(stem, [_closed_rbac()], config)
     manager.forward_client_cert_details = wire.HttpConnectionManager.SANITIZE_SET
     manager.set_current_client_cert_details.uri = True
-    return _listener(identity, port, bind, (downstream_tls(names.TRUST, ["h2", "http/1.1"]), [http_filter(manager)]))
+    manager.request_headers_timeout.CopyFrom(seconds(HEADERS_S))
+    filters = [_limit(stem, config), http_filter(manager)]
+    return _listener(identity, port, bind, (downstream_tls(names.TRUST, ["h2", "http/1.1"]), filters))
 
 
-def tcp_listener(identity: Identity, port: InboundPort, bind: str) -> wire.Listener:
+def tcp_listener(identity: Identity, port: InboundPort, bind: str, config: VmConfig) -> wire.Listener:
     """Mutual TLS with the port's SAN list, network RBAC, and no connection to the application before the handshake."""
     owner = (identity.namespace, identity.service_account, port.port, port.variant)
+    stem = stem_of(identity, port)
     proxy = wire.TcpProxy(
-        stat_prefix=stem_of(identity, port),
+        stat_prefix=stem,
         cluster=app_of(identity, port),
         upstream_connect_mode=wire.UpstreamConnectMode.ON_DOWNSTREAM_TLS_HANDSHAKE,
         max_early_data_bytes=wire.UInt32Value(value=EARLY_DATA_BYTES),
     )
     source = wire.ExtensionConfigSource(config_source=ads(), type_urls=[wire.type_url(wire.NetworkRbac)])
     rbac = wire.Filter(name=names.rbac(*owner), config_discovery=source)
-    return _listener(identity, port, bind, (downstream_tls(names.peers(*owner)), [rbac, filter_(TCP_PROXY, proxy)]))
+    filters = [_limit(stem, config), rbac, filter_(TCP_PROXY, proxy)]
+    return _listener(identity, port, bind, (downstream_tls(names.peers(*owner)), filters))
 
 
 def http_policy(identity: Identity, port: InboundPort, rules: wire.RBAC) -> wire.RouteConfiguration:
@@ -87,13 +97,25 @@ def _closed_rbac() -> wire.HttpFilter:
     return wire.HttpFilter(name=HTTP_RBAC, typed_config=wire.any_of(config))
 
 
+def _limit(stem: str, config: VmConfig) -> wire.Filter:
+    """Counts connections from their first packet on, before the handshake, and closes those beyond the limit."""
+    limit = wire.UInt64Value(value=config.connections)
+    return filter_(CONNECTION_LIMIT, wire.ConnectionLimit(stat_prefix=stem, max_connections=limit))
+
+
 def _listener(
     identity: Identity, port: InboundPort, bind: str, chain: tuple[wire.Any, list[wire.Filter]]
 ) -> wire.Listener:
     tls, filters = chain
+    guarded = wire.FilterChain(
+        name=FIRST_CHAIN,
+        transport_socket=transport_socket(tls),
+        transport_socket_connect_timeout=seconds(HANDSHAKE_S),
+        filters=filters,
+    )
     return wire.Listener(
         name=names.inbound_listener(identity.namespace, identity.service_account, port.port, port.variant, bind),
         address=address(bind, port.port),
-        filter_chains=[wire.FilterChain(name=FIRST_CHAIN, transport_socket=transport_socket(tls), filters=filters)],
+        filter_chains=[guarded],
         traffic_direction=wire.TrafficDirection.INBOUND,
     )

@@ -9,6 +9,7 @@ import re
 
 HCM = "envoy.filters.network.http_connection_manager"
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
+CONNECTION_LIMIT = "envoy.filters.network.connection_limit"
 ROUTER = "envoy.filters.http.router"
 HTTP_RBAC = "envoy.filters.http.rbac"
 """Name of the HTTP filter *instance*: a vhost's typed_per_filter_config finds it by this key, not by its type."""

@@ -44,6 +44,7 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC as HttpRbac  # noqa: N811 - a message, no constant
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.network.connection_limit.v3.connection_limit_pb2 import ConnectionLimit
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
     HttpFilter,
@@ -75,7 +76,7 @@ from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value, UInt64Value
 
 from hub.api import UnmodelledError
 
@@ -95,6 +96,7 @@ TYPE_URLS: dict[str, str] = {kind: _PREFIX + message.DESCRIPTOR.full_name for ki
 """kind -> type URL, as in `DiscoveryRequest.type_url`."""
 
 _NESTED: tuple[type[Message], ...] = (
+    ConnectionLimit,
     DownstreamTlsContext,
     FilterConfig,
     HttpConnectionManager,
@@ -227,6 +229,7 @@ __all__ = [
     "ClusterLoadAssignment",
     "CommonTlsContext",
     "ConfigSource",
+    "ConnectionLimit",
     "CoreHttpProtocolOptions",
     "DataSource",
     "DecodeError",
@@ -280,6 +283,7 @@ __all__ = [
     "TransportSocket",
     "TypedExtensionConfig",
     "UInt32Value",
+    "UInt64Value",
     "UpstreamConnectMode",
     "UpstreamTlsContext",
     "VirtualHost",

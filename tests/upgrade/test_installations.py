@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from adapters.vm.ca import Secret, make_root
+from adapters.vm.ca import LEAF_LIFE, Authority, Secret, make_root
+from adapters.vm.fleet import Fleet
+from adapters.vm.safety import check
+from adapters.vm.seal import Sealer
 from adapters.vm.sink import utc_now
 from adapters.vm.state import State
 from adapters.vm.tokens import bearer
@@ -31,6 +34,18 @@ def test_state_of_an_older_hub_is_read(tmp_path: Path, octet: int) -> None:
         found = {workload: bearer(Secret(token.encode()), state.token_hash) for workload, token in tokens.items()}
         assert found == {workload: workload for workload in tokens}
         assert len(found) == 6
+    finally:
+        state.close()
+
+
+def test_revision_of_an_older_hub_is_served(tmp_path: Path) -> None:
+    """Until the first plan is applied, Envoys get what stands; the closed list knows the older shapes."""
+    base = install(tmp_path, "vm").parent
+    state = State(base / ".smihub" / "hub.sqlite", "vms")
+    try:
+        root = state.authority(make_root("cluster.local", utc_now()))
+        fleet = Fleet(Sealer(root.certificate, check), Authority(root, LEAF_LIFE))
+        assert len(fleet.advance(state.since(0))) == 6
     finally:
         state.close()
 

@@ -142,6 +142,12 @@ def network_rbac(rbac: Json | None) -> Json:
     return {"name": "rbac", "typed_config": config}
 
 
+def limited(most: int = 9) -> Json:
+    """A limit of connections as a network filter."""
+    kind = f"{TYPES}.extensions.filters.network.connection_limit.v3.ConnectionLimit"
+    return {"name": "limit", "typed_config": {"@type": kind, "stat_prefix": "x", "max_connections": most}}
+
+
 CA = {"trusted_ca": {"inline_string": names.BUNDLE}}
 
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from adapters.vm.bootstrap import (
+    CONNECTIONS,
     Sidecar,
     bootstrap,
     command,
@@ -40,6 +41,9 @@ def test_bootstrap_is_a_function_of_its_arguments() -> None:
     assert bootstrap(sidecar()) == bootstrap(sidecar())
     ads = made["dynamic_resources"]["ads_config"]
     assert (made["node"]["id"], ads["api_type"], ads["set_node_on_first_message_only"]) == ("d/web", "DELTA_GRPC", True)
+    [limit] = made["overload_manager"]["resource_monitors"]
+    assert limit["typed_config"]["max_active_downstream_connections"] == CONNECTIONS
+    assert made["admin"]["ignore_global_conn_limit"], "a flooded Envoy must still tell its operator"
     assert made["layered_runtime"]["layers"][0]["static_layer"] == {"re2.max_program_size.error_level": 32768}
     secret = msgspec.json.decode(credential(sidecar()))["resources"][0]
     assert secret["generic_secret"] == {"secret": {"filename": "/var/lib/sidecars/web/token"}}

@@ -23,6 +23,7 @@ from tests.adapters.vm.native import (
     facts,
     http,
     judged,
+    limited,
     listener,
     manager,
     native,
@@ -210,6 +211,7 @@ LEAKY = [secret(), rbac(WEB_ONLY)]
         (tcp(*LISTED, weighted_clusters={"clusters": [{"name": APP, "weight": 1}]}), "allow allow deny deny"),
         ([listener(TCP_LISTENER, [proxy(cluster=APP)], TLS)], "allow allow allow allow"),
         ([listener(TCP_LISTENER, [network_rbac(None), proxy(cluster=APP)], TLS)], "allow allow allow allow"),
+        ([listener(TCP_LISTENER, [limited(), proxy(cluster=APP)], TLS)], "allow allow allow allow"),
         ([listener(TCP_LISTENER, [proxy(cluster=APP)], BY_SECRET), secret(WEB)], "allow allow deny deny"),
     ],
 )
@@ -274,6 +276,7 @@ def test_datagrams_are_denied_because_nothing_captures_them() -> None:
         tcp(secret(WEB), rbac({"p": policy(san(WEB), {"header": {"name": "a", "present_match": True}})})),
         [listener(TCP_LISTENER, [proxy(cluster=APP), network_rbac(None)], TLS)],
         [listener(TCP_LISTENER, [network_rbac(None)], TLS)],
+        [listener(TCP_LISTENER, [limited(0), proxy(cluster=APP)], TLS)],
         [listener(TCP_LISTENER, [{"name": "x"}], TLS)],
         [listener(TCP_LISTENER, [proxy(cluster=APP)], TLS, default_filter_chain={"name": "d"})],
         [listener(TCP_LISTENER, [proxy(cluster=APP)], {"name": "raw"})],

@@ -55,7 +55,8 @@ def resources() -> dict[str, tuple[str, bytes]]:
 
 GOOD = resources()
 CHAIN: Path = ("filter_chains", 0)
-HCM: Path = (*CHAIN, "filters", 0, "typed_config")
+HCM: Path = (*CHAIN, "filters", 1, "typed_config")
+OUT_HCM: Path = (*CHAIN, "filters", 0, "typed_config")
 TLS: Path = (*CHAIN, "transport_socket", "typed_config")
 COMMON: Path = (*TLS, "common_tls_context")
 HOST: Path = ("virtual_hosts", 0)
@@ -296,35 +297,43 @@ BAD: list[tuple[str, str, Path, Any]] = [
     ("an access log", "http", ("access_log",), [{"name": "x"}]),
     ("an unknown listener", "http", ("name",), "mine"),
     ("a listener that binds nothing", "http", ("bind_to_port",), False),
+    # --- bounds before the handshake
+    ("no time limit of handshakes", "http", (*CHAIN, "transport_socket_connect_timeout"), GONE),
+    ("no limit of connections", "http", (*CHAIN, "filters", 0), GONE),
+    ("no limit of connections", "tcp", (*CHAIN, "filters", 0), GONE),
+    ("a limit of none", "tcp", (*CHAIN, "filters", 0, "typed_config", "max_connections"), 0),
+    ("a limit switched by runtime", "tcp", (*CHAIN, "filters", 0, "typed_config", "runtime_enabled"), {}),
+    ("handshakes of an hour", "tcp", (*CHAIN, "transport_socket_connect_timeout"), "3600s"),
+    ("headers without end", "http", (*HCM, "request_headers_timeout"), GONE),
     # --- TCP ports
-    ("no network rbac", "tcp", (*CHAIN, "filters", 0), GONE),
-    ("network rbac inline", "tcp", (*CHAIN, "filters", 0), {"name": "rbac/d/api/9000/tcp"}),
-    ("network rbac of another port", "tcp", (*CHAIN, "filters", 0, "name"), "rbac/d/api/1/tcp"),
+    ("no network rbac", "tcp", (*CHAIN, "filters", 1), GONE),
+    ("network rbac inline", "tcp", (*CHAIN, "filters", 1), {"name": "rbac/d/api/9000/tcp"}),
+    ("network rbac of another port", "tcp", (*CHAIN, "filters", 1, "name"), "rbac/d/api/1/tcp"),
     (
         "an open default",
         "tcp",
-        (*CHAIN, "filters", 0, "config_discovery", "default_config"),
+        (*CHAIN, "filters", 1, "config_discovery", "default_config"),
         {"@type": T + "extensions.filters.network.rbac.v3.RBAC"},
     ),
     (
         "default without a warning",
         "tcp",
-        (*CHAIN, "filters", 0, "config_discovery", "apply_default_config_without_warming"),
+        (*CHAIN, "filters", 1, "config_discovery", "apply_default_config_without_warming"),
         True,
     ),
-    ("another type discovered", "tcp", (*CHAIN, "filters", 0, "config_discovery", "type_urls", 0), T + "x"),
+    ("another type discovered", "tcp", (*CHAIN, "filters", 1, "config_discovery", "type_urls", 0), T + "x"),
     (
         "connect before the handshake",
         "tcp",
-        (*CHAIN, "filters", 1, "typed_config", "upstream_connect_mode"),
+        (*CHAIN, "filters", 2, "typed_config", "upstream_connect_mode"),
         "IMMEDIATE",
     ),
-    ("connect on data", "tcp", (*CHAIN, "filters", 1, "typed_config", "upstream_connect_mode"), "ON_DOWNSTREAM_DATA"),
-    ("tunnelling", "tcp", (*CHAIN, "filters", 1, "typed_config", "tunneling_config"), {"hostname": "x"}),
+    ("connect on data", "tcp", (*CHAIN, "filters", 2, "typed_config", "upstream_connect_mode"), "ON_DOWNSTREAM_DATA"),
+    ("tunnelling", "tcp", (*CHAIN, "filters", 2, "typed_config", "tunneling_config"), {"hostname": "x"}),
     (
         "another identity's TCP application",
         "tcp",
-        (*CHAIN, "filters", 1, "typed_config", "cluster"),
+        (*CHAIN, "filters", 2, "typed_config", "cluster"),
         "app/d/x/127.0.0.1:1",
     ),
     ("network rules unset", "rbac", NETWORK, GONE),
@@ -407,9 +416,9 @@ BAD: list[tuple[str, str, Path, Any]] = [
         (*HOST, "routes", 0, "match", "headers", 0, "name"),
         "x-forwarded-proto",
     ),
-    ("a filter on the way out", "out", (*HCM, "http_filters"), [OPEN_RBAC, ROUTER]),
-    ("another route table", "out", (*HCM, "rds", "route_config_name"), "out/d/pay/80"),
-    ("an inbound table on the way out", "out", (*HCM, "rds", "route_config_name"), "in/d/api/8080/http"),
+    ("a filter on the way out", "out", (*OUT_HCM, "http_filters"), [OPEN_RBAC, ROUTER]),
+    ("another route table", "out", (*OUT_HCM, "rds", "route_config_name"), "out/d/pay/80"),
+    ("an inbound table on the way out", "out", (*OUT_HCM, "rds", "route_config_name"), "in/d/api/8080/http"),
     ("a virtual listener that binds", "virtual", ("bind_to_port",), GONE),
     ("TCP to a foreign cluster", "out tcp", (*CHAIN, "filters", 0, "typed_config", "cluster"), "ads"),
     ("TCP to an application", "out tcp", (*CHAIN, "filters", 0, "typed_config", "cluster"), "app/d/api/127.0.0.1:1"),
@@ -468,9 +477,9 @@ def test_extension_when_its_type_is_not_ours(url: str) -> None:
     """An extension of another type is refused whatever it holds."""
     kind, body = GOOD["http"]
     listener: Any = wire.parse(kind, body)
-    manager: Any = wire.opened(listener.filter_chains[0].filters[0].typed_config)
+    manager: Any = wire.opened(listener.filter_chains[0].filters[1].typed_config)
     manager.http_filters[0].typed_config.type_url = url
-    listener.filter_chains[0].filters[0].typed_config.CopyFrom(wire.any_of(manager))
+    listener.filter_chains[0].filters[1].typed_config.CopyFrom(wire.any_of(manager))
     with pytest.raises(UnsafeResourceError, match="is never sent here"):
         check(kind, wire.pack(listener))
 
