@@ -17,7 +17,7 @@ from msgspec import Struct
 from adapters.vm.ca import Secret
 from adapters.vm.server import check_address
 from adapters.vm.state import State
-from adapters.vm.tokens import bearer, digest_of, new_token
+from adapters.vm.tokens import Bearer, bearer, digest_of, new_token
 from hub.api import ConfigError
 
 HUB_CLUSTER = "smihub"
@@ -110,9 +110,9 @@ def find_envoy(given: Path | None = None) -> Path:
 
 
 def issue_token(state: State, workload: str, file: Path) -> Secret:
-    """The workload's token, kept in `file` (mode 0600). The one in the file stays while the state file knows it."""
+    """The workload's token, kept in `file` (mode 0600). The one in the file stays while it holds."""
     kept = read_token(file)
-    if kept is not None and bearer(kept, state.token_hash) == workload:
+    if kept is not None and bearer(kept, state.tokens) == Bearer(workload):
         return kept
     return rotate_token(state, workload, file)
 

@@ -11,14 +11,13 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Struct
 
-from adapters.vm import names
+from adapters.vm import marks, names
 from adapters.vm.ca import Authority, Leaf
 from adapters.vm.resource import EDS, SDS, URL_OF_KIND, Resource, Snapshot
-from adapters.vm.seal import Sealer, pins_of
+from adapters.vm.seal import Sealer, marked, pins_of
 from adapters.vm.state import ServiceKey, Step, Stored
 from hub.api import Endpoint, ObjectRef, UnsafeResourceError, identity_of
 
-WORKLOAD = "Workload"
 _NOTHING: Mapping[ObjectRef, Resource] = {}
 
 
@@ -47,6 +46,8 @@ class Fleet:
         self._leaves: dict[str, tuple[Leaf, Resource]] = {}
         self._next: dt.datetime | None = None
         self._snapshots: dict[str, Snapshot] = {}
+        # By object and marks: a cluster is the same for every workload of an identity.
+        self._marked: dict[ObjectRef, dict[tuple[str, str], Resource]] = {}
 
     @property
     def facts(self) -> Mapping[ServiceKey, tuple[Endpoint, ...]]:
@@ -70,9 +71,9 @@ class Fleet:
         deleted = [ref for ref in self._stored if ref not in step.upserts] if step.whole else list(step.deleted)
         sealed = {**self.seal(item for ref, item in changed.items() if ref not in ready), **ready}
         pins = {ref.name: pins_of(item.body) for ref, item in changed.items() if ref.kind == "Cluster"}
-        identities = {ref.name: _identity(item) for ref, item in changed.items() if ref.kind == WORKLOAD}
+        identities = {ref.name: _identity(item) for ref, item in changed.items() if ref.kind == names.WORKLOAD}
         touched = {name for ref in (*changed, *deleted) for name in self._users.get(ref, ())}
-        touched |= {ref.name for ref in (*changed, *deleted) if ref.kind == WORKLOAD}
+        touched |= {ref.name for ref in (*changed, *deleted) if ref.kind == names.WORKLOAD}
         self._take(changed, deleted, sealed)
         self._identities.update(identities)
         self._repin(pins, [ref.name for ref in deleted if ref.kind == "Cluster"])
@@ -125,6 +126,8 @@ class Fleet:
     ) -> None:
         self._stored.update(changed)
         self._resources.update(sealed)
+        for ref in (*changed, *deleted):
+            self._marked.pop(ref, None)
         for ref in deleted:
             self._stored.pop(ref, None)
             self._resources.pop(ref, None)
@@ -151,7 +154,7 @@ class Fleet:
         for ref in self._closures.pop(workload, frozenset()):
             self._users[ref].discard(workload)
         self._snapshots.pop(workload, None)
-        root = names.ref(WORKLOAD, workload)
+        root = names.ref(names.WORKLOAD, workload)
         if root not in self._stored:
             self._leaves.pop(workload, None)
             self._identities.pop(workload, None)
@@ -168,29 +171,49 @@ class Fleet:
 
     def _build(self, workload: str, now: dt.datetime) -> Snapshot:
         types: dict[str, dict[str, Resource]] = {url: {} for url in URL_OF_KIND.values()}
-        if names.ref(WORKLOAD, workload) not in self._stored:
+        if names.ref(names.WORKLOAD, workload) not in self._stored:
             return types
         for ref in sorted(self._closures[workload]):
             if ref not in self._resources:
                 continue
-            types[URL_OF_KIND[ref.kind]][ref.name] = self._resources[ref]
+            types[URL_OF_KIND[ref.kind]][ref.name] = self._served(ref, workload)
             if ref.kind == "Cluster" and ref.name in self._endpoints:
                 types[EDS][ref.name] = self._endpoints[ref.name]
-        types[SDS] |= {names.TRUST: self._trust, names.SELF: self._own(workload, now)}
+        own = self._own(workload, now)
+        types[SDS] |= {names.TRUST: self._trust, own.name: own}
         return types
+
+    def _served(self, ref: ObjectRef, workload: str) -> Resource:
+        """The resource with the marks of this workload."""
+        item = self._resources[ref]
+        if not item.marked:
+            return item
+        own, chain = self._mark(workload), ""
+        if ref.kind == "Listener":
+            chain = marks.folded(self._stored[ref].mark, self._stored[names.ref(names.WORKLOAD, workload)].mark, own)
+        known = self._marked.setdefault(ref, {})
+        if (own, chain) not in known:
+            if len(known) > 2 * len(self._users[ref]):
+                known.clear()  # most are of identities that nobody has any more
+            known[own, chain] = marked(item, own, chain)
+        return known[own, chain]
+
+    def _mark(self, workload: str) -> str:
+        """The mark of a workload's certificates: another identity's, or another authority's, is another one."""
+        return marks.folded(self._identities[workload], self._authority.bundle)
 
     def _own(self, workload: str, now: dt.datetime) -> Resource:
         spiffe = self._identities[workload]
         kept = self._leaves.get(workload)
         if kept is None or kept[0].spiffe != spiffe or kept[0].renew_at <= now:
             leaf = self._authority.issue(spiffe, now)
-            kept = self._leaves[workload] = (leaf, self._sealer.own(leaf))
+            kept = self._leaves[workload] = (leaf, self._sealer.own(self._mark(workload), leaf))
             self._next = leaf.renew_at if self._next is None else min(self._next, leaf.renew_at)
         return kept[1]
 
 
 def _same(before: Stored | None, after: Stored) -> bool:
-    return before is not None and before.body == after.body and before.needs == after.needs
+    return before is not None and (before.body, before.needs, before.mark) == (after.body, after.needs, after.mark)
 
 
 def _identity(item: Stored) -> str:

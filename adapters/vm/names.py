@@ -10,12 +10,19 @@ import sys
 from hub.api import ObjectRef
 
 GROUP = "xds"
+WORKLOAD = "Workload"
+"""Kind of the object that says what one sidecar gets; it is sent to nobody."""
 SELF = "self"
-"""SDS secret: the workload's own certificate (made per stream, in no revision)."""
+"""SDS secret: the workload's own certificate (made per stream, in no revision). On the wire `own` adds its mark."""
 TRUST = "trust"
 """SDS secret: the trust bundle alone."""
 BUNDLE = "smihub:trust-bundle"
 """Placeholder in `trusted_ca.inline_string`; the server puts the trust bundle there before a byte leaves."""
+
+
+def own(mark: str) -> str:
+    """The certificate of one identity, as it is called on the wire."""
+    return f"{SELF}/{mark}"
 
 
 def ref(kind: str, name: str) -> ObjectRef:

@@ -37,7 +37,8 @@ class Resource(Struct, frozen=True, gc=False):
     """One resource as it goes on the wire: `body` is a serialised `google.protobuf.Any`.
 
     `needs` are (type URL, name) of what it refers to; None = unknown (a client's own copy of an older version).
-    For listeners `chain` holds the filter chains' names and `stem` the version of all the rest.
+    For listeners `chain` holds the filter chains' names and `stem` the version of all the rest. One that is `marked` holds
+    places for the marks of whoever it is served to.
     """
 
     name: str
@@ -46,14 +47,18 @@ class Resource(Struct, frozen=True, gc=False):
     needs: tuple[tuple[str, str], ...] | None = ()
     stem: str = ""
     chain: str = ""
+    marked: bool = False
 
 
 Snapshot = Mapping[str, Mapping[str, Resource]]
 """What one workload must get: type URL -> name -> resource. Never changed after it was built."""
 
+NOTHING: Snapshot = {url: {} for url in PUSH_ORDER}
+"""For whoever must let go of everything."""
+
 
 def version_of(content: bytes) -> str:
-    """The content's version: 128 bits of BLAKE2b in hexadecimal."""
+    """The content's version: 128 bits of BLAKE2b in hexadecimal; what has the version that a client holds is never sent."""
     return blake2b(content, digest_size=16).hexdigest()
 
 

@@ -51,7 +51,7 @@ def _network_rbac(name: str) -> Shape:
 
 
 def _secret(name: str) -> Shape:
-    return SECRETS.get(name, PEERS)
+    return SECRETS.get(name.partition("/")[0], PEERS)
 
 
 _SHAPES: Mapping[str, Callable[[str], Shape]] = {

@@ -59,7 +59,9 @@ BUNDLE = one(
 )
 """A certificate bundle, or the place where one is put before anything is sent; never absent, never empty."""
 
-_OWN = {"tls_params": _tls_1_3(), "tls_certificate_sds_secret_configs": row(secret(names.SELF))}
+OWN = rf"{names.SELF}(?:/[0-9a-f]{{32}})?"
+"""The workload's own certificate; translation leaves its mark out."""
+_OWN = {"tls_params": _tls_1_3(), "tls_certificate_sds_secret_configs": row(secret(OWN))}
 
 
 def downstream_tls(validation: str) -> Shape:

@@ -14,6 +14,7 @@ from adapters.vm.safety_parts import (
     BUNDLE,
     DURATION,
     LABEL,
+    OWN,
     PRINCIPAL,
     SANS,
     SERVICE,
@@ -181,7 +182,7 @@ _PEM = one({"inline_bytes": anything, "inline_string": anything})
 SECRETS = {
     names.SELF: message(
         must={
-            "name": equal(names.SELF),
+            "name": text(OWN),
             "tls_certificate": message(must={"certificate_chain": _PEM, "private_key": _PEM}),
         }
     ),

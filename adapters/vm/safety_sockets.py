@@ -37,7 +37,7 @@ from adapters.vm.shape import (
 )
 from adapters.vm.vocabulary import CONNECTION_LIMIT, HCM, HTTP_RBAC, ROUTER, TCP_PROXY, UINT32_MAX
 
-_CHAIN = text(r"g(?:0|[1-9][0-9]{0,17})")
+_CHAIN = text(r"g(?:0|[1-9][0-9]{0,17})(?:/[0-9a-f]{32})?")
 _INBOUND = re.compile(
     rf"in/(?P<stem>(?P<owner>{LABEL}/{LABEL})/(?P<port>[0-9]{{1,5}})/{VARIANT})@(?P<bind>[0-9A-Fa-f.:]+)"
 )

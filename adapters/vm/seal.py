@@ -9,7 +9,9 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from adapters.vm import names, wire
+from msgspec.structs import replace
+
+from adapters.vm import marks, names, wire
 from adapters.vm.ca import Leaf
 from adapters.vm.resource import URL_OF_KIND, Resource, version_of
 from hub.api import Endpoint, ObjectRef, UnmodelledError, UnsafeResourceError
@@ -30,18 +32,20 @@ class Sealer:
         message = _parsed(ref, body)
         if names.BUNDLE.encode() in body:
             _put_bundle(message, self._bundle)
+        _make_places(message)
         final = self._checked(ref.kind, ref.name, wire.pack(message))
         known = tuple((URL_OF_KIND[need.kind], need.name) for need in needs if need.kind in URL_OF_KIND)
         stem, chain = _chain(message) if ref.kind == "Listener" else ("", "")
-        return Resource(ref.name, version_of(final), _packed(ref.kind, final), known, stem, chain)
+        marked = marks.PENDING.encode() in final
+        return Resource(ref.name, version_of(final), _packed(ref.kind, final), known, stem, chain, marked)
 
-    def own(self, leaf: Leaf) -> Resource:
-        """The secret `self`: a workload's certificate and key."""
+    def own(self, mark: str, leaf: Leaf) -> Resource:
+        """The secret `self/<mark>`: a workload's certificate and key."""
         certificate = wire.TlsCertificate(
             certificate_chain=wire.DataSource(inline_bytes=leaf.chain),
             private_key=wire.DataSource(inline_bytes=leaf.key.reveal()),
         )
-        return self._secret(wire.Secret(name=names.SELF, tls_certificate=certificate))
+        return self._secret(wire.Secret(name=names.own(mark), tls_certificate=certificate))
 
     def trust(self) -> Resource:
         """The secret `trust`: the bundle alone."""
@@ -64,8 +68,22 @@ class Sealer:
     def _checked(self, kind: str, name: str, final: bytes) -> bytes:
         if names.BUNDLE.encode() in final:
             raise UnsafeResourceError(f'{kind} "{name}": the trust bundle stands where smihub does not put it')
-        self._check(kind, final)
+        self._check(kind, final.replace(marks.PENDING.encode(), marks.SAMPLE.encode()))
         return final
+
+
+def marked(item: Resource, own: str, chain: str) -> Resource:
+    """The resource as it goes to one workload: with the mark of its certificate's name, and that of its chains' names."""
+    place, body = marks.PENDING.encode(), item.body
+    body = body.replace(names.own(marks.PENDING).encode(), names.own(own).encode()).replace(place, chain.encode())
+    return replace(
+        item,
+        version=version_of(body),
+        body=body,
+        stem=version_of(f"{item.stem} {own}".encode()),
+        chain=item.chain.replace(marks.PENDING, chain),
+        marked=False,
+    )
 
 
 def pins_of(body: bytes) -> frozenset[str] | None:
@@ -131,6 +149,21 @@ def _chain(listener: Any) -> tuple[str, str]:
 
 def _packed(kind: str, body: bytes) -> bytes:
     return wire.pack(wire.Any(type_url=URL_OF_KIND[kind], value=body))
+
+
+def _make_places(message: Any) -> None:
+    """Make room for marks in the names that have some: of chains, and of the workload's own certificate."""
+    owners = [message] if isinstance(message, wire.Cluster) else []
+    if isinstance(message, wire.Listener):
+        owners = list(message.filter_chains)
+        for chain in owners:
+            chain.name = f"{chain.name}/{marks.PENDING}"
+    for socket in [owner.transport_socket for owner in owners if owner.HasField("transport_socket")]:
+        tls: Any = wire.opened(socket.typed_config)
+        for secret in tls.common_tls_context.tls_certificate_sds_secret_configs:
+            if secret.name == names.SELF:
+                secret.name = names.own(marks.PENDING)
+        socket.typed_config.CopyFrom(wire.any_of(tls))
 
 
 def _put_bundle(message: Any, bundle: bytes) -> None:

@@ -1,6 +1,7 @@
 """The ADS server: grpc.aio, bytes in and bytes out, one pure `Stream` per connection.
 
-Identity comes from the bearer token in the stream's metadata alone. The server binds only where the network cannot
+Identity comes from the bearer token in the stream's metadata alone. One whose token has ended is told that there is
+nothing for it, so that its listeners close and its connections end, and is then sent away. The server binds only where the network cannot
 reach it, because tokens travel in the clear. Closing it deletes nothing: clients keep what they have.
 Source: Envoy, "xDS REST and gRPC protocol"; gRPC core, "grpc.max_pending_requests" and related channel arguments.
 """
@@ -23,14 +24,17 @@ import structlog
 from adapters.vm import codec
 from adapters.vm.ca import Secret
 from adapters.vm.delta import DeltaStream
-from adapters.vm.resource import Snapshot
+from adapters.vm.resource import NOTHING, Snapshot
 from adapters.vm.sotw import SotwStream
 from adapters.vm.stream import DiscoveryRequest, Mark, Response, Step, Stream, StreamError
+from adapters.vm.tokens import Bearer
 from hub.api import ConfigError
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 RECEIVE_LIMIT_BYTES = 4 * 1024 * 1024
 ANSWER_TIMEOUT_S = 60.0
+ENDED_STREAM_S = 10.0
+"""How long one whose token has ended may stay, at least; it comes again, by then perhaps with a new token."""
 STREAMS_PER_WORKLOAD = 8
 SOCKET_PATH_BYTES = 107
 """Linux, unix(7): sun_path holds 108 bytes with its terminator."""
@@ -55,13 +59,15 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 class Session:
     """One open stream: who it is and by which token, since when (UTC), and its state machine."""
 
-    def __init__(self, bearer: tuple[str, Secret], variant: str, stream: Stream, since: dt.datetime) -> None:
-        self.workload, self.token = bearer
+    def __init__(self, bearer: tuple[Bearer, Secret], variant: str, stream: Stream, since: dt.datetime) -> None:
+        self.workload, self.ended, self.token = bearer[0].workload, bearer[0].ended, bearer[1]
         self.expelled = False
         self.variant = variant
         self.stream = stream
         self.since = since
-        self.moved_s = asyncio.get_running_loop().time()  # when either side last said something
+        self.opened_s = self.moved_s = (
+            asyncio.get_running_loop().time()
+        )  # `moved`: when either side last said something
         self.changed = asyncio.Event()
         self.turn = asyncio.Lock()  # requests and snapshots take turns, so responses leave in the order they were made
 
@@ -69,8 +75,8 @@ class Session:
 class Host(Protocol):
     """Where the server gets what it serves, and reports what it heard."""
 
-    def bearer(self, token: Secret) -> str | None:
-        """The workload (`ns/name`) whose token this is, or None."""
+    def bearer(self, token: Secret) -> Bearer | None:
+        """Whose token this is (`ns/name`), and whether it still holds; or None."""
 
     def snapshot(self, workload: str) -> Snapshot | None:
         """What this workload must get now; None while nothing was ever applied."""
@@ -136,12 +142,23 @@ class AdsServer:
             for session in self._sessions.get(workload, ()):
                 session.changed.set()
 
-    def expel(self) -> None:
-        """End the streams whose token was replaced since they were opened: they would go on to get renewed keys."""
-        for session in self.sessions:
-            if self._host.bearer(session.token) != session.workload:
-                session.expelled = True
+    def review(self, workloads: Iterable[str] | None = None) -> set[str]:
+        """Look at the tokens of open streams again, of these workloads or of all; gives those whose token has ended now.
+
+        Streams whose token was replaced end: they would go on to get renewed keys. From one whose token has ended
+        everything is taken.
+        """
+        asked = self._sessions if workloads is None else self._sessions.keys() & set(workloads)
+        fresh: set[str] = set()
+        for session in [session for workload in asked for session in self._sessions[workload]]:
+            found = self._host.bearer(session.token)
+            session.expelled = found is None or found.replaced
+            if found is not None and found.ended and not session.ended:
+                session.ended = True
+                fresh.add(session.workload)
+            if session.expelled or session.ended:
                 session.changed.set()
+        return fresh
 
     async def _sotw(self, requests: Requests, context: Context) -> None:
         await self._serve(requests, context, _Variant("sotw", SotwStream, codec.read_sotw, codec.write_sotw))
@@ -166,17 +183,18 @@ class AdsServer:
             self._drop(session)
 
     def _admit(self, token: Secret, variant: _Variant) -> Session:
-        workload = self._host.bearer(token)
-        if workload is None:
+        bearer = self._host.bearer(token)
+        if bearer is None:
             raise StreamError("UNAUTHENTICATED", "missing or unknown token; issue one with: smihub bootstrap")
+        workload = bearer.workload
         if self._stopping.is_set():
             raise StreamError("UNAVAILABLE", "server is shutting down")
         if len(self._sessions.get(workload, ())) >= STREAMS_PER_WORKLOAD:
             raise StreamError("RESOURCE_EXHAUSTED", "too many streams of one workload")
-        snapshot = self._host.snapshot(workload)
+        snapshot = NOTHING if bearer.ended else self._host.snapshot(workload)
         if snapshot is None:
             raise StreamError("UNAVAILABLE", "no revision was applied yet")
-        return Session((workload, token), variant.name, variant.make(workload, snapshot), self._clock())
+        return Session((bearer, token), variant.name, variant.make(workload, snapshot), self._clock())
 
     def _drop(self, session: Session) -> None:
         group = self._sessions[session.workload]
@@ -217,6 +235,10 @@ class AdsServer:
                     await session.changed.wait()
             if session.expelled:
                 raise StreamError("UNAUTHENTICATED", "the token of this stream was replaced by a new one")
+            if session.ended and asyncio.get_running_loop().time() - session.opened_s > ENDED_STREAM_S:
+                raise StreamError(
+                    "UNAUTHENTICATED", "the token of this stream has ended; issue one with: smihub bootstrap"
+                )
             silent_s = asyncio.get_running_loop().time() - session.moved_s
             if session.stream.waits and silent_s > ANSWER_TIMEOUT_S:
                 raise StreamError("DEADLINE_EXCEEDED", "the client does not answer responses")
@@ -226,7 +248,7 @@ class AdsServer:
     async def _offer(self, session: Session, writer: _Writer) -> None:
         async with session.turn:
             session.changed.clear()
-            snapshot = self._host.snapshot(session.workload)
+            snapshot = NOTHING if session.ended else self._host.snapshot(session.workload)
             if snapshot is not None:
                 await self._emit(session, writer, session.stream.offer(snapshot))
 

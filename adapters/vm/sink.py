@@ -78,14 +78,15 @@ class XdsSink:
     async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """Write one revision and serve it. Raises UnsafeResourceError or StaleError, with nothing written."""
         sealed = self._seal(changes)
-        written = self._state.apply(changes, memory, token)
+        step = self._state.write(changes, memory, token)
         if self._server is not None:
-            step = Step.of(changes, written)
             # What we wrote ourselves need not be read again, unless we do not serve the revision before it.
             next_one = step.revision == self._revision + 1
+            # First of all: whose token ended with this revision gets nothing of it.
+            self._review({each.ref.name for each in changes if each.ref.kind == names.WORKLOAD} if next_one else None)
             self._wake(self._take(step, sealed) if next_one else self._advance())
             await asyncio.sleep(0)  # the streams send it before anybody keeps books on it
-        return written
+        return step.token
 
     # -- what a live sink does
 
@@ -111,6 +112,7 @@ class XdsSink:
 
     async def refresh(self) -> None:
         """Serve the newest revision; one with an unsafe object is withheld as a whole, and `withheld` says why."""
+        self._review()
         self._wake(self._advance())
 
     async def close(self) -> None:
@@ -129,17 +131,20 @@ class XdsSink:
 
     # -- what the ADS server asks
 
-    def bearer(self, token: Secret) -> str | None:
-        """The workload whose token this is, or None."""
-        return tokens.bearer(token, self._state.token_hash)
+    def bearer(self, token: Secret) -> tokens.Bearer | None:
+        """Whose token this is, or None."""
+        return tokens.bearer(token, self._state.tokens)
 
     def snapshot(self, workload: str) -> Snapshot | None:
         """What the workload must get now; None while nothing was ever applied."""
         return None if self._revision == 0 else self._loaded().snapshot(workload, self._clock())
 
     def opened(self, session: Session) -> None:
-        """Note a new stream."""
-        self._book.opened(session)
+        """Note a new stream; one whose token has ended is no word of its Workload's, and is told what to do."""
+        if session.ended:
+            _tell_ended(session.workload)
+        else:
+            self._book.opened(session)
 
     def heard(self, session: Session, marks: tuple[Mark, ...]) -> None:
         """Note a client's answers; a refusal is logged once per resource and version."""
@@ -178,20 +183,24 @@ class XdsSink:
     def report(self) -> Mapping[str, Any]:
         """`status` of every applied workload as JSON-like data, of those too that never connected.
 
-        None is programmed whose sidecar was not yet offered the newest revision, be it late or withheld.
+        None is programmed whose sidecar was not yet offered the newest revision, be it late or withheld, or that has no
+        token which holds (`enrolled`): never issued, or ended when the Workload was deleted or changed its account.
         """
         heard, newest = self.status(), self._state.head()[0]
-        applied = [ref.name for ref in self._state.refs(names.GROUP, "Workload")]
+        applied, enrolled = [ref.name for ref in self._state.refs(names.GROUP, "Workload")], self._state.enrolled()
         rows = {name: heard.get(name, status.WorkloadStatus(name, 0)) for name in applied}
         return {
-            name: to_builtins(replace(row, programmed=row.programmed and row.revision == newest))
+            name: {
+                **to_builtins(replace(row, programmed=row.programmed and row.revision == newest and name in enrolled)),
+                "enrolled": name in enrolled,
+            }
             for name, row in rows.items()
         }
 
     def enrol(self, asked: Enrolment) -> tuple[str, ...]:
         """Write the folder that a workload's Envoy is started from; gives the command line. Raises ConfigError."""
         made = enrol(self._state, self._config.address, asked)
-        self._expel()
+        self._review()
         return made
 
     # -- inside
@@ -226,9 +235,11 @@ class XdsSink:
     def _sessions(self) -> tuple[Session, ...]:
         return () if self._server is None else self._server.sessions
 
-    def _expel(self) -> None:
+    def _review(self, workloads: set[str] | None = None) -> None:
+        """Look again at the tokens of open streams: of these workloads, or of all."""
         if self._server is not None:
-            self._server.expel()
+            for workload in sorted(self._server.review(workloads)):
+                _tell_ended(workload)
 
     def _wake(self, workloads: set[str]) -> None:
         if self._server is not None and workloads:
@@ -241,7 +252,7 @@ class XdsSink:
             try:
                 version = self._state.data_version()
                 if version != self._seen_version:
-                    self._expel()
+                    self._review()
                     self._wake(self._advance())
                     self._seen_version = version  # last: what a locked file hindered is looked at again
                 self._wake(self._loaded().renew(self._clock()))
@@ -253,3 +264,8 @@ class XdsSink:
         bodies = self._book.flush(self._revision, self._clock())
         if bodies:
             self._state.store_statuses(bodies)
+
+
+def _tell_ended(workload: str) -> None:
+    """A sidecar came, or is here, with a token that has ended: it is told to let go of everything."""
+    _log.warning("token_ended", workload=workload, remedy=f"smihub bootstrap {workload} --out the folder of its Envoy")

@@ -2,7 +2,8 @@
 
 It holds per mesh: the applied objects with their history as revisions, what the hub remembers per unit, the
 authority, hashes of the workloads' tokens, the last published endpoints, and what the sidecars said.
-A revision is written in one transaction that compares the token of the revision before.
+A revision is written in one transaction that compares the token of the revision before; tokens of Workloads that it
+deletes, or gives another account, end in that transaction.
 Source: SQLite, "Write-Ahead Logging" and "Atomic Commit In SQLite".
 """
 
@@ -20,9 +21,11 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from adapters.vm import marks, names
 from adapters.vm.ca import Root, Secret
 from adapters.vm.resource import version_of
 from adapters.vm.schema import SCHEMA_VERSION, prepare
+from adapters.vm.tokens import Known
 from hub.api import (
     Change,
     ConfigError,
@@ -39,6 +42,7 @@ from hub.api import (
 
 _KEPT_REVISIONS = 32
 _PRUNED_EVERY = 16  # revisions: older ones go together
+_KEPT_TOKENS = 4  # that ended, per workload: whoever still comes with one is told to let go of everything
 _WAIT_S = 5.0
 _ROOT = 0
 
@@ -48,7 +52,7 @@ ServiceKey = tuple[str, str, int]
 
 
 class Stored(Struct, frozen=True, gc=False):
-    """One applied object."""
+    """One applied object; `mark` is that of its life, where its kind has lives (adapters.vm.marks)."""
 
     ref: ObjectRef
     body: bytes
@@ -56,11 +60,12 @@ class Stored(Struct, frozen=True, gc=False):
     role: Role
     needs: tuple[ObjectRef, ...]
     token: str
+    mark: str = ""
 
     @classmethod
-    def of(cls, native: NativeObject, token: str) -> Stored:
+    def of(cls, native: NativeObject, token: str, mark: str = "") -> Stored:
         """The object as it stands once it is written."""
-        return cls(native.ref, native.body, native.unit, native.role, native.needs, token)
+        return cls(native.ref, native.body, native.unit, native.role, native.needs, token, mark)
 
 
 class Step(Struct, frozen=True, gc=False):
@@ -71,13 +76,6 @@ class Step(Struct, frozen=True, gc=False):
     upserts: Mapping[ObjectRef, Stored]
     deleted: tuple[ObjectRef, ...] = ()
     whole: bool = False  # the upserts are everything there is
-
-    @classmethod
-    def of(cls, changes: Sequence[Change], token: str) -> Step:
-        """The step that `State.apply` wrote and gave this token."""
-        upserts = {each.ref: Stored.of(each.after, token) for each in changes if each.after is not None}
-        deleted = tuple(sorted(each.ref for each in changes if each.after is None))
-        return cls(int(token.partition("-")[0]), token, upserts, deleted)
 
 
 class State:
@@ -138,23 +136,31 @@ class State:
 
     def apply(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """Write one revision and give its token. Raises StaleError, with nothing written, if `token` is not the head's."""
+        return self.write(changes, memory, token).token
+
+    def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> Step:
+        """The same; gives all that it wrote."""
+        upserts: dict[ObjectRef, Stored] = {}
         with self._transaction("IMMEDIATE"):
             revision, head = self.head()
             if token != head:
                 raise StaleError(f'mesh "{self.mesh}" changed while this plan was made; plan again')
             after = _next_token(revision + 1, head, changes, memory)
             for change in changes:
-                self._change(change, revision + 1, after)
+                stored = self._change(change, revision + 1, after)
+                if stored is not None:
+                    upserts[change.ref] = stored
             self._remember(memory)
             self._db.execute(
                 "UPDATE meshes SET revision = ?, token = ? WHERE name = ?", (revision + 1, after, self.mesh)
             )
             self._prune(revision + 1)
-        return after
+        deleted = tuple(sorted(each.ref for each in changes if each.after is None))
+        return Step(revision + 1, after, upserts, deleted)
 
     def _rows(self, where: str, *values: int) -> Iterator[Stored]:
-        query = f"SELECT ref, body, unit, role, needs, token FROM objects WHERE mesh = ? AND {where}"  # noqa: S608 - `where` is one of ours
-        for ref, body, unit, role, needs, token in self._db.execute(query, (self.mesh, *values)):
+        query = f"SELECT ref, body, unit, role, needs, token, mark FROM objects WHERE mesh = ? AND {where}"  # noqa: S608 - `where` is one of ours
+        for ref, body, unit, role, needs, token, mark in self._db.execute(query, (self.mesh, *values)):
             yield Stored(
                 _decode(ref, ObjectRef),
                 bytes(body),
@@ -162,18 +168,30 @@ class State:
                 Role(role),
                 _decode(needs, tuple[ObjectRef, ...]),
                 token,
+                mark,
             )
 
-    def _change(self, change: Change, revision: int, token: str) -> None:
-        ref = _encode(change.ref)
+    def _change(self, change: Change, revision: int, token: str) -> Stored | None:
+        ref, after = _encode(change.ref), change.after
+        mark = "" if after is None or after.ref.kind not in marks.MARKED else self._mark(ref, after)
+        if change.ref.kind == names.WORKLOAD:
+            self._end_tokens(change.ref.name, "" if after is None else marks.account_of(after.body))
         self._db.execute(
             "UPDATE objects SET died = ? WHERE mesh = ? AND ref = ? AND died IS NULL", (revision, self.mesh, ref)
         )
-        if change.after is None:
-            return
-        after = change.after
-        row = (self.mesh, ref, _encode(after.unit), after.role.value, _encode(after.needs), after.body, token, revision)
-        self._db.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", row)
+        if after is None:
+            return None
+        about = (_encode(after.unit), after.role.value, _encode(after.needs))
+        row = (self.mesh, ref, *about, after.body, token, revision, mark)
+        self._db.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)", row)
+        return Stored.of(after, token, mark)
+
+    def _mark(self, ref: str, after: NativeObject) -> str:
+        """The mark of what stands, where the same unit lets it live on; a new one otherwise."""
+        query = "SELECT body, unit, mark FROM objects WHERE mesh = ? AND ref = ? AND died IS NULL"
+        row = self._db.execute(query, (self.mesh, ref)).fetchone()
+        lives_on = row is not None and row[1] == _encode(after.unit) and marks.same_life(bytes(row[0]), after)
+        return str(row[2]) if lives_on else marks.drawn()
 
     def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         for unit, body in memory.items():
@@ -198,16 +216,38 @@ class State:
             kept = self._db.execute("SELECT certificate, key FROM authorities WHERE mesh = ?", (self.mesh,)).fetchone()
         return Root(bytes(kept[0]), Secret(bytes(kept[1])))
 
-    def token_hash(self, workload: str) -> bytes | None:
-        """SHA-256 of the token that was issued to a workload (`ns/name`), or None."""
-        query = "SELECT hash FROM tokens WHERE mesh = ? AND workload = ?"
-        row = self._db.execute(query, (self.mesh, workload)).fetchone()
-        return None if row is None else bytes(row[0])
+    def tokens(self, workload: str) -> tuple[Known, ...]:
+        """The tokens that a workload (`ns/name`) has or had: at most one that holds, and the last ones that ended."""
+        query = "SELECT hash, ended FROM tokens WHERE mesh = ? AND workload = ?"
+        rows = self._db.execute(query, (self.mesh, workload))
+        return tuple(Known(bytes(digest), bool(ended)) for digest, ended in rows)
+
+    def enrolled(self) -> frozenset[str]:
+        """The workloads that have a token which holds."""
+        rows = self._db.execute("SELECT workload FROM tokens WHERE mesh = ? AND NOT ended", (self.mesh,))
+        return frozenset(str(row[0]) for row in rows)
 
     def store_token_hash(self, workload: str, digest: bytes) -> None:
-        """Make this the one token of a workload."""
+        """Make this the token of a workload, for as long as it stands with the account that it has now."""
         with self._transaction("IMMEDIATE"):
-            self._db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", (self.mesh, workload, digest))
+            key = (self.mesh, workload)
+            self._db.execute("DELETE FROM tokens WHERE mesh = ? AND workload = ? AND NOT ended", key)
+            newest = "SELECT hash FROM tokens WHERE mesh = ? AND workload = ? ORDER BY rowid DESC LIMIT ?"
+            old = f"DELETE FROM tokens WHERE mesh = ? AND workload = ? AND hash NOT IN ({newest})"  # noqa: S608 - ours
+            self._db.execute(old, (*key, *key, _KEPT_TOKENS))
+            row = (*key, digest, self._account(workload))
+            self._db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?, 0)", row)
+
+    def _account(self, workload: str) -> str:
+        query = "SELECT body FROM objects WHERE mesh = ? AND ref = ? AND died IS NULL"
+        ref = _encode(names.ref(names.WORKLOAD, workload))
+        row = self._db.execute(query, (self.mesh, ref)).fetchone()
+        return "" if row is None else marks.account_of(bytes(row[0]))
+
+    def _end_tokens(self, workload: str, account: str) -> None:
+        """The Workload is gone (no account), or has this one: tokens for another end, for ever."""
+        query = "UPDATE tokens SET ended = 1 WHERE mesh = ? AND workload = ? AND account != ?"
+        self._db.execute(query, (self.mesh, workload, account))
 
     # -- endpoints: a cache of what was published last
 

@@ -59,12 +59,16 @@ class Book:
 
     def closed(self, session: Session) -> None:
         """A stream ended."""
-        self._sessions[session.workload].remove(session)
-        self._dirty.add(session.workload)
+        known = self._sessions.get(session.workload, [])
+        if session in known:
+            known.remove(session)
+            self._dirty.add(session.workload)
 
     def heard(self, session: Session, marks: tuple[Mark, ...], now: dt.datetime) -> list[Mark]:
-        """Note answers; gives the refusals that are new."""
+        """Note answers; gives the refusals that are new. What is said with a token that has ended is nobody's word."""
         workload = session.workload
+        if session not in self._sessions.get(workload, ()):
+            return []
         self._dirty.add(workload)
         if any(mark.cut and mark.detail is None for mark in marks):
             self._cuts[workload] = now + DRAIN

@@ -48,6 +48,8 @@ def _mesh_lines(mesh: str, report: Mapping[str, Any]) -> Iterator[Text]:
     for workload, row in sorted(report.items()):
         first, *others = _said(row)
         yield line(f"  {workload:{width}}  ", first)
+        if not row.get("enrolled", True):
+            others.append((f"no token that holds; run smihub bootstrap {workload}", "red"))
         yield from (line(f"  {'':{width}}  ", other) for other in others)
 
 

@@ -165,7 +165,9 @@ class Http2:
     def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ResponseReceived) and event.stream_id in self._asked:
             found = {str(name): str(value) for name, value in event.headers}
-            self._asked[event.stream_id].set_result(int(found[":status"]))
+            asked = self._asked[event.stream_id]
+            if not asked.done():  # nobody may be waiting any more
+                asked.set_result(int(found[":status"]))
         elif isinstance(event, h2.events.DataReceived) and event.stream_id in self._watches:
             self._watches[event.stream_id].note()
             self._session.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

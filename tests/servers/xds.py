@@ -94,6 +94,13 @@ class Rig:
         """A token's text."""
         return token_for(self.state, name).reveal().decode()
 
+    def own(self, name: str) -> str:
+        """The name of a workload's own certificate on the wire."""
+        snapshot = self.sink.snapshot(name)
+        assert snapshot is not None
+        (found,) = (secret for secret in snapshot[wire.TYPE_URLS["Secret"]] if secret.startswith(f"{names.SELF}/"))
+        return found
+
     async def write(self, changes: Iterable[Change]) -> None:
         """Apply changes through the sink."""
         await self.sink.write(list(changes), {}, self.state.head()[1])

@@ -24,7 +24,7 @@ from adapters.vm.bootstrap import (
     write_sidecar,
 )
 from adapters.vm.state import State
-from adapters.vm.tokens import bearer
+from adapters.vm.tokens import Bearer, bearer
 from hub.api import ConfigError
 
 FOLDER = Path("/var/lib/sidecars/web")
@@ -85,8 +85,8 @@ def test_token_is_issued_once_and_rotated_on_demand(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     second = rotate_token(state, "d/web", file)
     assert second != first
-    assert bearer(first, state.token_hash) is None
-    assert bearer(second, state.token_hash) == "d/web"
+    assert bearer(first, state.tokens) is None
+    assert bearer(second, state.tokens) == Bearer("d/web")
     other = State(tmp_path / "other.db", "vm")
     assert issue_token(other, "d/web", file) != second
 
@@ -96,8 +96,8 @@ def test_token_of_another_workload_in_the_file_is_replaced(tmp_path: Path) -> No
     state, file = State(tmp_path / "state.db", "vm"), tmp_path / "token"
     api = issue_token(state, "d/api", file)
     web = issue_token(state, "d/web", file)
-    assert bearer(web, state.token_hash) == "d/web"
-    assert bearer(api, state.token_hash) == "d/api"
+    assert bearer(web, state.tokens) == Bearer("d/web")
+    assert bearer(api, state.tokens) == Bearer("d/api")
 
 
 def test_token_file_that_others_can_read_is_refused(tmp_path: Path) -> None:

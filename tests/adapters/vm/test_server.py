@@ -72,14 +72,14 @@ async def test_p6_token_of_b_with_node_of_a_gets_no_byte(rig: Rig) -> None:
 
 
 async def test_p6_secrets_are_those_of_the_token(rig: Rig) -> None:
-    """The certificate in `self` is the token's workload's, whatever is asked for."""
-    web = Client(rig.address, rig.token("d/web"))
-    await web.ask("Secret", "d/web", resource_names_subscribe=["self", "trust", "d/api", "peers/d/api/1/tcp"])
+    """The certificate is the token's workload's, whatever is asked for."""
+    web, own, other = Client(rig.address, rig.token("d/web")), rig.own("d/web"), rig.own("d/api")
+    await web.ask("Secret", "d/web", resource_names_subscribe=[own, "trust", other, "self", "peers/d/api/1/tcp"])
     response = await web.next()
-    assert set(found(response)) == {"self", "trust"}
-    chain = found(response)["self"].tls_certificate.certificate_chain.inline_bytes
+    assert set(found(response)) == {own, "trust"}
+    chain = found(response)[own].tls_certificate.certificate_chain.inline_bytes
     assert "spiffe://example.org/ns/d/sa/web" in _uris(chain)
-    assert sorted(response.removed_resources) == ["d/api", "peers/d/api/1/tcp"]
+    assert sorted(response.removed_resources) == sorted([other, "self", "peers/d/api/1/tcp"])
     await web.close()
 
 
@@ -120,10 +120,10 @@ async def test_stream_ends_when_its_token_is_rotated(rig: Rig, method: str) -> N
     rig.token("d/api")
     assert await api.code() == grpc.StatusCode.UNAUTHENTICATED
     if method == METHODS[0]:
-        await web.ask("Secret", resource_names_subscribe=["self"])
+        await web.ask("Secret", resource_names_subscribe=["trust"])
     else:
-        await web.ask("Secret", resource_names=["self"])
-    assert set(found(await web.next())) == {"self"}
+        await web.ask("Secret", resource_names=["trust"])
+    assert set(found(await web.next())) == {"trust"}
     await api.close()
     await web.close()
 
@@ -148,7 +148,7 @@ async def test_p7_no_revision_is_unavailable(tmp_path: Path) -> None:
     token = made.token("d/api")
     await tokens_are_refused(made, token, "d/api", grpc.StatusCode.UNAVAILABLE)
     await made.write(put(*API))
-    client = Client(made.address, token)
+    client = Client(made.address, made.token("d/api"))
     await client.ask("Cluster", "d/api")
     assert set(found(await client.next())) == {"c"}
     await client.close()
@@ -180,6 +180,74 @@ async def test_removed_workload_gets_the_empty_set(rig: Rig) -> None:
     await again.ask("Listener")
     assert [list((await again.next()).removed_resources) for _ in range(2)] == [["w"], []]
     await again.close()
+
+
+CHANGES = {
+    "deleted": drop(names.ref("Workload", "d/web")),
+    "other account": put(workload("d/web", "admin", names.ref("Cluster", "w"))),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("writer", ["the hub", "another process"])
+async def test_token_ends_with_its_workload_and_its_account(rig: Rig, change: str, writer: str) -> None:
+    """Whatever comes after, also the same again: with that token there is nothing, on the open stream and on new ones."""
+    token = rig.token("d/web")
+    client = Client(rig.address, token)
+    await client.ask("Cluster", "d/web")
+    await client.answer(await client.next())
+    again = put(workload("d/web", "admin", names.ref("Cluster", "w")))
+    for step in (CHANGES[change], again, put(*WEB), again):
+        if writer == "the hub":
+            await rig.write(step)
+        else:
+            rig.state.apply(step, {}, rig.state.head()[1])
+    gone = await client.next()
+    assert (list(gone.removed_resources), len(gone.resources)) == (["w"], 0)
+    await client.answer(gone)
+    own = rig.own("d/web")
+    for late in (client, Client(rig.address, token)):
+        await late.ask("Secret", "d/web", resource_names_subscribe=[own, "trust"])
+        response = await late.next()
+        assert (len(response.resources), sorted(response.removed_resources)) == (0, sorted([own, "trust"]))
+        await late.close()
+    fresh = Client(rig.address, rig.token("d/web"))
+    await fresh.ask("Secret", "d/web", resource_names_subscribe=[own])
+    chain = found(await fresh.next())[own].tls_certificate.certificate_chain.inline_bytes
+    assert _uris(chain) == ["spiffe://example.org/ns/d/sa/admin"]
+    await fresh.close()
+
+
+async def test_stream_whose_token_has_ended_is_sent_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once when another token was issued, and after a while in any case: the next one may come with a new token."""
+    monkeypatch.setattr(server, "ENDED_STREAM_S", 0.2)
+    monkeypatch.setattr(server, "ANSWER_TIMEOUT_S", 0.4)
+    tokens = rig.token("d/web"), rig.token("d/api")
+    await rig.write(drop(names.ref("Workload", "d/web")))
+    client = Client(rig.address, tokens[0])
+    assert await client.code() == grpc.StatusCode.UNAUTHENTICATED
+    await client.close()
+    monkeypatch.setattr(server, "ENDED_STREAM_S", 60.0)
+    await rig.write(put(*WEB, workload("d/api", "admin")))
+    client = Client(rig.address, tokens[1])
+    await client.ask("Cluster", "d/api")
+    await client.answer(await client.next())
+    rig.token("d/api")
+    assert await client.code() == grpc.StatusCode.UNAUTHENTICATED
+    await client.close()
+
+
+async def test_word_of_a_stream_whose_token_has_ended_is_not_its_workloads(rig: Rig) -> None:
+    """It is neither a connection nor an answer in the status."""
+    token = rig.token("d/web")
+    await rig.write(drop(names.ref("Workload", "d/web")))
+    await rig.write(put(*WEB))
+    client = Client(rig.address, token)
+    await client.ask("Cluster", "d/web")
+    await client.answer(await client.next(), "no")
+    assert await client.silence()
+    assert rig.sink.report()["d/web"]["connected_since"] is None
+    await client.close()
 
 
 async def test_p16_nack_is_kept_and_not_resent(rig: Rig) -> None:

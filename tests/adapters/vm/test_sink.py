@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from cryptography import x509
 
-from adapters.vm import names, wire
+from adapters.vm import marks, names, wire
 from adapters.vm.seal import Sealer, pins_of
 from adapters.vm.sink import XdsSink
 from adapters.vm.state import State
@@ -257,8 +257,8 @@ async def test_object_that_cannot_be_read_withholds_its_revision(rig: Rig, item:
 
 async def test_certificate_is_renewed_in_time(rig: Rig) -> None:
     """At 50 to 70 % of its life a new certificate is pushed, of the same identity and authority."""
-    client = Client(rig.address, rig.token("d/web"))
-    await client.ask("Secret", "d/web", resource_names_subscribe=["self", "trust"])
+    client, own = Client(rig.address, rig.token("d/web")), rig.own("d/web")
+    await client.ask("Secret", "d/web", resource_names_subscribe=[own, "trust"])
     first = await client.next()
     await client.answer(first)
     due = rig.sink._loaded().next_renewal
@@ -266,8 +266,8 @@ async def test_certificate_is_renewed_in_time(rig: Rig) -> None:
     assert rig.clock.now + dt.timedelta(hours=12) <= due <= rig.clock.now + dt.timedelta(hours=16.8)
     rig.clock.now = due
     second = await client.next()
-    assert set(found(second)) == {"self"}
-    chains = [found(item)["self"].tls_certificate.certificate_chain.inline_bytes for item in (first, second)]
+    assert set(found(second)) == {own}
+    chains = [found(item)[own].tls_certificate.certificate_chain.inline_bytes for item in (first, second)]
     assert chains[0] != chains[1]
     assert x509.load_pem_x509_certificate(chains[1]).not_valid_after_utc == (due + dt.timedelta(hours=24)).replace(
         microsecond=0
@@ -276,15 +276,64 @@ async def test_certificate_is_renewed_in_time(rig: Rig) -> None:
 
 
 async def test_certificate_follows_the_account(rig: Rig) -> None:
-    """A Workload that moves to another service account gets that one's certificate at once."""
-    client = Client(rig.address, rig.token("d/web"))
-    await client.ask("Secret", "d/web", resource_names_subscribe=["self"])
-    await client.answer(await client.next())
+    """A Workload that moves to another service account gets that one's certificate with a new token, under a new name."""
+    before = rig.own("d/web")
     await rig.write(put(workload("d/web", "moved", names.ref("Cluster", OUT))))
-    chain = found(await client.next())["self"].tls_certificate.certificate_chain.inline_bytes
-    alternative = x509.load_pem_x509_certificate(chain).extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    assert [name.value for name in alternative.value] == [f"spiffe://{TD}/ns/d/sa/moved"]
+    after = rig.own("d/web")
+    assert after != before
+    client = Client(rig.address, rig.token("d/web"))
+    await client.ask("Secret", "d/web", resource_names_subscribe=[before, after])
+    response = await client.next()
+    assert (set(found(response)), list(response.removed_resources)) == ({after}, [before])
+    assert _uris(found(response)[after].tls_certificate.certificate_chain.inline_bytes) == [
+        f"spiffe://{TD}/ns/d/sa/moved"
+    ]
     await client.close()
+
+
+def _uris(chain: bytes) -> list[str]:
+    extensions = x509.load_pem_x509_certificate(chain).extensions
+    return [name.value for name in extensions.get_extension_for_class(x509.SubjectAlternativeName).value]
+
+
+async def test_workload_without_a_token_that_holds_is_told(rig: Rig) -> None:
+    """Never issued, issued, ended with the Workload, issued anew."""
+    seen = [rig.sink.report()["d/web"]["enrolled"]]
+    rig.token("d/web")
+    seen.append(rig.sink.report()["d/web"]["enrolled"])
+    await rig.write(drop(names.ref("Workload", "d/web")))
+    await rig.write(put(*WEB))
+    seen.append(rig.sink.report()["d/web"]["enrolled"])
+    assert not rig.sink.report()["d/web"]["programmed"]
+    rig.token("d/web")
+    assert [*seen, rig.sink.report()["d/web"]["enrolled"]] == [False, True, False, True]
+
+
+async def test_names_that_connections_hang_on_when_something_comes_back(tmp_path: Path) -> None:
+    """A listener of one Workload: the chain's name stays through other changes and never comes back after a pause."""
+    rig = Rig(tmp_path)
+    chain = wire.FilterChain(name="g0")
+    body = wire.pack(wire.Listener(name="l", filter_chains=[chain]))
+    listener, api = native("Listener", "l", body), workload("d/api", "api", names.ref("Listener", "l"))
+
+    def named() -> str:
+        snapshot = rig.sink.snapshot("d/api")
+        assert snapshot is not None
+        return snapshot[wire.TYPE_URLS["Listener"]]["l"].chain
+
+    await rig.write(put(listener, api))
+    await rig.sink.start()
+    seen = [named()]
+    await rig.write(
+        put(native("Listener", "l", wire.pack(wire.Listener(name="l", stat_prefix="x", filter_chains=[chain]))))
+    )
+    assert named() == seen[0]
+    for pause in (drop(listener.ref), drop(api.ref), put(workload("d/api", "other", names.ref("Listener", "l")))):
+        await rig.write(pause)
+        await rig.write(put(listener, api))
+        seen.append(named())
+    assert len(set(seen)) == 4
+    await rig.sink.close()
 
 
 async def test_status_says_what_was_accepted(rig: Rig) -> None:
@@ -346,7 +395,7 @@ def test_listener_without_its_chain_names_has_one_stem() -> None:
         return made.version, made.stem, made.chain
 
     old, new, other = sealed("g0", "a"), sealed("g1", "a"), sealed("g0", "b")
-    assert (old[1], new[2]) == (new[1], "g1")
+    assert (old[1], new[2]) == (new[1], f"g1/{marks.PENDING}")
     assert old[0] != new[0]
     assert old[1] != other[1]
 

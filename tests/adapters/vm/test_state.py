@@ -9,13 +9,16 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from adapters.vm import names
+from adapters.vm import names, wire
 from adapters.vm.ca import make_root
 from adapters.vm.state import State
+from adapters.vm.tokens import Known
 from hub.api import (
     Change,
     ConfigError,
@@ -122,9 +125,97 @@ def test_two_meshes_share_a_file(path: Path) -> None:
     one.store_endpoints({("d", "api", 80): ()}, ())
     assert two.head() == (0, "")
     assert two.observe().objects == {}
-    assert two.token_hash("d/web") is None
+    assert two.tokens("d/web") == ()
     assert two.endpoints() == {}
     assert one.authority(make_root("one", NOW)) != two.authority(make_root("two", NOW))
+
+
+def card(account: str, name: str = "d/web") -> Change:
+    """A change that writes a Workload."""
+    ref, body = names.ref(names.WORKLOAD, name), msgspec.json.encode({"spiffe": f"spiffe://t/ns/d/sa/{account}"})
+    return Change(Op.CREATE, ref, 6, None, NativeObject(ref, Role.ROUTE, body, UNIT), UNIT)
+
+
+def uncard(name: str = "d/web") -> Change:
+    """A change that deletes a Workload."""
+    return Change(Op.DELETE, names.ref(names.WORKLOAD, name), 6, b"", None, UNIT)
+
+
+@pytest.mark.parametrize(("step", "ended"), [(card("web"), False), (card("admin"), True), (uncard(), True)])
+def test_token_ends_with_the_revision_that_takes_its_workload_or_account(
+    path: Path, step: Change, *, ended: bool
+) -> None:
+    """In the same transaction, for ever; a neighbour's stays, and a revision that is refused ends nothing."""
+    state = State(path, "vm")
+    token = state.apply([card("web"), card("web", "d/web-2")], {}, "")
+    state.store_token_hash("d/web", b"1")
+    state.store_token_hash("d/web-2", b"2")
+    with pytest.raises(StaleError):
+        state.apply([step], {}, "stale")
+    assert state.enrolled() == {"d/web", "d/web-2"}
+    token = state.apply([step], {}, token)
+    assert state.tokens("d/web") == (Known(b"1", ended),)
+    token = state.apply([card("admin")], {}, token)
+    state.apply([card("web")], {}, token)
+    assert state.tokens("d/web") == (Known(b"1", ended=True),)
+    assert state.tokens("d/web-2") == (Known(b"2"),)
+
+
+def test_new_token_takes_the_place_of_the_one_that_holds(path: Path) -> None:
+    """A few that ended are remembered; the one that was replaced is unknown from then on."""
+    state, token = State(path, "vm"), ""
+    for number in range(9):
+        token = state.apply([card("web")], {}, token)
+        state.store_token_hash("d/web", b"replaced %d" % number)
+        state.store_token_hash("d/web", b"%d" % number)
+        token = state.apply([uncard()], {}, token)
+    state.apply([card("web")], {}, token)
+    state.store_token_hash("d/web", b"now")
+    ended = [Known(b"%d" % number, ended=True) for number in (5, 6, 7, 8)]
+    assert sorted(state.tokens("d/web"), key=lambda item: item.digest) == [*ended, Known(b"now")]
+
+
+def listener(chain: str, note: str = "", unit: UnitKey = UNIT) -> Change:
+    """A change that writes a listener."""
+    ref = names.ref("Listener", "l")
+    body = wire.pack(wire.Listener(name="l", stat_prefix=note, filter_chains=[wire.FilterChain(name=chain)]))
+    return Change(Op.REPLACE, ref, 1, None, NativeObject(ref, Role.GUARD, body, unit), unit)
+
+
+@pytest.mark.parametrize(
+    ("steps", "same"),
+    [
+        ([listener("g0", "other")], True),
+        ([listener("g1")], False),
+        ([listener("g1"), listener("g0")], False),
+        ([Change(Op.DELETE, names.ref("Listener", "l"), 8, b"", None, UNIT), listener("g0")], False),
+        ([listener("g0", unit=UnitKey("access", "d", "other"))], False),
+    ],
+)
+def test_mark_stays_for_one_life_of_a_listener(path: Path, steps: list[Change], *, same: bool) -> None:
+    """Another generation, a pause or another owner begins a new one; what is read back agrees with what was given."""
+    state = State(path, "vm")
+    last = first = state.write([listener("g0")], {}, "")
+    for step in steps:
+        last = state.write([step], {}, last.token)
+    ref = names.ref("Listener", "l")
+    mark, found = first.upserts[ref].mark, last.upserts[ref].mark
+    assert (len(mark), mark == found) == (32, same)
+    assert state.since(0).upserts == last.upserts
+
+
+def test_mark_is_never_drawn_again_by_a_restored_state(path: Path, tmp_path: Path) -> None:
+    """The same plan on the same file gives another mark in each life of the file."""
+    state = State(path, "vm")
+    token = state.apply([listener("g0")], {}, "")
+    with closing(sqlite3.connect(path)) as db, closing(sqlite3.connect(tmp_path / "backup")) as copy:
+        db.backup(copy)
+    (tmp_path / "backup").chmod(0o600)
+    one = state.write([listener("g1")], {}, token)
+    other = State(tmp_path / "backup", "vm").write([listener("g1")], {}, token)
+    assert one.token == other.token
+    ref = names.ref("Listener", "l")
+    assert one.upserts[ref].mark != other.upserts[ref].mark
 
 
 def test_authority_is_made_once(path: Path) -> None:

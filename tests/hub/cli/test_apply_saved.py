@@ -84,6 +84,7 @@ def _tables(folder: Folder) -> list[list[Any]]:
     with sqlite3.connect(folder.root / ".smihub" / "hub.sqlite") as db:
         found = [sorted(db.execute(f"SELECT * FROM {each}")) for each in ("meshes", "objects", "memory")]
     db.close()
+    found[1] = [row[:-1] for row in found[1]]  # marks are drawn at random
     return found
 
 

@@ -83,7 +83,9 @@ def test_status_when_no_envoy_ever_connected_says_so_and_ends_with_1(folder: Fol
     assert result.stdout.splitlines() == [
         "mesh vms: 0 of 2 workloads have accepted everything",
         "  shop/api-1  not connected",
+        "              no token that holds; run smihub bootstrap shop/api-1",
         "  shop/web-1  not connected",
+        "              no token that holds; run smihub bootstrap shop/web-1",
     ]
 
 
