@@ -50,7 +50,8 @@ class Hints(Struct, frozen=True):
         accounts = {text for key, text in leaves if key in {"serviceAccountName", "serviceAccount", "name"}}
         namespaces = sorted({namespace for _, namespace, _ in named}) or ["default"]
         return Hints(
-            identities=_pairs(namespaces, accounts & {"api", "web", "pay", "s.vc", "default"}) or ("d/api",),
+            identities=_pairs(namespaces, accounts & {"api", "web", "pay", "s.vc", "default", "peer", "nobody"})
+            or ("d/api",),
             pods=tuple(sorted({f"{ns}/{name}" for kind, ns, name in named if kind not in _NO_PODS})) or ("d/pod-0",),
             services=tuple(sorted({f"{ns}/{name}" for kind, ns, name in named if kind == "Service"})) or ("d/api",),
             ports=tuple(sorted({n for n in _numbers(values) if 1 <= n <= 65535})) or (8080,),
@@ -144,11 +145,11 @@ def _exchange(rng: Random, hints: Hints, request: Request) -> dict[str, Any]:
     """Another value for one part of a request."""
     dice = rng.randrange(9)
     if dice < 2:
-        return {"src": _source(rng, hints)}
+        return {"src": any_source(rng, hints)}
     if dice == 2:
         return {"dst": _destination(rng, hints)}
     if dice == 3:
-        return {"port": _port(rng, hints)}
+        return {"port": any_port(rng, hints)}
     if dice == 4:
         return {"method": _method(rng, hints)}
     if dice < 7:
@@ -163,25 +164,26 @@ def _twisted(rng: Random, lines: tuple[tuple[str, str], ...]) -> tuple[tuple[str
     at = rng.randrange(len(lines))
     name, value = lines[at]
     one = rng.choice((((name, "guest"), (name, value)), ((name, value), (name, "")), (), ((name.upper(), value),)))
-    return (*lines[:at], *(one if rng.randrange(2) else ((name, _value(rng, value)),)), *lines[at + 1 :])
+    return (*lines[:at], *(one if rng.randrange(2) else ((name, any_header_value(rng, value)),)), *lines[at + 1 :])
 
 
 def _wild(rng: Random, hints: Hints) -> Request:
     """What the world talks about, thrown together."""
     protocol: Literal["http", "tcp", "udp"] = rng.choice(_PROTOCOLS)
     if protocol != "http":
-        return Request(_source(rng, hints), _destination(rng, hints), _port(rng, hints), protocol)
+        return Request(any_source(rng, hints), _destination(rng, hints), any_port(rng, hints), protocol)
     return Request(
-        src=_source(rng, hints),
+        src=any_source(rng, hints),
         dst=_destination(rng, hints),
-        port=_port(rng, hints),
+        port=any_port(rng, hints),
         method=_method(rng, hints),
         path=_path(rng, hints),
         headers=_headers(rng, hints),
     )
 
 
-def _source(rng: Random, hints: Hints) -> Source:
+def any_source(rng: Random, hints: Hints) -> Source:
+    """A caller that the world talks about, one like it, or nobody."""
     dice = rng.randrange(14)
     if dice < 7:
         return Source(identity=rng.choice(hints.identities))
@@ -203,7 +205,8 @@ def _destination(rng: Random, hints: Hints) -> Destination:
     return Destination(service=rng.choice(hints.services) if dice < 9 else rng.choice(("d/gone", "x/api", "d/web")))
 
 
-def _port(rng: Random, hints: Hints) -> int:
+def any_port(rng: Random, hints: Hints) -> int:
+    """A port of the world, or one beside them."""
     return rng.choice((80, 8080, 9090, 5432, *hints.ports)) if rng.randrange(12) else rng.choice((1, 8081, 65535))
 
 
@@ -220,7 +223,7 @@ def _headers(rng: Random, hints: Hints) -> tuple[tuple[str, str], ...]:
     for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
         if hints.headers and rng.randrange(4):
             name, value = rng.choice(hints.headers)
-            lines.append((rng.choice((name, name.upper(), name.lower())), _value(rng, value)))
+            lines.append((rng.choice((name, name.upper(), name.lower())), any_header_value(rng, value)))
         else:
             lines.append((rng.choice(_HEADERS), rng.choice(("gold", "", "silver", "any", "a,b"))))
     if lines and rng.randrange(5) == 0:
@@ -228,5 +231,6 @@ def _headers(rng: Random, hints: Hints) -> tuple[tuple[str, str], ...]:
     return tuple(lines)
 
 
-def _value(rng: Random, value: str) -> str:
+def any_header_value(rng: Random, value: str) -> str:
+    """A header value, or one that differs from it a little."""
     return rng.choice((value, value, value, value + "x", "x" + value, value.upper(), value + "," + value))

@@ -102,6 +102,8 @@ def workload(rng: Random) -> Value:
             one["name"] = rng.choice(("main", "http-a"))
         if rng.randrange(4) == 0:
             one["appPort"] = port + 10000
+        if rng.randrange(6) == 0:
+            one["appAddress"] = rng.choice(("127.0.2.1", "127.0.2.2"))
         ports.append(one)
     number = rng.randrange(4)
     spec: Value = {"serviceAccount": rng.choice(ACCOUNTS), "addresses": [f"127.0.1.{number + 1}"], "ports": ports}

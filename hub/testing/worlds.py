@@ -10,12 +10,14 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from hub.model import Document, Origin, Request
+from hub.model import SERVICE_ACCOUNT_LABEL, Document, Origin, Request
 from hub.testing import cluster
 from hub.testing.asks import Hints, any_request
 from hub.testing.cluster import ACCOUNTS, LABELS, NAMESPACES, PORTS, SERVICES, Value, meta_of
 from hub.testing.damage import damaged
 from hub.testing.patterns import any_header, any_path
+from hub.testing.town import MATCHES as ALIKE
+from hub.testing.town import SELECTORS, again, make_town, spoiled
 
 GROUPS = ("r", "q")
 ROUTES = ("t", "u")
@@ -57,15 +59,39 @@ def make_world(rng: Random, requests: int = 24) -> World:
 
 
 def make_values(rng: Random) -> list[Any]:
-    """The objects of a world: some of every kind, in random order, one in thirty damaged (in some worlds one in six)."""
-    values = _distinct(rng, [_MAKERS[kind](rng) for kind, many in _COUNTS.items() for _ in range(rng.choice(many))])
-    if rng.randrange(3):
-        values = [_tamed(rng, value) for value in values]
+    """The objects of a world: some of every kind, in random order, one in thirty damaged (in some worlds one in six).
+
+    One world in four is a town, with a few such objects in it.
+    """
+    values = [_MAKERS[kind](rng) for kind, many in _COUNTS.items() for _ in range(rng.choice(many))]
+    if rng.randrange(4) == 0:
+        values = _distinct(rng, [*rng.sample(values, 3), *_town(rng)])
+    else:
+        values = _distinct(rng, values)
+        if rng.randrange(3):
+            values = [_tamed(rng, value) for value in values]
     sound = 30 if rng.randrange(4) else 6
     values = [damaged(rng, value) if rng.randrange(sound) == 0 else value for value in values]
     if rng.randrange(12) == 0:
         values.append(deepcopy(rng.choice(values)))
     rng.shuffle(values)
+    return values
+
+
+def _town(rng: Random) -> list[Value]:
+    """A town, in which now and then an object is spoiled where it hurts, or there in two versions.
+
+    Its Pods go without the label by which meshes find them: what is bound to an account is judged as if all carried it.
+    """
+    values = make_town(rng)
+    for value in values:
+        template = value["spec"].get("template", value)
+        template["metadata"].get("labels", {}).pop(SERVICE_ACCOUNT_LABEL, None)
+    one = rng.randrange(len(values))
+    if rng.randrange(5) == 0:
+        values[one] = spoiled(rng, values[one])
+    elif rng.randrange(5) == 0:
+        values.append(again(rng, values[one]))
     return values
 
 
@@ -114,6 +140,8 @@ def _headers(rng: Random) -> Any:
 
 def _match(rng: Random) -> Value:
     match: Value = {"name": rng.choice(MATCHES[:3] if rng.randrange(8) else MATCHES)}
+    if rng.randrange(6) == 0:
+        return match | deepcopy(rng.choice(ALIKE))
     if rng.randrange(4):
         match["pathRegex"] = any_path(rng)[0]
     if rng.randrange(2):
@@ -184,6 +212,8 @@ def _target(rng: Random) -> Value:
         destination["namespace"] = meta.get("namespace", "default")
     elif rng.randrange(2):
         destination.pop("namespace", None)
+    if version == 4 and rng.randrange(5) == 0:
+        destination |= {"kind": "IdentityBinding", "name": rng.choice(BINDINGS)}
     if rng.randrange(4) == 0 and (version <= 2 or rng.randrange(8) == 0):
         destination["port"] = rng.choice(PORTS)
     body = value if version == 1 else value.setdefault("spec", {})
@@ -199,7 +229,7 @@ def _binding(rng: Random) -> Value:
     if dice < 4:
         schemes["serviceAccount"] = rng.choice(ACCOUNTS)
     if dice in {0, 4, 5}:
-        schemes["podLabelSelector"] = {"matchLabels": dict(rng.choice((*LABELS, {})))}
+        schemes["podLabelSelector"] = {"matchLabels": dict(rng.choice((*LABELS, *LABELS, *SELECTORS, {})))}
         if dice == 0 and rng.randrange(2):
             del schemes["serviceAccount"]
     if dice in {2, 5, 6, 7}:
@@ -239,7 +269,7 @@ def _split(rng: Random) -> Value:
         {"service": _other_than(rng, root), "weight": _weight(rng, version)} for _ in range(rng.choice((0, 1, 2, 2, 3)))
     ]
     spec: Value = {"service": root, "backends": backends}
-    if version >= 3 and rng.randrange(2):
+    if version >= 3 and rng.randrange(3):
         entries = [
             {"kind": "HTTPRouteGroup", "name": rng.choice((*GROUPS, *GROUPS, "gone"))} for _ in range(rng.randrange(3))
         ]
@@ -285,6 +315,6 @@ _COUNTS: Mapping[str, Sequence[int]] = {
     "group": (4, 5, 6),
     "route": (5, 6, 7),
     "target": (5, 6, 7, 8),
-    "binding": (0, 1),
+    "binding": (0, 1, 2),
     "split": (1, 1, 2, 3),
 }
