@@ -23,8 +23,10 @@ from adapters.istio.objects import (
     peer_authentication,
     rule_body,
 )
+from adapters.istio.translate_budget import favoured
 from adapters.istio.translate_grants import Labels, Ruling, ruling_of
 from adapters.istio.translate_losses import Objection, access_loss
+from adapters.istio.translate_match import cost
 from hub.api import (
     SERVICE_ACCOUNT_LABEL,
     Access,
@@ -77,8 +79,9 @@ def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Lo
     """The rules of each label set, spread over as many policies as they need."""
     rulings: dict[Labels, list[Ruling]] = {}
     losses: list[Loss] = []
+    favour = favoured((match for grant in owner.access.grants for match in grant.http or ()), cost)
     for grant in owner.access.grants:
-        ruling, lost = ruling_of(grant, owner.access, owner.unit)
+        ruling, lost = ruling_of(grant, owner.access, owner.unit, favour)
         losses += lost
         if ruling is not None:
             rulings.setdefault(ruling.labels, []).append(ruling)

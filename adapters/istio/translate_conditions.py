@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
+from math import prod
 
 from msgspec import Struct
 
 from adapters.istio.objects import Json
 from adapters.istio.regex import is_portable, is_small
+from adapters.istio.translate_budget import Asked, limit_of
 from adapters.istio.translate_losses import Objection, short
 from adapters.istio.translate_match import across, blank_outside, managed, too_complex
 from adapters.istio.translate_values import (
     is_byte_exact,
     joined_by,
-    said_of_header,
     said_of_path,
     survives_joining,
     survives_trimming,
 )
-from hub.api import HEADER, Forms, HttpMatch, Inexpressible, RegexRefusedError, language
+from hub.api import HEADER, Forms, HttpMatch, Inexpressible, RegexRefusedError, bounded, header_forms, language
 
 IGNORED_HEADERS = frozenset({"authority", "method", "scheme", "uri"})
 """Names that Istio does not take for headers in a match (VirtualService, `HTTPMatchRequest.headers`)."""
@@ -42,20 +43,32 @@ class Worded(Struct, frozen=True, gc=False):
     objection: Objection | None = None
 
 
-def matches_of(match: HttpMatch, port: int) -> tuple[list[Json], tuple[Objection, ...]]:
-    """The entries that say an HttpMatch on one port (none if it cannot be said, or never holds), and what is lost."""
-    names = [name for name, _ in sorted(set(match.headers))]
-    patterns = [_header(name, pattern) for name, pattern in sorted(set(match.headers))]
-    path = _path(match.path)
+def matches_of(
+    match: HttpMatch, port: int, favour: frozenset[Asked] = frozenset()
+) -> tuple[list[Json], tuple[Objection, ...]]:
+    """The entries that say an HttpMatch on one port (none if it cannot be said, or never holds), and what is lost.
+
+    `favour`: see `translate_match.said`.
+    """
+    headers = [Asked(name, pattern) for name, pattern in sorted(set(match.headers))]
+    names = [each.header for each in headers]
+    patterns = [_header(each, limit_of(each, favour))[0] for each in headers]
+    path = _path(match.path, limit_of(Asked("", match.path or ""), favour))[0]
     lost = {worded.objection for worded in (path, *patterns) if worded.objection is not None}
     if len(set(names)) < len(names):
         lost.add(_twice(next(name for name in names if names.count(name) > 1)))
     methods: Sequence[str | None] = [None] if match.methods is None else sorted(set(match.methods))
-    ways = list(product(methods, product(path.texts, *(worded.texts for worded in patterns))))
-    if len(ways) > _MAX_MATCHES:
+    if len(methods) * prod(len(worded.texts) for worded in (path, *patterns)) > _MAX_MATCHES:
         lost.add(_too_many(match))
-    entries = [] if lost else [_entry(port, method, texts, names) for method, texts in ways]
-    return entries, tuple(sorted(lost))
+    if lost:
+        return [], tuple(sorted(lost))
+    ways = product(methods, product(path.texts, *(worded.texts for worded in patterns)))
+    return [_entry(port, method, texts, names) for method, texts in ways], ()
+
+
+def cost(one: Asked, limit: int) -> int:
+    """How many steps it takes to word a pattern; more than the limit if it was refused for that."""
+    return (_header(one, limit) if one.header else _path(one.pattern, limit))[1]
 
 
 def _entry(port: int, method: str | None, texts: Sequence[Text | None], names: Sequence[str]) -> Json:
@@ -69,30 +82,37 @@ def _entry(port: int, method: str | None, texts: Sequence[Text | None], names: S
     return {**entry, "headers": headers} if headers else entry
 
 
-@lru_cache(maxsize=4096)
-def _path(pattern: str | None) -> Worded:
+@lru_cache(maxsize=16384)
+def _path(pattern: str | None, limit: int) -> tuple[Worded, int]:
     if pattern is None:
-        return Worded((None,))
+        return Worded((None,)), 0
     forms: Forms | None = None
-    try:
-        found = said_of_path(pattern)
-        forms = _literal(found)
-    except RegexRefusedError:
-        found = Inexpressible("")
+    with bounded(limit) as account:
+        try:
+            found = said_of_path(pattern)
+            forms = _literal(found)
+        except RegexRefusedError:
+            found = Inexpressible("")
     if isinstance(found, Forms) and found.prefixes == ("/",) and not found.excepted:
-        return Worded((None,))
-    return _worded(pattern, forms, portable=is_portable(pattern))
+        return Worded((None,)), account.spent
+    return _worded(pattern, forms, portable=is_portable(pattern)), account.spent
 
 
-@lru_cache(maxsize=4096)
-def _header(name: str, pattern: str) -> Worded:
-    objection = _ignored(name) if name in IGNORED_HEADERS else managed(name)
+@lru_cache(maxsize=16384)
+def _header(one: Asked, limit: int) -> tuple[Worded, int]:
+    objection = _ignored(one.header) if one.header in IGNORED_HEADERS else managed(one.header)
     if objection is not None:
-        return Worded((), objection)
-    try:
-        values, forms = language(pattern, HEADER), _literal(said_of_header(pattern))
-    except RegexRefusedError as refusal:
-        return Worded((), too_complex(refusal, pattern))
+        return Worded((), objection), 0
+    with bounded(limit) as account:
+        try:
+            return _header_decided(one.header, one.pattern), account.spent
+        except RegexRefusedError as refusal:
+            return Worded((), too_complex(refusal, one.pattern)), account.spent
+
+
+def _header_decided(name: str, pattern: str) -> Worded:
+    values = language(pattern, HEADER)
+    forms = _literal(header_forms(values))
     if joined_by(name) and not survives_joining(values, joined_by(name)):
         return Worded((), across(name, pattern))
     if not survives_trimming(values):

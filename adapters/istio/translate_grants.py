@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from adapters.istio.objects import Condition, Operation
+from adapters.istio.translate_budget import Asked
 from adapters.istio.translate_losses import Objection, access_loss, short
 from adapters.istio.translate_match import ANY_METHOD, Piece, said
 from adapters.istio.translate_scope import Scope, scope_of
@@ -37,12 +38,14 @@ class Ruling(Struct, frozen=True, gc=False):
     pieces: tuple[tuple[tuple[Condition, ...], Operation], ...]
 
 
-def ruling_of(grant: Grant, access: Access, unit: UnitKey) -> tuple[Ruling | None, tuple[Loss, ...]]:
-    """A grant as a ruling, None if nothing is left of it, and what is lost."""
+def ruling_of(
+    grant: Grant, access: Access, unit: UnitKey, favour: frozenset[Asked]
+) -> tuple[Ruling | None, tuple[Loss, ...]]:
+    """A grant as a ruling, None if nothing is left of it, and what is lost. `favour`: see `translate_match.said`."""
     if grant.transport == "UDP":
         return None, (access_loss(_UDP, unit, grant.origin),)
     scope = scope_of(grant, access)
-    pieces, objections = _pieces(grant, scope)
+    pieces, objections = _pieces(grant, scope, favour)
     principals, refused = _principals(grant, access.identity.trust_domain)
     found = {*objections, *refused, *scope.losses}
     found.update(_labels_unproven(text) for text in grant.unauthenticated)
@@ -57,13 +60,13 @@ def ruling_of(grant: Grant, access: Access, unit: UnitKey) -> tuple[Ruling | Non
 
 
 def _pieces(
-    grant: Grant, scope: Scope
+    grant: Grant, scope: Scope, favour: frozenset[Asked]
 ) -> tuple[tuple[tuple[tuple[Condition, ...], Operation], ...], tuple[Objection, ...]]:
     if grant.http is None:
         pieces: Iterable[Piece] = (Piece(()),)
         objections: set[Objection] = set()
     else:
-        every = [said(match) for match in grant.http]
+        every = [said(match, favour) for match in grant.http]
         pieces = {piece for one in every for piece in one.pieces}
         objections = {objection for one in every for objection in one.objections}
     if scope.ports == ():

@@ -16,15 +16,26 @@ import msgspec
 from msgspec import Struct
 
 from adapters.istio.objects import Condition
+from adapters.istio.translate_budget import PLAIN, Asked, asked_of, limit_of
 from adapters.istio.translate_losses import Objection, short
 from adapters.istio.translate_values import (
     joined_by,
-    said_of_header,
     said_of_path,
     survives_joining,
     survives_trimming,
 )
-from hub.api import HEADER, PATH, Forms, HttpMatch, Inexpressible, RegexRefusedError, is_managed_header, language
+from hub.api import (
+    HEADER,
+    PATH,
+    Forms,
+    HttpMatch,
+    Inexpressible,
+    RegexRefusedError,
+    bounded,
+    header_forms,
+    is_managed_header,
+    language,
+)
 
 ANY_METHOD = ("*",)
 """A presence match, which keeps a rule without other HTTP fields one about HTTP: on raw TCP it vanishes."""
@@ -58,13 +69,22 @@ MAX_BYTES = 60_000
 """Most text of one match: an API server takes objects of about a megabyte and a half."""
 
 
+def said(match: HttpMatch, favour: frozenset[Asked] = frozenset()) -> Said:
+    """A match in Istio's words; one condition that cannot be said leaves none of it.
+
+    Patterns in `favour` may take more steps than others (see `translate_budget.favoured`).
+    """
+    return _said(match, favour & asked_of(match) if favour else favour)
+
+
 @lru_cache(maxsize=8192)
-def said(match: HttpMatch) -> Said:
-    """A match in Istio's words; one condition that cannot be said leaves none of it."""
+def _said(match: HttpMatch, favour: frozenset[Asked]) -> Said:
     if match.methods == ():
         return Said()
-    found = [*map(_header_said, match.headers), _methods_said(match.methods)]
-    paths = _path_said(match.path)
+    headers = (Asked(name, pattern) for name, pattern in match.headers)
+    found = [*(_header_said(each, limit_of(each, favour))[0] for each in headers), _methods_said(match.methods)]
+    path = None if match.path is None else Asked("", match.path)
+    paths = Said((Piece(),)) if path is None else _path_said(path.pattern, limit_of(path, favour))[0]
     objections = {one for each in (paths, *found) for one in each.objections}
     if not all(each.pieces for each in (paths, *found)):
         return Said((), tuple(sorted(objections)))
@@ -72,6 +92,11 @@ def said(match: HttpMatch) -> Said:
     if len(msgspec.json.encode(pieces)) > MAX_BYTES:
         return Said((), (_too_large(match),))
     return Said(tuple(pieces), tuple(sorted(objections)))
+
+
+def cost(one: Asked, limit: int) -> int:
+    """How many steps it takes to say a pattern; more than the limit if it was refused for that."""
+    return (_header_said(one, limit) if one.header else _path_said(one.pattern, limit))[1]
 
 
 def _too_large(match: HttpMatch) -> Objection:
@@ -127,14 +152,17 @@ def _methods_said(methods: tuple[str, ...] | None) -> Said:
     return Said((), (Objection("method.nonstandard", message, f'a request "{short(odd)}"', "name another method"),))
 
 
-@lru_cache(maxsize=4096)
-def _path_said(pattern: str | None) -> Said:
-    if pattern is None:
-        return Said((Piece(),))
-    try:
-        forms = said_of_path(pattern)
-    except RegexRefusedError as refusal:
-        return Said((), (too_complex(refusal, pattern),))
+@lru_cache(maxsize=16384)
+def _path_said(pattern: str, limit: int = PLAIN) -> tuple[Said, int]:
+    with bounded(limit) as account:
+        try:
+            return _path_decided(pattern), account.spent
+        except RegexRefusedError as refusal:
+            return Said((), (too_complex(refusal, pattern),)), account.spent
+
+
+def _path_decided(pattern: str) -> Said:
+    forms = said_of_path(pattern)
     if isinstance(forms, Inexpressible):
         return Said((), (_inexpressible("path", "path", pattern, forms),))
     return Said(tuple(_path_pieces(forms)), _narrowed(pattern, forms))
@@ -158,16 +186,21 @@ def _narrowed(pattern: str, forms: Forms) -> tuple[Objection, ...]:
     return (Objection("istio.path-narrowed", message, f'a request for "{short(forms.narrowed)}"', lift),)
 
 
-@lru_cache(maxsize=4096)
-def _header_said(header: tuple[str, str]) -> Said:
-    name, pattern = header
-    objection = managed(name)
+@lru_cache(maxsize=16384)
+def _header_said(one: Asked, limit: int = PLAIN) -> tuple[Said, int]:
+    objection = managed(one.header)
     if objection is not None:
-        return Said((), (objection,))
-    try:
-        forms, values = said_of_header(pattern), language(pattern, HEADER)
-    except RegexRefusedError as refusal:
-        return Said((), (too_complex(refusal, pattern),))
+        return Said((), (objection,)), 0
+    with bounded(limit) as account:
+        try:
+            return _header_decided(one.header, one.pattern), account.spent
+        except RegexRefusedError as refusal:
+            return Said((), (too_complex(refusal, one.pattern),)), account.spent
+
+
+def _header_decided(name: str, pattern: str) -> Said:
+    values = language(pattern, HEADER)
+    forms = header_forms(values)
     separator = joined_by(name)
     if separator and not survives_joining(values, separator):
         return Said((), (across(name, pattern),))

@@ -15,7 +15,8 @@ from msgspec import Struct
 from adapters.istio import names
 from adapters.istio.config import IstioConfig
 from adapters.istio.objects import Json, virtual_service
-from adapters.istio.translate_conditions import matches_of
+from adapters.istio.translate_budget import favoured
+from adapters.istio.translate_conditions import cost, matches_of
 from adapters.istio.translate_losses import Objection, split_loss
 from adapters.istio.translate_scope import SERVER_FIRST
 from hub.api import Loss, NativeObject, Role, Route, RoutePort, Split, Translation, UnitKey, to_integers
@@ -64,6 +65,8 @@ class _Port:
         self._port = port
         self._domain = config.cluster_domain
         self._unit = UnitKey("route", route.namespace, route.service)
+        splits = (split for each in route.ports for split in each.splits)
+        self._favour = favoured((match for split in splits for match in split.matches or ()), cost)
 
     def fill(self, made: _Made) -> None:
         """Conditional layers in order, then the one for everything, or the root; raw bytes know no conditions."""
@@ -79,17 +82,17 @@ class _Port:
 
     def _layer(self, split: Split, losses: list[Loss]) -> Iterator[Json]:
         everything: Json = {"port": self._port.port}
-        entries = [everything] if split.matches is None else []
+        entries = {b"": everything} if split.matches is None else {}
         for match in split.matches or ():
-            found, objections = matches_of(match, self._port.port)
-            entries += [entry for entry in found if entry not in entries]
+            found, objections = matches_of(match, self._port.port, self._favour)
+            entries |= {msgspec.json.encode(entry): entry for entry in found}
             losses += [split_loss(one, self._unit, split.origin, "spec.matches") for one in objections]
         if split.matches is not None and self._port.declared == "none" and self._port.port in SERVER_FIRST:
             losses.append(split_loss(_SERVER_FIRST, self._unit, split.origin, "spec.matches"))
         if not self._shares(split)[1]:
             losses.append(split_loss(_TOO_LARGE, self._unit, split.origin, "spec.backends"))
         if entries:
-            alone = [everything] if everything in entries else sorted(entries, key=msgspec.json.encode)
+            alone = [everything] if everything in entries.values() else [entries[each] for each in sorted(entries)]
             yield {"match": alone, **self._http(split)}
 
     def _http(self, split: Split) -> Json:

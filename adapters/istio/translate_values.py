@@ -7,22 +7,30 @@ and runs RE2 over bytes. Observed on Envoy 1.40.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
-from hub.api import HEADER, JOINED_HEADERS, PATH, Forms, Inexpressible, Language, header_forms, language, path_forms
+from hub.api import (
+    HEADER,
+    JOINED_HEADERS,
+    PATH,
+    Forms,
+    Inexpressible,
+    Language,
+    charge,
+    header_forms,
+    language,
+    path_forms,
+)
 
 _BEYOND_ASCII = 0x110000 - 0x80 - 0x800
 """How many characters there are beyond ASCII."""
 _MAX_PAIRS = 20_000
 
 
-@lru_cache(maxsize=4096)
 def said_of_path(pattern: str) -> Forms | Inexpressible:
     """The paths of a pattern without patterns. Raises RegexRefusedError."""
     return path_forms(language(pattern, PATH))
 
 
-@lru_cache(maxsize=4096)
 def said_of_header(pattern: str) -> Forms | Inexpressible:
     """The header values of a pattern without patterns. Raises RegexRefusedError."""
     return header_forms(language(pattern, HEADER))
@@ -58,6 +66,7 @@ def _start_has(values: Language, states: Iterable[int]) -> bool:
     work = [(state, 0) for state in states if state > 0]
     seen = set(work)
     for state, other in work:
+        charge(len(values.rows[state]))
         if values.accepting[state] and (other < 0 or not values.accepting[other]):
             return False
         for kind, to in enumerate(values.rows[state]):

@@ -13,7 +13,7 @@ from hub.regex.algebra import (
     union,
 )
 from hub.regex.automaton import HEADER, PATH, TEXT, URI_PATH, Language, Universe, language
-from hub.regex.bounds import MAX_STATES, RegexRefusedError
+from hub.regex.bounds import MAX_STATES, Account, RegexRefusedError, bounded, charge
 from hub.regex.forms import Inexpressible, header_forms, path_forms
 from hub.regex.spoken import Between, Forms, spoken
 
@@ -24,12 +24,15 @@ __all__ = [
     "PATH",
     "TEXT",
     "URI_PATH",
+    "Account",
     "Between",
     "Forms",
     "Inexpressible",
     "Language",
     "RegexRefusedError",
     "Universe",
+    "bounded",
+    "charge",
     "complement",
     "difference",
     "error",

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from hub.regex.bounds import Meter
+from hub.regex.bounds import Meter, is_bounded
 from hub.regex.chars import SCALARS, CharSet, Classes, char_set, meet, of, outside
 from hub.regex.minimal import minimal
 from hub.regex.program import Rows, determinise
@@ -100,7 +100,6 @@ class Language(Struct, frozen=True):
         raise ValueError("the language is empty")
 
 
-@lru_cache(maxsize=64)
 def language(pattern: str, universe: Universe = TEXT) -> Language:
     """The texts of the universe that RE2 matches as a whole with the pattern. The last 64 are remembered.
 
@@ -108,8 +107,15 @@ def language(pattern: str, universe: Universe = TEXT) -> Language:
     of hub.regex.bounds). Time: that of the subset construction, exponential in the worst case and cut off by the
     bounds after some 50 ms; a pattern as people write them takes about 1 ms.
     """
+    return _made(pattern, universe) if is_bounded() else _remembered(pattern, universe)
+
+
+def _made(pattern: str, universe: Universe) -> Language:
     raw = determinise(parse(pattern), universe.start, universe.letters)
     return frozen(minimal(raw, Meter()), universe)
+
+
+_remembered = lru_cache(maxsize=64)(_made)
 
 
 def frozen(rows: Rows, universe: Universe) -> Language:

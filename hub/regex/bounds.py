@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from hub.errors import SmihubError
 
 MAX_STATES = 2000
@@ -32,17 +36,64 @@ def too_complex(reason: str) -> RegexRefusedError:
     return RegexRefusedError("regex.too-complex", reason)
 
 
+class Account:
+    """What several operations may take together, and what they took."""
+
+    def __init__(self, steps: int) -> None:
+        self.limit = steps
+        self.spent = 0
+
+    def spend(self, steps: int) -> None:
+        """Count steps; raise `RegexRefusedError` once there are more than the limit."""
+        self.spent += steps
+        if self.spent > self.limit:
+            raise too_complex(f"takes more than {self.limit} steps to decide")
+
+
+_OPEN: ContextVar[Account | None] = ContextVar("_OPEN", default=None)
+
+
+@contextmanager
+def bounded(steps: int) -> Iterator[Account]:
+    """All operations within the block take at most so many steps together, and its account tells how many they took.
+
+    Equal operations take equally many steps: inside of a block nothing is remembered from earlier ones. Beyond the limit an
+    operation raises `RegexRefusedError` (`regex.too-complex`). Blocks do not nest: the inner one counts alone.
+    """
+    account = Account(steps)
+    before = _OPEN.set(account)
+    try:
+        yield account
+    finally:
+        _OPEN.reset(before)
+
+
+def is_bounded() -> bool:
+    """Whether a block of `bounded` is open."""
+    return _OPEN.get() is not None
+
+
+def charge(steps: int) -> None:
+    """Count what a block takes outside of any single operation's meter."""
+    account = _OPEN.get()
+    if account is not None:
+        account.spend(steps)
+
+
 class Meter:
-    """Counts the steps of one operation."""
+    """Counts the steps of one operation, for the block of `bounded` that it is in as well."""
 
     def __init__(self, steps: int = MAX_STEPS) -> None:
         self._left = steps
+        self._account = _OPEN.get()
 
     def spend(self, steps: int = 1) -> None:
         """Count steps; raise `RegexRefusedError` when none are left."""
         self._left -= steps
         if self._left < 0:
             raise too_complex(f"takes more than {MAX_STEPS} steps to decide")
+        if self._account is not None:
+            self._account.spend(steps)
 
     def hold(self, states: int) -> None:
         """Raise `RegexRefusedError` when an automaton has more states than it may."""

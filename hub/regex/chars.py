@@ -12,6 +12,8 @@ from itertools import pairwise
 
 from msgspec import Struct
 
+from hub.regex.bounds import charge
+
 CharSet = tuple[tuple[int, int], ...]
 """Ranges (first, last), both included."""
 
@@ -29,6 +31,7 @@ def char_set(ranges: Iterable[tuple[int, int]]) -> CharSet:
             joined[-1] = (joined[-1][0], max(joined[-1][1], high))
         else:
             joined.append((low, high))
+    charge(len(joined) // 2)
     return tuple(joined)
 
 
@@ -119,6 +122,7 @@ def partition(sets: Sequence[CharSet], letters: CharSet) -> tuple[Classes, list[
         for low, high in chars:
             toggles[low] = toggles.get(low, 0) ^ (1 << bit)
             toggles[high + 1] = toggles.get(high + 1, 0) ^ (1 << bit)
+    charge(len(toggles))
     mask, keys = 0, []
     for cut in sorted(cut for cut in toggles if cut <= HIGHEST):
         mask ^= toggles[cut]
@@ -131,6 +135,7 @@ def joint(one: Classes, other: Classes) -> tuple[Classes, list[tuple[int, int]]]
     """The classes of both partitions at once; per class, its class in one and in the other. Both have the same letters."""
     keys: list[tuple[int, object]] = []
     first = second = 0
+    charge(len(one.cuts) + len(other.cuts))
     for cut in sorted({*one.cuts, *other.cuts}):
         first += first + 1 < len(one.cuts) and one.cuts[first + 1] == cut
         second += second + 1 < len(other.cuts) and other.cuts[second + 1] == cut

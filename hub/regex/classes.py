@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from hub.regex.bounds import too_complex
+from hub.regex.bounds import charge, too_complex
 from hub.regex.chars import CharSet, join
 from hub.regex.named import PERL, POSIX, asked, folded, negated
 
@@ -18,6 +18,9 @@ _OCTAL = re.compile(r"\\([0-7]{1,3})")
 _CONTROL = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
 _MAX_ASKED = 16
 """Most classes of one pattern for which RE2's Unicode tables are searched."""
+
+_ASKING = 1000
+"""Steps that one of these searches counts for, whether its result is remembered or not."""
 
 
 class Reader:
@@ -57,6 +60,7 @@ class Reader:
     def _count(self, what: object) -> None:
         """Each search of RE2's tables takes time, so a pattern has a few only."""
         self._asked.add(what)
+        charge(_ASKING)
         if len(self._asked) > _MAX_ASKED:
             raise too_complex(f"names more than {_MAX_ASKED} different Unicode classes")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hub.regex.bounds import Meter
+from hub.regex.bounds import Meter, charge
 from hub.regex.chars import classes
 from hub.regex.program import Rows
 
@@ -39,6 +39,7 @@ def _live(raw: Rows) -> Rows:
 def _merge_classes(raw: Rows) -> Rows:
     """Make one class of those that no state tells apart."""
     columns = list(zip(*raw.rows, strict=True))
+    charge(len(raw.classes.cuts))
     keys = [
         (cut, None if kind < 0 else columns[kind])
         for cut, kind in zip(raw.classes.cuts, raw.classes.kinds, strict=True)

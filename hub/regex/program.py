@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from hub.regex.bounds import MAX_NODES, Meter, too_complex
+from hub.regex.bounds import MAX_NODES, Meter, charge, too_complex
 from hub.regex.chars import CharSet, Classes, has, partition
 from hub.regex.named import WORD
 from hub.regex.tree import (
@@ -101,6 +101,7 @@ def determinise(tree: Node, start: str, letters: CharSet) -> Rows:
     `MAX_NODES` or `MAX_STEPS`.
     """
     program, meter = Program(tree), Meter()
+    charge(len(program.ways))
     machine = _Machine(program, letters, meter)
     first = machine.begin()
     for char in start:

@@ -53,3 +53,17 @@ def test_refusal_says_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -> No
     """RE2's own logging stays off."""
     error("(((never-seen-before")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("pattern", [r"\PL{300}", r"\pL{1000}", r"[^\pL]{200}"])
+def test_a_short_pattern_that_takes_long_to_compile_is_refused(pattern: str) -> None:
+    """Eight characters took RE2 up to half a second; what it may take is an amount of memory, equal everywhere."""
+    assert error(pattern) == "pattern too large - compile failed"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{1000}", "[a-z0-9-]{1,63}(?:[.][a-z0-9-]{1,63}){1,8}", r"\pL{1,30}", r"[\pL\pN_-]+/.{200}"]
+)
+def test_what_people_write_still_compiles(pattern: str) -> None:
+    """Long repetitions of ASCII, and some letters of any script."""
+    assert error(pattern) is None
