@@ -112,14 +112,18 @@ def _header(one: Asked, limit: int) -> tuple[Worded, int]:
 
 def _header_decided(name: str, pattern: str) -> Worded:
     values = language(pattern, HEADER)
-    forms = _literal(header_forms(values))
     if joined_by(name) and not survives_joining(values, joined_by(name)):
         return Worded((), across(name, pattern))
     if not survives_trimming(values):
         return Worded((), blank_outside(name, pattern))
+    exact = is_byte_exact(values)
+    try:
+        forms = _literal(header_forms(values))
+    except RegexRefusedError:
+        forms = None  # the pattern says it as well
     if forms is not None and forms.prefixes == ("",):
         return Worded((("regex", ".*"),))
-    return _worded(pattern, forms, portable=is_portable(pattern) and is_byte_exact(values))
+    return _worded(pattern, forms, portable=is_portable(pattern) and exact)
 
 
 def _worded(pattern: str, forms: Forms | None, *, portable: bool) -> Worded:
