@@ -2,6 +2,7 @@
 
 A batch dirties units; only these are planned and applied. What a guard refuses stays dirty and is planned again; a
 Loss, or a file that cannot be read, holds up what a unit would gain and nothing else, so that no revocation waits for it.
+Decoding and planning, which may take long, go on beside the event loop, so that Envoys are served meanwhile.
 Nothing here ends the loop but being cancelled: a source that fails, a write that is refused and a race that is lost are
 logged, and what is served stays.
 """
@@ -12,9 +13,11 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
+from hub.aside import aside
 from hub.errors import SmihubError, StaleError
 from hub.guards import Refusal
 from hub.meshes import Mesh
@@ -66,9 +69,9 @@ class Loop:
     async def _follow(self, batches: asyncio.Queue[Batch]) -> None:
         while True:
             with suppress(TimeoutError):
-                self._take(*await self._next(batches))
+                await self._take(*await self._next(batches))
             while not batches.empty():
-                self._take(*batches.get_nowait())
+                await self._take(*batches.get_nowait())
             if self._synced == self._hub.sources.keys():
                 await self._settle()
                 self._freeze()
@@ -98,8 +101,8 @@ class Loop:
         """Whether something that was decided is not written yet."""
         return self._synced == self._hub.sources.keys() and any(keys is None or keys for keys in self._pending.values())
 
-    def _take(self, source: str, events: tuple[Event, ...]) -> None:
-        self._hub.take(source, events)
+    async def _take(self, source: str, events: tuple[Event, ...]) -> None:
+        await aside(partial(self._hub.take, source, events))
         if any(isinstance(event, Synced) for event in events):
             self._synced.add(source)
         for event in events:

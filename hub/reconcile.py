@@ -6,12 +6,14 @@ Everything that decides is pure and elsewhere; here it is only joined.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hub.aside import aside
 from hub.binding import unbound
 from hub.config import Config, load_config
 from hub.endpoints import EndpointView
@@ -142,7 +144,8 @@ class Hub:
 
         Units in `withhold`, and all while a part cannot be read, gain nothing; what they lose is planned.
         """
-        return self.planned(mesh, await mesh.observed(), accept, keys, withhold)
+        mirror = await mesh.observed()
+        return await aside(partial(self.planned, mesh, mirror, accept, keys, withhold))
 
     def planned(
         self,

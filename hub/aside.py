@@ -1,0 +1,38 @@
+"""Long computations beside the event loop, which goes on serving meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+async def aside(work: Callable[[], _T]) -> _T:
+    """The result of a computation in a thread of its own, or what it raises.
+
+    Whoever awaits it must leave alone what it works on. A caller that is cancelled does not wait for its end, and neither does
+    the end of the process: `smihub run` must stop when it is told to (a thread of asyncio's own pool would be waited for).
+    """
+    loop, context = asyncio.get_running_loop(), copy_context()
+    done: asyncio.Future[_T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            found = context.run(work)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+            tell(partial(done.set_exception, error))
+        else:
+            tell(partial(done.set_result, found))
+
+    def tell(end: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended, nobody is there any more
+            loop.call_soon_threadsafe(lambda: None if done.done() else end())
+
+    threading.Thread(target=run, name="smihub-aside", daemon=True).start()
+    return await done
