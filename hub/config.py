@@ -361,7 +361,8 @@ meshes:
   #   namespaces: [shop, pay]    (as a mapping) those of these namespaces
   #   targets                    those that a TrafficTarget names, or ever named
   governed: all
-  # The adapter's own settings, and those of the sink that writes for it (vm: address, where Envoys reach the hub).
+  # The adapter's own settings, and those of the sink that writes for it (vm: `socket: {{folder, group}}`,
+  # where Envoys reach the hub, and the group as which they run).
   config: {{}}
   sink: {{}}
 # A mesh whose objects are rendered into a folder of this repository, for Argo CD, Flux or kubectl to bring into force:

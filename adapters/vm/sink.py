@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
-from msgspec import Struct, to_builtins
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from adapters.vm import names, status, tokens
-from adapters.vm.ca import LEAF_LIFE, Authority, Secret, make_root
+from adapters.vm.ca import Authority, Secret, make_root
+from adapters.vm.config import XdsConfig
 from adapters.vm.enrol import enrol
 from adapters.vm.fleet import Fleet
+from adapters.vm.private import claim
 from adapters.vm.resource import Resource, Snapshot
 from adapters.vm.seal import Check, Sealer
 from adapters.vm.server import AdsServer, Session
+from adapters.vm.server_sockets import server_sockets
 from adapters.vm.state import State, Step, Stored
 from adapters.vm.stream import Mark
 from hub.api import Change, ConfigError, Enrolment, Facts, ObjectRef, Observation, UnitKey, UnsafeResourceError
@@ -31,18 +36,6 @@ _NOTHING: Mapping[ObjectRef, Resource] = {}
 _log = structlog.get_logger(__name__)
 
 Clock = Callable[[], dt.datetime]
-
-
-class XdsConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """How the mesh's Envoys reach the hub: `unix:/path` or loopback `address:port`; life of certificates in seconds.
-
-    Without an `address` the hub makes a socket beside its state file. `folder` is where state is kept.
-    """
-
-    trust_domain: str
-    address: str = ""
-    certificate_life_s: int = int(LEAF_LIFE.total_seconds())
-    folder: str = ""
 
 
 def utc_now() -> dt.datetime:
@@ -58,6 +51,7 @@ class XdsSink:
             raise ConfigError("certificate_life_s must be at least 1")
         self._state = state
         self._config = config
+        self._lock: int | None = None
         self._check = check
         self._clock = clock
         self._fleet: Fleet | None = None
@@ -91,16 +85,18 @@ class XdsSink:
     # -- what a live sink does
 
     async def start(self) -> None:
-        """Serve the last revision with the last endpoints. Raises ConfigError if the address cannot be had."""
+        """Serve the last revision with the last endpoints. Raises ConfigError if another process does, or no socket can be had."""
+        self._lock = self._claimed()
         fleet = self._loaded()
         fleet.publish(self._state.endpoints())
-        server = AdsServer(self._config.address, self, self._clock)
+        sockets = server_sockets(self._config, self._state.mesh)
+        server = AdsServer(sockets, self, self._clock)
         self._seen_version = self._state.data_version()
         self._advance()
         await server.start()
         self._server = server
         self._tender = asyncio.create_task(self._tend())
-        _log.info("serving_started", mesh=self._state.mesh, address=self._config.address, revision=self._revision)
+        _log.info("serving_started", mesh=self._state.mesh, address=sockets[0].address, revision=self._revision)
 
     async def publish(self, facts: Facts) -> None:
         """Serve these endpoints and keep them for a restart; only those change that differ."""
@@ -128,6 +124,8 @@ class XdsSink:
             await self._server.stop()
         self._flush()
         self._state.close()
+        if self._lock is not None:
+            os.close(self._lock)
 
     # -- what the ADS server asks
 
@@ -169,11 +167,6 @@ class XdsSink:
         """Why the newest revision is not served; empty if it is."""
         return self._withheld
 
-    @property
-    def port(self) -> int:
-        """The bound TCP port (0 before `start`, or on a Unix socket)."""
-        return 0 if self._server is None else self._server.port
-
     def status(self) -> dict[str, status.WorkloadStatus]:
         """What each workload's sidecar has accepted; read from the state file if another process serves."""
         if self._server is None:
@@ -199,11 +192,18 @@ class XdsSink:
 
     def enrol(self, asked: Enrolment) -> tuple[str, ...]:
         """Write the folder that a workload's Envoy is started from; gives the command line. Raises ConfigError."""
-        made = enrol(self._state, self._config.address, asked)
+        made = enrol(self._state, server_sockets(self._config, self._state.mesh)[0].address, asked)
         self._review()
         return made
 
     # -- inside
+
+    def _claimed(self) -> int | None:
+        """One process serves a mesh of a state, whatever sockets it listens on."""
+        if not self._config.folder:
+            return None
+        mesh = self._state.mesh
+        return claim(Path(self._config.folder, f"{mesh}.lock"), f'mesh "{mesh}" is served')
 
     def _seal(self, changes: Sequence[Change]) -> Mapping[ObjectRef, Resource]:
         return self._loaded().seal(Stored.of(change.after, "") for change in changes if change.after is not None)

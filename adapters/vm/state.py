@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from adapters.vm import marks, names
 from adapters.vm.ca import Root, Secret
+from adapters.vm.private import make_folder
 from adapters.vm.resource import version_of
 from adapters.vm.schema import SCHEMA_VERSION, prepare
 from adapters.vm.tokens import Known
@@ -44,7 +45,6 @@ _KEPT_REVISIONS = 32
 _PRUNED_EVERY = 16  # revisions: older ones go together
 _KEPT_TOKENS = 4  # that ended, per workload: whoever still comes with one is told to let go of everything
 _WAIT_S = 5.0
-_ROOT = 0
 
 T = TypeVar("T")
 ServiceKey = tuple[str, str, int]
@@ -315,8 +315,7 @@ def _open(path: Path) -> sqlite3.Connection:
 def _make_private(path: Path) -> None:
     """Make sure that only this user can read the file, before a byte is in it: it holds the authority's key."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_folder(path.parent, path.parent.stat())
+        make_folder(path.parent, "the state file")
         _create(path)
         found = path.lstat()
     except OSError as error:
@@ -325,16 +324,6 @@ def _make_private(path: Path) -> None:
         raise ConfigError(f'state file "{path}" must be a regular file of the user who runs smihub')
     if found.st_mode & 0o077:
         raise ConfigError(f'state file "{path}" is accessible by others; run: chmod 600 {path}')
-
-
-def _check_folder(folder: Path, found: os.stat_result) -> None:
-    """Sticky or not: SQLite would write the authority's key into a file `<name>-wal` that somebody else put there."""
-    if found.st_mode & stat.S_ISVTX and found.st_mode & 0o022:
-        raise ConfigError(f'folder "{folder}" of the state file is shared with others; name one of its own as "state"')
-    if found.st_mode & 0o022:
-        raise ConfigError(f'folder "{folder}" of the state file is writable by others; run: chmod go-w {folder}')
-    if found.st_uid not in {os.geteuid(), _ROOT}:
-        raise ConfigError(f'folder "{folder}" of the state file must belong to the user who runs smihub')
 
 
 def _create(path: Path) -> None:

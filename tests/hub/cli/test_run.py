@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,7 +123,7 @@ def test_run_when_somebody_else_wrote_plans_again_at_once(folder: Folder) -> Non
 
 
 def test_run_twice_on_one_state_is_one_line(folder: Folder) -> None:
-    """The second one finds the address taken."""
+    """The second one finds the mesh served."""
     with running(folder) as hub:
         hub.until("serving_started")
         second = folder.process("run")
@@ -129,6 +131,19 @@ def test_run_twice_on_one_state_is_one_line(folder: Folder) -> None:
         assert "Traceback" not in second.stderr
         assert second.stderr.count("\n") == 1
         hub.end()
+
+
+def test_run_leaves_no_core_dump(folder: Folder) -> None:
+    """Neither as a file nor through a pipe: the kernel gives the files in /proc of such a process to root."""
+    with running(folder) as hub:
+        hub.until("serving_started")
+        limits = Path(f"/proc/{hub.child.pid}/limits").read_text()
+        (line,) = (line for line in limits.splitlines() if line.startswith("Max core file size"))
+        assert line.split()[4:6] == ["0", "0"]
+        hub.end()
+    program = "import ctypes; from hub.cli import main; main._keep_memory_private(); print(ctypes.CDLL(None).prctl(3))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
 
 
 def test_run_after_a_kill_serves_what_it_had(folder: Folder) -> None:
