@@ -23,24 +23,29 @@ from world import EXAMPLE, MUTATION, World
 LIMIT_S = 90.0
 
 
+async def start(world: World, apps: Apps, fleet: Fleet) -> None:
+    """Start the applications, the hub and the Envoys, and wait until every sidecar listens."""
+    for name, address, port, kind in world.applications():
+        await (apps.start_tcp if kind == "tcp" else apps.start_http)(name, address, port)
+    await asyncio.to_thread(world.prepare)
+    if os.environ.get("MUTATE") == "1":
+        world.mutate()
+    world.start_hub(fleet)
+    world.start_envoys(fleet)
+    await wait_for(world.inbound() + world.outbound(), fleet)
+
+
 async def play(console: Console, base: Path) -> list[str]:
     """All acts; gives what was not as SMI says."""
     world, apps, fleet = World.make(base), Apps(), Fleet(base)
     try:
         console.print(f"[bold]smihub demo[/bold]: {len(world.workloads)} workloads, a real Envoy each, on loopback")
-        for name, address, port, kind in world.applications():
-            await (apps.start_tcp if kind == "tcp" else apps.start_http)(name, address, port)
-        with console.status("init, plan, apply, bootstrap ..."):
-            await asyncio.to_thread(world.prepare)
+        with console.status("init, plan, apply, bootstrap, then the hub and the Envoys ..."):
+            await start(world, apps, fleet)
         if os.environ.get("MUTATE") == "1":
-            world.mutate()
             console.print(
                 f'[yellow]MUTATE=1[/yellow]: the hub reads {MUTATION[0]} with "{MUTATION[2]}" for "{MUTATION[1]}"'
             )
-        with console.status("starting the hub and the Envoys ..."):
-            world.start_hub(fleet)
-            world.start_envoys(fleet)
-            await wait_for(world.inbound() + world.outbound(), fleet)
         story = Story(world, apps, fleet, console)
         for act in (table, splits, live, revoke, without_hub, istio):
             await act(story)

@@ -22,6 +22,7 @@ GROUP = "games"
 MEMBER = (NOBODY, grp.getgrnam(GROUP).gr_gid)
 """The outsider's groups where he is in that one."""
 LIMIT_S = 60.0
+SHARED = ("/dev/shm/", "/tmp/", "/var/tmp/", "/run/")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 
 
@@ -96,3 +97,22 @@ def _address(text: str) -> tuple[str, int]:
 def tree(folder: Path) -> list[str]:
     """Everything in a folder, and itself."""
     return [str(folder), *(str(each) for each in sorted(folder.rglob("*")))]
+
+
+def descendants(pid: int) -> list[int]:
+    """A process, its children and theirs, as far as they run."""
+    found = [pid]
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [each for child in (task / "children").read_text().split() for each in descendants(int(child))]
+    return found
+
+
+def held_files(pids: Iterable[int]) -> list[str]:
+    """Files that these processes have open or mapped in folders that all users share."""
+    found = set()
+    for pid in pids:
+        for entry in (*Path(f"/proc/{pid}/fd").iterdir(), *Path(f"/proc/{pid}/map_files").iterdir()):
+            with suppress(OSError):
+                found.add(str(entry.readlink()).removesuffix(" (deleted)"))
+    return sorted(name for name in found if name.startswith(SHARED))
