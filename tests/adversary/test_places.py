@@ -112,6 +112,17 @@ def test_bootstrap_refuses_a_folder_that_another_user_can_change(folder: Folder,
     assert set(tree(folder.root)) == before
 
 
+def test_state_in_a_folder_of_another_user_is_refused(folder: Folder) -> None:
+    """He could put it aside, and later, when grants were revoked, put it back."""
+    home = folder.root / "home"
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    folder.config(f"{CONFIG}state: home/state\n")
+    refused = folder.run("apply", "--yes")
+    assert refused.exit_code == 1
+    assert "belongs to another user" in refused.stderr
+
+
 def theirs(root: Path, whose: str) -> Path:
     """A folder for an Envoy that user 65534 can change in one way or another."""
     home = root / "home"
