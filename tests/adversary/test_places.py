@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.vm.private import claim
 from tests.adversary.machine import MEMBER, NOBODY, as_user, needs_root, tree
 from tests.adversary.shop import token_of, with_group
 from tests.hub.cli.test_run import Running, running
@@ -170,3 +171,15 @@ def test_of_hubs_started_together_one_serves(folder: Folder) -> None:
             assert hub.child.stderr
             (line,) = hub.child.stderr.read().splitlines()
             assert "served by another process" in line
+
+
+def test_hub_that_does_not_listen_yet_keeps_others_away(folder: Folder) -> None:
+    """Looking whether somebody answers is not enough: of three that looked before any listened, two served."""
+    folder.run("apply", "--yes")
+    lock = claim(folder.root / ".smihub" / "vms.lock", "this test")
+    try:
+        refused = folder.process("run")
+    finally:
+        os.close(lock)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert 'mesh "vms" is served by another process' in refused.stderr
