@@ -179,7 +179,7 @@ def test_apply_file_when_nothing_that_governs_moved_is_applied(folder: Folder, w
         (CONFIG + "reading: {pathRegex: prefix}\n", "reading"),
         (CONFIG.replace("name: vms", "name: vms2"), "meshes vms instead of vms2"),
         (TWO_MESHES, "meshes vms instead of others, vms"),
-        (CONFIG.replace("adapter: vm}", "adapter: vm, sink: {address: 127.0.0.1:1}}"), "settings of mesh vms"),
+        (CONFIG.replace("adapter: vm}", "adapter: vm, sink: {address: 'unix:/x/y.sock'}}"), "settings of mesh vms"),
     ],
 )
 def test_apply_file_when_the_configuration_differs_is_refused(folder: Folder, config: str, said: str) -> None:
