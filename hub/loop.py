@@ -21,7 +21,7 @@ from hub.aside import aside
 from hub.errors import SmihubError, StaleError
 from hub.guards import Refusal
 from hub.meshes import Mesh
-from hub.model import UnitKey
+from hub.model import ObjectRef, Severity, UnitKey
 from hub.reconcile import Hub, Reviewed
 from hub.sources.events import Event, Synced, Unread
 
@@ -41,6 +41,7 @@ class Loop:
         self._synced: set[str] = set()
         self._told: dict[str, tuple[str, ...]] = {}
         self._frozen = False
+        self._broken: frozenset[ObjectRef] = frozenset()
         self._overtaken = False
 
     async def serve_only(self) -> None:
@@ -114,6 +115,8 @@ class Loop:
 
     async def _settle(self) -> None:
         """Bring every mesh to what the sources say now; one that fails does not hold up the others."""
+        await self._hub.recall(self._accept)
+        self._tell_broken()
         dirty = self._hub.store.dirty()
         await self._endpoints(self._hub.withdraw)
         for mesh in self._hub.meshes:
@@ -154,6 +157,19 @@ class Loop:
         await self._hub.apply(reviewed.mesh, reviewed.plan)
         if reviewed.plan.changes:
             self._tell(reviewed)
+
+    def _tell_broken(self) -> None:
+        """Say which objects cannot be read, once each, and once when they can be again."""
+        broken = self._hub.store.broken()
+        wrong = [problem for problem in self._hub.problems() if problem.ref in broken - self._broken] if broken else []
+        for problem in wrong:
+            if problem.severity is Severity.ERROR:
+                place = f"{problem.origin.source}/{problem.origin.file}:{problem.origin.line}"
+                what = {"object": str(problem.ref), "field": problem.field, "reason": problem.message}
+                _log.error("object_broken", place=place, remedy=problem.remedy, **what)
+        for ref in sorted(self._broken - broken):
+            _log.info("object_readable", object=str(ref))
+        self._broken = broken
 
     def _tell_refused(self, reviewed: Reviewed) -> None:
         """Say why something is not written; once, as long as the reasons stay the same."""

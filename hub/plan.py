@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from msgspec import Struct, json
+from msgspec import Struct
 from msgspec.structs import replace
 
+from hub.memory import EMPTY, SCHEMA, Kept, Remembered, State, decode, digest, encode, trusted
 from hub.model import (
     Access,
     Change,
-    Grant,
-    HttpMatch,
     Loss,
     NativeObject,
     ObjectRef,
@@ -28,11 +27,12 @@ from hub.model import (
     RoutePort,
     Split,
     Translation,
-    Transport,
     Unit,
     UnitKey,
-    identity_of,
 )
+from hub.oldlines import old_lines, unlisted
+from hub.permits import NOTHING, Permit, Standing, describe, gained, line_of
+from hub.permits import standing as standing_of
 
 _WAVES: Mapping[tuple[Role, Op], int] = {
     (Role.GUARD, Op.CREATE): 1,
@@ -52,19 +52,12 @@ _WAVES: Mapping[tuple[Role, Op], int] = {
 Settle = Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]]
 
 
-class Remembered(Struct, frozen=True, gc=False):
-    """What is kept beside a unit's objects: its meaning in lines for people, and the files it was made from."""
-
-    lines: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-
-
 class Desired(Struct, frozen=True, gc=False):
-    """One unit as it should be: itself (None: it is gone), its translation, and the files it was made from."""
+    """One unit as it should be: itself (None: it is gone), its translation, and the input objects that it was made from."""
 
     unit: Unit | None
     translation: Translation = Translation()
-    files: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
 
 class Conflict(Struct, frozen=True, gc=False):
@@ -78,12 +71,16 @@ class Conflict(Struct, frozen=True, gc=False):
 class Plan(Struct, frozen=True, gc=False):
     """What `apply` will write to one mesh, and what it means.
 
-    `changes` are sorted by wave. `memory` goes with them. `allowed`/`denied` are lines such as
-    `shop/web -> shop/api:8080 GET /v1/.*`; `losing` are the units behind `denied`; `rerouted` are (before, after) lines.
-    `frozen` units depend on an unread part and stay as they are;
-    `held` ones would gain access, which waits; what they lose is in the plan. `hands_off` are objects that would change but
-    were asked to be left alone. `pieces` are units of more than one change, where the sink promises no order among them.
-    `governed` counts the identities governed before or after. `first` means that nothing of ours stood there before.
+    `changes` are sorted by wave. `memory` goes with them.
+    `gained` and `lost` are what the mesh will permit and refuse, after its Losses; `lost_lines` are losses of which only
+    lines are known (hub.oldlines); `losing` are the units that lose, also those that were open before; `rerouted` are
+    (before, after) lines. `governs` are the identities that nothing governed before: callers without a TrafficTarget are
+    refused from then on.
+    `frozen` units stay as they are, for nobody can tell what a change would add to them; `held` ones would gain access,
+    which waits; what they lose is in the plan. `recalled` are the input objects that cannot be read and count as they last
+    could. `hands_off` are objects that would change but were asked to be left alone. `pieces` are units of more than one
+    change, where the sink promises no order among them. `governed` counts the identities governed before or after.
+    `first` means that nothing of ours stood there before.
     """
 
     mesh: str
@@ -96,12 +93,25 @@ class Plan(Struct, frozen=True, gc=False):
     held: tuple[UnitKey, ...] = ()
     hands_off: tuple[ObjectRef, ...] = ()
     pieces: tuple[UnitKey, ...] = ()
-    allowed: tuple[str, ...] = ()
-    denied: tuple[str, ...] = ()
+    gained: tuple[Permit, ...] = ()
+    lost: tuple[Permit, ...] = ()
+    lost_lines: tuple[str, ...] = ()
+    governs: tuple[UnitKey, ...] = ()
+    recalled: tuple[ObjectRef, ...] = ()
     rerouted: tuple[tuple[str, str], ...] = ()
     losing: tuple[UnitKey, ...] = ()
     governed: int = 0
     first: bool = False
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """`gained` as lines, such as `shop/web -> shop/api:8080 GET /v1/.*`."""
+        return tuple(line_of(permit) for permit in self.gained)
+
+    @property
+    def denied(self) -> tuple[str, ...]:
+        """`lost` as lines."""
+        return (*self.lost_lines, *(line_of(permit) for permit in self.lost))
 
 
 def wave(role: Role, op: Op) -> int:
@@ -112,59 +122,8 @@ def wave(role: Role, op: Op) -> int:
 # --------------------------------------------------------------------------- lines for people
 
 
-def lines_of(unit: Unit | None) -> tuple[str, ...]:
-    """What a unit allows (Access) or where it sends calls (Route), one sorted line each; nothing for None."""
-    if unit is None:
-        return ()
-    if isinstance(unit, Access):
-        return tuple(sorted({line for grant in unit.grants for line in _grant_lines(unit, grant)}))
-    return tuple(sorted(_route_line(unit, port) for port in unit.ports if port.splits))
-
-
-def _grant_lines(access: Access, grant: Grant) -> Iterable[str]:
-    return (_line(access, grant, source, match) for source in grant.sources for match in grant.http or (None,))
-
-
-def _line(access: Access, grant: Grant, source: str, match: HttpMatch | None) -> str:
-    where = f"{access.identity}{_ports(grant.ports, grant.transport)}{_labels(grant.labels)}"
-    what = "any bytes" if match is None else describe(match)
-    return f"{_name(source, access.identity.trust_domain)} -> {where} {what}"
-
-
-def narrowed(access: Access, allowed: Collection[str]) -> Access:
-    """The same unit with only those grants whose lines are in `allowed`: it loses what it should, and gains nothing."""
-    return replace(access, grants=tuple(kept for grant in access.grants for kept in _kept(access, grant, allowed)))
-
-
-def _kept(access: Access, grant: Grant, allowed: Collection[str]) -> Iterable[Grant]:
-    for source in grant.sources:
-        if grant.http is None:
-            if _line(access, grant, source, None) in allowed:
-                yield replace(grant, sources=(source,))
-        elif matches := tuple(match for match in grant.http if _line(access, grant, source, match) in allowed):
-            yield replace(grant, sources=(source,), http=matches)
-
-
-def _name(spiffe: str, trust_domain: str) -> str:
-    identity = identity_of(spiffe)
-    return str(identity) if identity and identity.trust_domain == trust_domain else spiffe
-
-
-def _ports(ports: tuple[int, ...] | None, transport: Transport) -> str:
-    suffix = "/udp" if transport == "UDP" else ""
-    return f":{'*' if ports is None else ','.join(map(str, ports))}{suffix}"
-
-
-def _labels(labels: tuple[tuple[str, str], ...] | None) -> str:
-    return "" if labels is None else "[" + ",".join(f"{key}={value}" for key, value in labels) + "]"
-
-
-def describe(match: HttpMatch) -> str:
-    """An HTTP match in one phrase: methods, path pattern, header conditions."""
-    methods = ",".join(match.methods) if match.methods else "any method"
-    path = match.path if match.path is not None else "any path"
-    headers = "".join(f" {name}={pattern}" for name, pattern in match.headers)
-    return f"{methods} {path}{headers}"
+def _route_lines(route: Route) -> tuple[str, ...]:
+    return tuple(sorted(_route_line(route, port) for port in route.ports if port.splits))
 
 
 def _route_line(route: Route, port: RoutePort) -> str:
@@ -202,7 +161,8 @@ def plan(
         return Plan(mesh=mesh, token=observation.token, conflicts=conflicts)
     spared = {ref for ref, observed in observation.objects.items() if observed.hands_off}
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
-    planned = _all_changes(decided, observation.objects, standing, settle)
+    settled = {key: settle(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
+    planned = _all_changes(decided, settled, observation.objects, standing)
     changes = [one for one in planned if one.after or one.ref not in claimed]
     written = [change for change in changes if change.ref not in spared]
     left = {change.unit for change in changes if change.ref in spared}
@@ -217,11 +177,15 @@ def plan(
             frozen=tuple(sorted(frozen & desired.keys())),
             first=not standing and not observation.memory,
         ),
-        {key: unit for key, unit in decided.items() if key not in idle},
+        [_Meaning(key, unit, _digest(settled[key])) for key, unit in decided.items() if key not in idle],
         observation,
     )
     # What an object that is left alone keeps from coming about is not remembered as if it had.
     return replace(meant, memory={key: raw for key, raw in meant.memory.items() if key not in left})
+
+
+def _digest(natives: Iterable[NativeObject]) -> str:
+    return digest((native.ref, native.body) for native in natives)
 
 
 def in_pieces(made: Plan) -> Plan:
@@ -260,15 +224,13 @@ def _taken_over(after: Sequence[NativeObject], standing: Mapping[ObjectRef, Obse
 
 def _all_changes(
     decided: Mapping[UnitKey, Desired],
+    settled: Mapping[UnitKey, Sequence[NativeObject]],
     objects: Mapping[ObjectRef, Observed],
     standing: Mapping[UnitKey, Mapping[ObjectRef, Observed]],
-    settle: Settle,
 ) -> Iterable[Change]:
-    for key, unit in decided.items():
-        mine = standing.get(key, {})
-        after = settle(unit.translation.objects, mine)
-        former = frozenset(unit.translation.former)
-        yield from _unit_changes(key, after, {**_taken_over(after, objects), **mine}, former)
+    for key, after in settled.items():
+        former = frozenset(decided[key].translation.former)
+        yield from _unit_changes(key, after, {**_taken_over(after, objects), **standing.get(key, {})}, former)
 
 
 def _unit_changes(
@@ -288,46 +250,88 @@ def _unit_changes(
         yield Change(Op.DELETE, ref, wave(role, Op.DELETE), observed.owned, None, key, observed.token)
 
 
-def remembered(raw: bytes | None) -> Remembered:
-    """What was remembered for a unit; nothing if there is none."""
-    return json.decode(raw, type=Remembered) if raw else Remembered()
+# --------------------------------------------------------------------------- what it means
 
 
-def _with_meaning(bare: Plan, decided: Mapping[UnitKey, Desired], observation: Observation) -> Plan:
-    """Add what the change means: lines gained and lost, units that lose, and what to remember."""
+def known_states(key: UnitKey, observation: Observation) -> tuple[Standing, ...] | None:
+    """What may stand of an Access unit, as values; None if nobody can tell from what is remembered and what stands."""
+    past = decode(observation.memory.get(key))
+    mine = [(ref, one.owned) for ref, one in observation.objects.items() if one.owner == key]
+    if past is None:
+        return None if mine else (NOTHING,)
+    return None if past.old else trusted(past, digest(mine))
+
+
+class _Meaning(Struct, frozen=True, gc=False):
+    key: UnitKey
+    desired: Desired
+    natives: str
+
+
+class _Changed(Struct, frozen=True, gc=False):
+    gained: tuple[Permit, ...] = ()
+    lost: tuple[Permit, ...] = ()
+    lost_lines: tuple[str, ...] = ()
+
+
+def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observation) -> Plan:
+    """Add what the change means: what is gained and lost, units that lose, and what to remember."""
     memory: dict[UnitKey, bytes] = {}
-    allowed: list[str] = []
-    denied: list[str] = []
+    found: dict[UnitKey, _Changed] = {}
     rerouted: list[tuple[str, str]] = []
-    losing: list[UnitKey] = []
-    for key, unit in decided.items():
-        raw = observation.memory.get(key, b"")
-        before, after = remembered(raw), Remembered(lines_of(unit.unit), unit.files)
-        encoded = b"" if unit.unit is None else json.encode(after)
+    for each in decided:
+        raw = observation.memory.get(each.key, b"")
+        after = _remembered(each)
+        encoded = b"" if after is None else encode(after)
         if encoded != raw:
-            memory[key] = encoded
-        gained, lost = _difference(before.lines, after.lines), _difference(after.lines, before.lines)
-        if key.kind == "route":
-            rerouted.extend(_paired(lost, gained))
-            continue
-        allowed.extend(gained)
-        denied.extend(lost)
-        if lost:
-            losing.append(key)
+            memory[each.key] = encoded
+        if each.key.kind == "route":
+            rerouted.extend(_rerouted(decode(raw) or EMPTY, after or EMPTY))
+        elif after is not None:
+            found[each.key] = _changed(each, after.states[0].standing, observation)
+    owners = {one.owner for one in observation.objects.values()}
     return replace(
         bare,
         memory=memory,
-        allowed=tuple(allowed),
-        denied=tuple(denied),
+        gained=tuple(permit for each in found.values() for permit in each.gained),
+        lost=tuple(permit for each in found.values() for permit in each.lost),
+        lost_lines=tuple(line for each in found.values() for line in each.lost_lines),
         rerouted=tuple(rerouted),
-        losing=tuple(losing),
-        governed=sum(key.kind == "access" for key in observation.memory.keys() | decided.keys()),
+        losing=tuple(key for key, each in found.items() if each.lost or each.lost_lines),
+        governs=tuple(key for key in found if key not in observation.memory and key not in owners),
+        governed=sum(key.kind == "access" for key in observation.memory.keys() | {each.key for each in decided}),
     )
 
 
-def _difference(before: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:
-    known = set(before)
-    return tuple(line for line in after if line not in known)
+def _remembered(each: _Meaning) -> Remembered | None:
+    unit = each.desired.unit
+    if unit is None:
+        return None
+    if isinstance(unit, Route):
+        return Remembered(SCHEMA, routes=_route_lines(unit), kept=each.desired.kept)
+    state = State(standing_of(unit, each.desired.translation.carried), each.natives)
+    return Remembered(SCHEMA, (state,), kept=each.desired.kept)
+
+
+def _changed(each: _Meaning, after: Standing, observation: Observation) -> _Changed:
+    """What an identity gains over all, and loses of any, of the states that may stand."""
+    access = each.desired.unit
+    if not isinstance(access, Access):
+        return _Changed()
+    past = decode(observation.memory.get(each.key))
+    if past is not None and past.old:
+        fresh = standing_of(access, unlisted(access, frozenset(past.lines)))
+        lines = sorted({*past.lines} - old_lines(access))
+        return _Changed(gained(access.identity, (), fresh), lost_lines=tuple(lines))
+    before = known_states(each.key, observation) or ()
+    states = before or (tuple(state.standing for state in past.states) if past is not None else ())
+    lost = {permit for state in states for permit in gained(access.identity, (after,), state)}
+    return _Changed(gained(access.identity, before, after), tuple(sorted(lost, key=line_of)))
+
+
+def _rerouted(before: Remembered, after: Remembered) -> Iterable[tuple[str, str]]:
+    old, new = before.lines or before.routes, after.routes
+    return _paired([line for line in old if line not in new], [line for line in new if line not in old])
 
 
 def _paired(lost: Sequence[str], gained: Sequence[str]) -> Iterable[tuple[str, str]]:

@@ -10,20 +10,20 @@ from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.aside import aside
-from hub.binding import unbound
 from hub.config import Config, load_config
 from hub.endpoints import EndpointView
-from hub.errors import ConfigError
-from hub.guards import Refusal, refusals
+from hub.errors import ConfigError, SmihubError
+from hub.memory import Kept, pending
 from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
-from hub.model import Access, Endpoint, Facts, Identity, Observation, Problem, Severity, Unit, UnitKey
-from hub.plan import Desired, Plan, in_pieces, lines_of, narrowed, plan, remembered
+from hub.model import Endpoint, Facts, ObjectRef, Observation, Problem, Severity, UnitKey
+from hub.plan import Desired, Plan, plan
+from hub.planner import Missing, Planner, Reviewed
 from hub.plugins import Plugins, load_plugins
+from hub.recall import kept_in, recalled
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.smi import decode
 from hub.smi.types import EndpointSlice, Workload
@@ -31,14 +31,11 @@ from hub.sources.directory import DirectorySource
 from hub.sources.events import Delete, Event, Unread, Upsert
 from hub.store import Store
 
+__all__ = ["Hub", "Reviewed"]
 
-class Reviewed(Struct, frozen=True):
-    """A plan, the mesh that it is for, what refuses it, and the codes that would have if they were not accepted."""
 
-    mesh: Mesh
-    plan: Plan
-    refusals: tuple[Refusal, ...]
-    lifted: frozenset[str] = frozenset()
+BROKEN = "broken-object"
+"""The code by which what a broken object granted is let go."""
 
 
 class Hub:
@@ -50,8 +47,11 @@ class Hub:
         self.endpoints = EndpointView(self.store)
         self.sources = {each.name: DirectorySource(each.name, each.path, skip=config.file) for each in config.sources}
         self.meshes = meshes_of(config, plugins)
+        self.planner = Planner(config, self.store)
+        self._kept: dict[str, tuple[Mirror, dict[ObjectRef, Kept]]] = {}
         self._unread: dict[tuple[str, str], Problem] = {}
         self._held: set[tuple[str, str]] = set()
+        self._broken: frozenset[ObjectRef] = frozenset()
         self._stale_endpoints = True
         self._published: Mapping[tuple[str, str, int], tuple[Endpoint, ...]] = {}
 
@@ -127,6 +127,11 @@ class Hub:
         """Whether some part of a source cannot be read now."""
         return bool(self._unread)
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether some part of a source, or an object that was not given up, cannot be read now."""
+        return bool(self._unread or self._broken)
+
     def units(self) -> frozenset[UnitKey]:
         """All units."""
         return self.store.units()
@@ -144,55 +149,45 @@ class Hub:
 
         Units in `withhold`, and all while a part cannot be read, gain nothing; what they lose is planned.
         """
+        lifted = await self.recall(accept)
         mirror = await mesh.observed()
-        return await aside(partial(self.planned, mesh, mirror, accept, keys, withhold))
+        reviewed = await aside(partial(self.planner.planned, mesh, mirror, accept, keys, withhold))
+        return replace(reviewed, lifted=reviewed.lifted | lifted)
 
-    def planned(
-        self,
-        mesh: Mesh,
-        mirror: Mirror,
-        accept: Sequence[str] = (),
-        keys: Iterable[UnitKey] | None = None,
-        withhold: frozenset[UnitKey] = frozenset(),
-    ) -> Reviewed:
-        """The same by what is known to stand in the mesh."""
-        desired = self.desired(mesh, mirror, keys)
-        wanted = desired.keys()
-        natives = (native for unit in desired.values() for native in unit.translation.objects)
-        observation = mirror.restrict(wanted, natives)
-        frozen = self._frozen(desired, observation)
-        asked = desired.keys() if self._unread else withhold & desired.keys()
-        held = _gaining({key: desired[key] for key in asked}, observation) - frozen
-        desired |= {key: self._narrowed(mesh, desired[key], observation.memory.get(key)) for key in held}
-        made = plan(mesh.name, desired, observation, mesh.spec.settle, frozen)
-        governed = max(mirror.governed, made.governed)
-        made = replace(
-            made, governed=governed, first=mirror.empty, frozen=tuple(sorted(frozen)), held=tuple(sorted(held))
-        )
-        return self._reviewed(mesh, made if mesh.order == "revision" else in_pieces(made), accept, wanted)
+    async def recall(self, accept: Sequence[str] = ()) -> frozenset[str]:
+        """Let what cannot be read count as it was when it was applied last, in any mesh.
 
-    def _reviewed(self, mesh: Mesh, made: Plan, accept: Sequence[str], keys: Iterable[UnitKey]) -> Reviewed:
-        open_pods = self._unbound(mesh, keys)
-        accepted = {*self.config.accept, *accept}
-        unlifted = (*refusals(made, self.config.guards, ()), *open_pods)
-        refused = refusals(made, self.config.guards, accepted)
-        refused += tuple(each for each in open_pods if each.code not in accepted)
-        return Reviewed(mesh, made, refused, frozenset(each.code for each in {*unlifted} - {*refused}))
+        Broken objects do not, if their code is accepted; that code is given back, if it made a difference.
+        """
+        broken, found = self.store.broken(), dict[ObjectRef, Kept]()
+        if self._unread or broken:
+            there = self.store.readable
+            found = recalled(await self._remembered(), self._unread, broken, lambda ref: bool(there(ref)))
+        accepted = BROKEN in {*accept, *self.config.accept}
+        given_up = broken & found.keys() if accepted else frozenset()
+        self._broken = frozenset() if accepted else broken
+        found = {ref: kept for ref, kept in found.items() if ref not in given_up}
+        self.planner.missing = Missing(frozenset(self._unread), found)
+        self.store.recall({ref: kept.object for ref, kept in found.items()})
+        return frozenset({BROKEN} if given_up else ())
 
-    def _unbound(self, mesh: Mesh, keys: Iterable[UnitKey]) -> tuple[Refusal, ...]:
-        """What keeps a mesh that selects Pods by label from protecting these identities."""
-        if not mesh.spec.selects_by:
-            return ()
-        return tuple(each for key in sorted(keys) if key.kind == "access" for each in unbound(self.store, key))
-
-    def _governed(self, mesh: Mesh, mirror: Mirror, key: UnitKey) -> bool:
-        """Whether the mesh governs a unit: by what the sources say now, or because it did before."""
-        return mirror.holds(key) or mesh.governs(key, self.store.compile(key)[0])
+    async def _remembered(self) -> dict[ObjectRef, Kept]:
+        """The input objects that the meshes remember; a mesh that cannot be read tells of none."""
+        found: dict[ObjectRef, Kept] = {}
+        for mesh in self.meshes:
+            try:
+                mirror = await mesh.observed()
+            except SmihubError:
+                continue
+            known = self._kept.get(mesh.name)
+            if known is None or known[0] is not mirror:
+                known = self._kept[mesh.name] = (mirror, kept_in(mirror.memory))
+            found |= known[1]
+        return found
 
     def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
-        """The units of a mesh as they should be: these, or (None) all that are there or ever were; only governed ones."""
-        asked = self.store.units() | mirror.units if keys is None else keys
-        return {key: self._desired(mesh, key) for key in sorted(asked) if self._governed(mesh, mirror, key)}
+        """The units of a mesh as they should be (hub.planner)."""
+        return self.planner.desired(mesh, mirror, keys)
 
     def render(self, mesh: Mesh) -> Plan:
         """What the sources mean now, as the plan for a mesh in which nothing stands; reads and writes no state."""
@@ -216,44 +211,14 @@ class Hub:
     def inputs(self) -> str:
         """The digest of everything that governs, as it was read last (hub.saved.inputs_digest)."""
         compiled = ((key, self.store.compile(key)[0]) for key in sorted(self.store.units()))
-        made = [Made(key, unit, self._files(unit)) for key, unit in compiled if unit is not None]
+        made = [Made(key, unit, self._files(key)) for key, unit in compiled if unit is not None]
         refs = sorted({ref for each in made for ref in each.unit.origins})
         objects = (found for ref in refs if (found := self.store.object(ref)) is not None)
         ruling = (found for found in objects if not isinstance(found, Workload | EndpointSlice))
         return inputs_digest(made, ruling, sorted(self._unread))
 
-    def _desired(self, mesh: Mesh, key: UnitKey) -> Desired:
-        unit = self.store.compile(key)[0]
-        if unit is None and key.kind == "access":
-            # Governed once, governed until released: nothing is granted, and that is said.
-            unit = Access(Identity(self.store.trust_domain, key.namespace, key.name))
-        if unit is None:
-            return Desired(None)
-        return Desired(unit, mesh.spec.translate(unit, mesh.settings), self._files(unit))
-
-    def _narrowed(self, mesh: Mesh, desired: Desired, memory: bytes | None) -> Desired:
-        """The unit without what it would gain over what is remembered of it."""
-        if not isinstance(desired.unit, Access):
-            return desired
-        unit = narrowed(desired.unit, frozenset(remembered(memory).lines))
-        return replace(desired, unit=unit, translation=mesh.spec.translate(unit, mesh.settings))
-
-    def _files(self, unit: Unit) -> tuple[str, ...]:
-        origins = {origin for ref in unit.origins for origin in self.store.origins(ref)}
-        return tuple(sorted({_file(origin.source, origin.file) for origin in origins}))
-
-    def _frozen(self, desired: Mapping[UnitKey, Desired], observation: Observation) -> frozenset[UnitKey]:
-        """Units that were, or would be, made from a part that cannot be read now."""
-        if not self._unread:
-            return frozenset()
-        files = {_file(source, part) for source, part in self._unread if part}
-        whole = tuple(_file(source, "") for source, part in self._unread if not part)
-        return frozenset(
-            key
-            for key, unit in desired.items()
-            for file in (*unit.files, *remembered(observation.memory.get(key)).files)
-            if file in files or file.startswith(whole)
-        )
+    def _files(self, key: UnitKey) -> tuple[str, ...]:
+        return tuple(sorted({file for kept in self.planner.kept(key) for file in kept.files}))
 
     # ----------------------------------------------------------------------- applying
 
@@ -263,11 +228,23 @@ class Hub:
         if not made.changes and not made.memory:
             return
         try:
-            token = await mesh.sink.write(made.changes, made.memory, made.token)
+            token = await self._announce(mesh, mirror, made)
+            token = await mesh.sink.write(made.changes, made.memory, token)
         except BaseException:
             mesh.mirror = None
             raise
         mirror.follow(made.changes, made.memory, token)
+        if mesh.name in self._kept:
+            self._kept[mesh.name][1].update(kept_in(made.memory))
+
+    async def _announce(self, mesh: Mesh, mirror: Mirror, made: Plan) -> str:
+        """Remember what may come to stand before the first write, where objects are written one by one; the new token."""
+        changed = {change.unit for change in made.changes}
+        todo = {key: pending(mirror.memory.get(key, b""), raw) for key, raw in made.memory.items() if key in changed}
+        todo = {key: raw for key, raw in todo.items() if raw != mirror.memory.get(key, b"")}
+        if mesh.order == "revision" or not todo:
+            return made.token
+        return await mesh.sink.write((), todo, made.token)
 
     async def withdraw(self) -> None:
         """Take endpoints that are gone out of service, before anything else of a change is written.
@@ -299,19 +276,6 @@ class Hub:
             if live is not None:
                 await live.publish(facts)
         self._published = facts.endpoints
-
-
-def _gaining(desired: Mapping[UnitKey, Desired], observation: Observation) -> frozenset[UnitKey]:
-    """Access units that would allow more than before: an unread part might say that they must not."""
-    return frozenset(
-        key
-        for key, unit in desired.items()
-        if key.kind == "access" and set(lines_of(unit.unit)) - set(remembered(observation.memory.get(key)).lines)
-    )
-
-
-def _file(source: str, part: str) -> str:
-    return f"{source}:{part}"
 
 
 def _by_place(problem: Problem) -> tuple[str, str, int, Problem]:

@@ -21,10 +21,11 @@ from msgspec.structs import asdict, replace
 from hub.errors import RefusedError
 from hub.guards import Refusal
 from hub.model import Access, Change, Loss, ObjectRef, Reading, Unit, UnitKey
+from hub.permits import Permit
 from hub.plan import Conflict, Plan
 from hub.smi.types import SmiObject
 
-SCHEMA = 1
+SCHEMA = 2
 PREFIX = b'{"kind":"SmihubSavedPlan","schema":'
 """What every saved plan begins with, of whatever schema."""
 _ALTERED = "was altered after it was saved; plan again"
@@ -82,8 +83,11 @@ class _Plan(Struct, frozen=True, gc=False):
     held: tuple[UnitKey, ...]
     hands_off: tuple[ObjectRef, ...]
     pieces: tuple[UnitKey, ...]
-    allowed: tuple[str, ...]
-    denied: tuple[str, ...]
+    gained: tuple[Permit, ...]
+    lost: tuple[Permit, ...]
+    lost_lines: tuple[str, ...]
+    governs: tuple[UnitKey, ...]
+    recalled: tuple[ObjectRef, ...]
     rerouted: tuple[tuple[str, str], ...]
     losing: tuple[UnitKey, ...]
     governed: int

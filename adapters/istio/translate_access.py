@@ -30,6 +30,7 @@ from adapters.istio.translate_match import cost
 from hub.api import (
     SERVICE_ACCOUNT_LABEL,
     Access,
+    Grant,
     Loss,
     NativeObject,
     ObjectRef,
@@ -66,17 +67,20 @@ def translate_access(access: Access, config: IstioConfig) -> Translation:
     unit = UnitKey("access", access.identity.namespace, access.identity.service_account)
     owner = _Owner(access, unit, tuple(sorted(set(access.origins))))
     root = access.identity.namespace == config.root_namespace
-    books, losses = _books(owner) if not root else ({}, [_in_root(owner)])
+    books, losses, carried = _books(owner) if not root else ({}, [_in_root(owner)], [])
     books.setdefault((), [()])
     objects = [made for labels, book in books.items() for made in _policies(owner, labels, book)]
     if config.mtls == "strict" and not root:  # a selector there is ignored by Istio, or reaches everybody
         objects.append(_peers(owner))
     former = sorted(ref for labels, book in books.items() for ref in _former(owner, labels, len(book)))
-    return Translation(tuple(sorted(objects, key=lambda made: made.ref)), tuple(sorted(set(losses))), tuple(former))
+    ordered = tuple(sorted(objects, key=lambda made: made.ref))
+    return Translation(
+        ordered, tuple(sorted(set(losses))), tuple(former), tuple(sorted(carried, key=msgspec.json.encode))
+    )
 
 
-def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Loss]]:
-    """The rules of each label set, spread over as many policies as they need."""
+def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Loss], list[Grant]]:
+    """The rules of each label set, spread over as many policies as they need; what is lost, and the grants that are not."""
     rulings: dict[Labels, list[Ruling]] = {}
     losses: list[Loss] = []
     favour = favoured((match for grant in owner.access.grants for match in grant.http or ()), cost)
@@ -93,7 +97,7 @@ def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Lo
             losses += [access_loss(_LIMIT, owner.unit, origin) for origin in meant]
         else:
             books[labels] = spread
-    return books, losses
+    return books, losses, [one.grant for labels in books for one in rulings[labels]]
 
 
 def _rules(rulings: Iterable[Ruling]) -> Iterator[Rule]:

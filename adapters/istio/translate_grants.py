@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.istio.objects import Condition, Operation
 from adapters.istio.translate_budget import Asked
 from adapters.istio.translate_losses import Objection, access_loss, short
 from adapters.istio.translate_match import ANY_METHOD, Piece, said
 from adapters.istio.translate_scope import Scope, scope_of
-from hub.api import SERVICE_ACCOUNT_LABEL, Access, Grant, Loss, UnitKey, service_account_label
+from hub.api import SERVICE_ACCOUNT_LABEL, Access, Grant, HttpMatch, Loss, UnitKey, service_account_label
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -30,8 +32,12 @@ _LABEL_KEY = re.compile(rf"(?:{_DNS}/)?{_LABEL_VALUE.pattern}")
 
 
 class Ruling(Struct, frozen=True, gc=False):
-    """A grant as far as Istio carries it: at which Pods (by labels), for whom, and what; raw bytes know no conditions."""
+    """A grant as far as Istio carries it: at which Pods (by labels), for whom, and what; raw bytes know no conditions.
 
+    `grant` is the same without what is lost of it.
+    """
+
+    grant: Grant
     labels: Labels
     raw: bool
     principals: tuple[str, ...]
@@ -56,7 +62,17 @@ def ruling_of(
     losses = tuple(sorted(access_loss(one, unit, grant.origin) for one in found))
     if not pieces or not principals:
         return None, losses
-    return Ruling(labels, grant.http is None, principals, pieces), losses
+    return Ruling(_carried(grant, scope, principals), labels, grant.http is None, principals, pieces), losses
+
+
+def _carried(grant: Grant, scope: Scope, principals: Sequence[str]) -> Grant:
+    http = None if grant.http is None else tuple(sorted(filter(_is_said, grant.http), key=msgspec.json.encode))
+    sources = tuple(sorted(_SPIFFE + principal for principal in principals))
+    return replace(grant, sources=sources, ports=scope.ports, http=http)
+
+
+def _is_said(match: HttpMatch) -> bool:
+    return bool(said(match).pieces)
 
 
 def _pieces(

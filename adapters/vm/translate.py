@@ -41,7 +41,8 @@ def translate(unit: Unit, config: VmConfig) -> Translation:
     """The native objects of a unit, sorted by ref, and what Envoys cannot carry out of it (never wider, split aside)."""
     made = _Access(unit, config) if isinstance(unit, Access) else _Route(unit, config)
     objects = {(item.ref, item.body): item for item in made.objects()}
-    return Translation(objects=tuple(objects[each] for each in sorted(objects)), losses=tuple(sorted(set(made.losses))))
+    ordered = tuple(objects[each] for each in sorted(objects))
+    return Translation(ordered, tuple(sorted(set(made.losses))), carried=made.carried)
 
 
 def _object(made: wire.Message, role: Role, owner: _Owner, needs: Iterable[ObjectRef] = ()) -> NativeObject:
@@ -66,6 +67,8 @@ class _Access:
         )
         self._rulings, losses = rulings_of(access, self._owner.unit)
         self.losses: list[Loss] = list(losses)
+        carried = (grant for ruling in self._rulings if (grant := ruling.carried) is not None)
+        self.carried = tuple(sorted(carried, key=msgspec.json.encode))
 
     def objects(self) -> Iterator[NativeObject]:
         for port in self._access.ports:
@@ -134,6 +137,7 @@ class _Route:
         self._config = config
         self._owner = _Owner(UnitKey("route", route.namespace, route.service), tuple(sorted(set(route.origins))))
         self.losses: list[Loss] = []
+        self.carried = None
 
     def objects(self) -> Iterator[NativeObject]:
         for port in self._route.ports:

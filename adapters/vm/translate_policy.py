@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.vm import wire
 from adapters.vm.build import principal
@@ -22,11 +24,22 @@ Judged = Sequence[tuple[HttpMatch, tuple[Objection, ...]]]
 
 
 class Ruling(Struct, frozen=True):
-    """A TCP grant as far as certificates and Envoy carry it: its sources, and its HTTP permissions (None: raw bytes)."""
+    """A TCP grant as far as certificates and Envoy carry it: its sources, and its HTTP permissions (None: raw bytes).
+
+    `matches` are those that the permissions say.
+    """
 
     grant: Grant
     sources: tuple[str, ...]
     permissions: tuple[bytes, ...] | None
+    matches: tuple[HttpMatch, ...] | None = None
+
+    @property
+    def carried(self) -> Grant | None:
+        """The grant without what is lost of it; None if nothing is left."""
+        if not self.sources or self.matches == ():
+            return None
+        return replace(self.grant, sources=self.sources, http=self.matches)
 
 
 def rulings_of(access: Access, unit: UnitKey) -> tuple[tuple[Ruling, ...], tuple[Loss, ...]]:
@@ -39,7 +52,9 @@ def rulings_of(access: Access, unit: UnitKey) -> tuple[tuple[Ruling, ...], tuple
 
 
 def holding(rulings: Iterable[Ruling], port: InboundPort) -> tuple[Ruling, ...]:
-    """The rulings whose grant covers this port of these workloads."""
+    """The rulings whose grant covers this port of these workloads; none where nobody knows what it speaks."""
+    if port.declared == "unknown":
+        return ()
     return tuple(one for one in rulings if _covers(one.grant, port))
 
 
@@ -99,7 +114,8 @@ def _ruling(grant: Grant, matches: Judged, trust_domain: str) -> Ruling:
     if grant.http is None:
         return Ruling(grant, sources, None)
     sayable = [match for match, refused in matches if match.methods != () and not refused]
-    return Ruling(grant, sources, tuple(sorted({wire.pack(permission(match)) for match in sayable})))
+    permissions = tuple(sorted({wire.pack(permission(match)) for match in sayable}))
+    return Ruling(grant, sources, permissions, tuple(sorted(sayable, key=msgspec.json.encode)))
 
 
 def _is_ours(spiffe: str, trust_domain: str) -> bool:

@@ -61,7 +61,7 @@ async def _apply(wanted: Asked, consent: Consent) -> Exit:
             return code
         if _declined(reviewed, consent):
             return Exit.ERROR
-        return max(await _write(hub, reviewed), Exit.ERROR if hub.unread else Exit.SAME)
+        return max(await _write(hub, reviewed), Exit.ERROR if hub.incomplete else Exit.SAME)
     finally:
         await hub.close()
 
@@ -80,7 +80,7 @@ async def _apply_saved(file: Path, wanted: Asked, consent: Consent) -> Exit:
             return Exit.ERROR
         if consent == "ask":
             reviewed = await saved.resume(hub, plan)
-        return max(await _write(hub, reviewed), Exit.ERROR if hub.unread else Exit.SAME)
+        return max(await _write(hub, reviewed), Exit.ERROR if hub.incomplete else Exit.SAME)
     finally:
         await hub.close()
 

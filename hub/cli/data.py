@@ -9,6 +9,7 @@ from typing import Any
 from hub.diff import FieldChange, diff
 from hub.guards import Refusal
 from hub.model import Change, Loss, NativeObject, Op, Problem
+from hub.permits import Permit
 from hub.plan import Plan
 
 View = Callable[[bytes, str], Any]
@@ -34,11 +35,30 @@ def plan_data(plan: Plan, view: View, refused: Sequence[Refusal]) -> dict[str, A
         "held": [str(unit) for unit in plan.held],
         "handsOff": [str(ref) for ref in plan.hands_off],
         "pieces": [str(unit) for unit in plan.pieces],
+        "recalled": [str(ref) for ref in plan.recalled],
+        "newlyGoverned": [f"{unit.namespace}/{unit.name}" for unit in plan.governs],
         "newlyAllowed": list(plan.allowed),
         "newlyDenied": list(plan.denied),
+        "gains": [_permit_data(permit) for permit in plan.gained],
+        "revokes": [_permit_data(permit) for permit in plan.lost],
         "rerouted": [{"before": before, "after": after} for before, after in plan.rerouted],
         "refused": [_struct(refusal) for refusal in refused],
         "summary": {op.value: sum(change.op is op for change in plan.changes) for op in Op},
+    }
+
+
+def _permit_data(permit: Permit) -> dict[str, Any]:
+    match = permit.match
+    return {
+        "receiver": str(permit.receiver),
+        "source": permit.source,
+        "transport": permit.transport,
+        "ports": None if permit.ports is None else list(permit.ports),
+        "labels": None if permit.labels is None else dict(permit.labels),
+        "http": None
+        if match is None
+        else {"methods": match.methods and list(match.methods), "path": match.path, "headers": dict(match.headers)},
+        "from": [str(origin) for origin in permit.origins],
     }
 
 

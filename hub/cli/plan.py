@@ -134,9 +134,9 @@ def data(reviewed: Sequence[Reviewed], problems: Sequence[Problem]) -> dict[str,
 
 
 def verdict(reviewed: Sequence[Reviewed], hub: Hub) -> Exit:
-    """The exit code of these plans: refused, else an error if a file could not be read, else changes, else nothing."""
+    """The exit code of these plans: refused, else an error if something cannot be read, else changes, else nothing."""
     if any(each.refusals for each in reviewed):
         return Exit.REFUSED
-    if hub.unread:
+    if hub.incomplete:
         return Exit.ERROR
     return Exit.CHANGES if any(each.plan.changes for each in reviewed) else Exit.SAME

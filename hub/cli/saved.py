@@ -134,11 +134,12 @@ async def resume(hub: Hub, saved: Saved) -> list[Reviewed]:
     plans.check_setup(saved, hub.setup(version()))
     with progress("reading the sources") as say:
         hub.read()
-        plans.check_inputs(saved, hub.inputs())
         found = {each.plan.mesh: each for each in saved.meshes}
         for mesh in hub.meshes:
             mesh.mirror = None  # somebody may have written since it was read
             plans.check_token(found[mesh.name], (await mesh.observed()).token)
+        await hub.recall([code for each in saved.meshes for code in each.accepted])
+        plans.check_inputs(saved, hub.inputs())
         reviewed = []
         for mesh in hub.meshes:
             say(f"planning {mesh.name}")

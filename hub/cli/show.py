@@ -100,10 +100,16 @@ def _value(text: str, detail: Detail) -> str:
 
 def _waiting_lines(plan: Plan) -> Iterator[Text]:
     yield from (
-        line("  ", ("frozen", "yellow"), f" {unit}: a file it was made from cannot be read") for unit in plan.frozen
+        line("  ", ("kept", "yellow"), f" {ref}: it cannot be read, and grants what it granted at the last apply")
+        for ref in plan.recalled
     )
     yield from (
-        line("  ", ("held", "yellow"), f" {unit}: it gains nothing while a file cannot be read") for unit in plan.held
+        line("  ", ("frozen", "yellow"), f" {unit}: it stays as it is until everything can be read")
+        for unit in plan.frozen
+    )
+    yield from (
+        line("  ", ("held", "yellow"), f" {unit}: what it would gain waits until everything behind it can be read")
+        for unit in plan.held
     )
     yield from (
         line("  ", ("hands off", "yellow"), f" {ref}: it differs, and stays as it is until smihub hands-off --end")
@@ -123,6 +129,8 @@ def _some(units: Sequence[UnitKey]) -> str:
 
 
 def _meaning_lines(plan: Plan, drain: str, detail: Detail) -> Iterator[Text]:
+    governed = [line((f"    ! {each.namespace}/{each.name}", "yellow"), _GOVERNED) for each in plan.governs]
+    yield from _section("newly governed", governed, detail, _UNITS_GOVERNED)
     moved = [line(f"    {old}", ("  becomes  ", "bold"), new.partition(" -> ")[2]) for old, new in plan.rerouted]
     yield from _section("calls go elsewhere", moved, detail)
     yield from _section("newly allowed", [line((f"    + {each}", "green")) for each in plan.allowed], detail)
@@ -132,10 +140,14 @@ def _meaning_lines(plan: Plan, drain: str, detail: Detail) -> Iterator[Text]:
     yield line("  ", (summary(plan), "bold"))
 
 
-def _section(title: str, rows: Sequence[Text], detail: Detail) -> Iterator[Text]:
+_UNITS_GOVERNED = 8
+_GOVERNED = ": callers without a TrafficTarget are refused from now on"
+
+
+def _section(title: str, rows: Sequence[Text], detail: Detail, most: int = _LINES_SHOWN) -> Iterator[Text]:
     if rows:
         yield line((f"  {title}", "bold"), f" ({len(rows)})")
-        yield from _first(len(rows) if detail == "all" else _LINES_SHOWN, rows, "    ")
+        yield from _first(len(rows) if detail == "all" else most, rows, "    ")
 
 
 def _first(most: int, rows: Iterable[Text], indent: str) -> Iterator[Text]:

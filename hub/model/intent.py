@@ -10,7 +10,8 @@ from msgspec import Struct
 from hub.model.names import Identity, ObjectRef
 
 Transport = Literal["TCP", "UDP"]
-Declared = Literal["http", "tcp", "none"]
+Declared = Literal["http", "tcp", "none", "unknown"]
+"""What is declared of a port; `unknown`: it may be anything, so only what would be granted under every declaration is."""
 
 
 class HttpMatch(Struct, frozen=True, order=True, gc=False):

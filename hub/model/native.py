@@ -9,7 +9,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from hub.errors import UnsafeResourceError
-from hub.model.intent import Placement, Transport, UnitKey
+from hub.model.intent import Grant, Placement, Transport, UnitKey
 from hub.model.names import ObjectRef
 
 
@@ -55,11 +55,14 @@ class Translation(Struct, frozen=True, gc=False):
 
     `former` are refs that some of them had in earlier releases: what still stands there goes after they came.
     Raises UnsafeResourceError where two of the objects have one name: one would take the other's place.
+    `carried` are the grants of an Access as far as the objects carry them out, at most what the unit grants; None = all of
+    them. Plans tell people of these, and compare them with what stood before.
     """
 
     objects: tuple[NativeObject, ...] = ()
     losses: tuple[Loss, ...] = ()
     former: tuple[ObjectRef, ...] = ()
+    carried: tuple[Grant, ...] | None = None
 
     def __post_init__(self) -> None:
         if len({native.ref for native in self.objects}) < len(self.objects):

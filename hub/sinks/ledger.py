@@ -15,7 +15,8 @@ from hub.errors import ConfigError
 from hub.model import UnitKey
 from hub.sinks.names import unit_of, unit_text
 
-SCHEMA = 1
+SCHEMA = 2
+"""1 was written by f44faaa and older, which kept lines of text for each unit; both are read."""
 
 
 class _Entry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

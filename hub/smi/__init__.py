@@ -11,7 +11,7 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
-from hub.model import Document, ObjectRef, Problem
+from hub.model import Document, ObjectRef, Problem, Severity
 from hub.smi.fields import Reader, show
 from hub.smi.head import KINDS, Head, anonymous, check_names, read_head, read_ref
 from hub.smi.kinds import Kind
@@ -33,6 +33,19 @@ class Decoded(Struct, frozen=True, gc=False):
     object: SmiObject | None = None
     problems: tuple[Problem, ...] = ()
     digest: bytes = b""
+
+    @property
+    def broken(self) -> bool:
+        """Whether the object, or a part of it, cannot be read as it is written; what is well-formed and empty is not broken."""
+        errors = {problem.code for problem in self.problems if problem.severity is Severity.ERROR}
+        if self.ref is None:
+            return False
+        return bool(errors - _EMPTY) if self.object is None else any(code.startswith(_UNREADABLE) for code in errors)
+
+
+_UNREADABLE = ("regex.", "field.", "match.duplicate")
+"""What makes a part of an object unreadable, not only empty or without effect."""
+_EMPTY = frozenset({"target.incomplete", "binding.empty", "split.no-backends"})
 
 
 _IGNORED = Decoded()

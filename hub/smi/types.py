@@ -1,6 +1,7 @@
 """Typed SMI objects and the Kubernetes facts they refer to, after versions have been levelled.
 
 One type per kind whatever the API version: `hub.smi` decodes every version into these, `hub.intent` reads only these.
+As JSON each carries its type's name in `type`: the hub remembers objects in that form (hub.memory).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Rule(Struct, frozen=True, gc=False):
     matches: tuple[str, ...] | None = None
 
 
-class TrafficTarget(Struct, frozen=True, gc=False):
+class TrafficTarget(Struct, frozen=True, gc=False, tag=True):
     """access.smi-spec.io TrafficTarget. `port` is v1alpha1/2 `destination.port`."""
 
     ref: ObjectRef
@@ -50,7 +51,7 @@ class NamedMatch(Struct, frozen=True, gc=False):
     match: HttpMatch | None
 
 
-class HTTPRouteGroup(Struct, frozen=True, gc=False):
+class HTTPRouteGroup(Struct, frozen=True, gc=False, tag=True):
     """specs.smi-spec.io HTTPRouteGroup; order of `matches` as written, each name once (a duplicated name is void)."""
 
     ref: ObjectRef
@@ -58,7 +59,7 @@ class HTTPRouteGroup(Struct, frozen=True, gc=False):
     matches: tuple[NamedMatch, ...]
 
 
-class PortRoute(Struct, frozen=True, gc=False):
+class PortRoute(Struct, frozen=True, gc=False, tag=True):
     """specs.smi-spec.io TCPRoute or UDPRoute (`ref.kind` tells). `ports` sorted; None = every port."""
 
     ref: ObjectRef
@@ -73,7 +74,7 @@ class SplitBackend(Struct, frozen=True, gc=False):
     weight: Fraction
 
 
-class TrafficSplit(Struct, frozen=True, gc=False):
+class TrafficSplit(Struct, frozen=True, gc=False, tag=True):
     """split.smi-spec.io TrafficSplit. `matches` None = unconditional; entries are (kind, name) as written.
 
     An entry's kind is "" where it names a foreign apiGroup (decoding has said so).
@@ -88,7 +89,7 @@ class TrafficSplit(Struct, frozen=True, gc=False):
     created: float = 0.0
 
 
-class IdentityBinding(Struct, frozen=True, gc=False):
+class IdentityBinding(Struct, frozen=True, gc=False, tag=True):
     """access.smi-spec.io IdentityBinding: schemes are ORed. `labels` None = no podLabelSelector. `spiffe` are canonical ids."""
 
     ref: ObjectRef
@@ -108,7 +109,7 @@ class ServicePort(Struct, frozen=True, gc=False):
     app_protocol: str = ""
 
 
-class Service(Struct, frozen=True, gc=False):
+class Service(Struct, frozen=True, gc=False, tag=True):
     """Core Service. `selector` None or () = selects nothing (its endpoints come from EndpointSlices)."""
 
     ref: ObjectRef
@@ -137,7 +138,7 @@ class Upstream(Struct, frozen=True, gc=False):
     client: Client
 
 
-class Workload(Struct, frozen=True, gc=False):
+class Workload(Struct, frozen=True, gc=False, tag=True):
     """A Pod, a pod template (Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob) or a smihub.io Workload.
 
     `addresses` empty for templates and Pods without status. `bind` is "0.0.0.0" for Pods and templates.
@@ -162,7 +163,7 @@ class SliceEndpoint(Struct, frozen=True, gc=False):
     ready: bool
 
 
-class EndpointSlice(Struct, frozen=True, gc=False):
+class EndpointSlice(Struct, frozen=True, gc=False, tag=True):
     """discovery.k8s.io EndpointSlice; `ports` are (name, number, transport)."""
 
     ref: ObjectRef
@@ -172,7 +173,7 @@ class EndpointSlice(Struct, frozen=True, gc=False):
     ports: tuple[tuple[str, int, Transport], ...]
 
 
-class ServiceAccount(Struct, frozen=True, gc=False):
+class ServiceAccount(Struct, frozen=True, gc=False, tag=True):
     """Core ServiceAccount: it only makes its identity known (and so governed)."""
 
     ref: ObjectRef

@@ -25,13 +25,17 @@ V = TypeVar("V")
 
 
 class _Claim(Struct, frozen=True, gc=False):
-    """One copy of an object: where it stands, what it says without that place (None: it is invalid), and its digest."""
+    """One copy of an object: where it stands, what it says without that place (None: it is invalid), and its digest.
+
+    `whole` is False where not all of it can be read.
+    """
 
     ref: ObjectRef
     part: Part
     origin: Origin
     said: SmiObject | None
     digest: bytes = b""
+    whole: bool = True
 
 
 _Claims = tuple[_Claim, ...]
@@ -45,6 +49,7 @@ class Copies:
         self._told: dict[Part, tuple[Problem, ...]] = {}
         self._claims: dict[ObjectRef, _Claims] = {}
         self._disputed: set[ObjectRef] = set()
+        self._flawed: set[ObjectRef] = set()
 
     def put(self, part: Part, decoded: Sequence[Decoded]) -> Iterable[ObjectRef]:
         """Replace all that a part says (an empty sequence: it is gone); the refs that may now mean something else."""
@@ -64,6 +69,19 @@ class Copies:
             self._disputed.add(ref)
         else:
             self._disputed.discard(ref)
+        if all(claim.whole for claim in self._claims.get(ref, ())):
+            self._flawed.discard(ref)
+        else:
+            self._flawed.add(ref)
+
+    def broken(self) -> frozenset[ObjectRef]:
+        """The objects that cannot be read as they are written: invalid, with a part that is, or in unequal copies."""
+        return frozenset({ref for ref in self._disputed if self._fault(ref) == _UNEQUAL} | self._flawed)
+
+    def readable(self, ref: ObjectRef) -> tuple[SmiObject, ...]:
+        """Each copy of an object that can be read whole, by place."""
+        claims = sorted(self._claims.get(ref, ()), key=lambda claim: claim.origin)
+        return tuple(claim.said for claim in claims if claim.whole and claim.said is not None)
 
     def object(self, ref: ObjectRef) -> SmiObject | None:
         """The object that counts, without its origin."""
@@ -117,9 +135,10 @@ def _claims(part: Part, decoded: Iterable[Decoded]) -> Iterator[_Claim]:
             continue
         if each.object is None:
             origin = each.problems[0].origin if each.problems else _NOWHERE
-            yield _Claim(each.ref, part, origin, None, each.digest)
+            yield _Claim(each.ref, part, origin, None, each.digest, whole=not each.broken)
         else:
-            yield _Claim(each.ref, part, each.object.origin, replace(each.object, origin=_NOWHERE), each.digest)
+            said = replace(each.object, origin=_NOWHERE)
+            yield _Claim(each.ref, part, each.object.origin, said, each.digest, whole=not each.broken)
 
 
 def _by_ref(claims: _Claims) -> dict[ObjectRef, _Claims]:

@@ -57,6 +57,12 @@ class Store:
         self._units: set[UnitKey] = set()
         self._stale: set[Job] = set()
         self._faulty: dict[Job, tuple[Problem, ...]] = {}
+        self._recalled: dict[ObjectRef, SmiObject] = {}
+
+    @property
+    def domain(self) -> str:
+        """The name that the keys of units carry."""
+        return self._domain
 
     @property
     def trust_domain(self) -> str:
@@ -73,6 +79,20 @@ class Store:
         """A part of a source is gone, and so are its objects."""
         self._follow(self._copies.put((source, part), ()))
 
+    def recall(self, objects: Mapping[ObjectRef, SmiObject]) -> None:
+        """Let these objects, and no others, stand in for what cannot be read: they count whatever their copies say."""
+        before, self._recalled = self._recalled, dict(objects)
+        refs = before.keys() | objects.keys()
+        self._follow([ref for ref in refs if before.get(ref) != objects.get(ref)])
+
+    def broken(self) -> frozenset[ObjectRef]:
+        """The objects that cannot be read as they are written: invalid, with a part that is, or in unequal copies."""
+        return self._copies.broken()
+
+    def readable(self, ref: ObjectRef) -> tuple[SmiObject, ...]:
+        """Every copy of an object that can be read whole, whether it counts or not, without its place."""
+        return self._copies.readable(ref)
+
     def object(self, ref: ObjectRef) -> SmiObject | None:
         """The object that counts, without the place where it was read; None if there is none."""
         return self._objects.get(ref)
@@ -84,7 +104,8 @@ class Store:
     def _follow(self, touched: Iterable[ObjectRef]) -> None:
         """Take over what the copies of these objects mean now."""
         for ref in touched:
-            before, after = self._objects.get(ref), self._copies.object(ref)
+            before = self._objects.get(ref)
+            after = self._recalled[ref] if ref in self._recalled else self._copies.object(ref)
             if before != after:
                 self._was.setdefault(ref, before)
                 self._replace(ref, before, after)
@@ -296,6 +317,13 @@ class Store:
             found = self.service(owner)
             if found is not None:
                 yield found
+
+    def samples(self, key: UnitKey) -> frozenset[ObjectRef]:
+        """Of the pod templates of an access unit's account, one for each shape; of any other unit nothing."""
+        if key.kind != "access":
+            return frozenset()
+        shapes = self._index.members(("shapes", key.namespace, key.name))
+        return frozenset(min(self._summaries.standing(shape)) for shape in shapes if shape.standing == "template")
 
     def behind(self, service: ObjectRef) -> Iterator[ObjectRef]:
         """The workloads that a Service selects."""

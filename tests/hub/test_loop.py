@@ -12,10 +12,10 @@ import pytest
 
 from hub.loop import Loop
 from hub.model import UnitKey
-from hub.plan import remembered
 from hub.reconcile import Hub
 from tests.hub.cli.test_apply import UDP
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
+from tests.servers.remembered import lines_in
 
 BOOKS, ORDERS = "shop/web -> shop/api:* GET /books", "shop/web -> shop/api:* POST /orders"
 API = UnitKey("access", "shop", "api")
@@ -36,7 +36,8 @@ class Live:
 
     async def lines(self, key: UnitKey = API) -> tuple[str, ...]:
         """What a unit allows in the mesh, as it is stored."""
-        return remembered((await self.hub.meshes[0].sink.observe()).memory.get(key)).lines
+        memory = (await self.hub.meshes[0].sink.observe()).memory
+        return lines_in(key, memory.get(key), self.hub.store.trust_domain)
 
     async def until(self, *expected: str, key: UnitKey = API) -> None:
         """Wait until a unit allows exactly this."""

@@ -10,6 +10,7 @@ from hub.api import same as keep
 from hub.diff import FieldChange, diff
 from hub.errors import UnsafeResourceError
 from hub.guards import Limits, refusals
+from hub.memory import decode
 from hub.mirror import Mirror
 from hub.model import (
     Access,
@@ -30,7 +31,8 @@ from hub.model import (
     Translation,
     UnitKey,
 )
-from hub.plan import Desired, lines_of, narrowed, plan, remembered, wave
+from hub.permits import lines_of
+from hub.plan import Desired, plan, wave
 
 API = Identity("td", "d", "api")
 KEY = UnitKey("access", "d", "api")
@@ -57,7 +59,7 @@ def standing(*objects: NativeObject, memory: dict[UnitKey, bytes] | None = None)
 
 def decide(*objects: NativeObject, unit: Access | None = None) -> dict[UnitKey, Desired]:
     """The desired state in which one unit has these objects."""
-    return {KEY: Desired(unit, Translation(objects), ("a.yaml",))}
+    return {KEY: Desired(unit, Translation(objects))}
 
 
 def test_plan_orders_waves_so_that_grants_shrink_before_they_grow() -> None:
@@ -110,7 +112,8 @@ def test_plan_says_what_is_newly_allowed_and_denied() -> None:
     """The lines that people read come from the units, not from native objects."""
     first = plan("vm", decide(native("a"), unit=access("/a", "/b")), Observation(), keep)
     assert first.allowed == ("d/web -> d/api:8080 GET /a", "d/web -> d/api:8080 GET /b")
-    second = plan("vm", decide(native("a", b"2"), unit=access("/b", "/c")), standing(memory=dict(first.memory)), keep)
+    seen = standing(native("a"), memory=dict(first.memory))
+    second = plan("vm", decide(native("a", b"2"), unit=access("/b", "/c")), seen, keep)
     assert second.allowed == ("d/web -> d/api:8080 GET /c",)
     assert second.denied == ("d/web -> d/api:8080 GET /a",)
     assert second.losing == (KEY,)
@@ -176,21 +179,16 @@ def test_refusals_bound_the_blast_radius(losing: int, governed: int, refused: st
     assert codes == [code for code in (refused,) if code]
 
 
-def test_narrowed_keeps_exactly_what_was_allowed() -> None:
-    """Every pair of source and match that had a line stays, every other goes, and no line is new."""
-    wide = Access(API, (Grant(TARGET, (WEB, "spiffe://td/ns/d/sa/x"), "TCP", None, access("/a", "/b").grants[0].http),))
-    some = frozenset({"d/web -> d/api:* GET /a", "d/x -> d/api:* GET /b", "d/y -> d/api:* GET /b"})
-    assert set(lines_of(narrowed(wide, some))) == some & set(lines_of(wide))
-    assert narrowed(wide, ()).grants == ()
-    assert set(lines_of(narrowed(wide, lines_of(wide)))) == set(lines_of(wide))
-
-
 def test_lines_of_a_route_show_exact_shares() -> None:
     """Shares are reduced fractions, zero weights are left out, conditions come first."""
     halves = (Backend("v1", Fraction(2)), Backend("v2", Fraction(1)), Backend("v3", Fraction(0)))
     layers = (Split(TARGET, (HttpMatch(headers=(("x-beta", "yes"),)),), halves[1:]), Split(TARGET, None, halves))
-    lines = lines_of(Route("d", "web", (RoutePort(80, "TCP", "http", layers),)))
-    assert lines == ("d/web:80 -> if any method any path x-beta=yes: v2 1; v1 2/3, v2 1/3",)
+    route = UnitKey("route", "d", "web")
+    unit = Route("d", "web", (RoutePort(80, "TCP", "http", layers),))
+    made = plan("vm", {route: Desired(unit)}, Observation(), keep)
+    found = decode(made.memory[route])
+    assert found is not None
+    assert found.routes == ("d/web:80 -> if any method any path x-beta=yes: v2 1; v1 2/3, v2 1/3",)
 
 
 def test_mirror_follows_writes_like_a_fresh_reading() -> None:
@@ -204,7 +202,9 @@ def test_mirror_follows_writes_like_a_fresh_reading() -> None:
     gone = plan("vm", decide(native("b"), unit=access()), mirror.restrict([KEY], []), keep)
     mirror.follow(gone.changes, gone.memory, "3")
     assert [ref.name for ref in mirror.whole().objects] == ["b"]
-    assert remembered(mirror.memory[KEY]).lines == ()
+    found = decode(mirror.memory[KEY])
+    assert found is not None
+    assert lines_of(API, found.states[0].standing) == ()
 
 
 def test_mirror_restrict_shows_what_stands_in_the_way() -> None:

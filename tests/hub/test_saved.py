@@ -18,6 +18,7 @@ from hub.model import (
     Access,
     Backend,
     Change,
+    HttpMatch,
     Identity,
     Loss,
     NativeObject,
@@ -32,6 +33,7 @@ from hub.model import (
     Split,
     UnitKey,
 )
+from hub.permits import Permit
 from hub.plan import Conflict, Plan
 from hub.saved import (
     PREFIX,
@@ -54,6 +56,7 @@ from hub.saved import (
 from hub.smi.types import PortRoute
 
 KEY = UnitKey("access", "d", "api", "eu")
+API = Identity("td", "d", "api")
 REF = ObjectRef("xds", "Thing", "", "t")
 NATIVE = NativeObject(REF, Role.GRANT, b"\x00\xffbody", KEY, (REF,), (REF,))
 LOSS = Loss("a.b", KEY, REF, "spec", "cannot", "GET /", "upgrade")
@@ -71,8 +74,11 @@ PLAN = Plan(
     held=(KEY,),
     hands_off=(REF,),
     pieces=(KEY,),
-    allowed=("a -> b:1 GET /\u00fc",),
-    denied=("c -> d:* any bytes",),
+    gained=(Permit(API, "spiffe://td/ns/d/sa/a", "TCP", (1,), None, HttpMatch("/\u00fc", ("GET",)), (REF,)),),
+    lost=(Permit(API, "spiffe://td/ns/d/sa/c", "TCP", None, (("x", "y"),), None, (REF,)),),
+    lost_lines=("c -> d:* any bytes",),
+    governs=(KEY,),
+    recalled=(REF,),
     rerouted=(("s:1 -> a 1", "s:1 -> b 1"),),
     losing=(KEY,),
     governed=3,
@@ -143,8 +149,8 @@ def test_decode_when_nested_without_end_refuses(spoilt: bytes) -> None:
 
 def test_decode_when_another_schema_says_which() -> None:
     """A file of a later smihub is not called altered."""
-    with pytest.raises(RefusedError, match=r"has schema 12, this smihub reads 1; plan again"):
-        decode(RAW.replace(b'"schema":1', b'"schema":12', 1))
+    with pytest.raises(RefusedError, match=r"has schema 12, this smihub reads 2; plan again"):
+        decode(RAW.replace(b'"schema":2', b'"schema":12', 1))
 
 
 @pytest.mark.parametrize("change", ["unknown field", "missing field", "spaces", "twice"])
@@ -165,7 +171,7 @@ def test_decode_when_the_digest_is_right_but_the_form_is_not_refuses(change: str
 
 def _signed(content: bytes) -> bytes:
     found = hashlib.sha256(content).hexdigest().encode()
-    return PREFIX + b'1,"digest":"' + found + b'","content":' + content + b"}\n"
+    return PREFIX + b'%d,"digest":"' % SCHEMA + found + b'","content":' + content + b"}\n"
 
 
 def test_saved_plan_has_no_field_for_a_secret() -> None:
@@ -187,9 +193,16 @@ def test_saved_plan_has_no_field_for_a_secret() -> None:
 _UNIT = ("kind", "namespace", "name", "domain")
 _REF = ("group", "kind", "namespace", "name")
 _PLAN_LEAVES = {
-    *("mesh", "token", "allowed", "denied", "rerouted", "governed", "first", "memory"),
-    *(f"{where}.{part}" for where in ("memory", "frozen", "held", "pieces", "losing") for part in _UNIT),
-    *(f"hands_off.{part}" for part in _REF),
+    *("mesh", "token", "lost_lines", "rerouted", "governed", "first", "memory"),
+    *(f"{where}.{part}" for where in ("memory", "frozen", "held", "pieces", "losing", "governs") for part in _UNIT),
+    *(f"{where}.{part}" for where in ("hands_off", "recalled", "gained.origins", "lost.origins") for part in _REF),
+    *(f"{where}.{part}" for where in ("gained", "lost") for part in ("source", "transport", "ports", "labels")),
+    *(
+        f"{where}.receiver.{part}"
+        for where in ("gained", "lost")
+        for part in ("trust_domain", "namespace", "service_account")
+    ),
+    *("gained.match.path", "gained.match.methods", "lost.match"),
     *(f"changes.{part}" for part in ("op", "wave", "before", "after", "token")),
     *(f"changes.{where}.{part}" for where in ("ref", "after.ref", "after.origins", "after.needs") for part in _REF),
     *(f"changes.{where}.{part}" for where in ("unit", "after.unit") for part in _UNIT),

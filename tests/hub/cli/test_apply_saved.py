@@ -201,7 +201,7 @@ def test_apply_file_when_altered_is_refused_before_anything_is_read(folder: Fold
     for spoilt, said in (
         (raw.replace(b'"wave":5', b'"wave":1', 1), "was altered after it was saved"),
         (raw[:-2], "was altered after it was saved"),
-        (raw.replace(b'"schema":1', b'"schema":2', 1), "has schema 2, this smihub reads 1"),
+        (raw.replace(b'"schema":2', b'"schema":1', 1), "has schema 1, this smihub reads 2"),
         (b"{}", "is no saved plan"),
         (b"", "is no saved plan"),
     ):
@@ -226,7 +226,7 @@ def test_apply_file_when_forged_with_a_right_digest_is_refused(folder: Folder, h
         "body": replace(plan, changes=tuple(wider if each is change else each for each in plan.changes)),
         "dropped": replace(plan, changes=plan.changes[1:]),
         "memory": replace(plan, memory={}),
-        "lines": replace(plan, allowed=()),
+        "lines": replace(plan, gained=()),
     }[how]
     assert forged != plan
     (folder.root / "review.plan").write_bytes(encode(replace(found, meshes=(replace(mesh, plan=forged),))))

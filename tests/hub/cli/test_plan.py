@@ -14,7 +14,7 @@ import yaml
 from tests.servers.folder import ROUTES, Folder, target, workload
 
 KEYS = {
-    "mesh", "first", "changes", "losses", "frozen", "held", "handsOff", "pieces", "newlyAllowed", "newlyDenied", "rerouted", "refused", "summary",
+    "mesh", "first", "changes", "losses", "recalled", "frozen", "held", "handsOff", "pieces", "newlyGoverned", "newlyAllowed", "newlyDenied", "gains", "revokes", "rerouted", "refused", "summary",
 }  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from hub.cli.context import OUT, line
 from hub.cli.show import counted, place, plan_lines, problem_line
-from hub.model import Change, NativeObject, ObjectRef, Op, Origin, Problem, Role, UnitKey
+from hub.model import Change, Identity, NativeObject, ObjectRef, Op, Origin, Problem, Role, UnitKey
+from hub.permits import Permit
 from hub.plan import Plan
 
 REF = ObjectRef("", "Service", "shop", "api")
@@ -84,8 +85,9 @@ def _view(body: bytes, kind: str) -> dict[str, str]:
 
 def test_plan_of_ten_thousand_objects_is_short_and_says_what_is_left_out() -> None:
     """Units and lines are cut, each with the number that is missing; the summary counts all."""
-    lines = tuple(f"shop/web -> shop/a{number} GET /" for number in range(5000))
-    plan = Plan("vms", "t", tuple(map(_change, range(10_000))), allowed=lines, denied=lines)
+    api = Identity("td", "shop", "api")
+    permits = tuple(Permit(api, f"spiffe://td/ns/shop/sa/a{number}", "TCP", None, None, None) for number in range(5000))
+    plan = Plan("vms", "t", tuple(map(_change, range(10_000))), gained=permits, lost=permits)
     shown = [str(text) for text in plan_lines(plan, _view, "soon")]
     assert len(shown) < 300
     assert "  ... 9960 more (-v shows all)" in shown

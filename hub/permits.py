@@ -1,0 +1,236 @@
+"""Permits: who may send what to an identity, as values. Plans compare these; lines of text are only what people read.
+
+Pure. A grant comes to a permit on every port of the identity where its protocol counts (docs/smi.md, 5.3): HTTP where HTTP
+or nothing is declared, raw bytes where TCP or nothing is. So a change of what a port declares is a gain or a loss like any
+other, and two permits are one only if all their fields are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.model import Access, Declared, Grant, HttpMatch, Identity, InboundPort, ObjectRef, Transport, identity_of
+
+Labels = tuple[tuple[str, str], ...]
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what an inbound port of Pods binds; the address is the Pod's own
+_Atom = tuple[str, Transport, int | None, Labels | None, HttpMatch | None]
+"""Source, transport, port (None: each that no fact names), labels, match (None: raw bytes)."""
+_Body = tuple[str, Transport, Labels | None, HttpMatch | None]
+
+
+class Permit(Struct, frozen=True, gc=False):
+    """One source may send one thing to workloads of `receiver`.
+
+    `ports` None = every port. `labels` None = every workload. `match` None = raw bytes. `origins` are the TrafficTargets
+    that say so.
+    """
+
+    receiver: Identity
+    source: str
+    transport: Transport
+    ports: tuple[int, ...] | None
+    labels: Labels | None
+    match: HttpMatch | None
+    origins: tuple[ObjectRef, ...] = ()
+
+
+class Standing(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What an Access unit means to a mesh: the grants that it carries out, and the facts that decide what they mean.
+
+    `closed`: the identity has Workloads alone, which receive on the ports that they list, and on no other.
+    """
+
+    grants: tuple[Grant, ...] = ()
+    ports: tuple[InboundPort, ...] = ()
+    sliced: tuple[tuple[int, int, Declared], ...] = ()
+    closed: bool = False
+
+
+NOTHING = Standing()
+_IMPLICIT = InboundPort(0, "TCP", "none", "none", 0)
+"""A port that no fact names: nothing is declared there, and its Pods may carry any labels."""
+
+
+def standing(access: Access, grants: tuple[Grant, ...] | None = None) -> Standing:
+    """What a unit means; `grants` are those that a mesh carries out (None: all of them)."""
+    binds = {bind for port in access.ports for bind in port.binds}
+    closed = bool(access.workloads) and bool(binds) and EVERYWHERE not in binds
+    return Standing(access.grants if grants is None else grants, access.ports, access.sliced, closed)
+
+
+def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> tuple[Permit, ...]:
+    """The permits of `after` that not all of `before` have: each of those may be what stands. Sorted; none if alike.
+
+    The losses are the same with the roles changed. A new replica gains nothing where its identity was permitted before;
+    a workload that was there before is compared with itself.
+    """
+    before = before or (NOTHING,)
+    if all(each == after for each in before):
+        return ()
+    found: dict[_Body, set[int | None]] = {}
+    for atoms, known in _compared(before, after):
+        for atom in atoms:
+            if not all(_has(each, atom) for each in known):
+                found.setdefault((atom[0], atom[1], atom[3], atom[4]), set()).add(atom[2])
+    made = (_permit(receiver, body, ports, after) for body, ports in found.items())
+    return tuple(sorted(made, key=msgspec.json.encode))
+
+
+def _compared(
+    before: Sequence[Standing], after: Standing
+) -> Iterator[tuple[Collection[_Atom], list[Collection[_Atom]]]]:
+    """Each place of `after`: what is permitted there, and what each state before permitted there."""
+    for port in after.ports:
+        for bind in port.binds:
+            if now := _atoms(after.grants, port):
+                yield now, [_at(each, port, bind) for each in before]
+    if not after.closed:
+        for transport, number in _implicit(after):
+            port = replace(_IMPLICIT, port=number or 0, transport=transport)
+            if now := _open_atoms(after.grants, transport, number):
+                yield now, [_at(each, port, EVERYWHERE, number) for each in before]
+
+
+def _at(state: Standing, port: InboundPort, bind: str, number: int | None = 0) -> Collection[_Atom]:
+    """What a state permits at the place of this port: what all its counterparts do."""
+    found = counterparts(state, port, bind)
+    if found is None:
+        named = port.port if number == 0 else number
+        return _open_atoms(state.grants, port.transport, named)
+    each = [_atoms(state.grants, replace(one, port=port.port)) for one in found]
+    return set(each[0]).intersection(*each[1:]) if each else ()
+
+
+def counterparts(state: Standing, port: InboundPort, bind: str) -> tuple[InboundPort, ...] | None:
+    """The facts that a receiver with this bind address had on a port: none, if it did not receive; None, if no fact named it."""
+    same = [one for one in state.ports if (one.port, one.transport) == (port.port, port.transport)]
+    here = [one for one in same if bind in one.binds]
+    if here:
+        alike = [one for one in here if (one.declared, one.labels) == (port.declared, port.labels)]
+        return tuple(alike or here)
+    if bind != EVERYWHERE and any(bind in one.binds for one in state.ports):
+        return ()
+    return tuple(same) if same or state.closed else None
+
+
+def _implicit(state: Standing) -> list[tuple[Transport, int | None]]:
+    """Ports of which only grants speak, and (None) all others."""
+    known = {(port.transport, port.port) for port in state.ports}
+    named = {(grant.transport, number) for grant in state.grants for number in grant.ports or ()} - known
+    every: set[tuple[Transport, int | None]] = {
+        (grant.transport, None) for grant in state.grants if grant.ports is None
+    }
+    return [*sorted(named), *sorted(every, key=str)]
+
+
+def counts(grant: Grant, declared: Declared) -> bool:
+    """Whether a grant means anything on a port that declares this."""
+    return declared in ({"tcp", "none"} if grant.http is None else {"http", "none"})
+
+
+def _atoms(grants: Iterable[Grant], port: InboundPort) -> set[_Atom]:
+    """What grants permit on a port whose facts are known."""
+    return {
+        atom
+        for grant in grants
+        if grant.transport == port.transport
+        and (grant.ports is None or port.port in grant.ports)
+        and (grant.labels is None or grant.labels in port.labels)
+        and (port.transport == "UDP" or counts(grant, port.declared))
+        for atom in _spread(grant, port.port)
+    }
+
+
+def _open_atoms(grants: Iterable[Grant], transport: Transport, number: int | None) -> set[_Atom]:
+    """What grants permit on a port that no fact names."""
+    return {
+        atom
+        for grant in grants
+        if grant.transport == transport and (grant.ports is None or (number is not None and number in grant.ports))
+        for atom in _spread(grant, number)
+    }
+
+
+def _spread(grant: Grant, port: int | None) -> Iterator[_Atom]:
+    matches: Sequence[HttpMatch | None] = (None,) if grant.http is None else grant.http
+    return ((source, grant.transport, port, grant.labels, match) for source in grant.sources for match in matches)
+
+
+def _has(atoms: Collection[_Atom], atom: _Atom) -> bool:
+    """Whether an atom is among these: as it is, for every workload, or as raw bytes, which may be any request."""
+    source, transport, port, labels, match = atom
+    wider = {labels, None}
+    return any((source, transport, port, each, what) in atoms for each in wider for what in {match, None})
+
+
+def _permit(receiver: Identity, body: _Body, numbers: set[int | None], state: Standing) -> Permit:
+    source, transport, labels, match = body
+    granting = [
+        grant
+        for grant in state.grants
+        if grant.transport == transport
+        and grant.labels == labels
+        and source in grant.sources
+        and (match is None if grant.http is None else match in grant.http)
+    ]
+    origins = tuple(sorted({grant.origin for grant in granting}))
+    every = any(grant.ports is None for grant in granting) and (None in numbers or _everywhere(numbers, state))
+    ports = None if every else tuple(sorted(number for number in numbers if number is not None))
+    return Permit(receiver, source, transport, ports, labels, match, origins)
+
+
+def _everywhere(numbers: set[int | None], state: Standing) -> bool:
+    """Whether these are all the ports on which Workloads receive."""
+    return state.closed and {port.port for port in state.ports} <= numbers
+
+
+# --------------------------------------------------------------------------- lines for people
+
+
+def line_of(permit: Permit) -> str:
+    """One permit in one line, such as `shop/web -> shop/api:8080 GET /v1/.*`."""
+    where = f"{permit.receiver}{_ports(permit.ports, permit.transport)}{_labels(permit.labels)}"
+    what = "any bytes" if permit.match is None else describe(permit.match)
+    return f"{_name(permit.source, permit.receiver.trust_domain)} -> {where} {what}"
+
+
+def describe(match: HttpMatch) -> str:
+    """An HTTP match in one phrase: methods, path pattern, header conditions; a text that could be misread is quoted."""
+    methods = ",".join(match.methods) if match.methods else "any method"
+    path = _quoted(match.path) if match.path is not None else "any path"
+    headers = "".join(f" {name}={_quoted(pattern)}" for name, pattern in match.headers)
+    return f"{methods} {path}{headers}"
+
+
+def _quoted(text: str) -> str:
+    plain = text and not any(char.isspace() or char in '"=' for char in text)
+    return text if plain else msgspec.json.encode(text).decode()
+
+
+def _name(spiffe: str, trust_domain: str) -> str:
+    identity = identity_of(spiffe)
+    return str(identity) if identity and identity.trust_domain == trust_domain else spiffe
+
+
+def _ports(ports: tuple[int, ...] | None, transport: Transport) -> str:
+    suffix = "/udp" if transport == "UDP" else ""
+    return f":{'*' if ports is None else ','.join(map(str, ports))}{suffix}"
+
+
+def _labels(labels: Labels | None) -> str:
+    if labels is None:
+        return ""
+    return "[" + ",".join(f"{key}={_word(value)}" for key, value in labels) + "]"
+
+
+def _word(value: str) -> str:
+    return msgspec.json.encode(value).decode() if set(value) & set(',="[] ') else value
+
+
+def lines_of(receiver: Identity, state: Standing) -> tuple[str, ...]:
+    """Everything that a state permits, one sorted line each."""
+    return tuple(sorted(line_of(permit) for permit in gained(receiver, (), state)))

@@ -1,0 +1,214 @@
+"""Planner: what has to change in a mesh, given what its sources say, what of them cannot be read, and what stands.
+
+Pure. A loss never waits; a gain waits while anything is unread, while an object behind its unit is broken, and while a Loss
+of the unit is not accepted. While it waits the unit is cut down to what it permitted before as well (hub.meet).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.binding import unbound
+from hub.config import Config
+from hub.guards import Refusal, refusals
+from hub.meet import meet
+from hub.memory import Kept, decode
+from hub.meshes import Mesh
+from hub.mirror import Mirror
+from hub.model import Access, Identity, ObjectRef, Observation, Observed, UnitKey
+from hub.permits import Standing
+from hub.permits import standing as standing_of
+from hub.plan import Desired, Plan, in_pieces, known_states, plan
+from hub.recall import Part, file_of, hides
+from hub.smi.types import SmiObject, Workload
+from hub.store import Store
+
+
+class Reviewed(Struct, frozen=True):
+    """A plan, the mesh that it is for, what refuses it, and the codes that would have if they were not accepted."""
+
+    mesh: Mesh
+    plan: Plan
+    refusals: tuple[Refusal, ...]
+    lifted: frozenset[str] = frozenset()
+
+
+class Missing(Struct, frozen=True):
+    """What cannot be read: parts of sources, and the objects that count as they last could be."""
+
+    unread: frozenset[Part] = frozenset()
+    recalled: Mapping[ObjectRef, Kept] = {}
+
+
+class Planner:
+    """Plans the meshes of one domain; `missing` is what cannot be read now."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self.missing = Missing()
+        self._config = config
+        self._store = store
+
+    def planned(
+        self,
+        mesh: Mesh,
+        mirror: Mirror,
+        accept: Sequence[str] = (),
+        keys: Iterable[UnitKey] | None = None,
+        withhold: frozenset[UnitKey] = frozenset(),
+    ) -> Reviewed:
+        """Plan these units, or (None) all that are there or ever were; those in `withhold` gain nothing."""
+        desired = self.desired(mesh, mirror, keys)
+        wanted = desired.keys()
+        natives = (native for unit in desired.values() for native in unit.translation.objects)
+        observation = mirror.restrict(wanted, natives)
+        states = {key: known_states(key, observation) for key in self._waiting(desired, observation, withhold)}
+        frozen = self._frozen(mesh, desired, observation, states)
+        met = {key: self._met(mesh, desired[key], known) for key, known in states.items() if known is not None}
+        held = {key for key, unit in met.items() if _meaning(unit) != _meaning(desired[key])}
+        made = plan(mesh.name, {**desired, **met}, observation, mesh.spec.settle, frozen)
+        # Pods that nothing governed before were open; a sidecar on a VM that is not configured lets nobody in.
+        shut = made.governs if mesh.spec.selects_by and not mirror.empty else ()
+        made = replace(
+            made,
+            losing=(*made.losing, *shut),
+            governed=max(mirror.governed, made.governed),
+            first=mirror.empty,
+            frozen=tuple(sorted(frozen)),
+            held=tuple(sorted(held)),
+            recalled=tuple(sorted({ref for unit in desired.values() for ref in self._broken(unit.kept)})),
+        )
+        return self._reviewed(mesh, made if mesh.order == "revision" else in_pieces(made), accept, wanted)
+
+    def _reviewed(self, mesh: Mesh, made: Plan, accept: Sequence[str], keys: Iterable[UnitKey]) -> Reviewed:
+        open_pods = self._unbound(mesh, keys)
+        accepted = {*self._config.accept, *accept}
+        unlifted = (*refusals(made, self._config.guards, ()), *open_pods)
+        refused = refusals(made, self._config.guards, accepted)
+        refused += tuple(each for each in open_pods if each.code not in accepted)
+        return Reviewed(mesh, made, refused, frozenset(each.code for each in {*unlifted} - {*refused}))
+
+    def _unbound(self, mesh: Mesh, keys: Iterable[UnitKey]) -> tuple[Refusal, ...]:
+        """What keeps a mesh that selects Pods by label from protecting these identities."""
+        if not mesh.spec.selects_by:
+            return ()
+        return tuple(each for key in sorted(keys) if key.kind == "access" for each in unbound(self._store, key))
+
+    # ----------------------------------------------------------------------- what is wanted
+
+    def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
+        """The units of a mesh as they should be: these, or (None) all that are there or ever were; only governed ones."""
+        asked = self._store.units() | mirror.units if keys is None else keys
+        return {key: self._desired(mesh, key) for key in sorted(asked) if self._governed(mesh, mirror, key)}
+
+    def _governed(self, mesh: Mesh, mirror: Mirror, key: UnitKey) -> bool:
+        """Whether the mesh governs a unit: by what the sources say now, or because it did before."""
+        return mirror.holds(key) or mesh.governs(key, self._store.compile(key)[0])
+
+    def _desired(self, mesh: Mesh, key: UnitKey) -> Desired:
+        unit = self._store.compile(key)[0]
+        if unit is None and key.kind == "access":
+            # Governed once, governed until released: nothing is granted, and that is said.
+            unit = Access(Identity(self._store.trust_domain, key.namespace, key.name))
+        if unit is None:
+            return Desired(None)
+        return Desired(unit, mesh.spec.translate(unit, mesh.settings), self.kept(key))
+
+    def kept(self, key: UnitKey) -> tuple[Kept, ...]:
+        """The objects that a unit rests on, as they count now, with their files; of equal pod templates one."""
+        unit = self._store.compile(key)[0]
+        refs = {*(unit.origins if unit is not None else ()), *self._store.samples(key)}
+        found = ((ref, self._store.object(ref)) for ref in sorted(refs))
+        return tuple(Kept(_placeless(each), self._files(ref)) for ref, each in found if each is not None)
+
+    def _files(self, ref: ObjectRef) -> tuple[str, ...]:
+        if ref in self.missing.recalled:
+            return self.missing.recalled[ref].files
+        return tuple(sorted({file_of(origin.source, origin.file) for origin in self._store.origins(ref)}))
+
+    # ----------------------------------------------------------------------- what has to wait
+
+    def _waiting(
+        self, desired: Mapping[UnitKey, Desired], observation: Observation, withhold: frozenset[UnitKey]
+    ) -> list[UnitKey]:
+        """Access units that may gain nothing now."""
+        access = (key for key in desired if key.kind == "access")
+        if self.missing.unread:
+            return list(access)
+        return [
+            key
+            for key in access
+            if key in withhold or self._broken(desired[key].kept) or self._broken(_past(observation, key))
+        ]
+
+    def _broken(self, kept: Iterable[Kept]) -> set[ObjectRef]:
+        return {each.object.ref for each in kept} & self.missing.recalled.keys() if self.missing.recalled else set()
+
+    def _met(self, mesh: Mesh, desired: Desired, known: Sequence[Standing]) -> Desired:
+        """The unit, cut down to what every state that may stand permits, and every copy of an object in unequal copies."""
+        if not isinstance(desired.unit, Access):
+            return desired
+        now = standing_of(desired.unit)
+        others = [each for each in (*known, *self._copies(desired.unit, desired.kept)) if each != now]
+        unit = meet(others, desired.unit)
+        if unit == desired.unit:
+            return desired
+        return replace(desired, unit=unit, translation=mesh.spec.translate(unit, mesh.settings))
+
+    def _copies(self, unit: Access, kept: Iterable[Kept]) -> list[Standing]:
+        """What the unit would permit with each readable copy of an object that stands in unequal ones."""
+        key = UnitKey("access", unit.identity.namespace, unit.identity.service_account, self._store.domain)
+        recalled = {ref: each.object for ref, each in self.missing.recalled.items()}
+        found = []
+        for ref in sorted(self._broken(kept)):
+            for copy in self._store.readable(ref):
+                self._store.recall({**recalled, ref: copy})
+                other = self._store.compile(key)[0]
+                found.append(standing_of(other) if isinstance(other, Access) else Standing())
+                self._store.recall(recalled)
+        return found
+
+    def _frozen(
+        self,
+        mesh: Mesh,
+        desired: Mapping[UnitKey, Desired],
+        observation: Observation,
+        states: Mapping[UnitKey, tuple[Standing, ...] | None],
+    ) -> frozenset[UnitKey]:
+        """Units that stay as they stand: nobody can tell what they permit now, or which objects a route rested on."""
+        unknown = {key for key, known in states.items() if known is None}
+        unknown |= {key for key in desired if key.kind == "route" and self._rested_on_unread(observation, key)}
+        standing: dict[UnitKey | None, dict[ObjectRef, Observed]] = {}
+        for ref, observed in observation.objects.items() if unknown else ():
+            standing.setdefault(observed.owner, {})[ref] = observed
+        return frozenset(key for key in unknown if _differs(mesh, desired[key], standing.get(key, {})))
+
+    def _rested_on_unread(self, observation: Observation, key: UnitKey) -> bool:
+        """Whether a route was made from a file that cannot be read, and only the file's name is remembered."""
+        past = decode(observation.memory.get(key)) if self.missing.unread else None
+        return past is not None and past.old and any(hides(self.missing.unread, file) for file in past.files)
+
+
+def _meaning(desired: Desired) -> Standing | None:
+    """What a mesh carries out of a unit."""
+    unit = desired.unit
+    return standing_of(unit, desired.translation.carried) if isinstance(unit, Access) else None
+
+
+def _past(observation: Observation, key: UnitKey) -> tuple[Kept, ...]:
+    past = decode(observation.memory.get(key))
+    return () if past is None else past.kept
+
+
+def _placeless(found: SmiObject) -> SmiObject:
+    """Without what comes and goes with every machine."""
+    if isinstance(found, Workload):
+        return replace(found, addresses=(), ready=True)
+    return found
+
+
+def _differs(mesh: Mesh, unit: Desired, mine: Mapping[ObjectRef, Observed]) -> bool:
+    after = mesh.spec.settle(unit.translation.objects, mine)
+    return {native.ref: native.body for native in after} != {ref: one.owned for ref, one in mine.items()}

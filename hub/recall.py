@@ -1,0 +1,51 @@
+"""Which input objects count as they last could be read: those of files that cannot be read now, and broken ones.
+
+Pure. What was applied stays in force through them; what they might have come to grant since waits (hub.meet).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from hub.memory import Kept, decode
+from hub.model import ObjectRef, UnitKey
+
+Part = tuple[str, str]
+"""A source's name and the part of it; a part "" is the whole source, one that ends in "/" a folder."""
+
+
+def file_of(source: str, part: str) -> str:
+    """How a part is remembered."""
+    return f"{source}:{part}"
+
+
+def hides(unread: Iterable[Part], file: str) -> bool:
+    """Whether one of these unread parts is, or holds, the file."""
+    return any(
+        file.startswith(file_of(source, part)) if not part or part.endswith("/") else file == file_of(source, part)
+        for source, part in unread
+    )
+
+
+def kept_in(memory: Mapping[UnitKey, bytes]) -> dict[ObjectRef, Kept]:
+    """Every input object that is remembered, by ref; costs all of the memory."""
+    return {kept.object.ref: kept for raw in memory.values() for kept in _kept(raw)}
+
+
+def _kept(raw: bytes) -> Iterator[Kept]:
+    found = decode(raw)
+    return iter(() if found is None else found.kept)
+
+
+def recalled(
+    kept: Mapping[ObjectRef, Kept],
+    unread: Collection[Part],
+    broken: Collection[ObjectRef],
+    there: Callable[[ObjectRef], bool],
+) -> dict[ObjectRef, Kept]:
+    """The remembered objects that count: broken ones, and those whose file is unread and which are nowhere else."""
+    found = {ref: kept[ref] for ref in broken if ref in kept}
+    if unread:
+        hidden = ((ref, one) for ref, one in kept.items() if any(hides(unread, file) for file in one.files))
+        found |= {ref: one for ref, one in hidden if ref in broken or not there(ref)}
+    return found
