@@ -53,7 +53,7 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # A connection without a stream ends, whether it speaks HTTP/2 or not: an Envoy always has a stream.
-    ("grpc.max_connection_idle_ms", 15_000),
+    ("grpc.max_connection_idle_ms", 10_000),
 )
 _log = structlog.get_logger(__name__)
 
