@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,14 @@ class Client:
     """One stream of either method. Requests and responses are the protobuf messages themselves."""
 
     def __init__(
-        self, address: str, token: str | None, method: str = "DeltaAggregatedResources", metadata: Metadata = ()
+        self,
+        address: str,
+        token: str | None,
+        method: str = "DeltaAggregatedResources",
+        metadata: Metadata = (),
+        options: Sequence[tuple[str, int]] = (),
     ) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
+        self._channel = grpc.aio.insecure_channel(address, options=options)
         delta = method.startswith("Delta")
         self.request: Any = wire.DeltaDiscoveryRequest if delta else wire.DiscoveryRequest
         response: Any = wire.DeltaDiscoveryResponse if delta else wire.DiscoveryResponse

@@ -386,6 +386,17 @@ async def test_client_that_does_not_read_is_ended(rig: Rig, monkeypatch: pytest.
         await client.close()
 
 
+async def test_stream_that_only_pings_stays_open(rig: Rig) -> None:
+    """An Envoy pings every 30 seconds and may say nothing for days; cut off, it might not get in again."""
+    pings = (("grpc.keepalive_time_ms", 1_200), ("grpc.http2.max_pings_without_data", 0))
+    client = Client(rig.address, rig.token("d/api"), options=pings)
+    await client.ask("Cluster", "d/api")
+    await client.answer(await client.next())
+    assert await client.silence(7)
+    assert not client.call.done()
+    await client.close()
+
+
 async def test_many_streams_of_one_workload_are_refused(rig: Rig) -> None:
     """One token cannot take all of the hub's memory."""
     token = rig.token("d/api")
