@@ -163,6 +163,11 @@ class XdsSink:
     # -- status
 
     @property
+    def address(self) -> str:
+        """Where new Envoys are told to find the hub: `unix:/path`. Raises ConfigError."""
+        return server_sockets(self._config, self._state.mesh)[0].address
+
+    @property
     def withheld(self) -> str:
         """Why the newest revision is not served; empty if it is."""
         return self._withheld
@@ -192,7 +197,7 @@ class XdsSink:
 
     def enrol(self, asked: Enrolment) -> tuple[str, ...]:
         """Write the folder that a workload's Envoy is started from; gives the command line. Raises ConfigError."""
-        made = enrol(self._state, server_sockets(self._config, self._state.mesh)[0].address, asked)
+        made = enrol(self._state, self.address, asked)
         self._review()
         return made
 

@@ -124,7 +124,7 @@ async def _ready(hub: Hub) -> str:
 async def _answered(sink: Any, token: str) -> float:
     """How long a new stream of `web-1` waits for its clusters."""
     begun = time.monotonic()
-    client = Client(sink._config.address, token)
+    client = Client(sink.address, token)
     try:
         await client.ask("Cluster", "shop/web-1")
         assert found(await client.next())
