@@ -50,17 +50,19 @@ class DeltaStream(Stream):
             return None  # the first answer ends the client's initialisation: it must be complete
         if _one_by_one(type_url, subscription, ready):
             ready = ready[:1]
-        gone = self._gone(type_url, subscription)
+        gone = self._gone(type_url, subscription, ready)
         if not ready and not gone and not subscription.due:
             return None
         versions = {name: current[name].version for name in ready}
         resources = tuple(current[name] for name in ready)
         return self._send(subscription, Response(type_url, self._nonce(), set_version(versions), resources, gone))
 
-    def _gone(self, type_url: str, subscription: Subscription) -> tuple[str, ...]:
+    def _gone(self, type_url: str, subscription: Subscription, ready: list[str]) -> tuple[str, ...]:
         current = self._current(type_url)
         asked = {name for name in subscription.force if name not in current}
         known = {name for name in subscription.sent if name not in current and self._removable(type_url, name)}
+        if type_url == LDS:
+            known -= self._succeeded(subscription, set(current) - set(ready))
         return tuple(sorted(asked | known))
 
 

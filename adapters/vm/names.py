@@ -72,3 +72,9 @@ def client_listener(service_port: str, workload: str, address: str, port: int) -
     refuses a listener on a socket that another one still has, so two that exchange theirs could never be updated.
     """
     return f"{service_port}@{workload}@{address}:{port}"
+
+
+def socket_of(listener: str) -> str:
+    """Where a listener of this name binds, one text for each place; empty if it binds nothing."""
+    stem, at, place = listener.rpartition("@")
+    return f"{place}:{stem.split('/')[3]}" if at and stem.startswith("in/") else place if at else ""

@@ -6,7 +6,7 @@ Source: Envoy, "xDS REST and gRPC protocol", sections "How the client specifies 
 
 from __future__ import annotations
 
-from adapters.vm.resource import Resource, set_version
+from adapters.vm.resource import LDS, Resource, set_version
 from adapters.vm.stream import FULL_SET, DiscoveryRequest, Response, Stream, Subscription, split_wildcard
 
 
@@ -67,9 +67,11 @@ class SotwStream(Stream):
     def _kept(self, type_url: str, subscription: Subscription, waiting: set[str]) -> dict[str, Resource]:
         """What the client keeps meanwhile: old forms of waiting updates, and removals that something still uses."""
         current = self._current(type_url)
+        succeeded = self._succeeded(subscription, waiting) if type_url == LDS else set()
         kept: dict[str, Resource] = {}
         for name, held in subscription.held.items():
-            leaving = name not in current and subscription.wants(name) and not self._removable(type_url, name)
+            leaving = name not in current and subscription.wants(name)
+            leaving = leaving and (name in succeeded or not self._removable(type_url, name))
             if (name in waiting or leaving) and name in subscription.sent:
                 kept[name] = held[-1]
         return kept

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct, field
 
+from adapters.vm import names
 from adapters.vm.resource import CDS, ECDS, EDS, LDS, PUSH_ORDER, RDS, SDS, Resource, Snapshot
 from hub.api import SmihubError
 
@@ -303,6 +304,17 @@ class Stream(ABC):
         return all(
             _free_of(item, type_url, name) for url, item in self._in_use() if (url, item.name) != (type_url, name)
         )
+
+    def _succeeded(self, subscription: Subscription, waiting: set[str]) -> set[str]:
+        """Listeners that must stay for now: the one that takes over their socket is not sent yet.
+
+        Both changes belong in one response, where Envoy hands the socket on: otherwise it refuses the new listener, or
+        nobody listens until that comes. Source: Envoy, "Listener discovery service (LDS)", on draining and sockets.
+        """
+        places = {names.socket_of(name) for name in waiting if name not in subscription.sent} - {""}
+        return {
+            name for name in subscription.sent if name not in self._current(LDS) and names.socket_of(name) in places
+        }
 
     def _references_known(self) -> bool:
         """After a reconnect: whether the client has told of its listeners and of every route that these refer to."""

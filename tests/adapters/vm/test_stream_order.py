@@ -265,3 +265,51 @@ def test_p40_reconnect_keeps_clusters_until_routes_are_known() -> None:
     assert kinds(routes) == ["rds"]
     last = stream.receive(DiscoveryRequest(RDS, nonce=routes.responses[0].nonce))
     assert [response.removed for response in last.responses] == [("x",)]
+
+
+def bound(name: str, *needs: tuple[str, str]) -> Resource:
+    """A listener of an inbound port on 10.0.0.1."""
+    return listener(f"in/d/api/{name}@10.0.0.1", "g0", name, *needs)
+
+
+def renamed(variant: str, *ports: int, more: Resource | None = None) -> Snapshot:
+    """Listeners of these ports under one variant; each needs a cluster of that variant."""
+    needed = [item(f"c/{variant}")] if ports else []
+    listeners = [bound(f"{port}/{variant}", (CDS, f"c/{variant}")) for port in ports]
+    return world(cds=needed, lds=[*listeners, *([more] if more else [])])
+
+
+@both
+@pytest.mark.parametrize("ports", [(1,), (1, 2), tuple(range(1, 12))])
+def test_socket_is_handed_on_in_one_response(make: Make, ports: tuple[int, ...]) -> None:
+    """A listener whose place another one takes goes with that one: not before, and not after it."""
+    client = Client(make, renamed("old", *ports))
+    client.settle(client.subscribe(CDS))
+    client.settle(client.subscribe(LDS))
+    places = {f"in/d/api/{port}/old@10.0.0.1" for port in ports}
+    queue = list(client.stream.offer(renamed("new", *ports)).responses)
+    assert kinds(Step(tuple(queue))) == ["cds"]
+    while queue:
+        response = queue.pop(0)
+        if response.type_url == LDS:
+            fresh = {each.name for each in response.resources if "/new@" in each.name}
+            kept = {each.name for each in response.resources if "/old@" in each.name}
+            gone = set(response.removed) if make is DeltaStream else places - kept
+            assert gone == {name.replace("/new@", "/old@") for name in fresh} & places
+            places -= gone
+        queue += client.answer(response).responses
+    assert not places
+
+
+@both
+def test_listener_whose_place_nobody_takes_goes_at_once(make: Make) -> None:
+    """Another one that waits for its cluster does not hold it up."""
+    client = Client(make, renamed("old", 1, 2))
+    client.settle(client.subscribe(CDS))
+    client.settle(client.subscribe(LDS))
+    first = client.stream.offer(renamed("new", 1)).responses
+    (listeners,) = [response for response in first if response.type_url == LDS]
+    if make is DeltaStream:
+        assert listeners.removed == ("in/d/api/2/old@10.0.0.1",)
+    else:
+        assert [each.name for each in listeners.resources] == ["in/d/api/1/old@10.0.0.1"]
