@@ -29,6 +29,7 @@ def read_sotw(raw: bytes) -> DiscoveryRequest:
         nonce=message.response_nonce,
         error=_refusal(message),
         names=tuple(message.resource_names),
+        version=message.version_info,
     )
 
 

@@ -13,7 +13,11 @@ from adapters.vm.stream import FULL_SET, DiscoveryRequest, Response, Stream, Sub
 class SotwStream(Stream):
     """A stream of `StreamAggregatedResources`."""
 
+    _listens = False
+
     def _subscribe(self, subscription: Subscription, request: DiscoveryRequest) -> None:
+        if subscription.fresh and request.version and request.type_url == LDS:
+            self._listens = True
         if request.nonce and request.nonce != subscription.last_nonce and not subscription.fresh:
             return  # an answer to an older response: the client repeats its names with the newer one's answer
         names, starred = split_wildcard(request.names)
@@ -26,6 +30,11 @@ class SotwStream(Stream):
         subscription.wildcard, subscription.names = wildcard, names
         for name in [name for name in subscription.sent if not subscription.wants(name)]:
             subscription.forget(name)
+
+    def _known(self, subscription: Subscription, name: str) -> Resource | None:
+        """A client of an earlier stream says that it has listeners, and not which."""
+        unknown = Resource(name, "", needs=None) if self._listens and not subscription.last_nonce else None
+        return super()._known(subscription, name) or unknown
 
     def _next(self, type_url: str, subscription: Subscription) -> Response | None:
         if type_url in FULL_SET:

@@ -34,7 +34,7 @@ class StreamError(SmihubError):
 
 
 class DiscoveryRequest(Struct, frozen=True):
-    """One decoded request of either variant. `error` None = no error_detail; `names` is SotW's resource_names."""
+    """One decoded request of either variant. `error` None = no error_detail; `names` and `version` are SotW's."""
 
     type_url: str
     node: str = ""
@@ -44,6 +44,7 @@ class DiscoveryRequest(Struct, frozen=True):
     subscribe: tuple[str, ...] = ()
     unsubscribe: tuple[str, ...] = ()
     initial: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
 
 
 class Response(Struct, frozen=True):
@@ -76,35 +77,22 @@ class Step(Struct, frozen=True):
     marks: tuple[Mark, ...] = ()
 
 
-class Subscription:
+class Subscription(Struct, eq=False):
     """What a stream asked for of one type, what it was sent, and what its client may hold."""
 
-    __slots__ = (
-        "due",
-        "explicit",
-        "force",
-        "fresh",
-        "held",
-        "last_nonce",
-        "nacked",
-        "names",
-        "outstanding",
-        "sent",
-        "wildcard",
-    )
-
-    def __init__(self) -> None:
-        self.fresh = True  # its first request is being read
-        self.wildcard = False
-        self.explicit = False  # a name or "*" was ever given, so an empty list means nothing
-        self.names: set[str] = set()
-        self.sent: dict[str, str] = {}  # name -> version last sent, whatever became of it: never sent twice
-        self.held: dict[str, tuple[Resource, ...]] = {}  # what the client may be using
-        self.nacked: dict[str, Mark] = {}
-        self.force: set[str] = set()  # answer about these names although nothing changed
-        self.due = False  # the whole set is owed although nothing changed
-        self.outstanding: Response | None = None
-        self.last_nonce = ""
+    fresh: bool = True  # its first request is being read
+    wildcard: bool = False
+    explicit: bool = False  # a name or "*" was ever given, so an empty list means nothing
+    names: set[str] = field(default_factory=set)
+    sent: dict[str, str] = field(
+        default_factory=dict
+    )  # name -> version last sent, whatever became of it: never sent twice
+    held: dict[str, tuple[Resource, ...]] = field(default_factory=dict)  # what the client may be using
+    nacked: dict[str, Mark] = field(default_factory=dict)
+    force: set[str] = field(default_factory=set)  # answer about these names although nothing changed
+    due: bool = False  # the whole set is owed although nothing changed
+    outstanding: Response | None = None
+    last_nonce: str = ""
 
     def wants(self, name: str) -> bool:
         """Whether the client asked for this name."""
@@ -135,6 +123,7 @@ class Stream(ABC):
         self._snapshot = snapshot
         self._count = 0
         self._resumed = False  # the client came with resources of an earlier stream
+        self._answered = False  # it has answered something, so it has said all that it came with
         self._subscriptions: dict[str, Subscription] = {}
 
     def receive(self, request: DiscoveryRequest) -> Step:
@@ -143,7 +132,9 @@ class Stream(ABC):
         if request.type_url not in PUSH_ORDER:
             return Step()
         subscription = self._subscriptions.setdefault(request.type_url, Subscription())
+        waited = subscription.outstanding is not None
         marks = _settle(subscription, request)
+        self._answered |= waited and subscription.outstanding is None
         self._subscribe(subscription, request)
         subscription.fresh = False
         if request.names or request.subscribe or request.unsubscribe or request.initial:
@@ -268,14 +259,25 @@ class Stream(ABC):
         return endpoints is not None and endpoints.flying(name) and name not in endpoints.held
 
     def _cut_waits(self, subscription: Subscription, item: Resource) -> bool:
-        """A renamed chain cuts open connections; the policy that they would meet again must be accepted first."""
-        held = subscription.held.get(item.name, ())
-        if not held or held[-1].needs is None or held[-1].chain == item.chain:
+        """A renamed chain cuts open connections; the policy that they would meet again must be accepted first.
+
+        What a client has of an earlier stream is not known. It names everything before it answers anything, so until
+        then its policies may still be told.
+        """
+        held = self._known(subscription, item.name)
+        if held is None or (held.needs is not None and held.chain == item.chain):
             return False
+        if held.needs is None and not self._answered:
+            return any(url in _POLICY for url, _ in item.needs or ())
         policies = [(url, name) for url, name in item.needs or () if url in _POLICY and url in self._subscriptions]
-        if held[-1].stem == item.stem and any(name in self._subscriptions[url].nacked for url, name in policies):
+        if held.stem == item.stem and any(name in self._subscriptions[url].nacked for url, name in policies):
             return True
         return any(self._moving(url, name) for url, name in policies)
+
+    def _known(self, subscription: Subscription, name: str) -> Resource | None:
+        """What the client holds under a name, by its own word in the end; None if that is nothing."""
+        held = subscription.held.get(name, ())
+        return held[-1] if held else None
 
     def _moving(self, type_url: str, name: str) -> bool:
         """Whether the client has not answered yet about the current version of something it asked for."""

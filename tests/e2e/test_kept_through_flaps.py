@@ -268,3 +268,40 @@ async def test_state_restored_from_a_backup_does_not_keep_what_it_revokes(shop: 
 def _copy(state: Path, backup: Path) -> None:
     with closing(sqlite3.connect(state)) as db, closing(sqlite3.connect(backup)) as copy:
         db.backup(copy)
+
+
+@pytest.mark.parametrize("variant", ["delta", "sotw"])
+async def test_nobody_slips_in_while_an_envoy_learns_of_a_revocation(shop: Shop, variant: str) -> None:
+    """Web connects all the time while the hub comes back with a revocation: what was let in before it, is cut after it."""
+    mesh, files, watches = shop.mesh, folder(shop.octet), list[Watch]()
+    await mesh.envoys["shop/api"].stop()
+    await mesh.start("shop/api", mesh.enrol("shop/api", variant=variant))
+    await mesh.envoys["shop/api"].ready()
+    await mesh.settled()
+    await mesh.rest()
+    mesh.replace(without_grants(files))
+    await mesh.apply()
+    await mesh.rest()
+    done = asyncio.Event()
+
+    async def connect_again_and_again(group: asyncio.TaskGroup) -> None:
+        while not done.is_set():
+            watches.append(Watch())
+            group.create_task(keep_echoing(shop.door("web", "tcp"), watches[-1]))
+            await asyncio.sleep(0.002)
+
+    async with asyncio.TaskGroup() as group:
+        calls = group.create_task(connect_again_and_again(group))
+        await asyncio.sleep(0.2)
+        await mesh.serve()
+        await mesh.settled()
+        start = await connected(mesh)
+        await asyncio.sleep(0.5)
+        done.set()
+        await calls
+        while any(watch.ended is None for watch in watches) and now() < start + GENEROUS_S:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        alive = [watch for watch in watches if watch.ended is None]
+        print(f"{len(watches)} connections, {sum(bool(watch.served) for watch in watches)} served, {len(alive)} alive")  # noqa: T201
+        assert not alive
+        assert any(watch.served for watch in watches)

@@ -313,3 +313,38 @@ def test_listener_whose_place_nobody_takes_goes_at_once(make: Make) -> None:
         assert listeners.removed == ("in/d/api/2/old@10.0.0.1",)
     else:
         assert [each.name for each in listeners.resources] == ["in/d/api/1/old@10.0.0.1"]
+
+
+def _returning(make: Make, type_url: str, *held: str) -> DiscoveryRequest:
+    """The first request of a client that has these resources of an earlier stream."""
+    if make is SotwStream:
+        return DiscoveryRequest(type_url, NODE, names=() if type_url in {CDS, LDS} else held, version="old")
+    subscribe = () if type_url in {CDS, LDS} else held
+    return DiscoveryRequest(type_url, NODE, subscribe=subscribe, initial=dict.fromkeys(held, "old"))
+
+
+@both
+@pytest.mark.parametrize("policy", [RDS, SDS, ECDS])
+def test_client_that_returns_gets_its_policies_before_its_connections_are_cut(make: Make, policy: str) -> None:
+    """Whoever connects after the cut would stay: so the chain is renamed when the client has accepted what it asks for."""
+    snapshot = world(cds=[item("c")], lds=[listener("l", "g1", "s", (policy, "p"))])
+    stream = make(NODE, {**snapshot, policy: {"p": item("p", "narrow")}})
+    clusters = stream.receive(_returning(make, CDS, "c"))
+    assert kinds(clusters) == ["cds"]
+    assert kinds(stream.receive(_returning(make, LDS, "l"))) == []
+    told = stream.receive(_returning(make, policy, "p"))
+    assert [response.type_url for response in told.responses] == [policy]
+    answered = stream.receive(DiscoveryRequest(CDS, nonce=clusters.responses[0].nonce))
+    assert kinds(answered) == []
+    names = ("p",) if make is SotwStream else ()
+    last = stream.receive(DiscoveryRequest(policy, nonce=told.responses[0].nonce, names=names))
+    assert kinds(last) == ["lds"]
+
+
+@both
+def test_client_that_returns_without_policies_is_not_kept_waiting(make: Make) -> None:
+    """Its first answer shows that it asks for nothing more."""
+    stream = make(NODE, world(cds=[item("c")], lds=[listener("l", "g1", "s", (SDS, "p"))], sds=[item("p")]))
+    clusters = stream.receive(_returning(make, CDS, "c"))
+    assert kinds(stream.receive(_returning(make, LDS, "l"))) == []
+    assert kinds(stream.receive(DiscoveryRequest(CDS, nonce=clusters.responses[0].nonce))) == ["lds"]
