@@ -33,6 +33,7 @@ def _meet(before: Standing, after: Access) -> Access:
         grants=tuple(one for grant in after.grants for one in _kept(before.grants, grant)),
         ports=_ports(before, after),
         sliced=tuple(sorted({*before.sliced, *after.sliced})),
+        beyond=tuple(sorted({*before.beyond, *after.beyond})),
     )
 
 

@@ -140,4 +140,6 @@ def _alike(states: Sequence[Standing]) -> Standing:
     ports = {port for each in states for port in each.ports}
     shared = {port for port in ports if all(port in each.ports for each in states)}
     unlike = {replace(port, declared="unknown", services=(), labels=()) for port in ports - shared}
-    return Standing(grants, tuple(sorted({*shared, *unlike})), first.sliced, all(each.closed for each in states))
+    closed = all(each.closed for each in states)
+    beyond = tuple(sorted({word for each in states for word in each.beyond}))
+    return Standing(grants, tuple(sorted({*shared, *unlike})), first.sliced, closed, beyond)

@@ -41,13 +41,15 @@ class Permit(Struct, frozen=True, gc=False):
 class Standing(Struct, frozen=True, gc=False, omit_defaults=True):
     """What an Access unit means to a mesh: the grants that it carries out, and the facts that decide what they mean.
 
-    `closed`: the identity has Workloads alone, which receive on the ports that they list, and on no other.
+    `closed`: the identity has Workloads alone, which receive on the ports that they list, and on no other. `beyond` is what ports
+    that no fact names declare (see Access).
     """
 
     grants: tuple[Grant, ...] = ()
     ports: tuple[InboundPort, ...] = ()
     sliced: tuple[tuple[int, int, Declared], ...] = ()
     closed: bool = False
+    beyond: tuple[Declared, ...] = ("none",)
 
 
 NOTHING = Standing()
@@ -59,7 +61,7 @@ def standing(access: Access, grants: tuple[Grant, ...] | None = None) -> Standin
     """What a unit means; `grants` are those that a mesh carries out (None: all of them)."""
     binds = {bind for port in access.ports for bind in port.binds}
     closed = bool(access.workloads) and bool(binds) and EVERYWHERE not in binds
-    return Standing(access.grants if grants is None else grants, access.ports, access.sliced, closed)
+    return Standing(access.grants if grants is None else grants, access.ports, access.sliced, closed, access.beyond)
 
 
 def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> tuple[Permit, ...]:
@@ -91,7 +93,7 @@ def _compared(
     if not after.closed:
         for transport, number in _implicit(after):
             port = replace(_IMPLICIT, port=number or 0, transport=transport)
-            if now := _open_atoms(after.grants, transport, number):
+            if now := _open_atoms(after, transport, number):
                 yield now, [_at(each, port, EVERYWHERE, number) for each in before]
 
 
@@ -100,7 +102,7 @@ def _at(state: Standing, port: InboundPort, bind: str, number: int | None = 0) -
     found = counterparts(state, port, bind)
     if found is None:
         named = port.port if number == 0 else number
-        return _open_atoms(state.grants, port.transport, named)
+        return _open_atoms(state, port.transport, named)
     each = [_atoms(state.grants, replace(one, port=port.port)) for one in found]
     return set(each[0]).intersection(*each[1:]) if each else ()
 
@@ -145,11 +147,13 @@ def _atoms(grants: Iterable[Grant], port: InboundPort) -> set[_Atom]:
     }
 
 
-def _open_atoms(grants: Iterable[Grant], transport: Transport, number: int | None) -> set[_Atom]:
-    """What grants permit on a port that no fact names."""
+def _open_atoms(state: Standing, transport: Transport, number: int | None) -> set[_Atom]:
+    """What grants permit on a port that no fact names: over TCP nothing, if what cannot be read may name it."""
+    if transport == "TCP" and "unknown" in state.beyond:
+        return set()
     return {
         atom
-        for grant in grants
+        for grant in state.grants
         if grant.transport == transport and (grant.ports is None or (number is not None and number in grant.ports))
         for atom in _spread(grant, number)
     }

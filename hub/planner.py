@@ -19,7 +19,7 @@ from hub.memory import Kept, decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
 from hub.model import Access, Identity, ObjectRef, Observation, Observed, UnitKey
-from hub.permits import Standing
+from hub.permits import Standing, gained
 from hub.permits import standing as standing_of
 from hub.plan import Desired, Plan, in_pieces, known_states, plan
 from hub.recall import Part, file_of, hides
@@ -37,10 +37,14 @@ class Reviewed(Struct, frozen=True):
 
 
 class Missing(Struct, frozen=True):
-    """What cannot be read: parts of sources, and the objects that count as they last could be."""
+    """What cannot be read: parts of sources, and the objects that count as they last could be.
+
+    `given_up`: what was applied is not kept for what else cannot be read.
+    """
 
     unread: frozenset[Part] = frozenset()
     recalled: Mapping[ObjectRef, Kept] = {}
+    given_up: bool = False
 
 
 class Planner:
@@ -64,9 +68,14 @@ class Planner:
         wanted = desired.keys()
         natives = (native for unit in desired.values() for native in unit.translation.objects)
         observation = mirror.restrict(wanted, natives)
-        states = {key: known_states(key, observation) for key in self._waiting(desired, observation, withhold)}
+        waiting = frozenset(self._waiting(desired, observation, withhold))
+        states = {key: known_states(key, observation) for key in sorted(waiting | self._doubted(desired))}
         frozen = self._frozen(mesh, desired, observation, states)
-        met = {key: self._met(mesh, desired[key], known) for key, known in states.items() if known is not None}
+        met = {
+            key: self._met(mesh, desired[key], known) if key in waiting else self._kept(mesh, desired[key], known)
+            for key, known in states.items()
+            if known is not None
+        }
         held = {key for key, unit in met.items() if _meaning(unit) != _meaning(desired[key])}
         made = plan(mesh.name, {**desired, **met}, observation, mesh.spec.settle, frozen)
         # Pods that nothing governed before were open; a sidecar on a VM that is not configured lets nobody in.
@@ -150,6 +159,8 @@ class Planner:
         """The unit, cut down to what every state that may stand permits, and every copy of an object in unequal copies."""
         if not isinstance(desired.unit, Access):
             return desired
+        desired = self._supposed(mesh, desired, desired.unit)
+        assert isinstance(desired.unit, Access)  # noqa: S101 - for mypy
         now = standing_of(desired.unit)
         others = [each for each in (*known, *self._copies(desired.unit, desired.kept)) if each != now]
         unit = meet(others, desired.unit)
@@ -157,9 +168,33 @@ class Planner:
             return desired
         return replace(desired, unit=unit, translation=mesh.spec.translate(unit, mesh.settings))
 
+    def _doubted(self, desired: Mapping[UnitKey, Desired]) -> frozenset[UnitKey]:
+        """Units of which some port's protocol is not known, because something else than what they rest on cannot be read."""
+        if self.missing.given_up:
+            return frozenset()
+        return frozenset(key for key, one in desired.items() if isinstance(one.unit, Access) and one.unit.doubts)
+
+    def _supposed(self, mesh: Mesh, desired: Desired, unit: Access) -> Desired:
+        """The unit as if nothing that cannot be read declared anything: what stood is kept where that permits it."""
+        supposed = None if self.missing.given_up or not unit.doubts else self._store.supposed(self._key(unit))
+        if supposed is None:
+            return desired
+        return replace(desired, unit=supposed, translation=mesh.spec.translate(supposed, mesh.settings))
+
+    def _kept(self, mesh: Mesh, desired: Desired, known: Sequence[Standing]) -> Desired:
+        """A unit with ports of unknown protocol: what is certain, or, if more than that stands, what stands of it."""
+        met = self._met(mesh, desired, known)
+        certain, kept = _meaning(desired), _meaning(met)
+        if certain is None or kept is None or not isinstance(desired.unit, Access):
+            return desired
+        return met if gained(desired.unit.identity, (certain,), kept) else desired
+
+    def _key(self, unit: Access) -> UnitKey:
+        return UnitKey("access", unit.identity.namespace, unit.identity.service_account, self._store.domain)
+
     def _copies(self, unit: Access, kept: Iterable[Kept]) -> list[Standing]:
         """What the unit would permit with each readable copy of an object that stands in unequal ones."""
-        key = UnitKey("access", unit.identity.namespace, unit.identity.service_account, self._store.domain)
+        key = self._key(unit)
         recalled = {ref: each.object for ref, each in self.missing.recalled.items()}
         found = []
         for ref in sorted(self._broken(kept)):

@@ -167,7 +167,7 @@ class Hub:
         given_up = broken & found.keys() if accepted else frozenset()
         self._broken = frozenset() if accepted else broken
         found = {ref: kept for ref, kept in found.items() if ref not in given_up}
-        self.planner.missing = Missing(frozenset(self._unread), found)
+        self.planner.missing = Missing(frozenset(self._unread), found, accepted)
         self.store.recall({ref: kept.object for ref, kept in found.items()})
         return frozenset({BROKEN} if given_up else ())
 

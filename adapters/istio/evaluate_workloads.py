@@ -26,7 +26,7 @@ from hub.api import (
 )
 
 FOREIGN, UNEXPOSED = "source.foreign-trust-domain", "port.unexposed"
-_KINDS: Mapping[str, Kind] = {"http": "http", "tcp": "tcp", "none": "none"}
+_KINDS: Mapping[str, Kind] = {"http": "http", "tcp": "tcp", "none": "none", "unknown": "none"}
 
 
 class Peer(Struct, frozen=True):

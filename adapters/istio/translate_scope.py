@@ -37,17 +37,39 @@ class _Said(Struct, frozen=True, gc=False):
 
 
 def scope_of(grant: Grant, access: Access) -> Scope:
-    """A port counts unless any of the selected workloads, or a Service, makes it what the grant is not about."""
+    """A port counts unless any of the selected workloads, or a Service, makes it what the grant is not about, or may do so."""
     wrong: Declared = "http" if grant.http is None else "tcp"
     said = tuple(_said(grant, access))
-    barred = {one.port for one in said if wrong in {*one.smi, one.istio}}
+    barred = {one.port for one in said if {wrong, "unknown"} & {*one.smi, one.istio}}
     meant = barred if grant.ports is None else barred & set(grant.ports)
-    granted = {one.port for one in said if set(one.smi) - {wrong}}
+    granted = {one.port for one in said if set(one.smi) - {wrong, "unknown"}}
+    unknown = {one.port for one in said if "unknown" in one.smi}
     declared = {one.port for one in said if wrong in one.smi or (one.istio == wrong and not one.is_number)}
-    losses = tuple(_mixed(wrong, port) if port in declared else _server_first(port) for port in sorted(meant & granted))
+    losses = tuple(
+        _unknown(f"port {port}")
+        if port in unknown
+        else _mixed(wrong, port)
+        if port in declared
+        else _server_first(port)
+        for port in sorted(meant & granted)
+    )
+    if "unknown" in access.beyond:
+        return _known_ports(grant, said, barred, access, losses)
     if grant.ports is None:
         return Scope(None, tuple(sorted(barred)), losses)
     return Scope(tuple(sorted(set(grant.ports) - barred)), (), losses)
+
+
+def _known_ports(
+    grant: Grant, said: tuple[_Said, ...], barred: set[int], access: Access, losses: tuple[Objection, ...]
+) -> Scope:
+    """Where ports that no fact names may speak anything: a grant counts on ports that are named, and on no other."""
+    named = {one.port for one in said if one.smi}
+    ports = named - barred if grant.ports is None else (named & set(grant.ports)) - barred
+    beyond = grant.ports is None or bool(set(grant.ports) - named)
+    if beyond and set(access.beyond) != {"unknown"}:
+        losses = (*losses, _unknown("a port that no Service and no workload names"))
+    return Scope(tuple(sorted(ports)), (), losses)
 
 
 def _said(grant: Grant, access: Access) -> Iterator[_Said]:
@@ -56,17 +78,24 @@ def _said(grant: Grant, access: Access) -> Iterator[_Said]:
     for port in access.ports:
         if port.transport == "TCP" and (not grant.labels or grant.labels in port.labels):
             listed.add(port.port)
-            smi: tuple[Declared, ...] = (port.declared,) if port.everywhere else (port.declared, "none")
+            smi: tuple[Declared, ...] = (port.declared,) if port.everywhere else (port.declared, *access.beyond)
             yield _Said(port.port, smi, "none")
             for number, word in port.services:
                 yield _heard(port.port, smi, number, word)
     for at, number, word in access.sliced:
-        yield _heard(at, () if at in listed else ("none",), number, word)
+        yield _heard(at, () if at in listed else access.beyond, number, word)
 
 
 def _heard(port: int, smi: tuple[Declared, ...], number: int, word: Declared) -> _Said:
     by_number = word == "none" and number in SERVER_FIRST
     return _Said(port, smi, "tcp" if by_number else word, by_number)
+
+
+def _unknown(where: str) -> Objection:
+    message = f"an object that cannot be read may declare what {where} of some of these workloads speaks, so nothing is granted there"
+    return Objection(
+        "port.unknown-protocol", message, f"a connection to {where} of another of them", "mend that object"
+    )
 
 
 def _mixed(wrong: Declared, port: int) -> Objection:

@@ -8,7 +8,7 @@ from adapters.vm.vocabulary import HTTP_OPTIONS, MTLS_PRINCIPAL, NOBODY, TLS_SOC
 
 SPIFFE = r"spiffe://[a-z0-9._-]+(?:/[A-Za-z0-9._-]+)+"
 LABEL = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
-VARIANT = r"(?:http|tcp|none)(?:\+[0-9a-f]{8}(?:[0-9a-f]{24})?)?"  # 8 digits: what an older hub left
+VARIANT = r"(?:http|tcp|none|unknown)(?:\+[0-9a-f]{8}(?:[0-9a-f]{24})?)?"  # 8 digits: what an older hub left
 STEM = rf"{LABEL}/{LABEL}/[0-9]{{1,5}}/{VARIANT}"
 SERVICE = rf"out/{LABEL}/{LABEL}/[0-9]{{1,5}}"
 

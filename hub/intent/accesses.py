@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hub.intent.doubted import certainties, unknown_ports
 from hub.intent.ports import EVERYWHERE, bound, merged, shape_ports, sliced_ports
 from hub.intent.targets import Resolved, resolve
-from hub.intent.view import Labels, Notes, Shape, View
+from hub.intent.view import Labels, Notes, Shape, View, absence
 from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
 from hub.smi.types import IdentityBinding, Service, TrafficTarget, Upstream, Workload
 
@@ -50,8 +51,9 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
     resolved = tuple((each, resolve(view, each.target)) for each in granting)
     grants = tuple(replace(grant, labels=each.labels) for each, found in resolved for grant in found.grants)
     selectors = {each.labels for each in granting if each.labels is not None}
+    certain = certainties(view, identity, shapes)
     inbound = {
-        shape: shape_ports(shape, (s for s in found if isinstance(s, Service)), selectors)
+        shape: shape_ports(shape, (s for s in found if isinstance(s, Service)), selectors, certain.shapes[shape])
         for shape, found in selecting.items()
     }
     members = view.members(identity.namespace, identity.service_account)
@@ -63,8 +65,11 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
         sliced=tuple(sorted(set(sliced_ports(view, identity.namespace, identity.service_account)))),
         workloads=tuple(sorted(placement(view, workload, inbound[shape]) for workload, shape in members)),
         origins=_origins(granting, resolved, selecting, members),
+        beyond=certain.beyond(),
+        doubts=certain.because,
     )
-    problems = (problem for _, found in resolved for problem in (*found.problems, *_useless(found, ports)))
+    problems = [problem for _, found in resolved for problem in (*found.problems, *_useless(found, ports))]
+    problems += [each for _, found in resolved for each in unknown_ports(view, found.grants, ports, certain)]
     triples = {shape: tuple(map(_triple, found)) for shape, found in inbound.items()}
     return CompiledAccess(unit, tuple(sorted(set(problems))), triples)
 
@@ -139,7 +144,8 @@ def upstream_fault(view: View, upstream: Upstream) -> tuple[str, str, str] | Non
     what = f"{upstream.namespace}/{upstream.service}"
     exposed = view.exposes(upstream.namespace, upstream.service)
     if exposed is None:
-        return "workload.upstream-service", f'there is no Service "{what}"', "create it, or drop the upstream"
+        why = absence(view, ObjectRef("", "Service", upstream.namespace, upstream.service))
+        return "workload.upstream-service", why, "create it, or drop the upstream"
     if (upstream.port, "TCP") not in exposed:
         known = ", ".join(str(port) for port, transport in sorted(exposed) if transport == "TCP") or "none"
         return "workload.upstream-port", f'Service "{what}" has no TCP port {upstream.port}', f"its TCP ports: {known}"

@@ -9,7 +9,7 @@ from hub.intent.names import bound_accounts, destination, is_workload, own_ident
 from hub.intent.ports import rivals
 from hub.intent.splits import read_split, root_of
 from hub.intent.targets import identity_binding, resolve
-from hub.intent.view import Notes, View
+from hub.intent.view import ACCESS, Notes, View, absence
 from hub.model import ObjectRef, Problem
 from hub.smi.names import is_subdomain
 from hub.smi.types import IdentityBinding, SmiObject, TrafficSplit, TrafficTarget, Workload
@@ -40,7 +40,8 @@ def _target(view: View, target: SmiObject) -> tuple[Problem, ...]:
         return ()
     binding = identity_binding(view, subject.namespace, subject.name)
     if binding is None:
-        message = f'there is no IdentityBinding "{subject.name}" in namespace "{subject.namespace}", nothing is granted'
+        ref = ObjectRef(ACCESS, "IdentityBinding", subject.namespace, subject.name)
+        message = f"{absence(view, ref)}, nothing is granted"
         notes.error(
             "target.destination-missing", "spec.destination.name", message, "create it, or name a ServiceAccount"
         )
@@ -81,7 +82,7 @@ def _split(view: View, split: SmiObject) -> tuple[Problem, ...]:
             "split.root-namespace", "spec.service", message, "write the bare name of a Service of this namespace"
         )
     else:
-        message = f'there is no Service "{root}" in namespace "{namespace}", so this split does nothing'
+        message = f"{absence(view, ObjectRef('', 'Service', namespace, root))}, so this split does nothing"
         notes.error("split.root-missing", "spec.service", message, "create the Service, or delete the split")
     return (*notes.problems, *read_split(view, split)[1])
 

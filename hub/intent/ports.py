@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -20,6 +21,9 @@ _TCP = frozenset(
     | {"ldap", "smtp", "ssh", "dns", "wss", "kubernetes.io/wss"}
 )
 _Key = tuple[int, Transport]
+Certainty = Literal["all", "http", "none"]
+"""What the declarations of a shape's TCP ports are worth: all that they say; only that a port is HTTP, since another Service
+may say more; nothing, since a workload of the identity is not known."""
 _LOCALHOST = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a Pod's sidecar is told its port; the address is the Pod's own
 
@@ -57,7 +61,9 @@ def _named(ports: Iterable[tuple[int, Transport, str]], name: str, transport: Tr
     return next((number for number, way, known in ports if known == name and way == transport), None)
 
 
-def shape_ports(shape: Shape, services: Iterable[Service], selectors: Iterable[Labels]) -> tuple[InboundPort, ...]:
+def shape_ports(
+    shape: Shape, services: Iterable[Service], selectors: Iterable[Labels], certain: Certainty = "all"
+) -> tuple[InboundPort, ...]:
     """The ports on which workloads of this shape receive, without addresses, sorted.
 
     `services` are those that select the shape, `selectors` the label selectors of grants. A Workload receives on the
@@ -68,7 +74,9 @@ def shape_ports(shape: Shape, services: Iterable[Service], selectors: Iterable[L
     if shape.standing != "workload":
         apps.update({(number, port.transport): _own(number) for port, number in led})
     labels = tuple(sorted({selector for selector in selectors if shape.carries(selector)}))
-    return tuple(sorted(_inbound(key, app, shape, _said(led, key), labels) for key, app in apps.items()))
+    said = {key: _said(led, key) for key in apps}
+    declared = {key: _declared(shape, said[key], key, certain) for key in apps}
+    return tuple(sorted(_inbound(key, app, declared[key], said[key], labels) for key, app in apps.items()))
 
 
 def _led(shape: Shape, services: Iterable[Service]) -> Iterator[tuple[ServicePort, int]]:
@@ -96,26 +104,31 @@ def _said(led: Iterable[tuple[ServicePort, int]], key: _Key) -> tuple[tuple[int,
     return tuple(sorted(found)) if transport == "TCP" else ()
 
 
-def _declared(shape: Shape, services: Iterable[tuple[int, Declared]], key: _Key) -> Declared:
-    """All declarations agree: that; they disagree: HTTP, the stricter reading; none: undeclared."""
+def _declared(shape: Shape, services: Iterable[tuple[int, Declared]], key: _Key, certain: Certainty) -> Declared:
+    """All declarations agree: that; they disagree: HTTP, the stricter reading; none: undeclared; more may come: unknown."""
+    if key[1] == "UDP":
+        return "none"
+    if certain == "none":
+        return "unknown"
     words = {declared for _, declared in services}
-    if shape.standing == "workload" and key[1] == "TCP":
+    if shape.standing == "workload":
         words |= {word(port.app_protocol) for port in shape.ports if (port.port, port.transport) == key}
     words -= {"none"}
-    if not words:
-        return "none"
-    return "http" if len(words) > 1 else words.pop()
+    if len(words) > 1 or "http" in words:
+        return "http"
+    if certain == "http":
+        return "unknown"
+    return words.pop() if words else "none"
 
 
 def _inbound(
     key: _Key,
     app: tuple[str, int],
-    shape: Shape,
+    declared: Declared,
     services: tuple[tuple[int, Declared], ...],
     labels: tuple[Labels, ...],
 ) -> InboundPort:
     (port, transport), (address, number) = key, app
-    declared = _declared(shape, services, key)
     plain = not labels and app == _own(port)
     variant = declared if plain else f"{declared}+{_digest(labels, address, number)}"
     return InboundPort(port, transport, declared, variant, number, address, labels, services=services)

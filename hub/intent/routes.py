@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from hub.intent.ports import declared_by, reached
 from hub.intent.splits import Layer, read_split
-from hub.intent.view import Face, Notes, View, spiffe
+from hub.intent.view import Face, Notes, View, absence, spiffe
 from hub.model import Backend, Client, ObjectRef, Problem, Route, RoutePort, Split
 from hub.smi.types import Service, ServicePort, Upstream
 
@@ -120,7 +120,8 @@ def _backend_problems(view: View, service: Service, backend: Backend, told: tupl
     exposed = view.exposes(service.ref.namespace, backend.service)
     rest = "its share goes to the other backends"
     if exposed is None:
-        message = f'backend "{backend.service}" has no Service, {rest}'
+        why = absence(view, ObjectRef("", "Service", service.ref.namespace, backend.service))
+        message = f"{why}, and {rest}"
         notes.error("split.backend-missing", field, message, "create the Service, or drop the backend")
         return
     for port in service.ports:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from hub.intent.names import is_foreign, local_service
 from hub.intent.targets import read_match, route_group, sorted_matches
-from hub.intent.view import Notes, View
+from hub.intent.view import SPECS, Notes, View, absence
 from hub.model import Backend, HttpMatch, ObjectRef, Problem
 from hub.smi.types import HTTPRouteGroup, TrafficSplit
 
@@ -105,7 +105,8 @@ def _condition(view: View, split: TrafficSplit, notes: Notes, groups: set[Object
             continue
         group = route_group(view, split.ref.namespace, name)
         if group is None:
-            message = f'there is no HTTPRouteGroup "{name}" in namespace "{split.ref.namespace}", it matches no request'
+            ref = ObjectRef(SPECS, "HTTPRouteGroup", split.ref.namespace, name)
+            message = f"{absence(view, ref)}, it matches no request"
             notes.error("split.condition-missing", f"{field}.name", message, "create it, or drop the condition")
             continue
         groups.add(group.ref)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.intent.names import bound_accounts, own_identity
-from hub.intent.view import ACCESS, SPECS, Notes, View, spiffe
+from hub.intent.view import ACCESS, SPECS, Notes, View, absence, spiffe
 from hub.model import Grant, HttpMatch, ObjectRef, Problem, Reading
 from hub.regex import error
 from hub.smi.names import is_label, is_subdomain
@@ -210,7 +210,7 @@ def _dangling(reader: _Reader, field: str, rule: Rule) -> None:
 
 def _missing(reader: _Reader, field: str, rule: Rule, effect: str) -> None:
     namespace = reader.target.ref.namespace
-    message = f'there is no {rule.kind} "{rule.name}" in namespace "{namespace}", so {effect}'
+    message = f"{absence(reader.view, ObjectRef(SPECS, rule.kind, namespace, rule.name))}, so {effect}"
     remedy = f"create the {rule.kind} in this namespace, or drop the rule"
     reader.notes.error("target.route-missing", f"{field}.name", message, remedy)
 
@@ -243,9 +243,8 @@ def _sources(reader: _Reader) -> tuple[tuple[str, ...], tuple[str, ...]]:
             continue
         binding = identity_binding(reader.view, subject.namespace, subject.name)
         if binding is None:
-            message = (
-                f'there is no IdentityBinding "{subject.name}" in namespace "{subject.namespace}", it matches nobody'
-            )
+            ref = ObjectRef(ACCESS, "IdentityBinding", subject.namespace, subject.name)
+            message = f"{absence(reader.view, ref)}, it matches nobody"
             reader.notes.error("target.source-missing", f"{field}.name", message, "create it, or drop the source")
             continue
         reader.origins.add(binding.ref)

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from hub.model import Identity, ObjectRef, Problem, Reading, Severity, Transport
 from hub.smi.types import (
+    Doubt,
     IdentityBinding,
     Service,
     SmiObject,
@@ -102,6 +103,15 @@ class View(Protocol):
     def upstreams(self, namespace: str, service: str) -> tuple[Upstream, ...]:
         """The upstreams of Workloads that name this Service."""
 
+    def doubts(self, namespace: str) -> tuple[Doubt, ...]:
+        """Broken objects that may concern any workload of a namespace: workloads, and Services of unknown selectors."""
+
+    def doubting(self, shape: Shape) -> tuple[Doubt, ...]:
+        """Broken Services of which a copy selects the shape."""
+
+    def fault(self, ref: ObjectRef) -> str:
+        """Why an object does not count although it is written, in words that end in its places; "" otherwise."""
+
     def claimants(self, address: str, port: int) -> tuple[ObjectRef, ...]:
         """The Workloads that bind this TCP address and port for their inbound traffic."""
 
@@ -130,3 +140,8 @@ class Notes:
 def spiffe(view: View, namespace: str, account: str) -> str:
     """The SPIFFE id of a service account of the view's trust domain."""
     return Identity(view.trust_domain, namespace, account).spiffe
+
+
+def absence(view: View, ref: ObjectRef) -> str:
+    """Why there is no object of this ref: nobody wrote it, or what is written does not count, and where that stands."""
+    return view.fault(ref) or f'there is no {ref.kind} "{ref.name}" in namespace "{ref.namespace}"'

@@ -50,7 +50,7 @@ class InboundPort(Struct, frozen=True, order=True, gc=False):
 
     `declared` is the protocol that Services (and the Workload) declare. `variant` names the class inside one
     (identity, port): workloads of one variant have the same `declared`, the same `labels` facts and the same
-    application address, so one policy serves them all. It is a stable string: `http`, `tcp` or `none`, followed by
+    application address, so one policy serves them all. It is a stable string: the word of `declared`, followed by
     `+<32 hex>` when labels or the application's address differ from the default. `labels` are the label selectors of
     grants that these workloads satisfy. `binds` are the addresses on which their sidecars receive. `everywhere` says that
     every workload of the identity names this port, in one variant or another. `services` are the Service ports
@@ -92,6 +92,8 @@ class Access(Struct, frozen=True, gc=False):
     `workloads` are its smihub.io Workloads (they are configured by name); Pods are not listed, so churn costs nothing.
     `sliced` are (workload port, Service port, what that declares) of Services without a selector whose EndpointSlices name
     a Pod of the identity: SMI does not count them as declarations, a mesh may.
+    `beyond` is what the ports that no fact names declare, over the identity's Pods and templates (or the identity itself, if
+    there are none). `doubts` are the objects that cannot be read and make something unknown here.
     """
 
     identity: Identity
@@ -100,6 +102,8 @@ class Access(Struct, frozen=True, gc=False):
     workloads: tuple[Placement, ...] = ()
     origins: tuple[ObjectRef, ...] = ()
     sliced: tuple[tuple[int, int, Declared], ...] = ()
+    beyond: tuple[Declared, ...] = ("none",)
+    doubts: tuple[ObjectRef, ...] = ()
 
 
 class Backend(Struct, frozen=True, order=True, gc=False):

@@ -151,10 +151,13 @@ def _limited(ports: Ports, port: int | None) -> Ports:
 def _traffic(protocol: Protocol, declared: Word) -> frozenset[str]:
     """Return the kinds of grants that may admit a request, given what its port is declared to speak.
 
-    A port without a declaration speaks HTTP for a TrafficTarget with HTTP rules and raw TCP for one without.
+    A port without a declaration speaks HTTP for a TrafficTarget with HTTP rules and raw TCP for one without. Of a port that
+    may be declared as anything, neither is known, and no grant is one under every declaration.
     """
     if protocol == "udp":
         return _UDP
+    if declared == "unknown":
+        return _NOTHING
     if protocol == "tcp":
         return _NOTHING if declared == "http" else _RAW
     return {"http": _HTTP, "tcp": _RAW, "none": _HTTP_OR_RAW}[declared]

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from hub.model import Document
 from hub.semantics import decode_access, decode_specs, decode_split, hub_workload, kubernetes
+from hub.semantics.doubts import Doubt, doubt_of
 from hub.semantics.envelope import read_objects
 from hub.semantics.reader import Invalid
 from hub.semantics.types import Binding, Found, Match, PortRoute, Service, Slice, Split, TrafficTarget, Workload
@@ -28,16 +29,19 @@ class Decoded(Struct, frozen=True):
     services: Mapping[tuple[str, str], Service]
     slices: tuple[Slice, ...]
     workloads: tuple[Workload, ...]
+    doubts: tuple[Doubt, ...]
 
 
 def decode(documents: Iterable[Document]) -> Decoded:
-    """Decode all documents; an object that is invalid is left out."""
+    """Decode all documents; an object that is invalid is left out, and leaves doubts."""
     by_kind: dict[str, list[Found]] = {}
-    for found in read_objects(documents):
+    counted, broken = read_objects(documents)
+    for found in counted:
         by_kind.setdefault(found.kind, []).append(found)
 
     def named(kind: str, decoder: Callable[[Found], T]) -> dict[tuple[str, str], T]:
-        return {(found.namespace, found.name): value for found, value in _valid(by_kind.get(kind, ()), decoder)}
+        valid = _valid(by_kind.get(kind, ()), decoder, broken)
+        return {(found.namespace, found.name): value for found, value in valid}
 
     workloads = [
         *named("Workload", hub_workload.decode_workload).values(),
@@ -45,6 +49,7 @@ def decode(documents: Iterable[Document]) -> Decoded:
     ]
     for kind in sorted(kubernetes.TEMPLATE_KINDS):
         workloads += named(kind, kubernetes.decode_template).values()
+    services = named("Service", kubernetes.decode_service)
     return Decoded(
         targets=tuple(named("TrafficTarget", decode_access.decode_traffic_target).values()),
         bindings=tuple(named("IdentityBinding", decode_access.decode_binding).values()),
@@ -52,15 +57,16 @@ def decode(documents: Iterable[Document]) -> Decoded:
         tcp_routes=named("TCPRoute", decode_specs.decode_port_route),
         udp_routes=named("UDPRoute", decode_specs.decode_port_route),
         splits=tuple(named("TrafficSplit", decode_split.decode_split).values()),
-        services=named("Service", kubernetes.decode_service),
+        services=services,
         slices=tuple(named("EndpointSlice", kubernetes.decode_slice).values()),
         workloads=tuple(workloads),
+        doubts=tuple(doubt for found in broken if (doubt := doubt_of(found)) is not None),
     )
 
 
-def _valid(objects: Iterable[Found], decoder: Callable[[Found], T]) -> Iterator[tuple[Found, T]]:
+def _valid(objects: Iterable[Found], decoder: Callable[[Found], T], broken: list[Found]) -> Iterator[tuple[Found, T]]:
     for found in objects:
         try:
             yield found, decoder(found)
         except Invalid:
-            continue  # an invalid object grants nothing; `smihub check` is who reports it
+            broken.append(found)  # an invalid object grants nothing; `smihub check` is who reports it

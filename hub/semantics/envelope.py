@@ -45,16 +45,32 @@ VERSIONS: Mapping[tuple[str, str], frozenset[str]] = {
 }
 
 
-def read_objects(documents: Iterable[Document]) -> list[Found]:
-    """Return the objects that count, in a version that we know, sorted by key."""
+_VERSIONLESS = "\0"
+"""The version of an object whose kind needs one and that has none."""
+
+
+def read_objects(documents: Iterable[Document]) -> tuple[list[Found], list[Found]]:
+    """Return the objects that count, in a version that we know, sorted by key; and every copy of those that do not.
+
+    Among the latter are documents of a known kind that are no objects, since no name or no version is theirs.
+    """
     copies: dict[tuple[str, str, str, str], list[Found]] = {}
+    broken: list[Found] = []
     for document in documents:
         for value in _unwrap(document.value):
             found = _identify(value)
-            if found is not None:
+            if found is not None and _is_named(found):
                 copies.setdefault(found.key, []).append(found)
-    counted = (_the_one(copies[key]) for key in sorted(copies))
-    return [one for one in counted if one is not None and one.version in VERSIONS[one.group, one.kind]]
+            elif found is not None:
+                broken.append(found)
+    counted: list[Found] = []
+    for key in sorted(copies):
+        one = _the_one(copies[key])
+        if one is None or one.version not in VERSIONS[one.group, one.kind]:
+            broken += copies[key]
+        else:
+            counted.append(one)
+    return counted, broken
 
 
 def _unwrap(value: object) -> Iterator[object]:
@@ -69,7 +85,7 @@ def _unwrap(value: object) -> Iterator[object]:
 
 
 def _identify(value: object) -> Found | None:
-    """Read kind, group, version and names; None for what is of no concern or has no valid name."""
+    """Read kind, group, version and names as they are written; None for what is of no concern."""
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
         return None
     kind = value["kind"]
@@ -77,23 +93,29 @@ def _identify(value: object) -> Found | None:
     if (group, kind) not in VERSIONS:
         return None
     meta = value.get("metadata")
-    if not isinstance(meta, dict):
-        return None
-    name, namespace = meta.get("name"), meta.get("namespace")
+    name, namespace = (meta.get("name"), meta.get("namespace")) if isinstance(meta, dict) else ("", None)
     if namespace is None or namespace == "":
         namespace = "default"  # as an API server reads it: null and empty text are what Go calls unset
-    if not isinstance(name, str) or not isinstance(namespace, str) or not is_label(namespace):
-        return None
-    if not (is_label(name) if kind == "Service" else is_subdomain(name)):
-        return None
-    return Found(group, version, kind, namespace, name, value)
+    return Found(group, version, kind, _text(namespace), _text(name), value)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _is_named(found: Found) -> bool:
+    """Tell whether an object can have this name, in this namespace, and a version."""
+    named = is_label(found.name) if found.kind == "Service" else is_subdomain(found.name)
+    return named and is_label(found.namespace) and found.version != _VERSIONLESS
 
 
 def _group_and_version(value: Mapping[object, object], kind: str) -> tuple[str, str]:
     """Split apiVersion; an SMI object may lack the group (its kind has one) or the whole (its shape tells)."""
     written = value.get("apiVersion")
+    if kind not in _SMI_GROUPS and (not isinstance(written, str) or written == ""):
+        return next((group for group, name in VERSIONS if name == kind), "?"), _VERSIONLESS
     if written is None or written == "":
-        return _SMI_GROUPS.get(kind, "?"), _version_by_shape(value, kind)
+        return _SMI_GROUPS[kind], _version_by_shape(value, kind)
     if not isinstance(written, str):
         return "?", ""
     if "/" not in written:

@@ -13,8 +13,8 @@ from hub.semantics.labels import Labels
 Account = tuple[str, str]
 """An identity of our trust domain: (namespace, service account)."""
 
-Word = Literal["http", "tcp", "none"]
-"""The protocol that a port is declared to speak; none = undeclared."""
+Word = Literal["http", "tcp", "none", "unknown"]
+"""The protocol that a port is declared to speak; none = undeclared, unknown = what cannot be read may declare it."""
 
 
 class Found(Struct, frozen=True):

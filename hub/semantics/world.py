@@ -8,6 +8,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from hub.semantics.decoded import Decoded
+from hub.semantics.doubts import Doubts
 from hub.semantics.identities import Bindings, SubjectKey
 from hub.semantics.kubernetes import TEMPLATE_KINDS
 from hub.semantics.labels import LabelIndex, SelectorIndex
@@ -37,6 +38,7 @@ class World:
 
     def __init__(self, decoded: Decoded, bindings: Bindings) -> None:
         self._bindings = bindings
+        self._doubts = Doubts(decoded.doubts)
         self._services = decoded.services
         self._selectors = SelectorIndex((one.namespace, one.selector, one) for one in decoded.services.values())
         planned = [one for one in decoded.workloads if one.kind in TEMPLATE_KINDS]
@@ -86,11 +88,16 @@ class World:
         return Situation(workload.account, self.keys_of(workload), port, declared)
 
     def _under_account(self, account: Account, port: int, transport: str) -> frozenset[Situation]:
-        """Describe every workload that runs, or would run, under an identity; without any, the identity by itself."""
-        workloads = self._by_account.get(account, ())
-        if not workloads:
-            return frozenset({Situation(account, self._bindings.of_account(account), port, "none")})
-        return frozenset(self.at_workload(one, port, transport) for one in workloads)
+        """Describe every workload that runs, or would run, under an identity; without any, the identity by itself.
+
+        A broken workload that may be one of them is one of which nothing else is known.
+        """
+        known = frozenset(self.at_workload(one, port, transport) for one in self._by_account.get(account, ()))
+        doubted = self._doubts.may_run_under(account)
+        if known and not doubted:
+            return known
+        declared: Word = "unknown" if doubted and transport == "TCP" else "none"
+        return known | {Situation(account, self._bindings.of_account(account), port, declared)}
 
     def _behind(self, namespace: str, service: str, port: int, transport: str) -> frozenset[Situation]:
         """Describe every workload behind a port of a Service, each at its own port; empty where nobody serves."""
@@ -124,8 +131,17 @@ class World:
     # ----------------------------------------------------------------------- declared protocols
 
     def _declared(self, workload: Workload, port: int) -> Word:
-        """Return the protocol that a TCP port of a workload is declared to speak, over all that declare it."""
-        return agree([*_own_words(workload, port), *self._words_of_services(workload, port)])
+        """Return the protocol that a TCP port of a workload is declared to speak, over all that declare it.
+
+        What a broken Service may add changes nothing where HTTP is declared; a broken workload of the same identity
+        cannot be told from this one.
+        """
+        if self._doubts.may_run_under(workload.account):
+            return "unknown"
+        agreed = agree([*_own_words(workload, port), *self._words_of_services(workload, port)])
+        if agreed != "http" and self._doubts.may_select(workload.namespace, workload.labels):
+            return "unknown"
+        return agreed
 
     def _words_of_services(self, workload: Workload, port: int) -> Iterator[Word]:
         for service in self._selectors.satisfied_by(workload.namespace, workload.labels):

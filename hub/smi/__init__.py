@@ -12,10 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from hub.model import Document, ObjectRef, Problem, Severity
+from hub.smi.doubts import DOUBTED, doubt_in
 from hub.smi.fields import Reader, show
 from hub.smi.head import KINDS, Head, anonymous, check_names, read_head, read_ref
 from hub.smi.kinds import Kind
-from hub.smi.types import SmiObject
+from hub.smi.types import Doubt, SmiObject
 
 __all__ = ["KINDS", "Decoded", "Kind", "decode"]
 
@@ -26,13 +27,14 @@ class Decoded(Struct, frozen=True, gc=False):
     `ref` None: no object of ours, or one without a usable name; there may be Problems all the same.
     `object` None: the object is invalid and grants nothing. Problems beside an object say which parts have no effect
     (errors) and what was ignored or guessed (warnings). Documents are equal as JSON values if and only if they have a `digest`
-    each, and the same.
+    each, and the same. `doubt` says what an object that cannot be read may be (and of one that can: None).
     """
 
     ref: ObjectRef | None = None
     object: SmiObject | None = None
     problems: tuple[Problem, ...] = ()
     digest: bytes = b""
+    doubt: Doubt | None = None
 
     @property
     def broken(self) -> bool:
@@ -62,24 +64,37 @@ def decode(document: Document) -> Decoded:
         return Decoded(problems=reader.problems)
     head = read_head(reader, value)
     if head is None:
-        return Decoded(problems=reader.problems) if reader.problems else _IGNORED
+        return Decoded(problems=reader.problems, doubt=_versionless(value)) if reader.problems else _IGNORED
     return _decode_known(Reader(read_ref(value, head), document.origin), value, head)
 
 
 def _decode_known(reader: Reader, value: dict[str, object], head: Head) -> Decoded:
     kind = KINDS[head.group, head.kind]
+    known = head.version in kind.versions
     if not check_names(reader, kind):
-        return Decoded(problems=reader.problems)
+        return Decoded(problems=reader.problems, doubt=doubt_in(reader.ref, value, legible=known))
     if head.guess:
         remedy = f'write apiVersion "{head.group}/{kind.versions[-1]}", or the one whose fields these are'
         reader.warn("version.guessed", "apiVersion", head.guess, remedy)
-    if head.version not in kind.versions:
-        known = ", ".join(f'"{head.group}/{name}"' if head.group else f'"{name}"' for name in kind.versions)
+    if not known:
+        versions = ", ".join(f'"{head.group}/{name}"' if head.group else f'"{name}"' for name in kind.versions)
         message = f"version {show(head.version)} of {head.kind} is not known"
-        reader.refuse("version.unknown", "apiVersion", message, f"write {known}")
-        return Decoded(reader.ref, None, reader.problems, _digest(value))
+        reader.refuse("version.unknown", "apiVersion", message, f"write {versions}")
+        doubt = doubt_in(reader.ref, value, legible=False)
+        return Decoded(reader.ref, None, reader.problems, _digest(value), doubt)
     result = kind.decode(reader, value, head.version)
-    return Decoded(reader.ref, None if reader.void else result, reader.problems, _digest(value))
+    if reader.void:
+        return Decoded(reader.ref, None, reader.problems, _digest(value), doubt_in(reader.ref, value))
+    return Decoded(reader.ref, result, reader.problems, _digest(value))
+
+
+def _versionless(value: dict[str, object]) -> Doubt | None:
+    """What a document may be whose kind says that it might declare something, and whose apiVersion is none."""
+    kind, api = value.get("kind"), value.get("apiVersion")
+    group = next((group for group, name in DOUBTED if name == kind), None)
+    if group is None or not isinstance(kind, str) or (isinstance(api, str) and api):
+        return None
+    return doubt_in(read_ref(value, Head(group, kind, "")), value, legible=False)
 
 
 def _digest(value: object) -> bytes:

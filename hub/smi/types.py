@@ -180,6 +180,20 @@ class ServiceAccount(Struct, frozen=True, gc=False, tag=True):
     origin: Origin
 
 
+class Doubt(Struct, frozen=True, gc=False):
+    """What an object that cannot be read may be: a Service that declares protocols, or a workload that receives.
+
+    `namespace` "" = any. `selector` are the labels by which the Service selects, () nobody, None = not known: anybody.
+    `account` is the workload's, None = not known: any of the namespace.
+    """
+
+    ref: ObjectRef
+    namespace: str
+    kind: Literal["service", "workload"]
+    selector: tuple[tuple[str, str], ...] | None = None
+    account: str | None = None
+
+
 SmiObject = (
     TrafficTarget
     | HTTPRouteGroup

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.smi import Decoded
-from hub.smi.types import SmiObject
+from hub.smi.doubts import doubt_of
+from hub.smi.types import Doubt, SmiObject
 
 Part = tuple[str, str]
 """A source's name and the part of it (a file, a kind) that is read as a whole."""
@@ -36,6 +37,7 @@ class _Claim(Struct, frozen=True, gc=False):
     said: SmiObject | None
     digest: bytes = b""
     whole: bool = True
+    doubt: Doubt | None = None
 
 
 _Claims = tuple[_Claim, ...]
@@ -88,6 +90,21 @@ class Copies:
         claims = self._claims.get(ref, ())
         return claims[0].said if claims and self._fault(ref) != _UNEQUAL else None
 
+    def fault(self, ref: ObjectRef) -> str:
+        """Why an object that is written does not count, and where it stands; "" if it counts or is nowhere."""
+        claims = self._claims.get(ref, ())
+        if not claims or self.object(ref) is not None:
+            return ""
+        why = "is defined more than once, and not alike" if self._fault(ref) == _UNEQUAL else "cannot be read"
+        return f"{ref} {why} ({', '.join(map(place, self.origins(ref)))})"
+
+    def doubts(self, ref: ObjectRef) -> Iterator[Doubt]:
+        """What each copy of an object may be, where it does not count."""
+        for claim in self._claims.get(ref, ()):
+            doubt = claim.doubt if claim.said is None else doubt_of(claim.said)
+            if doubt is not None:
+                yield doubt
+
     def origins(self, ref: ObjectRef) -> tuple[Origin, ...]:
         """Where every copy stands, by source, sorted."""
         return tuple(sorted(claim.origin for claim in self._claims.get(ref, ())))
@@ -113,7 +130,7 @@ class Copies:
         code = self._fault(ref)
         origins = self.origins(ref)
         for origin in origins:
-            others = ", ".join(_place(other) for other in origins if other is not origin)
+            others = ", ".join(place(other) for other in origins if other is not origin)
             if code == _UNEQUAL:
                 message, severity = (
                     f'"{ref}" is defined more than once, and not alike, so no copy counts',
@@ -125,7 +142,8 @@ class Copies:
             yield Problem(code, ref, "metadata.name", what, "keep one of the copies", origin, severity)
 
 
-def _place(origin: Origin) -> str:
+def place(origin: Origin) -> str:
+    """Where an object stands, in one word."""
     return f"{origin.source}:{origin.file}:{origin.line}"
 
 
@@ -135,7 +153,7 @@ def _claims(part: Part, decoded: Iterable[Decoded]) -> Iterator[_Claim]:
             continue
         if each.object is None:
             origin = each.problems[0].origin if each.problems else _NOWHERE
-            yield _Claim(each.ref, part, origin, None, each.digest, whole=not each.broken)
+            yield _Claim(each.ref, part, origin, None, each.digest, whole=not each.broken, doubt=each.doubt)
         else:
             said = replace(each.object, origin=_NOWHERE)
             yield _Claim(each.ref, part, each.object.origin, said, each.digest, whole=not each.broken)

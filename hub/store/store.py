@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from hub.intent import CompiledAccess, Shape, compile_access, inspect, route
 from hub.intent.accesses import Inbound
 from hub.intent.inspection import inspectable
-from hub.model import Identity, ObjectRef, Origin, Placement, Problem, Reading, Unit, UnitKey
+from hub.model import Access, Identity, ObjectRef, Origin, Placement, Problem, Reading, Unit, UnitKey
 from hub.smi import Decoded
 from hub.smi.types import EndpointSlice, IdentityBinding, Service, SmiObject, Workload
 from hub.store.copies import Copies
+from hub.store.doubts import Doubts
 from hub.store.entries import entries
 from hub.store.index import Index, Key
 from hub.store.memo import Memo
@@ -50,6 +51,7 @@ class Store:
         self._index = Index()
         self._moves = Moves()
         self._summaries = Summaries(self._index, self._moves.workloads)
+        self._doubts = Doubts(self._index, self._summaries)
         self._slices = Slices(self._index, self._moves.slices)
         self._memo: Memo[Job, _Result] = Memo()
         self._was: dict[ObjectRef, SmiObject | None] = {}
@@ -74,10 +76,12 @@ class Store:
     def upsert(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
         """A part of a source (a file, a kind) holds exactly these objects now, instead of what it held."""
         self._follow(self._copies.put((source, part), decoded))
+        self._doubts.stray((source, part), decoded)
 
     def remove(self, source: str, part: str) -> None:
         """A part of a source is gone, and so are its objects."""
         self._follow(self._copies.put((source, part), ()))
+        self._doubts.stray((source, part), ())
 
     def recall(self, objects: Mapping[ObjectRef, SmiObject]) -> None:
         """Let these objects, and no others, stand in for what cannot be read: they count whatever their copies say."""
@@ -109,6 +113,10 @@ class Store:
             if before != after:
                 self._was.setdefault(ref, before)
                 self._replace(ref, before, after)
+            if ref in self._recalled:
+                self._doubts.trust(ref)
+            else:
+                self._doubts.judge(ref, self._copies)
 
     def _replace(self, ref: ObjectRef, before: SmiObject | None, after: SmiObject | None) -> None:
         if after is None:
@@ -154,6 +162,14 @@ class Store:
         self._settle()
         result = self._result(key) if key in self._units else None
         return (None, ()) if result is None else (result.unit, self._located(result.problems))
+
+    def supposed(self, key: UnitKey) -> Access | None:
+        """An access unit as if nothing that cannot be read declared anything: no more than that may ever be kept."""
+        self._settle()
+        if key not in self._units or key.kind != "access":
+            return None
+        view = RecordingView(self._objects, self._index, self._trust_domain, self._reading, doubting=False)
+        return compile_access(view, Identity(self._trust_domain, key.namespace, key.name)).unit
 
     def problems(self) -> tuple[Problem, ...]:
         """Everything that is wrong with any object: decoding, copies, units and single objects; sorted, each once."""

@@ -10,6 +10,7 @@ import msgspec
 from hub.intent.view import ACCESS, SPLIT, Face, Shape
 from hub.model import ObjectRef, Reading, Transport
 from hub.smi.types import (
+    Doubt,
     IdentityBinding,
     Service,
     SmiObject,
@@ -18,6 +19,7 @@ from hub.smi.types import (
     Upstream,
     Workload,
 )
+from hub.store.doubts import OWNER
 from hub.store.index import Index, Key
 
 
@@ -25,13 +27,20 @@ class RecordingView:
     """A `hub.intent.View`; `keys` are what was asked so far."""
 
     def __init__(
-        self, objects: Mapping[ObjectRef, SmiObject], index: Index, trust_domain: str, reading: Reading
+        self,
+        objects: Mapping[ObjectRef, SmiObject],
+        index: Index,
+        trust_domain: str,
+        reading: Reading,
+        *,
+        doubting: bool = True,
     ) -> None:
         self.keys: set[Key] = set()
         self._objects = objects
         self._index = index
         self._trust_domain = trust_domain
         self._reading = reading
+        self._doubting = doubting
 
     @property
     def trust_domain(self) -> str:
@@ -106,6 +115,24 @@ class RecordingView:
     def claimants(self, address: str, port: int) -> tuple[ObjectRef, ...]:
         """See hub.intent.View."""
         return tuple(sorted(self._members(("claims", address, port))))
+
+    def doubts(self, namespace: str) -> tuple[Doubt, ...]:
+        """See hub.intent.View."""
+        if not self._doubting:
+            return ()
+        found = (*self._members(("doubts", namespace)), *self._members(("doubts", "")))
+        return tuple(sorted(found, key=msgspec.json.encode))
+
+    def doubting(self, shape: Shape) -> tuple[Doubt, ...]:
+        """See hub.intent.View."""
+        if not self._doubting:
+            return ()
+        owners = sorted(owner for owner in self._members(("owners", shape)) if owner.group == OWNER)
+        return tuple(doubt for owner in owners for doubt in self._members(("doubt", owner)))
+
+    def fault(self, ref: ObjectRef) -> str:
+        """See hub.intent.View."""
+        return min(self._members(("fault", ref)), default="")
 
     def _members(self, key: Key) -> Collection[Any]:
         self.keys.add(key)

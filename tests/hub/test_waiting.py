@@ -274,3 +274,40 @@ def test_an_identity_that_becomes_governed_is_told_first(folder: Folder) -> None
     assert plan["newlyGoverned"] == ["shop/more"]
     text = folder.run("plan").stdout
     assert "shop/more: callers without a TrafficTarget are refused from now on" in text
+
+
+def test_a_workload_that_was_never_readable_takes_nothing_and_holds_what_is_new(folder: Folder) -> None:
+    """A second workload of the account, with a typo: what stands stays, nothing is added, until it is given up or mended."""
+    text = (folder.manifests / "work.yaml").read_text().replace("name: api", "name: more", 1)
+    typo = text.replace("ort: 8080", 'ort: "8080"')
+    calls = (GRANTED, RAW_HTTP, RAW_BYTES, ("evil", "/x", "http"))
+
+    def after(*arguments: str) -> tuple[int, list[str]]:
+        """The exit code of an apply beside the typo, and what then stands for the workload that can be read."""
+        folder.write("more.yaml", typo)
+        code, _ = applied(folder, *arguments)
+        folder.remove("more.yaml")
+        return code, list(standing(folder, calls).values())
+
+    folder.write("evil.yaml", target("evil", source="evil", matches="x"))
+    assert after() == (1, ["allow", "deny", "deny", "deny"])
+    folder.remove("web.yaml")
+    assert after() == (1, ["deny", "deny", "deny", "deny"])
+    folder.write("web.yaml", target("web", matches="x"))
+    assert (applied(folder)[0], list(standing(folder, calls).values())) == (0, ["allow", "deny", "deny", "allow"])
+    assert after() == (1, ["allow", "deny", "deny", "allow"])
+    assert after("--accept", "broken-object") == (0, ["deny", "deny", "deny", "deny"])
+
+
+@pytest.mark.parametrize("kind", ["vm", "istio"])
+def test_a_service_that_was_never_readable_opens_nothing(tmp_path: Path, kind: str) -> None:
+    """On the first apply of a folder with `port: "80"`: its ports are not undeclared."""
+    folder = Folder(tmp_path)
+    folder.config(CONFIG if kind == "vm" else ISTIO)
+    folder.write("all.yaml", "---\n".join((WORKLOADS if kind == "vm" else DEPLOYMENT, ROUTES, RAW)))
+    folder.write("svc.yaml", SERVICE.replace("port: 80,", 'port: "80",'))
+    assert applied(folder)[0] == 1
+    assert list(standing(folder, (RAW_HTTP, RAW_BYTES)).values()) == ["deny", "deny"]
+    folder.write("svc.yaml", SERVICE.replace("http-web", "web"))
+    assert applied(folder)[0] == 0
+    assert list(standing(folder, (RAW_HTTP, RAW_BYTES)).values()) == ["allow", "allow"]

@@ -1,0 +1,63 @@
+"""What the declared protocols of an identity's ports are worth while objects cannot be read (docs/smi.md, 6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from hub.intent.ports import Certainty
+from hub.intent.view import Notes, Shape, View
+from hub.model import Declared, Grant, Identity, InboundPort, ObjectRef, Problem
+from hub.smi.types import Doubt
+
+_SHOWN = 3
+
+
+class Certainties(Struct, frozen=True, gc=False):
+    """How far the declarations of each shape can be trusted, the same for the identity itself, and what takes it away."""
+
+    shapes: Mapping[Shape, Certainty]
+    itself: Certainty
+    because: tuple[ObjectRef, ...]
+
+    def beyond(self) -> tuple[Declared, ...]:
+        """What ports that no fact names declare: of Pods and templates, or of the identity if there are none."""
+        pods = {found for shape, found in self.shapes.items() if shape.standing != "workload"}
+        return tuple(sorted({"none" if found == "all" else "unknown" for found in pods or {self.itself}}))
+
+
+def certainties(view: View, identity: Identity, shapes: Iterable[Shape]) -> Certainties:
+    """What broken Services that may select these shapes, and broken workloads that may run under the identity, leave open."""
+    general = view.doubts(identity.namespace)
+    others = [each for each in general if each.kind == "workload" and each.account in {None, identity.service_account}]
+    anyone = [each for each in general if each.kind == "service"]
+    selecting: dict[Shape, list[Doubt]] = {shape: [*anyone, *view.doubting(shape)] for shape in shapes}
+    if others:
+        found: dict[Shape, Certainty] = dict.fromkeys(selecting, "none")
+    else:
+        found = {shape: "http" if doubts else "all" for shape, doubts in selecting.items()}
+    because = {each.ref for doubts in (others, *selecting.values()) for each in doubts}
+    return Certainties(found, "none" if others else "all", tuple(sorted(because)))
+
+
+def unknown_ports(
+    view: View, grants: Iterable[Grant], ports: Iterable[InboundPort], known: Certainties
+) -> tuple[Problem, ...]:
+    """A Problem if some of a TrafficTarget's TCP grants mean nothing on a port because of what cannot be read."""
+    if not known.because:
+        return ()
+    beyond = "unknown" in known.beyond()
+    for grant in grants:
+        if grant.transport == "TCP" and (beyond or any(_bars(port, grant) for port in ports)):
+            notes = Notes(grant.origin)
+            more = f", and {len(known.because) - _SHOWN} more" if len(known.because) > _SHOWN else ""
+            why = ", ".join(view.fault(ref) for ref in known.because[:_SHOWN])
+            message = f"{why}{more}: what ports of the destination speak is not known, and where it is not, nothing is granted over TCP"
+            notes.error("target.unknown-port", "spec.destination", message, "mend what cannot be read")
+            return notes.problems
+    return ()
+
+
+def _bars(port: InboundPort, grant: Grant) -> bool:
+    return port.declared == "unknown" and (grant.ports is None or port.port in grant.ports)
