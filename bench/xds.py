@@ -51,8 +51,8 @@ spec:
   addresses: [127.0.0.1]
   ports: [{port: %d, appProtocol: http, appPort: 1}]
   upstreams:
-  - {service: app-0, port: 80, address: 127.0.0.1, localPort: %d}
-  - {service: app-50, port: 80, address: 127.0.0.1, localPort: %d}
+  - {service: app-0, port: 80, address: 127.0.0.1, localPort: %d, shared: host}
+  - {service: app-50, port: 80, address: 127.0.0.1, localPort: %d, shared: host}
 ---
 apiVersion: access.smi-spec.io/v1alpha3
 kind: TrafficTarget

@@ -8,6 +8,8 @@ from typing import Any
 from adapters.vm import names, wire
 from adapters.vm.vocabulary import MTLS_PRINCIPAL, NOBODY, TLS_SOCKET
 
+SOCKET_MODE = 0o660
+
 
 def ads() -> wire.ConfigSource:
     """Take a resource over the stream that everything comes over."""
@@ -33,6 +35,16 @@ def seconds(value: float) -> wire.Duration:
 def address(host: str, port: int) -> wire.Address:
     """A TCP socket address."""
     return wire.Address(socket_address=wire.SocketAddress(address=host, port_value=port))
+
+
+def socket_of(place: str, port: int) -> wire.Address:
+    """Where a program calls out: a TCP socket, or a Unix socket that its owner and its group may use.
+
+    Source: Envoy API, config.core.v3.Pipe. Envoy removes what stands at the path and cannot change the group.
+    """
+    if place.startswith("/"):
+        return wire.Address(pipe=wire.Pipe(path=place, mode=SOCKET_MODE))
+    return address(place, port)
 
 
 def full_match(pattern: str) -> wire.RegexMatcher:

@@ -6,6 +6,7 @@ import difflib
 
 from adapters.vm import names
 from adapters.vm.bootstrap import Sidecar, command, find_envoy, issue_token, owner_of, rotate_token, write_sidecar
+from adapters.vm.folders import check_folders, sockets_of
 from adapters.vm.state import State
 from hub.api import ConfigError, Enrolment
 
@@ -14,9 +15,10 @@ def enrol(state: State, server: str, asked: Enrolment) -> tuple[str, ...]:
     """Write `token`, `envoy.json` and `credential.json` (mode 0600) into the folder asked for; gives Envoy's command line.
 
     Raises ConfigError for a Workload that was never applied, a folder that cannot be written or that another user could
-    change, a user who cannot be given the files, or no Envoy.
+    change, one of its Unix sockets that others can write, a user who cannot be given the files, or no Envoy.
     """
     _known(state, asked.workload)
+    check_folders(sockets_of(state, asked.workload))
     folder = asked.folder.absolute()
     envoy, owner = find_envoy(asked.envoy), owner_of(asked.user)
     sidecar = Sidecar(asked.workload, server, f"unix:{folder / 'admin.sock'}", folder, asked.variant, owner)

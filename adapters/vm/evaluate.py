@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from adapters.vm import names
-from adapters.vm.evaluate_chain import Chain, Pipe, Upstream, chain_of, upstream_of
+from adapters.vm.evaluate_chain import Chain, Pipe, Upstream, chain_of, check_door, upstream_of
 from adapters.vm.evaluate_http import Outcome, serve
 from adapters.vm.evaluate_match import Link
 from adapters.vm.evaluate_resources import Resources
@@ -76,6 +76,7 @@ class _Mesh:
         self._services = resources.service_names() | {key[:2] for key in facts.endpoints}
         self._chains: dict[str, Chain | None] = {}
         self._upstreams: dict[str, Upstream | None] = {}
+        self._closed = False
         self._by_identity: dict[str, list[Placement]] = {}
         self._by_name: dict[str, list[Placement]] = {}
         for placement in facts.placements.values():
@@ -106,6 +107,8 @@ class _Mesh:
 
     def _peer(self, source: Source) -> Peer:
         """The certificate of a caller: the one URI SAN is its SPIFFE id, signed by our CA iff the domain is ours."""
+        if source.outside:
+            self._check_doors()
         if source.spiffe is not None:
             return self._certificate(source.spiffe)
         if source.identity is not None:
@@ -113,6 +116,12 @@ class _Mesh:
             return self._certificate(f"spiffe://{self._facts.trust_domain}/ns/{namespace}/sa/{account}")
         placement = self._pod(source.pod) if source.pod is not None else None
         return NOBODY if placement is None else self._certificate(placement.identity.spiffe)
+
+    def _check_doors(self) -> None:
+        """Nobody outside may reach the listeners at which workloads call out; looked at once, when it first matters."""
+        for name, message in () if self._closed else self._resources.doors():
+            check_door(message, f"Listener/{name}")
+        self._closed = True
 
     def _certificate(self, spiffe: str) -> Peer:
         ours = spiffe.startswith(f"spiffe://{self._facts.trust_domain}/")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from ipaddress import ip_address
 
 from msgspec import Struct
 
@@ -90,6 +91,23 @@ def chain_of(message: wire.Message, resources: Resources) -> Chain:
     guards, end = _guards(compiled[:-1], origin), compiled[-1]
     closed = any(isinstance(one, _Missing) for one in compiled)
     return Chain(origin, tuple(places), bound is None or bound.value, gate, guards, closed, end)
+
+
+def check_door(message: wire.Message, origin: str) -> None:
+    """Refuse a listener for one workload's own calls that is open to more than its machine (Pipe: to owner and group).
+
+    Raises UnmodelledError: strangers would have that workload's identity, and no verdict about them would hold.
+    """
+    parts = dict(wire.fields(message))
+    if "address" not in parts or "additional_addresses" in parts:
+        raise UnmodelledError(f"{origin}: a listener without exactly one address is not modelled")
+    with Fields(parts["address"], origin) as left:
+        kind, value = left.only()
+    here = dict(wire.fields(value))
+    if kind == "pipe" and here.get("path", "").startswith("/") and not here.get("mode", 0o777) & 0o007:
+        return
+    if kind != "socket_address" or not ip_address(here.get("address", "0.0.0.0")).is_loopback:  # noqa: S104 - no bind
+        raise UnmodelledError(f"{origin}: whoever reaches it calls as its workload, which is not modelled")
 
 
 class _Missing(Struct, frozen=True):

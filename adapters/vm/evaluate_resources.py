@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from adapters.vm import names, wire
 from adapters.vm.evaluate_fields import resource
@@ -44,6 +44,14 @@ class Resources:
         """The (namespace, service) pairs that any outbound cluster or listener speaks of."""
         parts = (ref.name.partition("@")[0].split("/") for ref in self._objects if ref.name.startswith("out/"))
         return frozenset((part[1], part[2]) for part in parts if len(part) == 4)
+
+    def doors(self) -> Iterator[tuple[str, wire.Message]]:
+        """The listeners at which single workloads call out, by name; whoever reaches one calls as that workload."""
+        for ref in self._objects:
+            if ref.kind == "Listener" and ref.name.startswith("out/") and "@" in ref.name:
+                message = self.find(ref.kind, ref.name)
+                if message is not None:
+                    yield ref.name, message
 
 
 def _require_known(ref: ObjectRef) -> None:

@@ -1,6 +1,7 @@
 """Names of every xDS resource of the VM mesh: one place, so that serving and evaluation agree with translation.
 
-All parts are DNS labels, numbers or addresses, so `/` and `@` cannot occur in them and no two resources share a name.
+All parts are DNS labels, numbers or addresses, so `/` and `@` cannot occur in them and no two resources share a name. Only
+the path of a Unix socket has `/`, and it is always the last part.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def client_listener(service_port: str, workload: str, address: str, port: int) -
     The socket is in the name, as it is in inbound ones: a listener never moves to another socket, it is replaced. Envoy
     refuses a listener on a socket that another one still has, so two that exchange theirs could never be updated.
     """
-    return f"{service_port}@{workload}@{address}:{port}"
+    return f"{service_port}@{workload}@{address}" + (f":{port}" if port else "")
 
 
 def socket_of(listener: str) -> str:

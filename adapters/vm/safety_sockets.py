@@ -41,8 +41,11 @@ _CHAIN = text(r"g(?:0|[1-9][0-9]{0,17})(?:/[0-9a-f]{32})?")
 _INBOUND = re.compile(
     rf"in/(?P<stem>(?P<owner>{LABEL}/{LABEL})/(?P<port>[0-9]{{1,5}})/{VARIANT})@(?P<bind>[0-9A-Fa-f.:]+)"
 )
+_PATH = r"(?:/(?!\.{1,2}/)[A-Za-z0-9._-]+)+\.sock"
+_MODE = 0o660
 _OUTBOUND = re.compile(
-    rf"(?P<service>{SERVICE})(?:@{LABEL}/{LABEL}@(?P<address>[0-9A-Fa-f.:]+):(?P<port>[0-9]{{1,5}}))?"
+    rf"(?P<service>{SERVICE})"
+    rf"(?:@{LABEL}/{LABEL}@(?:(?P<address>127(?:\.[0-9]{{1,3}}){{3}}|::1):(?P<port>[0-9]{{1,5}})|(?P<path>{_PATH})))?"
 )
 
 
@@ -71,7 +74,10 @@ def inbound_listener(name: str) -> Shape:
 
 
 def outbound_listener(name: str) -> Shape:
-    """A Service port in a caller's sidecar: plain text from the application, HTTP by RDS or a TCP proxy."""
+    """A Service port in a caller's sidecar: plain text from the application, HTTP by RDS or a TCP proxy.
+
+    Whoever reaches it calls as the workload: it is a Unix socket of owner and group, or at least on loopback.
+    """
     parts = _OUTBOUND.fullmatch(name)
     if parts is None:
         return _refused
@@ -82,6 +88,9 @@ def outbound_listener(name: str) -> Shape:
         "filter_chains": row(_by_filters(http, tcp)),
         "traffic_direction": equal(wire.TrafficDirection.OUTBOUND),
     }
+    if parts["path"] is not None:
+        pipe = message(must={"path": equal(parts["path"]), "mode": equal(_MODE)})
+        return message(must={**shared, "address": message(must={"pipe": pipe})})
     if parts["address"] is None:
         return message(must={**shared, "address": ADDRESS, "bind_to_port": wrapped(equal(False))})
     bound = {"address": equal(parts["address"]), "port_value": equal(int(parts["port"]))}

@@ -377,6 +377,10 @@ def _accept(subscription: Subscription, type_url: str, item: Resource) -> Mark:
 
 def _refuse(subscription: Subscription, response: Response, detail: str) -> tuple[Mark, ...]:
     """A refusal is not atomic: Envoy applies the good neighbours of a bad resource, so either version may be in use."""
+    if response.resources:  # what a refused response took away is said once more, by itself
+        subscription.sent.update(
+            {name: held[-1].version for name, held in subscription.held.items() if name in response.removed}
+        )
     suspects = [item for item in response.resources if subscription.held.get(item.name, ())[-1:] != (item,)]
     for item in suspects or response.resources:
         subscription.held[item.name] = (*subscription.held.get(item.name, ())[:1], item)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from msgspec import Struct
 
 from adapters.vm import names, wire
-from adapters.vm.build import address, filter_, seconds
+from adapters.vm.build import address, filter_, seconds, socket_of
 from adapters.vm.config import VmConfig
 from adapters.vm.translate_listeners import FIRST_CHAIN, connection_manager, http_filter
 from adapters.vm.translate_match import Objection, objections, route_match
@@ -85,11 +85,11 @@ def tcp_chain(name: str, target: Target, unavailable: str) -> wire.FilterChain:
 
 
 def client_listener(service_port: str, chain: wire.FilterChain, client: Client) -> wire.Listener:
-    """The listener of one workload, on an address where it wants this Service."""
+    """The listener of one workload, at the Unix socket or the address where it wants this Service."""
     workload = f"{client.workload.namespace}/{client.workload.name}"
     return wire.Listener(
         name=names.client_listener(service_port, workload, client.address, client.port),
-        address=address(client.address, client.port),
+        address=socket_of(client.address, client.port),
         filter_chains=[chain],
         traffic_direction=wire.TrafficDirection.OUTBOUND,
     )

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
-from envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from envoy.config.core.v3.address_pb2 import Address, Pipe, SocketAddress
 from envoy.config.core.v3.base_pb2 import DataSource, TrafficDirection, TransportSocket
 from envoy.config.core.v3.config_source_pb2 import (
     AggregatedConfigSource,
@@ -260,6 +260,7 @@ __all__ = [
     "NetworkRbac",
     "PathMatcher",
     "Permission",
+    "Pipe",
     "Policy",
     "Principal",
     "RBACPerRoute",

@@ -11,6 +11,17 @@ TIMEOUT_S = 5.0
 _BROKEN = (ConnectionError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.TimeoutError, OSError)
 
 
+Opened = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def open_at(address: str, port: int, tls: ssl.SSLContext | None = None) -> Opened:
+    """Connect to a Unix socket (a path, port 0) or to a TCP port; raises the errors of asyncio and ssl."""
+    if address.startswith("/"):
+        return await asyncio.wait_for(asyncio.open_unix_connection(address), TIMEOUT_S)
+    opening = asyncio.open_connection(address, port, ssl=tls, server_hostname="" if tls else None)
+    return await asyncio.wait_for(opening, TIMEOUT_S)
+
+
 @dataclass(frozen=True)
 class Reply:
     """What came back: HTTP status (0: no answer at all), the workload that answered, and a note on how it ended."""
@@ -47,8 +58,7 @@ class Connection:
     @classmethod
     async def open(cls, address: str, port: int, tls: ssl.SSLContext | None = None) -> Connection:
         """Connect; raises the errors of asyncio and ssl."""
-        opening = asyncio.open_connection(address, port, ssl=tls, server_hostname="" if tls else None)
-        return cls(*await asyncio.wait_for(opening, TIMEOUT_S))
+        return cls(*await open_at(address, port, tls))
 
     async def request(self, call: Call) -> Reply:
         """Send one request and read its answer; raises when the connection ends instead."""
@@ -91,8 +101,7 @@ async def http(call: Call, tls: ssl.SSLContext | None = None) -> Reply:
 async def tcp(address: str, port: int, tls: ssl.SSLContext | None = None) -> Reply:
     """Connect, read what the server says first, send a line, read its echo. Status 200 stands for served bytes."""
     try:
-        opening = asyncio.open_connection(address, port, ssl=tls, server_hostname="" if tls else None)
-        reader, writer = await asyncio.wait_for(opening, TIMEOUT_S)
+        reader, writer = await open_at(address, port, tls)
     except _BROKEN as error:
         return Reply(0, note=_why(error, tls))
     try:

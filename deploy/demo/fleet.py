@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from calls import open_at
+
 READY_S = 30.0
 _PR_SET_PDEATHSIG = 1
 
@@ -89,7 +91,7 @@ async def wait_for(open_ports: list[tuple[str, int]], fleet: Fleet) -> None:
 
 async def _accepts(address: str, port: int) -> bool:
     try:
-        _, writer = await asyncio.open_connection(address, port)
+        _, writer = await open_at(address, port)
     except OSError:
         return False
     writer.close()
@@ -97,10 +99,10 @@ async def _accepts(address: str, port: int) -> bool:
 
 
 def free_network(ports: list[int]) -> int:
-    """A second octet N such that 127.N.0.1 to 127.N.1.9 have none of these ports in use."""
+    """A second octet N such that 127.N.0.1 to 127.N.1.7 have none of these ports in use."""
     for octet in range(10, 250):
         if all(
-            _free(f"127.{octet}.{half}.{host}", port) for half in range(3) for host in range(1, 8) for port in ports
+            _free(f"127.{octet}.{half}.{host}", port) for half in range(2) for host in range(1, 8) for port in ports
         ):
             return octet
     raise RuntimeError("no free loopback addresses for the demo")

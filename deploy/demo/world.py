@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import ssl
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,9 @@ class World:
     @classmethod
     def make(cls, base: Path) -> World:
         """Copy the example into `base`, on loopback addresses that nobody uses."""
-        ports = [8080, 9090, 5432, 9001, 9002, 9003, 9004]
-        octet = free_network(ports)
-        texts = {f.name: f.read_text().replace("127.10.", f"127.{octet}.") for f in sorted(EXAMPLE.glob("*.yaml"))}
+        octet = free_network([8080, 9090, 5432])
+        here = {"127.10.": f"127.{octet}.", "/run/upstreams/": f"{base}/run/"}
+        texts = {file.name: _replaced(file.read_text(), here) for file in sorted(EXAMPLE.glob("*.yaml"))}
         for name in ("folder", "pristine"):
             (base / name).mkdir()
             for file, text in texts.items():
@@ -74,12 +75,12 @@ class World:
 
     def outbound(self) -> list[tuple[str, int]]:
         """Where every sidecar listens for its own application's calls."""
-        return [(u["address"], u["localPort"]) for s in self.workloads.values() for u in s.get("upstreams", [])]
+        return [(upstream["path"], 0) for spec in self.workloads.values() for upstream in spec.get("upstreams", [])]
 
     def upstream(self, workload: str, service: str) -> tuple[str, int]:
-        """Where a workload reaches a Service through its own sidecar."""
+        """The Unix socket (and port 0) at which a workload reaches a Service through its own sidecar."""
         found = next(u for u in self.workloads[workload]["upstreams"] if u["service"] == service)
-        return found["address"], found["localPort"]
+        return found["path"], 0
 
     def where(self, row: Row) -> tuple[str, int]:
         """The address that a row's call connects to."""
@@ -102,6 +103,8 @@ class World:
         must(smihub(self.base, "init", "--source", "folder"))
         must(smihub(self.base, "plan"), code=2)
         must(smihub(self.base, "apply", "--yes"))
+        for path, _ in self.outbound():
+            Path(path).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         for name in self.workloads:
             done = smihub(self.base, "bootstrap", f"shop/{name}", "--out", f"envoy/{name}")
             must(done)
@@ -117,6 +120,12 @@ class World:
         """Start one Envoy per workload, by the command that `smihub bootstrap` printed."""
         for name in self.workloads:
             fleet.start(f"envoy-{name}", self.commands[name])
+
+
+def _replaced(text: str, here: Mapping[str, str]) -> str:
+    for old, new in here.items():
+        text = text.replace(old, new)
+    return text
 
 
 def must(done: Any, code: int = 0) -> None:

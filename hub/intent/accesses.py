@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.intent.doubted import certainties, unknown_ports
-from hub.intent.ports import EVERYWHERE, bound, merged, shape_ports, sliced_ports
+from hub.intent.ports import EVERYWHERE, bound, machines, merged, shape_ports, sliced_ports
 from hub.intent.targets import Resolved, resolve
 from hub.intent.view import Labels, Notes, Shape, View, absence
 from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
@@ -122,7 +122,7 @@ def _ports(
 
 def placement(view: View, workload: Workload, ports: Iterable[InboundPort]) -> Placement:
     """Where one Workload stands: the ports that its sidecar binds, and the upstreams that it may use."""
-    kept = (upstream for upstream in workload.upstreams if upstream_fault(view, upstream) is None)
+    kept = (upstream for upstream in workload.upstreams if upstream_fault(view, workload, upstream) is None)
     return Placement(
         ref=workload.ref,
         identity=Identity(view.trust_domain, workload.ref.namespace, workload.service_account),
@@ -139,8 +139,12 @@ def _called(upstream: Upstream) -> tuple[str, str, int, str, int]:
     return upstream.namespace, upstream.service, upstream.port, client.address, client.port
 
 
-def upstream_fault(view: View, upstream: Upstream) -> tuple[str, str, str] | None:
+def upstream_fault(view: View, workload: Workload, upstream: Upstream) -> tuple[str, str, str] | None:
     """Why a Workload does not get an upstream, as (code, message, remedy); None if it does."""
+    place = upstream.client.address, upstream.client.port
+    if any(len(view.callers_at(machine, *place)) > 1 for machine in machines(workload)):
+        message = f"another Workload of this machine calls from {place[0]}, too, and who calls could not be told"
+        return "workload.upstream-taken", message, 'write another "path", one for each Workload'
     what = f"{upstream.namespace}/{upstream.service}"
     exposed = view.exposes(upstream.namespace, upstream.service)
     if exposed is None:

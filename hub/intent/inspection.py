@@ -113,11 +113,11 @@ def _workload(view: View, workload: SmiObject) -> tuple[Problem, ...]:
         if rivals(view, workload, port.port, port.transport):
             message = f"another Workload binds the same address and port {port.port}, so neither gets it"
             notes.error("workload.bind-taken", field, message, 'change "bind" or the port of one of them')
-    for index, upstream in enumerate(workload.upstreams):
-        fault = upstream_fault(view, upstream)
+    for upstream in workload.upstreams:
+        fault = upstream_fault(view, workload, upstream)
         if fault is not None:
             code, message, remedy = fault
-            notes.error(code, f"spec.upstreams[{index}]", message, remedy)
+            notes.error(code, f"spec.upstreams[{upstream.index}]", message, remedy)
     return notes.problems
 
 

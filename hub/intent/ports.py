@@ -183,6 +183,12 @@ def claims(workload: Workload) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_canonical(address) for address in taken))
 
 
+def machines(workload: Workload) -> tuple[str, ...]:
+    """What tells a Workload's machine: each of its addresses, for two machines share none. Loopback is one machine."""
+    found = map(_canonical, workload.addresses)
+    return tuple(dict.fromkeys("loopback" if ip_address(address).is_loopback else address for address in found))
+
+
 def _canonical(address: str) -> str:
     """One text for each address (IPv6 has many)."""
     try:

@@ -115,6 +115,9 @@ class View(Protocol):
     def claimants(self, address: str, port: int) -> tuple[ObjectRef, ...]:
         """The Workloads that bind this TCP address and port for their inbound traffic."""
 
+    def callers_at(self, machine: str, address: str, port: int) -> tuple[ObjectRef, ...]:
+        """The Workloads of one machine (see `ports.machines`) whose sidecars listen there for their calls."""
+
 
 class Notes:
     """Collects the Problems of one object while it is read."""

@@ -74,7 +74,7 @@ class Placement(Struct, frozen=True, order=True, gc=False):
 
     `inbound` are (port, transport, variant) triples that select its `InboundPort`s; `bind` is the address on which
     its sidecar receives. `upstreams` are (namespace, service, port, address, local port): the Service ports that a
-    Workload calls through its sidecar, and where that one listens for each.
+    Workload calls through its sidecar, and where that one listens for each (address and port as in `Client`).
     """
 
     ref: ObjectRef
@@ -125,7 +125,11 @@ class Split(Struct, frozen=True, gc=False):
 
 
 class Client(Struct, frozen=True, order=True, gc=False):
-    """A workload's explicit upstream: its sidecar listens on address:port for this service port."""
+    """A workload's explicit upstream: where its sidecar listens for this service port.
+
+    `address` is the absolute path of a Unix socket, and `port` 0; or it is a loopback address, where every program of the
+    machine may call as the workload.
+    """
 
     workload: ObjectRef
     address: str

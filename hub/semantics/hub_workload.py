@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 
 from hub.semantics import reader
@@ -13,7 +14,9 @@ from hub.semantics.types import Found, Workload, WorkloadPort
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _SPEC = frozenset({"serviceAccount", "addresses", "bind", "ports", "upstreams"})
 _PORT = frozenset({"name", "port", "protocol", "appProtocol", "appAddress", "appPort"})
-_UPSTREAM = frozenset({"service", "port", "address", "localPort"})
+_UPSTREAM = frozenset({"service", "port", "path", "address", "localPort", "shared"})
+_LONGEST_PATH = 107
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def decode_workload(found: Found) -> Workload:
@@ -62,6 +65,25 @@ def _check_upstream(value: object) -> None:
         raise Invalid("service is no valid name")
     reader.port_number(written.get("localPort", reader.port_number(written.get("port"), "port")), "localPort")
     _check_address(written.get("address", "127.0.0.1"))
+    if written.get("shared", "host") != "host":
+        raise Invalid("shared is not host")
+    if "path" in written:
+        _check_path(reader.required_text(written, "path"))
+        if not {"address", "localPort", "shared"}.isdisjoint(written):
+            raise Invalid("an upstream is a Unix socket or a port, not both")
+
+
+def _check_path(written: str) -> None:
+    """A Unix socket: /names/of/folders/name.sock, nothing relative in it, no folder that looks like a socket."""
+    if not written.startswith("/") or len(written) > _LONGEST_PATH:
+        raise Invalid(f"{written!r} is not absolute, or too long for the kernel")
+    *folders, name = written[1:].split("/")
+    if not all(_NAME.fullmatch(part) for part in (*folders, name)):
+        raise Invalid(f"{written!r} is no path of a Unix socket")
+    if any(part in {".", ".."} or part.endswith(".sock") for part in folders):
+        raise Invalid(f"{written!r} leads through a folder that cannot be")
+    if len(name) <= len(".sock") or not name.endswith(".sock"):
+        raise Invalid(f"{written!r} does not end in .sock")
 
 
 def _check_address(value: object) -> None:

@@ -130,12 +130,16 @@ class WorkloadPort(Struct, frozen=True, gc=False):
 
 
 class Upstream(Struct, frozen=True, gc=False):
-    """A Workload's explicit upstream: Service (namespace, name), its port, and where the sidecar listens for it."""
+    """A Workload's explicit upstream: Service (namespace, name), its port, and where the sidecar listens for it.
+
+    `index` is its place in the list as written.
+    """
 
     namespace: str
     service: str
     port: int
     client: Client
+    index: int
 
 
 class Workload(Struct, frozen=True, gc=False, tag=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 
 from hub.model import Client, Transport
@@ -15,7 +16,10 @@ GROUP = "smihub.io"
 LOOPBACK = "127.0.0.1"
 _SHAPE = nested(level("serviceAccount", "addresses", "bind", "ports", "upstreams"))
 _PORT = level("name", "port", "protocol", "appProtocol", "appAddress", "appPort")
-_UPSTREAM = level("service", "port", "address", "localPort")
+_UPSTREAM = level("service", "port", "path", "address", "localPort", "shared")
+PATH_BYTES = 107
+"""Linux, unix(7): sun_path holds 108 bytes with its terminator."""
+_SOCKET = re.compile(r"(?:/(?!\.{1,2}/)[A-Za-z0-9._-]+(?<!\.sock))*/[A-Za-z0-9._-]+\.sock")
 _TRANSPORTS: Mapping[str, Transport] = {"TCP": "TCP", "UDP": "UDP"}
 
 
@@ -119,6 +123,7 @@ def _number(reader: Reader, body: Body, key: str, path: str) -> int:
 # --------------------------------------------------------------------------- upstreams
 
 Socket = tuple[str, int]
+"""Where a sidecar listens: an address and a TCP port, or the path of a Unix socket and 0."""
 
 
 def _taken(bind: str, ports: tuple[WorkloadPort, ...]) -> set[Socket]:
@@ -127,30 +132,85 @@ def _taken(bind: str, ports: tuple[WorkloadPort, ...]) -> set[Socket]:
 
 
 def _upstreams(reader: Reader, body: Body, path: str, taken: set[Socket]) -> Iterator[Upstream]:
-    """The upstreams, each on a socket of its own; one whose socket is taken is left out."""
-    for where, fields in reader.entries(body, "upstreams", path, _UPSTREAM):
-        upstream = _upstream(reader, fields, where)
+    """The upstreams, each on a socket of its own; one that would lend the identity, or whose socket is taken, is left out."""
+    for index, (where, fields) in enumerate(reader.entries(body, "upstreams", path, _UPSTREAM)):
+        upstream = _upstream(reader, fields, where, index)
         socket = (upstream.client.address, upstream.client.port)
+        if reader.void:
+            continue  # what is wrong has been said, and nothing of the Workload counts
+        if "path" not in fields and _lends(reader, fields, socket, where):
+            continue
         if any(_clash(socket, other) for other in taken):
-            message = f"the sidecar already listens on {socket[0]}, port {socket[1]}, so this upstream is left out"
-            reader.report("workload.socket-taken", where, message, 'write another "address" or "localPort"')
+            message = f"the sidecar already listens on {_spoken(socket)}, so this upstream is left out"
+            reader.report("workload.socket-taken", where, message, 'write another "path", or "address" or "localPort"')
             continue
         taken.add(socket)
         yield upstream
 
 
+def _spoken(socket: Socket) -> str:
+    return f"{socket[0]}, port {socket[1]}" if socket[1] else socket[0]
+
+
 def _clash(one: Socket, other: Socket) -> bool:
-    """Whether two TCP listeners cannot stand side by side."""
+    """Whether two listeners cannot stand side by side."""
+    if not one[1] or not other[1]:
+        return one == other
     wild = any(ipaddress.ip_address(address).is_unspecified for address, _ in (one, other))
     return one[1] == other[1] and (wild or one[0] == other[0])
 
 
-def _upstream(reader: Reader, body: Body, path: str) -> Upstream:
+def _upstream(reader: Reader, body: Body, path: str, index: int) -> Upstream:
     namespace, service = _service(reader, body, path)
     port = _number(reader, body, "port", path)
+    return Upstream(namespace, service, port, Client(reader.ref, *_place(reader, body, path, port)), index)
+
+
+def _place(reader: Reader, body: Body, path: str, port: int) -> Socket:
+    """Where the sidecar listens for an upstream: a Unix socket, or an address with a port and perhaps `shared`."""
+    if "path" in body:
+        for key in ("address", "localPort", "shared"):
+            if key in body:
+                message, remedy = f'"{key}" says nothing of a Unix socket', f'drop "{key}", or "path"'
+                reader.refuse("field.misplaced", f"{path}.{key}", message, remedy)
+        return _socket(reader, body, path), 0
+    if "shared" in body and body["shared"] != "host":
+        reader.refuse("field.value", f"{path}.shared", f"{show(body['shared'])} is shared with nobody", 'write "host"')
     address = _address(reader, body, "address", path, LOOPBACK)
-    local = reader.port(body["localPort"], f"{path}.localPort") if "localPort" in body else port
-    return Upstream(namespace, service, port, Client(reader.ref, address, local))
+    return address, reader.port(body["localPort"], f"{path}.localPort") if "localPort" in body else port
+
+
+def _socket(reader: Reader, body: Body, path: str) -> str:
+    """A clean absolute path that ends in .sock, no part before it does: whatever stands there is removed by Envoy."""
+    text = reader.text(body, "path", path)
+    if text and not (_SOCKET.fullmatch(text) and len(text) <= PATH_BYTES):
+        message = f"{show(text)} is no path of a Unix socket"
+        remedy = f'write one such as "/run/upstreams/web-1/api.sock", of letters, digits, ".", "_", "-", at most {PATH_BYTES} bytes'
+        reader.refuse("field.value", f"{path}.path", message, remedy)
+    return text
+
+
+def _lends(reader: Reader, body: Body, socket: Socket, where: str) -> bool:
+    """Whether others than the workload could call as the workload, without its owner saying so; that is reported."""
+    name = reader.ref.name
+    if not _is_loopback(socket[0]):
+        message = f'whoever reaches {socket[0]} could call as "{name}", so this upstream is left out'
+        remedy = f'write "path: /run/upstreams/{name}/SERVICE.sock", a Unix socket of the machine'
+        reader.report("workload.upstream-address", f"{where}.address", message, remedy)
+        return True
+    if "shared" in body:
+        return False
+    message = f'every program of the machine could call as "{name}", so this upstream is left out'
+    remedy = f'write "path: /run/upstreams/{name}/SERVICE.sock", or "shared: host" if that is meant'
+    reader.report("workload.upstream-shared", where, message, remedy)
+    return True
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether an address is of the machine alone; IPv4 in IPv6 is not taken for one, sockets bind it in several ways."""
+    found = ipaddress.ip_address(address)
+    mapped = isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None
+    return found.is_loopback and not mapped
 
 
 def _service(reader: Reader, body: Body, path: str) -> tuple[str, str]:

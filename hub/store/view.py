@@ -134,6 +134,10 @@ class RecordingView:
         """See hub.intent.View."""
         return min(self._members(("fault", ref)), default="")
 
+    def callers_at(self, machine: str, address: str, port: int) -> tuple[ObjectRef, ...]:
+        """See hub.intent.View."""
+        return tuple(sorted(self._members(("callers", machine, address, port))))
+
     def _members(self, key: Key) -> Collection[Any]:
         self.keys.add(key)
         return self._index.members(key)

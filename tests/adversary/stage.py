@@ -1,7 +1,7 @@
 """What `make demo` starts, left standing until stdin ends: `python tests/adversary/stage.py FOLDER`.
 
 The demo's own modules start it, in the demo's own order; only its acts are left out. One line of JSON on stdout says that
-everything listens, which processes there are, and where callers' sidecars listen.
+everything listens, which processes there are, and where sidecars receive.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ async def stand(base: Path) -> None:
     try:
         await demo.start(world, apps, fleet)
         pids = {"applications": os.getpid(), **{name: child.pid for name, child in fleet.children.items()}}
-        print(json.dumps({"pids": pids, "outbound": world.outbound()}), flush=True)  # noqa: T201 - read by the test
+        print(json.dumps({"pids": pids, "inbound": world.inbound()}), flush=True)  # noqa: T201 - read by the test
         await asyncio.to_thread(sys.stdin.read)
     finally:
         fleet.stop()

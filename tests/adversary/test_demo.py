@@ -22,12 +22,11 @@ SECRETS = re.compile(rb"PRIVATE KEY|[a-z0-9.-]+/[a-z0-9.-]+:[A-Za-z0-9_-]{43}")
 """A key in PEM, or a token in full."""
 EXPECTED: Mapping[str, str] = {
     r"connect \S+:\d+ of envoy-\S+ inbound": "mutual TLS: who has no certificate of the mesh gets no byte",
-    r"connect \S+:\d+ of envoy-\S+ outbound": "the caller's own listener on loopback: lends its identity to every local user (SECURITY.md)",
     r"connect \S+:\d+ of applications": "the demo's applications, on loopback: reachable past their Envoy (docs/vm.md)",
     r"read (folder|pristine)(/[a-z-]+\.yaml)?": "the example's manifests, which are no secret",
     r"read smihub\.yaml": "the configuration, which holds no secret",
     r"read (hub|envoy-[a-z0-9-]+)\.log": "what the demo's processes print; searched for secrets below",
-    r"read (envoy)?": "names of folders, in which nobody else can look",
+    r"read (envoy|run)?": "names of folders, in which nobody else can look",
 }
 """What another user may reach, and why."""
 
@@ -37,7 +36,7 @@ class Demo(Struct, frozen=True):
 
     base: Path
     pids: Mapping[str, int]
-    outbound: frozenset[tuple[str, int]]
+    inbound: frozenset[tuple[str, int]]
 
     def sockets(self) -> list[str]:
         """Every Unix socket that a process of the demo has bound, abstract ones too."""
@@ -51,7 +50,7 @@ class Demo(Struct, frozen=True):
     def _whose(self, place: tuple[str, int], name: str) -> str:
         if not name.startswith("envoy-"):
             return name
-        return f"{name} {'outbound' if place in self.outbound else 'inbound'}"
+        return f"{name} {'inbound' if place in self.inbound else 'of its own'}"
 
     def files(self) -> list[str]:
         """Every file and folder, in the demo's own folder and whatever its processes hold in those that all share."""
@@ -72,7 +71,7 @@ def demo() -> Iterator[Demo]:
             assert child.stdout
             try:
                 told = json.loads(child.stdout.readline())
-                yield Demo(base, told["pids"], frozenset((host, port) for host, port in told["outbound"]))
+                yield Demo(base, told["pids"], frozenset((host, port) for host, port in told["inbound"]))
             finally:
                 child.stdin.close()
                 child.wait(30)

@@ -66,7 +66,7 @@ class Site:
 
     def files(self, count: int) -> dict[str, str]:
         """The folder with the count-th Pod, which stands on the second or the third machine."""
-        call = f"upstreams: [{{service: api, port: {PORT}, address: 127.{self.octet}.2.1, localPort: {LOCAL}}}]"
+        call = f"upstreams: [{{service: api, port: {PORT}, address: 127.{self.octet}.2.1, localPort: {LOCAL}, shared: host}}]"
         workloads = [WORKLOAD.format(name="web", labels="{}", account="web", octet=self.octet, number=1, more=call)]
         for number in (2, 3):
             ports = f"ports: [{{port: {PORT}, appProtocol: http, appAddress: 127.{self.octet}.1.{number}}}]"

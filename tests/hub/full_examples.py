@@ -112,7 +112,8 @@ spec:
   - {port: 5432, protocol: TCP, appProtocol: http, appAddress: 127.0.0.2, appPort: 15432}
   - {port: 7070, name: admin}
   upstreams:
-  - {service: d/v1, port: 8080, address: 127.0.0.3, localPort: 9001}
+  - {service: d/v1, port: 8080, address: 127.0.0.3, localPort: 9001, shared: host}
+  - {service: d/v1, port: 8080, path: /run/vm/v1.sock}
 """
 
 

@@ -154,7 +154,7 @@ def test_placement_follows_the_services_that_it_calls() -> None:
 apiVersion: smihub.io/v1alpha1
 kind: Workload
 metadata: {name: vm, namespace: d}
-spec: {serviceAccount: vm, addresses: [10.0.0.1], upstreams: [{service: api, port: 80}]}
+spec: {serviceAccount: vm, addresses: [10.0.0.1], upstreams: [{service: api, port: 80, path: /run/vm/api.sock}]}
 """
     store = store_of(workload)
     view = EndpointView(store)

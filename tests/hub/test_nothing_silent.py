@@ -67,11 +67,11 @@ QUIET = (
         "set spec.addresses* | * spec.bind | * spec.ports.?.app[AP][do]*",
         "endpoints are Istio's",
     ),
-    Quiet("istio", "Workload-*", "removed spec.upstreams | removed spec.upstreams.0", "an upstream needs no object"),
+    Quiet("istio", "Workload-*", "removed spec.upstreams | removed spec.upstreams.?", "an upstream needs no object"),
     Quiet(
         "istio",
         "Workload-*",
-        "set *.0.service | * spec.upstreams.0.address | * *.localPort",
+        "set *.?.service | * spec.upstreams.0.address | * *.localPort",
         "an upstream needs no object",
     ),
 )

@@ -29,7 +29,7 @@ metadata: {name: web-1, namespace: shop, labels: {app: web}}
 spec:
   serviceAccount: web
   addresses: [10.0.0.1]
-  upstreams: [{service: api, port: 80, address: 127.0.2.1, localPort: 9001}]
+  upstreams: [{service: api, port: 80, address: 127.0.2.1, localPort: 9001, shared: host}]
 ---
 apiVersion: smihub.io/v1alpha1
 kind: Workload

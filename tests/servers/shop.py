@@ -60,7 +60,7 @@ def workload(name: str, number: int, octet: int) -> str:
         ports = ", ".join(f"{{port: {port}, appAddress: 127.{octet}.1.{number}}}" for port in PORTS.values())
         return f"{text}  ports: [{ports}]\n"
     called = ", ".join(
-        f"{{service: api, port: {port}, address: 127.{octet}.2.{number}, localPort: {LOCAL + index}}}"
+        f"{{service: api, port: {port}, address: 127.{octet}.2.{number}, localPort: {LOCAL + index}, shared: host}}"
         for index, port in enumerate(PORTS.values())
     )
     return f"{text}  upstreams: [{called}]\n"

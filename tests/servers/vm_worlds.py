@@ -184,7 +184,7 @@ def _add_upstreams(value: dict[str, Any], services: Sequence[tuple[str, int]]) -
         return
     address = value["spec"]["addresses"][0].replace("127.0.0.", "127.0.2.")
     value["spec"]["upstreams"] = [
-        {"service": service, "port": port, "address": address, "localPort": FIRST_LOCAL + index}
+        {"service": service, "port": port, "address": address, "localPort": FIRST_LOCAL + index, "shared": "host"}
         for index, (service, port) in enumerate(services)
     ]
 

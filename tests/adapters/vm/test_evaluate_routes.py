@@ -351,3 +351,34 @@ def test_workload_kind_needs_its_listener_when_called() -> None:
     objects = [*calling(ROOT), *ALL]
     assert judged(objects, ask(), moved).losses == ("port.unexposed",)
     assert judged([*objects, sent], ask(), moved).verdict == "allow"
+
+
+DOOR = names.client_listener(OWN, "d/one", "/run/one/api.sock", 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "known"),
+    [
+        ({"pipe": {"path": "/run/one/api.sock", "mode": 0o660}}, True),
+        ({"pipe": {"path": "/run/one/api.sock", "mode": 0o600}}, True),
+        ({"socket_address": {"address": "127.0.0.1", "port_value": 80}}, True),
+        ({"socket_address": {"address": "::1", "port_value": 80}}, True),
+        ({"pipe": {"path": "/run/one/api.sock", "mode": 0o666}}, False),
+        ({"pipe": {"path": "/run/one/api.sock", "mode": 0o662}}, False),
+        ({"pipe": {"path": "/run/one/api.sock"}}, False),
+        ({"pipe": {"path": "@one", "mode": 0o660}}, False),
+        ({"socket_address": {"address": "0.0.0.0", "port_value": 80}}, False),
+        ({"socket_address": {"address": "10.0.0.1", "port_value": 80}}, False),
+        ({"socket_address": {"address": "::", "port_value": 80}}, False),
+        ({"socket_address": {"port_value": 80}}, False),
+    ],
+)
+def test_strangers_are_judged_only_where_nobody_lends_them_an_identity(address: Json, known: bool) -> None:  # noqa: FBT001
+    """A workload's own way out that others reach makes them that workload."""
+    objects = [*calling(ROOT), *ALL, listener(DOOR, [proxy(cluster=OWN)], address=address)]
+    request = Request(Source(outside=True), Destination(service="d/api"), 80)
+    if known:
+        assert judged(objects, request).verdict == "deny"
+        return
+    with pytest.raises(UnmodelledError, match=r"calls as its workload|not modelled"):
+        judged(objects, request)

@@ -28,9 +28,12 @@ def resources() -> dict[str, tuple[str, bytes]]:
     match = HttpMatch(path="/v1/.*", methods=("GET",), headers=(("x-tier", "gold.*"),))
     ports = [inbound(8080), inbound(9000, "tcp"), inbound(9100, "tcp")]
     made = translate(access(http_grant("h", ["web"], match), tcp_grant("t", ["web"], (9000,)), ports=ports), VmConfig())
-    client = Client(ObjectRef("smihub.io", "Workload", "d", "c"), "127.0.0.1", 7000)
+    client, socket = (
+        Client(ObjectRef("smihub.io", "Workload", "d", "c"), *place)
+        for place in (("127.0.0.1", 7000), ("/run/c/web.sock", 0))
+    )
     layers = (split("ab", (HttpMatch(headers=(("x-a", "b"),)),), v2=1), split("w", v1=1, v2=2, v3=0))
-    http = RoutePort(80, "TCP", "http", layers, (spiffe("api"),), (client,))
+    http = RoutePort(80, "TCP", "http", layers, (spiffe("api"),), (client, socket))
     tcp = RoutePort(90, "TCP", "tcp", (split("off", v1=0),), (), (client,))
     made_route = translate(route("web", http, tcp), VmConfig())
     named = {item.ref.name: (item.ref.kind, item.body) for item in made.objects}
@@ -47,6 +50,7 @@ def resources() -> dict[str, tuple[str, bytes]]:
         "none": named["Cluster:out/d/web/90/none"],
         "routes": named["RouteConfiguration:out/d/web/80"],
         "out": named["Listener:out/d/web/80@d/c@127.0.0.1:7000"],
+        "out socket": named["Listener:out/d/web/80@d/c@/run/c/web.sock"],
         "virtual": named["Listener:out/d/web/80"],
         "out tcp": named["Listener:out/d/web/90@d/c@127.0.0.1:7000"],
         "endpoints": endpoint("out/d/web/80", 1234),
@@ -419,6 +423,14 @@ BAD: list[tuple[str, str, Path, Any]] = [
     ("a filter on the way out", "out", (*OUT_HCM, "http_filters"), [OPEN_RBAC, ROUTER]),
     ("another route table", "out", (*OUT_HCM, "rds", "route_config_name"), "out/d/pay/80"),
     ("an inbound table on the way out", "out", (*OUT_HCM, "rds", "route_config_name"), "in/d/api/8080/http"),
+    ("a socket for everybody", "out socket", ("address", "pipe", "mode"), 0o666),
+    ("a socket as the umask has it", "out socket", ("address", "pipe", "mode"), GONE),
+    ("an abstract socket", "out socket", ("address", "pipe", "path"), "@/run/c/web.sock"),
+    ("another socket", "out socket", ("address", "pipe", "path"), "/run/d/web.sock"),
+    ("a port for a socket", "out socket", ("address",), good("out", ("address",))),
+    ("a socket for a port", "out", ("address",), good("out socket", ("address",))),
+    ("a port of the network", "out", ("address", "socket_address", "address"), "0.0.0.0"),
+    ("a further address on the way out", "out", ("additional_addresses",), [{"address": good("out", ("address",))}]),
     ("a virtual listener that binds", "virtual", ("bind_to_port",), GONE),
     ("TCP to a foreign cluster", "out tcp", (*CHAIN, "filters", 0, "typed_config", "cluster"), "ads"),
     ("TCP to an application", "out tcp", (*CHAIN, "filters", 0, "typed_config", "cluster"), "app/d/api/127.0.0.1:1"),
@@ -502,3 +514,25 @@ def test_rules_when_they_were_only_read() -> None:
     table.virtual_hosts[0].typed_per_filter_config["envoy.filters.http.rbac"].CopyFrom(wire.any_of(per_route))
     with pytest.raises(UnsafeResourceError, match=r'rbac: "rules" is not set'):
         check(kind, wire.pack(table))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("0.0.0.0:80", "10.0.0.7:80", "::ffff:127.0.0.1:80", "128.0.0.1:80", "@a.sock", "/etc/passwd", "/a/../b.sock"),
+        *("/./a.sock", "a.sock", "/a b.sock", "127.0.0.1", "/.sock/x"),
+    ],
+)
+def test_listener_for_calls_when_its_name_says_another_place(place: str) -> None:
+    """Name and address agree, and yet nothing but loopback and Unix sockets is sent: the network would call as d/c."""
+    kind, body = GOOD["out"]
+    listener: Any = wire.parse(kind, body)
+    listener.name = f"out/d/web/80@d/c@{place}"
+    address, _, port = place.rpartition(":")
+    listener.address.CopyFrom(
+        wire.Address(socket_address=wire.SocketAddress(address=address, port_value=int(port)))
+        if port.isdigit()
+        else wire.Address(pipe=wire.Pipe(path=place, mode=0o660))
+    )
+    with pytest.raises(UnsafeResourceError):
+        check(kind, wire.pack(listener))

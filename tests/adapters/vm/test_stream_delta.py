@@ -234,3 +234,16 @@ def test_p49_bytes_of_names_are_bounded() -> None:
         with pytest.raises(StreamError) as caught:
             DeltaStream(NODE, world()).receive(request)
         assert caught.value.code == "RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.parametrize("second", [None, "no"])
+def test_what_a_refused_response_took_away_is_said_once_more(second: str | None) -> None:
+    """Envoy may have taken the removal over or not; without an answer about it the stream would wait for ever."""
+    stream = DeltaStream(NODE, world(lds=[item("a")]))
+    stream.receive(answer(only(stream.receive(ask(LDS)))))
+    step = stream.offer(world(lds=[item("b")]))
+    assert shape(step) == [(["b"], ["a"])]
+    again = stream.receive(answer(only(step), "no"))
+    assert shape(again) == [([], ["a"])]
+    assert stream.receive(answer(only(again), second)).responses == ()
+    assert stream.unsettled(LDS) == (("b",) if second is None else ("a", "b"))

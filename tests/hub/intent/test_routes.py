@@ -186,15 +186,46 @@ metadata: {name: vm, namespace: x}
 spec:
   serviceAccount: vm
   addresses: [10.0.0.1]
-  upstreams: [{service: d/web, port: 80, localPort: 9001}, {service: d/web, port: 9}, {service: gone, port: 80}]
+  upstreams:
+  - {service: d/web, port: 80, localPort: 9001}
+  - {service: d/web, port: 80, path: /run/vm/web.sock}
+  - {service: d/web, port: 9, localPort: 9002, shared: host}
+  - {service: gone, port: 80, path: /run/vm/gone.sock}
 """
     found = store(ALL, workload)
     [client] = port(found).clients
-    assert (client.workload.name, client.address, client.port) == ("vm", "127.0.0.1", 9001)
+    assert (client.workload.name, client.address, client.port) == ("vm", "/run/vm/web.sock", 0)
     told = [(each.code, each.field) for each in found.problems()]
-    assert told == [("workload.upstream-port", "spec.upstreams[1]"), ("workload.upstream-service", "spec.upstreams[2]")]
+    assert sorted(told) == [
+        ("workload.upstream-port", "spec.upstreams[2]"),
+        ("workload.upstream-service", "spec.upstreams[3]"),
+        ("workload.upstream-shared", "spec.upstreams[0]"),
+    ]
     [placed] = found.placements().values()
-    assert placed.upstreams == (("d", "web", 80, "127.0.0.1", 9001),)
+    assert placed.upstreams == (("d", "web", 80, "/run/vm/web.sock", 0),)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "taken"),
+    [
+        ("addresses: [10.0.0.1]", "addresses: [10.0.0.1]", True),
+        ("addresses: [10.0.0.1, 10.0.0.2]", "addresses: [10.0.0.3, 10.0.0.2]", True),
+        ("addresses: [127.0.0.1]", "addresses: ['::1']", True),
+        ("addresses: [10.0.0.1]", "addresses: [10.0.0.2]", False),
+    ],
+)
+@pytest.mark.parametrize("place", ["path: /run/web.sock", "localPort: 9001, shared: host"])
+def test_socket_of_two_workloads_of_a_machine_is_nobodys(one: str, other: str, place: str, taken: bool) -> None:  # noqa: FBT001
+    """The second Envoy would take the socket from the first, and programs would call as somebody else."""
+    text = """
+apiVersion: smihub.io/v1alpha1
+kind: Workload
+metadata: {{name: {}, namespace: x}}
+spec: {{serviceAccount: {}, {}, upstreams: [{{service: d/web, port: 80, {}}}]}}
+"""
+    found = store(ALL, text.format("one", "one", one, place), text.format("other", "other", other, place))
+    assert [each.code for each in found.problems()] == ["workload.upstream-taken"] * 2 * taken
+    assert [len(placed.upstreams) for placed in found.placements().values()] == [1 - taken] * 2
 
 
 def test_service_port_that_leads_nowhere_is_reported() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from hub.model import Answer, Destination, Request, Source
 from hub.semantics import EVERYTHING, Governed, Semantics, semantics
+from tests.servers.socket_paths import NO_PATHS, PATHS
 
 Read = Callable[..., Semantics]
 RequestTo = Callable[..., Request]
@@ -151,6 +152,14 @@ def workload(name: str, spec: str) -> str:
         ("addresses: [10.0.0.1], ports: [{port: 7000, appProtocol: http}]", "deny"),
         ("addresses: [10.0.0.1], ports: [{port: 7000, appAddress: '::1', appPort: 1, name: x}]", "allow"),
         ("addresses: [10.0.0.1], upstreams: [{service: a, port: 1, address: 127.0.0.2, localPort: 2}]", "allow"),
+        ("addresses: [10.0.0.1], upstreams: [{service: a, port: 1, address: 0.0.0.0, shared: host}]", "allow"),
+        ("addresses: [10.0.0.1], upstreams: [{service: a, port: 1, shared: all}]", "unknown"),
+        ("addresses: [10.0.0.1], upstreams: [{service: a, port: 1, path: /a/b.sock, shared: host}]", "unknown"),
+        *((f"addresses: [10.0.0.1], upstreams: [{{service: a, port: 1, path: {path}}}]", "allow") for path in PATHS),
+        *(
+            (f'addresses: [10.0.0.1], upstreams: [{{service: a, port: 1, path: "{path}"}}]', "unknown")
+            for path in NO_PATHS
+        ),
         ("addresses: []", "unknown"),
         ("addresses: [host]", "unknown"),
         ("addresses: [1]", "unknown"),

@@ -50,8 +50,13 @@ SMI_BODIES = [
         (
             "spec: {serviceAccount: s, addresses: [10.0.0.1], bind: 10.0.0.1, ports: [{name: h, port: 80, protocol: TCP, "
             "appProtocol: http, appAddress: 127.0.0.1, appPort: 81}], upstreams: [{service: d/web, port: 80, "
-            "address: 127.0.0.1, localPort: 90}]}"
+            "address: 127.0.0.1, localPort: 90, shared: host}]}"
         ),
+    ),
+    (
+        "smihub.io/v1alpha1",
+        "Workload",
+        "spec: {serviceAccount: s, addresses: [10.0.0.1], upstreams: [{service: d/web, port: 80, path: /run/a/b.sock}]}",
     ),
 ]
 FACT_BODIES = [

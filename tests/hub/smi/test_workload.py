@@ -10,6 +10,7 @@ import pytest
 from hub.model import Client
 from hub.smi import Decoded
 from hub.smi.types import Upstream, Workload, WorkloadPort
+from tests.servers.socket_paths import NO_PATHS, PATHS
 
 Valid = Callable[[str], Any]
 Invalid = Callable[[str], list[tuple[str, str]]]
@@ -35,8 +36,9 @@ def test_workload_reads_every_field(valid: Valid) -> None:
     read = valid(
         workload(
             f"{BASE}, bind: 0.0.0.0, ports: [{{name: h, port: 8080, protocol: TCP, appProtocol: http, appAddress: '::0001', "
-            "appPort: 80}, {port: 8080, protocol: UDP, appPort: 81}], upstreams: [{service: web, port: 80}, "
-            "{service: e/pay, port: 80, address: 127.0.0.2, localPort: 81}]",
+            "appPort: 80}, {port: 8080, protocol: UDP, appPort: 81}], upstreams: [{service: web, port: 80, shared: host}, "
+            "{service: e/pay, port: 80, address: 127.0.0.2, localPort: 81, shared: host}, "
+            "{service: e/pay, port: 80, path: /run/upstreams/x/pay.sock}]",
             ", labels: {b: '2', a: '1'}",
         )
     )
@@ -47,8 +49,9 @@ def test_workload_reads_every_field(valid: Valid) -> None:
         WorkloadPort(8080, "UDP", app_port=81),
     )
     assert read.upstreams == (
-        Upstream("d", "web", 80, Client(read.ref, "127.0.0.1", 80)),
-        Upstream("e", "pay", 80, Client(read.ref, "127.0.0.2", 81)),
+        Upstream("d", "web", 80, Client(read.ref, "127.0.0.1", 80), 0),
+        Upstream("e", "pay", 80, Client(read.ref, "127.0.0.2", 81), 1),
+        Upstream("e", "pay", 80, Client(read.ref, "/run/upstreams/x/pay.sock", 0), 2),
     )
 
 
@@ -93,6 +96,9 @@ def test_workload_reads_every_field(valid: Valid) -> None:
         (f"{BASE}, upstreams: [{{service: web, port: 1, address: x}}]", "field.value", "spec.upstreams[0].address"),
         (f"{BASE}, upstreams: [{{service: web, port: 1, localPort: 0}}]", "field.value", "spec.upstreams[0].localPort"),
         (f"{BASE}, upstreams: [{{service: web, port: 1, host: x}}]", "field.unknown", "spec.upstreams[0].host"),
+        (f"{BASE}, upstreams: [{{service: web, port: 1, shared: all}}]", "field.value", "spec.upstreams[0].shared"),
+        (f"{BASE}, upstreams: [{{service: web, port: 1, shared: null}}]", "field.value", "spec.upstreams[0].shared"),
+        (f"{BASE}, upstreams: [{{service: web, port: 1, path: null}}]", "field.type", "spec.upstreams[0].path"),
     ],
 )
 def test_workload_is_invalid(spec: str, code: str, field: str, invalid: Invalid) -> None:
@@ -109,17 +115,81 @@ def test_workload_labels_are_texts(invalid: Invalid) -> None:
 @pytest.mark.parametrize(
     "upstreams",
     [
-        "{service: a, port: 80}, {service: b, port: 80}",
-        "{service: a, port: 80}, {service: b, port: 81, localPort: 80, address: 0.0.0.0}",
-        "{service: a, port: 1}, {service: b, port: 8080, address: 10.0.0.7}",
+        "{service: a, port: 80, shared: host}, {service: b, port: 80, shared: host}",
+        "{service: a, port: 80, path: /a/b.sock}, {service: b, port: 81, path: /a/b.sock}",
+        "{service: a, port: 1, shared: host}, {service: b, port: 8080, address: 127.0.0.2, shared: host}",
     ],
 )
 def test_upstream_on_a_taken_socket_is_left_out(upstreams: str, read: Callable[[str], Decoded]) -> None:
     """Two listeners on one socket cannot both be; the first stays, the workload too."""
-    decoded = read(workload(f"{BASE}, ports: [{{port: 8080, appPort: 80}}], upstreams: [{upstreams}]"))
+    decoded = read(workload(f"{BASE}, bind: 127.0.0.2, ports: [{{port: 8080, appPort: 80}}], upstreams: [{upstreams}]"))
     assert isinstance(decoded.object, Workload)
     assert [upstream.service for upstream in decoded.object.upstreams] == ["a"]
     assert [(p.code, p.field) for p in decoded.problems] == [("workload.socket-taken", "spec.upstreams[1]")]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "code", "field"),
+    [
+        ("", "workload.upstream-shared", ""),
+        (", localPort: 90", "workload.upstream-shared", ""),
+        (", address: 127.0.0.9", "workload.upstream-shared", ""),
+        (", address: '::1'", "workload.upstream-shared", ""),
+        *(
+            (f", address: '{address}', shared: host", "workload.upstream-address", ".address")
+            for address in (
+                *(
+                    "0.0.0.0",
+                    "::",
+                    "10.0.0.7",
+                    "192.0.2.1",
+                    "169.254.1.1",
+                    "224.0.0.1",
+                    "128.0.0.1",
+                    "fe80::1",
+                    "fd00::1",
+                ),
+                *("::ffff:127.0.0.1", "::ffff:10.0.0.7", "::ffff:0.0.0.0", "::127.0.0.1", "::2", "64:ff9b::7f00:1"),
+            )
+        ),
+        (", address: 0.0.0.0", "workload.upstream-address", ".address"),
+    ],
+)
+def test_upstream_that_lends_the_identity_is_left_out(
+    upstream: str, code: str, field: str, read: Callable[[str], Decoded]
+) -> None:
+    """Whoever reaches the socket calls as the workload: never the network, and all of a machine only if that is said."""
+    shared = "{service: a, port: 80, address: 127.0.0.3, shared: host}"
+    decoded = read(workload(f"{BASE}, upstreams: [{{service: b, port: 80{upstream}}}, {shared}]"))
+    assert isinstance(decoded.object, Workload)
+    assert [(each.service, each.index) for each in decoded.object.upstreams] == [("a", 1)]
+    assert [(p.code, p.field, p.severity.value) for p in decoded.problems] == [
+        (code, f"spec.upstreams[0]{field}", "error")
+    ]
+    assert "path: /run/upstreams/w/SERVICE.sock" in decoded.problems[0].remedy
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_path_of_a_socket(path: str, valid: Valid) -> None:
+    """Absolute, clean, short enough for the kernel."""
+    read = valid(workload(f"{BASE}, upstreams: [{{service: b, port: 80, path: {path}}}]"))
+    assert isinstance(read, Workload)
+    assert [(each.client.address, each.client.port) for each in read.upstreams] == [(path, 0)]
+
+
+@pytest.mark.parametrize("path", NO_PATHS)
+def test_path_that_is_no_socket_is_refused(path: str, invalid: Invalid) -> None:
+    """Envoy removes what stands at the path: nothing abstract, relative, unclean, and no file of another kind."""
+    found = invalid(workload(f'{BASE}, upstreams: [{{service: b, port: 80, path: "{path}"}}]'))
+    assert [field for _, field in found] == ["spec.upstreams[0].path"]
+    assert {code for code, _ in found} <= {"field.value", "field.type"}
+
+
+@pytest.mark.parametrize("more", ["address: 127.0.0.1", "localPort: 80", "shared: host"])
+def test_socket_is_at_one_place(more: str, invalid: Invalid) -> None:
+    """A path beside an address: nobody knows which was meant."""
+    found = invalid(workload(f"{BASE}, upstreams: [{{service: b, port: 80, path: /a/b.sock, {more}}}]"))
+    assert found == [("field.misplaced", f"spec.upstreams[0].{more.partition(':')[0]}")]
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0"])
