@@ -208,7 +208,8 @@ class AdsServer:
         workload = bearer.workload
         if self._stopping.is_set():
             raise StreamError("UNAVAILABLE", "server is shutting down")
-        if len(self._sessions.get(workload, ())) >= STREAMS_PER_WORKLOAD:
+        alike = [each for each in self._sessions.get(workload, ()) if each.ended == bearer.ended]
+        if len(alike) >= STREAMS_PER_WORKLOAD:  # whoever has an old token takes no place of one that holds
             raise StreamError("RESOURCE_EXHAUSTED", "too many streams of one workload")
         snapshot = NOTHING if bearer.ended else self._host.snapshot(workload)
         if snapshot is None:

@@ -62,6 +62,7 @@ class XdsSink:
         self._seen_version = 0
         self._withheld = ""
         self._closed = False
+        self._told: set[str] = set()  # workloads of which was logged that their token has ended
 
     # -- what any sink does
 
@@ -140,8 +141,9 @@ class XdsSink:
     def opened(self, session: Session) -> None:
         """Note a new stream; one whose token has ended is no word of its Workload's, and is told what to do."""
         if session.ended:
-            _tell_ended(session.workload)
+            self._tell_ended({session.workload})
         else:
+            self._told.discard(session.workload)
             self._book.opened(session)
 
     def heard(self, session: Session, marks: tuple[Mark, ...]) -> None:
@@ -243,8 +245,15 @@ class XdsSink:
     def _review(self, workloads: set[str] | None = None) -> None:
         """Look again at the tokens of open streams: of these workloads, or of all."""
         if self._server is not None:
-            for workload in sorted(self._server.review(workloads)):
-                _tell_ended(workload)
+            self._tell_ended(self._server.review(workloads))
+
+    def _tell_ended(self, workloads: set[str]) -> None:
+        """Sidecars came, or are here, with tokens that have ended: once each, until one with a token that holds comes."""
+        for workload in sorted(workloads - self._told):
+            _log.warning(
+                "token_ended", workload=workload, remedy=f"smihub bootstrap {workload} --out FOLDER of its Envoy"
+            )
+        self._told |= workloads
 
     def _wake(self, workloads: set[str]) -> None:
         if self._server is not None and workloads:
@@ -269,8 +278,3 @@ class XdsSink:
         bodies = self._book.flush(self._revision, self._clock())
         if bodies:
             self._state.store_statuses(bodies)
-
-
-def _tell_ended(workload: str) -> None:
-    """A sidecar came, or is here, with a token that has ended: it is told to let go of everything."""
-    _log.warning("token_ended", workload=workload, remedy=f"smihub bootstrap {workload} --out the folder of its Envoy")

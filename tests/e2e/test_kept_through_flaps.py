@@ -209,6 +209,30 @@ async def test_account_that_changes_takes_its_connections_with_it(shop: Shop) ->
     await _never_served(shop)
 
 
+@pytest.mark.parametrize("who", ["web", "api"])
+async def test_workload_that_is_deleted_takes_its_connections_with_it(shop: Shop, who: str) -> None:
+    """The hub serves: at the caller as at the receiver."""
+    mesh = shop.mesh
+    async with kept_open(shop) as made:
+        mesh.replace(FLAPS[f"Workload of {who}"](folder(shop.octet)))
+        await mesh.apply()
+        await made.gone(now())
+
+
+async def test_trust_domain_that_changes_cuts_what_was_opened_in_the_old_one(shop: Shop) -> None:
+    """Every identity is another one then; tokens stay, because accounts do, and what is granted is served again."""
+    mesh, config = shop.mesh, shop.mesh.base / "smihub.yaml"
+    async with kept_open(shop) as made:
+        await mesh.rest()
+        config.write_text(config.read_text().replace("trustDomain: cluster.local", "trustDomain: other.example"))
+        await mesh.apply()
+        await mesh.serve()
+        await made.ended(await connected(mesh), *LASTING)
+    await mesh.settled()
+    assert (await http1(shop.door("web", "http"), Ask("GET", "/v1"))).served
+    assert (await tcp(shop.door("web", "tcp"))).served
+
+
 async def test_account_that_changes_with_a_new_token_takes_its_connections_with_it(shop: Shop) -> None:
     """The hub is away; the account changes and its Envoy gets a new token; what it has pooled as web is not used again."""
     mesh = shop.mesh

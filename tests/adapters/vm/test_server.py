@@ -238,6 +238,26 @@ async def test_stream_whose_token_has_ended_is_sent_away(rig: Rig, monkeypatch: 
     await client.close()
 
 
+async def test_streams_of_a_token_that_has_ended_take_no_place_of_others(rig: Rig) -> None:
+    """However many there are, they are told so once, and the Envoy with the new token is served."""
+    token = rig.token("d/web")
+    await rig.write(drop(names.ref("Workload", "d/web")))
+    await rig.write(put(*WEB))
+    with structlog.testing.capture_logs() as logs:
+        old = [Client(rig.address, token) for _ in range(server.STREAMS_PER_WORKLOAD)]
+        for client in old:
+            await client.ask("Cluster", "d/web")
+            assert list((await client.next()).resources) == []
+        beyond = Client(rig.address, token)
+        assert await beyond.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        fresh = Client(rig.address, rig.token("d/web"))
+        await fresh.ask("Cluster", "d/web")
+        assert set(found(await fresh.next())) == {"w"}
+    assert [each["event"] for each in logs].count("token_ended") == 1
+    for client in (*old, beyond, fresh):
+        await client.close()
+
+
 async def test_word_of_a_stream_whose_token_has_ended_is_not_its_workloads(rig: Rig) -> None:
     """It is neither a connection nor an answer in the status."""
     token = rig.token("d/web")
