@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.model import Access, Declared, Grant, HttpMatch, InboundPort
@@ -30,7 +30,7 @@ def meet(states: Iterable[Standing], after: Access) -> Access:
 def _meet(before: Standing, after: Access) -> Access:
     return replace(
         after,
-        grants=tuple(one for grant in after.grants for one in _kept(before.grants, grant)),
+        grants=tuple(one for grant in after.grants for one in _kept(before, after, grant)),
         ports=_ports(before, after),
         sliced=tuple(sorted({*before.sliced, *after.sliced})),
         beyond=tuple(sorted({*before.beyond, *after.beyond})),
@@ -40,47 +40,58 @@ def _meet(before: Standing, after: Access) -> Access:
 # --------------------------------------------------------------------------- grants
 
 
-def _kept(before: Sequence[Grant], grant: Grant) -> Iterator[Grant]:
+def _kept(before: Standing, after: Access, grant: Grant) -> Iterator[Grant]:
     """What is left of a grant, as few grants of the same origin."""
     pieces: dict[tuple[str, _Where], set[HttpMatch | None]] = {}
-    rivals = [one for one in before if one.transport == grant.transport and (one.http is None) == (grant.http is None)]
+    rivals = [_Rival(one, _where(before, after, grant, one)) for one in before.grants]
     for source in grant.sources:
+        near = [rival for rival in rivals if rival.where is not None and source in rival.grant.sources]
         for match in grant.http or (None,):
-            for where, what in _shared(source, match, grant, rivals):
+            for where, what in _shared(match, (grant.ports, grant.labels), near):
                 pieces.setdefault((source, where), set()).add(what)
     merged: dict[tuple[_Where, tuple[HttpMatch | None, ...]], list[str]] = {}
     for (source, where), found in pieces.items():
         merged.setdefault((where, tuple(sorted(found, key=repr))), []).append(source)
     for ((ports, labels), matches), sources in sorted(merged.items(), key=repr):
-        http = None if grant.http is None else cast("tuple[HttpMatch, ...]", matches)
-        yield replace(grant, sources=tuple(sorted(sources)), ports=ports, labels=labels, http=http)
+        raw, http = None in matches, tuple(match for match in matches if match is not None)
+        kept = replace(grant, sources=tuple(sorted(sources)), ports=ports, labels=labels)
+        yield from (replace(kept, http=each) for each in ((None,) if raw else ()) + ((http,) if http else ()))
 
 
-def _shared(
-    source: str, match: HttpMatch | None, grant: Grant, rivals: Iterable[Grant]
-) -> list[tuple[_Where, HttpMatch | None]]:
-    """Where, and as what, one match of one source was granted before; the whole of it alone, if one grant had that."""
-    whole: _Where = (grant.ports, grant.labels)
-    found = []
+class _Rival(Struct, frozen=True):
+    """A grant of before, and where it and the one of now both hold (None: nowhere)."""
+
+    grant: Grant
+    where: _Where | None
+
+
+def _shared(match: HttpMatch | None, whole: _Where, rivals: Iterable[_Rival]) -> list[tuple[_Where, HttpMatch | None]]:
+    """Where, and as what, one match was granted before; the whole of it alone, if one grant had that. Raw bytes may be anything."""
+    found: list[tuple[_Where, HttpMatch | None]] = []
     for rival in rivals:
-        where = _where(grant, rival)
-        if source not in rival.sources or where is None:
-            continue
-        for known in rival.http or (None,):
-            both = match if known == match else _both(known, match)
-            if known is None or both is not None:
-                found.append((where, both))
+        for known in rival.grant.http or (None,):
+            if match is None or known is None:
+                both, some = match or known, True
+            else:
+                both = _both(known, match)
+                some = both is not None
+            if some and rival.where is not None:
+                found.append((rival.where, both))
     return [(whole, match)] if (whole, match) in found else found
 
 
-def _where(one: Grant, other: Grant) -> _Where | None:
-    """The ports and labels of both; None if no workload has both, or no selector says so."""
-    ports = one.ports if other.ports is None else other.ports
-    if one.ports is not None and other.ports is not None:
-        ports = tuple(sorted({*one.ports} & {*other.ports}))
+def _where(before: Standing, after: Access, grant: Grant, rival: Grant) -> _Where | None:
+    """The ports and labels of two grants; None if no workload has both, or no selector says so."""
+    if grant.transport != rival.transport:
+        return None
+    ports = grant.ports if rival.ports is None else rival.ports
+    if grant.ports is not None and rival.ports is not None:
+        ports = tuple(sorted({*grant.ports} & {*rival.ports}))
+    if (grant.http is None) != (rival.http is None):
+        ports = _open_to_raw(ports, after.ports if grant.http is None else before.ports, (*before.ports, *after.ports))
     if ports == ():
         return None
-    mine, theirs = one.labels, other.labels
+    mine, theirs = grant.labels, rival.labels
     if theirs is None or (mine is not None and {*theirs} <= {*mine}):
         return ports, mine
     if mine is None or {*mine} <= {*theirs}:
@@ -88,11 +99,17 @@ def _where(one: Grant, other: Grant) -> _Where | None:
     return None
 
 
+def _open_to_raw(ports: Ports, facts: Iterable[InboundPort], known: Iterable[InboundPort]) -> Ports:
+    """Those of the ports on which a grant of raw bytes counts, by these facts; of all ports those that are known, if need be."""
+    barred = {port.port for port in facts if port.declared not in {"tcp", "none"}}
+    if ports is None:
+        return tuple(sorted({port.port for port in known} - barred)) if barred else None
+    return tuple(port for port in ports if port not in barred)
+
+
 @lru_cache(maxsize=4096)
-def _both(one: HttpMatch | None, other: HttpMatch | None) -> HttpMatch | None:
+def _both(one: HttpMatch, other: HttpMatch) -> HttpMatch | None:
     """A match of what both admit; None if there is nothing, or no pattern says it."""
-    if one is None or other is None:
-        return None
     methods = one.methods if other.methods is None else other.methods
     if one.methods is not None and other.methods is not None:
         methods = tuple(sorted({*one.methods} & {*other.methods}))

@@ -91,7 +91,7 @@ def _compared(
             if now := _atoms(after.grants, port):
                 yield now, [_at(each, port, bind) for each in before]
     if not after.closed:
-        for transport, number in _implicit(after):
+        for transport, number in _implicit(before, after):
             port = replace(_IMPLICIT, port=number or 0, transport=transport)
             if now := _open_atoms(after, transport, number):
                 yield now, [_at(each, port, EVERYWHERE, number) for each in before]
@@ -119,14 +119,15 @@ def counterparts(state: Standing, port: InboundPort, bind: str) -> tuple[Inbound
     return tuple(same) if same or state.closed else None
 
 
-def _implicit(state: Standing) -> list[tuple[Transport, int | None]]:
-    """Ports of which only grants speak, and (None) all others."""
-    known = {(port.transport, port.port) for port in state.ports}
-    named = {(grant.transport, number) for grant in state.grants for number in grant.ports or ()} - known
+def _implicit(before: Sequence[Standing], after: Standing) -> list[tuple[Transport, int | None]]:
+    """The ports that no fact of `after` names: those of which its grants speak, or facts of before, and (None) all others."""
+    known = {(port.transport, port.port) for port in after.ports}
+    named = {(grant.transport, number) for grant in after.grants for number in grant.ports or ()}
+    named |= {(port.transport, port.port) for each in before for port in each.ports}
     every: set[tuple[Transport, int | None]] = {
-        (grant.transport, None) for grant in state.grants if grant.ports is None
+        (grant.transport, None) for grant in after.grants if grant.ports is None
     }
-    return [*sorted(named), *sorted(every, key=str)]
+    return [*sorted(named - known), *sorted(every, key=str)]
 
 
 def counts(grant: Grant, declared: Declared) -> bool:
