@@ -140,14 +140,15 @@ def test_a_file_that_breaks_opens_and_closes_nothing(folder: Folder, file: str) 
     assert found == {GRANTED: "allow", RAW_HTTP: "deny", RAW_BYTES: "deny"}
 
 
-def test_a_folder_that_cannot_be_followed_opens_nothing(folder: Folder, tmp_path: Path) -> None:
-    """A folder that becomes a link out of the source hides the Service that it holds."""
-    folder.remove("svc.yaml")
-    (folder.manifests / "svc").mkdir()
-    (folder.manifests / "svc" / "svc.yaml").write_text(SERVICE)
+def test_a_folder_that_cannot_be_followed_opens_and_closes_nothing(folder: Folder, tmp_path: Path) -> None:
+    """A folder that becomes a link out of the source hides the Service and the TrafficTarget that it holds."""
+    (folder.manifests / "team").mkdir()
+    for name, text in (("svc.yaml", SERVICE), ("web.yaml", target("web", matches="x"))):
+        folder.remove(name)
+        (folder.manifests / "team" / name).write_text(text)
     applied(folder)
-    (folder.manifests / "svc").rename(tmp_path / "elsewhere")
-    (folder.manifests / "svc").symlink_to(tmp_path / "elsewhere")
+    (folder.manifests / "team").rename(tmp_path / "elsewhere")
+    (folder.manifests / "team").symlink_to(tmp_path / "elsewhere")
     assert applied(folder)[0] == 1
     found = standing(folder, (GRANTED, RAW_HTTP, RAW_BYTES))
     assert found == {GRANTED: "allow", RAW_HTTP: "deny", RAW_BYTES: "deny"}
@@ -248,11 +249,10 @@ def test_lines_that_read_alike_are_told_apart(folder: Folder, before: str, after
     assert folder.plan()["meshes"][0]["held"] == ["access/shop/api"]
 
 
+@pytest.mark.parametrize("folder", ["istio"], indirect=True)
 def test_what_was_revoked_is_new_again_though_somebody_put_an_old_memory_back(folder: Folder) -> None:
     """A folder's memory of before a revocation does not fit the objects that stand: nothing is taken for known."""
     memory = folder.root / "rendered" / ".smihub.json"
-    if not memory.exists():
-        pytest.skip("the VM mesh has its memory and its objects in one transaction")
     folder.write("evil.yaml", target("evil", source="evil", matches="x"))
     applied(folder)
     old = memory.read_bytes()
