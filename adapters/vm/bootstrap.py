@@ -25,7 +25,7 @@ from hub.api import ConfigError
 
 Owner = tuple[int, int] | None
 """User and group to whom a file is given; None for those of this process."""
-_FILES = frozenset({"envoy.json", "credential.json", "token", "admin.sock", "admin.sock_lock", "envoy.log"})
+_FILES = frozenset({"envoy.json", "credential.json", "token", "admin.sock"})
 _PURPOSE = "Envoy's files"
 HUB_CLUSTER = "smihub"
 HUB_TOKEN = "smihub-token"  # noqa: S105 - the name of a secret

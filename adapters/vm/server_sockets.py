@@ -17,13 +17,49 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from adapters.vm.config import XdsConfig
+from adapters.vm.ca import LEAF_LIFE
 from adapters.vm.private import claim, make_folder
 from hub.api import ConfigError
 
 PATH_BYTES = 107
 """Linux, unix(7): sun_path holds 108 bytes with its terminator."""
 _PURPOSE = "the hub's socket"
+
+
+class SocketConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The hub's Unix socket: its folder, and the group whose members may connect besides the hub's own user.
+
+    Without a `folder` it lies beside the state folder, in one of its own; without a `group` no other user can connect.
+    """
+
+    folder: str = ""
+    group: str = ""
+
+
+class XdsConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """How the mesh's Envoys reach the hub; life of certificates in seconds.
+
+    `address` (`unix:/path`) names one socket file for the hub's own user, in place of `socket`. The hub itself says
+    `folder`, where state is kept, and `base`, from which relative paths start. Raises ValueError.
+    """
+
+    trust_domain: str
+    address: str = ""
+    socket: SocketConfig = SocketConfig()
+    certificate_life_s: int = int(LEAF_LIFE.total_seconds())
+    folder: str = ""
+    base: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what would let other users of the machine take the hub's place."""
+        if self.address and not self.address.startswith("unix:/"):
+            raise ValueError(
+                f'address "{self.address}" is no Unix socket: any local user could take a TCP port while the hub is away,'
+                " and with it every token; drop the line, or write socket: {folder: /run/smihub, group: GROUP},"
+                " and bootstrap the Envoys anew"
+            )
+        if self.address and self.socket != SocketConfig():
+            raise ValueError("address and socket both say where the hub listens; drop address")
 
 
 class ServerSocket(Struct, frozen=True):

@@ -19,14 +19,13 @@ from msgspec.structs import replace
 
 from adapters.vm import names, status, tokens
 from adapters.vm.ca import Authority, Secret, make_root
-from adapters.vm.config import XdsConfig
 from adapters.vm.enrol import enrol
 from adapters.vm.fleet import Fleet
 from adapters.vm.private import claim
 from adapters.vm.resource import Resource, Snapshot
 from adapters.vm.seal import Check, Sealer
 from adapters.vm.server import AdsServer, Session
-from adapters.vm.server_sockets import server_sockets
+from adapters.vm.server_sockets import XdsConfig, server_sockets
 from adapters.vm.state import State, Step, Stored
 from adapters.vm.stream import Mark
 from hub.api import Change, ConfigError, Enrolment, Facts, ObjectRef, Observation, UnitKey, UnsafeResourceError

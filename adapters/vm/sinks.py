@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.vm.config import XdsConfig
 from adapters.vm.safety import check
+from adapters.vm.server_sockets import XdsConfig
 from adapters.vm.sink import XdsSink
 from adapters.vm.state import State
 from hub.api import SinkSpec

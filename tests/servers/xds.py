@@ -14,9 +14,9 @@ import msgspec
 
 from adapters.vm import names, wire
 from adapters.vm.ca import Secret
-from adapters.vm.config import XdsConfig
 from adapters.vm.seal import Check
 from adapters.vm.server import SERVICE
+from adapters.vm.server_sockets import XdsConfig
 from adapters.vm.sink import XdsSink
 from adapters.vm.state import State
 from adapters.vm.tokens import digest_of, new_token
