@@ -199,14 +199,43 @@ def other_account(files: dict[str, str]) -> dict[str, str]:
     return FLAPS["account of web"](files)
 
 
-async def test_account_that_changes_takes_its_connections_with_it(shop: Shop) -> None:
+async def _restart(mesh: LiveMesh, workload: str, variant: str) -> None:
+    """Another Envoy for a workload, that speaks this variant."""
+    await mesh.envoys[workload].stop()
+    await mesh.start(workload, mesh.enrol(workload, variant=variant))
+    await mesh.envoys[workload].ready()
+    await mesh.settled()
+
+
+@pytest.mark.parametrize("variant", ["delta", "sotw"])
+async def test_account_that_changes_takes_its_connections_with_it(shop: Shop, variant: str) -> None:
     """The hub serves; whoever was web is nobody now: within the bound neither pooled nor raw connections speak as web."""
     mesh = shop.mesh
+    await _restart(mesh, "shop/web", variant)
     async with kept_open(shop) as made:
         mesh.replace(other_account(folder(shop.octet)))
         await mesh.apply()
         await made.gone(now())
     await _never_served(shop)
+
+
+async def test_envoy_finds_its_new_token(shop: Shop) -> None:
+    """An account that changes leaves its Envoy without anything until it is bootstrapped anew, into the same folder."""
+    mesh, door = shop.mesh, shop.door("web", "http")
+    for files, status in ((other_account(folder(shop.octet)), 403), (folder(shop.octet), 200)):
+        mesh.replace(files)
+        await mesh.apply()
+        async with asyncio.timeout(GENEROUS_S):
+            while (await http1(door, Ask("GET", "/v1"))).status:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+        assert not mesh.sink.report()["shop/web"]["enrolled"]
+        mesh.enrol("shop/web")
+        start = now()
+        async with asyncio.timeout(45):
+            while (await http1(door, Ask("GET", "/v1"))).status != status:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+        print(f"served with the new token after {1000 * (now() - start):.0f} ms")  # noqa: T201
+        assert mesh.sink.report()["shop/web"]["enrolled"]
 
 
 @pytest.mark.parametrize("who", ["web", "api"])
@@ -298,10 +327,7 @@ def _copy(state: Path, backup: Path) -> None:
 async def test_nobody_slips_in_while_an_envoy_learns_of_a_revocation(shop: Shop, variant: str) -> None:
     """Web connects all the time while the hub comes back with a revocation: what was let in before it, is cut after it."""
     mesh, files, watches = shop.mesh, folder(shop.octet), list[Watch]()
-    await mesh.envoys["shop/api"].stop()
-    await mesh.start("shop/api", mesh.enrol("shop/api", variant=variant))
-    await mesh.envoys["shop/api"].ready()
-    await mesh.settled()
+    await _restart(mesh, "shop/api", variant)
     await mesh.rest()
     mesh.replace(without_grants(files))
     await mesh.apply()
