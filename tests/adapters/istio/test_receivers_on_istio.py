@@ -12,7 +12,7 @@ import pytest
 
 from adapters.istio.plugin import SPEC
 from hub.model import Request
-from tests.servers.istio.callers import Line, http, tcp
+from tests.servers.istio.callers import Line, http, http2, tcp
 from tests.servers.istio.judging import IstioJudge
 from tests.servers.istio.mesh import OUTSIDER, Mesh, standing
 from tests.servers.istio.trying import tried
@@ -28,8 +28,9 @@ WORLD = World(
         group("v1", {"pathRegex": "/v1/.*"}),
         group("agent", {"pathRegex": "/agent", "headers": {"user-agent": "gold.*"}}),
         group("any", {"pathRegex": "/.*"}),
+        group("read", {"pathRegex": "/read", "methods": ["GET"]}),
         ports("raw", 5432, 7070),
-        target("api", "api", ["web"], "http:v1", "http:agent"),
+        target("api", "api", ["web"], "http:v1", "http:agent", "http:read"),
         target("api-raw", "api", ["partner"], "tcp:raw"),
         target("orders", "orders", ["web"], "http:any"),
     ),
@@ -95,6 +96,13 @@ def test_caller_when_another_authority_vouches_for_it(mesh: Mesh) -> None:
 def test_port_when_nobody_declares_it(mesh: Mesh, account: str, protocol: str, ask: Ask | None, status: int) -> None:
     """HTTP grants admit what is announced as HTTP, grants of raw bytes both; HTTP in disguise gains nothing."""
     assert sent(mesh, mesh.certified(spiffe(account), "api-v1-1", 7070, protocol), ask).status == status
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("get", 403), ("Get", 403), ("GET ", 0), ("POST", 403)])
+def test_method_when_its_letters_have_another_case_over_http2(mesh: Mesh, method: str, status: int) -> None:
+    """A grant for GET is none for get: methods are compared letter by letter (RFC 9110, 9.1)."""
+    line = mesh.certified(spiffe("web"), "api-v1-1", 8080, "istio-h2")
+    assert mesh.loop.wait(http2(line, Ask(method, "/read"))).status == status
 
 
 @pytest.mark.parametrize("pod", ["web-1", "partner-1", OUTSIDER])
