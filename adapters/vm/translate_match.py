@@ -7,6 +7,7 @@ headers with a comma, and sets, rewrites or removes others before any filter loo
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import re2
 from msgspec import Struct
@@ -48,6 +49,7 @@ class Objection(Struct, frozen=True, order=True):
     lift: str
 
 
+@lru_cache(maxsize=8192)
 def objections(match: HttpMatch) -> tuple[Objection, ...]:
     """Everything that keeps Envoy from saying this match; () for a match that can be translated."""
     patterns = [pattern for _, pattern in match.headers] + ([] if match.path is None else [match.path])
@@ -89,6 +91,7 @@ def _pattern_objection(pattern: str) -> Objection | None:
     )
 
 
+@lru_cache(maxsize=16384)
 def program_size(pattern: str) -> int | None:
     """How many RE2 instructions Envoy makes of a pattern (bytes, Latin-1); None if RE2 refuses it."""
     options = re2.Options()

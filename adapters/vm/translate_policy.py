@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +20,8 @@ from adapters.vm.translate_match import Objection, objections, permission
 from hub.api import Access, Grant, HttpMatch, InboundPort, Loss, ObjectRef, UnitKey, UnsafeResourceError
 
 _NAMED = 3
+MAX_PERMISSIONS = 20_000
+"""Most matches of all grants to one account together: they stand in each HTTP listener of its workloads, some 5 MB of them."""
 Judged = Sequence[tuple[HttpMatch, tuple[Objection, ...]]]
 """The matches of a grant, each with what Envoys cannot carry of it."""
 
@@ -45,6 +48,11 @@ class Ruling(Struct, frozen=True):
 def rulings_of(access: Access, unit: UnitKey) -> tuple[tuple[Ruling, ...], tuple[Loss, ...]]:
     """What the grants of a unit come to on the VM mesh, and what of them is lost whatever the port."""
     trust_domain = access.identity.trust_domain
+    if sum(len(grant.http or ()) for grant in access.grants) > MAX_PERMISSIONS:
+        full = tuple(loss_of(_FULL, unit, grant.origin) for grant in access.grants if grant.http is not None)
+        none = tuple(grant if grant.http is None else replace(grant, http=()) for grant in access.grants)
+        left, others = rulings_of(replace(access, grants=none), unit)
+        return left, (*others, *full)
     judged = [(grant, tuple((match, objections(match)) for match in grant.http or ())) for grant in access.grants]
     losses = [loss for grant, matches in judged for loss in _grant_losses(grant, matches, trust_domain, unit)]
     rulings = [_ruling(grant, matches, trust_domain) for grant, matches in judged if grant.transport == "TCP"]
@@ -114,8 +122,13 @@ def _ruling(grant: Grant, matches: Judged, trust_domain: str) -> Ruling:
     if grant.http is None:
         return Ruling(grant, sources, None)
     sayable = [match for match, refused in matches if match.methods != () and not refused]
-    permissions = tuple(sorted({wire.pack(permission(match)) for match in sayable}))
+    permissions = tuple(sorted({_packed(match) for match in sayable}))
     return Ruling(grant, sources, permissions, tuple(sorted(sayable, key=msgspec.json.encode)))
+
+
+@lru_cache(maxsize=8192)
+def _packed(match: HttpMatch) -> bytes:
+    return wire.pack(permission(match))
 
 
 def _is_ours(spiffe: str, trust_domain: str) -> bool:
@@ -137,6 +150,14 @@ _UDP = Objection(
     "sidecars do not carry UDP, so this UDP grant opens nothing",
     "a datagram from a source of this TrafficTarget",
     "remove the UDPRoute, or allow the datagrams outside of the mesh",
+)
+
+
+_FULL = Objection(
+    "limit.exceeded",
+    f"the TrafficTargets for this account have more than {MAX_PERMISSIONS} matches together, so none of them is granted",
+    "any HTTP request that this TrafficTarget allows",
+    "match by fewer and wider patterns, or share accounts",
 )
 
 

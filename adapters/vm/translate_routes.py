@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.vm import names, wire
 from adapters.vm.build import address, filter_, seconds, socket_of
@@ -19,6 +20,9 @@ from adapters.vm.vocabulary import TCP_PROXY
 from hub.api import Client, HttpMatch, Loss, ObjectRef, Route, RoutePort, Split, UnitKey, to_integers
 
 UNAVAILABLE = "smihub: no backend of this TrafficSplit has a positive weight\n"
+
+MAX_CONDITIONS = 5000
+"""Most matches in the conditions of all splits of one Service port: they are tried one by one."""
 
 
 class Target(Struct, frozen=True):
@@ -50,6 +54,11 @@ def layers_of(route: Route, port: RoutePort, unit: UnitKey) -> tuple[tuple[Layer
     """The layers in the order they are tried, the last one for everything; conditions that Envoy cannot say are lost."""
     layers: list[Layer] = []
     losses: list[Loss] = []
+    conditions = sum(len(split.matches or ()) for split in port.splits)
+    if conditions > MAX_CONDITIONS:
+        conditional = [split for split in port.splits if split.matches is not None]
+        losses += [_route_loss(_FULL, unit, split.origin, "spec.matches") for split in conditional]
+        port = replace(port, splits=tuple(split for split in port.splits if split.matches is None))
     for split in port.splits:
         target, inexact = _target(route, port, split, unit)
         losses += [*inexact, *_match_losses(split, unit)]
@@ -165,6 +174,12 @@ _TOO_LARGE = Objection(
     "no integers up to 4294967295 in sum keep these ratios: the nearest ones are used",
     "a long run of requests whose shares differ in the tenth digit",
     "write weights with a smaller common denominator",
+)
+_FULL = Objection(
+    "limit.exceeded",
+    f"the conditions of this Service's splits have more than {MAX_CONDITIONS} matches together, so none of them holds",
+    "any request to the root Service that meets this condition",
+    "write fewer conditions",
 )
 _UDP = Objection(
     "proto.udp-not-captured",

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 
 from msgspec import Struct
 
 from hub.intent.names import is_foreign, local_service
-from hub.intent.targets import read_match, route_group, sorted_matches
+from hub.intent.targets import MAX_MATCHES, read_match, route_group, sorted_matches
 from hub.intent.view import SPECS, Notes, View, absence
 from hub.model import Backend, HttpMatch, ObjectRef, Problem
 from hub.smi.types import HTTPRouteGroup, TrafficSplit
+
+MAX_BACKENDS = 256
+"""Most backends of one TrafficSplit; each of them is looked at for each port of the root."""
 
 
 class Layer(Struct, frozen=True):
@@ -50,7 +54,7 @@ def read_split(view: View, split: TrafficSplit) -> tuple[Layer | None, tuple[Pro
         return None, notes.problems
     sums, fields = backends
     groups: set[ObjectRef] = set()
-    matches = None if split.matches is None else sorted_matches(_condition(view, split, notes, groups))
+    matches = None if split.matches is None else _merged(view, split, notes, groups)
     if matches == ():
         message = "no condition is left, so this split applies to no request and the root serves"
         notes.error(
@@ -64,6 +68,16 @@ def read_split(view: View, split: TrafficSplit) -> tuple[Layer | None, tuple[Pro
     return layer, notes.problems
 
 
+def _merged(view: View, split: TrafficSplit, notes: Notes, groups: set[ObjectRef]) -> tuple[HttpMatch, ...]:
+    """The matches of the condition, sorted; none of them if there are too many."""
+    found = list(islice(_condition(view, split, notes, groups), MAX_MATCHES + 1))
+    if len(found) <= MAX_MATCHES:
+        return sorted_matches(found)
+    message = f"the condition has more than {MAX_MATCHES} matches"
+    notes.error("limit.exceeded", "spec.matches", message, "name fewer, or shorter, HTTPRouteGroups")
+    return ()
+
+
 def _backends(view: View, split: TrafficSplit, notes: Notes) -> tuple[dict[str, Fraction], dict[str, str]] | None:
     """Weight and field of each backend; None if one of them voids the split."""
     root = root_of(split, view.trust_domain)
@@ -74,6 +88,10 @@ def _backends(view: View, split: TrafficSplit, notes: Notes) -> tuple[dict[str, 
         notes.error(
             "split.no-backend", "spec.backends", "no backend is listed, so the root serves", "list the backends"
         )
+    if len(split.backends) > MAX_BACKENDS:
+        message = f"more than {MAX_BACKENDS} backends are listed: the whole split is void"
+        notes.error("limit.exceeded", "spec.backends", message, "list fewer backends")
+        return None
     for index, backend in enumerate(split.backends):
         field = f"spec.backends[{index}].service"
         name = local_service(backend.service, split.ref.namespace, view.trust_domain)

@@ -7,6 +7,7 @@ HTTP rules (v1alpha3, "L7 example"), every TrafficTarget stands alone, and whate
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +23,9 @@ from hub.smi.types import HTTPRouteGroup, IdentityBinding, NamedMatch, PortRoute
 Ports = frozenset[int] | None
 """A set of workload ports; None is every port."""
 _NO_RULE = "spec.rules"
+MAX_MATCHES, MAX_PAIRS = 2000, 200_000
+"""Most matches, and pairs of a source and a match, of one TrafficTarget (one TrafficSplit): what many objects that name the
+same large ones take grows with the product of both."""
 
 
 class Resolved(Struct, frozen=True):
@@ -73,7 +77,7 @@ def resolve(view: View, target: TrafficTarget) -> Resolved:
 
 
 def _grants(reader: _Reader, sources: tuple[str, ...], unproven: tuple[str, ...]) -> Iterator[Grant]:
-    http = _http(reader)
+    http = _within(reader, sources, _http(reader))
     tcp, udp = _port_routes(reader, "TCPRoute"), _port_routes(reader, "UDPRoute")
     limited = reader.target.port is not None
     if tcp.dangling and (http is None or not limited):
@@ -89,6 +93,17 @@ def _grants(reader: _Reader, sources: tuple[str, ...], unproven: tuple[str, ...]
         yield from _grant(reader, Grant(reader.target.ref, admitted, "TCP", None, None, None, unproven), tcp.sets)
     if udp.sets and not tcp.dangling:
         yield from _grant(reader, Grant(reader.target.ref, admitted, "UDP", None, None, None, unproven), udp.sets)
+
+
+def _within(
+    reader: _Reader, sources: tuple[str, ...], http: tuple[HttpMatch, ...] | None
+) -> tuple[HttpMatch, ...] | None:
+    """The matches; none of them, if there are too many beside so many sources."""
+    if http is None or (len(http) <= MAX_MATCHES and len(http) * len(sources) <= MAX_PAIRS):
+        return http
+    message = f"its rules name more than {MAX_MATCHES} matches, or {MAX_PAIRS} pairs of a source and a match, so no HTTP is granted"
+    reader.notes.error("limit.exceeded", "spec.rules", message, "spread them over several TrafficTargets")
+    return ()
 
 
 def nobody(view: View) -> str:
@@ -127,8 +142,8 @@ def _http(reader: _Reader) -> tuple[HttpMatch, ...] | None:
     rules = tuple(reader.rules("HTTPRouteGroup"))
     if not rules:
         return None
-    matches = {match for field, rule in rules for match in _rule_matches(reader, field, rule)}
-    return sorted_matches(matches)
+    matches = list(islice((match for each in rules for match in _rule_matches(reader, *each)), MAX_MATCHES + 1))
+    return tuple(matches) if len(matches) > MAX_MATCHES else sorted_matches(matches)
 
 
 def sorted_matches(matches: Iterable[HttpMatch]) -> tuple[HttpMatch, ...]:
