@@ -24,7 +24,7 @@ $(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: sudo apt install python3.11 python3.11-venv, then make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "the module venv is missing: sudo apt install python3-venv" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip check --quiet
 	@touch $@
@@ -68,13 +68,13 @@ proof: setup ## the long ones: large random searches, mutants, installs
 goldens: setup ## write every golden anew; then read the diff
 	SMIHUB_UPDATE_GOLDENS=1 $(PYTEST) tests/deploy/test_goldens.py $(wildcard tests/adapters/*/test_translate_goldens.py)
 
-constraints: ## resolve the newest versions into constraints.txt
+constraints: ## resolve the newest versions, and the hashes of their files, into constraints.txt (some minutes)
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	build/constraints/bin/python -m pip install --quiet --upgrade pip
 	build/constraints/bin/python -m pip install --quiet '.[dev]'
-	{ echo "# Every version that make setup installs; written by make constraints."; \
-	  build/constraints/bin/python -m pip list --format=freeze --exclude smihub --exclude pip --exclude setuptools; } > constraints.txt
-	rm -rf build/constraints
+	build/constraints/bin/python -m pip list --format=freeze --exclude smihub --exclude pip --exclude setuptools > build/versions.txt
+	build/constraints/bin/python .ci/pins.py < build/versions.txt > build/constraints.txt
+	mv build/constraints.txt constraints.txt && rm -rf build/constraints build/versions.txt
 
 clean: ## remove everything that make made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.house.test_install import pins
 
 ROOT = Path(__file__).parents[2]
 IMPORTS = """\
@@ -82,9 +83,10 @@ def test_both_install_orders_work(tmp_path: Path, order: tuple[str, str]) -> Non
     """The two distributions both bring `envoy/__init__.py`; whoever comes second, both stay usable."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
-    pins = {name: f"{name}=={importlib.metadata.version(name)}" for name in (*order, "protobuf", "grpcio")}
     for name in (*order, "protobuf", "grpcio"):
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", pins[name]], check=True)
+        (tmp_path / "wanted.txt").write_text(pins()[name], encoding="utf-8")
+        options = ["--quiet", "--no-deps", "--require-hashes", "-r", str(tmp_path / "wanted.txt")]
+        subprocess.run([python, "-m", "pip", "install", *options], check=True)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run([python, "-c", IMPORTS], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
