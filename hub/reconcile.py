@@ -12,14 +12,15 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from hub.api import Evaluator
 from hub.aside import aside
 from hub.config import Config, load_config
 from hub.endpoints import EndpointView
 from hub.errors import ConfigError, SmihubError
 from hub.memory import Kept, pending
-from hub.meshes import Mesh, meshes_of
+from hub.meshes import STATE_FILE, Mesh, meshes_of
 from hub.mirror import Mirror
-from hub.model import Endpoint, Facts, ObjectRef, Observation, Problem, Severity, UnitKey
+from hub.model import Endpoint, Facts, NativeObject, ObjectRef, Observation, Problem, Severity, UnitKey
 from hub.plan import Desired, Plan, plan
 from hub.planner import Missing, Planner, Reviewed
 from hub.plugins import Plugins, load_plugins
@@ -220,6 +221,23 @@ class Hub:
     def _files(self, key: UnitKey) -> tuple[str, ...]:
         return tuple(sorted({file for kept in self.planner.kept(key) for file in kept.files}))
 
+    async def in_force(self) -> dict[str, Evaluator]:
+        """What stands in each mesh, ready to judge requests; opens no mesh to which nothing was applied yet."""
+        self.endpoints.update()
+        facts, found = self.endpoints.facts(), dict[str, Evaluator]()
+        for mesh in self.meshes:
+            if mesh.order == "revision" and not (self.config.state / STATE_FILE).exists():
+                continue
+            seen = (await mesh.observed()).whole().objects.values()
+            natives = [
+                NativeObject(one.ref, one.role, one.owned, one.owner, (), one.needs)
+                for one in seen
+                if one.owner is not None
+            ]
+            if natives:
+                found[mesh.name] = mesh.spec.evaluator(natives, facts)
+        return found
+
     # ----------------------------------------------------------------------- applying
 
     async def apply(self, mesh: Mesh, made: Plan) -> None:
@@ -234,8 +252,7 @@ class Hub:
             mesh.mirror = None
             raise
         mirror.follow(made.changes, made.memory, token)
-        if mesh.name in self._kept:
-            self._kept[mesh.name][1].update(kept_in(made.memory))
+        self._kept.pop(mesh.name, None)
 
     async def _announce(self, mesh: Mesh, mirror: Mirror, made: Plan) -> str:
         """Remember what may come to stand before the first write, where objects are written one by one; the new token."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from msgspec.structs import replace
 
+from hub.api import Evaluator
 from hub.cli.batch import answer_lines
 from hub.cli.context import (
     ERR,
@@ -22,6 +24,7 @@ from hub.cli.context import (
     line,
     print_lines,
     progress,
+    run_now,
 )
 from hub.cli.show import problem_line
 from hub.cli.verdict import compared, verdict_lines
@@ -30,6 +33,7 @@ from hub.errors import ConfigError
 from hub.explain import Explainer
 from hub.model import Answer, Request
 from hub.opening import explainer_for
+from hub.reconcile import Hub
 from hub.requests import decode, explained_to_json
 
 _PORT = re.compile("[0-9]{1,5}")
@@ -65,10 +69,11 @@ def explain(
             raise ConfigError("give either --from and --to, or --batch")
         asked = None if batch else decode(_request(caller, to or "", method, path, protocol, header or []))
         explainer, whole = _explainer(source, config)
+        standing = run_now(_in_force(config)) if source is None and asked is not None else {}
         if asked is None:
             code = answer_lines(explainer, batch or "-")
         else:
-            _answer(explainer, asked.request, output)
+            _answer(explainer, asked.request, output, standing)
             code = Exit.SAME
     raise typer.Exit(code if whole else Exit.ERROR)
 
@@ -89,7 +94,18 @@ def _explainer(source: Path | None, config: Path) -> tuple[Explainer, bool]:
     return explainer, not unread
 
 
-def _answer(explainer: Explainer, request: Request, output: Output) -> None:
+async def _in_force(config: Path) -> dict[str, Evaluator]:
+    """What stands in each mesh while something cannot be read; else nothing, for then it is what the sources say."""
+    hub = Hub.open(config)
+    try:
+        hub.read()
+        await hub.recall()
+        return await hub.in_force() if hub.incomplete else {}
+    finally:
+        await hub.close()
+
+
+def _answer(explainer: Explainer, request: Request, output: Output, standing: Mapping[str, Evaluator]) -> None:
     smi, meshes = explainer.explain(request)
     if output is not Output.TEXT:
         emit(explained_to_json(smi, meshes), output)
@@ -99,6 +115,8 @@ def _answer(explainer: Explainer, request: Request, output: Output) -> None:
         print_lines(verdict_lines(f"mesh {mesh}", request, answer))
         reasons = [f"{explainer.reason(mesh, code)} ({code})" for code in answer.losses]
         OUT.print(compared(_asked_of(explainer, request, smi, answer), answer, reasons))
+        if mesh in standing and (now := standing[mesh].judge(request).verdict) != answer.verdict:
+            OUT.print(line(("  in force: ", "bold"), f"{now}, kept from the last apply; see smihub plan"))
     for mesh, limit in explainer.limits().items():
         OUT.print(line((f"note: mesh {mesh}: {limit} (capture.bypass; smihub check names such ports)", "dim")))
 

@@ -180,6 +180,16 @@ def test_a_typo_keeps_what_was_granted_and_adds_nothing(folder: Folder) -> None:
     assert list(standing(folder, calls).values()) == ["deny", "deny", "deny"]
 
 
+def test_explain_tells_what_is_in_force_beside_what_the_sources_say(folder: Folder) -> None:
+    """SMI grants nothing by a broken object; the mesh still does."""
+    folder.write("web.yaml", target("web", matches="x").replace("sources:", "source:"))
+    said = folder.run("explain", "--from", "shop/web", "--to", "shop/api:80", "--path", "/x").stdout
+    assert "in force: allow, kept from the last apply" in said
+    folder.write("web.yaml", target("web", matches="x"))
+    said = folder.run("explain", "--from", "shop/web", "--to", "shop/api:80", "--path", "/x").stdout
+    assert "in force" not in said
+
+
 def test_a_broken_object_can_be_given_up(folder: Folder) -> None:
     """`--accept broken-object` revokes what it granted."""
     folder.write("web.yaml", target("web", matches="x").replace("sources:", "source:"))
