@@ -112,7 +112,7 @@ class UnitJudge:
         if placed.ref.kind == "Workload" and not inbound:
             self.unexposed = True  # its sidecar binds no such port, whatever the policy says
             return False
-        declared: Declared = inbound[0].declared if inbound else "none"
+        declared: Declared = inbound[0].declared if inbound else max(unit.beyond)  # "unknown" comes after "none"
         caller = self.source(request)
         for grant in unit.grants:
             carried = grant.labels is None or set(grant.labels) <= set(placed.labels)
@@ -127,6 +127,8 @@ class UnitJudge:
         """Whether a grant admits what is sent: HTTP requests by its matches, bytes only where no HTTP is spoken."""
         if request.protocol == "udp":
             return True
+        if declared == "unknown":
+            return False
         if request.protocol == "http" and declared != "tcp" and grant.http is not None:
             return any(self.matches(match, request) for match in grant.http)
         return grant.http is None and declared != "http"
