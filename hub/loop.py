@@ -22,12 +22,15 @@ from hub.errors import SmihubError, StaleError
 from hub.guards import Refusal
 from hub.meshes import Mesh
 from hub.model import ObjectRef, Severity, UnitKey
+from hub.permits import line_of
 from hub.reconcile import Hub, Reviewed
 from hub.sources.events import Event, Synced, Unread
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _RETRY_S = 5.0
 _AGAIN_S = 0.1
+_TOLD = 20
+"""Most lines of one kind in the log: a plan may have a hundred thousand, and nobody is served while they are written."""
 Batch = tuple[str, tuple[Event, ...]]
 
 
@@ -184,8 +187,8 @@ class Loop:
             "plan_applied",
             mesh=reviewed.mesh.name,
             changes=len(plan.changes),
-            allowed=list(plan.allowed[:20]),
-            denied=list(plan.denied[:20]),
+            allowed=[line_of(permit) for permit in plan.gained[:_TOLD]],
+            denied=[*plan.lost_lines, *(line_of(permit) for permit in plan.lost[:_TOLD])][:_TOLD],
             rerouted=[after for _, after in plan.rerouted[:20]],
             frozen=len(plan.frozen) + len(plan.held),
         )

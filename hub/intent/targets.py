@@ -23,7 +23,7 @@ from hub.smi.types import HTTPRouteGroup, IdentityBinding, NamedMatch, PortRoute
 Ports = frozenset[int] | None
 """A set of workload ports; None is every port."""
 _NO_RULE = "spec.rules"
-MAX_MATCHES, MAX_PAIRS = 2000, 200_000
+MAX_MATCHES, MAX_PAIRS = 2000, 50_000
 """Most matches, and pairs of a source and a match, of one TrafficTarget (one TrafficSplit): what many objects that name the
 same large ones take grows with the product of both."""
 
