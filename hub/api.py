@@ -17,6 +17,7 @@ from hub.envoy import (
     JOINED_HEADERS,
     KEEP_UNCHANGED,
     METHODS,
+    NOT_UTF8,
     REJECT_REQUEST,
     UNESCAPE_AND_FORWARD,
     UNESCAPE_AND_REDIRECT,
@@ -70,6 +71,8 @@ from hub.model import (
     Unit,
     UnitKey,
     identity_of,
+    raw_bytes,
+    raw_text,
     service_account_label,
 )
 from hub.regex import (
@@ -231,6 +234,7 @@ __all__ = [
     "JOINED_HEADERS",
     "KEEP_UNCHANGED",
     "METHODS",
+    "NOT_UTF8",
     "PATH",
     "REJECT_REQUEST",
     "SERVICE_ACCOUNT_LABEL",
@@ -302,6 +306,8 @@ __all__ = [
     "language",
     "normalise",
     "path_forms",
+    "raw_bytes",
+    "raw_text",
     "same",
     "service_account_label",
     "target",

@@ -1,7 +1,8 @@
 """JSON requests and answers: the one shape that `explain --batch`, the case files and the tests speak.
 
 A request is an object with `src`, `dst`, `port` and optionally `protocol`, `method`, `path`, `headers`, `id`; an answer
-is `{"smi": ..., "meshes": {...}}`. Decoding is strict: what it does not know is an error with a code and a field.
+is `{"smi": ..., "meshes": {...}}`. A path or a header's value is text, or `{"latin1": text}`: one byte for each character.
+Decoding is strict: what it does not know is an error with a code and a field.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from hub.errors import SmihubError
-from hub.model import Answer, Destination, Request, Source
+from hub.model import Answer, Destination, Request, Source, raw_bytes, raw_text
 
 MAX_LINE_BYTES = 1_048_576
 MAX_TEXT = 65_536
@@ -22,6 +23,7 @@ MAX_HEADER_LINES = 512
 _FIELDS = frozenset({"id", "src", "dst", "port", "protocol", "method", "path", "headers"})
 _SOURCES = ("identity", "pod", "spiffe", "outside")
 _DESTINATIONS = ("identity", "pod", "service")
+_LATIN1 = ("latin1",)
 _Protocol = Literal["http", "tcp", "udp"]
 _PROTOCOLS = get_args(_Protocol)
 
@@ -83,7 +85,7 @@ def _request(value: dict[Any, Any]) -> Request:
         port=_port(value),
         protocol=_protocol(value.get("protocol", "http")),
         method=_text(value.get("method", "GET"), "method"),
-        path=_text(value.get("path", "/"), "path"),
+        path=_bytes(value.get("path", "/"), "path"),
         headers=_headers(value.get("headers", {})),
     )
 
@@ -167,6 +169,19 @@ def _text(value: object, field: str) -> str:
     return value
 
 
+def _bytes(value: object, field: str) -> str:
+    """Text, or bytes that need not be UTF-8."""
+    if not isinstance(value, dict):
+        return raw_text(raw_bytes(_text(value, field)))
+    _, said = _one(value, _LATIN1, field)
+    try:
+        return raw_text(_text(said, f"{field}.latin1").encode("latin-1"))
+    except UnicodeEncodeError:
+        raise RequestError(
+            "request.bad-value", f"{field}.latin1", "characters up to U+00FF, one for each byte"
+        ) from None
+
+
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise RequestError("request.wrong-type", "headers", "an object of name to value, or to a list of values")
@@ -180,8 +195,7 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
         values = said if isinstance(said, list) else [said]
         if len(lines) + len(values) > MAX_HEADER_LINES:
             raise RequestError("request.too-large", "headers", f"at most {MAX_HEADER_LINES} lines")
-        # RFC 9110, section 5.5: blanks around a field's value are not part of it.
-        lines.extend((name, _text(one, field)) for one in values)
+        lines.extend((name, _bytes(one, field)) for one in values)
     if sum(len(name) + len(one) for name, one in lines) > MAX_TEXT:
         raise RequestError("request.too-large", "headers", f"at most {MAX_TEXT} characters together")
     return tuple(lines)
@@ -198,11 +212,19 @@ def to_json(request: Request) -> dict[str, Any]:
     }
     if request.protocol != "http":
         return out
-    out |= {"method": request.method, "path": request.path}
-    headers: dict[str, list[str]] = {}
+    out |= {"method": request.method, "path": _said(request.path)}
+    headers: dict[str, list[Any]] = {}
     for name, value in request.headers:
-        headers.setdefault(name, []).append(value)
+        headers.setdefault(name, []).append(_said(value))
     return {**out, "headers": headers} if headers else out
+
+
+def _said(text: str) -> str | dict[str, str]:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return {"latin1": raw_bytes(text).decode("latin-1")}
+    return text
 
 
 def answer_to_json(answer: Answer) -> dict[str, Any]:
@@ -213,7 +235,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
         out["weights"] = dict(answer.weights or {})
         out["backends"] = dict(answer.backends or {})
     if answer.received is not None:
-        out["received"] = answer.received
+        out["received"] = _said(answer.received)
     return out
 
 

@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from adapters.istio import names, shapes
 from adapters.istio.regex import is_portable, is_small
-from hub.api import SERVICE_ACCOUNT_LABEL, UnsafeResourceError, is_managed_header
+from hub.api import NOT_UTF8, SERVICE_ACCOUNT_LABEL, UnsafeResourceError, is_managed_header
 
 _TEMPLATE = re.compile(r"(?:/(?:[A-Za-z0-9\-._~%!$&'()+,;:@=]+|\{\*\}))*(?:/(?:\{\*\*\})?)?")
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
@@ -164,6 +164,11 @@ def _http_condition(entry: shapes.HttpCondition) -> None:
         proper = _HEADER.fullmatch(name) and name not in _NO_HEADERS and not is_managed_header(name)
         _demand(proper, f'"{name}" is no header that Istio matches')
         _text(match)
+    without = {} if entry.without_headers is UNSET else entry.without_headers
+    _demand(not without or entry.headers is not UNSET, "a route is for all but some")
+    for name, match in without.items():
+        guards = match == shapes.StringMatch(regex=NOT_UTF8) and name in (entry.headers or {})
+        _demand(guards, "a header is ruled out that may be text")
 
 
 def _text(match: shapes.StringMatch) -> None:

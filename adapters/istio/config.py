@@ -16,8 +16,11 @@ class IstioConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
 
     `clusterDomain` ends the full name of every Service. `mtls: unmanaged` leaves PeerAuthentication to others; grants name
     authenticated callers either way. `rootNamespace` is Istio's own: a policy there reaches into all namespaces.
+    `headerValues: text` declares that header values are UTF-8 wherever they come from: Istio compares bytes, and could not
+    refuse others where a policy names a beginning or an end.
     """
 
     cluster_domain: _Domain = "cluster.local"
     mtls: Literal["strict", "unmanaged"] = "strict"
     root_namespace: _Namespace = "istio-system"
+    header_values: Literal["bytes", "text"] = "bytes"

@@ -19,16 +19,17 @@ from adapters.istio.evaluate_fields import manifest_of
 from adapters.istio.evaluate_match import NO_HTTP, Http
 from adapters.istio.evaluate_policy import Gates
 from adapters.istio.evaluate_ports import spoken
-from adapters.istio.evaluate_request import HEADER, Reading, read
+from adapters.istio.evaluate_request import HEADER, Reading, differs, read
 from adapters.istio.evaluate_routes import Entry, Route, Routes
 from adapters.istio.evaluate_workloads import Peer, Verdict, Workloads
-from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request
+from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, raw_text
 
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
 BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
 RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
 Place = tuple[str, str, int]
 UDP, MIXED = "proto.udp-not-captured", "port.undeclared-mixed"
+_RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2}
 
 
 def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
@@ -71,11 +72,23 @@ class _Mesh:
         self._domains = frozenset(routes.domains) or frozenset(("cluster.local",))
 
     def judge(self, request: Request) -> Answer:
-        """The mesh's verdict on one request; raises UnmodelledError on anything it does not model."""
+        """The mesh's verdict on one request, over the version of HTTP that lets more pass, with the losses of both.
+
+        Raises UnmodelledError on anything it does not model.
+        """
+        first = self._judge(request, http2=False)
+        if request.protocol != "http" or not differs(request):
+            return first
+        second = self._judge(request, http2=True)
+        chosen = second if _RANK[second.verdict] > _RANK[first.verdict] else first
+        turned = () if (first.route, first.weights) == (second.route, second.weights) else (HEADER,)
+        return replace(chosen, losses=_union([first.losses, second.losses, turned]))
+
+    def _judge(self, request: Request, *, http2: bool) -> Answer:
         named = (request.dst.identity, request.dst.pod, request.dst.service)
         if sum(name is not None for name in named) != 1:
             return Answer("deny")
-        first = read(request) if request.protocol == "http" else None
+        first = read(request, http2=http2) if request.protocol == "http" else None
         asked = _Asked(request, self._workloads.peer(request.src), first, first and first.again())
         if request.dst.service is not None:
             return self._service(asked)
@@ -197,7 +210,7 @@ def _received(request: Request, reading: Reading | None) -> str | None:
     """The path that an application sees, if it is another than was sent."""
     if reading is None or reading.faults:
         return None
-    path = reading.http.path.decode("ascii")
+    path = raw_text(reading.http.path)
     return None if path == request.path else path
 
 

@@ -2,7 +2,8 @@
 
 Path normalisation is Istio's default, BASE (https://istio.io/latest/docs/ops/best-practices/security/): dot segments
 and needless escapes are resolved, slashes are neither merged nor unescaped. A fragment is cut off. Observed on
-Istio 1.31 with Envoy 1.40. Where HTTP/1.1 and HTTP/2 differ the caller speaks HTTP/1.1.
+Istio 1.31 with Envoy 1.40. HTTP/1.1 and HTTP/2 are read apart where they differ: HTTP/2 carries bytes beyond ASCII in paths
+(which are escaped), methods that nobody registered, and outer blanks of values, which HTTP/1.1 cuts off; it joins cookies.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from adapters.istio.evaluate_match import Http
-from hub.api import INLINE_HEADERS, KEEP_UNCHANGED, METHODS, PathOptions, Request, normalise, target
+from hub.api import INLINE_HEADERS, KEEP_UNCHANGED, METHODS, PathOptions, Request, normalise, raw_bytes, target
 
 METHOD, PATH, HEADER = "method.nonstandard", "path.refused", "header.rejected"
 _BASE = PathOptions(normalize=True, merge=False, slashes=KEEP_UNCHANGED)
@@ -22,6 +23,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _AUTHORITY = re.compile(rb"[A-Za-z0-9!$%&'()*+,.:;=@\[\]_~-]*")
 _WIDE = re.compile(rb"[\xc0-\xff][\x80-\xbf]*")
+_HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
 _UPGRADES = ("websocket",)
 Lines = Mapping[str, tuple[bytes, ...]]
 
@@ -46,32 +48,46 @@ class Reading(Struct, frozen=True):
         return replace(self, http=_with_path(self.http, path), meant=meant)
 
 
-def read(request: Request) -> Reading:
+def differs(request: Request) -> bool:
+    """Whether the versions of HTTP read a request differently; what HTTP/2 alone refuses does not count."""
+    values = [value for _, value in request.headers]
+    crumbs = sum(name.lower() == "cookie" for name, _ in request.headers)
+    odd = request.method not in METHODS or any(value != value.strip(" \t") for value in values)
+    return odd or crumbs > 1 or not request.path.isascii()
+
+
+def read(request: Request, *, http2: bool = False) -> Reading:
     """The reading of the first sidecar."""
-    faults = set() if request.method in METHODS and request.method != "CONNECT" else {METHOD}
-    lines, refused = _headers(request)
-    path = _path(request.path)
+    known = _TOKEN.fullmatch(request.method) is not None if http2 else request.method in METHODS
+    faults = set() if known and request.method != "CONNECT" else {METHOD}
+    lines, refused = _headers(request, http2=http2)
+    path = _path(request.path, http2=http2)
     if path is None:
         faults.add(PATH)
     if refused:
         faults.add(HEADER)
-    seen = {
-        name: (b",".join(filter(None, values)),) if name in INLINE_HEADERS else values for name, values in lines.items()
-    }
-    plain = Http(request.method.encode("utf-8", "surrogatepass"), b"", b"", seen)
-    http = _with_path(plain, path or request.path.encode("utf-8", "surrogatepass"))
+    seen = {name: _joined(name, values, http2=http2) for name, values in lines.items()}
+    plain = Http(raw_bytes(request.method), b"", b"", seen)
+    http = _with_path(plain, path or raw_bytes(request.path))
     host = b",".join(lines["host"]) if "host" in lines else None
     meant = _meant(lines)
     return Reading(http, host, tuple(sorted(faults)), replace(http, headers={**seen, **meant}) if meant else None)
+
+
+def _joined(name: str, values: tuple[bytes, ...], *, http2: bool) -> tuple[bytes, ...]:
+    """The values of a header as filters see them."""
+    if name in INLINE_HEADERS:
+        return (b",".join(filter(None, values)),)
+    return (b"; ".join(values),) if name == "cookie" and http2 else values
 
 
 def _with_path(http: Http, path: bytes) -> Http:
     return replace(http, path=path, plain=path.partition(b"?")[0])
 
 
-def _path(text: str) -> bytes | None:
+def _path(text: str, *, http2: bool) -> bytes | None:
     """The normalised path with its query; None if Envoy answers the request itself. A path, not any request target."""
-    raw = target(text.partition("#")[0]) if text.startswith("/") else None
+    raw = target(raw_bytes(text.partition("#")[0]), http2=http2) if text.startswith("/") else None
     return None if raw is None else normalise(raw, _BASE)
 
 
@@ -79,23 +95,22 @@ def _meant(lines: Lines) -> dict[str, tuple[bytes, ...]]:
     """The values of headers that a reader of single lines and of characters would see otherwise than Envoy."""
     found = {}
     for name, values in lines.items():
-        characters = tuple(_WIDE.sub(b"x", value) for value in values)
-        if characters != values or (name in INLINE_HEADERS and len(values) > 1):
+        characters = tuple(_WIDE.sub(b"x", value).strip(b" \t") for value in values)
+        if characters != values or (name in (*INLINE_HEADERS, "cookie") and len(values) > 1):
             found[name] = tuple(dict.fromkeys((*values, *characters)))
     return found
 
 
-def _headers(request: Request) -> tuple[Lines, bool]:
+def _headers(request: Request, *, http2: bool) -> tuple[Lines, bool]:
     """The lines that filters see (lower-case names), and whether Envoy refuses one of them."""
     lines: dict[str, tuple[bytes, ...]] = {}
     refused = False
     for name, text in request.headers:
-        sent = text.encode("utf-8", "surrogatepass")
-        value = sent.strip(b" \t")
-        # HTTP/1.1 trims outer blanks and HTTP/2 hands them on (RFC 9110, 5.5): such a request is taken as refused.
-        refused |= value != sent or _BAD_VALUE.search(value) is not None or _TOKEN.fullmatch(name) is None
+        value = raw_bytes(text) if http2 else raw_bytes(text).strip(b" \t")
+        refused |= _BAD_VALUE.search(value) is not None or _TOKEN.fullmatch(name) is None
         lines[name.lower()] = (*lines.get(name.lower(), ()), value)
     refused |= _bad_framing(lines) or _bad_upgrade(lines) or not all(map(_AUTHORITY.fullmatch, lines.get("host", ())))
+    refused |= http2 and not _HOP_BY_HOP.isdisjoint(lines)
     for name in _tokens(lines, "connection"):
         lines.pop(name, None)
     return lines, refused

@@ -13,7 +13,9 @@ import re2
 
 MAX_LENGTH = 1024
 MAX_PROGRAM = 16384
-"""RE2 instructions, half of what Istio's Envoys take (`re2.max_program_size.error_level`), as their RE2 may count more."""
+"""RE2 instructions over bytes, half of what Istio's Envoys take (`re2.max_program_size.error_level`); their RE2 may count more."""
+MAX_PROGRAM_OF_CHARACTERS = 32768
+"""The same over characters: so sidecars without the fix of CVE-2026-73552 compile a pattern, and these are mostly more."""
 
 _UNSHARED = re.compile(r"\\[CEQpP]|\(\?P?[<=]|\\x|\\[0-9]")
 
@@ -25,13 +27,19 @@ def is_portable(pattern: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_small(pattern: str) -> bool:
-    """Whether the pattern compiles, within what Istio and Envoy take."""
+    """Whether the pattern compiles, within what Istio and Envoy take, old ones too."""
     if not pattern or len(pattern) > MAX_LENGTH:
         return False
+    encodings = re2.Options.Encoding
+    sizes = ((encodings.LATIN1, MAX_PROGRAM), (encodings.UTF8, MAX_PROGRAM_OF_CHARACTERS))
+    return all(_size(pattern, encoding) <= most for encoding, most in sizes)
+
+
+def _size(pattern: str, encoding: re2.Options.Encoding) -> float:
+    """How many instructions RE2 makes of it; infinitely many if it refuses."""
     options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
+    options.encoding, options.log_errors = encoding, False
     try:
-        return bool(re2.compile(pattern.encode(), options).programsize <= MAX_PROGRAM)
+        return float(re2.compile(pattern.encode(), options).programsize)
     except (re2.error, UnicodeEncodeError):
-        return False
+        return float("inf")

@@ -118,13 +118,14 @@ class Exact(Struct, forbid_unknown_fields=True):
     exact: Method
 
 
-class HttpCondition(Struct, forbid_unknown_fields=True):
+class HttpCondition(Struct, forbid_unknown_fields=True, rename="camel"):
     """One entry of `match` of an HTTP route; the port is always there."""
 
     port: Port
     uri: StringMatch | UnsetType = UNSET
     method: Exact | UnsetType = UNSET
     headers: Annotated[dict[str, StringMatch], Meta(min_length=1)] | UnsetType = UNSET
+    without_headers: Annotated[dict[str, StringMatch], Meta(min_length=1)] | UnsetType = UNSET
 
 
 class TcpCondition(Struct, forbid_unknown_fields=True):

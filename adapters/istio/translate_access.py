@@ -56,6 +56,7 @@ class _Owner(Struct, frozen=True, gc=False):
     access: Access
     unit: UnitKey
     origins: tuple[ObjectRef, ...]
+    text: bool
 
     @property
     def account(self) -> str:
@@ -65,7 +66,7 @@ class _Owner(Struct, frozen=True, gc=False):
 def translate_access(access: Access, config: IstioConfig) -> Translation:
     """The objects of one identity and what Istio cannot say of its grants."""
     unit = UnitKey("access", access.identity.namespace, access.identity.service_account)
-    owner = _Owner(access, unit, tuple(sorted(set(access.origins))))
+    owner = _Owner(access, unit, tuple(sorted(set(access.origins))), config.header_values == "text")
     root = access.identity.namespace == config.root_namespace
     books, losses, carried = _books(owner) if not root else ({}, [_in_root(owner)], [])
     books.setdefault((), [()])
@@ -85,7 +86,7 @@ def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Lo
     losses: list[Loss] = []
     favour = favoured((match for grant in owner.access.grants for match in grant.http or ()), cost)
     for grant in owner.access.grants:
-        ruling, lost = ruling_of(grant, owner.access, owner.unit, favour)
+        ruling, lost = ruling_of(grant, owner.access, owner.unit, favour, text=owner.text)
         losses += lost
         if ruling is not None:
             rulings.setdefault(ruling.labels, []).append(ruling)

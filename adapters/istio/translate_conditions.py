@@ -12,6 +12,7 @@ from itertools import product
 from math import prod
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.istio.objects import Json
 from adapters.istio.regex import is_portable, is_small
@@ -24,8 +25,19 @@ from adapters.istio.translate_values import (
     said_of_path,
     survives_joining,
     survives_trimming,
+    takes_beyond_ascii,
 )
-from hub.api import HEADER, Forms, HttpMatch, Inexpressible, RegexRefusedError, bounded, header_forms, language
+from hub.api import (
+    HEADER,
+    NOT_UTF8,
+    Forms,
+    HttpMatch,
+    Inexpressible,
+    RegexRefusedError,
+    bounded,
+    header_forms,
+    language,
+)
 
 IGNORED_HEADERS = frozenset({"authority", "method", "scheme", "uri"})
 """Names that Istio does not take for headers in a match (VirtualService, `HTTPMatchRequest.headers`)."""
@@ -41,14 +53,16 @@ class Worded(Struct, frozen=True, gc=False):
 
     texts: tuple[Text | None, ...] = ()
     objection: Objection | None = None
+    beyond: bool = False
+    """Whether it takes header values beyond ASCII, so that bytes which are no text must be ruled out."""
 
 
 def matches_of(
-    match: HttpMatch, port: int, favour: frozenset[Asked] = frozenset()
+    match: HttpMatch, port: int, favour: frozenset[Asked] = frozenset(), *, text: bool
 ) -> tuple[list[Json], tuple[Objection, ...]]:
     """The entries that say an HttpMatch on one port (none if it cannot be said, or never holds), and what is lost.
 
-    `favour`: see `translate_match.said`.
+    `favour`: see `translate_match.said`. `text` says that header values are UTF-8; else entries rule out those that are not.
     """
     headers = [Asked(name, pattern) for name, pattern in sorted(set(match.headers))]
     names = [each.header for each in headers]
@@ -63,7 +77,8 @@ def matches_of(
     if lost:
         return [], tuple(sorted(lost))
     ways = product(methods, product(path.texts, *(worded.texts for worded in patterns)))
-    return [_entry(port, method, texts, names) for method, texts in ways], ()
+    wide = () if text else tuple(name for name, worded in zip(names, patterns, strict=True) if worded.beyond)
+    return [_entry(port, method, texts, names, wide) for method, texts in ways], ()
 
 
 def cost(one: Asked, limit: int) -> int:
@@ -71,7 +86,9 @@ def cost(one: Asked, limit: int) -> int:
     return (_header(one, limit) if one.header else _path(one.pattern, limit))[1]
 
 
-def _entry(port: int, method: str | None, texts: Sequence[Text | None], names: Sequence[str]) -> Json:
+def _entry(
+    port: int, method: str | None, texts: Sequence[Text | None], names: Sequence[str], wide: Sequence[str]
+) -> Json:
     path, *values = texts
     entry: Json = {"port": port}
     if method is not None:
@@ -79,7 +96,8 @@ def _entry(port: int, method: str | None, texts: Sequence[Text | None], names: S
     if path is not None:
         entry["uri"] = dict([path])
     headers = {name: dict([value]) for name, value in zip(names, values, strict=True) if value is not None}
-    return {**entry, "headers": headers} if headers else entry
+    without = {name: {"regex": NOT_UTF8} for name in wide if "exact" not in headers[name]}
+    return {**entry, **({"headers": headers} if headers else {}), **({"withoutHeaders": without} if without else {})}
 
 
 @lru_cache(maxsize=16384)
@@ -112,18 +130,18 @@ def _header(one: Asked, limit: int) -> tuple[Worded, int]:
 
 def _header_decided(name: str, pattern: str) -> Worded:
     values = language(pattern, HEADER)
-    if joined_by(name) and not survives_joining(values, joined_by(name)):
+    if not survives_joining(values, joined_by(name)):
         return Worded((), across(name, pattern))
     if not survives_trimming(values):
         return Worded((), blank_outside(name, pattern))
-    exact = is_byte_exact(values)
+    exact, beyond = is_byte_exact(values), takes_beyond_ascii(values)
     try:
         forms = _literal(header_forms(values))
     except RegexRefusedError:
         forms = None  # the pattern says it as well
     if forms is not None and forms.prefixes == ("",):
-        return Worded((("regex", ".*"),))
-    return _worded(pattern, forms, portable=is_portable(pattern) and exact)
+        return Worded((("regex", ".*"),), beyond=True)
+    return replace(_worded(pattern, forms, portable=is_portable(pattern) and exact), beyond=beyond)
 
 
 def _worded(pattern: str, forms: Forms | None, *, portable: bool) -> Worded:

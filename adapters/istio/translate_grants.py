@@ -45,13 +45,13 @@ class Ruling(Struct, frozen=True, gc=False):
 
 
 def ruling_of(
-    grant: Grant, access: Access, unit: UnitKey, favour: frozenset[Asked]
+    grant: Grant, access: Access, unit: UnitKey, favour: frozenset[Asked], *, text: bool
 ) -> tuple[Ruling | None, tuple[Loss, ...]]:
-    """A grant as a ruling, None if nothing is left of it, and what is lost. `favour`: see `translate_match.said`."""
+    """A grant as a ruling, None if nothing is left of it, and what is lost. The rest: see `translate_match.said`."""
     if grant.transport == "UDP":
         return None, (access_loss(_UDP, unit, grant.origin),)
     scope = scope_of(grant, access)
-    pieces, objections = _pieces(grant, scope, favour)
+    pieces, objections = _pieces(grant, scope, favour, text=text)
     principals, refused = _principals(grant, access.identity.trust_domain)
     found = {*objections, *refused, *scope.losses}
     found.update(_labels_unproven(text) for text in grant.unauthenticated)
@@ -62,27 +62,24 @@ def ruling_of(
     losses = tuple(sorted(access_loss(one, unit, grant.origin) for one in found))
     if not pieces or not principals:
         return None, losses
-    return Ruling(_carried(grant, scope, principals), labels, grant.http is None, principals, pieces), losses
+    matches = tuple(match for match in grant.http or () if said(match, favour, text=text).pieces)
+    return Ruling(_carried(grant, scope, principals, matches), labels, grant.http is None, principals, pieces), losses
 
 
-def _carried(grant: Grant, scope: Scope, principals: Sequence[str]) -> Grant:
-    http = None if grant.http is None else tuple(sorted(filter(_is_said, grant.http), key=msgspec.json.encode))
+def _carried(grant: Grant, scope: Scope, principals: Sequence[str], matches: Sequence[HttpMatch]) -> Grant:
+    http = None if grant.http is None else tuple(sorted(matches, key=msgspec.json.encode))
     sources = tuple(sorted(_SPIFFE + principal for principal in principals))
     return replace(grant, sources=sources, ports=scope.ports, http=http)
 
 
-def _is_said(match: HttpMatch) -> bool:
-    return bool(said(match).pieces)
-
-
 def _pieces(
-    grant: Grant, scope: Scope, favour: frozenset[Asked]
+    grant: Grant, scope: Scope, favour: frozenset[Asked], *, text: bool
 ) -> tuple[tuple[tuple[tuple[Condition, ...], Operation], ...], tuple[Objection, ...]]:
     if grant.http is None:
         pieces: Iterable[Piece] = (Piece(()),)
         objections: set[Objection] = set()
     else:
-        every = [said(match, favour) for match in grant.http]
+        every = [said(match, favour, text=text) for match in grant.http]
         pieces = {piece for one in every for piece in one.pieces}
         objections = {objection for one in every for objection in one.objections}
     if scope.ports == ():

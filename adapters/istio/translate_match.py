@@ -69,20 +69,22 @@ MAX_BYTES = 60_000
 """Most text of one match: an API server takes objects of about a megabyte and a half."""
 
 
-def said(match: HttpMatch, favour: frozenset[Asked] = frozenset()) -> Said:
+def said(match: HttpMatch, favour: frozenset[Asked] = frozenset(), *, text: bool) -> Said:
     """A match in Istio's words; one condition that cannot be said leaves none of it.
 
-    Patterns in `favour` may take more steps than others (see `translate_budget.favoured`).
+    Patterns in `favour` may take more steps than others (see `translate_budget.favoured`). `text` says that header values are
+    UTF-8; else beginnings and ends could not tell whether they are.
     """
-    return _said(match, favour & asked_of(match) if favour else favour)
+    return _said(match, favour & asked_of(match) if favour else favour, text=text)
 
 
 @lru_cache(maxsize=8192)
-def _said(match: HttpMatch, favour: frozenset[Asked]) -> Said:
+def _said(match: HttpMatch, favour: frozenset[Asked], *, text: bool) -> Said:
     if match.methods == ():
         return Said()
-    headers = (Asked(name, pattern) for name, pattern in match.headers)
-    found = [*(_header_said(each, limit_of(each, favour))[0] for each in headers), _methods_said(match.methods)]
+    headers = [Asked(name, pattern) for name, pattern in match.headers]
+    values = [_header_said(each, limit_of(each, favour))[0] for each in headers]
+    found = [*(values if text else map(_of_text, headers, values)), _methods_said(match.methods)]
     path = None if match.path is None else Asked("", match.path)
     paths = Said((Piece(),)) if path is None else _path_said(path.pattern, limit_of(path, favour))[0]
     objections = {one for each in (paths, *found) for one in each.objections}
@@ -116,8 +118,9 @@ def managed(name: str) -> Objection | None:
 
 def across(name: str, pattern: str) -> Objection:
     """Why a pattern may match joined lines of which none matches."""
-    message = f'Envoy joins repeated lines of "{short(name)}", so "{short(pattern)}" may match across them'
-    lift = "match another header, or a text that no separator is in"
+    message = f'sidecars (of some headers only old ones) join repeated lines of "{short(name)}", so "{short(pattern)}" may match'
+    message += " across them"
+    lift = "match a text that no separator is in"
     return Objection("header.managed", message, f'a request with "{short(name)}"', lift)
 
 
@@ -126,6 +129,13 @@ def blank_outside(name: str, pattern: str) -> Objection:
     message = f'"{short(pattern)}" may match an outer blank of "{short(name)}", which is no part of its value'
     witness = f'a request with "{short(name)}" that matches "{short(pattern)}"'
     return Objection("istio.header-not-expressible", message, witness, "begin and end the pattern with other letters")
+
+
+def no_text(name: str, pattern: str) -> Objection:
+    """Why a pattern may match what is no text."""
+    message = f'"{short(pattern)}" may match values of "{short(name)}" that are no UTF-8: Istio compares bytes'
+    lift = 'list the values, or declare "headerValues: text"'
+    return Objection("istio.header-not-text", message, f'a request with "{short(name)}" that is not listed', lift)
 
 
 def too_complex(refusal: RegexRefusedError, pattern: str) -> Objection:
@@ -201,14 +211,20 @@ def _header_said(one: Asked, limit: int = PLAIN) -> tuple[Said, int]:
 def _header_decided(name: str, pattern: str) -> Said:
     values = language(pattern, HEADER)
     forms = header_forms(values)
-    separator = joined_by(name)
-    if separator and not survives_joining(values, separator):
+    if not survives_joining(values, joined_by(name)):
         return Said((), (across(name, pattern),))
     if not survives_trimming(values):
         return Said((), (blank_outside(name, pattern),))
     if isinstance(forms, Inexpressible):
         return Said((), (_inexpressible("header", f"header {short(name)}", pattern, forms),))
     return Said(tuple(_header_pieces(name, forms)))
+
+
+def _of_text(one: Asked, found: Said) -> Said:
+    """The same, if it is said by whole values; a beginning or an end also takes bytes that are no text."""
+    values = [value for piece in found.pieces for condition in piece.conditions for value in condition.values]
+    starred = any(value.startswith("*") or value.endswith("*") for value in values)
+    return Said((), (no_text(one.header, one.pattern),)) if starred else found
 
 
 def _header_pieces(name: str, forms: Forms) -> Iterable[Piece]:

@@ -64,6 +64,7 @@ class _Port:
         self._route = route
         self._port = port
         self._domain = config.cluster_domain
+        self._text = config.header_values == "text"
         self._unit = UnitKey("route", route.namespace, route.service)
         splits = (split for each in route.ports for split in each.splits)
         self._favour = favoured((match for split in splits for match in split.matches or ()), cost)
@@ -84,7 +85,7 @@ class _Port:
         everything: Json = {"port": self._port.port}
         entries = {b"": everything} if split.matches is None else {}
         for match in split.matches or ():
-            found, objections = matches_of(match, self._port.port, self._favour)
+            found, objections = matches_of(match, self._port.port, self._favour, text=self._text)
             entries |= {msgspec.json.encode(entry): entry for entry in found}
             losses += [split_loss(one, self._unit, split.origin, "spec.matches") for one in objections]
         if split.matches is not None and self._port.declared == "none" and self._port.port in SERVER_FIRST:

@@ -1,7 +1,7 @@
 """How a pattern fares with what Envoy makes of header values before it looks: questions to its automaton.
 
 Envoy joins repeated lines of some headers, keeps outer blanks over HTTP/2 (which are no part of a value: RFC 9110, 5.5),
-and runs RE2 over bytes. Observed on Envoy 1.40.
+and runs RE2 over bytes. Observed on Envoy 1.40. Sidecars without the fix of CVE-2026-26308 join the lines of every header.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hub.api import (
-    HEADER,
-    JOINED_HEADERS,
     PATH,
     Forms,
     Inexpressible,
     Language,
     charge,
-    header_forms,
     language,
     path_forms,
 )
@@ -31,16 +28,9 @@ def said_of_path(pattern: str) -> Forms | Inexpressible:
     return path_forms(language(pattern, PATH))
 
 
-def said_of_header(pattern: str) -> Forms | Inexpressible:
-    """The header values of a pattern without patterns. Raises RegexRefusedError."""
-    return header_forms(language(pattern, HEADER))
-
-
 def joined_by(name: str) -> str:
-    """What Envoy puts between repeated lines of this header; empty if it keeps them apart."""
-    if name == "cookie":
-        return "; "
-    return "," if name in JOINED_HEADERS else ""
+    """What Envoy puts between repeated lines of this header, if not always then in old sidecars."""
+    return "; " if name == "cookie" else ","
 
 
 def survives_joining(values: Language, separator: str) -> bool:
@@ -92,6 +82,12 @@ def is_byte_exact(values: Language) -> bool:
         return False
     once = [row[kinds[0]] for row in values.rows]
     return all(at < 0 or once[at] == at for at in once)
+
+
+def takes_beyond_ascii(values: Language) -> bool:
+    """Whether any value that matches has a character beyond ASCII."""
+    beyond = [kind for kind, chars in enumerate(values.classes.ranges()) if any(high >= 0x80 for _, high in chars)]
+    return any(row[kind] >= 0 for row in values.rows for kind in beyond)
 
 
 def _after(values: Language, at: int, text: str) -> int:

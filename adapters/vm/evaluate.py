@@ -32,6 +32,7 @@ from hub.api import (
     Request,
     Source,
     UnmodelledError,
+    raw_text,
 )
 
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
@@ -155,7 +156,7 @@ class _Mesh:
         if not decision.passes:
             return _Verdict(False, (decision.by,))
         outcome = serve(chain.end, link, request)
-        return replace(self._answered(outcome), path=outcome.call.path.decode("utf-8", "surrogatepass"))
+        return replace(self._answered(outcome), path=raw_text(outcome.call.path))
 
     def _exposed(self, placement: Placement, port: int) -> Chain | None:
         """The listener of a workload's port, if its Envoy has it and binds it."""
@@ -186,7 +187,7 @@ class _Mesh:
             return _Verdict(False, outcome.by, outcome.losses)
         if not any(self._reaches(share.cluster) for share in outcome.choice.shares):
             return _Verdict(False, (outcome.choice.label,))
-        return _Verdict(True, outcome.by)
+        return _Verdict(True, outcome.by, outcome.losses)
 
     def _reaches(self, cluster: str) -> bool:
         """Whether an application stands behind a cluster of a workload's own Envoy."""
@@ -213,7 +214,7 @@ class _Mesh:
             route=way.word,
             weights={name: str(way.parts[name]) for name in sorted(way.parts)},
             backends=words,
-            losses=way.losses if verdict == "allow" else _losses(way, [found for _, found in judged.values()]),
+            losses=_losses(way, [found for _, found in judged.values()]),
             received=_received(request, [one for _, found in judged.values() for one in found], way.path),
         )
 
@@ -234,7 +235,7 @@ class _Mesh:
         if not chain.decide(link).passes:
             return _Way("unavailable", {}, (chain.origin,), request)
         outcome = serve(chain.end, link, request)
-        return replace(self._http_way(outcome, own, request), path=outcome.call.path.decode("utf-8", "surrogatepass"))
+        return replace(self._http_way(outcome, own, request), path=raw_text(outcome.call.path))
 
     def _pipe_way(self, chain: Chain, pipe: Pipe, own: str, request: Request) -> _Way:
         decision = chain.decide(Link(False, None, False, chain.port))
@@ -334,7 +335,7 @@ def _forwarded(request: Request, outcome: Outcome) -> Request:
     """The request as a client's Envoy sends it on: path normalised, headers of the connection and of the route removed."""
     kept = outcome.call.headers.keys() - outcome.host.removed
     headers = tuple((name, value) for name, value in request.headers if name.lower() in kept)
-    return replace(request, path=outcome.call.path.decode("ascii"), headers=headers)
+    return replace(request, path=raw_text(outcome.call.path), headers=headers)
 
 
 def _received(request: Request, verdicts: Iterable[_Verdict], sent: str = "") -> str | None:
@@ -350,7 +351,7 @@ def _verdict(words: Sequence[BackendWord]) -> VerdictWord:
 
 
 def _losses(way: _Way, verdicts: Sequence[Sequence[_Verdict]]) -> tuple[str, ...]:
-    inner = [one.losses for found in verdicts for one in found if not one.allowed]
+    inner = [one.losses for found in verdicts for one in found]
     return _union([way.losses, *inner])
 
 

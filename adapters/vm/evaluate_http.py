@@ -1,8 +1,9 @@
 """Envoy's HTTP connection manager: what it reads, what it refuses, what its filters and routes then do.
 
-Source: Envoy `http_connection_manager.v3`, `http.rbac.v3`. Where HTTP/1.1 and HTTP/2 differ the caller speaks HTTP/1.1
-(its parser refuses more). What the codec refuses is judged all the same, so that a loss code is named only if policy
-alone would have let the request pass.
+Source: Envoy `http_connection_manager.v3`, `http.rbac.v3`. HTTP/1.1 and HTTP/2 are read apart where they differ (observed on
+Envoy 1.40), and the answer is that of the version that lets more pass: HTTP/2 carries bytes beyond ASCII in paths, methods
+that nobody registered, and outer blanks of header values, which HTTP/1.1 cuts off, and its cookies are joined. What the
+codec refuses is judged all the same, so that a loss code is named only if policy alone would have let the request pass.
 """
 
 from __future__ import annotations
@@ -20,18 +21,29 @@ from adapters.vm.evaluate_match import Call, Link
 from adapters.vm.evaluate_rbac import HTTP, Decision, Engine, engine_of
 from adapters.vm.evaluate_resources import Resources
 from adapters.vm.evaluate_routes import Choice, Host, Level, RouteTable, resolve, table_of
-from hub.api import INLINE_HEADERS, METHODS, PathOptions, Request, UnmodelledError, normalise, target
+from hub.api import INLINE_HEADERS, METHODS, PathOptions, Request, UnmodelledError, normalise, raw_bytes, target
 
 METHOD, PATH, HEADER = "method.nonstandard", "path.guarded", "header.rejected"
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _UNDERSCORES_REJECT, _UNDERSCORES_DROP = 1, 2
+_HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
 _CODECS = (0, 1)
 _SANITIZING = (0, 3)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_PATHS, _HEADERS = frozenset(("url_path",)), frozenset(("header",))
+_PATHS, _HEADERS, _PATH = frozenset(("url_path",)), frozenset(("header",)), frozenset((":path",))
 _NOBODY = Host((), (), frozenset())
+
+
+class Version(Struct, frozen=True):
+    """A version of HTTP, and the methods that its codec takes."""
+
+    http2: bool
+    method: re.Pattern[str]
+
+
+_ONE, _TWO = Version(False, re.compile("|".join(METHODS))), Version(True, _TOKEN)
 
 
 class HttpFilter(Struct, frozen=True):
@@ -61,7 +73,8 @@ class Manager(Struct, frozen=True):
 class Reading(Struct, frozen=True):
     """A request as the codec reads it: the call, the authority, the path before normalisation, what is refused.
 
-    `loose` are the values, as the caller may have meant them, of headers that Envoy joins or reads byte by byte.
+    `loose` are the lines as sent of headers that Envoy joins or whose blanks it keeps, `wild` names the headers (and
+    `:path`) that it reads byte by byte.
     """
 
     call: Call
@@ -69,6 +82,7 @@ class Reading(Struct, frozen=True):
     raw: bytes
     faults: tuple[str, ...]
     loose: Mapping[str, tuple[bytes, ...]]
+    wild: frozenset[str]
 
 
 class Outcome(Struct, frozen=True):
@@ -83,8 +97,25 @@ class Outcome(Struct, frozen=True):
 
 
 def serve(manager: Manager, link: Link, request: Request) -> Outcome:
-    """Judge one HTTP request on an accepted connection."""
-    reading = _read(manager, link, request)
+    """Judge one HTTP request on an accepted connection; with the losses of both versions where one of them lets it pass."""
+    first = _serve(manager, _read(manager, link, request, _ONE))
+    if not _differs(request):
+        return first
+    second = _serve(manager, _read(manager, link, request, _TWO))
+    chosen = second if second.passes and not first.passes else first
+    turned = first.passes and second.passes and first.choice != second.choice
+    return replace(chosen, losses=tuple(sorted({*first.losses, *second.losses, *((HEADER,) if turned else ())})))
+
+
+def _differs(request: Request) -> bool:
+    """Whether the versions read a request differently; what HTTP/2 alone refuses does not count."""
+    values = [value for _, value in request.headers]
+    crumbs = sum(name.lower() == "cookie" for name, _ in request.headers)
+    odd = request.method not in METHODS or any(value != value.strip(" \t") for value in values)
+    return odd or crumbs > 1 or not request.path.isascii()
+
+
+def _serve(manager: Manager, reading: Reading) -> Outcome:
     judged = _judge(manager, reading.call, reading.authority)
     if reading.faults:
         told = judged.passes or PATH in reading.faults or _excused(manager, reading)
@@ -94,24 +125,31 @@ def serve(manager: Manager, link: Link, request: Request) -> Outcome:
 
 def _excused(manager: Manager, reading: Reading) -> tuple[str, ...]:
     """The codes of what alone stands in the way: a guard of paths or of header values, or Envoy's own rewriting."""
-    ways: list[tuple[tuple[str, ...], Call]] = [((PATH,), replace(reading.call, free=_PATHS))]
+    path, headers = reading.wild & _PATH, reading.wild - _PATH
+    guarded = replace(reading.call, free=_PATHS, wild=path)
+    ways: list[tuple[tuple[str, ...], Call]] = [((PATH,), guarded)]
     if reading.raw != reading.call.path:
-        ways.append(((PATH,), replace(reading.call, free=_PATHS, path=reading.raw)))
-    if reading.loose:
+        ways.append(((PATH,), replace(guarded, path=reading.raw)))
+    if reading.loose or headers:
         loose = replace(reading.call, headers={**reading.call.headers, **reading.loose})
-        ways.append(((HEADER,), replace(loose, free=_HEADERS)))
-        ways.append(((HEADER, PATH), replace(loose, free=_PATHS | _HEADERS, path=reading.raw)))
+        ways.append(((HEADER,), replace(loose, free=_HEADERS, wild=headers)))
+        ways.append(((HEADER, PATH), replace(loose, free=_PATHS | _HEADERS, wild=reading.wild, path=reading.raw)))
     return next((codes for codes, call in ways if _judge(manager, call, reading.authority).passes), ())
 
 
 def _steered(manager: Manager, reading: Reading) -> tuple[str, ...]:
-    """The code of headers that are judged joined or byte by byte, where the lines as sent would take another route."""
-    if not reading.loose or manager.table is None:
+    """The codes of what is judged joined or byte by byte, where lines or characters could take another route."""
+    if manager.table is None or not (reading.loose or reading.wild):
         return ()
-    loose = replace(reading.call, headers={**reading.call.headers, **reading.loose}, free=_HEADERS)
+    sent = {**reading.call.headers, **reading.loose}
+    loose = replace(reading.call, headers=sent, free=_HEADERS, wild=reading.wild)
     host = manager.table.host(reading.authority)
     taken, meant = (manager.table.choose(host, call) for call in (reading.call, loose))
-    return () if taken == meant else (HEADER,)
+    if taken == meant:
+        return ()
+    return tuple(
+        code for code, odd in ((HEADER, reading.loose or reading.wild - _PATH), (PATH, reading.wild & _PATH)) if odd
+    )
 
 
 def _judge(manager: Manager, call: Call, authority: str) -> Outcome:
@@ -147,51 +185,53 @@ def _through(manager: Manager, call: Call, levels: Sequence[Level]) -> Decision:
 # --------------------------------------------------------------------------- reading a request
 
 
-def _read(manager: Manager, link: Link, request: Request) -> Reading:
-    faults = {METHOD} if request.method not in METHODS or request.method == "CONNECT" else set()
-    lines, refused = _headers(manager, request)
-    headers = {
-        name: (b",".join(filter(None, values)),) if name in INLINE_HEADERS else values for name, values in lines.items()
-    }
+def _read(manager: Manager, link: Link, request: Request, version: Version) -> Reading:
+    faults = set() if version.method.fullmatch(request.method) and request.method != "CONNECT" else {METHOD}
+    lines, refused = _headers(manager, request, version)
+    headers = {name: _joined(name, values, version) for name, values in lines.items()}
     faults |= refused
-    raw = target(request.path) if request.path.startswith("/") else None  # a path, not any request target
+    sent = raw_bytes(request.path)
+    raw = target(sent, http2=version.http2) if sent.startswith(b"/") else None  # a path, not any request target
     path = None if raw is None else normalise(raw, manager.paths)
     if path is None:
         faults.add(PATH)
-        path = raw or request.path.encode("utf-8", "surrogatepass")
+        path = raw or sent
     authority = headers.get("host", (b"",))[0].decode("latin-1")
-    call = Call(link, request.method.encode("utf-8", "surrogatepass"), path, headers)
-    return Reading(call, authority, raw or path, tuple(sorted(faults)), _loose(lines))
+    call = Call(link, raw_bytes(request.method), path, headers)
+    wild = {name for name, values in lines.items() if not all(map(bytes.isascii, values))}
+    wild |= frozenset() if call.plain_path.isascii() else _PATH
+    return Reading(call, authority, raw or path, tuple(sorted(faults)), _loose(lines, version), frozenset(wild))
 
 
-def _loose(lines: Mapping[str, tuple[bytes, ...]]) -> dict[str, tuple[bytes, ...]]:
-    """Headers whose values a policy may guard against: lines as sent, one byte per character, and an empty value."""
+def _joined(name: str, values: tuple[bytes, ...], version: Version) -> tuple[bytes, ...]:
+    """The values of a header as filters see them."""
+    if name in INLINE_HEADERS:
+        return (b",".join(filter(None, values)),)
+    return (b"; ".join(values),) if name == "cookie" and version.http2 else values
+
+
+def _loose(lines: Mapping[str, tuple[bytes, ...]], version: Version) -> dict[str, tuple[bytes, ...]]:
+    """Headers whose lines a policy may not see as they were sent: those lines, and an empty value."""
     found = {}
     for name, values in lines.items():
-        ascii_only = tuple(_one_byte_each(value) for value in values)
-        if ascii_only != values or (name in INLINE_HEADERS and b"," in b",".join(values)):
-            found[name] = (*values, *ascii_only, b"")
+        trimmed = tuple(value.strip(b" \t") for value in values)
+        joined = name in INLINE_HEADERS and b"," in b",".join(values)
+        if joined or trimmed != values or (name == "cookie" and version.http2 and len(values) > 1):
+            found[name] = (*values, *trimmed, b"")
     return found
 
 
-def _one_byte_each(value: bytes) -> bytes:
-    return re.sub(rb"[\xc0-\xff][\x80-\xbf]*", b"x", value)
-
-
-def _headers(manager: Manager, request: Request) -> tuple[dict[str, tuple[bytes, ...]], set[str]]:
-    """The headers that filters see (lower-case names, trimmed values), and the fault if Envoy refuses one."""
+def _headers(manager: Manager, request: Request, version: Version) -> tuple[dict[str, tuple[bytes, ...]], set[str]]:
+    """The headers that filters see (lower-case names), and the fault if Envoy refuses one."""
     seen: dict[str, tuple[bytes, ...]] = {}
     refused = False
     for name, text in request.headers:
-        value = text.encode("utf-8", "surrogatepass").strip(b" \t")
+        value = raw_bytes(text) if version.http2 else raw_bytes(text).strip(b" \t")
         if "_" in name and manager.underscores == _UNDERSCORES_DROP:
             continue
         refused |= _refuses(manager, name) or _BAD_VALUE.search(value) is not None
-        # Outer blanks are no part of a value (RFC 9110, 5.5). HTTP/1.1 trims them and HTTP/2 hands them on: what holds
-        # for one need not hold for the other, so such a request is taken as refused.
-        refused |= value != text.encode("utf-8", "surrogatepass")
         seen[name.lower()] = (*seen.get(name.lower(), ()), value)
-    refused |= _bad_framing(seen) or _bad_upgrade(manager, seen)
+    refused |= _bad_framing(seen) or _bad_upgrade(manager, seen) or (version.http2 and not _HOP_BY_HOP.isdisjoint(seen))
     for name in _tokens(seen, "connection"):
         seen.pop(name, None)
     return seen, {HEADER} if refused else set()

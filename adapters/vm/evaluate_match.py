@@ -43,7 +43,8 @@ class Call(Struct, frozen=True):
     """What matchers see: a connection and, over HTTP, the request after Envoy's own reading of it.
 
     `path` is `:path` with its query. `free` names the matchers (`url_path`, `header`) whose negations are taken as
-    fulfilled: so a guard is told from a rule that denies anyway.
+    fulfilled, `wild` the headers (and `:path`) whose tests are, whatever they ask: so what is refused because it can be read
+    in two ways is told from what is denied anyway.
     """
 
     link: Link
@@ -51,6 +52,7 @@ class Call(Struct, frozen=True):
     path: bytes = b""
     headers: Mapping[str, tuple[bytes, ...]] = {}
     free: frozenset[str] = frozenset()
+    wild: frozenset[str] = frozenset()
 
     @property
     def plain_path(self) -> bytes:
@@ -111,8 +113,12 @@ def url_path(message: wire.Message, where: str) -> Predicate:
     """A PathMatcher: the path without its query."""
     with Fields(message, where) as left:
         _, value = left.only()
-    test = string(value, where)
-    return lambda call: test(call.plain_path)
+    return on_path(string(value, where))
+
+
+def on_path(test: Test) -> Predicate:
+    """A test of the path without its query."""
+    return lambda call: ":path" in call.wild or test(call.plain_path)
 
 
 def header(message: wire.Message, where: str) -> Predicate:
@@ -131,7 +137,7 @@ def header(message: wire.Message, where: str) -> Predicate:
 
     def holds(call: Call) -> bool:
         found = values(call) or default
-        return bool(found) and any(map(chosen, found)) != invert
+        return bool(found) and (name in call.wild or any(map(chosen, found)) != invert)
 
     return holds
 

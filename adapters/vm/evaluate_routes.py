@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from adapters.vm import wire
 from adapters.vm.evaluate_fields import Fields, extension
-from adapters.vm.evaluate_match import Call, Predicate, header, regex
+from adapters.vm.evaluate_match import Call, Predicate, header, on_path, regex
 from adapters.vm.evaluate_rbac import HTTP, Engine, engine_of
 from hub.api import UnmodelledError
 
@@ -190,18 +190,17 @@ def _match(message: wire.Message, where: str) -> Predicate:
 
 def _path(kind: str, value: Any, where: str) -> Predicate:
     if kind == "safe_regex":
-        test = regex(value, where)
-        return lambda call: test(call.plain_path)
+        return on_path(regex(value, where))
     if kind not in ("prefix", "path", "path_separated_prefix"):
         raise UnmodelledError(f'{where}: the meaning of "{kind}" is not modelled')
     wanted = value.encode()
     if kind == "path":
-        return lambda call: call.plain_path == wanted
+        return on_path(lambda path: path == wanted)
     if kind == "prefix" and value == "/":
         return lambda _: True  # a path without its leading slash never comes here, except to be explained
     if kind == "prefix":
-        return lambda call: call.plain_path.startswith(wanted)
-    return lambda call: call.plain_path == wanted or call.plain_path.startswith(wanted + b"/")
+        return on_path(lambda path: path.startswith(wanted))
+    return on_path(lambda path: path == wanted or path.startswith(wanted + b"/"))
 
 
 def _override(packed: wire.Any, origin: str) -> Override:

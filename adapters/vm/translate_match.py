@@ -19,12 +19,11 @@ from adapters.vm.vocabulary import (
     JOIN_GUARD,
     MAX_PROGRAM_SIZE,
     NON_ASCII,
-    NOT_UTF8,
     OUTER_BLANK,
     PATH_GUARD,
     ROUTE_PATH_GUARD,
 )
-from hub.api import JOINED_HEADERS, HttpMatch, is_managed_header
+from hub.api import JOINED_HEADERS, NOT_UTF8, HttpMatch, is_managed_header
 
 _PUNCTUATION = re.compile(r"\\[^A-Za-z0-9\x80-\U0010ffff]|\\[dws]|\[(?!\^)[\x20-\x5a\x5e-\x7e]+\]")
 _LITERAL = re.compile(r"[^\x00-\x7f](?![*+?{])")

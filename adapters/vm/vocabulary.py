@@ -47,13 +47,6 @@ because over HTTP/2 a line may begin with a blank, which Envoy keeps."""
 NON_ASCII = rf"\C*{_BEYOND_ASCII}\C*"
 """Header values with a byte above 0x7f: Envoy's RE2 counts bytes there, SMI's patterns count characters."""
 
-_REST = r"[\x80-\xbf]"
-_CHARACTER = rf"[\x00-\x7f]|[\xc2-\xdf]{_REST}|[\xe0-\xef]{_REST}{{2}}|[\xf0-\xf4]{_REST}{{3}}"
-_CUT_SHORT = rf"(?:[\xc2-\xf4]|[\xe0-\xf4]{_REST}|[\xf0-\xf4]{_REST}{{2}})(?:[^\x80-\xbf]|$)"
-_NEVER = r"[\x80-\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xed[\xa0-\xbf]|\xf0[\x80-\x8f]|\xf4[\x90-\xbf]"
-NOT_UTF8 = rf"(?:{_CHARACTER})*(?:{_CUT_SHORT}|{_NEVER})\C*"
-"""Header values that are no UTF-8 (The Unicode Standard, table 3-7), which no pattern of SMI matches. For RE2 over bytes."""
-
 OUTER_BLANK = r"[ \t]\C*|\C*[ \t]"
 """Header values with a blank outside: no part of the value (RFC 9110, 5.5), but over HTTP/2 Envoy keeps it."""
 

@@ -11,12 +11,14 @@ from hub.envoy.paths import (
     normalise,
     target,
 )
+from hub.envoy.text import NOT_UTF8
 
 __all__ = [
     "INLINE_HEADERS",
     "JOINED_HEADERS",
     "KEEP_UNCHANGED",
     "METHODS",
+    "NOT_UTF8",
     "REJECT_REQUEST",
     "UNESCAPE_AND_FORWARD",
     "UNESCAPE_AND_REDIRECT",

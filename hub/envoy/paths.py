@@ -17,6 +17,7 @@ _ESCAPED_SLASH = re.compile(rb"%(2[fF]|5[cC])")
 _PLAIN = re.compile(rb"[A-Za-z0-9_~!$&'()*+,;=:@/?\[\]-]*")
 _DOT_PARAMETERS = re.compile(rb"(?<=/)(\.\.?);[^/]*")
 _REFUSED_BYTES = re.compile(rb"[\x00-\x20#\x7f-\xff]")
+_REFUSED_BYTES_2 = re.compile(rb"[\x00-\x20#\x7f]")
 _ABSOLUTE = re.compile(rb"(?i:https?)://[A-Za-z0-9._~:\[\]-]+(?=[/?#]|\Z)")
 _SLASHES = ((b"2f", b"/"), (b"5c", b"\\"))
 
@@ -40,9 +41,13 @@ class PathOptions(Struct, frozen=True):
     slashes: int = KEEP_UNCHANGED
 
 
-def target(path: str) -> bytes | None:
-    """The `:path` of a request target on HTTP/1.1 (absolute form included), or None if Envoy answers 400 or 404."""
-    raw = path.encode("utf-8", "surrogatepass")
+def target(raw: bytes, *, http2: bool = False) -> bytes | None:
+    """The `:path` of a request target, or None if Envoy answers 400 or 404, or ends the stream.
+
+    HTTP/1.1 has an absolute form; HTTP/2 carries bytes beyond ASCII.
+    """
+    if http2:
+        return None if not raw.startswith(b"/") or _REFUSED_BYTES_2.search(raw) else raw
     absolute = _ABSOLUTE.match(raw)
     if absolute:
         raw = raw[absolute.end() :] or b"/"
@@ -179,7 +184,7 @@ def _step_plain(canon: _Canon) -> None:
     canon.at += 1
     if byte == ord("\\"):
         canon.out += b"/"
-    elif byte in _ESCAPED:
+    elif byte in _ESCAPED or byte >= 0x80:
         canon.out += b"%%%02X" % byte
     else:
         canon.out.append(byte)

@@ -8,7 +8,17 @@ need not know it; that saves it 16 bytes, and the collector most of its work. Do
 reader refuses recursive aliases.
 """
 
-from hub.model.asking import Answer, BackendWord, Destination, Request, RouteWord, Source, VerdictWord
+from hub.model.asking import (
+    Answer,
+    BackendWord,
+    Destination,
+    Request,
+    RouteWord,
+    Source,
+    VerdictWord,
+    raw_bytes,
+    raw_text,
+)
 from hub.model.intent import (
     Access,
     Backend,
@@ -93,5 +103,7 @@ __all__ = [
     "UnitKey",
     "VerdictWord",
     "identity_of",
+    "raw_bytes",
+    "raw_text",
     "service_account_label",
 ]

@@ -28,8 +28,9 @@ class Destination(Struct, frozen=True, gc=False):
 class Request(Struct, frozen=True, gc=False):
     """One request to judge. `port` is the workload's port, or the Service's port where dst is a service.
 
-    `path` may carry a query (`/x?y`); `headers` are (name, value) lines in order, a name may repeat.
-    Method, path and headers have no meaning unless `protocol` is http.
+    `path` may carry a query (`/x?y`); `headers` are (name, value) lines in order, a name may repeat. Bytes that are no UTF-8
+    stand in `path` and values as `raw_text` writes them. Method, path and headers have no meaning unless `protocol` is http,
+    of which no version is told: an answer is that of whichever version lets more pass.
     """
 
     src: Source
@@ -39,6 +40,19 @@ class Request(Struct, frozen=True, gc=False):
     method: str = "GET"
     path: str = "/"
     headers: tuple[tuple[str, str], ...] = ()
+
+
+def raw_bytes(text: str) -> bytes:
+    """What a path or a header value is sent as: UTF-8, and the bytes for which U+DC80 to U+DCFF stand (PEP 383)."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # other lone surrogates, which are no text either
+        return text.encode("utf-8", "surrogatepass")
+
+
+def raw_text(raw: bytes) -> str:
+    """Bytes as a request holds them; `raw_bytes` gives them back."""
+    return raw.decode("utf-8", "surrogateescape")
 
 
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]

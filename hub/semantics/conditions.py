@@ -14,7 +14,7 @@ from typing import Protocol
 import re2
 from msgspec import Struct
 
-from hub.model import Reading, Request
+from hub.model import Reading, Request, raw_bytes
 from hub.semantics.types import Match
 
 _LONGEST_PATTERN = 4096
@@ -56,10 +56,13 @@ class Condition(Struct, frozen=True):
 
 
 def http_of(request: Request) -> Http:
-    """Take the HTTP side of a request: the path ends at the first `?` or `#`, header names are case-insensitive."""
+    """Take the HTTP side of a request: the path ends at the first `?` or `#`, header names are case-insensitive.
+
+    Blanks around a header's value are no part of it (RFC 9110, 5.5).
+    """
     headers: dict[str, list[bytes | None]] = {}
     for name, value in request.headers:
-        headers.setdefault(name.lower() if name.isascii() else name, []).append(_utf8(value))
+        headers.setdefault(name.lower() if name.isascii() else name, []).append(_utf8(value.strip(" \t")))
     path = _utf8(_END_OF_PATH.split(request.path, maxsplit=1)[0])
     return Http(request.method, path, {name: tuple(values) for name, values in headers.items()})
 
@@ -128,7 +131,9 @@ def _whole(pattern: Pattern, text: bytes | None) -> bool:
 
 
 def _utf8(text: str) -> bytes | None:
+    raw = raw_bytes(text)
     try:
-        return text.encode()
-    except UnicodeEncodeError:
+        raw.decode()
+    except UnicodeDecodeError:
         return None
+    return raw

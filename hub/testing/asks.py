@@ -11,12 +11,23 @@ from msgspec.structs import replace
 
 from hub.model import Destination, Request, Source
 from hub.testing.aims import Aim, aims_of, pick, samples
-from hub.testing.patterns import near
+from hub.testing.patterns import near, near_value
 
 _PROTOCOLS: Sequence[Literal["http", "tcp", "udp"]] = ("http", "http", "http", "http", "http", "tcp", "tcp", "udp")
 _METHODS = ("GET", "GET", "GET", "POST", "HEAD", "CONNECT", "TRACE", "get", "Get", "FOO", "PUT", "OPTIONS", "")
 _PATHS = ("/", "/api", "/x", "", "*", "api", "/api?x=1", "/../api", "/a b", "http://d/api", "/%", "/%zz", "/\u00e9")
-_HEADERS = ("x-tier", "X-Tier", "X-TIER", "x-region", "user-agent", "x_y", "host", "x-forwarded-for", "cookie")
+_HEADERS = (
+    "accept",
+    "x-tier",
+    "X-Tier",
+    "X-TIER",
+    "x-region",
+    "user-agent",
+    "x_y",
+    "host",
+    "x-forwarded-for",
+    "cookie",
+)
 _OUTSIDERS = (
     "spiffe://cluster.local/ns/d/sa/web",
     "spiffe://cluster.local/ns/d/sa/api/",
@@ -233,4 +244,4 @@ def _headers(rng: Random, hints: Hints) -> tuple[tuple[str, str], ...]:
 
 def any_header_value(rng: Random, value: str) -> str:
     """A header value, or one that differs from it a little."""
-    return rng.choice((value, value, value, value + "x", "x" + value, value.upper(), value + "," + value))
+    return rng.choice((*[value] * 6, *near_value(value), value + "x", "x" + value, value.upper(), value + "," + value))

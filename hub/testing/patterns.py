@@ -1,9 +1,15 @@
-"""Small RE2 patterns with texts that they match, and texts that miss by a hair."""
+"""Small RE2 patterns with texts that they match, and texts that miss by a hair.
+
+Some are about characters of several bytes, letters that fold to ASCII (U+212A to k, U+017F to s) and bytes that are no UTF-8,
+which stand as U+DCFF (`hub.model.raw_text`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
+
+_KELVIN, _LONG_S, _STRAY = "\u212a", "\u017f", "\udcff"
 
 PATHS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("/api", ("/api",)),
@@ -27,6 +33,16 @@ PATHS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("api", ("api", "/api")),
     ("/(api|admin)(/.*)?", ("/api", "/admin/x")),
     ("x*", ("", "xx")),
+    ("/u/..", ("/u/ab", "/u/é", f"/u/a{_STRAY}")),
+    ("/u/[^a][^b]", ("/u/ba", "/u/é", f"/u/{_KELVIN}")),
+    ("/u/[éè]{2}", ("/u/é", "/u/éè", "/u/%C3%A9")),
+    (r"/u/\W\W", ("/u/--", "/u/é")),
+    (r"/u/\D{2}", ("/u/ab", "/u/é", "/u/12")),
+    (r"/u/\p{Lu}.*", ("/u/A", "/u/é", "/u/a")),
+    (r"/u/\x{c3}\x{a9}", ("/u/é", "/u/Ã©")),
+    ("(?i)/u/[^k]*", ("/u/a", f"/u/{_KELVIN}", "/U/k")),
+    ("(?s)/public/.+", ("/public/x", f"/public/{_STRAY}", "/public/é")),
+    ("(?U)/public/.*", ("/public/x", f"/public/{_STRAY}")),
 )
 """pathRegex values with paths that they match, or that somebody might take for a match."""
 
@@ -34,7 +50,7 @@ BAD_PATHS: Sequence[str] = ("", "/(", "/(?=x)", r"/(a)\1", "/[z", "a{1001}", "/"
 
 HEADERS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("gold", ("gold",)),
-    ("gold.*", ("gold", "gold1")),
+    ("gold.*", ("gold", "gold1", f"gold{_STRAY}", "goldé")),
     (".*", ("", "any")),
     ("", ("",)),
     ("[a-z]+", ("abc",)),
@@ -43,6 +59,21 @@ HEADERS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("a,b", ("a,b",)),
     ("yes|no", ("yes", "no")),
     (r"\d+", ("7",)),
+    ("(?i)[^k]*", ("a", "K", _KELVIN, "é")),
+    ("(?i:[^s]+)", ("a", "s", _LONG_S, f"a{_LONG_S}")),
+    (r"(?is)[^\w]*", ("-", "k", _KELVIN)),
+    ("(?Ui)a[^k]*", ("ab", "ak", f"a{_KELVIN}")),
+    ("(?s).+", ("a", f"{_STRAY}{_STRAY}", "é")),
+    ("(?i)k.*s", ("KS", f"{_KELVIN}s", f"k{_STRAY}s")),
+    ("..", ("ab", "é", "a")),
+    ("[^a][^b]", ("ba", "é", "ab")),
+    (r"\W+", ("-", "é", "a")),
+    (r"gold\D", ("goldx", "gold1", "goldé", f"gold{_STRAY}")),
+    (r"\P{Lu}+", ("a", "É", "é")),
+    ("[éè]", ("é", "e")),
+    ("é.*", ("é", f"é{_STRAY}", "e")),
+    (".* b", ("a b", " b", "b")),
+    ("[^x]*", ("a", "x", f"a{_STRAY}")),
 )
 
 _ATOMS: Sequence[tuple[str, tuple[str, ...]]] = (
@@ -82,6 +113,18 @@ def near(rng: Random, text: str) -> str:
     return rng.choice(_TWISTS)(text) if rng.randrange(2) else text
 
 
+def near_value(text: str) -> tuple[str, ...]:
+    """Header values that differ from a text in an outer blank, in a stray byte, or in a letter beyond ASCII."""
+    return (
+        " " + text,
+        text + "\t",
+        text + _STRAY,
+        text[:-1] + _STRAY,
+        text + "é",
+        text.replace("k", _KELVIN) + _LONG_S,
+    )
+
+
 def _dotted(text: str) -> str:
     return "/x/.." + text
 
@@ -115,6 +158,10 @@ _TWISTS: Sequence[Callable[[str], str]] = (
     lambda text: text + "%3Fx",
     lambda text: text + "%C3%A9",
     lambda text: text + "é",
+    lambda text: text + _STRAY,
+    lambda text: text[:-1] + "é",
+    lambda text: text[:-2] + "é",
+    lambda text: text.replace("k", _KELVIN).replace("s", _LONG_S),
     lambda text: text.replace("/", "//"),
     lambda text: text.replace("/", "/./"),
     str.upper,

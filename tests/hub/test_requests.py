@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.model import Answer, Destination, Request, Source
+from hub.model import Answer, Destination, Request, Source, raw_bytes
 from hub.requests import MAX_LINE_BYTES, RequestError, answer_to_json, decode, decode_line, explained_to_json, to_json
 from hub.testing.worlds import make_world
 
@@ -52,6 +52,11 @@ def test_decode_fills_what_a_request_leaves_out() -> None:
         ({"method": 1}, "request.wrong-type", "method"),
         ({"path": None}, "request.wrong-type", "path"),
         ({"path": "/" * 70_000}, "request.too-large", "path"),
+        ({"path": {"latin1": "/€"}}, "request.bad-value", "path.latin1"),
+        ({"path": {"latin1": 1}}, "request.wrong-type", "path.latin1"),
+        ({"path": {}}, "request.one-of", "path"),
+        ({"path": {"utf8": "/"}}, "request.unknown-field", "path.utf8"),
+        ({"headers": {"x": {"latin1": "€"}}}, "request.bad-value", "headers.x.latin1"),
         ({"headers": []}, "request.wrong-type", "headers"),
         ({"headers": {"x": 1}}, "request.wrong-type", "headers.x"),
         ({"headers": {"x": ["a", None]}}, "request.wrong-type", "headers.x"),
@@ -71,8 +76,20 @@ def test_decode_names_code_and_field_when_a_request_is_wrong(change: dict[str, A
 
 
 def test_decode_leaves_header_values_as_they_are() -> None:
-    """Blanks around a value are judged as given; that nobody can send them is for a mesh to say."""
+    """Blanks around a value are kept: HTTP/2 sends them, and what they mean is for a reading to say."""
     assert decode({**GOOD, "headers": {"x": [" a ", "\tb c\t"]}}).request.headers == (("x", " a "), ("x", "\tb c\t"))
+
+
+def test_decode_takes_bytes_that_are_no_text() -> None:
+    """A path or a value may be bytes, one for each character; what is UTF-8 is the text that it says."""
+    said = {**GOOD, "path": {"latin1": "/\xff\xc3\xa9"}, "headers": {"x": [{"latin1": "a\xfe"}, "é"]}}
+    request = decode(said).request
+    assert (raw_bytes(request.path), [raw_bytes(value) for _, value in request.headers]) == (
+        b"/\xff\xc3\xa9", [b"a\xfe", "é".encode()])  # fmt: skip
+    assert request.path == "/\udcffé"
+    assert decode(to_json(request)).request == request
+    assert decode({**GOOD, "path": {"latin1": "/\xc3\xa9"}}) == decode({**GOOD, "path": "/é"})
+    assert answer_to_json(Answer("allow", received="/a?\udcff"))["received"] == {"latin1": "/a?\xff"}
 
 
 def test_decode_error_repeats_the_id_when_one_was_given() -> None:

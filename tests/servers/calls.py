@@ -37,8 +37,14 @@ class Reply(Struct, frozen=True):
 
 
 def plain(port: int) -> Connect:
-    """Connect in plain text."""
-    return lambda: socket.create_connection(("127.0.0.1", port), timeout=5)
+    """Connect in plain text; what is written goes out at once."""
+
+    def connect() -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    return connect
 
 
 def tls(port: int, authority: str, leaf: Leaf | None, alpn: Sequence[str] = ()) -> Connect:
@@ -52,6 +58,11 @@ def tls(port: int, authority: str, leaf: Leaf | None, alpn: Sequence[str] = ()) 
             both = Path(folder, "both.pem")
             both.write_text(leaf.certificate + leaf.key)
             context.load_cert_chain(both)
+    return from_context(port, context)
+
+
+def from_context(port: int, context: ssl.SSLContext) -> Connect:
+    """Connect with TLS as a context says."""
     return lambda: context.wrap_socket(plain(port)())
 
 

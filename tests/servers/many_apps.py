@@ -17,6 +17,8 @@ import h2.events
 import h2.exceptions
 from msgspec import Struct
 
+from hub.model import raw_text
+
 TICK_S = 0.05
 GREET_S = (
     0.2  # a server that speaks first, but not into a request that is on its way: an HTTP caller's proxy would break off
@@ -93,7 +95,7 @@ class Apps:
             key, _, value = text.partition(":")
             headers[key.lower()] = value.strip()
         method, _, rest = line.partition(" ")
-        path = rest.removesuffix(" HTTP/1.1").encode("latin-1").decode("utf-8", "replace")
+        path = raw_text(rest.removesuffix(" HTTP/1.1").encode("latin-1"))
         self.note(headers.get("x-rid", ""), Arrival(name, method, path))
         head = f"HTTP/1.1 200 OK\r\nx-app: {name}\r\n".encode()
         if "upgrade" in headers:
@@ -151,7 +153,7 @@ class _Http2:
     def _answer(self, event: h2.events.RequestReceived) -> bool:
         """Answer a request; whether its body is a stream without end."""
         headers = {str(name): str(value) for name, value in event.headers}
-        path = headers[":path"].encode("latin-1").decode("utf-8", "replace")
+        path = raw_text(headers[":path"].encode("latin-1"))
         self._apps.note(headers.get("x-rid", ""), Arrival(self._name, headers[":method"], path))
         endless = path.startswith("/stream")
         self._session.send_headers(event.stream_id, [(":status", "200"), ("x-app", self._name)], end_stream=not endless)

@@ -12,6 +12,8 @@ import h2.events
 import h2.exceptions
 from msgspec import Struct
 
+from hub.model import raw_bytes
+
 LIMIT_S = 8.0
 SILENCE_S = 0.5  # longer than an application waits before it greets
 BROKEN = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, h2.exceptions.ProtocolError)
@@ -74,7 +76,7 @@ def written(ask: Ask) -> bytes:
     """The bytes of a request; a Host line is added unless there is one."""
     host = () if any(name.lower() == "host" for name, _ in ask.headers) else (("host", "service"),)
     lines = [f"{ask.method} {ask.path} HTTP/1.1", *(f"{name}: {value}" for name, value in (*host, *ask.headers))]
-    return "\r\n".join([*lines, "", ""]).encode()
+    return raw_bytes("\r\n".join([*lines, "", ""]))
 
 
 def outcome_of(head: bytes) -> Outcome:
@@ -88,14 +90,15 @@ def outcome_of(head: bytes) -> Outcome:
 
 
 async def http2(door: Door, ask: Ask) -> Outcome:
-    """One HTTP/2 request on a connection of its own; HTTP/1.1 where the peer does not choose h2 by ALPN."""
+    """One HTTP/2 request on a connection of its own; HTTP/1.1 where the peer does not choose h2 by ALPN over TLS."""
     try:
         reader, writer = await connect(door)
     except BROKEN:
         return Outcome()
     try:
         async with asyncio.timeout(LIMIT_S):
-            if writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
+            secure = writer.get_extra_info("ssl_object")
+            if secure is None or secure.selected_alpn_protocol() == "h2":
                 return await _http2(reader, writer, ask)
             writer.write(written(ask))
             return outcome_of(await reader.readuntil(b"\r\n\r\n"))
@@ -108,7 +111,8 @@ async def http2(door: Door, ask: Ask) -> Outcome:
 async def _http2(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ask: Ask) -> Outcome:
     session = raw_session()
     head = [(":method", ask.method), (":scheme", "https"), (":authority", "service"), (":path", ask.path)]
-    session.send_headers(1, [*head, *((name.lower(), value) for name, value in ask.headers)], end_stream=True)
+    lines = [*head, *((name.lower(), value) for name, value in ask.headers)]
+    session.send_headers(1, [(raw_bytes(name), raw_bytes(value)) for name, value in lines], end_stream=True)
     writer.write(session.data_to_send())
     while data := await reader.read(65536):
         for event in session.receive_data(data):

@@ -222,14 +222,14 @@ def _without_identity(rng: Random, call: Call) -> Call:
 
 
 def _call(rng: Random, world: Plant, request: Request) -> Call | None:
-    http2 = request.protocol == "http" and rng.randrange(4) == 0
+    http2 = request.protocol == "http" and rng.randrange(2) == 0
     if request.protocol == "udp" or not sendable(request, http2=http2):
         return None
     if request.dst.service is not None:
         callers = [name for name in CALLERS if world.upstream(name, request.dst.service, request.port)]
-        if not callers or not sendable(request, http2=False):
+        if not callers:
             return None
-        return Call(replace(request, src=Source(pod=rng.choice(callers))), "sidecar")
+        return Call(replace(request, src=Source(pod=rng.choice(callers))), "sidecar", http2)
     placed = _placed(rng, world, request)
     if placed is None:
         return None

@@ -292,7 +292,7 @@ def test_client_sidecar_refuses() -> None:
     """The way is told, nobody lets it in, and the loss says why."""
     objects = [vs({"route": [to("web-v1", 1), to("web-v2", 1)]})]
     for request, code in (
-        (call(method="FOO"), "method.nonstandard"),
+        (call(method="F O"), "method.nonstandard"),
         (call("a"), "path.refused"),
         (call(headers=(("x-tier", "a\nb"),)), "header.rejected"),
     ):

@@ -13,9 +13,11 @@ from adapters.istio import translate_routes
 from adapters.istio.config import IstioConfig
 from adapters.istio.regex import MAX_LENGTH, is_portable, is_small
 from adapters.istio.translate import translate
+from adapters.istio.translate_budget import asked_of
 from adapters.istio.translate_conditions import matches_of
 from adapters.istio.translate_routes import INT32_MAX
 from adapters.istio.view import view
+from hub.api import NOT_UTF8
 from hub.model import Backend, Declared, HttpMatch, RoutePort, Split, Translation
 from tests.servers.units import route, split, split_ref
 
@@ -37,14 +39,29 @@ def spec(translation: Translation) -> dict[str, Any]:
 
 def entries(match: HttpMatch) -> list[dict[str, Any]]:
     """A match on port 80, without the port."""
-    found, objections = matches_of(match, 80)
+    found, objections = matches_of(match, 80, asked_of(match), text=True)
     assert objections == ()
     return [{key: value for key, value in entry.items() if key != "port"} for entry in found]
 
 
+def test_entries_when_header_values_may_be_bytes() -> None:
+    """What also takes bytes that are no text rules them out; what is compared with one text does not."""
+    headers = (("x-a", "gold.*"), ("x-b", "gold"), ("x-c", "[a-z]+"), ("x-d", "a(.*|b)"))
+    (entry,), _ = matches_of(HttpMatch(headers=headers), 80, text=False)
+    assert entry["withoutHeaders"] == {"x-a": {"regex": NOT_UTF8}, "x-d": {"regex": NOT_UTF8}}
+    assert is_small(NOT_UTF8)
+    made = translate(route("web", port(80, "http", split("s", (HttpMatch(headers=headers),), v2=1))), IstioConfig())
+    assert "withoutHeaders" in spec(made)["http"][0]["match"][0]
+    declared = translate(
+        route("web", port(80, "http", split("s", (HttpMatch(headers=headers),), v2=1))),
+        IstioConfig(header_values="text"),
+    )
+    assert "withoutHeaders" not in spec(declared)["http"][0]["match"][0]
+
+
 def codes(match: HttpMatch) -> list[str]:
     """Why a match cannot be said; nothing of it is then."""
-    found, objections = matches_of(match, 80)
+    found, objections = matches_of(match, 80, asked_of(match), text=True)
     assert bool(found) != bool(objections)
     return [objection.code for objection in objections]
 
@@ -192,7 +209,8 @@ def test_entries_when_a_match_is_said(match: HttpMatch, expected: list[dict[str,
         (HttpMatch(headers=(("traceparent", ".*"),)), "header.managed"),
         (HttpMatch(headers=(("accept", "a,.*"),)), "header.managed"),
         (HttpMatch(headers=(("cookie", ".*a=1; b.*"),)), "header.managed"),
-        (HttpMatch(headers=(("x-a", "a.b"),)), "regex.not-ascii"),
+        (HttpMatch(headers=(("x-a", "a[^,]b"),)), "regex.not-ascii"),
+        (HttpMatch(headers=(("x-a", "a.b"),)), "header.managed"),  # the lines a and b, joined by an old sidecar
         (HttpMatch(headers=(("x-a", "(?i).*safari.*"),)), "regex.not-ascii"),
         (HttpMatch(headers=(("x-a", ".*b "),)), "istio.header-not-expressible"),
         (HttpMatch(headers=(("x-a", r"\C*"),)), "regex.too-complex"),
@@ -236,3 +254,10 @@ def test_object_when_it_would_be_too_large(monkeypatch: pytest.MonkeyPatch) -> N
     made = translate(route("web", port(80, "http", split("s", many, v1=1))), IstioConfig())
     assert made.objects == ()
     assert {(loss.code, loss.access) for loss in made.losses} == {("limit.exceeded", False)}
+
+
+def test_pattern_when_it_is_large_over_characters() -> None:
+    """Sidecars without the fix of CVE-2026-73552 count more instructions, and would refuse the whole table."""
+    pattern = "[^/]{800}" * 6
+    assert is_portable(pattern)
+    assert not is_small(pattern)

@@ -18,6 +18,7 @@ from hub.envoy import (
     normalise,
     target,
 )
+from hub.model import raw_bytes
 from tests.adapters.vm.native import ROUTER, STRICT, TYPES
 from tests.servers.ports import held_port
 from tests.servers.static_envoy import ask, standing
@@ -107,7 +108,7 @@ ROWS = [("strict", *row) for row in STRICT_ROWS.items()] + [(*key, seen) for key
 @pytest.mark.parametrize(("plan", "path", "seen"), ROWS)
 def test_path_is_read_as_envoy_reads_it(plan: str, path: str, seen: str | None) -> None:
     """Every row of the table, by our own function."""
-    raw = target(path)
+    raw = target(raw_bytes(path))
     got = None if raw is None else normalise(raw, PLANS[plan])
     assert got == (None if seen is None else seen.encode())
 

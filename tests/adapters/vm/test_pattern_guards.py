@@ -18,8 +18,7 @@ from msgspec import Struct
 
 from adapters.vm import wire
 from adapters.vm.translate_match import objections, permission, route_match
-from adapters.vm.vocabulary import NOT_UTF8
-from hub.model import HttpMatch
+from hub.api import NOT_UTF8, HttpMatch
 
 _ATOMS = (
     "a", "k", "s", "K", "S", "b", " ", "\\ ", ".", ".*", ".*", ".+", "[^a]", "[^k]*", "[^s]*", "[^a]*", "[ks]", "[a-z]*", "\\w",

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from adapters.vm import wire
 from adapters.vm.translate_match import is_byte_exact, objections, permission, program_size
-from adapters.vm.vocabulary import JOIN_GUARD, NON_ASCII, NOT_UTF8, OUTER_BLANK
-from hub.model import HttpMatch
+from adapters.vm.vocabulary import JOIN_GUARD, NON_ASCII, OUTER_BLANK
+from hub.api import NOT_UTF8, HttpMatch
 
 _TOKENS = ["a", "b", ".", ".*", ".+", "[ab]", "[^a]", "[^a]*", "(a|b)", "é", "é+", "[é]", "\\.", "\\d", "\\w+", "x?",
            "(?:.+){2}", "$", "^", "|", "{2}", "(?i)", "[^k]*", ",", "; ", " ", "\\x{e9}", "\\pL", "\\C"]  # fmt: skip

@@ -29,7 +29,7 @@ class IstioJudge(Judge):
 
     def __init__(self, world: World, spec: AdapterSpec[Any]) -> None:
         documents = documents_of([*standing_documents(), *world.values])
-        mesh = Mesh(_NAME, spec)
+        mesh = Mesh(_NAME, spec, spec.config(header_values="text"))  # as callers here send it
         explainer = Explainer(documents, (mesh,))
         self._semantics = Semantics(documents)
         self._explain = explainer.explain
@@ -67,7 +67,7 @@ def _foretold(request: Request, said: Answer, happened: Happened) -> str:
     """How the adapter's own reading of its objects differs from what they did."""
     if said.verdict == "deny" and happened.app:
         return f"evaluate: foretold deny, {happened.app} was reached"
-    if said.verdict == "allow" and not happened.app:
+    if said.verdict == "allow" and not happened.app and not said.losses:  # HTTP/2 alone may carry it
         return f"evaluate: foretold allow by {said.by}, it was refused ({happened.outcome})"
     path = request.path if said.received is None else said.received
     if happened.arrival is not None and happened.arrival.path != path:
