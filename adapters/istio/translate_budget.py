@@ -16,7 +16,7 @@ PLAIN = 6_000
 """Steps that every pattern may take: of patterns as people write them nine in ten take fewer, and 1 ms."""
 MOST = 120_000
 """Steps that a pattern may take at the expense of its unit, some 100 ms; people's take up to 80 000."""
-UNIT, SHARE = 300_000, 1_000
+UNIT, SHARE = 150_000, 1_000
 """Steps that those patterns of a unit which take more than `PLAIN` may take together, and more for each that it has. The last
 of them may take more."""
 

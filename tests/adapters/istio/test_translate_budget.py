@@ -83,7 +83,7 @@ def test_easy_patterns_are_granted_beside_hard_ones() -> None:
 
 def test_a_pattern_that_takes_long_is_decided_where_it_is_alone() -> None:
     """The budget narrows crowds only."""
-    made = translated(access(HARD[:3]))
+    made = translated(access(HARD[:2]))
     assert {loss.code for loss in made.losses} == {"istio.path-not-expressible"}
 
 
