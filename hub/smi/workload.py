@@ -138,7 +138,7 @@ def _upstreams(reader: Reader, body: Body, path: str, taken: set[Socket]) -> Ite
         socket = (upstream.client.address, upstream.client.port)
         if reader.void:
             continue  # what is wrong has been said, and nothing of the Workload counts
-        if "path" not in fields and _lends(reader, fields, socket, where):
+        if "path" not in fields and _lends(reader, fields, upstream, where):
             continue
         if any(_clash(socket, other) for other in taken):
             message = f"the sidecar already listens on {_spoken(socket)}, so this upstream is left out"
@@ -190,18 +190,18 @@ def _socket(reader: Reader, body: Body, path: str) -> str:
     return text
 
 
-def _lends(reader: Reader, body: Body, socket: Socket, where: str) -> bool:
+def _lends(reader: Reader, body: Body, upstream: Upstream, where: str) -> bool:
     """Whether others than the workload could call as the workload, without its owner saying so; that is reported."""
-    name = reader.ref.name
-    if not _is_loopback(socket[0]):
-        message = f'whoever reaches {socket[0]} could call as "{name}", so this upstream is left out'
-        remedy = f'write "path: /run/upstreams/{name}/SERVICE.sock", a Unix socket of the machine'
-        reader.report("workload.upstream-address", f"{where}.address", message, remedy)
+    name, address = reader.ref.name, upstream.client.address
+    path = f'"path: /run/upstreams/{name}/{upstream.service}-{upstream.port}.sock" in place of address and port'
+    if not _is_loopback(address):
+        message = f'whoever reaches {address} could call as "{name}", so this upstream is left out'
+        reader.report("workload.upstream-address", f"{where}.address", message, f"write {path}")
         return True
     if "shared" in body:
         return False
     message = f'every program of the machine could call as "{name}", so this upstream is left out'
-    remedy = f'write "path: /run/upstreams/{name}/SERVICE.sock", or "shared: host" if that is meant'
+    remedy = f'write {path}, or "shared: host" if that is meant'
     reader.report("workload.upstream-shared", where, message, remedy)
     return True
 

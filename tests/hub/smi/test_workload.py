@@ -166,7 +166,7 @@ def test_upstream_that_lends_the_identity_is_left_out(
     assert [(p.code, p.field, p.severity.value) for p in decoded.problems] == [
         (code, f"spec.upstreams[0]{field}", "error")
     ]
-    assert "path: /run/upstreams/w/SERVICE.sock" in decoded.problems[0].remedy
+    assert "path: /run/upstreams/w/b-80.sock" in decoded.problems[0].remedy
 
 
 @pytest.mark.parametrize("path", PATHS)
