@@ -165,7 +165,9 @@ FLAPS: dict[str, Edit] = {
 }
 
 
-@pytest.mark.parametrize("flap", FLAPS)
+@pytest.mark.parametrize(
+    "flap", [pytest.param(name, marks=[pytest.mark.slow] if "web" in name else []) for name in FLAPS]
+)
 async def test_what_went_and_came_back_unseen_takes_its_connections_with_it(shop: Shop, flap: str) -> None:
     """The hub is away; something goes, comes back, and the grant is gone; once the hub serves again, nobody is served."""
     mesh, files = shop.mesh, folder(shop.octet)
@@ -180,7 +182,10 @@ async def test_what_went_and_came_back_unseen_takes_its_connections_with_it(shop
         await made.gone(await connected(mesh))
 
 
-@pytest.mark.parametrize("flap", ["Workload of api", "protocols", "account of api"])
+@pytest.mark.parametrize(
+    "flap",
+    ["protocols", *(pytest.param(name, marks=pytest.mark.slow) for name in ("Workload of api", "account of api"))],
+)
 async def test_what_went_and_came_back_with_its_grant_is_cut_too(shop: Shop, flap: str) -> None:
     """Raw connections and streams of before the flap end even though the same is granted again."""
     mesh, files = shop.mesh, folder(shop.octet)

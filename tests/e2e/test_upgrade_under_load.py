@@ -82,7 +82,7 @@ class Site:
         await asyncio.sleep(seconds)
 
 
-@pytest.fixture(params=["delta", "sotw"])
+@pytest.fixture(params=["delta", pytest.param("sotw", marks=pytest.mark.slow)])
 async def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     """The older installation, served as the older hub did it: without marks in any name."""
     ports = {port for _, numbers in APPS.values() for port in numbers}
