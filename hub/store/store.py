@@ -55,6 +55,9 @@ class Store:
         self._slices = Slices(self._index, self._moves.slices)
         self._memo: Memo[Job, _Result] = Memo()
         self._was: dict[ObjectRef, SmiObject | None] = {}
+        self._reread: set[ObjectRef] = (
+            set()
+        )  # recalled while their copies changed: what is held by these is another thing
         self._dirty: set[UnitKey] = set()
         self._units: set[UnitKey] = set()
         self._stale: set[Job] = set()
@@ -114,6 +117,7 @@ class Store:
                 self._was.setdefault(ref, before)
                 self._replace(ref, before, after)
             if ref in self._recalled:
+                self._reread.add(ref)
                 self._doubts.trust(ref)
             else:
                 self._doubts.judge(ref, self._copies)
@@ -196,7 +200,9 @@ class Store:
             if self._objects.get(ref) != before:
                 changed.append(("object", ref))
                 self._exist(ref)
+        changed += [("object", ref) for ref in self._reread]
         self._was.clear()
+        self._reread.clear()
         for key in self._index.settle():
             changed.append(key)
             if key[0] == "governed":

@@ -1,0 +1,96 @@
+"""Events and time: whatever happens to a folder and its hubs, nobody is served whom SMI denied both before and after.
+
+After each step it is asked what stands in both meshes, and which connections Envoys keep that were away. A row of steps
+that ends badly is made smaller and printed; it can be put among `KNOWN`, which is played for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from tests.servers.scene import STEPS, Scene, Step, WiderError, play, smallest
+
+KNOWN: Mapping[str, Sequence[Step]] = {
+    "a second copy revokes while the running hub holds a broken Service": (
+        ("begin", 697793336),
+        ("mend", 1954145346),
+        ("hide", 3340993392),
+        ("slip", 459389210),
+        ("slip", 1001633642),
+        ("double", 3785238845),
+    ),
+}
+"""Rows of steps that ended badly once. They mean what they meant only as long as towns and steps are made as they are."""
+FEW, MANY = (5, 20), (100, 20)
+"""Towns, and steps in each."""
+
+seeds = st.integers(min_value=0, max_value=2**32 - 1)
+
+
+class Events(RuleBasedStateMachine):
+    """A town and what befalls it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scene = Scene().__enter__()
+
+    def teardown(self) -> None:
+        """Remove everything."""
+        self.scene.__exit__()
+
+    def step(self, name: str, seed: int) -> None:
+        """Take one step; fail with as few of all steps as end as badly."""
+        try:
+            self.scene.take(name, seed)
+        except WiderError as error:
+            few, why = smallest(self.scene.taken)
+            pytest.fail(f"{why or error}\nafter {few or self.scene.taken}")
+
+
+def _rule(name: str) -> Callable[[Any, int], None]:
+    def taken(self: Events, seed: int) -> None:
+        self.step(name, seed)
+
+    taken.__name__ = name
+    return taken
+
+
+for _name in STEPS:
+    _mark = initialize(seed=seeds) if _name == "begin" else rule(seed=seeds)
+    setattr(Events, _name, _mark(_rule(_name)))
+
+
+def searching(examples: int, steps: int, *, fixed: bool) -> settings:
+    """So many towns with so many steps each, from fixed seeds or new ones."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        derandomize=fixed,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_nobody_is_served_whom_smi_denied_before_and_after() -> None:
+    """Fixed seeds."""
+    run_state_machine_as_test(Events, settings=searching(*FEW, fixed=True))
+
+
+@pytest.mark.slow
+def test_nobody_is_served_whom_smi_denied_before_and_after_many_steps() -> None:
+    """Two thousand steps and new seeds."""
+    run_state_machine_as_test(Events, settings=searching(*MANY, fixed=False))
+
+
+@pytest.mark.parametrize("steps", KNOWN.values(), ids=KNOWN)
+def test_what_ended_badly_ends_well(steps: Sequence[Step]) -> None:
+    """What was found before."""
+    assert not play(steps)
