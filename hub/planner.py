@@ -87,7 +87,7 @@ class Planner:
             first=mirror.empty,
             frozen=tuple(sorted(frozen)),
             held=tuple(sorted(held)),
-            recalled=tuple(sorted({ref for unit in desired.values() for ref in self._broken(unit.kept)})),
+            recalled=tuple(sorted({ref for key in desired for ref in self._broken(key)})),
         )
         return self._reviewed(mesh, made if mesh.order == "revision" else in_pieces(made), accept, wanted)
 
@@ -126,11 +126,18 @@ class Planner:
         return Desired(unit, mesh.spec.translate(unit, mesh.settings), self.kept(key))
 
     def kept(self, key: UnitKey) -> tuple[Kept, ...]:
-        """The objects that a unit rests on, as they count now, with their files; of equal pod templates one."""
-        unit = self._store.compile(key)[0]
-        refs = {*(unit.origins if unit is not None else ()), *self._store.samples(key)}
-        found = ((ref, self._store.object(ref)) for ref in sorted(refs))
+        """The objects that a unit rests on, as they count now, with their files; of equal pod templates one.
+
+        A Service is kept by its own route alone, for there is one for each.
+        """
+        own = ObjectRef("", "Service", key.namespace, key.name) if key.kind == "route" else None
+        refs = (ref for ref in sorted(self._refs(key)) if ref.kind != "Service" or ref == own)
+        found = ((ref, self._store.object(ref)) for ref in refs)
         return tuple(Kept(_placeless(each), self._files(ref)) for ref, each in found if each is not None)
+
+    def _refs(self, key: UnitKey) -> set[ObjectRef]:
+        unit = self._store.compile(key)[0]
+        return {*(unit.origins if unit is not None else ()), *self._store.samples(key)}
 
     def _files(self, ref: ObjectRef) -> tuple[str, ...]:
         if ref in self.missing.recalled:
@@ -146,14 +153,16 @@ class Planner:
         access = (key for key in desired if key.kind == "access")
         if self.missing.unread:
             return list(access)
-        return [
-            key
-            for key in access
-            if key in withhold or self._broken(desired[key].kept) or self._broken(_past(observation, key))
-        ]
+        return [key for key in access if key in withhold or self._broken(key) or self._was_broken(observation, key)]
 
-    def _broken(self, kept: Iterable[Kept]) -> set[ObjectRef]:
-        return {each.object.ref for each in kept} & self.missing.recalled.keys() if self.missing.recalled else set()
+    def _broken(self, key: UnitKey) -> set[ObjectRef]:
+        """The objects behind a unit that count as they last could be read."""
+        return self._refs(key) & self.missing.recalled.keys() if self.missing.recalled else set()
+
+    def _was_broken(self, observation: Observation, key: UnitKey) -> bool:
+        """Whether the unit rested on such an object when it was applied."""
+        past = decode(observation.memory.get(key)) if self.missing.recalled else None
+        return past is not None and any(each.object.ref in self.missing.recalled for each in past.kept)
 
     def _met(self, mesh: Mesh, desired: Desired, known: Sequence[Standing]) -> Desired:
         """The unit, cut down to what every state that may stand permits, and every copy of an object in unequal copies."""
@@ -162,7 +171,7 @@ class Planner:
         desired = self._supposed(mesh, desired, desired.unit)
         assert isinstance(desired.unit, Access)  # noqa: S101 - for mypy
         now = standing_of(desired.unit)
-        others = [each for each in (*known, *self._copies(desired.unit, desired.kept)) if each != now]
+        others = [each for each in (*known, *self._copies(desired.unit)) if each != now]
         unit = meet(others, desired.unit)
         if unit == desired.unit:
             return desired
@@ -192,12 +201,12 @@ class Planner:
     def _key(self, unit: Access) -> UnitKey:
         return UnitKey("access", unit.identity.namespace, unit.identity.service_account, self._store.domain)
 
-    def _copies(self, unit: Access, kept: Iterable[Kept]) -> list[Standing]:
+    def _copies(self, unit: Access) -> list[Standing]:
         """What the unit would permit with each readable copy of an object that stands in unequal ones."""
         key = self._key(unit)
         recalled = {ref: each.object for ref, each in self.missing.recalled.items()}
         found = []
-        for ref in sorted(self._broken(kept)):
+        for ref in sorted(self._broken(key)):
             for copy in self._store.readable(ref):
                 self._store.recall({**recalled, ref: copy})
                 other = self._store.compile(key)[0]
@@ -230,11 +239,6 @@ def _meaning(desired: Desired) -> Standing | None:
     """What a mesh carries out of a unit."""
     unit = desired.unit
     return standing_of(unit, desired.translation.carried) if isinstance(unit, Access) else None
-
-
-def _past(observation: Observation, key: UnitKey) -> tuple[Kept, ...]:
-    past = decode(observation.memory.get(key))
-    return () if past is None else past.kept
 
 
 def _placeless(found: SmiObject) -> SmiObject:

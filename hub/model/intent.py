@@ -27,7 +27,7 @@ class HttpMatch(Struct, frozen=True, order=True, gc=False):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Grant(Struct, frozen=True, order=True, gc=False):
+class Grant(Struct, frozen=True, order=True, gc=False, omit_defaults=True):
     """What one TrafficTarget grants on one transport.
 
     `sources` are SPIFFE ids, sorted, never empty. `ports` are workload ports, sorted; None = every port.
@@ -45,7 +45,7 @@ class Grant(Struct, frozen=True, order=True, gc=False):
     unauthenticated: tuple[str, ...] = ()
 
 
-class InboundPort(Struct, frozen=True, order=True, gc=False):
+class InboundPort(Struct, frozen=True, order=True, gc=False, omit_defaults=True):
     """One port on which workloads of an identity receive, as far as a policy can tell them apart.
 
     `declared` is the protocol that Services (and the Workload) declare. `variant` names the class inside one

@@ -23,7 +23,7 @@ class ObjectRef(Struct, frozen=True, order=True, gc=False):
         return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
 
 
-class Origin(Struct, frozen=True, order=True, gc=False):
+class Origin(Struct, frozen=True, order=True, gc=False, omit_defaults=True):
     """Where an object was read: source name, file (relative to the source; empty for a cluster), 1-based line."""
 
     source: str = ""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from hub.model import Client, HttpMatch, ObjectRef, Origin, Transport
 
 
-class Subject(Struct, frozen=True, gc=False):
+class Subject(Struct, frozen=True, gc=False, omit_defaults=True):
     """A TrafficTarget's source or destination. `namespace` is as written, "" if absent (intent applies the defaults).
 
     `kind` "" matches nobody: a kind, group or name that no subject of that API version can have (decoding has said so).
@@ -25,7 +25,7 @@ class Subject(Struct, frozen=True, gc=False):
     name: str
 
 
-class Rule(Struct, frozen=True, gc=False):
+class Rule(Struct, frozen=True, gc=False, omit_defaults=True):
     """A rule of a TrafficTarget. `matches` None = every match of the group; () = written but empty or null."""
 
     kind: Literal["HTTPRouteGroup", "TCPRoute", "UDPRoute"]
@@ -33,7 +33,7 @@ class Rule(Struct, frozen=True, gc=False):
     matches: tuple[str, ...] | None = None
 
 
-class TrafficTarget(Struct, frozen=True, gc=False, tag=True):
+class TrafficTarget(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """access.smi-spec.io TrafficTarget. `port` is v1alpha1/2 `destination.port`."""
 
     ref: ObjectRef
@@ -44,14 +44,14 @@ class TrafficTarget(Struct, frozen=True, gc=False, tag=True):
     port: int | None = None
 
 
-class NamedMatch(Struct, frozen=True, gc=False):
+class NamedMatch(Struct, frozen=True, gc=False, omit_defaults=True):
     """One match of an HTTPRouteGroup. `match` None: the match is void (bad regex, no condition, duplicate name)."""
 
     name: str
     match: HttpMatch | None
 
 
-class HTTPRouteGroup(Struct, frozen=True, gc=False, tag=True):
+class HTTPRouteGroup(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """specs.smi-spec.io HTTPRouteGroup; order of `matches` as written, each name once (a duplicated name is void)."""
 
     ref: ObjectRef
@@ -59,7 +59,7 @@ class HTTPRouteGroup(Struct, frozen=True, gc=False, tag=True):
     matches: tuple[NamedMatch, ...]
 
 
-class PortRoute(Struct, frozen=True, gc=False, tag=True):
+class PortRoute(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """specs.smi-spec.io TCPRoute or UDPRoute (`ref.kind` tells). `ports` sorted; None = every port."""
 
     ref: ObjectRef
@@ -67,14 +67,14 @@ class PortRoute(Struct, frozen=True, gc=False, tag=True):
     ports: tuple[int, ...] | None
 
 
-class SplitBackend(Struct, frozen=True, gc=False):
+class SplitBackend(Struct, frozen=True, gc=False, omit_defaults=True):
     """A backend as written (bare name or FQDN) and its exact weight."""
 
     service: str
     weight: Fraction
 
 
-class TrafficSplit(Struct, frozen=True, gc=False, tag=True):
+class TrafficSplit(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """split.smi-spec.io TrafficSplit. `matches` None = unconditional; entries are (kind, name) as written.
 
     An entry's kind is "" where it names a foreign apiGroup (decoding has said so).
@@ -89,7 +89,7 @@ class TrafficSplit(Struct, frozen=True, gc=False, tag=True):
     created: float = 0.0
 
 
-class IdentityBinding(Struct, frozen=True, gc=False, tag=True):
+class IdentityBinding(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """access.smi-spec.io IdentityBinding: schemes are ORed. `labels` None = no podLabelSelector. `spiffe` are canonical ids."""
 
     ref: ObjectRef
@@ -99,7 +99,7 @@ class IdentityBinding(Struct, frozen=True, gc=False, tag=True):
     service_account: str | None
 
 
-class ServicePort(Struct, frozen=True, gc=False):
+class ServicePort(Struct, frozen=True, gc=False, omit_defaults=True):
     """One port of a Service. `target` is a number or a container-port name."""
 
     port: int
@@ -109,7 +109,7 @@ class ServicePort(Struct, frozen=True, gc=False):
     app_protocol: str = ""
 
 
-class Service(Struct, frozen=True, gc=False, tag=True):
+class Service(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """Core Service. `selector` None or () = selects nothing (its endpoints come from EndpointSlices)."""
 
     ref: ObjectRef
@@ -118,7 +118,7 @@ class Service(Struct, frozen=True, gc=False, tag=True):
     ports: tuple[ServicePort, ...]
 
 
-class WorkloadPort(Struct, frozen=True, gc=False):
+class WorkloadPort(Struct, frozen=True, gc=False, omit_defaults=True):
     """One port of a workload. For Pods the app is on the same port; a Workload may say otherwise (`app_port`)."""
 
     port: int
@@ -129,7 +129,7 @@ class WorkloadPort(Struct, frozen=True, gc=False):
     app_port: int = 0
 
 
-class Upstream(Struct, frozen=True, gc=False):
+class Upstream(Struct, frozen=True, gc=False, omit_defaults=True):
     """A Workload's explicit upstream: Service (namespace, name), its port, and where the sidecar listens for it.
 
     `index` is its place in the list as written.
@@ -142,7 +142,7 @@ class Upstream(Struct, frozen=True, gc=False):
     index: int
 
 
-class Workload(Struct, frozen=True, gc=False, tag=True):
+class Workload(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """A Pod, a pod template (Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob) or a smihub.io Workload.
 
     `addresses` empty for templates and Pods without status. `bind` is "0.0.0.0" for Pods and templates.
@@ -159,7 +159,7 @@ class Workload(Struct, frozen=True, gc=False, tag=True):
     ready: bool = True
 
 
-class SliceEndpoint(Struct, frozen=True, gc=False):
+class SliceEndpoint(Struct, frozen=True, gc=False, omit_defaults=True):
     """One endpoint of an EndpointSlice; `pod` is the targetRef's name, "" if it has none."""
 
     addresses: tuple[str, ...]
@@ -167,7 +167,7 @@ class SliceEndpoint(Struct, frozen=True, gc=False):
     ready: bool
 
 
-class EndpointSlice(Struct, frozen=True, gc=False, tag=True):
+class EndpointSlice(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """discovery.k8s.io EndpointSlice; `ports` are (name, number, transport)."""
 
     ref: ObjectRef
@@ -177,7 +177,7 @@ class EndpointSlice(Struct, frozen=True, gc=False, tag=True):
     ports: tuple[tuple[str, int, Transport], ...]
 
 
-class ServiceAccount(Struct, frozen=True, gc=False, tag=True):
+class ServiceAccount(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """Core ServiceAccount: it only makes its identity known (and so governed)."""
 
     ref: ObjectRef
