@@ -42,14 +42,14 @@ class Standing(Struct, frozen=True, gc=False, omit_defaults=True):
     """What an Access unit means to a mesh: the grants that it carries out, and the facts that decide what they mean.
 
     `closed`: the identity has Workloads alone, which receive on the ports that they list, and on no other. `beyond` is what ports
-    that no fact names declare (see Access).
+    that no fact names declare (see Access; () is nothing).
     """
 
     grants: tuple[Grant, ...] = ()
     ports: tuple[InboundPort, ...] = ()
     sliced: tuple[tuple[int, int, Declared], ...] = ()
     closed: bool = False
-    beyond: tuple[Declared, ...] = ("none",)
+    beyond: tuple[Declared, ...] = ()
 
 
 NOTHING = Standing()
@@ -61,7 +61,8 @@ def standing(access: Access, grants: tuple[Grant, ...] | None = None) -> Standin
     """What a unit means; `grants` are those that a mesh carries out (None: all of them)."""
     binds = {bind for port in access.ports for bind in port.binds}
     closed = bool(access.workloads) and bool(binds) and EVERYWHERE not in binds
-    return Standing(access.grants if grants is None else grants, access.ports, access.sliced, closed, access.beyond)
+    beyond = access.beyond if "unknown" in access.beyond else ()
+    return Standing(access.grants if grants is None else grants, access.ports, access.sliced, closed, beyond)
 
 
 def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> tuple[Permit, ...]:

@@ -92,10 +92,19 @@ def _pattern_objection(pattern: str) -> Objection | None:
 
 @lru_cache(maxsize=16384)
 def program_size(pattern: str) -> int | None:
-    """How many RE2 instructions Envoy makes of a pattern (bytes, Latin-1); None if RE2 refuses it."""
+    """How many RE2 instructions Envoys make of a pattern; None if RE2 refuses it.
+
+    Over bytes, and over characters as those without the fix of CVE-2026-73552 do: whichever are more. A pattern that an
+    Envoy refuses would freeze all that stands beside it.
+    """
+    encodings = re2.Options.Encoding
+    sizes = [_size(pattern, encoding) for encoding in (encodings.LATIN1, encodings.UTF8)]
+    return None if None in sizes else max(size for size in sizes if size is not None)
+
+
+def _size(pattern: str, encoding: re2.Options.Encoding) -> int | None:
     options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
+    options.encoding, options.log_errors = encoding, False
     try:
         return int(re2.compile(pattern.encode(), options).programsize)
     except (re2.error, UnicodeEncodeError):

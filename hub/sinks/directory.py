@@ -66,7 +66,11 @@ class DirectorySink:
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed meanwhile; run the command again')
             standing = Standing(self._mesh, reading.ours, reading.theirs)
-            texts = {each.ref: _content(folder, f"{OBJECTS}/{file_name(each.ref)}") or b"" for each in marks}
+            actual = {file: old for old, file in reading.renamed.items()}
+            places = {each.ref: file_name(each.ref) for each in marks}
+            texts = {
+                ref: _content(folder, f"{OBJECTS}/{actual.get(file, file)}") or b"" for ref, file in places.items()
+            }
             if len(texts) != len(marks):
                 raise UnsafeResourceError(f'mesh "{self._mesh}": one object is marked twice')
             moves = [move(each, standing, texts[each.ref]) for each in marks]

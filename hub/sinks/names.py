@@ -35,12 +35,21 @@ _PLAINLY = re.compile(rf"- {OBJECTS}/(?P<file>(?!\.+$)[A-Za-z0-9._][A-Za-z0-9._-
 
 def file_name(ref: ObjectRef) -> str:
     """The one file, below `objects`, that an object stands in."""
+    return _file_name(ref, 32)
+
+
+def former_name(ref: ObjectRef) -> str:
+    """The file that it stood in when digests in names had 80 bits; the same where there is no digest."""
+    return _file_name(ref, 20)
+
+
+def _file_name(ref: ObjectRef, digits: int) -> str:
     kind = f"{ref.kind}.{ref.group}" if ref.group else ref.kind
     whole = f"{ref.namespace}_{kind}_{ref.name}.yaml"
     if len(whole) <= _LONGEST and named(whole) == ref:
         return whole
     parts = (_UNSAFE.sub("-", part)[:60] for part in (ref.namespace.lower(), kind, ref.name.lower()))
-    return f"{'_'.join(parts)}_{sha256(msgspec.json.encode(ref)).hexdigest()[:20]}.yaml"
+    return f"{'_'.join(parts)}_{sha256(msgspec.json.encode(ref)).hexdigest()[:digits]}.yaml"
 
 
 def named(file: str) -> ObjectRef | None:

@@ -19,7 +19,7 @@ from hub.model import ObjectRef, Observation, Observed, UnitKey
 from hub.sinks.index import Index, Listed
 from hub.sinks.manifest import Broken, Foreign, canonical, not_listed
 from hub.sinks.marking import adopted_from, hindrance, without_source
-from hub.sinks.names import OBJECTS, file_name, named, shown
+from hub.sinks.names import OBJECTS, file_name, former_name, named, shown
 
 Found = Observed | Foreign | Broken
 Digests = Mapping[str, str]
@@ -30,7 +30,8 @@ class Reading(Struct, frozen=True):
     """`ours` are our objects by file, `theirs` what is in the files of others, `foreign` the objects in these.
 
     `leftovers` are files whose objects were adopted, and which that write did not get to remove, with their digests,
-    `adopted` these objects as they are to be listed.
+    `adopted` these objects as they are to be listed. `renamed` are files that have a former name still, with the name under
+    which all of this tells of them.
     """
 
     ours: Mapping[str, Observed]
@@ -41,6 +42,7 @@ class Reading(Struct, frozen=True):
     index: Index
     memory: Mapping[UnitKey, bytes]
     digests: Digests
+    renamed: Mapping[str, str] = {}
 
     @property
     def token(self) -> str:
@@ -67,6 +69,10 @@ def make_sense(files: Mapping[str, Found], index: Index, memory: Mapping[UnitKey
     Raises ConfigError where it cannot be told what is ours.
     """
     _refuse_broken(files)
+    renamed = _renamed(files)
+    files = {renamed.get(file, file): found for file, found in files.items()}
+    index = replace(index, listed={renamed.get(file, file): what for file, what in index.listed.items()})
+    digests = {_renamed_path(path, renamed): value for path, value in digests.items()}
     ours = {file: found for file, found in files.items() if isinstance(found, Observed)}
     theirs = {file: found for file, found in files.items() if isinstance(found, Foreign)}
     leftovers = _leftovers(ours, theirs)
@@ -83,7 +89,23 @@ def make_sense(files: Mapping[str, Found], index: Index, memory: Mapping[UnitKey
         index=index,
         memory=memory,
         digests={path: value for path, value in digests.items() if path in counted},
+        renamed=renamed,
     )
+
+
+def _renamed(files: Mapping[str, Found]) -> dict[str, str]:
+    """Files of ours under a former name, whose new name is free, or taken by the same already."""
+    ours = ((file, found, file_name(found.ref)) for file, found in files.items() if isinstance(found, Observed))
+    return {
+        file: place
+        for file, found, place in ours
+        if file != place and file == former_name(found.ref) and files.get(place, found) == found
+    }
+
+
+def _renamed_path(path: str, renamed: Mapping[str, str]) -> str:
+    folder, slash, file = path.rpartition("/")
+    return f"{folder}{slash}{renamed.get(file, file)}" if folder == OBJECTS else path
 
 
 def _unlisted(one: Observed) -> Observed:

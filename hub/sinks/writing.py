@@ -82,6 +82,7 @@ class Writer:
         self._mesh = mesh
         self._digests = dict(reading.digests)
         self._leftovers = reading.leftovers
+        self._renamed = reading.renamed
         self._adopted = reading.adopted
         self._listed = {file: what for file, what in reading.index.listed.items() if file in reading.ours}
         kept = reading.index.others & (reading.theirs.keys() | reading.ours.keys())
@@ -151,6 +152,7 @@ class Writer:
         """End what another write did not: what it left is removed, and what changed hands is listed as what it is."""
         self._folder.clean()
         try:
+            self._rename()
             if self._leftovers or self._released:
                 self._listed |= self._adopted
                 self._others -= self._leftovers.keys()
@@ -161,6 +163,23 @@ class Writer:
             yield
         finally:
             self._folder.clean()
+
+    def _rename(self) -> None:
+        """Give files that have a former name still the one that they have now: written, then listed, then the old one goes."""
+        for old, file in self._renamed.items():
+            path, known = f"{OBJECTS}/{file}", self._digests[f"{OBJECTS}/{file}"]
+            self._unchanged(f"{OBJECTS}/{old}", known, MOST_BYTES)
+            self._folder.lay(path, self._folder.read(f"{OBJECTS}/{old}", MOST_BYTES) or b"")
+            try:
+                self._folder.add(path)
+            except FileExistsError:  # an earlier try came this far
+                self._folder.clean()
+            self._unchanged(path, known, MOST_BYTES)
+        if self._renamed:
+            self._folder.sync()
+            self._list()
+        for old in self._renamed:
+            self._folder.remove(f"{OBJECTS}/{old}")
 
     async def _carry_out(self, step: Step) -> None:
         self._folder.make_objects()

@@ -22,6 +22,7 @@ from hub.model import Change, NativeObject, Observation, Observed, Op, Role
 from hub.sinks import folder as on_disk
 from hub.sinks.directory import DIRECTORY, DirectoryConfig, open_directory
 from hub.sinks.ledger import decode_memory, encode_memory
+from hub.sinks.names import file_name, former_name
 from tests.hub.sinks.small_mesh import (
     API,
     GUARD,
@@ -392,3 +393,27 @@ def test_memory_comes_back_byte_by_byte(raw: bytes) -> None:
     """JSON as JSON, and anything else too."""
     memory = {access("api"): raw, access("db", "corp"): b"{}"}
     assert decode_memory(encode_memory("istio", {**memory, access("gone"): b""}), "istio") == memory
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["before", "half-way"])
+def test_files_under_a_former_name_get_their_new_one(path: Path, *, half: bool) -> None:
+    """A long name had a digest of 80 bits: the plan sees no change, and the next write moves the file, listed all the time."""
+    name = "api-" + "x" * 220
+    long = native(access("api"), Role.GRANT, name, {"from": "web"})
+    desired = {access("api"): (*whole("api"), long)}
+    apply(path, desired)
+    new, old = f"objects/{file_name(long.ref)}", f"objects/{former_name(long.ref)}"
+    assert (len(new), len(old)) == (len(old) + 12, len(new) - 12)
+    if half:
+        shutil.copy(path / new, path / old)
+    else:
+        (path / new).rename(path / old)
+        write(path / "kustomization.yaml", new, old)
+    assert settled(path, desired)
+    apply(path, {**desired, access("db"): whole("db", "web")})
+    assert ((path / new).exists(), (path / old).exists()) == (True, False)
+    assert (new in (path / "kustomization.yaml").read_text(), old in (path / "kustomization.yaml").read_text()) == (
+        True,
+        False,
+    )
+    assert settled(path, {**desired, access("db"): whole("db", "web")})
