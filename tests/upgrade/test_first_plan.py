@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from yaml import safe_dump, safe_load_all
+from yaml import safe_dump, safe_load, safe_load_all
 
 from tests.servers.folder import Folder
 from tests.servers.older import install
@@ -43,12 +43,31 @@ def meaning(plan: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def test_the_first_plan_changes_no_access_and_the_second_nothing(older: Older) -> None:
-    """No gain, no loss, nothing refused; afterwards everything is remembered as values."""
+    """No gain, no loss, nothing refused, once it is said what header values are; then everything is remembered as values."""
+    _declare_text(older)
     first = plan_of(older)
     assert meaning(first) == ([], [], [], [], [], [], [])
     assert older.run("apply", "--yes").exit_code == 0
     second = plan_of(older)
     assert (meaning(second), second["changes"]) == (([], [], [], [], [], [], []), [])
+
+
+def test_the_first_plan_asks_what_header_values_are(tmp_path: Path) -> None:
+    """The one narrowing that an upgrade of Istio may refuse a plan for: beginnings of values also match what is no text."""
+    older = Older(tmp_path, "istio")
+    *rest, refused, frozen, held = meaning(plan_of(older))
+    assert {each["code"] for each in refused} == {"istio.header-not-text"}
+    assert (rest, frozen, held) == ([[], [], [], []], [], [])
+
+
+def _declare_text(older: Older) -> None:
+    """Declare that header values are text, where a mesh asks for that."""
+    path = older.root / "smihub.yaml"
+    config = safe_load(path.read_text())
+    for mesh in config["meshes"]:
+        if mesh["adapter"] == "istio":
+            mesh["config"] = {**mesh.get("config", {}), "headerValues": "text"}
+    path.write_text(safe_dump(config))
 
 
 def test_beside_a_file_that_cannot_be_read_the_first_plan_adds_nothing(older: Older) -> None:
