@@ -13,7 +13,7 @@ from hub.intent.ports import EVERYWHERE, bound, machines, merged, shape_ports, s
 from hub.intent.targets import Resolved, resolve
 from hub.intent.view import Labels, Notes, Shape, View, absence
 from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
-from hub.smi.types import IdentityBinding, Service, TrafficTarget, Upstream, Workload
+from hub.smi.types import Doubt, IdentityBinding, Service, TrafficTarget, Upstream, Workload
 
 Inbound = tuple[tuple[int, Transport, str], ...]
 """(port, transport, variant) triples: how a `Placement` selects its `InboundPort`s."""
@@ -51,7 +51,7 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
     resolved = tuple((each, resolve(view, each.target)) for each in granting)
     grants = tuple(replace(grant, labels=each.labels) for each, found in resolved for grant in found.grants)
     selectors = {each.labels for each in granting if each.labels is not None}
-    certain = certainties(view, identity, shapes)
+    certain = certainties(view, identity, selecting)
     inbound = {
         shape: shape_ports(shape, (s for s in found if isinstance(s, Service)), selectors, certain.shapes[shape])
         for shape, found in selecting.items()
@@ -75,7 +75,7 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
 
 
 def _granting(
-    view: View, identity: Identity, selecting: Mapping[Shape, tuple[Service | IdentityBinding, ...]]
+    view: View, identity: Identity, selecting: Mapping[Shape, tuple[Service | IdentityBinding | Doubt, ...]]
 ) -> tuple[_Granting, ...]:
     """Every TrafficTarget that reaches the identity, once, by its widest way."""
     namespace, account = identity.namespace, identity.service_account
@@ -187,7 +187,7 @@ def _useless_ports(notes: Notes, grant: Grant, listed: Iterable[tuple[int, str]]
 def _origins(
     granting: Iterable[_Granting],
     resolved: Iterable[tuple[_Granting, Resolved]],
-    selecting: Mapping[Shape, tuple[Service | IdentityBinding, ...]],
+    selecting: Mapping[Shape, tuple[Service | IdentityBinding | Doubt, ...]],
     members: Iterable[tuple[Workload, Shape]],
 ) -> tuple[ObjectRef, ...]:
     """The objects that the unit rests on, without Pods and templates: they come and go by the thousand."""

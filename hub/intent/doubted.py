@@ -27,18 +27,20 @@ class Certainties(Struct, frozen=True, gc=False):
         return tuple(sorted({"none" if found == "all" else "unknown" for found in pods or {self.itself}}))
 
 
-def certainties(view: View, identity: Identity, shapes: Iterable[Shape]) -> Certainties:
+def certainties(view: View, identity: Identity, selecting: Mapping[Shape, Iterable[object]]) -> Certainties:
     """What broken Services that may select these shapes, and broken workloads that may run under the identity, leave open."""
     general = view.doubts(identity.namespace)
     others = [each for each in general if each.kind == "workload" and each.account in {None, identity.service_account}]
     anyone = [each for each in general if each.kind == "service"]
-    selecting: dict[Shape, list[Doubt]] = {shape: [*anyone, *view.doubting(shape)] for shape in shapes}
+    doubting = {
+        shape: [*anyone, *(each for each in found if isinstance(each, Doubt))] for shape, found in selecting.items()
+    }
     if others:
-        found: dict[Shape, Certainty] = dict.fromkeys(selecting, "none")
+        certain: dict[Shape, Certainty] = dict.fromkeys(doubting, "none")
     else:
-        found = {shape: "http" if doubts else "all" for shape, doubts in selecting.items()}
-    because = {each.ref for doubts in (others, *selecting.values()) for each in doubts}
-    return Certainties(found, "none" if others else "all", tuple(sorted(because)))
+        certain = {shape: "http" if doubts else "all" for shape, doubts in doubting.items()}
+    because = {each.ref for doubts in (others, *doubting.values()) for each in doubts}
+    return Certainties(certain, "none" if others else "all", tuple(sorted(because)))
 
 
 def unknown_ports(

@@ -85,8 +85,8 @@ class View(Protocol):
     def shapes(self, namespace: str, account: str) -> tuple[Shape, ...]:
         """The distinct shapes of the workloads of this account."""
 
-    def selecting(self, shape: Shape) -> tuple[Service | IdentityBinding, ...]:
-        """The Services and IdentityBindings whose label selector the shape carries."""
+    def selecting(self, shape: Shape) -> tuple[Service | IdentityBinding | Doubt, ...]:
+        """The Services and IdentityBindings whose label selector the shape carries; of broken Services, what they may be."""
 
     def members(self, namespace: str, account: str) -> tuple[tuple[Workload, Shape], ...]:
         """The smihub.io Workloads of this account, one by one, with their shapes."""
@@ -105,9 +105,6 @@ class View(Protocol):
 
     def doubts(self, namespace: str) -> tuple[Doubt, ...]:
         """Broken objects that may concern any workload of a namespace: workloads, and Services of unknown selectors."""
-
-    def doubting(self, shape: Shape) -> tuple[Doubt, ...]:
-        """Broken Services of which a copy selects the shape."""
 
     def fault(self, ref: ObjectRef) -> str:
         """Why an object does not count although it is written, in words that end in its places; "" otherwise."""

@@ -118,6 +118,7 @@ class Store:
                 self._replace(ref, before, after)
             if ref in self._recalled:
                 self._reread.add(ref)
+            if after is not None or ref in self._recalled:
                 self._doubts.trust(ref)
             else:
                 self._doubts.judge(ref, self._copies)

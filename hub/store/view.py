@@ -79,10 +79,16 @@ class RecordingView:
         """See hub.intent.View."""
         return tuple(sorted(self._members(("shapes", namespace, account)), key=msgspec.json.encode))
 
-    def selecting(self, shape: Shape) -> tuple[Service | IdentityBinding, ...]:
+    def selecting(self, shape: Shape) -> tuple[Service | IdentityBinding | Doubt, ...]:
         """See hub.intent.View."""
-        found = (self.get(ref) for ref in sorted(self._members(("owners", shape))))
-        return tuple(each for each in found if isinstance(each, Service | IdentityBinding))
+        found = (self._owner(ref) for ref in sorted(self._members(("owners", shape))))
+        return tuple(each for each in found if isinstance(each, Service | IdentityBinding | Doubt))
+
+    def _owner(self, ref: ObjectRef) -> SmiObject | Doubt | None:
+        """Who has a selector."""
+        if ref.group != OWNER:
+            return self.get(ref)
+        return next(iter(self._members(("doubt", ref))), None) if self._doubting else None
 
     def members(self, namespace: str, account: str) -> tuple[tuple[Workload, Shape], ...]:
         """See hub.intent.View."""
@@ -122,13 +128,6 @@ class RecordingView:
             return ()
         found = (*self._members(("doubts", namespace)), *self._members(("doubts", "")))
         return tuple(sorted(found, key=msgspec.json.encode))
-
-    def doubting(self, shape: Shape) -> tuple[Doubt, ...]:
-        """See hub.intent.View."""
-        if not self._doubting:
-            return ()
-        owners = sorted(owner for owner in self._members(("owners", shape)) if owner.group == OWNER)
-        return tuple(doubt for owner in owners for doubt in self._members(("doubt", owner)))
 
     def fault(self, ref: ObjectRef) -> str:
         """See hub.intent.View."""
