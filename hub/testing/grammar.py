@@ -154,10 +154,12 @@ _ABOUT: Mapping[str, Callable[[Value], bool]] = {
     "header conditions": _of("HTTPRouteGroup", _holds("headers")),
 }
 """What counts where a request is allowed by it, or close to one that is."""
+_STRAY = re.compile("[\udc80-\udcff]")
 _VERSION = re.compile(r"smi-spec\.io/(v1alpha[1-4])")
 _TEXTS: Mapping[str, re.Pattern[str]] = {
     "a pattern that ignores case": re.compile(r"\(\?[a-zA-Z-]*i"),
     "a pattern with a negated class": re.compile(r"\[\^|\\[WDSP]"),
+    "a pattern that ignores case in a negated class": re.compile(r"\(\?[a-zA-Z-]*i.*(\[\^|\\[WDSP])"),
     "a pattern beyond ASCII": re.compile(r"[^\x00-\x7f]|\\x\{|\\[pP]"),
     "a pattern of any character": re.compile(r"(?<!\\)\.(?![*])"),
     "an alternation": re.compile(r"(?<!\\)\|"),
@@ -191,11 +193,13 @@ _REQUESTS: Mapping[str, Callable[[Request], bool]] = {
     "by a SPIFFE id": lambda one: one.src.spiffe is not None,
     "by nobody": lambda one: one.src.outside,
     "a path beyond ASCII": lambda one: not one.path.isascii(),
+    "a path that is no UTF-8": lambda one: _STRAY.search(one.path) is not None,
     "a path of another normal form": lambda one: re.search(r"%|//|/\.\.?(/|$)|;|\\", one.path) is not None,
     "a path with a query": lambda one: "?" in one.path,
     "header lines": lambda one: bool(one.headers),
     "a header twice": lambda one: len({name.lower() for name, _ in one.headers}) < len(one.headers),
     "a header beyond ASCII": lambda one: not all(value.isascii() for _, value in one.headers),
+    "a header that is no UTF-8": lambda one: any(_STRAY.search(value) for _, value in one.headers),
     "an odd method": lambda one: one.method not in {"GET", "POST", "HEAD", "PUT", "DELETE"},
 }
 FEATURES = (

@@ -6,6 +6,7 @@ that ends badly is made smaller and printed; it can be put among `KNOWN`, which 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,8 +28,9 @@ KNOWN: Mapping[str, Sequence[Step]] = {
     ),
 }
 """Rows of steps that ended badly once. They mean what they meant only as long as towns and steps are made as they are."""
-FEW, MANY = (5, 20), (100, 20)
-"""Towns, and steps in each."""
+SEARCH = int(os.environ.get("SMIHUB_SEARCH", "1"))
+FEW, MANY = (5 * SEARCH, 20), (100, 20)
+"""Towns, and steps in each; tests/mutants/test_searches.py takes some times as many."""
 
 seeds = st.integers(min_value=0, max_value=2**32 - 1)
 

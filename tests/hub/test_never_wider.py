@@ -6,6 +6,7 @@ and written to hub/testing/cases/found, where test_cases runs it for ever.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from random import Random, SystemRandom
 from typing import Any
@@ -28,7 +29,7 @@ from tests.servers.readings import MESHES, compiling, compiling_normalised
 
 DEFAULT = Reading()
 LENIENT = Reading(path_regex="prefix", root_backend="endpoints")
-FIXED_WORLDS, MILLION = 75, 1_000_000
+FIXED_WORLDS, MILLION = 75 * int(os.environ.get("SMIHUB_SEARCH", "1")), 1_000_000
 STEADY = settings(
     max_examples=200,
     derandomize=True,

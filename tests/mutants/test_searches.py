@@ -1,0 +1,50 @@
+"""Random search finds what attackers found: with its fix taken out each is found again, within the sizes of make proof."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_SPEC = importlib.util.spec_from_file_location("mutants_run", Path(__file__).with_name("run.py"))
+assert _SPEC is not None
+assert _SPEC.loader is not None
+run = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(run)
+
+EVENTS = "tests/hub/test_events.py::test_nobody_is_served_whom_smi_denied_before_and_after"
+WORLDS = "tests/hub/test_never_wider.py::test_searches_meet_the_whole_grammar"
+TIMES = {EVENTS: 20, WORLDS: 40}
+"""How many times the fixed search is taken: 2 000 steps, about 900 000 requests for each mesh."""
+SEARCHES = (
+    ("plan-unread-folder-hides-nothing", EVENTS),
+    ("plan-gains-do-not-wait-for-what-is-unread", EVENTS),
+    ("doubt-broken-service-declares-nothing", EVENTS),
+    ("vm-folded-negations-pass-for-exact", WORLDS),
+    ("vm-paths-beyond-ascii-are-judged", WORLDS),
+    ("intent-variant-of-8-bits", WORLDS),
+    ("vm-mark-that-comes-back", EVENTS),
+    ("vm-one-name-for-every-certificate", EVENTS),
+)
+"""A mutant, and the search that must find it."""
+
+
+def test_every_search_has_its_mutant() -> None:
+    """Each is in a list, once."""
+    assert {name for name, _ in SEARCHES} <= set(_mutants())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "search"), SEARCHES, ids=[name for name, _ in SEARCHES])
+def test_search_finds_the_mutant(name: str, search: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search fails on the copy with this change in it."""
+    monkeypatch.setenv("SMIHUB_SEARCH", str(TIMES[search]))
+    code, said = run.judge(_mutants()[name], [search])
+    assert code == 1, said
+
+
+def _mutants() -> dict[str, Any]:
+    lists = (run.load_mutants(path) for path in sorted(Path(__file__).parent.glob("*.yaml")))
+    return {mutant.name: mutant for mutants in lists for mutant in mutants}
