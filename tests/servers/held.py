@@ -10,12 +10,13 @@ service (CDS)".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.vm.resource import CDS, LDS, Snapshot
+from adapters.vm.resource import CDS, LDS, Resource, Snapshot
 from hub.model import Destination, Request, Source
 from hub.testing.town import NAMESPACE, SERVED
 
@@ -102,19 +103,24 @@ class Envoys:
         for name, resource in self._held.get(workload, {}).get(LDS, {}).items():
             parts = name.split("/")
             if parts[0] == "in" and parts[3] == str(SERVED[port]):
-                return f"{name} {resource.version}"
+                return f"{name} {_content(resource)}"
         return ""
 
     def _outbound(self, workload: str, port: int) -> str:
         """The version of the listener at which the workload's own program calls."""
         found = self._held.get(workload, {}).get(LDS, {})
         return next(
-            (f"{name} {one.version}" for name, one in found.items() if name.startswith(f"{_cluster(port)}@")), ""
+            (f"{name} {_content(one)}" for name, one in found.items() if name.startswith(f"{_cluster(port)}@")), ""
         )
 
     def _pool(self, workload: str, port: int) -> str:
         found = self._held.get(workload, {}).get(CDS, {}).get(_cluster(port))
-        return "" if found is None else found.version
+        return "" if found is None else _content(found)
+
+
+def _content(resource: Resource) -> str:
+    """What an Envoy sees of a resource; it does not look at versions."""
+    return sha256(resource.body).hexdigest()[:16]
 
 
 def _cluster(port: int) -> str:
