@@ -69,7 +69,7 @@ def _workload(name: str, account: str, number: int, labels: Mapping[str, str]) -
     ]
     spec: Value = {"serviceAccount": account, "addresses": [f"127.0.0.{number}"], "ports": ports}
     if account != "api":
-        place = {"service": "api", "address": f"127.0.2.{number}"}
+        place = {"service": "api", "address": f"127.0.2.{number}", "shared": "host"}
         spec["upstreams"] = [{**place, "port": port, "localPort": 9000 + port} for port in SERVED]
     return _object("smihub.io/v1alpha1", "Workload", name, spec, labels)
 
