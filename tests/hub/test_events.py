@@ -96,3 +96,11 @@ def test_nobody_is_served_whom_smi_denied_before_and_after_many_steps() -> None:
 def test_what_ended_badly_ends_well(steps: Sequence[Step]) -> None:
     """What was found before."""
     assert not play(steps)
+
+
+def test_towns_begin_sound_and_with_open_connections() -> None:
+    """Every object can be decoded, and callers have connections of both kinds: else the search would see little."""
+    with Scene() as scene:
+        scene.take("begin", 0)
+        assert not scene.ground.broken
+        assert {link.kind for link in scene.trial.envoys.links} == {"raw", "pooled"}
