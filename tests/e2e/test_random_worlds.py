@@ -33,7 +33,8 @@ from tests.servers.vm_worlds import FIRST_LOCAL, PORTS, SERVERS, WORKLOADS, Call
 
 pytestmark = pytest.mark.envoy
 FOUND = Path(__file__).parent / "found"
-WORLDS = 14
+FIRST, WORLDS = 57, 14
+"""Worlds of which some have splits that callers may follow; most random ones have none."""
 CALLS = 160
 LANES = 8
 SHARES = 120
@@ -81,7 +82,8 @@ class Field:
 
     async def bring(self) -> None:
         """Apply what is written; returns when every Envoy has accepted it."""
-        await self.mesh.apply()
+        await self.mesh.apply(("broken-object",))  # a world is judged by itself, not by what stood before
+        await self.mesh.renew()
         self.apps.greets = await self._raw_places()
         await self.mesh.settled()
 
@@ -232,7 +234,7 @@ async def test_random_worlds_are_obeyed_on_the_wire(tmp_path: Path) -> None:
     wrong: list[str] = []
     async with standing(tmp_path, plant(Random("wire/0"))) as field:
         trial = field.write(0)
-        for number in range(WORLDS):
+        for number in range(FIRST, FIRST + WORLDS):
             before = trial.world
             trial, faults = await field.cross(trial, number)
             faults += await field.trial(trial)

@@ -11,7 +11,7 @@ import datetime as dt
 import shutil
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,7 @@ class LiveMesh:
         (base / "smihub.yaml").write_text(CONFIG)
         self.certificates = Certificates(base)
         self.envoys: dict[str, Envoy] = {}
+        self._enrolled: dict[str, dict[str, Any]] = {}
         self._hub: Hub | None = None
 
     @property
@@ -133,10 +134,10 @@ class LiveMesh:
             fresh.write_text(text)
             fresh.rename(self.folder / name)
 
-    async def apply(self) -> int:
+    async def apply(self, accept: Sequence[str] = ()) -> int:
         """Read the folder, plan, withdraw endpoints, write, publish endpoints; gives how many objects changed. Losses are accepted."""
         await asyncio.to_thread(self.hub.read)
-        reviewed = await self.hub.plan(self.mesh)
+        reviewed = await self.hub.plan(self.mesh, accept)
         assert not reviewed.plan.conflicts, reviewed.plan.conflicts
         await self.hub.withdraw()
         await self.hub.apply(self.mesh, reviewed.plan)
@@ -149,8 +150,23 @@ class LiveMesh:
 
     def enrol(self, workload: str, **more: Any) -> tuple[str, ...]:
         """What `smihub bootstrap` does; gives Envoy's command line."""
+        self._enrolled[workload] = more
         line: tuple[str, ...] = self.sink.enrol(Enrolment(workload, self.envoy_folder(workload), **more))
         return line
+
+    async def renew(self) -> None:
+        """Give Workloads whose token ended (another account) a new one, and wait until their Envoys speak by it."""
+        found = self.sink.report()
+        ended = [name for name in self.envoys if name in found and not found[name]["enrolled"]]
+        for workload in ended:
+            self.enrol(workload, **self._enrolled[workload])
+        async with asyncio.timeout(45):
+            while not all(self._speaks(workload) for workload in ended):  # noqa: ASYNC110 - other processes
+                await asyncio.sleep(0.01)
+
+    def _speaks(self, workload: str) -> bool:
+        sessions = self.sink._server.connected(workload)
+        return bool(sessions) and not sessions[-1].ended
 
     def envoy_folder(self, workload: str) -> Path:
         """Where a workload's Envoy lives."""

@@ -85,6 +85,8 @@ def outcome_of(head: bytes) -> Outcome:
     if text.startswith("hello from "):
         text = text.partition("\n")[2]
     first, *lines = text.split("\r\n")
+    if not first.startswith("HTTP/"):  # bytes that an application on a raw port echoes
+        return Outcome(200)
     app = next((line.partition(":")[2].strip() for line in lines if line.lower().startswith("x-app:")), "")
     return Outcome(int(first.split(" ")[1]), app)
 
