@@ -55,9 +55,8 @@ class Store:
         self._slices = Slices(self._index, self._moves.slices)
         self._memo: Memo[Job, _Result] = Memo()
         self._was: dict[ObjectRef, SmiObject | None] = {}
-        self._reread: set[ObjectRef] = (
-            set()
-        )  # recalled while their copies changed: what is held by these is another thing
+        # Objects that are recalled and whose copies changed: a unit may now be held to other copies.
+        self._reread: set[ObjectRef] = set()
         self._dirty: set[UnitKey] = set()
         self._units: set[UnitKey] = set()
         self._stale: set[Job] = set()

@@ -147,8 +147,11 @@ class Ground:
         return _documents({name: file.value for name, file in self.files.items() if not self._lost(name)})
 
     def meant(self) -> tuple[tuple[Document, ...], ...]:
-        """The folder with the last sound version of all that cannot be read now; where objects are doubled, either copy."""
-        values = {name: file.value if file.sound is None else file.sound for name, file in self.files.items()}
+        """The folder with the last sound version of all that cannot be read now; where objects are doubled, either copy.
+
+        What never was sound is left out: it grants nothing, and what stood beside it may stay.
+        """
+        values = {name: file.sound for name, file in self.files.items() if file.sound is not None}
         doubled = {name for name in self._doubled() if self.files[name + COPY].sound is not None}
         second = {name: values[name + COPY] if name in doubled else value for name, value in values.items()}
         copies = {name + COPY for name in self._doubled()}

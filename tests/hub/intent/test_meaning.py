@@ -51,6 +51,12 @@ OPTIONS = re2.Options()
 OPTIONS.log_errors = False
 
 
+def _is_matched(pattern: str, text: str) -> bool:
+    """Patterns are about text: bytes that are none (lone surrogates stand for them) meet no pattern."""
+    is_text = not any("\udc80" <= char <= "\udcff" for char in text)
+    return is_text and bool(re2.compile(pattern, OPTIONS).fullmatch(text))
+
+
 class UnitJudge:
     """Answers requests from units and facts alone; a source that only labels could prove is nobody."""
 
@@ -136,15 +142,12 @@ class UnitJudge:
     def matches(self, match: HttpMatch, request: Request) -> bool:
         """Whether a request meets every condition of a match."""
         path = request.path.partition("?")[0].partition("#")[0]
-        if match.path is not None and not re2.compile(match.path, OPTIONS).fullmatch(path):
+        if match.path is not None and not _is_matched(match.path, path):
             return False
         if match.methods is not None and request.method not in match.methods:
             return False
         return all(
-            any(
-                name.lower() == wanted and re2.compile(pattern, OPTIONS).fullmatch(value)
-                for name, value in request.headers
-            )
+            any(name.lower() == wanted and _is_matched(pattern, value.strip(" \t")) for name, value in request.headers)
             for wanted, pattern in match.headers
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hub.model import Document, Origin, Request
 from hub.semantics import Semantics
@@ -245,7 +246,8 @@ def test_unknown_field_voids_the_object(place: tuple[int, tuple[object, ...]]) -
         target = target[step]
     assert decode([Document(SEEDS[index])]) != decode([])
     added = {**target, "x": 1} if isinstance(target, dict) else {"x": 1}
-    assert decode([Document(_replaced(SEEDS[index], path, added))]) == decode([])
+    left = decode([Document(_replaced(SEEDS[index], path, added))])
+    assert replace(left, doubts=()) == decode([])
 
 
 def test_the_valid_world_grants(judge_all: JudgeAll) -> None:
