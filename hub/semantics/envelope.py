@@ -166,20 +166,20 @@ def _split_version(spec: Mapping[object, object]) -> str:
 
 def _the_one(copies: Sequence[Found]) -> Found | None:
     """Return the object that these copies amount to, or None when they contradict each other."""
-    first = copies[0]
-    return first if all(_equal(first.body, copy.body) for copy in copies[1:]) else None
+    first, seen = copies[0], set[tuple[int, int]]()
+    return first if all(_equal(first.body, copy.body, seen) for copy in copies[1:]) else None
 
 
 _COMPARED_AT_MOST = 200_000
 
 
-def _equal(left: object, right: object) -> bool:
+def _equal(left: object, right: object, seen: set[tuple[int, int]]) -> bool:
     """Compare two JSON values without recursion; values too large to compare count as unequal.
 
     Documents may be deep, and YAML aliases make small documents that unfold without end: a pair of containers is
-    therefore compared once.
+    therefore compared once, also over many copies (`seen`).
     """
-    pending, seen = [(left, right)], set[tuple[int, int]]()
+    pending = [(left, right)]
     while pending:
         one, other = pending.pop()
         if type(one) is not type(other):
@@ -188,7 +188,7 @@ def _equal(left: object, right: object) -> bool:
             if one != other:
                 return False
             continue
-        if (id(one), id(other)) in seen:
+        if one is other or (id(one), id(other)) in seen:
             continue
         seen.add((id(one), id(other)))
         pairs = _children(one, other)
