@@ -38,7 +38,7 @@ from hub.loop import Loop
 from hub.reconcile import Hub
 from hub.sources.events import Upsert
 
-TARGET = 3.0
+TARGET = 5.0
 CALLER = "team-0/caller"
 SPLIT_TABLES = ("out/team-0/app-0/80", f"out/team-0/app-{world.TEAMS}/80")
 MATCHES = 100
