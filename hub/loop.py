@@ -164,8 +164,8 @@ class Loop:
     def _tell_broken(self) -> None:
         """Say which objects cannot be read, once each, and once when they can be again."""
         broken = self._hub.store.broken()
-        wrong = [problem for problem in self._hub.problems() if problem.ref in broken - self._broken] if broken else []
-        for problem in wrong:
+        fresh = broken - self._broken
+        for problem in (each for each in (self._hub.problems() if fresh else ()) if each.ref in fresh):
             if problem.severity is Severity.ERROR:
                 place = f"{problem.origin.source}/{problem.origin.file}:{problem.origin.line}"
                 what = {"object": str(problem.ref), "field": problem.field, "reason": problem.message}

@@ -58,11 +58,6 @@ class Remembered(Struct, frozen=True, gc=False, omit_defaults=True):
         """Whether there are only lines."""
         return self.schema < SCHEMA
 
-    @property
-    def every_file(self) -> frozenset[str]:
-        """The files that the unit was made from."""
-        return frozenset({*self.files, *(file for each in self.kept for file in each.files)})
-
 
 EMPTY = Remembered(schema=SCHEMA)
 
@@ -142,4 +137,5 @@ def _alike(states: Sequence[Standing]) -> Standing:
     unlike = {replace(port, declared="unknown", services=(), labels=()) for port in ports - shared}
     closed = all(each.closed for each in states)
     beyond = tuple(sorted({word for each in states for word in each.beyond}))
-    return Standing(grants, tuple(sorted({*shared, *unlike})), first.sliced, closed, beyond)
+    sliced = tuple(sorted({each for state in states for each in state.sliced}))
+    return Standing(grants, tuple(sorted({*shared, *unlike})), sliced, closed, beyond)

@@ -1,7 +1,8 @@
 """Lines as f44faaa and older remembered them: the only way to tell what such a memory lets one compare.
 
 Pure. They are about what SMI grants, also where a mesh refused it, and two grants may have one line: so they decide nothing
-while gains have to wait (hub.reconcile). Do not change this form: it is in folders and state files.
+while gains have to wait (hub.planner). Do not change this form, nor share it with hub.permits: it is in folders and state
+files, and the lines that people read may change.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from hub.meet import meet
 from hub.memory import Kept, decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
-from hub.model import Access, Identity, ObjectRef, Observation, Observed, UnitKey
+from hub.model import Access, Identity, ObjectRef, Observation, Observed, Unit, UnitKey
 from hub.permits import Standing, gained
 from hub.permits import standing as standing_of
 from hub.plan import Desired, Plan, in_pieces, known_states, plan
@@ -123,20 +123,19 @@ class Planner:
             unit = Access(Identity(self._store.trust_domain, key.namespace, key.name))
         if unit is None:
             return Desired(None)
-        return Desired(unit, mesh.spec.translate(unit, mesh.settings), self.kept(key))
+        return Desired(unit, mesh.spec.translate(unit, mesh.settings), self.kept(key, unit))
 
-    def kept(self, key: UnitKey) -> tuple[Kept, ...]:
+    def kept(self, key: UnitKey, unit: Unit) -> tuple[Kept, ...]:
         """The objects that a unit rests on, as they count now, with their files; of equal pod templates one.
 
         A Service is kept by its own route alone, for there is one for each.
         """
         own = ObjectRef("", "Service", key.namespace, key.name) if key.kind == "route" else None
-        refs = (ref for ref in sorted(self._refs(key)) if ref.kind != "Service" or ref == own)
+        refs = (ref for ref in sorted(self._refs(key, unit)) if ref.kind != "Service" or ref == own)
         found = ((ref, self._store.object(ref)) for ref in refs)
         return tuple(Kept(_placeless(each), self._files(ref)) for ref, each in found if each is not None)
 
-    def _refs(self, key: UnitKey) -> set[ObjectRef]:
-        unit = self._store.compile(key)[0]
+    def _refs(self, key: UnitKey, unit: Unit | None) -> set[ObjectRef]:
         return {*(unit.origins if unit is not None else ()), *self._store.samples(key)}
 
     def _files(self, ref: ObjectRef) -> tuple[str, ...]:
@@ -157,7 +156,9 @@ class Planner:
 
     def _broken(self, key: UnitKey) -> set[ObjectRef]:
         """The objects behind a unit that count as they last could be read."""
-        return self._refs(key) & self.missing.recalled.keys() if self.missing.recalled else set()
+        if not self.missing.recalled:
+            return set()
+        return self._refs(key, self._store.compile(key)[0]) & self.missing.recalled.keys()
 
     def _was_broken(self, observation: Observation, key: UnitKey) -> bool:
         """Whether the unit rested on such an object when it was applied."""

@@ -20,7 +20,7 @@ from hub.errors import ConfigError, SmihubError
 from hub.memory import Kept, pending
 from hub.meshes import STATE_FILE, Mesh, meshes_of
 from hub.mirror import Mirror
-from hub.model import Endpoint, Facts, NativeObject, ObjectRef, Observation, Problem, Severity, UnitKey
+from hub.model import Endpoint, Facts, NativeObject, ObjectRef, Observation, Problem, Severity, Unit, UnitKey
 from hub.plan import Desired, Plan, plan
 from hub.planner import Missing, Planner, Reviewed
 from hub.plugins import Plugins, load_plugins
@@ -182,7 +182,7 @@ class Hub:
                 continue
             known = self._kept.get(mesh.name)
             if known is None or known[0] is not mirror:
-                known = self._kept[mesh.name] = (mirror, kept_in(mirror.memory))
+                known = self._kept[mesh.name] = (mirror, await aside(partial(kept_in, mirror.memory)))
             found |= known[1]
         return found
 
@@ -212,14 +212,14 @@ class Hub:
     def inputs(self) -> str:
         """The digest of everything that governs, as it was read last (hub.saved.inputs_digest)."""
         compiled = ((key, self.store.compile(key)[0]) for key in sorted(self.store.units()))
-        made = [Made(key, unit, self._files(key)) for key, unit in compiled if unit is not None]
+        made = [Made(key, unit, self._files(key, unit)) for key, unit in compiled if unit is not None]
         refs = sorted({ref for each in made for ref in each.unit.origins})
         objects = (found for ref in refs if (found := self.store.object(ref)) is not None)
         ruling = (found for found in objects if not isinstance(found, Workload | EndpointSlice))
         return inputs_digest(made, ruling, sorted(self._unread))
 
-    def _files(self, key: UnitKey) -> tuple[str, ...]:
-        return tuple(sorted({file for kept in self.planner.kept(key) for file in kept.files}))
+    def _files(self, key: UnitKey, unit: Unit) -> tuple[str, ...]:
+        return tuple(sorted({file for kept in self.planner.kept(key, unit) for file in kept.files}))
 
     async def in_force(self) -> dict[str, Evaluator]:
         """What stands in each mesh, ready to judge requests; opens no mesh to which nothing was applied yet."""
@@ -252,7 +252,8 @@ class Hub:
             mesh.mirror = None
             raise
         mirror.follow(made.changes, made.memory, token)
-        self._kept.pop(mesh.name, None)
+        if made.memory:
+            self._kept.pop(mesh.name, None)
 
     async def _announce(self, mesh: Mesh, mirror: Mirror, made: Plan) -> str:
         """Remember what may come to stand before the first write, where objects are written one by one; the new token."""

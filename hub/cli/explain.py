@@ -69,7 +69,8 @@ def explain(
             raise ConfigError("give either --from and --to, or --batch")
         asked = None if batch else decode(_request(caller, to or "", method, path, protocol, header or []))
         explainer, whole = _explainer(source, config)
-        standing = run_now(_in_force(config)) if source is None and asked is not None else {}
+        doubtful = not whole or explainer.problems
+        standing = run_now(_in_force(config)) if source is None and asked is not None and doubtful else {}
         if asked is None:
             code = answer_lines(explainer, batch or "-")
         else:
