@@ -20,6 +20,7 @@ import structlog
 from hub.aside import aside
 from hub.errors import SmihubError, StaleError
 from hub.guards import Refusal
+from hub.journal import Journal
 from hub.meshes import Mesh
 from hub.model import ObjectRef, Severity, UnitKey
 from hub.permits import line_of
@@ -37,8 +38,9 @@ Batch = tuple[str, tuple[Event, ...]]
 class Loop:
     """Runs one hub; `accept` are guard and Loss codes accepted besides those of the configuration."""
 
-    def __init__(self, hub: Hub, accept: Sequence[str] = ()) -> None:
+    def __init__(self, hub: Hub, accept: Sequence[str] = (), journal: Journal | None = None) -> None:
         self._hub = hub
+        self._journal = journal or Journal()
         self._accept = tuple(accept)
         self._pending: dict[str, set[UnitKey] | None] = dict.fromkeys(mesh.name for mesh in hub.meshes)
         self._synced: set[str] = set()
@@ -130,10 +132,12 @@ class Loop:
                 await self._reconcile(mesh, pending)
             except StaleError as error:
                 _log.warning("plan_stale", mesh=mesh.name, reason=str(error))
+                self._journal.problem(mesh.name, pending or (), "stale", str(error))
                 self._pending[mesh.name] = None
                 self._overtaken = True
             except SmihubError as error:
                 _log.error("apply_failed", mesh=mesh.name, reason=str(error))
+                self._journal.problem(mesh.name, pending or (), "failed", str(error))
         await self._endpoints(self._hub.publish)
 
     async def _endpoints(self, hand_over: Callable[[], Awaitable[None]]) -> None:
@@ -152,12 +156,15 @@ class Loop:
             reviewed = await self._hub.plan(mesh, self._accept, keys, withhold=lossy)
         if any(each.unit not in lossy or not _of_loss(each) for each in reviewed.refusals):
             mesh.mirror = None  # somebody may accept it by `smihub apply`: look again before the next try
+            self._journal.refused(reviewed)
             return
         await self._apply(reviewed)
         self._pending[mesh.name] = {*reviewed.plan.frozen, *reviewed.plan.held, *lossy}
 
     async def _apply(self, reviewed: Reviewed) -> None:
+        self._journal.planned(reviewed)
         await self._hub.apply(reviewed.mesh, reviewed.plan)
+        self._journal.wrote(reviewed)
         if reviewed.plan.changes:
             self._tell(reviewed)
 

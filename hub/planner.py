@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.binding import unbound
+from hub.conditions import Decided
 from hub.config import Config
 from hub.guards import Refusal, refusals
 from hub.meet import meet
@@ -28,12 +29,13 @@ from hub.store import Store
 
 
 class Reviewed(Struct, frozen=True):
-    """A plan, the mesh that it is for, what refuses it, and the codes that would have if they were not accepted."""
+    """A plan, the mesh that it is for, what refuses it, the codes that would have if they were not accepted, and its causes."""
 
     mesh: Mesh
     plan: Plan
     refusals: tuple[Refusal, ...]
     lifted: frozenset[str] = frozenset()
+    decided: Decided = Decided()
 
 
 class Missing(Struct, frozen=True):
@@ -89,7 +91,11 @@ class Planner:
             held=tuple(sorted(held)),
             recalled=tuple(sorted({ref for key in desired for ref in self._broken(key)})),
         )
-        return self._reviewed(mesh, made if mesh.order == "revision" else in_pieces(made), accept, wanted)
+        reviewed = self._reviewed(mesh, made if mesh.order == "revision" else in_pieces(made), accept, wanted)
+        spared = {observation.objects[ref].owner for ref in made.hands_off}
+        return replace(
+            reviewed, decided=self._decided(desired, frozenset(key for key in spared if key), whole=keys is None)
+        )
 
     def _reviewed(self, mesh: Mesh, made: Plan, accept: Sequence[str], keys: Iterable[UnitKey]) -> Reviewed:
         open_pods = self._unbound(mesh, keys)
@@ -98,6 +104,14 @@ class Planner:
         refused = refusals(made, self._config.guards, accepted)
         refused += tuple(each for each in open_pods if each.code not in accepted)
         return Reviewed(mesh, made, refused, frozenset(each.code for each in {*unlifted} - {*refused}))
+
+    def _decided(self, desired: Mapping[UnitKey, Desired], spared: frozenset[UnitKey], *, whole: bool) -> Decided:
+        """The units with the objects behind them, and what is wrong with them."""
+        units = {key: None if one.unit is None else one.unit.origins for key, one in desired.items()}
+        refs = {ref for origins in units.values() for ref in origins or ()}
+        places = {ref: found[0] for ref in refs if (found := self._store.origins(ref))}
+        problems = {key: wrong for key in units if (wrong := self._store.compile(key)[1])}
+        return Decided(units, places, problems, spared, whole)
 
     def _unbound(self, mesh: Mesh, keys: Iterable[UnitKey]) -> tuple[Refusal, ...]:
         """What keeps a mesh that selects Pods by label from protecting these identities."""

@@ -124,6 +124,15 @@ def encode(saved: Saved) -> bytes:
     return json.encode(_File(SCHEMA, sha256(content).hexdigest(), msgspec.Raw(content))) + b"\n"
 
 
+def digest_of(plan: Plan) -> str:
+    """A name for what a plan does to its mesh as it stands there, and for what that means to people (SHA-256)."""
+    digest = sha256(_line((plan.mesh, plan.token, plan.gained, plan.lost, plan.lost_lines, plan.governs)))
+    for change in plan.changes:
+        body = b"" if change.after is None else change.after.body
+        digest.update(_line((change.op, change.ref, change.unit, sha256(body).hexdigest())))
+    return digest.hexdigest()
+
+
 def decode(raw: bytes) -> Saved:
     """The plan in these bytes; exactly what `encode` gives is read.
 

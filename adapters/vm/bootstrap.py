@@ -17,11 +17,11 @@ import msgspec
 from msgspec import Struct
 
 from adapters.vm.ca import Secret
-from adapters.vm.private import make_folder
 from adapters.vm.server_sockets import socket_path
 from adapters.vm.state import State
 from adapters.vm.tokens import Bearer, bearer, digest_of, new_token
 from hub.api import ConfigError
+from hub.private import make_folder
 
 Owner = tuple[int, int] | None
 """User and group to whom a file is given; None for those of this process."""

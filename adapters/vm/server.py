@@ -24,13 +24,13 @@ import structlog
 from adapters.vm import codec
 from adapters.vm.ca import Secret
 from adapters.vm.delta import DeltaStream
-from adapters.vm.private import raise_descriptor_limit
 from adapters.vm.resource import NOTHING, Snapshot
 from adapters.vm.server_sockets import ServerSocket, guarded
 from adapters.vm.sotw import SotwStream
 from adapters.vm.stream import DiscoveryRequest, Mark, Response, Step, Stream, StreamError
 from adapters.vm.tokens import Bearer
 from hub.api import ConfigError
+from hub.private import raise_descriptor_limit
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 RECEIVE_LIMIT_BYTES = 4 * 1024 * 1024

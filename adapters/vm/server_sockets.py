@@ -18,8 +18,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from adapters.vm.ca import LEAF_LIFE
-from adapters.vm.private import claim, make_folder
 from hub.api import ConfigError
+from hub.private import claim, make_folder
 
 PATH_BYTES = 107
 """Linux, unix(7): sun_path holds 108 bytes with its terminator."""

@@ -21,7 +21,6 @@ from adapters.vm import names, status, tokens
 from adapters.vm.ca import Authority, Secret, make_root
 from adapters.vm.enrol import enrol
 from adapters.vm.fleet import Fleet
-from adapters.vm.private import claim
 from adapters.vm.resource import Resource, Snapshot
 from adapters.vm.seal import Check, Sealer
 from adapters.vm.server import AdsServer, Session
@@ -29,6 +28,7 @@ from adapters.vm.server_sockets import XdsConfig, server_sockets
 from adapters.vm.state import State, Step, Stored
 from adapters.vm.stream import Mark
 from hub.api import Change, ConfigError, Enrolment, Facts, ObjectRef, Observation, UnitKey, UnsafeResourceError
+from hub.private import claim
 
 _TICK_S = 0.1
 _NOTHING: Mapping[ObjectRef, Resource] = {}

@@ -23,7 +23,6 @@ from msgspec import Struct
 
 from adapters.vm import marks, names
 from adapters.vm.ca import Root, Secret
-from adapters.vm.private import make_folder
 from adapters.vm.resource import version_of
 from adapters.vm.schema import SCHEMA_VERSION, prepare
 from adapters.vm.tokens import Known
@@ -40,6 +39,7 @@ from hub.api import (
     TransientError,
     UnitKey,
 )
+from hub.private import make_folder
 
 _KEPT_REVISIONS = 32
 _PRUNED_EVERY = 16  # revisions: older ones go together

@@ -13,8 +13,11 @@ from hub.cli.context import ConfigOption, Exit, agreed, clean_errors, fail, note
 from hub.cli.plan import AcceptOption, Asked, VerboseOption, asked, review, show, verdict
 from hub.cli.show import summary
 from hub.config import DEFAULT_FILE
-from hub.errors import ConfigError, SmihubError
+from hub.errors import ConfigError, SmihubError, StaleError
+from hub.journal import Journal
+from hub.outcomes import Result
 from hub.reconcile import Hub, Reviewed
+from hub.record import Actor, Record
 from hub.saved import Saved
 
 Consent = Literal["ask", "given"]
@@ -53,17 +56,25 @@ def apply(
 
 async def _apply(wanted: Asked, consent: Consent) -> Exit:
     hub = Hub.open(wanted.config)
+    journal = _journal(hub)
     try:
         reviewed = await review(hub, wanted.accept)
         show(reviewed, hub.problems(), wanted.detail)
         if (code := verdict(reviewed, hub)) is Exit.REFUSED:
+            for each in reviewed:
+                journal.refused(each)
             note("nothing was written")
             return code
         if _declined(reviewed, consent):
             return Exit.ERROR
-        return max(await _write(hub, reviewed), Exit.ERROR if hub.incomplete else Exit.SAME)
+        return max(await _write(hub, reviewed, journal, wanted.accept), Exit.ERROR if hub.incomplete else Exit.SAME)
     finally:
         await hub.close()
+        journal.close()
+
+
+def _journal(hub: Hub) -> Journal:
+    return Journal(Record(hub.config.state, note), Actor.here("apply"))
 
 
 async def _apply_saved(file: Path, wanted: Asked, consent: Consent) -> Exit:
@@ -72,6 +83,7 @@ async def _apply_saved(file: Path, wanted: Asked, consent: Consent) -> Exit:
         raise ConfigError("a saved plan has the codes that were accepted; give --accept to smihub plan --save")
     plan = saved.read(file)
     hub = Hub.open(wanted.config)
+    journal = _journal(hub)
     try:
         reviewed = await saved.resume(hub, plan)
         show(reviewed, hub.problems(), wanted.detail)
@@ -80,9 +92,10 @@ async def _apply_saved(file: Path, wanted: Asked, consent: Consent) -> Exit:
             return Exit.ERROR
         if consent == "ask":
             reviewed = await saved.resume(hub, plan)
-        return max(await _write(hub, reviewed), Exit.ERROR if hub.incomplete else Exit.SAME)
+        return max(await _write(hub, reviewed, journal), Exit.ERROR if hub.incomplete else Exit.SAME)
     finally:
         await hub.close()
+        journal.close()
 
 
 def _tell(plan: Saved) -> None:
@@ -104,17 +117,21 @@ def _declined(reviewed: Sequence[Reviewed], consent: Consent) -> bool:
     return True
 
 
-async def _write(hub: Hub, reviewed: Sequence[Reviewed]) -> Exit:
+async def _write(hub: Hub, reviewed: Sequence[Reviewed], journal: Journal, accept: Sequence[str] = ()) -> Exit:
     """Write every mesh's plan; one that fails does not stop the others, but the exit code says so."""
     code = Exit.SAME
     for each in reviewed:
+        journal.planned(each)
+        journal.accepted(each, each.lifted.intersection(accept))
         try:
             with progress(f"writing {each.mesh.name}"):
                 await hub.apply(each.mesh, each.plan)
         except SmihubError as error:
             fail(f"mesh {each.mesh.name}: {error}; {_LEFT[each.mesh.order]}")
+            journal.failed(each, Result("stale" if isinstance(error, StaleError) else "failed", str(error)))
             code = Exit.ERROR
             continue
+        journal.wrote(each)
         if each.plan.changes:
             note(f"mesh {each.mesh.name}: applied, {summary(each.plan)}")
     return code

@@ -7,14 +7,19 @@ import signal
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from hub.cli.context import ConfigOption, clean_errors
 from hub.cli.plan import AcceptOption
 from hub.config import DEFAULT_FILE
+from hub.journal import Journal
 from hub.log import set_up_logging
 from hub.loop import Loop
 from hub.reconcile import Hub
+from hub.record import Actor, Record
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +40,8 @@ def run(
 
 async def _run(config: Path, accept: tuple[str, ...], serve_only: bool) -> None:
     hub = Hub.open(config)
-    loop = Loop(hub, accept)
+    journal = Journal(Record(hub.config.state, _tell), Actor.here("run"))
+    loop = Loop(hub, accept, journal)
     work = asyncio.create_task(loop.serve_only() if serve_only else loop.run())
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, work.cancel)
@@ -45,3 +51,8 @@ async def _run(config: Path, accept: tuple[str, ...], serve_only: bool) -> None:
         pass
     finally:
         await hub.close()
+        journal.close()
+
+
+def _tell(text: str) -> None:
+    _log.warning("record_unwritten", reason=text)

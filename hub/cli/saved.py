@@ -145,5 +145,6 @@ async def resume(hub: Hub, saved: Saved) -> list[Reviewed]:
             say(f"planning {mesh.name}")
             made = await hub.plan(mesh, found[mesh.name].accepted)
             plans.check_plan(found[mesh.name], made.plan, made.refusals)
-            reviewed.append(Reviewed(mesh, found[mesh.name].plan, ()))
+            lifted = frozenset(found[mesh.name].accepted)
+            reviewed.append(Reviewed(mesh, found[mesh.name].plan, (), lifted, made.decided))
     return reviewed

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.vm.private import claim
+from hub.private import claim
 from tests.adversary.machine import MEMBER, NOBODY, as_user, needs_root, tree
 from tests.adversary.shop import token_of, with_group
 from tests.hub.cli.test_run import Running, running

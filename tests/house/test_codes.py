@@ -24,6 +24,7 @@ NOT_CODES = {
         "hub.sqlite",
         "kustomization.yaml",
         "kustomization.yml",
+        "record.sqlite",
         "smihub.yaml",
         "text.yaml",
         "world.yaml",

@@ -276,7 +276,7 @@ def test_folder_of_another_user_is_refused(path: Path, monkeypatch: pytest.Monke
     path.parent.mkdir()
     other = path.parent.stat().st_uid + 1
     monkeypatch.setattr(os, "geteuid", lambda: other)
-    monkeypatch.setattr("adapters.vm.private._ROOT", other + 1)
+    monkeypatch.setattr("hub.private._ROOT", other + 1)
     with pytest.raises(ConfigError, match="belongs to another user"):
         State(path, "vm")
 

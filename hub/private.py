@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from hub.api import ConfigError
+from hub.errors import ConfigError
 
 _ROOT = 0
 _OTHERS_WRITE = 0o022

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.vm import private
-from adapters.vm.private import check_way, claim, make_folder
-from hub.api import ConfigError
+from hub import private
+from hub.errors import ConfigError
+from hub.private import check_way, claim, make_folder
 
 
 @pytest.mark.parametrize(("mode", "good"), [(0o755, True), (0o1777, True), (0o777, False), (0o757, False)])

@@ -1,0 +1,110 @@
+"""The journal: what the loop and `apply` tell of plans and writes, with the time of day, kept on record."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+
+from hub.model import Op, UnitKey
+from hub.outcomes import Changed, Outcomes, Result
+from hub.plan import Plan
+from hub.planner import Reviewed
+from hub.record import Action, Actor, Entry, Record
+from hub.saved import digest_of
+
+Clock = Callable[[], float]
+
+
+class Journal:
+    """Outcomes that are recorded as they change; without a `record` they live in this process alone.
+
+    `heard` gets every change once, after it was recorded.
+    """
+
+    def __init__(
+        self,
+        record: Record | None = None,
+        actor: Actor | None = None,
+        clock: Clock = time.time,
+        heard: Callable[[Changed], None] = lambda _: None,
+    ) -> None:
+        found = record.known() if record is not None else None
+        self.outcomes = Outcomes(found.units, found.meshes) if found is not None else Outcomes()
+        self._record = record
+        self._actor = actor or Actor.here("")
+        self._clock = clock
+        self._heard = heard
+
+    def planned(self, reviewed: Reviewed) -> None:
+        """A mesh was planned, and is to be written next if nothing refuses it."""
+        self.outcomes.planned(reviewed, self._clock())
+
+    def refused(self, reviewed: Reviewed) -> None:
+        """A plan was made of which nothing is written: what nothing of its own refuses waits for the rest."""
+        self.planned(reviewed)
+        mesh, known = reviewed.mesh.name, self.outcomes.of(reviewed.mesh.name)
+        pending = [key for key in reviewed.decided.units if key in known and known[key].pending]
+        waiting = Result("waiting", "the plan of its mesh is refused")
+        self.outcomes.written(mesh, dict.fromkeys(pending, waiting), self._clock())
+        self._keep()
+
+    def wrote(self, reviewed: Reviewed, results: Mapping[UnitKey, Result] | None = None) -> None:
+        """A plan was written; without `results`, all of it."""
+        found = dict.fromkeys(reviewed.decided.units, Result("written")) if results is None else results
+        self.outcomes.written(reviewed.mesh.name, found, self._clock())
+        self._keep()
+        if reviewed.plan.changes:
+            failed = sum(each.state != "written" for each in found.values())
+            self._note(reviewed, f"{failed} units not written" if failed else "written")
+
+    def failed(self, reviewed: Reviewed, result: Result) -> None:
+        """Nothing of a plan could be written, or nobody can tell how much."""
+        keys = {change.unit for change in reviewed.plan.changes}
+        self.outcomes.written(reviewed.mesh.name, dict.fromkeys(keys, result), self._clock())
+        self._keep()
+        self._note(reviewed, f"{result.state}: {result.detail}")
+
+    def problem(self, mesh: str, units: Collection[UnitKey], reason: str, message: str) -> None:
+        """A mesh cannot be observed or planned; these units stay as they are."""
+        self.outcomes.problem(mesh, units, reason, message, self._clock())
+        self._keep()
+
+    def accepted(self, reviewed: Reviewed, codes: Collection[str]) -> None:
+        """Somebody accepted these codes by hand, and they let this plan pass."""
+        if codes:
+            self._note(reviewed, "", "accept", tuple(sorted(codes)))
+
+    def note(self, entry: Entry) -> None:
+        """Append to the history."""
+        if self._record is not None:
+            self._record.note(entry)
+
+    def close(self) -> None:
+        """Wait, a few seconds at most, until all is on record."""
+        if self._record is not None:
+            self._record.close()
+
+    def _note(self, reviewed: Reviewed, result: str, action: Action = "apply", codes: tuple[str, ...] = ()) -> None:
+        if self._record is None:
+            return
+        plan, found = reviewed.plan, codes or tuple(sorted(reviewed.lifted))
+        at, digest = self._clock(), digest_of(plan)
+        self.note(Entry(at, action, plan.mesh, self._actor, digest, counts_of(plan), found, result=result))
+
+    def _keep(self) -> None:
+        changed = self.outcomes.changed()
+        if self._record is not None:
+            self._record.keep(changed)
+        self._heard(changed)
+
+
+def counts_of(plan: Plan) -> dict[str, int]:
+    """A plan in numbers: objects by what happens to them, and what it means."""
+    ops = Counter(change.op for change in plan.changes)
+    return {
+        **{op.value: ops[op] for op in Op},
+        "gained": len(plan.gained),
+        "lost": len(plan.lost) + len(plan.lost_lines),
+        "losing": len(plan.losing),
+    }
