@@ -160,7 +160,7 @@ class Sink(Protocol):
 class Marking(Struct, frozen=True):
     """Whose an object is to be from now on; its content stays as it is.
 
-    `adopt` puts our mark on it as that of `native` (whose content it has already), `release` takes our mark off,
+    `adopt` puts our mark on it as that of `native` (whose content it has already) of `unit`, `release` takes our mark off,
     `hands-off` and `hands-on` tell plans to leave alone, or no longer, an object of ours. `token` is the Observed's.
     """
 
@@ -168,6 +168,7 @@ class Marking(Struct, frozen=True):
     mark: Literal["adopt", "release", "hands-off", "hands-on"]
     token: str
     native: NativeObject | None = None
+    unit: UnitKey | None = None
 
 
 @runtime_checkable

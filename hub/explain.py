@@ -7,7 +7,7 @@ translation, and the adapter's own reading of the native objects. Nothing is sha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -29,16 +29,18 @@ from hub.model import (
 from hub.semantics import EVERYTHING, Governed, Semantics
 from hub.smi import Decoded, decode
 from hub.store import Store
+from hub.translated import translated
 
 TRUST_DOMAIN = "cluster.local"
 
 
 class Scope(Struct, frozen=True):
-    """How documents are read: the trust domain of all identities, our reading of SMI, and who is governed."""
+    """How documents are read: the domain, the trust domain of all identities, our reading of SMI, and who is governed."""
 
     trust_domain: str = TRUST_DOMAIN
     reading: Reading = field(default_factory=Reading)
     governed: Governed = EVERYTHING
+    domain: str = "default"
 
 
 def _everything(key: UnitKey, unit: Unit) -> bool:
@@ -64,7 +66,7 @@ class Compiled(Struct, frozen=True):
 
 def compile_documents(documents: Sequence[Document], scope: Scope) -> Compiled:
     """Bring documents into the normal form; the order of documents has no meaning."""
-    store = Store(scope.trust_domain, scope.reading)
+    store = Store(scope.trust_domain, scope.reading, scope.domain)
     for (source, part), decoded in _parts(documents).items():
         store.upsert(source, part, decoded)
     units = {key: unit for key in sorted(store.units()) if (unit := store.compile(key)[0]) is not None}
@@ -83,7 +85,7 @@ def _parts(documents: Iterable[Document]) -> dict[tuple[str, str], list[Decoded]
 def translate_units(units: Mapping[UnitKey, Unit], mesh: Mesh) -> dict[UnitKey, Translation]:
     """The native objects of every unit, each unit by itself."""
     config = mesh.spec.config() if mesh.config is None else mesh.config
-    return {key: mesh.spec.translate(unit, config) for key, unit in units.items() if mesh.governs(key, unit)}
+    return {key: translated(mesh.spec, key, unit, config) for key, unit in units.items() if mesh.governs(key, unit)}
 
 
 class _Judge(Struct, frozen=True):
@@ -159,29 +161,32 @@ class Explainer:
 
     def _known(self, answer: Answer, request: Request) -> Answer:
         """A Service without ports leaves nothing in a mesh, but it is there."""
-        there = UnitKey("route", _namespace(request), _name(request)) in self.compiled.units
+        there = self._key("route", _namespace(request), _name(request)) in self.compiled.units
         return replace(answer, route="no-port") if answer.route == "no-service" and there else answer
 
     def _addressed(self, request: Request, smi: Answer) -> Iterator[UnitKey]:
         """The units that decide a request: the receiver's access; of a Service its route, and its backends' access."""
         namespace, name = _namespace(request), _name(request)
         if request.dst.identity is not None:
-            yield UnitKey("access", namespace, name)
+            yield self._key("access", namespace, name)
         elif request.dst.pod is not None:
             yield from self._access_at(namespace, name)
         else:
             for service in {name, *(smi.weights or {})}:
-                yield UnitKey("route", namespace, service)
+                yield self._key("route", namespace, service)
                 for endpoint in self.compiled.facts.endpoints.get((namespace, service, request.port), ()):
                     identity = identity_of(endpoint.spiffe)
                     if identity is not None:
-                        yield UnitKey("access", identity.namespace, identity.service_account)
+                        yield self._key("access", identity.namespace, identity.service_account)
+
+    def _key(self, kind: Literal["access", "route"], namespace: str, name: str) -> UnitKey:
+        return UnitKey(kind, namespace, name, self._scope.domain)
 
     def _access_at(self, namespace: str, name: str) -> Iterator[UnitKey]:
         for ref in self.compiled.facts.placements:
             if (ref.namespace, ref.name) == (namespace, name):
                 identity = self.compiled.facts.placements[ref].identity
-                yield UnitKey("access", identity.namespace, identity.service_account)
+                yield self._key("access", identity.namespace, identity.service_account)
 
 
 def _said(answer: Answer) -> tuple[object, ...]:

@@ -10,8 +10,9 @@ from hub.api import AdapterSpec, LiveSink, Sink, SinkSpec
 from hub.config import Config, Governed, MeshConfig, adapter_config, sink_config, sink_kind
 from hub.errors import ConfigError
 from hub.mirror import Mirror
-from hub.model import Access, Unit, UnitKey
+from hub.model import Access, Translation, Unit, UnitKey
 from hub.plugins import Plugins
+from hub.translated import translated
 
 STATE_FILE = "hub.sqlite"
 
@@ -53,6 +54,10 @@ class Mesh:
         if self.mirror is None:
             self.mirror = Mirror(await self.sink.observe())
         return self.mirror
+
+    def translate(self, key: UnitKey, unit: Unit) -> Translation:
+        """What this mesh is to hold of a unit."""
+        return translated(self.spec, key, unit, self.settings)
 
     def governs(self, key: UnitKey, unit: Unit | None) -> bool:
         """Whether this unit is in the mesh's scope by what the sources say now; what it governed once, it governs on."""

@@ -70,7 +70,7 @@ class Mirror:
         for change in changes:
             self._drop(change.ref)
             if change.after is not None:
-                self._put(change.after, token)
+                self._put(change.unit, change.after, token)
         for key, raw in memory.items():
             had = key in self._memory
             if raw:
@@ -85,6 +85,6 @@ class Mirror:
         if observed is not None and observed.owner is not None:
             self._units[observed.owner].discard(ref)
 
-    def _put(self, native: NativeObject, token: str) -> None:
-        self._objects[native.ref] = Observed(native.ref, native.body, native.unit, token, native.role, native.needs)
-        self._units.setdefault(native.unit, set()).add(native.ref)
+    def _put(self, unit: UnitKey, native: NativeObject, token: str) -> None:
+        self._objects[native.ref] = Observed(native.ref, native.body, unit, token, native.role, native.needs)
+        self._units.setdefault(unit, set()).add(native.ref)

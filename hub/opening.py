@@ -37,7 +37,8 @@ def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[P
         documents.extend(snapshot.documents)
         unread.extend(snapshot.unread.values())
     meshes = [_explained(mesh) for mesh in meshes_of(found, plugins)]
-    return Explainer(documents, meshes, Scope(found.domain.trust_domain, found.reading)), tuple(unread)
+    scope = Scope(found.domain.trust_domain, found.reading, domain=found.domain.name)
+    return Explainer(documents, meshes, scope), tuple(unread)
 
 
 def _whole(source: DirectorySource) -> Snapshot:

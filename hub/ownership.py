@@ -26,6 +26,7 @@ class Adoption(Struct, frozen=True):
     """A foreign object that stands where one of ours belongs, and the fields in which it differs (none: adoptable)."""
 
     native: NativeObject
+    unit: UnitKey
     observed: Observed
     differences: tuple[str, ...]
 
@@ -34,12 +35,15 @@ async def adoptions(hub: Hub, mesh: Mesh) -> tuple[Adoption, ...]:
     """Every foreign object that a plan of this mesh would meet."""
     mirror = await mesh.observed()
     standing = mirror.whole().objects
-    natives = (native for unit in hub.desired(mesh, mirror).values() for native in unit.translation.objects)
-    found = ((native, standing[native.ref]) for native in natives if native.ref in standing)
+    found = (
+        Adoption(native, key, standing[native.ref], ())
+        for key, unit in hub.desired(mesh, mirror).items()
+        for native in unit.translation.objects
+        if native.ref in standing and standing[native.ref].owner is None
+    )
     return tuple(
-        Adoption(native, observed, tuple(_differences(mesh, native, observed)))
-        for native, observed in sorted(found, key=lambda pair: pair[0].ref)
-        if observed.owner is None
+        replace(each, differences=tuple(_differences(mesh, each.native, each.observed)))
+        for each in sorted(found, key=lambda each: each.native.ref)
     )
 
 
@@ -59,25 +63,25 @@ def check_adoptable(hub: Hub, chosen: Iterable[Adoption]) -> None:
 async def adopt_all(hub: Hub, mesh: Mesh, chosen: Sequence[Adoption]) -> None:
     """Take these over. Raises RefusedError, with nothing written, unless the content of each is what we would write."""
     check_adoptable(hub, chosen)
-    marks = [Marking(each.native.ref, "adopt", each.observed.token, each.native) for each in chosen]
+    marks = [Marking(each.native.ref, "adopt", each.observed.token, each.native, each.unit) for each in chosen]
     await _mark(mesh, marks, _completed(hub, mesh, await mesh.observed(), chosen))
 
 
 def _completed(hub: Hub, mesh: Mesh, mirror: Mirror, chosen: Sequence[Adoption]) -> Mapping[UnitKey, bytes]:
     """What to remember of units of which, with these, everything stands as it should; of others the next plan tells."""
-    ours = {native.ref: _ours(native) for native in (each.native for each in chosen)}
+    ours = {each.native.ref: _ours(each.native, each.unit) for each in chosen}
     seen = mirror.whole()
     seen = replace(seen, objects={**seen.objects, **ours})
     memory: dict[UnitKey, bytes] = {}
-    for key in sorted({each.native.unit for each in chosen}):
+    for key in sorted({each.unit for each in chosen}):
         made = plan(mesh.name, hub.desired(mesh, mirror, [key]), seen, mesh.spec.settle)
         if not made.changes:
             memory |= made.memory
     return memory
 
 
-def _ours(native: NativeObject) -> Observed:
-    return Observed(native.ref, native.body, native.unit, "", native.role, native.needs)
+def _ours(native: NativeObject, unit: UnitKey) -> Observed:
+    return Observed(native.ref, native.body, unit, "", native.role, native.needs)
 
 
 async def held_by(hub: Hub, mesh: Mesh, key: UnitKey) -> tuple[Observed, ...]:

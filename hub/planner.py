@@ -137,7 +137,7 @@ class Planner:
             unit = Access(Identity(self._store.trust_domain, key.namespace, key.name))
         if unit is None:
             return Desired(None)
-        return Desired(unit, mesh.spec.translate(unit, mesh.settings), self.kept(key, unit))
+        return Desired(unit, mesh.translate(key, unit), self.kept(key, unit))
 
     def kept(self, key: UnitKey, unit: Unit) -> tuple[Kept, ...]:
         """The objects that a unit rests on, as they count now, with their files; of equal pod templates one.
@@ -190,7 +190,7 @@ class Planner:
         unit = meet(others, desired.unit)
         if unit == desired.unit:
             return desired
-        return replace(desired, unit=unit, translation=mesh.spec.translate(unit, mesh.settings))
+        return replace(desired, unit=unit, translation=mesh.translate(self._key(unit), unit))
 
     def _doubted(self, desired: Mapping[UnitKey, Desired]) -> frozenset[UnitKey]:
         """Units of which some port's protocol is not known, because something else than what they rest on cannot be read."""
@@ -203,7 +203,7 @@ class Planner:
         supposed = None if self.missing.given_up or not unit.doubts else self._store.supposed(self._key(unit))
         if supposed is None:
             return desired
-        return replace(desired, unit=supposed, translation=mesh.spec.translate(supposed, mesh.settings))
+        return replace(desired, unit=supposed, translation=mesh.translate(self._key(unit), supposed))
 
     def _kept(self, mesh: Mesh, desired: Desired, known: Sequence[Standing]) -> Desired:
         """A unit with ports of unknown protocol: what is certain, or, if more than that stands, what stands of it."""

@@ -230,9 +230,7 @@ class Hub:
                 continue
             seen = (await mesh.observed()).whole().objects.values()
             natives = [
-                NativeObject(one.ref, one.role, one.owned, one.owner, (), one.needs)
-                for one in seen
-                if one.owner is not None
+                NativeObject(one.ref, one.role, one.owned, (), one.needs) for one in seen if one.owner is not None
             ]
             if natives:
                 found[mesh.name] = mesh.spec.evaluator(natives, facts)

@@ -36,7 +36,6 @@ from hub.api import (
     ObjectRef,
     Role,
     Translation,
-    UnitKey,
     service_account_label,
 )
 
@@ -54,19 +53,20 @@ _Key = tuple[bool, tuple[str, ...], tuple[Condition, ...]]
 
 class _Owner(Struct, frozen=True, gc=False):
     access: Access
-    unit: UnitKey
-    origins: tuple[ObjectRef, ...]
     text: bool
 
     @property
     def account(self) -> str:
         return self.access.identity.service_account
 
+    @property
+    def namespace(self) -> str:
+        return self.access.identity.namespace
+
 
 def translate_access(access: Access, config: IstioConfig) -> Translation:
     """The objects of one identity and what Istio cannot say of its grants."""
-    unit = UnitKey("access", access.identity.namespace, access.identity.service_account)
-    owner = _Owner(access, unit, tuple(sorted(set(access.origins))), config.header_values == "text")
+    owner = _Owner(access, config.header_values == "text")
     root = access.identity.namespace == config.root_namespace
     books, losses, carried = _books(owner) if not root else ({}, [_in_root(owner)], [])
     books.setdefault((), [()])
@@ -86,7 +86,7 @@ def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Lo
     losses: list[Loss] = []
     favour = favoured((match for grant in owner.access.grants for match in grant.http or ()), cost)
     for grant in owner.access.grants:
-        ruling, lost = ruling_of(grant, owner.access, owner.unit, favour, text=owner.text)
+        ruling, lost = ruling_of(grant, owner.access, favour, text=owner.text)
         losses += lost
         if ruling is not None:
             rulings.setdefault(ruling.labels, []).append(ruling)
@@ -95,7 +95,7 @@ def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Lo
         spread = _spread(tuple(_rules(found)))
         if spread is None:
             meant = {grant.origin for grant in owner.access.grants if (grant.labels or ()) == labels}
-            losses += [access_loss(_LIMIT, owner.unit, origin) for origin in meant]
+            losses += [access_loss(_LIMIT, origin) for origin in meant]
         else:
             books[labels] = spread
     return books, losses, [one.grant for labels in books for one in rulings[labels]]
@@ -154,7 +154,7 @@ def _policies(owner: _Owner, labels: Labels, book: Sequence[tuple[Rule, ...]]) -
             continue
         name = names.plain(owner.account) if first else names.derived(owner.account, labels, index)
         ref = _policy(owner, name)
-        yield NativeObject(ref, Role.GRANT, authorization_policy(ref, selector, rules), owner.unit, owner.origins)
+        yield NativeObject(ref, Role.GRANT, authorization_policy(ref, selector, rules))
 
 
 def _former(owner: _Owner, labels: Labels, count: int) -> Iterator[ObjectRef]:
@@ -167,17 +167,17 @@ def _former(owner: _Owner, labels: Labels, count: int) -> Iterator[ObjectRef]:
 
 
 def _policy(owner: _Owner, name: str) -> ObjectRef:
-    return names.security("AuthorizationPolicy", owner.unit.namespace, name)
+    return names.security("AuthorizationPolicy", owner.namespace, name)
 
 
 def _peers(owner: _Owner) -> NativeObject:
-    ref = names.security("PeerAuthentication", owner.unit.namespace, names.plain(owner.account))
-    return NativeObject(ref, Role.GUARD, peer_authentication(ref, _selector(owner)), owner.unit, owner.origins)
+    ref = names.security("PeerAuthentication", owner.namespace, names.plain(owner.account))
+    return NativeObject(ref, Role.GUARD, peer_authentication(ref, _selector(owner)))
 
 
 def _in_root(owner: _Owner) -> Loss:
-    account = ObjectRef("", "ServiceAccount", owner.unit.namespace, owner.account)
-    return access_loss(_ROOT, owner.unit, min((grant.origin for grant in owner.access.grants), default=account))
+    account = ObjectRef("", "ServiceAccount", owner.namespace, owner.account)
+    return access_loss(_ROOT, min((grant.origin for grant in owner.access.grants), default=account))
 
 
 def _selector(owner: _Owner) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from adapters.istio.translate_budget import Asked
 from adapters.istio.translate_losses import Objection, access_loss, short
 from adapters.istio.translate_match import ANY_METHOD, Piece, said
 from adapters.istio.translate_scope import Scope, scope_of
-from hub.api import SERVICE_ACCOUNT_LABEL, Access, Grant, HttpMatch, Loss, UnitKey, service_account_label
+from hub.api import SERVICE_ACCOUNT_LABEL, Access, Grant, HttpMatch, Loss, service_account_label
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -45,11 +45,11 @@ class Ruling(Struct, frozen=True, gc=False):
 
 
 def ruling_of(
-    grant: Grant, access: Access, unit: UnitKey, favour: frozenset[Asked], *, text: bool
+    grant: Grant, access: Access, favour: frozenset[Asked], *, text: bool
 ) -> tuple[Ruling | None, tuple[Loss, ...]]:
     """A grant as a ruling, None if nothing is left of it, and what is lost. The rest: see `translate_match.said`."""
     if grant.transport == "UDP":
-        return None, (access_loss(_UDP, unit, grant.origin),)
+        return None, (access_loss(_UDP, grant.origin),)
     scope = scope_of(grant, access)
     pieces, objections = _pieces(grant, scope, favour, text=text)
     principals, refused = _principals(grant, access.identity.trust_domain)
@@ -59,7 +59,7 @@ def ruling_of(
     if not _is_selectable(labels, access.identity.service_account):
         found.add(_selector(labels))
         pieces = ()
-    losses = tuple(sorted(access_loss(one, unit, grant.origin) for one in found))
+    losses = tuple(sorted(access_loss(one, grant.origin) for one in found))
     if not pieces or not principals:
         return None, losses
     matches = tuple(match for match in grant.http or () if said(match, favour, text=text).pieces)

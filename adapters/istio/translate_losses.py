@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from hub.api import Loss, ObjectRef, UnitKey
+from hub.api import Loss, ObjectRef
 
 _SHOWN = 60
 
@@ -18,18 +18,18 @@ class Objection(Struct, frozen=True, order=True, gc=False):
     lift: str
 
 
-def access_loss(objection: Objection, unit: UnitKey, origin: ObjectRef) -> Loss:
+def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
     """The loss of a TrafficTarget."""
     field = "spec.sources" if objection.code.startswith("source.") else "spec.rules"
     if objection.code == "istio.selector-not-expressible":
         field = "spec.destination"
-    return Loss(objection.code, unit, origin, field, objection.message, objection.witness, objection.lift)
+    return Loss(objection.code, origin, field, objection.message, objection.witness, objection.lift)
 
 
-def split_loss(objection: Objection, unit: UnitKey, origin: ObjectRef, field: str) -> Loss:
+def split_loss(objection: Objection, origin: ObjectRef, field: str) -> Loss:
     """The loss of a TrafficSplit."""
     said = (objection.message, objection.witness, objection.lift)
-    return Loss(objection.code, unit, origin, field, *said, access=False)
+    return Loss(objection.code, origin, field, *said, access=False)
 
 
 def short(text: str) -> str:

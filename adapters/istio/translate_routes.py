@@ -19,7 +19,7 @@ from adapters.istio.translate_budget import favoured
 from adapters.istio.translate_conditions import cost, matches_of
 from adapters.istio.translate_losses import Objection, split_loss
 from adapters.istio.translate_scope import SERVER_FIRST
-from hub.api import Loss, NativeObject, Role, Route, RoutePort, Split, Translation, UnitKey, to_integers
+from hub.api import Loss, NativeObject, Role, Route, RoutePort, Split, Translation, to_integers
 
 INT32_MAX = 2**31 - 1
 MAX_BYTES = 1_000_000
@@ -36,11 +36,10 @@ class _Made(Struct, frozen=True, gc=False):
 
 def translate_route(route: Route, config: IstioConfig) -> Translation:
     """The VirtualService of a Service, none if no port of it is split, and what Istio cannot say of the splits."""
-    unit = UnitKey("route", route.namespace, route.service)
     made = _Made([], [], [])
     for port in sorted(route.ports, key=lambda port: (port.port, port.transport)):
         if port.transport == "UDP":
-            made.losses.extend(split_loss(_UDP, unit, split.origin, "spec.backends") for split in port.splits)
+            made.losses.extend(split_loss(_UDP, split.origin, "spec.backends") for split in port.splits)
         elif port.splits:
             _Port(route, port, config).fill(made)
     losses = tuple(sorted(set(made.losses)))
@@ -51,10 +50,9 @@ def translate_route(route: Route, config: IstioConfig) -> Translation:
     body = virtual_service(ref, host, made.http, made.tcp)
     if len(body) > MAX_BYTES:
         split_by = {split.origin for port in route.ports for split in port.splits}
-        found = {*losses, *(split_loss(_LIMIT, unit, origin, "spec.matches") for origin in split_by)}
+        found = {*losses, *(split_loss(_LIMIT, origin, "spec.matches") for origin in split_by)}
         return Translation((), tuple(sorted(found)))
-    origins = tuple(sorted(set(route.origins)))
-    return Translation((NativeObject(ref, Role.ROUTE, body, unit, origins),), losses)
+    return Translation((NativeObject(ref, Role.ROUTE, body),), losses)
 
 
 class _Port:
@@ -65,7 +63,6 @@ class _Port:
         self._port = port
         self._domain = config.cluster_domain
         self._text = config.header_values == "text"
-        self._unit = UnitKey("route", route.namespace, route.service)
         splits = (split for each in route.ports for split in each.splits)
         self._favour = favoured((match for split in splits for match in split.matches or ()), cost)
 
@@ -87,11 +84,11 @@ class _Port:
         for match in split.matches or ():
             found, objections = matches_of(match, self._port.port, self._favour, text=self._text)
             entries |= {msgspec.json.encode(entry): entry for entry in found}
-            losses += [split_loss(one, self._unit, split.origin, "spec.matches") for one in objections]
+            losses += [split_loss(one, split.origin, "spec.matches") for one in objections]
         if split.matches is not None and self._port.declared == "none" and self._port.port in SERVER_FIRST:
-            losses.append(split_loss(_SERVER_FIRST, self._unit, split.origin, "spec.matches"))
+            losses.append(split_loss(_SERVER_FIRST, split.origin, "spec.matches"))
         if not self._shares(split)[1]:
-            losses.append(split_loss(_TOO_LARGE, self._unit, split.origin, "spec.backends"))
+            losses.append(split_loss(_TOO_LARGE, split.origin, "spec.backends"))
         if entries:
             alone = [everything] if everything in entries.values() else [entries[each] for each in sorted(entries)]
             yield {"match": alone, **self._http(split)}

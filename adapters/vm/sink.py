@@ -212,7 +212,8 @@ class XdsSink:
         return claim(Path(self._config.folder, f"{mesh}.lock"), f'mesh "{mesh}" is served')
 
     def _seal(self, changes: Sequence[Change]) -> Mapping[ObjectRef, Resource]:
-        return self._loaded().seal(Stored.of(change.after, "") for change in changes if change.after is not None)
+        written = ((change.after, change.unit) for change in changes if change.after is not None)
+        return self._loaded().seal(Stored.of(after, unit, "") for after, unit in written)
 
     def _loaded(self) -> Fleet:
         if self._fleet is None:

@@ -63,9 +63,9 @@ class Stored(Struct, frozen=True, gc=False):
     mark: str = ""
 
     @classmethod
-    def of(cls, native: NativeObject, token: str, mark: str = "") -> Stored:
+    def of(cls, native: NativeObject, unit: UnitKey, token: str, mark: str = "") -> Stored:
         """The object as it stands once it is written."""
-        return cls(native.ref, native.body, native.unit, native.role, native.needs, token, mark)
+        return cls(native.ref, native.body, unit, native.role, native.needs, token, mark)
 
 
 class Step(Struct, frozen=True, gc=False):
@@ -173,7 +173,7 @@ class State:
 
     def _change(self, change: Change, revision: int, token: str) -> Stored | None:
         ref, after = _encode(change.ref), change.after
-        mark = "" if after is None or after.ref.kind not in marks.MARKED else self._mark(ref, after)
+        mark = "" if after is None or after.ref.kind not in marks.MARKED else self._mark(ref, after, change.unit)
         if change.ref.kind == names.WORKLOAD:
             self._end_tokens(change.ref.name, "" if after is None else marks.account_of(after.body))
         self._db.execute(
@@ -181,16 +181,16 @@ class State:
         )
         if after is None:
             return None
-        about = (_encode(after.unit), after.role.value, _encode(after.needs))
+        about = (_encode(change.unit), after.role.value, _encode(after.needs))
         row = (self.mesh, ref, *about, after.body, token, revision, mark)
         self._db.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)", row)
-        return Stored.of(after, token, mark)
+        return Stored.of(after, change.unit, token, mark)
 
-    def _mark(self, ref: str, after: NativeObject) -> str:
+    def _mark(self, ref: str, after: NativeObject, unit: UnitKey) -> str:
         """The mark of what stands, where the same unit lets it live on; a new one otherwise."""
         query = "SELECT body, unit, mark FROM objects WHERE mesh = ? AND ref = ? AND died IS NULL"
         row = self._db.execute(query, (self.mesh, ref)).fetchone()
-        lives_on = row is not None and row[1] == _encode(after.unit) and marks.same_life(bytes(row[0]), after)
+        lives_on = row is not None and row[1] == _encode(unit) and marks.same_life(bytes(row[0]), after)
         return str(row[2]) if lives_on else marks.drawn()
 
     def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from adapters.vm import wire
 from adapters.vm.build import principal
 from adapters.vm.translate_match import Objection, objections, permission
-from hub.api import Access, Grant, HttpMatch, InboundPort, Loss, ObjectRef, UnitKey, UnsafeResourceError
+from hub.api import Access, Grant, HttpMatch, InboundPort, Loss, ObjectRef, UnsafeResourceError
 
 _NAMED = 3
 MAX_PERMISSIONS = 20_000
@@ -45,16 +45,16 @@ class Ruling(Struct, frozen=True):
         return replace(self.grant, sources=self.sources, http=self.matches)
 
 
-def rulings_of(access: Access, unit: UnitKey) -> tuple[tuple[Ruling, ...], tuple[Loss, ...]]:
+def rulings_of(access: Access) -> tuple[tuple[Ruling, ...], tuple[Loss, ...]]:
     """What the grants of a unit come to on the VM mesh, and what of them is lost whatever the port."""
     trust_domain = access.identity.trust_domain
     if sum(len(grant.http or ()) for grant in access.grants) > MAX_PERMISSIONS:
-        full = tuple(loss_of(_FULL, unit, grant.origin) for grant in access.grants if grant.http is not None)
+        full = tuple(loss_of(_FULL, grant.origin) for grant in access.grants if grant.http is not None)
         none = tuple(grant if grant.http is None else replace(grant, http=()) for grant in access.grants)
-        left, others = rulings_of(replace(access, grants=none), unit)
+        left, others = rulings_of(replace(access, grants=none))
         return left, (*others, *full)
     judged = [(grant, tuple((match, objections(match)) for match in grant.http or ())) for grant in access.grants]
-    losses = [loss for grant, matches in judged for loss in _grant_losses(grant, matches, trust_domain, unit)]
+    losses = [loss for grant, matches in judged for loss in _grant_losses(grant, matches, trust_domain)]
     rulings = [_ruling(grant, matches, trust_domain) for grant, matches in judged if grant.transport == "TCP"]
     return tuple(rulings), tuple(losses)
 
@@ -91,7 +91,7 @@ def tcp_sources(rulings: Sequence[Ruling]) -> tuple[str, ...]:
     return tuple(sorted({source for one in rulings if one.permissions is None for source in one.sources}))
 
 
-def mixed_losses(port: InboundPort, rulings: Sequence[Ruling], unit: UnitKey) -> tuple[Loss, ...]:
+def mixed_losses(port: InboundPort, rulings: Sequence[Ruling]) -> tuple[Loss, ...]:
     """The raw bytes that an undeclared port refuses because another grant makes it HTTP."""
     if port.declared != "none":
         return ()
@@ -102,13 +102,13 @@ def mixed_losses(port: InboundPort, rulings: Sequence[Ruling], unit: UnitKey) ->
         f"a connection to port {port.port} that does not speak HTTP",
         'declare the port ("appProtocol") as http or tcp',
     )
-    return tuple(loss_of(objection, unit, one.grant.origin) for one in rulings if one.permissions is None)
+    return tuple(loss_of(objection, one.grant.origin) for one in rulings if one.permissions is None)
 
 
-def loss_of(objection: Objection, unit: UnitKey, origin: ObjectRef) -> Loss:
+def loss_of(objection: Objection, origin: ObjectRef) -> Loss:
     """The loss of a TrafficTarget."""
     field = "spec.sources" if objection.code.startswith("source.") else "spec.rules"
-    return Loss(objection.code, unit, origin, field, objection.message, objection.witness, objection.lift)
+    return Loss(objection.code, origin, field, objection.message, objection.witness, objection.lift)
 
 
 def _covers(grant: Grant, port: InboundPort) -> bool:
@@ -135,14 +135,14 @@ def _is_ours(spiffe: str, trust_domain: str) -> bool:
     return spiffe.startswith(f"spiffe://{trust_domain}/")
 
 
-def _grant_losses(grant: Grant, matches: Judged, trust_domain: str, unit: UnitKey) -> Iterable[Loss]:
+def _grant_losses(grant: Grant, matches: Judged, trust_domain: str) -> Iterable[Loss]:
     if grant.transport == "UDP":
-        yield loss_of(_UDP, unit, grant.origin)
+        yield loss_of(_UDP, grant.origin)
         return
     found = {objection for _, refused in matches for objection in refused}
     found.update(_labels(text) for text in grant.unauthenticated)
     found.update(_foreign(source) for source in grant.sources if not _is_ours(source, trust_domain))
-    yield from (loss_of(objection, unit, grant.origin) for objection in sorted(found))
+    yield from (loss_of(objection, grant.origin) for objection in sorted(found))
 
 
 _UDP = Objection(

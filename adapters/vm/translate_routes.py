@@ -17,7 +17,7 @@ from adapters.vm.config import VmConfig
 from adapters.vm.translate_listeners import FIRST_CHAIN, connection_manager, http_filter
 from adapters.vm.translate_match import Objection, objections, route_match
 from adapters.vm.vocabulary import TCP_PROXY
-from hub.api import Client, HttpMatch, Loss, ObjectRef, Route, RoutePort, Split, UnitKey, to_integers
+from hub.api import Client, HttpMatch, Loss, ObjectRef, Route, RoutePort, Split, to_integers
 
 UNAVAILABLE = "smihub: no backend of this TrafficSplit has a positive weight\n"
 
@@ -50,18 +50,18 @@ def speaks_http(port: RoutePort) -> bool:
     return port.declared == "http"
 
 
-def layers_of(route: Route, port: RoutePort, unit: UnitKey) -> tuple[tuple[Layer, ...], tuple[Loss, ...]]:
+def layers_of(route: Route, port: RoutePort) -> tuple[tuple[Layer, ...], tuple[Loss, ...]]:
     """The layers in the order they are tried, the last one for everything; conditions that Envoy cannot say are lost."""
     layers: list[Layer] = []
     losses: list[Loss] = []
     conditions = sum(len(split.matches or ()) for split in port.splits)
     if conditions > MAX_CONDITIONS:
         conditional = [split for split in port.splits if split.matches is not None]
-        losses += [_route_loss(_FULL, unit, split.origin, "spec.matches") for split in conditional]
+        losses += [_route_loss(_FULL, split.origin, "spec.matches") for split in conditional]
         port = replace(port, splits=tuple(split for split in port.splits if split.matches is None))
     for split in port.splits:
-        target, inexact = _target(route, port, split, unit)
-        losses += [*inexact, *_match_losses(split, unit)]
+        target, inexact = _target(route, port, split)
+        losses += [*inexact, *_match_losses(split)]
         if split.matches is None:
             return (*layers, Layer(target, None)), tuple(losses)
         sayable = tuple(match for match in split.matches if match.methods != () and not objections(match))
@@ -140,7 +140,7 @@ def _action(target: Target) -> wire.RouteAction:
     return wire.RouteAction(weighted_clusters=shares, timeout=seconds(0))
 
 
-def _target(route: Route, port: RoutePort, split: Split, unit: UnitKey) -> tuple[Target, tuple[Loss, ...]]:
+def _target(route: Route, port: RoutePort, split: Split) -> tuple[Target, tuple[Loss, ...]]:
     weights: dict[str, Fraction] = {}
     for backend in split.backends:
         weights[backend.service] = weights.get(backend.service, Fraction(0)) + backend.weight
@@ -150,23 +150,23 @@ def _target(route: Route, port: RoutePort, split: Split, unit: UnitKey) -> tuple
         (names.outbound(route.namespace, service, port.port), weight)
         for service, weight in zip(services, integers.weights, strict=True)
     )
-    losses = () if integers.exact else (_route_loss(_TOO_LARGE, unit, split.origin, "spec.backends"),)
+    losses = () if integers.exact else (_route_loss(_TOO_LARGE, split.origin, "spec.backends"),)
     return Target(f"{split.origin.namespace}/{split.origin.name}", clusters), losses
 
 
-def _match_losses(split: Split, unit: UnitKey) -> tuple[Loss, ...]:
+def _match_losses(split: Split) -> tuple[Loss, ...]:
     found = {objection for match in split.matches or () for objection in objections(match)}
-    return tuple(_route_loss(objection, unit, split.origin, "spec.matches") for objection in sorted(found))
+    return tuple(_route_loss(objection, split.origin, "spec.matches") for objection in sorted(found))
 
 
-def udp_losses(port: RoutePort, unit: UnitKey) -> tuple[Loss, ...]:
+def udp_losses(port: RoutePort) -> tuple[Loss, ...]:
     """Splits of a UDP port: nothing of them is carried out."""
-    return tuple(_route_loss(_UDP, unit, split.origin, "spec.backends") for split in port.splits)
+    return tuple(_route_loss(_UDP, split.origin, "spec.backends") for split in port.splits)
 
 
-def _route_loss(objection: Objection, unit: UnitKey, origin: ObjectRef, field: str) -> Loss:
+def _route_loss(objection: Objection, origin: ObjectRef, field: str) -> Loss:
     said = (objection.message, objection.witness, objection.lift)
-    return Loss(objection.code, unit, origin, field, *said, access=False)
+    return Loss(objection.code, origin, field, *said, access=False)
 
 
 _TOO_LARGE = Objection(

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.diff import FieldChange, diff
 from hub.guards import Refusal
-from hub.model import Change, Loss, NativeObject, Op, Problem
+from hub.model import Change, Loss, NativeObject, Op, Problem, UnitKey
 from hub.permits import Permit
 from hub.plan import Plan
 
@@ -75,12 +75,12 @@ def _change_data(change: Change, view: View) -> dict[str, Any]:
     }
 
 
-def native_data(native: NativeObject, view: View) -> dict[str, Any]:
+def native_data(native: NativeObject, unit: UnitKey, view: View) -> dict[str, Any]:
     """A native object."""
     return {
         "object": str(native.ref),
         "ref": {name: getattr(native.ref, name) for name in native.ref.__struct_fields__},
-        "unit": str(native.unit),
+        "unit": str(unit),
         "from": [str(origin) for origin in native.origins],
         "role": native.role.value,
         "needs": [str(ref) for ref in native.needs],

@@ -101,19 +101,19 @@ def _emit(plan: Plan, view: View, form: Form) -> None:
     """Print the objects by unit and name, and on stderr what the mesh cannot say."""
     for loss in plan.losses:
         ERR.print(loss_line(loss))
-    natives = [change.after for change in plan.changes if change.after is not None]
-    natives.sort(key=lambda native: (native.unit, native.ref))
+    made = sorted(plan.changes, key=lambda change: (change.unit, change.ref))
+    natives = [(change.after, change.unit) for change in made if change.after is not None]
     if form is Form.JSON:
-        objects = [native_data(native, view) for native in natives]
+        objects = [native_data(native, of_unit, view) for native, of_unit in natives]
         losses = [loss_data(loss) for loss in plan.losses]
         emit({"schema": SCHEMA, "mesh": plan.mesh, "objects": objects, "losses": losses}, Output.JSON)
         return
-    for native in natives:
-        emit_text(_head(native))
+    for native, of_unit in natives:
+        emit_text(_head(native, of_unit))
         emit(view(native.body, native.ref.kind), Output.YAML)
 
 
-def _head(native: NativeObject) -> str:
+def _head(native: NativeObject, unit: UnitKey) -> str:
     """What goes before a YAML document: which object it is, of which unit, and where it comes from, as comments."""
-    said = (str(native.ref), f"unit: {native.unit}", *(f"from: {origin}" for origin in native.origins))
+    said = (str(native.ref), f"unit: {unit}", *(f"from: {origin}" for origin in native.origins))
     return "---\n" + "".join(f"# {line(each).plain}\n" for each in said)

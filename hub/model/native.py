@@ -23,12 +23,15 @@ class Role(StrEnum):
 
 
 class NativeObject(Struct, frozen=True, gc=False):
-    """One vendor object: canonical bytes, the unit that owns it, the SMI objects that caused it, what it needs."""
+    """One vendor object: canonical bytes, the SMI objects that caused it, what it needs.
+
+    Which unit it is of, the hub knows, and not the object. `origins` are some of the unit's; an adapter that does not know
+    better leaves them out, and the hub puts in those of the unit (hub.translated).
+    """
 
     ref: ObjectRef
     role: Role
     body: bytes
-    unit: UnitKey
     origins: tuple[ObjectRef, ...] = ()
     needs: tuple[ObjectRef, ...] = ()
 
@@ -37,17 +40,17 @@ class Loss(Struct, frozen=True, order=True, gc=False):
     """What a mesh cannot say: the refused part grants nothing.
 
     `witness` is a request in words that SMI allows and the mesh will refuse; `lift` says what would make it go.
-    `access` is False for losses of a split, which may approximate but never widen.
+    `access` is False for losses of a split, which may approximate but never widen. `unit` is the hub's to say.
     """
 
     code: str
-    unit: UnitKey
     origin: ObjectRef
     field: str
     message: str
     witness: str
     lift: str
     access: bool = True
+    unit: UnitKey | None = None
 
 
 class Translation(Struct, frozen=True, gc=False):

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from hub.errors import UnsafeResourceError
-from hub.model import NativeObject, ObjectRef, Observed, Role
+from hub.model import NativeObject, ObjectRef, Observed, Role, UnitKey
 from hub.sinks.emit import emit, escaped
 from hub.sinks.names import header, unit_of, unit_text
 from hub.sources.yaml import Limits, YamlError, load
@@ -61,20 +61,19 @@ def canonical(value: Any) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
-def stamp(native: NativeObject, mesh: str, *, hands_off: bool = False) -> bytes:
+def stamp(native: NativeObject, unit: UnitKey, mesh: str, *, hands_off: bool = False) -> bytes:
     """The file of an object. Raises UnsafeResourceError where `read` would not give back the same."""
     try:
         value = msgspec.json.decode(native.body)
-        data = _head(native, mesh) + emit(_marked(value, native, mesh, hands_off=hands_off)).encode()
+        marked = _marked(value, native, unit, mesh, hands_off=hands_off)
+        data = _head(native, unit, mesh) + emit(marked).encode()
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
-        raise _unsafe(native, "its body is no Kubernetes object in JSON") from None
+        raise _unsafe(native, unit, "its body is no Kubernetes object in JSON") from None
     if len(data) > MOST_BYTES:
-        raise _unsafe(native, f"it takes {len(data)} bytes, more than {MOST_BYTES}")
-    wanted = Observed(
-        native.ref, native.body, native.unit, digest(data), native.role, native.needs, hands_off=hands_off
-    )
+        raise _unsafe(native, unit, f"it takes {len(data)} bytes, more than {MOST_BYTES}")
+    wanted = Observed(native.ref, native.body, unit, digest(data), native.role, native.needs, hands_off=hands_off)
     if read(data, mesh) != wanted:
-        raise _unsafe(native, "it would be read back as something else")
+        raise _unsafe(native, unit, "it would be read back as something else")
     return data
 
 
@@ -113,8 +112,8 @@ def _observed(value: Any, token: str) -> Observed | Broken:
 # --------------------------------------------------------------------------- the mark
 
 
-def _head(native: NativeObject, mesh: str) -> bytes:
-    lines = (header(mesh), f"# unit: {escaped(unit_text(native.unit))}", f"# from: {escaped(_told(native.origins))}")
+def _head(native: NativeObject, unit: UnitKey, mesh: str) -> bytes:
+    lines = (header(mesh), f"# unit: {escaped(unit_text(unit))}", f"# from: {escaped(_told(native.origins))}")
     return "".join(f"{line.rstrip()}\n" for line in lines).encode()
 
 
@@ -128,11 +127,11 @@ def _told(origins: Sequence[ObjectRef]) -> str:
     return text
 
 
-def _marked(value: Any, native: NativeObject, mesh: str, *, hands_off: bool) -> dict[str, Any]:
+def _marked(value: Any, native: NativeObject, unit: UnitKey, mesh: str, *, hands_off: bool) -> dict[str, Any]:
     metadata = value["metadata"]
     marks = {
         _MESH: mesh,
-        _UNIT: unit_text(native.unit),
+        _UNIT: unit_text(unit),
         _ROLE: native.role.value,
         _ORIGINS: _told(native.origins),
         _DIGEST: f"sha256:{digest(native.body)}",
@@ -206,5 +205,5 @@ def not_listed(owned: bytes) -> bytes:
     return canonical({**value, "metadata": {**metadata, "annotations": annotations}})
 
 
-def _unsafe(native: NativeObject, why: str) -> UnsafeResourceError:
-    return UnsafeResourceError(f'"{native.ref}" of {native.unit} cannot be written as a manifest: {why}')
+def _unsafe(native: NativeObject, unit: UnitKey, why: str) -> UnsafeResourceError:
+    return UnsafeResourceError(f'"{native.ref}" of {unit} cannot be written as a manifest: {why}')

@@ -68,13 +68,13 @@ def move(mark: Marking, standing: Standing, data: bytes) -> Move:
 
 
 def _adopt(mark: Marking, standing: Standing) -> Move:
-    native, file = mark.native, file_name(mark.ref)
+    native, unit, file = mark.native, mark.unit, file_name(mark.ref)
     old = next((name for name, found in standing.theirs.items() if mark.ref in found.refs), file)
     found = standing.theirs.get(old, Foreign())
-    if native is None or not found.token or (found.content, found.token) != (native.body, mark.token):
+    if native is None or unit is None or not found.token or (found.content, found.token) != (native.body, mark.token):
         raise _stale(mark.ref)
-    data = stamp(native, standing.mesh)
-    listed = (native.role, native.unit)
+    data = stamp(native, unit, standing.mesh)
+    listed = (native.role, unit)
     if old == file:
         return Move(file, data, data, found.token, listed)
     if file in standing.theirs or file in standing.ours:

@@ -56,14 +56,14 @@ async def steps(changes: Sequence[Change], reading: Reading, mesh: str) -> tuple
         if change.after is None:
             drops[change.wave].append(file)
         else:
-            puts[change.wave].append(_made(change.after, reading.ours.get(file), mesh))
+            puts[change.wave].append(_made(change.after, change.unit, reading.ours.get(file), mesh))
         await asyncio.sleep(0)
     return tuple(Step(tuple(puts[wave]), tuple(drops[wave])) for wave in sorted(puts))
 
 
-def _made(native: NativeObject, standing: Observed | None, mesh: str) -> Put:
-    data = stamp(native, mesh, hands_off=standing is not None and standing.hands_off)
-    return Put(file_name(native.ref), data, native.role, native.unit)
+def _made(native: NativeObject, unit: UnitKey, standing: Observed | None, mesh: str) -> Put:
+    data = stamp(native, unit, mesh, hands_off=standing is not None and standing.hands_off)
+    return Put(file_name(native.ref), data, native.role, unit)
 
 
 def _presume(change: Change, file: str, reading: Reading) -> None:

@@ -37,6 +37,7 @@ def shown(translation: Translation, show: Callable[[NativeObject], dict[str, Any
     """A translation as YAML, each object as `show` says."""
     objects = [show(item) for item in translation.objects]
     losses = [msgspec.to_builtins(loss) for loss in translation.losses]
+    assert [loss.pop("unit") for loss in losses] == [None] * len(losses)  # the hub's to say
     return yaml.safe_dump({"objects": objects, "losses": losses}, sort_keys=False, width=120, allow_unicode=True)
 
 

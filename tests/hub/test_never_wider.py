@@ -7,7 +7,7 @@ and written to hub/testing/cases/found, where test_cases runs it for ever.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random, SystemRandom
 from typing import Any
 
@@ -113,7 +113,10 @@ def test_units_are_translated_independently(mesh: Mesh, world: World) -> None:
     assert together == alone
     refs = [native.ref for translation in together.values() for native in translation.objects]
     assert len(refs) == len(set(refs))
-    assert all(native.unit == key for key, translation in together.items() for native in translation.objects)
+    for key, translation in together.items():
+        assert {loss.unit for loss in translation.losses} <= {key}
+        named = {origin for native in translation.objects for origin in native.origins}
+        assert named <= set(units[key].origins)
 
 
 @each_mesh
@@ -136,10 +139,13 @@ def test_deleting_every_target_leaves_deny(mesh: Mesh, world: World) -> None:
 # ------------------------------------------------------------------------------------------------------- in between
 
 
-def observed(objects: Sequence[NativeObject]) -> Observation:
+Owned = tuple[UnitKey, NativeObject]
+
+
+def observed(objects: Iterable[Owned]) -> Observation:
     """What stands in a mesh after these objects were written."""
-    standing = {one.ref: Observed(one.ref, one.body, one.unit, "1", one.role, one.needs) for one in objects}
-    return Observation(standing, {one.unit: b"" for one in objects}, "1")
+    standing = {one.ref: Observed(one.ref, one.body, key, "1", one.role, one.needs) for key, one in objects}
+    return Observation(standing, {one.owner: b"" for one in standing.values() if one.owner}, "1")
 
 
 def desired(values: Sequence[Any], mesh: Mesh) -> dict[UnitKey, Desired]:
@@ -171,23 +177,23 @@ def test_no_prefix_of_a_change_is_wider_than_before_or_after(
 ) -> None:
     """After each write of a plan: whatever is allowed was allowed before, or is after."""
     values = edited(world, other, rng)
-    before = [native for unit in desired(world.values, mesh).values() for native in unit.translation.objects]
+    before = [(key, one) for key, unit in desired(world.values, mesh).items() for one in unit.translation.objects]
     after = desired(values, mesh)
-    gone = {native.unit: Desired(None) for native in before if native.unit not in after}
+    gone = {key: Desired(None) for key, _ in before if key not in after}
     changes = plan(mesh.name, {**gone, **after}, observed(before), mesh.spec.settle).changes
     smi = (Semantics(world.documents), Semantics(documents_of(values)))
     facts = [compile_documents(documents, Scope()).facts for documents in (world.documents, documents_of(values))]
     # Who may receive what is decided at the receiver; which Service a call reaches changes with its routes.
     asked = [one for one in (*world.requests, *other.requests) if one.dst.service is None]
     requests = [one for one in asked if concerned(one, facts[0]) == concerned(one, facts[1])]
-    standing = {native.ref: native for native in before}
+    standing = {native.ref: (key, native) for key, native in before}
     stops = {rng.randrange(len(changes)) for _ in range(6)} if changes else set()
     for number, change in enumerate(changes):
         if change.op is Op.DELETE:
             del standing[change.ref]
         else:
             assert change.after is not None
-            standing[change.ref] = change.after
+            standing[change.ref] = (change.unit, change.after)
         last = number + 1 == len(changes) or changes[number + 1].wave != change.wave
         if last or number in stops:
             must_not_be_wider(mesh, tuple(standing.values()), facts[rng.randrange(2)], requests, smi)
@@ -195,7 +201,7 @@ def test_no_prefix_of_a_change_is_wider_than_before_or_after(
 
 def must_not_be_wider(
     mesh: Mesh,
-    standing: Sequence[NativeObject],
+    standing: Sequence[Owned],
     facts: Facts,
     requests: Sequence[Request],
     smi: tuple[Semantics, Semantics],
@@ -205,8 +211,8 @@ def must_not_be_wider(
     Who stands where is as in one of both. A workload whose policy is not written yet is not governed yet (nothing of ours
     opens it), save in a mesh whose workloads receive only by what we write.
     """
-    judge = mesh.spec.evaluator(standing, facts)
-    governed = {native.unit for native in standing if native.role is Role.GRANT}
+    judge = mesh.spec.evaluator([native for _, native in standing], facts)
+    governed = {key for key, native in standing if native.role is Role.GRANT}
     for request in requests:
         answer = judge.judge(request)
         real = request if answer.received is None else replace(request, path=answer.received)

@@ -40,9 +40,9 @@ TARGET = ObjectRef("access.smi-spec.io", "TrafficTarget", "d", "t")
 WEB = "spiffe://td/ns/d/sa/web"
 
 
-def native(name: str, body: bytes = b"x", role: Role = Role.GRANT, unit: UnitKey = KEY) -> NativeObject:
+def native(name: str, body: bytes = b"x", role: Role = Role.GRANT) -> NativeObject:
     """A native object with nothing but what a plan looks at."""
-    return NativeObject(ObjectRef("xds", "Thing", "", name), role, body, unit, (TARGET,))
+    return NativeObject(ObjectRef("xds", "Thing", "", name), role, body, (TARGET,))
 
 
 def access(*paths: str) -> Access:
@@ -51,9 +51,9 @@ def access(*paths: str) -> Access:
     return Access(API, (Grant(TARGET, (WEB,), "TCP", (8080,), matches),) if paths else ())
 
 
-def standing(*objects: NativeObject, memory: dict[UnitKey, bytes] | None = None) -> Observation:
+def standing(*objects: NativeObject, memory: dict[UnitKey, bytes] | None = None, owner: UnitKey = KEY) -> Observation:
     """An observation in which these objects stand."""
-    seen = {o.ref: Observed(o.ref, o.body, o.unit, "1", o.role, o.needs) for o in objects}
+    seen = {o.ref: Observed(o.ref, o.body, owner, "1", o.role, o.needs) for o in objects}
     return Observation(seen, memory or {}, "1")
 
 
@@ -138,7 +138,7 @@ def test_plan_stops_when_two_units_want_one_object() -> None:
     other = UnitKey("access", "d", "web")
     both = {
         KEY: Desired(None, Translation((native("a"),))),
-        other: Desired(None, Translation((native("a", unit=other),))),
+        other: Desired(None, Translation((native("a"),))),
     }
     made = plan("vm", both, Observation(), keep)
     assert made.changes == ()
@@ -157,8 +157,8 @@ def test_plan_stops_at_a_foreign_object() -> None:
 
 def test_refusals_ask_before_an_access_loss() -> None:
     """A loss on access is refused until its code is accepted; a loss on a split is not."""
-    loss = Loss("proto.udp-not-captured", KEY, TARGET, "spec.rules[0]", "m", "w", "l")
-    split = Loss("split.weights-too-large", KEY, TARGET, "spec", "m", "w", "l", access=False)
+    loss = Loss("proto.udp-not-captured", TARGET, "spec.rules[0]", "m", "w", "l", unit=KEY)
+    split = Loss("split.weights-too-large", TARGET, "spec", "m", "w", "l", access=False, unit=KEY)
     made = plan("vm", {KEY: Desired(access(), Translation((), (loss, split)))}, Observation(), keep)
     assert [r.code for r in refusals(made, Limits(), ())] == ["proto.udp-not-captured"]
     assert refusals(made, Limits(), {"proto.udp-not-captured"}) == ()
@@ -210,7 +210,7 @@ def test_mirror_follows_writes_like_a_fresh_reading() -> None:
 def test_mirror_restrict_shows_what_stands_in_the_way() -> None:
     """An object of another unit at a wanted ref is part of the restricted reading."""
     other = UnitKey("access", "d", "web")
-    mirror = Mirror(standing(native("a", unit=other)))
+    mirror = Mirror(standing(native("a"), owner=other))
     seen = mirror.restrict([KEY], [native("a")])
     assert [observed.owner for observed in seen.objects.values()] == [other]
 
@@ -230,7 +230,7 @@ def test_plan_hands_over_what_two_units_speak_of() -> None:
     """An object that another unit makes from now on is replaced and never deleted; also where its bytes stay the same."""
     other = UnitKey("access", "d", "other")
     for body in (b"1", b"2"):
-        moved = native("workload", body, Role.ROUTE, other)
+        moved = native("workload", body, Role.ROUTE)
         before = standing(native("workload", b"1", Role.ROUTE), native("gone"))
         after = {KEY: Desired(access()), other: Desired(None, Translation((moved,)))}
         made = plan("vm", after, before, keep)

@@ -58,8 +58,8 @@ from hub.smi.types import PortRoute
 KEY = UnitKey("access", "d", "api", "eu")
 API = Identity("td", "d", "api")
 REF = ObjectRef("xds", "Thing", "", "t")
-NATIVE = NativeObject(REF, Role.GRANT, b"\x00\xffbody", KEY, (REF,), (REF,))
-LOSS = Loss("a.b", KEY, REF, "spec", "cannot", "GET /", "upgrade")
+NATIVE = NativeObject(REF, Role.GRANT, b"\x00\xffbody", (REF,), (REF,))
+LOSS = Loss("a.b", REF, "spec", "cannot", "GET /", "upgrade", unit=KEY)
 PLAN = Plan(
     mesh="vms",
     token="7-abc",
@@ -205,7 +205,7 @@ _PLAN_LEAVES = {
     *("gained.match.path", "gained.match.methods", "lost.match"),
     *(f"changes.{part}" for part in ("op", "wave", "before", "after", "token")),
     *(f"changes.{where}.{part}" for where in ("ref", "after.ref", "after.origins", "after.needs") for part in _REF),
-    *(f"changes.{where}.{part}" for where in ("unit", "after.unit") for part in _UNIT),
+    *(f"changes.unit.{part}" for part in _UNIT),
     *(f"changes.after.{part}" for part in ("role", "body")),
     *(f"losses.{part}" for part in ("code", "field", "message", "witness", "lift", "access")),
     *(f"losses.unit.{part}" for part in _UNIT),

@@ -113,7 +113,7 @@ async def _standing(folder: Folder, calls: Iterable[Call]) -> dict[Call, str]:
 
 def _native(one: Observed) -> NativeObject:
     assert one.owner is not None
-    return NativeObject(one.ref, one.role, one.owned, one.owner, (), one.needs)
+    return NativeObject(one.ref, one.role, one.owned, (), one.needs)
 
 
 def _request(source: str, path: str, protocol: str) -> Request:

@@ -193,13 +193,13 @@ class Standing:
     def __init__(self, mesh: Mesh, observed: Observation) -> None:
         self._mesh = mesh
         self.objects = tuple(
-            NativeObject(one.ref, one.role, one.owned, one.owner, (), one.needs)
+            NativeObject(one.ref, one.role, one.owned, (), one.needs)
             for one in observed.objects.values()
             if one.owner is not None
         )
         self.cards = [msgspec.json.decode(one.body) for one in self.objects if one.ref.kind == "Workload"]
         self.spiffe: dict[str, str] = {card["workload"]: card["spiffe"] for card in self.cards}
-        self.governed = {one.unit for one in self.objects if one.role is Role.GRANT}
+        self.governed = {one.owner for one in observed.objects.values() if one.role is Role.GRANT and one.owner}
 
     def judging(self, facts: Facts) -> Evaluator:
         """The mesh where Pods stand as in `facts`; a Workload is who its own object says."""

@@ -44,7 +44,7 @@ def anything_goes(kind: str, body: bytes) -> None:
 
 def native(kind: str, name: str, body: bytes, *needs: ObjectRef) -> NativeObject:
     """An object of the mesh."""
-    return NativeObject(names.ref(kind, name), Role.GRANT, body, UNIT, needs=needs)
+    return NativeObject(names.ref(kind, name), Role.GRANT, body, needs=needs)
 
 
 def workload(name: str, account: str, *needs: ObjectRef) -> NativeObject:
@@ -65,7 +65,7 @@ def stump(kind: str, name: str, *needs: ObjectRef, note: str = "") -> NativeObje
 
 def put(*items: NativeObject) -> list[Change]:
     """Changes that write these objects."""
-    return [Change(Op.REPLACE, item.ref, 1, None, item, item.unit) for item in items]
+    return [Change(Op.REPLACE, item.ref, 1, None, item, UNIT) for item in items]
 
 
 def drop(*refs: ObjectRef) -> list[Change]:

@@ -22,7 +22,6 @@ from hub.api import (
     Request,
     Role,
     Source,
-    UnitKey,
     UnmodelledError,
 )
 
@@ -44,7 +43,7 @@ def native(kind: str, spec: Json, name: str = "x", namespace: str = "default", *
     meta = {"name": name, "namespace": namespace, **metadata}
     body = json.dumps({"apiVersion": f"{group}/v1", "kind": kind, "metadata": meta, "spec": spec}).encode()
     ref = ObjectRef(group, kind, namespace, name)
-    return NativeObject(ref, Role.GRANT, body, UnitKey("access", namespace, name))
+    return NativeObject(ref, Role.GRANT, body)
 
 
 def policy(
@@ -351,7 +350,7 @@ def test_raises_when_objects_cannot_be_read() -> None:
     old = native("PeerAuthentication", {})
     for body in (b"{", b"[]", b"\xff", old.body.replace(b"/v1", b"/v1beta1")):
         with pytest.raises(UnmodelledError):
-            evaluator([NativeObject(old.ref, old.role, body, old.unit)], FACTS)
+            evaluator([NativeObject(old.ref, old.role, body)], FACTS)
     with pytest.raises(UnmodelledError):
         judged([peers("STRICT", "a", "default"), peers("DISABLE", "b", "default")], http())
     with pytest.raises(UnmodelledError):

@@ -40,7 +40,7 @@ Transport = Literal["TCP", "UDP"]
 def native(kind: str, body: Json, needs: Sequence[ObjectRef] = ()) -> NativeObject:
     """The object of this JSON; its name is the message's own."""
     packed = wire.pack(wire.from_json(kind, body))
-    return NativeObject(names.ref(kind, body["name"]), Role.GRANT, packed, UNIT, needs=tuple(needs))
+    return NativeObject(names.ref(kind, body["name"]), Role.GRANT, packed, needs=tuple(needs))
 
 
 def cluster(name: str, endpoints: int = 1) -> NativeObject:
@@ -173,7 +173,7 @@ TLS = tls({"validation_context": CA})
 def workload(name: str = "one", listeners: Sequence[str] = (LISTENER, TCP_LISTENER)) -> NativeObject:
     """The Workload object of d/<name>."""
     needs = tuple(names.ref("Listener", one) for one in listeners)
-    return NativeObject(names.ref("Workload", f"d/{name}"), Role.GRANT, b"{}", UNIT, needs=needs)
+    return NativeObject(names.ref("Workload", f"d/{name}"), Role.GRANT, b"{}", needs=needs)
 
 
 def placed(name: str = "one", kind: str = "Workload", account: str = "api") -> Placement:

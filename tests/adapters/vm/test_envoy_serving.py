@@ -35,11 +35,10 @@ from hub.api import (
     Route,
     RoutePort,
     Unit,
-    UnitKey,
 )
 from tests.servers.envoy import App, Envoy, Http, echo, eventually, serving, start_envoy, status_of
 from tests.servers.ports import held_port
-from tests.servers.xds import TD, Rig
+from tests.servers.xds import TD, UNIT, Rig
 
 pytestmark = pytest.mark.envoy
 API, WEB = Identity(TD, "d", "api"), Identity(TD, "d", "web")
@@ -104,11 +103,7 @@ class Mesh:
         made = [item for unit in units for item in translate(unit, VmConfig()).objects]
         desired = {item.ref: item for item in settle(made, observed)}
         changes = [_put(item) for item in desired.values() if _differs(item, observed.get(item.ref))]
-        gone = [
-            Change(Op.DELETE, key, 7, b"", None, UnitKey("access", "d", "api"))
-            for key in observed
-            if key not in desired
-        ]
+        gone = [Change(Op.DELETE, key, 7, b"", None, UNIT) for key in observed if key not in desired]
         await self.rig.write(changes + gone)
 
     async def publish(self) -> None:
@@ -142,7 +137,7 @@ class Mesh:
 
 
 def _put(item: NativeObject) -> Change:
-    return Change(Op.REPLACE, item.ref, 1, None, item, item.unit)
+    return Change(Op.REPLACE, item.ref, 1, None, item, UNIT)
 
 
 def _differs(item: NativeObject, observed: Any) -> bool:
@@ -222,7 +217,7 @@ async def test_refused_resource_is_kept_and_reported(mesh: Mesh) -> None:
     table = next(item for item in made if item.ref.kind == "RouteConfiguration")
     bad = table.body.replace(b"/v1/.*", b"/v1/(*")
     assert bad != table.body
-    await mesh.rig.write([_put(NativeObject(table.ref, table.role, bad, table.unit, needs=table.needs))])
+    await mesh.rig.write([_put(NativeObject(table.ref, table.role, bad, needs=table.needs))])
     async with asyncio.timeout(10):
         while not (refused := mesh.rig.sink.status()["d/api"].refused):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.02)

@@ -307,7 +307,7 @@ def test_mesh_is_unmodelled_when_a_field_is_not_known(objects: list[NativeObject
 def test_mesh_is_unmodelled_when_bytes_hold_an_unknown_field() -> None:
     """Field numbers that the schema does not name are found, although a parser would skip them."""
     listed, good = mesh(table(GOOD))
-    odd = NativeObject(good.ref, good.role, good.body + b"\xfa\x7f\x01x", good.unit)
+    odd = NativeObject(good.ref, good.role, good.body + b"\xfa\x7f\x01x")
     with pytest.raises(UnmodelledError):
         judged([listed, odd], http())
 
@@ -588,7 +588,7 @@ def test_cluster_is_needed_when_route_leads_to_it() -> None:
 
 def test_objects_are_unmodelled_when_kind_or_copy_is_unknown() -> None:
     """A kind of another family, or two objects of one name, raise at once."""
-    bad = NativeObject(table(GOOD).ref.__class__("", "Pod", "d", "x"), table(GOOD).role, b"", table(GOOD).unit)
+    bad = NativeObject(table(GOOD).ref.__class__("", "Pod", "d", "x"), table(GOOD).role, b"")
     with pytest.raises(UnmodelledError):
         judged([bad], http())
     with pytest.raises(UnmodelledError):

@@ -29,7 +29,6 @@ from tests.adapters.vm.native import (
     TD,
     TLS,
     TYPES,
-    UNIT,
     WEB,
     header_is,
     listener,
@@ -346,7 +345,7 @@ def test_workload_kind_needs_its_listener_when_called() -> None:
     moved = Facts(TD, {node: stands}, {("d", "api", 80): (end,)})
     stem = names.inbound("d", "api", 8080, "http")
     sent = NativeObject(
-        names.ref("Workload", "d/api"), Role.GRANT, b"{}", UNIT, needs=(names.ref("Listener", f"{stem}@10.0.0.1"),)
+        names.ref("Workload", "d/api"), Role.GRANT, b"{}", needs=(names.ref("Listener", f"{stem}@10.0.0.1"),)
     )
     objects = [*calling(ROOT), *ALL]
     assert judged(objects, ask(), moved).losses == ("port.unexposed",)

@@ -18,7 +18,6 @@ from tests.adapters.vm.native import (
     TCP_LISTENER,
     TLS,
     TYPES,
-    UNIT,
     WEB,
     facts,
     http,
@@ -249,9 +248,7 @@ def test_raw_bytes_are_refused_when_port_speaks_http() -> None:
     )
     undeclared = placed().__class__(placed().ref, placed().identity, bind="10.0.0.1", inbound=((8080, "TCP", "none"),))
     name = names.inbound_listener("d", "api", 8080, "none", "10.0.0.1")
-    node = NativeObject(
-        names.ref("Workload", "d/two"), table(GOOD).role, b"", UNIT, needs=(names.ref("Listener", name),)
-    )
+    node = NativeObject(names.ref("Workload", "d/two"), table(GOOD).role, b"", needs=(names.ref("Listener", name),))
     two = undeclared.__class__(
         undeclared.ref.__class__("smihub.io", "Workload", "d", "two"),
         undeclared.identity,

@@ -15,6 +15,7 @@ from adapters.vm.config import VmConfig
 from adapters.vm.settle import settle
 from adapters.vm.translate import translate
 from hub.model import Access, Client, HttpMatch, NativeObject, ObjectRef, Observed, RoutePort, Split
+from tests.adapters.vm.native import UNIT
 from tests.servers.apps import GREETING, App, echo, greeter
 from tests.servers.calls import Connect, http1, http2, listen, plain
 from tests.servers.certificates import Authority
@@ -184,7 +185,7 @@ def test_open_tcp_connection_when_its_grant_is_revoked(pair: Pair) -> None:
     assert raw.recv(100) == GREETING
     before = translate(receiving(pair.apps, pair.inside), VmConfig()).objects
     narrower = replace(receiving(pair.apps, pair.inside), grants=receiving(pair.apps, pair.inside).grants[:1])
-    observed = {item.ref: Observed(item.ref, item.body, item.unit, "", item.role, item.needs) for item in before}
+    observed = {item.ref: Observed(item.ref, item.body, UNIT, "", item.role, item.needs) for item in before}
     after = settle(translate(narrower, VmConfig()).objects, observed)
     pair.far.apply([item for item in after if item.ref.kind != "Listener"])
     pair.far.apply([item for item in after if item.ref.kind == "Listener"])

@@ -14,6 +14,7 @@ from adapters.vm.config import VmConfig
 from adapters.vm.settle import settle
 from adapters.vm.translate import translate
 from hub.model import Grant, HttpMatch, NativeObject, ObjectRef, Observed
+from tests.adapters.vm.native import UNIT
 from tests.servers.units import access, http_grant, inbound, tcp_grant
 
 A, B = HttpMatch(path="/a"), HttpMatch(path="/b")
@@ -27,7 +28,7 @@ def made(*grants: Grant) -> tuple[NativeObject, ...]:
 
 def standing(objects: Sequence[NativeObject]) -> dict[ObjectRef, Observed]:
     """The objects as a mesh has them."""
-    return {item.ref: Observed(item.ref, item.body, item.unit, "t", item.role, item.needs) for item in objects}
+    return {item.ref: Observed(item.ref, item.body, UNIT, "t", item.role, item.needs) for item in objects}
 
 
 def chains(objects: Sequence[NativeObject]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from adapters.vm.config import VmConfig
 from adapters.vm.settle import settle
 from adapters.vm.translate import translate
 from hub.model import HttpMatch, NativeObject, Observed
+from tests.adapters.vm.native import UNIT
 from tests.servers.apps import App, echo
 from tests.servers.calls import Connect, tls
 from tests.servers.certificates import Authority
@@ -128,7 +129,7 @@ def test_open_connections_when_the_grant_is_taken_away(world: World) -> None:
 def revoked(world: World) -> tuple[NativeObject, ...]:
     """What is written when the grant is gone."""
     before = {
-        item.ref: Observed(item.ref, item.body, item.unit, "", item.role, item.needs)
+        item.ref: Observed(item.ref, item.body, UNIT, "", item.role, item.needs)
         for item in granted(world.port, world.app)
     }
     return settle(translate(access(ports=[inbound(world.port, "http", world.app.port)]), VmConfig()).objects, before)

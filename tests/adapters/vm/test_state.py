@@ -45,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 def put(name: str, body: bytes, *needs: ObjectRef) -> Change:
     """A change that writes a cluster."""
     ref = names.ref("Cluster", name)
-    return Change(Op.CREATE, ref, 1, None, NativeObject(ref, Role.GRANT, body, UNIT, needs=needs), UNIT)
+    return Change(Op.CREATE, ref, 1, None, NativeObject(ref, Role.GRANT, body, needs=needs), UNIT)
 
 
 def drop(name: str) -> Change:
@@ -133,7 +133,7 @@ def test_two_meshes_share_a_file(path: Path) -> None:
 def card(account: str, name: str = "d/web") -> Change:
     """A change that writes a Workload."""
     ref, body = names.ref(names.WORKLOAD, name), msgspec.json.encode({"spiffe": f"spiffe://t/ns/d/sa/{account}"})
-    return Change(Op.CREATE, ref, 6, None, NativeObject(ref, Role.ROUTE, body, UNIT), UNIT)
+    return Change(Op.CREATE, ref, 6, None, NativeObject(ref, Role.ROUTE, body), UNIT)
 
 
 def uncard(name: str = "d/web") -> Change:
@@ -179,7 +179,7 @@ def listener(chain: str, note: str = "", unit: UnitKey = UNIT) -> Change:
     """A change that writes a listener."""
     ref = names.ref("Listener", "l")
     body = wire.pack(wire.Listener(name="l", stat_prefix=note, filter_chains=[wire.FilterChain(name=chain)]))
-    return Change(Op.REPLACE, ref, 1, None, NativeObject(ref, Role.GUARD, body, unit), unit)
+    return Change(Op.REPLACE, ref, 1, None, NativeObject(ref, Role.GUARD, body), unit)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ token = state.head()[1]
 for number in range(int(sys.argv[2]), 10**9):
     refs = [names.ref("Cluster", name) for name in ("a", "b", "c")]
     body = str(number).encode()
-    changes = [Change(Op.REPLACE, ref, 1, None, NativeObject(ref, Role.GRANT, body, unit), unit) for ref in refs]
+    changes = [Change(Op.REPLACE, ref, 1, None, NativeObject(ref, Role.GRANT, body), unit) for ref in refs]
     token = state.apply(changes, {unit: body}, token)
     print(number, flush=True)
 """

@@ -15,12 +15,12 @@ MATCHES = tuple(HttpMatch(path=f"/{number}") for number in range(2000))
 def test_an_account_with_too_many_matches_grants_no_http() -> None:
     """Raw bytes are granted as before; each TrafficTarget with HTTP is told."""
     full = [http_grant(f"t{number}", [f"s{number}"], *MATCHES) for number in range(11)]
-    rulings, losses = rulings_of(access(*full, tcp_grant("raw", ["s"]), ports=()), UNIT)
+    rulings, losses = rulings_of(access(*full, tcp_grant("raw", ["s"]), ports=()))
     assert not http_rules(inbound(8080), rulings).policies
     assert len(tcp_rules(rulings).policies) == 1
     assert [loss.code for loss in losses] == ["limit.exceeded"] * 11
     assert all(loss.access for loss in losses)
-    fitting, none = rulings_of(access(*full[: translate_policy.MAX_PERMISSIONS // len(MATCHES)], ports=()), UNIT)
+    fitting, none = rulings_of(access(*full[: translate_policy.MAX_PERMISSIONS // len(MATCHES)], ports=()))
     assert len(http_rules(inbound(8080), fitting).policies) == 10
     assert none == ()
 
@@ -30,7 +30,7 @@ def test_a_service_with_too_many_conditions_has_none() -> None:
     splits = [split(f"s{number}", MATCHES, v1=1) for number in range(3)]
     port = RoutePort(80, "TCP", "http", (*splits, split("all", None, v2=1)))
     made = route("api", port)
-    layers, losses = layers_of(made, port, UnitKey("route", "d", "api"))
+    layers, losses = layers_of(made, port)
     assert [layer.matches for layer in layers] == [None]
     assert {loss.code for loss in losses} == {"limit.exceeded"}
     assert {loss.origin.name for loss in losses} == {"s0", "s1", "s2"}

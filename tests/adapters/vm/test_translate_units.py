@@ -37,7 +37,7 @@ UNIT = UnitKey("access", "d", "api")
 
 def policies(*grants: Grant) -> dict[str, Any]:
     """The policies of an HTTP port by name."""
-    rulings, _ = rulings_of(access(*grants, ports=()), UNIT)
+    rulings, _ = rulings_of(access(*grants, ports=()))
     return dict(http_rules(inbound(8080), rulings).policies)
 
 
@@ -108,7 +108,7 @@ def test_port_when_its_grant_cannot_be_carried_out(grant: Grant) -> None:
 def test_port_when_a_grant_asks_for_labels(labels: tuple[tuple[tuple[str, str], ...], ...], count: int) -> None:
     """Only workloads that carry the labels of a grant get it."""
     grant = replace(http_grant("labels", ["web"], HttpMatch(path="/a")), labels=(("app", "api"),))
-    rulings, _ = rulings_of(access(grant, ports=()), UNIT)
+    rulings, _ = rulings_of(access(grant, ports=()))
     port = replace(inbound(8080), labels=labels)
     made = by_name(translate(access(grant, ports=[port]), VmConfig()))
     assert (b"d/labels" in made["RouteConfiguration/in/d/api/8080/http"].body) == bool(count)

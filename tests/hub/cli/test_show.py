@@ -75,7 +75,7 @@ def test_counted_knows_plurals(number: int, expected: str) -> None:
 def _change(number: int, op: Op = Op.REPLACE) -> Change:
     key = UnitKey("access", "shop", f"a{number:05}")
     ref = ObjectRef("envoy", "Listener", "", f"in/{number}")
-    after = NativeObject(ref, Role.GRANT, b"1" * 300, key, (REF,)) if op is not Op.DELETE else None
+    after = NativeObject(ref, Role.GRANT, b"1" * 300, (REF,)) if op is not Op.DELETE else None
     return Change(op, ref, 4, b"0" if op is not Op.CREATE else None, after, key)
 
 

@@ -42,20 +42,19 @@ def access(name: str, domain: str = "default") -> UnitKey:
     return UnitKey("access", "shop", name, domain)
 
 
-def native(unit: UnitKey, role: Role, name: str, spec: Any = None, needs: tuple[ObjectRef, ...] = ()) -> NativeObject:
+def native(role: Role, name: str, spec: Any = None, needs: tuple[ObjectRef, ...] = ()) -> NativeObject:
     """An object of the shop with this spec."""
     version, kind = KINDS[role]
     metadata = {"name": name, "namespace": "shop"}
     value = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": {"for": name} if spec is None else spec}
     ref = ObjectRef(version.rpartition("/")[0], kind, "shop", name)
-    return NativeObject(ref, role, msgspec.json.encode(value, order="deterministic"), unit, ORIGINS, needs)
+    return NativeObject(ref, role, msgspec.json.encode(value, order="deterministic"), ORIGINS, needs)
 
 
 def whole(name: str, *sources: str) -> tuple[NativeObject, ...]:
     """The objects of one unit: a guard, one grant per source, and a route."""
-    unit = access(name)
-    grants = (native(unit, Role.GRANT, f"{name}-{source}", {"from": source}) for source in sources)
-    return (native(unit, Role.GUARD, name), *grants, native(unit, Role.ROUTE, name, {"to": list(sources)}))
+    grants = (native(Role.GRANT, f"{name}-{source}", {"from": source}) for source in sources)
+    return (native(Role.GUARD, name), *grants, native(Role.ROUTE, name, {"to": list(sources)}))
 
 
 def wanted(units: Mapping[str, Iterable[str]]) -> Wanted:

@@ -131,7 +131,7 @@ def test_what_is_observed_is_what_was_desired(path: Path) -> None:
     """Body, owner, role; so that the next plan is empty."""
     found = seen(path)
     assert [(one.ref, one.owned, one.owner, one.role) for one in _sorted(found.objects.values())] == [
-        (one.ref, one.body, one.unit, one.role) for one in _sorted(whole("api", "web"))
+        (one.ref, one.body, access("api"), one.role) for one in _sorted(whole("api", "web"))
     ]
     assert found.memory.keys() == {access("api")}
     assert settled(path, wanted({"api": ["web"]}))
@@ -140,8 +140,8 @@ def test_what_is_observed_is_what_was_desired(path: Path) -> None:
 def test_needs_and_the_domain_come_back(tmp_path: Path) -> None:
     """What needs others says so, and a unit is one of its domain."""
     unit = access("api", "corp")
-    config = native(unit, Role.REFERENCED, "api-1")
-    desired = {unit: (config, native(unit, Role.GRANT, "api", needs=(config.ref,)))}
+    config = native(Role.REFERENCED, "api-1")
+    desired = {unit: (config, native(Role.GRANT, "api", needs=(config.ref,)))}
     apply(tmp_path, desired)
     assert settled(tmp_path, desired)
     assert {one.owner for one in seen(tmp_path).objects.values()} == {unit}
@@ -169,7 +169,7 @@ def test_a_change_touches_only_what_it_changes(path: Path) -> None:
 
 def test_an_object_without_namespace(tmp_path: Path) -> None:
     """Is named and read back without one."""
-    made = native(access("api"), Role.GUARD, "api")
+    made = native(Role.GUARD, "api")
     value = msgspec.json.decode(made.body)
     del value["metadata"]["namespace"]
     body = msgspec.json.encode(value, order="deterministic")
@@ -258,7 +258,7 @@ def test_hands_off_is_reported_and_stays(path: Path, written: str) -> None:
     (one,) = [one for one in seen(path).objects.values() if one.hands_off]
     assert one.ref.name == "api-web"
     assert settled(path, wanted({"api": ["web"]}))
-    after = replace(native(access("api"), Role.GRANT, "api-web", {"new": 1}))
+    after = replace(native(Role.GRANT, "api-web", {"new": 1}))
     change = Change(Op.REPLACE, one.ref, 4, one.owned, after, access("api"), one.token)
     asyncio.run(sink(path).write([change], {}, seen(path).token))
     assert seen(path).objects[one.ref].hands_off
@@ -315,10 +315,8 @@ def test_a_place_that_was_taken_meanwhile_stays_taken(tmp_path: Path) -> None:
 def test_an_unsafe_object_stops_all_of_a_plan(path: Path) -> None:
     """Nothing of it is written."""
     before = content(path)
-    bad = replace(native(access("db"), Role.GRANT, "db"), body=b"{}")
-    changes = [
-        Change(Op.CREATE, one.ref, 5, None, one, one.unit) for one in (native(access("db"), Role.GUARD, "db"), bad)
-    ]
+    bad = replace(native(Role.GRANT, "db"), body=b"{}")
+    changes = [Change(Op.CREATE, one.ref, 5, None, one, access("db")) for one in (native(Role.GUARD, "db"), bad)]
     with pytest.raises(UnsafeResourceError):
         asyncio.run(sink(path).write(changes, {}, seen(path).token))
     twice = [changes[0], replace(changes[0], op=Op.DELETE, after=None)]
@@ -399,7 +397,7 @@ def test_memory_comes_back_byte_by_byte(raw: bytes) -> None:
 def test_files_under_a_former_name_get_their_new_one(path: Path, *, half: bool) -> None:
     """A long name had a digest of 80 bits: the plan sees no change, and the next write moves the file, listed all the time."""
     name = "api-" + "x" * 220
-    long = native(access("api"), Role.GRANT, name, {"from": "web"})
+    long = native(Role.GRANT, name, {"from": "web"})
     desired = {access("api"): (*whole("api"), long)}
     apply(path, desired)
     new, old = f"objects/{file_name(long.ref)}", f"objects/{former_name(long.ref)}"

@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 FOREIGN = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: db-api, namespace: shop}\n"
 FOREIGN_FILES = {
     "no mark": FOREIGN,
-    "another mesh": stamp(native(access("db"), Role.GRANT, "db-api"), "linkerd").decode(),
+    "another mesh": stamp(native(Role.GRANT, "db-api"), access("api"), "linkerd").decode(),
     "several documents": f"a: 1\n---\n{FOREIGN}",
 }
 
@@ -52,7 +52,7 @@ def test_something_else_in_the_place_of_a_file(path: Path, tmp_path: Path, kind:
     """Is in the way as well, never followed, and stays."""
     place = path / "objects" / "shop_AuthorizationPolicy.security.istio.io_db-api.yaml"
     outside = tmp_path / "outside"
-    outside.write_text(stamp(native(access("db"), Role.GRANT, "db-api", {"evil": True}), "istio").decode())
+    outside.write_text(stamp(native(Role.GRANT, "db-api", {"evil": True}), access("api"), "istio").decode())
     makers: dict[str, Callable[[], object]] = {
         "text": lambda: place.write_text("{"),
         "folder": place.mkdir,

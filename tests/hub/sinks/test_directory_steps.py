@@ -23,14 +23,13 @@ State = Mapping[str, tuple[int, frozenset[str], int]]
 
 def unit(name: str, spec: int, grants: frozenset[str], config: int) -> tuple[NativeObject, ...]:
     """Some objects of each role."""
-    key = access(name)
-    referenced = native(key, Role.REFERENCED, f"{name}-{config}")
+    referenced = native(Role.REFERENCED, f"{name}-{config}")
     needs = (referenced.ref,)
     return (
-        native(key, Role.GUARD, name, {"of": spec % 2}),
+        native(Role.GUARD, name, {"of": spec % 2}),
         referenced,
-        *(native(key, Role.GRANT, f"{name}-{source}", {"v": spec}, needs) for source in sorted(grants)),
-        native(key, Role.ROUTE, name, {"v": spec}),
+        *(native(Role.GRANT, f"{name}-{source}", {"v": spec}, needs) for source in sorted(grants)),
+        native(Role.ROUTE, name, {"v": spec}),
     )
 
 

@@ -53,7 +53,10 @@ def path(tmp_path: Path) -> Path:
 def marking(observation: Observation, mark: Mark, *natives: NativeObject) -> list[Marking]:
     """The same mark on each of these."""
     objects = observation.objects
-    return [Marking(one.ref, mark, objects[one.ref].token, one if mark == "adopt" else None) for one in natives]
+    return [
+        Marking(one.ref, mark, objects[one.ref].token, one if mark == "adopt" else None, access("api"))
+        for one in natives
+    ]
 
 
 def mark(path: Path, marks: Sequence[Marking], *forgotten: str) -> None:
@@ -198,7 +201,7 @@ def test_an_adoption_that_was_overtaken_writes_nothing(path: Path, act: str) -> 
 def test_nothing_else_than_what_is_equal_is_adopted(path: Path) -> None:
     """Not even where the caller says so."""
     foreign(path, "mine.yaml")
-    wider = native(access("api"), Role.GRANT, "api-web", {"from": "everybody"})
+    wider = native(Role.GRANT, "api-web", {"from": "everybody"})
     before = content(path)
     with pytest.raises(StaleError):
         asyncio.run(sink(path).mark(marking(seen(path), "adopt", wider), {}, seen(path).token))
@@ -261,20 +264,22 @@ def test_a_copy_that_was_not_adopted_is_nobodys_to_remove(path: Path) -> None:
 @given(natives())
 def test_marks_change_nothing_but_the_mark(made: NativeObject) -> None:
     """Hands-off and back is the same file; what is released is the body, and adopting it gives the file again."""
-    data = stamp(made, "istio")
+    data = stamp(made, access("api"), "istio")
     file, one = file_name(made.ref), read(data, "istio")
     assert isinstance(one, Observed)
     standing = Standing("istio", {file: one}, {})
     off = move(Marking(made.ref, "hands-off", one.token), standing, data)
-    assert off.last == stamp(made, "istio", hands_off=True)
+    assert off.last == stamp(made, access("api"), "istio", hands_off=True)
     left = Standing("istio", {file: replace(one, hands_off=True, token=digest(off.last or b""))}, {})
     assert move(Marking(made.ref, "hands-on", digest(off.last or b"")), left, off.last or b"").last == data
     released = move(Marking(made.ref, "release", one.token), standing, b"")
     theirs = read(released.last or b"", "istio")
     assert isinstance(theirs, Foreign)
     assert theirs.content == made.body
-    adopted = move(Marking(made.ref, "adopt", theirs.token, made), Standing("istio", {}, {file: theirs}), b"")
-    assert (adopted.last, adopted.old, adopted.listed) == (data, "", (made.role, made.unit))
+    adopted = move(
+        Marking(made.ref, "adopt", theirs.token, made, access("api")), Standing("istio", {}, {file: theirs}), b""
+    )
+    assert (adopted.last, adopted.old, adopted.listed) == (data, "", (made.role, access("api")))
 
 
 def test_a_file_of_another_layout_is_marked_by_hand(path: Path) -> None:

@@ -20,7 +20,6 @@ from hub.api import (
     Support,
     Translation,
     Unit,
-    UnitKey,
     hookimpl,
 )
 
@@ -43,14 +42,12 @@ def translate(unit: Unit, config: OutsiderConfig) -> Translation:
     """Refuse every grant with a Loss."""
     if not isinstance(unit, Access):
         return Translation()
-    key = UnitKey("access", unit.identity.namespace, unit.identity.service_account)
-    losses = (_loss(key, config) for _ in unit.grants[:1])
+    losses = (_loss(unit.grants[0].origin, config) for _ in unit.grants[:1])
     return Translation(losses=tuple(losses))
 
 
-def _loss(key: UnitKey, config: OutsiderConfig) -> Loss:
-    origin = ObjectRef("access.smi-spec.io", "TrafficTarget", key.namespace, key.name)
-    return Loss("outsider.nothing", key, origin, "", f"the {config.colour} mesh says nothing", "GET /", "write it")
+def _loss(origin: ObjectRef, config: OutsiderConfig) -> Loss:
+    return Loss("outsider.nothing", origin, "", f"the {config.colour} mesh says nothing", "GET /", "write it")
 
 
 def evaluator(objects: Sequence[NativeObject], facts: Facts) -> DenyAll:

@@ -1,0 +1,31 @@
+"""What an adapter makes of a unit, completed by the hub: adapters know nothing of keys, so they cannot spell them wrong.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from hub.api import AdapterSpec
+from hub.model import NativeObject, ObjectRef, Translation, Unit, UnitKey
+
+
+def translated(spec: AdapterSpec[Any], key: UnitKey, unit: Unit, config: Any) -> Translation:
+    """The translation of a unit, with losses that say whose they are, and objects that say where they come from."""
+    made = spec.translate(unit, config)
+    origins = tuple(sorted(set(unit.origins)))
+    return replace(
+        made,
+        objects=tuple(_with_origins(each, origins) for each in made.objects),
+        losses=tuple(sorted(replace(loss, unit=key) for loss in made.losses)),
+    )
+
+
+def _with_origins(native: NativeObject, origins: Sequence[ObjectRef]) -> NativeObject:
+    """Where an adapter knows better it names some of the unit's own; nothing else is taken from it."""
+    named = tuple(sorted(set(native.origins).intersection(origins)))
+    return replace(native, origins=named or origins)
