@@ -80,7 +80,8 @@ class Said(Struct, frozen=True):
                 refused.setdefault(refusal.unit, []).append(refusal)
         losses: dict[UnitKey, list[Loss]] = {}
         for loss in plan.losses:
-            losses.setdefault(loss.unit, []).append(loss)
+            if loss.unit is not None:
+                losses.setdefault(loss.unit, []).append(loss)
         changes: dict[UnitKey, list[Change]] = {}
         for change in plan.changes:
             changes.setdefault(change.unit, []).append(change)
