@@ -20,9 +20,10 @@ from pathlib import Path
 
 import world
 
+from hub.events import Event
 from hub.log import set_up_logging
 from hub.reconcile import Hub
-from hub.sources.events import Event
+from hub.sources.directory import DirectorySource
 from hub.sources.files import QUIET_S
 
 TARGET = 2.0
@@ -67,11 +68,12 @@ class Company:
     async def follow(self, path: Path) -> Times:
         """Carry one reported file through; seconds per part."""
         mesh = self.hub.meshes[0]
-        (source,) = self.hub.sources.values()
+        (source,) = self.hub.intake.sources.values()
+        assert isinstance(source, DirectorySource)
         marks = [time.perf_counter()]
         events = [step for step in source.steps(frozenset([str(path)])) if isinstance(step, Event)]
         marks.append(time.perf_counter())
-        self.hub.take(source.name, events)
+        self.hub.intake.take(source.name, events)
         reviewed = await self.hub.plan(mesh, keys=self.hub.store.dirty())
         marks.append(time.perf_counter())
         await self.hub.apply(mesh, reviewed.plan)

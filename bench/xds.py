@@ -33,10 +33,11 @@ from adapters.vm import wire
 from adapters.vm.resource import RDS, Resource, version_of
 from adapters.vm.server import AdsServer
 from hub.api import Enrolment
+from hub.events import Upsert
 from hub.log import set_up_logging
 from hub.loop import Loop
 from hub.reconcile import Hub
-from hub.sources.events import Upsert
+from hub.sources.directory import DirectorySource
 
 TARGET = 5.0
 CALLER = "team-0/caller"
@@ -116,7 +117,9 @@ class Clocked:
         self.table = ""  # whose ACK counts
         self.marks: dict[str, float] = {}
         self.acked = asyncio.Event()
-        (self.source,) = hub.sources.values()
+        (source,) = hub.intake.sources.values()
+        assert isinstance(source, DirectorySource)
+        self.source = source
         sink: Any = hub.meshes[0].sink
         self.sink = sink
         self.instead: Resource | None = None

@@ -1,7 +1,7 @@
 """Everything an adapter needs, in one import: `from hub.api import AdapterSpec, Access, ...`.
 
-An adapter is data and pure functions (`AdapterSpec`); what touches the world is a `Sink`. Both are handed over by
-pluggy hooks in the entry-point group `smihub` (hub.hookspec).
+An adapter is data and pure functions (`AdapterSpec`); what touches the world is a `Sink` or an `ObjectSource`. Adapters and
+sinks are handed over by pluggy hooks in the entry-point group `smihub` (hub.hookspec).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from hub.errors import (
     UnmodelledError,
     UnsafeResourceError,
 )
+from hub.events import Delete, Event, Listed, ObjectSource, Synced, Unread, Upsert
 from hub.features import Feature, Support
 from hub.hookspec import hookimpl
 from hub.model import (
@@ -45,6 +46,7 @@ from hub.model import (
     Client,
     Declared,
     Destination,
+    Document,
     Endpoint,
     Exposed,
     Facts,
@@ -229,6 +231,24 @@ class SinkSpec(Struct, Generic[ConfigT], frozen=True):
     order: Literal["revision", "objects"] = "revision"
 
 
+class SourceContext(Struct, frozen=True):
+    """What the hub tells a source: the `name` that its origins carry, and where smihub.yaml is.
+
+    Relative paths start at the folder of `file`; the file itself is no object.
+    """
+
+    name: str
+    file: Path
+
+
+class SourceSpec(Struct, Generic[ConfigT], frozen=True):
+    """A kind of source by name; `config` are its settings in smihub.yaml. `open` touches nothing: reading does."""
+
+    name: str
+    config: type[ConfigT]
+    open: Callable[[SourceContext, ConfigT], ObjectSource]
+
+
 __all__ = [
     "HEADER",
     "INLINE_HEADERS",
@@ -251,10 +271,13 @@ __all__ = [
     "Client",
     "ConfigError",
     "Declared",
+    "Delete",
     "Destination",
+    "Document",
     "Endpoint",
     "Enrolment",
     "Evaluator",
+    "Event",
     "Exposed",
     "Facts",
     "Feature",
@@ -266,6 +289,7 @@ __all__ = [
     "Inexpressible",
     "Integers",
     "Language",
+    "Listed",
     "LiveSink",
     "Loss",
     "Marking",
@@ -273,6 +297,7 @@ __all__ = [
     "Narrowing",
     "NativeObject",
     "ObjectRef",
+    "ObjectSource",
     "Observation",
     "Observed",
     "Op",
@@ -289,15 +314,20 @@ __all__ = [
     "SinkSpec",
     "SmihubError",
     "Source",
+    "SourceContext",
+    "SourceSpec",
     "Split",
     "StaleError",
     "Support",
+    "Synced",
     "TransientError",
     "Translation",
     "Unit",
     "UnitKey",
     "UnmodelledError",
+    "Unread",
     "UnsafeResourceError",
+    "Upsert",
     "bounded",
     "charge",
     "header_forms",

@@ -6,11 +6,9 @@ Paths are relative to the file. What a mesh's `config` may hold is the adapter's
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -18,10 +16,13 @@ from msgspec import Struct, field
 from hub.errors import ConfigError
 from hub.guards import Limits
 from hub.model import Reading
+from hub.settings import ConfigT, FieldError, convert
 from hub.sources.locate import Locator
 from hub.sources.yaml import YamlError, load_one
 
 DEFAULT_FILE = "smihub.yaml"
+DIRECTORY = "directory"
+"""The kind of a source that says nothing of it."""
 _MOST_BYTES = 1_048_576
 
 
@@ -33,10 +34,15 @@ class Domain(Struct, frozen=True):
 
 
 class SourceConfig(Struct, frozen=True):
-    """A folder (or file) of SMI YAML; `name` is the path as written, `path` is absolute."""
+    """One source: the `name` that its origins carry, its kind, and that kind's own settings as written.
+
+    The name of a folder (or file) is its path as written; `path` is the absolute one (None: it is no folder).
+    """
 
     name: str
-    path: Path
+    kind: str
+    settings: dict[str, Any]
+    path: Path | None = None
 
 
 class Governed(Struct, frozen=True):
@@ -91,6 +97,13 @@ class _Domain(_Written, frozen=True, rename="camel", forbid_unknown_fields=True)
 
 
 class _Source(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What every source may say; what else it says is its kind's own."""
+
+    kind: str = DIRECTORY
+    name: str = ""
+
+
+class _Folder(_Source, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     path: str
 
 
@@ -118,7 +131,7 @@ class _Reading(_Written, frozen=True, rename="camel", forbid_unknown_fields=True
 
 class _File(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     domain: _Domain
-    sources: tuple[_Source, ...]
+    sources: tuple[dict[str, Any], ...]
     meshes: tuple[_Mesh, ...]
     state: str = ".smihub"
     guards: _Guards = _Guards()
@@ -148,26 +161,31 @@ def load_config(path: Path) -> Config:
     if len(data) > _MOST_BYTES:
         raise ConfigError(f'"{path}" has more than {_MOST_BYTES} bytes; name a smihub.yaml')
     try:
-        written = _convert(load_one(data), _File, "")
+        written = convert(load_one(data), _File, "")
         return _checked(written, Path(path).absolute())
     except YamlError as error:
         fault = error.fault
         place = f"{path}:{fault.line}: " if fault.line else f"{path}: "
         field_path = f"{fault.field}: " if fault.field else ""
         raise ConfigError(f"{place}{field_path}{fault.message}; {fault.remedy}") from None
-    except _FieldError as error:
+    except FieldError as error:
         raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {error}") from None
-
-
-ConfigT = TypeVar("ConfigT", bound=Struct)
 
 
 def adapter_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
     """A mesh's `config` as its adapter's own type. Raises ConfigError naming the mesh and the field."""
     try:
-        return _convert(mesh.config, kind, "config")
-    except _FieldError as error:
+        return convert(mesh.config, kind, "config")
+    except FieldError as error:
         raise ConfigError(f'mesh "{mesh.name}": {error}') from None
+
+
+def source_config(source: SourceConfig, kind: type[ConfigT]) -> ConfigT:
+    """A source's own settings as the type of its kind. Raises ConfigError naming the source and the field."""
+    try:
+        return convert(source.settings, kind, "")
+    except FieldError as error:
+        raise ConfigError(f'source "{source.name}": {error}') from None
 
 
 def sink_kind(mesh: MeshConfig) -> str:
@@ -191,66 +209,9 @@ def sink_config(mesh: MeshConfig, kind: type[ConfigT], config: Config) -> Config
     asked = {info.encode_name for info in msgspec.structs.fields(kind)}
     said = {name: value for name, value in mesh.sink.items() if name != "kind"}
     try:
-        return _convert({**said, **{name: value for name, value in ours.items() if name in asked}}, kind, "sink")
-    except _FieldError as error:
+        return convert({**said, **{name: value for name, value in ours.items() if name in asked}}, kind, "sink")
+    except FieldError as error:
         raise ConfigError(f'mesh "{mesh.name}": {error}') from None
-
-
-class _FieldError(Exception):
-    def __init__(self, field_path: str, message: str) -> None:
-        self.field = field_path
-        super().__init__(f"{field_path}: {message}" if field_path else message)
-
-
-_AT = re.compile(r"(?s)(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?")
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
-
-
-def _convert(value: object, kind: type[ConfigT], base: str) -> ConfigT:
-    """Check and convert; a value may leave out what has a default, and nothing may be there that is not known."""
-    if not isinstance(value, dict):
-        raise _FieldError(
-            base, "is empty; see smihub init for all fields" if value is None else "must be a mapping of fields"
-        )
-    _refuse_unknown(value, kind, base)
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise _explained(str(error), base) from None
-
-
-def _explained(text: str, base: str) -> _FieldError:
-    found = _AT.fullmatch(text)
-    message, path = (found["message"], found["path"] or "") if found else (text, "")
-    place = (base + path).removeprefix(".")
-    if missing := _MISSING.fullmatch(message):
-        return _FieldError(f"{place}.{missing['name']}".removeprefix("."), "is missing; add it")
-    return _FieldError(place, message[:1].lower() + message[1:].replace("`", '"'))
-
-
-def _refuse_unknown(value: object, kind: Any, path: str) -> None:
-    """Look for unknown fields first, with the nearest known one; the shape of values is checked later."""
-    if get_origin(kind) is tuple and isinstance(value, list):
-        for index, item in enumerate(value):
-            _refuse_unknown(item, get_args(kind)[0], f"{path}[{index}]")
-    struct = next(
-        (part for part in (kind, *get_args(kind)) if isinstance(part, type) and issubclass(part, Struct)), None
-    )
-    if struct is None or not isinstance(value, dict):
-        return
-    types = get_type_hints(struct)
-    known = {info.encode_name: types[info.name] for info in msgspec.structs.fields(struct)}
-    for name, inner in value.items():
-        place = f"{path}.{name}".removeprefix(".")
-        if name not in known:
-            raise _FieldError(place, f"there is no such field; {_instead(name, known)}")
-        _refuse_unknown(inner, known[name], place)
-
-
-def _instead(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f'did you mean "{near[0]}"?' if near else f"known are {', '.join(sorted(known))}"
 
 
 # --------------------------------------------------------------------------- what a type cannot say
@@ -277,28 +238,47 @@ def _checked(written: _File, file: Path) -> Config:
     )
 
 
-def _sources(written: tuple[_Source, ...], folder: Path) -> tuple[SourceConfig, ...]:
+_OURS = frozenset(info.encode_name for info in msgspec.structs.fields(_Source))
+
+
+def _sources(written: tuple[dict[str, Any], ...], folder: Path) -> tuple[SourceConfig, ...]:
     if not written:
-        raise _FieldError("sources", 'is empty; write "- path: FOLDER"')
-    found = tuple(SourceConfig(s.path, folder / _path(s.path, f"sources[{i}].path")) for i, s in enumerate(written))
-    for index, source in enumerate(found):
-        if any(source.path.resolve() == other.path.resolve() for other in found[:index]):
-            raise _FieldError(f"sources[{index}].path", f'"{source.name}" is there twice; drop one of them')
-    return found
+        raise FieldError("sources", 'is empty; write "- path: FOLDER"')
+    found: list[SourceConfig] = []
+    for index, each in enumerate(written):
+        source = _source(each, f"sources[{index}]", folder)
+        if any(source.name == other.name or _same_path(source, other) for other in found):
+            place = f"sources[{index}].{'name' if source.path is None else 'path'}"
+            raise FieldError(place, f'"{source.name}" is there twice; drop one of them')
+        found.append(source)
+    return tuple(found)
+
+
+def _source(raw: dict[str, Any], place: str, folder: Path) -> SourceConfig:
+    kind = raw.get("kind", DIRECTORY)
+    own = {name: value for name, value in raw.items() if name not in _OURS}
+    if kind != DIRECTORY:
+        ours = convert({name: raw[name] for name in raw.keys() & _OURS}, _Source, place)
+        return SourceConfig(ours.name or ours.kind, ours.kind, own)
+    written = convert(raw, _Folder, place)
+    path = folder / _path(written.path, f"{place}.path")
+    return SourceConfig(written.name or written.path, DIRECTORY, own, path)
+
+
+def _same_path(one: SourceConfig, other: SourceConfig) -> bool:
+    return one.path is not None and other.path is not None and one.path.resolve() == other.path.resolve()
 
 
 def _meshes(written: tuple[_Mesh, ...], folder: Path) -> tuple[MeshConfig, ...]:
     if not written:
-        raise _FieldError("meshes", 'is empty; write "- {name: vms, adapter: vm}"')
+        raise FieldError("meshes", 'is empty; write "- {name: vms, adapter: vm}"')
     for index, mesh in enumerate(written):
         _match(_LABEL, mesh.name, f"meshes[{index}].name", "lower-case letters, digits and dashes")
         if mesh.name in {other.name for other in written[:index]}:
-            raise _FieldError(f"meshes[{index}].name", f'"{mesh.name}" is there twice; give each mesh its own name')
+            raise FieldError(f"meshes[{index}].name", f'"{mesh.name}" is there twice; give each mesh its own name')
         path = _sink_path(mesh, folder)
         if path is not None and path in {_sink_path(other, folder) for other in written[:index]}:
-            raise _FieldError(
-                f"meshes[{index}].sink.path", f'"{path}" is the folder of another mesh; give each its own'
-            )
+            raise FieldError(f"meshes[{index}].sink.path", f'"{path}" is the folder of another mesh; give each its own')
     return tuple(
         MeshConfig(mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config, mesh.sink)
         for index, mesh in enumerate(written)
@@ -315,7 +295,7 @@ def _governed(mesh: _Mesh, place: str) -> Governed:
         return Governed(mesh.governed)
     names = mesh.governed.namespaces
     if not names:
-        raise _FieldError(f"{place}.namespaces", "is empty; name a namespace, or write governed: all")
+        raise FieldError(f"{place}.namespaces", "is empty; name a namespace, or write governed: all")
     for index, name in enumerate(names):
         _match(_LABEL, name, f"{place}.namespaces[{index}]", "a namespace's name")
     return Governed("namespaces", tuple(sorted(set(names))))
@@ -323,17 +303,17 @@ def _governed(mesh: _Mesh, place: str) -> Governed:
 
 def _match(pattern: re.Pattern[str], text: str, place: str, wanted: str) -> None:
     if not pattern.fullmatch(text):
-        raise _FieldError(place, f'"{text[:80]}" will not do; write {wanted}')
+        raise FieldError(place, f'"{text[:80]}" will not do; write {wanted}')
 
 
 def _between(number: int, most: int, place: str) -> None:
     if not 0 <= number <= most:
-        raise _FieldError(place, f"{number} will not do; write a number from 0 to {most}")
+        raise FieldError(place, f"{number} will not do; write a number from 0 to {most}")
 
 
 def _path(text: str, place: str) -> str:
     if not text or "\0" in text:
-        raise _FieldError(place, "will not do; write a path relative to this file")
+        raise FieldError(place, "will not do; write a path relative to this file")
     return text
 
 

@@ -19,13 +19,13 @@ import structlog
 
 from hub.aside import aside
 from hub.errors import SmihubError, StaleError
+from hub.events import Event, Synced, Unread
 from hub.guards import Refusal
 from hub.journal import Journal
 from hub.meshes import Mesh
 from hub.model import ObjectRef, Severity, UnitKey
 from hub.permits import line_of
 from hub.reconcile import Hub, Reviewed
-from hub.sources.events import Event, Synced, Unread
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _RETRY_S = 5.0
@@ -59,7 +59,7 @@ class Loop:
         await self._start()
         batches: asyncio.Queue[Batch] = asyncio.Queue()
         async with asyncio.TaskGroup() as group:
-            for name in self._hub.sources:
+            for name in self._hub.intake.sources:
                 group.create_task(self._watch(name, batches))
             group.create_task(self._follow(batches))
 
@@ -69,7 +69,7 @@ class Loop:
                 await live.start()
 
     async def _watch(self, name: str, batches: asyncio.Queue[Batch]) -> None:
-        async for batch in self._hub.sources[name].watch():
+        async for batch in self._hub.intake.sources[name].watch():
             batches.put_nowait((name, batch))
 
     async def _follow(self, batches: asyncio.Queue[Batch]) -> None:
@@ -78,7 +78,7 @@ class Loop:
                 await self._take(*await self._next(batches))
             while not batches.empty():
                 await self._take(*batches.get_nowait())
-            if self._synced == self._hub.sources.keys():
+            if self._synced == self._hub.intake.sources.keys():
                 await self._settle()
                 self._freeze()
 
@@ -105,10 +105,12 @@ class Loop:
 
     def _owing(self) -> bool:
         """Whether something that was decided is not written yet."""
-        return self._synced == self._hub.sources.keys() and any(keys is None or keys for keys in self._pending.values())
+        return self._synced == self._hub.intake.sources.keys() and any(
+            keys is None or keys for keys in self._pending.values()
+        )
 
     async def _take(self, source: str, events: tuple[Event, ...]) -> None:
-        await aside(partial(self._hub.take, source, events))
+        await aside(partial(self._hub.intake.take, source, events))
         if any(isinstance(event, Synced) for event in events):
             self._synced.add(source)
         for event in events:
@@ -172,7 +174,7 @@ class Loop:
         """Say which objects cannot be read, once each, and once when they can be again."""
         broken = self._hub.store.broken()
         fresh = broken - self._broken
-        for problem in (each for each in (self._hub.problems() if fresh else ()) if each.ref in fresh):
+        for problem in (each for each in (self._hub.intake.problems() if fresh else ()) if each.ref in fresh):
             if problem.severity is Severity.ERROR:
                 place = f"{problem.origin.source}/{problem.origin.file}:{problem.origin.line}"
                 what = {"object": str(problem.ref), "field": problem.field, "reason": problem.message}

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from hub.config import DEFAULT_FILE, load_config
 from hub.errors import ConfigError
+from hub.events import ObjectSource, Snapshot
 from hub.explain import Explainer, Mesh, Scope
+from hub.intake import sources_of
 from hub.meshes import Mesh as Configured
 from hub.meshes import meshes_of
 from hub.model import Document, Problem, Unit, UnitKey
 from hub.plugins import load_plugins
 from hub.sources.directory import DirectorySource
-from hub.sources.events import Snapshot
 
 
 def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[Problem, ...]]:
@@ -32,8 +33,8 @@ def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[P
     found = load_config(config)
     documents: list[Document] = []
     unread: list[Problem] = []
-    for written in found.sources:
-        snapshot = _whole(DirectorySource(written.name, written.path, skip=found.file))
+    for each in sources_of(found, plugins).values():
+        snapshot = _whole(each)
         documents.extend(snapshot.documents)
         unread.extend(snapshot.unread.values())
     meshes = [_explained(mesh) for mesh in meshes_of(found, plugins)]
@@ -41,7 +42,7 @@ def explainer_for(source: Path | None, config: Path) -> tuple[Explainer, tuple[P
     return Explainer(documents, meshes, scope), tuple(unread)
 
 
-def _whole(source: DirectorySource) -> Snapshot:
+def _whole(source: ObjectSource) -> Snapshot:
     return Snapshot().after(source.read())
 
 

@@ -131,7 +131,7 @@ async def leave(mesh: Mesh, observed: Observed, *, alone: bool) -> None:
 
 
 def _refuse_unread(hub: Hub, what: str) -> None:
-    if hub.unread:
+    if hub.intake.unread:
         raise RefusedError(
             f"a file of the sources cannot be read, so nobody can tell whether {what}; smihub check names it"
         )

@@ -23,7 +23,7 @@ from hub.model import Access, Identity, ObjectRef, Observation, Observed, Unit, 
 from hub.permits import Standing, gained
 from hub.permits import standing as standing_of
 from hub.plan import Desired, Plan, in_pieces, known_states, plan
-from hub.recall import Part, file_of, hides
+from hub.recall import Missing, file_of, hides
 from hub.smi.types import SmiObject, Workload
 from hub.store import Store
 
@@ -36,17 +36,6 @@ class Reviewed(Struct, frozen=True):
     refusals: tuple[Refusal, ...]
     lifted: frozenset[str] = frozenset()
     decided: Decided = Decided()
-
-
-class Missing(Struct, frozen=True):
-    """What cannot be read: parts of sources, and the objects that count as they last could be.
-
-    `given_up`: what was applied is not kept for what else cannot be read.
-    """
-
-    unread: frozenset[Part] = frozenset()
-    recalled: Mapping[ObjectRef, Kept] = {}
-    given_up: bool = False
 
 
 class Planner:
@@ -155,7 +144,7 @@ class Planner:
     def _files(self, ref: ObjectRef) -> tuple[str, ...]:
         if ref in self.missing.recalled:
             return self.missing.recalled[ref].files
-        return tuple(sorted({file_of(origin.source, origin.file) for origin in self._store.origins(ref)}))
+        return tuple(sorted({file_of(*part) for part in self._store.parts(ref)}))
 
     # ----------------------------------------------------------------------- what has to wait
 

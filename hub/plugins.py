@@ -13,9 +13,13 @@ import pluggy
 from msgspec import Struct, field
 
 from hub import hookspec
-from hub.api import AdapterSpec, SinkSpec
+from hub.api import AdapterSpec, SinkSpec, SourceSpec
 from hub.errors import ConfigError
 from hub.hookspec import GROUP
+from hub.sources.directory import DIRECTORY
+
+BUILT_IN: Mapping[str, SourceSpec[Any]] = {DIRECTORY.name: DIRECTORY}
+"""The sources that the hub brings itself."""
 
 
 class LoadProblem(Struct, frozen=True, order=True):
@@ -31,11 +35,12 @@ class LoadProblem(Struct, frozen=True, order=True):
 
 
 class Plugins(Struct, frozen=True):
-    """The adapters and sinks by name, and the plugins that failed."""
+    """The adapters, sinks and sources by name, and the plugins that failed."""
 
     adapters: Mapping[str, AdapterSpec[Any]] = field(default_factory=dict)
     sinks: Mapping[str, SinkSpec[Any]] = field(default_factory=dict)
     problems: tuple[LoadProblem, ...] = ()
+    sources: Mapping[str, SourceSpec[Any]] = field(default_factory=lambda: dict(BUILT_IN))
 
     def adapter(self, name: str) -> AdapterSpec[Any]:
         """The adapter of that name. Raises ConfigError that says what is installed, or why it did not load."""
@@ -56,6 +61,13 @@ class Plugins(Struct, frozen=True):
             return fitting[kind or min(fitting)]
         known = ", ".join(f'"{name}"' for name in sorted(fitting))
         raise ConfigError(f'sink.kind: "{kind}" will not do for "{family}"; write {known}')
+
+    def source(self, kind: str) -> SourceSpec[Any]:
+        """The kind of source of that name. Raises ConfigError that says what is installed."""
+        if kind in self.sources:
+            return self.sources[kind]
+        have = ", ".join(f'"{known}"' for known in sorted(self.sources))
+        raise ConfigError(f'there is no kind of source "{kind}"; installed: {have}')
 
 
 def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Plugins:

@@ -7,11 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+from msgspec import Struct
+
+from hub.events import covers
 from hub.memory import Kept, decode
 from hub.model import ObjectRef, UnitKey
 
 Part = tuple[str, str]
-"""A source's name and the part of it; a part "" is the whole source, one that ends in "/" a folder."""
+"""A source's name and the part, or scope, of it (hub.events)."""
+
+
+class Missing(Struct, frozen=True):
+    """What cannot be read: parts of sources, and the objects that count as they last could be.
+
+    `given_up`: what was applied is not kept for what else cannot be read.
+    """
+
+    unread: frozenset[Part] = frozenset()
+    recalled: Mapping[ObjectRef, Kept] = {}
+    given_up: bool = False
 
 
 def file_of(source: str, part: str) -> str:
@@ -22,8 +36,7 @@ def file_of(source: str, part: str) -> str:
 def hides(unread: Iterable[Part], file: str) -> bool:
     """Whether one of these unread parts is, or holds, the file."""
     return any(
-        file.startswith(file_of(source, part)) if not part or part.endswith("/") else file == file_of(source, part)
-        for source, part in unread
+        file.startswith(begin := file_of(source, "")) and covers(part, file[len(begin) :]) for source, part in unread
     )
 
 

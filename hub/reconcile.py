@@ -5,9 +5,8 @@ Everything that decides is pure and elsewhere; here it is only joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -17,19 +16,17 @@ from hub.aside import aside
 from hub.config import Config, load_config
 from hub.endpoints import EndpointView
 from hub.errors import ConfigError, SmihubError
+from hub.intake import Intake, sources_of
 from hub.memory import Kept, pending
 from hub.meshes import STATE_FILE, Mesh, meshes_of
 from hub.mirror import Mirror
-from hub.model import Endpoint, Facts, NativeObject, ObjectRef, Observation, Problem, Severity, Unit, UnitKey
+from hub.model import Endpoint, Facts, NativeObject, ObjectRef, Observation, Unit, UnitKey
 from hub.plan import Desired, Plan, plan
-from hub.planner import Missing, Planner, Reviewed
+from hub.planner import Planner, Reviewed
 from hub.plugins import Plugins, load_plugins
-from hub.recall import kept_in, recalled
+from hub.recall import kept_in
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
-from hub.smi import decode
 from hub.smi.types import EndpointSlice, Workload
-from hub.sources.directory import DirectorySource
-from hub.sources.events import Delete, Event, Unread, Upsert
 from hub.store import Store
 
 __all__ = ["Hub", "Reviewed"]
@@ -45,14 +42,11 @@ class Hub:
     def __init__(self, config: Config, plugins: Plugins) -> None:
         self.config = config
         self.store = Store(config.domain.trust_domain, config.reading, config.domain.name)
+        self.intake = Intake(sources_of(config, plugins), self.store)
         self.endpoints = EndpointView(self.store)
-        self.sources = {each.name: DirectorySource(each.name, each.path, skip=config.file) for each in config.sources}
         self.meshes = meshes_of(config, plugins)
         self.planner = Planner(config, self.store)
         self._kept: dict[str, tuple[Mirror, dict[ObjectRef, Kept]]] = {}
-        self._unread: dict[tuple[str, str], Problem] = {}
-        self._held: set[tuple[str, str]] = set()
-        self._broken: frozenset[ObjectRef] = frozenset()
         self._stale_endpoints = True
         self._published: Mapping[tuple[str, str, int], tuple[Endpoint, ...]] = {}
 
@@ -73,65 +67,9 @@ class Hub:
             raise ConfigError(f'there is no mesh "{name}"; name one of {", ".join(mesh.name for mesh in self.meshes)}')
         return found[0]
 
-    # ----------------------------------------------------------------------- sources
-
     def read(self) -> None:
         """Read every source now. Raises SourceError if one cannot be used as a whole."""
-        for name, source in self.sources.items():
-            self.take(name, source.read())
-
-    def take(self, source: str, events: Iterable[Event]) -> None:
-        """Follow what a source says."""
-        for event in events:
-            if isinstance(event, Upsert):
-                self._unread.pop((source, event.part), None)
-                self._held.add((source, event.part))
-                self.store.upsert(source, event.part, [decode(document) for document in event.documents])
-            elif isinstance(event, Delete):
-                self._unread.pop((source, event.part), None)
-                self._held.discard((source, event.part))
-                self.store.remove(source, event.part)
-            elif isinstance(event, Unread):
-                self._unread[source, event.part] = event.problem
-            else:
-                self._unread.pop((source, ""), None)
-                self._held.add((source, ""))
-
-    @property
-    def blind(self) -> bool:
-        """Whether a part exists of which not even an older content is known to this process."""
-        return any(part not in self._held for part in self._unread)
-
-    def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with any object or file, with the line of the field where the file still says the same."""
-        return self._located((*self._unread.values(), *self.store.problems()))
-
-    def warnings(self) -> tuple[Problem, ...]:
-        """Ways past the mesh that the documents show: applications that listen where others can reach them."""
-        access = (key for key in self.store.units() if key.kind == "access")
-        workloads = (ref for key in access for ref in self.store.named(key.namespace, key.name))
-        return self._located(
-            replace(problem, origin=origin)
-            for ref in workloads
-            for problem in _bypasses(self.store.workload(ref))
-            for origin in self.store.origins(ref)
-        )
-
-    def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
-        found = tuple(problems)
-        for source in self.sources.values():
-            found = source.pinpoint(found)
-        return tuple(sorted(set(found), key=_by_place))
-
-    @property
-    def unread(self) -> bool:
-        """Whether some part of a source cannot be read now."""
-        return bool(self._unread)
-
-    @property
-    def incomplete(self) -> bool:
-        """Whether some part of a source, or an object that was not given up, cannot be read now."""
-        return bool(self._unread or self._broken)
+        self.intake.read()
 
     def units(self) -> frozenset[UnitKey]:
         """All units."""
@@ -160,16 +98,9 @@ class Hub:
 
         Broken objects do not, if their code is accepted; that code is given back, if it made a difference.
         """
-        broken, found = self.store.broken(), dict[ObjectRef, Kept]()
-        if self._unread or broken:
-            there = self.store.readable
-            found = recalled(await self._remembered(), self._unread, broken, lambda ref: bool(there(ref)))
-        accepted = BROKEN in {*accept, *self.config.accept}
-        given_up = broken & found.keys() if accepted else frozenset()
-        self._broken = frozenset() if accepted else broken
-        found = {ref: kept for ref, kept in found.items() if ref not in given_up}
-        self.planner.missing = Missing(frozenset(self._unread), found, accepted)
-        self.store.recall({ref: kept.object for ref, kept in found.items()})
+        kept = await self._remembered() if self.intake.doubtful else {}
+        given_up = self.intake.recall(kept, give_up=BROKEN in {*accept, *self.config.accept})
+        self.planner.missing = self.intake.missing
         return frozenset({BROKEN} if given_up else ())
 
     async def _remembered(self) -> dict[ObjectRef, Kept]:
@@ -216,7 +147,7 @@ class Hub:
         refs = sorted({ref for each in made for ref in each.unit.origins})
         objects = (found for ref in refs if (found := self.store.object(ref)) is not None)
         ruling = (found for found in objects if not isinstance(found, Workload | EndpointSlice))
-        return inputs_digest(made, ruling, sorted(self._unread))
+        return inputs_digest(made, ruling, sorted(self.intake.unread))
 
     def _files(self, key: UnitKey, unit: Unit) -> tuple[str, ...]:
         return tuple(sorted({file for kept in self.planner.kept(key, unit) for file in kept.files}))
@@ -269,7 +200,7 @@ class Hub:
         """
         touched = self.endpoints.update()
         self._stale_endpoints |= bool(touched)
-        if self.blind or not touched:
+        if self.intake.blind or not touched:
             return
         now, before = self.endpoints.serving(), self._published
         kept = {
@@ -282,7 +213,7 @@ class Hub:
         """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them."""
         touched = self.endpoints.update()
         self._stale_endpoints |= bool(touched)
-        if self.blind or not self._stale_endpoints:
+        if self.intake.blind or not self._stale_endpoints:
             return
         await self._hand_over(self.endpoints.serving())
         self._stale_endpoints = False
@@ -292,18 +223,3 @@ class Hub:
             if live is not None:
                 await live.publish(facts)
         self._published = facts.endpoints
-
-
-def _by_place(problem: Problem) -> tuple[str, str, int, Problem]:
-    return (problem.origin.source, problem.origin.file, problem.origin.line, problem)
-
-
-def _bypasses(workload: Workload | None) -> Iterator[Problem]:
-    if workload is None:
-        return
-    for index, port in enumerate(workload.ports):
-        if not ip_address(port.app_address).is_loopback:
-            number, where = port.app_port or port.port, f"spec.ports[{index}].appAddress"
-            message = f"the application listens on {port.app_address}, port {number}, past its sidecar"
-            remedy = "let it listen on 127.0.0.1, or close the port to the network by a firewall"
-            yield Problem("capture.bypass", workload.ref, where, message, remedy, severity=Severity.WARNING)

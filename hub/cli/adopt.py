@@ -86,7 +86,7 @@ def _show(mesh: Mesh, found: Sequence[Adoption], hub: Hub) -> Exit:
         note("nothing of somebody else's stands where ours belong")
     if equal:
         note(f"adopt them with smihub adopt {mesh.name} {' '.join(equal)}")
-    if hub.unread:
+    if hub.intake.unread:
         note("a file of the sources cannot be read, so there may be more; smihub check names it")
         return Exit.ERROR
     return Exit.SAME

@@ -59,7 +59,7 @@ async def _apply(wanted: Asked, consent: Consent) -> Exit:
     journal = _journal(hub)
     try:
         reviewed = await review(hub, wanted.accept)
-        show(reviewed, hub.problems(), wanted.detail)
+        show(reviewed, hub.intake.problems(), wanted.detail)
         if (code := verdict(reviewed, hub)) is Exit.REFUSED:
             for each in reviewed:
                 journal.refused(each)
@@ -67,7 +67,9 @@ async def _apply(wanted: Asked, consent: Consent) -> Exit:
             return code
         if _declined(reviewed, consent):
             return Exit.ERROR
-        return max(await _write(hub, reviewed, journal, wanted.accept), Exit.ERROR if hub.incomplete else Exit.SAME)
+        return max(
+            await _write(hub, reviewed, journal, wanted.accept), Exit.ERROR if hub.intake.incomplete else Exit.SAME
+        )
     finally:
         await hub.close()
         journal.close()
@@ -86,13 +88,13 @@ async def _apply_saved(file: Path, wanted: Asked, consent: Consent) -> Exit:
     journal = _journal(hub)
     try:
         reviewed = await saved.resume(hub, plan)
-        show(reviewed, hub.problems(), wanted.detail)
+        show(reviewed, hub.intake.problems(), wanted.detail)
         _tell(plan)
         if _declined(reviewed, consent):
             return Exit.ERROR
         if consent == "ask":
             reviewed = await saved.resume(hub, plan)
-        return max(await _write(hub, reviewed, journal), Exit.ERROR if hub.incomplete else Exit.SAME)
+        return max(await _write(hub, reviewed, journal), Exit.ERROR if hub.intake.incomplete else Exit.SAME)
     finally:
         await hub.close()
         journal.close()

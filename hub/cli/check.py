@@ -32,7 +32,7 @@ async def _check(config: Path, output: Output) -> Exit:
     try:
         with progress("reading the sources"):
             hub.read()
-            problems = (*hub.problems(), *hub.warnings())
+            problems = (*hub.intake.problems(), *hub.intake.warnings())
         errors = sum(problem.severity is Severity.ERROR for problem in problems)
         if output is not Output.TEXT:
             emit({"schema": SCHEMA, "problems": [problem_data(problem) for problem in problems]}, output)
@@ -49,7 +49,7 @@ async def _check(config: Path, output: Output) -> Exit:
 def _read(hub: Hub) -> str:
     kinds = Counter(key.kind for key in hub.units())
     parts = (
-        counted(len(hub.sources), "source"),
+        counted(len(hub.intake.sources), "source"),
         counted(kinds["access"], "identity"),
         counted(kinds["route"], "service"),
     )

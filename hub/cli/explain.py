@@ -101,7 +101,7 @@ async def _in_force(config: Path) -> dict[str, Evaluator]:
     try:
         hub.read()
         await hub.recall()
-        return await hub.in_force() if hub.incomplete else {}
+        return await hub.in_force() if hub.intake.incomplete else {}
     finally:
         await hub.close()
 

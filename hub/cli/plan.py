@@ -72,7 +72,7 @@ async def _plan(wanted: Asked, output: Output, file: Path | None) -> Exit:
         if file is not None:
             saved.check_place(file, hub.config)
         reviewed = await review(hub, wanted.accept)
-        problems = hub.problems()
+        problems = hub.intake.problems()
         if output is Output.TEXT:
             show(reviewed, problems, wanted.detail)
         else:
@@ -137,6 +137,6 @@ def verdict(reviewed: Sequence[Reviewed], hub: Hub) -> Exit:
     """The exit code of these plans: refused, else an error if something cannot be read, else changes, else nothing."""
     if any(each.refusals for each in reviewed):
         return Exit.REFUSED
-    if hub.incomplete:
+    if hub.intake.incomplete:
         return Exit.ERROR
     return Exit.CHANGES if any(each.plan.changes for each in reviewed) else Exit.SAME

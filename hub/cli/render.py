@@ -69,9 +69,9 @@ async def _render(config: Path, name: str, output: Form, unit: str | None) -> Ex
         mesh = hub.mesh(name)
         with progress("reading the sources"):
             hub.read()
-            for problem in hub.problems():
+            for problem in hub.intake.problems():
                 ERR.print(problem_line(problem))
-            if hub.unread:
+            if hub.intake.unread:
                 # An object that is missing here would be taken for one that is not wanted.
                 fail("a file cannot be read, so nothing is rendered")
                 return Exit.ERROR

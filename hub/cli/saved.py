@@ -37,7 +37,8 @@ def check_place(path: Path, config: Config) -> None:
     """Raise ConfigError unless a plan may be saved there: a new file, or a saved plan, and none that a source reads."""
     place = path.resolve()
     for source in config.sources:
-        if path.suffix in SUFFIXES and place.is_relative_to(source.path.resolve()):
+        read = source.path is not None and place.is_relative_to(source.path.resolve())
+        if read and path.suffix in SUFFIXES:
             raise ConfigError(f'"{path}" lies in source "{source.name}", which would read it; end it in .plan')
     with _explained(path):
         _check_replaceable(path)

@@ -1,1 +1,1 @@
-"""Where SMI objects come from: every source yields the same events (hub.sources.events)."""
+"""Where SMI objects come from: every source yields the same events (hub.events)."""

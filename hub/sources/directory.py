@@ -22,10 +22,11 @@ from msgspec.structs import replace
 from watchfiles import Change, awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
+from hub.api import SourceContext, SourceSpec
 from hub.errors import SourceError
+from hub.events import Delete, Event, Listed, Synced, Unread, Upsert, covers
 from hub.model import Document, ObjectRef, Origin, Problem
 from hub.sources import files
-from hub.sources.events import Delete, Event, Synced, Unread, Upsert
 from hub.sources.files import FileError, Listing, Signature
 from hub.sources.locate import Locator
 from hub.sources.yaml import DEFAULT_LIMITS, Limits, YamlError, load
@@ -85,7 +86,7 @@ class DirectorySource:
         return self._name
 
     def read(self) -> Iterator[Event]:
-        """See hub.sources.events.Source; waits 100 ms (up to 2 s) for files that are being written.
+        """See hub.events.ObjectSource; waits 100 ms (up to 2 s) for files that are being written.
 
         Raises SourceError if the folder is missing, unreadable or holds no object at all; nothing is forgotten then.
         """
@@ -96,7 +97,7 @@ class DirectorySource:
                 time.sleep(step)
 
     async def watch(self) -> AsyncGenerator[tuple[Event, ...], None]:
-        """See hub.sources.events.Source; each batch comes at least 100 ms after the last write."""
+        """See hub.events.ObjectSource; each batch comes at least 100 ms after the last write."""
         failed: Problem | None = None
         first = True
         async with aclosing(self._ticks()) as ticks:
@@ -162,7 +163,7 @@ class DirectorySource:
         others = () if whole else (entry for part, entry in self._entries.items() if part not in entries)
         if not any(entry.held or entry.problem for entry in chain(entries.values(), others)):
             raise SourceError(f'source "{self._root}" holds no object in any of its files; check "path"')
-        late += [Delete(part) for part in self._entries if part not in entries] if whole else []
+        late += [_over(part) for part in self._entries if part not in entries] if whole else []
         late += [Unread(part, new) for part, entry in entries.items() if (new := self._new_problem(part, entry))]
         if whole:
             self._entries = entries
@@ -264,7 +265,7 @@ class DirectorySource:
     def _unlisted(self, listing: Listing) -> dict[str, _Entry]:
         """Files known from before that lie in a folder which cannot be listed now: they stay in force."""
         folders = tuple(part for part in listing.unread if part.endswith("/"))
-        return {part: entry for part, entry in self._entries.items() if part.startswith(folders)} if folders else {}
+        return {part: entry for part, entry in self._entries.items() if any(covers(folder, part) for folder in folders)}
 
     def _lost(self, error: SourceError) -> Problem:
         ref = ObjectRef("", "Source", "", self._name)
@@ -304,6 +305,11 @@ class DirectorySource:
         )
 
 
+def _over(part: str) -> Event:
+    """What is said of a part that is listed no more: a file is gone, a folder that could not be listed can be."""
+    return Listed(part) if part.endswith("/") else Delete(part)
+
+
 def _part_of(event: Event) -> str:
     return "" if isinstance(event, Synced) else event.part
 
@@ -313,3 +319,17 @@ def _pinpointed(problem: Problem, locator: Locator | None) -> Problem:
         return problem
     line = locator.line_from(problem.origin.line, problem.field)
     return problem if line is None else replace(problem, origin=replace(problem.origin, line=line))
+
+
+class FolderConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The folder, or the file, written as `path`."""
+
+    path: str
+
+
+def open_folder(context: SourceContext, config: FolderConfig) -> DirectorySource:
+    """The source of a folder that smihub.yaml names; a smihub.yaml in it is not read."""
+    return DirectorySource(context.name, context.file.parent / config.path, skip=context.file)
+
+
+DIRECTORY = SourceSpec(name="directory", config=FolderConfig, open=open_folder)

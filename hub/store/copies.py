@@ -109,6 +109,10 @@ class Copies:
         """Where every copy stands, by source, sorted."""
         return tuple(sorted(claim.origin for claim in self._claims.get(ref, ())))
 
+    def parts(self, ref: ObjectRef) -> frozenset[Part]:
+        """The parts of sources that hold a copy."""
+        return frozenset(claim.part for claim in self._claims.get(ref, ()))
+
     def problems(self) -> Iterator[Problem]:
         """What decoding found, and a Problem at each copy of an object that has others beside it that matter."""
         for told in self._told.values():

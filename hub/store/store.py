@@ -107,6 +107,10 @@ class Store:
         """Where every copy of an object was read, sorted; also of one that does not count."""
         return self._copies.origins(ref)
 
+    def parts(self, ref: ObjectRef) -> frozenset[tuple[str, str]]:
+        """The parts of sources, (source, part), that hold a copy of an object; also of one that does not count."""
+        return self._copies.parts(ref)
+
     def _follow(self, touched: Iterable[ObjectRef]) -> None:
         """Take over what the copies of these objects mean now."""
         for ref in touched:

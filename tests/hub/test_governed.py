@@ -216,5 +216,5 @@ async def _applies_and_looks_again(folder: Folder) -> None:
     await hub.apply(reviewed.mesh, reviewed.plan)
     hub.read()
     assert not hub.store.dirty()
-    assert not hub.problems()
+    assert not hub.intake.problems()
     await hub.close()

@@ -13,6 +13,7 @@ import pytest
 from hub.loop import Loop
 from hub.model import UnitKey
 from hub.reconcile import Hub
+from hub.sources.directory import DirectorySource
 from tests.hub.cli.test_apply import UDP
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
 from tests.servers.remembered import lines_in
@@ -51,7 +52,7 @@ class Live:
         """Wait until the hub has noticed that something cannot be read, or can again."""
 
         async def noticed() -> bool:
-            return self.hub.unread is expected
+            return bool(self.hub.intake.unread) is expected
 
         await eventually(noticed)
 
@@ -77,7 +78,8 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 async def living(folder: Folder) -> AsyncIterator[Live]:
     """A running hub that has applied the folder."""
     hub = Hub.open(folder.root / "smihub.yaml")
-    for source in hub.sources.values():
+    for source in hub.intake.sources.values():
+        assert isinstance(source, DirectorySource)
         source._poll_s = 0.2  # a folder that is gone is looked for every 5 s else
     task = asyncio.create_task(Loop(hub).run())
     live = Live(hub)

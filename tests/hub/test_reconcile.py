@@ -101,7 +101,7 @@ async def test_broken_file_keeps_what_it_granted_and_holds_gains(folder: Folder,
     made = (await hub.plan(hub.meshes[0])).plan
     assert made.held == (WEB,)
     assert (made.allowed, made.denied) == ((), ("shop/web -> shop/late:* GET /books",))
-    assert not hub.blind  # what the file held before is still known
+    assert not hub.intake.blind  # what the file held before is still known
 
 
 async def test_broken_file_in_a_fresh_hub_keeps_what_it_granted(folder: Folder, hub: Hub) -> None:
@@ -112,7 +112,7 @@ async def test_broken_file_in_a_fresh_hub_keeps_what_it_granted(folder: Folder, 
     made = (await fresh.plan(fresh.meshes[0])).plan
     assert (made.changes, made.denied) == ((), ())
     assert "TrafficTarget/shop/api-from-web" in map(str, made.recalled)
-    assert fresh.blind
+    assert fresh.intake.blind
     await fresh.close()
 
 

@@ -308,7 +308,7 @@ class Trial:
             self._running = self._open()
             self._loop = Loop(self._running)
         assert self._running is not None
-        for name, source in self._running.sources.items():
+        for name, source in self._running.intake.sources.items():
             await self._loop._take(name, tuple(source.read()))
         await self._loop._settle()
         if self._loop._overtaken:  # somebody else has written meanwhile

@@ -9,11 +9,11 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hub.events import Snapshot
 from hub.explain import Scope, compile_documents
 from hub.model import Answer, Destination, Endpoint, Reading, Request
 from hub.semantics import Semantics
 from hub.sources.directory import DirectorySource
-from hub.sources.events import Snapshot
 from hub.testing.compare import excuses
 from hub.testing.conditions import answers_without
 from tests.servers.many_apps import Arrival

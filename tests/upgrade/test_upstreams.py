@@ -33,7 +33,7 @@ async def test_each_upstream_that_is_lost_is_named_with_what_to_write(tmp_path: 
     hub = Hub.open(config)
     try:
         hub.read()
-        told = [each for each in hub.problems() if each.code == "workload.upstream-shared"]
+        told = [each for each in hub.intake.problems() if each.code == "workload.upstream-shared"]
     finally:
         await hub.close()
     assert len({(each.origin.line, each.field) for each in told}) == LENT

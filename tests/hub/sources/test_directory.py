@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from hub.errors import SourceError
+from hub.events import Delete, Event, Snapshot, Synced, Unread, Upsert
 from hub.model import ObjectRef, Origin, Problem
 from hub.sources.directory import DirectorySource
-from hub.sources.events import Delete, Event, Snapshot, Synced, Unread, Upsert
 from hub.sources.files import list_files, read_settled, signature, touched
 from hub.sources.yaml import Limits
 

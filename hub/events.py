@@ -1,17 +1,24 @@
 """What every source says, whatever it reads: events on its parts.
 
 A *part* is the smallest thing that is read as a whole and can fail by itself: a file of a directory (its path relative
-to the source), a kind of a cluster. The part "" is the source as a whole.
+to the source), one object of a cluster (`kind/namespace/name`). A part that ends in "/" is a *scope*, all parts that begin
+with it: a folder, a kind, a namespace of a kind. The part "" is the source as a whole. `covers` is the only place that
+compares the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct, field
 
 from hub.model import Document, Problem
+
+
+def covers(scope: str, part: str) -> bool:
+    """Whether a part is this one, or in this scope."""
+    return part.startswith(scope) if not scope or scope.endswith("/") else part == scope
 
 
 class Upsert(Struct, frozen=True, gc=False):
@@ -22,23 +29,29 @@ class Upsert(Struct, frozen=True, gc=False):
 
 
 class Delete(Struct, frozen=True, gc=False):
-    """The part is gone, and so are its objects."""
+    """The part is gone, and so are its objects. A scope is never deleted, only its parts are."""
 
     part: str
 
 
 class Unread(Struct, frozen=True, gc=False):
-    """The part is there but cannot be read: what it held last stays in force, what depends on it is frozen."""
+    """The part, or all of a scope, may be there but cannot be read: what it held last stays in force, and gains wait."""
 
     part: str
     problem: Problem
+
+
+class Listed(Struct, frozen=True, gc=False):
+    """Every part in this scope has been reported; an `Unread` of the scope is over. Its parts may be unread themselves."""
+
+    part: str
 
 
 class Synced(Struct, frozen=True, gc=False):
     """Every part has been reported; an `Unread` of the whole source ("") is over."""
 
 
-Event = Upsert | Delete | Unread | Synced
+Event = Upsert | Delete | Unread | Listed | Synced
 
 
 class Snapshot(Struct, frozen=True, gc=False):
@@ -68,8 +81,8 @@ class Snapshot(Struct, frozen=True, gc=False):
         return Snapshot(parts, unread)
 
 
-class Source(Protocol):
-    """Where objects come from."""
+class ObjectSource(Protocol):
+    """Where objects come from: the I/O of a source, and nothing that decides."""
 
     @property
     def name(self) -> str:
@@ -87,3 +100,6 @@ class Source(Protocol):
 
         A source that cannot be read as a whole yields one `Unread` of part "" and goes on trying.
         """
+
+    def pinpoint(self, problems: Sequence[Problem]) -> tuple[Problem, ...]:
+        """The same problems, in the same order, with a better line where this source can tell one."""

@@ -1,0 +1,72 @@
+"""Settings as a file has them, checked and turned into their type; a mistake names the field and the nearest known one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+ConfigT = TypeVar("ConfigT", bound=Struct)
+
+
+class FieldError(Exception):
+    """What is wrong with one field; `field` is its path in the file."""
+
+    def __init__(self, field_path: str, message: str) -> None:
+        self.field = field_path
+        super().__init__(f"{field_path}: {message}" if field_path else message)
+
+
+_AT = re.compile(r"(?s)(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
+
+
+def convert(value: object, kind: type[ConfigT], base: str) -> ConfigT:
+    """Check and convert; a value may leave out what has a default, and nothing may be there that is not known."""
+    if not isinstance(value, dict):
+        raise FieldError(
+            base, "is empty; see smihub init for all fields" if value is None else "must be a mapping of fields"
+        )
+    _refuse_unknown(value, kind, base)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), base) from None
+
+
+def _explained(text: str, base: str) -> FieldError:
+    found = _AT.fullmatch(text)
+    message, path = (found["message"], found["path"] or "") if found else (text, "")
+    place = (base + path).removeprefix(".")
+    if missing := _MISSING.fullmatch(message):
+        return FieldError(f"{place}.{missing['name']}".removeprefix("."), "is missing; add it")
+    return FieldError(place, message[:1].lower() + message[1:].replace("`", '"'))
+
+
+def _refuse_unknown(value: object, kind: Any, path: str) -> None:
+    """Look for unknown fields first, with the nearest known one; the shape of values is checked later."""
+    if get_origin(kind) is tuple and isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_unknown(item, get_args(kind)[0], f"{path}[{index}]")
+    struct = next(
+        (part for part in (kind, *get_args(kind)) if isinstance(part, type) and issubclass(part, Struct)), None
+    )
+    if struct is None or not isinstance(value, dict):
+        return
+    types = get_type_hints(struct)
+    known = {info.encode_name: types[info.name] for info in msgspec.structs.fields(struct)}
+    for name, inner in value.items():
+        place = f"{path}.{name}".removeprefix(".")
+        if name not in known:
+            raise FieldError(place, f"there is no such field; {_instead(name, known)}")
+        _refuse_unknown(inner, known[name], place)
+
+
+def _instead(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f'did you mean "{near[0]}"?' if near else f"known are {', '.join(sorted(known))}"

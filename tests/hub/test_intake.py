@@ -1,0 +1,174 @@
+"""Intake: what cannot be read hides what was remembered of it, be it a file, a folder or a kind of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from hub.config import load_config
+from hub.errors import ConfigError
+from hub.events import Delete, Event, Listed, Unread, Upsert
+from hub.model import Document, ObjectRef, Origin, Problem
+from hub.plugins import Plugins, load_plugins
+from hub.recall import hides
+from hub.reconcile import Hub
+from hub.testing.memory_source import MemorySource, MemorySources
+from tests.servers.folder import ROUTES, WORKLOADS, target
+
+CONFIG = """\
+domain: {trustDomain: cluster.local}
+sources: [{kind: memory, name: cluster}]
+meshes:
+- {name: vms, adapter: vm}
+"""
+BOOKS = "shop/web -> shop/api:* GET /books"
+LATE = "shop/web -> shop/web:* GET /books"
+
+
+def cluster() -> tuple[MemorySources, MemorySource]:
+    """A cluster in which `web` may GET /books from `api`."""
+    sources = MemorySources()
+    source = sources.opened["cluster"] = MemorySource("cluster")
+    for text in (WORKLOADS, ROUTES, target("api-from-web")):
+        source.put(text)
+    return sources, source
+
+
+@asynccontextmanager
+async def opened(folder: Path, sources: MemorySources) -> AsyncIterator[Hub]:
+    """A fresh hub that has read the cluster."""
+    (folder / "smihub.yaml").write_text(CONFIG)
+    hub = Hub(load_config(folder / "smihub.yaml"), with_sources(sources))
+    try:
+        hub.read()
+        yield hub
+    finally:
+        await hub.close()
+
+
+def with_sources(sources: MemorySources) -> Plugins:
+    """The installed plugins, and this kind of source."""
+    plugins = load_plugins()
+    return replace(plugins, sources={**plugins.sources, sources.spec.name: sources.spec})
+
+
+async def apply(hub: Hub) -> None:
+    """Write the plan of the only mesh."""
+    await hub.apply(hub.meshes[0], (await hub.plan(hub.meshes[0])).plan)
+
+
+@pytest.mark.parametrize(
+    "scope",
+    ["TrafficTarget/", "TrafficTarget/shop/", "TrafficTarget/shop/api-from-web", "HTTPRouteGroup/", "Workload/"],
+)
+async def test_a_restart_that_cannot_list_revokes_nothing(tmp_path: Path, scope: str) -> None:
+    """What the last apply granted by objects that are hidden now stays; nobody gains; once they can be listed, nothing waits."""
+    sources, source = cluster()
+    async with opened(tmp_path, sources) as hub:
+        await apply(hub)
+    sources.opened["cluster"] = fresh = MemorySource("cluster")
+    fresh._objects = source._objects
+    fresh.put(target("late", account="web"))
+    fresh.fail(scope)
+    async with opened(tmp_path, sources) as hub:
+        made = (await hub.plan(hub.meshes[0])).plan
+        assert (made.allowed, made.denied) == ((), ())
+        assert hub.intake.blind
+        fresh.fail()
+        hub.read()
+        made = (await hub.plan(hub.meshes[0])).plan
+        assert (made.allowed, made.denied, made.frozen, made.recalled) == ((LATE,), (), (), ())
+        assert not hub.intake.blind
+
+
+async def test_what_is_deleted_goes_though_another_kind_is_unread(tmp_path: Path) -> None:
+    """A scope hides its own parts alone: a revocation elsewhere does not wait for it."""
+    sources, source = cluster()
+    async with opened(tmp_path, sources) as hub:
+        await apply(hub)
+    sources.opened["cluster"] = fresh = MemorySource("cluster")
+    fresh._objects = {part: each for part, each in source._objects.items() if not part.startswith("TrafficTarget/")}
+    fresh.fail("TrafficTargets/", "HTTPRouteGroup/")
+    async with opened(tmp_path, sources) as hub:
+        assert (await hub.plan(hub.meshes[0])).plan.denied == (BOOKS,)
+
+
+async def test_a_source_that_is_away_at_a_restart_revokes_nothing(tmp_path: Path) -> None:
+    """The same for all of it, as the running hub is told."""
+    sources, _ = cluster()
+    async with opened(tmp_path, sources) as hub:
+        await apply(hub)
+        fresh = Hub(hub.config, with_sources(sources))
+        fresh.intake.take("cluster", [Unread("", PROBLEM)])
+        made = (await fresh.plan(fresh.meshes[0])).plan
+        assert (made.changes, made.denied, fresh.intake.blind) == ((), (), True)
+        await fresh.close()
+
+
+PROBLEM = Problem("source.unreadable", ObjectRef("", "Source", "", "cluster"), "", "", "")
+
+
+async def after(hub: Hub, *events: Event) -> tuple[bool, bool, tuple[str, ...]]:
+    """Whether something is unread, whether the hub is blind, and what a plan would allow, after these events."""
+    hub.intake.take("cluster", events)
+    return bool(hub.intake.unread), hub.intake.blind, (await hub.plan(hub.meshes[0])).plan.allowed
+
+
+async def test_a_scope_that_was_listed_once_is_not_blind(tmp_path: Path) -> None:
+    """What it held is known then; of one that never was, nobody knows. Gains wait beside both."""
+    sources, _ = cluster()
+    async with opened(tmp_path, sources) as hub:
+        assert await after(hub, Listed("TrafficTarget/"), Unread("TrafficTarget/", PROBLEM)) == (True, False, ())
+        assert await after(hub, Unread("Service/", PROBLEM)) == (True, True, ())
+        assert await after(hub, Listed("Service/")) == (True, False, ())
+        assert await after(hub, Listed("TrafficTarget/")) == (False, False, (BOOKS,))
+
+
+async def test_a_part_that_is_read_or_gone_is_unread_no_longer(tmp_path: Path) -> None:
+    """Both end what was said of it."""
+    sources, _ = cluster()
+    async with opened(tmp_path, sources) as hub:
+        assert await after(hub, Unread("a", PROBLEM), Unread("b", PROBLEM)) == (True, True, ())
+        assert await after(hub, Delete("a"), Upsert("b", (Document({}, Origin("cluster")),))) == (
+            False,
+            False,
+            (BOOKS,),
+        )
+
+
+@pytest.mark.parametrize(
+    ("scope", "file", "hidden"),
+    [
+        (("c", "Pod/"), "c:Pod/shop/a", True),
+        (("c", "Pod/"), "c:Pods/shop/a", False),
+        (("c", "Pod"), "c:Pod/shop/a", False),
+        (("c", ""), "c:Pod/shop/a", True),
+        (("c", "a.yaml"), "c:a.yaml", True),
+        (("c", "a.yaml"), "c:a.yaml.old", False),
+        (("d", ""), "c:a.yaml", False),
+    ],
+)
+def test_a_scope_hides_what_lies_in_it(scope: tuple[str, str], file: str, hidden: bool) -> None:  # noqa: FBT001
+    """Whole names only; no other source's."""
+    assert hides([scope], file) is hidden
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{kind: cloud}", 'there is no kind of source "cloud"; installed: "directory", "memory"'),
+        ("{kind: memory, path: a}", 'source "memory": path: there is no such field'),
+        ("{kind: memory}, {kind: memory}", 'sources[1].name: "memory" is there twice'),
+        ("{kind: directory}", "sources[0].path: is missing; add it"),
+    ],
+)
+def test_a_wrong_source_is_named(tmp_path: Path, written: str, said: str) -> None:
+    """The kind's own settings are its own; names are unique."""
+    (tmp_path / "smihub.yaml").write_text(CONFIG.replace("{kind: memory, name: cluster}", written))
+    with pytest.raises(ConfigError) as caught:
+        Hub(load_config(tmp_path / "smihub.yaml"), with_sources(MemorySources()))
+    assert said in str(caught.value)
