@@ -5,12 +5,15 @@ Pure. A `Refusal` has a code; the configuration (`accept`) or the command line (
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 
 from msgspec import Struct
 
-from hub.model import UnitKey
-from hub.plan import Plan
+from hub.model import Loss, UnitKey
+from hub.plan import Conflict, Plan
+
+NEVER_ACCEPTED = frozenset(("guard.conflict", "guard.foreign-owner", "bug.adapter"))
+"""Codes that no word of anybody lifts: there is nothing that could be written instead."""
 
 
 class Limits(Struct, frozen=True):
@@ -21,7 +24,10 @@ class Limits(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True, order=True):
-    """Why a plan is not applied; `remedy` says what to do, or how to accept it."""
+    """Why something is not applied: a unit's gains (its losses are written), or (`unit` None) the whole plan of a mesh.
+
+    `remedy` says what to do, or how to accept it.
+    """
 
     code: str
     message: str
@@ -29,15 +35,22 @@ class Refusal(Struct, frozen=True, order=True):
     unit: UnitKey | None = None
 
 
+def unaccepted(found: Iterable[Refusal], accepted: Collection[str]) -> tuple[Refusal, ...]:
+    """Those that nobody accepted, sorted."""
+    return tuple(sorted(one for one in found if one.code not in accepted or one.code in NEVER_ACCEPTED))
+
+
 def refusals(plan: Plan, limits: Limits, accepted: Collection[str]) -> tuple[Refusal, ...]:
     """Everything about this plan that needs a human word and has none in `accepted`, sorted; conflicts cannot be accepted."""
-    found = [*_losses(plan), *_blast_radius(plan, limits)]
-    return tuple(sorted([*_conflicts(plan), *(refusal for refusal in found if refusal.code not in accepted)]))
+    return unaccepted(
+        [*of_conflicts(plan.conflicts), *of_losses(plan.losses), *of_blast_radius(plan, limits)], accepted
+    )
 
 
-def _conflicts(plan: Plan) -> list[Refusal]:
-    return [
-        Refusal(
+def of_conflicts(conflicts: Iterable[Conflict]) -> Iterator[Refusal]:
+    """An object that is not ours to write stays as it is, and what its unit would gain by others waits."""
+    for conflict in conflicts:
+        yield Refusal(
             "guard.conflict" if conflict.first else "guard.foreign-owner",
             f'"{conflict.ref}" is wanted by {conflict.second} and belongs to {conflict.first or "somebody else"}',
             "remove one of the two causes"
@@ -45,29 +58,32 @@ def _conflicts(plan: Plan) -> list[Refusal]:
             else "remove it, or take it over with smihub adopt if it is equal",
             conflict.second,
         )
-        for conflict in plan.conflicts
-    ]
 
 
-def _losses(plan: Plan) -> list[Refusal]:
+def of_losses(losses: Iterable[Loss]) -> Iterator[Refusal]:
     """A Loss on access grants nothing, which is safe, but it is not what the SMI object asked for."""
-    return [
-        Refusal(
-            loss.code,
-            f"{loss.origin}: {loss.message}, so {loss.witness} is refused",
-            _lift(loss.lift, loss.code),
-            loss.unit,
-        )
-        for loss in plan.losses
-        if loss.access
-    ]
+    for loss in losses:
+        if loss.access:
+            message = f"{loss.origin}: {loss.message}, so {loss.witness} is refused"
+            yield Refusal(loss.code, message, _lift(loss.lift, loss.code), loss.unit)
+
+
+def of_faults(faults: Iterable[tuple[UnitKey, BaseException]], adapter: str) -> Iterator[Refusal]:
+    """A unit on which an adapter raised stays as it stands, or is cut down to what stood where it can say that."""
+    for unit, error in faults:
+        said = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+        yield Refusal("bug.adapter", f'{unit}: adapter "{adapter}" failed: {said}', "report this to its author", unit)
+
+
+_LONGEST_ERROR = 500
 
 
 def _lift(lift: str, code: str) -> str:
     return f'{lift}, or add "{code}" to "accept" in smihub.yaml'
 
 
-def _blast_radius(plan: Plan, limits: Limits) -> list[Refusal]:
+def of_blast_radius(plan: Plan, limits: Limits) -> list[Refusal]:
+    """Too many identities lose access at once."""
     losing, governed = len(plan.losing), max(plan.governed, 1)
     if losing < limits.min_units or losing * 100 <= limits.percent * governed:
         return []

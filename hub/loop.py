@@ -20,7 +20,6 @@ import structlog
 from hub.aside import aside
 from hub.errors import SmihubError, StaleError
 from hub.events import Event, Synced, Unread
-from hub.guards import Refusal
 from hub.journal import Journal
 from hub.meshes import Mesh
 from hub.model import ObjectRef, Severity, UnitKey
@@ -153,15 +152,12 @@ class Loop:
             return
         reviewed = await self._hub.plan(mesh, self._accept, keys)
         self._tell_refused(reviewed)
-        lossy = frozenset(each.unit for each in reviewed.refusals if each.unit is not None and _of_loss(each))
-        if lossy:
-            reviewed = await self._hub.plan(mesh, self._accept, keys, withhold=lossy)
-        if any(each.unit not in lossy or not _of_loss(each) for each in reviewed.refusals):
+        if reviewed.whole:
             mesh.mirror = None  # somebody may accept it by `smihub apply`: look again before the next try
             self._journal.refused(reviewed)
             return
         await self._apply(reviewed)
-        self._pending[mesh.name] = {*reviewed.plan.frozen, *reviewed.plan.held, *lossy}
+        self._pending[mesh.name] = {*reviewed.plan.frozen, *reviewed.plan.held, *reviewed.refused}
 
     async def _apply(self, reviewed: Reviewed) -> None:
         self._journal.planned(reviewed)
@@ -201,8 +197,3 @@ class Loop:
             rerouted=[after for _, after in plan.rerouted[:20]],
             frozen=len(plan.frozen) + len(plan.held),
         )
-
-
-def _of_loss(refusal: Refusal) -> bool:
-    """Whether a Loss refuses, which never makes a mesh wider, rather than a guard."""
-    return not refusal.code.startswith("guard.")

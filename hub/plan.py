@@ -7,7 +7,7 @@ stand before anything is granted, grants shrink before they grow, and what other
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -155,18 +155,19 @@ def plan(
     part of a source: they are left as observed. Changes come sorted by wave, then ref.
     """
     decided = {key: unit for key, unit in sorted(desired.items()) if key not in frozen}
-    standing = _by_unit(observation.objects)
-    conflicts = _conflicts(decided, observation.objects)
-    if conflicts:
-        return Plan(mesh=mesh, token=observation.token, conflicts=conflicts)
+    standing = by_unit(observation.objects)
+    conflicts = conflicts_of(decided, observation.objects)
     spared = {ref for ref, observed in observation.objects.items() if observed.hands_off}
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
     settled = {key: settle(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
     planned = _all_changes(decided, settled, observation.objects, standing)
     changes = [one for one in planned if one.after or one.ref not in claimed]
+    changes = list(_without_conflicts(changes, conflicts, decided))
     written = [change for change in changes if change.ref not in spared]
     left = {change.unit for change in changes if change.ref in spared}
     idle = left - {change.unit for change in written}
+    natives = {key: digest((one.ref, one.body) for one in objects) for key, objects in settled.items()}
+    natives |= {key: _outcome(standing.get(key, {}), written, key) for key in {one.second for one in conflicts}}
     meant = _with_meaning(
         Plan(
             mesh=mesh,
@@ -174,18 +175,26 @@ def plan(
             changes=tuple(sorted(written, key=lambda change: (change.wave, change.ref))),
             hands_off=tuple(sorted({change.ref for change in changes if change.ref in spared})),
             losses=tuple(sorted(loss for unit in decided.values() for loss in unit.translation.losses)),
+            conflicts=conflicts,
             frozen=tuple(sorted(frozen & desired.keys())),
             first=not standing and not observation.memory,
         ),
-        [_Meaning(key, unit, _digest(settled[key])) for key, unit in decided.items() if key not in idle],
+        [_Meaning(key, unit, natives[key]) for key, unit in decided.items() if key not in idle],
         observation,
     )
     # What an object that is left alone keeps from coming about is not remembered as if it had.
     return replace(meant, memory={key: raw for key, raw in meant.memory.items() if key not in left})
 
 
-def _digest(natives: Iterable[NativeObject]) -> str:
-    return digest((native.ref, native.body) for native in natives)
+def _outcome(before: Mapping[ObjectRef, Observed], written: Iterable[Change], key: UnitKey) -> str:
+    """The digest of what stands of a unit after these changes, where it does not come to be all that it should."""
+    bodies = {ref: observed.owned for ref, observed in before.items()}
+    for change in written:
+        if change.unit == key and change.after is None:
+            bodies.pop(change.ref, None)
+        elif change.unit == key and change.after is not None:
+            bodies[change.ref] = change.after.body
+    return digest(bodies.items())
 
 
 def in_pieces(made: Plan) -> Plan:
@@ -194,7 +203,8 @@ def in_pieces(made: Plan) -> Plan:
     return replace(made, pieces=tuple(sorted(unit for unit, number in count.items() if number > 1)))
 
 
-def _by_unit(objects: Mapping[ObjectRef, Observed]) -> dict[UnitKey, dict[ObjectRef, Observed]]:
+def by_unit(objects: Mapping[ObjectRef, Observed]) -> dict[UnitKey, dict[ObjectRef, Observed]]:
+    """What stands of each unit."""
     units: dict[UnitKey, dict[ObjectRef, Observed]] = {}
     for ref, observed in objects.items():
         if observed.owner is not None:
@@ -202,19 +212,42 @@ def _by_unit(objects: Mapping[ObjectRef, Observed]) -> dict[UnitKey, dict[Object
     return units
 
 
-def _conflicts(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef, Observed]) -> tuple[Conflict, ...]:
-    """Refs that two units claim: two of the decided ones, or a decided one and one that stays as it is."""
-    owners: dict[ObjectRef, UnitKey] = {}
-    found = []
+def conflicts_of(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef, Observed]) -> tuple[Conflict, ...]:
+    """Refs that are not a unit's to write: another unit has or claims them, or they carry no mark of ours.
+
+    Of several units that claim one, that one has it whose it is already; if it is nobody's, none has.
+    """
+    claims: dict[ObjectRef, list[UnitKey]] = {}
     for key, unit in decided.items():
         for native in unit.translation.objects:
-            first: UnitKey | None = owners.setdefault(native.ref, key)
-            observed = standing.get(native.ref)
-            if observed is not None and observed.owner not in decided:
-                first = observed.owner
-            if first != key:
-                found.append(Conflict(native.ref, first, key))
-    return tuple(found)
+            claims.setdefault(native.ref, []).append(key)
+    found = []
+    for ref, keys in claims.items():
+        observed = standing.get(ref)
+        if observed is not None and (observed.owner not in decided or observed.owner in keys):
+            found += [Conflict(ref, observed.owner, key) for key in keys if key != observed.owner]
+        elif len(keys) > 1:
+            found += [Conflict(ref, next(one for one in keys if one != key), key) for key in keys]
+    return tuple(sorted(found, key=lambda one: (one.second, one.ref)))
+
+
+def _without_conflicts(
+    changes: Iterable[Change], conflicts: Sequence[Conflict], decided: Mapping[UnitKey, Desired]
+) -> Iterator[Change]:
+    """The changes that neither touch nor need what is not their unit's to write.
+
+    Where that is a guard, no grant is deleted: nobody knows whether its absence would open what the guard should close.
+    """
+    taken: dict[UnitKey, set[ObjectRef]] = {}
+    for one in conflicts:
+        taken.setdefault(one.second, set()).add(one.ref)
+    roles = {native.ref: native.role for key in taken for native in decided[key].translation.objects}
+    for change in changes:
+        refs = taken.get(change.unit, set())
+        needs = change.after.needs if change.after is not None else ()
+        unguarded = change.op is Op.DELETE and any(roles[ref] is Role.GUARD for ref in refs)
+        if change.ref not in refs and not refs.intersection(needs) and not unguarded:
+            yield change
 
 
 def _taken_over(after: Sequence[NativeObject], standing: Mapping[ObjectRef, Observed]) -> dict[ObjectRef, Observed]:
@@ -260,6 +293,12 @@ def known_states(key: UnitKey, observation: Observation) -> tuple[Standing, ...]
     if past is None:
         return None if mine else (NOTHING,)
     return None if past.old else trusted(past, digest(mine))
+
+
+def claimed_states(key: UnitKey, observation: Observation) -> tuple[Standing, ...] | None:
+    """What the memory says may stand, although somebody edited the objects since; None where it says nothing."""
+    past = decode(observation.memory.get(key))
+    return tuple(state.standing for state in past.states) or None if past is not None else None
 
 
 class _Meaning(Struct, frozen=True, gc=False):

@@ -7,14 +7,17 @@ of the unit is not accepted. While it waits the unit is cut down to what it perm
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hub.api import same
 from hub.binding import unbound
 from hub.conditions import Decided
 from hub.config import Config
-from hub.guards import Refusal, refusals
+from hub.faults import Faults
+from hub.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, unaccepted
 from hub.meet import meet
 from hub.memory import Kept, decode
 from hub.meshes import Mesh
@@ -22,20 +25,34 @@ from hub.mirror import Mirror
 from hub.model import Access, Identity, ObjectRef, Observation, Observed, Unit, UnitKey
 from hub.permits import Standing, gained
 from hub.permits import standing as standing_of
-from hub.plan import Desired, Plan, in_pieces, known_states, plan
+from hub.plan import Desired, Plan, by_unit, claimed_states, conflicts_of, in_pieces, known_states, plan
 from hub.recall import Missing, file_of, hides
 from hub.smi.types import SmiObject, Workload
 from hub.store import Store
 
 
 class Reviewed(Struct, frozen=True):
-    """A plan, the mesh that it is for, what refuses it, the codes that would have if they were not accepted, and its causes."""
+    """A plan, the mesh that it is for, what refuses it or parts of it, and the codes that would have if they were not accepted.
+
+    `decided` are its units and their causes. `faults` are the units on which the adapter raised, with what it raised.
+    """
 
     mesh: Mesh
     plan: Plan
     refusals: tuple[Refusal, ...]
     lifted: frozenset[str] = frozenset()
     decided: Decided = Decided()
+    faults: tuple[tuple[UnitKey, BaseException], ...] = ()
+
+    @property
+    def whole(self) -> tuple[Refusal, ...]:
+        """What refuses the plan as a whole; anything else holds the gains of single units, which are not in the plan."""
+        return tuple(each for each in self.refusals if each.unit is None)
+
+    @property
+    def refused(self) -> frozenset[UnitKey]:
+        """The units whose gains are refused."""
+        return frozenset(each.unit for each in self.refusals if each.unit is not None)
 
 
 class Planner:
@@ -54,45 +71,70 @@ class Planner:
         keys: Iterable[UnitKey] | None = None,
         withhold: frozenset[UnitKey] = frozenset(),
     ) -> Reviewed:
-        """Plan these units, or (None) all that are there or ever were; those in `withhold` gain nothing."""
-        desired = self.desired(mesh, mirror, keys)
-        wanted = desired.keys()
+        """Plan these units, or (None) all that are there or ever were; those in `withhold` gain nothing.
+
+        Neither does a unit with a conflict, a Loss or an open Pod that nobody accepted, or one that its adapter fails on.
+        What any of them loses is planned.
+        """
+        faults = Faults()
+        desired = self._desired_of(mesh, mirror, keys, faults)
         natives = (native for unit in desired.values() for native in unit.translation.objects)
-        observation = mirror.restrict(wanted, natives)
+        observation = mirror.restrict(desired, natives)
+        found = [*self._unbound(mesh, desired), *of_conflicts(conflicts_of(desired, observation.objects))]
+        found += [*of_losses(loss for unit in desired.values() for loss in unit.translation.losses)]
+        accepted = {*self._config.accept, *accept}
+        withhold |= {one.unit for one in unaccepted(found, accepted) if one.unit is not None} | faults.found.keys()
+        cut = self._cut(mesh, mirror, _Wanted(desired, observation, withhold), faults)
+        made = self._made(mesh, mirror, cut, faults)
+        found += [*of_faults(faults.found.items(), mesh.spec.name), *of_blast_radius(made, self._config.guards)]
+        refused = unaccepted(found, accepted)
+        lifted = frozenset(each.code for each in {*found} - {*refused})
+        spared = frozenset(owner for ref in made.hands_off if (owner := cut.observation.objects[ref].owner))
+        decided = self._decided(desired, spared, whole=keys is None)
+        return Reviewed(mesh, made, refused, lifted, decided, tuple(faults.found.items()))
+
+    def _cut(self, mesh: Mesh, mirror: Mirror, wanted: _Wanted, faults: Faults) -> _Cut:
+        """Take from the units what has to wait."""
+        desired, observation, withhold = wanted.desired, wanted.observation, wanted.withhold
         waiting = frozenset(self._waiting(desired, observation, withhold))
-        states = {key: known_states(key, observation) for key in sorted(waiting | self._doubted(desired))}
-        frozen = self._frozen(mesh, desired, observation, states)
-        met = {
-            key: self._met(mesh, desired[key], known) if key in waiting else self._kept(mesh, desired[key], known)
-            for key, known in states.items()
-            if known is not None
-        }
+        doubted = self._doubted(desired)
+        states = {key: known_states(key, observation) for key in sorted(waiting | doubted)}
+        if not self.missing.unread and not self.missing.recalled:
+            # All can be read, so that nothing of what is wanted is wider; only what is new waits for somebody's word.
+            unproven = [key for key, known in states.items() if known is None and key not in doubted]
+            states |= {key: claimed_states(key, observation) for key in unproven}
+        frozen = self._frozen(mesh, desired, observation, states, faults)
+        frozen |= {key for key in withhold if key.kind == "route" and key in desired}
+        met = dict[UnitKey, Desired]()
+        for key, known in states.items():
+            with faults.of(key):
+                if known is not None:
+                    cut = self._met if key in waiting else self._kept
+                    met[key] = cut(mesh, desired[key], known)
+        stuck = {key for key in faults.found if key not in met or met[key] is desired[key]}
         held = {key for key, unit in met.items() if _meaning(unit) != _meaning(desired[key])}
-        made = plan(mesh.name, {**desired, **met}, observation, mesh.spec.settle, frozen)
+        decided = {**desired, **met}
+        if met:
+            natives = (native for unit in decided.values() for native in unit.translation.objects)
+            observation = mirror.restrict(decided, natives)
+        return _Cut(desired, decided, observation, frozen | stuck, frozenset(held - stuck))
+
+    def _made(self, mesh: Mesh, mirror: Mirror, cut: _Cut, faults: Faults) -> Plan:
+        decided, settled = cut.decided, _settled(mesh, cut, faults)
+        unsettled = frozenset(decided.keys() - settled.keys())
+        made = plan(mesh.name, {**decided, **settled}, cut.observation, same, cut.frozen | unsettled)
         # Pods that nothing governed before were open; a sidecar on a VM that is not configured lets nobody in.
         shut = made.governs if mesh.spec.selects_by and not mirror.empty else ()
         made = replace(
             made,
             losing=(*made.losing, *shut),
+            losses=tuple(sorted(loss for unit in cut.desired.values() for loss in unit.translation.losses)),
             governed=max(mirror.governed, made.governed),
             first=mirror.empty,
-            frozen=tuple(sorted(frozen)),
-            held=tuple(sorted(held)),
-            recalled=tuple(sorted({ref for key in desired for ref in self._broken(key)})),
+            held=tuple(sorted(cut.held)),
+            recalled=tuple(sorted({ref for key in cut.desired for ref in self._broken(key)})),
         )
-        reviewed = self._reviewed(mesh, made if mesh.order == "revision" else in_pieces(made), accept, wanted)
-        spared = {observation.objects[ref].owner for ref in made.hands_off}
-        return replace(
-            reviewed, decided=self._decided(desired, frozenset(key for key in spared if key), whole=keys is None)
-        )
-
-    def _reviewed(self, mesh: Mesh, made: Plan, accept: Sequence[str], keys: Iterable[UnitKey]) -> Reviewed:
-        open_pods = self._unbound(mesh, keys)
-        accepted = {*self._config.accept, *accept}
-        unlifted = (*refusals(made, self._config.guards, ()), *open_pods)
-        refused = refusals(made, self._config.guards, accepted)
-        refused += tuple(each for each in open_pods if each.code not in accepted)
-        return Reviewed(mesh, made, refused, frozenset(each.code for each in {*unlifted} - {*refused}))
+        return made if mesh.order == "revision" else in_pieces(made)
 
     def _decided(self, desired: Mapping[UnitKey, Desired], spared: frozenset[UnitKey], *, whole: bool) -> Decided:
         """The units with the objects behind them, and what is wrong with them."""
@@ -112,18 +154,33 @@ class Planner:
 
     def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
         """The units of a mesh as they should be: these, or (None) all that are there or ever were; only governed ones."""
+        return self._desired_of(mesh, mirror, keys, None)
+
+    def _desired_of(
+        self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None, faults: Faults | None
+    ) -> dict[UnitKey, Desired]:
+        """The same; a unit that raises is noted where faults are collected, and has no objects."""
         asked = self._store.units() | mirror.units if keys is None else keys
-        return {key: self._desired(mesh, key) for key in sorted(asked) if self._governed(mesh, mirror, key)}
+        found = dict[UnitKey, Desired]()
+        for key in sorted(asked):
+            with nullcontext() if faults is None else faults.of(key):
+                if self._governed(mesh, mirror, key):
+                    found[key] = Desired(self._unit(key))
+                    found[key] = self._translated(mesh, key, found[key].unit)
+        return found
 
     def _governed(self, mesh: Mesh, mirror: Mirror, key: UnitKey) -> bool:
         """Whether the mesh governs a unit: by what the sources say now, or because it did before."""
         return mirror.holds(key) or mesh.governs(key, self._store.compile(key)[0])
 
-    def _desired(self, mesh: Mesh, key: UnitKey) -> Desired:
+    def _unit(self, key: UnitKey) -> Unit | None:
         unit = self._store.compile(key)[0]
         if unit is None and key.kind == "access":
             # Governed once, governed until released: nothing is granted, and that is said.
-            unit = Access(Identity(self._store.trust_domain, key.namespace, key.name))
+            return Access(Identity(self._store.trust_domain, key.namespace, key.name))
+        return unit
+
+    def _translated(self, mesh: Mesh, key: UnitKey, unit: Unit | None) -> Desired:
         if unit is None:
             return Desired(None)
         return Desired(unit, mesh.translate(key, unit), self.kept(key, unit))
@@ -224,19 +281,44 @@ class Planner:
         desired: Mapping[UnitKey, Desired],
         observation: Observation,
         states: Mapping[UnitKey, tuple[Standing, ...] | None],
+        faults: Faults,
     ) -> frozenset[UnitKey]:
         """Units that stay as they stand: nobody can tell what they permit now, or which objects a route rested on."""
         unknown = {key for key, known in states.items() if known is None}
         unknown |= {key for key in desired if key.kind == "route" and self._rested_on_unread(observation, key)}
-        standing: dict[UnitKey | None, dict[ObjectRef, Observed]] = {}
-        for ref, observed in observation.objects.items() if unknown else ():
-            standing.setdefault(observed.owner, {})[ref] = observed
-        return frozenset(key for key in unknown if _differs(mesh, desired[key], standing.get(key, {})))
+        standing = by_unit(observation.objects) if unknown else {}
+        same_still = set[UnitKey]()
+        for key in unknown:
+            with faults.of(key):
+                if not _differs(mesh, desired[key], standing.get(key, {})):
+                    same_still.add(key)
+        return frozenset(unknown - same_still)
 
     def _rested_on_unread(self, observation: Observation, key: UnitKey) -> bool:
         """Whether a route was made from a file that cannot be read, and only the file's name is remembered."""
         past = decode(observation.memory.get(key)) if self.missing.unread else None
         return past is not None and past.old and any(hides(self.missing.unread, file) for file in past.files)
+
+
+class _Wanted(Struct, frozen=True):
+    """Units as they should be, what stands of them, and those that may gain nothing."""
+
+    desired: Mapping[UnitKey, Desired]
+    observation: Observation
+    withhold: frozenset[UnitKey]
+
+
+class _Cut(Struct, frozen=True):
+    """Units as they should be, and as they are decided now, less what waits, with what stands of them.
+
+    `frozen` ones stay as they are, `held` ones have something that waits.
+    """
+
+    desired: Mapping[UnitKey, Desired]
+    decided: Mapping[UnitKey, Desired]
+    observation: Observation
+    frozen: frozenset[UnitKey]
+    held: frozenset[UnitKey]
 
 
 def _meaning(desired: Desired) -> Standing | None:
@@ -249,6 +331,18 @@ def _placeless(found: SmiObject) -> SmiObject:
     """Without what comes and goes with every machine."""
     if isinstance(found, Workload):
         return replace(found, addresses=(), ready=True)
+    return found
+
+
+def _settled(mesh: Mesh, cut: _Cut, faults: Faults) -> dict[UnitKey, Desired]:
+    """The units with what only history knows carried over; without those on which the adapter raises."""
+    if mesh.spec.settle is same:
+        return dict(cut.decided)
+    standing, found = by_unit(cut.observation.objects), dict[UnitKey, Desired]()
+    for key, unit in cut.decided.items():
+        with faults.of(key):
+            objects = mesh.spec.settle(unit.translation.objects, standing.get(key, {}))
+            found[key] = replace(unit, translation=replace(unit.translation, objects=objects))
     return found
 
 

@@ -215,9 +215,9 @@ def _without_addresses(unit: Unit) -> Unit:
 
 
 def check_verdict(saved: Saved) -> None:
-    """Raise RefusedError if a guard or a Loss refused a mesh's plan when it was saved."""
+    """Raise RefusedError if a guard refused a mesh's plan as a whole when it was saved."""
     for each in saved.meshes:
-        codes = sorted({refusal.code for refusal in each.refusals})
+        codes = sorted({refusal.code for refusal in each.refusals if refusal.unit is None})
         if codes:
             raise RefusedError(
                 f'mesh "{each.plan.mesh}" was refused when this plan was saved ({", ".join(codes)}); '
@@ -262,10 +262,10 @@ def check_token(saved: SavedMesh, now: str) -> None:
 
 
 def check_plan(saved: SavedMesh, now: Plan, refusals: Iterable[Refusal]) -> None:
-    """Raise RefusedError unless planning anew gives the same plan, and today's guards let it pass."""
+    """Raise RefusedError unless planning anew gives the same plan, and today's guards refuse no more of it."""
     if saved.plan != now:
         raise RefusedError(f'mesh "{now.mesh}": this is not the plan that the sources ask for; plan again')
-    codes = sorted({refusal.code for refusal in refusals})
+    codes = sorted({refusal.code for refusal in refusals if refusal not in saved.refusals})
     if codes:
         raise RefusedError(
             f'mesh "{now.mesh}" is refused by the guards of smihub.yaml now ({", ".join(codes)}); plan again'

@@ -60,16 +60,7 @@ async def _apply(wanted: Asked, consent: Consent) -> Exit:
     try:
         reviewed = await review(hub, wanted.accept)
         show(reviewed, hub.intake.problems(), wanted.detail)
-        if (code := verdict(reviewed, hub)) is Exit.REFUSED:
-            for each in reviewed:
-                journal.refused(each)
-            note("nothing was written")
-            return code
-        if _declined(reviewed, consent):
-            return Exit.ERROR
-        return max(
-            await _write(hub, reviewed, journal, wanted.accept), Exit.ERROR if hub.intake.incomplete else Exit.SAME
-        )
+        return await _carry_out(hub, reviewed, consent, journal, wanted.accept)
     finally:
         await hub.close()
         journal.close()
@@ -77,6 +68,24 @@ async def _apply(wanted: Asked, consent: Consent) -> Exit:
 
 def _journal(hub: Hub) -> Journal:
     return Journal(Record(hub.config.state, note), Actor.here("apply"))
+
+
+async def _carry_out(
+    hub: Hub, reviewed: Sequence[Reviewed], consent: Consent, journal: Journal, accept: Sequence[str] = ()
+) -> Exit:
+    """Write what is not refused, once somebody agreed; 3 if anything was refused, else 1 if something failed."""
+    allowed = [each for each in reviewed if not each.whole]
+    refused = Exit.REFUSED if verdict(reviewed, hub) is Exit.REFUSED else Exit.SAME
+    for each in reviewed:
+        if each.whole:
+            journal.refused(each)
+    if refused and not any(each.plan.changes or each.plan.memory for each in allowed):
+        note("nothing was written")
+        return refused
+    if _declined(allowed, consent):
+        return Exit.ERROR
+    written = max(await _write(hub, allowed, journal, accept), Exit.ERROR if hub.intake.incomplete else Exit.SAME)
+    return refused or written
 
 
 async def _apply_saved(file: Path, wanted: Asked, consent: Consent) -> Exit:
@@ -90,11 +99,11 @@ async def _apply_saved(file: Path, wanted: Asked, consent: Consent) -> Exit:
         reviewed = await saved.resume(hub, plan)
         show(reviewed, hub.intake.problems(), wanted.detail)
         _tell(plan)
-        if _declined(reviewed, consent):
+        if consent == "ask" and not _declined(reviewed, consent):
+            reviewed, consent = await saved.resume(hub, plan), "given"
+        elif consent == "ask":
             return Exit.ERROR
-        if consent == "ask":
-            reviewed = await saved.resume(hub, plan)
-        return max(await _write(hub, reviewed, journal), Exit.ERROR if hub.intake.incomplete else Exit.SAME)
+        return await _carry_out(hub, reviewed, consent, journal)
     finally:
         await hub.close()
         journal.close()

@@ -87,7 +87,7 @@ async def _plan(wanted: Asked, output: Output, file: Path | None) -> Exit:
 
 def _told(file: Path, reviewed: Sequence[Reviewed]) -> str:
     """What a saved plan is good for."""
-    if any(each.refusals for each in reviewed):
+    if any(each.whole for each in reviewed):
         return f"saved {file}, which smihub apply will refuse for the reasons above"
     return f"saved {file}; write exactly this with smihub apply {file}"
 

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from secrets import token_hex
 
+from msgspec.structs import replace
+
 from hub import saved as plans
 from hub.cli.context import progress
 from hub.config import Config
@@ -147,5 +149,5 @@ async def resume(hub: Hub, saved: Saved) -> list[Reviewed]:
             made = await hub.plan(mesh, found[mesh.name].accepted)
             plans.check_plan(found[mesh.name], made.plan, made.refusals)
             lifted = frozenset(found[mesh.name].accepted)
-            reviewed.append(Reviewed(mesh, found[mesh.name].plan, (), lifted, made.decided))
+            reviewed.append(replace(made, plan=found[mesh.name].plan, lifted=lifted))
     return reviewed

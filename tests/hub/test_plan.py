@@ -142,8 +142,8 @@ def test_plan_stops_when_two_units_want_one_object() -> None:
     }
     made = plan("vm", both, Observation(), keep)
     assert made.changes == ()
-    assert [(c.first, c.second) for c in made.conflicts] == [(KEY, other)]
-    assert [r.code for r in refusals(made, Limits(), {"guard.conflict"})] == ["guard.conflict"]
+    assert [(c.first, c.second) for c in made.conflicts] == [(other, KEY), (KEY, other)]
+    assert [r.code for r in refusals(made, Limits(), {"guard.conflict"})] == ["guard.conflict"] * 2
 
 
 def test_plan_stops_at_a_foreign_object() -> None:

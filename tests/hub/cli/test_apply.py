@@ -59,11 +59,25 @@ def test_apply_on_a_narrow_terminal_shows_whole_names(folder: Folder) -> None:
 
 
 def test_apply_when_a_plan_is_refused_writes_nothing(folder: Folder) -> None:
-    """A Loss that nobody accepted is exit code 3, with and without --yes, and no revision."""
+    """A guard that nobody accepted is exit code 3, and no revision."""
+    folder.run("apply", "--yes")
+    folder.config(CONFIG + STRICT)
+    folder.remove("access.yaml")
+    result = folder.run("apply", "--yes")
+    assert (result.exit_code, revisions(folder)) == (3, {"vms": 1})
+    assert "nothing was written" in result.stderr
+
+
+def test_apply_with_a_loss_that_nobody_accepted_writes_the_rest(folder: Folder) -> None:
+    """The unit gains nothing until then, and the exit code is 3; once accepted, it does."""
     folder.write("udp.yaml", UDP)
     result = folder.run("apply", "--yes")
-    assert (result.exit_code, revisions(folder)) == (3, {"vms": 0})
-    assert "nothing was written" in result.stderr
+    assert (result.exit_code, revisions(folder)) == (3, {"vms": 1})
+    again = folder.run("apply", "--yes")
+    assert (again.exit_code, revisions(folder)) == (3, {"vms": 1})
+    assert "nothing was written" in again.stderr
+    assert folder.run("apply", "--yes", "--accept", "proto.udp-not-captured").exit_code == 0
+    assert revisions(folder) == {"vms": 2}
 
 
 def test_apply_when_somebody_was_faster_in_one_mesh_writes_the_other_and_ends_with_1(folder: Folder) -> None:
@@ -143,6 +157,7 @@ def test_apply_when_a_file_is_unread_writes_the_rest_and_ends_with_1(folder: Fol
     assert (result.exit_code, revisions(folder)) == (1, {"vms": 1})
 
 
+STRICT = "guards: {blastRadiusPercent: 0, minUnits: 1}\n"
 UDP = """\
 apiVersion: specs.smi-spec.io/v1alpha4
 kind: UDPRoute

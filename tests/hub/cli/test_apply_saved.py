@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from hub.saved import decode, encode
-from tests.hub.cli.test_apply import PROMPT, TWO_MESHES, UDP, revisions
+from tests.hub.cli.test_apply import PROMPT, STRICT, TWO_MESHES, UDP, revisions
 from tests.servers.folder import CONFIG, ROUTES, WORKLOADS, Folder, target, workload
 from tests.servers.saved import save, saved
 from tests.servers.terminal import converse
@@ -321,14 +321,24 @@ def test_apply_file_when_one_mesh_cannot_be_written_ends_with_1(folder: Folder) 
 
 def test_apply_file_when_a_guard_refused_it_is_refused(folder: Folder) -> None:
     """It can be saved, to be looked at; it is applied only if the code was accepted when it was saved."""
-    folder.write("udp.yaml", UDP)
+    folder.run("apply", "--yes")
+    folder.config(CONFIG + STRICT)
+    folder.remove("access.yaml")
     result = save(folder)
     assert result.exit_code == 3
     assert "smihub apply will refuse" in result.stderr
-    assert [each.code for each in saved(folder).meshes[0].refusals] == ["proto.udp-not-captured"]
-    assert "was refused when this plan was saved (proto.udp-not-captured)" in refused(folder)
-    folder.config(CONFIG + "accept: [proto.udp-not-captured]\n")
+    assert [each.code for each in saved(folder).meshes[0].refusals] == ["guard.blast-radius"]
+    assert "was refused when this plan was saved (guard.blast-radius)" in refused(folder)
+    folder.config(CONFIG + STRICT + "accept: [guard.blast-radius]\n")
     assert "was refused when this plan was saved" in refused(folder)
+
+
+def test_apply_file_with_a_loss_that_nobody_accepted_writes_the_rest(folder: Folder) -> None:
+    """What the unit would gain is not in the plan; exit code 3 says that something is refused."""
+    folder.write("udp.yaml", UDP)
+    assert save(folder).exit_code == 3
+    result = folder.run("apply", "review.plan", "--yes")
+    assert (result.exit_code, revisions(folder)) == (3, {"vms": 1})
 
 
 @pytest.mark.parametrize("how", ["file", "option"])

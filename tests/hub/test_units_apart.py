@@ -1,0 +1,158 @@
+"""One unit never holds up another: not by an object of somebody else, not by a Loss, not by an adapter that raises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from adapters.istio.plugin import SPEC as ISTIO
+from hub.cli.context import Exit
+from hub.model import Access, NativeObject, ObjectRef, Observed, Translation, Unit
+from hub.reconcile import Hub, Reviewed
+from tests.hub.cli.test_apply import UDP
+from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, istio_shop
+from tests.servers.folder import Folder, target
+
+FOREIGN = """\
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: smihub-db, namespace: shop}
+spec: {action: ALLOW, rules: [{}]}
+"""
+FOREIGN_FILE = "objects/shop_AuthorizationPolicy.security.istio.io_smihub-db.yaml"
+
+
+@pytest.fixture(name="folder")
+def make_folder(tmp_path: Path) -> Folder:
+    """`web` and `evil` may GET /books from `api`, which is applied."""
+    folder = istio_shop(tmp_path)
+    folder.write("evil.yaml", target("evil", source="evil"))
+    assert folder.run("apply", "--yes").exit_code == Exit.SAME
+    return folder
+
+
+def policy(folder: Folder) -> str:
+    """The policy of `api` as it is written."""
+    return (folder.root / RENDERED / POLICY_FILE).read_text()
+
+
+def test_foreign_object_in_the_way_of_one_unit_holds_up_no_other(folder: Folder) -> None:
+    """`db` becomes governed where somebody has a policy of that name: it stays, and `evil` is revoked all the same."""
+    theirs = folder.root / RENDERED / FOREIGN_FILE
+    theirs.write_text(FOREIGN)
+    folder.write("db.yaml", target("db", account="db"))
+    folder.remove("evil.yaml")
+    result = folder.run("apply", "--yes")
+    assert result.exit_code == Exit.REFUSED, result.output
+    assert "guard.foreign-owner" in result.output
+    assert "sa/evil" not in policy(folder)
+    assert "sa/web" in policy(folder)
+    assert theirs.read_text() == FOREIGN
+
+
+def test_gain_of_a_unit_with_a_foreign_object_waits_and_its_loss_does_not(folder: Folder) -> None:
+    """Our mark was taken off another object of `api`: what `api` loses by its policy is written, what it gains is not."""
+    peers = folder.root / RENDERED / "objects/shop_PeerAuthentication.security.istio.io_smihub-api.yaml"
+    peers.write_text(peers.read_text().replace("app.kubernetes.io/managed-by: smihub", "mine: here"))
+    folder.remove("evil.yaml")
+    folder.write("more.yaml", target("more", source="more"))
+    result = folder.run("apply", "--yes")
+    assert result.exit_code == Exit.REFUSED, result.output
+    assert "sa/evil" not in policy(folder)
+    assert "sa/more" not in policy(folder)
+    assert "mine: here" in peers.read_text()
+
+
+def test_loss_that_nobody_accepted_holds_up_no_other_unit(folder: Folder) -> None:
+    """`db` asks for UDP, which the mesh cannot grant: everything else of the plan is written, and the exit code says 3."""
+    folder.write("udp.yaml", UDP.replace("name: api,", "name: db,"))
+    folder.remove("evil.yaml")
+    result = folder.run("apply", "--yes")
+    assert result.exit_code == Exit.REFUSED, result.output
+    assert "sa/evil" not in policy(folder)
+    again = folder.run("apply", "--yes")
+    assert again.exit_code == Exit.REFUSED
+    assert "nothing was written" in again.stderr
+
+
+# ------------------------------------------------------------------------------- adapters that raise
+
+Break = Callable[[Unit], None]
+
+
+def _on(name: str) -> Break:
+    def fails(unit: Unit) -> None:
+        if isinstance(unit, Access) and unit.identity.service_account == name:
+            raise KeyError("nobody thought of this")
+
+    return fails
+
+
+def _on_a_second_source(unit: Unit) -> None:
+    """Raise where anybody but `web` is granted something."""
+    if isinstance(unit, Access) and any("/sa/web" not in source for each in unit.grants for source in each.sources):
+        raise RecursionError
+
+
+def reviewed(folder: Folder, fails: Break) -> Reviewed:
+    """The plan of an adapter that fails on some units."""
+
+    def translate(unit: Unit, config: Any) -> Translation:
+        fails(unit)
+        found: Translation = ISTIO.translate(unit, config)
+        return found
+
+    return asyncio.run(_reviewed(folder, {"translate": translate}))
+
+
+async def _reviewed(folder: Folder, parts: Mapping[str, Any]) -> Reviewed:
+    hub = Hub.open(folder.root / "smihub.yaml")
+    try:
+        hub.read()
+        (mesh,) = hub.meshes
+        mesh.spec = replace(mesh.spec, **parts)
+        return await hub.plan(mesh)
+    finally:
+        await hub.close()
+
+
+def test_unit_on_which_translate_raises_stays_and_the_others_are_planned(folder: Folder) -> None:
+    """It is named with what was raised; nothing accepts it."""
+    folder.write("db.yaml", target("db", account="db"))
+    folder.write("access.yaml", target("api-from-web", matches="orders"))
+    made = reviewed(folder, _on("api"))
+    assert [each.code for each in made.refusals] == ["bug.adapter"]
+    assert "KeyError: 'nobody thought of this'" in made.refusals[0].message
+    assert {change.unit.name for change in made.plan.changes} == {"db"}
+    assert [str(key) for key in made.plan.frozen] == ["access/shop/api"]
+
+
+def test_unit_whose_gain_raises_still_loses(folder: Folder) -> None:
+    """The adapter fails on what is new; what stood, less what was taken away, it can translate."""
+    folder.remove("evil.yaml")
+    folder.write("more.yaml", target("more", source="more"))
+    made = reviewed(folder, _on_a_second_source)
+    assert [each.code for each in made.refusals] == ["bug.adapter"]
+    assert made.plan.allowed == ()
+    assert [line for line in made.plan.denied if "evil" in line]
+    assert [change.ref.name for change in made.plan.changes] == ["smihub-api"]
+
+
+def test_unit_on_which_settle_raises_stays_and_the_others_are_planned(folder: Folder) -> None:
+    """As translate."""
+
+    def settle(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Observed]) -> tuple[NativeObject, ...]:
+        if any(native.ref.name == "smihub-api" for native in desired):
+            raise ZeroDivisionError
+        return tuple(desired)
+
+    folder.write("db.yaml", target("db", account="db"))
+    folder.write("access.yaml", target("api-from-web", matches="orders"))
+    made = asyncio.run(_reviewed(folder, {"settle": settle}))
+    assert {each.code for each in made.refusals} == {"bug.adapter"}
+    assert {change.unit.name for change in made.plan.changes} == {"db"}
