@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from hub.model import Change, NativeObject, ObjectRef, Observation, Observed, UnitKey
+
+_UNKNOWN: Mapping[ObjectRef, str] = {}
 
 
 class Mirror:
     """An `Observation`, indexed by unit, that follows the hub's own writes.
 
-    `restrict` costs what the asked units hold; `follow` costs what was written. When a write turns out stale the
-    caller observes anew and builds a new mirror.
+    `restrict` costs what the asked units hold; `follow` costs what was written, and gives what a fresh reading would. When a
+    write turns out stale, or puts more right than it was asked to (`mends`), the caller observes anew and builds a new mirror.
     """
 
     def __init__(self, observation: Observation) -> None:
         self._objects = dict(observation.objects)
         self._memory = dict(observation.memory)
         self._token = observation.token
+        self.mends = observation.mends
         self._units: dict[UnitKey, set[ObjectRef]] = {}
         for ref, observed in self._objects.items():
             if observed.owner is not None:
                 self._units.setdefault(observed.owner, set()).add(ref)
-        self._governed = sum(key.kind == "access" for key in self._memory)
+        self._governed = sum(key.kind == "access" for key in self.units)
 
     @property
     def token(self) -> str:
@@ -55,7 +58,7 @@ class Mirror:
 
     def whole(self) -> Observation:
         """Everything."""
-        return Observation(self._objects, self._memory, self._token)
+        return Observation(self._objects, self._memory, self._token, self.mends)
 
     def restrict(self, keys: Iterable[UnitKey], natives: Iterable[NativeObject]) -> Observation:
         """What these units hold, and whatever stands where these native objects want to be."""
@@ -65,26 +68,42 @@ class Mirror:
         memory = {key: self._memory[key] for key in wanted if key in self._memory}
         return Observation(objects, memory, self._token)
 
-    def follow(self, changes: Iterable[Change], memory: Mapping[UnitKey, bytes], token: str) -> None:
-        """Take over what was just written; `token` is the new revision's."""
+    def follow(
+        self,
+        changes: Sequence[Change],
+        memory: Mapping[UnitKey, bytes],
+        token: str,
+        tokens: Mapping[ObjectRef, str] = _UNKNOWN,
+    ) -> None:
+        """Take over what was just written: `token` is the new revision's, `tokens` are those of the objects in it.
+
+        An object whose token is not among them has none (""), so that a change of it presumes nothing of the object alone.
+        """
+        touched = {change.unit for change in changes} | memory.keys()
+        touched |= {one.owner for each in changes if (one := self._objects.get(each.ref)) and one.owner}
+        before = self._accesses(touched)
         for change in changes:
-            self._drop(change.ref)
+            was = self._drop(change.ref)
             if change.after is not None:
-                self._put(change.unit, change.after, token)
+                self._put(change, change.after, tokens.get(change.ref, ""), hands_off=was is not None and was.hands_off)
         for key, raw in memory.items():
-            had = key in self._memory
             if raw:
                 self._memory[key] = raw
-            elif had:
-                del self._memory[key]
-            self._governed += (bool(raw) - had) * (key.kind == "access")
+            else:
+                self._memory.pop(key, None)
+        self._governed += self._accesses(touched) - before
         self._token = token
 
-    def _drop(self, ref: ObjectRef) -> None:
+    def _accesses(self, keys: Iterable[UnitKey]) -> int:
+        return sum(key.kind == "access" and self.holds(key) for key in keys)
+
+    def _drop(self, ref: ObjectRef) -> Observed | None:
         observed = self._objects.pop(ref, None)
         if observed is not None and observed.owner is not None:
             self._units[observed.owner].discard(ref)
+        return observed
 
-    def _put(self, unit: UnitKey, native: NativeObject, token: str) -> None:
-        self._objects[native.ref] = Observed(native.ref, native.body, unit, token, native.role, native.needs)
-        self._units.setdefault(unit, set()).add(native.ref)
+    def _put(self, change: Change, native: NativeObject, token: str, *, hands_off: bool) -> None:
+        made = Observed(native.ref, native.body, change.unit, token, native.role, native.needs, hands_off=hands_off)
+        self._objects[native.ref] = made
+        self._units.setdefault(change.unit, set()).add(native.ref)

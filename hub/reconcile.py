@@ -181,6 +181,8 @@ class Hub:
             mesh.mirror = None
             raise
         mirror.follow(made.changes, made.memory, token)
+        if mirror.mends:
+            mesh.mirror = None
         if made.memory:
             self._kept.pop(mesh.name, None)
 

@@ -86,11 +86,15 @@ class Observed(Struct, frozen=True, gc=False):
 
 
 class Observation(Struct, frozen=True, gc=False):
-    """A whole reading of a mesh: objects, what the hub asked to be remembered per unit, and the revision's token."""
+    """A whole reading of a mesh: objects, what the hub asked to be remembered per unit, and the revision's token.
+
+    `mends`: the next write will put more right than its changes say.
+    """
 
     objects: Mapping[ObjectRef, Observed] = field(default_factory=dict)
     memory: Mapping[UnitKey, bytes] = field(default_factory=dict)
     token: str = ""
+    mends: bool = False
 
 
 class Op(StrEnum):
@@ -102,7 +106,10 @@ class Op(StrEnum):
 
 
 class Change(Struct, frozen=True, gc=False):
-    """One write: object before and after (canonical bytes), the wave it belongs to, and the token it presumes."""
+    """One write: object before and after (canonical bytes), the wave it belongs to, and the object's token that it presumes.
+
+    A sink does not write over, and does not delete, an object that has another token by then; "" presumes nothing.
+    """
 
     op: Op
     ref: ObjectRef

@@ -50,12 +50,11 @@ class Reading(Struct, frozen=True):
         return token(self.digests)
 
     def observation(self) -> Observation:
-        """The same, as plans want it. A unit that has objects is in the memory, be it with nothing."""
+        """The same, as plans want it."""
         listed = self.index.listed if self.index.whole else {}
         standing = (_unlisted(one) if one.token and file not in listed else one for file, one in self.ours.items())
-        memory = {one.owner: b"" for one in self.ours.values() if one.owner is not None}
         objects = {**self.foreign, **{one.ref: one for one in standing}}
-        return Observation(objects, {**memory, **self.memory}, self.token)
+        return Observation(objects, self.memory, self.token, mends=bool(self.ours) and not self.index.whole)
 
 
 def token(digests: Digests) -> str:

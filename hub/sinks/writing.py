@@ -67,8 +67,9 @@ def _made(native: NativeObject, unit: UnitKey, standing: Observed | None, mesh: 
 
 
 def _presume(change: Change, file: str, reading: Reading) -> None:
-    foreign = file in reading.theirs or change.ref in reading.foreign
-    if foreign or (file in reading.ours) == (change.op is Op.CREATE):
+    foreign, ours = file in reading.theirs or change.ref in reading.foreign, reading.ours.get(file)
+    moved = ours is not None and change.token not in {"", ours.token}
+    if foreign or moved or (ours is None) != (change.op is Op.CREATE):
         what = "does not belong to smihub" if foreign else "is not as it was"
         raise StaleError(f'"{OBJECTS}/{file}" {what}, so nothing was written; plan again')
 

@@ -191,8 +191,8 @@ def test_lines_of_a_route_show_exact_shares() -> None:
     assert found.routes == ("d/web:80 -> if any method any path x-beta=yes: v2 1; v1 2/3, v2 1/3",)
 
 
-def test_mirror_follows_writes_like_a_fresh_reading() -> None:
-    """After `follow`, a mirror equals one built from what was written."""
+def test_mirror_follows_writes() -> None:
+    """What was written, what is remembered and what is governed (tests/hub/test_mirror.py holds it against sinks)."""
     made = plan("vm", decide(native("a"), native("b"), unit=access("/a")), Observation(), keep)
     mirror = Mirror(Observation())
     assert mirror.empty

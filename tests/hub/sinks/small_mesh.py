@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from hub.api import same
+from hub.mirror import Mirror
 from hub.model import (
     Access,
     Identity,
@@ -64,7 +65,7 @@ def wanted(units: Mapping[str, Iterable[str]]) -> Wanted:
 
 def planned(desired: Wanted, seen: Observation) -> Plan:
     """The plan for these units and all that were ever there."""
-    units = {key: Desired(None) for key in seen.memory} | {
+    units = {key: Desired(None) for key in Mirror(seen).units} | {
         key: Desired(Access(Identity("cluster.local", key.namespace, key.name)), Translation(natives))
         for key, natives in desired.items()
     }

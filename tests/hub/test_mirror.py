@@ -1,0 +1,105 @@
+"""The mirror after a write is what a fresh reading gives, in every field, whatever sink wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from hub.errors import StaleError
+from hub.mirror import Mirror
+from hub.model import Change, UnitKey
+from hub.reconcile import Hub
+from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, bound, istio_shop
+from tests.servers.folder import Folder, shop, target, workload
+
+Edit = Callable[[Folder], object]
+EDITS: dict[str, Edit] = {
+    "nothing": lambda folder: folder.manifests,
+    "more is granted": lambda folder: folder.write("more.yaml", target("more", matches="orders")),
+    "less is granted": lambda folder: folder.remove("access.yaml"),
+    "somebody comes": lambda folder: folder.write("late.yaml", workload("late", 1), bound("late"), target("l", "late")),
+    "somebody goes": lambda folder: folder.remove("workloads.yaml"),
+    "another account": lambda folder: folder.write(
+        "workloads.yaml", (folder.manifests / "workloads.yaml").read_bytes().replace(b"ount: api", b"ount: other")
+    ),
+}
+
+
+async def follow(hub: Hub, mirror: Mirror, keys: Iterable[UnitKey] | None) -> tuple[Change, ...]:
+    """Plan these units as the mirror shows them, write, and let it follow; what was written."""
+    mesh = hub.meshes[0]
+    made = hub.planner.planned(mesh, mirror, keys=keys).plan
+    token = await mesh.sink.write(made.changes, made.memory, made.token)
+    fresh = (await mesh.sink.observe()).objects
+    written = [change.ref for change in made.changes if change.after is not None]
+    mirror.follow(made.changes, made.memory, token, {ref: fresh[ref].token for ref in written})
+    return made.changes
+
+
+@pytest.mark.parametrize("made", [shop, istio_shop])
+@pytest.mark.parametrize("edit", EDITS)
+async def test_the_mirror_after_a_write_is_a_fresh_reading(
+    tmp_path: Path, made: Callable[[Path], Folder], edit: str
+) -> None:
+    """Objects with their tokens, memory, revision; and what it counts. Units that change alone, as in a running hub."""
+    folder = made(tmp_path)
+    hub = Hub.open(folder.root / "smihub.yaml")
+    hub.read()
+    mirror = Mirror(await hub.meshes[0].sink.observe())
+    assert await follow(hub, mirror, None)
+    hub.store.dirty()
+    EDITS[edit](folder)
+    hub.read()
+    await follow(hub, mirror, hub.store.dirty())
+    seen = await hub.meshes[0].sink.observe()
+    fresh = Mirror(seen)
+    assert mirror.whole() == seen
+    assert (mirror.units, mirror.governed, mirror.empty) == (fresh.units, fresh.governed, fresh.empty)
+    assert all(one.token for one in seen.objects.values())
+    await hub.close()
+
+
+async def applied(root: Path) -> Folder:
+    """The shop on Istio, applied by another process."""
+    folder = istio_shop(root)
+    hub = Hub.open(folder.root / "smihub.yaml")
+    hub.read()
+    await hub.apply(hub.meshes[0], (await hub.plan(hub.meshes[0])).plan)
+    await hub.close()
+    return folder
+
+
+async def test_an_object_that_changed_by_itself_is_not_written_over(tmp_path: Path) -> None:
+    """A change presumes its object's own token, not that of the folder alone."""
+    folder = await applied(tmp_path)
+    folder.write("access.yaml", target("api-from-web", matches="orders"))
+    hub = Hub.open(folder.root / "smihub.yaml")
+    hub.read()
+    sink, seen = hub.meshes[0].sink, await hub.meshes[0].sink.observe()
+    before = (folder.root / RENDERED / POLICY_FILE).read_bytes()
+    other = {ref: replace(one, token="another") for ref, one in seen.objects.items()}
+    made = hub.planner.planned(hub.meshes[0], Mirror(replace(seen, objects=other))).plan
+    assert made.changes
+    with pytest.raises(StaleError, match="not as it was"):
+        await sink.write(made.changes, made.memory, made.token)
+    assert (folder.root / RENDERED / POLICY_FILE).read_bytes() == before
+    await hub.close()
+
+
+async def test_a_folder_whose_list_was_edited_is_read_anew_after_the_write(tmp_path: Path) -> None:
+    """That write puts the list right, which the changes do not say."""
+    folder = await applied(tmp_path)
+    listed = folder.root / RENDERED / "kustomization.yaml"
+    listed.write_text(listed.read_text() + "# mine\n")
+    folder.write("access.yaml", target("api-from-web", matches="orders"))
+    hub = Hub.open(folder.root / "smihub.yaml")
+    hub.read()
+    mesh = hub.meshes[0]
+    assert (await mesh.observed()).mends
+    await hub.apply(mesh, (await hub.plan(mesh)).plan)
+    assert (await mesh.observed()).whole() == await mesh.sink.observe()
+    assert not (await mesh.observed()).mends
+    await hub.close()
