@@ -216,19 +216,43 @@ class LiveSink(Sink, Protocol):
         """What each data plane has accepted, as JSON-like data by workload, with at least `programmed`."""
 
 
+class SinkContext(Struct, frozen=True):
+    """What the hub tells a sink: whose it is, the folder for state, and the one where relative paths start."""
+
+    mesh: str
+    domain: str
+    trust_domain: str
+    state: Path
+    base: Path
+
+    @property
+    def state_file(self) -> Path:
+        """The file in which sinks that need state keep it, several meshes in one."""
+        return self.state / "hub.sqlite"
+
+
+def shared(context: SinkContext, config: object) -> str:
+    """The `exclusive` of a sink that shares with others all that it writes to."""
+    return ""
+
+
 class SinkSpec(Struct, Generic[ConfigT], frozen=True):
-    """A sink by name. `open(state file, mesh, config)` touches nothing but the state file; `start` makes a live one serve.
+    """A sink by name; `config` are its settings in smihub.yaml. `open` touches nothing but the state file.
 
     `family` is what it writes (the `family` of adapters; "" = its own name). `order` is what it promises of a plan:
     `revision` that all of it binds at once, `objects` that each object is whole and they are written in wave order, which
-    is not the order in which somebody else brings them into force.
+    is not the order in which somebody else brings them into force. `needs_state`: it keeps what was applied in the state
+    file, so the folder is made, for this user alone, before it is opened. `exclusive` names what no two meshes may share, such
+    as a folder ("": nothing).
     """
 
     name: str
     config: type[ConfigT]
-    open: Callable[[Path, str, ConfigT], Sink]
+    open: Callable[[SinkContext, ConfigT], Sink]
     family: str = ""
     order: Literal["revision", "objects"] = "revision"
+    needs_state: bool = False
+    exclusive: Callable[[SinkContext, ConfigT], str] = shared
 
 
 class SourceContext(Struct, frozen=True):
@@ -311,6 +335,7 @@ __all__ = [
     "Route",
     "RoutePort",
     "Sink",
+    "SinkContext",
     "SinkSpec",
     "SmihubError",
     "Source",
@@ -341,6 +366,7 @@ __all__ = [
     "raw_text",
     "same",
     "service_account_label",
+    "shared",
     "target",
     "to_integers",
 ]

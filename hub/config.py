@@ -196,20 +196,10 @@ def sink_kind(mesh: MeshConfig) -> str:
     return kind
 
 
-def sink_config(mesh: MeshConfig, kind: type[ConfigT], config: Config) -> ConfigT:
-    """A mesh's `sink` as its sink's own type, without its `kind`.
-
-    What the hub itself says is added where the sink asks for it: the trust domain, where state may be kept, and the folder
-    from which relative paths start. Raises ConfigError naming the mesh and the field.
-    """
-    ours = {"trustDomain": config.domain.trust_domain, "folder": str(config.state), "base": str(config.folder)}
-    taken = ours.keys() & mesh.sink.keys()
-    if taken:
-        raise ConfigError(f'mesh "{mesh.name}": sink.{min(taken)}: is not said here; drop it')
-    asked = {info.encode_name for info in msgspec.structs.fields(kind)}
-    said = {name: value for name, value in mesh.sink.items() if name != "kind"}
+def sink_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
+    """A mesh's `sink` as its sink's own type, without its `kind`. Raises ConfigError naming the mesh and the field."""
     try:
-        return convert({**said, **{name: value for name, value in ours.items() if name in asked}}, kind, "sink")
+        return convert({name: value for name, value in mesh.sink.items() if name != "kind"}, kind, "sink")
     except FieldError as error:
         raise ConfigError(f'mesh "{mesh.name}": {error}') from None
 
@@ -230,7 +220,7 @@ def _checked(written: _File, file: Path) -> Config:
         file=file,
         domain=Domain(written.domain.trust_domain, written.domain.name),
         sources=_sources(written.sources, file.parent),
-        meshes=_meshes(written.meshes, file.parent),
+        meshes=_meshes(written.meshes),
         state=file.parent / _path(written.state, "state"),
         guards=Limits(written.guards.blast_radius_percent, written.guards.min_units),
         accept=tuple(sorted(set(written.accept))),
@@ -269,25 +259,17 @@ def _same_path(one: SourceConfig, other: SourceConfig) -> bool:
     return one.path is not None and other.path is not None and one.path.resolve() == other.path.resolve()
 
 
-def _meshes(written: tuple[_Mesh, ...], folder: Path) -> tuple[MeshConfig, ...]:
+def _meshes(written: tuple[_Mesh, ...]) -> tuple[MeshConfig, ...]:
     if not written:
         raise FieldError("meshes", 'is empty; write "- {name: vms, adapter: vm}"')
     for index, mesh in enumerate(written):
         _match(_LABEL, mesh.name, f"meshes[{index}].name", "lower-case letters, digits and dashes")
         if mesh.name in {other.name for other in written[:index]}:
             raise FieldError(f"meshes[{index}].name", f'"{mesh.name}" is there twice; give each mesh its own name')
-        path = _sink_path(mesh, folder)
-        if path is not None and path in {_sink_path(other, folder) for other in written[:index]}:
-            raise FieldError(f"meshes[{index}].sink.path", f'"{path}" is the folder of another mesh; give each its own')
     return tuple(
         MeshConfig(mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config, mesh.sink)
         for index, mesh in enumerate(written)
     )
-
-
-def _sink_path(mesh: _Mesh, folder: Path) -> Path | None:
-    path = mesh.sink.get("path")
-    return (folder / path).resolve() if isinstance(path, str) and "\0" not in path else None
 
 
 def _governed(mesh: _Mesh, place: str) -> Governed:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hub.api import AdapterSpec, LiveSink, Sink, SinkSpec
+from hub.api import AdapterSpec, LiveSink, Sink, SinkContext, SinkSpec
 from hub.config import Config, Governed, MeshConfig, adapter_config, sink_config, sink_kind
 from hub.errors import ConfigError
 from hub.mirror import Mirror
 from hub.model import Access, Translation, Unit, UnitKey
 from hub.plugins import Plugins
 from hub.translated import translated
-
-STATE_FILE = "hub.sqlite"
 
 
 class Mesh:
@@ -28,15 +25,32 @@ class Mesh:
         self.settings = adapter_config(written, spec.config)
         self.order = sink.order
         self.mirror: Mirror | None = None
-        self._opener = _opener(written, sink, config)
+        self._spec = sink
+        self._sink_settings = sink_config(written, sink.config)
+        self._context = SinkContext(
+            written.name, config.domain.name, config.domain.trust_domain, config.state, config.folder
+        )
         self._sink: Sink | None = None
 
     @property
     def sink(self) -> Sink:
         """What writes to the mesh; opened where it is needed, for opening one may make its state file. Raises ConfigError."""
         if self._sink is None:
-            self._sink = self._opener()
+            if self._spec.needs_state:
+                _make_private(self._context.state)
+            self._sink = self._spec.open(self._context, self._sink_settings)
         return self._sink
+
+    @property
+    def exclusive(self) -> str:
+        """What no other mesh may share with this one; "" if there is nothing of that kind. Raises ConfigError."""
+        found = self._spec.exclusive(self._context, self._sink_settings)
+        return f"{self._spec.name} {found}" if found else ""
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing can have been applied yet, so that the mesh need not be opened to tell what stands there."""
+        return self._spec.needs_state and not self._context.state_file.exists()
 
     @property
     def live(self) -> LiveSink | None:
@@ -75,7 +89,14 @@ def in_scope(governed: Governed, key: UnitKey, unit: Unit | None) -> bool:
 
 def meshes_of(config: Config, plugins: Plugins) -> tuple[Mesh, ...]:
     """Every mesh of a configuration; opens nothing. Raises ConfigError."""
-    return tuple(_mesh(config, written, plugins) for written in config.meshes)
+    found = tuple(_mesh(config, written, plugins) for written in config.meshes)
+    owners: dict[str, str] = {}
+    for mesh in found:
+        other = owners.setdefault(mesh.exclusive or f"mesh {mesh.name}", mesh.name)
+        if other != mesh.name:
+            what = mesh.exclusive.partition(" ")[2]
+            raise ConfigError(f'mesh "{mesh.name}": sink: "{what}" is that of mesh "{other}"; give each its own')
+    return found
 
 
 def _mesh(config: Config, written: MeshConfig, plugins: Plugins) -> Mesh:
@@ -84,17 +105,6 @@ def _mesh(config: Config, written: MeshConfig, plugins: Plugins) -> Mesh:
         known = ", ".join(spec.governs)
         raise ConfigError(f'mesh "{written.name}": governed: "{written.adapter}" governs {known}; write one of these')
     return Mesh(written, spec, plugins.sink(spec.family, sink_kind(written)), config)
-
-
-def _opener(written: MeshConfig, sink: SinkSpec[Any], config: Config) -> Callable[[], Sink]:
-    settings = sink_config(written, sink.config, config)
-
-    def opener() -> Sink:
-        if sink.order == "revision":  # a revision stands in the state file
-            _make_private(config.state)
-        return sink.open(config.state / STATE_FILE, written.name, settings)
-
-    return opener
 
 
 def _make_private(state: Path) -> None:

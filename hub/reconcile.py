@@ -18,7 +18,7 @@ from hub.endpoints import EndpointView
 from hub.errors import ConfigError, SmihubError
 from hub.intake import Intake, sources_of
 from hub.memory import Kept, pending
-from hub.meshes import STATE_FILE, Mesh, meshes_of
+from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
 from hub.model import Endpoint, Facts, NativeObject, ObjectRef, Observation, Unit, UnitKey
 from hub.plan import Desired, Plan, plan
@@ -157,7 +157,7 @@ class Hub:
         self.endpoints.update()
         facts, found = self.endpoints.facts(), dict[str, Evaluator]()
         for mesh in self.meshes:
-            if mesh.order == "revision" and not (self.config.state / STATE_FILE).exists():
+            if mesh.untouched:
                 continue
             seen = (await mesh.observed()).whole().objects.values()
             natives = [

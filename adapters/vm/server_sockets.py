@@ -18,7 +18,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from adapters.vm.ca import LEAF_LIFE
-from hub.api import ConfigError
+from hub.api import ConfigError, SinkContext
 from hub.private import claim, make_folder
 
 PATH_BYTES = 107
@@ -39,16 +39,12 @@ class SocketConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class XdsConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """How the mesh's Envoys reach the hub; life of certificates in seconds.
 
-    `address` (`unix:/path`) names one socket file for the hub's own user, in place of `socket`. The hub itself says
-    `folder`, where state is kept, and `base`, from which relative paths start. Raises ValueError.
+    `address` (`unix:/path`) names one socket file for the hub's own user, in place of `socket`. Raises ValueError.
     """
 
-    trust_domain: str
     address: str = ""
     socket: SocketConfig = SocketConfig()
     certificate_life_s: int = int(LEAF_LIFE.total_seconds())
-    folder: str = ""
-    base: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what would let other users of the machine take the hub's place."""
@@ -74,7 +70,7 @@ class ServerSocket(Struct, frozen=True):
         return f"unix:{self.file}"
 
 
-def server_sockets(config: XdsConfig, mesh: str) -> tuple[ServerSocket, ...]:
+def server_sockets(config: XdsConfig, context: SinkContext) -> tuple[ServerSocket, ...]:
     """Where a mesh's hub listens: the first is what new Envoys are told. Raises ConfigError.
 
     The second lies in the state folder, where the hub used to have its only one, and where Envoys that were bootstrapped
@@ -82,10 +78,9 @@ def server_sockets(config: XdsConfig, mesh: str) -> tuple[ServerSocket, ...]:
     """
     if config.address:
         return (ServerSocket(socket_path(config.address)),)
-    state = Path(config.folder)
-    folder = (
-        Path(config.base, config.socket.folder) if config.socket.folder else state.with_name(f"{state.name}-sockets")
-    )
+    state, mesh = context.state, context.mesh
+    beside = state.with_name(f"{state.name}-sockets")
+    folder = context.base / config.socket.folder if config.socket.folder else beside
     new = ServerSocket(socket_path(f"unix:{folder / f'{mesh}.sock'}"), config.socket.group)
     old = ServerSocket(state / f"{mesh}.sock")
     return (new, old) if _fits(old.file) else (new,)

@@ -10,7 +10,6 @@ import datetime as dt
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,7 +26,17 @@ from adapters.vm.server import AdsServer, Session
 from adapters.vm.server_sockets import XdsConfig, server_sockets
 from adapters.vm.state import State, Step, Stored
 from adapters.vm.stream import Mark
-from hub.api import Change, ConfigError, Enrolment, Facts, ObjectRef, Observation, UnitKey, UnsafeResourceError
+from hub.api import (
+    Change,
+    ConfigError,
+    Enrolment,
+    Facts,
+    ObjectRef,
+    Observation,
+    SinkContext,
+    UnitKey,
+    UnsafeResourceError,
+)
 from hub.private import claim
 
 _TICK_S = 0.1
@@ -45,10 +54,13 @@ def utc_now() -> dt.datetime:
 class XdsSink:
     """A `hub.api.LiveSink` for one mesh in one state file; `check` is the structural check on final bytes."""
 
-    def __init__(self, state: State, config: XdsConfig, check: Check, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, state: State, context: SinkContext, config: XdsConfig, check: Check, clock: Clock = utc_now
+    ) -> None:
         if config.certificate_life_s < 1:
             raise ConfigError("certificate_life_s must be at least 1")
         self._state = state
+        self._context = context
         self._config = config
         self._lock: int | None = None
         self._check = check
@@ -89,7 +101,7 @@ class XdsSink:
         self._lock = self._claimed()
         fleet = self._loaded()
         fleet.publish(self._state.endpoints())
-        sockets = server_sockets(self._config, self._state.mesh)
+        sockets = server_sockets(self._config, self._context)
         server = AdsServer(sockets, self, self._clock)
         self._seen_version = self._state.data_version()
         self._advance()
@@ -166,7 +178,7 @@ class XdsSink:
     @property
     def address(self) -> str:
         """Where new Envoys are told to find the hub: `unix:/path`. Raises ConfigError."""
-        return server_sockets(self._config, self._state.mesh)[0].address
+        return server_sockets(self._config, self._context)[0].address
 
     @property
     def withheld(self) -> str:
@@ -204,12 +216,10 @@ class XdsSink:
 
     # -- inside
 
-    def _claimed(self) -> int | None:
+    def _claimed(self) -> int:
         """One process serves a mesh of a state, whatever sockets it listens on."""
-        if not self._config.folder:
-            return None
-        mesh = self._state.mesh
-        return claim(Path(self._config.folder, f"{mesh}.lock"), f'mesh "{mesh}" is served')
+        mesh = self._context.mesh
+        return claim(self._context.state / f"{mesh}.lock", f'mesh "{mesh}" is served')
 
     def _seal(self, changes: Sequence[Change]) -> Mapping[ObjectRef, Resource]:
         written = ((change.after, change.unit) for change in changes if change.after is not None)
@@ -217,7 +227,7 @@ class XdsSink:
 
     def _loaded(self) -> Fleet:
         if self._fleet is None:
-            root = self._state.authority(make_root(self._config.trust_domain, self._clock()))
+            root = self._state.authority(make_root(self._context.trust_domain, self._clock()))
             authority = Authority(root, dt.timedelta(seconds=self._config.certificate_life_s))
             self._fleet = Fleet(Sealer(root.certificate, self._check), authority)
         return self._fleet

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from adapters.vm.safety import check
 from adapters.vm.server_sockets import XdsConfig
 from adapters.vm.sink import XdsSink
 from adapters.vm.state import State
-from hub.api import SinkSpec
+from hub.api import SinkContext, SinkSpec
 
 
-def open_xds(path: Path, mesh: str, config: XdsConfig) -> XdsSink:
-    """The sink of a mesh in a state file. Raises ConfigError where the file is not usable or not private."""
-    return XdsSink(State(path, mesh), config, check)
+def open_xds(context: SinkContext, config: XdsConfig) -> XdsSink:
+    """The sink of a mesh in the state file. Raises ConfigError where the file is not usable or not private."""
+    return XdsSink(State(context.state_file, context.mesh), context, config, check)
 
 
-XDS = SinkSpec(name="xds", config=XdsConfig, open=open_xds)
+def _socket(context: SinkContext, config: XdsConfig) -> str:
+    """Where the mesh's Envoys find the hub, if the configuration names one socket."""
+    return config.address
+
+
+XDS = SinkSpec(name="xds", config=XdsConfig, open=open_xds, needs_state=True, exclusive=_socket)

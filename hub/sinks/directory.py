@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from hub.api import Marking, SinkSpec
+from hub.api import Marking, SinkContext, SinkSpec
 from hub.errors import ConfigError, StaleError, UnsafeResourceError
 from hub.model import Change, Observation, UnitKey
 from hub.sinks.folder import EXCLUSIVE, SHARED, Folder, make, opened
@@ -28,10 +28,9 @@ _EMPTY = make_sense({}, Index({}, whole=True), {}, {})
 
 
 class DirectoryConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The folder, written as `path`; `base` is what a relative one starts from."""
+    """The folder, written as `path`."""
 
     path: str
-    base: str = ""
 
 
 class DirectorySink:
@@ -147,13 +146,27 @@ def _refuse_other_names(folder: Folder) -> None:
             raise ConfigError(f'"{name}" stands beside {KUSTOMIZATION}, and kustomize takes one only; move it out')
 
 
-def open_directory(state: Path, mesh: str, config: DirectoryConfig) -> DirectorySink:
+def open_directory(context: SinkContext, config: DirectoryConfig) -> DirectorySink:
     """The sink of a mesh; the folder is looked at when it is needed. Raises ConfigError for what is no path."""
+    return DirectorySink(_path(context, config), context.mesh)
+
+
+def _real(context: SinkContext, config: DirectoryConfig) -> str:
+    """The folder, by its only name."""
+    return str(_path(context, config).resolve())
+
+
+def _path(context: SinkContext, config: DirectoryConfig) -> Path:
     if not config.path or "\0" in config.path:
-        raise ConfigError(f'mesh "{mesh}": sink.path: will not do; write a folder, relative to smihub.yaml')
-    return DirectorySink(Path(config.base) / config.path, mesh)
+        raise ConfigError(f'mesh "{context.mesh}": sink.path: will not do; write a folder, relative to smihub.yaml')
+    return context.base / config.path
 
 
 DIRECTORY = SinkSpec(
-    name="directory", config=DirectoryConfig, open=open_directory, family="kubernetes", order="objects"
+    name="directory",
+    config=DirectoryConfig,
+    open=open_directory,
+    family="kubernetes",
+    order="objects",
+    exclusive=_real,
 )

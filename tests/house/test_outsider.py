@@ -37,13 +37,14 @@ def test_an_outsider_passes_strict_type_checks(package: Path, tmp_path: Path) ->
 
 
 def test_an_outsider_is_found_by_its_entry_point(package: Path, tmp_path: Path) -> None:
-    """Installed beside us, its adapter is there under its name, like ours."""
+    """Installed beside us, its adapter and its sink are there under their names, like ours."""
     target = tmp_path / "site"
     quiet = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
     run("-m", "pip", "install", *quiet, "--target", str(target), str(package), cwd=tmp_path)
     script = (
         f"import sys; sys.path.insert(0, {str(target)!r})\n"
         "from hub.plugins import load_plugins\n"
-        "print(load_plugins().adapter('outsider').config().colour)\n"
+        "plugins = load_plugins()\n"
+        "print(plugins.adapter('outsider').config().colour, plugins.sink('none').config().place)\n"
     )
-    assert run("-c", script, cwd=tmp_path) == "blue\n"
+    assert run("-c", script, cwd=tmp_path) == "blue nowhere\n"

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from adapters.vm.state import State
 from hub.aside import aside
 from hub.loop import Loop
-from hub.meshes import STATE_FILE
 from hub.model import Translation, Unit, UnitKey
 from hub.reconcile import Hub
 from tests.hub.cli.test_run import running
@@ -114,7 +113,7 @@ async def _ready(hub: Hub) -> str:
     sink = hub.meshes[0].sink
     while API not in (await sink.observe()).memory:  # noqa: ASYNC110 - it is another task that writes
         await asyncio.sleep(0.05)
-    state = State(hub.config.state / STATE_FILE, hub.meshes[0].name)
+    state = State(hub.config.state / "hub.sqlite", hub.meshes[0].name)
     try:
         return token_for(state, "shop/web-1").reveal().decode()
     finally:

@@ -20,7 +20,7 @@ from adapters.vm.server_sockets import XdsConfig
 from adapters.vm.sink import XdsSink
 from adapters.vm.state import State
 from adapters.vm.tokens import digest_of, new_token
-from hub.api import Change, NativeObject, ObjectRef, Op, Role, UnitKey
+from hub.api import Change, NativeObject, ObjectRef, Op, Role, SinkContext, UnitKey
 
 UNIT = UnitKey("access", "d", "api")
 TD = "example.org"
@@ -87,8 +87,9 @@ class Rig:
         self.path = folder / "state.db"
         self.address = f"unix:{folder}/xds.sock"
         self.clock = Clock()
-        self.config = XdsConfig(trust_domain=TD, address=self.address, **settings)
-        self.sink = XdsSink(State(self.path, "vm"), self.config, check, self.clock)
+        self.context = SinkContext("vm", "default", TD, folder, folder)
+        self.config = XdsConfig(address=self.address, **settings)
+        self.sink = XdsSink(State(self.path, "vm"), self.context, self.config, check, self.clock)
         self.state = State(self.path, "vm")
 
     def token(self, name: str) -> str:

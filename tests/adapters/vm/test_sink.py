@@ -159,7 +159,7 @@ async def test_revision_of_another_process_is_served(rig: Rig) -> None:
     client = Client(rig.address, rig.token("d/web"))
     await client.ask("Cluster", "d/web")
     await client.answer(await client.next())
-    beside = XdsSink(State(rig.path, "vm"), rig.config, anything_goes)
+    beside = XdsSink(State(rig.path, "vm"), rig.context, rig.config, anything_goes)
     changes = put(
         workload("d/web", "web", names.ref("Cluster", OUT), names.ref("Cluster", "new")), stump("Cluster", "new")
     )
@@ -187,7 +187,8 @@ def _no_bad(kind: str, body: bytes) -> None:
 
 async def test_unsafe_object_is_not_written(tmp_path: Path) -> None:
     """The structural check comes before the first byte of the revision."""
-    sink = XdsSink(State(tmp_path / "state.db", "vm"), Rig(tmp_path).config, _no_bad)
+    made = Rig(tmp_path)
+    sink = XdsSink(State(tmp_path / "state.db", "vm"), made.context, made.config, _no_bad)
     with pytest.raises(UnsafeResourceError):
         await sink.write(put(stump("Cluster", "good"), stump("Cluster", _BAD)), {}, "")
     assert (await sink.observe()).token == ""
@@ -197,7 +198,7 @@ async def test_unsafe_object_is_not_written(tmp_path: Path) -> None:
 async def test_revision_with_an_unsafe_object_is_withheld_whole(tmp_path: Path) -> None:
     """Written by a process without our check, it is not served; the last one is, until a safe one comes."""
     rig = Rig(tmp_path)
-    rig.sink = XdsSink(State(rig.path, "vm"), rig.config, _no_bad, rig.clock)
+    rig.sink = XdsSink(State(rig.path, "vm"), rig.context, rig.config, _no_bad, rig.clock)
     await rig.write(
         put(workload("d/web", "web", names.ref("Cluster", "a"), names.ref("Cluster", _BAD)), stump("Cluster", "a"))
     )
@@ -217,7 +218,7 @@ async def test_revision_with_an_unsafe_object_is_withheld_whole(tmp_path: Path) 
 async def test_own_write_after_a_revision_of_another_process_serves_both(tmp_path: Path) -> None:
     """What this hub has not noticed yet is read before its own write is served, and an unsafe object in it counts."""
     rig = Rig(tmp_path)
-    rig.sink = XdsSink(State(rig.path, "vm"), rig.config, _no_bad, rig.clock)
+    rig.sink = XdsSink(State(rig.path, "vm"), rig.context, rig.config, _no_bad, rig.clock)
     clusters = [names.ref("Cluster", name) for name in ("a", "b", _BAD)]
     await rig.write(put(workload("d/web", "web", *clusters), stump("Cluster", "a")))
     await rig.sink.start()
@@ -350,7 +351,7 @@ async def test_status_says_what_was_accepted(rig: Rig) -> None:
     async with asyncio.timeout(5):
         while not rig.sink.status()["d/web"].programmed:  # noqa: ASYNC110 - the client's answer is on its way
             await asyncio.sleep(0.02)
-    reader = XdsSink(State(rig.path, "vm"), rig.config, anything_goes)
+    reader = XdsSink(State(rig.path, "vm"), rig.context, rig.config, anything_goes)
     async with asyncio.timeout(5):
         while not [item for item in reader.status().values() if item.programmed]:  # noqa: ASYNC110 - written soon
             await asyncio.sleep(0.02)

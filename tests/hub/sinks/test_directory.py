@@ -16,7 +16,7 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from hub.api import LiveSink
+from hub.api import LiveSink, SinkContext
 from hub.errors import ConfigError, StaleError, TransientError, UnsafeResourceError
 from hub.mirror import Mirror
 from hub.model import Change, NativeObject, Observation, Observed, Op, Role
@@ -108,9 +108,14 @@ resources:
     assert {file.stat().st_mode & 0o777 for file in path.rglob("*") if file.is_file()} == {0o644 & ~umask}
 
 
+def context(folder: Path) -> SinkContext:
+    """A mesh `istio` whose smihub.yaml lies in this folder."""
+    return SinkContext("istio", "default", "cluster.local", folder / "state", folder)
+
+
 def test_nothing_is_touched_before_a_write(tmp_path: Path) -> None:
     """Opening and observing make no folder; what is not there holds nothing."""
-    made = open_directory(tmp_path / "state", "istio", DirectoryConfig("a/b", str(tmp_path)))
+    made = open_directory(context(tmp_path), DirectoryConfig("a/b"))
     assert asyncio.run(made.observe()) == Observation({}, {}, seen(tmp_path).token)
     asyncio.run(made.close())
     assert list(tmp_path.iterdir()) == []
@@ -121,11 +126,11 @@ def test_nothing_is_touched_before_a_write(tmp_path: Path) -> None:
 def test_relative_paths_start_at_the_configuration(tmp_path: Path) -> None:
     """Absolute ones do not."""
     for written in ("rendered", str(tmp_path / "rendered")):
-        made = open_directory(tmp_path / "state", "istio", DirectoryConfig(written, str(tmp_path)))
+        made = open_directory(context(tmp_path), DirectoryConfig(written))
         assert asyncio.run(made.observe()) == Observation({}, {}, seen(tmp_path / "nowhere").token)
     for written in ("", "a\0b"):
         with pytest.raises(ConfigError, match=r"sink[.]path"):
-            open_directory(tmp_path, "istio", DirectoryConfig(written, str(tmp_path)))
+            open_directory(context(tmp_path), DirectoryConfig(written))
 
 
 def test_what_is_observed_is_what_was_desired(path: Path) -> None:

@@ -1,8 +1,8 @@
-"""The smallest honest adapter: it carries out nothing, says so, and denies everything."""
+"""The smallest honest adapter and its sink: they carry out nothing, say so, and deny everything."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -11,15 +11,20 @@ from hub.api import (
     Access,
     AdapterSpec,
     Answer,
+    Change,
     Facts,
     Feature,
     Loss,
     NativeObject,
     ObjectRef,
+    Observation,
     Request,
+    SinkContext,
+    SinkSpec,
     Support,
     Translation,
     Unit,
+    UnitKey,
     hookimpl,
 )
 
@@ -65,3 +70,33 @@ def smihub_adapters() -> Iterable[AdapterSpec[OutsiderConfig]]:
     """Register the adapter."""
     features = dict.fromkeys(Feature, Support.NOT_YET)
     return [AdapterSpec("outsider", "none", OutsiderConfig, features, translate, evaluator, view)]
+
+
+class SinkConfig(Struct, frozen=True):
+    """Settings under `sink` of the mesh in smihub.yaml."""
+
+    place: str = "nowhere"
+
+
+class NoSink:
+    """A mesh in which nothing ever stands."""
+
+    def __init__(self, context: SinkContext, config: SinkConfig) -> None:
+        self.where = f"{context.mesh} {config.place}"
+
+    async def observe(self) -> Observation:
+        """Nothing."""
+        return Observation()
+
+    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """Forget everything."""
+        return token
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@hookimpl
+def smihub_sinks() -> Iterable[SinkSpec[SinkConfig]]:
+    """Register the sink."""
+    return [SinkSpec("none", SinkConfig, NoSink)]

@@ -1,0 +1,93 @@
+"""Configured meshes: what a sink is told, and what no two meshes may share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.api import SinkContext, SinkSpec
+from hub.config import load_config
+from hub.errors import ConfigError
+from hub.meshes import meshes_of
+from hub.model import Change, Observation, UnitKey
+from hub.plugins import load_plugins
+
+CONFIG = """\
+domain: {{name: eu, trustDomain: example.org}}
+sources: [{{path: .}}]
+state: kept
+meshes: [{meshes}]
+"""
+
+
+class Settings(Struct, frozen=True):
+    """The sink's own."""
+
+    colour: str = ""
+
+
+class Memory:
+    """A sink in memory that shows what it was opened with."""
+
+    def __init__(self, context: SinkContext, settings: Settings) -> None:
+        self.opened = (context, settings)
+
+    async def observe(self) -> Observation:
+        """See hub.api.Sink."""
+        return Observation()
+
+    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """See hub.api.Sink."""
+        return token
+
+    async def close(self) -> None:
+        """See hub.api.Sink."""
+
+
+@pytest.mark.parametrize("needs_state", [True, False])
+def test_a_sink_is_told_where_it_is(tmp_path: Path, needs_state: bool) -> None:  # noqa: FBT001
+    """Its mesh, domain, trust domain and folders; the state folder is made for whoever needs one, and no earlier."""
+    plugins, opened = load_plugins(), list[Memory]()
+
+    def open_(context: SinkContext, settings: Settings) -> Memory:
+        opened.append(Memory(context, settings))
+        return opened[-1]
+
+    spec = SinkSpec("memory", Settings, open_, family="kubernetes", needs_state=needs_state)
+    plugins = replace(plugins, sinks={**plugins.sinks, "memory": spec})
+    (tmp_path / "smihub.yaml").write_text(
+        CONFIG.format(meshes="{name: one, adapter: istio, sink: {kind: memory, colour: blue}}")
+    )
+    (mesh,) = meshes_of(load_config(tmp_path / "smihub.yaml"), plugins)
+    assert mesh.untouched is needs_state
+    assert not (tmp_path / "kept").exists()
+    assert mesh.sink is opened[0]
+    assert opened[0].opened == (
+        SinkContext("one", "eu", "example.org", tmp_path / "kept", tmp_path),
+        Settings("blue"),
+    )
+    assert (tmp_path / "kept").exists() is needs_state
+
+
+@pytest.mark.parametrize(
+    "meshes",
+    [
+        "{name: one, adapter: istio, sink: {path: a}}, {name: two, adapter: istio, sink: {path: b/../a}}",
+        "{name: one, adapter: vm, sink: {address: 'unix:/run/a'}}, {name: two, adapter: vm, sink: {address: 'unix:/run/a'}}",
+    ],
+)
+def test_what_is_exclusive_is_one_mesh_s(tmp_path: Path, meshes: str) -> None:
+    """A folder however it is written, and a socket: two meshes that shared one would each undo the other's work."""
+    (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes=meshes))
+    with pytest.raises(ConfigError, match=r'mesh "two": sink: ".*a" is that of mesh "one"; give each its own'):
+        meshes_of(load_config(tmp_path / "smihub.yaml"), load_plugins())
+
+
+def test_meshes_of_one_state_file_share_it(tmp_path: Path) -> None:
+    """Each has its own part of it."""
+    (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes="{name: one, adapter: vm}, {name: two, adapter: vm}"))
+    assert len(meshes_of(load_config(tmp_path / "smihub.yaml"), load_plugins())) == 2
