@@ -9,6 +9,11 @@ REPORTS := build/reports
 # A test that hangs ends the run with every thread's trace; a long one may take longer.
 LIMIT := -o faulthandler_exit_on_timeout=true -o faulthandler_timeout
 PYTEST := $(BIN)/python -m pytest -q $(LIMIT)=300
+# Envoys wait more than they compute, so there are more of these tests at a time than a small machine has cores. A file
+# stays in one process, which keeps its servers; the order is that of tests/conftest.py.
+BESIDE := --dist loadfile --no-loadscope-reorder -n
+# Tests start hundreds of Python processes: each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup lint check test servers test-istio demo proof goldens constraints clean
 .DEFAULT_GOAL := help
@@ -42,7 +47,7 @@ check: lint ## lint, and the fast tests without random searches and without star
 test: setup ## the fast tests, then those with real Envoys
 	@mkdir -p $(REPORTS)
 	$(PYTEST) -n auto -m "not envoy and not istio and not slow" --junit-xml=$(REPORTS)/fast.xml
-	$(PYTEST) -m "envoy and not slow" --junit-xml=$(REPORTS)/envoy.xml
+	$(PYTEST) $(BESIDE) 3 -m "envoy and not slow" --junit-xml=$(REPORTS)/envoy.xml
 
 servers: setup ## build etcd, kube-apiserver and istiod into ~/.cache/smihub, once per version (needs Go; some minutes)
 	$(BIN)/python -m tests.servers.istio.build
@@ -78,3 +83,4 @@ constraints: ## resolve the newest versions, and the hashes of their files, into
 
 clean: ## remove everything that make made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find $(wildcard .ci adapters bench deploy hub tests) -name __pycache__ -prune -exec rm -r {} +

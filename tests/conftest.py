@@ -1,8 +1,17 @@
-"""For all tests: hypothesis uses fixed seeds and no clock; searches with new seeds are the slow tests' own business."""
+"""For all tests: hypothesis uses fixed seeds and no clock; searches with new seeds are the slow tests' own business.
+
+Whole meshes come first: they take longest, and a process that got one last would end long after the others.
+"""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests; those of one file stay together."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)

@@ -93,7 +93,7 @@ def load_cases(directory: Path = CASES) -> tuple[Case, ...]:
 
 def load_case(path: Path) -> Case:
     """One case file."""
-    raw = convert(yaml.safe_load(path.read_text("utf-8")), _File)
+    raw = convert(yaml.load(path.read_text("utf-8"), yaml.CSafeLoader), _File)
     return Case(
         name=path.stem,
         number=raw.case,
