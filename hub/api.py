@@ -213,7 +213,10 @@ class LiveSink(Sink, Protocol):
         """Write what a workload's data plane is started from; gives its command line. Raises ConfigError."""
 
     def report(self) -> Mapping[str, Any]:
-        """What each data plane has accepted, as JSON-like data by workload, with at least `programmed`."""
+        """What each data plane has accepted, as JSON-like data by workload.
+
+        Each has at least `programmed`, and `unit`: the unit whose identity it is, as text.
+        """
 
 
 class SinkContext(Struct, frozen=True):

@@ -6,7 +6,7 @@ Pure; the time (seconds of the Unix epoch) is passed in. Conditions and what a p
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -247,13 +247,39 @@ def _with(before: Outcome, found: Mapping[ConditionType, Condition], now: float)
         kind: _since(before.conditions.get(kind), replace(each, generation=before.generation), now)
         for kind, each in found.items()
     }
-    merged = {**before.conditions, **fresh}
-    return replace(before, conditions={kind: merged[kind] for kind in CONDITIONS if kind in merged})
+    return replace(before, conditions=_ordered({**before.conditions, **fresh}))
+
+
+def _ordered(conditions: Mapping[ConditionType, Condition]) -> dict[ConditionType, Condition]:
+    return {kind: conditions[kind] for kind in CONDITIONS if kind in conditions}
 
 
 def _since(before: Condition | None, fresh: Condition, now: float) -> Condition:
     lasts = before is not None and (before.status, before.reason) == (fresh.status, fresh.reason)
     return replace(fresh, since=before.since if lasts and before is not None else now)
+
+
+def with_programmed(outcomes: Mapping[UnitKey, Outcome], report: Mapping[str, Any]) -> dict[UnitKey, Outcome]:
+    """The same with what data planes say (`hub.api.LiveSink.report`): of an identity its own, of a route all of them."""
+    rows: dict[str, list[tuple[str, bool]]] = {}
+    for workload, row in report.items():
+        rows.setdefault(str(row.get("unit", "")), []).append((workload, bool(row["programmed"])))
+    everyone = [each for found in rows.values() for each in found]
+    found: dict[UnitKey, Outcome] = {}
+    for key, each in outcomes.items():
+        said = _programmed(rows.get(str(key), []) if key.kind == "access" else everyone, key)
+        found[key] = replace(each, conditions=_ordered({**each.conditions, "Programmed": said}))
+    return found
+
+
+def _programmed(rows: list[tuple[str, bool]], key: UnitKey) -> Condition:
+    missing = [workload for workload, done in rows if not done]
+    if not rows:
+        return Condition("Unknown", "nobody", "no data plane reports it")
+    if not missing:
+        return Condition("True", "programmed")
+    said = f"not everything accepted by {', '.join(sorted(missing)[:3])}{' and others' if len(missing) > 3 else ''}"
+    return Condition("False" if key.kind == "access" else "Unknown", "waiting", said)
 
 
 def summary_of(outcomes: Mapping[UnitKey, Outcome]) -> Summary:

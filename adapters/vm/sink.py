@@ -194,16 +194,18 @@ class XdsSink:
     def report(self) -> Mapping[str, Any]:
         """`status` of every applied workload as JSON-like data, of those too that never connected.
 
-        None is programmed whose sidecar was not yet offered the newest revision, be it late or withheld, or that has no
+        `unit` is the unit that it belongs to. None is programmed whose sidecar was not yet offered the newest revision, be it late or withheld, or that has no
         token which holds (`enrolled`): never issued, or ended when the Workload was deleted or changed its account.
         """
         heard, newest = self.status(), self._state.head()[0]
-        applied, enrolled = [ref.name for ref in self._state.refs(names.GROUP, "Workload")], self._state.enrolled()
+        owners = self._state.owners(names.GROUP, "Workload")
+        applied, enrolled = {ref.name: str(unit) for ref, unit in sorted(owners.items())}, self._state.enrolled()
         rows = {name: heard.get(name, status.WorkloadStatus(name, 0)) for name in applied}
         return {
             name: {
                 **to_builtins(replace(row, programmed=row.programmed and row.revision == newest and name in enrolled)),
                 "enrolled": name in enrolled,
+                "unit": applied[name],
             }
             for name, row in rows.items()
         }

@@ -129,10 +129,14 @@ class State:
 
     def refs(self, group: str, kind: str) -> list[ObjectRef]:
         """The refs of all applied objects of one kind."""
+        return sorted(self.owners(group, kind))
+
+    def owners(self, group: str, kind: str) -> dict[ObjectRef, UnitKey]:
+        """The unit of each applied object of one kind."""
         prefix = _encode(ObjectRef(group, kind, "", "")).partition('"namespace"')[0]
-        query = "SELECT ref FROM objects WHERE mesh = ? AND died IS NULL AND substr(ref, 1, ?) = ?"
+        query = "SELECT ref, unit FROM objects WHERE mesh = ? AND died IS NULL AND substr(ref, 1, ?) = ?"
         rows = self._db.execute(query, (self.mesh, len(prefix), prefix))
-        return sorted(_decode(str(row[0]), ObjectRef) for row in rows)
+        return {_decode(str(ref), ObjectRef): _decode(str(unit), UnitKey) for ref, unit in rows}
 
     def apply(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """Write one revision and give its token. Raises StaleError, with nothing written, if `token` is not the head's."""

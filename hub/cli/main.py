@@ -17,6 +17,7 @@ from hub.cli import (
     explain,
     features,
     hands_off,
+    history,
     init,
     plan,
     release,
@@ -34,7 +35,22 @@ app = typer.Typer(
     help="One hub that makes every service mesh of a company obey one set of SMI rules.",
     epilog="Start with [bold]smihub init[/bold] in a folder of SMI YAML, then plan, apply and run. Exit codes: 0 nothing to do, 1 error, 2 changes, 3 refused.",
 )
-for _module in (init, check, plan, apply, render, run, bootstrap, explain, status, adopt, release, hands_off, features):
+for _module in (
+    init,
+    check,
+    plan,
+    apply,
+    render,
+    run,
+    bootstrap,
+    explain,
+    status,
+    history,
+    adopt,
+    release,
+    hands_off,
+    features,
+):
     _module.register(app)
 _PR_SET_DUMPABLE = 4
 

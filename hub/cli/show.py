@@ -12,7 +12,7 @@ from rich.text import Text
 from hub.cli.context import Part, line
 from hub.cli.data import View, field_changes
 from hub.guards import Refusal
-from hub.model import Change, Loss, ObjectRef, Op, Problem, UnitKey
+from hub.model import Change, Loss, ObjectRef, Op, Origin, Problem, UnitKey
 from hub.plan import Plan
 
 Detail = Literal["short", "all"]
@@ -68,12 +68,12 @@ def _causes(changes: Sequence[Change]) -> Part:
     if not found:
         fresh = any(change.op is Op.CREATE for change in changes)
         return ("  nobody is granted anything here" if fresh else "  no longer in the sources", "dim")
-    names = [str(ref) for ref in sorted(found, key=_smi_first)]
+    names = [str(ref) for ref in sorted(found, key=smi_first)]
     more = f" and {len(names) - _CAUSES_SHOWN} more" if len(names) > _CAUSES_SHOWN else ""
     return (f"  from {', '.join(names[:_CAUSES_SHOWN])}{more}", "dim")
 
 
-def _smi_first(ref: ObjectRef) -> tuple[int, ObjectRef]:
+def smi_first(ref: ObjectRef) -> tuple[int, ObjectRef]:
     """TrafficTargets and TrafficSplits decide, the other SMI kinds are what they refer to, the rest is circumstance."""
     if ref.kind in {"TrafficTarget", "TrafficSplit"}:
         return (0, ref)
@@ -191,11 +191,14 @@ def problem_line(problem: Problem) -> Text:
 
 def place(problem: Problem) -> str:
     """`file:line: ` as one can open it from where the configuration is; empty if the object came from no file."""
-    origin = problem.origin
+    found = located(problem.origin)
+    return f"{found}: " if found else ""
+
+
+def located(origin: Origin) -> str:
+    """`file:line` as one can open it from where the configuration is; empty for what came from no file."""
     file = _path(origin.source, origin.file)
-    if not file:
-        return ""
-    return f"{file}:{origin.line}: " if origin.line else f"{file}: "
+    return f"{file}:{origin.line}" if file and origin.line else file
 
 
 def _path(source: str, file: str) -> str:

@@ -1,69 +1,178 @@
-"""`smihub status`: what every data plane has accepted."""
+"""`smihub status`: what became of everything, in every mesh, and what every data plane has accepted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+from msgspec import Struct, json
 from rich.text import Text
 
-from hub.cli.context import ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, print_lines, run_now
+from hub import record
+from hub.cli.context import (
+    OUT,
+    ConfigOption,
+    Exit,
+    MeshOption,
+    Output,
+    OutputOption,
+    clean_errors,
+    emit,
+    emit_text,
+    line,
+    print_lines,
+    run_now,
+)
+from hub.cli.data import SCHEMA
+from hub.cli.reported import lines_of, mesh_data
+from hub.conditions import Condition
 from hub.config import DEFAULT_FILE
+from hub.meshes import Mesh
+from hub.model import UnitKey
+from hub.outcomes import Outcome, with_programmed
 from hub.reconcile import Hub
+
+_LOOK_S = 1.0
+
+
+class Seen(Struct, frozen=True):
+    """One mesh as it is known: itself (None: nothing is on record), its units, and what its data planes say."""
+
+    name: str
+    mesh: Condition | None
+    units: Mapping[UnitKey, Outcome]
+    report: Mapping[str, Any]
+
+    @property
+    def good(self) -> bool:
+        """Whether everything is as it should be."""
+        mesh = self.mesh is None or self.mesh.status != "False"
+        planes = all(row["programmed"] for row in self.report.values())
+        return mesh and planes and not any(each.bad for each in self.units.values())
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command(epilog="Example: [bold]smihub status -o json[/bold]")(status)
+    epilog = "Examples: [bold]smihub status --mesh vms[/bold], [bold]smihub status -o json[/bold], [bold]smihub status --watch[/bold]"
+    app.command(epilog=epilog)(status)
 
 
-def status(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
-    """Show, per Workload, whether its Envoy is connected and has accepted everything. Exit code 1 if one has not."""
+def status(
+    config: ConfigOption = Path(DEFAULT_FILE),
+    output: OutputOption = Output.TEXT,
+    mesh: MeshOption = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing what changes, until Ctrl-C.")] = False,
+) -> None:
+    """Show what is refused, waiting or failed in every mesh, why and since when. Exit code 1 if anything is not as it should be."""
     with clean_errors():
-        code = run_now(_status(config, output))
+        code = run_now(_status(config, output, tuple(mesh or ()), _watched if watch else _once))
     raise typer.Exit(code)
 
 
-async def _status(config: Path, output: Output) -> Exit:
+Look = Callable[[], list[Seen]]
+
+
+async def _status(config: Path, output: Output, names: Sequence[str], show: Callable[[Look, Output], Exit]) -> Exit:
     hub = Hub.open(config)
     try:
-        reports = {mesh.name: mesh.live.report() for mesh in hub.meshes if mesh.live is not None}
+        meshes = [hub.mesh(name) for name in names] or list(hub.meshes)
+        return show(_looking(hub, meshes), output)
     finally:
         await hub.close()
+
+
+def _looking(hub: Hub, meshes: Sequence[Mesh]) -> Look:
+    """A function that looks; the record is read again only if it changed."""
+    state = hub.config.state
+    last: list[tuple[tuple[int, int], record.Known]] = []
+
+    def look() -> list[Seen]:
+        version = record.version(state)
+        if not last or last[0][0] != version:
+            last[:] = [(version, record.known(state))]
+        return [_seen(mesh, last[0][1]) for mesh in meshes]
+
+    return look
+
+
+def _seen(mesh: Mesh, known: record.Known) -> Seen:
+    units = {key: outcome for name, key, outcome in known.units if name == mesh.name}
+    live = None if mesh.untouched else mesh.live  # looking makes no state file
+    report = live.report() if live is not None else {}
+    return Seen(mesh.name, known.meshes.get(mesh.name), with_programmed(units, report), report)
+
+
+# --------------------------------------------------------------------------- showing
+
+
+def _once(look: Look, output: Output) -> Exit:
+    seen = look()
     if output is Output.TEXT:
-        for mesh, report in reports.items():
-            print_lines(_mesh_lines(mesh, report))
+        print_lines(_lines(seen))
     else:
-        emit(reports, output)
-    rows = [row for report in reports.values() for row in report.values()]
-    return Exit.SAME if all(row["programmed"] for row in rows) else Exit.ERROR
+        emit(_data(seen), output)
+    return Exit.SAME if all(each.good for each in seen) else Exit.ERROR
 
 
-def _mesh_lines(mesh: str, report: Mapping[str, Any]) -> Iterator[Text]:
-    done = sum(bool(row["programmed"]) for row in report.values())
-    yield line((f"mesh {mesh}", "bold"), f": {done} of {len(report)} workloads have accepted everything")
-    width = max(map(len, report), default=0)
-    for workload, row in sorted(report.items()):
-        first, *others = _said(row)
-        yield line(f"  {workload:{width}}  ", first)
-        if not row.get("enrolled", True):
-            others.append((f"no token that holds; run smihub bootstrap {workload}", "red"))
-        yield from (line(f"  {'':{width}}  ", other) for other in others)
+def _watched(look: Look, output: Output) -> Exit:
+    """Draw the whole again on a terminal; elsewhere append what is new. Ends with Ctrl-C alone."""
+    draw = _drawing() if output is Output.TEXT and OUT.is_terminal else _appending(output)
+    while True:
+        draw(look())
+        time.sleep(_LOOK_S)
 
 
-def _said(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is to be said of one workload, with its colour."""
-    since = row["connected_since"]
-    connected = f"connected since {since}" if since else "not connected"
-    if row["programmed"]:
-        yield f"everything accepted, {connected}", "green" if since else "yellow"
-    else:
-        yield connected, "yellow" if since else "red"
-    for kind, names in row["pending"].items():
-        yield f"waiting for {kind} {', '.join(names)}", "yellow"
-    for each in row["refused"]:
-        yield f"refused {each['kind']} {each['name']}: {each['detail']}", "red"
-    if row["open_until"]:
-        yield f"open connections until {row['open_until']}", "yellow"
+def _drawing() -> Callable[[list[Seen]], None]:
+    shown: list[str] = []
+
+    def draw(seen: list[Seen]) -> None:
+        lines = list(_lines(seen))
+        text = [each.plain for each in lines]
+        if text != shown:
+            shown[:] = text
+            OUT.clear()
+            print_lines(lines)
+
+    return draw
+
+
+def _appending(output: Output) -> Callable[[list[Seen]], None]:
+    """Each line once while it stands; data as one document for each change."""
+    shown: list[str] = []
+
+    def append(seen: list[Seen]) -> None:
+        if output is Output.TEXT:
+            lines = list(_lines(seen, ages=False))
+            fresh = [each for each in lines if each.plain not in shown]
+            shown[:] = [each.plain for each in lines]
+            print_lines(fresh)
+            OUT.file.flush()
+        elif (data := json.encode(_data(seen)).decode()) not in shown:
+            shown[:] = [data]
+            if output is Output.JSON:
+                emit_text(data + "\n")
+            else:
+                emit_text("---\n")
+                emit(_data(seen), output)
+            OUT.file.flush()
+
+    return append
+
+
+def _data(seen: Sequence[Seen]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "meshes": [mesh_data(each.name, each.mesh, each.units, each.report) for each in seen],
+    }
+
+
+def _lines(seen: Sequence[Seen], *, ages: bool = True) -> Iterator[Text]:
+    now = time.time() if ages else None
+    for each in seen:
+        if each.mesh is None and not each.units and not each.report:
+            yield line((f"mesh {each.name}", "bold"), ": nothing was applied yet, as far as this state folder knows")
+        else:
+            yield from lines_of(each.name, each.mesh, each.units, each.report, now)

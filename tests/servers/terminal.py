@@ -8,8 +8,12 @@ import pty
 import struct
 import subprocess
 import termios
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+LIMIT_S = 60.0
+"""A command that still runs then is killed."""
 
 
 def converse(
@@ -19,7 +23,17 @@ def converse(
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color"}
-    child = subprocess.Popen(command, cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    child = subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        preexec_fn=_take_terminal,  # noqa: PLW1509 - what a shell does, so that Ctrl-C is a signal
+    )
+    limit = threading.Timer(LIMIT_S, child.kill)
+    limit.start()
     os.close(theirs)
     shown, asked = b"", False
     try:
@@ -30,9 +44,15 @@ def converse(
                 os.write(ours, typed())
         return child.wait(30), shown.decode()
     finally:
+        limit.cancel()
         child.kill()
         child.wait()
         os.close(ours)
+
+
+def _take_terminal() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _read(terminal: int) -> bytes:

@@ -1,4 +1,4 @@
-"""`smihub bootstrap` and `smihub status`: what a Workload's Envoy starts from, and what it has accepted."""
+"""`smihub bootstrap`: what a Workload's Envoy starts from."""
 
 from __future__ import annotations
 
@@ -73,29 +73,3 @@ def test_bootstrap_with_two_meshes_wants_one_named(folder: Folder) -> None:
     folder.run("apply", "--yes")
     assert "name one of vms, others" in folder.run("bootstrap", "shop/web-1").stderr
     assert folder.run("bootstrap", "shop/web-1", "--mesh", "others").exit_code == 0
-
-
-def test_status_when_no_envoy_ever_connected_says_so_and_ends_with_1(folder: Folder) -> None:
-    """An applied Workload without an Envoy is not protected as planned; that is no success."""
-    folder.run("apply", "--yes")
-    result = folder.run("status")
-    assert result.exit_code == 1
-    assert result.stdout.splitlines() == [
-        "mesh vms: 0 of 2 workloads have accepted everything",
-        "  shop/api-1  not connected",
-        "              no token that holds; run smihub bootstrap shop/api-1",
-        "  shop/web-1  not connected",
-        "              no token that holds; run smihub bootstrap shop/web-1",
-    ]
-
-
-def test_status_as_data_has_a_row_per_workload(folder: Folder) -> None:
-    """`-o json` by mesh and workload."""
-    folder.run("apply", "--yes")
-    found = json.loads(folder.run("status", "-o", "json").stdout)
-    assert {name: row["programmed"] for name, row in found["vms"].items()} == {"shop/api-1": False, "shop/web-1": False}
-
-
-def test_status_when_nothing_was_applied_ends_with_0(folder: Folder) -> None:
-    """No workload, nothing that is missing."""
-    assert folder.run("status").exit_code == 0

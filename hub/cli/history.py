@@ -1,0 +1,95 @@
+"""`smihub history`: who applied, accepted or approved what, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from hub import record
+from hub.cli.context import (
+    ConfigOption,
+    Exit,
+    MeshOption,
+    Output,
+    OutputOption,
+    clean_errors,
+    emit,
+    line,
+    note,
+    print_lines,
+)
+from hub.cli.data import SCHEMA
+from hub.cli.reported import moment
+from hub.config import DEFAULT_FILE, load_config
+from hub.record import Entry
+
+_HEAD = ("TIME", "WHO", "BY", "ACTION", "MESH", "PLAN", "OBJECTS", "ACCESS", "RESULT")
+_DIGEST_SHOWN = 12
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    epilog = "Examples: [bold]smihub history --limit 20[/bold], [bold]smihub history --mesh vms -o json[/bold]"
+    app.command(epilog=epilog)(history)
+
+
+def history(
+    config: ConfigOption = Path(DEFAULT_FILE),
+    output: OutputOption = Output.TEXT,
+    mesh: MeshOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show so many of the newest.")] = 100,
+) -> None:
+    """Show what was applied, accepted and approved here, newest last: who, when, which plan, and how much."""
+    with clean_errors():
+        entries = record.history(load_config(config).state, mesh or (), limit)
+        if output is not Output.TEXT:
+            emit({"schema": SCHEMA, "entries": [_entry_data(each) for each in entries]}, output)
+        elif entries:
+            print_lines(_table([_HEAD, *map(_row, entries)]))
+        else:
+            note("nothing is on record yet")
+    raise typer.Exit(Exit.SAME)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[Text]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        text = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield line((text, "bold" if number == 0 else ""))
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    count = entry.counts
+    objects = f"+{count.get('create', 0)} ~{count.get('replace', 0)} -{count.get('delete', 0)}"
+    accepted = f"accepted {', '.join(entry.codes)}" if entry.codes else ""
+    return (
+        moment(entry.at),
+        f"{entry.actor.user}@{entry.actor.host}",
+        entry.actor.verb,
+        entry.action,
+        entry.mesh,
+        entry.plan[:_DIGEST_SHOWN],
+        objects,
+        f"+{count.get('gained', 0)} -{count.get('lost', 0)}",
+        "; ".join(part for part in (entry.result, accepted, entry.why) if part),
+    )
+
+
+def _entry_data(entry: Entry) -> dict[str, Any]:
+    return {
+        "at": moment(entry.at),
+        "action": entry.action,
+        "mesh": entry.mesh,
+        "user": entry.actor.user,
+        "host": entry.actor.host,
+        "verb": entry.actor.verb,
+        "plan": entry.plan,
+        "counts": dict(entry.counts),
+        "codes": list(entry.codes),
+        "why": entry.why,
+        "result": entry.result,
+    }
