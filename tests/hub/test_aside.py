@@ -74,6 +74,7 @@ async def test_whoever_is_cancelled_does_not_wait() -> None:
     assert time.monotonic() - begun < 0.5
 
 
+@pytest.mark.thorough
 async def test_envoys_are_served_while_a_long_plan_is_made(folder: Folder) -> None:
     """A new stream is answered within a second, again and again, while a plan takes ten seconds of CPU."""
     hub = Hub.open(folder.root / "smihub.yaml")
@@ -132,6 +133,7 @@ async def _answered(sink: Any, token: str) -> float:
     return time.monotonic() - begun
 
 
+@pytest.mark.thorough
 def test_run_ends_when_it_is_told_to_in_the_middle_of_a_long_plan(folder: Folder) -> None:
     """It does not wait for the plan."""
     folder.config(CONFIG + "- {name: istio, adapter: istio, sink: {kind: directory, path: rendered}}\n")

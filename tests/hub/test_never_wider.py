@@ -72,6 +72,7 @@ def test_vm_agrees_with_smi_when_it_normalises_paths(world: World) -> None:
         pytest.fail(f"{found.why}\nwritten to {write_found(found)}")
 
 
+@pytest.mark.thorough
 def test_searches_meet_the_whole_grammar() -> None:
     """Some thousand requests of fixed worlds: allowed, denied, close to allowed ones, with every feature. They agree, too."""
     count, found = prove("even", range(FIXED_WORLDS))

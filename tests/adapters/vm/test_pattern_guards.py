@@ -133,6 +133,7 @@ def search(rng: Random, count: int) -> Counter[str]:
     return tally
 
 
+@pytest.mark.thorough
 def test_no_header_value_is_admitted_by_its_bytes_alone() -> None:
     """Fixed seed: flags, folding letters, negated classes, broken UTF-8, blanks and joined lines, on both versions."""
     tally = search(Random("guards"), 40_000)

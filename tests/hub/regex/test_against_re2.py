@@ -32,6 +32,7 @@ def _searched(seed: int, pairs: int) -> tuple[int, list[Case]]:
     return count, wrong
 
 
+@pytest.mark.thorough
 def test_engine_agrees_with_re2_on_random_pairs() -> None:
     """100 000 pairs of a pattern and a text, half of the texts from the language or near it, half from its complement."""
     count, wrong = _searched(20261121, 100_000)
@@ -56,6 +57,7 @@ def test_engine_agrees_on_cases_found_before(file: Path) -> None:
         assert language(case.pattern, TEXT).holds(case.text) == matched, case.pattern
 
 
+@pytest.mark.thorough
 def test_engine_reads_exactly_what_re2_reads() -> None:
     """Random tokens in any order: what RE2 refuses is refused in its words, the rest is read."""
     random = Random(7)

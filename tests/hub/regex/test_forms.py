@@ -208,6 +208,7 @@ def _drawn(random: Random) -> str:
     return one if random.random() < 0.7 else f"{one}|{_drawn(random)}"
 
 
+@pytest.mark.thorough
 def test_forms_say_the_language_on_realistic_and_random_patterns() -> None:
     """Texts of the language, of its complement and of the forms: read by hand, forms are never wider, and exact if so told."""
     random = Random(11)

@@ -26,6 +26,7 @@ from tests.hub.sinks.small_mesh import apply
 from tests.hub.sinks.snapshots import WRITES
 from tests.hub.sinks.test_directory_sigkill import SCENARIOS
 after = SCENARIOS[sys.argv[4]][1]
+os.fsync = lambda handle: None  # see conftest.py
 real = {name: getattr(os, name) for name in WRITES}
 sent, limit = 0, 0
 
@@ -81,6 +82,7 @@ SCENARIOS: dict[str, tuple[Wanted, Wanted]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_write_killed_anywhere_is_ended_by_the_next(tmp_path: Path, name: str) -> None:
     """Each file is whole, both ways to apply the folder see a prefix of the plan, and no kill leaves a trace."""
