@@ -7,15 +7,13 @@ that ends badly is made smaller and printed; it can be put among `KNOWN`, which 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import run_state_machine_as_test
 
-from tests.servers.scene import STEPS, Scene, Step, WiderError, play, smallest
+from tests.servers.scene import STEPS, Scene, Step, play
+from tests.servers.searching import machine, searching
 
 KNOWN: Mapping[str, Sequence[Step]] = {
     "a second copy revokes while the running hub holds a broken Service": (
@@ -32,64 +30,16 @@ SEARCH = int(os.environ.get("SMIHUB_SEARCH", "1"))
 FEW, MANY = (5 * SEARCH, 20), (100, 20)
 """Towns, and steps in each; tests/mutants/test_searches.py takes some times as many."""
 
-seeds = st.integers(min_value=0, max_value=2**32 - 1)
-
-
-class Events(RuleBasedStateMachine):
-    """A town and what befalls it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scene = Scene().__enter__()
-
-    def teardown(self) -> None:
-        """Remove everything."""
-        self.scene.__exit__()
-
-    def step(self, name: str, seed: int) -> None:
-        """Take one step; fail with as few of all steps as end as badly."""
-        try:
-            self.scene.take(name, seed)
-        except WiderError as error:
-            few, why = smallest(self.scene.taken)
-            pytest.fail(f"{why or error}\nafter {few or self.scene.taken}")
-
-
-def _rule(name: str) -> Callable[[Any, int], None]:
-    def taken(self: Events, seed: int) -> None:
-        self.step(name, seed)
-
-    taken.__name__ = name
-    return taken
-
-
-for _name in STEPS:
-    _mark = initialize(seed=seeds) if _name == "begin" else rule(seed=seeds)
-    setattr(Events, _name, _mark(_rule(_name)))
-
-
-def searching(examples: int, steps: int, *, fixed: bool) -> settings:
-    """So many towns with so many steps each, from fixed seeds or new ones."""
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        derandomize=fixed,
-        database=None,
-        deadline=None,
-        phases=(Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-    )
-
 
 def test_nobody_is_served_whom_smi_denied_before_and_after() -> None:
     """Fixed seeds."""
-    run_state_machine_as_test(Events, settings=searching(*FEW, fixed=True))
+    run_state_machine_as_test(machine(Scene, STEPS), settings=searching(*FEW, fixed=True))
 
 
 @pytest.mark.slow
 def test_nobody_is_served_whom_smi_denied_before_and_after_many_steps() -> None:
     """Two thousand steps and new seeds."""
-    run_state_machine_as_test(Events, settings=searching(*MANY, fixed=False))
+    run_state_machine_as_test(machine(Scene, STEPS), settings=searching(*MANY, fixed=False))
 
 
 @pytest.mark.parametrize("steps", KNOWN.values(), ids=KNOWN)

@@ -1,17 +1,12 @@
-"""A folder of SMI that changes step by step under two meshes, what may stand there by SMI, and what does."""
+"""Two meshes over a folder of SMI that changes step by step: what may stand there by SMI, and what does."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from adapters.vm.sink import XdsSink
 from hub.api import Evaluator
@@ -19,12 +14,10 @@ from hub.explain import Scope, compile_documents
 from hub.loop import Loop
 from hub.meshes import Mesh
 from hub.model import (
-    Document,
     Facts,
     NativeObject,
     ObjectRef,
     Observation,
-    Origin,
     Placement,
     Request,
     Role,
@@ -35,156 +28,10 @@ from hub.model import (
 )
 from hub.reconcile import Hub
 from hub.semantics import Semantics
-from hub.smi import decode
-from hub.testing.found import to_yaml
+from tests.servers.ground import Ground
 from tests.servers.held import CALLERS, RECEIVERS, Envoys
 
-_CODES = re.findall(
-    r"^\| `([a-z0-9.-]+)`", (Path(__file__).parents[2] / "docs/problems.md").read_text("utf-8"), re.MULTILINE
-)
-_LETTING_GO = "broken-object"  # whoever accepts it lets go of what is kept: nobody does here
-CONFIG = f"""\
-domain: {{trustDomain: cluster.local}}
-sources: [{{path: manifests}}]
-meshes:
-- {{name: vm, adapter: vm}}
-- {{name: istio, adapter: istio, sink: {{kind: directory, path: rendered}}}}
-accept: {json.dumps(sorted({*_CODES} - {_LETTING_GO}))}
-"""
-COPY = "-copy"
-RUNNING = ("workload/", "pod/", "deployment/")
 _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2, "ungoverned": 2}
-
-
-class File(Struct):
-    """One file of the folder: what it holds, what it held when that could last be decoded, and whether it can be parsed."""
-
-    value: Any
-    sound: Any = None
-    parses: bool = True
-
-
-class Ground:
-    """The folder: one object a file, one folder a kind; each file can break, each folder can be out of sight."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.files: dict[str, File] = {}
-        self.hidden: set[str] = set()
-        self._times = 1
-        (root / "manifests").mkdir()
-        (root / "smihub.yaml").write_text(CONFIG)
-
-    # -- what is done to it
-
-    def put(self, name: str, value: Any) -> None:
-        """Write an object into its file."""
-        known = self.files.get(name)
-        kept = value if is_sound(value) else None if known is None else known.sound
-        self.files[name] = File(value, kept)
-        self._write(name)
-
-    def remove(self, name: str) -> None:
-        """Delete a file."""
-        self._path(name).unlink()
-        del self.files[name]
-
-    def garble(self, name: str) -> None:
-        """Leave the mark of a merge conflict in a file."""
-        self.files[name].parses = False
-        self._write(name)
-
-    def mend(self, name: str) -> None:
-        """Write what the file held when it could be read, or else what it holds."""
-        file = self.files[name]
-        self.put(name, file.value if file.sound is None else file.sound)
-
-    def hide(self, folder: str) -> None:
-        """Replace a folder by a link that leads out of the source, which is not followed."""
-        (self.root / "elsewhere").mkdir(exist_ok=True)
-        (self.root / "manifests" / folder).rename(self.root / "elsewhere" / folder)
-        (self.root / "manifests" / folder).symlink_to(self.root / "elsewhere" / folder)
-        self.hidden.add(folder)
-
-    def show(self, folder: str) -> None:
-        """Put the folder back."""
-        (self.root / "manifests" / folder).unlink()
-        (self.root / "elsewhere" / folder).rename(self.root / "manifests" / folder)
-        self.hidden.discard(folder)
-
-    def _path(self, name: str) -> Path:
-        folder = name.partition("/")[0]
-        return self.root / ("elsewhere" if folder in self.hidden else "manifests") / f"{name}.yaml"
-
-    def _write(self, name: str) -> None:
-        file, path = self.files[name], self._path(name)
-        path.parent.mkdir(exist_ok=True)
-        text = ("" if file.parses else "<<<<<<< HEAD\n") + to_yaml([file.value])
-        made = self.root / "new"
-        made.write_text(text, "utf-8")
-        self._times += 1
-        os.utime(made, (self._times, self._times))  # an old time: nobody waits until it is quiet
-        made.rename(path)
-
-    # -- what it says
-
-    def visible(self) -> list[str]:
-        """The files that are in sight; what happens to others nobody knows."""
-        return sorted(name for name in self.files if name.partition("/")[0] not in self.hidden)
-
-    @property
-    def unread(self) -> bool:
-        """Whether a file cannot be parsed or a folder is out of sight."""
-        return bool(self.hidden) or not all(file.parses for file in self.files.values())
-
-    @property
-    def broken(self) -> bool:
-        """Whether an object that can be parsed cannot be decoded, or is defined twice."""
-        return bool(self._doubled()) or not all(is_sound(file.value) for file in self.files.values())
-
-    def readable(self) -> tuple[Document, ...]:
-        """What a reader sees now who never saw anything before."""
-        return _documents({name: file.value for name, file in self.files.items() if not self._lost(name)})
-
-    def meant(self) -> tuple[tuple[Document, ...], ...]:
-        """The folder with the last sound version of all that cannot be read now; where objects are doubled, either copy.
-
-        What never was sound is left out: it grants nothing, and what stood beside it may stay.
-        """
-        values = {name: file.sound for name, file in self.files.items() if file.sound is not None}
-        doubled = {name for name in self._doubled() if self.files[name + COPY].sound is not None}
-        second = {name: values[name + COPY] if name in doubled else value for name, value in values.items()}
-        copies = {name + COPY for name in self._doubled()}
-        return tuple(
-            _documents({name: one[name] for name in one.keys() - copies})
-            for one in ((values, second) if doubled else (values,))
-        )
-
-    def certain(self) -> bool:
-        """Whether every copy of a doubled object can be read; what runs somewhere is not what one of two copies says."""
-        doubled = self._doubled()
-        return not any(self._lost(one) for name in doubled for one in (name, name + COPY)) and not any(
-            name.startswith(RUNNING) for name in doubled
-        )
-
-    def _doubled(self) -> set[str]:
-        return {name for name in self.files if name + COPY in self.files}
-
-    def _lost(self, name: str) -> bool:
-        return not self.files[name].parses or name.partition("/")[0] in self.hidden
-
-
-def is_sound(value: Any) -> bool:
-    """Whether an object can be decoded."""
-    read = decode(Document(value, Origin("ground", "file"), 0))
-    return read.ref is not None and read.object is not None
-
-
-def _documents(values: Mapping[str, Any]) -> tuple[Document, ...]:
-    return tuple(Document(values[name], Origin("manifests", name, 1), 0) for name in sorted(values))
-
-
-# ------------------------------------------------------------------------------------------------------ what stands
 
 
 class Standing:
@@ -291,6 +138,7 @@ class Trial:
         hub = self._open()
         try:
             hub.read()
+            self.ground.read()
             refused = []
             for mesh in hub.meshes:
                 made = await hub.plan(mesh)
@@ -307,9 +155,11 @@ class Trial:
         if self._loop is None:
             self._running = self._open()
             self._loop = Loop(self._running)
+            await self._begun()
         assert self._running is not None
         for name, source in self._running.intake.sources.items():
             await self._loop._take(name, tuple(source.read()))
+        self.ground.read()
         await self._loop._settle()
         if self._loop._overtaken:  # somebody else has written meanwhile
             self._loop._overtaken = False
@@ -326,6 +176,9 @@ class Trial:
         if self._running is not None:
             await self._running.close()
         self._running = self._loop = None
+
+    async def _begun(self) -> None:
+        """The running hub is new: nobody connects to it here."""
 
     def _open(self) -> Hub:
         return Hub.open(self.ground.root / "smihub.yaml")
@@ -356,21 +209,25 @@ class Trial:
     def _wider(
         self, mesh: Mesh, standing: tuple[Standing | None, Standing], facts: Facts, requests: Sequence[Request]
     ) -> str:
+        bound, judge = self._bounding(mesh, standing, facts), standing[1].judging(facts)
+        for request in requests:
+            answer = judge.judge(request)
+            served = _RANK[answer.verdict]
+            real = request if answer.received is None else msgspec.structs.replace(request, path=answer.received)
+            opened = mesh.spec.governs != ("all",) and not receivers(request, facts) <= standing[1].governed
+            self.tally["served" if served else "refused"] += 1
+            if served and not opened and served > bound.of(real):
+                return f"{request} is served by {answer.by}, and must not"
+        return ""
+
+    def _bounding(self, mesh: Mesh, standing: tuple[Standing | None, Standing], facts: Facts) -> Bound:
+        """What may be served now that everything was applied; it is remembered."""
         before, now = standing
         stood = None if before is None else before.judging(facts)
         known = frozenset() if before is None else before.known(facts)
         bound = Bound(self.ground, (stood, self._bounds.get(mesh.name)), known, now.spiffe)
         self._bounds[mesh.name] = bound
-        judge = now.judging(facts)
-        for request in requests:
-            answer = judge.judge(request)
-            served = _RANK[answer.verdict]
-            real = request if answer.received is None else msgspec.structs.replace(request, path=answer.received)
-            opened = mesh.spec.governs != ("all",) and not receivers(request, facts) <= now.governed
-            self.tally["served" if served else "refused"] += 1
-            if served and not opened and served > bound.of(real):
-                return f"{request} is served by {answer.by}, and must not"
-        return ""
+        return bound
 
     async def _kept(self, sink: XdsSink, now: Standing, facts: Facts) -> str:
         """Which connection is kept that must not be, once all Envoys that are there have heard what stands now."""

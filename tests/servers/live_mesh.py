@@ -186,7 +186,7 @@ class LiveMesh:
             while not self._accepted(cut=cut):  # noqa: ASYNC110 - other processes
                 await asyncio.sleep(0.01)
             for envoy in self.envoys.values():
-                while await _warming(envoy):  # noqa: ASYNC110 - another process
+                while await warming(envoy):  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)  # workers take over what the main thread has accepted
 
@@ -217,5 +217,6 @@ class LiveMesh:
             shutil.rmtree(self.base / "envoy")
 
 
-async def _warming(envoy: Envoy) -> bool:
+async def warming(envoy: Envoy) -> bool:
+    """Whether a listener or a cluster waits for what it needs."""
     return any((await envoy.stats("total_listeners_warming|cluster_manager.warming_clusters")).values())

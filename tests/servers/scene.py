@@ -10,7 +10,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from random import Random
@@ -21,13 +21,13 @@ from unittest import mock
 import structlog.testing
 
 from hub.testing.town import again, make_town, spoiled, town_requests
-from tests.servers.changing import COPY, Ground, Trial, is_sound
+from tests.servers.changing import Trial
+from tests.servers.ground import COPY, Ground, is_sound
 from tests.servers.held import CALLERS, RECEIVERS
 
 ASKED = 100
 PATIENCE_S = 60.0
 REQUESTS = {"vm": town_requests("Workload"), "istio": town_requests("Pod")}
-_HEAVY = ("workload/api", "service/", "traffictarget/", "tcproute/")
 _HEAD = ("apiVersion", "kind")
 Step = tuple[str, int]
 
@@ -39,16 +39,23 @@ class WiderError(Exception):
 class Scene(AbstractContextManager["Scene"]):
     """A folder with a town, its hubs and its meshes; `take` does one step and asks what stands then."""
 
+    heavy: Sequence[str] = ("workload/api", "service/", "traffictarget/", "tcproute/")
+    """How the files begin on which much depends."""
+
     def __init__(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="smihub-events-"))
-        self.ground = Ground(self.root)
-        self.trial = Trial(self.ground)
+        self.trial = self._made()
+        self.ground = self.trial.ground
         self.gone: dict[str, Any] = {}
         self.taken: list[Step] = []
         self.told: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._quiet = mock.patch("hub.sources.files.QUIET_S", 0.0)
         self._silence = structlog.testing.capture_logs()
+
+    def _made(self) -> Trial:
+        """The folder and the meshes."""
+        return Trial(Ground(self.root))
 
     def __enter__(self) -> Self:
         self._quiet.start()
@@ -65,7 +72,7 @@ class Scene(AbstractContextManager["Scene"]):
     def take(self, name: str, seed: int) -> None:
         """Do one step. Raises WiderError."""
         self.taken.append((name, seed))
-        STEPS[name](self, Random(f"{name}/{seed}"))
+        getattr(self, name)(Random(f"{name}/{seed}"))
 
     # -- what happens to the folder
 
@@ -217,33 +224,31 @@ class Scene(AbstractContextManager["Scene"]):
     def _pick(self, rng: Random) -> str:
         """A file; most often one of those on which much depends."""
         names = self.ground.visible()
-        return rng.choices(names, [4 if name.startswith(_HEAVY) else 1 for name in names])[0]
+        return rng.choices(names, [4 if name.startswith(tuple(self.heavy)) else 1 for name in names])[0]
 
 
-STEPS: Mapping[str, Callable[[Scene, Random], None]] = {
-    one.__name__: one
-    for one in (
-        Scene.begin,
-        Scene.edit,
-        Scene.slip,
-        Scene.double,
-        Scene.delete,
-        Scene.come_back,
-        Scene.flap,
-        Scene.leave,
-        Scene.hear,
-        Scene.garble,
-        Scene.hide,
-        Scene.mend,
-        Scene.apply,
-        Scene.restart,
-    )
-}
+STEPS = (
+    "begin",
+    "edit",
+    "slip",
+    "double",
+    "delete",
+    "come_back",
+    "flap",
+    "leave",
+    "hear",
+    "garble",
+    "hide",
+    "mend",
+    "apply",
+    "restart",
+)
+"""What may happen; the first is how it begins."""
 
 
-def play(steps: Sequence[Step]) -> str:
-    """Take these steps; why the last of them must not have ended so, "" if it may."""
-    with Scene() as scene:
+def play(steps: Sequence[Step], kind: type[Scene] = Scene) -> str:
+    """Take these steps in a scene; why the last of them must not have ended so, "" if it may."""
+    with kind() as scene:
         try:
             for name, seed in steps:
                 scene.take(name, seed)
@@ -252,14 +257,19 @@ def play(steps: Sequence[Step]) -> str:
     return ""
 
 
-def smallest(steps: Sequence[Step]) -> tuple[list[Step], str]:
-    """As few of these steps as still end badly, and how they end; as few as are found in a minute or two."""
-    kept, why = list(steps), play(steps)
-    at, end = len(kept) - 1, monotonic() + PATIENCE_S
-    while at > 0 and monotonic() < end:  # the first step makes the town
-        fewer = kept[:at] + kept[at + 1 :]
-        said = play(fewer)
-        if said:
-            kept, why = fewer, said
-        at -= 1
+def smallest(
+    steps: Sequence[Step], kind: type[Scene] = Scene, patience_s: float = PATIENCE_S
+) -> tuple[list[Step], str]:
+    """As few of these steps as still end badly, and how they end; as few as are found with some patience."""
+    kept, why = list(steps), play(steps, kind)
+    size, end = len(kept) // 2, monotonic() + patience_s
+    while size and monotonic() < end:
+        at = len(kept) - size
+        while at > 0 and monotonic() < end:  # the first step makes the town
+            fewer = kept[:at] + kept[at + size :]
+            said = play(fewer, kind)
+            if said:
+                kept, why = fewer, said
+            at -= size
+        size //= 2
     return kept, why
