@@ -178,7 +178,7 @@ def test_two_meshes_in_one_folder_are_refused_when_it_is_opened(folder: Folder, 
     folder.config(config() + more)
     result = folder.run("apply", "--yes")
     assert result.exit_code == 1
-    assert "meshes[1].sink.path" in result.stderr
+    assert 'mesh "second": sink: ' in result.stderr
     assert not (folder.root / RENDERED).exists()
     folder.config(config() + more.replace(other, "elsewhere"))
     assert folder.run("apply", "--yes").exit_code == 0
