@@ -28,6 +28,7 @@ from hub.envoy import (
 )
 from hub.errors import (
     ConfigError,
+    RefusedError,
     SmihubError,
     StaleError,
     TransientError,
@@ -220,13 +221,18 @@ class LiveSink(Sink, Protocol):
 
 
 class SinkContext(Struct, frozen=True):
-    """What the hub tells a sink: whose it is, the folder for state, and the one where relative paths start."""
+    """What the hub tells a sink: whose it is, the folder for state, and the one where relative paths start.
+
+    `owner` is that of smihub.yaml. A sink keeps it with what it writes, tells it in observations, and writes nothing (it raises
+    RefusedError) where another one is kept.
+    """
 
     mesh: str
     domain: str
     trust_domain: str
     state: Path
     base: Path
+    owner: str = ""
 
     @property
     def state_file(self) -> Path:
@@ -332,6 +338,7 @@ __all__ = [
     "PathOptions",
     "Placement",
     "Problem",
+    "RefusedError",
     "RegexRefusedError",
     "Request",
     "Role",

@@ -7,6 +7,7 @@ Paths are relative to the file. What a mesh's `config` may hold is the adapter's
 from __future__ import annotations
 
 import re
+import secrets
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +68,10 @@ class MeshConfig(Struct, frozen=True):
 
 
 class Config(Struct, frozen=True):
-    """A whole smihub.yaml; every path is absolute. `accept` are codes of Losses and guards that need no further word."""
+    """A whole smihub.yaml; every path is absolute. `accept` are codes of Losses and guards that need no further word.
+
+    `owner` is what the marks on everything that smihub writes tell it by from what another smihub.yaml wrote ("": none).
+    """
 
     file: Path
     domain: Domain
@@ -77,6 +81,7 @@ class Config(Struct, frozen=True):
     guards: Limits = Limits()
     accept: tuple[str, ...] = ()
     reading: Reading = Reading()
+    owner: str = ""
 
     @property
     def folder(self) -> Path:
@@ -137,12 +142,20 @@ class _File(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     guards: _Guards = _Guards()
     accept: tuple[str, ...] = ()
     reading: _Reading = _Reading()
+    owner: str = ""
 
 
 # --------------------------------------------------------------------------- reading it
 
+
+def new_owner() -> str:
+    """An `owner` that no other smihub.yaml has: 128 random bits."""
+    return secrets.token_hex(16)
+
+
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_OWNER = re.compile(r"[0-9a-f]{32}")
 _CODE = re.compile(r"[a-z][a-z-]*\.[a-z-]+")
 
 
@@ -212,6 +225,8 @@ def _checked(written: _File, file: Path) -> Config:
     _match(
         _TRUST_DOMAIN, written.domain.trust_domain, "domain.trustDomain", "a SPIFFE trust domain such as example.org"
     )
+    if written.owner:
+        _match(_OWNER, written.owner, "owner", f"32 hexadecimal digits that nobody else has, such as {new_owner()}")
     for index, code in enumerate(written.accept):
         _match(_CODE, code, f"accept[{index}]", "a code such as port.undeclared-mixed")
     _between(written.guards.blast_radius_percent, 100, "guards.blastRadiusPercent")
@@ -225,6 +240,7 @@ def _checked(written: _File, file: Path) -> Config:
         guards=Limits(written.guards.blast_radius_percent, written.guards.min_units),
         accept=tuple(sorted(set(written.accept))),
         reading=Reading(written.reading.path_regex, written.reading.root_backend),
+        owner=written.owner,
     )
 
 
@@ -305,6 +321,10 @@ _TEMPLATE = """\
 # smihub.yaml: what smihub reads, and which meshes carry it out. Paths are relative to this file.
 # Then: smihub plan, smihub apply, smihub run.
 
+# Whose the objects are that smihub writes: another smihub.yaml with another owner leaves them alone. Keep it for as long as
+# anything of this file stands in a mesh, and give a copy of this file that is to write elsewhere one of its own.
+owner: {owner}
+
 domain:
   # The SPIFFE trust domain: identities are spiffe://<trustDomain>/ns/<namespace>/sa/<service account>.
   trustDomain: cluster.local
@@ -356,5 +376,5 @@ state: .smihub
 
 
 def template(source: str = ".") -> str:
-    """A commented smihub.yaml with every field and its default; `source` is the folder that it reads."""
-    return _TEMPLATE.format(source=msgspec.json.encode(source).decode())
+    """A commented smihub.yaml with every field and its default, and a new `owner`; `source` is the folder that it reads."""
+    return _TEMPLATE.format(source=msgspec.json.encode(source).decode(), owner=f'"{new_owner()}"')

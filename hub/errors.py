@@ -25,7 +25,7 @@ class UnsafeResourceError(SmihubError):
 
 
 class RefusedError(SmihubError):
-    """A saved plan is not as it was, or what it was made for is not; nothing was written."""
+    """What was asked for must not be done (a saved plan that is not as it was, a mesh of another owner); nothing was written."""
 
 
 class StaleError(SmihubError):

@@ -12,7 +12,7 @@ from msgspec import Struct
 from hub.model import Loss, UnitKey
 from hub.plan import Conflict, Plan
 
-NEVER_ACCEPTED = frozenset(("guard.conflict", "guard.foreign-owner", "bug.adapter"))
+NEVER_ACCEPTED = frozenset(("guard.conflict", "guard.foreign-owner", "guard.owner", "bug.adapter"))
 """Codes that no word of anybody lifts: there is nothing that could be written instead."""
 
 
@@ -58,6 +58,22 @@ def of_conflicts(conflicts: Iterable[Conflict]) -> Iterator[Refusal]:
             else "remove it, or take it over with smihub adopt if it is equal",
             conflict.second,
         )
+
+
+def of_owner(held: str | None, owner: str) -> Iterator[Refusal]:
+    """What another smihub.yaml wrote is not ours to change, be it that this one has lost its own owner."""
+    if held and held != owner:
+        ours = f"owner {short_owner(owner)}" if owner else "no owner"
+        yield Refusal(
+            "guard.owner",
+            f"everything here was written for another smihub.yaml, of owner {short_owner(held)}; this one has {ours}",
+            "if it is the same, give it back its owner (its history has the line), else write this mesh somewhere else",
+        )
+
+
+def short_owner(owner: str) -> str:
+    """As much of an owner as tells it apart."""
+    return f"{owner[:8]}..."
 
 
 def of_losses(losses: Iterable[Loss]) -> Iterator[Refusal]:

@@ -28,7 +28,7 @@ class Mesh:
         self._spec = sink
         self._sink_settings = sink_config(written, sink.config)
         self._context = SinkContext(
-            written.name, config.domain.name, config.domain.trust_domain, config.state, config.folder
+            written.name, config.domain.name, config.domain.trust_domain, config.state, config.folder, config.owner
         )
         self._sink: Sink | None = None
 

@@ -20,6 +20,7 @@ class Mirror:
         self._objects = dict(observation.objects)
         self._memory = dict(observation.memory)
         self._token = observation.token
+        self.owner = observation.owner
         self.mends = observation.mends
         self._units: dict[UnitKey, set[ObjectRef]] = {}
         for ref, observed in self._objects.items():
@@ -58,7 +59,7 @@ class Mirror:
 
     def whole(self) -> Observation:
         """Everything."""
-        return Observation(self._objects, self._memory, self._token, self.mends)
+        return Observation(self._objects, self._memory, self._token, self.owner, self.mends)
 
     def restrict(self, keys: Iterable[UnitKey], natives: Iterable[NativeObject]) -> Observation:
         """What these units hold, and whatever stands where these native objects want to be."""

@@ -17,7 +17,7 @@ from hub.binding import unbound
 from hub.conditions import Decided
 from hub.config import Config
 from hub.faults import Faults
-from hub.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, unaccepted
+from hub.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
 from hub.meet import meet
 from hub.memory import Kept, decode
 from hub.meshes import Mesh
@@ -76,6 +76,9 @@ class Planner:
         Neither does a unit with a conflict, a Loss or an open Pod that nobody accepted, or one that its adapter fails on.
         What any of them loses is planned.
         """
+        refused = tuple(of_owner(mirror.owner, self._config.owner))
+        if refused:
+            return Reviewed(mesh, Plan(mesh.name, mirror.token), refused)
         faults = Faults()
         desired = self._desired_of(mesh, mirror, keys, faults)
         natives = (native for unit in desired.values() for native in unit.translation.objects)

@@ -172,7 +172,8 @@ class Hub:
     async def apply(self, mesh: Mesh, made: Plan) -> None:
         """Write a plan. Raises StaleError, with nothing written, if somebody else was faster; then plan again."""
         mirror = await mesh.observed()
-        if not made.changes and not made.memory:
+        unclaimed = mirror.owner == "" and bool(self.config.owner) and not mirror.empty
+        if not (made.changes or made.memory or unclaimed):
             return
         try:
             token = await self._announce(mesh, mirror, made)
@@ -181,6 +182,8 @@ class Hub:
             mesh.mirror = None
             raise
         mirror.follow(made.changes, made.memory, token)
+        if mirror.owner is not None:
+            mirror.owner = self.config.owner
         if mirror.mends:
             mesh.mirror = None
         if made.memory:

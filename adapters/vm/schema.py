@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from adapters.vm import marks
 from adapters.vm.names import WORKLOAD
 
-SCHEMA_VERSION = 2
-"""1 was that of the first hubs, which refuse any other."""
+SCHEMA_VERSION = 3
+"""1 was that of the first hubs, which refuse any other; 2 knew no owner."""
 _OBJECTS = """
 CREATE TABLE objects (
     mesh TEXT NOT NULL REFERENCES meshes(name),
@@ -27,7 +27,8 @@ CREATE TABLE memory (
     PRIMARY KEY (mesh, unit)) STRICT, WITHOUT ROWID;
 """
 _MESHES = """
-CREATE TABLE meshes (name TEXT PRIMARY KEY, revision INTEGER NOT NULL, token TEXT NOT NULL) STRICT;
+CREATE TABLE meshes (name TEXT PRIMARY KEY, revision INTEGER NOT NULL, token TEXT NOT NULL,
+    owner TEXT NOT NULL DEFAULT '') STRICT;
 """
 _TOKENS = """
 CREATE TABLE tokens (
@@ -57,7 +58,8 @@ def prepare(db: sqlite3.Connection) -> bool:
         for block in (_MESHES, _OBJECTS, _TOKENS, _OTHERS):
             _run(db, block)
     else:
-        _UPGRADES[version](db)
+        for older in range(version, SCHEMA_VERSION):
+            _UPGRADES[older](db)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     return True
 
@@ -88,4 +90,9 @@ def _marks_and_accounts(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE renewed RENAME TO tokens")
 
 
-_UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _marks_and_accounts}
+def _owners(db: sqlite3.Connection) -> None:
+    """2 to 3: nobody owns the meshes of before yet."""
+    db.execute("ALTER TABLE meshes ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
+
+
+_UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _marks_and_accounts, 2: _owners}

@@ -97,7 +97,11 @@ class XdsSink:
     # -- what a live sink does
 
     async def start(self) -> None:
-        """Serve the last revision with the last endpoints. Raises ConfigError if another process does, or no socket can be had."""
+        """Serve the last revision with the last endpoints. Raises ConfigError if another process does, or no socket can be had.
+
+        RefusedError where it is of another owner.
+        """
+        self._state.refuse_others()
         self._lock = self._claimed()
         fleet = self._loaded()
         fleet.publish(self._state.endpoints())
@@ -212,6 +216,7 @@ class XdsSink:
 
     def enrol(self, asked: Enrolment) -> tuple[str, ...]:
         """Write the folder that a workload's Envoy is started from; gives the command line. Raises ConfigError."""
+        self._state.refuse_others()
         made = enrol(self._state, self.address, asked)
         self._review()
         return made

@@ -34,6 +34,7 @@ from hub.api import (
     ObjectRef,
     Observation,
     Observed,
+    RefusedError,
     Role,
     StaleError,
     TransientError,
@@ -79,14 +80,15 @@ class Step(Struct, frozen=True, gc=False):
 
 
 class State:
-    """One mesh's part of a state file. Raises ConfigError where the file is not usable or not private."""
+    """One mesh's part of a state file, for one owner. Raises ConfigError where the file is not usable or not private."""
 
-    def __init__(self, path: Path, mesh: str) -> None:
+    def __init__(self, path: Path, mesh: str, owner: str = "") -> None:
         self.mesh = mesh
+        self._owner = owner
         self._path = path
         self._db = _open(path)
         with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO meshes VALUES (?, 0, '')", (mesh,))
+            self._db.execute("INSERT OR IGNORE INTO meshes VALUES (?, 0, '', '')", (mesh,))
 
     def close(self) -> None:
         """Close the file."""
@@ -102,6 +104,18 @@ class State:
         """Number and token of the newest revision; (0, "") = nothing was ever applied."""
         row = self._db.execute("SELECT revision, token FROM meshes WHERE name = ?", (self.mesh,)).fetchone()
         return int(row[0]), str(row[1])
+
+    def held(self) -> str:
+        """The owner for whom the mesh was written; "" = nobody's yet."""
+        return str(self._db.execute("SELECT owner FROM meshes WHERE name = ?", (self.mesh,)).fetchone()[0])
+
+    def refuse_others(self) -> None:
+        """Raise RefusedError where the mesh was written for another owner than ours."""
+        held = self.held()
+        if held not in {"", self._owner}:
+            raise RefusedError(
+                f'mesh "{self.mesh}" of "{self._path}" was written for another smihub.yaml, of owner {held[:8]}...'
+            )
 
     def since(self, revision: int) -> Step:
         """What changed after this revision; everything if it is 0 or its history is gone."""
@@ -125,7 +139,8 @@ class State:
             }
             rows = self._db.execute("SELECT unit, body FROM memory WHERE mesh = ?", (self.mesh,))
             memory = {_decode(str(unit), UnitKey): bytes(body) for unit, body in rows}
-        return Observation(objects, memory, token)
+            held = self.held()
+        return Observation(objects, memory, token, held)
 
     def refs(self, group: str, kind: str) -> list[ObjectRef]:
         """The refs of all applied objects of one kind."""
@@ -146,6 +161,7 @@ class State:
         """The same; gives all that it wrote."""
         upserts: dict[ObjectRef, Stored] = {}
         with self._transaction("IMMEDIATE"):
+            self.refuse_others()
             revision, head = self.head()
             if token != head:
                 raise StaleError(f'mesh "{self.mesh}" changed while this plan was made; plan again')
@@ -156,7 +172,8 @@ class State:
                     upserts[change.ref] = stored
             self._remember(memory)
             self._db.execute(
-                "UPDATE meshes SET revision = ?, token = ? WHERE name = ?", (revision + 1, after, self.mesh)
+                "UPDATE meshes SET revision = ?, token = ?, owner = ? WHERE name = ?",
+                (revision + 1, after, self._owner, self.mesh),
             )
             self._prune(revision + 1)
         deleted = tuple(sorted(each.ref for each in changes if each.after is None))

@@ -12,11 +12,14 @@ from rich.markup import escape
 from rows import ROWS
 from story import Story
 
-CONFIG = """\
-domain: {trustDomain: cluster.local}
-sources: [{path: pristine}]
+from hub.config import new_owner
+
+CONFIG = f"""\
+owner: "{new_owner()}"
+domain: {{trustDomain: cluster.local}}
+sources: [{{path: pristine}}]
 meshes:
-- {name: istio, adapter: istio, sink: {kind: directory, path: rendered}}
+- {{name: istio, adapter: istio, sink: {{kind: directory, path: rendered}}}}
 """
 CODES = ("istio.path-not-expressible", "istio.header-not-text")
 ACCEPT = tuple(part for code in CODES for part in ("--accept", code))

@@ -26,7 +26,7 @@ from hub.cli.context import (
 )
 from hub.cli.data import SCHEMA, plan_data, problem_data
 from hub.cli.show import Detail, counted, plan_lines, problem_line, refusal_line
-from hub.config import DEFAULT_FILE
+from hub.config import DEFAULT_FILE, new_owner
 from hub.model import Problem, Severity
 from hub.plan import Plan
 from hub.reconcile import Hub, Reviewed
@@ -80,6 +80,7 @@ async def _plan(wanted: Asked, output: Output, file: Path | None) -> Exit:
         if file is not None:
             saved.save(file, hub, reviewed)
             note(_told(file, reviewed))
+        _suggest_owner(hub, reviewed)
         return verdict(reviewed, hub)
     finally:
         await hub.close()
@@ -90,6 +91,13 @@ def _told(file: Path, reviewed: Sequence[Reviewed]) -> str:
     if any(each.whole for each in reviewed):
         return f"saved {file}, which smihub apply will refuse for the reasons above"
     return f"saved {file}; write exactly this with smihub apply {file}"
+
+
+def _suggest_owner(hub: Hub, reviewed: Sequence[Reviewed]) -> None:
+    """Where no mesh has an owner yet, smihub.yaml had better get one."""
+    refused = {refusal.code for each in reviewed for refusal in each.refusals}
+    if not hub.config.owner and "guard.owner" not in refused:
+        note(f'any other smihub.yaml can change what this one writes; add the line: owner: "{new_owner()}"')
 
 
 async def review(hub: Hub, accept: Sequence[str]) -> list[Reviewed]:

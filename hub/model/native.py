@@ -88,12 +88,14 @@ class Observed(Struct, frozen=True, gc=False):
 class Observation(Struct, frozen=True, gc=False):
     """A whole reading of a mesh: objects, what the hub asked to be remembered per unit, and the revision's token.
 
-    `mends`: the next write will put more right than its changes say.
+    `owner` is that of the smihub.yaml whose mesh this is ("": of one that has none; None: the sink cannot tell). `mends`: the
+    next write will put more right than its changes say.
     """
 
     objects: Mapping[ObjectRef, Observed] = field(default_factory=dict)
     memory: Mapping[UnitKey, bytes] = field(default_factory=dict)
     token: str = ""
+    owner: str | None = None
     mends: bool = False
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from hub.api import Marking, SinkContext, SinkSpec
-from hub.errors import ConfigError, StaleError, UnsafeResourceError
+from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
 from hub.model import Change, Observation, UnitKey
 from hub.sinks.folder import EXCLUSIVE, SHARED, Folder, make, opened
 from hub.sinks.index import Index, decode_index
-from hub.sinks.ledger import decode_memory
+from hub.sinks.ledger import Ledger, decode_memory
 from hub.sinks.manifest import MOST_BYTES, Foreign, digest, read
 from hub.sinks.marking import Standing, move
 from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, SUFFIXES, file_name
@@ -24,7 +24,7 @@ from hub.sinks.reading import Found, Reading, make_sense
 from hub.sinks.writing import MOST_OF_ALL, Writer, steps
 
 _OTHER_NAMES = ("kustomization.yml", "Kustomization")  # kustomize wants one of the three to be there, and only one
-_EMPTY = make_sense({}, Index({}, whole=True), {}, {})
+_NOTHING = Ledger()
 
 
 class DirectoryConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -36,35 +36,39 @@ class DirectoryConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="c
 class DirectorySink:
     """A `hub.api.Sink` for one mesh in one folder; it holds nothing open between calls."""
 
-    def __init__(self, path: Path, mesh: str) -> None:
+    def __init__(self, path: Path, mesh: str, owner: str = "") -> None:
         self._path = path
         self._mesh = mesh
+        self._owner = owner
+        self._empty = make_sense({}, Index({}, whole=True), _NOTHING, {}, owner)
         self._known: dict[str, tuple[str, Found]] = {}  # what a file meant, by its digest: most are as they were
 
     async def observe(self) -> Observation:
         """Everything in the folder. Raises ConfigError where it cannot be told what is ours."""
         async with opened(self._path, SHARED) as folder:
-            reading = _EMPTY if folder is None else await self._read(folder)
+            reading = self._empty if folder is None else await self._read(folder)
         return reading.observation()
 
     async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """See `hub.api.Sink`. A file that somebody else changes meanwhile also is a StaleError; what came before stands."""
-        if token == _EMPTY.token:
+        if token == self._empty.token:
             make(self._path)
         async with opened(self._path, EXCLUSIVE) as folder:
-            reading = _EMPTY if folder is None else await self._read(folder)
+            reading = self._empty if folder is None else await self._read(folder)
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed while this plan was made; plan again')
+            self._refuse_others(reading)
             todo = await steps(changes, reading, self._mesh)
             return await Writer(folder, self._path, self._mesh, reading).write(todo, memory)
 
     async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """See `hub.api.MarkingSink`. A file that is not as it was is a StaleError; all are looked at before the first write."""
         async with opened(self._path, EXCLUSIVE) as folder:
-            reading = _EMPTY if folder is None else await self._read(folder)
+            reading = self._empty if folder is None else await self._read(folder)
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed meanwhile; run the command again')
-            standing = Standing(self._mesh, reading.ours, reading.theirs)
+            self._refuse_others(reading)
+            standing = Standing(self._mesh, reading.ours, reading.theirs, self._owner)
             actual = {file: old for old, file in reading.renamed.items()}
             places = {each.ref: file_name(each.ref) for each in marks}
             texts = {
@@ -78,6 +82,12 @@ class DirectorySink:
     async def close(self) -> None:
         """Nothing is open."""
 
+    def _refuse_others(self, reading: Reading) -> None:
+        if reading.held not in {"", self._owner}:
+            raise RefusedError(
+                f'folder "{self._path}" was written for another smihub.yaml, of owner {reading.held[:8]}...'
+            )
+
     async def _read(self, folder: Folder) -> Reading:
         try:
             _refuse_other_names(folder)
@@ -87,7 +97,7 @@ class DirectorySink:
             digests |= {
                 path: digest(data) for path, data in ((KUSTOMIZATION, index), (MEMORY, memory)) if data is not None
             }
-            return make_sense(files, self._index(index), self._memory(memory), digests)
+            return make_sense(files, self._index(index), self._ledger(memory), digests, self._owner)
         except ConfigError as error:
             raise ConfigError(f'mesh "{self._mesh}", folder "{self._path}": {error}') from None
 
@@ -111,7 +121,7 @@ class DirectorySink:
         if data is None:
             return {file: ("", Foreign())}
         now, known = digest(data), self._known.get(file)
-        return {file: known if known is not None and known[0] == now else (now, read(data, self._mesh))}
+        return {file: known if known is not None and known[0] == now else (now, read(data, self._mesh, self._owner))}
 
     def _index(self, data: bytes | None) -> Index:
         if data is None:
@@ -121,9 +131,9 @@ class DirectorySink:
         except ConfigError as error:
             raise ConfigError(f'"{KUSTOMIZATION}" {error}') from None
 
-    def _memory(self, data: bytes | None) -> Mapping[UnitKey, bytes]:
+    def _ledger(self, data: bytes | None) -> Ledger:
         if data is None:
-            return {}
+            return _NOTHING
         try:
             return decode_memory(data, self._mesh)
         except ConfigError as error:
@@ -148,7 +158,7 @@ def _refuse_other_names(folder: Folder) -> None:
 
 def open_directory(context: SinkContext, config: DirectoryConfig) -> DirectorySink:
     """The sink of a mesh; the folder is looked at when it is needed. Raises ConfigError for what is no path."""
-    return DirectorySink(_path(context, config), context.mesh)
+    return DirectorySink(_path(context, config), context.mesh, context.owner)
 
 
 def _real(context: SinkContext, config: DirectoryConfig) -> str:

@@ -25,23 +25,31 @@ class _Entry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
     base64: str = ""
 
 
-class _Ledger(Struct, frozen=True, forbid_unknown_fields=True):
+class _Ledger(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     schema: int
     mesh: str
+    owner: str = ""
     units: tuple[_Entry, ...] = ()
+
+
+class Ledger(Struct, frozen=True):
+    """What was remembered of each unit, and the owner for whom ("": of before there were owners, or without one)."""
+
+    memory: Mapping[UnitKey, bytes] = {}
+    owner: str = ""
 
 
 class _Version(Struct, frozen=True):
     schema: int
 
 
-def encode_memory(mesh: str, memory: Mapping[UnitKey, bytes]) -> bytes:
+def encode_memory(mesh: str, memory: Mapping[UnitKey, bytes], owner: str = "") -> bytes:
     """The document; units of which nothing is remembered (b"") are left out."""
     entries = tuple(_entry(unit_text(unit), raw) for unit, raw in sorted(memory.items()) if raw)
-    return msgspec.json.format(msgspec.json.encode(_Ledger(SCHEMA, mesh, entries)), indent=1) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(_Ledger(SCHEMA, mesh, owner, entries)), indent=1) + b"\n"
 
 
-def decode_memory(data: bytes, mesh: str) -> dict[UnitKey, bytes]:
+def decode_memory(data: bytes, mesh: str) -> Ledger:
     """The memory of this mesh. Raises ConfigError, to be completed by the name of the file."""
     try:
         schema = msgspec.json.decode(data, type=_Version).schema
@@ -54,7 +62,7 @@ def decode_memory(data: bytes, mesh: str) -> dict[UnitKey, bytes]:
         raise ConfigError(f"cannot be read: {error}; {remedy}") from None
     if ledger.mesh != mesh:
         raise ConfigError(f'belongs to mesh "{ledger.mesh}"; give mesh "{mesh}" a folder of its own')
-    return memory
+    return Ledger(memory, ledger.owner)
 
 
 def _entry(unit: str, raw: bytes) -> _Entry:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.errors import UnsafeResourceError
 from hub.model import NativeObject, ObjectRef, Observed, Role, UnitKey
@@ -26,9 +27,10 @@ HANDS_OFF = "smihub.io/hands-off"
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 NOT_LISTED = "smihub.io/not-in-kustomization"
 ADOPTED_FROM = "smihub.io/adopted-from"
-_MESH, _UNIT, _ROLE = "smihub.io/mesh", "smihub.io/unit", "smihub.io/role"
+_MESH, _OWNER = "smihub.io/mesh", "smihub.io/owner"
+_UNIT, _ROLE = "smihub.io/unit", "smihub.io/role"
 _ORIGINS, _NEEDS, _DIGEST = "smihub.io/origins", "smihub.io/needs", "smihub.io/digest"
-_OURS = frozenset((_MESH, _UNIT, _ROLE, _ORIGINS, _NEEDS, _DIGEST))
+_OURS = frozenset((_MESH, _OWNER, _UNIT, _ROLE, _ORIGINS, _NEEDS, _DIGEST))
 _EMPTIED = frozenset(("labels", "annotations"))  # an empty one says nothing
 _LIMITS = Limits(file_bytes=MOST_BYTES)
 _MOST_ORIGINS = 4096  # characters; all annotations of an object together may have 256 KiB
@@ -38,17 +40,31 @@ _WAVES: Mapping[Role, str] = {Role.GUARD: "-3", Role.REFERENCED: "-2", Role.GRAN
 
 
 class Foreign(Struct, frozen=True):
-    """A file that is not ours, and the objects in it as far as anybody can tell; of a single one content and digest."""
+    """A file that is not ours, and the objects in it as far as anybody can tell; of a single one content and digest.
+
+    `owner` is whose it is, where another smihub.yaml wrote it for a mesh of this name.
+    """
 
     refs: tuple[ObjectRef, ...] = ()
     content: bytes = b""
     token: str = ""
+    owner: str = ""
 
 
 class Broken(Struct, frozen=True):
     """A file that carries our mark and cannot be read as one object of ours."""
 
     reason: str
+
+
+class Unowned(Struct, frozen=True):
+    """A file with a mark that names no owner (f44faaa's, say): ours if the memory tells of its unit, else somebody else's.
+
+    As somebody else's it has the content without the mark, so that it can be adopted.
+    """
+
+    ours: Observed | Broken
+    theirs: Foreign
 
 
 def digest(data: bytes) -> str:
@@ -61,44 +77,50 @@ def canonical(value: Any) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
-def stamp(native: NativeObject, unit: UnitKey, mesh: str, *, hands_off: bool = False) -> bytes:
+def stamp(native: NativeObject, unit: UnitKey, mesh: str, owner: str = "", *, hands_off: bool = False) -> bytes:
     """The file of an object. Raises UnsafeResourceError where `read` would not give back the same."""
     try:
         value = msgspec.json.decode(native.body)
-        marked = _marked(value, native, unit, mesh, hands_off=hands_off)
-        data = _head(native, unit, mesh) + emit(marked).encode()
+        marks = _marks(native, unit, mesh, hands_off=hands_off) | ({_OWNER: owner} if owner else {})
+        data = _head(native, unit, mesh) + emit(_marked(value, marks)).encode()
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
         raise _unsafe(native, unit, "its body is no Kubernetes object in JSON") from None
     if len(data) > MOST_BYTES:
         raise _unsafe(native, unit, f"it takes {len(data)} bytes, more than {MOST_BYTES}")
     wanted = Observed(native.ref, native.body, unit, digest(data), native.role, native.needs, hands_off=hands_off)
-    if read(data, mesh) != wanted:
+    if read(data, mesh, owner) != wanted:
         raise _unsafe(native, unit, "it would be read back as something else")
     return data
 
 
-def read(data: bytes, mesh: str) -> Observed | Foreign | Broken:
-    """What a file holds, for one mesh; the token is the digest of its bytes."""
+def read(data: bytes, mesh: str, owner: str = "") -> Observed | Unowned | Foreign | Broken:
+    """What a file holds, for one mesh of one owner; the token is the digest of its bytes."""
     try:
         values = [document.value for document in load(data, limits=_LIMITS)]
     except YamlError as error:
         return Broken(str(error)) if f"{_UNIT}:".encode() in data else Foreign()
-    if not any(_is_ours(value, mesh) for value in values):
-        return _foreign(values, data)
-    if len(values) > 1:
-        return Broken("it holds more than one object")
-    return _observed(values[0], digest(data))
+    owners = [found for value in values if (found := _owner_of(value, mesh)) is not None]
+    if owner in owners:
+        return _observed(values, data)
+    theirs = _foreign(values, data, next(filter(None, owners), ""))
+    if "" not in owners:
+        return theirs
+    ours = _observed(values, data)
+    return Unowned(ours, replace(theirs, content=ours.owned) if isinstance(ours, Observed) else theirs)
 
 
-def _foreign(values: Sequence[Any], data: bytes) -> Foreign:
+def _foreign(values: Sequence[Any], data: bytes, owner: str) -> Foreign:
     refs = tuple(ref for value in values if (ref := _ref(value)) is not None)
     if len(values) > 1 or not refs:
-        return Foreign(refs)
+        return Foreign(refs, owner=owner)
     metadata = {key: part for key, part in values[0]["metadata"].items() if part or key not in _EMPTIED}
-    return Foreign(refs, canonical({**values[0], "metadata": metadata}), digest(data))
+    return Foreign(refs, canonical({**values[0], "metadata": metadata}), digest(data), owner)
 
 
-def _observed(value: Any, token: str) -> Observed | Broken:
+def _observed(values: Sequence[Any], data: bytes) -> Observed | Broken:
+    if len(values) > 1:
+        return Broken("it holds more than one object")
+    value, token = values[0], digest(data)
     ref, marks = _ref(value), value["metadata"]["annotations"]
     unit, role, needs = unit_of(str(marks.get(_UNIT))), marks.get(_ROLE), _needs(marks.get(_NEEDS, "[]"))
     if ref is None:
@@ -127,8 +149,7 @@ def _told(origins: Sequence[ObjectRef]) -> str:
     return text
 
 
-def _marked(value: Any, native: NativeObject, unit: UnitKey, mesh: str, *, hands_off: bool) -> dict[str, Any]:
-    metadata = value["metadata"]
+def _marks(native: NativeObject, unit: UnitKey, mesh: str, *, hands_off: bool) -> dict[str, str]:
     marks = {
         _MESH: mesh,
         _UNIT: unit_text(unit),
@@ -141,6 +162,11 @@ def _marked(value: Any, native: NativeObject, unit: UnitKey, mesh: str, *, hands
         marks[_NEEDS] = msgspec.json.encode(native.needs).decode()
     if hands_off:
         marks[HANDS_OFF] = "true"
+    return marks
+
+
+def _marked(value: Any, marks: Mapping[str, str]) -> dict[str, Any]:
+    metadata = value["metadata"]
     labels = {**metadata.get("labels", {}), MANAGED_BY: "smihub"}
     annotations = {**metadata.get("annotations", {}), **marks}
     return {**value, "metadata": {**metadata, "labels": labels, "annotations": annotations}}
@@ -165,14 +191,17 @@ def _is_stamp(key: str, text: Any, role: Role) -> bool:
     return key == HANDS_OFF and str(text).lower() == "true"
 
 
-def _is_ours(value: Any, mesh: str) -> bool:
+def _owner_of(value: Any, mesh: str) -> str | None:
+    """The owner that our mark for this mesh names ("": none); None without such a mark."""
     metadata = value.get("metadata") if isinstance(value, dict) else None
     if not isinstance(metadata, dict):
-        return False
+        return None
     labels, annotations = metadata.get("labels"), metadata.get("annotations")
     if not isinstance(labels, dict) or not isinstance(annotations, dict):
-        return False
-    return labels.get(MANAGED_BY) == "smihub" and annotations.get(_MESH) == mesh
+        return None
+    if labels.get(MANAGED_BY) != "smihub" or annotations.get(_MESH) != mesh:
+        return None
+    return str(annotations.get(_OWNER, ""))
 
 
 def _ref(value: Any) -> ObjectRef | None:

@@ -19,7 +19,7 @@ from hub.api import Marking
 from hub.errors import StaleError, UnsafeResourceError
 from hub.model import ObjectRef, Observed, Role, UnitKey
 from hub.sinks.emit import emit
-from hub.sinks.manifest import ADOPTED_FROM, HANDS_OFF, Foreign, canonical, digest, read, stamp
+from hub.sinks.manifest import ADOPTED_FROM, HANDS_OFF, Broken, Foreign, Unowned, canonical, digest, read, stamp
 from hub.sinks.names import OBJECTS, file_name, shown
 
 _BEFORE = re.compile(rb"^( +)smihub[.]io/mesh:", re.MULTILINE)
@@ -46,6 +46,12 @@ class Standing(Struct, frozen=True):
     mesh: str
     ours: Mapping[str, Observed]
     theirs: Mapping[str, Foreign]
+    owner: str = ""
+
+    def read(self, data: bytes) -> Observed | Foreign | Broken:
+        """What a file would hold; a mark that names no owner is ours, as that of what it was written over."""
+        found = read(data, self.mesh, self.owner)
+        return found.ours if isinstance(found, Unowned) else found
 
 
 def move(mark: Marking, standing: Standing, data: bytes) -> Move:
@@ -57,10 +63,10 @@ def move(mark: Marking, standing: Standing, data: bytes) -> Move:
     if one is None or one.token != mark.token:
         raise _stale(mark.ref)
     if mark.mark == "release":
-        return _release(file, one, standing.mesh)
+        return _release(file, one, standing)
     text = _with_hands_off(data) if mark.mark == "hands-off" else _HANDS_OFF.sub(b"", data)
     wanted = replace(one, hands_off=mark.mark == "hands-off", token=digest(text))
-    if read(text, standing.mesh) != wanted:
+    if standing.read(text) != wanted:
         raise UnsafeResourceError(
             f'"{OBJECTS}/{file}" is not laid out as smihub writes it; write (or take out) {HANDS_OFF}: "true" by hand'
         )
@@ -73,7 +79,7 @@ def _adopt(mark: Marking, standing: Standing) -> Move:
     found = standing.theirs.get(old, Foreign())
     if native is None or unit is None or not found.token or (found.content, found.token) != (native.body, mark.token):
         raise _stale(mark.ref)
-    data = stamp(native, unit, standing.mesh)
+    data = stamp(native, unit, standing.mesh, standing.owner)
     listed = (native.role, unit)
     if old == file:
         return Move(file, data, data, found.token, listed)
@@ -82,12 +88,12 @@ def _adopt(mark: Marking, standing: Standing) -> Move:
     return Move(file, _from(data, old), data, found.token, listed, old)
 
 
-def _release(file: str, one: Observed, mesh: str) -> Move:
+def _release(file: str, one: Observed, standing: Standing) -> Move:
     if not one.token:  # it is listed, and its file is gone
         return Move(file, None, None, "", "others")
     content = without_source(one.owned)
     data = emit(msgspec.json.decode(content)).encode()
-    if read(data, mesh) != Foreign((one.ref,), content, digest(data)):
+    if standing.read(data) != Foreign((one.ref,), content, digest(data)):
         raise UnsafeResourceError(
             f'"{OBJECTS}/{file}" would be read back as something else without its mark; run smihub apply first'
         )
@@ -137,4 +143,6 @@ def hindrance(ref: ObjectRef, files: Sequence[str], theirs: Mapping[str, Foreign
         return f"{first} and {more[0]} both hold it or stand in its place; keep one"
     if ref not in found.refs:
         return f"{first} stands in its place and holds something else; move that away"
+    if found.owner:
+        return f"{first} was written for another smihub.yaml, of owner {found.owner[:8]}...; that one has to release it"
     return "" if found.token else f"{first} holds more than this object; give it a file of its own"

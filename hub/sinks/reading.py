@@ -7,7 +7,7 @@ anything desired, and the next plan puts it right in its wave.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
 import msgspec
@@ -17,11 +17,13 @@ from msgspec.structs import replace
 from hub.errors import ConfigError
 from hub.model import ObjectRef, Observation, Observed, UnitKey
 from hub.sinks.index import Index, Listed
-from hub.sinks.manifest import Broken, Foreign, canonical, not_listed
+from hub.sinks.ledger import Ledger
+from hub.sinks.manifest import Broken, Foreign, Unowned, canonical, not_listed
 from hub.sinks.marking import adopted_from, hindrance, without_source
 from hub.sinks.names import OBJECTS, file_name, former_name, named, shown
 
-Found = Observed | Foreign | Broken
+Found = Observed | Unowned | Foreign | Broken
+_Known = Observed | Foreign | Broken
 Digests = Mapping[str, str]
 """The digest of each of our files that is there, by path in the folder."""
 
@@ -30,7 +32,8 @@ class Reading(Struct, frozen=True):
     """`ours` are our objects by file, `theirs` what is in the files of others, `foreign` the objects in these.
 
     `leftovers` are files whose objects were adopted, and which that write did not get to remove, with their digests,
-    `adopted` these objects as they are to be listed. `renamed` are files that have a former name still, with the name under
+    `adopted` these objects as they are to be listed. `owner` is for whom the folder is read, `held` the owner whose it is ("":
+    nobody's yet). `renamed` are files that have a former name still, with the name under
     which all of this tells of them.
     """
 
@@ -42,6 +45,8 @@ class Reading(Struct, frozen=True):
     index: Index
     memory: Mapping[UnitKey, bytes]
     digests: Digests
+    owner: str = ""
+    held: str = ""
     renamed: Mapping[str, str] = {}
 
     @property
@@ -54,7 +59,7 @@ class Reading(Struct, frozen=True):
         listed = self.index.listed if self.index.whole else {}
         standing = (_unlisted(one) if one.token and file not in listed else one for file, one in self.ours.items())
         objects = {**self.foreign, **{one.ref: one for one in standing}}
-        return Observation(objects, self.memory, self.token, mends=bool(self.ours) and not self.index.whole)
+        return Observation(objects, self.memory, self.token, self.held, bool(self.ours) and not self.index.whole)
 
 
 def token(digests: Digests) -> str:
@@ -62,11 +67,14 @@ def token(digests: Digests) -> str:
     return sha256(msgspec.json.encode(digests, order="deterministic")).hexdigest()
 
 
-def make_sense(files: Mapping[str, Found], index: Index, memory: Mapping[UnitKey, bytes], digests: Digests) -> Reading:
+def make_sense(found: Mapping[str, Found], index: Index, ledger: Ledger, digests: Digests, owner: str = "") -> Reading:
     """The reading of these files of `objects`; `digests` may speak of foreign files, which do not count.
 
     Raises ConfigError where it cannot be told what is ours.
     """
+    held = ledger.owner or _owner(found.values(), owner)
+    memory = ledger.memory if held in {"", owner} else {}
+    files = {file: _known(one, memory) for file, one in found.items()}
     _refuse_broken(files)
     renamed = _renamed(files)
     files = {renamed.get(file, file): found for file, found in files.items()}
@@ -88,11 +96,29 @@ def make_sense(files: Mapping[str, Found], index: Index, memory: Mapping[UnitKey
         index=index,
         memory=memory,
         digests={path: value for path, value in digests.items() if path in counted},
+        owner=owner,
+        held=held,
         renamed=renamed,
     )
 
 
-def _renamed(files: Mapping[str, Found]) -> dict[str, str]:
+def _owner(found: Iterable[Found], owner: str) -> str:
+    """Whose the folder is by the marks in it alone: ours, if anything is."""
+    all_found = list(found)
+    if owner and any(isinstance(each, Observed) for each in all_found):
+        return owner
+    return min((each.owner for each in all_found if isinstance(each, Foreign) and each.owner), default="")
+
+
+def _known(found: Found, memory: Mapping[UnitKey, bytes]) -> _Known:
+    """What a file is; one whose mark names no owner is ours if we remember its unit, or if it cannot be told."""
+    if not isinstance(found, Unowned):
+        return found
+    ours = isinstance(found.ours, Broken) or found.ours.owner in memory
+    return found.ours if ours else found.theirs
+
+
+def _renamed(files: Mapping[str, _Known]) -> dict[str, str]:
     """Files of ours under a former name, whose new name is free, or taken by the same already."""
     ours = ((file, found, file_name(found.ref)) for file, found in files.items() if isinstance(found, Observed))
     return {
@@ -139,7 +165,7 @@ def _claimed(file: str, found: Foreign) -> frozenset[ObjectRef]:
     return frozenset(found.refs if place is None else (*found.refs, place))
 
 
-def _missing(index: Index, files: Mapping[str, Found]) -> dict[str, Observed]:
+def _missing(index: Index, files: Mapping[str, _Known]) -> dict[str, Observed]:
     """Objects that are listed, and whose files are gone: nothing stands there, and kustomize fails until that is mended."""
     gone = {file: named(file) for file in index.listed if file not in files}
     return {
@@ -149,7 +175,7 @@ def _missing(index: Index, files: Mapping[str, Found]) -> dict[str, Observed]:
     }
 
 
-def _refuse_broken(files: Mapping[str, Found]) -> None:
+def _refuse_broken(files: Mapping[str, _Known]) -> None:
     broken = {file: found for file, found in sorted(files.items()) if isinstance(found, Broken)}
     for file, found in broken.items():
         more = f" (and {len(broken) - 1} more such files)" if len(broken) > 1 else ""

@@ -56,13 +56,13 @@ async def steps(changes: Sequence[Change], reading: Reading, mesh: str) -> tuple
         if change.after is None:
             drops[change.wave].append(file)
         else:
-            puts[change.wave].append(_made(change.after, change.unit, reading.ours.get(file), mesh))
+            puts[change.wave].append(_made(change.after, change.unit, reading.ours.get(file), mesh, reading.owner))
         await asyncio.sleep(0)
     return tuple(Step(tuple(puts[wave]), tuple(drops[wave])) for wave in sorted(puts))
 
 
-def _made(native: NativeObject, unit: UnitKey, standing: Observed | None, mesh: str) -> Put:
-    data = stamp(native, unit, mesh, hands_off=standing is not None and standing.hands_off)
+def _made(native: NativeObject, unit: UnitKey, standing: Observed | None, mesh: str, owner: str) -> Put:
+    data = stamp(native, unit, mesh, owner, hands_off=standing is not None and standing.hands_off)
     return Put(file_name(native.ref), data, native.role, unit)
 
 
@@ -90,6 +90,8 @@ class Writer:
         self._released = reading.index.listed.keys() & reading.theirs.keys()
         self._others = kept | self._released
         self._memory = dict(reading.memory)
+        self._owner = reading.owner
+        self._unclaimed = reading.owner != reading.held
         self._left = 0
         self._total = 0
 
@@ -99,7 +101,7 @@ class Writer:
         with self._cleaning():
             for step in todo:
                 await self._carry_out(step)
-            if memory:
+            if memory or self._unclaimed:
                 self._remember(memory)
         return token(self._digests)
 
@@ -209,7 +211,7 @@ class Writer:
 
     def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         self._memory.update(memory)
-        self._put(MEMORY, encode_memory(self._mesh, self._memory), MOST_OF_ALL)
+        self._put(MEMORY, encode_memory(self._mesh, self._memory, self._owner), MOST_OF_ALL)
         self._folder.sync()
 
     def _put(self, path: str, data: bytes, limit: int = MOST_BYTES) -> None:

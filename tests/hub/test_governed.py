@@ -154,7 +154,7 @@ def test_foreign_objects_are_nothing_of_ours(folder: Folder) -> None:
 @pytest.mark.parametrize("path", ["manifests", "manifests/rendered", "."])
 def test_a_folder_inside_its_source_is_no_source_of_anything(folder: Folder, path: str) -> None:
     """What is rendered there is of kinds that nobody asks about: the next plan is empty, and nothing is a Problem."""
-    folder.config(config("all", path))
+    folder.config(f'owner: "{"1" * 32}"\n{config("all", path)}')
     assert folder.run("apply", "--yes").exit_code == 0
     planned = folder.run("plan")
     assert (planned.exit_code, planned.stderr) == (0, "")

@@ -71,7 +71,7 @@ def test_state_of_an_older_hub_is_brought_up_to_date_once(tmp_path: Path) -> Non
     kept = (
         "SELECT ref, body, token, born, died FROM objects ORDER BY ref, born",
         "SELECT * FROM authorities",
-        "SELECT * FROM meshes",
+        "SELECT name, revision, token FROM meshes",
     )
     before = [_raw(base, query) for query in kept]
     assert _raw(base, "PRAGMA user_version") == [(1,)]
@@ -82,6 +82,7 @@ def test_state_of_an_older_hub_is_brought_up_to_date_once(tmp_path: Path) -> Non
     marked = [mark for kind, mark in living if kind in {"Listener", "Workload"}]
     assert len({*marked, ""}) == len(marked) + 1
     assert all(mark == "" for kind, mark in living if kind not in {"Listener", "Workload"})
+    assert {row[0] for row in _raw(base, "SELECT owner FROM meshes")} == {""}
     accounts = {row[0]: row[1] for row in _raw(base, "SELECT workload, account FROM tokens WHERE NOT ended")}
     assert accounts["shop/gold"] == "shop/api"
     assert len(accounts) == 6

@@ -24,6 +24,7 @@ from tests.servers.saved import save, saved
 
 def test_plan_save_writes_a_private_file_and_ends_as_plan_does(folder: Folder) -> None:
     """What is printed and the exit code are those of plan; the note says how to go on."""
+    folder.config(f'{CONFIG}owner: "{"1" * 32}"\n')
     plain = folder.run("plan")
     result = save(folder)
     assert (result.exit_code, result.stdout) == (2, plain.stdout)

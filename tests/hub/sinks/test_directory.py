@@ -22,7 +22,7 @@ from hub.mirror import Mirror
 from hub.model import Change, NativeObject, Observation, Observed, Op, Role
 from hub.sinks import folder as on_disk
 from hub.sinks.directory import DIRECTORY, DirectoryConfig, open_directory
-from hub.sinks.ledger import decode_memory, encode_memory
+from hub.sinks.ledger import Ledger, decode_memory, encode_memory
 from hub.sinks.names import file_name, former_name
 from tests.hub.sinks.small_mesh import (
     API,
@@ -116,7 +116,7 @@ def context(folder: Path) -> SinkContext:
 def test_nothing_is_touched_before_a_write(tmp_path: Path) -> None:
     """Opening and observing make no folder; what is not there holds nothing."""
     made = open_directory(context(tmp_path), DirectoryConfig("a/b"))
-    assert asyncio.run(made.observe()) == Observation({}, {}, seen(tmp_path).token)
+    assert asyncio.run(made.observe()) == Observation({}, {}, seen(tmp_path).token, "")
     asyncio.run(made.close())
     assert list(tmp_path.iterdir()) == []
     assert not isinstance(made, LiveSink)
@@ -127,7 +127,7 @@ def test_relative_paths_start_at_the_configuration(tmp_path: Path) -> None:
     """Absolute ones do not."""
     for written in ("rendered", str(tmp_path / "rendered")):
         made = open_directory(context(tmp_path), DirectoryConfig(written))
-        assert asyncio.run(made.observe()) == Observation({}, {}, seen(tmp_path / "nowhere").token)
+        assert asyncio.run(made.observe()) == Observation({}, {}, seen(tmp_path / "nowhere").token, "")
     for written in ("", "a\0b"):
         with pytest.raises(ConfigError, match=r"sink[.]path"):
             open_directory(context(tmp_path), DirectoryConfig(written))
@@ -397,7 +397,10 @@ def test_a_full_disk_is_told_as_such(path: Path, monkeypatch: pytest.MonkeyPatch
 def test_memory_comes_back_byte_by_byte(raw: bytes) -> None:
     """JSON as JSON, and anything else too."""
     memory = {access("api"): raw, access("db", "corp"): b"{}"}
-    assert decode_memory(encode_memory("istio", {**memory, access("gone"): b""}), "istio") == memory
+    for owner in ("", "ab" * 16):
+        written = encode_memory("istio", {**memory, access("gone"): b""}, owner)
+        assert decode_memory(written, "istio") == Ledger(memory, owner)
+        assert (b'"owner"' in written) == bool(owner)
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["before", "half-way"])
