@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from hub.errors import ConfigError
 from hub.model import ObjectRef, Observation, Observed, UnitKey
-from hub.sinks.index import Index, Listed
+from hub.sinks.index import Index
 from hub.sinks.ledger import Ledger
 from hub.sinks.manifest import Broken, Foreign, Unowned, canonical, not_listed
-from hub.sinks.marking import adopted_from, hindrance, without_source
+from hub.sinks.marking import hindrance
 from hub.sinks.names import OBJECTS, file_name, former_name, named, shown
 
 Found = Observed | Unowned | Foreign | Broken
@@ -31,8 +31,7 @@ Digests = Mapping[str, str]
 class Reading(Struct, frozen=True):
     """`ours` are our objects by file, `theirs` what is in the files of others, `foreign` the objects in these.
 
-    `leftovers` are files whose objects were adopted, and which that write did not get to remove, with their digests,
-    `adopted` these objects as they are to be listed. `owner` is for whom the folder is read, `held` the owner whose it is ("":
+    `owner` is for whom the folder is read, `held` the owner whose it is ("":
     nobody's yet). `renamed` are files that have a former name still, with the name under
     which all of this tells of them.
     """
@@ -40,8 +39,6 @@ class Reading(Struct, frozen=True):
     ours: Mapping[str, Observed]
     theirs: Mapping[str, Foreign]
     foreign: Mapping[ObjectRef, Observed]
-    leftovers: Digests
-    adopted: Listed
     index: Index
     memory: Mapping[UnitKey, bytes]
     digests: Digests
@@ -81,18 +78,14 @@ def make_sense(found: Mapping[str, Found], index: Index, ledger: Ledger, digests
     index = replace(index, listed={renamed.get(file, file): what for file, what in index.listed.items()})
     digests = {_renamed_path(path, renamed): value for path, value in digests.items()}
     ours = {file: found for file, found in files.items() if isinstance(found, Observed)}
-    theirs = {file: found for file, found in files.items() if isinstance(found, Foreign)}
-    leftovers = _leftovers(ours, theirs)
-    foreign = {file: found for file, found in sorted(theirs.items()) if file not in leftovers}
+    theirs = {file: found for file, found in sorted(files.items()) if isinstance(found, Foreign)}
     _refuse_moved(ours)
-    _refuse_double(ours, foreign)
+    _refuse_double(ours, theirs)
     counted = {f"{OBJECTS}/{file}" for file in ours} | {path for path in digests if "/" not in path}
     return Reading(
         ours={**_missing(index, files), **ours},
         theirs=theirs,
-        foreign=_foreign(foreign),
-        leftovers={file: theirs[file].token for file in leftovers},
-        adopted={file_name(one.ref): (one.role, one.owner) for one in leftovers.values() if one.owner is not None},
+        foreign=_foreign(theirs),
         index=index,
         memory=memory,
         digests={path: value for path, value in digests.items() if path in counted},
@@ -135,12 +128,6 @@ def _renamed_path(path: str, renamed: Mapping[str, str]) -> str:
 
 def _unlisted(one: Observed) -> Observed:
     return replace(one, owned=not_listed(one.owned))
-
-
-def _leftovers(ours: Mapping[str, Observed], theirs: Mapping[str, Foreign]) -> dict[str, Observed]:
-    """Files that objects of ours were adopted from, where they hold the same still."""
-    moved = {old: one for one in ours.values() if (old := adopted_from(one.owned)) in theirs}
-    return {old: one for old, one in moved.items() if theirs[old].content == without_source(one.owned)}
 
 
 def _foreign(theirs: Mapping[str, Foreign]) -> dict[ObjectRef, Observed]:

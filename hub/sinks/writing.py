@@ -82,9 +82,7 @@ class Writer:
         self._path = path
         self._mesh = mesh
         self._digests = dict(reading.digests)
-        self._leftovers = reading.leftovers
         self._renamed = reading.renamed
-        self._adopted = reading.adopted
         self._listed = {file: what for file, what in reading.index.listed.items() if file in reading.ours}
         kept = reading.index.others & (reading.theirs.keys() | reading.ours.keys())
         self._released = reading.index.listed.keys() & reading.theirs.keys()
@@ -110,45 +108,30 @@ class Writer:
         self._total = self._left = len(moves)
         with self._cleaning():
             for move in moves:
-                self._first(move)
+                self._move(move)
                 self._left -= 1
                 await asyncio.sleep(0)
             self._folder.sync()
             if any(move.listed != "as before" for move in moves):
                 self._list()
-            for move in moves:
-                self._last(move)
-                await asyncio.sleep(0)
-            self._folder.sync()
             if memory:
                 self._remember(memory)
         return token(self._digests)
 
-    def _first(self, move: Move) -> None:
-        """Have the object stand where it is to stand, and say how that is to be listed."""
+    def _move(self, move: Move) -> None:
+        """Have the file say whose its object is, and note how it is to be listed."""
         path = f"{OBJECTS}/{move.file}"
-        if move.old:
-            self._digests[f"{OBJECTS}/{move.old}"] = move.token
-        elif move.token:
+        if move.token:
             self._digests[path] = move.token
-        if move.first is not None:
-            self._put(path, move.first)
+        if move.data is not None:
+            self._put(path, move.data)
         if isinstance(move.listed, tuple):
             self._listed[move.file] = move.listed
-            self._others -= {move.old}
+            self._others -= {move.file}
         elif move.listed == "others":
-            self._listed.pop(move.file, None)
-            self._others |= {move.file} if move.first is not None else set()
-
-    def _last(self, move: Move) -> None:
-        """Remove the file that it stood in, and whatever told of that."""
-        path = f"{OBJECTS}/{move.file}"
-        if move.old:
-            self._remove(f"{OBJECTS}/{move.old}")
-        if move.last is not None:
-            self._put(path, move.last)
-        if move.listed == "others":
             self._digests.pop(path, None)
+            self._listed.pop(move.file, None)
+            self._others |= {move.file} if move.data is not None else set()
 
     @contextmanager
     def _cleaning(self) -> Iterator[None]:
@@ -156,13 +139,8 @@ class Writer:
         self._folder.clean()
         try:
             self._rename()
-            if self._leftovers or self._released:
-                self._listed |= self._adopted
-                self._others -= self._leftovers.keys()
+            if self._released:
                 self._list()
-            for file, known in self._leftovers.items():
-                self._digests[f"{OBJECTS}/{file}"] = known
-                self._remove(f"{OBJECTS}/{file}")
             yield
         finally:
             self._folder.clean()

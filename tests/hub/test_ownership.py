@@ -195,7 +195,7 @@ async def test_a_story_in_which_everything_happens(tmp_path: Path) -> None:
     stranger = Stranger(folder.root)
     _grant(folder, "")
     folder.config(config("all"))
-    await tell(folder, stranger, [("copy", "mine.yaml"), ("apply", "")])
+    await tell(folder, stranger, [("copy", Path(POLICY_FILE).name), ("apply", "")])
     assert stranger.ours() == {}
     await tell(folder, stranger, [("adopt", ""), ("apply", "")])
     assert stranger.files == {}

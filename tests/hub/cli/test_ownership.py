@@ -51,18 +51,21 @@ def foreign(folder: Folder, path: str, name: str, old: str = "", new: str = "") 
 # --------------------------------------------------------------------------- adopt
 
 
-@pytest.mark.parametrize("name", ["mine.yaml", "mine.json", Path(POLICY_FILE).name, "ä \udcff.yml"])
-def test_adopt_takes_over_what_is_equal_whatever_its_file_is_called(folder: Folder, name: str) -> None:
+@pytest.mark.parametrize("name", [Path(POLICY_FILE).name, "mine.yaml", "mine.json", "\u00e4 \udcff.yml"])
+def test_adopt_takes_over_what_is_equal_in_a_file_of_its_name(folder: Folder, name: str) -> None:
     """The plan was refused, the list says so, and after it the folder is as if smihub had written everything."""
     before = rendered(folder)
     made = foreign(folder, POLICY_FILE, name)
     assert folder.run("plan").exit_code == 3
+    if name != Path(POLICY_FILE).name:
+        refused = folder.run("adopt", "istio", POLICY, "--yes")
+        assert (refused.exit_code, f'rename it to "{Path(POLICY_FILE).name}" first' in refused.stderr) == (3, True)
+        made.rename(folder.root / RENDERED / POLICY_FILE)
     listed = folder.run("adopt", "istio")
     assert (listed.exit_code, listed.stdout) == (0, f"{POLICY}: equal, can be adopted\n")
     assert f"smihub adopt istio {POLICY}" in listed.stderr
     done = folder.run("adopt", "istio", POLICY, "--yes")
     assert (done.exit_code, done.stderr) == (0, f"note: mesh istio: adopted {POLICY}\n")
-    assert made.exists() == (name == Path(POLICY_FILE).name)
     assert folder.run("plan").exit_code in {0, 2}
     assert folder.run("apply", "--yes").exit_code == 0
     assert rendered(folder) == before
@@ -80,7 +83,7 @@ def test_adopt_takes_over_what_is_equal_whatever_its_file_is_called(folder: Fold
 )
 def test_adopt_shows_each_field_that_differs_and_refuses(folder: Folder, old: str, new: str, said: str) -> None:
     """One line per field; what is not equal is not touched, and the code is 3."""
-    made = foreign(folder, POLICY_FILE, "mine.yaml", old, new)
+    made = foreign(folder, POLICY_FILE, Path(POLICY_FILE).name, old, new)
     before = made.read_bytes()
     listed = folder.run("adopt", "istio")
     assert listed.exit_code == 0
@@ -136,7 +139,7 @@ def test_adopt_says_why_a_name_is_not_among_them(folder: Folder) -> None:
 
 def test_adopt_where_nobody_can_be_asked_wants_yes(folder: Folder) -> None:
     """And writes nothing before."""
-    foreign(folder, POLICY_FILE, "mine.yaml")
+    foreign(folder, POLICY_FILE, Path(POLICY_FILE).name)
     before = rendered(folder)
     result = folder.run("adopt", "istio", POLICY)
     assert (result.exit_code, rendered(folder)) == (1, before)
