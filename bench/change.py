@@ -56,7 +56,7 @@ class Company:
         live = mesh.live
         assert live is not None
         await live.start()
-        self.hub.store.dirty()
+        self.hub.clusters[""].store.dirty()
         await self.hub.publish()
 
     def edit(self, number: int, weight: int) -> Path:
@@ -74,7 +74,7 @@ class Company:
         events = [step for step in source.steps(frozenset([str(path)])) if isinstance(step, Event)]
         marks.append(time.perf_counter())
         self.hub.intake.take(source.name, events)
-        reviewed = await self.hub.plan(mesh, keys=self.hub.store.dirty())
+        reviewed = await self.hub.plan(mesh, keys=self.hub.clusters[""].store.dirty())
         marks.append(time.perf_counter())
         await self.hub.apply(mesh, reviewed.plan)
         marks.append(time.perf_counter())

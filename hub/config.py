@@ -14,16 +14,15 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field
 
+from hub.config_sources import SourceConfig, sources_in
 from hub.errors import ConfigError
 from hub.guards import Limits
 from hub.model import Reading
-from hub.settings import ConfigT, FieldError, convert
+from hub.settings import LABEL, ConfigT, FieldError, Written, between, cluster_name, convert, match, path_text
 from hub.sources.locate import Locator
 from hub.sources.yaml import YamlError, load_one
 
 DEFAULT_FILE = "smihub.yaml"
-DIRECTORY = "directory"
-"""The kind of a source that says nothing of it."""
 _MOST_BYTES = 1_048_576
 
 
@@ -32,18 +31,6 @@ class Domain(Struct, frozen=True):
 
     trust_domain: str
     name: str = "default"
-
-
-class SourceConfig(Struct, frozen=True):
-    """One source: the `name` that its origins carry, its kind, and that kind's own settings as written.
-
-    The name of a folder (or file) is its path as written; `path` is the absolute one (None: it is no folder).
-    """
-
-    name: str
-    kind: str
-    settings: dict[str, Any]
-    path: Path | None = None
 
 
 class Governed(Struct, frozen=True):
@@ -58,13 +45,14 @@ class Governed(Struct, frozen=True):
 
 
 class MeshConfig(Struct, frozen=True):
-    """One mesh: its adapter by name, what it governs, and the adapter's and the sink's own settings as written."""
+    """One mesh: its adapter by name, what it governs, the adapter's and the sink's own settings as written, its cluster."""
 
     name: str
     adapter: str
     governed: Governed = Governed()
     config: dict[str, Any] = field(default_factory=dict)
     sink: dict[str, Any] = field(default_factory=dict)
+    cluster: str = ""
 
 
 class Config(Struct, frozen=True):
@@ -92,49 +80,35 @@ class Config(Struct, frozen=True):
 # --------------------------------------------------------------------------- the file as it is written
 
 
-class _Written(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Base of everything that is written in the file."""
-
-
-class _Domain(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _Domain(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     trust_domain: str
     name: str = "default"
 
 
-class _Source(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What every source may say; what else it says is its kind's own."""
-
-    kind: str = DIRECTORY
-    name: str = ""
-
-
-class _Folder(_Source, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    path: str
-
-
-class _Namespaces(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _Namespaces(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     namespaces: tuple[str, ...]
 
 
-class _Mesh(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _Mesh(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     name: str
     adapter: str
     governed: Literal["all", "targets"] | _Namespaces = "all"
     config: dict[str, Any] = field(default_factory=dict)
     sink: dict[str, Any] = field(default_factory=dict)
+    cluster: str = ""
 
 
-class _Guards(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _Guards(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     blast_radius_percent: int = Limits().percent
     min_units: int = Limits().min_units
 
 
-class _Reading(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _Reading(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     path_regex: Literal["full", "prefix"] = "full"
     root_backend: Literal["reject", "endpoints"] = "reject"
 
 
-class _File(_Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _File(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     domain: _Domain
     sources: tuple[dict[str, Any], ...]
     meshes: tuple[_Mesh, ...]
@@ -153,7 +127,6 @@ def new_owner() -> str:
     return secrets.token_hex(16)
 
 
-_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _OWNER = re.compile(r"[0-9a-f]{32}")
 _CODE = re.compile(r"[a-z][a-z-]*\.[a-z-]+")
@@ -183,6 +156,15 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{place}{field_path}{fault.message}; {fault.remedy}") from None
     except FieldError as error:
         raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {error}") from None
+
+
+def mistake(config: Config, place: str, message: str) -> ConfigError:
+    """What to raise for a field of the file that was read, with its line if the file is still there."""
+    try:
+        line = Locator(config.file.read_bytes()).line(0, place)
+    except OSError:
+        line = 1
+    return ConfigError(f"{config.file}:{line}: {place}: {message}")
 
 
 def adapter_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
@@ -221,22 +203,21 @@ def sink_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
 
 
 def _checked(written: _File, file: Path) -> Config:
-    _match(_LABEL, written.domain.name, "domain.name", "lower-case letters, digits and dashes")
-    _match(
-        _TRUST_DOMAIN, written.domain.trust_domain, "domain.trustDomain", "a SPIFFE trust domain such as example.org"
-    )
+    match(LABEL, written.domain.name, "domain.name", "lower-case letters, digits and dashes")
+    match(_TRUST_DOMAIN, written.domain.trust_domain, "domain.trustDomain", "a SPIFFE trust domain such as example.org")
     if written.owner:
-        _match(_OWNER, written.owner, "owner", f"32 hexadecimal digits that nobody else has, such as {new_owner()}")
+        match(_OWNER, written.owner, "owner", f"32 hexadecimal digits that nobody else has, such as {new_owner()}")
     for index, code in enumerate(written.accept):
-        _match(_CODE, code, f"accept[{index}]", "a code such as port.undeclared-mixed")
-    _between(written.guards.blast_radius_percent, 100, "guards.blastRadiusPercent")
-    _between(written.guards.min_units, 1_000_000, "guards.minUnits")
+        match(_CODE, code, f"accept[{index}]", "a code such as port.undeclared-mixed")
+    between(written.guards.blast_radius_percent, 100, "guards.blastRadiusPercent")
+    between(written.guards.min_units, 1_000_000, "guards.minUnits")
+    sources = sources_in(written.sources, file.parent)
     return Config(
         file=file,
         domain=Domain(written.domain.trust_domain, written.domain.name),
-        sources=_sources(written.sources, file.parent),
-        meshes=_meshes(written.meshes),
-        state=file.parent / _path(written.state, "state"),
+        sources=sources,
+        meshes=_meshes(written.meshes, {source.cluster for source in sources}),
+        state=file.parent / path_text(written.state, "state"),
         guards=Limits(written.guards.blast_radius_percent, written.guards.min_units),
         accept=tuple(sorted(set(written.accept))),
         reading=Reading(written.reading.path_regex, written.reading.root_backend),
@@ -244,46 +225,23 @@ def _checked(written: _File, file: Path) -> Config:
     )
 
 
-_OURS = frozenset(info.encode_name for info in msgspec.structs.fields(_Source))
-
-
-def _sources(written: tuple[dict[str, Any], ...], folder: Path) -> tuple[SourceConfig, ...]:
-    if not written:
-        raise FieldError("sources", 'is empty; write "- path: FOLDER"')
-    found: list[SourceConfig] = []
-    for index, each in enumerate(written):
-        source = _source(each, f"sources[{index}]", folder)
-        if any(source.name == other.name or _same_path(source, other) for other in found):
-            place = f"sources[{index}].{'name' if source.path is None else 'path'}"
-            raise FieldError(place, f'"{source.name}" is there twice; drop one of them')
-        found.append(source)
-    return tuple(found)
-
-
-def _source(raw: dict[str, Any], place: str, folder: Path) -> SourceConfig:
-    kind = raw.get("kind", DIRECTORY)
-    own = {name: value for name, value in raw.items() if name not in _OURS}
-    if kind != DIRECTORY:
-        ours = convert({name: raw[name] for name in raw.keys() & _OURS}, _Source, place)
-        return SourceConfig(ours.name or ours.kind, ours.kind, own)
-    written = convert(raw, _Folder, place)
-    path = folder / _path(written.path, f"{place}.path")
-    return SourceConfig(written.name or written.path, DIRECTORY, own, path)
-
-
-def _same_path(one: SourceConfig, other: SourceConfig) -> bool:
-    return one.path is not None and other.path is not None and one.path.resolve() == other.path.resolve()
-
-
-def _meshes(written: tuple[_Mesh, ...]) -> tuple[MeshConfig, ...]:
+def _meshes(written: tuple[_Mesh, ...], clusters: set[str]) -> tuple[MeshConfig, ...]:
     if not written:
         raise FieldError("meshes", 'is empty; write "- {name: vms, adapter: vm}"')
     for index, mesh in enumerate(written):
-        _match(_LABEL, mesh.name, f"meshes[{index}].name", "lower-case letters, digits and dashes")
+        match(LABEL, mesh.name, f"meshes[{index}].name", "lower-case letters, digits and dashes")
         if mesh.name in {other.name for other in written[:index]}:
             raise FieldError(f"meshes[{index}].name", f'"{mesh.name}" is there twice; give each mesh its own name')
+        cluster_name(mesh.cluster, f"meshes[{index}].cluster")
+        if mesh.cluster not in clusters:
+            known = ", ".join(f'"{name}"' for name in sorted(clusters))
+            raise FieldError(
+                f"meshes[{index}].cluster", f'no source is of cluster "{mesh.cluster}"; those of sources are {known}'
+            )
     return tuple(
-        MeshConfig(mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config, mesh.sink)
+        MeshConfig(
+            mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config, mesh.sink, mesh.cluster
+        )
         for index, mesh in enumerate(written)
     )
 
@@ -295,24 +253,8 @@ def _governed(mesh: _Mesh, place: str) -> Governed:
     if not names:
         raise FieldError(f"{place}.namespaces", "is empty; name a namespace, or write governed: all")
     for index, name in enumerate(names):
-        _match(_LABEL, name, f"{place}.namespaces[{index}]", "a namespace's name")
+        match(LABEL, name, f"{place}.namespaces[{index}]", "a namespace's name")
     return Governed("namespaces", tuple(sorted(set(names))))
-
-
-def _match(pattern: re.Pattern[str], text: str, place: str, wanted: str) -> None:
-    if not pattern.fullmatch(text):
-        raise FieldError(place, f'"{text[:80]}" will not do; write {wanted}')
-
-
-def _between(number: int, most: int, place: str) -> None:
-    if not 0 <= number <= most:
-        raise FieldError(place, f"{number} will not do; write a number from 0 to {most}")
-
-
-def _path(text: str, place: str) -> str:
-    if not text or "\0" in text:
-        raise FieldError(place, "will not do; write a path relative to this file")
-    return text
 
 
 # --------------------------------------------------------------------------- writing a first one
@@ -331,8 +273,12 @@ domain:
   # name: default
 
 # Folders (or files) of SMI YAML, of every version, mixed; with the Services, ServiceAccounts and Workloads they name.
+# `cluster` (here and of meshes): whose Services, Pods and accounts these are, where there are several clusters.
+# `namespaces`: nobody else's SMI objects count there.
 sources:
 - path: {source}
+  # cluster: ""
+  # namespaces: []
 
 meshes:
 - name: vms

@@ -6,86 +6,41 @@ translation, and the adapter's own reading of the native objects. Nothing is sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.api import AdapterSpec, Evaluator
 from hub.endpoints import EndpointView
-from hub.model import (
-    Answer,
-    Document,
-    Facts,
-    Problem,
-    Reading,
-    Request,
-    Translation,
-    Unit,
-    UnitKey,
-    identity_of,
-)
-from hub.semantics import EVERYTHING, Governed, Semantics
-from hub.smi import Decoded, decode
+from hub.model import Answer, Facts, Problem, Request, Translation, Unit, UnitKey, identity_of
+from hub.semantics import Semantics
 from hub.store import Store
-from hub.translated import translated
-
-TRUST_DOMAIN = "cluster.local"
-
-
-class Scope(Struct, frozen=True):
-    """How documents are read: the domain, the trust domain of all identities, our reading of SMI, and who is governed."""
-
-    trust_domain: str = TRUST_DOMAIN
-    reading: Reading = field(default_factory=Reading)
-    governed: Governed = EVERYTHING
-    domain: str = "default"
-
-
-def _everything(key: UnitKey, unit: Unit) -> bool:
-    return True
-
-
-class Mesh(Struct, frozen=True):
-    """A mesh to explain: its name, its adapter, the adapter's configuration (None: the defaults), and which units it governs."""
-
-    name: str
-    spec: AdapterSpec[Any]
-    config: Any = None
-    governs: Callable[[UnitKey, Unit], bool] = _everything
 
 
 class Compiled(Struct, frozen=True):
-    """Documents brought into the normal form: the units, what is wrong with the objects, and where workloads stand."""
+    """A store in the normal form: the units of a domain, what is wrong with the objects, and where workloads stand."""
 
     units: Mapping[UnitKey, Unit]
     problems: tuple[Problem, ...]
     facts: Facts
+    domain: str = "default"
 
 
-def compile_documents(documents: Sequence[Document], scope: Scope) -> Compiled:
-    """Bring documents into the normal form; the order of documents has no meaning."""
-    store = Store(scope.trust_domain, scope.reading, scope.domain)
-    for (source, part), decoded in _parts(documents).items():
-        store.upsert(source, part, decoded)
+def compiled(store: Store, view: EndpointView) -> Compiled:
+    """All that a store holds now; `view` is the one that follows it."""
     units = {key: unit for key in sorted(store.units()) if (unit := store.compile(key)[0]) is not None}
-    return Compiled(units, store.problems(), facts_of(store))
+    view.update()
+    return Compiled(units, store.problems(), view.facts(), store.domain)
 
 
-def _parts(documents: Iterable[Document]) -> dict[tuple[str, str], list[Decoded]]:
-    """Decoded objects by the source and the file that they came from."""
-    parts: dict[tuple[str, str], list[Decoded]] = {}
-    for document in documents:
-        decoded = parts.setdefault((document.origin.source, document.origin.file), [])
-        decoded.append(decode(document))
-    return parts
+class Judged(Struct, frozen=True):
+    """A mesh to explain: its name, its adapter, and the translations of the units that it governs."""
 
-
-def translate_units(units: Mapping[UnitKey, Unit], mesh: Mesh) -> dict[UnitKey, Translation]:
-    """The native objects of every unit, each unit by itself."""
-    config = mesh.spec.config() if mesh.config is None else mesh.config
-    return {key: translated(mesh.spec, key, unit, config) for key, unit in units.items() if mesh.governs(key, unit)}
+    name: str
+    spec: AdapterSpec[Any]
+    translations: Mapping[UnitKey, Translation]
 
 
 class _Judge(Struct, frozen=True):
@@ -99,23 +54,17 @@ class _Judge(Struct, frozen=True):
 class Explainer:
     """Judges requests by SMI and by every mesh; built once per set of documents, then thousands of requests a second."""
 
-    def __init__(self, documents: Sequence[Document], meshes: Sequence[Mesh], scope: Scope | None = None) -> None:
-        self._scope = scope = Scope() if scope is None else scope
-        self._semantics = Semantics(
-            documents, trust_domain=scope.trust_domain, governed=scope.governed, reading=scope.reading
-        )
+    def __init__(self, semantics: Semantics, compiled: Compiled, meshes: Sequence[Judged]) -> None:
+        self._semantics = semantics
         self._meshes = tuple(meshes)
-        self.compiled = compile_documents(documents, scope)
+        self.compiled = compiled
         self._judges = {mesh.name: self._judge_of(mesh) for mesh in meshes}
 
-    def _judge_of(self, mesh: Mesh) -> _Judge:
-        translations = translate_units(self.compiled.units, mesh)
-        objects = [native for translation in translations.values() for native in translation.objects]
-        losses = {
-            key: tuple(sorted({loss.code for loss in translation.losses})) for key, translation in translations.items()
-        }
+    def _judge_of(self, mesh: Judged) -> _Judge:
+        objects = [native for translation in mesh.translations.values() for native in translation.objects]
+        losses = {key: tuple(sorted({loss.code for loss in each.losses})) for key, each in mesh.translations.items()}
         reasons = {narrowing.code: narrowing.message for narrowing in mesh.spec.narrowings}
-        reasons |= {loss.code: loss.message for each in translations.values() for loss in each.losses}
+        reasons |= {loss.code: loss.message for each in mesh.translations.values() for loss in each.losses}
         return _Judge(mesh.spec.evaluator(objects, self.compiled.facts), losses, reasons)
 
     @property
@@ -149,9 +98,7 @@ class Explainer:
         return replace(answer, losses=tuple(sorted({*answer.losses, *codes})))
 
     def _ungoverned(self, judge: _Judge, request: Request, smi: Answer) -> bool:
-        """Whether nobody who could receive this request is in the scope: that of the readings, or that of the mesh."""
-        if not self._scope.governed.includes(_namespace(request)) and smi.verdict == "ungoverned":
-            return True
+        """Whether nobody who could receive this request is in the scope of the mesh."""
         if len(judge.losses) == len(self.compiled.units):
             return False
         receivers = [
@@ -180,7 +127,7 @@ class Explainer:
                         yield self._key("access", identity.namespace, identity.service_account)
 
     def _key(self, kind: Literal["access", "route"], namespace: str, name: str) -> UnitKey:
-        return UnitKey(kind, namespace, name, self._scope.domain)
+        return UnitKey(kind, namespace, name, self.compiled.domain)
 
     def _access_at(self, namespace: str, name: str) -> Iterator[UnitKey]:
         for ref in self.compiled.facts.placements:
@@ -199,10 +146,3 @@ def _namespace(request: Request) -> str:
 
 def _name(request: Request) -> str:
     return (request.dst.identity or request.dst.pod or request.dst.service or "").partition("/")[2]
-
-
-def facts_of(store: Store) -> Facts:
-    """Where every workload stands, and who is behind every Service port."""
-    view = EndpointView(store)
-    view.update()
-    return view.facts()

@@ -5,32 +5,43 @@ What cannot be read counts as it was when it was applied last (`recall`); the pl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
 from msgspec.structs import replace
 
 from hub.api import SourceContext
 from hub.config import Config, source_config
+from hub.config_sources import SourceConfig
 from hub.events import Delete, Event, Listed, ObjectSource, Unread, Upsert
 from hub.memory import Kept
-from hub.model import ObjectRef, Problem, Severity
+from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.plugins import Plugins
 from hub.recall import Missing, Part, recalled
-from hub.smi import decode
+from hub.smi import Decoded, decode, is_smi
 from hub.smi.types import Workload
 from hub.store import Store
 
 
 class Intake:
-    """The sources of one domain and the store that they fill. `read` or `take` events, then `recall`."""
+    """The sources of one domain, and the store of each cluster that they fill. `read` or `take` events, then `recall`.
 
-    def __init__(self, sources: Mapping[str, ObjectSource], store: Store) -> None:
+    SMI objects are in every store, facts (Pods, Services, accounts, ...) in that of their source's cluster alone. Of a namespace
+    that a source is the authority on, SMI objects of other sources do not count.
+    """
+
+    def __init__(
+        self, written: Sequence[SourceConfig], sources: Mapping[str, ObjectSource], stores: Mapping[str, Store]
+    ) -> None:
         self.sources = sources
-        self.store = store
-        self.missing = Missing()
+        self.missing: dict[str, Missing] = dict.fromkeys(stores, Missing())
+        self._stores = stores
+        self._cluster = {each.name: each.cluster for each in written}
+        self._authority = {namespace: each.name for each in written for namespace in each.namespaces}
         self._unread: dict[Part, Problem] = {}
         self._known: set[Part] = set()  # parts, and scopes, of which some content was read
+        self._ignored: dict[Part, tuple[Problem, ...]] = {}
+        self._unused: set[Part] = set()
         self._broken: frozenset[ObjectRef] = frozenset()
 
     # ----------------------------------------------------------------------- events
@@ -46,10 +57,12 @@ class Intake:
             if isinstance(event, Unread):
                 self._unread[source, event.part] = event.problem
             elif isinstance(event, Delete):
-                self._forget(source, event.part)
+                self._fill(source, event.part, ())
+                self._unread.pop((source, event.part), None)
+                self._known.discard((source, event.part))
             elif isinstance(event, Upsert):
                 self._learn(source, event.part)
-                self.store.upsert(source, event.part, [decode(document) for document in event.documents])
+                self._fill(source, event.part, tuple(map(decode, event.documents)))
             else:
                 self._learn(source, event.part if isinstance(event, Listed) else "")
 
@@ -57,10 +70,32 @@ class Intake:
         self._unread.pop((source, part), None)
         self._known.add((source, part))
 
-    def _forget(self, source: str, part: str) -> None:
-        self._unread.pop((source, part), None)
-        self._known.discard((source, part))
-        self.store.remove(source, part)
+    def _fill(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
+        """Put what a part holds now into every store for which it counts."""
+        ignored = tuple(each for each in decoded if self._usurps(source, each.ref)) if self._authority else ()
+        kept = tuple(each for each in decoded if each not in ignored) if ignored else decoded
+        self._ignored.pop((source, part), None)
+        if ignored:
+            self._ignored[source, part] = tuple(map(self._not_authoritative, ignored))
+        cluster = self._cluster[source]
+        for name, store in self._stores.items():
+            store.upsert(source, part, kept if name == cluster else tuple(filter(_is_smi, kept)))
+        if cluster not in self._stores and not all(map(_is_smi, kept)):
+            self._unused.add((source, part))
+        else:
+            self._unused.discard((source, part))
+
+    def _usurps(self, source: str, ref: ObjectRef | None) -> bool:
+        """Whether this is an SMI object in a namespace on which another source is the authority."""
+        return ref is not None and is_smi(ref) and self._authority.get(ref.namespace, source) != source
+
+    def _not_authoritative(self, decoded: Decoded) -> Problem:
+        ref = decoded.ref
+        assert ref is not None  # noqa: S101 - for mypy; `_usurps` says so
+        owner, origin = self._authority[ref.namespace], decoded.origin
+        message = f'ignored: source "{owner}" is the authority on SMI objects of namespace "{ref.namespace}"'
+        remedy = f'remove it, or move it to "{owner}"'
+        return Problem("object.not-authoritative", ref, "metadata.name", message, remedy, origin, Severity.WARNING)
 
     # ----------------------------------------------------------------------- what cannot be read
 
@@ -69,51 +104,76 @@ class Intake:
         """The parts and scopes of sources that cannot be read now."""
         return frozenset(self._unread)
 
-    @property
-    def blind(self) -> bool:
-        """Whether one of them was never read by this process, so that nobody knows what it held."""
-        return any(part not in self._known for part in self._unread)
+    def blind(self, cluster: str) -> bool:
+        """Whether one of them may hold facts of this cluster and was never read by this process: nobody knows what it held."""
+        return any(part not in self._known and self._cluster[part[0]] == cluster for part in self._unread)
 
     @property
     def doubtful(self) -> bool:
         """Whether anything has to be recalled: a part that is unread, or an object that is broken."""
-        return bool(self._unread or self.store.broken())
+        return bool(self._unread or self.broken)
 
     @property
     def incomplete(self) -> bool:
         """Whether some part of a source, or an object that was not given up, cannot be read now."""
         return bool(self._unread or self._broken)
 
-    def recall(self, kept: Mapping[ObjectRef, Kept], *, give_up: bool) -> frozenset[ObjectRef]:
-        """Let what cannot be read count as it was applied last, given every object that the meshes remember.
+    @property
+    def broken(self) -> frozenset[ObjectRef]:
+        """The objects that cannot be read as they are written, of any cluster."""
+        return frozenset(ref for store in self._stores.values() for ref in store.broken())
+
+    def recall(self, kept: Mapping[str, Mapping[ObjectRef, Kept]], *, give_up: bool) -> frozenset[ObjectRef]:
+        """Let what cannot be read count as it was applied last, given by cluster every object that its meshes remember.
 
         `give_up`: broken objects do not; those of which that lets go something are given back.
         """
-        broken = self.store.broken()
-        found = recalled(kept, self._unread, broken, lambda ref: bool(self.store.readable(ref)))
+        smi = {ref: one for each in kept.values() for ref, one in each.items() if is_smi(ref)}
+        given_up = frozenset[ObjectRef]()
+        for name, store in self._stores.items():
+            given_up |= self._recall(name, store, {**smi, **kept.get(name, {})}, give_up=give_up)
+        self._broken = frozenset() if give_up else self.broken
+        return given_up
+
+    def _recall(
+        self, name: str, store: Store, kept: Mapping[ObjectRef, Kept], *, give_up: bool
+    ) -> frozenset[ObjectRef]:
+        broken = store.broken()
+        found = recalled(kept, self._unread, broken, lambda ref: bool(store.readable(ref)))
         given_up = broken & found.keys() if give_up else frozenset()
         found = {ref: one for ref, one in found.items() if ref not in given_up}
-        self._broken = frozenset() if give_up else broken
-        self.missing = Missing(self.unread, found, give_up)
-        self.store.recall({ref: one.object for ref, one in found.items()})
+        self.missing[name] = Missing(self.unread, found, give_up)
+        store.recall({ref: one.object for ref, one in found.items()})
         return given_up
 
     # ----------------------------------------------------------------------- what is wrong
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with any object or file, with the line of the field where the file still says the same."""
-        return self._located((*self._unread.values(), *self.store.problems()))
+        ignored = (problem for problems in self._ignored.values() for problem in problems)
+        return self._located((*self._unread.values(), *ignored, *self._by_cluster(Store.problems)))
 
     def warnings(self) -> tuple[Problem, ...]:
-        """Ways past the mesh that the documents show: applications that listen where others can reach them."""
-        access = (key for key in self.store.units() if key.kind == "access")
-        workloads = (ref for key in access for ref in self.store.named(key.namespace, key.name))
-        return self._located(
-            replace(problem, origin=origin)
-            for ref in workloads
-            for problem in _bypasses(self.store.workload(ref))
-            for origin in self.store.origins(ref)
-        )
+        """What may be meant otherwise: applications that listen past their sidecar, and facts of which no mesh sees any."""
+        return self._located((*self._by_cluster(_all_bypasses), *self._of_unused()))
+
+    def _by_cluster(self, found: Callable[[Store], Iterable[Problem]]) -> Iterator[Problem]:
+        """Problems of every store; one that not every cluster has names those that do."""
+        clusters: dict[Problem, list[str]] = {}
+        for name, store in self._stores.items():
+            for problem in found(store):
+                clusters.setdefault(problem, []).append(name)
+        for problem, names in clusters.items():
+            where = f" (in cluster {', '.join(map(_quoted, names))})" if len(names) < len(self._stores) else ""
+            yield replace(problem, message=problem.message + where) if where else problem
+
+    def _of_unused(self) -> Iterator[Problem]:
+        for source in sorted({source for source, _ in self._unused}):
+            cluster = _quoted(self._cluster[source])
+            message = f"only its SMI objects count: no mesh is in its cluster {cluster}"
+            remedy = 'write the "cluster" of a mesh, or take the other objects out'
+            ref, origin = ObjectRef("", "Source", "", source), Origin(source)
+            yield Problem("source.no-mesh", ref, "cluster", message, remedy, origin, Severity.WARNING)
 
     def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         found = tuple(problems)
@@ -133,6 +193,21 @@ def sources_of(config: Config, plugins: Plugins) -> dict[str, ObjectSource]:
 
 def _by_place(problem: Problem) -> tuple[str, str, int, Problem]:
     return (problem.origin.source, problem.origin.file, problem.origin.line, problem)
+
+
+def _is_smi(decoded: Decoded) -> bool:
+    return decoded.ref is not None and is_smi(decoded.ref)
+
+
+def _quoted(cluster: str) -> str:
+    return f'"{cluster}"'
+
+
+def _all_bypasses(store: Store) -> Iterator[Problem]:
+    access = (key for key in store.units() if key.kind == "access")
+    for ref in (ref for key in access for ref in store.named(key.namespace, key.name)):
+        for problem in _bypasses(store.workload(ref)):
+            yield from (replace(problem, origin=origin) for origin in store.origins(ref))
 
 
 def _bypasses(workload: Workload | None) -> Iterator[Problem]:

@@ -123,12 +123,12 @@ class Loop:
         """Bring every mesh to what the sources say now; one that fails does not hold up the others."""
         await self._hub.recall(self._accept)
         self._tell_broken()
-        dirty = self._hub.store.dirty()
+        dirty = self._hub.dirty()
         await self._endpoints(self._hub.withdraw)
         for mesh in self._hub.meshes:
             pending = self._pending[mesh.name]
             if pending is not None:
-                pending |= dirty
+                pending |= dirty[mesh.name]
             try:
                 await self._reconcile(mesh, pending)
             except StaleError as error:
@@ -168,7 +168,7 @@ class Loop:
 
     def _tell_broken(self) -> None:
         """Say which objects cannot be read, once each, and once when they can be again."""
-        broken = self._hub.store.broken()
+        broken = self._hub.intake.broken
         fresh = broken - self._broken
         for problem in (each for each in (self._hub.intake.problems() if fresh else ()) if each.ref in fresh):
             if problem.severity is Severity.ERROR:

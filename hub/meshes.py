@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.api import AdapterSpec, LiveSink, Sink, SinkContext, SinkSpec
-from hub.config import Config, Governed, MeshConfig, adapter_config, sink_config, sink_kind
+from hub.config import Config, Governed, MeshConfig, adapter_config, mistake, sink_config, sink_kind
 from hub.errors import ConfigError
 from hub.mirror import Mirror
 from hub.model import Access, Translation, Unit, UnitKey
@@ -20,6 +20,7 @@ class Mesh:
     def __init__(self, written: MeshConfig, spec: AdapterSpec[Any], sink: SinkSpec[Any], config: Config) -> None:
         """Raises ConfigError where the adapter's or the sink's settings are not what these take."""
         self.name = written.name
+        self.cluster = written.cluster
         self.spec = spec
         self.governed = written.governed
         self.settings = adapter_config(written, spec.config)
@@ -91,11 +92,12 @@ def meshes_of(config: Config, plugins: Plugins) -> tuple[Mesh, ...]:
     """Every mesh of a configuration; opens nothing. Raises ConfigError."""
     found = tuple(_mesh(config, written, plugins) for written in config.meshes)
     owners: dict[str, str] = {}
-    for mesh in found:
+    for index, mesh in enumerate(found):
         other = owners.setdefault(mesh.exclusive or f"mesh {mesh.name}", mesh.name)
         if other != mesh.name:
             what = mesh.exclusive.partition(" ")[2]
-            raise ConfigError(f'mesh "{mesh.name}": sink: "{what}" is that of mesh "{other}"; give each its own')
+            message = f'"{what}" is that of mesh "{other}" too; give each its own'
+            raise mistake(config, f"meshes[{index}].sink", message)
     return found
 
 

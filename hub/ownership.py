@@ -90,8 +90,9 @@ async def held_by(hub: Hub, mesh: Mesh, key: UnitKey) -> tuple[Observed, ...]:
     if not mirror.holds(key):
         raise RefusedError(f'mesh "{mesh.name}" does not govern {key}; there is nothing to release')
     _refuse_unread(hub, f"the sources still have {key}")
-    unit = hub.store.compile(key)[0]
-    if key in hub.units() and mesh.governs(key, unit):
+    store = hub.cluster(mesh).store
+    unit = store.compile(key)[0]
+    if key in store.units() and mesh.governs(key, unit):
         causes = ", ".join(sorted(str(ref) for ref in unit.origins)[:_SHOWN]) if unit else ""
         raise RefusedError(
             f'the sources have {key} in the scope of mesh "{mesh.name}"{f" ({causes})" if causes else ""}; '

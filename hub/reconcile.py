@@ -5,7 +5,7 @@ Everything that decides is pure and elsewhere; here it is only joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,21 +13,20 @@ from msgspec.structs import replace
 
 from hub.api import Evaluator
 from hub.aside import aside
+from hub.cluster import Cluster
 from hub.config import Config, load_config
-from hub.endpoints import EndpointView
 from hub.errors import ConfigError, SmihubError
 from hub.intake import Intake, sources_of
 from hub.memory import Kept, pending
 from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
-from hub.model import Endpoint, Facts, NativeObject, ObjectRef, Observation, Unit, UnitKey
+from hub.model import NativeObject, ObjectRef, Observation, Unit, UnitKey
 from hub.plan import Desired, Plan, plan
-from hub.planner import Planner, Reviewed
+from hub.planner import Reviewed
 from hub.plugins import Plugins, load_plugins
 from hub.recall import kept_in
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.smi.types import EndpointSlice, Workload
-from hub.store import Store
 
 __all__ = ["Hub", "Reviewed"]
 
@@ -37,18 +36,18 @@ BROKEN = "broken-object"
 
 
 class Hub:
-    """One domain: its sources, its store, its meshes. Open it, `read`, `plan`, `apply`, `close`."""
+    """One domain: its sources, its clusters, its meshes. Open it, `read`, `plan`, `apply`, `close`."""
 
     def __init__(self, config: Config, plugins: Plugins) -> None:
         self.config = config
-        self.store = Store(config.domain.trust_domain, config.reading, config.domain.name)
-        self.intake = Intake(sources_of(config, plugins), self.store)
-        self.endpoints = EndpointView(self.store)
         self.meshes = meshes_of(config, plugins)
-        self.planner = Planner(config, self.store)
+        self.clusters = {
+            name: Cluster(config, [mesh for mesh in self.meshes if mesh.cluster == name])
+            for name in sorted({mesh.cluster for mesh in self.meshes})
+        }
+        stores = {name: cluster.store for name, cluster in self.clusters.items()}
+        self.intake = Intake(config.sources, sources_of(config, plugins), stores)
         self._kept: dict[str, tuple[Mirror, dict[ObjectRef, Kept]]] = {}
-        self._stale_endpoints = True
-        self._published: Mapping[tuple[str, str, int], tuple[Endpoint, ...]] = {}
 
     @classmethod
     def open(cls, config: Path) -> Hub:
@@ -71,9 +70,18 @@ class Hub:
         """Read every source now. Raises SourceError if one cannot be used as a whole."""
         self.intake.read()
 
+    def cluster(self, mesh: Mesh) -> Cluster:
+        """The cluster of a mesh."""
+        return self.clusters[mesh.cluster]
+
     def units(self) -> frozenset[UnitKey]:
-        """All units."""
-        return self.store.units()
+        """All units of all clusters."""
+        return frozenset(key for cluster in self.clusters.values() for key in cluster.store.units())
+
+    def dirty(self) -> dict[str, frozenset[UnitKey]]:
+        """By mesh, the units that came, went, or may compile to something else since the last call."""
+        dirty = {name: cluster.store.dirty() for name, cluster in self.clusters.items()}
+        return {mesh.name: dirty[mesh.cluster] for mesh in self.meshes}
 
     # ----------------------------------------------------------------------- planning
 
@@ -90,7 +98,7 @@ class Hub:
         """
         lifted = await self.recall(accept)
         mirror = await mesh.observed()
-        reviewed = await aside(partial(self.planner.planned, mesh, mirror, accept, keys, withhold))
+        reviewed = await aside(partial(self.cluster(mesh).planner.planned, mesh, mirror, accept, keys, withhold))
         return replace(reviewed, lifted=reviewed.lifted | lifted)
 
     async def recall(self, accept: Sequence[str] = ()) -> frozenset[str]:
@@ -100,12 +108,13 @@ class Hub:
         """
         kept = await self._remembered() if self.intake.doubtful else {}
         given_up = self.intake.recall(kept, give_up=BROKEN in {*accept, *self.config.accept})
-        self.planner.missing = self.intake.missing
+        for name, cluster in self.clusters.items():
+            cluster.planner.missing = self.intake.missing[name]
         return frozenset({BROKEN} if given_up else ())
 
-    async def _remembered(self) -> dict[ObjectRef, Kept]:
-        """The input objects that the meshes remember; a mesh that cannot be read tells of none."""
-        found: dict[ObjectRef, Kept] = {}
+    async def _remembered(self) -> dict[str, dict[ObjectRef, Kept]]:
+        """By cluster, the input objects that its meshes remember; a mesh that cannot be read tells of none."""
+        found: dict[str, dict[ObjectRef, Kept]] = {name: {} for name in self.clusters}
         for mesh in self.meshes:
             try:
                 mirror = await mesh.observed()
@@ -114,12 +123,12 @@ class Hub:
             known = self._kept.get(mesh.name)
             if known is None or known[0] is not mirror:
                 known = self._kept[mesh.name] = (mirror, await aside(partial(kept_in, mirror.memory)))
-            found |= known[1]
+            found[mesh.cluster] |= known[1]
         return found
 
     def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
         """The units of a mesh as they should be (hub.planner)."""
-        return self.planner.desired(mesh, mirror, keys)
+        return self.cluster(mesh).planner.desired(mesh, mirror, keys)
 
     def render(self, mesh: Mesh) -> Plan:
         """What the sources mean now, as the plan for a mesh in which nothing stands; reads and writes no state."""
@@ -133,7 +142,7 @@ class Hub:
                 each.name,
                 each.adapter,
                 (each.governed.mode, *each.governed.namespaces),
-                settings_digest((each.config, each.sink)),
+                settings_digest((each.config, each.sink, each.cluster)),
             )
             for each in written
         )
@@ -142,20 +151,20 @@ class Hub:
 
     def inputs(self) -> str:
         """The digest of everything that governs, as it was read last (hub.saved.inputs_digest)."""
-        compiled = ((key, self.store.compile(key)[0]) for key in sorted(self.store.units()))
-        made = [Made(key, unit, self._files(key, unit)) for key, unit in compiled if unit is not None]
+        return settings_digest([(name, self._inputs(cluster)) for name, cluster in self.clusters.items()])
+
+    def _inputs(self, cluster: Cluster) -> str:
+        store = cluster.store
+        compiled = ((key, store.compile(key)[0]) for key in sorted(store.units()))
+        made = [Made(key, unit, _files(cluster, key, unit)) for key, unit in compiled if unit is not None]
         refs = sorted({ref for each in made for ref in each.unit.origins})
-        objects = (found for ref in refs if (found := self.store.object(ref)) is not None)
+        objects = (found for ref in refs if (found := store.object(ref)) is not None)
         ruling = (found for found in objects if not isinstance(found, Workload | EndpointSlice))
         return inputs_digest(made, ruling, sorted(self.intake.unread))
 
-    def _files(self, key: UnitKey, unit: Unit) -> tuple[str, ...]:
-        return tuple(sorted({file for kept in self.planner.kept(key, unit) for file in kept.files}))
-
     async def in_force(self) -> dict[str, Evaluator]:
         """What stands in each mesh, ready to judge requests; opens no mesh to which nothing was applied yet."""
-        self.endpoints.update()
-        facts, found = self.endpoints.facts(), dict[str, Evaluator]()
+        found = dict[str, Evaluator]()
         for mesh in self.meshes:
             if mesh.untouched:
                 continue
@@ -164,7 +173,9 @@ class Hub:
                 NativeObject(one.ref, one.role, one.owned, (), one.needs) for one in seen if one.owner is not None
             ]
             if natives:
-                found[mesh.name] = mesh.spec.evaluator(natives, facts)
+                endpoints = self.cluster(mesh).endpoints
+                endpoints.update()
+                found[mesh.name] = mesh.spec.evaluator(natives, endpoints.facts())
         return found
 
     # ----------------------------------------------------------------------- applying
@@ -199,32 +210,15 @@ class Hub:
         return await mesh.sink.write((), todo, made.token)
 
     async def withdraw(self) -> None:
-        """Take endpoints that are gone out of service, before anything else of a change is written.
-
-        So nobody is still sent to a workload whose listeners end with the change.
-        """
-        touched = self.endpoints.update()
-        self._stale_endpoints |= bool(touched)
-        if self.intake.blind or not touched:
-            return
-        now, before = self.endpoints.serving(), self._published
-        kept = {
-            place: tuple(e for e in before.get(place, ()) if e in now.endpoints.get(place, ())) for place in touched
-        }
-        if any(kept[place] != before.get(place, ()) for place in touched):
-            await self._hand_over(replace(now, endpoints={**before, **kept}))
+        """Take endpoints that are gone out of service, before anything else of a change is written."""
+        for name, cluster in self.clusters.items():
+            await cluster.withdraw(blind=self.intake.blind(name))
 
     async def publish(self) -> None:
         """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them."""
-        touched = self.endpoints.update()
-        self._stale_endpoints |= bool(touched)
-        if self.intake.blind or not self._stale_endpoints:
-            return
-        await self._hand_over(self.endpoints.serving())
-        self._stale_endpoints = False
+        for name, cluster in self.clusters.items():
+            await cluster.publish(blind=self.intake.blind(name))
 
-    async def _hand_over(self, facts: Facts) -> None:
-        for live in (mesh.live for mesh in self.meshes):
-            if live is not None:
-                await live.publish(facts)
-        self._published = facts.endpoints
+
+def _files(cluster: Cluster, key: UnitKey, unit: Unit) -> tuple[str, ...]:
+    return tuple(sorted({file for kept in cluster.planner.kept(key, unit) for file in kept.files}))

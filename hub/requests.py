@@ -244,3 +244,12 @@ def explained_to_json(smi: Answer, meshes: Mapping[str, Answer], id_: object = N
     judged = {name: {**answer_to_json(answer), "losses": list(answer.losses)} for name, answer in meshes.items()}
     reply: dict[str, Any] = {"smi": answer_to_json(smi), "meshes": judged}
     return reply if id_ is None else {"id": id_, **reply}
+
+
+def reply_to_json(answers: Mapping[str, tuple[Answer, Mapping[str, Answer]]], id_: object = None) -> dict[str, Any]:
+    """The reply of every cluster under its name; of one cluster its whole reply, without a name."""
+    if len(answers) == 1:
+        ((smi, meshes),) = answers.values()
+        return explained_to_json(smi, meshes, id_)
+    reply = {"clusters": {name: explained_to_json(smi, meshes) for name, (smi, meshes) in answers.items()}}
+    return reply if id_ is None else {"id": id_, **reply}

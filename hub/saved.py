@@ -10,7 +10,7 @@ a mesh's settings only a digest is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fractions import Fraction
 from hashlib import sha256
 
@@ -190,7 +190,7 @@ def inputs_digest(made: Iterable[Made], objects: Iterable[SmiObject], unread: It
     return digest.hexdigest()
 
 
-def settings_digest(settings: Iterable[Mapping[str, object]]) -> str:
+def settings_digest(settings: Iterable[object]) -> str:
     """SHA-256 of JSON-like settings, whatever the order of their fields."""
     return sha256(json.encode(tuple(settings), order="sorted")).hexdigest()
 

@@ -13,6 +13,10 @@ from msgspec import Struct
 ConfigT = TypeVar("ConfigT", bound=Struct)
 
 
+class Written(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Base of everything that is written in the file."""
+
+
 class FieldError(Exception):
     """What is wrong with one field; `field` is its path in the file."""
 
@@ -70,3 +74,34 @@ def _refuse_unknown(value: object, kind: Any, path: str) -> None:
 def _instead(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), 1)
     return f'did you mean "{near[0]}"?' if near else f"known are {', '.join(sorted(known))}"
+
+
+# --------------------------------------------------------------------------- what a type cannot say
+
+LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+"""A name of Kubernetes or of ours: a DNS label."""
+
+
+def match(pattern: re.Pattern[str], text: str, place: str, wanted: str) -> None:
+    """Raise FieldError unless the text of a field is of this form."""
+    if not pattern.fullmatch(text):
+        raise FieldError(place, f'"{text[:80]}" will not do; write {wanted}')
+
+
+def cluster_name(name: str, place: str) -> None:
+    """Raise FieldError unless a cluster can have this name ("" = the only one)."""
+    if name:
+        match(LABEL, name, place, "lower-case letters, digits and dashes")
+
+
+def between(number: int, most: int, place: str) -> None:
+    """Raise FieldError unless a number lies between 0 and `most`."""
+    if not 0 <= number <= most:
+        raise FieldError(place, f"{number} will not do; write a number from 0 to {most}")
+
+
+def path_text(text: str, place: str) -> str:
+    """The text of a field, if it can be a path. Raises FieldError."""
+    if not text or "\0" in text:
+        raise FieldError(place, "will not do; write a path relative to this file")
+    return text

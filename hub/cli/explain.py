@@ -31,10 +31,11 @@ from hub.cli.verdict import compared, verdict_lines
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.explain import Explainer
+from hub.explaining import Explained, explain_folder, explain_hub
 from hub.model import Answer, Request
-from hub.opening import explainer_for
+from hub.plugins import load_plugins
 from hub.reconcile import Hub
-from hub.requests import decode, explained_to_json
+from hub.requests import decode, reply_to_json
 
 _PORT = re.compile("[0-9]{1,5}")
 _EPILOG = (
@@ -67,50 +68,61 @@ def explain(
     with clean_errors():
         if (batch is None) == (to is None):
             raise ConfigError("give either --from and --to, or --batch")
-        asked = None if batch else decode(_request(caller, to or "", method, path, protocol, header or []))
-        explainer, whole = _explainer(source, config)
-        doubtful = not whole or explainer.problems
-        standing = run_now(_in_force(config)) if source is None and asked is not None and doubtful else {}
+        asked = None if batch else decode(_request(caller, to or "", method, path, protocol, header or [])).request
+        explained, standing = run_now(_explained(source, config, asked))
         if asked is None:
-            code = answer_lines(explainer, batch or "-")
+            code = answer_lines(explained.explainers, batch or "-")
         else:
-            _answer(explainer, asked.request, output, standing)
+            _answer(explained.explainers, asked, output, standing)
             code = Exit.SAME
-    raise typer.Exit(code if whole else Exit.ERROR)
+    raise typer.Exit(code if explained.whole else Exit.ERROR)
 
 
 _SHOWN = 20
 """Problems told before the answers; `smihub check` tells all."""
+Standing = Mapping[str, Evaluator]
 
 
-def _explainer(source: Path | None, config: Path) -> tuple[Explainer, bool]:
-    """Both readings, and whether every file could be read; what grants nothing is told on stderr."""
-    with progress("reading the sources"):
-        explainer, unread = explainer_for(source, config)
-    told = (*unread, *explainer.problems)
-    for problem in told[:_SHOWN]:
-        ERR.print(problem_line(problem))
-    if len(told) > _SHOWN:
-        ERR.print(f"... and {len(told) - _SHOWN} more; smihub check tells all")
-    return explainer, not unread
-
-
-async def _in_force(config: Path) -> dict[str, Evaluator]:
-    """What stands in each mesh while something cannot be read; else nothing, for then it is what the sources say."""
+async def _explained(source: Path | None, config: Path, asked: Request | None) -> tuple[Explained, Standing]:
+    """Both readings; what grants nothing is told on stderr. Beside what cannot be read, also what stands in each mesh."""
+    if source is not None:
+        with progress("reading the sources"):
+            explained = explain_folder(source, load_plugins())
+        _tell(explained)
+        return explained, {}
     hub = Hub.open(config)
     try:
-        hub.read()
+        with progress("reading the sources"):
+            explained = await explain_hub(hub)
+        _tell(explained)
         await hub.recall()
-        return await hub.in_force() if hub.intake.incomplete else {}
+        return explained, await hub.in_force() if asked is not None and hub.intake.incomplete else {}
     finally:
         await hub.close()
 
 
-def _answer(explainer: Explainer, request: Request, output: Output, standing: Mapping[str, Evaluator]) -> None:
-    smi, meshes = explainer.explain(request)
+def _tell(explained: Explained) -> None:
+    for problem in explained.problems[:_SHOWN]:
+        ERR.print(problem_line(problem))
+    if len(explained.problems) > _SHOWN:
+        ERR.print(f"... and {len(explained.problems) - _SHOWN} more; smihub check tells all")
+
+
+def _answer(explainers: Mapping[str, Explainer], request: Request, output: Output, standing: Standing) -> None:
     if output is not Output.TEXT:
-        emit(explained_to_json(smi, meshes), output)
+        emit(reply_to_json({name: each.explain(request) for name, each in explainers.items()}), output)
         return
+    for name, explainer in explainers.items():
+        if len(explainers) > 1:
+            OUT.print(line((f'cluster "{name}"', "bold")))
+        _show(explainer, request, standing)
+    limits = {mesh: limit for each in explainers.values() for mesh, limit in each.limits().items()}
+    for mesh, limit in limits.items():
+        OUT.print(line((f"note: mesh {mesh}: {limit} (capture.bypass; smihub check names such ports)", "dim")))
+
+
+def _show(explainer: Explainer, request: Request, standing: Standing) -> None:
+    smi, meshes = explainer.explain(request)
     print_lines(verdict_lines("SMI", request, smi))
     for mesh, answer in meshes.items():
         print_lines(verdict_lines(f"mesh {mesh}", request, answer))
@@ -118,8 +130,6 @@ def _answer(explainer: Explainer, request: Request, output: Output, standing: Ma
         OUT.print(compared(_asked_of(explainer, request, smi, answer), answer, reasons))
         if mesh in standing and (now := standing[mesh].judge(request).verdict) != answer.verdict:
             OUT.print(line(("  in force: ", "bold"), f"{now}, kept from the last apply; see smihub plan"))
-    for mesh, limit in explainer.limits().items():
-        OUT.print(line((f"note: mesh {mesh}: {limit} (capture.bypass; smihub check names such ports)", "dim")))
 
 
 def _asked_of(explainer: Explainer, request: Request, smi: Answer, mesh: Answer) -> Answer:

@@ -80,7 +80,7 @@ async def _render(config: Path, name: str, output: Form, unit: str | None) -> Ex
             for refusal in refusals(plan, hub.config.guards, ()):
                 ERR.print(refusal_line(refusal))
             return Exit.REFUSED
-        _emit(plan if unit is None else _of_unit(plan, hub.units(), unit), mesh.spec.view, output)
+        _emit(plan if unit is None else _of_unit(plan, hub.cluster(mesh).store.units(), unit), mesh.spec.view, output)
         return Exit.SAME
     finally:
         await hub.close()

@@ -11,14 +11,19 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
-from hub.model import Document, ObjectRef, Problem, Severity
+from hub.model import Document, ObjectRef, Origin, Problem, Severity
 from hub.smi.doubts import DOUBTED, doubt_in
 from hub.smi.fields import Reader, show
-from hub.smi.head import KINDS, Head, anonymous, check_names, read_head, read_ref
+from hub.smi.head import KINDS, SMI, Head, anonymous, check_names, read_head, read_ref
 from hub.smi.kinds import Kind
 from hub.smi.types import Doubt, SmiObject
 
-__all__ = ["KINDS", "Decoded", "Kind", "decode"]
+__all__ = ["KINDS", "Decoded", "Kind", "decode", "is_smi"]
+
+
+def is_smi(ref: ObjectRef) -> bool:
+    """Whether an object is of SMI itself; all others tell of the workloads and Services of one cluster."""
+    return ref.group.endswith(SMI)
 
 
 class Decoded(Struct, frozen=True, gc=False):
@@ -35,6 +40,13 @@ class Decoded(Struct, frozen=True, gc=False):
     problems: tuple[Problem, ...] = ()
     digest: bytes = b""
     doubt: Doubt | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Where an object, or something wrong, was read."""
+        if self.object is not None:
+            return self.object.origin
+        return self.problems[0].origin if self.problems else Origin()
 
     @property
     def broken(self) -> bool:

@@ -156,8 +156,7 @@ def _claims(part: Part, decoded: Iterable[Decoded]) -> Iterator[_Claim]:
         if each.ref is None:
             continue
         if each.object is None:
-            origin = each.problems[0].origin if each.problems else _NOWHERE
-            yield _Claim(each.ref, part, origin, None, each.digest, whole=not each.broken, doubt=each.doubt)
+            yield _Claim(each.ref, part, each.origin, None, each.digest, whole=not each.broken, doubt=each.doubt)
         else:
             said = replace(each.object, origin=_NOWHERE)
             yield _Claim(each.ref, part, each.object.origin, said, each.digest, whole=not each.broken)

@@ -8,11 +8,11 @@ from typing import Any
 from msgspec import Struct
 
 from hub.api import AdapterSpec
-from hub.explain import Explainer, Mesh, compile_documents, translate_units
-from hub.explain import Scope as Reading
 from hub.features import Feature, Support
 from hub.model import Destination, Request, Source
 from hub.testing.compare import disagreement
+from hub.testing.documents import Mesh, compile_documents, explainer_of, translate_units
+from hub.testing.documents import Scope as Reading
 from hub.testing.kit import read_documents
 
 _FACTS = """\
@@ -178,7 +178,7 @@ def faults(spec: AdapterSpec[Any]) -> Iterator[str]:
 def _tried(spec: AdapterSpec[Any], text: str, request: Request) -> tuple[bool, bool]:
     """Whether a mesh does in a world what SMI says, and whether it reports anything of it as lost."""
     documents, mesh = read_documents(_FACTS + text), Mesh(spec.name, spec)
-    smi, answers = Explainer(documents, (mesh,)).explain(request)
+    smi, answers = explainer_of(documents, (mesh,)).explain(request)
     answer = answers[spec.name]
     lost = any(one.losses for one in translate_units(compile_documents(documents, Reading()).units, mesh).values())
     same = (answer.verdict, answer.weights) == (smi.verdict, smi.weights)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hub.explain import Explainer, Mesh, Scope
 from hub.semantics import Semantics
 from hub.testing.conditions import answers_without
+from hub.testing.documents import Mesh, Scope, explainer_of
 from hub.testing.kit import FOUND, Case, load_cases, missing_problems, wrong_answers, wrong_mesh_answers
 from hub.testing.search import find_in
 from tests.servers.readings import MESHES, compiling
@@ -32,7 +32,7 @@ def test_every_mesh_answers_every_case(case: Case, mesh: Mesh) -> None:
     """Intent, translation and the meaning of the native objects give the same, but for the losses that a case names."""
     wrong: list[str] = []
     for stage in case.stages:
-        explainer = Explainer(stage.documents, (mesh,), Scope(reading=case.reading))
+        explainer = explainer_of(stage.documents, (mesh,), Scope(reading=case.reading))
         said = wrong_mesh_answers(
             stage,
             lambda request, by=explainer: by.explain(request)[1][mesh.name],  # type: ignore[misc]

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from hub.cli.main import app
-from hub.explain import Mesh
 from hub.features import Feature, Support
+from hub.testing.documents import Mesh
 from hub.testing.probes import PROBES, faults
 from tests.servers.readings import MESHES
 

@@ -178,7 +178,7 @@ def test_two_meshes_in_one_folder_are_refused_when_it_is_opened(folder: Folder, 
     folder.config(config() + more)
     result = folder.run("apply", "--yes")
     assert result.exit_code == 1
-    assert 'mesh "second": sink: ' in result.stderr
+    assert "smihub.yaml:5: meshes[1].sink: " in result.stderr
     assert not (folder.root / RENDERED).exists()
     folder.config(config() + more.replace(other, "elsewhere"))
     assert folder.run("apply", "--yes").exit_code == 0
@@ -211,10 +211,10 @@ def test_a_running_hub_reads_nothing_out_of_a_folder_inside_its_source(folder: F
 async def _applies_and_looks_again(folder: Folder) -> None:
     hub = Hub.open(folder.root / "smihub.yaml")
     hub.read()
-    hub.store.dirty()
+    hub.clusters[""].store.dirty()
     reviewed = await hub.plan(hub.mesh("istio"))
     await hub.apply(reviewed.mesh, reviewed.plan)
     hub.read()
-    assert not hub.store.dirty()
+    assert not hub.clusters[""].store.dirty()
     assert not hub.intake.problems()
     await hub.close()

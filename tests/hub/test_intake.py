@@ -77,12 +77,12 @@ async def test_a_restart_that_cannot_list_revokes_nothing(tmp_path: Path, scope:
     async with opened(tmp_path, sources) as hub:
         made = (await hub.plan(hub.meshes[0])).plan
         assert (made.allowed, made.denied) == ((), ())
-        assert hub.intake.blind
+        assert hub.intake.blind("")
         fresh.fail()
         hub.read()
         made = (await hub.plan(hub.meshes[0])).plan
         assert (made.allowed, made.denied, made.frozen, made.recalled) == ((LATE,), (), (), ())
-        assert not hub.intake.blind
+        assert not hub.intake.blind("")
 
 
 async def test_what_is_deleted_goes_though_another_kind_is_unread(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_a_source_that_is_away_at_a_restart_revokes_nothing(tmp_path: Path
         fresh = Hub(hub.config, with_sources(sources))
         fresh.intake.take("cluster", [Unread("", PROBLEM)])
         made = (await fresh.plan(fresh.meshes[0])).plan
-        assert (made.changes, made.denied, fresh.intake.blind) == ((), (), True)
+        assert (made.changes, made.denied, fresh.intake.blind("")) == ((), (), True)
         await fresh.close()
 
 
@@ -115,7 +115,7 @@ PROBLEM = Problem("source.unreadable", ObjectRef("", "Source", "", "cluster"), "
 async def after(hub: Hub, *events: Event) -> tuple[bool, bool, tuple[str, ...]]:
     """Whether something is unread, whether the hub is blind, and what a plan would allow, after these events."""
     hub.intake.take("cluster", events)
-    return bool(hub.intake.unread), hub.intake.blind, (await hub.plan(hub.meshes[0])).plan.allowed
+    return bool(hub.intake.unread), hub.intake.blind(""), (await hub.plan(hub.meshes[0])).plan.allowed
 
 
 async def test_a_scope_that_was_listed_once_is_not_blind(tmp_path: Path) -> None:

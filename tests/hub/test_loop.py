@@ -38,7 +38,7 @@ class Live:
     async def lines(self, key: UnitKey = API) -> tuple[str, ...]:
         """What a unit allows in the mesh, as it is stored."""
         memory = (await self.hub.meshes[0].sink.observe()).memory
-        return lines_in(key, memory.get(key), self.hub.store.trust_domain)
+        return lines_in(key, memory.get(key), self.hub.clusters[""].store.trust_domain)
 
     async def until(self, *expected: str, key: UnitKey = API) -> None:
         """Wait until a unit allows exactly this."""

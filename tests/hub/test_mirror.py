@@ -31,7 +31,7 @@ EDITS: dict[str, Edit] = {
 async def follow(hub: Hub, mirror: Mirror, keys: Iterable[UnitKey] | None) -> tuple[Change, ...]:
     """Plan these units as the mirror shows them, write, and let it follow; what was written."""
     mesh = hub.meshes[0]
-    made = hub.planner.planned(mesh, mirror, keys=keys).plan
+    made = hub.clusters[""].planner.planned(mesh, mirror, keys=keys).plan
     token = await mesh.sink.write(made.changes, made.memory, made.token)
     fresh = (await mesh.sink.observe()).objects
     written = [change.ref for change in made.changes if change.after is not None]
@@ -50,10 +50,10 @@ async def test_the_mirror_after_a_write_is_a_fresh_reading(
     hub.read()
     mirror = Mirror(await hub.meshes[0].sink.observe())
     assert await follow(hub, mirror, None)
-    hub.store.dirty()
+    hub.clusters[""].store.dirty()
     EDITS[edit](folder)
     hub.read()
-    await follow(hub, mirror, hub.store.dirty())
+    await follow(hub, mirror, hub.clusters[""].store.dirty())
     seen = await hub.meshes[0].sink.observe()
     fresh = Mirror(seen)
     assert mirror.whole() == seen
@@ -81,7 +81,7 @@ async def test_an_object_that_changed_by_itself_is_not_written_over(tmp_path: Pa
     sink, seen = hub.meshes[0].sink, await hub.meshes[0].sink.observe()
     before = (folder.root / RENDERED / POLICY_FILE).read_bytes()
     other = {ref: replace(one, token="another") for ref, one in seen.objects.items()}
-    made = hub.planner.planned(hub.meshes[0], Mirror(replace(seen, objects=other))).plan
+    made = hub.clusters[""].planner.planned(hub.meshes[0], Mirror(replace(seen, objects=other))).plan
     assert made.changes
     with pytest.raises(StaleError, match="not as it was"):
         await sink.write(made.changes, made.memory, made.token)

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hub.explain import Explainer, Mesh, Scope, compile_documents, translate_units
 from hub.model import Answer, Facts, NativeObject, Observation, Observed, Op, Placement, Reading, Request, Role, UnitKey
 from hub.plan import Desired, plan
 from hub.semantics import Semantics
+from hub.testing.documents import Mesh, Scope, compile_documents, explainer_of, translate_units
 from hub.testing.found import write_found
 from hub.testing.grammar import LEAST
 from hub.testing.search import find
@@ -96,7 +96,7 @@ def test_order_of_documents_changes_nothing(mesh: Mesh, world: World, seed: int)
     """The same objects in another order: the same answers and the same native objects."""
     shuffled = list(world.values)
     Random(seed).shuffle(shuffled)
-    one, other = Explainer(world.documents, (mesh,)), Explainer(documents_of(shuffled), (mesh,))
+    one, other = explainer_of(world.documents, (mesh,)), explainer_of(documents_of(shuffled), (mesh,))
     assert [one.explain(request) for request in world.requests] == [
         other.explain(request) for request in world.requests
     ]
@@ -126,7 +126,7 @@ def test_units_are_translated_independently(mesh: Mesh, world: World) -> None:
 def test_deleting_every_target_leaves_deny(mesh: Mesh, world: World) -> None:
     """Without a TrafficTarget nobody is allowed anything, by SMI or by the mesh, and the deny is explicit."""
     kept = [value for value in world.values if not (isinstance(value, dict) and value.get("kind") == "TrafficTarget")]
-    explainer = Explainer(documents_of(kept), (mesh,))
+    explainer = explainer_of(documents_of(kept), (mesh,))
     for request in world.requests:
         smi, meshes = explainer.explain(request)
         assert (smi.verdict, meshes[mesh.name].verdict) == ("deny", "deny")

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from hub.explain import Compiled, Mesh, Scope, compile_documents, translate_units
+from hub.explain import Compiled
 from hub.smi import KINDS
+from hub.testing.documents import Mesh, Scope, compile_documents, translate_units
 from hub.testing.worlds import documents_of
 from tests.hub.full_examples import EXAMPLES, OLDER, YOUNGER, Example
 from tests.servers.readings import MESHES

@@ -10,8 +10,9 @@ import pytest_asyncio
 
 from adapters.vm.state import State
 from hub.errors import ConfigError, SourceError, StaleError
+from hub.explaining import explain_folder
 from hub.model import Op, UnitKey
-from hub.opening import explainer_for
+from hub.plugins import load_plugins
 from hub.reconcile import Hub
 from tests.servers.folder import CONFIG, WORKLOADS, Folder, shop, target, workload
 
@@ -65,9 +66,9 @@ async def test_plan_after_apply_is_empty_in_this_and_in_a_fresh_hub(folder: Fold
 async def test_plan_of_some_units_is_their_part_of_the_whole(folder: Folder, hub: Hub) -> None:
     """Dirty units alone, or everything: the same changes, so one change costs one change and loses nothing."""
     folder.write("access.yaml", target("api-from-web", matches="orders"))
-    hub.store.dirty()
+    hub.clusters[""].store.dirty()
     hub.read()
-    dirty = hub.store.dirty()
+    dirty = hub.clusters[""].store.dirty()
     assert dirty == {API}
     part = (await hub.plan(hub.meshes[0], keys=dirty)).plan
     whole = (await hub.plan(hub.meshes[0])).plan
@@ -101,7 +102,7 @@ async def test_broken_file_keeps_what_it_granted_and_holds_gains(folder: Folder,
     made = (await hub.plan(hub.meshes[0])).plan
     assert made.held == (WEB,)
     assert (made.allowed, made.denied) == ((), ("shop/web -> shop/late:* GET /books",))
-    assert not hub.intake.blind  # what the file held before is still known
+    assert not hub.intake.blind("")  # what the file held before is still known
 
 
 async def test_broken_file_in_a_fresh_hub_keeps_what_it_granted(folder: Folder, hub: Hub) -> None:
@@ -112,7 +113,7 @@ async def test_broken_file_in_a_fresh_hub_keeps_what_it_granted(folder: Folder, 
     made = (await fresh.plan(fresh.meshes[0])).plan
     assert (made.changes, made.denied) == ((), ())
     assert "TrafficTarget/shop/api-from-web" in map(str, made.recalled)
-    assert fresh.intake.blind
+    assert fresh.intake.blind("")
     await fresh.close()
 
 
@@ -185,6 +186,5 @@ def test_explainer_of_a_folder_leaves_a_configuration_in_it_out(folder: Folder) 
     (folder.root / "alone").mkdir()
     (folder.root / "alone" / "smihub.yaml").write_text(CONFIG)
     with pytest.raises(SourceError):
-        explainer_for(folder.root / "alone", Path("none"))
-    _, unread = explainer_for(folder.root, Path("none"))
-    assert unread == ()
+        explain_folder(folder.root / "alone", load_plugins())
+    assert explain_folder(folder.root, load_plugins()).whole

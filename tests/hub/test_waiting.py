@@ -103,9 +103,9 @@ async def _standing(folder: Folder, calls: Iterable[Call]) -> dict[Call, str]:
         (mesh,) = hub.meshes
         await hub.recall()
         mirror = await mesh.observed()
-        hub.endpoints.update()
+        hub.clusters[""].endpoints.update()
         natives = [_native(one) for one in mirror.whole().objects.values()]
-        evaluator = mesh.spec.evaluator(natives, hub.endpoints.facts())
+        evaluator = mesh.spec.evaluator(natives, hub.clusters[""].endpoints.facts())
         return {call: evaluator.judge(_request(*call)).verdict for call in calls}
     finally:
         await hub.close()

@@ -10,7 +10,6 @@ import msgspec
 
 from adapters.vm.sink import XdsSink
 from hub.api import Evaluator
-from hub.explain import Scope, compile_documents
 from hub.loop import Loop
 from hub.meshes import Mesh
 from hub.model import (
@@ -28,6 +27,7 @@ from hub.model import (
 )
 from hub.reconcile import Hub
 from hub.semantics import Semantics
+from hub.testing.documents import Scope, compile_documents
 from tests.servers.ground import Ground
 from tests.servers.held import CALLERS, RECEIVERS, Envoys
 

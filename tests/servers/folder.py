@@ -96,11 +96,11 @@ class Folder:
     def write(self, name: str, *documents: str | bytes) -> Path:
         """Write a file of the source by a rename, as editors and Git do."""
         parts = [each.encode() if isinstance(each, str) else each for each in documents]
-        made = self.manifests / f".{name}.new"
-        made.write_bytes(b"---\n".join(parts))
-        os.utime(made, (1, 1))
         path = self.manifests / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        made = path.with_name(f".{path.name}.new")
+        made.write_bytes(b"---\n".join(parts))
+        os.utime(made, (1, 1))
         return made.rename(path)
 
     def remove(self, name: str) -> None:

@@ -10,12 +10,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.events import Snapshot
-from hub.explain import Scope, compile_documents
 from hub.model import Answer, Destination, Endpoint, Reading, Request
 from hub.semantics import Semantics
 from hub.sources.directory import DirectorySource
 from hub.testing.compare import excuses
 from hub.testing.conditions import answers_without
+from hub.testing.documents import Scope, compile_documents
 from tests.servers.many_apps import Arrival
 from tests.servers.raw_calls import Outcome
 from tests.servers.readings import compiling_vm

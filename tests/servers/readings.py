@@ -5,8 +5,8 @@ from __future__ import annotations
 from adapters.istio.plugin import SPEC as ISTIO_SPEC
 from adapters.vm.config import VmConfig
 from adapters.vm.plugin import SPEC
-from hub.explain import Explainer, Mesh, Scope
 from hub.model import Document, Reading
+from hub.testing.documents import Mesh, Scope, explainer_of
 from hub.testing.search import Explain
 
 VM = Mesh("vm", SPEC)
@@ -16,15 +16,15 @@ MESHES = (VM, ISTIO)
 
 def compiling(documents: tuple[Document, ...], reading: Reading) -> Explain:
     """SMI and every mesh, of some documents."""
-    return Explainer(documents, MESHES, Scope(reading=reading)).explain
+    return explainer_of(documents, MESHES, Scope(reading=reading)).explain
 
 
 def compiling_vm(documents: tuple[Document, ...], reading: Reading) -> Explain:
     """SMI and the VM mesh alone."""
-    return Explainer(documents, (VM,), Scope(reading=reading)).explain
+    return explainer_of(documents, (VM,), Scope(reading=reading)).explain
 
 
 def compiling_normalised(documents: tuple[Document, ...], reading: Reading) -> Explain:
     """SMI and the VM mesh where that normalises paths."""
     mesh = Mesh("vm", SPEC, VmConfig(paths="normalise"))
-    return Explainer(documents, (mesh,), Scope(reading=reading)).explain
+    return explainer_of(documents, (mesh,), Scope(reading=reading)).explain

@@ -19,9 +19,9 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.explain import Scope, compile_documents
 from hub.meshes import Mesh
 from hub.model import Destination, Facts, Request, Source
+from hub.testing.documents import Scope, compile_documents
 from hub.testing.town import NAMESPACE, SERVED
 from tests.servers.changing import Bound, Standing, Trial
 from tests.servers.ground import CONFIG, Ground

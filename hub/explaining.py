@@ -1,0 +1,119 @@
+"""Reading sources for `smihub explain`: both readings, cluster by cluster, from the same events.
+
+Which documents count in a cluster is decided here anew, from the raw documents, for the reading that judges the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from hub.config import DEFAULT_FILE, Config
+from hub.config_sources import DIRECTORY, SourceConfig
+from hub.endpoints import EndpointView
+from hub.errors import ConfigError
+from hub.events import Snapshot
+from hub.explain import Compiled, Explainer, Judged, compiled
+from hub.intake import Intake
+from hub.meshes import Mesh
+from hub.model import Document, Problem, Translation, UnitKey
+from hub.plugins import Plugins
+from hub.reconcile import Hub
+from hub.semantics import Semantics
+from hub.sources.directory import DirectorySource
+from hub.store import Store
+from hub.translated import translated
+
+TRUST_DOMAIN = "cluster.local"
+_SMI_KINDS = frozenset(
+    {"TrafficTarget", "IdentityBinding", "TrafficSplit", "HTTPRouteGroup", "TCPRoute", "UDPRoute", "TrafficMetrics"}
+)
+
+
+class Explained(Struct, frozen=True):
+    """An explainer for each cluster, what is wrong with files and objects, and whether all could be read."""
+
+    explainers: Mapping[str, Explainer]
+    problems: tuple[Problem, ...]
+    whole: bool
+
+
+def explain_folder(folder: Path, plugins: Plugins) -> Explained:
+    """Both readings of a folder; every installed adapter is a mesh of its name. Raises ConfigError and SourceError."""
+    if not plugins.adapters:
+        raise ConfigError("; ".join(map(str, plugins.problems)) or "no adapter is installed")
+    name, store = str(folder), Store(TRUST_DOMAIN)
+    written = SourceConfig(name, DIRECTORY, {})
+    intake = Intake([written], {name: DirectorySource(name, folder, skip=folder / DEFAULT_FILE)}, {"": store})
+    documents, made = _read(intake)[name], compiled(store, EndpointView(store))
+    judged = [
+        Judged(name, spec, {key: translated(spec, key, unit, spec.config()) for key, unit in made.units.items()})
+        for name, spec in sorted(plugins.adapters.items())
+    ]
+    explainer = Explainer(Semantics(documents, trust_domain=TRUST_DOMAIN), made, judged)
+    return Explained({"": explainer}, intake.problems(), not intake.unread)
+
+
+async def explain_hub(hub: Hub) -> Explained:
+    """Read the sources of a hub, and give both readings of each cluster.
+
+    Raises SourceError, and what a sink raises that cannot tell what stands in a mesh with a narrower scope than everything.
+    """
+    read, domain = _read(hub.intake), hub.config.domain
+    explainers: dict[str, Explainer] = {}
+    for name, cluster in hub.clusters.items():
+        documents, made = tuple(_documents(hub.config, name, read)), compiled(cluster.store, cluster.endpoints)
+        judged = [await _judged(mesh, made) for mesh in hub.meshes if mesh.cluster == name]
+        semantics = Semantics(documents, trust_domain=domain.trust_domain, reading=hub.config.reading)
+        explainers[name] = Explainer(semantics, made, judged)
+    return Explained(explainers, hub.intake.problems(), not hub.intake.unread)
+
+
+def _read(intake: Intake) -> dict[str, tuple[Document, ...]]:
+    """Read every source into its stores; the raw documents of each."""
+    found: dict[str, tuple[Document, ...]] = {}
+    for name, source in intake.sources.items():
+        events = tuple(source.read())
+        intake.take(name, events)
+        found[name] = Snapshot().after(events).documents
+    return found
+
+
+def _documents(config: Config, cluster: str, read: Mapping[str, Iterable[Document]]) -> Iterator[Document]:
+    """The documents that count in a cluster."""
+    authority = {namespace: each.name for each in config.sources for namespace in each.namespaces}
+    for source in config.sources:
+        for document in read[source.name]:
+            if not _is_smi(document.value):
+                counts = source.cluster == cluster
+            else:
+                counts = authority.get(_namespace(document.value), source.name) == source.name
+            if counts:
+                yield document
+
+
+def _is_smi(value: Any) -> bool:
+    """Whether a document is of SMI, by its group or, where it names none, by its kind."""
+    api = value.get("apiVersion") if isinstance(value, dict) else None
+    if isinstance(api, str) and "/" in api:
+        return api.partition("/")[0].endswith("smi-spec.io")
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return isinstance(kind, str) and kind in _SMI_KINDS
+
+
+def _namespace(value: Any) -> str:
+    metadata = value.get("metadata")
+    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+    return namespace if isinstance(namespace, str) and namespace else "default"
+
+
+async def _judged(mesh: Mesh, made: Compiled) -> Judged:
+    """A mesh with what it governs: what the sources have in its scope now, and what it governed once, which it governs on."""
+    held = frozenset[UnitKey]() if mesh.governed.mode == "all" else (await mesh.observed()).units
+    translations: dict[UnitKey, Translation] = {
+        key: mesh.translate(key, unit) for key, unit in made.units.items() if key in held or mesh.governs(key, unit)
+    }
+    return Judged(mesh.name, mesh.spec, translations)

@@ -1,0 +1,70 @@
+"""Documents brought into the normal form and explained without sources, sinks and configuration: for tests and probes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+
+from hub.api import AdapterSpec
+from hub.endpoints import EndpointView
+from hub.explain import Compiled, Explainer, Judged, compiled
+from hub.model import Document, Reading, Translation, Unit, UnitKey
+from hub.semantics import Semantics
+from hub.smi import Decoded, decode
+from hub.store import Store
+from hub.translated import translated
+
+
+class Scope(Struct, frozen=True):
+    """How documents are read: the trust domain of all identities, our reading of SMI, and the domain's name."""
+
+    trust_domain: str = "cluster.local"
+    reading: Reading = field(default_factory=Reading)
+    domain: str = "default"
+
+
+def _everything(key: UnitKey, unit: Unit) -> bool:
+    return True
+
+
+class Mesh(Struct, frozen=True):
+    """A mesh without a sink: its name, its adapter, the adapter's configuration (None: the defaults), and what it governs."""
+
+    name: str
+    spec: AdapterSpec[Any]
+    config: Any = None
+    governs: Callable[[UnitKey, Unit], bool] = _everything
+
+
+def compile_documents(documents: Sequence[Document], scope: Scope) -> Compiled:
+    """Bring documents into the normal form; the order of documents has no meaning."""
+    store = Store(scope.trust_domain, scope.reading, scope.domain)
+    for (source, part), decoded in _parts(documents).items():
+        store.upsert(source, part, decoded)
+    return compiled(store, EndpointView(store))
+
+
+def _parts(documents: Iterable[Document]) -> dict[tuple[str, str], list[Decoded]]:
+    """Decoded objects by the source and the file that they came from."""
+    parts: dict[tuple[str, str], list[Decoded]] = {}
+    for document in documents:
+        decoded = parts.setdefault((document.origin.source, document.origin.file), [])
+        decoded.append(decode(document))
+    return parts
+
+
+def translate_units(units: Mapping[UnitKey, Unit], mesh: Mesh) -> dict[UnitKey, Translation]:
+    """The native objects of every unit, each unit by itself."""
+    config = mesh.spec.config() if mesh.config is None else mesh.config
+    return {key: translated(mesh.spec, key, unit, config) for key, unit in units.items() if mesh.governs(key, unit)}
+
+
+def explainer_of(documents: Sequence[Document], meshes: Sequence[Mesh], scope: Scope | None = None) -> Explainer:
+    """Both readings of some documents."""
+    scope = Scope() if scope is None else scope
+    semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading)
+    made = compile_documents(documents, scope)
+    judged = [Judged(mesh.name, mesh.spec, translate_units(made.units, mesh)) for mesh in meshes]
+    return Explainer(semantics, made, judged)
