@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +25,11 @@ class Sidecars:
 
     def __init__(self, base: Path, workloads: Sequence[str]) -> None:
         self.envoys: dict[str, Envoy] = {}
+        self.away: set[str] = set()
         self._base = base
         self._workloads = workloads
         self._lines: dict[str, Sequence[str]] = {}  # Envoy's command lines
+        self._hub = Path()  # its socket
 
     def enrol(self, sink: Any, workload: str) -> None:
         """What `smihub bootstrap` does."""
@@ -36,6 +38,9 @@ class Sidecars:
         file = folder / "envoy.json"
         config = json.loads(file.read_text())
         config["dynamic_resources"]["ads_config"]["grpc_services"][0]["envoy_grpc"]["retry_policy"] = _AGAIN
+        endpoint = config["static_resources"]["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
+        self._hub = Path(endpoint["endpoint"]["address"]["pipe"]["path"])
+        endpoint["endpoint"]["address"]["pipe"]["path"] = str(folder / "hub.sock")
         file.write_text(json.dumps(config))
         self._lines[workload] = line
 
@@ -44,6 +49,15 @@ class Sidecars:
         for workload, said in sink.report().items():
             if workload in self.envoys and not said["enrolled"]:
                 self.enrol(sink, workload)
+
+    def find_hub(self, away: Collection[str] = ()) -> None:
+        """From now on these Envoys find no hub that starts, the others do."""
+        self.away = set(away)
+        for workload in self._workloads:
+            door = self._folder(workload) / "hub.sock"
+            door.unlink(missing_ok=True)
+            if workload not in away:
+                door.symlink_to(self._hub)
 
     async def start(self, workload: str) -> None:
         """Start the Envoy of a workload that is enrolled, or start it anew."""
@@ -56,12 +70,12 @@ class Sidecars:
         self.envoys[workload] = Envoy(process, folder / "admin.sock", log)
 
     async def heard(self, sink: Any) -> None:
-        """Wait until every Envoy whose workload stands has accepted the newest revision, and warms nothing.
+        """Wait until every Envoy whose workload stands, and who is not away, has accepted the newest revision, and warms nothing.
 
         Raises TimeoutError.
         """
         async with asyncio.timeout(_PATIENCE_S):
-            while not _accepted(sink):  # noqa: ASYNC110 - other processes
+            while not _accepted(sink, self.away):  # noqa: ASYNC110 - other processes
                 await asyncio.sleep(_PAUSE_S)
             for envoy in self.envoys.values():
                 while await warming(envoy):  # noqa: ASYNC110 - another process
@@ -77,12 +91,12 @@ class Sidecars:
         return self._base / "envoy" / workload.replace("/", "_")
 
 
-def _accepted(sink: Any) -> bool:
-    """Whether everybody who stands is connected, by a token that holds, and has accepted what is newest."""
+def _accepted(sink: Any, away: Collection[str]) -> bool:
+    """Whether everybody who stands and is not away is connected, by a token that holds, and has accepted what is newest."""
     if sink._revision != sink._state.head()[0]:
         return False
     said = sink.status()
-    for workload in sink.report():
+    for workload in sink.report().keys() - away:
         sessions, status = sink._server.connected(workload), said.get(workload)
         if not sessions or sessions[-1].ended or status is None:
             return False

@@ -93,8 +93,8 @@ class WireScene(Scene):
         self._change(rng, rng.choice(("service/api", "service/api", "workload/api-1", "workload/api-2")), other)
 
     def leave(self, rng: Random) -> None:
-        """The hub is away while others apply: one thing goes and comes back, another changes."""
-        with self._gone():
+        """The hub is away, or only from two of the Envoys: one thing goes and comes back, another changes."""
+        with self._gone() if rng.randrange(3) else self._unheard(rng):
             rng.choice((super().flap, self.become, self.switch))(rng)
             rng.choice((self.edit, self.edit, self.become, self.delete, self.come_back))(rng)
         self.follow(rng)
@@ -139,6 +139,19 @@ class WireScene(Scene):
             with self._gone():
                 yield
             self.follow(rng)
+
+    @contextmanager
+    def _unheard(self, rng: Random) -> Iterator[None]:
+        """Some Envoys hear nothing; the hub begins anew on both sides of it."""
+        self._anew(rng.sample(WORKLOADS, 2))
+        self.follow(rng)
+        yield
+        self._anew()
+
+    def _anew(self, away: Sequence[str] = ()) -> None:
+        self._loop.run_until_complete(self.trial.stop())
+        self.wire.sidecars.find_hub(away)
+        self.told.append(f"the hub is new, and nobody is away from it but {sorted(away)}")
 
     @contextmanager
     def _gone(self) -> Iterator[None]:

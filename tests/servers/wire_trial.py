@@ -3,14 +3,14 @@
 What is open has a life: that of its caller's account, of its receiver's account, and of the receiver's port with its
 protocol. The bounds of docs/vm.md: a request over HTTP is judged anew once its Envoy has accepted what was written, a new
 connection at once, whatever lasts (raw bytes, a WebSocket) is cut about a second later, and so is all that was opened
-in another life, permitted or not.
+in another life, permitted or not. For an Envoy that is away from the hub, nothing begins until it is there again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -37,14 +37,20 @@ from tests.servers.sidecars import Sidecars
 WORKLOADS = (*CALLERS, *RECEIVERS)
 EACH = 4
 """Connections of each kind, caller and port, so that both workers of an Envoy have some."""
-ASKED = 3
+ASKED = 2
 PROMPT_S, LATE_S = 1.0, 4.0
 """Some milliseconds, and about a second, on a machine that does other things too."""
 _AGAIN_S = 0.1
 _LOCAL = 9000
 _TEXTS = (("GET", "/a", GOLD), ("POST", "/a", ()), ("GET", "/a", ()), ("GET", "/b", ()), ("DELETE", "/ab", ()))
 _MESHES = "- {name: istio"
-Lives = Mapping[tuple[str, ...], int]
+
+
+class Held(Struct, frozen=True):
+    """What an Envoy has heard last: whose it is, and in which of their lives it knows all others."""
+
+    spiffe: str
+    lives: Mapping[tuple[str, ...], int]
 
 
 class Fault(Struct, frozen=True):
@@ -91,6 +97,8 @@ class Known:
         self.lives: Counter[tuple[str, ...]] = Counter()
         self._seen: dict[tuple[str, ...], str] = {}
         self._raw: frozenset[str] = frozenset()
+        self.held: dict[str, Held] = {}
+        self._before: dict[str, Held] = {}
 
     def see(self, stands: Standing) -> None:
         """Begin a new life of whatever differs from when it was looked at last."""
@@ -100,16 +108,33 @@ class Known:
         self._seen = found
         self._raw = frozenset(one.ref.name for one in stands.objects if one.ref.kind == "TypedExtensionConfig")
 
+    def hear(self, workloads: Iterable[str]) -> None:
+        """The Envoys of these have heard what stands."""
+        assert self.stands is not None
+        self._before = dict(self.held)
+        spiffe, lives = self.stands.spiffe, Counter(self.lives)
+        self.held |= {name: Held(spiffe.get(name, ""), lives) for name in workloads}
+
     def life(self, caller: str, app: str) -> tuple[int, ...]:
-        """The lives on which a connection hangs."""
-        receiver, _, port = app.rpartition(":")
-        return self.lives["who", caller], self.lives["who", receiver], self.lives["port", receiver, port]
+        """The lives on which a connection hangs, by what the Envoys at its ends have heard."""
+        return _life(self.held, caller, app)
+
+    def lives_on(self, caller: str, app: str) -> bool:
+        """Whether they heard of nothing but policies last."""
+        ends = {caller, app.rpartition(":")[0]}
+        return ends <= self._before.keys() and _life(self._before, caller, app) == self.life(caller, app)
 
     def raw(self, app: str) -> bool:
         """Whether a port takes raw bytes, which are judged once."""
         receiver, _, port = app.rpartition(":")
         stem = self._seen.get(("port", receiver, port), "")
         return f"rbac{stem.removeprefix('in')}" in self._raw
+
+
+def _life(held: Mapping[str, Held], caller: str, app: str) -> tuple[int, ...]:
+    receiver, _, port = app.rpartition(":")
+    far = held[receiver].lives
+    return held[caller].lives["who", caller], far["who", receiver], far["port", receiver, port]
 
 
 def _facts(stands: Standing) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -128,7 +153,6 @@ class WireTrial(Trial):
         self.apps = Apps()
         self.opened: list[Opened] = []
         self.known = Known()
-        self._heard: Lives = {}
         self._may: list[Bound] = []
         self._followed = False
 
@@ -143,6 +167,8 @@ class WireTrial(Trial):
         try:
             for name in WORKLOADS:
                 self.sidecars.enrol(hub.meshes[0].sink, name)
+            self.sidecars.find_hub()
+            for name in WORKLOADS:
                 await self.sidecars.start(name)
         finally:
             await hub.close()
@@ -182,10 +208,10 @@ class WireTrial(Trial):
             return ""
         assert self._running is not None
         await self.sidecars.heard(self._running.meshes[0].sink)
+        self.known.hear(set(WORKLOADS) - self.sidecars.away)
         since = now()
         checks = [*self._new(rng), *self._used(rng)]
         found = await asyncio.gather(*(_in_time(check, since) for check in checks))
-        self._heard = dict(self.known.lives)
         why = next((fault.why for fault in found if fault is not None), "")
         if not why:
             await self._open_more()
@@ -219,8 +245,8 @@ class WireTrial(Trial):
         return any(bound.of(request) for bound in self._may)
 
     def _spiffe(self, caller: str) -> str:
-        assert self.known.stands is not None
-        return self.known.stands.spiffe.get(caller, "")
+        """By whose certificate its Envoy calls; nobody's where it has none."""
+        return self.known.held[caller].spiffe
 
     def door(self, caller: str, port: int) -> Door:
         """Where a caller's program finds a port of the Service."""
@@ -232,13 +258,13 @@ class WireTrial(Trial):
         for caller in CALLERS:
             for port in SERVED:
                 raw = Request(Source(pod=caller), Destination(service=f"{NAMESPACE}/api"), port, "tcp")
-                texts = rng.sample(_TEXTS, ASKED)
-                for request in (raw, raw, *(_http(raw, *text) for text in texts)):
+                texts = (_TEXTS[0], *rng.sample(_TEXTS[1:], ASKED))
+                for request in (raw, *(_http(raw, *text) for text in texts)):
                     yield partial(self._call, request, judge)
 
     def _judge(self) -> Judge | None:
         """SMI's reading of the folder, where nothing else can count and all was carried out."""
-        sound = self._followed and not self.ground.unread and not self.ground.broken
+        sound = self._followed and not (self.ground.unread or self.ground.broken or self.sidecars.away)
         return Judge(self.ground.root / "manifests") if sound else None
 
     async def _call(self, request: Request, judge: Judge | None) -> Fault | None:
@@ -257,17 +283,11 @@ class WireTrial(Trial):
         receiver, _, port = app.rpartition(":")
         spiffe = self._spiffe(caller)
         real = replace(request, src=Source(spiffe=spiffe), dst=Destination(pod=receiver), port=int(port))
-        if spiffe and self.may(real):
+        if receiver in self.sidecars.away or (spiffe and self.may(real)):
             return None
-        prompt = self._lives_on(caller, app) and not (kept and self.known.raw(app))
+        prompt = self.known.lives_on(caller, app) and not (kept and self.known.raw(app))
         why = f"{app} served {caller} as {spiffe or 'nobody'}, on a {'kept' if kept else 'new'} connection: {request}"
         return Fault(why, PROMPT_S if prompt else LATE_S)
-
-    def _lives_on(self, caller: str, app: str) -> bool:
-        """Whether nothing but policies has changed since Envoys were asked last."""
-        receiver, _, port = app.rpartition(":")
-        keys = (("who", caller), ("who", receiver), ("port", receiver, port))
-        return all(self.known.lives[key] == self._heard.get(key, 0) for key in keys)
 
     # -- what is kept open
 
@@ -294,7 +314,7 @@ class WireTrial(Trial):
             return None
         receiver, _, port = one.app.rpartition(":")
         raw = Request(Source(spiffe=one.spiffe), Destination(pod=receiver), int(port), "tcp")
-        allowed = self.may(raw if one.link.kind == "raw" else _http(raw, *_TEXTS[0]))
+        allowed = receiver in self.sidecars.away or self.may(raw if one.link.kind == "raw" else _http(raw, *_TEXTS[0]))
         same = self.known.life(one.caller, one.app) == one.life
         served = await one.link.use()
         self.tally[f"kept {one.link.kind} {'served' if served else 'cut'}"] += 1
