@@ -194,12 +194,21 @@ class AdsServer:
         self._host.opened(session)
         try:
             writer = _Writer(context, variant)
+            ended = await self._served(requests, session, writer)
+            await writer.rest()
+            if ended is not None:
+                await context.abort(grpc.StatusCode[ended.code], str(ended))
+        finally:
+            self._drop(session)
+
+    async def _served(self, requests: Requests, session: Session, writer: _Writer) -> StreamError | None:
+        """Serve a stream until it must end; gives why, None if its client has ended it."""
+        try:
             await self._until_first(self._read(requests, session, writer), self._follow(session, writer))
         except StreamError as error:
             _log.info("stream_refused", workload=session.workload, code=error.code, reason=str(error))
-            await context.abort(grpc.StatusCode[error.code], str(error))
-        finally:
-            self._drop(session)
+            return error
+        return None
 
     def _admit(self, token: Secret, variant: _Variant) -> Session:
         bearer = self._host.bearer(token)
@@ -300,6 +309,7 @@ class _Writer:
 
     def __init__(self, context: Context, variant: _Variant) -> None:
         self._context = context
+        self._flying: asyncio.Future[None] | None = None
         self.variant = variant
 
     async def write(self, step: Step) -> None:
@@ -307,9 +317,19 @@ class _Writer:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 for response in step.responses:
-                    await self._context.write(self.variant.write(response))
+                    self._flying = asyncio.ensure_future(self._context.write(self.variant.write(response)))
+                    await asyncio.shield(self._flying)
         except TimeoutError as error:
             raise StreamError("DEADLINE_EXCEEDED", "the client does not read") from error
+
+    async def rest(self) -> None:
+        """Wait until nothing is being written, or the client is gone.
+
+        gRPC refuses to end a stream before that, and then leaves it open with nobody to serve it: its client would
+        believe itself connected, and hear of no revocation.
+        """
+        if self._flying is not None:
+            await asyncio.wait([self._flying])
 
 
 def _token(context: Context) -> Secret:

@@ -387,7 +387,8 @@ async def test_client_that_never_answers_is_ended(rig: Rig, method: str, monkeyp
 async def test_client_that_does_not_read_is_ended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit into its connection is waited for only so long; a neighbour is served meanwhile."""
     monkeypatch.setattr(server, "ANSWER_TIMEOUT_S", 0.4)
-    stuck, web = Client(rig.address, rig.token("d/api")), Client(rig.address, rig.token("d/web"))
+    stuck = Client(rig.address, rig.token("d/api"), options=[("grpc.max_receive_message_length", -1)])
+    web = Client(rig.address, rig.token("d/web"))
     await stuck.ask("Cluster", "d/api")
     await stuck.answer(await stuck.next())
     serving = rig.sink._server
@@ -402,8 +403,27 @@ async def test_client_that_does_not_read_is_ended(rig: Rig, monkeypatch: pytest.
             while not any("reason" in line for line in logs):  # noqa: ASYNC110 - gRPC tells of no end of a call
                 await asyncio.sleep(0.02)
     assert [line["reason"] for line in logs if "reason" in line] == ["the client does not read"]
+    assert await stuck.ending() == (1, grpc.StatusCode.DEADLINE_EXCEEDED)
     for client in (stuck, web):
         await client.close()
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_client_hears_of_the_end_that_came_while_a_response_was_on_its_way(rig: Rig, method: str) -> None:
+    """It goes on reading, takes the response and is told: nobody serves it any more, so it must come again."""
+    await rig.write(put(stump("Cluster", "c", note="x" * 32_000_000)))
+    late = Client(rig.address, rig.token("d/api"), method, options=[("grpc.max_receive_message_length", -1)])
+    await late.ask("Cluster", "d/api")
+    serving = rig.sink._server
+    assert serving is not None
+    async with asyncio.timeout(10):
+        while not any(session.stream.waits for session in serving.sessions):  # noqa: ASYNC110 - it is being written
+            await asyncio.sleep(0.01)
+    rig.token("d/api")
+    await asyncio.sleep(0.5)
+    assert await late.ending() == (1, grpc.StatusCode.UNAUTHENTICATED)
+    await late.close()
+    assert not serving.sessions
 
 
 async def test_stream_that_only_pings_stays_open(rig: Rig) -> None:
