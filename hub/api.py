@@ -7,8 +7,9 @@ sinks are handed over by pluggy hooks in the entry-point group `smihub` (hub.hoo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
@@ -144,20 +145,83 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     selects_by: str = ""
 
 
+class Written(Struct, frozen=True, gc=False):
+    """What became of one change. `token` is the object's own as it stands now ("": it is gone, or was not written).
+
+    `stale`: somebody else changed the object since it was observed. `refused`: the mesh will not take it as it is.
+    `failed`: nobody can tell why it was not taken; another try may end otherwise. `detail` is for people.
+    """
+
+    ref: ObjectRef
+    state: Literal["written", "stale", "refused", "failed"] = "written"
+    token: str = ""
+    detail: str = ""
+
+
+class Writing(Protocol):
+    """A write of many objects that has begun."""
+
+    @property
+    def token(self) -> str:
+        """What `Observation.token` will be after what was written so far."""
+
+    async def write(self, changes: Sequence[Change]) -> Sequence[Written]:
+        """Write these objects, all of one wave; what becomes of each, in their order. What fails for one stops no other.
+
+        Raises a SmihubError only for what concerns them all: a folder that is gone, a server that does not answer.
+        """
+
+    async def remember(self, memory: Mapping[UnitKey, bytes]) -> None:
+        """Remember this of units (b"" forgets one). Raises as `write` does."""
+
+
 class Sink(Protocol):
-    """The I/O half of a mesh: the only room that writes."""
+    """The I/O half of a mesh that takes objects one by one: the only room that writes.
+
+    `apart` says whether several units may be written at the same time, each in a `Writing` of its own.
+    """
+
+    apart: ClassVar[bool]
 
     async def observe(self) -> Observation:
         """Everything that stands in the mesh under our mark (and what a plan may collide with)."""
 
-    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
-        """Carry out these changes in wave order, remember `memory` with them (b"" forgets a unit), give the new token.
+    def writing(self, token: str) -> AbstractAsyncContextManager[Writing]:
+        """Begin a write of what was planned on the Observation of this token.
+
+        Raises StaleError where one token stands for all of the mesh and no longer holds; nothing was written then.
+        """
+
+    async def close(self) -> None:
+        """Let go of files and connections, and of whoever is served; deletes nothing."""
+
+
+@runtime_checkable
+class Transactional(Protocol):
+    """The same for a mesh that takes all changes of a plan at once, or none."""
+
+    async def observe(self) -> Observation:
+        """Everything that stands in the mesh, as one revision."""
+
+    def refused(self, changes: Sequence[Change]) -> Sequence[Written]:
+        """Those of these changes that would never be taken, as `refused`; the hub leaves their units out."""
+
+    async def write_all(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """Carry out these changes, remember `memory` with them (b"" forgets a unit), give the new token.
 
         Raises StaleError, with nothing written, when `token` (of the Observation) no longer holds.
         """
 
     async def close(self) -> None:
         """Let go of files and connections, and of whoever is served; deletes nothing."""
+
+
+@runtime_checkable
+class Accepting(Protocol):
+    """A sink that can tell whether the mesh itself has taken an object, and not only its API."""
+
+    async def unaccepted(self, refs: Sequence[ObjectRef], deadline_s: float) -> Sequence[Written]:
+        """Wait until the mesh has taken these, at most so long; those that it has not, as `failed` or `refused`."""
 
 
 class Marking(Struct, frozen=True):
@@ -175,7 +239,7 @@ class Marking(Struct, frozen=True):
 
 
 @runtime_checkable
-class MarkingSink(Sink, Protocol):
+class MarkingSink(Protocol):
     """A sink whose mesh also holds objects of others, and can show whose each one is."""
 
     async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
@@ -198,7 +262,7 @@ class Enrolment(Struct, frozen=True):
 
 
 @runtime_checkable
-class LiveSink(Sink, Protocol):
+class LiveSink(Protocol):
     """A sink that also serves data planes itself, with endpoints that travel beside the plan."""
 
     async def start(self) -> None:
@@ -208,7 +272,7 @@ class LiveSink(Sink, Protocol):
         """Take new endpoints; never changes what a workload may accept."""
 
     async def refresh(self) -> None:
-        """Serve the newest revision (after `write`, here or by another process)."""
+        """Serve the newest revision (after `write_all`, here or by another process)."""
 
     def enrol(self, asked: Enrolment) -> Sequence[str]:
         """Write what a workload's data plane is started from; gives its command line. Raises ConfigError."""
@@ -257,7 +321,7 @@ class SinkSpec(Struct, Generic[ConfigT], frozen=True):
 
     name: str
     config: type[ConfigT]
-    open: Callable[[SinkContext, ConfigT], Sink]
+    open: Callable[[SinkContext, ConfigT], Sink | Transactional]
     family: str = ""
     order: Literal["revision", "objects"] = "revision"
     needs_state: bool = False
@@ -295,6 +359,7 @@ __all__ = [
     "UNESCAPE_AND_FORWARD",
     "UNESCAPE_AND_REDIRECT",
     "URI_PATH",
+    "Accepting",
     "Access",
     "AdapterSpec",
     "Answer",
@@ -355,6 +420,7 @@ __all__ = [
     "StaleError",
     "Support",
     "Synced",
+    "Transactional",
     "TransientError",
     "Translation",
     "Unit",
@@ -363,6 +429,8 @@ __all__ = [
     "Unread",
     "UnsafeResourceError",
     "Upsert",
+    "Writing",
+    "Written",
     "bounded",
     "charge",
     "header_forms",

@@ -50,8 +50,8 @@ class Journal:
         self._keep()
 
     def wrote(self, reviewed: Reviewed, results: Mapping[UnitKey, Result] | None = None) -> None:
-        """A plan was written; without `results`, all of it."""
-        found = dict.fromkeys(reviewed.decided.units, Result("written")) if results is None else results
+        """A plan was written; of units that are not in `results`, all of it."""
+        found = {**dict.fromkeys(reviewed.decided.units, Result("written")), **(results or {})}
         self.outcomes.written(reviewed.mesh.name, found, self._clock())
         self._keep()
         if reviewed.plan.changes:

@@ -156,15 +156,23 @@ class Loop:
             mesh.mirror = None  # somebody may accept it by `smihub apply`: look again before the next try
             self._journal.refused(reviewed)
             return
-        await self._apply(reviewed)
-        self._pending[mesh.name] = {*reviewed.plan.frozen, *reviewed.plan.held, *reviewed.refused}
+        stopped = await self._apply(reviewed)
+        self._pending[mesh.name] = {*reviewed.plan.frozen, *reviewed.plan.held, *reviewed.refused, *stopped}
 
-    async def _apply(self, reviewed: Reviewed) -> None:
+    async def _apply(self, reviewed: Reviewed) -> frozenset[UnitKey]:
+        """Write a plan; the units that were not written to their end."""
         self._journal.planned(reviewed)
-        await self._hub.apply(reviewed.mesh, reviewed.plan)
-        self._journal.wrote(reviewed)
+        results = await self._hub.apply(reviewed.mesh, reviewed.plan, self._accept)
+        self._journal.wrote(reviewed, results)
+        stopped = {key: result for key, result in results.items() if result.state != "written"}
+        self._overtaken |= any(result.state == "stale" for result in stopped.values())
+        for key, result in sorted(stopped.items()):
+            _log.error(
+                "unit_not_written", mesh=reviewed.mesh.name, unit=str(key), state=result.state, reason=result.detail
+            )
         if reviewed.plan.changes:
             self._tell(reviewed)
+        return frozenset(stopped)
 
     def _tell_broken(self) -> None:
         """Say which objects cannot be read, once each, and once when they can be again."""

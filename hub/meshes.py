@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hub.api import AdapterSpec, LiveSink, Sink, SinkContext, SinkSpec
+from hub.api import AdapterSpec, LiveSink, Sink, SinkContext, SinkSpec, Transactional
 from hub.config import Config, Governed, MeshConfig, adapter_config, mistake, sink_config, sink_kind
 from hub.errors import ConfigError
 from hub.mirror import Mirror
@@ -31,10 +31,10 @@ class Mesh:
         self._context = SinkContext(
             written.name, config.domain.name, config.domain.trust_domain, config.state, config.folder, config.owner
         )
-        self._sink: Sink | None = None
+        self._sink: Sink | Transactional | None = None
 
     @property
-    def sink(self) -> Sink:
+    def sink(self) -> Sink | Transactional:
         """What writes to the mesh; opened where it is needed, for opening one may make its state file. Raises ConfigError."""
         if self._sink is None:
             if self._spec.needs_state:

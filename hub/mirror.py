@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from hub.model import Change, NativeObject, ObjectRef, Observation, Observed, UnitKey
 
@@ -57,6 +57,10 @@ class Mirror:
         """Whether a unit is among `units`."""
         return key in self._memory or bool(self._units.get(key))
 
+    def get(self, ref: ObjectRef) -> Observed | None:
+        """What stands there."""
+        return self._objects.get(ref)
+
     def whole(self) -> Observation:
         """Everything."""
         return Observation(self._objects, self._memory, self._token, self.owner, self.mends)
@@ -69,24 +73,16 @@ class Mirror:
         memory = {key: self._memory[key] for key in wanted if key in self._memory}
         return Observation(objects, memory, self._token)
 
-    def follow(
-        self,
-        changes: Sequence[Change],
-        memory: Mapping[UnitKey, bytes],
-        token: str,
-        tokens: Mapping[ObjectRef, str] = _UNKNOWN,
-    ) -> None:
-        """Take over what was just written: `token` is the new revision's, `tokens` are those of the objects in it.
-
-        An object whose token is not among them has none (""), so that a change of it presumes nothing of the object alone.
-        """
-        touched = {change.unit for change in changes} | memory.keys()
-        touched |= {one.owner for each in changes if (one := self._objects.get(each.ref)) and one.owner}
+    def follow(self, written: Iterable[tuple[Change, str]], memory: Mapping[UnitKey, bytes], token: str) -> None:
+        """Take over what was just written: changes with the tokens of their objects, and the mesh's own `token` since."""
+        done = list(written)
+        touched = {change.unit for change, _ in done} | memory.keys()
+        touched |= {one.owner for each, _ in done if (one := self._objects.get(each.ref)) and one.owner}
         before = self._accesses(touched)
-        for change in changes:
+        for change, mine in done:
             was = self._drop(change.ref)
             if change.after is not None:
-                self._put(change, change.after, tokens.get(change.ref, ""), hands_off=was is not None and was.hands_off)
+                self._put(change, change.after, mine, hands_off=was is not None and was.hands_off)
         for key, raw in memory.items():
             if raw:
                 self._memory[key] = raw

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 
 from hub.api import Marking, MarkingSink
 from hub.diff import FieldChange, diff
-from hub.errors import RefusedError
+from hub.errors import RefusedError, TransientError
 from hub.meshes import Mesh
 from hub.mirror import Mirror
 from hub.model import Change, NativeObject, Observed, Op, UnitKey
-from hub.plan import plan, wave
+from hub.plan import Plan, plan, wave
 from hub.reconcile import Hub
+from hub.rollout import roll_out
 
 _SHOWN = 3
 
@@ -120,7 +121,10 @@ async def remove_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> Non
     ]
     mirror = await mesh.observed()
     mesh.mirror = None
-    await mesh.sink.write(sorted(changes, key=lambda change: (change.wave, change.ref)), {key: b""}, mirror.token)
+    ordered = tuple(sorted(changes, key=lambda change: (change.wave, change.ref)))
+    done = await roll_out(mesh.sink, Plan(mesh.name, mirror.token, ordered, {key: b""}), mirror)
+    if done.stopped:
+        raise TransientError("; ".join(each.detail for each in done.results.values() if each.detail))
 
 
 async def leave(mesh: Mesh, observed: Observed, *, alone: bool) -> None:

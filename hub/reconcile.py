@@ -11,20 +11,22 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from hub.api import Evaluator
+from hub.api import Accepting, Evaluator
 from hub.aside import aside
 from hub.cluster import Cluster
 from hub.config import Config, load_config
 from hub.errors import ConfigError, SmihubError
 from hub.intake import Intake, sources_of
-from hub.memory import Kept, pending
+from hub.memory import Kept
 from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
 from hub.model import NativeObject, ObjectRef, Observation, Unit, UnitKey
+from hub.outcomes import Result
 from hub.plan import Desired, Plan, plan
 from hub.planner import Reviewed
 from hub.plugins import Plugins, load_plugins
 from hub.recall import kept_in
+from hub.rollout import mixed, roll_out
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.smi.types import EndpointSlice, Workload
 
@@ -180,34 +182,45 @@ class Hub:
 
     # ----------------------------------------------------------------------- applying
 
-    async def apply(self, mesh: Mesh, made: Plan) -> None:
-        """Write a plan. Raises StaleError, with nothing written, if somebody else was faster; then plan again."""
+    async def apply(self, mesh: Mesh, made: Plan, accept: Sequence[str] = ()) -> dict[UnitKey, Result]:
+        """Write a plan; what became of each of its units.
+
+        Of a unit that could not be written to its end, what it loses is planned and written once more, without what it gains.
+        Raises StaleError, with nothing written, if somebody else was faster; then plan again.
+        """
+        if isinstance(mesh.sink, Accepting) and (both := mixed(made)):
+            await self._narrow(mesh, both, accept)
+            made = (await self.plan(mesh, accept, {change.unit for change in made.changes} | made.memory.keys())).plan
+        results = await self._roll_out(mesh, made)
+        stopped = frozenset(key for key, each in results.items() if each.state != "written")
+        if stopped.intersection(made.losing):
+            await self._narrow(mesh, stopped, accept)
+        return results
+
+    async def _narrow(self, mesh: Mesh, keys: frozenset[UnitKey], accept: Sequence[str]) -> None:
+        """Write what these units lose."""
+        reviewed = await self.plan(mesh, accept, keys, withhold=keys)
+        if not reviewed.whole:
+            await self._roll_out(mesh, reviewed.plan)
+
+    async def _roll_out(self, mesh: Mesh, made: Plan) -> dict[UnitKey, Result]:
         mirror = await mesh.observed()
         unclaimed = mirror.owner == "" and bool(self.config.owner) and not mirror.empty
         if not (made.changes or made.memory or unclaimed):
-            return
+            return {}
         try:
-            token = await self._announce(mesh, mirror, made)
-            token = await mesh.sink.write(made.changes, made.memory, token)
+            done = await roll_out(mesh.sink, made, mirror)
         except BaseException:
             mesh.mirror = None
             raise
-        mirror.follow(made.changes, made.memory, token)
+        mirror.follow(done.written, done.memory, done.token)
         if mirror.owner is not None:
             mirror.owner = self.config.owner
-        if mirror.mends:
-            mesh.mirror = None
-        if made.memory:
+        if mirror.mends or any(each.state == "stale" for each in done.results.values()):
+            mesh.mirror = None  # what somebody else did there is not known yet
+        if done.memory:
             self._kept.pop(mesh.name, None)
-
-    async def _announce(self, mesh: Mesh, mirror: Mirror, made: Plan) -> str:
-        """Remember what may come to stand before the first write, where objects are written one by one; the new token."""
-        changed = {change.unit for change in made.changes}
-        todo = {key: pending(mirror.memory.get(key, b""), raw) for key, raw in made.memory.items() if key in changed}
-        todo = {key: raw for key, raw in todo.items() if raw != mirror.memory.get(key, b"")}
-        if mesh.order == "revision" or not todo:
-            return made.token
-        return await mesh.sink.write((), todo, made.token)
+        return dict(done.results)
 
     async def withdraw(self) -> None:
         """Take endpoints that are gone out of service, before anything else of a change is written."""

@@ -36,6 +36,7 @@ from hub.api import (
     SinkContext,
     UnitKey,
     UnsafeResourceError,
+    Written,
 )
 from hub.private import claim
 
@@ -69,6 +70,7 @@ class XdsSink:
         self._server: AdsServer | None = None
         self._tender: asyncio.Task[None] | None = None
         self._book = status.Book()
+        self._sealed: tuple[Sequence[Change], Mapping[ObjectRef, Resource]] = ((), {})  # what `refused` looked at
         self._revision = 0
         self._seen_version = 0
         self._withheld = ""
@@ -81,9 +83,26 @@ class XdsSink:
         """All applied objects, as one revision."""
         return self._state.observe()
 
-    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+    def refused(self, changes: Sequence[Change]) -> list[Written]:
+        """Objects that no revision may hold: a row for each that is not safe to serve."""
+        try:
+            self._sealed = (changes, self._seal(changes))
+        except UnsafeResourceError:
+            return [row for change in changes if (row := self._refusal(change)) is not None]
+        return []
+
+    def _refusal(self, change: Change) -> Written | None:
+        try:
+            self._seal((change,))
+        except UnsafeResourceError as error:
+            return Written(change.ref, "refused", detail=str(error))
+        return None
+
+    async def write_all(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """Write one revision and serve it. Raises UnsafeResourceError or StaleError, with nothing written."""
-        sealed = self._seal(changes)
+        known, ready = self._sealed
+        self._sealed = ((), {})
+        sealed = ready if known == changes else self._seal(changes)
         step = self._state.write(changes, memory, token)
         if self._server is not None:
             # What we wrote ourselves need not be read again, unless we do not serve the revision before it.

@@ -136,13 +136,17 @@ async def _write(hub: Hub, reviewed: Sequence[Reviewed], journal: Journal, accep
         journal.accepted(each, each.lifted.intersection(accept))
         try:
             with progress(f"writing {each.mesh.name}"):
-                await hub.apply(each.mesh, each.plan)
+                results = await hub.apply(each.mesh, each.plan, accept)
         except SmihubError as error:
             fail(f"mesh {each.mesh.name}: {error}; {_LEFT[each.mesh.order]}")
             journal.failed(each, Result("stale" if isinstance(error, StaleError) else "failed", str(error)))
             code = Exit.ERROR
             continue
-        journal.wrote(each)
-        if each.plan.changes:
+        journal.wrote(each, results)
+        stopped = {key: result for key, result in results.items() if result.state != "written"}
+        for key, result in sorted(stopped.items()):
+            fail(f"mesh {each.mesh.name}: {key} is not written to its end: {result.detail} ({result.state})")
+        code = Exit.ERROR if stopped else code
+        if each.plan.changes and not stopped:
             note(f"mesh {each.mesh.name}: applied, {summary(each.plan)}")
     return code

@@ -6,14 +6,16 @@ What is promised and what is not: docs/gitops.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from msgspec import Struct
 
 from hub.api import Marking, SinkContext, SinkSpec
 from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
-from hub.model import Change, Observation, UnitKey
+from hub.model import Observation, UnitKey
 from hub.sinks.folder import EXCLUSIVE, SHARED, Folder, make, opened
 from hub.sinks.index import Index, decode_index
 from hub.sinks.ledger import Ledger, decode_memory
@@ -21,7 +23,7 @@ from hub.sinks.manifest import MOST_BYTES, Foreign, digest, read
 from hub.sinks.marking import Standing, move
 from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, SUFFIXES, file_name
 from hub.sinks.reading import Found, Reading, make_sense
-from hub.sinks.writing import MOST_OF_ALL, Writer, steps
+from hub.sinks.writing import MOST_OF_ALL, Writer
 
 _OTHER_NAMES = ("kustomization.yml", "Kustomization")  # kustomize wants one of the three to be there, and only one
 _NOTHING = Ledger()
@@ -36,6 +38,8 @@ class DirectoryConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="c
 class DirectorySink:
     """A `hub.api.Sink` for one mesh in one folder; it holds nothing open between calls."""
 
+    apart: ClassVar[bool] = False
+
     def __init__(self, path: Path, mesh: str, owner: str = "") -> None:
         self._path = path
         self._mesh = mesh
@@ -49,8 +53,9 @@ class DirectorySink:
             reading = self._empty if folder is None else await self._read(folder)
         return reading.observation()
 
-    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
-        """See `hub.api.Sink`. A file that somebody else changes meanwhile also is a StaleError; what came before stands."""
+    @asynccontextmanager
+    async def writing(self, token: str) -> AsyncIterator[Writer]:
+        """See `hub.api.Sink`: the folder is locked until the end."""
         if token == self._empty.token:
             make(self._path)
         async with opened(self._path, EXCLUSIVE) as folder:
@@ -58,8 +63,10 @@ class DirectorySink:
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed while this plan was made; plan again')
             self._refuse_others(reading)
-            todo = await steps(changes, reading, self._mesh)
-            return await Writer(folder, self._path, self._mesh, reading).write(todo, memory)
+            writer = Writer(folder, self._path, self._mesh, reading)
+            with writer.cleaning():
+                yield writer
+                await writer.claim()
 
     async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """See `hub.api.MarkingSink`. A file that is not as it was is a StaleError; all are looked at before the first write."""

@@ -1,8 +1,8 @@
-"""Carrying a plan out in a folder: steps in the order of waves, each of which leaves something that may be applied.
+"""Carrying a plan out in a folder, each wave of which leaves something that may be applied.
 
 In each wave: what goes is taken out of kustomization.yaml, what comes is written, then listed, and what went is removed.
 So kustomize is never told of a file that is not there, and what it is told of is always a prefix of the plan, as are the
-files themselves. The memory comes last: what it does not know yet is planned again.
+files themselves. A file that cannot be written, or that somebody else changed, concerns its object alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from hub.api import Written
 from hub.errors import StaleError, UnsafeResourceError
-from hub.model import Change, NativeObject, Observed, Op, Role, UnitKey
+from hub.model import Change, ObjectRef, Op, Role, UnitKey
 from hub.sinks.folder import Folder
 from hub.sinks.index import encode_index
 from hub.sinks.ledger import encode_memory
@@ -28,50 +29,16 @@ MOST_OF_ALL = 256 * 1_048_576
 """How large kustomization.yaml and the memory may be: both grow with the number of objects."""
 
 
-class Put(Struct, frozen=True):
-    """A file to write."""
+_FINE = Written(ObjectRef("", "", "", ""))
 
+
+class Put(Struct, frozen=True):
+    """A file to write, for a change."""
+
+    change: Change
     file: str
     data: bytes
     role: Role
-    unit: UnitKey
-
-
-class Step(Struct, frozen=True):
-    """One wave: files to write, and files to remove."""
-
-    puts: tuple[Put, ...]
-    drops: tuple[str, ...]
-
-
-async def steps(changes: Sequence[Change], reading: Reading, mesh: str) -> tuple[Step, ...]:
-    """What to do, wave by wave. Raises UnsafeResourceError, and StaleError where something else stands than planned."""
-    files = [file_name(change.ref) for change in changes]
-    if len(set(files)) != len(files):
-        raise UnsafeResourceError(f'a plan for mesh "{mesh}" changes one object twice')
-    puts: dict[int, list[Put]] = {change.wave: [] for change in changes}
-    drops: dict[int, list[str]] = {change.wave: [] for change in changes}
-    for change, file in zip(changes, files, strict=True):
-        _presume(change, file, reading)
-        if change.after is None:
-            drops[change.wave].append(file)
-        else:
-            puts[change.wave].append(_made(change.after, change.unit, reading.ours.get(file), mesh, reading.owner))
-        await asyncio.sleep(0)
-    return tuple(Step(tuple(puts[wave]), tuple(drops[wave])) for wave in sorted(puts))
-
-
-def _made(native: NativeObject, unit: UnitKey, standing: Observed | None, mesh: str, owner: str) -> Put:
-    data = stamp(native, unit, mesh, owner, hands_off=standing is not None and standing.hands_off)
-    return Put(file_name(native.ref), data, native.role, unit)
-
-
-def _presume(change: Change, file: str, reading: Reading) -> None:
-    foreign, ours = file in reading.theirs or change.ref in reading.foreign, reading.ours.get(file)
-    moved = ours is not None and change.token not in {"", ours.token}
-    if foreign or moved or (ours is None) != (change.op is Op.CREATE):
-        what = "does not belong to smihub" if foreign else "is not as it was"
-        raise StaleError(f'"{OBJECTS}/{file}" {what}, so nothing was written; plan again')
 
 
 class Writer:
@@ -90,33 +57,108 @@ class Writer:
         self._memory = dict(reading.memory)
         self._owner = reading.owner
         self._unclaimed = reading.owner != reading.held
-        self._left = 0
-        self._total = 0
+        self._ours, self._theirs, self._foreign = reading.ours, reading.theirs, reading.foreign
 
-    async def write(self, todo: Sequence[Step], memory: Mapping[UnitKey, bytes]) -> str:
-        """Do it all, and give the new token. Raises StaleError, the rest unwritten, where somebody else writes as well."""
-        self._total = self._left = sum(len(step.puts) + len(step.drops) for step in todo)
-        with self._cleaning():
-            for step in todo:
-                await self._carry_out(step)
-            if memory or self._unclaimed:
-                self._remember(memory)
+    @property
+    def token(self) -> str:
+        """See `hub.api.Writing`."""
         return token(self._digests)
+
+    async def write(self, changes: Sequence[Change]) -> list[Written]:
+        """See `hub.api.Writing`. Raises StaleError where somebody else writes kustomization.yaml."""
+        self._folder.make_objects()
+        found: dict[ObjectRef, Written] = {}
+        puts = [put for change in changes if change.after and (put := self._made(change, found)) is not None]
+        drops = [change for change in changes if change.after is None and self._presumed(change, found)]
+        self._delist(drops)
+        for put in puts:
+            with self._apart(put.change, found):
+                self._put(f"{OBJECTS}/{put.file}", put.data)
+                self._listed[put.file] = (put.role, put.change.unit)
+                found[put.change.ref] = Written(put.change.ref, token=digest(put.data))
+            await asyncio.sleep(0)
+        if puts:
+            self._folder.sync()
+            self._list()
+        for change in drops:
+            with self._apart(change, found):
+                self._remove(f"{OBJECTS}/{file_name(change.ref)}")
+                found[change.ref] = Written(change.ref)
+            await asyncio.sleep(0)
+        if drops:
+            self._folder.sync()
+        return [found[change.ref] for change in changes]
+
+    async def remember(self, memory: Mapping[UnitKey, bytes]) -> None:
+        """See `hub.api.Writing`."""
+        self._memory.update(memory)
+        self._put(MEMORY, encode_memory(self._mesh, self._memory, self._owner), MOST_OF_ALL)
+        self._unclaimed = False
+        self._folder.sync()
+
+    async def claim(self) -> None:
+        """Have the memory say whose the folder is, where it does not yet."""
+        if self._unclaimed:
+            await self.remember({})
+
+    def _made(self, change: Change, found: dict[ObjectRef, Written]) -> Put | None:
+        """The file of an object as it is to be; None, with a row in `found`, if it cannot be written."""
+        native, file = change.after, file_name(change.ref)
+        if native is None or not self._presumed(change, found):
+            return None
+        standing = self._ours.get(file)
+        try:
+            data = stamp(
+                native, change.unit, self._mesh, self._owner, hands_off=standing is not None and standing.hands_off
+            )
+        except UnsafeResourceError as error:
+            found[change.ref] = Written(change.ref, "refused", detail=str(error))
+            return None
+        return Put(change, file, data, native.role)
+
+    @contextmanager
+    def _apart(self, change: Change, found: dict[ObjectRef, Written]) -> Iterator[None]:
+        """What fails for one object is a row of its own, and stops no other."""
+        try:
+            yield
+        except StaleError as error:
+            found[change.ref] = Written(change.ref, "stale", detail=str(error))
+        except OSError as error:
+            said = f'"{OBJECTS}/{file_name(change.ref)}": {(error.strerror or str(error)).lower()}'
+            found[change.ref] = Written(change.ref, "failed", detail=said)
+        if found.get(change.ref, _FINE).state != "written":
+            self._folder.clean()  # what was laid beside the file would be in the way of the next one
+
+    def _presumed(self, change: Change, found: dict[ObjectRef, Written]) -> bool:
+        """Whether what stands there is what the change was planned on."""
+        file = file_name(change.ref)
+        foreign, ours = file in self._theirs or change.ref in self._foreign, self._ours.get(file)
+        moved = ours is not None and change.token not in {"", ours.token}
+        if foreign or moved or (ours is None) != (change.op is Op.CREATE):
+            what = "does not belong to smihub" if foreign else "is not as it was"
+            found[change.ref] = Written(change.ref, "stale", detail=f'"{OBJECTS}/{file}" {what}')
+        return change.ref not in found
+
+    def _delist(self, drops: Sequence[Change]) -> None:
+        """Take what goes out of kustomization.yaml first: it must never name a file that is not there."""
+        gone = {file_name(change.ref) for change in drops}
+        if gone:
+            self._listed = {file: what for file, what in self._listed.items() if file not in gone}
+            self._others -= gone
+            self._list()
 
     async def mark(self, moves: Sequence[Move], memory: Mapping[UnitKey, bytes]) -> str:
         """Have objects change hands, and give the new token. Raises StaleError, as `write` does."""
-        self._total = self._left = len(moves)
-        with self._cleaning():
+        with self.cleaning():
             for move in moves:
                 self._move(move)
-                self._left -= 1
                 await asyncio.sleep(0)
             self._folder.sync()
             if any(move.listed != "as before" for move in moves):
                 self._list()
             if memory:
-                self._remember(memory)
-        return token(self._digests)
+                await self.remember(memory)
+        return self.token
 
     def _move(self, move: Move) -> None:
         """Have the file say whose its object is, and note how it is to be listed."""
@@ -134,7 +176,7 @@ class Writer:
             self._others |= {move.file} if move.data is not None else set()
 
     @contextmanager
-    def _cleaning(self) -> Iterator[None]:
+    def cleaning(self) -> Iterator[None]:
         """End what another write did not: what it left is removed, and what changed hands is listed as what it is."""
         self._folder.clean()
         try:
@@ -162,34 +204,8 @@ class Writer:
         for old in self._renamed:
             self._folder.remove(f"{OBJECTS}/{old}")
 
-    async def _carry_out(self, step: Step) -> None:
-        self._folder.make_objects()
-        if step.drops:
-            gone = frozenset(step.drops)
-            self._listed = {file: what for file, what in self._listed.items() if file not in gone}
-            self._others -= gone
-            self._list()
-        for put in step.puts:
-            self._put(f"{OBJECTS}/{put.file}", put.data)
-            self._listed[put.file] = (put.role, put.unit)
-            self._left -= 1
-            await asyncio.sleep(0)
-        if step.puts:
-            self._folder.sync()
-            self._list()
-        for file in step.drops:
-            self._remove(f"{OBJECTS}/{file}")
-            self._left -= 1
-        if step.drops:
-            self._folder.sync()
-
     def _list(self) -> None:
         self._put(KUSTOMIZATION, encode_index(self._mesh, self._listed, self._others), MOST_OF_ALL)
-        self._folder.sync()
-
-    def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
-        self._memory.update(memory)
-        self._put(MEMORY, encode_memory(self._mesh, self._memory, self._owner), MOST_OF_ALL)
         self._folder.sync()
 
     def _put(self, path: str, data: bytes, limit: int = MOST_BYTES) -> None:
@@ -227,7 +243,4 @@ class Writer:
             raise self._stale(path)
 
     def _stale(self, path: str) -> StaleError:
-        return StaleError(
-            f'"{self._path / path}" was changed by somebody else meanwhile, so {self._left} of {self._total} changes are '
-            "not written; plan again"
-        )
+        return StaleError(f'"{self._path / path}" was changed by somebody else meanwhile; plan again')

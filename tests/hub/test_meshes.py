@@ -9,7 +9,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.api import SinkContext, SinkSpec
+from hub.api import SinkContext, SinkSpec, Written
 from hub.config import load_config
 from hub.errors import ConfigError
 from hub.meshes import meshes_of
@@ -37,15 +37,19 @@ class Memory:
         self.opened = (context, settings)
 
     async def observe(self) -> Observation:
-        """See hub.api.Sink."""
+        """See hub.api.Transactional."""
         return Observation()
 
-    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
-        """See hub.api.Sink."""
+    def refused(self, changes: Sequence[Change]) -> Sequence[Written]:
+        """See hub.api.Transactional."""
+        return ()
+
+    async def write_all(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """See hub.api.Transactional."""
         return token
 
     async def close(self) -> None:
-        """See hub.api.Sink."""
+        """See hub.api.Transactional."""
 
 
 @pytest.mark.parametrize("needs_state", [True, False])

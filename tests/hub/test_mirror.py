@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from hub.errors import StaleError
 from hub.mirror import Mirror
 from hub.model import Change, UnitKey
 from hub.reconcile import Hub
+from hub.rollout import roll_out
 from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, bound, istio_shop
 from tests.servers.folder import Folder, shop, target, workload
 
@@ -32,10 +32,9 @@ async def follow(hub: Hub, mirror: Mirror, keys: Iterable[UnitKey] | None) -> tu
     """Plan these units as the mirror shows them, write, and let it follow; what was written."""
     mesh = hub.meshes[0]
     made = hub.clusters[""].planner.planned(mesh, mirror, keys=keys).plan
-    token = await mesh.sink.write(made.changes, made.memory, made.token)
-    fresh = (await mesh.sink.observe()).objects
-    written = [change.ref for change in made.changes if change.after is not None]
-    mirror.follow(made.changes, made.memory, token, {ref: fresh[ref].token for ref in written})
+    done = await roll_out(mesh.sink, made, mirror)
+    assert not done.stopped
+    mirror.follow(done.written, done.memory, done.token)
     return made.changes
 
 
@@ -78,13 +77,15 @@ async def test_an_object_that_changed_by_itself_is_not_written_over(tmp_path: Pa
     folder.write("access.yaml", target("api-from-web", matches="orders"))
     hub = Hub.open(folder.root / "smihub.yaml")
     hub.read()
-    sink, seen = hub.meshes[0].sink, await hub.meshes[0].sink.observe()
+    seen = await hub.meshes[0].sink.observe()
     before = (folder.root / RENDERED / POLICY_FILE).read_bytes()
     other = {ref: replace(one, token="another") for ref, one in seen.objects.items()}
-    made = hub.clusters[""].planner.planned(hub.meshes[0], Mirror(replace(seen, objects=other))).plan
+    mirror = Mirror(replace(seen, objects=other))
+    made = hub.clusters[""].planner.planned(hub.meshes[0], mirror).plan
     assert made.changes
-    with pytest.raises(StaleError, match="not as it was"):
-        await sink.write(made.changes, made.memory, made.token)
+    done = await roll_out(hub.meshes[0].sink, made, mirror)
+    assert {each.state for key, each in done.results.items() if key.name == "api"} == {"stale"}
+    assert "not as it was" in str(done.results)
     assert (folder.root / RENDERED / POLICY_FILE).read_bytes() == before
     await hub.close()
 

@@ -196,11 +196,11 @@ def test_mirror_follows_writes() -> None:
     made = plan("vm", decide(native("a"), native("b"), unit=access("/a")), Observation(), keep)
     mirror = Mirror(Observation())
     assert mirror.empty
-    mirror.follow(made.changes, made.memory, "2")
+    mirror.follow([(each, "2") for each in made.changes], made.memory, "2")
     assert mirror.governed == 1
     assert mirror.token == "2"
     gone = plan("vm", decide(native("b"), unit=access()), mirror.restrict([KEY], []), keep)
-    mirror.follow(gone.changes, gone.memory, "3")
+    mirror.follow([(each, "3") for each in gone.changes], gone.memory, "3")
     assert [ref.name for ref in mirror.whole().objects] == ["b"]
     found = decode(mirror.memory[KEY])
     assert found is not None

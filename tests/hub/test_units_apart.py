@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from adapters.istio.plugin import SPEC as ISTIO
 from hub.cli.context import Exit
 from hub.model import Access, NativeObject, ObjectRef, Observed, Translation, Unit
 from hub.reconcile import Hub, Reviewed
+from hub.sinks import folder as on_disk
 from tests.hub.cli.test_apply import UDP
 from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, istio_shop
 from tests.servers.folder import Folder, target
@@ -156,3 +159,32 @@ def test_unit_on_which_settle_raises_stays_and_the_others_are_planned(folder: Fo
     made = asyncio.run(_reviewed(folder, {"settle": settle}))
     assert {each.code for each in made.refusals} == {"bug.adapter"}
     assert {change.unit.name for change in made.plan.changes} == {"db"}
+
+
+# ------------------------------------------------------------------------------- files that cannot be written
+
+
+def test_file_that_cannot_be_written_stops_its_unit_alone(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk at one file: the unit is named, `apply` ends with 1, and every other loss is written."""
+    folder.write("db.yaml", target("db", account="db"))
+    folder.remove("evil.yaml")
+    monkeypatch.setattr(on_disk, "_write", _full_at("smihub-db"))
+    result = folder.run("apply", "--yes")
+    assert result.exit_code == Exit.ERROR, result.output
+    assert "access/shop/db is not written to its end" in result.stderr
+    assert "no space left on device" in result.stderr
+    assert "sa/evil" not in policy(folder)
+    monkeypatch.undo()
+    assert folder.run("apply", "--yes").exit_code == Exit.SAME
+    assert folder.run("plan").exit_code == Exit.SAME
+
+
+def _full_at(name: str) -> Callable[[int, bytes], None]:
+    real = on_disk._write
+
+    def write(at: int, data: bytes) -> None:
+        if f"name: {name}\n".encode() in data:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(at, data)
+
+    return write

@@ -105,7 +105,7 @@ class Rig:
 
     async def write(self, changes: Iterable[Change]) -> None:
         """Apply changes through the sink."""
-        await self.sink.write(list(changes), {}, self.state.head()[1])
+        await self.sink.write_all(list(changes), {}, self.state.head()[1])
 
 
 class Client:

@@ -163,7 +163,7 @@ async def test_revision_of_another_process_is_served(rig: Rig) -> None:
     changes = put(
         workload("d/web", "web", names.ref("Cluster", OUT), names.ref("Cluster", "new")), stump("Cluster", "new")
     )
-    await beside.write(changes, {}, (await beside.observe()).token)
+    await beside.write_all(changes, {}, (await beside.observe()).token)
     assert set(found(await client.next())) == {"new"}
     await beside.close()
     await client.close()
@@ -172,7 +172,7 @@ async def test_revision_of_another_process_is_served(rig: Rig) -> None:
 async def test_stale_write_is_refused(rig: Rig) -> None:
     """A plan against an older revision writes nothing."""
     with pytest.raises(StaleError):
-        await rig.sink.write(put(stump("Cluster", "x")), {}, "")
+        await rig.sink.write_all(put(stump("Cluster", "x")), {}, "")
     assert names.ref("Cluster", "x") not in (await rig.sink.observe()).objects
 
 
@@ -190,7 +190,7 @@ async def test_unsafe_object_is_not_written(tmp_path: Path) -> None:
     made = Rig(tmp_path)
     sink = XdsSink(State(tmp_path / "state.db", "vm"), made.context, made.config, _no_bad)
     with pytest.raises(UnsafeResourceError):
-        await sink.write(put(stump("Cluster", "good"), stump("Cluster", _BAD)), {}, "")
+        await sink.write_all(put(stump("Cluster", "good"), stump("Cluster", _BAD)), {}, "")
     assert (await sink.observe()).token == ""
     await sink.close()
 
@@ -223,10 +223,10 @@ async def test_own_write_after_a_revision_of_another_process_serves_both(tmp_pat
     await rig.write(put(workload("d/web", "web", *clusters), stump("Cluster", "a")))
     await rig.sink.start()
     token = rig.state.apply(put(stump("Cluster", "b")), {}, rig.state.head()[1])
-    token = await rig.sink.write(put(stump("Cluster", "a", note="2")), {}, token)
+    token = await rig.sink.write_all(put(stump("Cluster", "a", note="2")), {}, token)
     assert _served(rig) == {"a", "b"}
     token = rig.state.apply(put(stump("Cluster", _BAD)), {}, token)
-    await rig.sink.write(drop(names.ref("Cluster", "b")), {}, token)
+    await rig.sink.write_all(drop(names.ref("Cluster", "b")), {}, token)
     assert "unsafe" in rig.sink.withheld
     assert _served(rig) == {"a", "b"}
     await rig.sink.close()

@@ -22,6 +22,7 @@ from hub.model import (
     UnitKey,
 )
 from hub.plan import Desired, Plan, plan
+from hub.rollout import Done, roll_out
 from hub.sinks.directory import DirectorySink
 
 ORIGINS = (ObjectRef("access.smi-spec.io", "TrafficTarget", "shop", "api-from-web"),)
@@ -87,9 +88,21 @@ def apply(path: Path, desired: Wanted, mesh: str = "istio") -> Plan:
     made = planned(desired, seen(path, mesh))
     assert not made.conflicts
     if made.changes or made.memory:
-        token = asyncio.run(sink(path, mesh).write(made.changes, made.memory, made.token))
-        assert token == seen(path, mesh).token
+        done = wrote(path, made, mesh)
+        assert not done.stopped, done
+        assert done.token == seen(path, mesh).token
     return made
+
+
+def wrote(path: Path, made: Plan, mesh: str = "istio") -> Done:
+    """Carry out a plan."""
+    return asyncio.run(carried_out(path, made, mesh))
+
+
+async def carried_out(path: Path, made: Plan, mesh: str = "istio") -> Done:
+    """The same, where a loop runs."""
+    made_for = sink(path, mesh)
+    return await roll_out(made_for, made, Mirror(await made_for.observe()))
 
 
 def settled(path: Path, desired: Wanted) -> bool:

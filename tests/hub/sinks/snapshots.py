@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hub.model import Change
+from hub.memory import State, decode
+from hub.model import Change, UnitKey
+from hub.sinks.ledger import decode_memory
 from hub.sinks.names import file_name
 from tests.hub.sinks.small_mesh import content
 
@@ -45,13 +47,23 @@ def must_be_a_prefix(view: Files, before: Files, after: Files, changes: Sequence
 
 
 def must_be_sound(files: Files, before: Files, after: Files, changes: Sequence[Change]) -> None:
-    """Both ways to apply the folder see a prefix of the plan, and nothing is remembered before it is written."""
+    """Both ways to apply the folder see a prefix of the plan, and whatever may stand is remembered."""
     for view in (objects, listed):
         must_be_a_prefix(view(files), view(before), view(after), changes)
     memories = [each.get(".smihub.json") for each in (files, before, after)]
-    assert memories[0] in memories[1:]
-    if memories[0] != memories[1]:
+    found, old, new = (remembered_states(each) for each in memories)
+    if memories[0] == memories[2] != memories[1]:
         assert (objects(files), listed(files)) == (objects(after), listed(after))
+    elif (objects(files), listed(files)) != (objects(before), listed(before)):
+        assert all(new[key] <= found.get(key, set()) for key in new)
+        assert all(old[key] <= found.get(key, set()) for key in old)
+
+
+def remembered_states(memory: bytes | None) -> dict[UnitKey, set[State]]:
+    """The states that may stand, by unit."""
+    raws = decode_memory(memory, "istio").memory if memory is not None else {}
+    found = {key: decode(raw) for key, raw in raws.items()}
+    return {key: set(each.states) for key, each in found.items() if each is not None}
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from hub.api import LiveSink, SinkContext
 from hub.errors import ConfigError, StaleError, TransientError, UnsafeResourceError
 from hub.mirror import Mirror
 from hub.model import Change, NativeObject, Observation, Observed, Op, Role
+from hub.plan import Plan
+from hub.rollout import Done
 from hub.sinks import folder as on_disk
 from hub.sinks.directory import DIRECTORY, DirectoryConfig, open_directory
 from hub.sinks.ledger import Ledger, decode_memory, encode_memory
@@ -30,6 +32,7 @@ from tests.hub.sinks.small_mesh import (
     ROUTE,
     access,
     apply,
+    carried_out,
     content,
     native,
     planned,
@@ -38,6 +41,7 @@ from tests.hub.sinks.small_mesh import (
     sink,
     wanted,
     whole,
+    wrote,
 )
 
 One = TypeVar("One", Observed, NativeObject)
@@ -267,7 +271,7 @@ def test_hands_off_is_reported_and_stays(path: Path, written: str) -> None:
     assert settled(path, wanted({"api": ["web"]}))
     after = replace(native(Role.GRANT, "api-web", {"new": 1}))
     change = Change(Op.REPLACE, one.ref, 4, one.owned, after, access("api"), one.token)
-    asyncio.run(sink(path).write([change], {}, seen(path).token))
+    wrote(path, Plan("istio", seen(path).token, (change,)))
     assert seen(path).objects[one.ref].hands_off
     assert seen(path).objects[one.ref].owned == after.body
     assert 'smihub.io/hands-off: "true"' in (path / API).read_text()
@@ -296,7 +300,7 @@ def test_a_plan_that_was_overtaken_writes_nothing(path: Path, changed: str) -> N
             file.write("\n")
     before = content(path)
     with pytest.raises(StaleError, match="plan again"):
-        asyncio.run(sink(path).write(made.changes, made.memory, made.token))
+        wrote(path, made)
     assert content(path) == before
 
 
@@ -305,7 +309,7 @@ def test_a_folder_that_is_gone_is_not_made_again(path: Path) -> None:
     made = planned(wanted({"api": ["new"]}), seen(path))
     shutil.rmtree(path)
     with pytest.raises(StaleError):
-        asyncio.run(sink(path).write(made.changes, made.memory, made.token))
+        wrote(path, made)
     assert not path.exists()
 
 
@@ -314,21 +318,23 @@ def test_a_place_that_was_taken_meanwhile_stays_taken(tmp_path: Path) -> None:
     made = planned(wanted({"api": ["web"]}), seen(tmp_path))
     (tmp_path / "objects").mkdir()
     (tmp_path / API).write_text("mine")
-    with pytest.raises(StaleError, match="does not belong to smihub"):
-        asyncio.run(sink(tmp_path).write(made.changes, made.memory, made.token))
-    assert content(tmp_path) == {API: b"mine"}
+    done = wrote(tmp_path, made)
+    assert "does not belong to smihub" in done.results[access("api")].detail
+    assert (tmp_path / API).read_text() == "mine"
+    assert "mine" not in str(seen(tmp_path).objects)
 
 
-def test_an_unsafe_object_stops_all_of_a_plan(path: Path) -> None:
-    """Nothing of it is written."""
-    before = content(path)
+def test_an_unsafe_object_stops_its_unit(path: Path) -> None:
+    """Nothing of it is written, and the rest is."""
     bad = replace(native(Role.GRANT, "db"), body=b"{}")
     changes = [Change(Op.CREATE, one.ref, 5, None, one, access("db")) for one in (native(Role.GUARD, "db"), bad)]
-    with pytest.raises(UnsafeResourceError):
-        asyncio.run(sink(path).write(changes, {}, seen(path).token))
-    twice = [changes[0], replace(changes[0], op=Op.DELETE, after=None)]
+    done = wrote(path, Plan("istio", seen(path).token, tuple(changes)))
+    assert (done.results[access("db")].state, done.results[access("db")].ref) == ("refused", bad.ref)
+    assert [change.ref for change, _ in done.written] == [changes[0].ref]
+    before = content(path)
+    twice = (changes[0], replace(changes[0], op=Op.DELETE, after=None))
     with pytest.raises(UnsafeResourceError, match="twice"):
-        asyncio.run(sink(path).write(twice, {}, seen(path).token))
+        wrote(path, Plan("istio", seen(path).token, twice))
     assert content(path) == before
 
 
@@ -337,7 +343,7 @@ def test_writers_wait_for_each_other_and_then_give_up(path: Path, monkeypatch: p
     monkeypatch.setattr(on_disk, "_TRIES", 3)
     handle = os.open(path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
-    for work in (sink(path).observe(), sink(path).write([], {access("api"): b""}, "")):
+    for work in (sink(path).observe(), carried_out(path, Plan("istio", "", memory={access("api"): b""}))):
         with pytest.raises(TransientError, match="in use by another smihub"):
             asyncio.run(work)
     os.close(handle)
@@ -347,9 +353,9 @@ def test_writers_wait_for_each_other_and_then_give_up(path: Path, monkeypatch: p
 async def test_one_of_two_concurrent_writers_is_overtaken(tmp_path: Path) -> None:
     """In one process or in two."""
     plans = [planned(wanted({"api": [source]}), await sink(tmp_path).observe()) for source in ("web", "shop")]
-    writes = (sink(tmp_path).write(made.changes, made.memory, made.token) for made in plans)
+    writes = (carried_out(tmp_path, made) for made in plans)
     ends = await asyncio.gather(*writes, return_exceptions=True)
-    assert [type(end) for end in ends if not isinstance(end, str)] == [StaleError]
+    assert [type(end) for end in ends if not isinstance(end, Done)] == [StaleError]
     observed = await sink(tmp_path).observe()
     assert (
         sum(
@@ -381,7 +387,7 @@ def test_a_full_disk_is_told_as_such(path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "fsync", fsync)
     made = planned(wanted({"api": ["new"]}), seen(path))
     with pytest.raises(TransientError, match="no space left on device"):
-        asyncio.run(sink(path).write(made.changes, made.memory, made.token))
+        wrote(path, made)
     monkeypatch.undo()
     apply(path, wanted({"api": ["new"]}))
     assert settled(path, wanted({"api": ["new"]}))

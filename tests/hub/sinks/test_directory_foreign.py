@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +11,22 @@ import pytest
 from hub.errors import ConfigError
 from hub.guards import Limits, refusals
 from hub.model import Role
+from hub.plan import Plan
 from hub.sinks.ledger import encode_memory
 from hub.sinks.manifest import MOST_BYTES, stamp
-from tests.hub.sinks.small_mesh import API, GUARD, ROUTE, access, apply, content, native, planned, seen, sink, wanted
+from tests.hub.sinks.small_mesh import (
+    API,
+    GUARD,
+    ROUTE,
+    access,
+    apply,
+    content,
+    native,
+    planned,
+    seen,
+    wanted,
+    wrote,
+)
 
 
 @pytest.fixture
@@ -146,7 +158,7 @@ def test_where_nobody_can_tell_one_error_says_what_to_do(path: Path, number: int
         seen(path)
     assert str(error.value).count("\n") == 0
     with pytest.raises(ConfigError):
-        asyncio.run(sink(path).write(made.changes, made.memory, made.token))
+        wrote(path, made)
     assert content(path) == before
 
 
@@ -159,7 +171,7 @@ def test_links_in_place_of_our_own_files_are_not_followed(path: Path, tmp_path: 
     with pytest.raises(ConfigError, match=name.replace(".", "[.]")):
         seen(path)
     with pytest.raises(ConfigError):
-        asyncio.run(sink(path).write([], {access("api"): b""}, "any"))
+        wrote(path, Plan("istio", "any", memory={access("api"): b""}))
     assert before == (content(tmp_path / "moved") if name == "objects" else (tmp_path / "moved").read_bytes())
 
 
