@@ -25,6 +25,7 @@ from hub.api import (
     Translation,
     Unit,
     UnitKey,
+    Written,
     hookimpl,
 )
 
@@ -88,7 +89,11 @@ class NoSink:
         """Nothing."""
         return Observation()
 
-    async def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+    def refused(self, changes: Sequence[Change]) -> Sequence[Written]:
+        """Refuse nothing."""
+        return ()
+
+    async def write_all(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """Forget everything."""
         return token
 
