@@ -15,7 +15,7 @@ BESIDE := --dist loadfile --no-loadscope-reorder -n
 # Tests start hundreds of Python processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lint check test servers test-istio demo proof goldens constraints clean
+.PHONY: help setup lint check fewer-tests test servers test-istio demo proof goldens constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -41,7 +41,10 @@ lint: setup ## format, lint, types, import contracts
 	@for folder in $(wildcard deploy/demo bench); do echo "mypy $$folder"; MYPYPATH=$$folder $(BIN)/mypy $$folder || exit 1; done
 	$(BIN)/lint-imports --no-logo
 
-check: lint ## lint, and the fast tests without random searches and without started processes; under a minute
+check: setup ## lint, and the fast tests without random searches and without started processes; under a minute
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint fewer-tests
+
+fewer-tests: setup
 	$(PYTEST) -n auto -m "not envoy and not istio and not slow and not thorough and not hypothesis" --ignore=tests/hub/cli --ignore=tests/e2e --ignore=tests/hub/test_events.py
 
 test: setup ## the fast tests, then those with real Envoys

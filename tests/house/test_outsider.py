@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.thorough
 OUTSIDER = Path(__file__).parent / "outsider"
 
 

@@ -141,6 +141,7 @@ def _named(number: int) -> str:
     return made.variant
 
 
+@pytest.mark.thorough
 def test_search_finds_no_two_applications_of_one_name() -> None:
     """Among 200 000 applications some five pairs share the first 32 bits of a digest; none shares a name."""
     assert len({_named(number) for number in range(200_000)}) == 200_000
