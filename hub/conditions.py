@@ -24,6 +24,7 @@ CONDITIONS: tuple[ConditionType, ...] = ("Accepted", "ResolvedRefs", "Lowered", 
 _UNRESOLVED = ("-missing", "-nobody")
 """How the codes of Problems end that say that an object names something which is not there."""
 _CONFLICTS = {"guard.conflict", "guard.foreign-owner"}
+_BUG = "bug.adapter"
 _SHOWN = 3
 
 
@@ -100,7 +101,12 @@ class Said(Struct, frozen=True):
     @property
     def waiting(self) -> frozenset[UnitKey]:
         """Units of which something waits even when all of the plan is written."""
-        return self.frozen | self.held
+        return self.frozen | self.held | {key for key in self.refusals if self.stopped(key)}
+
+    def stopped(self, key: UnitKey) -> bool:
+        """Whether something else than a Loss refuses a unit: with a Loss, what is written is all that there will be."""
+        losses = {each.code for each in self.losses.get(key, ())}
+        return any(each.code not in losses for each in self.refusals.get(key, ()))
 
     def of_mesh(self) -> Condition:
         """What the plan says of the mesh as a whole."""
@@ -144,7 +150,7 @@ def _lowered(key: UnitKey, said: Said) -> Condition:
     refused = [each for each in losses if each.access and each.code in codes]
     if refused:
         return Condition("False", "loss", _joined(f"{each.origin}: {each.message} ({each.code})" for each in refused))
-    if any(code.startswith("bug") for code in codes):
+    if _BUG in codes:
         return Condition("False", "bug", _refused(said.refusals[key]))
     if losses:
         return Condition("True", "accepted-loss", _joined(f"{each.message} ({each.code})" for each in losses))
@@ -154,20 +160,25 @@ def _lowered(key: UnitKey, said: Said) -> Condition:
 def _applied(key: UnitKey, said: Said) -> Condition:
     """The strongest reason first: what nobody may write, what nobody may decide, what waits, and what is to be written."""
     own = said.refusals.get(key, ())
-    changed = key in said.changes
     if any(each.code in _CONFLICTS for each in own):
         return Condition("False", "conflict", _refused(own))
+    if any(each.code == _BUG for each in own):
+        return Condition("False", "bug", _refused(own))
     if key in said.frozen:
-        return Condition("False", "frozen", "it stays as it is: nobody can tell what a change would add")
-    if changed and said.whole:
+        return Condition(
+            "False", "frozen", _refused(own) or "nobody can tell what a change would add; it stays as it is"
+        )
+    if key in said.changes and said.whole:
         return Condition("False", "refused", _refused(said.whole))
     if key in said.held:
         return Condition(
             "False", "waiting", _refused(own) or "what it would gain waits until it can be read as a whole"
         )
-    if changed and own:
+    if said.stopped(key):
         return Condition("False", "refused", _refused(own))
-    return Condition("Unknown", "pending", "it is to be written") if changed else Condition("True", "applied")
+    return (
+        Condition("Unknown", "pending", "it is to be written") if key in said.changes else Condition("True", "applied")
+    )
 
 
 def _drifted(key: UnitKey, decided: Decided, said: Said) -> Condition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hub.model import ObjectRef, UnitKey
 from hub.outcomes import Outcome, Outcomes, Result
 from hub.reconcile import Hub, Reviewed
 from tests.hub.cli.test_apply import UDP
+from tests.hub.cli.test_status import ISTIO
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
 
 API, WEB, ROUTE = UnitKey("access", "shop", "api"), UnitKey("access", "shop", "web"), UnitKey("route", "shop", "api")
@@ -184,6 +186,29 @@ async def test_refused_loss_is_told_at_its_unit(world: World) -> None:
     assert said(world.of())["Lowered"] == "False/loss"
     await world.planned(code)
     assert said(world.of())["Lowered"] == "True/accepted-loss"
+
+
+async def test_foreign_object_leaves_its_unit_in_conflict_after_the_write(tmp_path: Path) -> None:
+    """The rest of the mesh is written; this unit waits for somebody to decide."""
+    folder = shop(tmp_path)
+    folder.config(ISTIO)
+    objects = folder.root / "rendered" / "objects"
+    assert folder.process("apply", "--yes").returncode == 0
+    file = next(each for each in objects.iterdir() if "AuthorizationPolicy" in each.name)
+    unmarked = [line for line in file.read_text().splitlines() if "smihub.io" not in line and "managed-by" not in line]
+    shutil.rmtree(folder.root / "rendered")
+    objects.mkdir(parents=True)
+    file.write_text("\n".join(unmarked))
+    hub = Hub.open(folder.root / "smihub.yaml")
+    hub.read()
+    journal, reviewed = Journal(), await hub.plan(hub.meshes[0])
+    journal.planned(reviewed)
+    journal.wrote(reviewed)
+    await hub.close()
+    found = journal.outcomes.of("istio")
+    assert (found[API].condition("Applied").reason, found[ROUTE].condition("Applied").reason) == ("conflict", "applied")
+    assert file.name.partition("smihub-")[2].removesuffix(".yaml") in found[API].condition("Applied").message
+    assert journal.outcomes.summary("istio").conflicts == 1
 
 
 async def test_mesh_wide_refusal_is_told_at_the_mesh_and_at_what_it_holds(world: World) -> None:
