@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field
 
+from hub.config_http import HttpConfig, WrittenHttp
 from hub.config_sources import SourceConfig, sources_in
 from hub.errors import ConfigError
 from hub.guards import Limits
@@ -70,6 +71,7 @@ class Config(Struct, frozen=True):
     accept: tuple[str, ...] = ()
     reading: Reading = Reading()
     owner: str = ""
+    http: HttpConfig = HttpConfig()
 
     @property
     def folder(self) -> Path:
@@ -117,6 +119,7 @@ class _File(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     accept: tuple[str, ...] = ()
     reading: _Reading = _Reading()
     owner: str = ""
+    http: WrittenHttp = WrittenHttp()
 
 
 # --------------------------------------------------------------------------- reading it
@@ -222,6 +225,7 @@ def _checked(written: _File, file: Path) -> Config:
         accept=tuple(sorted(set(written.accept))),
         reading=Reading(written.reading.path_regex, written.reading.root_backend),
         owner=written.owner,
+        http=written.http.checked(),
     )
 
 
@@ -315,6 +319,12 @@ reading:
   pathRegex: full
   # reject: a TrafficSplit with its own root as a backend is void. endpoints: that backend is the root's own endpoints.
   rootBackend: reject
+
+# `smihub run` serves /metrics (Prometheus), /livez and /readyz on a Unix socket beside the state folder, for its own user.
+# `address: 127.0.0.1:9464` serves them over TCP too, to everybody who can reach that; `objectNames` puts names into labels.
+# http:
+#   address: 127.0.0.1:9464
+#   objectNames: false
 
 # Where smihub keeps its state (applied revisions, the certificate authority, tokens); for your eyes only.
 state: .smihub

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
-from hub.model import Op, UnitKey
+from hub.model import Change, Op, UnitKey
 from hub.outcomes import Changed, Outcomes, Result
 from hub.plan import Plan
 from hub.planner import Reviewed
@@ -16,10 +18,38 @@ from hub.saved import digest_of
 Clock = Callable[[], float]
 
 
+class Listener(Protocol):
+    """Who counts what happens (hub.metrics)."""
+
+    def synced(self, source: str) -> None:
+        """A source was read as a whole."""
+
+    def observed(self, mesh: str) -> None:
+        """A mesh was observed, and planned."""
+
+    def queued(self, mesh: str, units: int) -> None:
+        """So many units of a mesh are to be planned."""
+
+    def started(self, mesh: str) -> float:
+        """A mesh is planned now; gives what `ended` wants."""
+
+    def ended(self, mesh: str, started: float) -> None:
+        """A mesh was planned, and written if that was possible."""
+
+    def applied(self, mesh: str, result: str, changes: Sequence[Change] = ()) -> None:
+        """What came of a plan."""
+
+    def turn_started(self) -> int:
+        """The loop begins a turn; gives what `turn_ended` wants."""
+
+    def turn_ended(self, number: int) -> None:
+        """The loop waits for news again."""
+
+
 class Journal:
     """Outcomes that are recorded as they change; without a `record` they live in this process alone.
 
-    `heard` gets every change once, after it was recorded.
+    `heard` gets every change once, after it was recorded. `listener` may be set until the first call.
     """
 
     def __init__(
@@ -35,10 +65,54 @@ class Journal:
         self._actor = actor or Actor.here("")
         self._clock = clock
         self._heard = heard
+        self.listener: Listener | None = None
+
+    # ----------------------------------------------------------------------- what is counted
+
+    def synced(self, source: str) -> None:
+        """A source was read as a whole."""
+        if self.listener is not None:
+            self.listener.synced(source)
+
+    @contextmanager
+    def turning(self) -> Iterator[None]:
+        """Around one turn of the loop."""
+        number = 0 if self.listener is None else self.listener.turn_started()
+        try:
+            yield
+        finally:
+            if self.listener is not None:
+                self.listener.turn_ended(number)
+
+    @contextmanager
+    def reconciling(self, mesh: str, units: int) -> Iterator[None]:
+        """Around planning so many units of a mesh, and writing the plan."""
+        started = 0.0
+        if self.listener is not None:
+            self.listener.queued(mesh, units)
+            started = self.listener.started(mesh)
+        try:
+            yield
+        finally:
+            if self.listener is not None:
+                self.listener.ended(mesh, started)
+
+    def left(self, mesh: str, units: int) -> None:
+        """So many units of a mesh are to be planned again."""
+        if self.listener is not None:
+            self.listener.queued(mesh, units)
+
+    def _count(self, mesh: str, result: str, changes: Sequence[Change] = ()) -> None:
+        if self.listener is not None:
+            self.listener.applied(mesh, result, changes)
+
+    # ----------------------------------------------------------------------- what became of units
 
     def planned(self, reviewed: Reviewed) -> None:
         """A mesh was planned, and is to be written next if nothing refuses it."""
         self.outcomes.planned(reviewed, self._clock())
+        if self.listener is not None:
+            self.listener.observed(reviewed.mesh.name)
 
     def refused(self, reviewed: Reviewed) -> None:
         """A plan was made of which nothing is written: what nothing of its own refuses waits for the rest."""
@@ -47,6 +121,7 @@ class Journal:
         pending = [key for key in reviewed.decided.units if key in known and known[key].pending]
         waiting = Result("waiting", "the plan of its mesh is refused")
         self.outcomes.written(mesh, dict.fromkeys(pending, waiting), self._clock())
+        self._count(mesh, "refused")
         self._keep()
 
     def wrote(self, reviewed: Reviewed, results: Mapping[UnitKey, Result] | None = None) -> None:
@@ -54,20 +129,24 @@ class Journal:
         found = {**dict.fromkeys(reviewed.decided.units, Result("written")), **(results or {})}
         self.outcomes.written(reviewed.mesh.name, found, self._clock())
         self._keep()
+        failed = sum(each.state != "written" for each in found.values())
+        written = [change for change in reviewed.plan.changes if _is_written(found.get(change.unit))]
+        self._count(reviewed.mesh.name, "partial" if failed else "written", written)
         if reviewed.plan.changes:
-            failed = sum(each.state != "written" for each in found.values())
             self._note(reviewed, f"{failed} units not written" if failed else "written")
 
     def failed(self, reviewed: Reviewed, result: Result) -> None:
         """Nothing of a plan could be written, or nobody can tell how much."""
         keys = {change.unit for change in reviewed.plan.changes}
         self.outcomes.written(reviewed.mesh.name, dict.fromkeys(keys, result), self._clock())
+        self._count(reviewed.mesh.name, result.state)
         self._keep()
         self._note(reviewed, f"{result.state}: {result.detail}")
 
     def problem(self, mesh: str, units: Collection[UnitKey], reason: str, message: str) -> None:
         """A mesh cannot be observed or planned; these units stay as they are."""
         self.outcomes.problem(mesh, units, reason, message, self._clock())
+        self._count(mesh, reason)
         self._keep()
 
     def accepted(self, reviewed: Reviewed, codes: Collection[str]) -> None:
@@ -97,6 +176,10 @@ class Journal:
         if self._record is not None:
             self._record.keep(changed)
         self._heard(changed)
+
+
+def _is_written(result: Result | None) -> bool:
+    return result is not None and result.state == "written"
 
 
 def counts_of(plan: Plan) -> dict[str, int]:

@@ -73,13 +73,20 @@ class Loop:
 
     async def _follow(self, batches: asyncio.Queue[Batch]) -> None:
         while True:
+            news: list[Batch] = []
             with suppress(TimeoutError):
-                await self._take(*await self._next(batches))
-            while not batches.empty():
-                await self._take(*batches.get_nowait())
-            if self._synced == self._hub.intake.sources.keys():
-                await self._settle()
-                self._freeze()
+                news.append(await self._next(batches))
+            with self._journal.turning():
+                await self._turn(news, batches)
+
+    async def _turn(self, news: list[Batch], batches: asyncio.Queue[Batch]) -> None:
+        for batch in news:
+            await self._take(*batch)
+        while not batches.empty():
+            await self._take(*batches.get_nowait())
+        if self._synced == self._hub.intake.sources.keys():
+            await self._settle()
+            self._freeze()
 
     async def _next(self, batches: asyncio.Queue[Batch]) -> Batch:
         """Wait for the next batch, or (TimeoutError) until something has to be tried again."""
@@ -112,6 +119,7 @@ class Loop:
         await aside(partial(self._hub.intake.take, source, events))
         if any(isinstance(event, Synced) for event in events):
             self._synced.add(source)
+            self._journal.synced(source)
         for event in events:
             if isinstance(event, Unread):
                 problem = event.problem
@@ -130,7 +138,7 @@ class Loop:
             if pending is not None:
                 pending |= dirty[mesh.name]
             try:
-                await self._reconcile(mesh, pending)
+                await self._timed(mesh, pending)
             except StaleError as error:
                 _log.warning("plan_stale", mesh=mesh.name, reason=str(error))
                 self._journal.problem(mesh.name, pending or (), "stale", str(error))
@@ -147,9 +155,13 @@ class Loop:
         except SmihubError as error:
             _log.error("publish_failed", reason=str(error))
 
+    async def _timed(self, mesh: Mesh, keys: set[UnitKey] | None) -> None:
+        if keys is None or keys:
+            with self._journal.reconciling(mesh.name, len(self._hub.units() if keys is None else keys)):
+                await self._reconcile(mesh, keys)
+            self._journal.left(mesh.name, len(self._pending[mesh.name] or ()))
+
     async def _reconcile(self, mesh: Mesh, keys: set[UnitKey] | None) -> None:
-        if keys is not None and not keys:
-            return
         reviewed = await self._hub.plan(mesh, self._accept, keys)
         self._tell_refused(reviewed)
         if reviewed.whole:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -42,7 +44,7 @@ async def _run(config: Path, accept: tuple[str, ...], serve_only: bool) -> None:
     hub = Hub.open(config)
     journal = Journal(Record(hub.config.state, _tell), Actor.here("run"))
     loop = Loop(hub, accept, journal)
-    work = asyncio.create_task(loop.serve_only() if serve_only else loop.run())
+    work = asyncio.create_task(_observed(hub, journal, loop.serve_only if serve_only else loop.run, serve_only))
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, work.cancel)
     try:
@@ -52,6 +54,29 @@ async def _run(config: Path, accept: tuple[str, ...], serve_only: bool) -> None:
     finally:
         await hub.close()
         journal.close()
+
+
+async def _observed(
+    hub: Hub, journal: Journal, work: Callable[[], Coroutine[Any, Any, None]], serve_only: bool
+) -> None:
+    """Run the loop, with its metrics beside it. One that only serves waits for no source and no mesh."""
+    # Other verbs need not wait until the client library is imported.
+    from hub.http import listening, served  # noqa: PLC0415
+    from hub.metrics import Metrics  # noqa: PLC0415
+
+    meshes = [mesh.name for mesh in hub.meshes]
+    awaited = (
+        () if serve_only else (*(f"source {name}" for name in hub.intake.sources), *(f"mesh {name}" for name in meshes))
+    )
+    journal.listener = metrics = Metrics(journal.outcomes, meshes, awaited, names=hub.config.http.object_names)
+    with listening(hub.config) as tcp:
+        working = asyncio.create_task(work())
+        try:
+            await asyncio.sleep(0)  # what another process serves ends this one before it says anything else
+            async with served(hub.config, metrics, tcp) if not working.done() else nullcontext():
+                await working
+        finally:
+            working.cancel()
 
 
 def _tell(text: str) -> None:

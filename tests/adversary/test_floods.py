@@ -12,10 +12,12 @@ import pytest
 
 from adapters.vm import names
 from adapters.vm.state import State
+from hub.http import CONNECTIONS
 from tests.adversary.machine import MEMBER, flooding, needs_root
 from tests.adversary.shop import token_of, with_group
 from tests.hub.cli.test_run import Running
 from tests.servers.folder import Folder, target
+from tests.servers.ports import free_ports
 from tests.servers.xds import Client
 
 pytestmark = [pytest.mark.envoy, needs_root]
@@ -25,10 +27,15 @@ IN_TIME_S = 3.0
 LET_IN_S = 20.0
 
 
+METRICS = ("127.0.0.1", free_ports(1)[0])
+
+
 @pytest.fixture
 def hub(folder: Folder) -> Iterator[Running]:
-    """A hub with few descriptors, whose socket a group may reach."""
+    """A hub with few descriptors, whose socket a group may reach, and whose metrics all may read."""
     with_group(folder)
+    config = folder.root / "smihub.yaml"
+    folder.config(f"{config.read_text()}http: {{address: '{METRICS[0]}:{METRICS[1]}'}}\n")
     command = ["prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}", *folder.command("run")]
     child = subprocess.Popen(command, cwd=folder.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
@@ -94,3 +101,34 @@ def test_revocation_goes_through_a_flood_of_connections(hub: Running, folder: Fo
     folder.write("more.yaml", target("more", matches="orders"))
     hub.until("plan_applied")
     asyncio.run(story(hub.child.pid, folder, folder.root / "run" / "vms.sock", token_of(folder)))
+
+
+async def metrics() -> bytes:
+    """What is answered on TCP."""
+    reader, writer = await asyncio.open_connection(*METRICS)
+    writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+    found = await reader.read()
+    writer.close()
+    return found
+
+
+async def while_metrics_are_flooded(pid: int, folder: Folder, socket: Path, token: str) -> None:
+    """Connect, flood the metrics, revoke; then the flood has had its time, and somebody else is answered."""
+    client = Client(f"unix:{socket}", token)
+    await client.ask("RouteConfiguration", "shop/api-1", resource_names_subscribe=routes(folder))
+    await client.answer(await client.next())
+    before = descriptors(pid)
+    with flooding(METRICS, 2000) as held:
+        assert held >= CONNECTIONS
+        assert before < await settled(pid) <= before + CONNECTIONS + 5
+        assert await revoked(client, folder) < IN_TIME_S
+        async with asyncio.timeout(4 * LET_IN_S):
+            assert (await metrics()).startswith(b"HTTP/1.1 200 OK")
+    await client.close()
+
+
+def test_revocation_goes_through_a_flood_of_the_metrics(hub: Running, folder: Folder) -> None:
+    """Where they are on TCP any local user may connect; few can at a time, and none for long."""
+    folder.write("more.yaml", target("more", matches="orders"))
+    hub.until("plan_applied")
+    asyncio.run(while_metrics_are_flooded(hub.child.pid, folder, folder.root / "run" / "vms.sock", token_of(folder)))

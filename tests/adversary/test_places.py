@@ -40,7 +40,8 @@ def test_nobody_else_can_reach_or_take_what_the_hub_has(folder: Folder) -> None:
         token_of(folder)
         sockets = [each for each in tree(folder.root) if stat.S_ISSOCK(Path(each).stat().st_mode)]
         secret = [each for part in (".smihub", ".smihub-sockets", "envoy") for each in tree(folder.root / part)]
-        assert len(sockets) == 2
+        assert {Path(each).name for each in sockets} == {"vms.sock", "hub.http.sock"}
+        assert len(sockets) == 3
         assert as_user("reach", sockets=sockets, ports=[], files=secret, pids=[hub.child.pid]) == NOTHING
         hub.end()
     assert as_user("take_place", places=[*sockets, *(f"{each}.new" for each in sockets)]) == []

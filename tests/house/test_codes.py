@@ -16,7 +16,7 @@ DOCS = ROOT / "docs"
 FORM = r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*"
 FIELDS = ("spec.", "metadata.")
 NOT_CODES = {
-    *("destination.port", "domain.name", "src.outside", "src.spiffe"),  # fields
+    *("destination.port", "domain.name", "http.address", "src.outside", "src.spiffe"),  # fields
     *(
         "admin.sock",
         "credential.json",
@@ -30,7 +30,7 @@ NOT_CODES = {
         "world.yaml",
     ),  # files
     *("cluster.local", "d.web", "s.vc", "smi-spec.io", "smihub.io"),  # names
-    "smihub.run",  # a logger
+    *("smihub.http", "smihub.run"),  # loggers
     "proto.udp",  # the beginning of a code
 }
 PATTERNS = {"name.ns"}  # how a name is built, in a page

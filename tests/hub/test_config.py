@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.config import Config, Governed, MeshConfig, adapter_config, load_config, template
+from hub.config_http import HttpConfig
 from hub.errors import ConfigError
 from hub.guards import Limits
 from hub.model import Reading
@@ -70,11 +71,13 @@ state: /var/lib/smihub
 guards: {blastRadiusPercent: 50, minUnits: 0}
 accept: [port.undeclared-mixed, guard.blast-radius]
 reading: {pathRegex: prefix, rootBackend: endpoints}
+http: {address: '[::1]:9464', objectNames: true}
 """
     config = load(tmp_path, text)
     assert [mesh.governed for mesh in config.meshes] == [Governed("targets"), Governed("namespaces", ("pay", "shop"))]
     assert [source.path for source in config.sources] == [tmp_path / "a", Path("/b")]
     assert config.meshes[0].config == {"x": 1}
+    assert config.http == HttpConfig(("::1", 9464), object_names=True)
     assert (config.guards, config.reading) == (Limits(50, 0), Reading("prefix", "endpoints"))
     assert (config.accept, config.state) == (("guard.blast-radius", "port.undeclared-mixed"), Path("/var/lib/smihub"))
 
@@ -96,6 +99,11 @@ reading: {pathRegex: prefix, rootBackend: endpoints}
         ("adapter: vm", "adapter: vm\n  governed: some", 7, "meshes[0].governed: "),
         ("adapter: vm", "adapter: vm\n  governed: {namespaces: []}", 7, "meshes[0].governed.namespaces: is empty"),
         ("adapter: vm", "adapter: vm\n  governed: {namespace: [a]}", 7, 'did you mean "namespaces"?'),
+        ("adapter: vm", "adapter: vm\nhttp: {address: 9464}", 7, 'http.address: expected "str"'),
+        ("adapter: vm", "adapter: vm\nhttp: {address: 'localhost:9464'}", 7, "an IP address and a port"),
+        ("adapter: vm", "adapter: vm\nhttp: {address: '127.0.0.1'}", 7, "an IP address and a port"),
+        ("adapter: vm", "adapter: vm\nhttp: {address: '127.0.0.1:65536'}", 7, "an IP address and a port"),
+        ("adapter: vm", "adapter: vm\nhttp: {address: '127.0.0:80'}", 7, "an IP address and a port"),
         ("adapter: vm", "adapter: vm\nguards: {blastRadiusPercent: 101}", 7, "write a number from 0 to 100"),
         ("adapter: vm", "adapter: vm\naccept: [a b]", 7, 'accept[0]: "a b" will not do; write a code'),
         ("adapter: vm", "adapter: vm\n  adapter: vm", 7, '"adapter" is there twice'),

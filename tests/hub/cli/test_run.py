@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.hub.cli.test_apply import revisions
@@ -157,6 +160,71 @@ def test_run_after_a_kill_serves_what_it_had(folder: Folder) -> None:
         assert hub.until("serving_started")["revision"] == 1
         assert time.monotonic() - started < LIMIT_S
         assert hub.end()[0] == 0
+
+
+def page(folder: Folder, path: str) -> tuple[int, str]:
+    """What a running hub answers on its Unix socket."""
+    transport = httpx.HTTPTransport(uds=str(folder.root / ".smihub-sockets" / "hub.http.sock"))
+    with httpx.Client(transport=transport) as client:
+        answer = client.get(f"http://hub{path}")
+    return answer.status_code, answer.text
+
+
+def until_ready(folder: Folder) -> None:
+    """Wait for a running hub, as an orchestrator does."""
+    for _ in range(int(LIMIT_S / 0.1)):
+        with suppress(httpx.TransportError):
+            if page(folder, "/readyz")[0] == 200:
+                return
+        time.sleep(0.1)
+    raise AssertionError("it never got ready")
+
+
+def test_run_serves_metrics_and_says_when_it_is_ready(folder: Folder) -> None:
+    """Ready once every source was read and every mesh planned; numbers, and no name of an object."""
+    elsewhere = folder.manifests.rename(folder.root / "elsewhere")
+    with running(folder) as hub:
+        hub.until("source_unread")
+        assert page(folder, "/readyz") == (503, "waiting for source manifests, mesh vms\n")
+        assert page(folder, "/livez") == (200, "ok\n")
+        elsewhere.rename(folder.manifests)
+        hub.until("plan_applied")
+        until_ready(folder)
+        text = page(folder, "/metrics")[1]
+        assert 'smihub_units{mesh="vms",state="applied"} 3.0' in text
+        assert 'smihub_applies_total{mesh="vms",result="written"} 1.0' in text
+        assert 'smihub_reconcile_seconds_count{mesh="vms"} 1.0' in text
+        assert not any(name in text for name in ("shop", "api", "web"))
+        hub.end()
+    assert not (folder.root / ".smihub-sockets" / "hub.http.sock").exists()
+
+
+def test_run_serve_only_is_ready_at_once_and_names_are_in_labels_if_asked_for(folder: Folder) -> None:
+    """What an earlier run left undone is on record, and counted."""
+    folder.config(CONFIG + "guards: {blastRadiusPercent: 0, minUnits: 1}\nhttp: {objectNames: true}\n")
+    folder.run("apply", "--yes")
+    folder.remove("access.yaml")
+    folder.run("apply", "--yes")
+    with running(folder, "--serve-only") as hub:
+        hub.until("serving_started")
+        until_ready(folder)
+        text = page(folder, "/metrics")[1]
+        hub.end()
+    labels = 'condition="Applied",mesh="vms",reason="refused",unit="access/shop/api"'
+    assert f"smihub_unit_bad{{{labels}}} 1.0" in text
+    assert 'smihub_waiting_revocations{mesh="vms"} 1.0' in text
+    assert re.search(r'smihub_waiting_revocations_oldest_seconds\{mesh="vms"\} [0-9.]*[1-9]', text)
+
+
+def test_run_when_its_address_is_taken_ends_with_one_line(folder: Folder) -> None:
+    """Metrics over TCP were asked for, so it is an error that they cannot be had."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        folder.config(f"{CONFIG}http: {{address: '127.0.0.1:{other.getsockname()[1]}'}}\n")
+        ended = folder.process("run")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert ended.stderr.startswith("error: http.address: ")
 
 
 def test_run_with_a_wrong_configuration_is_one_line(folder: Folder) -> None:
