@@ -6,6 +6,7 @@ What cannot be read counts as it was when it was applied last (`recall`); the pl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from ipaddress import ip_address
 
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from hub.events import Delete, Event, Listed, ObjectSource, Unread, Upsert
 from hub.memory import Kept
 from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.plugins import Plugins
-from hub.recall import Missing, Part, recalled
+from hub.recall import Missing, Part, hides, recalled
 from hub.smi import Decoded, decode, is_smi
 from hub.smi.types import Workload
 from hub.store import Store
@@ -87,7 +88,11 @@ class Intake:
 
     def _usurps(self, source: str, ref: ObjectRef | None) -> bool:
         """Whether this is an SMI object in a namespace on which another source is the authority."""
-        return ref is not None and is_smi(ref) and self._authority.get(ref.namespace, source) != source
+        return ref is not None and is_smi(ref) and not self._counts(source, ref, "")
+
+    def _counts(self, source: str, ref: ObjectRef, cluster: str) -> bool:
+        """Whether an object counts in a cluster if it is read from this source."""
+        return self._authority.get(ref.namespace, source) == source if is_smi(ref) else self._cluster[source] == cluster
 
     def _not_authoritative(self, decoded: Decoded) -> Problem:
         ref = decoded.ref
@@ -139,12 +144,17 @@ class Intake:
         self, name: str, store: Store, kept: Mapping[ObjectRef, Kept], *, give_up: bool
     ) -> frozenset[ObjectRef]:
         broken = store.broken()
-        found = recalled(kept, self._unread, broken, lambda ref: bool(store.readable(ref)))
+        found = recalled(kept, broken, partial(self._hidden, name), lambda ref: bool(store.readable(ref)))
         given_up = broken & found.keys() if give_up else frozenset()
         found = {ref: one for ref, one in found.items() if ref not in given_up}
         self.missing[name] = Missing(self.unread, found, give_up)
         store.recall({ref: one.object for ref, one in found.items()})
         return given_up
+
+    def _hidden(self, cluster: str, one: Kept) -> bool:
+        """Whether a part is unread from which this object was read, and could be read again so that it counts."""
+        unread = [part for part in self._unread if self._counts(part[0], one.object.ref, cluster)]
+        return any(hides(unread, file) for file in one.files)
 
     # ----------------------------------------------------------------------- what is wrong
 

@@ -52,13 +52,11 @@ def _kept(raw: bytes) -> Iterator[Kept]:
 
 def recalled(
     kept: Mapping[ObjectRef, Kept],
-    unread: Collection[Part],
     broken: Collection[ObjectRef],
+    hidden: Callable[[Kept], bool],
     there: Callable[[ObjectRef], bool],
 ) -> dict[ObjectRef, Kept]:
-    """The remembered objects that count: broken ones, and those whose file is unread and which are nowhere else."""
+    """The remembered objects that count: broken ones, and those which are hidden by what is unread and are nowhere else."""
     found = {ref: kept[ref] for ref in broken if ref in kept}
-    if unread:
-        hidden = ((ref, one) for ref, one in kept.items() if any(hides(unread, file) for file in one.files))
-        found |= {ref: one for ref, one in hidden if ref in broken or not there(ref)}
+    found |= {ref: one for ref, one in kept.items() if hidden(one) and (ref in broken or not there(ref))}
     return found

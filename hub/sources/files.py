@@ -68,7 +68,7 @@ def list_files(root: Path, skip: Path | None = None) -> Listing:
     try:
         real = Path(os.path.realpath(root, strict=True))  # Path.resolve has its own errors for loops
         if not real.is_dir():
-            return Listing({_shown(real.name): real}, {})
+            return Listing({_shown(root.name): real}, {})  # by the name that stays, wherever a link leads
         return _without(_walk(real), skip)
     except OSError as error:
         raise SourceError(f'source "{root}" cannot be read: {_said(error)}; check "path" and its permissions') from None

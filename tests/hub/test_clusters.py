@@ -137,6 +137,34 @@ async def test_without_an_authority_an_unequal_copy_is_broken(folder: Folder) ->
         ]
 
 
+async def test_who_has_lost_a_namespace_keeps_nothing_of_it_by_a_broken_file(folder: Folder) -> None:
+    """What he granted before there was an authority is revoked, though his file cannot be read any more."""
+    folder.config(CONFIG.replace(", namespaces: [shop]", ""))
+    folder.write("west/more.yaml", target("more", matches="orders"))
+    await applied(folder)
+    folder.write("west/more.yaml", "kind: [")
+    assert [plan.denied for plan in await plans(folder)] == [(), ()]
+    folder.config(CONFIG)
+    assert [plan.denied for plan in await plans(folder)] == [(ORDERS,), (ORDERS,)]
+
+
+async def test_facts_of_a_source_that_has_left_the_cluster_are_not_recalled(folder: Folder) -> None:
+    """What was remembered of them there is as good as deleted."""
+    folder.config(
+        CONFIG.replace("cluster: west}\nmeshes", "cluster: east}\nmeshes").replace(", cluster: west", ", cluster: east")
+    )
+    folder.write("west/work.yaml", WESTERN.rpartition("---\n")[2])
+    await applied(folder)
+    folder.write("west/work.yaml", "kind: [")
+    async with opened(folder) as hub:
+        await hub.recall()
+        assert "Service/shop/western" in map(str, hub.clusters["east"].planner.missing.recalled)
+    folder.config(CONFIG)
+    async with opened(folder) as hub:
+        await hub.recall()
+        assert "Service/shop/western" not in map(str, hub.clusters["east"].planner.missing.recalled)
+
+
 @pytest.mark.parametrize(
     "broken",
     [

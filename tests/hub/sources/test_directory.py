@@ -100,6 +100,17 @@ def test_a_single_file_is_a_source(tmp_path: Path) -> None:
     assert held(source(write(tmp_path / "a.yaml", "a: 1"))) == {"a.yaml": [{"a": 1}]}
 
 
+def test_a_single_file_behind_a_link_keeps_its_name(tmp_path: Path) -> None:
+    """Its part is the name that smihub.yaml has: what was remembered of it is hidden, wherever the link leads next."""
+    link = tmp_path / "current.yaml"
+    for name, text in (("one.yaml", "a: 1"), ("two.yaml", "a: [")):
+        write(tmp_path / name, text)
+        link.unlink(missing_ok=True)
+        link.symlink_to(name)
+        looked = source(link).look()
+        assert {*looked.parts, *looked.unread} == {"current.yaml"}
+
+
 def test_only_changed_files_are_parsed_again(tmp_path: Path) -> None:
     """An unchanged file gives the very same objects; so does one that was only touched."""
     write(tmp_path / "a.yaml", "a: 1")
