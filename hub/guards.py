@@ -12,7 +12,7 @@ from msgspec import Struct
 from hub.model import Loss, UnitKey
 from hub.plan import Conflict, Plan
 
-NEVER_ACCEPTED = frozenset(("guard.conflict", "guard.foreign-owner", "guard.owner", "bug.adapter"))
+NEVER_ACCEPTED = frozenset(("guard.conflict", "guard.foreign-owner", "bug.adapter"))
 """Codes that no word of anybody lifts: there is nothing that could be written instead."""
 
 

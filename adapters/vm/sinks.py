@@ -11,7 +11,7 @@ from hub.api import SinkContext, SinkSpec
 
 def open_xds(context: SinkContext, config: XdsConfig) -> XdsSink:
     """The sink of a mesh in the state file. Raises ConfigError where the file is not usable or not private."""
-    return XdsSink(State(context.state_file, context.mesh, context.owner), context, config, check)
+    return XdsSink(State(context.state_file, context.mesh, context.owner, context.domain), context, config, check)
 
 
 def _socket(context: SinkContext, config: XdsConfig) -> str:

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.vm import marks, names
 from adapters.vm.ca import Root, Secret
@@ -80,11 +81,16 @@ class Step(Struct, frozen=True, gc=False):
 
 
 class State:
-    """One mesh's part of a state file, for one owner. Raises ConfigError where the file is not usable or not private."""
+    """One mesh's part of a state file, for one owner, in one domain. Raises ConfigError where it is not usable or not private.
 
-    def __init__(self, path: Path, mesh: str, owner: str = "") -> None:
+    A mesh is in one domain, so its units are told as of that one, whatever it was called when they were written.
+    """
+
+    def __init__(self, path: Path, mesh: str, owner: str = "", domain: str = "default") -> None:
         self.mesh = mesh
         self._owner = owner
+        self._domain = domain
+        self._former: dict[UnitKey, list[str]] = {}  # rows of memory that have another domain's name
         self._path = path
         self._db = _open(path)
         with self._transaction():
@@ -138,9 +144,25 @@ class State:
                 for item in self._rows("died IS NULL")
             }
             rows = self._db.execute("SELECT unit, body FROM memory WHERE mesh = ?", (self.mesh,))
-            memory = {_decode(str(unit), UnitKey): bytes(body) for unit, body in rows}
+            memory = self._recalled((str(unit), bytes(body)) for unit, body in rows)
             held = self.held()
         return Observation(objects, memory, token, held)
+
+    def _recalled(self, rows: Iterable[tuple[str, bytes]]) -> dict[UnitKey, bytes]:
+        """The memory; where a unit has a row for each of two names of the domain, the one of today counts."""
+        memory: dict[UnitKey, bytes] = {}
+        self._former.clear()
+        for text, body in rows:
+            unit = self._ours(_decode(text, UnitKey))
+            if _encode(unit) == text:
+                memory[unit] = body
+            else:
+                self._former.setdefault(unit, []).append(text)
+                memory.setdefault(unit, body)
+        return memory
+
+    def _ours(self, unit: UnitKey) -> UnitKey:
+        return unit if unit.domain == self._domain else replace(unit, domain=self._domain)
 
     def refs(self, group: str, kind: str) -> list[ObjectRef]:
         """The refs of all applied objects of one kind."""
@@ -185,7 +207,7 @@ class State:
             yield Stored(
                 _decode(ref, ObjectRef),
                 bytes(body),
-                _decode(unit, UnitKey),
+                self._ours(_decode(unit, UnitKey)),
                 Role(role),
                 _decode(needs, tuple[ObjectRef, ...]),
                 token,
@@ -216,6 +238,8 @@ class State:
 
     def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         for unit, body in memory.items():
+            for former in self._former.pop(unit, ()):
+                self._db.execute("DELETE FROM memory WHERE mesh = ? AND unit = ?", (self.mesh, former))
             key = (self.mesh, _encode(unit))
             if body:
                 self._db.execute("INSERT OR REPLACE INTO memory VALUES (?, ?, ?)", (*key, body))

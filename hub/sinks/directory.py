@@ -22,11 +22,11 @@ from hub.sinks.ledger import Ledger, decode_memory
 from hub.sinks.manifest import MOST_BYTES, Foreign, digest, read
 from hub.sinks.marking import Standing, move
 from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, SUFFIXES, file_name
-from hub.sinks.reading import Found, Reading, make_sense
+from hub.sinks.reading import Found, Reader, Reading, make_sense
 from hub.sinks.writing import MOST_OF_ALL, Writer
 
 _OTHER_NAMES = ("kustomization.yml", "Kustomization")  # kustomize wants one of the three to be there, and only one
-_NOTHING = Ledger()
+_NOTHING, _ANYBODY = Ledger(), Reader()
 
 
 class DirectoryConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -40,11 +40,12 @@ class DirectorySink:
 
     apart: ClassVar[bool] = False
 
-    def __init__(self, path: Path, mesh: str, owner: str = "") -> None:
+    def __init__(self, path: Path, mesh: str, reader: Reader = _ANYBODY) -> None:
         self._path = path
         self._mesh = mesh
-        self._owner = owner
-        self._empty = make_sense({}, Index({}, whole=True), _NOTHING, {}, owner)
+        self._reader = reader
+        self._owner = reader.owner
+        self._empty = make_sense({}, Index({}, whole=True), _NOTHING, {}, reader)
         self._known: dict[str, tuple[str, Found]] = {}  # what a file meant, by its digest: most are as they were
 
     async def observe(self) -> Observation:
@@ -104,7 +105,7 @@ class DirectorySink:
             digests |= {
                 path: digest(data) for path, data in ((KUSTOMIZATION, index), (MEMORY, memory)) if data is not None
             }
-            return make_sense(files, self._index(index), self._ledger(memory), digests, self._owner)
+            return make_sense(files, self._index(index), self._ledger(memory), digests, self._reader)
         except ConfigError as error:
             raise ConfigError(f'mesh "{self._mesh}", folder "{self._path}": {error}') from None
 
@@ -165,7 +166,7 @@ def _refuse_other_names(folder: Folder) -> None:
 
 def open_directory(context: SinkContext, config: DirectoryConfig) -> DirectorySink:
     """The sink of a mesh; the folder is looked at when it is needed. Raises ConfigError for what is no path."""
-    return DirectorySink(_path(context, config), context.mesh, context.owner)
+    return DirectorySink(_path(context, config), context.mesh, Reader(context.owner, context.domain))
 
 
 def _real(context: SinkContext, config: DirectoryConfig) -> str:

@@ -15,15 +15,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.errors import ConfigError
-from hub.model import ObjectRef, Observation, Observed, UnitKey
-from hub.sinks.index import Index
+from hub.model import ObjectRef, Observation, Observed, Role, UnitKey
+from hub.sinks.index import Index, Listed
 from hub.sinks.ledger import Ledger
 from hub.sinks.manifest import Broken, Foreign, Unowned, canonical, not_listed
 from hub.sinks.marking import hindrance
 from hub.sinks.names import OBJECTS, file_name, former_name, named, shown
 
 Found = Observed | Unowned | Foreign | Broken
-_Known = Observed | Foreign | Broken
+Known = Observed | Foreign | Broken
 Digests = Mapping[str, str]
 """The digest of each of our files that is there, by path in the folder."""
 
@@ -64,18 +64,49 @@ def token(digests: Digests) -> str:
     return sha256(msgspec.json.encode(digests, order="deterministic")).hexdigest()
 
 
-def make_sense(found: Mapping[str, Found], index: Index, ledger: Ledger, digests: Digests, owner: str = "") -> Reading:
+class Reader(Struct, frozen=True):
+    """For whom a folder is read: an owner, and a domain. A mesh is in one, so all units are told as of that one."""
+
+    owner: str = ""
+    domain: str = "default"
+
+    def unit(self, unit: UnitKey) -> UnitKey:
+        """A unit that was written when the domain may have had another name."""
+        return unit if unit.domain == self.domain else replace(unit, domain=self.domain)
+
+    def listed(self, listed: Listed) -> dict[str, tuple[Role, UnitKey]]:
+        """The same for what is listed."""
+        return {file: (role, self.unit(unit)) for file, (role, unit) in listed.items()}
+
+    def memory(self, memory: Mapping[UnitKey, bytes]) -> dict[UnitKey, bytes]:
+        """The same for what is remembered; what was under the name of today counts."""
+        return {
+            self.unit(unit): raw for unit, raw in sorted(memory.items(), key=lambda each: each[0].domain == self.domain)
+        }
+
+    def known(self, found: Found, memory: Mapping[UnitKey, bytes]) -> Known:
+        """What a file is; one whose mark names no owner is ours if we remember its unit, or if it cannot be told."""
+        if isinstance(found, Unowned):
+            broken = isinstance(found.ours, Broken)
+            known = self.known(found.ours, memory)
+            return known if broken or (isinstance(known, Observed) and known.owner in memory) else found.theirs
+        if isinstance(found, Observed) and found.owner is not None:
+            return replace(found, owner=self.unit(found.owner))
+        return found
+
+
+def make_sense(found: Mapping[str, Found], index: Index, ledger: Ledger, digests: Digests, reader: Reader) -> Reading:
     """The reading of these files of `objects`; `digests` may speak of foreign files, which do not count.
 
     Raises ConfigError where it cannot be told what is ours.
     """
-    held = ledger.owner or _owner(found.values(), owner)
-    memory = ledger.memory if held in {"", owner} else {}
-    files = {file: _known(one, memory) for file, one in found.items()}
+    held = ledger.owner or _owner(found.values(), reader.owner)
+    memory = reader.memory(ledger.memory) if held in {"", reader.owner} else {}
+    files = {file: reader.known(one, memory) for file, one in found.items()}
     _refuse_broken(files)
     renamed = _renamed(files)
     files = {renamed.get(file, file): found for file, found in files.items()}
-    index = replace(index, listed={renamed.get(file, file): what for file, what in index.listed.items()})
+    index = replace(index, listed={renamed.get(file, file): what for file, what in reader.listed(index.listed).items()})
     digests = {_renamed_path(path, renamed): value for path, value in digests.items()}
     ours = {file: found for file, found in files.items() if isinstance(found, Observed)}
     theirs = {file: found for file, found in sorted(files.items()) if isinstance(found, Foreign)}
@@ -89,7 +120,7 @@ def make_sense(found: Mapping[str, Found], index: Index, ledger: Ledger, digests
         index=index,
         memory=memory,
         digests={path: value for path, value in digests.items() if path in counted},
-        owner=owner,
+        owner=reader.owner,
         held=held,
         renamed=renamed,
     )
@@ -103,15 +134,7 @@ def _owner(found: Iterable[Found], owner: str) -> str:
     return min((each.owner for each in all_found if isinstance(each, Foreign) and each.owner), default="")
 
 
-def _known(found: Found, memory: Mapping[UnitKey, bytes]) -> _Known:
-    """What a file is; one whose mark names no owner is ours if we remember its unit, or if it cannot be told."""
-    if not isinstance(found, Unowned):
-        return found
-    ours = isinstance(found.ours, Broken) or found.ours.owner in memory
-    return found.ours if ours else found.theirs
-
-
-def _renamed(files: Mapping[str, _Known]) -> dict[str, str]:
+def _renamed(files: Mapping[str, Known]) -> dict[str, str]:
     """Files of ours under a former name, whose new name is free, or taken by the same already."""
     ours = ((file, found, file_name(found.ref)) for file, found in files.items() if isinstance(found, Observed))
     return {
@@ -152,7 +175,7 @@ def _claimed(file: str, found: Foreign) -> frozenset[ObjectRef]:
     return frozenset(found.refs if place is None else (*found.refs, place))
 
 
-def _missing(index: Index, files: Mapping[str, _Known]) -> dict[str, Observed]:
+def _missing(index: Index, files: Mapping[str, Known]) -> dict[str, Observed]:
     """Objects that are listed, and whose files are gone: nothing stands there, and kustomize fails until that is mended."""
     gone = {file: named(file) for file in index.listed if file not in files}
     return {
@@ -162,7 +185,7 @@ def _missing(index: Index, files: Mapping[str, _Known]) -> dict[str, Observed]:
     }
 
 
-def _refuse_broken(files: Mapping[str, _Known]) -> None:
+def _refuse_broken(files: Mapping[str, Known]) -> None:
     broken = {file: found for file, found in sorted(files.items()) if isinstance(found, Broken)}
     for file, found in broken.items():
         more = f" (and {len(broken) - 1} more such files)" if len(broken) > 1 else ""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.sinks.istio_shop import config, istio_shop
-from tests.servers.folder import CONFIG, ROUTES, Folder, shop
+from tests.hub.sinks.istio_shop import bound, config, istio_shop
+from tests.servers.folder import CONFIG, ROUTES, Folder, shop, target, workload
 
 PROD = ("trustDomain: cluster.local", "name: prod, trustDomain: cluster.local")
 
@@ -68,3 +68,28 @@ def test_explain_names_the_loss_of_the_unit_that_was_asked(tmp_path: Path) -> No
     result = folder.run(*ASKED, "/books/1")
     assert "differs from SMI" in result.stdout
     assert "no reason is known" not in result.stdout, result.stdout
+
+
+@pytest.mark.parametrize("made", [vm_shop, istio_prod])
+def test_another_name_for_the_domain_changes_nothing(tmp_path: Path, made: Callable[[Path], Folder]) -> None:
+    """Also what is governed only because it once was; and what is released or revoked then is gone for good."""
+    folder = made(tmp_path)
+    folder.write("late.yaml", bound("late"), workload("late", 1), target("late", "late"))
+    folder.run("apply", "--yes")
+    folder.remove("late.yaml")
+    folder.run("apply", "--yes")
+    text = (tmp_path / "smihub.yaml").read_text()
+    for name in ("eu", "default", "us"):
+        folder.config(text.replace("name: prod", f"name: {name}"))
+        result = folder.run("plan")
+        assert (result.exit_code, "no changes" in result.stdout) == (0, True), result.output
+        folder.write("access.yaml", target("api-from-web", matches="orders" if name != "default" else "books"))
+        result = folder.run("apply", "--yes")
+        assert (result.exit_code, "newly governed" in result.stdout) == (0, False)
+        assert "newly allowed (1)" in result.stdout
+        assert "newly denied (1)" in result.stdout
+        assert folder.run("plan").exit_code == 0
+    released = ("release", "istio" if made is istio_prod else "vms", "access/shop/late", "--delete", "--yes")
+    assert folder.run(*released).exit_code == 0
+    assert "no changes" in folder.run("plan").stdout
+    assert "does not govern access/shop/late" in folder.run(*released).stderr

@@ -214,6 +214,11 @@ def test_an_object_gets_the_owner_when_it_is_written_next(tmp_path: Path) -> Non
     assert folder.run("apply", "--yes").exit_code == 0
     assert owners(folder) == {POLICY_FILE: ONE, PEERS_FILE: None}
     assert folder.run("plan").exit_code == 0
+    before = rendered(folder)
+    assert folder.run("hands-off", "istio", PEERS).exit_code == 0
+    assert rendered(folder) != before
+    assert folder.run("hands-off", "istio", PEERS, "--end").exit_code == 0
+    assert rendered(folder) == before
     folder.remove("access.yaml")
     assert folder.run("apply", "--yes").exit_code == 0
     assert folder.run("release", "istio", UNIT, "--delete", "--yes").exit_code == 0

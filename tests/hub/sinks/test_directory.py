@@ -23,9 +23,10 @@ from hub.model import Change, NativeObject, Observation, Observed, Op, Role
 from hub.plan import Plan
 from hub.rollout import Done
 from hub.sinks import folder as on_disk
-from hub.sinks.directory import DIRECTORY, DirectoryConfig, open_directory
+from hub.sinks.directory import DIRECTORY, DirectoryConfig, DirectorySink, open_directory
 from hub.sinks.ledger import Ledger, decode_memory, encode_memory
 from hub.sinks.names import file_name, former_name
+from hub.sinks.reading import Reader
 from tests.hub.sinks.small_mesh import (
     API,
     GUARD,
@@ -148,13 +149,14 @@ def test_what_is_observed_is_what_was_desired(path: Path) -> None:
 
 
 def test_needs_and_the_domain_come_back(tmp_path: Path) -> None:
-    """What needs others says so, and a unit is one of its domain."""
-    unit = access("api", "corp")
+    """What needs others says so, and a unit is one of the domain that the mesh is in."""
     config = native(Role.REFERENCED, "api-1")
-    desired = {unit: (config, native(Role.GRANT, "api", needs=(config.ref,)))}
+    desired = {access("api"): (config, native(Role.GRANT, "api", needs=(config.ref,)))}
     apply(tmp_path, desired)
     assert settled(tmp_path, desired)
-    assert {one.owner for one in seen(tmp_path).objects.values()} == {unit}
+    corp = asyncio.run(DirectorySink(tmp_path, "istio", Reader(domain="corp")).observe())
+    assert {one.owner for one in corp.objects.values()} == corp.memory.keys() == {access("api", "corp")}
+    assert replace(corp, objects=seen(tmp_path).objects, memory=seen(tmp_path).memory) == seen(tmp_path)
     assert apply(tmp_path, {}).changes
     assert seen(tmp_path).objects == {}
 

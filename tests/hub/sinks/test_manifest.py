@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from hub.errors import UnsafeResourceError
 from hub.model import NativeObject, ObjectRef, Observed, Role, UnitKey
 from hub.sinks.emit import emit
-from hub.sinks.manifest import MOST_BYTES, Broken, Foreign, canonical, digest, read, stamp
+from hub.sinks.manifest import MOST_BYTES, Broken, Foreign, Unowned, canonical, digest, read, stamp
 from hub.sinks.names import file_name, named, unit_of, unit_text
 from hub.sources.yaml import load_one
 from tests.hub.sinks.small_mesh import ORIGINS, access, native
@@ -111,6 +111,24 @@ def test_an_object_is_read_back_as_it_was(made: NativeObject, unit: UnitKey, han
     assert (others.refs, others.token) == ((made.ref,), digest(data))
     assert data == stamp(made, unit, "istio", hands_off=hands_off)
     assert canonical(yaml.safe_load(data)["spec"]) == canonical(msgspec.json.decode(made.body)["spec"])
+
+
+OWNERS = st.sampled_from(["", "1" * 32, "2" * 32])
+
+
+@given(natives(), OWNERS, OWNERS)
+def test_an_object_is_its_owners_alone(made: NativeObject, owner: str, reader: str) -> None:
+    """To another owner it is foreign, and names whose it is; without one it is ours or foreign, with the same content."""
+    data = stamp(made, access("api"), "istio", owner)
+    found = read(data, "istio", reader)
+    ours = Observed(made.ref, made.body, access("api"), digest(data), made.role, made.needs)
+    if owner == reader:
+        assert found == ours
+    elif owner:
+        assert isinstance(found, Foreign)
+        assert (found.refs, found.token, found.owner) == ((made.ref,), digest(data), owner)
+    else:
+        assert found == Unowned(ours, Foreign((made.ref,), made.body, digest(data)))
 
 
 @given(st.one_of(refs, st.builds(ObjectRef, odd_names, odd_names, odd_names, odd_names)))
