@@ -38,7 +38,7 @@ WORKLOADS = (*CALLERS, *RECEIVERS)
 EACH = 4
 """Connections of each kind, caller and port, so that both workers of an Envoy have some."""
 ASKED = 2
-PROMPT_S, LATE_S = 1.0, 4.0
+PROMPT_S, LATE_S = 2.0, 5.0
 """Some milliseconds, and about a second, on a machine that does other things too."""
 _AGAIN_S = 0.1
 _LOCAL = 9000
