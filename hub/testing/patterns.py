@@ -121,6 +121,7 @@ def near_value(text: str) -> tuple[str, ...]:
         text + _STRAY,
         text[:-1] + _STRAY,
         text + "é",
+        text + _KELVIN,
         text.replace("k", _KELVIN) + _LONG_S,
     )
 

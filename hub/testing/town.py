@@ -30,8 +30,10 @@ MATCHES: Sequence[Value] = (
     {"pathRegex": "/a.*"},
     {"pathRegex": "/a", "methods": ["GET", "POST"]},
     {"pathRegex": "/a", "methods": ["GET"], "headers": {"x-t": "gold"}},
+    {"pathRegex": "/a", "headers": {"x-t": "(?i)[^k]*"}},
+    {"pathRegex": "/a", "headers": {"accept": ".* b"}},
 )
-"""Matches, some of which read alike or lie within each other."""
+"""Matches, some of which read alike or lie within each other; the last two are about letters that fold, and about blanks."""
 PORT, RAW = 8080, 5432
 SERVED: Mapping[int, int] = {80: PORT, RAW: RAW}
 """Where the ports of the Service lead to, as a rule."""
@@ -175,7 +177,8 @@ def _edit_workload(rng: Random, value: Value) -> None:
         if (word := rng.choice(_WORDS)) is not None:
             spec["ports"][0]["appProtocol"] = word
     elif dice < 3 or app != "api":
-        spec["serviceAccount"] = rng.choice((app, *ACCOUNTS))
+        known = {app, *ACCOUNTS} - {spec["serviceAccount"]}
+        spec["serviceAccount"] = rng.choice(sorted(known))
     elif dice == 4:
         value["metadata"]["labels"] = {"app": "api", **rng.choice(LABELS)}
     else:

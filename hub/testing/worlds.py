@@ -87,6 +87,9 @@ def _town(rng: Random) -> list[Value]:
     for value in values:
         template = value["spec"].get("template", value)
         template["metadata"].get("labels", {}).pop(SERVICE_ACCOUNT_LABEL, None)
+        for port in value["spec"].get("ports", ()):
+            if "appAddress" in port:  # one of many: names that stand for places must not collide
+                port["appAddress"] = f"127.0.{rng.randrange(256)}.{rng.randrange(1, 255)}"
     one = rng.randrange(len(values))
     if rng.randrange(5) == 0:
         values[one] = spoiled(rng, values[one])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from adapters.vm.sink import XdsSink
 from hub.api import Evaluator
+from hub.config import load_config
 from hub.loop import Loop
 from hub.meshes import Mesh
 from hub.model import (
@@ -25,6 +27,7 @@ from hub.model import (
     UnitKey,
     identity_of,
 )
+from hub.plugins import load_plugins
 from hub.reconcile import Hub
 from hub.semantics import Semantics
 from hub.testing.documents import Scope, compile_documents
@@ -32,6 +35,7 @@ from tests.servers.ground import Ground
 from tests.servers.held import CALLERS, RECEIVERS, Envoys
 
 _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2, "ungoverned": 2}
+_plugins = cache(load_plugins)
 
 
 class Standing:
@@ -103,20 +107,24 @@ class Bound:
         most = min(kept) if self._certain else max(kept)
         if most == 0 or not (self._unread or self._broken):
             return most
-        stood = self._stood(request)
+        asked = self._by_identity(request)
+        stood = self._stood(asked)
         if self._unread:
             return min(most, stood)
-        return min(most, max(stood, _RANK[self._readable.judge(request).verdict]))
+        return min(most, max(stood, _RANK[self._readable.judge(asked).verdict]))
+
+    def _by_identity(self, request: Request) -> Request:
+        """The same by who its caller is: grants are to identities, so one more Workload of one is nobody's gain."""
+        spiffe = self._spiffe.get(request.src.pod or "")
+        return request if spiffe is None else msgspec.structs.replace(request, src=Source(spiffe=spiffe))
 
     def _stood(self, request: Request) -> int:
-        """What stood before, or might have; grants are to identities, so one more Workload of one is nobody's gain."""
+        """What stood before, or might have."""
         if self._before is None or self._bound is None:
             return 0
         if request.dst.pod not in self._known:
             return 2
-        spiffe = self._spiffe.get(request.src.pod or "")
-        asked = request if spiffe is None else msgspec.structs.replace(request, src=Source(spiffe=spiffe))
-        return max(_RANK[self._before.judge(asked).verdict], self._bound.of(asked))
+        return max(_RANK[self._before.judge(request).verdict], self._bound.of(request))
 
 
 class Trial:
@@ -127,9 +135,11 @@ class Trial:
         self.tally: Counter[str] = Counter()
         self._running: Hub | None = None
         self._loop: Loop | None = None
+        self._looking: Hub | None = None
         self.envoys = Envoys()
         self._standing: dict[str, Standing] = {}
         self._bounds: dict[str, Bound] = {}
+        self._held: dict[str, int] = {}  # the version of the folder that a mesh was held against last
 
     # -- who applies
 
@@ -177,34 +187,43 @@ class Trial:
             await self._running.close()
         self._running = self._loop = None
 
+    async def close(self) -> None:
+        """End every hub."""
+        await self.stop()
+        if self._looking is not None:
+            await self._looking.close()
+
     async def _begun(self) -> None:
         """The running hub is new: nobody connects to it here."""
 
     def _open(self) -> Hub:
-        return Hub.open(self.ground.root / "smihub.yaml")
+        return Hub(load_config(self.ground.root / "smihub.yaml"), _plugins())
 
     # -- what stands
 
     async def wider(self, requests: Mapping[str, Sequence[Request]], refused: Sequence[str]) -> str:
         """Why what stands in a mesh must not, asked by the requests for it; "" if it may. Those in `refused` stay as they were."""
-        hub = self._open()
-        try:
-            facts = compile_documents(self.ground.meant()[0], Scope()).facts
-            for mesh in hub.meshes:
-                now = Standing(mesh, await mesh.sink.observe())
-                before = self._standing.get(mesh.name)
-                self._standing[mesh.name] = now
-                if mesh.name in refused:
-                    self.tally["refused"] += 1
-                    continue
-                why = self._wider(mesh, (before, now), facts, requests[mesh.name])
-                if not why and isinstance(mesh.sink, XdsSink):
-                    why = await self._kept(mesh.sink, now, facts)
-                if why:
-                    return f"{mesh.name}: {why}"
+        hub = self._looking = self._looking or self._open()
+        facts = compile_documents(self.ground.meant()[0], Scope()).facts
+        for mesh in hub.meshes:
+            why = await self._hold(mesh, facts, requests[mesh.name], refused=mesh.name in refused)
+            if why:
+                return f"{mesh.name}: {why}"
+        return ""
+
+    async def _hold(self, mesh: Mesh, facts: Facts, requests: Sequence[Request], *, refused: bool) -> str:
+        """Hold what stands in a mesh against the folder; the same is not held against the same again."""
+        now = Standing(mesh, await mesh.sink.observe())
+        before = self._standing.get(mesh.name)
+        self._standing[mesh.name] = now
+        if refused:
+            self.tally["refused"] += 1
             return ""
-        finally:
-            await hub.close()
+        if before is None or before.objects != now.objects or self._held.get(mesh.name) != self.ground.version:
+            if why := self._wider(mesh, (before, now), facts, requests):
+                return why
+            self._held[mesh.name] = self.ground.version
+        return await self._kept(mesh.sink, now, facts) if isinstance(mesh.sink, XdsSink) else ""
 
     def _wider(
         self, mesh: Mesh, standing: tuple[Standing | None, Standing], facts: Facts, requests: Sequence[Request]

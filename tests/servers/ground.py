@@ -51,7 +51,7 @@ class Ground:
         self.files: dict[str, File] = {}
         self.hidden: set[str] = set()
         self._unnoticed: dict[str, Any] = {}  # deleted files, as they were known, until somebody looks
-        self._times = 1
+        self.version = 1
         (root / "manifests").mkdir()
         (root / "smihub.yaml").write_text(config)
 
@@ -65,6 +65,7 @@ class Ground:
 
     def remove(self, name: str) -> None:
         """Delete a file."""
+        self.version += 1
         self._path(name).unlink()
         file = self.files.pop(name)
         if not name.endswith(COPY):
@@ -82,6 +83,7 @@ class Ground:
 
     def hide(self, folder: str) -> None:
         """Replace a folder by a link that leads out of the source, which is not followed."""
+        self.version += 1
         (self.root / "elsewhere").mkdir(exist_ok=True)
         (self.root / "manifests" / folder).rename(self.root / "elsewhere" / folder)
         (self.root / "manifests" / folder).symlink_to(self.root / "elsewhere" / folder)
@@ -89,6 +91,7 @@ class Ground:
 
     def show(self, folder: str) -> None:
         """Put the folder back."""
+        self.version += 1
         (self.root / "manifests" / folder).unlink()
         (self.root / "elsewhere" / folder).rename(self.root / "manifests" / folder)
         self.hidden.discard(folder)
@@ -103,8 +106,8 @@ class Ground:
         text = ("" if file.parses else "<<<<<<< HEAD\n") + to_yaml([file.value])
         made = self.root / "new"
         made.write_text(text, "utf-8")
-        self._times += 1
-        os.utime(made, (self._times, self._times))  # an old time: nobody waits until it is quiet
+        self.version += 1
+        os.utime(made, (self.version, self.version))  # an old time: nobody waits until it is quiet
         made.rename(path)
 
     def read(self) -> None:

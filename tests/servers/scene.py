@@ -39,7 +39,7 @@ class WiderError(Exception):
 class Scene(AbstractContextManager["Scene"]):
     """A folder with a town, its hubs and its meshes; `take` does one step and asks what stands then."""
 
-    heavy: Sequence[str] = ("workload/api", "service/", "traffictarget/", "tcproute/")
+    heavy: Sequence[str] = ("workload/", "service/", "traffictarget/", "tcproute/")
     """How the files begin on which much depends."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Scene(AbstractContextManager["Scene"]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.run_until_complete(self.trial.stop())
+        self._loop.run_until_complete(self.trial.close())
         self._loop.close()
         self._silence.__exit__(None, None, None)
         self._quiet.stop()
@@ -116,11 +116,13 @@ class Scene(AbstractContextManager["Scene"]):
         self._then(rng)
 
     def come_back(self, rng: Random) -> None:
-        """An object is there again as it was."""
+        """An object is there again: as it was, in another version, or with a slip that nobody saw sound."""
         known = sorted(name for name in self.gone if name.partition("/")[0] not in self.ground.hidden)
         if known:
-            name = rng.choice(known)
-            self.put(name, self.gone.pop(name))
+            name, version = rng.choice(known), rng.choice((_same, _same, again, spoiled))
+            if version is spoiled:
+                self._not_too_bad(rng)
+            self.put(name, version(rng, self.gone.pop(name)))
         self._then(rng)
 
     def flap(self, rng: Random) -> None:
@@ -134,12 +136,20 @@ class Scene(AbstractContextManager["Scene"]):
         self._then(rng)
 
     def leave(self, rng: Random) -> None:
-        """Some Envoys, mostly all, hear nothing from the hub for a while, in which one thing flaps and another changes."""
+        """Some Envoys, mostly all, hear nothing from the hub while things go, others change, and they come back."""
         every = (*CALLERS, *RECEIVERS)
         self.trial.envoys.away = set(every if rng.randrange(3) else rng.sample(every, 2))
         self.told.append(f"{sorted(self.trial.envoys.away)} are away")
-        self.flap(rng)
-        rng.choice((self.edit, self.edit, self.delete, self.come_back))(rng)
+        names = {self._pick(rng) for _ in range(rng.choice((1, 2)))}
+        values = {name: self.ground.files[name].value for name in sorted(names)}
+        for name in values:
+            self.ground.remove(name)
+            self.told.append(f"{name} is deleted")
+        rng.choice((self.follow, self.apply))(rng)
+        for _ in range(rng.choice((1, 1, 2))):
+            rng.choice((self.edit, self.edit, self.delete))(rng)
+        for name, value in values.items():
+            self.put(name, value)
         self.hear(rng)
 
     def hear(self, rng: Random) -> None:
@@ -225,6 +235,10 @@ class Scene(AbstractContextManager["Scene"]):
         """A file; most often one of those on which much depends."""
         names = self.ground.visible()
         return rng.choices(names, [4 if name.startswith(tuple(self.heavy)) else 1 for name in names])[0]
+
+
+def _same(_: Random, value: Any) -> Any:
+    return value
 
 
 STEPS = (

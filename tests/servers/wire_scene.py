@@ -27,8 +27,6 @@ _WORDS = {"http": "tcp", "tcp": "http"}
 class WireScene(Scene):
     """A folder with a town, its hubs, an Envoy for each of its workloads, and callers that keep connections open."""
 
-    heavy = ("workload/", "service/", "traffictarget/", "tcproute/")
-
     def __init__(self) -> None:
         super().__init__()
         self._away = False
