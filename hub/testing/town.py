@@ -115,7 +115,8 @@ def _split(rng: Random) -> Value:
 
 
 def _group(rng: Random) -> Value:
-    matches = [{"name": name, **deepcopy(rng.choice(MATCHES))} for name in ("m", "n")[: rng.randrange(1, 3)]]
+    first = rng.choice(MATCHES)
+    matches = [{"name": "m", **deepcopy(first)}, {"name": "n", **_beside(rng, first)}][: rng.randrange(1, 3)]
     return _object("specs.smi-spec.io/v1alpha4", "HTTPRouteGroup", "r", {"matches": matches})
 
 
@@ -202,8 +203,14 @@ def _edit_template(rng: Random, value: Value) -> None:
 def _edit_group(rng: Random, value: Value) -> None:
     matches = value["spec"]["matches"]
     at = rng.randrange(len(matches))
-    known = [one for one in MATCHES if _reads(one) == _reads(matches[at])] if rng.randrange(3) == 0 else MATCHES
-    matches[at] = {"name": matches[at]["name"], **deepcopy(rng.choice(known))}
+    matches[at] = {"name": matches[at]["name"], **_beside(rng, matches[at])}
+
+
+def _beside(rng: Random, match: Value) -> Value:
+    """Any match; every other time another one that reads alike, where there is one."""
+    same = {key: part for key, part in match.items() if key != "name"}
+    alike = [one for one in MATCHES if one != same and _reads(one) == _reads(match)]
+    return deepcopy(rng.choice(alike if alike and rng.randrange(2) else MATCHES))
 
 
 def _reads(match: Value) -> str:

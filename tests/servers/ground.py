@@ -59,7 +59,7 @@ class Ground:
 
     def put(self, name: str, value: Any) -> None:
         """Write an object into its file."""
-        before = self.files.get(name, File(None, known=self._unnoticed.pop(name, None)))
+        before = self.files.get(name) or File(None, known=self._unnoticed.pop(name, self._beside(name)))
         self.files[name] = File(value, value if is_sound(value) else before.sound, known=before.known)
         self._write(name)
 
@@ -67,9 +67,16 @@ class Ground:
         """Delete a file."""
         self.version += 1
         self._path(name).unlink()
-        file = self.files.pop(name)
-        if not name.endswith(COPY):
+        file, copy = self.files.pop(name), self.files.get(name + COPY)
+        if copy is not None:  # the object is still there
+            copy.known = file.known if copy.known is None else copy.known
+        elif not name.endswith(COPY):
             self._unnoticed[name] = file.known
+
+    def _beside(self, name: str) -> Any:
+        """What is known of an object by its other file."""
+        other = self.files.get(name.removesuffix(COPY) if name.endswith(COPY) else name + COPY)
+        return None if other is None else other.known
 
     def garble(self, name: str) -> None:
         """Leave the mark of a merge conflict in a file."""

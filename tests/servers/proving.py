@@ -17,7 +17,7 @@ from hub.testing.search import find
 from hub.testing.worlds import documents_of, make_values
 from tests.servers.readings import compiling
 
-WILD, CLOSE = 70, 260
+WILD, CLOSE = 70, 290
 """Requests of a world: of any kind, and close to those of them that are allowed."""
 _CHUNK = 50
 _LENIENT = Reading(path_regex="prefix", root_backend="endpoints")
