@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from hub.guards import Refusal
+from hub.guards import BLAST_RADIUS, Refusal
 from hub.model import Change, Loss, ObjectRef, Origin, Problem, Severity, UnitKey
 from hub.plan import Plan
 
@@ -39,6 +39,12 @@ class Condition(Struct, frozen=True, gc=False):
     message: str = ""
     since: float = 0.0
     generation: int = 0
+
+
+class MeshCondition(Condition, frozen=True, gc=False):
+    """A mesh as a whole; `refused_since` is when its plan began to be refused for how many lose access (None: it is not)."""
+
+    refused_since: float | None = None
 
 
 class Decided(Struct, frozen=True):
@@ -108,11 +114,13 @@ class Said(Struct, frozen=True):
         losses = {each.code for each in self.losses.get(key, ())}
         return any(each.code not in losses for each in self.refusals.get(key, ()))
 
-    def of_mesh(self) -> Condition:
-        """What the plan says of the mesh as a whole."""
-        if self.whole:
-            return Condition("False", "refused", _joined(f"{each.message} ({each.code})" for each in self.whole))
-        return Condition("True", "planned")
+    def of_mesh(self, refused_since: float) -> MeshCondition:
+        """What the plan says of the mesh as a whole; `refused_since` counts if too many lose access."""
+        if not self.whole:
+            return MeshCondition("True", "planned")
+        said = _joined(f"{each.message} ({each.code}); {each.remedy}" for each in self.whole)
+        wide = any(each.code == BLAST_RADIUS for each in self.whole)
+        return MeshCondition("False", "refused", said, refused_since=refused_since if wide else None)
 
     def of_unit(self, key: UnitKey, decided: Decided) -> dict[ConditionType, Condition]:
         """Every condition of a unit that a plan speaks of: all but Programmed."""

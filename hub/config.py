@@ -304,7 +304,7 @@ meshes:
 #   sink: {{kind: directory, path: rendered/istio}}
 
 # A plan that takes something away from more than this share of the governed identities, and from at least `minUnits`
-# of them, is refused until somebody accepts it. A first apply is not counted.
+# of them, within ten minutes, is refused until somebody approves or accepts it. A first apply is not counted.
 guards:
   blastRadiusPercent: 20
   minUnits: 5

@@ -12,6 +12,9 @@ from msgspec import Struct
 from hub.model import Loss, UnitKey
 from hub.plan import Conflict, Plan
 
+BLAST_RADIUS = "guard.blast-radius"
+WINDOW_S = 600
+"""Losses of so many seconds are counted together: many small changes must not pass where one large one would not."""
 NEVER_ACCEPTED = frozenset(("guard.conflict", "guard.foreign-owner", "bug.adapter"))
 """Codes that no word of anybody lifts: there is nothing that could be written instead."""
 
@@ -98,10 +101,13 @@ def _lift(lift: str, code: str) -> str:
     return f'{lift}, or add "{code}" to "accept" in smihub.yaml'
 
 
-def of_blast_radius(plan: Plan, limits: Limits) -> list[Refusal]:
-    """Too many identities lose access at once."""
-    losing, governed = len(plan.losing), max(plan.governed, 1)
+def of_blast_radius(plan: Plan, limits: Limits, recent: Collection[UnitKey] = ()) -> list[Refusal]:
+    """Too many identities lose access at once, or with those that lost some recently."""
+    if not plan.losing:
+        return []
+    losing, governed = len({*plan.losing, *recent}), max(plan.governed, 1)
     if losing < limits.min_units or losing * 100 <= limits.percent * governed:
         return []
-    message = f"{losing} of {governed} governed identities lose access in one apply (limit {limits.percent} %)"
-    return [Refusal("guard.blast-radius", message, "check the sources, or apply with --accept guard.blast-radius")]
+    when = "in one apply" if losing == len({*plan.losing}) else f"within {WINDOW_S // 60} minutes"
+    message = f"{losing} of {governed} governed identities lose access {when} (limit {limits.percent} %)"
+    return [Refusal(BLAST_RADIUS, message, "check the sources, or apply with --accept guard.blast-radius")]

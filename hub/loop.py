@@ -174,7 +174,7 @@ class Loop:
     async def _apply(self, reviewed: Reviewed) -> frozenset[UnitKey]:
         """Write a plan; the units that were not written to their end."""
         self._journal.planned(reviewed)
-        results = await self._hub.apply(reviewed.mesh, reviewed.plan, self._accept)
+        results = await self._hub.apply(reviewed.mesh, reviewed.plan, (*self._accept, *reviewed.lifted))
         self._journal.wrote(reviewed, results)
         stopped = {key: result for key, result in results.items() if result.state != "written"}
         self._overtaken |= any(result.state == "stale" for result in stopped.values())

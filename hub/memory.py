@@ -43,6 +43,7 @@ class Kept(Struct, frozen=True, gc=False):
 class Remembered(Struct, frozen=True, gc=False, omit_defaults=True):
     """What is kept of one unit. `routes` are lines for people. `kept` are the objects behind it, sorted by ref.
 
+    `lost` is when somebody last lost access here (seconds of the Unix epoch; 0: never, or somebody had accepted it).
     `lines` and `files` are all that f44faaa and older kept (`schema` 1).
     """
 
@@ -52,6 +53,7 @@ class Remembered(Struct, frozen=True, gc=False, omit_defaults=True):
     kept: tuple[Kept, ...] = ()
     lines: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    lost: int = 0
 
     @property
     def old(self) -> bool:
@@ -74,8 +76,13 @@ def _fraction(kind: type, value: object) -> Fraction:
     raise ValueError(f"{kind.__name__} is in no memory")
 
 
+class _Stamp(Struct, frozen=True, gc=False):
+    lost: int = 0
+
+
 _ENCODER = msgspec.json.Encoder(enc_hook=_text)
 _DECODER = msgspec.json.Decoder(Remembered, dec_hook=_fraction)
+_STAMPS = msgspec.json.Decoder(_Stamp)
 
 
 def encode(remembered: Remembered) -> bytes:
@@ -91,6 +98,20 @@ def decode(raw: bytes | None) -> Remembered | None:
         return _DECODER.decode(raw)
     except (msgspec.MsgspecError, ValueError, ZeroDivisionError, RecursionError):
         return EMPTY
+
+
+def lost_at(raw: bytes) -> int:
+    """When somebody last lost access in a unit, by what is remembered of it; reads nothing else."""
+    try:
+        return _STAMPS.decode(raw).lost if raw else 0
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return 0
+
+
+def stamped(raw: bytes, at: int) -> bytes:
+    """The same memory, in which somebody loses access now."""
+    found = decode(raw)
+    return raw if found is None or found.old else encode(replace(found, lost=at))
 
 
 def digest(natives: Iterable[tuple[ObjectRef, bytes]]) -> str:

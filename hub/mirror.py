@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from hub.memory import lost_at
 from hub.model import Change, NativeObject, ObjectRef, Observation, Observed, UnitKey
 
 _UNKNOWN: Mapping[ObjectRef, str] = {}
@@ -27,6 +28,7 @@ class Mirror:
             if observed.owner is not None:
                 self._units.setdefault(observed.owner, set()).add(ref)
         self._governed = sum(key.kind == "access" for key in self.units)
+        self._lost: dict[UnitKey, int] | None = None
 
     @property
     def token(self) -> str:
@@ -52,6 +54,12 @@ class Mirror:
     def units(self) -> frozenset[UnitKey]:
         """Every unit that is remembered, or that something which stands there carries as its mark."""
         return frozenset(self._memory.keys() | {key for key, refs in self._units.items() if refs})
+
+    def lost_since(self, at: float) -> frozenset[UnitKey]:
+        """The units in which somebody lost access since then; the first call looks at all that is remembered."""
+        if self._lost is None:
+            self._lost = {key: when for key, raw in self._memory.items() if (when := lost_at(raw))}
+        return frozenset(key for key, when in self._lost.items() if when >= at)
 
     def holds(self, key: UnitKey) -> bool:
         """Whether a unit is among `units`."""
@@ -88,6 +96,8 @@ class Mirror:
                 self._memory[key] = raw
             else:
                 self._memory.pop(key, None)
+            if self._lost is not None:
+                self._lost[key] = lost_at(raw)
         self._governed += self._accesses(touched) - before
         self._token = token
 

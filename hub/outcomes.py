@@ -6,18 +6,20 @@ Pure; the time (seconds of the Unix epoch) is passed in. Conditions and what a p
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from hub.conditions import CONDITIONS, Condition, ConditionType, Decided, Said
+from hub.conditions import CONDITIONS, Condition, ConditionType, Decided, MeshCondition, Said
 from hub.model import ObjectRef, Origin, UnitKey
 
 if TYPE_CHECKING:
     from hub.planner import Reviewed
 
+_C = TypeVar("_C", bound=Condition)
 _UNSEEN = Condition("Unknown", "pending")
+_UNSEEN_MESH = MeshCondition("Unknown", "pending")
 
 
 class Cause(Struct, frozen=True, gc=False):
@@ -80,8 +82,8 @@ class MeshChange(Struct, frozen=True):
     """A mesh as a whole, before and after: whether it can be observed, and its plan carried out."""
 
     mesh: str
-    before: Condition | None
-    after: Condition
+    before: MeshCondition | None
+    after: MeshCondition
 
 
 class Changed(Struct, frozen=True):
@@ -114,14 +116,14 @@ class Outcomes:
     def __init__(
         self,
         before: Iterable[tuple[str, UnitKey, Outcome]] = (),
-        meshes: Mapping[str, Condition] | None = None,
+        meshes: Mapping[str, MeshCondition] | None = None,
     ) -> None:
         self._units: dict[str, dict[UnitKey, Outcome]] = {}
         for mesh, key, outcome in before:
             self._units.setdefault(mesh, {})[key] = outcome
         self._meshes = dict(meshes or {})
         self._was: dict[tuple[str, UnitKey], Outcome | None] = {}
-        self._mesh_was: dict[str, Condition | None] = {}
+        self._mesh_was: dict[str, MeshCondition | None] = {}
         self._gone: dict[str, frozenset[UnitKey]] = {}
         self._waiting: dict[str, frozenset[UnitKey]] = {}
 
@@ -129,9 +131,9 @@ class Outcomes:
         """The outcomes of a mesh."""
         return self._units.get(mesh, {})
 
-    def mesh(self, mesh: str) -> Condition:
+    def mesh(self, mesh: str) -> MeshCondition:
         """The mesh as a whole: True once its plan was made and nothing refuses all of it."""
-        return self._meshes.get(mesh, _UNSEEN)
+        return self._meshes.get(mesh, _UNSEEN_MESH)
 
     def summary(self, mesh: str) -> Summary:
         """A mesh in numbers; looks at every unit."""
@@ -143,7 +145,7 @@ class Outcomes:
         """A mesh was planned. What has to be written is pending until `written` is told."""
         mesh, decided = reviewed.mesh.name, reviewed.decided
         said = Said.of(reviewed.plan, reviewed.refusals)
-        self._set_mesh(mesh, said.of_mesh(), now)
+        self._set_mesh(mesh, said.of_mesh(self.mesh(mesh).refused_since or now), now)
         known = self._units.get(mesh, {})
         gone = {key for key, refs in decided.units.items() if refs is None}
         for key, refs in decided.units.items():
@@ -169,7 +171,8 @@ class Outcomes:
 
     def problem(self, mesh: str, units: Collection[UnitKey], reason: str, message: str, now: float) -> None:
         """A mesh cannot be observed, or nothing of its plan can be carried out: these units stay as they are."""
-        self._set_mesh(mesh, Condition("False", reason, message), now)
+        refused_since = self.mesh(mesh).refused_since  # nothing was planned, so that goes on
+        self._set_mesh(mesh, MeshCondition("False", reason, message, refused_since=refused_since), now)
         for key in units:
             before = self._units.get(mesh, {}).get(key, Outcome())
             self._put(mesh, key, _with(before, {"Applied": Condition("False", reason, message)}, now))
@@ -202,7 +205,7 @@ class Outcomes:
         else:
             known[key] = after
 
-    def _set_mesh(self, mesh: str, fresh: Condition, now: float) -> None:
+    def _set_mesh(self, mesh: str, fresh: MeshCondition, now: float) -> None:
         before = self._meshes.get(mesh)
         after = _since(before, fresh, now)
         if after != before:
@@ -254,7 +257,7 @@ def _ordered(conditions: Mapping[ConditionType, Condition]) -> dict[ConditionTyp
     return {kind: conditions[kind] for kind in CONDITIONS if kind in conditions}
 
 
-def _since(before: Condition | None, fresh: Condition, now: float) -> Condition:
+def _since(before: Condition | None, fresh: _C, now: float) -> _C:
     lasts = before is not None and (before.status, before.reason) == (fresh.status, fresh.reason)
     return replace(fresh, since=before.since if lasts and before is not None else now)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.memory import EMPTY, SCHEMA, Kept, Remembered, State, decode, digest, encode, trusted
+from hub.memory import EMPTY, SCHEMA, Kept, Remembered, State, decode, digest, encode, lost_at, trusted
 from hub.model import (
     Access,
     Change,
@@ -320,7 +320,7 @@ def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observat
     rerouted: list[tuple[str, str]] = []
     for each in decided:
         raw = observation.memory.get(each.key, b"")
-        after = _remembered(each)
+        after = _remembered(each, lost_at(raw))
         encoded = b"" if after is None else encode(after)
         if encoded != raw:
             memory[each.key] = encoded
@@ -342,14 +342,14 @@ def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observat
     )
 
 
-def _remembered(each: _Meaning) -> Remembered | None:
+def _remembered(each: _Meaning, lost: int) -> Remembered | None:
     unit = each.desired.unit
     if unit is None:
         return None
     if isinstance(unit, Route):
         return Remembered(SCHEMA, routes=_route_lines(unit), kept=each.desired.kept)
     state = State(standing_of(unit, each.desired.translation.carried), each.natives)
-    return Remembered(SCHEMA, (state,), kept=each.desired.kept)
+    return Remembered(SCHEMA, (state,), kept=each.desired.kept, lost=lost)
 
 
 def _changed(each: _Meaning, after: Standing, observation: Observation) -> _Changed:

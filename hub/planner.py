@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from math import inf
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -56,10 +57,14 @@ class Reviewed(Struct, frozen=True):
 
 
 class Planner:
-    """Plans the meshes of one domain; `missing` is what cannot be read now."""
+    """Plans the meshes of one domain; `missing` is what cannot be read now.
+
+    `since` is by mesh from when on losses count for the blast radius.
+    """
 
     def __init__(self, config: Config, store: Store) -> None:
         self.missing = Missing()
+        self.since: dict[str, float] = {}
         self._config = config
         self._store = store
 
@@ -89,7 +94,8 @@ class Planner:
         withhold |= {one.unit for one in unaccepted(found, accepted) if one.unit is not None} | faults.found.keys()
         cut = self._cut(mesh, mirror, _Wanted(desired, observation, withhold), faults)
         made = self._made(mesh, mirror, cut, faults)
-        found += [*of_faults(faults.found.items(), mesh.spec.name), *of_blast_radius(made, self._config.guards)]
+        recent = mirror.lost_since(self.since.get(mesh.name, inf)) if made.losing else ()
+        found += [*of_faults(faults.found.items(), mesh.spec.name), *of_blast_radius(made, self._config.guards, recent)]
         refused = unaccepted(found, accepted)
         lifted = frozenset(each.code for each in {*found} - {*refused})
         spared = frozenset(owner for ref in made.hands_off if (owner := cut.observation.objects[ref].owner))

@@ -5,7 +5,8 @@ Everything that decides is pure and elsewhere; here it is only joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from hub.aside import aside
 from hub.cluster import Cluster
 from hub.config import Config, load_config
 from hub.errors import ConfigError, SmihubError
+from hub.guards import BLAST_RADIUS
 from hub.intake import Intake, sources_of
-from hub.memory import Kept
+from hub.memory import Kept, stamped
 from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
 from hub.model import NativeObject, ObjectRef, Observation, Unit, UnitKey
@@ -29,6 +31,7 @@ from hub.recall import kept_in
 from hub.rollout import mixed, roll_out
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.smi.types import EndpointSlice, Workload
+from hub.window import Window
 
 __all__ = ["Hub", "Reviewed"]
 
@@ -49,6 +52,8 @@ class Hub:
         }
         stores = {name: cluster.store for name, cluster in self.clusters.items()}
         self.intake = Intake(config.sources, sources_of(config, plugins), stores)
+        self.clock: Callable[[], float] = time.time
+        self.window = Window(config.state)
         self._kept: dict[str, tuple[Mirror, dict[ObjectRef, Kept]]] = {}
 
     @classmethod
@@ -100,8 +105,10 @@ class Hub:
         """
         lifted = await self.recall(accept)
         mirror = await mesh.observed()
-        reviewed = await aside(partial(self.cluster(mesh).planner.planned, mesh, mirror, accept, keys, withhold))
-        return replace(reviewed, lifted=reviewed.lifted | lifted)
+        planner, now = self.cluster(mesh).planner, self.clock()
+        planner.since[mesh.name] = self.window.begins(mesh.name, now)
+        reviewed = await aside(partial(planner.planned, mesh, mirror, accept, keys, withhold))
+        return self.window.judged(replace(reviewed, lifted=reviewed.lifted | lifted), now)
 
     async def recall(self, accept: Sequence[str] = ()) -> frozenset[str]:
         """Let what cannot be read count as it was when it was applied last, in any mesh.
@@ -191,6 +198,7 @@ class Hub:
         if isinstance(mesh.sink, Accepting) and (both := mixed(made)):
             await self._narrow(mesh, both, accept)
             made = (await self.plan(mesh, accept, {change.unit for change in made.changes} | made.memory.keys())).plan
+        made = self._stamped(made, accept)
         results = await self._roll_out(mesh, made)
         stopped = frozenset(key for key, each in results.items() if each.state != "written")
         if stopped.intersection(made.losing):
@@ -201,7 +209,15 @@ class Hub:
         """Write what these units lose."""
         reviewed = await self.plan(mesh, accept, keys, withhold=keys)
         if not reviewed.whole:
-            await self._roll_out(mesh, reviewed.plan)
+            await self._roll_out(mesh, self._stamped(reviewed.plan, accept))
+
+    def _stamped(self, made: Plan, accept: Sequence[str]) -> Plan:
+        """The plan, after which is remembered that its losses were now; what somebody accepted is not counted again."""
+        if BLAST_RADIUS in {*accept, *self.config.accept} or not made.losing:
+            return made
+        at = int(self.clock())
+        memory = {key: stamped(raw, at) if key in made.losing else raw for key, raw in made.memory.items()}
+        return replace(made, memory=memory)
 
     async def _roll_out(self, mesh: Mesh, made: Plan) -> dict[UnitKey, Result]:
         mirror = await mesh.observed()

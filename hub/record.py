@@ -22,14 +22,16 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from hub.conditions import Condition
+from hub.conditions import MeshCondition
 from hub.errors import ConfigError, SmihubError
 from hub.model import UnitKey
 from hub.outcomes import Changed, Outcome
 from hub.private import make_folder
 
 FILE = "record.sqlite"
-SCHEMA = 1
+SCHEMA = 2
+APPROVED_S = 3600
+"""So long an approval holds."""
 MOST_ENTRIES = 100_000
 """The history keeps the newest ones: a busy hub applies many times an hour, and a full disk serves nobody."""
 _WAIT_S = 5.0
@@ -41,6 +43,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS outcomes (mesh TEXT, unit TEXT, body BLOB NOT NULL, PRIMARY KEY (mesh, unit)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meshes (mesh TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS history (number INTEGER PRIMARY KEY AUTOINCREMENT, mesh TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS approvals (mesh TEXT NOT NULL, digest TEXT NOT NULL, at REAL NOT NULL);
 CREATE TRIGGER IF NOT EXISTS history_is_kept BEFORE UPDATE ON history BEGIN SELECT RAISE(ABORT, 'append only'); END;
 """
 
@@ -80,17 +83,22 @@ class Entry(Struct, frozen=True):
     why: str = ""
     result: str = ""
 
+    @property
+    def written(self) -> bool:
+        """Whether anything was written."""
+        return not self.result.startswith(("stale", "failed"))
+
 
 class Known(Struct, frozen=True):
     """The outcomes that are on record."""
 
     units: tuple[tuple[str, UnitKey, Outcome], ...] = ()
-    meshes: Mapping[str, Condition] = {}
+    meshes: Mapping[str, MeshCondition] = {}
 
 
 class _Work(Struct):
     units: dict[tuple[str, UnitKey], Outcome | None] = {}
-    meshes: dict[str, Condition] = {}
+    meshes: dict[str, MeshCondition] = {}
     entries: deque[Entry] = msgspec.field(default_factory=lambda: deque(maxlen=_MOST_WAITING))
 
     def __bool__(self) -> bool:
@@ -202,6 +210,8 @@ def _write(db: sqlite3.Connection, work: _Work) -> None:
     db.executemany("INSERT OR REPLACE INTO meshes VALUES (?, ?)", meshes)
     entries = [(each.mesh, msgspec.json.encode(each)) for each in work.entries]
     db.executemany("INSERT INTO history (mesh, body) VALUES (?, ?)", entries)
+    used = [(each.mesh, each.plan) for each in work.entries if each.action == "apply" and each.written]
+    db.executemany("DELETE FROM approvals WHERE mesh = ? AND digest = ?", used)  # an approval lets one plan pass, once
     if entries:
         oldest = "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?"
         db.execute(oldest, (MOST_ENTRIES,))
@@ -224,8 +234,38 @@ def known(state: Path) -> Known:
             (str(mesh), msgspec.json.decode(unit, type=UnitKey), msgspec.json.decode(body, type=Outcome))
             for mesh, unit, body in rows
         )
-        meshes = db.execute("SELECT mesh, body FROM meshes")
-        return Known(units, {str(mesh): msgspec.json.decode(body, type=Condition) for mesh, body in meshes})
+        return Known(units, _meshes(db))
+
+
+def refused_since(state: Path) -> dict[str, float]:
+    """By mesh, since when its plan is refused for how many lose access. Raises ConfigError."""
+    with _read(state / FILE) as db:
+        found = {} if db is None else _meshes(db)
+    return {mesh: one.refused_since for mesh, one in found.items() if one.refused_since is not None}
+
+
+def _meshes(db: sqlite3.Connection) -> dict[str, MeshCondition]:
+    rows = db.execute("SELECT mesh, body FROM meshes")
+    return {str(mesh): msgspec.json.decode(body, type=MeshCondition) for mesh, body in rows}
+
+
+def approvals(state: Path, mesh: str, now: float) -> frozenset[str]:
+    """The digests of this mesh's plans that somebody approved within the last hour. Raises ConfigError."""
+    query = "SELECT digest FROM approvals WHERE mesh = ? AND at > ? AND at <= ?"
+    with _read(state / FILE) as db:
+        rows = [] if db is None else db.execute(query, (mesh, now - APPROVED_S, now)).fetchall()
+    return frozenset(str(row[0]) for row in rows)
+
+
+def approve(state: Path, entry: Entry) -> None:
+    """Put an approval on record, now. Raises ConfigError if that cannot be done: then nothing is approved."""
+    path = state / FILE
+    try:
+        with closing(_writable(path)) as db, _transaction(db):
+            db.execute("INSERT INTO approvals VALUES (?, ?, ?)", (entry.mesh, entry.plan, entry.at))
+            db.execute("INSERT INTO history (mesh, body) VALUES (?, ?)", (entry.mesh, msgspec.json.encode(entry)))
+    except (sqlite3.Error, OSError, SmihubError) as error:
+        raise ConfigError(f'record "{path}" cannot be written: {error}') from error
 
 
 def history(state: Path, meshes: Iterable[str] = (), limit: int = -1) -> tuple[Entry, ...]:
@@ -260,7 +300,7 @@ def _read(path: Path) -> Iterator[sqlite3.Connection | None]:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_S)) as db:
             if _version(db) > SCHEMA:
                 raise ConfigError(f'record "{path}" is of a newer smihub, which reads schema {SCHEMA}; upgrade smihub')
-            yield db if _version(db) else None
+            yield db if _version(db) == SCHEMA else None
     except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ConfigError(f'record "{path}" cannot be read: {error}; move it away, smihub makes a new one') from error
 

@@ -136,7 +136,7 @@ async def _write(hub: Hub, reviewed: Sequence[Reviewed], journal: Journal, accep
         journal.accepted(each, each.lifted.intersection(accept))
         try:
             with progress(f"writing {each.mesh.name}"):
-                results = await hub.apply(each.mesh, each.plan, accept)
+                results = await hub.apply(each.mesh, each.plan, (*accept, *each.lifted))
         except SmihubError as error:
             fail(f"mesh {each.mesh.name}: {error}; {_LEFT[each.mesh.order]}")
             journal.failed(each, Result("stale" if isinstance(error, StaleError) else "failed", str(error)))

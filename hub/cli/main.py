@@ -12,6 +12,7 @@ import typer
 from hub.cli import (
     adopt,
     apply,
+    approve,
     bootstrap,
     check,
     explain,
@@ -40,6 +41,7 @@ for _module in (
     check,
     plan,
     apply,
+    approve,
     render,
     run,
     bootstrap,

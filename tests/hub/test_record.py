@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.conditions import Condition
+from hub.conditions import Condition, MeshCondition
 from hub.errors import ConfigError
 from hub.model import ObjectRef, Origin, UnitKey
 from hub.outcomes import Cause, Changed, MeshChange, Outcome, UnitChange
@@ -58,7 +58,7 @@ def entry(number: int, mesh: str = "vms") -> Entry:
 
 def change(after: Outcome | None) -> Changed:
     """A change of one unit and its mesh."""
-    return Changed((UnitChange("vms", API, None, after),), (MeshChange("vms", None, Condition("True", "planned")),))
+    return Changed((UnitChange("vms", API, None, after),), (MeshChange("vms", None, MeshCondition("True", "planned")),))
 
 
 def test_what_is_kept_is_read_again(tmp_path: Path, opened: Callable[[Path], Record]) -> None:
@@ -69,7 +69,7 @@ def test_what_is_kept_is_read_again(tmp_path: Path, opened: Callable[[Path], Rec
     record.close()
     found = known(tmp_path / "state")
     assert found.units == (("vms", API, OUTCOME),)
-    assert found.meshes == {"vms": Condition("True", "planned")}
+    assert found.meshes == {"vms": MeshCondition("True", "planned")}
     assert history(tmp_path / "state") == (entry(1), entry(2, "other"), entry(3))
     assert history(tmp_path / "state", ["vms"], 1) == (entry(3),)
     again = opened(tmp_path / "state")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.servers.folder import Folder
 
-VERBS = ("init", "check", "plan", "apply", "render", "run", "bootstrap", "explain", "status", "history")
+VERBS = ("init", "check", "plan", "apply", "render", "run", "bootstrap", "explain", "status", "history", "approve")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -1,0 +1,70 @@
+"""`smihub approve`: let one refused plan pass, exactly as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hub import record
+from hub.cli.context import ConfigOption, Exit, YesOption, agreed, clean_errors, note, run_now
+from hub.cli.plan import review, show
+from hub.config import DEFAULT_FILE
+from hub.errors import ConfigError
+from hub.guards import BLAST_RADIUS
+from hub.journal import counts_of
+from hub.reconcile import Hub, Reviewed
+from hub.record import APPROVED_S, Actor, Entry
+from hub.saved import digest_of
+
+_SHORTEST = 8
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    epilog = 'Example: [bold]smihub approve 3f2a9c417bd0 --why "shop moves to the new accounts"[/bold]'
+    app.command(epilog=epilog)(approve)
+
+
+def approve(
+    digest: Annotated[str, typer.Argument(help="The plan's digest, as smihub plan shows it.")],
+    config: ConfigOption = Path(DEFAULT_FILE),
+    why: Annotated[str, typer.Option(help="The reason, for smihub history.")] = "",
+    yes: YesOption = False,
+) -> None:
+    """Let exactly this plan pass, which is refused because too many lose access: on the mesh as it is now, within an hour."""
+    with clean_errors():
+        run_now(_approve(config, digest, why, yes=yes))
+
+
+async def _approve(config: Path, digest: str, why: str, *, yes: bool) -> None:
+    hub = Hub.open(config)
+    try:
+        found = _named(await review(hub, ()), digest)
+        show([found], ())
+        if not yes and not agreed("Approve this plan?", "review the plan, then run smihub approve --yes"):
+            note("nothing was approved")
+            raise typer.Exit(Exit.ERROR)
+        plan = found.plan
+        actor, now = Actor.here("approve"), hub.clock()
+        record.approve(
+            hub.config.state,
+            Entry(now, "approve", plan.mesh, actor, digest_of(plan), counts_of(plan), (BLAST_RADIUS,), why),
+        )
+        note(
+            f"mesh {plan.mesh}: approved for {APPROVED_S // 60} minutes; smihub apply writes it, and so does a running hub"
+        )
+    finally:
+        await hub.close()
+
+
+def _named(reviewed: Sequence[Reviewed], digest: str) -> Reviewed:
+    """The refused plan of this digest. Raises ConfigError."""
+    refused = [each for each in reviewed if any(one.code == BLAST_RADIUS for one in each.whole)]
+    found = [each for each in refused if digest_of(each.plan).startswith(digest)] if len(digest) >= _SHORTEST else []
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{each.mesh.name}: {digest_of(each.plan)[:12]}" for each in refused) or "none is"
+    raise ConfigError(f'no plan of digest "{digest}" is refused because too many lose access; refused now: {known}')
