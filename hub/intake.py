@@ -73,8 +73,10 @@ class Intake:
 
     def _fill(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
         """Put what a part holds now into every store for which it counts."""
-        ignored = tuple(each for each in decoded if self._usurps(source, each.ref)) if self._authority else ()
-        kept = tuple(each for each in decoded if each not in ignored) if ignored else decoded
+        kept, ignored = decoded, list[Decoded]()
+        if self._authority:
+            ignored = [each for each in decoded if self._usurps(source, each.ref)]
+            kept = [each for each in decoded if not self._usurps(source, each.ref)]
         self._ignored.pop((source, part), None)
         if ignored:
             self._ignored[source, part] = tuple(map(self._not_authoritative, ignored))

@@ -50,6 +50,7 @@ def _read(hub: Hub) -> str:
     kinds = Counter(key.kind for key in hub.units())
     parts = (
         counted(len(hub.intake.sources), "source"),
+        *([counted(len(hub.clusters), "cluster")] if len(hub.clusters) > 1 else []),
         counted(kinds["access"], "identity"),
         counted(kinds["route"], "service"),
     )

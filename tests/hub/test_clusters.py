@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 import yaml
 
+from adapters.vm.state import State
 from hub.config import load_config
 from hub.errors import ConfigError
 from hub.model import Access, Problem, UnitKey
@@ -204,6 +205,24 @@ async def test_a_file_that_cannot_be_read_hides_facts_of_its_own_cluster(folder:
         assert (plan.changes, plan.denied) == ((), ())
 
 
+async def test_endpoints_are_those_of_the_mesh_s_cluster(folder: Folder) -> None:
+    """They go on in one while nobody can tell those of another."""
+    await applied(folder)
+    for broken, addresses in (
+        (False, {"eastern": "10.0.0.2", "western": "10.9.0.2"}),
+        (True, {"eastern": "10.0.0.7", "western": "10.9.0.2"}),
+    ):
+        if broken:
+            folder.write("east/work.yaml", WORKLOADS.replace("10.0.0.2", "10.0.0.7"))
+            folder.write("west/work.yaml", "kind: [")
+        async with opened(folder) as hub:
+            await hub.withdraw()
+            await hub.publish()
+        for mesh, address in addresses.items():
+            with closing(State(folder.root / ".smihub" / "hub.sqlite", mesh)) as state:
+                assert [each.address for each in state.endpoints()["shop", "api", 80]] == [address]
+
+
 async def test_a_broken_smi_file_hides_its_objects_in_every_cluster(folder: Folder) -> None:
     """What was granted by it stays in both."""
     await applied(folder)
@@ -218,6 +237,7 @@ def test_check_names_the_cluster(folder: Folder) -> None:
     folder.write("west/work.yaml", WESTERN.replace("port: 9090", "port: x"))
     folder.write("git/access.yaml", target("api-from-web").replace("rules", "rulez"))
     said = folder.run("check").stdout
+    assert "3 sources, 2 clusters, " in said
     assert [line.count("cluster") for line in said.splitlines() if "rulez" in line] == [0]
     assert [line.count('(in cluster "west")') for line in said.splitlines() if "spec.ports[0].port" in line] == [1]
 
