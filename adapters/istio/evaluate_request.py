@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import dropwhile
+from operator import not_
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -49,11 +51,11 @@ class Reading(Struct, frozen=True):
 
 
 def differs(request: Request) -> bool:
-    """Whether the versions of HTTP read a request differently; what HTTP/2 alone refuses does not count."""
+    """Whether the versions of HTTP read a request differently; of what HTTP/2 alone refuses, only a second Host counts."""
     values = [value for _, value in request.headers]
-    crumbs = sum(name.lower() == "cookie" for name, _ in request.headers)
+    crumbs, hosts = ([value for name, value in request.headers if name.lower() == one] for one in ("cookie", "host"))
     odd = request.method not in METHODS or any(value != value.strip(" \t") for value in values)
-    return odd or crumbs > 1 or not request.path.isascii()
+    return odd or len(crumbs) > 1 or "" in crumbs or len(hosts) > 1 or not request.path.isascii()
 
 
 def read(request: Request, *, http2: bool = False) -> Reading:
@@ -66,7 +68,7 @@ def read(request: Request, *, http2: bool = False) -> Reading:
         faults.add(PATH)
     if refused:
         faults.add(HEADER)
-    seen = {name: _joined(name, values, http2=http2) for name, values in lines.items()}
+    seen = {name: found for name, values in lines.items() if (found := _joined(name, values, http2=http2))}
     plain = Http(raw_bytes(request.method), b"", b"", seen)
     http = _with_path(plain, path or raw_bytes(request.path))
     host = b",".join(lines["host"]) if "host" in lines else None
@@ -75,10 +77,13 @@ def read(request: Request, *, http2: bool = False) -> Reading:
 
 
 def _joined(name: str, values: tuple[bytes, ...], *, http2: bool) -> tuple[bytes, ...]:
-    """The values of a header as filters see them."""
+    """The values of a header as filters see them; none where HTTP/2 hands on no cookie because all of it is empty."""
     if name in INLINE_HEADERS:
         return (b",".join(filter(None, values)),)
-    return (b"; ".join(values),) if name == "cookie" and http2 else values
+    if name != "cookie" or not http2:
+        return values
+    crumbs = list(dropwhile(not_, values))
+    return (b"; ".join(crumbs),) if crumbs else ()
 
 
 def _with_path(http: Http, path: bytes) -> Http:
@@ -96,7 +101,8 @@ def _meant(lines: Lines) -> dict[str, tuple[bytes, ...]]:
     found = {}
     for name, values in lines.items():
         characters = tuple(_WIDE.sub(b"x", value).strip(b" \t") for value in values)
-        if characters != values or (name in (*INLINE_HEADERS, "cookie") and len(values) > 1):
+        odd = len(values) > 1 or (name == "cookie" and not values[0])
+        if characters != values or (name in (*INLINE_HEADERS, "cookie") and odd):
             found[name] = tuple(dict.fromkeys((*values, *characters)))
     return found
 
@@ -110,7 +116,7 @@ def _headers(request: Request, *, http2: bool) -> tuple[Lines, bool]:
         refused |= _BAD_VALUE.search(value) is not None or _TOKEN.fullmatch(name) is None
         lines[name.lower()] = (*lines.get(name.lower(), ()), value)
     refused |= _bad_framing(lines) or _bad_upgrade(lines) or not all(map(_AUTHORITY.fullmatch, lines.get("host", ())))
-    refused |= http2 and not _HOP_BY_HOP.isdisjoint(lines)
+    refused |= http2 and (not _HOP_BY_HOP.isdisjoint(lines) or len(lines.get("host", ())) > 1)
     for name in _tokens(lines, "connection"):
         lines.pop(name, None)
     return lines, refused

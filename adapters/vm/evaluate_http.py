@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import dropwhile
+from operator import not_
 from typing import Any
 
 from msgspec import Struct
@@ -108,11 +110,11 @@ def serve(manager: Manager, link: Link, request: Request) -> Outcome:
 
 
 def _differs(request: Request) -> bool:
-    """Whether the versions read a request differently; what HTTP/2 alone refuses does not count."""
+    """Whether the versions read a request differently; of what HTTP/2 alone refuses, only a second Host counts."""
     values = [value for _, value in request.headers]
-    crumbs = sum(name.lower() == "cookie" for name, _ in request.headers)
+    crumbs, hosts = ([value for name, value in request.headers if name.lower() == one] for one in ("cookie", "host"))
     odd = request.method not in METHODS or any(value != value.strip(" \t") for value in values)
-    return odd or crumbs > 1 or not request.path.isascii()
+    return odd or len(crumbs) > 1 or "" in crumbs or len(hosts) > 1 or not request.path.isascii()
 
 
 def _serve(manager: Manager, reading: Reading) -> Outcome:
@@ -188,7 +190,7 @@ def _through(manager: Manager, call: Call, levels: Sequence[Level]) -> Decision:
 def _read(manager: Manager, link: Link, request: Request, version: Version) -> Reading:
     faults = set() if version.method.fullmatch(request.method) and request.method != "CONNECT" else {METHOD}
     lines, refused = _headers(manager, request, version)
-    headers = {name: _joined(name, values, version) for name, values in lines.items()}
+    headers = {name: seen for name, values in lines.items() if (seen := _joined(name, values, version))}
     faults |= refused
     sent = raw_bytes(request.path)
     raw = target(sent, http2=version.http2) if sent.startswith(b"/") else None  # a path, not any request target
@@ -204,10 +206,13 @@ def _read(manager: Manager, link: Link, request: Request, version: Version) -> R
 
 
 def _joined(name: str, values: tuple[bytes, ...], version: Version) -> tuple[bytes, ...]:
-    """The values of a header as filters see them."""
+    """The values of a header as filters see them; none where HTTP/2 hands on no cookie because all of it is empty."""
     if name in INLINE_HEADERS:
         return (b",".join(filter(None, values)),)
-    return (b"; ".join(values),) if name == "cookie" and version.http2 else values
+    if name != "cookie" or not version.http2:
+        return values
+    crumbs = list(dropwhile(not_, values))
+    return (b"; ".join(crumbs),) if crumbs else ()
 
 
 def _loose(lines: Mapping[str, tuple[bytes, ...]], version: Version) -> dict[str, tuple[bytes, ...]]:
@@ -216,7 +221,7 @@ def _loose(lines: Mapping[str, tuple[bytes, ...]], version: Version) -> dict[str
     for name, values in lines.items():
         trimmed = tuple(value.strip(b" \t") for value in values)
         joined = name in INLINE_HEADERS and b"," in b",".join(values)
-        if joined or trimmed != values or (name == "cookie" and version.http2 and len(values) > 1):
+        if joined or trimmed != values or (name == "cookie" and version.http2 and (len(values) > 1 or not values[0])):
             found[name] = (*values, *trimmed, b"")
     return found
 
@@ -231,7 +236,8 @@ def _headers(manager: Manager, request: Request, version: Version) -> tuple[dict
             continue
         refused |= _refuses(manager, name) or _BAD_VALUE.search(value) is not None
         seen[name.lower()] = (*seen.get(name.lower(), ()), value)
-    refused |= _bad_framing(seen) or _bad_upgrade(manager, seen) or (version.http2 and not _HOP_BY_HOP.isdisjoint(seen))
+    refused |= _bad_framing(seen) or _bad_upgrade(manager, seen)
+    refused |= version.http2 and (not _HOP_BY_HOP.isdisjoint(seen) or len(seen.get("host", ())) > 1)
     for name in _tokens(seen, "connection"):
         seen.pop(name, None)
     return seen, {HEADER} if refused else set()

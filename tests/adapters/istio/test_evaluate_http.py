@@ -223,6 +223,16 @@ def test_header_with_an_outer_blank() -> None:
     assert not allows(grant, http(headers=(("x-tier", "x gold"),)))
     crumbs = granting(None, {"key": "request.headers[cookie]", "values": ["a=1; b=2"]})
     assert allows(crumbs, http(headers=(("cookie", "a=1"), ("cookie", "b=2"))))
+    assert allows(crumbs, http(headers=(("cookie", ""), ("cookie", "a=1"), ("cookie", "b=2"))))
+
+
+def test_what_http2_alone_loses() -> None:
+    """A cookie that is empty, and a request with two Hosts: HTTP/1.1 takes both, so they pass, with a loss."""
+    cookie = granting(None, {"key": "request.headers[cookie]", "values": ["*"]})
+    hosts = http(headers=(("host", "a"), ("Host", "a")))
+    for policies, request in (([cookie], http(headers=(("cookie", ""),))), ([], hosts)):
+        answer = judged(policies, request)
+        assert (answer.verdict, answer.losses) == ("allow", ("header.rejected",))
 
 
 @pytest.mark.parametrize(("parts", "code"), REFUSED)

@@ -199,11 +199,12 @@ def test_odd_requests_hold_on_the_real_envoy(tmp_path: Path) -> None:
         http(headers=(("x-tier", "1"), ("connection", "x-tier"))),
         http(headers=(("x-tier", "1"),)),
     ]
-    cookies = http(headers=(("cookie", "a"), ("cookie", "b")))
-    joined = [granting(header_is("cookie", string_match={"exact": text})) for text in ("a", "b", "a; b", "a;b")]
+    crumbs = (("a", "b"), ("", "a"), ("a", ""), ("",))
+    cookies = [("web", http(headers=tuple(("cookie", one) for one in lines))) for lines in crumbs]
+    joined = [granting(header_is("cookie", string_match={"exact": text})) for text in ("a", "b", "a; b", "; a", "a; ")]
     two_bytes = granting({"url_path": {"path": {"safe_regex": {"regex": "/v1/.."}}}})
     worlds = [granting({"any": True}), granting(header_is("x-tier", present_match=True)), two_bytes, *joined]
-    compare(Mesh(tmp_path), worlds, [[("web", one) for one in odd]] * 3 + [[("web", cookies)]] * len(joined))
+    compare(Mesh(tmp_path), worlds, [[("web", one) for one in odd]] * 3 + [cookies] * len(joined))
 
 
 def test_principal_holds_on_the_real_envoy_when_source_is_listed(tmp_path: Path) -> None:

@@ -490,6 +490,27 @@ def test_cookie_lines_are_joined_over_http2() -> None:
         assert (answer.verdict, set(losses) - set(answer.losses)) == ("allow", set())
 
 
+def test_empty_cookies_are_lost_over_http2() -> None:
+    """One that is empty is no cookie there, and empty ones before another leave no trace."""
+    for pattern, lines, losses in (
+        (".*", ("",), ("header.rejected",)),
+        (".*", ("", ""), ("header.rejected",)),
+        ("a", ("", "a"), ()),
+        ("a; ", ("a", ""), ()),
+    ):
+        grant = granting(header_is("cookie", string_match={"safe_regex": {"regex": pattern}}))
+        answer = judged(grant, http(headers=tuple(("cookie", line) for line in lines)))
+        assert (answer.verdict, set(losses) - set(answer.losses)) == ("allow", set()), (pattern, lines)
+    assert judged(granting(header_is("cookie", present_match=True)), http(headers=(("cookie", " "),))).losses == ()
+
+
+def test_second_host_is_refused_over_http2() -> None:
+    """HTTP/1.1 takes it, so it passes, with a loss."""
+    answer = judged(granting(ANY), http(headers=(("host", "a"), ("Host", "a"))))
+    assert (answer.verdict, answer.losses) == ("allow", ("header.rejected",))
+    assert judged(granting(ANY), http(headers=(("host", "a"),))).losses == ()
+
+
 def test_path_without_slash_is_always_a_loss() -> None:
     """Envoy refuses the path before any policy, so that no policy can tell whether it would be taken."""
     assert judged(granting(path_is(".*")), http("x")) == Answer(
