@@ -143,13 +143,17 @@ def any_request(rng: Random, hints: Hints) -> Request:
 
 def _aimed(rng: Random, hints: Hints) -> Request:
     """What a TrafficTarget or TrafficSplit of the world means, with one or two parts exchanged half of the time."""
-    aim = rng.choice(hints.aims)
-    place, ports = rng.choice(aim.places)
-    method, path, headers = pick(rng, rng.choice(aim.lines))
-    request = Request(rng.choice(aim.sources), place, rng.choice(ports), rng.choice(_PROTOCOLS), method, path, headers)
+    request = meant_by(rng, rng.choice(hints.aims))
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
         request = replace(request, **_exchange(rng, hints, request))
     return request if request.protocol == "http" else Request(request.src, request.dst, request.port, request.protocol)
+
+
+def meant_by(rng: Random, aim: Aim) -> Request:
+    """A request of the kind that an object means, to the letter."""
+    place, ports = rng.choice(aim.places)
+    method, path, headers = pick(rng, rng.choice(aim.lines))
+    return Request(rng.choice(aim.sources), place, rng.choice(ports), rng.choice(_PROTOCOLS), method, path, headers)
 
 
 def _exchange(rng: Random, hints: Hints, request: Request) -> dict[str, Any]:

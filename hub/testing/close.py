@@ -15,7 +15,7 @@ from hub.testing.asks import Hints, any_header_value, any_port, any_request, any
 Part = Literal["byte", "line", "port", "caller"]
 PARTS: tuple[Part, ...] = ("byte", "line", "port", "caller")
 Judge = Callable[[Request], Answer]
-_BYTES = "xX/.aAkKsS019 ,;??%-_\x7f\x80\xe9\u017f\u212a\udcff\udcff"
+_BYTES = "xX/.aAkKsS019 ,;??%-_\x7f\x80\xe9\u017f\u212a\udcff\udcff\udcff\udcff"
 _LINES = (("x-tier", "gold"), ("x-region", "eu"), ("x-t", ""), ("user-agent", "Mozilla Firefox/1"), ("cookie", "a=b"))
 
 

@@ -56,6 +56,34 @@ def damaged(rng: Random, value: dict[str, Any]) -> Any:
     return spoiled
 
 
+_NO_LABELS: Sequence[Any] = (7, ["api"], "api", {"app": 7}, {"app": ["api"]})
+_NO_ACCOUNTS: Sequence[Any] = (7, ["api"], {"name": "api"}, "*", "API")
+_NO_NAMES = ("API", "a/b", "*", "a_b", "-a", "x" * 300)
+_ACCOUNTS = {"Pod": "serviceAccountName", "Workload": "serviceAccount"}
+
+
+def declares(value: Any) -> bool:
+    """Whether this is an object that says what ports speak: a Service, a Workload, a Pod or a pod template."""
+    spec = value.get("spec") if isinstance(value, dict) else None
+    return isinstance(spec, dict) and (value.get("kind") in {"Service", *_ACCOUNTS} or "template" in spec)
+
+
+def doubted(rng: Random, value: dict[str, Any]) -> list[Any]:
+    """What may stand for an object that `declares`: two unequal copies, no readable selector or account, or no valid name."""
+    other = deepcopy(value)
+    spec = other["spec"].get("template", other)["spec"]
+    key = "selector" if other["kind"] == "Service" else _ACCOUNTS.get(other["kind"], "serviceAccountName")
+    dice = rng.randrange(3)
+    if dice == 0:
+        spec[key] = {"app": "else"} if key == "selector" else "else"
+        return [value, other]
+    if dice == 1:
+        spec[key] = deepcopy(rng.choice(_NO_LABELS if key == "selector" else _NO_ACCOUNTS))
+    else:
+        other["metadata"][rng.choice(("name", "name", "name", "namespace"))] = rng.choice(_NO_NAMES)
+    return [other]
+
+
 def _places(value: Any, out: list[tuple[Any, Any]]) -> None:
     keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
     for key in keys:

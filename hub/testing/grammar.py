@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
 
-from hub.model import Request
-from hub.smi import decode
+from hub.model import ObjectRef, Request
+from hub.smi import Decoded, decode
+from hub.smi.doubts import DOUBTED
+from hub.smi.names import is_label, is_subdomain
+from hub.smi.types import Doubt
 from hub.testing.close import Asked
 from hub.testing.worlds import documents_of
 
@@ -40,6 +43,13 @@ class Met:
                 self._about[name] = frozenset(self._of(name))
             yield from self._about[name]
 
+    def every(self) -> frozenset[str]:
+        """What a request of this world may meet, if it is the right one."""
+        kinds = ("TrafficTarget", "TrafficSplit")
+        read = [one.object.ref for one in map(decode, documents_of(self._objects)) if one.object]
+        refs = [ref for ref in read if ref.kind in kinds]
+        return self._around.union(*(self._of(f"{ref.kind}/{ref.namespace}/{ref.name}") for ref in refs))
+
     def _surroundings(self, values: Sequence[Any]) -> Iterator[str]:
         yield from (name for name, has in _AROUND.items() if any(map(has, self._objects)))
         read = [decode(document) for document in documents_of(values)]
@@ -47,6 +57,9 @@ class Met:
             yield "an object that cannot be decoded"
         if any(number > 1 for number in Counter(one.ref for one in read if one.ref).values()):
             yield "an object that is there twice"
+        yield from (name for name, has in _DOUBTS.items() if any(one.doubt and has(one.doubt) for one in read))
+        if any(number > 1 for number in Counter(ref for ref, _ in _versions(read)).values()):
+            yield "unequal copies of a Service or workload"
 
     def _of(self, name: str) -> Iterator[str]:
         """Features of a TrafficTarget or TrafficSplit (`Kind/namespace/name`) and of what it refers to."""
@@ -61,9 +74,9 @@ class Met:
             yield "matches or labels that read alike"
 
     def _referred(self, value: Value, namespace: str) -> Iterator[Value]:
-        names = {(one.get("kind"), one.get("name")) for one in _leaves(value) if "kind" in one and "name" in one}
+        names = {(str(one["kind"]), str(one["name"])) for one in _leaves(value) if "kind" in one and "name" in one}
         for one in self._objects:
-            if any(_is(one, str(kind), namespace, str(name)) for kind, name in names):
+            if any(_is(one, kind, namespace, name) for kind, name in names):
                 yield one
 
     def _twins(self) -> frozenset[str]:
@@ -73,6 +86,24 @@ class Met:
             if line := _written(one):
                 said.setdefault(line, set()).add(str({key: one[key] for key in sorted(one) if key != "name"}))
         return frozenset(line for line, wholes in said.items() if len(wholes) > 1)
+
+
+def _versions(read: Iterable[Decoded]) -> set[tuple[ObjectRef, bytes]]:
+    """What Services and workloads of one key say, each once."""
+    return {(one.ref, one.digest) for one in read if one.ref and (one.ref.group, one.ref.kind) in DOUBTED}
+
+
+def _has_no_name(doubt: Doubt) -> bool:
+    ref = doubt.ref
+    return not is_label(ref.namespace) or not (is_label if ref.kind == "Service" else is_subdomain)(ref.name)
+
+
+_DOUBTS: Mapping[str, Callable[[Doubt], bool]] = {
+    "an unreadable selector of a Service": lambda doubt: doubt.kind == "service" and doubt.selector is None,
+    "an unreadable account of a workload": lambda doubt: doubt.kind == "workload" and doubt.account is None,
+    "a Service or workload without a valid name": _has_no_name,
+}
+"""What keeps other objects from being trusted, wherever it is in a world."""
 
 
 def _is(value: Value, kind: str, namespace: str, name: str) -> bool:
@@ -207,6 +238,8 @@ FEATURES = (
     *_AROUND,
     "an object that cannot be decoded",
     "an object that is there twice",
+    *_DOUBTS,
+    "unequal copies of a Service or workload",
     *_ABOUT,
     *_TEXTS,
     *(f"version v1alpha{number}" for number in range(1, 5)),
@@ -241,6 +274,10 @@ class Count(Struct):
         self.denied, self.close = self.denied + other.denied, self.close + other.close
         self.parts.update(other.parts)
         self.features.update(other.features)
+
+    def lagging(self) -> frozenset[str]:
+        """The features of which there is less than twice the least."""
+        return frozenset(name for name in FEATURES if self.features[name] < 2 * LEAST * self.asked)
 
     def faults(self, least: float = LEAST, features: Sequence[str] = FEATURES) -> Iterator[str]:
         """What there was too little of."""

@@ -144,6 +144,12 @@ def _target(name: str, sources: Sequence[str], kind: str, binding: str = "") -> 
     return _object("access.smi-spec.io/v1alpha4", "TrafficTarget", name, spec)
 
 
+def twins(rng: Random) -> tuple[Value, Value]:
+    """Two matches that read alike, or one within the other."""
+    at = rng.choice((0, 2, 4))
+    return MATCHES[at], MATCHES[at + 1]
+
+
 # ------------------------------------------------------------------------------------------------- other versions
 
 

@@ -14,10 +14,10 @@ from hub.model import SERVICE_ACCOUNT_LABEL, Document, Origin, Request
 from hub.testing import cluster
 from hub.testing.asks import Hints, any_request
 from hub.testing.cluster import ACCOUNTS, LABELS, NAMESPACES, PORTS, SERVICES, Value, meta_of
-from hub.testing.damage import damaged
+from hub.testing.damage import damaged, declares, doubted
 from hub.testing.patterns import any_header, any_path
 from hub.testing.town import MATCHES as ALIKE
-from hub.testing.town import SELECTORS, again, make_town, spoiled
+from hub.testing.town import SELECTORS, again, make_town, spoiled, twins
 
 GROUPS = ("r", "q")
 ROUTES = ("t", "u")
@@ -61,7 +61,7 @@ def make_world(rng: Random, requests: int = 24) -> World:
 def make_values(rng: Random) -> list[Any]:
     """The objects of a world: some of every kind, in random order, one in thirty damaged (in some worlds one in six).
 
-    One world in four is a town, with a few such objects in it.
+    One world in four is a town, with a few such objects in it. In one of six, an object that says what ports speak is doubted.
     """
     values = [_MAKERS[kind](rng) for kind, many in _COUNTS.items() for _ in range(rng.choice(many))]
     if rng.randrange(4) == 0:
@@ -70,6 +70,9 @@ def make_values(rng: Random) -> list[Any]:
         values = _distinct(rng, values)
         if rng.randrange(3):
             values = [_tamed(rng, value) for value in values]
+    if rng.randrange(6) == 0:
+        at = rng.choice([at for at, value in enumerate(values) if declares(value)])
+        values[at : at + 1] = doubted(rng, values[at])
     sound = 30 if rng.randrange(4) else 6
     values = [damaged(rng, value) if rng.randrange(sound) == 0 else value for value in values]
     if rng.randrange(12) == 0:
@@ -159,6 +162,8 @@ def _group(rng: Random) -> Value:
     version = rng.randrange(1, 5)
     value = _versioned("specs", "HTTPRouteGroup", version, meta_of(rng, rng.choice(GROUPS)))
     matches = [_match(rng) for _ in range(rng.choice((0, 1, 2, 2, 2, 3, 3, 3)))]
+    if rng.randrange(10) == 0:
+        matches = [{"name": name, **deepcopy(match)} for name, match in zip(MATCHES, twins(rng), strict=False)]
     if rng.randrange(6):
         for name, match in zip(MATCHES, matches, strict=False):
             match["name"] = name
@@ -181,7 +186,7 @@ def _port_route(rng: Random) -> Value:
 
 def _subject(rng: Random, version: int) -> Value:
     subject: Value = {"kind": "ServiceAccount", "name": rng.choice(ACCOUNTS), "namespace": rng.choice(NAMESPACES)}
-    if rng.randrange(8) == 0:
+    if rng.randrange(4 if version == 4 else 8) == 0:
         subject["kind"] = "IdentityBinding" if version == 4 or rng.randrange(6) == 0 else "ServiceAccount"
         subject["name"] = rng.choice(BINDINGS)
     if rng.randrange(80) == 0:
@@ -215,9 +220,9 @@ def _target(rng: Random) -> Value:
         destination["namespace"] = meta.get("namespace", "default")
     elif rng.randrange(2):
         destination.pop("namespace", None)
-    if version == 4 and rng.randrange(5) == 0:
+    if version == 4 and rng.randrange(4) == 0:
         destination |= {"kind": "IdentityBinding", "name": rng.choice(BINDINGS)}
-    if rng.randrange(4) == 0 and (version <= 2 or rng.randrange(8) == 0):
+    if rng.randrange(2) == 0 and (version <= 2 or rng.randrange(16) == 0):
         destination["port"] = rng.choice(PORTS)
     body = value if version == 1 else value.setdefault("spec", {})
     body["destination"] = destination
@@ -263,7 +268,7 @@ def _weight(rng: Random, version: int) -> Any:
 
 
 def _split(rng: Random) -> Value:
-    version = rng.choice((1, 2, 3, 4, 4, 4))
+    version = rng.choice((1, 2, 3, 4, 4, 4, 4))
     meta = meta_of(rng, f"ts-{rng.randrange(5)}")
     if rng.randrange(3) == 0:
         meta["creationTimestamp"] = f"2024-0{rng.randrange(1, 4)}-01T00:00:00Z"
@@ -274,7 +279,8 @@ def _split(rng: Random) -> Value:
     spec: Value = {"service": root, "backends": backends}
     if version >= 3 and rng.randrange(3):
         entries = [
-            {"kind": "HTTPRouteGroup", "name": rng.choice((*GROUPS, *GROUPS, "gone"))} for _ in range(rng.randrange(3))
+            {"kind": "HTTPRouteGroup", "name": rng.choice((*GROUPS * 4, "gone"))}
+            for _ in range(rng.choice((0, 1, 1, 1, 2)))
         ]
         if entries and rng.randrange(8) == 0:
             entries[0]["kind"] = "TCPRoute"
@@ -318,6 +324,6 @@ _COUNTS: Mapping[str, Sequence[int]] = {
     "group": (4, 5, 6),
     "route": (5, 6, 7),
     "target": (5, 6, 7, 8),
-    "binding": (0, 1, 2),
+    "binding": (1, 2, 2),
     "split": (1, 1, 2, 3),
 }

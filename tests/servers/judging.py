@@ -47,9 +47,13 @@ class Judge:
         self._endpoints: Mapping[tuple[str, str, int], tuple[Endpoint, ...]]
         self._endpoints = compile_documents(documents, Scope()).facts.endpoints
 
+    def smi(self, request: Request) -> Answer:
+        """What SMI says of this request."""
+        return self._semantics.judge(request)
+
     def permits(self, request: Request) -> bool:
         """Whether SMI allows this request, at some backend at least, and the mesh has no excuse to refuse it."""
-        if self._semantics.judge(request).verdict == "deny":
+        if self.smi(request).verdict == "deny":
             return False
         smi, meshes = self._explain(request)
         return smi.verdict != "deny" and not any(excuses(request, mesh) for mesh in meshes.values())

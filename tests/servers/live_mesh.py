@@ -77,20 +77,20 @@ class Certificates:
             file = self._base / "client.pem"
             file.touch(mode=0o600)
             file.write_bytes(leaf.chain + leaf.key.reveal())
-            context = self.none()
+            context = self.none(http2=http2)
             context.load_cert_chain(file)
             file.unlink()
-            if http2:
-                context.set_alpn_protocols(["h2"])
             self._kept[key] = context
         return self._kept[key]
 
     @staticmethod
-    def none() -> ssl.SSLContext:
-        """TLS without a certificate; whom it reaches is not checked, because the callee is what is tried."""
+    def none(*, http2: bool = False) -> ssl.SSLContext:
+        """TLS without a certificate; offers HTTP/2 if asked. Whom it reaches is not checked: the callee is what is tried."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        if http2:
+            context.set_alpn_protocols(["h2"])
         return context
 
 
