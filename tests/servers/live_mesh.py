@@ -139,8 +139,11 @@ class LiveMesh:
         await asyncio.to_thread(self.hub.read)
         reviewed = await self.hub.plan(self.mesh, accept)
         assert not reviewed.plan.conflicts, reviewed.plan.conflicts
+        if losses := {loss.code for loss in reviewed.plan.losses}.difference(accept):
+            accept = (*accept, *losses)
+            reviewed = await self.hub.plan(self.mesh, accept)
         await self.hub.withdraw()
-        await self.hub.apply(self.mesh, reviewed.plan)
+        await self.hub.apply(self.mesh, reviewed.plan, accept)
         await self.hub.publish()
         return len(reviewed.plan.changes)
 
