@@ -6,7 +6,7 @@ sinks are handed over by pluggy hooks in the entry-point group `smihub` (hub.hoo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
@@ -224,6 +224,14 @@ class Accepting(Protocol):
         """Wait until the mesh has taken these, at most so long; those that it has not, as `failed` or `refused`."""
 
 
+@runtime_checkable
+class Watching(Protocol):
+    """A sink that can tell cheaply whether its mesh was changed, by whomever."""
+
+    def changes(self) -> AsyncIterator[str]:
+        """Yield after each change of the mesh, for ever: its new token, or "" where only reading it all would tell."""
+
+
 class Marking(Struct, frozen=True):
     """Whose an object is to be from now on; its content stays as it is.
 
@@ -429,6 +437,7 @@ __all__ = [
     "Unread",
     "UnsafeResourceError",
     "Upsert",
+    "Watching",
     "Writing",
     "Written",
     "bounded",

@@ -5,6 +5,7 @@ Everything that decides is pure and elsewhere; here it is only joined.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -54,6 +55,8 @@ class Hub:
         self.intake = Intake(config.sources, sources_of(config, plugins), stores)
         self.clock: Callable[[], float] = time.time
         self.window = Window(config.state)
+        self.deciding = asyncio.Lock()
+        """Held by whoever reads or changes the stores; plans are made in a thread of their own."""
         self._kept: dict[str, tuple[Mirror, dict[ObjectRef, Kept]]] = {}
 
     @classmethod
@@ -98,33 +101,39 @@ class Hub:
         accept: Sequence[str] = (),
         keys: Iterable[UnitKey] | None = None,
         withhold: frozenset[UnitKey] = frozenset(),
+        *,
+        apart: bool = False,
     ) -> Reviewed:
         """Plan one mesh: these units, or (None) all that are there or ever were.
 
-        Units in `withhold`, and all while a part cannot be read, gain nothing; what they lose is planned.
+        Units in `withhold`, and all while a part cannot be read, gain nothing; what they lose is planned. `apart`: of other
+        meshes only those count that were observed already, so that none of them can hold this one up.
         """
-        lifted = await self.recall(accept)
         mirror = await mesh.observed()
-        planner, now = self.cluster(mesh).planner, self.clock()
-        planner.since[mesh.name] = self.window.begins(mesh.name, now)
-        reviewed = await aside(partial(planner.planned, mesh, mirror, accept, keys, withhold))
+        async with self.deciding:
+            lifted = await self.recall(accept, apart=apart)
+            planner, now = self.cluster(mesh).planner, self.clock()
+            planner.since[mesh.name] = self.window.begins(mesh.name, now)
+            reviewed = await aside(partial(planner.planned, mesh, mirror, accept, keys, withhold))
         return self.window.judged(replace(reviewed, lifted=reviewed.lifted | lifted), now)
 
-    async def recall(self, accept: Sequence[str] = ()) -> frozenset[str]:
+    async def recall(self, accept: Sequence[str] = (), *, apart: bool = False) -> frozenset[str]:
         """Let what cannot be read count as it was when it was applied last, in any mesh.
 
-        Broken objects do not, if their code is accepted; that code is given back, if it made a difference.
+        Broken objects do not, if their code is accepted; that code is given back, if it made a difference. `apart`: see `plan`.
         """
-        kept = await self._remembered() if self.intake.doubtful else {}
+        kept = await self._remembered(apart=apart) if self.intake.doubtful else {}
         given_up = self.intake.recall(kept, give_up=BROKEN in {*accept, *self.config.accept})
         for name, cluster in self.clusters.items():
             cluster.planner.missing = self.intake.missing[name]
         return frozenset({BROKEN} if given_up else ())
 
-    async def _remembered(self) -> dict[str, dict[ObjectRef, Kept]]:
+    async def _remembered(self, *, apart: bool) -> dict[str, dict[ObjectRef, Kept]]:
         """By cluster, the input objects that its meshes remember; a mesh that cannot be read tells of none."""
         found: dict[str, dict[ObjectRef, Kept]] = {name: {} for name in self.clusters}
         for mesh in self.meshes:
+            if apart and mesh.mirror is None:
+                continue
             try:
                 mirror = await mesh.observed()
             except SmihubError:
@@ -197,7 +206,8 @@ class Hub:
         """
         if isinstance(mesh.sink, Accepting) and (both := mixed(made)):
             await self._narrow(mesh, both, accept)
-            made = (await self.plan(mesh, accept, {change.unit for change in made.changes} | made.memory.keys())).plan
+            keys = {change.unit for change in made.changes} | made.memory.keys()
+            made = (await self.plan(mesh, accept, keys, apart=True)).plan
         made = self._stamped(made, accept)
         results = await self._roll_out(mesh, made)
         stopped = frozenset(key for key, each in results.items() if each.state != "written")
@@ -207,7 +217,7 @@ class Hub:
 
     async def _narrow(self, mesh: Mesh, keys: frozenset[UnitKey], accept: Sequence[str]) -> None:
         """Write what these units lose."""
-        reviewed = await self.plan(mesh, accept, keys, withhold=keys)
+        reviewed = await self.plan(mesh, accept, keys, withhold=keys, apart=True)
         if not reviewed.whole:
             await self._roll_out(mesh, self._stamped(reviewed.plan, accept))
 

@@ -40,7 +40,7 @@ class Window:
             self._known().pop(mesh, None)
             return reviewed
         digest = digest_of(reviewed.plan)
-        if digest in self._approved(mesh, now):
+        if digest in self.approved(mesh, now):
             self._known().pop(mesh, None)
             left = tuple(each for each in reviewed.refusals if each.code != BLAST_RADIUS)
             return replace(reviewed, refusals=left, lifted=reviewed.lifted | {BLAST_RADIUS})
@@ -54,7 +54,8 @@ class Window:
                 self._refused = record.refused_since(self._state)
         return self._refused
 
-    def _approved(self, mesh: str, now: float) -> frozenset[str]:
+    def approved(self, mesh: str, now: float) -> frozenset[str]:
+        """The digests of plans that somebody approved and that were not written yet."""
         with suppress(SmihubError, OSError):
             return record.approvals(self._state, mesh, now)
         return frozenset()

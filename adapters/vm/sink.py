@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -41,6 +41,7 @@ from hub.api import (
 from hub.private import claim
 
 _TICK_S = 0.1
+_LOOK_S = 1.0
 _NOTHING: Mapping[ObjectRef, Resource] = {}
 _log = structlog.get_logger(__name__)
 
@@ -112,6 +113,15 @@ class XdsSink:
             self._wake(self._take(step, sealed) if next_one else self._advance())
             await asyncio.sleep(0)  # the streams send it before anybody keeps books on it
         return step.token
+
+    async def changes(self) -> AsyncIterator[str]:
+        """See `hub.api.Watching`: the token of each new revision."""
+        seen = self._state.head()[1]
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if (now := self._state.head()[1]) != seen:
+                yield now
+                seen = now
 
     # -- what a live sink does
 

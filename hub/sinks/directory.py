@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from msgspec import Struct
 
 from hub.api import Marking, SinkContext, SinkSpec
+from hub.aside import aside
 from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
 from hub.model import Observation, UnitKey
-from hub.sinks.folder import EXCLUSIVE, SHARED, Folder, make, opened
+from hub.sinks.folder import EXCLUSIVE, SHARED, Folder, make, opened, signature
 from hub.sinks.index import Index, decode_index
 from hub.sinks.ledger import Ledger, decode_memory
 from hub.sinks.manifest import MOST_BYTES, Foreign, digest, read
@@ -27,6 +29,7 @@ from hub.sinks.writing import MOST_OF_ALL, Writer
 
 _OTHER_NAMES = ("kustomization.yml", "Kustomization")  # kustomize wants one of the three to be there, and only one
 _NOTHING, _ANYBODY = Ledger(), Reader()
+_LOOK_S = 2.0
 
 
 class DirectoryConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -86,6 +89,15 @@ class DirectorySink:
                 raise UnsafeResourceError(f'mesh "{self._mesh}": one object is marked twice')
             moves = [move(each, standing, texts[each.ref]) for each in marks]
             return await Writer(folder, self._path, self._mesh, reading).mark(moves, memory)
+
+    async def changes(self) -> AsyncIterator[str]:
+        """See `hub.api.Watching`: told by names, sizes and times of the files."""
+        seen = await aside(partial(signature, self._path))
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if (now := await aside(partial(signature, self._path))) != seen:
+                yield ""
+                seen = now
 
     async def close(self) -> None:
         """Nothing is open."""

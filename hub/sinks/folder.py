@@ -180,6 +180,18 @@ def _open(path: Path) -> int | None:
         return None
 
 
+def signature(path: Path) -> frozenset[tuple[str, int, int]]:
+    """Names, sizes and times (ns) of the files; empty if there is no folder."""
+    found = set[tuple[str, int, int]]()
+    for folder in (path, path / OBJECTS):
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    about = entry.stat(follow_symlinks=False)
+                    found.add((entry.path, about.st_size, about.st_mtime_ns))
+    return frozenset(found)
+
+
 def make(path: Path) -> None:
     """Make the folder and those above it."""
     with told(path):

@@ -12,6 +12,7 @@ import msgspec
 from adapters.vm.sink import XdsSink
 from hub.api import Evaluator
 from hub.config import load_config
+from hub.errors import StaleError
 from hub.loop import Loop
 from hub.meshes import Mesh
 from hub.model import (
@@ -168,12 +169,15 @@ class Trial:
             await self._begun()
         assert self._running is not None
         for name, source in self._running.intake.sources.items():
-            await self._loop._take(name, tuple(source.read()))
+            await self._loop.take(name, tuple(source.read()))
         self.ground.read()
-        await self._loop._settle()
-        if self._loop._overtaken:  # somebody else has written meanwhile
-            self._loop._overtaken = False
-            await self._loop._settle()
+        await self._loop.hand_out()
+        for worker in self._loop.workers:
+            try:
+                await worker.once()
+            except StaleError:  # somebody else has written meanwhile
+                await worker.once()
+        await self._loop.publish()
         return [mesh.name for mesh in self._running.meshes if (await self._running.plan(mesh)).refusals]
 
     @property
