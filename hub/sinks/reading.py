@@ -31,9 +31,8 @@ Digests = Mapping[str, str]
 class Reading(Struct, frozen=True):
     """`ours` are our objects by file, `theirs` what is in the files of others, `foreign` the objects in these.
 
-    `owner` is for whom the folder is read, `held` the owner whose it is ("":
-    nobody's yet). `renamed` are files that have a former name still, with the name under
-    which all of this tells of them.
+    `owner` is for whom the folder is read, `held` the owner whose it is ("": nobody's yet). `renamed` are files that have a
+    former name still, with the name under which all of this tells of them.
     """
 
     ours: Mapping[str, Observed]
