@@ -123,11 +123,11 @@ class Clocked:
         sink: Any = hub.meshes[0].sink
         self.sink = sink
         self.instead: Resource | None = None
-        self._steps, self._write = self.source.steps, self.sink.write
+        self._steps, self._write = self.source.steps, self.sink.write_all
         self._heard, self._snapshot = self.sink.heard, self.sink.snapshot
         # The marks hang on four methods of these very objects; what they do stays what it is.
         vars(self.source)["steps"] = self.steps
-        vars(self.sink).update(write=self.write, heard=self.heard, snapshot=self.snapshot)
+        vars(self.sink).update(write_all=self.write, heard=self.heard, snapshot=self.snapshot)
 
     @property
     def server(self) -> AdsServer:
