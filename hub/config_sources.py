@@ -53,15 +53,23 @@ def sources_in(written: tuple[dict[str, Any], ...], folder: Path) -> tuple[Sourc
     found: list[SourceConfig] = []
     for index, each in enumerate(written):
         source = _source(each, f"sources[{index}]", folder)
-        if any(source.name == other.name or _same_path(source, other) for other in found):
-            place = f"sources[{index}].{'name' if source.path is None else 'path'}"
-            raise FieldError(place, f'"{source.name}" is there twice; drop one of them')
         for other in found:
-            if both := {*source.namespaces} & {*other.namespaces}:
-                message = f'"{min(both)}" is listed by "{other.name}" too; one source is the authority on a namespace'
-                raise FieldError(f"sources[{index}].namespaces", message)
+            _check_apart(source, other, f"sources[{index}]")
         found.append(source)
     return tuple(found)
+
+
+def _check_apart(source: SourceConfig, other: SourceConfig, place: str) -> None:
+    """Refuse two sources that are one, whose parts would have one name in what is remembered, or that both rule a namespace."""
+    if source.name == other.name or _same_path(source, other):
+        field = "name" if source.path is None else "path"
+        raise FieldError(f"{place}.{field}", f'"{source.name}" is there twice; drop one of them')
+    if source.name.startswith(f"{other.name}:") or other.name.startswith(f"{source.name}:"):
+        message = f'the name "{source.name}" and "{other.name}" cannot be told apart; write another "name"'
+        raise FieldError(place, message)
+    if both := {*source.namespaces} & {*other.namespaces}:
+        message = f'"{min(both)}" is listed by "{other.name}" too; one source is the authority on a namespace'
+        raise FieldError(f"{place}.namespaces", message)
 
 
 def _source(raw: dict[str, Any], place: str, folder: Path) -> SourceConfig:

@@ -95,6 +95,7 @@ http: {address: '[::1]:9464', objectNames: true}
         ("manifests", "''", 3, "sources[0].path: will not do; write a path"),
         ("sources:\n- path: manifests", "sources: []", 2, 'sources: is empty; write "- path: FOLDER"'),
         ("- path: manifests", "- path: a\n- path: ./a", 4, 'sources[1].path: "./a" is there twice'),
+        ("- path: manifests", "- path: a\n- path: a:b", 4, 'sources[1]: the name "a:b" and "a" cannot be told apart'),
         ("adapter: vm", "adapter: vm\n- {name: vms, adapter: x}", 7, 'meshes[1].name: "vms" is there twice'),
         ("adapter: vm", "adapter: vm\n  governed: some", 7, "meshes[0].governed: "),
         ("adapter: vm", "adapter: vm\n  governed: {namespaces: []}", 7, "meshes[0].governed.namespaces: is empty"),
