@@ -83,9 +83,16 @@ def _line(rng: Random, hints: Hints, request: Request) -> Request:
         return replace(request, headers=(*lines, rng.choice(_LINES)))
     at = rng.randrange(len(lines))
     name, value = lines[at]
-    other = any_header_value(rng, value)
+    other, cut = any_header_value(rng, value), rng.randrange(len(value) + 1)
     changed = rng.choice(
-        ([], [(name, other)], [(name, value), (name, other)], [(f"{name}x", value)], [(name.upper(), value)])
+        (
+            [],
+            [(name, other)],
+            [(name, value), (name, other)],
+            [(name, value[:cut]), (name, value[cut:])],
+            [(f"{name}x", value)],
+            [(name.upper(), value)],
+        )
     )
     return replace(request, headers=_put(lines, at, changed))
 
