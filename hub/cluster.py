@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from hub.config import Config
 from hub.endpoints import EndpointView, Place
+from hub.errors import SmihubError
 from hub.meshes import Mesh
 from hub.model import Endpoint, Facts
 from hub.planner import Planner
@@ -55,7 +56,22 @@ class Cluster:
         return touched
 
     async def _hand_over(self, facts: Facts) -> None:
-        for live in (mesh.live for mesh in self._meshes):
-            if live is not None:
-                await live.publish(facts)
+        await each(_published_in(mesh, facts) for mesh in self._meshes)
         self._published = facts.endpoints
+
+
+async def each(works: Iterable[Awaitable[None]]) -> None:
+    """Do all of these; what the first that failed raised is raised once the others are done."""
+    failed: SmihubError | None = None
+    for work in works:
+        try:
+            await work
+        except SmihubError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+async def _published_in(mesh: Mesh, facts: Facts) -> None:
+    if mesh.live is not None:
+        await mesh.live.publish(facts)

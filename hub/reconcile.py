@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from hub.api import Accepting, Evaluator
 from hub.aside import aside
-from hub.cluster import Cluster
+from hub.cluster import Cluster, each
 from hub.config import Config, load_config
 from hub.errors import ConfigError, SmihubError
 from hub.guards import BLAST_RADIUS
@@ -250,13 +250,11 @@ class Hub:
 
     async def withdraw(self) -> None:
         """Take endpoints that are gone out of service, before anything else of a change is written."""
-        for name, cluster in self.clusters.items():
-            await cluster.withdraw(blind=self.intake.blind(name))
+        await each(cluster.withdraw(blind=self.intake.blind(name)) for name, cluster in self.clusters.items())
 
     async def publish(self) -> None:
         """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them."""
-        for name, cluster in self.clusters.items():
-            await cluster.publish(blind=self.intake.blind(name))
+        await each(cluster.publish(blind=self.intake.blind(name)) for name, cluster in self.clusters.items())
 
 
 def _files(cluster: Cluster, key: UnitKey, unit: Unit) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ import yaml
 
 from adapters.vm.state import State
 from hub.config import load_config
-from hub.errors import ConfigError
-from hub.model import Access, Problem, UnitKey
+from hub.errors import ConfigError, TransientError
+from hub.model import Access, Facts, Problem, UnitKey
 from hub.plan import Plan
 from hub.reconcile import Hub
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, target
@@ -221,6 +221,29 @@ async def test_endpoints_are_those_of_the_mesh_s_cluster(folder: Folder) -> None
         for mesh, address in addresses.items():
             with closing(State(folder.root / ".smihub" / "hub.sqlite", mesh)) as state:
                 assert [each.address for each in state.endpoints()["shop", "api", 80]] == [address]
+
+
+async def test_a_mesh_that_takes_no_endpoints_keeps_none_from_another(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it raised is raised when the others have theirs, and it is tried again the next time."""
+    folder.config(CONFIG + "- {name: another, adapter: vm, cluster: east}\n")
+    await applied(folder)
+    async with opened(folder) as hub:
+        tried: list[Facts] = []
+
+        async def fail(facts: Facts) -> None:
+            tried.append(facts)
+            raise TransientError("busy")
+
+        monkeypatch.setattr(hub.meshes[0].sink, "publish", fail)
+        for _ in range(2):
+            with pytest.raises(TransientError):
+                await hub.publish()
+        assert len(tried) == 2
+    for mesh, address in (("another", "10.0.0.2"), ("western", "10.9.0.2")):
+        with closing(State(folder.root / ".smihub" / "hub.sqlite", mesh)) as state:
+            assert [each.address for each in state.endpoints()["shop", "api", 80]] == [address]
 
 
 async def test_a_broken_smi_file_hides_its_objects_in_every_cluster(folder: Folder) -> None:
