@@ -16,7 +16,7 @@ from tests.servers.held import CALLERS
 from tests.servers.scene import STEPS, Scene, WiderError
 from tests.servers.wire_trial import WORKLOADS, WireTrial, octet
 
-ON_ENVOYS = (*(name for name in STEPS if name not in {"hear", "apply"}), "become", "switch", "reboot")
+ON_ENVOYS = (*(name for name in STEPS if name not in {"hear", "apply"}), "become", "move", "switch", "reboot")
 """What may happen; the first is how it begins."""
 _SOON = {"ENDED_STREAM_S": 0.0, "ANSWER_TIMEOUT_S": 4.0}
 """So that an Envoy whose token has ended is sent away within a second, and comes again."""
@@ -74,12 +74,19 @@ class WireScene(Scene):
 
     def become(self, rng: Random) -> None:
         """A workload runs as another account; perhaps only for a while, perhaps while the hub is away."""
+        self._become(rng, rng.choice(WORKLOADS))
 
+    def move(self, rng: Random) -> None:
+        """A caller runs as another account when the hub is there again."""
+        with self._gone():
+            self._become(rng, rng.choice(CALLERS))
+        self.follow(rng)
+
+    def _become(self, rng: Random, workload: str) -> None:
         def other(spec: Any) -> None:
             spec["serviceAccount"] = rng.choice([name for name in ACCOUNTS if name != spec["serviceAccount"]])
 
-        name = rng.choice((*CALLERS, *WORKLOADS)).partition("/")[2]
-        self._change(rng, f"workload/{name}", other)
+        self._change(rng, f"workload/{workload.partition('/')[2]}", other)
 
     def switch(self, rng: Random) -> None:
         """The port that others may call HTTP is called otherwise; perhaps only for a while, or while the hub is away."""

@@ -40,6 +40,8 @@ EACH = 4
 ASKED = 2
 PROMPT_S, LATE_S = 2.0, 5.0
 """Some milliseconds, and about a second, on a machine that does other things too."""
+SWEEP = 6
+"""Calls at once: a pool has old connections and new ones, and whoever calls alone may meet a new one."""
 _AGAIN_S = 0.1
 _LOCAL = 9000
 _TEXTS = (("GET", "/a", GOLD), ("POST", "/a", ()), ("GET", "/a", ()), ("GET", "/b", ()), ("DELETE", "/ab", ()))
@@ -210,8 +212,8 @@ class WireTrial(Trial):
         await self.sidecars.heard(self._running.meshes[0].sink)
         self.known.hear(set(WORKLOADS) - self.sidecars.away)
         since = now()
-        checks = [*self._new(rng), *self._used(rng)]
-        found = await asyncio.gather(*(_in_time(check, since) for check in checks))
+        calls = (_in_time(check, since, SWEEP) for check in self._new(rng))
+        found = await asyncio.gather(*calls, *(_in_time(check, since) for check in self._used(rng)))
         why = next((fault.why for fault in found if fault is not None), "")
         if not why:
             await self._open_more()
@@ -340,12 +342,12 @@ class WireTrial(Trial):
             yield from [(caller, port, kind)] * (EACH - have[caller, port, kind])
 
 
-async def _in_time(check: Check, since: float) -> Fault | None:
-    """Ask until all is well, or has not been for too long."""
+async def _in_time(check: Check, since: float, width: int = 1) -> Fault | None:
+    """Ask until all is well, or has not been for too long; what was not well is asked so many times at once from then on."""
     fault = await check()
     while fault is not None and now() < since + fault.lasts_s:
         await asyncio.sleep(_AGAIN_S)
-        fault = await check()
+        fault = next(filter(None, await asyncio.gather(*(check() for _ in range(width)))), None)
     return fault
 
 
