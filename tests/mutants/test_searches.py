@@ -20,7 +20,6 @@ WIRE = "tests/e2e/test_events_on_envoys.py::test_nobody_is_served_on_real_envoys
 TIMES = {EVENTS: 20, WORLDS: 58, WIRE: 20}
 """How many times the fixed search is taken: 2 000 steps, about a million requests for each mesh, 200 steps on Envoys."""
 SEARCHES = (
-    ("plan-unread-folder-hides-nothing", EVENTS),
     ("plan-gains-do-not-wait-for-what-is-unread", EVENTS),
     ("store-recalled-objects-have-no-copies", EVENTS),
     ("vm-mark-that-comes-back", EVENTS),
@@ -28,6 +27,7 @@ SEARCHES = (
     ("doubt-broken-service-declares-nothing", WORLDS),
     ("vm-folded-negations-pass-for-exact", WORLDS),
     ("vm-paths-beyond-ascii-are-judged", WORLDS),
+    ("vm-blanks-of-joined-lines-count", WORLDS),
     ("intent-variant-of-8-bits", WORLDS),
     ("vm-mark-that-comes-back", WIRE),
     ("vm-one-name-for-every-certificate", WIRE),
