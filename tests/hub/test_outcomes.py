@@ -211,6 +211,32 @@ async def test_foreign_object_leaves_its_unit_in_conflict_after_the_write(tmp_pa
     assert journal.outcomes.summary("istio").conflicts == 1
 
 
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: api-%s, namespace: shop, labels: {%s}}
+spec: {serviceAccountName: api, containers: [{name: main}]}
+"""
+
+
+async def test_open_pod_leaves_its_unit_refused_after_the_write(tmp_path: Path) -> None:
+    """Nothing of the unit waits to be written, and yet it is not as it should be."""
+    folder = shop(tmp_path)
+    folder.config(ISTIO)
+    folder.write("pods.yaml", POD % (0, "smihub.io/sa: api"))
+    assert folder.process("apply", "--yes").returncode == 0
+    folder.write("more.yaml", POD % (1, "app: other"))
+    hub = Hub.open(folder.root / "smihub.yaml")
+    hub.read()
+    journal, reviewed = Journal(), await hub.plan(hub.meshes[0])
+    journal.planned(reviewed)
+    journal.wrote(reviewed)
+    await hub.close()
+    applied = journal.outcomes.of("istio")[API].condition("Applied")
+    assert (applied.status, applied.reason) == ("False", "refused")
+    assert "api-1" in applied.message
+
+
 async def test_mesh_wide_refusal_is_told_at_the_mesh_and_at_what_it_holds(world: World) -> None:
     """Every unit with a change is refused; the mesh itself says why, until the plan passes."""
     world.folder.config(CONFIG + "guards: {blastRadiusPercent: 0, minUnits: 1}\n")

@@ -115,6 +115,16 @@ async def test_one_identity_counts_once_however_often_it_loses(world: World) -> 
         world.now += 1
 
 
+async def test_loss_counts_on_when_its_unit_changes_again(world: World) -> None:
+    """What is granted again was lost all the same; with three more it is five of fourteen."""
+    world.revoke(0, 1)
+    assert await world.applied() == []
+    world.grant(0, 1)
+    assert await world.applied() == []
+    world.revoke(2, 3, 4)
+    assert await world.applied() == [BLAST_RADIUS]
+
+
 async def test_what_was_accepted_is_not_counted_again(world: World) -> None:
     """Or every small loss after it would wait."""
     world.revoke(*range(8))
@@ -190,12 +200,12 @@ async def test_approval_lets_exactly_that_plan_pass(world: World) -> None:
 
 
 async def test_approval_of_another_revision_is_none(world: World) -> None:
-    """Something was written since."""
+    """Something else was written since: what is gained and lost is the same, but not on what stands there."""
     world.revoke(*range(8))
     approved(world, await world.reviewed(), world.now)
     world.grant(*range(8))
-    world.folder.write("more.yaml", target("more", "w0", matches="orders"))
-    await world.applied()
+    world.folder.write("more.yaml", target("more", "w9", matches="orders"))
+    assert await world.applied() == []
     world.revoke(*range(8))
     assert await world.applied() == [BLAST_RADIUS]
 
