@@ -13,7 +13,8 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from hub.model import Document, Problem
+from hub.errors import SourceError
+from hub.model import Document, ObjectRef, Origin, Problem
 
 
 def covers(scope: str, part: str) -> bool:
@@ -39,6 +40,12 @@ class Unread(Struct, frozen=True, gc=False):
 
     part: str
     problem: Problem
+
+
+def lost(source: str, error: SourceError) -> Unread:
+    """What is said of a source that cannot be read as a whole."""
+    ref, remedy = ObjectRef("", "Source", "", source), "restore it; until then nothing of it changes"
+    return Unread("", Problem("source.unreadable", ref, "", str(error), remedy, Origin(source)))
 
 
 class Listed(Struct, frozen=True, gc=False):

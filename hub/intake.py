@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from hub.api import SourceContext
 from hub.config import Config, source_config
 from hub.config_sources import SourceConfig
-from hub.events import Delete, Event, Listed, ObjectSource, Unread, Upsert
+from hub.errors import SourceError
+from hub.events import Delete, Event, Listed, ObjectSource, Unread, Upsert, lost
 from hub.memory import Kept
 from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.plugins import Plugins
@@ -48,9 +49,17 @@ class Intake:
     # ----------------------------------------------------------------------- events
 
     def read(self) -> None:
-        """Read every source now. Raises SourceError if one cannot be used as a whole."""
+        """Read every source now; of several, one that cannot be used as a whole is unread. Raises SourceError if none can."""
+        failed: dict[str, SourceError] = {}
         for name, source in self.sources.items():
-            self.take(name, source.read())
+            try:
+                self.take(name, source.read())
+            except SourceError as error:
+                failed[name] = error
+        if len(failed) == len(self.sources):
+            raise next(iter(failed.values()))
+        for name, why in failed.items():
+            self.take(name, [lost(name, why)])
 
     def take(self, source: str, events: Iterable[Event]) -> None:
         """Follow what a source says."""

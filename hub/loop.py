@@ -40,6 +40,7 @@ class Loop:
         self._accept = tuple(accept)
         self.workers = [Worker(hub, mesh, self._journal, accept, self._respread) for mesh in hub.meshes]
         self._synced: set[str] = set()
+        self._away: set[str] = set()
         self._batches: asyncio.Queue[Batch] = asyncio.Queue()
         self._moved = asyncio.Event()
         self._broken: frozenset[ObjectRef] = frozenset()
@@ -78,7 +79,7 @@ class Loop:
                 await self.take(*batch)
                 while not self._batches.empty():
                     await self.take(*self._batches.get_nowait())
-                if self._synced == self._hub.intake.sources.keys():
+                if self._synced and self._synced | self._away == self._hub.intake.sources.keys():
                     await self.hand_out()
                     self._moved.set()
                     self._freeze()
@@ -87,6 +88,8 @@ class Loop:
         """Take what a source says; a part on which that raises cannot be read."""
         async with self._hub.deciding:
             await aside(partial(self._take_each, source, events))
+        if any(isinstance(event, Unread) and not event.part for event in events):
+            self._away.add(source)  # what it held counts as it was applied last; the others do not wait for it
         if any(isinstance(event, Synced) for event in events):
             self._synced.add(source)
             self._journal.synced(source)

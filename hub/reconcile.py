@@ -77,7 +77,7 @@ class Hub:
         return found[0]
 
     def read(self) -> None:
-        """Read every source now. Raises SourceError if one cannot be used as a whole."""
+        """Read every source now; of several, one that cannot be used as a whole is unread. Raises SourceError if none can."""
         self.intake.read()
 
     def cluster(self, mesh: Mesh) -> Cluster:

@@ -24,7 +24,7 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from hub.api import SourceContext, SourceSpec
 from hub.errors import SourceError
-from hub.events import Delete, Event, Listed, Synced, Unread, Upsert, covers
+from hub.events import Delete, Event, Listed, Synced, Unread, Upsert, covers, lost
 from hub.model import Document, ObjectRef, Origin, Problem
 from hub.sources import files
 from hub.sources.files import FileError, Listing, Signature
@@ -98,17 +98,17 @@ class DirectorySource:
 
     async def watch(self) -> AsyncGenerator[tuple[Event, ...], None]:
         """See hub.events.ObjectSource; each batch comes at least 100 ms after the last write."""
-        failed: Problem | None = None
+        failed: Unread | None = None
         first = True
         async with aclosing(self._ticks()) as ticks:
             async for reported in ticks:
                 try:
                     batch = await self._read_async(reported)
                 except SourceError as error:
-                    problem = self._lost(error)
-                    if failed != problem:
-                        failed = problem
-                        yield (Unread("", problem),)
+                    away = lost(self._name, error)
+                    if failed != away:
+                        failed = away
+                        yield (away,)
                     continue
                 if first or failed is not None or len(batch) > 1:
                     yield batch
@@ -266,12 +266,6 @@ class DirectorySource:
         """Files known from before that lie in a folder which cannot be listed now: they stay in force."""
         folders = tuple(part for part in listing.unread if part.endswith("/"))
         return {part: entry for part, entry in self._entries.items() if any(covers(folder, part) for folder in folders)}
-
-    def _lost(self, error: SourceError) -> Problem:
-        ref = ObjectRef("", "Source", "", self._name)
-        return Problem(
-            "source.unreadable", ref, "", str(error), "restore it; until then nothing changes", Origin(self._name)
-        )
 
     async def _ticks(self) -> AsyncGenerator[Reported, None]:
         """Say when to look, and at which paths: everything at once, and after `poll_s` in any case; else what is reported."""

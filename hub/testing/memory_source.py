@@ -23,7 +23,7 @@ from hub.api import (
     Upsert,
 )
 from hub.errors import SourceError
-from hub.events import covers
+from hub.events import covers, lost
 
 
 class MemoryConfig(Struct, frozen=True):
@@ -85,8 +85,8 @@ class MemorySource:
             self._changed.clear()
             try:
                 yield tuple(self.read())
-            except SourceError:
-                yield (Unread("", self._problem("")),)
+            except SourceError as error:
+                yield (lost(self._name, error),)
             await self._changed.wait()
 
     def pinpoint(self, problems: Sequence[Problem]) -> tuple[Problem, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ from hub.plugins import Plugins, load_plugins
 from hub.recall import hides
 from hub.reconcile import Hub
 from hub.testing.memory_source import MemorySource, MemorySources
-from tests.servers.folder import ROUTES, WORKLOADS, target
+from tests.hub.test_loop import living
+from tests.servers.folder import ROUTES, WORKLOADS, Folder, shop, target
 
 CONFIG = """\
 domain: {trustDomain: cluster.local}
@@ -26,6 +28,15 @@ meshes:
 - {name: vms, adapter: vm}
 """
 BOOKS = "shop/web -> shop/api:* GET /books"
+ORDERS = "shop/web -> shop/api:* POST /orders"
+FOLDERS = """\
+domain: {trustDomain: cluster.local}
+sources:
+- path: manifests
+- path: second
+meshes:
+- {name: vms, adapter: vm}
+"""
 LATE = "shop/web -> shop/web:* GET /books"
 
 
@@ -107,6 +118,61 @@ async def test_a_source_that_is_away_at_a_restart_revokes_nothing(tmp_path: Path
         made = (await fresh.plan(fresh.meshes[0])).plan
         assert (made.changes, made.denied, fresh.intake.blind("")) == ((), (), True)
         await fresh.close()
+
+
+def two_sources(root: Path) -> Folder:
+    """`web` may GET /books by the one source, and POST /orders by the other; both are applied."""
+    folder = shop(root)
+    folder.config(FOLDERS)
+    (root / "second").mkdir()
+    (root / "second" / "more.yaml").write_text(target("more", matches="orders"))
+    assert folder.run("apply", "--yes").exit_code == 0
+    return folder
+
+
+@pytest.mark.parametrize("away", ["manifests", "second"])
+def test_a_source_that_is_away_holds_up_no_revocation_of_another(tmp_path: Path, away: str) -> None:
+    """What it granted stays, what the other one revokes goes, and nobody gains; the command ends with 1."""
+    folder = two_sources(tmp_path)
+    (tmp_path / away).rename(tmp_path / "elsewhere")
+    if away == "second":
+        folder.write("access.yaml", target("late", account="web"))
+    else:
+        (tmp_path / "second" / "more.yaml").write_text(target("late", account="web", matches="orders"))
+    made = folder.plan()["meshes"][0]
+    assert (made["newlyAllowed"], made["newlyDenied"]) == ([], [BOOKS if away == "second" else ORDERS])
+    result = folder.run("apply", "--yes")
+    assert result.exit_code == 1
+    assert "(source.unreadable)" in result.stderr
+    (tmp_path / "elsewhere").rename(tmp_path / away)
+    assert folder.plan()["meshes"][0]["newlyDenied"] == []
+
+
+def test_sources_that_are_all_away_are_an_error(tmp_path: Path) -> None:
+    """There is nothing to go by."""
+    folder = two_sources(tmp_path)
+    (tmp_path / "manifests").rename(tmp_path / "elsewhere")
+    (tmp_path / "second" / "more.yaml").unlink()
+    result = folder.run("apply", "--yes")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: source ")
+
+
+def test_a_running_hub_starts_without_a_source_that_is_away(tmp_path: Path) -> None:
+    """A revocation by the other one is written; once it is back, new grants are too."""
+    asyncio.run(_starts(two_sources(tmp_path)))
+
+
+async def _starts(folder: Folder) -> None:
+    (folder.root / "second").rename(folder.root / "elsewhere")
+    async with living(folder) as live:
+        folder.remove("access.yaml")
+        await live.until(ORDERS)
+        assert live.hub.intake.unread
+        (folder.root / "elsewhere").rename(folder.root / "second")
+        folder.write("access.yaml", target("api-from-web"))
+        await live.until(BOOKS, ORDERS)
+        assert not live.hub.intake.unread
 
 
 PROBLEM = Problem("source.unreadable", ObjectRef("", "Source", "", "cluster"), "", "", "")
