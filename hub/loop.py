@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from hub.aside import aside
-from hub.errors import SmihubError
+from hub.errors import RefusedError, SmihubError
 from hub.events import Event, Synced, Unread
 from hub.journal import Journal
 from hub.model import ObjectRef, Origin, Problem, Severity
@@ -62,9 +62,14 @@ class Loop:
                 group.create_task(_supervised(work))
 
     async def _start(self) -> None:
-        for live in (mesh.live for mesh in self._hub.meshes):
-            if live is not None:
-                await live.start()
+        """Have every mesh that is served be served. Raises ConfigError: what is wrong at the start is for people to see."""
+        for mesh in self._hub.meshes:
+            try:
+                if mesh.live is not None:
+                    await mesh.live.start()
+            except RefusedError as error:  # it is another owner's; the others are ours
+                _log.error("serving_refused", mesh=mesh.name, reason=str(error))
+                self._journal.problem(mesh.name, (), "refused", str(error))
 
     # ----------------------------------------------------------------------- sources
 

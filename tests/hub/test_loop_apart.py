@@ -167,3 +167,20 @@ async def test_object_on_which_reading_raises_counts_as_unread(folder: Folder, m
         bad[0] = False
         folder.write("odd.yaml", target("odd", source="third"))
         await live.until("shop/other -> shop/api:* POST /orders", "shop/third -> shop/api:* GET /books", BOOKS)
+
+
+async def test_mesh_of_another_owner_is_not_served_and_the_others_are_followed(folder: Folder) -> None:
+    """The VM mesh was made for another smihub.yaml: it stays as it is, and Istio is written."""
+    folder.config(f"owner: {'a' * 32}\n" + CONFIG)
+    assert folder.process("apply", "--yes").returncode == 0
+    folder.config(f"owner: {'b' * 32}\n" + TWO + ISTIO_SELECTS)
+    hub = Hub.open(folder.root / "smihub.yaml")
+    task = asyncio.create_task(Loop(hub).run())
+    try:
+        await eventually(lambda: _written(folder, "sa/web"))
+        assert not task.done()
+        assert hub.meshes[0].sink._server is None  # type: ignore[union-attr]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await hub.close()
