@@ -5,7 +5,8 @@ Pure. What was applied stays in force through them; what they might have come to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -13,6 +14,8 @@ from hub.events import covers
 from hub.memory import Kept, decode
 from hub.model import ObjectRef, UnitKey
 
+_K = TypeVar("_K")
+_L = TypeVar("_L")
 Part = tuple[str, str]
 """A source's name and the part, or scope, of it (hub.events)."""
 
@@ -40,14 +43,48 @@ def hides(unread: Iterable[Part], file: str) -> bool:
     )
 
 
-def kept_in(memory: Mapping[UnitKey, bytes]) -> dict[ObjectRef, Kept]:
-    """Every input object that is remembered, by ref; costs all of the memory."""
-    return {kept.object.ref: kept for raw in memory.values() for kept in _kept(raw)}
+class KeptIndex:
+    """The input objects that a mesh remembers, by ref and by file. It follows what is remembered at the cost of that alone."""
+
+    def __init__(self, memory: Mapping[UnitKey, bytes]) -> None:
+        self._units: dict[UnitKey, tuple[Kept, ...]] = {}
+        self._refs: dict[ObjectRef, dict[UnitKey, Kept]] = {}
+        self._files: dict[str, dict[tuple[UnitKey, ObjectRef], Kept]] = {}
+        self.follow(memory)
+
+    def follow(self, memory: Mapping[UnitKey, bytes]) -> None:
+        """Units are remembered like this from now on (b"": no more)."""
+        for key, raw in memory.items():
+            self._forget(key)
+            found = decode(raw)
+            self._units[key] = found.kept if found is not None else ()
+            for kept in self._units[key]:
+                self._refs.setdefault(kept.object.ref, {})[key] = kept
+                for file in kept.files:
+                    self._files.setdefault(file, {})[key, kept.object.ref] = kept
+
+    def _forget(self, key: UnitKey) -> None:
+        for kept in self._units.pop(key, ()):
+            _drop(self._refs, kept.object.ref, key)
+            for file in kept.files:
+                _drop(self._files, file, (key, kept.object.ref))
+
+    def about(self, refs: Iterable[ObjectRef], unread: Collection[Part]) -> dict[ObjectRef, Kept]:
+        """What is remembered of these objects, and of those in these unread parts. Of several units the last one to change."""
+        exact = {file_of(*part) for part in unread}
+        scopes = [part for part in unread if not part[1] or part[1].endswith("/")]
+        files = {file for file in exact if file in self._files}
+        files |= {file for file in self._files if hides(scopes, file)} if scopes else set()
+        wanted = {ref for ref in refs if ref in self._refs}
+        wanted |= {ref for file in files for _, ref in self._files[file]}
+        return {ref: next(reversed(self._refs[ref].values())) for ref in wanted}
 
 
-def _kept(raw: bytes) -> Iterator[Kept]:
-    found = decode(raw)
-    return iter(() if found is None else found.kept)
+def _drop(index: dict[_K, dict[_L, Kept]], key: _K, inner: _L) -> None:
+    found = index.get(key, {})
+    found.pop(inner, None)
+    if not found:
+        index.pop(key, None)
 
 
 def recalled(

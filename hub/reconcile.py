@@ -28,7 +28,7 @@ from hub.outcomes import Result
 from hub.plan import Desired, Plan, plan
 from hub.planner import Reviewed
 from hub.plugins import Plugins, load_plugins
-from hub.recall import kept_in
+from hub.recall import KeptIndex
 from hub.rollout import mixed, roll_out
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.smi.types import EndpointSlice, Workload
@@ -57,7 +57,7 @@ class Hub:
         self.window = Window(config.state)
         self.deciding = asyncio.Lock()
         """Held by whoever reads or changes the stores; plans are made in a thread of their own."""
-        self._kept: dict[str, tuple[Mirror, dict[ObjectRef, Kept]]] = {}
+        self._kept: dict[str, tuple[Mirror, KeptIndex]] = {}
 
     @classmethod
     def open(cls, config: Path) -> Hub:
@@ -129,7 +129,7 @@ class Hub:
         return frozenset({BROKEN} if given_up else ())
 
     async def _remembered(self, *, apart: bool) -> dict[str, dict[ObjectRef, Kept]]:
-        """By cluster, the input objects that its meshes remember; a mesh that cannot be read tells of none."""
+        """By cluster, what its meshes remember of what cannot be read; a mesh that cannot be read itself tells of nothing."""
         found: dict[str, dict[ObjectRef, Kept]] = {name: {} for name in self.clusters}
         for mesh in self.meshes:
             if apart and mesh.mirror is None:
@@ -140,8 +140,8 @@ class Hub:
                 continue
             known = self._kept.get(mesh.name)
             if known is None or known[0] is not mirror:
-                known = self._kept[mesh.name] = (mirror, await aside(partial(kept_in, mirror.memory)))
-            found[mesh.cluster] |= known[1]
+                known = self._kept[mesh.name] = (mirror, await aside(partial(KeptIndex, mirror.memory)))
+            found[mesh.cluster] |= known[1].about(self.intake.broken, self.intake.unread)
         return found
 
     def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
@@ -244,8 +244,9 @@ class Hub:
             mirror.owner = self.config.owner
         if mirror.mends or any(each.state == "stale" for each in done.results.values()):
             mesh.mirror = None  # what somebody else did there is not known yet
-        if done.memory:
-            self._kept.pop(mesh.name, None)
+        known = self._kept.get(mesh.name)
+        if known is not None and known[0] is mirror:
+            known[1].follow(done.memory)
         return dict(done.results)
 
     async def withdraw(self) -> None:
