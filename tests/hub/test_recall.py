@@ -8,13 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.memory import Kept, Remembered, encode
-from hub.model import ObjectRef, UnitKey
+from hub.model import ObjectRef, Origin, UnitKey
 from hub.recall import KeptIndex, hides
 from hub.smi.types import Service
 
 NAMES, FILES = ("a", "b", "c"), ("s:x.yaml", "s:dir/y.yaml", "s:dir/z.yaml", "t:x.yaml")
 PARTS = (("s", "x.yaml"), ("s", "dir/"), ("s", ""), ("t", "x.yaml"), ("s", "dir/y.yaml"), ("u", ""))
-keepings = st.lists(st.tuples(st.sampled_from(NAMES), st.sets(st.sampled_from(FILES), max_size=2)), max_size=3)
+keepings = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.sets(st.sampled_from(FILES), max_size=2)),
+    max_size=3,
+    unique_by=lambda each: each[0],
+)
 steps = st.lists(st.tuples(st.sampled_from(NAMES), st.none() | keepings), max_size=8)
 
 
@@ -27,7 +31,11 @@ def memory_of(kept: list[tuple[str, set[str]]] | None) -> bytes:
     """What a unit remembers: Services and the files that they were in."""
     if kept is None:
         return b""
-    return encode(Remembered(2, kept=tuple(Kept(Service(ref(name)), tuple(sorted(files))) for name, files in kept)))
+    return encode(
+        Remembered(
+            2, kept=tuple(Kept(Service(ref(name), Origin(), None, ()), tuple(sorted(files))) for name, files in kept)
+        )
+    )
 
 
 @settings(max_examples=150)
