@@ -13,6 +13,7 @@ from hub.journal import Journal
 from hub.reconcile import Hub, Reviewed
 from hub.record import APPROVED_S, Actor, Entry, Record, approve
 from hub.saved import digest_of
+from tests.hub.cli.test_run import running
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
 
 COUNT = 12
@@ -242,3 +243,21 @@ def test_approve_as_people_do_it(tmp_path: Path) -> None:
     assert "approve  vms" in entry
     assert entry.endswith("shop moves")
     assert "accepted guard.blast-radius" in applied
+
+
+@pytest.mark.parametrize("config", [CONFIG, ISTIO], ids=["vm", "folder"])
+def test_running_hub_writes_what_somebody_approved(tmp_path: Path, config: str) -> None:
+    """It planned less than `plan` does, but the same; nobody has to tell it."""
+    world = World(tmp_path, config)
+    folder = world.folder
+    world.revoke(*range(8))
+    folder.write("eight.yaml", *(target(f"t{number}", f"w{number}") for number in range(8)))
+    with running(folder) as hub:
+        hub.until("plan_applied")
+        folder.remove("eight.yaml")
+        hub.until("plan_refused")
+        digest = folder.run("plan").stdout.splitlines()[-1].partition("smihub approve ")[2].split()[0]
+        assert folder.run("approve", digest, "--yes").exit_code == 0
+        assert len(hub.until("plan_applied")["denied"]) == 8
+        hub.end()
+    assert folder.run("plan").exit_code == 0
