@@ -24,12 +24,11 @@ from hub.config import Config
 from hub.errors import ConfigError, SmihubError
 from hub.metrics import Metrics
 from hub.private import claim, make_folder, raise_descriptor_limit
+from hub.sockets import socket_file
 
 CONNECTIONS = 64
 LIMIT_S = 5.0
 MOST_BYTES = 8192
-FILE = "hub.http.sock"
-"""In the folder of the hub's sockets; no mesh has a dot in its name, so none has this one."""
 PATH_BYTES = 107
 """Linux, unix(7): sun_path holds 108 bytes with its terminator."""
 _SHARE = 16
@@ -96,11 +95,6 @@ async def served(config: Config, metrics: Metrics, tcp: socket.socket | None = N
 
 
 # --------------------------------------------------------------------------- sockets
-
-
-def socket_file(config: Config) -> Path:
-    """Where the Unix socket of a hub lies."""
-    return config.state.with_name(f"{config.state.name}-sockets") / FILE
 
 
 def _unix(config: Config, stack: ExitStack) -> socket.socket | None:

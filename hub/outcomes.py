@@ -122,6 +122,7 @@ class Outcomes:
         for mesh, key, outcome in before:
             self._units.setdefault(mesh, {})[key] = outcome
         self._meshes = dict(meshes or {})
+        self._summaries: dict[str, Summary] = {}
         self._was: dict[tuple[str, UnitKey], Outcome | None] = {}
         self._mesh_was: dict[str, MeshCondition | None] = {}
         self._gone: dict[str, frozenset[UnitKey]] = {}
@@ -136,8 +137,10 @@ class Outcomes:
         return self._meshes.get(mesh, _UNSEEN_MESH)
 
     def summary(self, mesh: str) -> Summary:
-        """A mesh in numbers; looks at every unit."""
-        return summary_of(self.of(mesh))
+        """A mesh in numbers; looks at every unit, once after each change."""
+        if mesh not in self._summaries:
+            self._summaries[mesh] = summary_of(self.of(mesh))
+        return self._summaries[mesh]
 
     # ----------------------------------------------------------------------- what is told
 
@@ -199,6 +202,7 @@ class Outcomes:
         before = known.get(key)
         if before == after:
             return
+        self._summaries.pop(mesh, None)
         self._was.setdefault((mesh, key), before)
         if after is None:
             known.pop(key, None)

@@ -34,6 +34,7 @@ from hub.meshes import Mesh
 from hub.model import UnitKey
 from hub.outcomes import Outcome, with_programmed
 from hub.reconcile import Hub
+from hub.sockets import ask
 
 _LOOK_S = 1.0
 
@@ -72,7 +73,14 @@ def status(
     raise typer.Exit(code)
 
 
-Look = Callable[[], list[Seen]]
+class Sight(Struct, frozen=True):
+    """All meshes, and what the running hub says of itself (None: none runs)."""
+
+    meshes: tuple[Seen, ...]
+    hub: tuple[int, str] | None = None
+
+
+Look = Callable[[], Sight]
 
 
 async def _status(config: Path, output: Output, names: Sequence[str], show: Callable[[Look, Output], Exit]) -> Exit:
@@ -89,11 +97,11 @@ def _looking(hub: Hub, meshes: Sequence[Mesh]) -> Look:
     state = hub.config.state
     last: list[tuple[tuple[int, int], record.Known]] = []
 
-    def look() -> list[Seen]:
+    def look() -> Sight:
         version = record.version(state)
         if not last or last[0][0] != version:
             last[:] = [(version, record.known(state))]
-        return [_seen(mesh, last[0][1]) for mesh in meshes]
+        return Sight(tuple(_seen(mesh, last[0][1]) for mesh in meshes), ask(hub.config, "/readyz"))
 
     return look
 
@@ -114,7 +122,7 @@ def _once(look: Look, output: Output) -> Exit:
         print_lines(_lines(seen))
     else:
         emit(_data(seen), output)
-    return Exit.SAME if all(each.good for each in seen) else Exit.ERROR
+    return Exit.SAME if all(each.good for each in seen.meshes) else Exit.ERROR
 
 
 def _watched(look: Look, output: Output) -> Exit:
@@ -125,10 +133,10 @@ def _watched(look: Look, output: Output) -> Exit:
         time.sleep(_LOOK_S)
 
 
-def _drawing() -> Callable[[list[Seen]], None]:
+def _drawing() -> Callable[[Sight], None]:
     shown: list[str] = []
 
-    def draw(seen: list[Seen]) -> None:
+    def draw(seen: Sight) -> None:
         lines = list(_lines(seen))
         text = [each.plain for each in lines]
         if text != shown:
@@ -139,11 +147,11 @@ def _drawing() -> Callable[[list[Seen]], None]:
     return draw
 
 
-def _appending(output: Output) -> Callable[[list[Seen]], None]:
+def _appending(output: Output) -> Callable[[Sight], None]:
     """Each line once while it stands; data as one document for each change."""
     shown: list[str] = []
 
-    def append(seen: list[Seen]) -> None:
+    def append(seen: Sight) -> None:
         if output is Output.TEXT:
             lines = list(_lines(seen, ages=False))
             fresh = [each for each in lines if each.plain not in shown]
@@ -162,17 +170,22 @@ def _appending(output: Output) -> Callable[[list[Seen]], None]:
     return append
 
 
-def _data(seen: Sequence[Seen]) -> dict[str, Any]:
+def _data(seen: Sight) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "meshes": [mesh_data(each.name, each.mesh, each.units, each.report) for each in seen],
+        "hub": {"running": seen.hub is not None, "ready": seen.hub is not None and seen.hub[0] == 200},
+        "meshes": [mesh_data(each.name, each.mesh, each.units, each.report) for each in seen.meshes],
     }
 
 
-def _lines(seen: Sequence[Seen], *, ages: bool = True) -> Iterator[Text]:
+def _lines(seen: Sight, *, ages: bool = True) -> Iterator[Text]:
     now = time.time() if ages else None
-    for each in seen:
+    for each in seen.meshes:
         if each.mesh is None and not each.units and not each.report:
             yield line((f"mesh {each.name}", "bold"), ": nothing was applied yet, as far as this state folder knows")
         else:
             yield from lines_of(each.name, each.mesh, each.units, each.report, now)
+    if seen.hub is None:
+        yield line(("no hub runs here: this is what the last run or apply saw", "dim"))
+    elif seen.hub[0] != 200:
+        yield line(("the hub is not ready", "yellow"), f": {seen.hub[1]}")

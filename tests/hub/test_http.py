@@ -11,13 +11,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from hub import http
 from hub.config import Config, load_config
 from hub.errors import ConfigError
-from hub.http import listening, served, socket_file
+from hub.http import listening, served
 from hub.metrics import Metrics
 from hub.outcomes import Outcomes
+from hub.sockets import ask, socket_file
 from tests.servers.folder import CONFIG, Folder
 from tests.servers.ports import free_ports
 
@@ -87,6 +89,13 @@ async def test_what_is_answered(file: Path, request_: bytes, status: int) -> Non
 async def test_not_ready_says_what_is_missing(file: Path) -> None:
     """For whoever looks why."""
     assert b"waiting for source manifests" in await asked(file, b"GET /readyz HTTP/1.1\r\n\r\n")
+
+
+async def test_command_asks_on_the_socket(config: Config, file: Path) -> None:
+    """From another thread, as it is another process; nobody answers where no hub runs."""
+    assert await asyncio.to_thread(ask, config, "/readyz") == (503, "waiting for source manifests")
+    elsewhere = replace(config, state=config.folder / "elsewhere")
+    assert await asyncio.to_thread(ask, elsewhere, "/readyz") is None
 
 
 async def test_both_sockets_answer_alike(config: Config, file: Path) -> None:

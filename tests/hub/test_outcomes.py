@@ -145,6 +145,8 @@ async def test_waiting_revocation_is_counted_from_when_it_was_wanted(world: Worl
     world.now = 400.0
     await world.planned()
     world.outcomes.written("vms", {API: Result("failed", "down")}, 410.0)
+    assert world.outcomes.summary("vms").failed == 1
+    world.outcomes.written("vms", {API: Result("stale", "overtaken")}, 420.0)
     summary = world.outcomes.summary("vms")
     assert (summary.losing, summary.oldest, summary.failed) == (1, 300.0, 1)
     await world.applied()
