@@ -28,16 +28,22 @@ from hub.store import Store
 from hub.translated import translated
 
 TRUST_DOMAIN = "cluster.local"
+TOLD = 20
+"""Problems told before the answers; `smihub check` tells all. To find the line of a field its file is parsed again."""
 _SMI_KINDS = frozenset(
     {"TrafficTarget", "IdentityBinding", "TrafficSplit", "HTTPRouteGroup", "TCPRoute", "UDPRoute", "TrafficMetrics"}
 )
 
 
 class Explained(Struct, frozen=True):
-    """An explainer for each cluster, what is wrong with files and objects, and whether all could be read."""
+    """An explainer for each cluster, and whether all could be read.
+
+    `problems` are the first few things that are wrong with files and objects, of `all_problems` in number.
+    """
 
     explainers: Mapping[str, Explainer]
     problems: tuple[Problem, ...]
+    all_problems: int
     whole: bool
 
 
@@ -54,7 +60,7 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
         for name, spec in sorted(plugins.adapters.items())
     ]
     explainer = Explainer(Semantics(documents, trust_domain=TRUST_DOMAIN), made, judged)
-    return Explained({"": explainer}, intake.problems(), not intake.unread)
+    return _explained({"": explainer}, intake)
 
 
 async def explain_hub(hub: Hub) -> Explained:
@@ -69,7 +75,12 @@ async def explain_hub(hub: Hub) -> Explained:
         judged = [await _judged(mesh, made) for mesh in hub.meshes if mesh.cluster == name]
         semantics = Semantics(documents, trust_domain=domain.trust_domain, reading=hub.config.reading)
         explainers[name] = Explainer(semantics, made, judged)
-    return Explained(explainers, hub.intake.problems(), not hub.intake.unread)
+    return _explained(explainers, hub.intake)
+
+
+def _explained(explainers: Mapping[str, Explainer], intake: Intake) -> Explained:
+    found = intake.found()
+    return Explained(explainers, intake.located(found[:TOLD]), len(found), not intake.unread)
 
 
 def _read(intake: Intake) -> dict[str, tuple[Document, ...]]:

@@ -171,12 +171,17 @@ class Intake:
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with any object or file, with the line of the field where the file still says the same."""
+        return self.located(self.found())
+
+    def found(self) -> tuple[Problem, ...]:
+        """The same with the line of the object, which is known without reading anything again."""
         ignored = (problem for problems in self._ignored.values() for problem in problems)
-        return self._located((*self._unread.values(), *ignored, *self._by_cluster(Store.problems)))
+        every = {*self._unread.values(), *ignored, *self._by_cluster(Store.problems)}
+        return tuple(sorted(every, key=_by_place))
 
     def warnings(self) -> tuple[Problem, ...]:
         """What may be meant otherwise: applications that listen past their sidecar, and facts of which no mesh sees any."""
-        return self._located((*self._by_cluster(_all_bypasses), *self._of_unused()))
+        return self.located((*self._by_cluster(_all_bypasses), *self._of_unused()))
 
     def _by_cluster(self, found: Callable[[Store], Iterable[Problem]]) -> Iterator[Problem]:
         """Problems of every store; one that not every cluster has names those that do."""
@@ -196,7 +201,8 @@ class Intake:
             ref, origin = ObjectRef("", "Source", "", source), Origin(source)
             yield Problem("source.no-mesh", ref, "cluster", message, remedy, origin, Severity.WARNING)
 
-    def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    def located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """These, sorted, each once, with the line of the field where the file still says the same."""
         found = tuple(problems)
         for source in self.sources.values():
             found = source.pinpoint(found)

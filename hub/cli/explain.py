@@ -78,8 +78,6 @@ def explain(
     raise typer.Exit(code if explained.whole else Exit.ERROR)
 
 
-_SHOWN = 20
-"""Problems told before the answers; `smihub check` tells all."""
 Standing = Mapping[str, Evaluator]
 
 
@@ -102,10 +100,10 @@ async def _explained(source: Path | None, config: Path, asked: Request | None) -
 
 
 def _tell(explained: Explained) -> None:
-    for problem in explained.problems[:_SHOWN]:
+    for problem in explained.problems:
         ERR.print(problem_line(problem))
-    if len(explained.problems) > _SHOWN:
-        ERR.print(f"... and {len(explained.problems) - _SHOWN} more; smihub check tells all")
+    if (more := explained.all_problems - len(explained.problems)) > 0:
+        ERR.print(f"... and {more} more; smihub check tells all")
 
 
 def _answer(explainers: Mapping[str, Explainer], request: Request, output: Output, standing: Standing) -> None:
