@@ -156,7 +156,7 @@ async def test_second_hub_goes_on_without_a_socket(file: Path) -> None:
     """The first one keeps its own; nothing that matters depends on it."""
     (file.parent.parent / "other").mkdir()
     other = Folder(file.parent.parent / "other")
-    (other.root / "smihub.yaml").write_text(f"{CONFIG}state: ../.smihub\n")
+    (other.root / "smihub.yaml").write_text(f"{CONFIG}state: {file.parent.parent / '.smihub'}\n")
     async with served(load_config(other.root / "smihub.yaml"), Metrics(Outcomes(), [])):
         assert (await asked(file, GET)).startswith(b"HTTP/1.1 200 OK")
     assert (await asked(file, GET)).startswith(b"HTTP/1.1 200 OK")
