@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from hashlib import sha256
+from typing import Any, get_type_hints
 
 import msgspec
 from msgspec import Struct, json
@@ -20,9 +21,8 @@ from msgspec.structs import asdict, replace
 
 from hub.errors import RefusedError
 from hub.guards import Refusal
-from hub.model import Access, Change, Loss, ObjectRef, Reading, Unit, UnitKey
-from hub.permits import Permit
-from hub.plan import Conflict, Plan
+from hub.model import Access, Reading, Unit, UnitKey
+from hub.plan import Plan
 from hub.smi.types import SmiObject
 
 SCHEMA = 2
@@ -70,28 +70,9 @@ class Saved(Struct, frozen=True):
 # --------------------------------------------------------------------------- bytes
 
 
-class _Plan(Struct, frozen=True, gc=False):
-    """A `Plan` as it is written: JSON has no objects whose keys are units."""
-
-    mesh: str
-    token: str
-    changes: tuple[Change, ...]
-    memory: tuple[tuple[UnitKey, bytes], ...]
-    losses: tuple[Loss, ...]
-    conflicts: tuple[Conflict, ...]
-    frozen: tuple[UnitKey, ...]
-    held: tuple[UnitKey, ...]
-    hands_off: tuple[ObjectRef, ...]
-    pieces: tuple[UnitKey, ...]
-    gained: tuple[Permit, ...]
-    lost: tuple[Permit, ...]
-    lost_lines: tuple[str, ...]
-    governs: tuple[UnitKey, ...]
-    recalled: tuple[ObjectRef, ...]
-    rerouted: tuple[tuple[str, str], ...]
-    losing: tuple[UnitKey, ...]
-    governed: int
-    first: bool
+_FIELDS = {**get_type_hints(Plan), "memory": tuple[tuple[UnitKey, bytes], ...]}
+_Plan: Any = msgspec.defstruct("_Plan", list(_FIELDS.items()), frozen=True, gc=False)
+"""A `Plan` as it is written: JSON has no objects whose keys are units, so `memory` is pairs."""
 
 
 class _Mesh(Struct, frozen=True):
@@ -153,7 +134,7 @@ def decode(raw: bytes) -> Saved:
     return saved
 
 
-def _written(plan: Plan) -> _Plan:
+def _written(plan: Plan) -> Any:
     return _Plan(**{**asdict(plan), "memory": tuple(sorted(plan.memory.items()))})
 
 
