@@ -35,6 +35,8 @@ APPROVED_S = 3600
 MOST_ENTRIES = 100_000
 """The history keeps the newest ones: a busy hub applies many times an hour, and a full disk serves nobody."""
 _WAIT_S = 5.0
+_SOON_S = 0.1
+"""How long a running hub waits for a record that somebody else holds: in that time it does nothing else."""
 _END_S = 5.0
 _MOST_WAITING = 10_000
 _LATER_S = 0.2
@@ -239,7 +241,7 @@ def known(state: Path) -> Known:
 
 def refused_since(state: Path) -> dict[str, float]:
     """By mesh, since when its plan is refused for how many lose access. Raises ConfigError."""
-    with _read(state / FILE) as db:
+    with _read(state / FILE, _SOON_S) as db:
         found = {} if db is None else _meshes(db)
     return {mesh: one.refused_since for mesh, one in found.items() if one.refused_since is not None}
 
@@ -252,7 +254,7 @@ def _meshes(db: sqlite3.Connection) -> dict[str, MeshCondition]:
 def approvals(state: Path, mesh: str, now: float) -> frozenset[str]:
     """The digests of this mesh's plans that somebody approved within the last hour. Raises ConfigError."""
     query = "SELECT digest FROM approvals WHERE mesh = ? AND at > ? AND at <= ?"
-    with _read(state / FILE) as db:
+    with _read(state / FILE, _SOON_S) as db:
         rows = [] if db is None else db.execute(query, (mesh, now - APPROVED_S, now)).fetchall()
     return frozenset(str(row[0]) for row in rows)
 
@@ -292,12 +294,12 @@ def version(state: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _read(path: Path) -> Iterator[sqlite3.Connection | None]:
+def _read(path: Path, wait_s: float = _WAIT_S) -> Iterator[sqlite3.Connection | None]:
     if not path.exists():
         yield None
         return
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_S)) as db:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait_s)) as db:
             if _version(db) > SCHEMA:
                 raise ConfigError(f'record "{path}" is of a newer smihub, which reads schema {SCHEMA}; upgrade smihub')
             yield db if _version(db) == SCHEMA else None

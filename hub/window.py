@@ -27,7 +27,8 @@ class Window:
 
     def __init__(self, state: Path) -> None:
         self._state = state
-        self._refused: dict[str, float] | None = None
+        self._refused: dict[str, float] = {}
+        self._read = False
 
     def begins(self, mesh: str, now: float) -> float:
         """From when on losses in this mesh count."""
@@ -48,10 +49,11 @@ class Window:
         return replace(reviewed, refusals=tuple(_named(each, digest) for each in reviewed.refusals))
 
     def _known(self) -> dict[str, float]:
-        if self._refused is None:
-            self._refused = {}
+        """What is on record when this process begins, and what it saw since; a record that is busy is read the next time."""
+        if not self._read:
             with suppress(SmihubError, OSError):
-                self._refused = record.refused_since(self._state)
+                self._refused = {**record.refused_since(self._state), **self._refused}
+                self._read = True
         return self._refused
 
     def approved(self, mesh: str, now: float) -> frozenset[str]:

@@ -17,6 +17,7 @@ from hub.errors import ConfigError
 from hub.model import ObjectRef, Origin, UnitKey
 from hub.outcomes import Cause, Changed, MeshChange, Outcome, UnitChange
 from hub.record import FILE, Actor, Entry, Record, history, known, version
+from tests.hub.cli.test_run import running
 from tests.servers.folder import Folder, shop, target
 
 API = UnitKey("access", "shop", "api")
@@ -174,6 +175,27 @@ def test_locked_record_is_written_when_it_is_free(tmp_path: Path, opened: Callab
         other.execute("ROLLBACK")
     record.close()
     assert [each.at for each in history(tmp_path)] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("held", ["IMMEDIATE", "EXCLUSIVE"])
+def test_revocation_waits_for_no_record(folder: Folder, held: str) -> None:
+    """Neither where it is written, nor, while a plan is refused, where approvals are looked for."""
+    folder.config((folder.root / "smihub.yaml").read_text() + "guards: {blastRadiusPercent: 50, minUnits: 1}\n")
+    folder.write("more.yaml", target("more", source="friend"), target("web", account="web"))
+    with running(folder) as hub:
+        hub.until("plan_applied")
+        while not history(folder.root / ".smihub"):
+            time.sleep(0.05)
+        with closing(sqlite3.connect(folder.root / ".smihub" / FILE, isolation_level=None)) as other:
+            other.execute(f"BEGIN {held}")
+            folder.write("more.yaml", target("other", account="nobody"))
+            hub.until("plan_refused")
+            started = time.monotonic()
+            folder.write("more.yaml", target("web", account="web"))
+            assert hub.until("plan_applied")["denied"] == ["shop/friend -> shop/api:* GET /books"]
+            assert time.monotonic() - started < 3
+        hub.end()
+    assert history(folder.root / ".smihub")[-1].counts["lost"] == 1
 
 
 def test_apply_and_its_refusal_are_on_record(folder: Folder) -> None:
