@@ -217,10 +217,13 @@ def conflicts_of(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef
 
     Of several units that claim one, that one has it whose it is already; if it is nobody's, none has.
     """
+    first: dict[ObjectRef, UnitKey] = {}
     claims: dict[ObjectRef, list[UnitKey]] = {}
     for key, unit in decided.items():
         for native in unit.translation.objects:
-            claims.setdefault(native.ref, []).append(key)
+            if (other := first.setdefault(native.ref, key)) is not key:
+                claims.setdefault(native.ref, [other]).append(key)
+    claims |= {ref: [first[ref]] for ref in standing if ref in first and ref not in claims}
     found = []
     for ref, keys in claims.items():
         observed = standing.get(ref)

@@ -173,17 +173,14 @@ class Planner:
         found = dict[UnitKey, Desired]()
         for key in sorted(asked):
             with nullcontext() if faults is None else faults.of(key):
-                if self._governed(mesh, mirror, key):
-                    found[key] = Desired(self._unit(key))
+                unit = self._store.compile(key)[0]
+                # By what the sources say now, or because it was before.
+                if mirror.holds(key) or mesh.governs(key, unit):
+                    found[key] = Desired(self._present(key, unit))
                     found[key] = self._translated(mesh, key, found[key].unit)
         return found
 
-    def _governed(self, mesh: Mesh, mirror: Mirror, key: UnitKey) -> bool:
-        """Whether the mesh governs a unit: by what the sources say now, or because it did before."""
-        return mirror.holds(key) or mesh.governs(key, self._store.compile(key)[0])
-
-    def _unit(self, key: UnitKey) -> Unit | None:
-        unit = self._store.compile(key)[0]
+    def _present(self, key: UnitKey, unit: Unit | None) -> Unit | None:
         if unit is None and key.kind == "access":
             # Governed once, governed until released: nothing is granted, and that is said.
             return Access(Identity(self._store.trust_domain, key.namespace, key.name))
