@@ -221,7 +221,10 @@ class Accepting(Protocol):
     """A sink that can tell whether the mesh itself has taken an object, and not only its API."""
 
     async def unaccepted(self, refs: Sequence[ObjectRef], deadline_s: float) -> Sequence[Written]:
-        """Wait until the mesh has taken these, at most so long; those that it has not, as `failed` or `refused`."""
+        """Wait until the mesh has taken these, at most so long (0: not at all); those that it has not, as `failed` or `refused`.
+
+        They are what was just written, and what stands already that a gain builds on.
+        """
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ stands is not what was written: the one that is good when it is False). Pure.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import Literal
 
@@ -111,9 +111,8 @@ class Said(Struct, frozen=True):
 
     def stopped(self, key: UnitKey) -> bool:
         """Whether something else than a Loss refuses a unit: with a Loss, what is written is all that there will be."""
-        refused = self.refusals.get(key, ())
-        losses = {each.code for each in self.losses.get(key, ())} if refused else ()
-        return any(each.code not in losses for each in refused)
+        losses = {each.code for each in self.losses.get(key, ())}
+        return any(each.code not in losses for each in self.refusals.get(key, ()))
 
     def of_mesh(self, refused_since: float) -> MeshCondition:
         """What the plan says of the mesh as a whole; `refused_since` counts if too many lose access."""
@@ -202,15 +201,14 @@ def _drifted(key: UnitKey, decided: Decided, said: Said) -> Condition:
     return Condition("False", "as-written")
 
 
-def _digest(changes: Sequence[Change], memory: bytes) -> str:
+def _digest(changes: Iterable[Change], memory: bytes) -> str:
     """A name for what is to be written of a unit; "" if that is nothing."""
-    if not changes:
-        return ""
-    total = blake2b(memory, digest_size=8)
+    total, some = blake2b(memory, digest_size=8), False
     for change in changes:
+        some = True
         total.update(msgspec.json.encode((change.op, change.ref)))
         total.update(change.after.body if change.after is not None else b"")
-    return total.hexdigest()
+    return total.hexdigest() if some else ""
 
 
 def _told(problems: Iterable[Problem]) -> str:

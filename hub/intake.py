@@ -42,6 +42,7 @@ class Intake:
         self._authority = {namespace: each.name for each in written for namespace in each.namespaces}
         self._unread: dict[Part, Problem] = {}
         self._known: set[Part] = set()  # parts, and scopes, of which some content was read
+        self._never: set[Part] = set()  # those that cannot be read, and never could by this process
         self._ignored: dict[Part, tuple[Problem, ...]] = {}
         self._unused: set[Part] = set()
         self._broken: frozenset[ObjectRef] = frozenset()
@@ -66,19 +67,29 @@ class Intake:
         for event in events:
             if isinstance(event, Unread):
                 self._unread[source, event.part] = event.problem
+                if not self._was_read(source, event.part):
+                    self._never.add((source, event.part))
             elif isinstance(event, Delete):
                 self._fill(source, event.part, ())
-                self._unread.pop((source, event.part), None)
+                self._learn(source, event.part)
                 self._known.discard((source, event.part))
             elif isinstance(event, Upsert):
-                self._learn(source, event.part)
                 self._fill(source, event.part, tuple(map(decode, event.documents)))
+                self._learn(source, event.part)  # last: what reading it raises, it was not read
             else:
                 self._learn(source, event.part if isinstance(event, Listed) else "")
 
     def _learn(self, source: str, part: str) -> None:
         self._unread.pop((source, part), None)
+        self._never.discard((source, part))
         self._known.add((source, part))
+
+    def _was_read(self, source: str, part: str) -> bool:
+        """Whether this process has read the part, or knows what else there was in a scope around it."""
+        around = ("", *(part[: at + 1] for at, letter in enumerate(part) if letter == "/"), part)
+        return any((source, scope) in self._known for scope in around) and not any(
+            (source, scope) in self._never for scope in around
+        )
 
     def _fill(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
         """Put what a part holds now into every store for which it counts."""
@@ -163,8 +174,11 @@ class Intake:
         return given_up
 
     def _hidden(self, cluster: str, one: Kept) -> bool:
-        """Whether a part is unread from which this object was read, and could be read again so that it counts."""
-        unread = [part for part in self._unread if self._counts(part[0], one.object.ref, cluster)]
+        """Whether it was read from a part that this process could never read, and could be read again so that it counts.
+
+        What a part held when it was read last is in the stores, and what it no longer held then is gone.
+        """
+        unread = [part for part in self._never if self._counts(part[0], one.object.ref, cluster)]
         return any(hides(unread, file) for file in one.files)
 
     # ----------------------------------------------------------------------- what is wrong

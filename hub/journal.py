@@ -135,6 +135,12 @@ class Journal:
         if reviewed.plan.changes:
             self._note(reviewed, f"{failed} units not written" if failed else "written")
 
+    def ended(self, mesh: str, results: Mapping[UnitKey, Result]) -> None:
+        """Units of a plan were written, or not, that took longer than the rest of it."""
+        self.outcomes.written(mesh, results, self._clock())
+        self._count(mesh, "partial" if any(each.state != "written" for each in results.values()) else "written")
+        self._keep()
+
     def failed(self, reviewed: Reviewed, result: Result) -> None:
         """Nothing of a plan could be written, or nobody can tell how much."""
         keys = {change.unit for change in reviewed.plan.changes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hub.api import AdapterSpec, LiveSink, Sink, SinkContext, SinkSpec, Transact
 from hub.config import Config, Governed, MeshConfig, adapter_config, mistake, sink_config, sink_kind
 from hub.errors import ConfigError
 from hub.mirror import Mirror
-from hub.model import Access, Translation, Unit, UnitKey
+from hub.model import Access, Change, Translation, Unit, UnitKey
 from hub.plugins import Plugins
 from hub.translated import translated
 
@@ -26,6 +27,7 @@ class Mesh:
         self.settings = adapter_config(written, spec.config)
         self.order = sink.order
         self.mirror: Mirror | None = None
+        self._writes = 0
         self._spec = sink
         self._sink_settings = sink_config(written, sink.config)
         self._context = SinkContext(
@@ -66,9 +68,22 @@ class Mesh:
 
     async def observed(self) -> Mirror:
         """The mirror, read from the mesh where there is none yet."""
-        if self.mirror is None:
-            self.mirror = Mirror(await self.sink.observe())
-        return self.mirror
+        while (known := self.mirror) is None:
+            before, found = self._writes, await self.sink.observe()
+            if before == self._writes:  # else it may be as of before a write of ours
+                self.mirror = self.mirror or Mirror(found)
+        return known
+
+    def wrote(self, written: Iterable[tuple[Change, str]], memory: Mapping[UnitKey, bytes], token: str) -> None:
+        """Take over what was written (`Mirror.follow`)."""
+        self._writes += 1
+        if self.mirror is not None:
+            self.mirror.follow(written, memory, token)
+
+    def lost_track(self) -> None:
+        """Nobody can tell what was written: what stands is read anew."""
+        self._writes += 1
+        self.mirror = None
 
     def translate(self, key: UnitKey, unit: Unit) -> Translation:
         """What this mesh is to hold of a unit."""

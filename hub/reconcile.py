@@ -29,7 +29,7 @@ from hub.plan import Desired, Plan, plan
 from hub.planner import Reviewed
 from hub.plugins import Plugins, load_plugins
 from hub.recall import KeptIndex
-from hub.rollout import mixed, roll_out
+from hub.rollout import bases, mixed, roll_out, swapping, units_of
 from hub.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.smi.types import EndpointSlice, Workload
 from hub.window import Window
@@ -204,10 +204,12 @@ class Hub:
         Of a unit that could not be written to its end, what it loses is planned and written once more, without what it gains.
         Raises StaleError, with nothing written, if somebody else was faster; then plan again.
         """
-        if isinstance(mesh.sink, Accepting) and (both := mixed(made)):
+        if isinstance(mesh.sink, Accepting) and (both := await _mixed(mesh.sink, made, await mesh.observed())):
             await self._narrow(mesh, both, accept)
-            keys = {change.unit for change in made.changes} | made.memory.keys()
-            made = (await self.plan(mesh, accept, keys, apart=True)).plan
+            reviewed = await self.plan(mesh, accept, units_of(made), apart=True)
+            if reviewed.whole:
+                return dict.fromkeys(units_of(made), Result("waiting", reviewed.whole[0].message))
+            made = reviewed.plan
         made = self._stamped(made, accept)
         results = await self._roll_out(mesh, made)
         stopped = frozenset(key for key, each in results.items() if each.state != "written")
@@ -237,16 +239,16 @@ class Hub:
         try:
             done = await roll_out(mesh.sink, made, mirror)
         except BaseException:
-            mesh.mirror = None
+            mesh.lost_track()
             raise
-        mirror.follow(done.written, done.memory, done.token)
-        if mirror.owner is not None:
-            mirror.owner = self.config.owner
-        if mirror.mends or any(each.state == "stale" for each in done.results.values()):
-            mesh.mirror = None  # what somebody else did there is not known yet
-        known = self._kept.get(mesh.name)
-        if known is not None and known[0] is mirror:
+        mesh.wrote(done.written, done.memory, done.token)
+        current, known = mesh.mirror, self._kept.get(mesh.name)
+        if current is not None and current.owner is not None:
+            current.owner = self.config.owner
+        if known is not None and known[0] is current:
             known[1].follow(done.memory)
+        if mirror.mends or not done.whole or any(each.state == "stale" for each in done.results.values()):
+            mesh.lost_track()  # what somebody else did there is not known yet
         return dict(done.results)
 
     async def withdraw(self) -> None:
@@ -256,6 +258,13 @@ class Hub:
     async def publish(self) -> None:
         """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them."""
         await each(cluster.publish(blind=self.intake.blind(name)) for name, cluster in self.clusters.items())
+
+
+async def _mixed(sink: Accepting, made: Plan, mirror: Mirror) -> frozenset[UnitKey]:
+    """The units that lose, and also gain by what the mesh has not taken yet: what they lose does not wait for that."""
+    owners = bases(swapping(made), mirror)
+    late = await sink.unaccepted(sorted(owners), 0.0) if owners else ()
+    return mixed(made) | {owners[one.ref] for one in late}
 
 
 def _files(cluster: Cluster, key: UnitKey, unit: Unit) -> tuple[str, ...]:

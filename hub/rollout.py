@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.api import Accepting, Sink, Transactional, Written
-from hub.errors import UnsafeResourceError
+from hub.errors import RefusedError, SmihubError, StaleError, UnsafeResourceError
 from hub.memory import pending
 from hub.mirror import Mirror
 from hub.model import Change, ObjectRef, Observation, Op, Role, UnitKey
@@ -28,16 +28,21 @@ _GRANT_DELETED = wave(Role.GRANT, Op.DELETE)
 _GRANT_REPLACED = wave(Role.GRANT, Op.REPLACE)
 _ROUTE = wave(Role.ROUTE, Op.REPLACE)
 _REFERENCED_DELETED = wave(Role.REFERENCED, Op.DELETE)
+_BASES = (Role.GUARD, Role.REFERENCED)
 _GUARD_DELETED = wave(Role.GUARD, Op.DELETE)
 
 
 class Done(Struct, frozen=True):
-    """What a rollout gave: what was written, with the token of each object; what is remembered since; a result by unit."""
+    """What a rollout gave: what was written, with the token of each object; what is remembered since; a result by unit.
+
+    `whole`: that is all that was written; else the mesh has to be read again.
+    """
 
     written: tuple[tuple[Change, str], ...] = ()
     memory: Mapping[UnitKey, bytes] = {}
     results: Mapping[UnitKey, Result] = {}
     token: str = ""
+    whole: bool = True
 
     @property
     def stopped(self) -> frozenset[UnitKey]:
@@ -49,14 +54,47 @@ async def roll_out(sink: Sink | Transactional, made: Plan, mirror: Mirror) -> Do
     """Write a plan. Raises StaleError, with nothing written, if the mesh as a whole is not as it was planned on."""
     if isinstance(sink, Transactional):
         return await _at_once(sink, made)
-    lanes = _lanes(made, mirror) if sink.apart else (made,)
-    parts = await asyncio.gather(*(_by_object(sink, lane, mirror) for lane in lanes))
+    if not sink.apart:
+        return await _by_object(sink, made, mirror)
+    parts = lanes(made, mirror)
+    found = await asyncio.gather(*(_by_object(sink, part, mirror) for part in parts), return_exceptions=True)
+    return _joined(made, parts, found)
+
+
+def _joined(made: Plan, parts: Sequence[Plan], found: Sequence[Done | BaseException]) -> Done:
+    """What came of all parts. One that failed as a whole concerns its own units, unless all did, or by a bug."""
+    errors = [each for each in found if isinstance(each, BaseException)]
+    bugs = [each for each in errors if not isinstance(each, SmihubError)]
+    if bugs or (errors and len(errors) == len(found)):
+        raise (bugs or errors)[0]
+    done = [each for each in found if isinstance(each, Done)]
+    results = {key: each for one in done for key, each in one.results.items()}
+    for part, error in zip(parts, found, strict=True):
+        if isinstance(error, BaseException):
+            results |= dict.fromkeys(units_of(part), result_of(error))
     return Done(
-        written=tuple(each for part in parts for each in part.written),
-        memory={key: raw for part in parts for key, raw in part.memory.items()},
-        results={key: each for part in parts for key, each in part.results.items()},
-        token=parts[-1].token if parts else made.token,
+        written=tuple(each for one in done for each in one.written),
+        memory={key: raw for one in done for key, raw in one.memory.items()},
+        results=results,
+        token=done[-1].token if done else made.token,
+        whole=not errors,
     )
+
+
+def units_of(made: Plan) -> frozenset[UnitKey]:
+    """The units that a plan writes."""
+    return frozenset({change.unit for change in made.changes} | made.memory.keys())
+
+
+def result_of(error: BaseException) -> Result:
+    """What an error that ended a write means for the units that it was for."""
+    if isinstance(error, StaleError):
+        return Result("stale", str(error))
+    if isinstance(error, RefusedError | UnsafeResourceError):
+        return Result("refused", str(error))
+    if isinstance(error, SmihubError):
+        return Result("failed", str(error))
+    return Result("bug", f"{type(error).__name__}: {error}")
 
 
 async def _at_once(sink: Transactional, made: Plan) -> Done:
@@ -80,8 +118,8 @@ async def _by_object(sink: Sink, made: Plan, mirror: Mirror) -> Done:
             todo = [change for change in batch if walk.may(change)]
             if todo:
                 walk.note(todo, await writing.write(todo))
-            if not batch and isinstance(sink, Accepting) and walk.fresh:
-                walk.note_all(await sink.unaccepted(sorted(walk.fresh), ACCEPTED_S))
+            if not batch and isinstance(sink, Accepting) and (gate := walk.gate()):
+                walk.note_all(await sink.unaccepted(gate, ACCEPTED_S))
         final = {key: raw for key, raw in made.memory.items() if key not in walk.stopped}
         if final:
             await writing.remember(final)
@@ -125,7 +163,18 @@ def _early(made: Plan) -> set[ObjectRef]:
 def mixed(made: Plan) -> frozenset[UnitKey]:
     """The units that both gain and lose, and whose gains wait for the mesh to take what they need."""
     fresh = {change.unit for change in made.changes if change.wave < _GRANT_DELETED}
-    return frozenset(fresh & _gaining(made) & {*made.losing})
+    return frozenset(fresh & swapping(made))
+
+
+def swapping(made: Plan) -> frozenset[UnitKey]:
+    """The units that both gain and lose."""
+    return frozenset(_gaining(made) & {*made.losing})
+
+
+def bases(units: Iterable[UnitKey], mirror: Mirror) -> dict[ObjectRef, UnitKey]:
+    """What stands of these units that their grants build on, with its unit."""
+    standing = mirror.restrict(units, ()).objects.values()
+    return {one.ref: one.owner for one in standing if one.owner is not None and one.role in _BASES}
 
 
 def _gaining(made: Plan) -> set[UnitKey]:
@@ -147,6 +196,7 @@ class _Walk:
         if len(self._units) < len(made.changes):
             raise UnsafeResourceError(f'a plan for mesh "{made.mesh}" changes one object twice; report this')
         self._guards = {change.ref for change in made.changes if _role(change) is Role.GUARD}
+        self._bases: Mapping[ObjectRef, UnitKey] = {}
         self._failed: set[ObjectRef] = set()
         self._unguarded: set[UnitKey] = set()
         self._in_use: set[ObjectRef] = set()  # what the objects that were not replaced need still
@@ -182,14 +232,20 @@ class _Walk:
                 self._fail(change.unit, one)
                 self._skip(change)
 
+    def gate(self) -> list[ObjectRef]:
+        """What the mesh itself must have taken before anything gains: what is new, and what stands that a gain builds on."""
+        gone = {change.ref for change in self._made.changes if change.after is None}
+        self._bases = {ref: key for ref, key in bases(self._gaining, self._mirror).items() if ref not in gone}
+        return sorted(self.fresh | self._bases.keys())
+
     def note_all(self, found: Iterable[Written]) -> None:
         """Take down what was not accepted."""
         for one in found:
-            self._fail(self._units[one.ref], one)
+            self._fail(self._units.get(one.ref) or self._bases[one.ref], one)
 
     def results(self) -> dict[UnitKey, Result]:
         """What became of each unit."""
-        keys = {change.unit for change in self._made.changes} | self._made.memory.keys()
+        keys = units_of(self._made)
         return {key: self.stopped.get(key, Result("written")) for key in sorted(keys)}
 
     def _fail(self, unit: UnitKey, one: Written) -> None:
@@ -217,7 +273,7 @@ def _role(change: Change) -> Role | None:
 # --------------------------------------------------------------------------- units that concern each other
 
 
-def _lanes(made: Plan, mirror: Mirror) -> tuple[Plan, ...]:
+def lanes(made: Plan, mirror: Mirror) -> tuple[Plan, ...]:
     """A plan as plans that can be written at the same time: units in different ones need nothing of each other."""
     owners = {change.ref: change.unit for change in made.changes}
     group = {key: key for key in {*owners.values(), *made.memory}}
@@ -228,7 +284,7 @@ def _lanes(made: Plan, mirror: Mirror) -> tuple[Plan, ...]:
         return key
 
     for change in made.changes:
-        for ref in _needs(change, mirror):
+        for ref in needs(change, mirror):
             if ref in owners:
                 group[root(change.unit)] = root(owners[ref])
     changes: dict[UnitKey, list[Change]] = {root(key): [] for key in group}
@@ -240,7 +296,8 @@ def _lanes(made: Plan, mirror: Mirror) -> tuple[Plan, ...]:
     return tuple(replace(made, changes=tuple(changes[key]), memory=memory[key]) for key in sorted(changes))
 
 
-def _needs(change: Change, mirror: Mirror) -> Iterator[ObjectRef]:
+def needs(change: Change, mirror: Mirror) -> Iterator[ObjectRef]:
+    """What an object needs, as it stands and as it is to be."""
     observed = mirror.get(change.ref)
     yield from change.after.needs if change.after is not None else ()
     yield from observed.needs if observed is not None else ()

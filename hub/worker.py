@@ -8,19 +8,24 @@ mesh is changed by somebody else, who may have accepted what refused them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from hub.api import Watching
+from hub.api import Transactional, Watching
 from hub.errors import SmihubError, StaleError, TransientError
+from hub.flights import Flights
 from hub.journal import Journal
 from hub.meshes import Mesh
 from hub.model import UnitKey
+from hub.outcomes import Result
 from hub.permits import line_of
+from hub.plan import Plan
 from hub.reconcile import Hub, Reviewed
+from hub.rollout import lanes, needs, result_of, units_of
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _STALE_S = 0.1
@@ -30,6 +35,10 @@ _BACKOFF = wait_exponential_jitter(initial=1, max=_MOST_S, jitter=1)
 _APPROVED_S = 2.0
 _TOLD = 20
 """Most lines of one kind in the log: a plan may have a hundred thousand, and nobody is served while they are written."""
+
+
+class _UnwrittenError(TransientError):
+    """Some units are not written to their end; the mesh as a whole works."""
 
 
 class Worker:
@@ -49,8 +58,14 @@ class Worker:
         self._accept = tuple(accept)
         self._pending: set[UnitKey] | None = None  # None: every unit
         self._waiting: frozenset[UnitKey] = frozenset()  # planned, and something of them waits
-        self._losing = self._refused = False
+        self._again: set[UnitKey] = set()  # not written to their end; planned again when it is time
+        self._due_at = 0.0
+        self._fresh = False  # something was added to them since the last try
+        self._at_least_s = 1.0
+        self._losing = frozenset[UnitKey]()  # somebody is to lose access there, which is not written yet
+        self._refused = False
         self._news = asyncio.Event()
+        self._flights = Flights(self._news)
         self._told: tuple[str, ...] = ()
         self._failing = ""
 
@@ -64,6 +79,12 @@ class Worker:
 
     async def run(self) -> None:
         """Plan and write whatever comes, for ever."""
+        try:
+            await self._run()
+        finally:
+            await self.close()
+
+    async def _run(self) -> None:
         while True:
             await self._due()
             retrying = AsyncRetrying(
@@ -100,47 +121,124 @@ class Worker:
     # ----------------------------------------------------------------------- one try
 
     async def once(self) -> None:
-        """Plan and write what is pending. Raises what hinders it; then all of that is pending still."""
-        self._news.clear()
-        keys, self._pending = self._pending, set()
-        if keys is not None and not keys:
-            return
-        try:
-            with self._journal.reconciling(self.mesh.name, len(self._hub.units() if keys is None else keys)):
-                left = await self._reconcile(keys)
-        except BaseException as error:
-            self._pending = None if keys is None or isinstance(error, StaleError) else keys | (self._pending or set())
-            self._journal.left(self.mesh.name, len(self._pending or ()))
-            raise
-        if left:
-            self._pending = left | (self._pending or set())
-        self._journal.left(self.mesh.name, len(self._waiting | left))
-        if left:
-            raise TransientError(f"{len(left)} units are not written to their end")
+        """Plan and write what is pending, except units that are being written still.
 
-    async def _reconcile(self, keys: set[UnitKey] | None) -> set[UnitKey]:
-        """Plan and write these units; those that have to be tried again."""
+        Ends when all is written, or there are news. Raises what hinders it; then all of that is pending still.
+        """
+        keys = await self._take()
+        if keys is None or keys:
+            try:
+                with self._journal.reconciling(self.mesh.name, len(self._hub.units() if keys is None else keys)):
+                    await self._reconcile(keys)
+            except BaseException as error:
+                whole = keys is None or self._pending is None or isinstance(error, StaleError)
+                self._pending = None if whole else (keys or set()) | (self._pending or set())
+                self._journal.left(self.mesh.name, len(self._pending or ()))
+                raise
+        await self._flights.wait()
+        self._collect(self._flights.ended())
+        self._journal.left(self.mesh.name, len(self._waiting | self._again))
+        if self._again:
+            raise _UnwrittenError(f"{len(self._again)} units are not written to their end")
+
+    async def _take(self) -> set[UnitKey] | None:
+        """What is to be planned now; what failed is not before its time, for news of others come often."""
+        woken = self._news.is_set()
+        self._news.clear()
+        if self._pending is not None and (not woken or monotonic() >= self._due_at):
+            self._pending |= self._again
+            self._again = set()
+        keys, busy = self._pending, self._flights.units
+        if keys is None and busy:
+            mirror = await self.mesh.observed()
+            keys = {*self._hub.cluster(self.mesh).store.units(), *mirror.units}
+        if keys is None:
+            self._pending, self._again = set(), set()
+            return None
+        self._pending = {*(keys & busy)}
+        return keys - busy
+
+    async def _reconcile(self, keys: set[UnitKey] | None) -> None:
+        """Plan and write these units."""
         reviewed = await self._hub.plan(self.mesh, self._accept, keys, apart=True)
         await self._planned()
         self._tell_refused(reviewed)
         plan = reviewed.plan
-        self._losing, self._refused = bool(plan.losing), bool(reviewed.whole)
+        self._losing = (frozenset() if keys is None else self._losing - keys) | {*plan.losing}
+        self._refused = bool(reviewed.whole)
         if reviewed.whole:
             self._journal.refused(reviewed)
             self._waiting |= self._hub.units() if keys is None else keys
-            return set()
+            return
         self._journal.planned(reviewed)
-        results = await self._hub.apply(self.mesh, plan, (*self._accept, *reviewed.lifted))
+        self._waiting = self._still_waiting(keys) | {
+            *plan.frozen,
+            *plan.held,
+            *reviewed.refused,
+            *reviewed.decided.spared,
+        }
+        results = await self._write(reviewed)
         self._journal.wrote(reviewed, results)
         if plan.changes:
             self._tell(reviewed)
-        self._waiting = self._still_waiting(keys) | {*plan.frozen, *plan.held, *reviewed.refused}
-        stopped = {key: each for key, each in results.items() if each.state != "written"}
+        self._note_stopped(results)
+        self._losing &= self._again | self._flights.units | (self._pending or set())
+
+    async def _write(self, reviewed: Reviewed) -> dict[UnitKey, Result]:
+        """Write a plan, each part of it by itself where the mesh can be written so; what became of its units so far."""
+        sink, plan, accept = self.mesh.sink, reviewed.plan, (*self._accept, *reviewed.lifted)
+        parts = () if isinstance(sink, Transactional) or not sink.apart else lanes(plan, await self.mesh.observed())
+        if not parts:
+            return await self._hub.apply(self.mesh, plan, accept)
+        self._collect(self._flights.ended())
+        later = self._needing(parts)
+        for part in parts:
+            if not units_of(part) & later:
+                self._flights.start(part, self._fly(part, accept))
+        self._pending = (self._pending or set()) | later
+        await self._flights.wait()
+        waiting = Result("waiting", "the mesh has not answered yet")
+        units = {key for part in parts for key in units_of(part)}
+        return dict.fromkeys(units & self._flights.units | later, waiting) | self._flights.ended()
+
+    def _needing(self, parts: Iterable[Plan]) -> set[UnitKey]:
+        """The units of parts that need what is being written still."""
+        busy, mirror = self._flights.refs, self.mesh.mirror
+        if not busy or mirror is None:
+            return set()
+        late = (part for part in parts if any(busy.intersection(needs(each, mirror)) for each in part.changes))
+        return {key for part in late for key in units_of(part)}
+
+    async def _fly(self, part: Plan, accept: Sequence[str]) -> dict[UnitKey, Result]:
+        try:
+            return await self._hub.apply(self.mesh, part, accept)
+        except Exception as error:  # noqa: BLE001 - it concerns these units, and the others go on
+            if not isinstance(error, SmihubError):
+                _log.error("mesh_raised", mesh=self.mesh.name, exc_info=error)
+            return dict.fromkeys(units_of(part), result_of(error))
+        finally:
+            if (self._pending or set()) & units_of(part):
+                self._news.set()
+
+    def _collect(self, results: Mapping[UnitKey, Result]) -> None:
+        """Take down what became of units that were written longer than the rest of their plan."""
+        if results:
+            self._journal.ended(self.mesh.name, results)
+            self._note_stopped(results)
+
+    def _note_stopped(self, results: Mapping[UnitKey, Result]) -> None:
+        """Units that were not written to their end are planned again, later."""
+        busy = self._flights.units | (self._pending or set())
+        stopped = {key: each for key, each in results.items() if each.state != "written" and key not in busy}
         for key, each in sorted(stopped.items()):
             where = {"unit": str(key), "state": each.state, "reason": each.detail}
             _log.error("unit_not_written", mesh=self.mesh.name, **where)
-        self._losing = bool(stopped.keys() & set(plan.losing))
-        return set(stopped)
+        self._fresh = self._fresh or bool(stopped)
+        self._again |= stopped.keys()
+
+    async def close(self) -> None:
+        """End what is being written."""
+        await self._flights.close()
 
     def _still_waiting(self, keys: set[UnitKey] | None) -> frozenset[UnitKey]:
         return frozenset() if keys is None else self._waiting - keys
@@ -149,15 +247,21 @@ class Worker:
 
     def _wait_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
+        self._at_least_s = 0.0 if isinstance(error, _UnwrittenError) else 1.0
         if isinstance(error, StaleError):
             return _STALE_S
-        return min(_BACKOFF(state), _LOSING_S if self._losing or self._pending else _MOST_S)
+        wait_s = min(_BACKOFF(state), _LOSING_S if self._losing or self._pending else _MOST_S)
+        if not isinstance(error, _UnwrittenError):
+            return wait_s
+        if self._fresh:
+            self._fresh, self._due_at = False, monotonic() + wait_s
+        return max(self._due_at - monotonic(), 0.0)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait before another try; news end the wait, but not within a second of the last try."""
-        await asyncio.sleep(min(seconds, 1.0))
+        """Wait before another try; news end the wait, but if the mesh as a whole failed not within a second of that."""
+        await asyncio.sleep(min(seconds, self._at_least_s))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), max(seconds - 1.0, 0.0))
+            await asyncio.wait_for(self._news.wait(), max(seconds - self._at_least_s, 0.0))
 
     def _fell_through(self, state: RetryCallState) -> None:
         """Say why a try failed, once for each reason."""

@@ -47,7 +47,8 @@ class MemoryMesh:
     """What stands in a mesh, and what is wrong with it; a test sets the knobs, which are all public.
 
     `refused`, `failing`, `unanswered` and `unaccepted` hold objects: not taken as they are; not written; written, but the
-    answer was lost; written, but never in force. `slow` are objects whose write waits for the event. `down` fails every call.
+    answer was lost; written, but never in force. `slow` are objects whose write waits for the event, `late` those that come into
+    force (`memory-accepting`) only after it. `down` fails every call.
     `steps` are writes of an object or of memory that still succeed (None: all); then `fails` is raised by every further one.
     """
 
@@ -60,6 +61,7 @@ class MemoryMesh:
         self.unanswered: set[ObjectRef] = set()
         self.unaccepted: set[ObjectRef] = set()
         self.slow: dict[ObjectRef, asyncio.Event] = {}
+        self.late: dict[ObjectRef, asyncio.Event] = {}
         self.waiting: set[ObjectRef] = set()  # objects whose write waits now
         self.down = False
         self.steps: int | None = None
@@ -110,9 +112,10 @@ class MemoryMesh:
         """Nothing is wrong any more; whoever waits goes on."""
         for each in (self.refused, self.failing, self.unanswered, self.unaccepted):
             each.clear()
-        for event in self.slow.values():
+        for event in (*self.slow.values(), *self.late.values()):
             event.set()
         self.slow.clear()
+        self.late.clear()
         self.down = self.loses_answer = False
         self.steps = None
 
@@ -309,14 +312,14 @@ class ApartSink(MemorySink):
 
 
 class AcceptingSink(ApartSink):
-    """The same; a `hub.api.Accepting`. Objects in `unaccepted` never come into force, and nobody waits for them here."""
+    """The same; a `hub.api.Accepting`. Objects in `unaccepted` never come into force: that is told at once."""
 
     async def unaccepted(self, refs: Sequence[ObjectRef], deadline_s: float) -> list[Written]:
-        """See hub.api.Accepting; what `slow` holds is waited for, as late as it may be."""
-        for ref in sorted(self.mesh.slow.keys() & set(refs)):
-            await self.mesh.slow[ref].wait()
-        late = sorted(self.mesh.unaccepted.intersection(refs))
-        return [Written(ref, "failed", detail="not in force in time") for ref in late]
+        """See hub.api.Accepting; a test decides how long `late` ones are waited for, if anybody waits."""
+        for ref in sorted(self.mesh.late.keys() & set(refs) if deadline_s > 0 else ()):
+            await self.mesh.late[ref].wait()
+        late = {ref for ref, event in self.mesh.late.items() if not event.is_set()} | self.mesh.unaccepted
+        return [Written(ref, "failed", detail="not in force in time") for ref in sorted(late.intersection(refs))]
 
 
 class AtOnceSink(_Any):

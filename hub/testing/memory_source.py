@@ -74,7 +74,9 @@ class MemorySource:
         for part in [part for part in self._said if part not in self._objects and not self._hidden(part)]:
             del self._said[part]
             yield Delete(part)
-        yield from (Listed(scope) for scope in sorted(self._unread - self._failing) if scope.endswith("/"))
+        read = sorted(self._unread - self._failing)
+        yield from (Listed(scope) for scope in read if scope.endswith("/"))
+        yield from (Delete(part) for part in read if part and not part.endswith("/") and part not in self._objects)
         yield from (Unread(scope, self._problem(scope)) for scope in sorted(self._failing))
         self._unread = set(self._failing)
         yield Synced()

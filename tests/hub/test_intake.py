@@ -238,3 +238,23 @@ def test_a_wrong_source_is_named(tmp_path: Path, written: str, said: str) -> Non
     with pytest.raises(ConfigError) as caught:
         Hub(load_config(tmp_path / "smihub.yaml"), with_sources(MemorySources()))
     assert said in str(caught.value)
+
+
+async def test_what_went_before_its_scope_was_unread_is_not_recalled(tmp_path: Path) -> None:
+    """This process was told that it is gone; only what nobody could read since the start counts as it was applied."""
+    sources, source = cluster()
+    source.put(target("second", matches="orders"))
+    async with opened(tmp_path, sources) as hub:
+        await apply(hub)
+        source.remove("TrafficTarget/shop/second")
+        hub.read()
+        source.fail("TrafficTarget/")
+        hub.read()
+        plan = (await hub.plan(hub.meshes[0])).plan
+        assert [line for line in plan.denied if "/orders" in line]
+        assert not [line for line in plan.denied if "/books" in line]
+    sources.opened["cluster"] = fresh = MemorySource("cluster")
+    fresh._objects = dict(source._objects)
+    fresh.fail("TrafficTarget/")
+    async with opened(tmp_path, sources) as hub:
+        assert (await hub.plan(hub.meshes[0])).plan.denied == ()

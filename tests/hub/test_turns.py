@@ -1,0 +1,173 @@
+"""The running hub over two meshes that are slow, stubborn, shared or away: see tests/servers/turning.py for what must hold."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from hub.model import Op, Request
+from tests.servers.searching import machine, searching
+from tests.servers.small_town import served
+from tests.servers.turning import STEPS, Turns
+
+SEARCH = int(os.environ.get("SMIHUB_SEARCH", "1"))
+FEW, MANY = (40 * SEARCH, 25), (600, 40)
+KIND: Any = Turns
+
+
+@pytest.fixture(name="turns")
+def make_turns() -> Iterator[Turns]:
+    """A hub that is to begin."""
+    with Turns() as made:
+        yield made
+
+
+def lets(turns: Turns, mesh: str, grant: str) -> bool:
+    """Whether a mesh lets a caller through to a receiver (`receiver.caller`)."""
+    receiver, caller = grant.split(".")
+    return any(_is(one, receiver, caller) for one in served(turns.sides[mesh].mesh))
+
+
+def _is(request: Request, receiver: str, caller: str) -> bool:
+    asked = (request.src.identity, request.dst.pod, request.path)
+    return asked == (f"shop/{caller}", f"shop/{receiver}", "/books")
+
+
+def test_whatever_happens_to_meshes_and_source() -> None:
+    """Fixed seeds; and all that can happen does, often."""
+    found = machine(KIND, STEPS)
+    run_state_machine_as_test(found, settings=searching(*FEW, fixed=True))
+    assert found.tally["revocations stand"] > 500 * SEARCH
+    assert found.tally["quiet"] > 20 * SEARCH
+    assert found.tally["in trouble"] > 20 * SEARCH
+    assert found.tally["died"]
+
+
+@pytest.mark.slow
+def test_whatever_happens_to_meshes_and_source_many_steps() -> None:
+    """New seeds."""
+    run_state_machine_as_test(machine(KIND, STEPS), settings=searching(*MANY, fixed=False))
+
+
+@pytest.mark.parametrize("knob", ["slow", "failing", "refused", "unanswered", "unaccepted", "late"])
+def test_trouble_with_one_object_holds_up_no_other_unit(turns: Turns, knob: str) -> None:
+    """Neither in the plan that meets it, nor in one that is made while it lasts; it is written when that is over."""
+    turns.begun(("memory-accepting", "memory-at-once"), ["api.web", "db.web", "pay.web"])
+    mesh, ref = turns.sides["one"].mesh, turns.policy("api")
+    held = getattr(mesh, knob)
+    held.setdefault(ref, asyncio.Event()) if isinstance(held, dict) else held.add(ref)
+    turns.change(["api.other"], ["db.web"])
+    turns.turn()
+    assert not lets(turns, "one", "db.web")
+    turns.change(["db.other", "api.evil"], ["pay.web", "api.other"])
+    turns.turn()
+    assert not lets(turns, "one", "pay.web")
+    assert lets(turns, "one", "db.other")
+    mesh.recover()
+    turns.turn()
+    assert lets(turns, "one", "api.evil")
+    assert not lets(turns, "one", "api.other")
+
+
+def test_gain_that_was_revoked_on_its_way_is_taken_back(turns: Turns) -> None:
+    """Its write was slow; what was planned since follows as soon as it ends."""
+    turns.begun(("memory-apart", "memory"), ["api.web"])
+    mesh = turns.sides["one"].mesh
+    mesh.slow[turns.policy("api")] = asyncio.Event()
+    turns.change(["api.evil"])
+    turns.turn()
+    turns.change([], ["api.evil"])
+    turns.turn()
+    assert mesh.waiting == {turns.policy("api")}
+    mesh.recover()
+    turns.turn()
+    assert mesh.written[-2:] == [(Op.REPLACE, turns.policy("api"))] * 2
+    assert not lets(turns, "one", "api.evil")
+
+
+def test_loss_does_not_need_what_the_gain_beside_it_needs(turns: Turns) -> None:
+    """The new guard of a unit does not come into force in time: who loses there does so, who gains waits for it."""
+    turns.begun(("memory-accepting", "memory"), ["api.web"])
+    mesh, guard = turns.sides["one"].mesh, turns.policy("api")
+    guard = type(guard)(guard.group, "PeerAuthentication", guard.namespace, guard.name)
+    mesh.vanish(guard)
+    turns.restart_without_writing()
+    mesh.unaccepted.add(guard)
+    turns.change(["api.other"], ["api.web"])
+    turns.turn()
+    assert not lets(turns, "one", "api.web")
+    assert not lets(turns, "one", "api.other")
+    mesh.recover()
+    turns.turn()
+    assert lets(turns, "one", "api.other")
+
+
+def test_revocation_that_a_mesh_missed_is_not_forgotten_when_its_file_goes_out_of_sight(turns: Turns) -> None:
+    """The hub was told of it while the mesh was away; what cannot be read since brings nothing back."""
+    turns.begun(("memory-apart", "memory"), ["api.web", "db.web"])
+    mesh = turns.sides["one"].mesh
+    mesh.down = True
+    turns.change([], ["api.web"])
+    turns.turn()
+    turns.fail("TrafficTarget/")
+    turns.turn()
+    mesh.recover()
+    turns.turn()
+    assert not lets(turns, "one", "api.web")
+    assert lets(turns, "one", "db.web")
+
+
+def test_object_that_was_left_alone_is_written_when_nobody_asks_for_that_any_more(turns: Turns) -> None:
+    """The hub that runs notices, without news of its sources."""
+    turns.begun(("memory-apart", "memory"), ["api.web", "db.web"])
+    mesh, ref = turns.sides["one"].mesh, turns.policy("api")
+    mesh.hands_off(ref)
+    turns.restart_without_writing()
+    turns.change([], ["api.web"])
+    turns.turn()
+    assert lets(turns, "one", "api.web")
+    mesh.hands_off(ref, on=False)
+    turns.turn()
+    assert not lets(turns, "one", "api.web")
+
+
+def test_new_hub_begins_while_a_mesh_holds_what_another_one_left_half_done(turns: Turns) -> None:
+    """It ends it, and rests then."""
+    turns.begun(("memory-apart", "memory"), ["api.web", "db.web"])
+    mesh = turns.sides["two"].mesh
+    mesh.steps = 2
+    turns.change(["api.other", "db.other"], ["api.web"])
+    turns.turn()
+    assert turns.tally["died"] == 1
+    turns.turn()
+    assert not lets(turns, "two", "api.web")
+    assert lets(turns, "two", "db.other")
+    before = list(mesh.written)
+    turns.turn()
+    assert mesh.written == before
+
+
+def test_loss_does_not_wait_until_what_the_gain_beside_it_builds_on_is_in_force(turns: Turns) -> None:
+    """The guard stands, but the mesh has not taken it yet; also a later plan that only gains waits for it."""
+    turns.begun(("memory-accepting", "memory"), ["api.web"])
+    mesh, policy = turns.sides["one"].mesh, turns.policy("api")
+    guard = type(policy)(policy.group, "PeerAuthentication", policy.namespace, policy.name)
+    mesh.unaccepted.add(guard)
+    turns.change(["api.other"], ["api.web"])
+    for _ in range(2):
+        turns.turn()
+        assert not lets(turns, "one", "api.web")
+        assert not lets(turns, "one", "api.other")
+    mesh.recover()
+    mesh.late[guard] = asyncio.Event()
+    turns.change(["api.web"], [])
+    turns.turn()
+    assert not lets(turns, "one", "api.other")
+    mesh.recover()
+    turns.turn()
+    assert lets(turns, "one", "api.other")

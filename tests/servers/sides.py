@@ -1,0 +1,52 @@
+"""One side of a trial with a mesh in memory: what writes of ours open there, and what others do to its objects."""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+
+from hub.model import NativeObject, ObjectRef
+from hub.testing.memory import MemoryMesh
+from tests.servers.small_town import Granted, allowed, served
+
+
+class Side:
+    """One mesh: what stood when a hub wrote it last, and what its writes may open."""
+
+    def __init__(self, name: str, mesh: MemoryMesh) -> None:
+        self.name, self.mesh = name, mesh
+        self.bound: list[Granted] = []  # the states of the source that what is being written may be planned on
+        self.touched: set[str] = set()  # receivers of which somebody else changed an object that nobody looked at since
+        self.wider: list[str] = []
+        self._stood = served(mesh)
+        mesh.seen = self._look
+
+    def look_again(self) -> None:
+        """Somebody else changed the mesh."""
+        self._stood = served(self.mesh)
+
+    def _look(self) -> None:
+        now = served(self.mesh)
+        for request in now - self._stood - frozenset().union(*map(allowed, self.bound)):
+            self.wider.append(f"{self.name}: {self.mesh.written[-1]} lets through {request}")
+        self._stood = now
+
+
+def troubled(mesh: MemoryMesh) -> set[ObjectRef]:
+    """The objects with which something is wrong."""
+    return {*mesh.refused, *mesh.failing, *mesh.unanswered, *mesh.unaccepted, *mesh.slow, *mesh.late}
+
+
+def changed(rng: Random, mesh: MemoryMesh, ref: ObjectRef) -> NativeObject:
+    """An object as somebody else would have it: with the rules of another policy, with other paths, or without mTLS."""
+    mine, peers = mesh.objects[ref], ("PeerAuthentication", "PERMISSIVE")
+    value = msgspec.json.decode(mine.owned)
+    if ref.kind == peers[0]:
+        value["spec"]["mtls"] = {"mode": peers[1]}
+        return NativeObject(ref, mine.role, msgspec.json.encode(value, order="deterministic"))
+    alike = sorted({one.owned for other, one in mesh.objects.items() if other.kind == ref.kind and other != ref})
+    if alike and rng.randrange(2):
+        value["spec"]["rules"] = msgspec.json.decode(alike[0])["spec"].get("rules", [])
+    body = msgspec.json.encode(value, order="deterministic")
+    return NativeObject(ref, mine.role, body.replace(b"/books", b"/orders"), (), mine.needs)
