@@ -8,7 +8,7 @@ that may come to stand are remembered before the first write, and only what was 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ from hub.api import Accepting, Sink, Transactional, Written
 from hub.errors import RefusedError, SmihubError, StaleError, UnsafeResourceError
 from hub.memory import pending
 from hub.mirror import Mirror
-from hub.model import Change, ObjectRef, Observation, Op, Role, UnitKey
+from hub.model import Change, ObjectRef, Op, Role, UnitKey
 from hub.outcomes import Result
 from hub.plan import Plan, wave
 
@@ -53,7 +53,7 @@ class Done(Struct, frozen=True):
 async def roll_out(sink: Sink | Transactional, made: Plan, mirror: Mirror) -> Done:
     """Write a plan. Raises StaleError, with nothing written, if the mesh as a whole is not as it was planned on."""
     if isinstance(sink, Transactional):
-        return await _at_once(sink, made)
+        return await _at_once(sink, made, mirror)
     if not sink.apart:
         return await _by_object(sink, made, mirror)
     parts = lanes(made, mirror)
@@ -97,15 +97,42 @@ def result_of(error: BaseException) -> Result:
     return Result("bug", f"{type(error).__name__}: {error}")
 
 
-async def _at_once(sink: Transactional, made: Plan) -> Done:
-    walk = _Walk(made, Mirror(Observation()))
-    walk.note_all(sink.refused(made.changes))
-    for change in made.changes:
-        walk.may(change)  # a unit that needs what is refused is left out as well
-    changes = tuple(change for change in made.changes if change.unit not in walk.stopped)
-    memory = {key: raw for key, raw in made.memory.items() if key not in walk.stopped}
+async def _at_once(sink: Transactional, made: Plan, mirror: Mirror) -> Done:
+    """All that may be written, as one; a unit of which anything may not is left out, and so are those that rest on it."""
+    stopped = _left_out(made, mirror, sink.refused(made.changes))
+    changes = tuple(change for change in made.changes if change.unit not in stopped)
+    memory = {key: raw for key, raw in made.memory.items() if key not in stopped}
     token = await sink.write_all(changes, memory, made.token) if changes or memory else made.token
-    return Done(tuple((change, token) for change in changes), memory, walk.results(), token)
+    keys = {change.unit for change in made.changes} | made.memory.keys()
+    results = {key: stopped.get(key, Result("written")) for key in sorted(keys)}
+    return Done(tuple((change, token) for change in changes), memory, results, token)
+
+
+def _left_out(made: Plan, mirror: Mirror, refused: Iterable[Written]) -> dict[UnitKey, Result]:
+    """The units of refused objects; those that need what these would have made, or would delete what these need still."""
+    units = {change.ref: change.unit for change in made.changes}
+    stopped = {units[one.ref]: Result("refused", one.detail, one.ref) for one in refused}
+    while True:
+        idle = [change for change in made.changes if change.unit in stopped]
+        missing = {change.ref for change in idle if change.op is Op.CREATE}
+        standing = (mirror.get(change.ref) for change in idle)
+        in_use = {ref for one in standing if one is not None for ref in one.needs}
+        more = {
+            change.unit: Result("waiting", f"{change.ref} rests on what is refused", change.ref)
+            for change in made.changes
+            if change.unit not in stopped and (missing.intersection(_fresh_needs(change)) or _goes(change, in_use))
+        }
+        if not more:
+            return stopped
+        stopped |= more
+
+
+def _fresh_needs(change: Change) -> tuple[ObjectRef, ...]:
+    return change.after.needs if change.after is not None else ()
+
+
+def _goes(change: Change, in_use: Collection[ObjectRef]) -> bool:
+    return change.op is Op.DELETE and change.ref in in_use
 
 
 async def _by_object(sink: Sink, made: Plan, mirror: Mirror) -> Done:
