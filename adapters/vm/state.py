@@ -9,11 +9,8 @@ Source: SQLite, "Write-Ahead Logging" and "Atomic Commit In SQLite".
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
@@ -25,11 +22,10 @@ from msgspec.structs import replace
 from adapters.vm import marks, names
 from adapters.vm.ca import Root, Secret
 from adapters.vm.resource import version_of
-from adapters.vm.schema import SCHEMA_VERSION, prepare
+from adapters.vm.state_file import busy_is_transient, open_state
 from adapters.vm.tokens import Known
 from hub.api import (
     Change,
-    ConfigError,
     Endpoint,
     NativeObject,
     ObjectRef,
@@ -38,15 +34,12 @@ from hub.api import (
     RefusedError,
     Role,
     StaleError,
-    TransientError,
     UnitKey,
 )
-from hub.private import make_folder
 
 _KEPT_REVISIONS = 32
 _PRUNED_EVERY = 16  # revisions: older ones go together
 _KEPT_TOKENS = 4  # that ended, per workload: whoever still comes with one is told to let go of everything
-_WAIT_S = 5.0
 
 T = TypeVar("T")
 ServiceKey = tuple[str, str, int]
@@ -92,7 +85,7 @@ class State:
         self._domain = domain
         self._former: dict[UnitKey, list[str]] = {}  # rows of memory that have another domain's name
         self._path = path
-        self._db = _open(path)
+        self._db = open_state(path)
         with self._transaction():
             self._db.execute("INSERT OR IGNORE INTO meshes VALUES (?, 0, '', '')", (mesh,))
 
@@ -328,7 +321,7 @@ class State:
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        with _busy_is_transient(self._path):
+        with busy_is_transient(self._path):
             self._db.execute(f"BEGIN {kind}")
             try:
                 yield
@@ -336,56 +329,6 @@ class State:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    _make_private(path)
-    with _busy_is_transient(path):
-        db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA secure_delete = ON")
-        db.execute("BEGIN IMMEDIATE")
-        known = prepare(db)
-        db.execute("COMMIT")
-    if not known:
-        db.close()
-        raise ConfigError(
-            f'state file "{path}" is of a newer smihub than this one, which reads schema {SCHEMA_VERSION}; upgrade smihub'
-        )
-    return db
-
-
-def _make_private(path: Path) -> None:
-    """Make sure that only this user can read the file, before a byte is in it: it holds the authority's key."""
-    try:
-        make_folder(path.parent, "the state file")
-        _create(path)
-        found = path.lstat()
-    except OSError as error:
-        raise ConfigError(f'state file "{path}" cannot be opened: {error.strerror}') from error
-    if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
-        raise ConfigError(f'state file "{path}" must be a regular file of the user who runs smihub')
-    if found.st_mode & 0o077:
-        raise ConfigError(f'state file "{path}" is accessible by others; run: chmod 600 {path}')
-
-
-def _create(path: Path) -> None:
-    # An existing file is never opened here: closing any descriptor of it would drop SQLite's POSIX locks
-    # (SQLite, "How To Corrupt An SQLite Database File", section 2.2).
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
-@contextmanager
-def _busy_is_transient(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise TransientError(f'state file "{path}": {error}') from error
-    except sqlite3.DatabaseError as error:
-        raise ConfigError(f'state file "{path}" is damaged or no state file: {error}') from error
 
 
 def _next_token(revision: int, before: str, changes: Sequence[Change], memory: Mapping[UnitKey, bytes]) -> str:
