@@ -277,7 +277,7 @@ class StateBench:
         holder = sqlite3.connect(self.root / "state/hub.sqlite", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         try:
-            with mock.patch("adapters.vm.state._WAIT_S", 0.05):
+            with mock.patch("adapters.vm.state_file._WAIT_S", 0.05):
                 yield
         finally:
             holder.close()

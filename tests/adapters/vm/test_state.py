@@ -316,7 +316,7 @@ def test_data_version_tells_of_other_writers_only(path: Path) -> None:
 
 def test_locked_file_is_transient(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another writer that takes too long is something to try again."""
-    monkeypatch.setattr("adapters.vm.state._WAIT_S", 0.05)
+    monkeypatch.setattr("adapters.vm.state_file._WAIT_S", 0.05)
     mine, other = State(path, "vm"), sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(TransientError):
