@@ -171,12 +171,8 @@ class Worker:
             self._waiting |= self._hub.units() if keys is None else keys
             return
         self._journal.planned(reviewed)
-        self._waiting = self._still_waiting(keys) | {
-            *plan.frozen,
-            *plan.held,
-            *reviewed.refused,
-            *reviewed.decided.spared,
-        }
+        waits = {*plan.frozen, *plan.held, *reviewed.refused, *reviewed.decided.spared}
+        self._waiting = self._still_waiting(keys) | waits
         results = await self._write(reviewed)
         self._journal.wrote(reviewed, results)
         if plan.changes:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -13,10 +14,12 @@ from msgspec.structs import replace
 from hub.config import load_config
 from hub.errors import ConfigError
 from hub.events import Delete, Event, Listed, Unread, Upsert
+from hub.loop import Loop
 from hub.model import Document, ObjectRef, Origin, Problem
 from hub.plugins import Plugins, load_plugins
 from hub.recall import hides
 from hub.reconcile import Hub
+from hub.smi import Decoded, decode
 from hub.testing.memory_source import MemorySource, MemorySources
 from tests.hub.test_loop import living
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, shop, target
@@ -258,3 +261,29 @@ async def test_what_went_before_its_scope_was_unread_is_not_recalled(tmp_path: P
     fresh.fail("TrafficTarget/")
     async with opened(tmp_path, sources) as hub:
         assert (await hub.plan(hub.meshes[0])).plan.denied == ()
+
+
+async def test_what_raised_when_it_was_read_first_counts_as_it_was_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not read: what it granted stays."""
+    sources, source = cluster()
+    async with opened(tmp_path, sources) as hub:
+        await apply(hub)
+    sources.opened["cluster"] = fresh = MemorySource("cluster")
+    fresh._objects = dict(source._objects)
+
+    def fails(document: Document) -> Decoded:
+        value: Any = document.value
+        if value["kind"] == "TrafficTarget":
+            raise KeyError("nobody thought of this")
+        return decode(document)
+
+    monkeypatch.setattr("hub.intake.decode", fails)
+    (tmp_path / "smihub.yaml").write_text(CONFIG)
+    hub = Hub(load_config(tmp_path / "smihub.yaml"), with_sources(sources))
+    await Loop(hub).take("cluster", tuple(fresh.read()))
+    plan = (await hub.plan(hub.meshes[0])).plan
+    await hub.close()
+    assert plan.denied == ()
+    assert [str(each.ref) for each in hub.intake.problems()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from hub.api import SinkContext, SinkSpec, Written
 from hub.config import load_config
 from hub.errors import ConfigError
 from hub.meshes import meshes_of
-from hub.model import Change, Observation, UnitKey
+from hub.model import Change, Observation, Op, Role, UnitKey
 from hub.plugins import load_plugins
+from hub.testing.memory import MemoryMeshes
+from tests.hub.sinks.small_mesh import native
 
 CONFIG = """\
 domain: {{name: eu, trustDomain: example.org}}
@@ -95,3 +98,23 @@ def test_meshes_of_one_state_file_share_it(tmp_path: Path) -> None:
     """Each has its own part of it."""
     (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes="{name: one, adapter: vm}, {name: two, adapter: vm}"))
     assert len(meshes_of(load_config(tmp_path / "smihub.yaml"), load_plugins())) == 2
+
+
+async def test_reading_of_before_a_write_of_ours_is_not_taken_for_what_stands(tmp_path: Path) -> None:
+    """It is read once more; one that nobody wrote beside is taken."""
+    (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes="{name: a, adapter: istio, sink: {kind: memory-apart}}"))
+    memory, plugins = MemoryMeshes(), load_plugins()
+    plugins = replace(plugins, sinks={**plugins.sinks, **memory.specs})
+    (mesh,) = meshes_of(load_config(tmp_path / "smihub.yaml"), plugins)
+    written = native(Role.GUARD, "api")
+    change = Change(Op.CREATE, written.ref, 1, None, written, UnitKey("access", "shop", "api"))
+
+    reading = asyncio.create_task(mesh.observed())
+    await asyncio.sleep(0)  # it has begun
+    before, real = Observation(), memory.meshes["a"].observed
+    memory.meshes["a"].observed = lambda: before  # type: ignore[method-assign]
+    mesh.wrote([(change, memory.meshes["a"].carry_out(change))], {}, "")
+    await asyncio.sleep(0)
+    memory.meshes["a"].observed = real  # type: ignore[method-assign]
+    assert (await reading).get(written.ref) is not None
+    assert await mesh.observed() is mesh.mirror

@@ -9,10 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from hub.mirror import Mirror
-from hub.model import Change, UnitKey
+from hub.model import Change, Observation, Observed, Op, Role, UnitKey
 from hub.reconcile import Hub
 from hub.rollout import roll_out
 from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, bound, istio_shop
+from tests.hub.sinks.small_mesh import access, native
 from tests.servers.folder import Folder, shop, target, workload
 
 Edit = Callable[[Folder], object]
@@ -104,3 +105,13 @@ async def test_a_folder_whose_list_was_edited_is_read_anew_after_the_write(tmp_p
     assert (await mesh.observed()).whole() == await mesh.sink.observe()
     assert not (await mesh.observed()).mends
     await hub.close()
+
+
+def test_mirror_keeps_what_others_asked_for_and_forgets_what_is_forgotten() -> None:
+    """An object stays to be left alone when it is written; a unit that goes is remembered no more."""
+    key, object_ = access("api"), native(Role.GRANT, "api")
+    observed = Observed(object_.ref, b"{}", key, "1", object_.role, hands_off=True)
+    mirror = Mirror(Observation({object_.ref: observed}, {key: b"{}"}, "1"))
+    mirror.follow([(Change(Op.REPLACE, object_.ref, 4, b"{}", object_, key, "1"), "2")], {key: b""}, "2")
+    after = Observed(object_.ref, object_.body, key, "2", object_.role, hands_off=True)
+    assert mirror.whole() == Observation({object_.ref: after}, {}, "2")
