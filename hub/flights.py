@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from hub.model import ObjectRef, UnitKey
@@ -15,10 +15,11 @@ Results = dict[UnitKey, Result]
 
 
 class Flights:
-    """The parts that a mesh is being written by; `news` ends any wait for them."""
+    """The parts that a mesh is being written by; `news` ends any wait for them, `landed` is told of each that has ended."""
 
-    def __init__(self, news: asyncio.Event) -> None:
+    def __init__(self, news: asyncio.Event, landed: Callable[[frozenset[UnitKey]], None]) -> None:
         self._news = news
+        self._landed = landed
         self._parts: dict[asyncio.Task[Results], Plan] = {}
         self._ended: Results = {}
         self._fatal: BaseException | None = None
@@ -64,7 +65,7 @@ class Flights:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _end(self, task: asyncio.Task[Results]) -> None:
-        del self._parts[task]
+        part = self._parts.pop(task)
         if task.cancelled():
             return
         error = task.exception()
@@ -72,3 +73,4 @@ class Flights:
             self._ended |= task.result()
         else:
             self._fatal = self._fatal or error
+        self._landed(units_of(part))

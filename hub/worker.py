@@ -65,7 +65,7 @@ class Worker:
         self._losing = frozenset[UnitKey]()  # somebody is to lose access there, which is not written yet
         self._refused = False
         self._news = asyncio.Event()
-        self._flights = Flights(self._news)
+        self._flights = Flights(self._news, self._landed)
         self._told: tuple[str, ...] = ()
         self._failing = ""
 
@@ -212,9 +212,11 @@ class Worker:
             if not isinstance(error, SmihubError):
                 _log.error("mesh_raised", mesh=self.mesh.name, exc_info=error)
             return dict.fromkeys(units_of(part), result_of(error))
-        finally:
-            if (self._pending or set()) & units_of(part):
-                self._news.set()
+
+    def _landed(self, units: frozenset[UnitKey]) -> None:
+        """These units are no longer being written: what came for them meanwhile is planned now."""
+        if (self._pending or set()) & units:
+            self._news.set()
 
     def _collect(self, results: Mapping[UnitKey, Result]) -> None:
         """Take down what became of units that were written longer than the rest of their plan."""
