@@ -9,8 +9,8 @@ REPORTS := build/reports
 # A test that hangs ends the run with every thread's trace; a long one may take longer.
 LIMIT := -o faulthandler_exit_on_timeout=true -o faulthandler_timeout
 PYTEST := $(BIN)/python -m pytest -q $(LIMIT)=300
-# Envoys wait more than they compute, so there are more of these tests at a time than a small machine has cores. A file
-# stays in one process, which keeps its servers; the order is that of tests/conftest.py.
+# Real servers wait more than they compute, so a small machine has time for several tests at once. A file stays in one
+# process, which keeps its servers; the order is that of tests/conftest.py.
 BESIDE := --dist loadfile --no-loadscope-reorder -n
 # Tests start hundreds of Python processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -57,7 +57,7 @@ servers: setup ## build etcd, kube-apiserver and istiod into ~/.cache/smihub, on
 
 test-istio: servers ## a real Istio mesh obeys (needs root, iptables and iproute2)
 	@mkdir -p $(REPORTS)
-	$(PYTEST) -m "istio and not slow" --junit-xml=$(REPORTS)/istio.xml
+	$(PYTEST) $(BESIDE) 2 -m "istio and not slow" --junit-xml=$(REPORTS)/istio.xml
 
 # GNU make turns every failure of a recipe into exit 2, except where it only asks (-q): there a recipe's 1 stays 1, as the
 # demo with a broken rule must end. Lines with + run even then.

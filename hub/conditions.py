@@ -7,7 +7,7 @@ stands is not what was written: the one that is good when it is False). Pure.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Literal
 
@@ -111,8 +111,9 @@ class Said(Struct, frozen=True):
 
     def stopped(self, key: UnitKey) -> bool:
         """Whether something else than a Loss refuses a unit: with a Loss, what is written is all that there will be."""
-        losses = {each.code for each in self.losses.get(key, ())}
-        return any(each.code not in losses for each in self.refusals.get(key, ()))
+        refused = self.refusals.get(key, ())
+        losses = {each.code for each in self.losses.get(key, ())} if refused else ()
+        return any(each.code not in losses for each in refused)
 
     def of_mesh(self, refused_since: float) -> MeshCondition:
         """What the plan says of the mesh as a whole; `refused_since` counts if too many lose access."""
@@ -201,14 +202,15 @@ def _drifted(key: UnitKey, decided: Decided, said: Said) -> Condition:
     return Condition("False", "as-written")
 
 
-def _digest(changes: Iterable[Change], memory: bytes) -> str:
+def _digest(changes: Sequence[Change], memory: bytes) -> str:
     """A name for what is to be written of a unit; "" if that is nothing."""
-    total, some = blake2b(memory, digest_size=8), False
+    if not changes:
+        return ""
+    total = blake2b(memory, digest_size=8)
     for change in changes:
-        some = True
         total.update(msgspec.json.encode((change.op, change.ref)))
         total.update(change.after.body if change.after is not None else b"")
-    return total.hexdigest() if some else ""
+    return total.hexdigest()
 
 
 def _told(problems: Iterable[Problem]) -> str:

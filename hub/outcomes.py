@@ -52,6 +52,12 @@ class Outcome(Struct, frozen=True):
         return self.condition("Applied").reason == "pending"
 
     @property
+    def settled(self) -> bool:
+        """Whether a write can change nothing of it."""
+        drifted = self.condition("Drifted").reason == "changed"
+        return self.condition("Applied").status == "True" and not drifted and self.losing_since is None
+
+    @property
     def bad(self) -> tuple[ConditionType, ...]:
         """The conditions that are not as they should be; one that somebody asked for (hands off) is not among them."""
         return tuple(kind for kind in CONDITIONS if _is_bad(kind, self.condition(kind)))
@@ -235,6 +241,8 @@ def _planned(before: Outcome, key: UnitKey, decided: Decided, said: Said, now: f
 
 
 def _written(before: Outcome, now: float, *, waits: bool) -> Outcome:
+    if before.settled:
+        return before
     found: dict[ConditionType, Condition] = {} if waits else {"Applied": Condition("True", "applied")}
     if before.condition("Drifted").reason == "changed":
         found["Drifted"] = Condition("False", "as-written")
@@ -250,11 +258,17 @@ def _unwritten(before: Outcome, result: Result, now: float) -> Outcome:
 
 
 def _with(before: Outcome, found: Mapping[ConditionType, Condition], now: float) -> Outcome:
-    fresh = {
-        kind: _since(before.conditions.get(kind), replace(each, generation=before.generation), now)
-        for kind, each in found.items()
-    }
+    fresh = {kind: _kept(before.conditions.get(kind), each, before.generation, now) for kind, each in found.items()}
     return replace(before, conditions=_ordered({**before.conditions, **fresh}))
+
+
+def _kept(before: Condition | None, fresh: Condition, generation: int, now: float) -> Condition:
+    """The new condition with its time; the very same as before where nothing about it is new, for most of many stay."""
+    if before is None or (before.status, before.reason) != (fresh.status, fresh.reason):
+        return Condition(fresh.status, fresh.reason, fresh.message, now, generation)
+    if (before.message, before.generation) == (fresh.message, generation):
+        return before
+    return Condition(fresh.status, fresh.reason, fresh.message, before.since, generation)
 
 
 def _ordered(conditions: Mapping[ConditionType, Condition]) -> dict[ConditionType, Condition]:

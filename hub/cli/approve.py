@@ -10,7 +10,7 @@ import typer
 
 from hub import record
 from hub.cli.context import ConfigOption, Exit, YesOption, agreed, clean_errors, note, run_now
-from hub.cli.plan import review, show
+from hub.cli.plan import AcceptOption, Asked, asked, review, show
 from hub.config import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.guards import BLAST_RADIUS
@@ -31,18 +31,20 @@ def register(app: typer.Typer) -> None:
 def approve(
     digest: Annotated[str, typer.Argument(help="The plan's digest, as smihub plan shows it.")],
     config: ConfigOption = Path(DEFAULT_FILE),
+    accept: AcceptOption = None,
     why: Annotated[str, typer.Option(help="The reason, for smihub history.")] = "",
     yes: YesOption = False,
 ) -> None:
     """Let exactly this plan pass, which is refused because too many lose access: on the mesh as it is now, within an hour."""
     with clean_errors():
-        run_now(_approve(config, digest, why, yes=yes))
+        found = asked(config, accept, verbose=False)
+        run_now(_approve(found, digest, why, yes=yes))
 
 
-async def _approve(config: Path, digest: str, why: str, *, yes: bool) -> None:
-    hub = Hub.open(config)
+async def _approve(wanted: Asked, digest: str, why: str, *, yes: bool) -> None:
+    hub = Hub.open(wanted.config)
     try:
-        found = _named(await review(hub, ()), digest)
+        found = _named(await review(hub, wanted.accept), digest)
         show([found], ())
         if not yes and not agreed("Approve this plan?", "review the plan, then run smihub approve --yes"):
             note("nothing was approved")

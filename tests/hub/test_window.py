@@ -13,6 +13,7 @@ from hub.journal import Journal
 from hub.reconcile import Hub, Reviewed
 from hub.record import APPROVED_S, Actor, Entry, Record, approve
 from hub.saved import digest_of
+from tests.hub.cli.test_apply import UDP
 from tests.hub.cli.test_run import running
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
 
@@ -217,6 +218,20 @@ async def test_approval_ends_after_an_hour(world: World, age: float, passes: boo
     world.revoke(*range(8))
     approved(world, await world.reviewed(), world.now - age)
     assert (await world.applied() == []) is passes
+
+
+def test_approve_takes_the_codes_that_go_with_the_plan(tmp_path: Path) -> None:
+    """What they let pass is part of it."""
+    world = World(tmp_path, CONFIG)
+    folder = world.folder
+    folder.run("apply", "--yes")
+    world.revoke(*range(8))
+    folder.write("udp.yaml", UDP)
+    code = ("--accept", "proto.udp-not-captured")
+    last = folder.run("plan", *code).stdout.splitlines()[-1]
+    digest = last.partition("smihub approve ")[2].split()[0]
+    assert folder.run("approve", digest, "--yes", *code).exit_code == 0
+    assert folder.run("apply", "--yes", *code).exit_code == 0
 
 
 def test_approve_as_people_do_it(tmp_path: Path) -> None:

@@ -24,12 +24,16 @@ def held_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct TCP ports on loopback that nobody has bound now, for servers that do not share."""
-    probes = [socket.socket() for _ in range(count)]
+    """Distinct TCP ports on loopback for servers that do not share: nobody has bound them now, no other test gets them."""
+    probes: list[socket.socket] = []
+    ports: list[int] = []
     try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        while len(ports) < count:
+            probes.append(socket.socket())
+            probes[-1].bind(("127.0.0.1", 0))
+            port = int(probes[-1].getsockname()[1])
+            ports += [port] if claimed(f"port {port}") else []
+        return ports
     finally:
         for probe in probes:
             probe.close()

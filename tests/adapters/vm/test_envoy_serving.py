@@ -192,6 +192,19 @@ async def test_both_variants_serve_and_enforce(mesh: Mesh) -> None:
         assert "PRIVATE KEY" not in dump
 
 
+@pytest.mark.slow
+async def test_idle_streams_outlive_several_keepalive_periods(mesh: Mesh) -> None:
+    """With nothing to say for four periods of 30 s, and pings alone, the streams of both variants are the same ones still."""
+    await mesh.programmed()
+    serving = mesh.rig.sink._server
+    assert serving is not None
+    before = {id(session) for session in serving.sessions}
+    assert len(before) == 2
+    await asyncio.sleep(130)
+    assert {id(session) for session in serving.sessions} == before
+    assert await status_of(mesh.outbound["http"], "/v1/a") == 200
+
+
 async def test_certificates_are_renewed_under_load(mesh: Mesh) -> None:
     """While each side's certificate is replaced twice, no request on a new connection fails."""
     loop = asyncio.get_running_loop()
