@@ -162,7 +162,7 @@ def plan(
     settled = {key: settle(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
     planned = _all_changes(decided, settled, observation.objects, standing)
     changes = [one for one in planned if one.after or one.ref not in claimed]
-    changes = list(_without_conflicts(changes, conflicts, decided))
+    changes = list(_without_conflicts(changes, conflicts, decided, observation.objects))
     written = [change for change in changes if change.ref not in spared]
     left = {change.unit for change in changes if change.ref in spared}
     idle = left - {change.unit for change in written}
@@ -184,6 +184,12 @@ def plan(
     )
     # What an object that is left alone keeps from coming about is not remembered as if it had.
     return replace(meant, memory={key: raw for key, raw in meant.memory.items() if key not in left})
+
+
+def _absent_grants(after: Iterable[NativeObject], before: Mapping[ObjectRef, Observed]) -> frozenset[ObjectRef]:
+    """The grants of a unit that are to stand and do not; those that need one stand only beside it."""
+    grants = {native.ref for native in after if native.role is Role.GRANT}
+    return frozenset(ref for ref in grants if ref not in before or not before[ref].token)
 
 
 def _outcome(before: Mapping[ObjectRef, Observed], written: Iterable[Change], key: UnitKey) -> str:
@@ -235,11 +241,15 @@ def conflicts_of(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef
 
 
 def _without_conflicts(
-    changes: Iterable[Change], conflicts: Sequence[Conflict], decided: Mapping[UnitKey, Desired]
+    changes: Iterable[Change],
+    conflicts: Sequence[Conflict],
+    decided: Mapping[UnitKey, Desired],
+    standing: Mapping[ObjectRef, Observed],
 ) -> Iterator[Change]:
     """The changes that neither touch nor need what is not their unit's to write.
 
-    Where that is a guard, no grant is deleted: nobody knows whether its absence would open what the guard should close.
+    Where that is a guard, no grant is deleted, nor one that stood beside it: nobody knows whether its absence would open what
+    should be closed.
     """
     taken: dict[UnitKey, set[ObjectRef]] = {}
     for one in conflicts:
@@ -248,7 +258,9 @@ def _without_conflicts(
     for change in changes:
         refs = taken.get(change.unit, set())
         needs = change.after.needs if change.after is not None else ()
+        beside = {ref for ref in standing[change.ref].needs if ref in refs} if change.op is Op.DELETE else set()
         unguarded = change.op is Op.DELETE and any(roles[ref] is Role.GUARD for ref in refs)
+        unguarded |= any(roles[ref] is Role.GRANT for ref in beside)
         if change.ref not in refs and not refs.intersection(needs) and not unguarded:
             yield change
 
@@ -272,17 +284,20 @@ def _all_changes(
 def _unit_changes(
     key: UnitKey, after: Sequence[NativeObject], before: Mapping[ObjectRef, Observed], former: Collection[ObjectRef]
 ) -> Iterable[Change]:
+    absent = _absent_grants(after, before)
     for native in after:
         observed = before.get(native.ref)
         if observed is None:
-            yield Change(Op.CREATE, native.ref, wave(native.role, Op.CREATE), None, native, key)
+            role = Role.ROUTE if absent.intersection(native.needs) else native.role
+            yield Change(Op.CREATE, native.ref, wave(role, Op.CREATE), None, native, key)
         elif (observed.owned, observed.needs, observed.owner) != (native.body, native.needs, key):
             number = wave(native.role, Op.REPLACE)
             yield Change(Op.REPLACE, native.ref, number, observed.owned, native, key, observed.token)
     for ref in before.keys() - {native.ref for native in after}:
         observed = before[ref]
-        # Under its new name the same object comes first, so that nothing is refused, or open, in between.
-        role = Role.REFERENCED if ref in former else observed.role
+        # Under its new name the same object comes first, so that nothing is refused, or open, in between; so does what denies
+        # where no grant is left.
+        role = Role.REFERENCED if ref in former or absent.intersection(observed.needs) else observed.role
         yield Change(Op.DELETE, ref, wave(role, Op.DELETE), observed.owned, None, key, observed.token)
 
 

@@ -154,7 +154,9 @@ def _policies(owner: _Owner, labels: Labels, book: Sequence[tuple[Rule, ...]]) -
             continue
         name = names.plain(owner.account) if first else names.derived(owner.account, labels, index)
         ref = _policy(owner, name)
-        yield NativeObject(ref, Role.GRANT, authorization_policy(ref, selector, rules))
+        # Never without the first: it denies whatever is granted no more once they are gone.
+        needs = () if first else (_policy(owner, names.plain(owner.account)),)
+        yield NativeObject(ref, Role.GRANT, authorization_policy(ref, selector, rules), needs=needs)
 
 
 def _former(owner: _Owner, labels: Labels, count: int) -> Iterator[ObjectRef]:

@@ -18,7 +18,7 @@ from hub.model import Access, NativeObject, ObjectRef, Observed, Translation, Un
 from hub.reconcile import Hub, Reviewed
 from hub.sinks import folder as on_disk
 from tests.hub.cli.test_apply import UDP
-from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, istio_shop
+from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, deployment, istio_shop
 from tests.servers.folder import Folder, target
 
 FOREIGN = """\
@@ -179,12 +179,76 @@ def test_file_that_cannot_be_written_stops_its_unit_alone(folder: Folder, monkey
     assert folder.run("plan").exit_code == Exit.SAME
 
 
-def _full_at(name: str) -> Callable[[int, bytes], None]:
+def _full_at(name: str, kind: str = "") -> Callable[[int, bytes], None]:
     real = on_disk._write
 
     def write(at: int, data: bytes) -> None:
-        if f"name: {name}\n".encode() in data:
+        if f"name: {name}\n".encode() in data and f"kind: {kind}".encode() in data:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(at, data)
 
     return write
+
+
+BINDING = """\
+apiVersion: access.smi-spec.io/v1alpha4
+kind: IdentityBinding
+metadata: {name: canary, namespace: shop}
+spec: {schemes: {podLabelSelector: {matchLabels: {track: canary}}}}
+"""
+
+
+@pytest.fixture(name="canary")
+def make_canary(tmp_path: Path) -> Folder:
+    """`evil` may GET /books from canaries of `api`, by a policy of theirs beside the one that denies; nothing is applied."""
+    folder = istio_shop(tmp_path)
+    folder.remove("access.yaml")
+    folder.write("canary.yaml", deployment("canary", ", smihub.io/sa: api, track: canary", account="api"))
+    to = target("evil", source="evil").replace("v1alpha3", "v1alpha4")
+    to = to.replace("{kind: ServiceAccount, name: api,", "{kind: IdentityBinding, name: canary,")
+    folder.write("evil.yaml", BINDING, to)
+    return folder
+
+
+def test_policy_that_denies_is_there_before_those_beside_it(canary: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be written, neither are they: when they went, nothing would be left that denies."""
+    monkeypatch.setattr(on_disk, "_write", _full_at("smihub-api", "AuthorizationPolicy"))
+    assert canary.run("apply", "--yes").exit_code == Exit.ERROR
+    assert policies(canary) == []
+    monkeypatch.undo()
+    assert canary.run("apply", "--yes").exit_code == Exit.SAME
+    assert len(policies(canary)) == 2
+
+
+def test_last_policy_of_a_workload_is_not_deleted_before_the_one_that_denies_is_there(
+    canary: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deleted the one that denies, and the disk is full: without both, everybody would be allowed."""
+    assert canary.run("apply", "--yes").exit_code == Exit.SAME
+    (canary.root / RENDERED / POLICY_FILE).unlink()
+    canary.write("evil.yaml", BINDING)
+    monkeypatch.setattr(on_disk, "_write", _full_at("smihub-api", "AuthorizationPolicy"))
+    for _ in range(2):
+        assert canary.run("apply", "--yes").exit_code == Exit.ERROR
+        assert len(policies(canary)) == 1
+    monkeypatch.undo()
+    assert canary.run("apply", "--yes").exit_code == Exit.SAME
+    assert [each.name for each in policies(canary)] == [Path(POLICY_FILE).name]
+    assert "sa/evil" not in policy(canary)
+
+
+def test_last_policy_of_a_workload_is_not_deleted_where_somebody_took_the_one_that_denies(canary: Folder) -> None:
+    """What stands in its place now may be anything, and select nobody."""
+    assert canary.run("apply", "--yes").exit_code == Exit.SAME
+    theirs = canary.root / RENDERED / POLICY_FILE
+    theirs.write_text(
+        FOREIGN.replace("smihub-db", "smihub-api").replace("action", "selector: {matchLabels: {a: b}}, action")
+    )
+    canary.write("evil.yaml", BINDING)
+    assert canary.run("apply", "--yes").exit_code == Exit.REFUSED
+    assert len(policies(canary)) == 2
+
+
+def policies(folder: Folder) -> list[Path]:
+    """The policies that are written."""
+    return sorted((folder.root / RENDERED / "objects").glob("*AuthorizationPolicy*"))
