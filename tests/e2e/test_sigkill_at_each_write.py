@@ -133,7 +133,7 @@ def test_apply_killed_at_each_write_is_old_or_new(tmp_path: Path, stride: int, *
     if not first:
         asyncio.run(apply(base))
         (base / "folder" / "revoked.yaml").unlink()
-    old, root = (Observation(), b"") if first else (seen(base), authority(base))
+    old, root = (Observation(owner=""), b"") if first else (seen(base), authority(base))
     finished, *killed = kill_everywhere(base, tmp_path / "trials", stride)
     new = seen(finished)
     assert new.objects.keys()

@@ -63,6 +63,10 @@ class Standing:
         """Who stands there, `ns/name`."""
         return frozenset(self.spiffe) or frozenset(f"{ref.namespace}/{ref.name}" for ref in facts.placements)
 
+    def moved(self, before: Standing) -> frozenset[str]:
+        """Who runs as another account than before: one more Workload of that account, as one that has just come."""
+        return frozenset(name for name, spiffe in self.spiffe.items() if before.spiffe.get(name, spiffe) != spiffe)
+
     def _placed(self, facts: Facts) -> dict[ObjectRef, Placement]:
         found = {ref: one for ref, one in facts.placements.items() if ref.kind != "Workload"}
         return found | {one.ref: one for one in map(_placement, self.cards)}
@@ -247,7 +251,7 @@ class Trial:
         """What may be served now that everything was applied; it is remembered."""
         before, now = standing
         stood = None if before is None else before.judging(facts)
-        known = frozenset() if before is None else before.known(facts)
+        known = frozenset() if before is None else before.known(facts) - now.moved(before)
         bound = Bound(self.ground, (stood, self._bounds.get(mesh.name)), known, now.spiffe)
         self._bounds[mesh.name] = bound
         return bound
