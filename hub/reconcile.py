@@ -39,6 +39,8 @@ __all__ = ["Hub", "Reviewed"]
 
 BROKEN = "broken-object"
 """The code by which what a broken object granted is let go."""
+_UNSURE = frozenset(("stale", "failed", "bug"))
+"""Results after which nobody can tell what stands: an answer may have been lost on its way."""
 
 
 class Hub:
@@ -247,8 +249,8 @@ class Hub:
             current.owner = self.config.owner
         if known is not None and known[0] is current:
             known[1].follow(done.memory)
-        if mirror.mends or not done.whole or any(each.state == "stale" for each in done.results.values()):
-            mesh.lost_track()  # what somebody else did there is not known yet
+        if mirror.mends or not done.whole or any(each.state in _UNSURE for each in done.results.values()):
+            mesh.lost_track()  # what somebody else did there, or whether an object was written after all
         return dict(done.results)
 
     async def withdraw(self) -> None:

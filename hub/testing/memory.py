@@ -300,7 +300,8 @@ class ApartSink(MemorySink):
     async def observe(self) -> Observation:
         """See hub.api.Sink; no token stands for all of it."""
         found = await super().observe()
-        self._known = dict(found.memory)
+        self._known.clear()  # in place: whoever writes now goes on with it
+        self._known |= found.memory
         return replace(found, token=_ANY)
 
     @asynccontextmanager

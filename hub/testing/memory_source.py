@@ -75,9 +75,9 @@ class MemorySource:
             del self._said[part]
             yield Delete(part)
         read = sorted(self._unread - self._failing)
-        yield from (Listed(scope) for scope in read if scope.endswith("/"))
         yield from (Delete(part) for part in read if part and not part.endswith("/") and part not in self._objects)
         yield from (Unread(scope, self._problem(scope)) for scope in sorted(self._failing))
+        yield from (Listed(scope) for scope in read if scope.endswith("/"))
         self._unread = set(self._failing)
         yield Synced()
 

@@ -287,3 +287,21 @@ async def test_what_raised_when_it_was_read_first_counts_as_it_was_applied(
     await hub.close()
     assert plan.denied == ()
     assert [str(each.ref) for each in hub.intake.problems()]
+
+
+async def test_object_of_a_scope_that_was_never_read_is_not_known_to_be_gone(tmp_path: Path) -> None:
+    """The source was read but for a kind; when that can be listed one object of it cannot be read: its grant stays."""
+    sources, source = cluster()
+    async with opened(tmp_path, sources) as hub:
+        await apply(hub)
+    sources.opened["cluster"] = fresh = MemorySource("cluster")
+    fresh._objects = dict(source._objects)
+    fresh.fail("TrafficTarget/")
+    async with opened(tmp_path, sources) as hub:
+        fresh.fail("TrafficTarget/shop/api-from-web")
+        hub.read()
+        assert (await hub.plan(hub.meshes[0])).plan.denied == ()
+        fresh.remove("TrafficTarget/shop/api-from-web")
+        fresh.fail()
+        hub.read()
+        assert (await hub.plan(hub.meshes[0])).plan.denied

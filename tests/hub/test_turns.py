@@ -171,3 +171,62 @@ def test_loss_does_not_wait_until_what_the_gain_beside_it_builds_on_is_in_force(
     mesh.recover()
     turns.turn()
     assert lets(turns, "one", "api.other")
+
+
+def test_loss_is_written_while_the_guard_of_the_gain_beside_it_is_late(turns: Turns) -> None:
+    """At once, and not when the deadline of the guard has passed."""
+    turns.begun(("memory-accepting", "memory"), ["api.web"])
+    mesh, policy = turns.sides["one"].mesh, turns.policy("api")
+    mesh.late[type(policy)(policy.group, "PeerAuthentication", policy.namespace, policy.name)] = asyncio.Event()
+    turns.change(["api.other"], ["api.web"])
+    turns.turn()
+    assert not lets(turns, "one", "api.web")
+    assert not lets(turns, "one", "api.other")
+    mesh.recover()
+    turns.turn()
+    assert lets(turns, "one", "api.other")
+
+
+@pytest.mark.parametrize("form", ["memory", "memory-apart"])
+def test_loss_is_written_where_the_gain_beside_it_cannot_be(turns: Turns, form: str) -> None:
+    """A guard that the mesh refuses keeps what its unit would gain, and nothing of what it loses."""
+    turns.begun((form, "memory"), ["api.web"])
+    mesh, policy = turns.sides["one"].mesh, turns.policy("api")
+    guard = type(policy)(policy.group, "PeerAuthentication", policy.namespace, policy.name)
+    mesh.vanish(guard)
+    turns.restart_without_writing()
+    mesh.refused.add(guard)
+    turns.change(["api.other"], ["api.web"])
+    turns.turn()
+    assert not lets(turns, "one", "api.web")
+    assert not lets(turns, "one", "api.other")
+
+
+def test_gain_that_waits_for_a_part_of_the_source_is_not_lost(turns: Turns) -> None:
+    """When that can be read the running hub grants it, without any other news."""
+    turns.begun(("memory-apart", "memory"), ["api.web"])
+    turns.fail("Pod/shop/web")
+    turns.change(["db.other"])
+    turns.turn()
+    assert not lets(turns, "one", "db.other")
+    turns.fail()
+    turns.turn()
+    assert lets(turns, "one", "db.other")
+    assert lets(turns, "two", "db.other")
+
+
+@pytest.mark.parametrize("knob", ["unanswered", "loses_answer"])
+@pytest.mark.parametrize("form", ["memory", "memory-apart", "memory-at-once"])
+def test_gain_of_which_the_answer_was_lost_is_revoked(turns: Turns, form: str, knob: str) -> None:
+    """It was written after all, so what stands is not what the hub planned on: the revocation has something to write."""
+    turns.begun((form, "memory"), ["api.web"])
+    mesh = turns.sides["one"].mesh
+    mesh.unanswered = {turns.policy("api")} if knob == "unanswered" else set()
+    mesh.loses_answer = knob == "loses_answer"
+    turns.change(["api.evil"])
+    turns.turn()
+    assert lets(turns, "one", "api.evil")
+    mesh.recover()
+    turns.change([], ["api.evil"])
+    turns.turn()
+    assert not lets(turns, "one", "api.evil")

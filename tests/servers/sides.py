@@ -18,13 +18,25 @@ class Side:
         self.name, self.mesh = name, mesh
         self.bound: list[Granted] = []  # the states of the source that what is being written may be planned on
         self.touched: set[str] = set()  # receivers of which somebody else changed an object that nobody looked at since
+        self.looked_at = True  # by a hub that began since
         self.wider: list[str] = []
         self._stood = served(mesh)
         mesh.seen = self._look
 
-    def look_again(self) -> None:
-        """Somebody else changed the mesh."""
+    def look_again(self, *, looked_at: bool = False) -> None:
+        """Somebody else changed the mesh; `looked_at`: in a way that a running hub notices."""
+        self.looked_at = looked_at
         self._stood = served(self.mesh)
+
+    def recover(self) -> None:
+        """Nothing is wrong any more; what failed is tried again when it is time, a turn later at most."""
+        self.touched |= {ref.name.removeprefix("smihub-") for ref in troubled(self.mesh)}
+        self.mesh.recover()
+
+    def settle(self) -> None:
+        """A hub that looked at everything could write everything, but what is in trouble."""
+        if self.looked_at:
+            self.touched &= {ref.name.removeprefix("smihub-") for ref in troubled(self.mesh)}
 
     def _look(self) -> None:
         now = served(self.mesh)

@@ -46,7 +46,6 @@ FORMS = (("memory-apart", "memory"), ("memory-apart", "memory-at-once"), ("memor
 SCOPES = ("TrafficTarget/", "TrafficTarget/shop/", "HTTPRouteGroup/", "Pod/shop/web", "TrafficTarget/shop/api.web")
 _TURNS = 400
 """Turns of the event loop after which whoever still works waits for something; hubs in memory need far fewer."""
-_ACCEPTED = "[guard.blast-radius]"
 _plugins = cache(load_plugins)
 
 
@@ -66,6 +65,9 @@ class Turns(AbstractContextManager["Turns"]):
         self._hub: Hub | None = None
         self._running: Loop | None = None
         self._drivers: dict[str, asyncio.Task[None]] = {}
+        self._ever: set[str] = set()  # the grants that were known at any time
+        self._fresh = True
+        self._losing: set[str] = set()  # the meshes of which an answer may be lost in this turn
         self._watches: list[asyncio.Task[None]] = []
         self._failing: tuple[str, ...] = ()
         self._source = MemorySource("cluster")
@@ -106,7 +108,7 @@ class Turns(AbstractContextManager["Turns"]):
         )
         (self.root / "smihub.yaml").write_text(
             "domain: {trustDomain: cluster.local}\nsources: [{kind: memory, name: cluster}]\n"
-            f"meshes:\n{meshes}accept: {_ACCEPTED}\n"
+            f"meshes:\n{meshes}accept: [guard.blast-radius]\n"
         )
         self.told.append(f"the meshes are {forms}")
         self._source.put(BASE)
@@ -229,7 +231,7 @@ class Turns(AbstractContextManager["Turns"]):
     def mend(self, rng: Random) -> None:
         """Nothing is wrong in a mesh any more."""
         side = rng.choice(list(self.sides.values()))
-        side.mesh.recover()
+        side.recover()
         self.told.append(f"{side.name}: all is well")
         self._then(rng)
 
@@ -256,8 +258,8 @@ class Turns(AbstractContextManager["Turns"]):
             self.tally["died"] += 1
             self.told.append("the hub died")
             self._do(self._stop())
-            for mesh in (side.mesh for side in self.sides.values() if side.mesh.steps is not None):
-                mesh.recover()
+            for side in (side for side in self.sides.values() if side.mesh.steps is not None):
+                side.recover()
         else:
             self._hold()
         wider = [line for side in self.sides.values() for line in side.wider]
@@ -268,14 +270,14 @@ class Turns(AbstractContextManager["Turns"]):
         """All is mended, a new hub looks at everything: all meshes come to serve what SMI allows, and rest."""
         self.show(rng)
         for side in self.sides.values():
-            side.mesh.recover()
+            side.recover()
             for ref, one in list(side.mesh.objects.items()):
                 if one.owner is None:
                     side.mesh.vanish(ref)
                 elif one.hands_off:
                     side.mesh.hands_off(ref, on=False)
-            side.look_again()
-        if any(side.touched for side in self.sides.values()) or rng.randrange(2):
+            side.look_again(looked_at=side.looked_at)
+        if not all(side.looked_at for side in self.sides.values()) or rng.randrange(2):
             self.restart(rng)
         for _ in range(3):
             self.turn(rng)
@@ -296,7 +298,7 @@ class Turns(AbstractContextManager["Turns"]):
         now = allowed(self.known)
         for side in self.sides.values():
             mesh = side.mesh
-            if mesh.down or mesh.steps is not None or self._is_blocked(side):
+            if mesh.down or mesh.steps is not None or side.name in self._losing or self._is_blocked(side):
                 self.tally["in trouble"] += 1
                 continue
             theirs = {ref for ref, one in mesh.objects.items() if one.owner is None or one.hands_off}
@@ -306,13 +308,17 @@ class Turns(AbstractContextManager["Turns"]):
                     raise WiderError(
                         f"{side.name}: {request} is still let through, and nothing of its unit is in trouble"
                     )
+            if not self._failing:  # beside what cannot be read it stays as somebody left it
+                side.settle()
             self.tally["revocations stand"] += 1
 
     def _is_blocked(self, side: Side) -> bool:
-        """Whether a mesh that takes one write at a time waits for a slow object."""
+        """Whether a mesh that takes one write at a time waits for a slow object, or all of a plan fails with one."""
         assert self._hub is not None
-        sink = self._hub.mesh(side.name).sink
-        return bool(side.mesh.waiting) and (isinstance(sink, Transactional) or not sink.apart)
+        sink, mesh = self._hub.mesh(side.name).sink, side.mesh
+        if isinstance(sink, Transactional):
+            return bool(mesh.failing | mesh.unanswered)
+        return bool(mesh.waiting) and not sink.apart
 
     async def _turn(self) -> None:
         if self._running is None:
@@ -322,8 +328,10 @@ class Turns(AbstractContextManager["Turns"]):
             driver = self._drivers.get(side.name)
             if driver is None or driver.done():
                 side.bound = [self.known]
+        self._losing = {side.name for side in self.sides.values() if side.mesh.loses_answer}
         events = tuple(self._source.read())
-        self.known = self._readable()
+        self.known, self._fresh = self._readable(), False
+        self._ever |= self.known
         for side in self.sides.values():
             side.bound.append(self.known)
         await self._running.take("cluster", events)
@@ -342,10 +350,10 @@ class Turns(AbstractContextManager["Turns"]):
 
     def _readable(self) -> Granted:
         """The grants as a hub knows them: what cannot be read stays as it was."""
-        if "HTTPRouteGroup/" in self._failing or not self._failing:
-            return frozenset(self.granted)
-        hidden = {name for name in {*self.granted, *self.known} if self._is_hidden(f"TrafficTarget/shop/{name}")}
-        return frozenset((self.granted - hidden) | (self.known & hidden))
+        hidden = {name for name in GRANTS if self._is_hidden(f"TrafficTarget/shop/{name}")}
+        # A new hub goes by what was applied, and that may be older than what the last one knew.
+        known = self._ever if self._fresh else self.known
+        return frozenset((self.granted - hidden) | (known & hidden))
 
     def _is_hidden(self, part: str) -> bool:
         return any(part.startswith(scope) for scope in self._failing)
@@ -361,12 +369,12 @@ class Turns(AbstractContextManager["Turns"]):
             sinks={**plugins.sinks, **self._meshes.specs},
             sources={**plugins.sources, "memory": self._sources.spec},
         )
+        self._fresh = True
         self._hub = Hub(load_config(self.root / "smihub.yaml"), plugins)
         self._running = Loop(self._hub)
         self._watches = [asyncio.create_task(worker.watch()) for worker in self._running.workers]
         for side in self.sides.values():
-            if not side.mesh.down and not self._failing:  # beside what cannot be read it stays as somebody left it
-                side.touched.clear()
+            side.looked_at = True
 
     async def _stop(self) -> None:
         """As SIGKILL would end it."""
