@@ -85,9 +85,16 @@ class Loop:
                 while not self._batches.empty():
                     await self.take(*self._batches.get_nowait())
                 if self._synced and self._synced | self._away == self._hub.intake.sources.keys():
-                    await self.hand_out()
+                    await self._hand_out_or_again(batch[0])
                     self._moved.set()
                     self._freeze()
+
+    async def _hand_out_or_again(self, source: str) -> None:
+        try:
+            await self.hand_out()
+        except Exception:
+            self._batches.put_nowait((source, ()))  # what was taken is owed still, though nobody says anything more
+            raise
 
     async def take(self, source: str, events: tuple[Event, ...]) -> None:
         """Take what a source says; a part on which that raises cannot be read."""
@@ -175,8 +182,8 @@ class Loop:
     async def _endpoints(self, hand_over: Work) -> None:
         try:
             await hand_over()
-        except SmihubError as error:
-            _log.error("publish_failed", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - what was revoked does not wait for it
+            _log.error("publish_failed", reason=str(error), exc_info=None if isinstance(error, SmihubError) else error)
 
     # ----------------------------------------------------------------------- the log
 

@@ -184,3 +184,40 @@ async def test_mesh_of_another_owner_is_not_served_and_the_others_are_followed(f
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await hub.close()
+
+
+async def test_bug_beside_a_revocation_does_not_lose_it(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read then is handed out once that works again, though no source says anything more."""
+    monkeypatch.setattr("hub.loop._AGAIN_S", 0.1)
+    async with living(folder) as live:
+        await live.until(BOOKS)
+        recall = live.hub.recall
+        failed: list[bool] = []
+
+        async def fails_once(*arguments: Any, **named: Any) -> Any:
+            if named.get("apart") and not failed:
+                failed.append(True)
+                raise KeyError("nobody thought of this")
+            return await recall(*arguments, **named)
+
+        monkeypatch.setattr(live.hub, "recall", fails_once)
+        folder.remove("access.yaml")
+        await live.until()
+        assert failed
+
+
+async def test_bug_in_what_serves_endpoints_holds_up_no_revocation(folder: Folder) -> None:
+    """Endpoints come first, and cannot be handed over: it is logged, and the rest goes on at once."""
+    async with living(folder) as live:
+        await live.until(BOOKS)
+
+        async def fails() -> None:
+            raise KeyError("nobody thought of this")
+
+        live.hub.withdraw = fails  # type: ignore[method-assign]
+        begun = time.monotonic()
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        await live.until(ORDERS)
+        folder.remove("access.yaml")
+        await live.until()
+        assert time.monotonic() - begun < 4
