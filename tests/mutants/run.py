@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
@@ -114,12 +114,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     suite = SUITES[options.suite]
     chosen = [mutant for mutant in load_mutants(HERE / options.list) if options.only in mutant.name]
-    needed = dict.fromkeys(test for mutant in chosen for test in mutant.tests or suite)
-    code, said = judge(None, list(needed))
-    if code != 0:
-        print(f"the tree itself does not pass, so no mutant proves anything (exit {code})\n{said}")  # noqa: T201 - a script
-        return 1
+    needed = {test for mutant in chosen for test in mutant.tests or suite}
+    files = [sorted(test for test in needed if test.partition("::")[0] == file) for file in sorted(_files(needed))]
     with ThreadPoolExecutor(options.jobs) as pool:
+        unsound = [said for code, said in pool.map(judge, [None] * len(files), files) if code != 0]
+        if unsound:
+            print("the tree itself does not pass, so no mutant proves anything", *unsound, sep="\n")  # noqa: T201 - a script
+            return 1
         results = [_told(result) for result in pool.map(run_one, chosen, [suite] * len(chosen))]
     survivors = [result.mutant.name for result in results if not result.caught]
     print(  # noqa: T201 - a script
@@ -127,6 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         + "".join(f"; {n} survived" for n in survivors)
     )
     return 1 if survivors or not results else 0
+
+
+def _files(tests: Iterable[str]) -> set[str]:
+    return {test.partition("::")[0] for test in tests}
 
 
 def _told(result: Result) -> Result:
