@@ -150,13 +150,17 @@ class Worker:
             self._again = set()
         keys, busy = self._pending, self._flights.units
         if keys is None and busy:
-            mirror = await self.mesh.observed()
-            keys = {*self._hub.cluster(self.mesh).store.units(), *mirror.units}
+            keys = await self._every()
         if keys is None:
             self._pending, self._again = set(), set()
             return None
         self._pending = {*(keys & busy)}
         return keys - busy
+
+    async def _every(self) -> set[UnitKey]:
+        """Every unit of the sources and of the mesh: what only stands there is to be revoked."""
+        mirror = await self.mesh.observed()
+        return {*self._hub.cluster(self.mesh).store.units(), *mirror.units}
 
     async def _reconcile(self, keys: set[UnitKey] | None) -> None:
         """Plan and write these units."""
@@ -168,7 +172,7 @@ class Worker:
         self._refused = bool(reviewed.whole)
         if reviewed.whole:
             self._journal.refused(reviewed)
-            self._waiting |= self._hub.units() if keys is None else keys
+            self._waiting |= await self._every() if keys is None else keys
             return
         self._journal.planned(reviewed)
         waits = {*plan.frozen, *plan.held, *reviewed.refused, *reviewed.decided.spared}

@@ -276,3 +276,21 @@ def test_running_hub_writes_what_somebody_approved(tmp_path: Path, config: str) 
         assert len(hub.until("plan_applied")["denied"]) == 8
         hub.end()
     assert folder.run("plan").exit_code == 0
+
+
+@pytest.mark.parametrize("config", [CONFIG, ISTIO], ids=["vm", "folder"])
+def test_running_hub_remembers_what_is_refused_of_callees_that_are_gone(tmp_path: Path, config: str) -> None:
+    """It starts when they have left the sources: what it writes next, after an approval, revokes them too."""
+    world = World(tmp_path, config)
+    folder = world.folder
+    assert folder.run("apply", "--yes").exit_code == 0
+    world.revoke(*range(8))
+    folder.write("many.yaml", *(workload(f"w{number}", number) for number in range(8, COUNT)))
+    with running(folder) as hub:
+        hub.until("plan_refused")
+        folder.write("more.yaml", target("more", "w9", matches="orders"))
+        digest = folder.run("plan").stdout.splitlines()[-1].partition("smihub approve ")[2].split()[0]
+        assert folder.run("approve", digest, "--yes").exit_code == 0
+        assert len(hub.until("plan_applied")["denied"]) >= 8
+        hub.end()
+    assert folder.run("plan").exit_code == 0
