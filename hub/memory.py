@@ -126,11 +126,11 @@ def digest(natives: Iterable[tuple[ObjectRef, bytes]]) -> str:
 def trusted(remembered: Remembered, natives: str) -> tuple[Standing, ...] | None:
     """The states that may stand, given the digest of what does: None if the memory does not fit.
 
-    Of several states, that one which fits; if none does, a write ended in between, and each may stand in part.
+    Of several states, those which fit; if none does, a write ended in between, and each may stand in part.
     """
     fitting = tuple(each.standing for each in remembered.states if each.natives == natives)
     if fitting:
-        return fitting[:1]
+        return fitting
     return tuple(each.standing for each in remembered.states) if len(remembered.states) > 1 else None
 
 
@@ -141,6 +141,19 @@ def pending(before: bytes, after: bytes) -> bytes:
         return before  # what goes, or came from an older smihub, is remembered until all of it is written
     known = (*(old.states if old is not None else (State(natives=digest(())),)), *new.states)
     return encode(replace(new, states=_folded(tuple(dict.fromkeys(known)))))
+
+
+def mixed(known: Sequence[Standing] | None, after: bytes) -> bytes | None:
+    """What to remember where some objects stay as in these known states, and the others come to be as in the memory `after`.
+
+    Each state may stand in part. None if nobody can tell what stood (`known` None).
+    """
+    new = decode(after)
+    if not known or new is None or not new.states:
+        return None if known is None else after
+    (last,) = new.states
+    states = _folded(tuple(dict.fromkeys((*(State(each, last.natives) for each in known), last))))
+    return encode(replace(new, states=tuple(replace(each, natives=last.natives) for each in states)))
 
 
 def _folded(states: tuple[State, ...]) -> tuple[State, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.memory import EMPTY, SCHEMA, Kept, Remembered, State, decode, digest, encode, lost_at, trusted
+from hub.memory import EMPTY, SCHEMA, Kept, Remembered, State, decode, digest, encode, lost_at, mixed, trusted
 from hub.model import (
     Access,
     Change,
@@ -167,7 +167,7 @@ def plan(
     left = {change.unit for change in changes if change.ref in spared}
     idle = left - {change.unit for change in written}
     natives = {key: digest((one.ref, one.body) for one in objects) for key, objects in settled.items()}
-    natives |= {key: _outcome(standing.get(key, {}), written, key) for key in {one.second for one in conflicts}}
+    natives |= {key: _outcome(standing.get(key, {}), written, key) for key in {one.second for one in conflicts} | left}
     meant = _with_meaning(
         Plan(
             mesh=mesh,
@@ -183,7 +183,10 @@ def plan(
         observation,
     )
     # What an object that is left alone keeps from coming about is not remembered as if it had.
-    return replace(meant, memory={key: raw for key, raw in meant.memory.items() if key not in left})
+    memory = {
+        key: mixed(known_states(key, observation), raw) if key in left else raw for key, raw in meant.memory.items()
+    }
+    return replace(meant, memory={key: raw for key, raw in memory.items() if raw is not None})
 
 
 def _absent_grants(after: Iterable[NativeObject], before: Mapping[ObjectRef, Observed]) -> frozenset[ObjectRef]:
@@ -295,8 +298,7 @@ def _unit_changes(
             yield Change(Op.REPLACE, native.ref, number, observed.owned, native, key, observed.token)
     for ref in before.keys() - {native.ref for native in after}:
         observed = before[ref]
-        # Under its new name the same object comes first, so that nothing is refused, or open, in between; so does what denies
-        # where no grant is left.
+        # Its new name, and what denies where no grant is left, come first: nothing is refused, or open, in between.
         role = Role.REFERENCED if ref in former or absent.intersection(observed.needs) else observed.role
         yield Change(Op.DELETE, ref, wave(role, Op.DELETE), observed.owned, None, key, observed.token)
 

@@ -249,6 +249,27 @@ def test_last_policy_of_a_workload_is_not_deleted_where_somebody_took_the_one_th
     assert len(policies(canary)) == 2
 
 
+def test_unit_with_an_object_that_is_left_alone_loses_though_something_is_unread(canary: Folder) -> None:
+    """What was written beside that object is remembered: a revocation waits for no file that says nothing of it."""
+    assert canary.run("apply", "--yes").exit_code == Exit.SAME
+    (alone,) = (each for each in policies(canary) if each.name != Path(POLICY_FILE).name)
+    kept = alone.read_text().replace("  annotations:\n", '  annotations:\n    smihub.io/hands-off: "true"\n', 1)
+    alone.write_text(kept)
+    canary.write("evil.yaml", BINDING)
+    canary.write("more.yaml", target("more", source="more"), target("web"))
+    assert canary.run("apply", "--yes").exit_code == Exit.SAME
+    assert "sa/more" in policy(canary)
+    assert canary.run("apply", "--yes").exit_code == Exit.SAME
+    canary.write("more.yaml", target("web"))
+    canary.write("broken.yaml", "kind: [")
+    canary.run("apply", "--yes")
+    assert "sa/more" not in policy(canary)
+    assert alone.read_text() == kept
+    canary.write("new.yaml", target("evil", source="evil"))
+    canary.run("apply", "--yes")
+    assert "sa/evil" not in policy(canary)
+
+
 def policies(folder: Folder) -> list[Path]:
     """The policies that are written."""
     return sorted((folder.root / RENDERED / "objects").glob("*AuthorizationPolicy*"))
