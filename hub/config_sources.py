@@ -61,9 +61,10 @@ def sources_in(written: tuple[dict[str, Any], ...], folder: Path) -> tuple[Sourc
 
 def _check_apart(source: SourceConfig, other: SourceConfig, place: str) -> None:
     """Refuse two sources that are one, whose parts would have one name in what is remembered, or that both rule a namespace."""
-    if source.name == other.name or _same_path(source, other):
-        field = "name" if source.path is None else "path"
-        raise FieldError(f"{place}.{field}", f'"{source.name}" is there twice; drop one of them')
+    if _same_path(source, other):
+        raise FieldError(f"{place}.path", f'"{source.name}" is there twice; drop one of them')
+    if source.name == other.name:
+        raise FieldError(f"{place}.name", f'"{source.name}" names another source too; give each its own name')
     if source.name.startswith(f"{other.name}:") or other.name.startswith(f"{source.name}:"):
         message = f'the name "{source.name}" and "{other.name}" cannot be told apart; write another "name"'
         raise FieldError(place, message)

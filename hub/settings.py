@@ -27,6 +27,14 @@ class FieldError(Exception):
 
 _AT = re.compile(r"(?s)(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_TYPE = re.compile(r"Expected `(?P<type>\w+)`.*", re.DOTALL)
+_REMEDIES = {
+    "str": "write a text, in quotes",
+    "bool": "write true or false",
+    "int": "write a number without quotes",
+    "array": "write a list, such as [a, b]",
+    "object": "write a mapping of fields, or remove it",
+}
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 
 
@@ -49,7 +57,9 @@ def _explained(text: str, base: str) -> FieldError:
     place = (base + path).removeprefix(".")
     if missing := _MISSING.fullmatch(message):
         return FieldError(f"{place}.{missing['name']}".removeprefix("."), "is missing; add it")
-    return FieldError(place, message[:1].lower() + message[1:].replace("`", '"'))
+    wrong = _TYPE.fullmatch(message)
+    remedy = f"; {_REMEDIES[wrong['type']]}" if wrong and wrong["type"] in _REMEDIES else ""
+    return FieldError(place, message[:1].lower() + message[1:].replace("`", '"') + remedy)
 
 
 def _refuse_unknown(value: object, kind: Any, path: str) -> None:

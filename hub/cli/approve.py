@@ -64,8 +64,12 @@ async def _approve(wanted: Asked, digest: str, why: str, *, yes: bool) -> None:
 
 def _named(reviewed: Sequence[Reviewed], digest: str) -> Reviewed:
     """The refused plan of this digest. Raises ConfigError."""
+    if len(digest) < _SHORTEST:
+        raise ConfigError(
+            f'"{digest}" is too short; give at least {_SHORTEST} digits of the digest that smihub plan shows'
+        )
     refused = [each for each in reviewed if any(one.code == BLAST_RADIUS for one in each.whole)]
-    found = [each for each in refused if digest_of(each.plan).startswith(digest)] if len(digest) >= _SHORTEST else []
+    found = [each for each in refused if digest_of(each.plan).startswith(digest)]
     if len(found) == 1:
         return found[0]
     known = ", ".join(f"{each.mesh.name}: {digest_of(each.plan)[:12]}" for each in refused) or "none is"

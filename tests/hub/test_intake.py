@@ -231,7 +231,7 @@ def test_a_scope_hides_what_lies_in_it(scope: tuple[str, str], file: str, hidden
     [
         ("{kind: cloud}", 'there is no kind of source "cloud"; installed: "directory", "memory"'),
         ("{kind: memory, path: a}", 'source "memory": path: there is no such field'),
-        ("{kind: memory}, {kind: memory}", 'sources[1].name: "memory" is there twice'),
+        ("{kind: memory}, {kind: memory}", 'sources[1].name: "memory" names another source too'),
         ("{kind: directory}", "sources[0].path: is missing; add it"),
     ],
 )
