@@ -183,10 +183,9 @@ def plan(
         observation,
     )
     # What an object that is left alone keeps from coming about is not remembered as if it had.
-    memory = {
-        key: mixed(known_states(key, observation), raw) if key in left else raw for key, raw in meant.memory.items()
-    }
-    return replace(meant, memory={key: raw for key, raw in memory.items() if raw is not None})
+    partly = {key: mixed(known_states(key, observation), meant.memory[key]) for key in left & meant.memory.keys()}
+    memory = {key: raw for key, raw in {**meant.memory, **partly}.items() if raw is not None}
+    return replace(meant, memory=memory)
 
 
 def _absent_grants(after: Iterable[NativeObject], before: Mapping[ObjectRef, Observed]) -> frozenset[ObjectRef]:
@@ -251,8 +250,7 @@ def _without_conflicts(
 ) -> Iterator[Change]:
     """The changes that neither touch nor need what is not their unit's to write.
 
-    Where that is a guard, no grant is deleted, nor one that stood beside it: nobody knows whether its absence would open what
-    should be closed.
+    Where that is a guard, no grant is deleted, nor one that stood beside it: nobody knows whether that would open anything.
     """
     taken: dict[UnitKey, set[ObjectRef]] = {}
     for one in conflicts:
