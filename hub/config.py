@@ -239,9 +239,10 @@ def _meshes(written: tuple[_Mesh, ...], clusters: set[str]) -> tuple[MeshConfig,
         cluster_name(mesh.cluster, f"meshes[{index}].cluster")
         if mesh.cluster not in clusters:
             known = ", ".join(f'"{name}"' for name in sorted(clusters))
-            raise FieldError(
-                f"meshes[{index}].cluster", f'no source is of cluster "{mesh.cluster}"; those of sources are {known}'
+            said = (
+                f'no source is of cluster "{mesh.cluster}"' if mesh.cluster else "is missing, and every source has one"
             )
+            raise FieldError(f"meshes[{index}].cluster", f"{said}; those of sources are {known}")
     return tuple(
         MeshConfig(
             mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config, mesh.sink, mesh.cluster

@@ -51,7 +51,7 @@ def history(
         elif entries:
             print_lines(_table([_HEAD, *map(_row, entries)]))
         else:
-            note("nothing is on record yet")
+            note(f"nothing is on record of {', '.join(mesh)}" if mesh else "nothing is on record yet")
     raise typer.Exit(Exit.SAME)
 
 

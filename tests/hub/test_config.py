@@ -97,6 +97,7 @@ http: {address: '[::1]:9464', objectNames: true}
         ("- path: manifests", "- path: a\n- path: ./a", 4, 'sources[1].path: "./a" is there twice'),
         ("- path: manifests", "- path: a\n- path: a:b", 4, 'sources[1]: the name "a:b" and "a" cannot be told apart'),
         ("- path: manifests", "- {path: a, name: x}\n- {path: b, name: x}", 4, 'sources[1].name: "x" names another source'),
+        ("path: manifests", "path: manifests\n  cluster: east", 6, 'meshes[0].cluster: is missing, and every source has one; those of sources are "east"'),
         ("adapter: vm", "adapter: vm\nhttp:", 7, 'http: expected "object", got "null"; write a mapping of fields, or'),
         ("adapter: vm", "adapter: vm\nhttp: {objectNames: yes}", 7, 'got "str"; write true or false'),
         ("adapter: vm", "adapter: vm\nowner: 1", 7, 'owner: expected "str", got "int"; write a text, in quotes'),
