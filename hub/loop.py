@@ -62,14 +62,22 @@ class Loop:
                 group.create_task(_supervised(work))
 
     async def _start(self) -> None:
-        """Have every mesh that is served be served. Raises ConfigError: what is wrong at the start is for people to see."""
+        """Have every mesh that is served be served. Raises ConfigError: what is wrong at the start is for people to see.
+
+        A mesh of another owner is left out. Raises RefusedError where there is no other one.
+        """
+        refused = dict[str, RefusedError]()
         for mesh in self._hub.meshes:
             try:
                 if mesh.live is not None:
                     await mesh.live.start()
-            except RefusedError as error:  # it is another owner's; the others are ours
-                _log.error("serving_refused", mesh=mesh.name, reason=str(error))
-                self._journal.problem(mesh.name, (), "refused", str(error))
+            except RefusedError as error:
+                refused[mesh.name] = error
+        if len(refused) == len(self._hub.meshes):
+            raise next(iter(refused.values()))
+        for name, why in refused.items():
+            _log.error("serving_refused", mesh=name, reason=str(why))
+            self._journal.problem(name, (), "refused", str(why))
 
     # ----------------------------------------------------------------------- sources
 
