@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TextIO
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import Processor
@@ -24,9 +25,26 @@ def set_up_logging(level: int = logging.INFO, stream: TextIO | None = None) -> N
     structlog.configure(
         processors=[*_shared(), *_final(target)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=target),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lasting(target))),
         cache_logger_on_first_use=False,
     )
+
+
+class _Lasting:
+    """A stream whose end ends nothing else: a hub whose log nobody reads any more still has revocations to carry out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write it, or drop it where the other side has gone, or the disk is full."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """As `write`."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _shared() -> list[Processor]:

@@ -58,3 +58,11 @@ def test_a_terminal_gets_readable_lines(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\x1b[" not in stream.getvalue()
     assert "change_applied" in stream.getvalue()
     assert "ref=a/b" in stream.getvalue()
+
+
+def test_a_stream_that_has_ended_ends_nothing_else() -> None:
+    """Nobody reads the log any more: what writes to it goes on."""
+    stream = io.StringIO()
+    set_up_logging(stream=stream)
+    stream.close()
+    structlog.get_logger().info("change_applied", ref="a/b")

@@ -69,6 +69,22 @@ def test_run_when_told_to_end_does_so_without_a_trace(folder: Folder, number: in
     assert "Traceback" not in rest
 
 
+def test_run_goes_on_when_nobody_reads_its_log_any_more(folder: Folder) -> None:
+    """A revocation is carried out, though the other end of the pipe was closed."""
+    with running(folder) as hub:
+        hub.until("plan_applied")
+        assert hub.child.stderr is not None
+        hub.child.stderr.close()
+        folder.remove("access.yaml")
+        for _ in range(200):
+            if not folder.plan()["meshes"][0]["changes"]:
+                break
+            time.sleep(0.1)
+        assert folder.plan()["meshes"][0]["changes"] == []
+        assert hub.child.poll() is None
+        hub.child.stderr = None
+
+
 def test_run_serves_first_then_applies_and_follows_an_edit(folder: Folder) -> None:
     """Serving starts before the folder is read; an edit arrives with what it means."""
     with running(folder) as hub:
