@@ -17,7 +17,7 @@ from tests.adversary.machine import MEMBER, flooding, needs_root
 from tests.adversary.shop import token_of, with_group
 from tests.hub.cli.test_run import Running
 from tests.servers.folder import Folder, target
-from tests.servers.ports import free_ports
+from tests.servers.ports import low_port
 from tests.servers.xds import Client
 
 pytestmark = [pytest.mark.envoy, needs_root]
@@ -27,7 +27,7 @@ IN_TIME_S = 3.0
 LET_IN_S = 20.0
 
 
-METRICS = ("127.0.0.1", free_ports(1)[0])
+METRICS = ("127.0.0.1", low_port())
 
 
 @pytest.fixture

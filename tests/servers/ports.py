@@ -6,7 +6,9 @@ them would share it without a word, each answering every other connection.
 
 from __future__ import annotations
 
+import os
 import socket
+from contextlib import suppress
 
 
 def held_port() -> int:
@@ -37,6 +39,16 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+def low_port() -> int:
+    """A TCP port on loopback that no outgoing connection is given meanwhile: Linux takes those from 32768 on (ip(7))."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_768):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if claimed(f"port {port}"):
+                return port
+    raise AssertionError("no port is free")
 
 
 def claimed(name: str) -> bool:
