@@ -30,8 +30,8 @@ import world
 from msgspec.structs import replace
 
 from adapters.vm import wire
-from adapters.vm.resource import RDS, Resource, version_of
-from adapters.vm.server import AdsServer
+from adapters.vm.serve.resource import RDS, Resource, version_of
+from adapters.vm.serve.server import AdsServer
 from hub.api import Enrolment
 from hub.events import Upsert
 from hub.log import set_up_logging

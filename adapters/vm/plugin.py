@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from adapters.vm.config import VmConfig
-from adapters.vm.evaluate import evaluator
+from adapters.vm.evaluate.mesh import evaluator
+from adapters.vm.safety.check import check
+from adapters.vm.serve.sink import XdsSink
+from adapters.vm.serve.sockets import XdsConfig
 from adapters.vm.settle import settle
-from adapters.vm.sinks import XDS
-from adapters.vm.translate import translate
+from adapters.vm.state.revisions import State
+from adapters.vm.translate.unit import translate
 from adapters.vm.view import view
-from hub.api import AdapterSpec, Feature, Narrowing, SinkSpec, Support, hookimpl
+from hub.api import AdapterSpec, Feature, Narrowing, SinkContext, SinkSpec, Support, hookimpl
 
 FEATURES = {
     Feature.ACCESS_HTTP_PATH: Support.FULL,
@@ -57,6 +60,19 @@ SPEC = AdapterSpec(
     drain="the next request (HTTP), or about a second after Envoy's acknowledgement, when they are cut (streams, TCP)",
     capture="nothing is intercepted yet: an application port that can be reached past its Envoy is open to whoever reaches it",
 )
+
+
+def open_xds(context: SinkContext, config: XdsConfig) -> XdsSink:
+    """The sink of a mesh in the state file. Raises ConfigError where the file is not usable or not private."""
+    return XdsSink(State(context.state_file, context.mesh, context.owner, context.domain), context, config, check)
+
+
+def _socket(context: SinkContext, config: XdsConfig) -> str:
+    """Where the mesh's Envoys find the hub, if the configuration names one socket."""
+    return config.address
+
+
+XDS = SinkSpec(name="xds", config=XdsConfig, open=open_xds, needs_state=True, exclusive=_socket)
 
 
 @hookimpl

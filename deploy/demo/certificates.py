@@ -7,8 +7,8 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.vm.ca import LEAF_LIFE, Authority, make_root
-from adapters.vm.state import State
+from adapters.vm.serve.ca import LEAF_LIFE, Authority, make_root
+from adapters.vm.state.revisions import State
 
 TRUST_DOMAIN = "cluster.local"
 

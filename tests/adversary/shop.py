@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.vm.bootstrap import read_token
+from adapters.vm.bootstrap.envoy import read_token
 from tests.adversary.machine import GROUP
 from tests.servers.folder import CONFIG, Folder
 

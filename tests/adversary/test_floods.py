@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.vm import names
-from adapters.vm.state import State
+from adapters.vm.state.revisions import State
 from hub.http import CONNECTIONS
 from tests.adversary.machine import MEMBER, flooding, needs_root
 from tests.adversary.shop import token_of, with_group

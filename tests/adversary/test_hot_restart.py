@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.vm.bootstrap import command, find_envoy
+from adapters.vm.bootstrap.envoy import command, find_envoy
 from tests.adversary.machine import as_user, needs_root, ports, unix_sockets
 from tests.servers.ports import held_port
 

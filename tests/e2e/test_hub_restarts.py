@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.vm.ca import make_root
-from adapters.vm.sink import utc_now
-from adapters.vm.state import State
+from adapters.vm.serve.ca import make_root
+from adapters.vm.serve.sink import utc_now
+from adapters.vm.state.revisions import State
 from tests.servers.live_mesh import LiveMesh, free_octet
 from tests.servers.many_apps import Apps
 from tests.servers.raw_calls import Ask, http1, tcp

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from adapters.vm import names
-from adapters.vm.ca import make_root
-from adapters.vm.sink import utc_now
-from adapters.vm.state import State
+from adapters.vm.serve.ca import make_root
+from adapters.vm.serve.sink import utc_now
+from adapters.vm.state.revisions import State
 from hub.model import Observation
 from hub.reconcile import Hub
 from tests.servers.live_mesh import CONFIG

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.vm.bootstrap import write_private
+from adapters.vm.bootstrap.envoy import write_private
 from tests.servers.live_mesh import LiveMesh, free_octet
 from tests.servers.many_apps import Apps
 from tests.servers.older import install
@@ -98,7 +98,7 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
                 await apps.start(f"{name}:{port}", (f"127.{octet}.1.{number}", port))
                 if port == 5432:
                     apps.greets.add((f"127.{octet}.1.{number}", port))
-        monkeypatch.setattr("adapters.vm.seal._make_places", lambda _: None)
+        monkeypatch.setattr("adapters.vm.serve.seal._make_places", lambda _: None)
         monkeypatch.setattr("adapters.vm.names.own", lambda _: "self")
         await asyncio.to_thread(mesh.hub.read)
         await mesh.serve()

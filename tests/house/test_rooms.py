@@ -1,4 +1,4 @@
-"""Import rules that go by file name (the others: lint-imports), and the versions that make setup installs."""
+"""Import rules of adapters, each of which has the same packages (the others: lint-imports)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ def graph() -> grimp.ImportGraph:
     return grimp.build_graph("hub", "adapters", include_external_packages=True, cache_dir=None)
 
 
-def modules(graph: grimp.ImportGraph, prefix: str) -> list[str]:
-    """The adapters' modules whose own name starts so."""
-    found = [m for m in graph.modules if m.startswith("adapters.") and m.split(".")[-1].startswith(prefix)]
-    return sorted(found)
+def modules(graph: grimp.ImportGraph, package: str) -> list[str]:
+    """The modules of every adapter's package of this name."""
+    return sorted(m for m in graph.modules if m.startswith("adapters.") and m.split(".")[2:3] == [package])
 
 
 def reaches(graph: grimp.ImportGraph, module: str, target: str) -> bool:
@@ -51,7 +50,7 @@ def test_evaluation_takes_only_words_and_errors_from_the_api() -> None:
     words = ("hub.api", "hub.envoy", "hub.model", "hub.errors", "hub.features", "typing", "types")
     found = [
         (path.name, alias.name)
-        for path in sorted((ROOT / "adapters").glob("*/evaluate*.py"))
+        for path in sorted((ROOT / "adapters").glob("*/evaluate/*.py"))
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and node.module == "hub.api"
         for alias in node.names
@@ -64,8 +63,8 @@ def _is_word(module: str, words: tuple[str, ...]) -> bool:
     return any(module == word or module.startswith(f"{word}.") for word in words)
 
 
-@pytest.mark.parametrize("prefix", ["translate", "evaluate"])
-def test_pure_modules_of_adapters_stay_pure(graph: grimp.ImportGraph, prefix: str) -> None:
+@pytest.mark.parametrize("package", ["translate", "evaluate", "safety"])
+def test_pure_packages_of_adapters_stay_pure(graph: grimp.ImportGraph, package: str) -> None:
     """No clock, network, environment or client library, not even through a module of ours (a path is a value)."""
-    found = [(s, t) for s in modules(graph, prefix) for t in sorted(IMPURE) if reaches(graph, s, t)]
+    found = [(s, t) for s in modules(graph, package) for t in sorted(IMPURE) if reaches(graph, s, t)]
     assert found == []

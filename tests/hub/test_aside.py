@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from adapters.vm.state import State
+from adapters.vm.state.revisions import State
 from hub.aside import aside
 from hub.loop import Loop
 from hub.model import Translation, Unit, UnitKey

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adapters.vm.state import State
+from adapters.vm.state.revisions import State
 from hub.config import load_config
 from hub.errors import ConfigError, TransientError
 from hub.model import Access, Facts, Problem, UnitKey

@@ -194,7 +194,7 @@ def test_a_failed_write_of_a_folder_is_not_told_as_if_nothing_had_happened(
         raise StaleError("somebody was faster; plan again")
 
     monkeypatch.setattr(Writer, "write", fail)
-    monkeypatch.setattr("adapters.vm.sink.XdsSink.write_all", fail)
+    monkeypatch.setattr("adapters.vm.serve.sink.XdsSink.write_all", fail)
     result = folder.run("apply", "--yes")
     assert result.exit_code == 1
     said = {line.split(":")[1].strip(): line for line in result.stderr.splitlines() if line.startswith("error")}

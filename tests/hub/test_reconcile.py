@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from adapters.vm.state import State
+from adapters.vm.state.revisions import State
 from hub.errors import ConfigError, SourceError, StaleError
 from hub.explaining import explain_folder
 from hub.model import Op, UnitKey

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from adapters.istio.plugin import SPEC as ISTIO
 from adapters.vm.plugin import SPEC as VM
-from adapters.vm.sinks import XDS
+from adapters.vm.plugin import XDS
 from hub.api import AdapterSpec, Sink, SinkContext, Transactional
 from hub.mirror import Mirror
 from hub.model import (
@@ -277,7 +277,7 @@ class StateBench:
         holder = sqlite3.connect(self.root / "state/hub.sqlite", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         try:
-            with mock.patch("adapters.vm.state_file._WAIT_S", 0.05):
+            with mock.patch("adapters.vm.state.file._WAIT_S", 0.05):
                 yield
         finally:
             holder.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.vm.sink import XdsSink
+from adapters.vm.serve.sink import XdsSink
 from hub.api import Evaluator
 from hub.config import load_config
 from hub.errors import StaleError

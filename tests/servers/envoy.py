@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.vm.bootstrap import Sidecar, command, find_envoy, write_private, write_sidecar
+from adapters.vm.bootstrap.envoy import Sidecar, command, find_envoy, write_private, write_sidecar
 
 
 class Envoy:

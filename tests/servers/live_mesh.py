@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from adapters.vm.ca import LEAF_LIFE, Authority, make_root
-from adapters.vm.state import State
+from adapters.vm.serve.ca import LEAF_LIFE, Authority, make_root
+from adapters.vm.state.revisions import State
 from hub.api import Enrolment
 from hub.meshes import Mesh as ConfiguredMesh
 from hub.reconcile import Hub

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from adapters.vm.bootstrap import find_envoy
+from adapters.vm.bootstrap.envoy import find_envoy
 
 _FLAGS = (
     *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),

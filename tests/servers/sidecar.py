@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from adapters.vm import names, wire
-from adapters.vm.safety import check
+from adapters.vm.safety.check import check
 from hub.model import NativeObject
 from tests.servers.ads import Ads, serving
 from tests.servers.certificates import Authority, Leaf

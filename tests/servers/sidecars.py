@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.vm.resource import CDS, LDS
+from adapters.vm.serve.resource import CDS, LDS
 from hub.api import Enrolment
 from tests.servers.envoy import Envoy
 from tests.servers.live_mesh import warming

@@ -30,7 +30,7 @@ class WireScene(Scene):
     def __init__(self) -> None:
         super().__init__()
         self._away = False
-        self._soon = [mock.patch(f"adapters.vm.server.{name}", seconds) for name, seconds in _SOON.items()]
+        self._soon = [mock.patch(f"adapters.vm.serve.server.{name}", seconds) for name, seconds in _SOON.items()]
 
     def __enter__(self) -> Self:
         for patch in self._soon:

@@ -13,13 +13,13 @@ import grpc.aio
 import msgspec
 
 from adapters.vm import names, wire
-from adapters.vm.ca import Secret
-from adapters.vm.seal import Check
-from adapters.vm.server import SERVICE
-from adapters.vm.server_sockets import XdsConfig
-from adapters.vm.sink import XdsSink
-from adapters.vm.state import State
-from adapters.vm.tokens import digest_of, new_token
+from adapters.vm.serve.ca import Secret
+from adapters.vm.serve.seal import Check
+from adapters.vm.serve.server import SERVICE
+from adapters.vm.serve.sink import XdsSink
+from adapters.vm.serve.sockets import XdsConfig
+from adapters.vm.serve.tokens import digest_of, new_token
+from adapters.vm.state.revisions import State
 from hub.api import Change, NativeObject, ObjectRef, Op, Role, SinkContext, UnitKey
 
 UNIT = UnitKey("access", "d", "api")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from adapters.vm.ca import LEAF_LIFE, Authority, Secret, make_root
-from adapters.vm.fleet import Fleet
-from adapters.vm.safety import check
-from adapters.vm.schema import SCHEMA_VERSION
-from adapters.vm.seal import Sealer
-from adapters.vm.sink import utc_now
-from adapters.vm.state import State
-from adapters.vm.tokens import Bearer, bearer
+from adapters.vm.safety.check import check
+from adapters.vm.serve.ca import LEAF_LIFE, Authority, Secret, make_root
+from adapters.vm.serve.fleet import Fleet
+from adapters.vm.serve.seal import Sealer
+from adapters.vm.serve.sink import utc_now
+from adapters.vm.serve.tokens import Bearer, bearer
+from adapters.vm.state.revisions import State
+from adapters.vm.state.schema import SCHEMA_VERSION
 from tests.servers.older import FIXTURES, install
 
 
@@ -113,7 +113,7 @@ def test_state_is_as_it_was_when_bringing_it_up_to_date_fails(tmp_path: Path, mo
     def fails(_: bytes) -> str:
         raise MemoryError
 
-    monkeypatch.setattr("adapters.vm.marks.account_of", fails)
+    monkeypatch.setattr("adapters.vm.state.marks.account_of", fails)
     with pytest.raises(MemoryError):
         State(base / ".smihub" / "hub.sqlite", "vms")
     assert (_raw(base, "SELECT * FROM sqlite_master"), _raw(base, "SELECT * FROM objects")) == before

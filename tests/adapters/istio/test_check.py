@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters.istio.check import check
+from adapters.istio.safety.check import check
 from hub.api import UnsafeResourceError
 
 Json = dict[str, Any]

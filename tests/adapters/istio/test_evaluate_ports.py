@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from adapters.istio.evaluate_ports import received, spoken
+from adapters.istio.evaluate.ports import received, spoken
 from hub.api import Answer, Destination, Exposed, NativeObject, Request
 from tests.adapters.istio.test_evaluate_workloads import (
     CLIENT,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from adapters.istio.evaluate import evaluator
+from adapters.istio.evaluate.mesh import evaluator
 from hub.api import Answer, Destination, Exposed, NativeObject, Request, UnmodelledError
 from tests.adapters.istio.test_evaluate_workloads import (
     FACTS,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from adapters.istio.evaluate import evaluator
+from adapters.istio.evaluate.mesh import evaluator
 from hub.api import (
     Answer,
     Destination,

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from adapters.istio import names, translate_access
+from adapters.istio import names
 from adapters.istio.config import IstioConfig
-from adapters.istio.translate import translate
+from adapters.istio.translate import access as translate_access
+from adapters.istio.translate.unit import translate
 from adapters.istio.view import view
 from hub.model import Access, Grant, HttpMatch, Identity, InboundPort, Role, Translation
 from tests.servers.units import access, http_grant, inbound, spiffe, target, tcp_grant

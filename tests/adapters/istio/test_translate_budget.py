@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.istio import translate_conditions, translate_match
 from adapters.istio.config import IstioConfig
-from adapters.istio.translate import translate
-from adapters.istio.translate_budget import MOST, PLAIN, SHARE, UNIT, Asked, favoured
-from adapters.istio.translate_conditions import matches_of
+from adapters.istio.translate import conditions as translate_conditions
+from adapters.istio.translate import match as translate_match
+from adapters.istio.translate.budget import MOST, PLAIN, SHARE, UNIT, Asked, favoured
+from adapters.istio.translate.conditions import matches_of
+from adapters.istio.translate.unit import translate
 from hub.api import bounded
 from hub.model import Access, Grant, HttpMatch, Identity, ObjectRef, RoutePort, Translation, Unit
 from hub.regex import HEADER, PATH, RegexRefusedError, header_forms, language, path_forms

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.istio.config import IstioConfig
-from adapters.istio.translate import translate
+from adapters.istio.translate.unit import translate
 from adapters.istio.view import view
 from hub.model import NativeObject
 from tests.adapters.goldens import cases_of, hold, shown, unit_of

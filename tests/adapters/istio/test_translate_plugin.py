@@ -7,7 +7,7 @@ import pytest
 
 from adapters.istio.config import IstioConfig
 from adapters.istio.plugin import SPEC, smihub_adapters
-from adapters.istio.translate import translate
+from adapters.istio.translate.unit import translate
 from adapters.istio.view import view
 from hub.api import Feature, Support, UnmodelledError
 from tests.servers.units import access

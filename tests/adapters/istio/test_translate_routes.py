@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from adapters.istio import translate_routes
 from adapters.istio.config import IstioConfig
 from adapters.istio.regex import MAX_LENGTH, is_portable, is_small
-from adapters.istio.translate import translate
-from adapters.istio.translate_budget import asked_of
-from adapters.istio.translate_conditions import matches_of
-from adapters.istio.translate_routes import INT32_MAX
+from adapters.istio.translate import routes as translate_routes
+from adapters.istio.translate.budget import asked_of
+from adapters.istio.translate.conditions import matches_of
+from adapters.istio.translate.routes import INT32_MAX
+from adapters.istio.translate.unit import translate
 from adapters.istio.view import view
 from hub.api import NOT_UTF8
 from hub.model import Backend, Declared, HttpMatch, RoutePort, Split, Translation

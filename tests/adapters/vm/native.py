@@ -198,6 +198,6 @@ def http(path: str = "/v1/a", src: str = WEB, **more: Any) -> Request:
 
 def judged(objects: Sequence[NativeObject], request: Request, known: Facts | None = None) -> Answer:
     """The verdict of the mesh with these objects, the application and the workload."""
-    from adapters.vm.evaluate import evaluator  # noqa: PLC0415 - tests of parts import this module too
+    from adapters.vm.evaluate.mesh import evaluator  # noqa: PLC0415 - tests of parts import this module too
 
     return evaluator([cluster(APP), workload(), *objects], known or facts()).judge(request)

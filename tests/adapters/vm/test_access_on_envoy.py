@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from adapters.vm.config import VmConfig
-from adapters.vm.translate import translate
+from adapters.vm.translate.unit import translate
 from adapters.vm.vocabulary import REMOVED_HEADERS
 from hub.envoy import JOINED_HEADERS, is_managed_header
 from hub.model import Access, Grant, HttpMatch

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from adapters.vm.bootstrap import (
+from adapters.vm.bootstrap.envoy import (
     CONNECTIONS,
     Sidecar,
     bootstrap,
@@ -23,8 +23,8 @@ from adapters.vm.bootstrap import (
     write_private,
     write_sidecar,
 )
-from adapters.vm.state import State
-from adapters.vm.tokens import Bearer, bearer
+from adapters.vm.serve.tokens import Bearer, bearer
+from adapters.vm.state.revisions import State
 from hub.api import ConfigError
 
 FOLDER = Path("/var/lib/sidecars/web")

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from adapters.vm.config import VmConfig
-from adapters.vm.translate import translate
+from adapters.vm.translate.unit import translate
 from hub.model import Client, HttpMatch, ObjectRef, RoutePort
 from tests.servers.apps import echo
 from tests.servers.calls import Connect, plain, statuses1, statuses2, tls

@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from adapters.vm import names
-from adapters.vm.bootstrap import Sidecar, write_private
+from adapters.vm.bootstrap.envoy import Sidecar, write_private
 from adapters.vm.config import VmConfig
-from adapters.vm.safety import check
+from adapters.vm.safety.check import check
+from adapters.vm.serve.sink import utc_now
 from adapters.vm.settle import settle
-from adapters.vm.sink import utc_now
-from adapters.vm.translate import translate
+from adapters.vm.translate.unit import translate
 from hub.api import (
     Access,
     Change,

@@ -144,7 +144,7 @@ def ask(path: str = "/", **more: Any) -> Request:
 
 def judged(objects: list[NativeObject], request: Request, facts: Facts | None = None) -> Answer:
     """The verdict with all three workloads standing."""
-    from adapters.vm.evaluate import evaluator  # noqa: PLC0415 - the test of one module
+    from adapters.vm.evaluate.mesh import evaluator  # noqa: PLC0415 - the test of one module
 
     return evaluator(objects, facts or known(*SERVICES)).judge(request)
 

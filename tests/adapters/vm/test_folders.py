@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from adapters.vm import names
-from adapters.vm.folders import check_folders, sockets_of
-from adapters.vm.state import State
+from adapters.vm.bootstrap.enrol import check_folders, sockets_of
+from adapters.vm.state.revisions import State
 from hub.api import ConfigError
 from tests.servers.xds import put, stump
 

@@ -11,8 +11,8 @@ import pytest
 from msgspec import Struct
 
 from adapters.vm.config import VmConfig
-from adapters.vm.translate import translate
-from adapters.vm.translate_inbound import HANDSHAKE_S, HEADERS_S
+from adapters.vm.translate.inbound import HANDSHAKE_S, HEADERS_S
+from adapters.vm.translate.unit import translate
 from hub.model import HttpMatch
 from tests.servers.apps import echo, greeter
 from tests.servers.calls import Connect, http1, listen, tls

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from adapters.vm.config import VmConfig
-from adapters.vm.translate import translate
+from adapters.vm.translate.unit import translate
 from tests.adapters.vm.test_access_on_envoy import BANNED, World, world_of
 from tests.servers.apps import echo, greeter
 from tests.servers.calls import http1

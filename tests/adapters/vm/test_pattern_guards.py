@@ -17,7 +17,7 @@ import re2
 from msgspec import Struct
 
 from adapters.vm import wire
-from adapters.vm.translate_match import objections, permission, route_match
+from adapters.vm.translate.match import objections, permission, route_match
 from hub.api import NOT_UTF8, HttpMatch
 
 _ATOMS = (

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from adapters.vm.config import VmConfig
 from adapters.vm.settle import settle
-from adapters.vm.translate import translate
+from adapters.vm.translate.unit import translate
 from hub.model import Access, Client, HttpMatch, NativeObject, ObjectRef, Observed, RoutePort, Split
 from tests.adapters.vm.native import UNIT
 from tests.servers.apps import GREETING, App, echo, greeter

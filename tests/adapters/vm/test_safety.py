@@ -8,8 +8,8 @@ import pytest
 
 from adapters.vm import wire
 from adapters.vm.config import VmConfig
-from adapters.vm.safety import check
-from adapters.vm.translate import translate
+from adapters.vm.safety.check import check
+from adapters.vm.translate.unit import translate
 from adapters.vm.view import view
 from hub.errors import UnsafeResourceError
 from hub.model import Client, HttpMatch, ObjectRef, RoutePort

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from adapters.vm import marks, names, wire
+from adapters.vm import names, wire
 from adapters.vm.config import VmConfig
-from adapters.vm.safety import check
-from adapters.vm.seal import Sealer, marked
-from adapters.vm.translate import translate
+from adapters.vm.safety.check import check
+from adapters.vm.serve.seal import Sealer, marked
+from adapters.vm.state import marks
+from adapters.vm.translate.unit import translate
 from hub.model import NativeObject, RoutePort
 from tests.servers.units import access, http_grant, inbound, route, spiffe, tcp_grant
 

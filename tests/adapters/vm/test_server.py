@@ -14,10 +14,11 @@ import structlog
 import structlog.testing
 from cryptography import x509
 
-from adapters.vm import names, server, wire
-from adapters.vm.codec import REFUSAL_LENGTH
-from adapters.vm.server import RECEIVE_LIMIT_BYTES, AdsServer
-from adapters.vm.server_sockets import server_sockets
+from adapters.vm import names, wire
+from adapters.vm.serve import server
+from adapters.vm.serve.codec import REFUSAL_LENGTH
+from adapters.vm.serve.server import RECEIVE_LIMIT_BYTES, AdsServer
+from adapters.vm.serve.sockets import server_sockets
 from hub.api import ConfigError
 from tests.servers.xds import Client, Clock, Rig, drop, found, put, stump, workload
 

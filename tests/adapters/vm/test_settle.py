@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from adapters.vm import wire
 from adapters.vm.config import VmConfig
 from adapters.vm.settle import settle
-from adapters.vm.translate import translate
+from adapters.vm.translate.unit import translate
 from hub.model import Grant, HttpMatch, NativeObject, ObjectRef, Observed
 from tests.adapters.vm.native import UNIT
 from tests.servers.units import access, http_grant, inbound, tcp_grant

@@ -12,10 +12,11 @@ import msgspec
 import pytest
 from cryptography import x509
 
-from adapters.vm import marks, names, wire
-from adapters.vm.seal import Sealer, pins_of
-from adapters.vm.sink import XdsSink
-from adapters.vm.state import State
+from adapters.vm import names, wire
+from adapters.vm.serve.seal import Sealer, pins_of
+from adapters.vm.serve.sink import XdsSink
+from adapters.vm.state import marks
+from adapters.vm.state.revisions import State
 from hub.api import Endpoint, Facts, NativeObject, ObjectRef, StaleError, UnsafeResourceError
 from tests.servers.xds import TD, Client, Rig, anything_goes, drop, found, native, put, stump, workload
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from adapters.vm.config import VmConfig
 from adapters.vm.settle import settle
-from adapters.vm.translate import translate
+from adapters.vm.translate.unit import translate
 from hub.model import HttpMatch, NativeObject, Observed
 from tests.adapters.vm.native import UNIT
 from tests.servers.apps import App, echo

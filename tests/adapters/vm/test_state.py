@@ -16,9 +16,9 @@ import msgspec
 import pytest
 
 from adapters.vm import names, wire
-from adapters.vm.ca import make_root
-from adapters.vm.state import State
-from adapters.vm.tokens import Known
+from adapters.vm.serve.ca import make_root
+from adapters.vm.serve.tokens import Known
+from adapters.vm.state.revisions import State
 from hub.api import (
     Change,
     ConfigError,
@@ -316,7 +316,7 @@ def test_data_version_tells_of_other_writers_only(path: Path) -> None:
 
 def test_locked_file_is_transient(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another writer that takes too long is something to try again."""
-    monkeypatch.setattr("adapters.vm.state_file._WAIT_S", 0.05)
+    monkeypatch.setattr("adapters.vm.state.file._WAIT_S", 0.05)
     mine, other = State(path, "vm"), sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(TransientError):
@@ -329,7 +329,7 @@ _WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from adapters.vm.state import State
+from adapters.vm.state.revisions import State
 from hub.api import Change, NativeObject, Op, Role, UnitKey
 from adapters.vm import names
 state, unit = State(Path(sys.argv[1]), "vm"), UnitKey("access", "d", "api")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.vm.delta import DeltaStream
-from adapters.vm.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, set_version, version_of
-from adapters.vm.stream import NAMES_BYTES, NAMES_LIMIT, DiscoveryRequest, Response, Step, StreamError
+from adapters.vm.serve.delta import DeltaStream
+from adapters.vm.serve.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, set_version, version_of
+from adapters.vm.serve.stream import NAMES_BYTES, NAMES_LIMIT, DiscoveryRequest, Response, Step, StreamError
 
 NODE = "d/web"
 

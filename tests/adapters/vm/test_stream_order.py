@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from adapters.vm.delta import DeltaStream
-from adapters.vm.resource import CDS, ECDS, EDS, LDS, RDS, SDS, Resource, Snapshot, version_of
-from adapters.vm.sotw import SotwStream
-from adapters.vm.stream import DiscoveryRequest, Response, Step, Stream
+from adapters.vm.serve.delta import DeltaStream
+from adapters.vm.serve.resource import CDS, ECDS, EDS, LDS, RDS, SDS, Resource, Snapshot, version_of
+from adapters.vm.serve.sotw import SotwStream
+from adapters.vm.serve.stream import DiscoveryRequest, Response, Step, Stream
 
 NODE = "d/web"
 URLS = {"cds": CDS, "eds": EDS, "lds": LDS, "rds": RDS, "sds": SDS, "ecds": ECDS}

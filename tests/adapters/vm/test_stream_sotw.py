@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.vm.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, version_of
-from adapters.vm.sotw import SotwStream
-from adapters.vm.stream import DiscoveryRequest, Response, Step, StreamError
+from adapters.vm.serve.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, version_of
+from adapters.vm.serve.sotw import SotwStream
+from adapters.vm.serve.stream import DiscoveryRequest, Response, Step, StreamError
 
 NODE = "d/web"
 

@@ -12,8 +12,8 @@ import pytest
 
 from adapters.vm import wire
 from adapters.vm.config import VmConfig
-from adapters.vm.safety import check
-from adapters.vm.translate import translate
+from adapters.vm.safety.check import check
+from adapters.vm.translate.unit import translate
 from adapters.vm.view import name, view
 from hub.model import NativeObject
 from tests.adapters.goldens import cases_of, hold, shown, unit_of

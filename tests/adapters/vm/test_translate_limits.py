@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from adapters.vm import translate_policy, translate_routes
-from adapters.vm.translate_policy import http_rules, rulings_of, tcp_rules
-from adapters.vm.translate_routes import layers_of
+from adapters.vm.translate import policy as translate_policy
+from adapters.vm.translate import routes as translate_routes
+from adapters.vm.translate.policy import http_rules, rulings_of, tcp_rules
+from adapters.vm.translate.routes import layers_of
 from hub.model import HttpMatch, RoutePort, UnitKey
 from tests.servers.units import access, http_grant, inbound, route, split, tcp_grant
 

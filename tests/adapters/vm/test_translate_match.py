@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.vm import wire
-from adapters.vm.translate_match import is_byte_exact, objections, permission, program_size
+from adapters.vm.translate.match import is_byte_exact, objections, permission, program_size
 from adapters.vm.vocabulary import JOIN_GUARD, MAX_PROGRAM_SIZE, NON_ASCII, OUTER_BLANK
 from hub.api import NOT_UTF8, HttpMatch
 

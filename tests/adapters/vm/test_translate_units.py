@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from adapters.vm import wire
 from adapters.vm.config import VmConfig
-from adapters.vm.safety import check
-from adapters.vm.translate import translate
-from adapters.vm.translate_policy import http_rules, rulings_of
+from adapters.vm.safety.check import check
+from adapters.vm.translate.policy import http_rules, rulings_of
+from adapters.vm.translate.unit import translate
 from hub.model import (
     Access,
     Backend,

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from adapters.vm.bootstrap import find_envoy
+from adapters.vm.bootstrap.envoy import find_envoy
 from tests.servers.istio.namespaces import Namespace
 from tests.servers.istio.plane import ISTIO_VERSION
 from tests.servers.istio.processes import ENVOY_GROUP, Program, start

@@ -1,0 +1,224 @@
+"""What the native objects of an Istio mesh with sidecars mean: which requests get in, and where they go.
+
+Written from Istio's and Envoy's documentation and from observation alone, apart from what made the objects. Workloads
+that no ALLOW policy selects are judged as open; a kind, field or value whose meaning is not modelled raises
+UnmodelledError, as does a shape that Envoy would reject (it would keep what it had) or die of.
+Source: https://istio.io/latest/docs/reference/config/; observed on Istio 1.31 with Envoy 1.40.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from adapters.istio.evaluate.fields import manifest_of
+from adapters.istio.evaluate.match import NO_HTTP, Http
+from adapters.istio.evaluate.policy import Gates
+from adapters.istio.evaluate.ports import spoken
+from adapters.istio.evaluate.request import HEADER, Reading, differs, read
+from adapters.istio.evaluate.routes import Entry, Route, Routes
+from adapters.istio.evaluate.workloads import Peer, Verdict, Workloads
+from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, raw_text
+
+VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
+BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
+RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
+Place = tuple[str, str, int]
+UDP, MIXED = "proto.udp-not-captured", "port.undeclared-mixed"
+_RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2}
+
+
+def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
+    """Compile the objects once; the result judges requests. Raises UnmodelledError for what is not modelled."""
+    manifests = [manifest_of(native) for native in objects]
+    return _Mesh(Workloads(Gates(manifests, facts.trust_domain), facts), Routes(manifests), facts)
+
+
+class _Asked(Struct, frozen=True):
+    """A request, its caller, and what the first and the second sidecar on its way read (None: no HTTP)."""
+
+    request: Request
+    peer: Peer
+    first: Reading | None
+    second: Reading | None
+
+
+class _Way(Struct, frozen=True):
+    """Where a call to a Service goes: the word, (share, port) by service, what decided, the call as it arrives.
+
+    `read` says that the sidecar of the client read it as HTTP; a way that is not open was refused by it.
+    """
+
+    word: RouteWord
+    parts: Mapping[str, tuple[Fraction, int]] = {}
+    by: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    reading: Reading | None = None
+    read: bool = False
+    open: bool = True
+
+
+class _Mesh:
+    def __init__(self, workloads: Workloads, routes: Routes, facts: Facts) -> None:
+        self._workloads = workloads
+        self._routes = routes
+        self._endpoints = facts.endpoints
+        self._exposed = facts.exposed
+        self._services = {key[:2] for key in facts.exposed}
+        self._domains = frozenset(routes.domains) or frozenset(("cluster.local",))
+
+    def judge(self, request: Request) -> Answer:
+        """The mesh's verdict on one request, over the version of HTTP that lets more pass, with the losses of both.
+
+        Raises UnmodelledError on anything it does not model.
+        """
+        first = self._judge(request, http2=False)
+        if request.protocol != "http" or not differs(request):
+            return first
+        second = self._judge(request, http2=True)
+        chosen = second if _RANK[second.verdict] > _RANK[first.verdict] else first
+        turned = () if (first.route, first.weights) == (second.route, second.weights) else (HEADER,)
+        return replace(chosen, losses=_union([first.losses, second.losses, turned]))
+
+    def _judge(self, request: Request, *, http2: bool) -> Answer:
+        named = (request.dst.identity, request.dst.pod, request.dst.service)
+        if sum(name is not None for name in named) != 1:
+            return Answer("deny")
+        first = read(request, http2=http2) if request.protocol == "http" else None
+        asked = _Asked(request, self._workloads.peer(request.src), first, first and first.again())
+        if request.dst.service is not None:
+            return self._service(asked)
+        return Answer("deny", losses=(UDP,)) if request.protocol == "udp" else self._workload(asked)
+
+    def _workload(self, asked: _Asked) -> Answer:
+        """An identity lets in what all of its workloads let in."""
+        request = asked.request
+        reading = asked.first if request.src.outside else asked.second
+        receivers = self._workloads.receivers(request.dst)
+        verdicts = [one.receive(asked.peer, request.port, reading) for one in receivers]
+        refusing = [one for one in verdicts if not one.allowed]
+        deciding = refusing or verdicts
+        return Answer(
+            "allow" if verdicts and not refusing else "deny",
+            by=_union(one.by for one in deciding),
+            losses=_union(one.losses for one in deciding),
+            received=_received(request, reading) if any(one.http for one in verdicts) else None,
+        )
+
+    # ----------------------------------------------------------------------- a Service
+
+    def _service(self, asked: _Asked) -> Answer:
+        namespace, _, service = (asked.request.dst.service or "").partition("/")
+        way = self._way(asked, (namespace, service, asked.request.port))
+        judged = {name: self._behind((namespace, name, port), way, asked) for name, (_, port) in way.parts.items()}
+        words = {name: word for name, (word, _) in judged.items()}
+        verdicts = [one for _, found in judged.values() for one in found]
+        verdict = _verdict(tuple(words.values()))
+        refused = [] if verdict == "allow" else [one.losses for one in verdicts if not one.allowed]
+        http = way.read or any(one.http for one in verdicts)
+        return Answer(
+            verdict=verdict,
+            by=_union([way.by, *(one.by for one in verdicts)]),
+            route=way.word,
+            weights={name: str(part) for name, (part, _) in way.parts.items()},
+            backends=words,
+            losses=_union([way.losses, *refused]),
+            received=_received(asked.request, way.reading) if http else None,
+        )
+
+    def _behind(self, place: Place, way: _Way, asked: _Asked) -> tuple[BackendWord, list[Verdict]]:
+        """The word of one Service port, and the verdicts behind it: its own endpoints, never its own routes."""
+        endpoints = self._endpoints.get(place, ())
+        verdicts = [self._called(endpoint, way, asked.peer) for endpoint in endpoints]
+        if not verdicts:
+            return "no-endpoint", verdicts
+        allowed = {one.allowed and way.open for one in verdicts}
+        return ("mixed" if len(allowed) > 1 else "allow" if allowed == {True} else "deny"), verdicts
+
+    def _called(self, endpoint: Endpoint, way: _Way, peer: Peer) -> Verdict:
+        """One endpoint; whoever is behind it without being known lets nobody in."""
+        receiver = self._workloads.at(endpoint.workload)
+        return Verdict(False) if receiver is None else receiver.receive(peer, endpoint.port, way.reading)
+
+    # ----------------------------------------------------------------------- the sidecar of a client
+
+    def _way(self, asked: _Asked, place: Place) -> _Way:
+        if asked.request.protocol == "udp":
+            return _Way("no-port" if place[:2] in self._services else "no-service", losses=(UDP,))
+        exposed = self._exposed.get(place)
+        if exposed is None or exposed.transport == "UDP":
+            return _Way("no-port" if place[:2] in self._services else "no-service")
+        if asked.request.src.outside:
+            return _Way("root", {place[1]: (Fraction(1), place[2])}, reading=asked.first)
+        if asked.first is not None and spoken(exposed, place[2]) != "tcp":
+            return self._http_way(asked, asked.first, place)
+        return self._tcp_way(asked, place)
+
+    def _http_way(self, asked: _Asked, reading: Reading, place: Place) -> _Way:
+        route = self._routes.http(place)
+        way = replace(self._chosen(route, reading.http, place), reading=asked.second, read=True)
+        faults = reading.faults if self._means(reading.host, place) else _union([reading.faults, (HEADER,)])
+        steered = (
+            route is not None
+            and reading.meant is not None
+            and route.choose(reading.meant) is not route.choose(reading.http)
+        )
+        losses = faults or ((HEADER,) if steered else ())
+        return replace(way, losses=losses, open=not faults)
+
+    def _tcp_way(self, asked: _Asked, place: Place) -> _Way:
+        route = self._routes.tcp(place)
+        http = self._routes.http(place)
+        if route is None and http is not None and spoken(self._exposed[place], place[2]) == "http":
+            return _Way("unavailable", by=(http.label,), losses=(MIXED,))
+        return replace(self._chosen(route, NO_HTTP, place), reading=asked.first)
+
+    def _chosen(self, route: Route | None, http: Http, place: Place) -> _Way:
+        """Where a route leads; a Service without one is served by its own endpoints, a route without a match by none."""
+        own = {place[1]: (Fraction(1), place[2])}
+        if route is None:
+            return _Way("root", own)
+        entry = route.choose(http)
+        if entry is None or not any((place[0], one.service) in self._services for one in entry.shares):
+            return _Way("unavailable", by=(route.label,))
+        parts = _parts(entry, place[2])
+        return _Way("root" if entry.plain and parts == own else "split", parts, (route.label,))
+
+    def _means(self, host: bytes | None, place: Place) -> bool:
+        """Whether a Host header names this Service: any other one leads elsewhere, or past the routes."""
+        if host is None:
+            return True
+        name = host.decode("latin-1").lower().removesuffix(f":{place[2]}")
+        short = f"{place[1]}.{place[0]}"
+        return name in {place[1], short, f"{short}.svc", *(f"{short}.svc.{domain}" for domain in self._domains)}
+
+
+def _parts(entry: Entry, port: int) -> dict[str, tuple[Fraction, int]]:
+    """Exact shares by service, sorted; one that is listed twice has the sum."""
+    parts: dict[str, tuple[Fraction, int]] = {}
+    for share in sorted(entry.shares, key=lambda one: one.service):
+        before, _ = parts.get(share.service, (Fraction(0), 0))
+        parts[share.service] = (before + share.part, share.port or port)
+    return parts
+
+
+def _received(request: Request, reading: Reading | None) -> str | None:
+    """The path that an application sees, if it is another than was sent."""
+    if reading is None or reading.faults:
+        return None
+    path = raw_text(reading.http.path)
+    return None if path == request.path else path
+
+
+def _verdict(words: Sequence[BackendWord]) -> VerdictWord:
+    if words and all(word == "allow" for word in words):
+        return "allow"
+    return "mixed" if any(word in ("allow", "mixed") for word in words) else "deny"
+
+
+def _union(texts: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    return tuple(sorted({text for some in texts for text in some}))

@@ -1,0 +1,174 @@
+"""Workloads of an Istio mesh: who calls, who receives, and what a receiver's sidecar makes of a call.
+
+Source: https://istio.io/latest/docs/concepts/security/,
+https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selection/; observed on Istio 1.31 with Envoy 1.40.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from adapters.istio.evaluate.match import Call
+from adapters.istio.evaluate.policy import DISABLE, STRICT, Gate, Gates
+from adapters.istio.evaluate.ports import Kind, received
+from adapters.istio.evaluate.request import HEADER, Reading
+from hub.api import (
+    SERVICE_ACCOUNT_LABEL,
+    Destination,
+    Facts,
+    ObjectRef,
+    Placement,
+    Source,
+    UnmodelledError,
+    service_account_label,
+)
+
+FOREIGN, UNEXPOSED = "source.foreign-trust-domain", "port.unexposed"
+_KINDS: Mapping[str, Kind] = {"http": "http", "tcp": "tcp", "none": "none", "unknown": "none"}
+
+
+class Peer(Struct, frozen=True):
+    """A caller: the URI SAN of its certificate (None: it has none), and whether its trust domain is ours."""
+
+    uri: bytes | None = None
+    ours: bool = False
+
+
+NOBODY = Peer()
+
+
+class Verdict(Struct, frozen=True):
+    """A judgement at one workload; `http` says that its sidecar read the call as HTTP."""
+
+    allowed: bool
+    by: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    http: bool = False
+
+
+class Receiver(Struct, frozen=True):
+    """A workload with its sidecar: the gate before it, and the protocols of its TCP ports; a `closed` one has no others."""
+
+    gate: Gate
+    kinds: Mapping[int, Kind]
+    closed: bool = False
+
+    def kind(self, port: int) -> Kind:
+        """How the sidecar reads a port; what nobody declares is found out by looking at the first bytes."""
+        return self.kinds.get(port, "none")
+
+    def receive(self, peer: Peer, port: int, reading: Reading | None) -> Verdict:
+        """Judge one call; without a reading it is bytes that are not HTTP."""
+        gate = self.gate
+        if self.closed and port not in self.kinds:
+            return Verdict(False, (), (UNEXPOSED,))
+        uri = None if gate.mode == DISABLE else peer.uri
+        if uri is not None and not peer.ours:
+            return Verdict(False, (), (FOREIGN,))
+        if uri is None and gate.mode == STRICT:
+            return Verdict(False, gate.peer)
+        kind = self.kind(port)
+        if reading is not None and kind != "tcp":
+            return _over_http(gate, Call(uri, port, reading.http), reading)
+        if kind == "http":
+            return Verdict(False)  # the HTTP codec refuses other bytes before any policy is asked
+        decision = gate.tcp.decide(Call(uri, port))
+        return Verdict(decision.passes, decision.by)
+
+
+def _over_http(gate: Gate, call: Call, reading: Reading) -> Verdict:
+    """What Envoy itself refuses says why; a denial by policy only where header lines as they were sent would pass."""
+    decision = gate.http.decide(call)
+    if reading.faults:
+        return Verdict(False, decision.by, reading.faults, http=True)
+    if decision.passes or reading.meant is None:
+        return Verdict(decision.passes, decision.by, http=True)
+    meant = gate.http.decide(Call(call.uri, call.port, reading.meant))
+    return Verdict(False, decision.by, (HEADER,) if meant.passes else (), http=True)
+
+
+class Workloads:
+    """Everyone who calls and receives, by name."""
+
+    def __init__(self, gates: Gates, facts: Facts) -> None:
+        self._gates = gates
+        self._domain = facts.trust_domain
+        self._declared = received(facts)
+        self._receivers = {ref: self._receiver(one) for ref, one in facts.placements.items()}
+        self._by_identity: dict[str, list[Receiver]] = {}
+        self._by_name: dict[str, list[Placement]] = {}
+        for ref, placement in facts.placements.items():
+            self._by_identity.setdefault(placement.identity.spiffe, []).append(self._receivers[ref])
+            self._by_name.setdefault(f"{placement.ref.namespace}/{placement.ref.name}", []).append(placement)
+
+    def peer(self, source: Source) -> Peer:
+        """The certificate of a caller; outsiders and unknown pods have none, nor has who is named in several ways."""
+        named = [name for name in (source.identity, source.pod, source.spiffe) if name is not None]
+        if source.outside or len(named) != 1:
+            return NOBODY
+        if source.spiffe is not None:
+            return self._certificate(source.spiffe)
+        if source.identity is not None:
+            return self._certificate(self._spiffe(source.identity))
+        placement = self._pod(named[0])
+        return NOBODY if placement is None else self._certificate(placement.identity.spiffe)
+
+    def receivers(self, destination: Destination) -> Sequence[Receiver]:
+        """Those whom an identity or a pod means; nobody of that name: none."""
+        if destination.pod is not None:
+            placement = self._pod(destination.pod)
+            return () if placement is None else (self._receivers[placement.ref],)
+        identity = destination.identity or ""
+        namespace, _, account = identity.partition("/")
+        if not namespace or not account or "/" in account:
+            return ()
+        return self._by_identity.get(self._spiffe(identity)) or self._imagined(namespace, account)
+
+    def at(self, ref: ObjectRef) -> Receiver | None:
+        """The receiver behind an endpoint, None where nobody knows it."""
+        return self._receivers.get(ref)
+
+    def _spiffe(self, identity: str) -> str:
+        namespace, _, account = identity.partition("/")
+        return f"spiffe://{self._domain}/ns/{namespace}/sa/{account}"
+
+    def _certificate(self, spiffe: str) -> Peer:
+        return Peer(spiffe.encode("utf-8", "surrogatepass"), spiffe.startswith(f"spiffe://{self._domain}/"))
+
+    def _pod(self, name: str) -> Placement | None:
+        """The placement of this name: a Workload, else a Pod, else the template whose kind comes first."""
+        return min(self._by_name.get(name, ()), key=_precedence, default=None)
+
+    def _imagined(self, namespace: str, account: str) -> Sequence[Receiver]:
+        """Whoever would run under an identity that nobody has: no labels but that of the account, nothing declared.
+
+        Where no policy speaks of it either, there is nobody who could be open.
+        """
+        labels = frozenset({(SERVICE_ACCOUNT_LABEL, service_account_label(account))})
+        gate = self._gates.before(namespace, labels)
+        return (Receiver(gate, {}),) if gate.http.allow or gate.http.deny else ()
+
+    def _receiver(self, placement: Placement) -> Receiver:
+        identity = placement.identity
+        labels = {SERVICE_ACCOUNT_LABEL: service_account_label(identity.service_account), **dict(placement.labels)}
+        kinds = {
+            port: self._declared.get((placement.ref, port), _kind(variant))
+            for port, transport, variant in placement.inbound
+            if transport == "TCP"
+        }
+        gate = self._gates.before(identity.namespace, frozenset(labels.items()))
+        return Receiver(gate, kinds, closed=placement.ref.kind == "Workload")
+
+
+def _kind(variant: str) -> Kind:
+    kind = _KINDS.get(variant.partition("+")[0])
+    if kind is None:
+        raise UnmodelledError(f'ports of the variant "{variant}" are not modelled')
+    return kind
+
+
+def _precedence(placement: Placement) -> tuple[int, str, ObjectRef]:
+    kind = placement.ref.kind
+    return {"Workload": 0, "Pod": 1}.get(kind, 2), kind, placement.ref

@@ -1,0 +1,199 @@
+"""The last look at an object before it leaves the hub: final bytes against a closed list of shapes (shapes.py).
+
+Istio's own validation is a webhook that need not run, and the API server takes nearly everything. Observed on Istio 1.31
+with stock Envoys: empty lists open a policy, some path templates end the sidecar's process, and one bad VirtualService
+freezes the route table of its port in every caller.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+import msgspec
+from msgspec import UNSET
+
+from adapters.istio import names
+from adapters.istio.regex import is_portable, is_small
+from adapters.istio.safety import shapes
+from hub.api import NOT_UTF8, SERVICE_ACCOUNT_LABEL, UnsafeResourceError, is_managed_header
+
+_TEMPLATE = re.compile(r"(?:/(?:[A-Za-z0-9\-._~%!$&'()+,;:@=]+|\{\*\}))*(?:/(?:\{\*\*\})?)?")
+_HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+_NO_HEADERS = frozenset({"authority", "method", "scheme", "uri"})
+_INT32_MAX = 2**31 - 1
+_DECODER = msgspec.json.Decoder(shapes.Manifest)
+
+
+class _MisshapenError(Exception):
+    """What is wrong, and where."""
+
+
+def check(body: bytes, root_namespace: str = "istio-system") -> None:
+    """Refuse bytes that are not exactly an object as smihub makes them.
+
+    Raises UnsafeResourceError that names the object and what is wrong with it.
+    """
+    try:
+        manifest = _DECODER.decode(body)
+        raw = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UnsafeResourceError(f"an Istio object must not be written: {error}") from error
+    label = f'{type(manifest).__name__} "{manifest.metadata.namespace}/{manifest.metadata.name}"'
+    try:
+        _demand(msgspec.json.encode(raw, order="sorted") == body, "its bytes are not canonical")
+        _CHECKS[type(manifest)](manifest, root_namespace)
+    except _MisshapenError as finding:
+        raise UnsafeResourceError(f"{label} must not be written: {finding}") from finding
+
+
+def _demand(held: object, otherwise: str) -> None:
+    if not held:
+        raise _MisshapenError(otherwise)
+
+
+def _policy(manifest: shapes.AuthorizationPolicy, root: str) -> None:
+    _selector(manifest.spec.selector)
+    rules = () if manifest.spec.rules is UNSET else manifest.spec.rules
+    _demand(not rules or manifest.metadata.namespace != root, "a policy in the root namespace reaches into all")
+    for rule in rules:
+        _rule(rule)
+
+
+def _peers(manifest: shapes.PeerAuthentication, root: str) -> None:
+    _selector(manifest.spec.selector)
+
+
+def _selector(selector: shapes.Selector) -> None:
+    _demand(SERVICE_ACCOUNT_LABEL in selector.match_labels, f"its selector lacks {SERVICE_ACCOUNT_LABEL}")
+
+
+def _rule(rule: shapes.Rule) -> None:
+    operations = () if rule.to is UNSET else tuple(entry.operation for entry in rule.to)
+    conditions = () if rule.when is UNSET else rule.when
+    http = {_is_http(operation) for operation in operations}
+    _demand(len(http) < 2, "a rule with both raw and HTTP operations loses the raw ones")
+    _demand(not conditions or http == {True}, "conditions on headers stand beside operations that are not about HTTP")
+    for operation in operations:
+        _operation(operation)
+    for condition in conditions:
+        _condition(condition)
+
+
+def _is_http(operation: shapes.Operation) -> bool:
+    return operation.methods is not UNSET or operation.paths is not UNSET
+
+
+def _operation(operation: shapes.Operation) -> None:
+    fields = (operation.ports, operation.not_ports, operation.methods, operation.paths)
+    _demand(any(field is not UNSET for field in fields), "an operation without fields means anything")
+    _demand(operation.ports is UNSET or operation.not_ports is UNSET, "ports stand beside notPorts")
+    _demand(operation.not_paths is UNSET or operation.paths is not UNSET, "notPaths stand without paths")
+    for ports in (operation.ports, operation.not_ports):
+        for port in () if ports is UNSET else ports:
+            _demand(int(port) <= 65535, f"{port} is no port")
+    for path in () if operation.paths is UNSET else operation.paths:
+        _path(path)
+    for path in () if operation.not_paths is UNSET else operation.not_paths:
+        _demand(path.startswith("/") and not path.endswith("*") and not set(path) & set("{}"), "notPaths are exact")
+    if operation.methods is not UNSET:
+        _demand("*" not in operation.methods or operation.methods == ("*",), "any method stands beside others")
+
+
+def _path(path: str) -> None:
+    """A text, a beginning, an end, or a template whose shape no Envoy was seen to misread."""
+    _demand(path != "*", "a path of any kind is written /*")
+    if set(path) & set("{}"):
+        _demand("{" in path and path.startswith("/") and _TEMPLATE.fullmatch(path), f'template "{path}" is not safe')
+
+
+def _condition(condition: shapes.When) -> None:
+    name = condition.key.removeprefix("request.headers[").removesuffix("]")
+    if name != ":path":
+        _demand(not is_managed_header(name), f'the header "{name}" is not the caller\'s')
+        return
+    for value in condition.values:
+        begins = value.startswith("/") and value.endswith("*") and not set(value) & set("{}?#")
+        _demand(begins, ":path has the query, so only its beginning may be asked about")
+
+
+def _routes(manifest: shapes.VirtualService, root: str) -> None:
+    spec, (host,) = manifest.spec, manifest.spec.hosts
+    namespace = manifest.metadata.namespace
+    _demand(host.split(".")[1:3] == [namespace, "svc"], "its host is no full name of a Service of its namespace")
+    http = () if spec.http is UNSET else spec.http
+    tcp = () if spec.tcp is UNSET else spec.tcp
+    _demand(http or tcp, "it has no routes")
+    family = host.partition(".")[2]
+    for route in http:
+        _http_route(route, family)
+    _fallbacks(http)
+    ports = [one.match[0].port for one in tcp]
+    _demand(len(set(ports)) == len(ports), "a port has two TCP routes")
+    for one in tcp:
+        _shares(one.route, one.match[0].port, family, nobody=True)
+
+
+def _http_route(route: shapes.HttpRoute, family: str) -> None:
+    port = route.match[0].port
+    _demand(all(entry.port == port for entry in route.match), "one route is about several ports")
+    _demand((route.route is UNSET) != (route.direct_response is UNSET), "it routes and answers, or does neither")
+    if route.route is not UNSET:
+        _shares(route.route, port, family, nobody=False)
+    for entry in route.match:
+        _http_condition(entry)
+
+
+def _fallbacks(routes: Iterable[shapes.HttpRoute]) -> None:
+    """For each port, the last route is for everything, or the rest of the calls would get 404."""
+    ended: dict[int, bool] = {}
+    for route in routes:
+        port = route.match[0].port
+        _demand(not ended.get(port), "a route follows the one for everything")
+        ended[port] = any(_is_everything(entry) for entry in route.match) and len(route.match) == 1
+    _demand(all(ended.values()), "calls that no route is about would get 404")
+
+
+def _is_everything(entry: shapes.HttpCondition) -> bool:
+    return entry.uri is UNSET and entry.method is UNSET and entry.headers is UNSET
+
+
+def _http_condition(entry: shapes.HttpCondition) -> None:
+    if entry.uri is not UNSET:
+        _text(entry.uri)
+    for name, match in ({} if entry.headers is UNSET else entry.headers).items():
+        proper = _HEADER.fullmatch(name) and name not in _NO_HEADERS and not is_managed_header(name)
+        _demand(proper, f'"{name}" is no header that Istio matches')
+        _text(match)
+    without = {} if entry.without_headers is UNSET else entry.without_headers
+    _demand(not without or entry.headers is not UNSET, "a route is for all but some")
+    for name, match in without.items():
+        guards = match == shapes.StringMatch(regex=NOT_UTF8) and name in (entry.headers or {})
+        _demand(guards, "a header is ruled out that may be text")
+
+
+def _text(match: shapes.StringMatch) -> None:
+    found = [text for text in (match.exact, match.prefix, match.regex) if text is not UNSET]
+    _demand(len(found) == 1, "a text is matched in one way")
+    if match.regex is not UNSET:
+        _demand(is_portable(match.regex) and is_small(match.regex), "a pattern would freeze the route table")
+
+
+def _shares(shares: tuple[shapes.Share, ...], port: int, family: str, *, nobody: bool) -> None:
+    weights = [0 if share.weight is UNSET else share.weight for share in shares]
+    _demand(len(shares) == 1 or all(weights), "a weight is missing beside others")
+    _demand(sum(weights) <= _INT32_MAX, "the weights are too large in sum")
+    hosts = [share.destination.host for share in shares]
+    _demand(len(set(hosts)) == len(hosts), "a destination is listed twice")
+    for share in shares:
+        host = share.destination.host
+        known = host.partition(".")[2] == family or (nobody and hosts == [names.NOBODY])
+        _demand(known, f'the destination "{host}" is no Service of the namespace')
+        _demand(share.destination.port.number == port, "a call would change its port")
+
+
+_CHECKS: dict[type, Callable[..., None]] = {
+    shapes.AuthorizationPolicy: _policy,
+    shapes.PeerAuthentication: _peers,
+    shapes.VirtualService: _routes,
+}

@@ -1,0 +1,201 @@
+"""One Access unit as AuthorizationPolicy and PeerAuthentication.
+
+The policy of an account is always there: without rules it denies everything, and without it everything would be allowed
+(Istio documentation, "Authorization policy", "Policy precedence"). Policies with further labels only add to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from adapters.istio import names
+from adapters.istio.config import IstioConfig
+from adapters.istio.translate.budget import favoured
+from adapters.istio.translate.grants import Labels, Ruling, ruling_of
+from adapters.istio.translate.losses import Objection, access_loss
+from adapters.istio.translate.match import cost
+from adapters.istio.translate.objects import (
+    Condition,
+    Operation,
+    Rule,
+    authorization_policy,
+    peer_authentication,
+    rule_body,
+)
+from hub.api import (
+    SERVICE_ACCOUNT_LABEL,
+    Access,
+    Grant,
+    Loss,
+    NativeObject,
+    ObjectRef,
+    Role,
+    Translation,
+    service_account_label,
+)
+
+MAX_RULES = 512
+"""Most rules of one policy (the schema of AuthorizationPolicy)."""
+_MAX_ITEMS = 256
+_MAX_PART = 120_000
+_MAX_BYTES = 400_000
+MAX_POLICIES = 64
+"""Most policies of one account and one set of labels."""
+
+_T = TypeVar("_T")
+_Key = tuple[bool, tuple[str, ...], tuple[Condition, ...]]
+
+
+class _Owner(Struct, frozen=True, gc=False):
+    access: Access
+    text: bool
+
+    @property
+    def account(self) -> str:
+        return self.access.identity.service_account
+
+    @property
+    def namespace(self) -> str:
+        return self.access.identity.namespace
+
+
+def translate_access(access: Access, config: IstioConfig) -> Translation:
+    """The objects of one identity and what Istio cannot say of its grants."""
+    owner = _Owner(access, config.header_values == "text")
+    root = access.identity.namespace == config.root_namespace
+    books, losses, carried = _books(owner) if not root else ({}, [_in_root(owner)], [])
+    books.setdefault((), [()])
+    objects = [made for labels, book in books.items() for made in _policies(owner, labels, book)]
+    if config.mtls == "strict" and not root:  # a selector there is ignored by Istio, or reaches everybody
+        objects.append(_peers(owner))
+    former = sorted(ref for labels, book in books.items() for ref in _former(owner, labels, len(book)))
+    ordered = tuple(sorted(objects, key=lambda made: made.ref))
+    return Translation(
+        ordered, tuple(sorted(set(losses))), tuple(former), tuple(sorted(carried, key=msgspec.json.encode))
+    )
+
+
+def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Loss], list[Grant]]:
+    """The rules of each label set, spread over as many policies as they need; what is lost, and the grants that are not."""
+    rulings: dict[Labels, list[Ruling]] = {}
+    losses: list[Loss] = []
+    favour = favoured((match for grant in owner.access.grants for match in grant.http or ()), cost)
+    for grant in owner.access.grants:
+        ruling, lost = ruling_of(grant, owner.access, favour, text=owner.text)
+        losses += lost
+        if ruling is not None:
+            rulings.setdefault(ruling.labels, []).append(ruling)
+    books: dict[Labels, list[tuple[Rule, ...]]] = {}
+    for labels, found in rulings.items():
+        spread = _spread(tuple(_rules(found)))
+        if spread is None:
+            meant = {grant.origin for grant in owner.access.grants if (grant.labels or ()) == labels}
+            losses += [access_loss(_LIMIT, origin) for origin in meant]
+        else:
+            books[labels] = spread
+    return books, losses, [one.grant for labels in books for one in rulings[labels]]
+
+
+def _rules(rulings: Iterable[Ruling]) -> Iterator[Rule]:
+    """Operations of equal callers and conditions stand in one rule; raw bytes and HTTP never do."""
+    groups: dict[_Key, set[Operation]] = {}
+    for ruling in rulings:
+        for conditions, operation in ruling.pieces:
+            groups.setdefault((ruling.raw, ruling.principals, conditions), set()).add(operation)
+    for (raw, principals, conditions), operations in sorted(groups.items()):
+        anything = raw and Operation() in operations
+        every: list[Sequence[Operation]] = [()] if anything else _cut(sorted(operations))
+        for callers in _cut(principals):
+            for some in every:
+                yield Rule(tuple(callers), tuple(some), conditions)
+
+
+def _cut(items: Sequence[_T]) -> list[Sequence[_T]]:
+    """Parts that are neither long nor large, in order."""
+    parts: list[list[_T]] = []
+    room = 0
+    for item in items:
+        size = len(msgspec.json.encode(item))
+        if not parts or len(parts[-1]) == _MAX_ITEMS or size > room:
+            parts.append([])
+            room = _MAX_PART
+        parts[-1].append(item)
+        room -= size
+    return list(parts)
+
+
+def _spread(rules: Sequence[Rule]) -> list[tuple[Rule, ...]] | None:
+    """The rules in one policy, or by their digests in 2, 4, 8...: a further rule moves few others. None beyond the cap."""
+    sized = [(rule, body, len(body)) for rule in rules for body in [msgspec.json.encode(rule_body(rule))]]
+    count = 1
+    while count <= MAX_POLICIES:
+        shares: list[list[Rule]] = [[] for _ in range(count)]
+        bytes_of = [0] * count
+        for rule, body, size in sized:
+            place = 0 if count == 1 else int.from_bytes(sha256(body).digest()[:4]) % count
+            shares[place].append(rule)
+            bytes_of[place] += size
+        if max(map(len, shares)) <= MAX_RULES and max(bytes_of) <= _MAX_BYTES:
+            return [tuple(share) for share in shares]
+        count *= 2
+    return None
+
+
+def _policies(owner: _Owner, labels: Labels, book: Sequence[tuple[Rule, ...]]) -> Iterator[NativeObject]:
+    selector = {**dict(labels), **_selector(owner)}
+    for index, rules in enumerate(book):
+        first = not labels and index == 0
+        if not rules and not first:
+            continue
+        name = names.plain(owner.account) if first else names.derived(owner.account, labels, index)
+        ref = _policy(owner, name)
+        # Never without the first: it denies whatever is granted no more once they are gone.
+        needs = () if first else (_policy(owner, names.plain(owner.account)),)
+        yield NativeObject(ref, Role.GRANT, authorization_policy(ref, selector, rules), needs=needs)
+
+
+def _former(owner: _Owner, labels: Labels, count: int) -> Iterator[ObjectRef]:
+    """The refs that these policies had when the digests in names had 64 bits."""
+    for index in range(count):
+        facts = () if not labels and index == 0 else (labels, index)
+        name = names.former(owner.account, *facts)
+        if name is not None:
+            yield _policy(owner, name)
+
+
+def _policy(owner: _Owner, name: str) -> ObjectRef:
+    return names.security("AuthorizationPolicy", owner.namespace, name)
+
+
+def _peers(owner: _Owner) -> NativeObject:
+    ref = names.security("PeerAuthentication", owner.namespace, names.plain(owner.account))
+    return NativeObject(ref, Role.GUARD, peer_authentication(ref, _selector(owner)))
+
+
+def _in_root(owner: _Owner) -> Loss:
+    account = ObjectRef("", "ServiceAccount", owner.namespace, owner.account)
+    return access_loss(_ROOT, min((grant.origin for grant in owner.access.grants), default=account))
+
+
+def _selector(owner: _Owner) -> Mapping[str, str]:
+    return {SERVICE_ACCOUNT_LABEL: service_account_label(owner.account)}
+
+
+_ROOT = Objection(
+    "istio.root-namespace",
+    "a policy in Istio's root namespace reaches into all namespaces, so nothing is granted to accounts of that one, and Pods "
+    "elsewhere that carry the label of this account without a policy of their own are denied too",
+    "any request to this account",
+    "move the workload to another namespace",
+)
+_LIMIT = Objection(
+    "limit.exceeded",
+    f"the grants to this account take more than {MAX_POLICIES} policies of {MAX_RULES} rules, so none of them is written",
+    "any request that this TrafficTarget allows",
+    "name more sources in each TrafficTarget, or share accounts",
+)

@@ -1,0 +1,143 @@
+"""Grants as rules: who may do what on which ports, and what of it is lost.
+
+Ports are workload ports, as a sidecar's policy sees them (observed on Istio 1.31). A rule without HTTP fields lets any HTTP
+request through, and one with HTTP fields vanishes on raw TCP, so each kind is kept to the ports where SMI counts it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from adapters.istio.translate.budget import Asked
+from adapters.istio.translate.losses import Objection, access_loss, short
+from adapters.istio.translate.match import ANY_METHOD, Piece, said
+from adapters.istio.translate.objects import Condition, Operation
+from adapters.istio.translate.scope import Scope, scope_of
+from hub.api import SERVICE_ACCOUNT_LABEL, Access, Grant, HttpMatch, Loss, service_account_label
+
+Labels = tuple[tuple[str, str], ...]
+
+_SPIFFE = "spiffe://"
+_PRINCIPAL = re.compile(r"[a-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+_POINTER = "cluster.local"
+"""A trust domain that Istio reads as the mesh's own, whatever that is called (observed on Istio 1.31)."""
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_DNS = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*"
+_LABEL_KEY = re.compile(rf"(?:{_DNS}/)?{_LABEL_VALUE.pattern}")
+
+
+class Ruling(Struct, frozen=True, gc=False):
+    """A grant as far as Istio carries it: at which Pods (by labels), for whom, and what; raw bytes know no conditions.
+
+    `grant` is the same without what is lost of it.
+    """
+
+    grant: Grant
+    labels: Labels
+    raw: bool
+    principals: tuple[str, ...]
+    pieces: tuple[tuple[tuple[Condition, ...], Operation], ...]
+
+
+def ruling_of(
+    grant: Grant, access: Access, favour: frozenset[Asked], *, text: bool
+) -> tuple[Ruling | None, tuple[Loss, ...]]:
+    """A grant as a ruling, None if nothing is left of it, and what is lost. The rest: see `match.said`."""
+    if grant.transport == "UDP":
+        return None, (access_loss(_UDP, grant.origin),)
+    scope = scope_of(grant, access)
+    pieces, objections = _pieces(grant, scope, favour, text=text)
+    principals, refused = _principals(grant, access.identity.trust_domain)
+    found = {*objections, *refused, *scope.losses}
+    found.update(_labels_unproven(text) for text in grant.unauthenticated)
+    labels = grant.labels or ()
+    if not _is_selectable(labels, access.identity.service_account):
+        found.add(_selector(labels))
+        pieces = ()
+    losses = tuple(sorted(access_loss(one, grant.origin) for one in found))
+    if not pieces or not principals:
+        return None, losses
+    matches = tuple(match for match in grant.http or () if said(match, favour, text=text).pieces)
+    return Ruling(_carried(grant, scope, principals, matches), labels, grant.http is None, principals, pieces), losses
+
+
+def _carried(grant: Grant, scope: Scope, principals: Sequence[str], matches: Sequence[HttpMatch]) -> Grant:
+    http = None if grant.http is None else tuple(sorted(matches, key=msgspec.json.encode))
+    sources = tuple(sorted(_SPIFFE + principal for principal in principals))
+    return replace(grant, sources=sources, ports=scope.ports, http=http)
+
+
+def _pieces(
+    grant: Grant, scope: Scope, favour: frozenset[Asked], *, text: bool
+) -> tuple[tuple[tuple[tuple[Condition, ...], Operation], ...], tuple[Objection, ...]]:
+    if grant.http is None:
+        pieces: Iterable[Piece] = (Piece(()),)
+        objections: set[Objection] = set()
+    else:
+        every = [said(match, favour, text=text) for match in grant.http]
+        pieces = {piece for one in every for piece in one.pieces}
+        objections = {objection for one in every for objection in one.objections}
+    if scope.ports == ():
+        pieces = ()
+    return tuple(sorted((piece.conditions, _operation(piece, scope)) for piece in pieces)), tuple(objections)
+
+
+def _operation(piece: Piece, scope: Scope) -> Operation:
+    """Methods are left out where paths already make it about HTTP."""
+    methods = () if piece.paths and piece.methods == ANY_METHOD else piece.methods
+    ports = tuple(str(port) for port in scope.ports or ())
+    return Operation(ports, tuple(map(str, scope.not_ports)), methods, piece.paths, piece.not_paths)
+
+
+def _principals(grant: Grant, trust_domain: str) -> tuple[tuple[str, ...], Sequence[Objection]]:
+    kept: set[str] = set()
+    refused: list[Objection] = []
+    for source in grant.sources:
+        principal = source.removeprefix(_SPIFFE)
+        pointer = principal.partition("/")[0] == _POINTER and trust_domain != _POINTER
+        if source.startswith(_SPIFFE) and _PRINCIPAL.fullmatch(principal) and not pointer:
+            kept.add(principal)
+        else:
+            refused.append(_foreign(source))
+    return tuple(sorted(kept)), refused
+
+
+def _is_selectable(labels: Labels, account: str) -> bool:
+    """Whether a selector means these labels: for Istio, an absent label has the empty value."""
+    ours = dict(labels).get(SERVICE_ACCOUNT_LABEL, service_account_label(account))
+    proper = all(
+        len(key) <= 317 and _LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value) for key, value in labels
+    )
+    return proper and ours == service_account_label(account) and len(dict(labels)) == len(labels)
+
+
+_UDP = Objection(
+    "proto.udp-not-captured",
+    "sidecars do not carry UDP, so this UDP grant opens nothing",
+    "a datagram from a source of this TrafficTarget",
+    "remove the UDPRoute, or allow the datagrams outside of the mesh",
+)
+
+
+def _labels_unproven(text: str) -> Objection:
+    message = f'no certificate proves the labels of source "{text}", so its workloads are refused'
+    witness, lift = f'a request from "{text}"', "name a service account instead"
+    return Objection("source.labels-unauthenticated", message, witness, lift)
+
+
+def _foreign(source: str) -> Objection:
+    message = f'source "{short(source)}" would be read as an identity of this mesh, or as none'
+    witness, lift = f'a request from "{short(source)}"', "let it call from this trust domain"
+    return Objection("source.foreign-trust-domain", message, witness, lift)
+
+
+def _selector(labels: Labels) -> Objection:
+    shown = short(", ".join(f"{key}={value}" for key, value in labels))
+    message = f'Istio cannot select Pods by "{shown}": it takes an absent label for an empty one'
+    witness = f'a request to a Pod with "{shown}"'
+    return Objection("istio.selector-not-expressible", message, witness, "give the label a value")

@@ -1,0 +1,148 @@
+"""One Route unit as a VirtualService: what of each port is split, and nothing about the others.
+
+Source: Istio documentation, VirtualService. Observed on Istio 1.31: without a last entry for everything, the rest gets
+404; without `match.port`, calls to other ports of the Service are sent to wrong ones; a weight of zero alone means all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import msgspec
+from msgspec import Struct
+
+from adapters.istio import names
+from adapters.istio.config import IstioConfig
+from adapters.istio.translate.budget import favoured
+from adapters.istio.translate.conditions import cost, matches_of
+from adapters.istio.translate.losses import Objection, split_loss
+from adapters.istio.translate.objects import Json, virtual_service
+from adapters.istio.translate.scope import SERVER_FIRST
+from hub.api import Loss, NativeObject, Role, Route, RoutePort, Split, Translation, to_integers
+
+INT32_MAX = 2**31 - 1
+MAX_BYTES = 1_000_000
+"""Largest VirtualService; an API server takes about half as much again."""
+
+
+class _Made(Struct, frozen=True, gc=False):
+    """The entries of a VirtualService so far, and what is lost."""
+
+    http: list[Json]
+    tcp: list[Json]
+    losses: list[Loss]
+
+
+def translate_route(route: Route, config: IstioConfig) -> Translation:
+    """The VirtualService of a Service, none if no port of it is split, and what Istio cannot say of the splits."""
+    made = _Made([], [], [])
+    for port in sorted(route.ports, key=lambda port: (port.port, port.transport)):
+        if port.transport == "UDP":
+            made.losses.extend(split_loss(_UDP, split.origin, "spec.backends") for split in port.splits)
+        elif port.splits:
+            _Port(route, port, config).fill(made)
+    losses = tuple(sorted(set(made.losses)))
+    if not made.http and not made.tcp:
+        return Translation((), losses)
+    ref = names.virtual_service(route.namespace, route.service)
+    host = names.host(route.namespace, route.service, config.cluster_domain)
+    body = virtual_service(ref, host, made.http, made.tcp)
+    if len(body) > MAX_BYTES:
+        split_by = {split.origin for port in route.ports for split in port.splits}
+        found = {*losses, *(split_loss(_LIMIT, origin, "spec.matches") for origin in split_by)}
+        return Translation((), tuple(sorted(found)))
+    return Translation((NativeObject(ref, Role.ROUTE, body),), losses)
+
+
+class _Port:
+    """One split port on its way into a VirtualService."""
+
+    def __init__(self, route: Route, port: RoutePort, config: IstioConfig) -> None:
+        self._route = route
+        self._port = port
+        self._domain = config.cluster_domain
+        self._text = config.header_values == "text"
+        splits = (split for each in route.ports for split in each.splits)
+        self._favour = favoured((match for split in splits for match in split.matches or ()), cost)
+
+    def fill(self, made: _Made) -> None:
+        """Conditional layers in order, then the one for everything, or the root; raw bytes know no conditions."""
+        everything: list[Json] = [{"port": self._port.port}]
+        routes = [route for split in self._port.splits for route in self._layer(split, made.losses)]
+        ends = [index + 1 for index, route in enumerate(routes) if route["match"] == everything]
+        if routes and not ends:
+            routes.append({"match": everything, **self._root()})
+        made.http.extend(routes[: ends[0]] if ends else routes)
+        last = next((split for split in self._port.splits if split.matches is None), None)
+        if last is not None:
+            made.tcp.append({"match": everything, **self._tcp(last)})
+
+    def _layer(self, split: Split, losses: list[Loss]) -> Iterator[Json]:
+        everything: Json = {"port": self._port.port}
+        entries = {b"": everything} if split.matches is None else {}
+        for match in split.matches or ():
+            found, objections = matches_of(match, self._port.port, self._favour, text=self._text)
+            entries |= {msgspec.json.encode(entry): entry for entry in found}
+            losses += [split_loss(one, split.origin, "spec.matches") for one in objections]
+        if split.matches is not None and self._port.declared == "none" and self._port.port in SERVER_FIRST:
+            losses.append(split_loss(_SERVER_FIRST, split.origin, "spec.matches"))
+        if not self._shares(split)[1]:
+            losses.append(split_loss(_TOO_LARGE, split.origin, "spec.backends"))
+        if entries:
+            alone = [everything] if everything in entries.values() else [entries[each] for each in sorted(entries)]
+            yield {"match": alone, **self._http(split)}
+
+    def _http(self, split: Split) -> Json:
+        route, _ = self._shares(split)
+        return {"route": route} if route else {"directResponse": {"status": 503}}
+
+    def _tcp(self, split: Split) -> Json:
+        route, _ = self._shares(split)
+        return {"route": route or [{"destination": self._destination(names.NOBODY)}]}
+
+    def _root(self) -> Json:
+        return {"route": [{"destination": self._destination(self._host(self._route.service))}]}
+
+    def _shares(self, split: Split) -> tuple[list[Json], bool]:
+        """The backends that have a positive weight, in whole numbers, and whether these keep the ratios."""
+        weights: dict[str, Fraction] = {}
+        for backend in split.backends:
+            weights[backend.service] = weights.get(backend.service, Fraction(0)) + backend.weight
+        services = sorted(service for service, weight in weights.items() if weight > 0)
+        integers = to_integers([weights[service] for service in services], INT32_MAX, services)
+        pairs = zip(services, integers.weights, strict=True)
+        route = [{"destination": self._destination(self._host(name)), "weight": weight} for name, weight in pairs]
+        return route, integers.exact
+
+    def _host(self, service: str) -> str:
+        return names.host(self._route.namespace, service, self._domain)
+
+    def _destination(self, host: str) -> Json:
+        return {"host": host, "port": {"number": self._port.port}}
+
+
+_TOO_LARGE = Objection(
+    "split.weights-too-large",
+    f"no integers up to {INT32_MAX} in sum keep these ratios: the nearest ones are used",
+    "a long run of requests whose shares differ in the tenth digit",
+    "write weights with a smaller common denominator",
+)
+_SERVER_FIRST = Objection(
+    "port.server-first",
+    "the port declares no protocol, and Istio takes ports of that number for TCP: the condition never holds there",
+    "an HTTP request to that port",
+    'declare the port ("appProtocol")',
+)
+_LIMIT = Objection(
+    "limit.exceeded",
+    f"the splits of this Service take more than {MAX_BYTES} bytes, so its root serves",
+    "any request to the root Service",
+    "write fewer conditions",
+)
+_UDP = Objection(
+    "proto.udp-not-captured",
+    "sidecars do not carry UDP, so this split has no effect on a UDP port",
+    "a datagram to the root Service",
+    "split UDP outside of the mesh",
+)

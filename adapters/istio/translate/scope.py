@@ -1,0 +1,111 @@
+"""On which ports a grant counts, and what is lost where Istio takes a port for what SMI does not take it for.
+
+Istio listens to Services alone: to those that select a Pod, and to those without a selector whose EndpointSlices name it
+(observed on Istio 1.31, tests/adapters/istio/test_ports_on_istio.py; of two that disagree, one wins).
+Source: https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selection/ (also on server first protocols).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from adapters.istio.translate.losses import Objection
+from hub.api import Access, Declared, Grant
+
+SERVER_FIRST = frozenset({25, 53, 3306, 27017})
+"""Undeclared Service ports that Istio takes for TCP."""
+
+
+class Scope(Struct, frozen=True, gc=False):
+    """Where a grant counts: on these ports (None: all but `not_ports`), and what it loses by that."""
+
+    ports: tuple[int, ...] | None
+    not_ports: tuple[int, ...]
+    losses: tuple[Objection, ...]
+
+
+class _Said(Struct, frozen=True, gc=False):
+    """One declaration about a workload port: what it is for SMI, and what a Service makes of it for Istio."""
+
+    port: int
+    smi: tuple[Declared, ...]
+    istio: Declared
+    is_number: bool = False
+    """Whether it is the Service port's number alone that makes it TCP."""
+
+
+def scope_of(grant: Grant, access: Access) -> Scope:
+    """A port counts unless any of the selected workloads, or a Service, makes it what the grant is not about, or may do so."""
+    wrong: Declared = "http" if grant.http is None else "tcp"
+    said = tuple(_said(grant, access))
+    barred = {one.port for one in said if {wrong, "unknown"} & {*one.smi, one.istio}}
+    meant = barred if grant.ports is None else barred & set(grant.ports)
+    granted = {one.port for one in said if set(one.smi) - {wrong, "unknown"}}
+    unknown = {one.port for one in said if "unknown" in one.smi}
+    declared = {one.port for one in said if wrong in one.smi or (one.istio == wrong and not one.is_number)}
+    losses = tuple(
+        _unknown(f"port {port}")
+        if port in unknown
+        else _mixed(wrong, port)
+        if port in declared
+        else _server_first(port)
+        for port in sorted(meant & granted)
+    )
+    if "unknown" in access.beyond:
+        return _known_ports(grant, said, barred, access, losses)
+    if grant.ports is None:
+        return Scope(None, tuple(sorted(barred)), losses)
+    return Scope(tuple(sorted(set(grant.ports) - barred)), (), losses)
+
+
+def _known_ports(
+    grant: Grant, said: tuple[_Said, ...], barred: set[int], access: Access, losses: tuple[Objection, ...]
+) -> Scope:
+    """Where ports that no fact names may speak anything: a grant counts on ports that are named, and on no other."""
+    named = {one.port for one in said if one.smi}
+    ports = named - barred if grant.ports is None else (named & set(grant.ports)) - barred
+    beyond = grant.ports is None or bool(set(grant.ports) - named)
+    if beyond and set(access.beyond) != {"unknown"}:
+        losses = (*losses, _unknown("a port that no Service and no workload names"))
+    return Scope(tuple(sorted(ports)), (), losses)
+
+
+def _said(grant: Grant, access: Access) -> Iterator[_Said]:
+    """Everything about TCP ports of the workloads that a grant selects."""
+    listed: set[int] = set()
+    for port in access.ports:
+        if port.transport == "TCP" and (not grant.labels or grant.labels in port.labels):
+            listed.add(port.port)
+            smi: tuple[Declared, ...] = (port.declared,) if port.everywhere else (port.declared, *access.beyond)
+            yield _Said(port.port, smi, "none")
+            for number, word in port.services:
+                yield _heard(port.port, smi, number, word)
+    for at, number, word in access.sliced:
+        yield _heard(at, () if at in listed else access.beyond, number, word)
+
+
+def _heard(port: int, smi: tuple[Declared, ...], number: int, word: Declared) -> _Said:
+    by_number = word == "none" and number in SERVER_FIRST
+    return _Said(port, smi, "tcp" if by_number else word, by_number)
+
+
+def _unknown(where: str) -> Objection:
+    message = f"an object that cannot be read may declare what {where} of some of these workloads speaks, so nothing is granted there"
+    return Objection(
+        "port.unknown-protocol", message, f"a connection to {where} of another of them", "mend that object"
+    )
+
+
+def _mixed(wrong: Declared, port: int) -> Objection:
+    what = "raw bytes" if wrong == "http" else "HTTP"
+    message = f"port {port} is declared {wrong} by some of these workloads or Services and not by others, so {what} cannot be granted there"
+    witness = f"{what} on port {port} of a workload that does not declare it {wrong}"
+    return Objection("port.mixed-protocols", message, witness, 'declare the port alike ("appProtocol") everywhere')
+
+
+def _server_first(port: int) -> Objection:
+    message = f"a Service port that leads to port {port} declares no protocol, and Istio takes Service ports of its number for TCP: HTTP opens nothing there"
+    witness, lift = f"an HTTP request to port {port}", 'declare the Service port ("appProtocol")'
+    return Objection("port.server-first", message, witness, lift)

@@ -1,0 +1,20 @@
+"""Translate one unit of intent into Istio objects. Pure: no clock, no network, no order dependence."""
+
+from __future__ import annotations
+
+from adapters.istio.config import IstioConfig
+from adapters.istio.safety.check import check
+from adapters.istio.translate.access import translate_access
+from adapters.istio.translate.routes import translate_route
+from hub.api import Access, Translation, Unit
+
+
+def translate(unit: Unit, config: IstioConfig) -> Translation:
+    """The native objects of a unit, sorted by ref, and what Istio cannot carry out of it (never wider, splits aside).
+
+    Raises UnsafeResourceError rather than return a body that Istio might read as more than it says.
+    """
+    made = translate_access(unit, config) if isinstance(unit, Access) else translate_route(unit, config)
+    for item in made.objects:
+        check(item.body, config.root_namespace)
+    return made

@@ -1,0 +1,64 @@
+"""`smihub bootstrap` for a VM workload: the folder that its Envoy is started from."""
+
+from __future__ import annotations
+
+import difflib
+import stat
+from pathlib import Path
+
+from adapters.vm import names
+from adapters.vm.bootstrap.envoy import Sidecar, command, find_envoy, issue_token, owner_of, rotate_token, write_sidecar
+from adapters.vm.state.revisions import State
+from hub.api import ConfigError, Enrolment
+
+
+def enrol(state: State, server: str, asked: Enrolment) -> tuple[str, ...]:
+    """Write `token`, `envoy.json` and `credential.json` (mode 0600) into the folder asked for; gives Envoy's command line.
+
+    Raises ConfigError for a Workload that was never applied, a folder that cannot be written or that another user could
+    change, one of its Unix sockets that others can write, a user who cannot be given the files, or no Envoy.
+    """
+    _known(state, asked.workload)
+    check_folders(sockets_of(state, asked.workload))
+    folder = asked.folder.absolute()
+    envoy, owner = find_envoy(asked.envoy), owner_of(asked.user)
+    sidecar = Sidecar(asked.workload, server, f"unix:{folder / 'admin.sock'}", folder, asked.variant, owner)
+    write_sidecar(sidecar)
+    token = rotate_token if asked.token == "rotate" else issue_token  # noqa: S105 - a choice
+    token(state, asked.workload, sidecar.token, owner)
+    return tuple(command(envoy, sidecar.config))
+
+
+def _known(state: State, workload: str) -> None:
+    applied = [ref.name for ref in state.refs(names.GROUP, "Workload")]
+    if workload in applied:
+        return
+    near = difflib.get_close_matches(workload, applied, 1)
+    hint = f'did you mean "{near[0]}"?' if near else "write its Workload into a source, then run smihub apply"
+    raise ConfigError(f'Workload "{workload}" is not in what was applied to mesh "{state.mesh}"; {hint}')
+
+
+def sockets_of(state: State, workload: str) -> tuple[Path, ...]:
+    """The Unix sockets at which a workload's Envoy is to listen, as applied."""
+    found = (ref.name.partition(f"@{workload}@/") for ref in state.refs(names.GROUP, "Listener"))
+    return tuple(sorted(Path("/", path) for _, owned, path in found if owned))
+
+
+def check_folders(sockets: tuple[Path, ...]) -> None:
+    """Refuse sockets whose folder, or one above it, others can write; folders that are not there yet are not judged.
+
+    Raises ConfigError. In a folder above, the sticky bit suffices: what stands in it cannot be renamed by others.
+    """
+    for folder in sorted({path.parent for path in sockets}):
+        for each in (folder, *folder.parents):
+            if _is_open(each, sticky=each != folder):
+                remedy = f"chmod o-w {each}, or give the upstream a path in a folder of its own"
+                raise ConfigError(f'others can write "{each}" and put a socket of theirs into it; {remedy}')
+
+
+def _is_open(folder: Path, *, sticky: bool) -> bool:
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_IWOTH) and not (sticky and mode & stat.S_ISVTX)

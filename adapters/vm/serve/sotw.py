@@ -1,0 +1,91 @@
+"""State of the world: each response of listeners and clusters is the whole set, other types come in part.
+
+Source: Envoy, "xDS REST and gRPC protocol", sections "How the client specifies what resources to return" and
+"Grouping Resources into Responses".
+"""
+
+from __future__ import annotations
+
+from adapters.vm.serve.resource import LDS, Resource, set_version
+from adapters.vm.serve.stream import FULL_SET, DiscoveryRequest, Response, Stream, Subscription, split_wildcard
+
+
+class SotwStream(Stream):
+    """A stream of `StreamAggregatedResources`."""
+
+    _listens = False
+
+    def _subscribe(self, subscription: Subscription, request: DiscoveryRequest) -> None:
+        if subscription.fresh and request.version and request.type_url == LDS:
+            self._listens = True
+        if request.nonce and request.nonce != subscription.last_nonce and not subscription.fresh:
+            return  # an answer to an older response: the client repeats its names with the newer one's answer
+        names, starred = split_wildcard(request.names)
+        subscription.explicit = subscription.explicit or bool(names) or starred
+        wildcard = starred or (request.type_url in FULL_SET and not subscription.explicit)
+        if subscription.fresh or (wildcard and not subscription.wildcard) or names - subscription.names:
+            subscription.due = request.type_url in FULL_SET
+        for name in names - subscription.names:
+            subscription.sent.pop(name, None)
+        subscription.wildcard, subscription.names = wildcard, names
+        for name in [name for name in subscription.sent if not subscription.wants(name)]:
+            subscription.forget(name)
+
+    def _known(self, subscription: Subscription, name: str) -> Resource | None:
+        """A client of an earlier stream says that it has listeners, and not which."""
+        unknown = Resource(name, "", needs=None) if self._listens and not subscription.last_nonce else None
+        return super()._known(subscription, name) or unknown
+
+    def _next(self, type_url: str, subscription: Subscription) -> Response | None:
+        if type_url in FULL_SET:
+            return self._whole(type_url, subscription)
+        changed = [
+            item
+            for name, item in sorted(self._current(type_url).items())
+            if subscription.wants(name) and self._stale(type_url, subscription, item)
+        ]
+        if not changed:
+            return None
+        return self._answer(type_url, subscription, {item.name: item for item in changed})
+
+    def _stale(self, type_url: str, subscription: Subscription, item: Resource) -> bool:
+        if item.name not in subscription.force and subscription.sent.get(item.name) == item.version:
+            return False
+        return not self._gated(type_url, subscription, item)
+
+    def _whole(self, type_url: str, subscription: Subscription) -> Response | None:
+        wanted = {n: item for n, item in self._current(type_url).items() if subscription.wants(n)}
+        waiting = {n for n, item in wanted.items() if self._waiting(type_url, subscription, item)}
+        if waiting and not subscription.last_nonce:
+            return None  # the first answer ends the client's initialisation: it must be complete
+        carried = {n: item for n, item in wanted.items() if n not in waiting} | self._kept(
+            type_url, subscription, waiting
+        )
+        versions = {name: item.version for name, item in carried.items()}
+        if versions == subscription.sent and not subscription.due:
+            return None
+        if not carried and not subscription.wildcard and not subscription.sent:
+            return None  # names that do not exist (yet) get no answer
+        subscription.sent = {name: version for name, version in subscription.sent.items() if name in carried}
+        return self._answer(type_url, subscription, carried)
+
+    def _waiting(self, type_url: str, subscription: Subscription, item: Resource) -> bool:
+        changed = subscription.sent.get(item.name) != item.version
+        return changed and self._gated(type_url, subscription, item)
+
+    def _kept(self, type_url: str, subscription: Subscription, waiting: set[str]) -> dict[str, Resource]:
+        """What the client keeps meanwhile: old forms of waiting updates, and removals that something still uses."""
+        current = self._current(type_url)
+        succeeded = self._succeeded(subscription, waiting) if type_url == LDS else set()
+        kept: dict[str, Resource] = {}
+        for name, held in subscription.held.items():
+            leaving = name not in current and subscription.wants(name)
+            leaving = leaving and (name in succeeded or not self._removable(type_url, name))
+            if (name in waiting or leaving) and name in subscription.sent:
+                kept[name] = held[-1]
+        return kept
+
+    def _answer(self, type_url: str, subscription: Subscription, items: dict[str, Resource]) -> Response:
+        version = set_version({name: item.version for name, item in items.items()})
+        resources = tuple(items[name] for name in sorted(items))
+        return self._send(subscription, Response(type_url, self._nonce(), version, resources))

@@ -1,0 +1,71 @@
+"""The state file of VM meshes on disk: one SQLite database, for this user only.
+
+Source: SQLite, "Write-Ahead Logging" and "Atomic Commit In SQLite".
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from adapters.vm.state.schema import SCHEMA_VERSION, prepare
+from hub.api import ConfigError, TransientError
+from hub.private import make_folder
+
+_WAIT_S = 5.0
+
+
+def open_state(path: Path) -> sqlite3.Connection:
+    """Open the state file, made or brought up to date where needed. Raises ConfigError where it is not usable or not private."""
+    _make_private(path)
+    with busy_is_transient(path):
+        db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("BEGIN IMMEDIATE")
+        known = prepare(db)
+        db.execute("COMMIT")
+    if not known:
+        db.close()
+        raise ConfigError(
+            f'state file "{path}" is of a newer smihub than this one, which reads schema {SCHEMA_VERSION}; upgrade smihub'
+        )
+    return db
+
+
+def _make_private(path: Path) -> None:
+    """Make sure that only this user can read the file, before a byte is in it: it holds the authority's key."""
+    try:
+        make_folder(path.parent, "the state file")
+        _create(path)
+        found = path.lstat()
+    except OSError as error:
+        raise ConfigError(f'state file "{path}" cannot be opened: {error.strerror}') from error
+    if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
+        raise ConfigError(f'state file "{path}" must be a regular file of the user who runs smihub')
+    if found.st_mode & 0o077:
+        raise ConfigError(f'state file "{path}" is accessible by others; run: chmod 600 {path}')
+
+
+def _create(path: Path) -> None:
+    # An existing file is never opened here: closing any descriptor of it would drop SQLite's POSIX locks
+    # (SQLite, "How To Corrupt An SQLite Database File", section 2.2).
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+@contextmanager
+def busy_is_transient(path: Path) -> Iterator[None]:
+    """Tell SQLite's errors as ours: a locked or full file may be free again, a damaged one will not mend itself."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise TransientError(f'state file "{path}": {error}') from error
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(f'state file "{path}" is damaged or no state file: {error}') from error

@@ -1,0 +1,1 @@
+"""Translate one unit of intent into xDS resources: pure. `unit` is the entry."""

@@ -1,0 +1,121 @@
+"""What a workload's sidecar receives: one listener per port and address, and the policy that it looks up.
+
+HTTP ports take their policy from their RouteConfiguration, so that a change binds the next request of an open
+connection. TCP ports take it from a SAN list (SDS: nothing leaks to a refused peer, not even a server's greeting) and
+from network RBAC (ECDS) as a second lock. Before all that a stranger holds a connection for `HANDSHAKE_S` at most, and
+no port has more of them than the mesh's `connections`.
+Source: Envoy API, config.listener.v3.FilterChain; Envoy, "Configuring Envoy as an edge proxy".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adapters.vm import names, wire
+from adapters.vm.config import VmConfig
+from adapters.vm.translate.build import address, ads, downstream_tls, filter_, seconds, transport_socket, trust_bundle
+from adapters.vm.translate.listeners import FIRST_CHAIN, connection_manager, http_filter
+from adapters.vm.vocabulary import CONNECTION_LIMIT, HTTP_RBAC, REMOVED_HEADERS, TCP_PROXY
+from hub.api import Identity, InboundPort
+
+EARLY_DATA_BYTES = 65536
+HANDSHAKE_S = 10
+"""How long a TLS handshake may take: until its end nobody has said who they are."""
+HEADERS_S = 10
+"""How long the headers of a request may take (Envoy: for ever); a caller with a certificate may be a slow one, too."""
+
+
+def stem_of(identity: Identity, port: InboundPort) -> str:
+    """The name of a port's RouteConfiguration."""
+    return names.inbound(identity.namespace, identity.service_account, port.port, port.variant)
+
+
+def app_of(identity: Identity, port: InboundPort) -> str:
+    """The name of the cluster of the application behind a port."""
+    return names.app(identity.namespace, identity.service_account, port.app_address, port.app_port)
+
+
+def http_listener(identity: Identity, port: InboundPort, bind: str, config: VmConfig) -> wire.Listener:
+    """Mutual TLS, then HTTP whose RBAC denies all unless the route table says otherwise."""
+    stem = stem_of(identity, port)
+    manager = connection_manager(stem, [_closed_rbac()], config)
+    manager.forward_client_cert_details = wire.HttpConnectionManager.SANITIZE_SET
+    manager.set_current_client_cert_details.uri = True
+    manager.request_headers_timeout.CopyFrom(seconds(HEADERS_S))
+    filters = [_limit(stem, config), http_filter(manager)]
+    return _listener(identity, port, bind, (downstream_tls(names.TRUST, ["h2", "http/1.1"]), filters))
+
+
+def tcp_listener(identity: Identity, port: InboundPort, bind: str, config: VmConfig) -> wire.Listener:
+    """Mutual TLS with the port's SAN list, network RBAC, and no connection to the application before the handshake."""
+    owner = (identity.namespace, identity.service_account, port.port, port.variant)
+    stem = stem_of(identity, port)
+    proxy = wire.TcpProxy(
+        stat_prefix=stem,
+        cluster=app_of(identity, port),
+        upstream_connect_mode=wire.UpstreamConnectMode.ON_DOWNSTREAM_TLS_HANDSHAKE,
+        max_early_data_bytes=wire.UInt32Value(value=EARLY_DATA_BYTES),
+    )
+    source = wire.ExtensionConfigSource(config_source=ads(), type_urls=[wire.type_url(wire.NetworkRbac)])
+    rbac = wire.Filter(name=names.rbac(*owner), config_discovery=source)
+    filters = [_limit(stem, config), rbac, filter_(TCP_PROXY, proxy)]
+    return _listener(identity, port, bind, (downstream_tls(names.peers(*owner)), filters))
+
+
+def http_policy(identity: Identity, port: InboundPort, rules: wire.RBAC) -> wire.RouteConfiguration:
+    """The one virtual host of a port: everything goes to the application, if `rules` allow it.
+
+    The policy stands at the virtual host and nowhere below: the most specific entry would win.
+    """
+    per_route = wire.RBACPerRoute(rbac=wire.HttpRbac(rules=rules))
+    action = wire.RouteAction(cluster=app_of(identity, port), timeout=seconds(0))
+    host = wire.VirtualHost(
+        name="in",
+        domains=["*"],
+        routes=[wire.Route(match=wire.RouteMatch(prefix="/"), route=action)],
+        request_headers_to_remove=REMOVED_HEADERS,
+        typed_per_filter_config={HTTP_RBAC: wire.any_of(per_route)},
+    )
+    return wire.RouteConfiguration(name=stem_of(identity, port), virtual_hosts=[host])
+
+
+def tcp_peers(name: str, sources: Sequence[str]) -> wire.Secret:
+    """The certificates that a TCP port lets in (no sources: nobody's)."""
+    return wire.Secret(name=name, validation_context=trust_bundle(sources))
+
+
+def tcp_policy(name: str, rules: wire.RBAC) -> wire.TypedExtensionConfig:
+    """The network RBAC of a TCP port."""
+    return wire.TypedExtensionConfig(
+        name=name, typed_config=wire.any_of(wire.NetworkRbac(rules=rules, stat_prefix=name))
+    )
+
+
+def _closed_rbac() -> wire.HttpFilter:
+    """RBAC without a policy: rules that are set and empty deny every request that no virtual host allows."""
+    config = wire.HttpRbac(rules=wire.RBAC(action=wire.RBAC.ALLOW))
+    return wire.HttpFilter(name=HTTP_RBAC, typed_config=wire.any_of(config))
+
+
+def _limit(stem: str, config: VmConfig) -> wire.Filter:
+    """Counts connections from their first packet on, before the handshake, and closes those beyond the limit."""
+    limit = wire.UInt64Value(value=config.connections)
+    return filter_(CONNECTION_LIMIT, wire.ConnectionLimit(stat_prefix=stem, max_connections=limit))
+
+
+def _listener(
+    identity: Identity, port: InboundPort, bind: str, chain: tuple[wire.Any, list[wire.Filter]]
+) -> wire.Listener:
+    tls, filters = chain
+    guarded = wire.FilterChain(
+        name=FIRST_CHAIN,
+        transport_socket=transport_socket(tls),
+        transport_socket_connect_timeout=seconds(HANDSHAKE_S),
+        filters=filters,
+    )
+    return wire.Listener(
+        name=names.inbound_listener(identity.namespace, identity.service_account, port.port, port.variant, bind),
+        address=address(bind, port.port),
+        filter_chains=[guarded],
+        traffic_direction=wire.TrafficDirection.INBOUND,
+    )

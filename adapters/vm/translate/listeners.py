@@ -1,0 +1,45 @@
+"""Parts that inbound and outbound listeners share: the HTTP connection manager and the TCP proxy.
+
+Source: Envoy API, extensions.filters.network.http_connection_manager.v3 and tcp_proxy.v3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adapters.vm import wire
+from adapters.vm.config import VmConfig
+from adapters.vm.translate.build import ads, filter_, no, yes
+from adapters.vm.vocabulary import HCM, ROUTER
+
+FIRST_CHAIN = "g0"
+"""Name of the one filter chain; `settle` counts it up where open connections have to be cut."""
+
+
+def connection_manager(routes: str, filters: Sequence[wire.HttpFilter], config: VmConfig) -> wire.HttpConnectionManager:
+    """HTTP by RDS under one name. Unless paths are normalised, the path guard refuses those with another normal form."""
+    manager = wire.HttpConnectionManager
+    normalises = config.paths == "normalise"
+    result = manager(
+        stat_prefix=routes,
+        rds=wire.Rds(route_config_name=routes, config_source=ads()),
+        http_filters=[*filters, _router()],
+        normalize_path=yes() if normalises else no(),
+        merge_slashes=normalises,
+        path_with_escaped_slashes_action=manager.REJECT_REQUEST,
+        upgrade_configs=[manager.UpgradeConfig(upgrade_type="websocket")],
+    )
+    result.common_http_protocol_options.headers_with_underscores_action = wire.CoreHttpProtocolOptions.REJECT_REQUEST
+    return result
+
+
+_ROUTER = wire.pack(wire.HttpFilter(name=ROUTER, typed_config=wire.any_of(wire.Router())))
+
+
+def _router() -> wire.HttpFilter:
+    return wire.HttpFilter.FromString(_ROUTER)
+
+
+def http_filter(manager: wire.HttpConnectionManager) -> wire.Filter:
+    """The network filter that holds an HTTP connection manager."""
+    return filter_(HCM, manager)
