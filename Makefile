@@ -45,7 +45,7 @@ check: setup ## lint, and the fast tests without random searches and without sta
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint fewer-tests
 
 fewer-tests: setup
-	$(PYTEST) -n 4 -m "not envoy and not istio and not slow and not thorough and not hypothesis" --ignore=tests/hub/cli --ignore=tests/e2e --ignore=tests/hub/test_events.py
+	$(PYTEST) -n 4 -m "not envoy and not istio and not slow and not thorough and not hypothesis" --ignore=tests/hub/cli --ignore=tests/e2e --ignore=tests/hub/reconcile/test_events.py
 
 test: setup ## the fast tests, then those with real Envoys
 	@mkdir -p $(REPORTS)

@@ -22,7 +22,7 @@ import world
 
 from hub.events import Event
 from hub.log import set_up_logging
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
 from hub.sources.directory import DirectorySource
 from hub.sources.files import QUIET_S
 

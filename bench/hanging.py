@@ -22,8 +22,8 @@ from change import Company
 from hub.api import Observation
 from hub.events import Event
 from hub.log import set_up_logging
-from hub.loop import Loop
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
+from hub.reconcile.loop import Loop
 from hub.sources.files import QUIET_S
 
 TARGET = 1.2

@@ -23,7 +23,7 @@ from change import Company
 
 from hub.events import Event
 from hub.log import set_up_logging
-from hub.loop import Loop
+from hub.reconcile.loop import Loop
 from hub.sources.directory import DirectorySource
 
 TARGET = 1.5

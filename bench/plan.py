@@ -21,7 +21,7 @@ from pathlib import Path
 import world
 import yaml
 
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
 
 TARGET_RSS = 8.0
 FEW = 80

@@ -35,8 +35,8 @@ from adapters.vm.serve.server import AdsServer
 from hub.api import Enrolment
 from hub.events import Upsert
 from hub.log import set_up_logging
-from hub.loop import Loop
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
+from hub.reconcile.loop import Loop
 from hub.sources.directory import DirectorySource
 
 TARGET = 5.0

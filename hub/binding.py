@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hub.guards import Refusal
 from hub.intent.names import is_workload
 from hub.model import SERVICE_ACCOUNT_LABEL, ObjectRef, UnitKey, service_account_label
+from hub.plan.guards import Refusal
 from hub.store import Store
 
 CODE = "selector.unlabelled-pods"

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from hub.config import DEFAULT_FILE, Config
-from hub.config_sources import DIRECTORY, SourceConfig
+from hub.config.file import DEFAULT_FILE, Config
+from hub.config.sources import DIRECTORY, SourceConfig
 from hub.endpoints import EndpointView
 from hub.errors import ConfigError
 from hub.events import Snapshot
@@ -21,7 +21,7 @@ from hub.intake import Intake
 from hub.meshes import Mesh
 from hub.model import Document, Problem, Translation, UnitKey
 from hub.plugins import Plugins
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
 from hub.semantics import Semantics
 from hub.sources.directory import DirectorySource
 from hub.store import Store

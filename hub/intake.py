@@ -12,14 +12,14 @@ from ipaddress import ip_address
 from msgspec.structs import replace
 
 from hub.api import SourceContext
-from hub.config import Config, source_config
-from hub.config_sources import SourceConfig
+from hub.config.file import Config, source_config
+from hub.config.sources import SourceConfig
 from hub.errors import SourceError
 from hub.events import Delete, Event, Listed, ObjectSource, Unread, Upsert, lost
-from hub.memory import Kept
+from hub.memory.recall import Missing, Part, hides, recalled
+from hub.memory.states import Kept
 from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.plugins import Plugins
-from hub.recall import Missing, Part, hides, recalled
 from hub.smi import Decoded, decode, is_smi
 from hub.smi.types import Workload
 from hub.store import Store

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.api import AdapterSpec, LiveSink, Sink, SinkContext, SinkSpec, Transactional
-from hub.config import Config, Governed, MeshConfig, adapter_config, mistake, sink_config, sink_kind
+from hub.config.file import Config, Governed, MeshConfig, adapter_config, mistake, sink_config, sink_kind
 from hub.errors import ConfigError
 from hub.mirror import Mirror
 from hub.model import Access, Change, Translation, Unit, UnitKey

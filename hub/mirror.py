@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hub.memory import lost_at
+from hub.memory.states import lost_at
 from hub.model import Change, NativeObject, ObjectRef, Observation, Observed, UnitKey
 
 _UNKNOWN: Mapping[ObjectRef, str] = {}

@@ -1,7 +1,7 @@
 """Planner: what has to change in a mesh, given what its sources say, what of them cannot be read, and what stands.
 
 Pure. A loss never waits; a gain waits while anything is unread, while an object behind its unit is broken, and while a Loss
-of the unit is not accepted. While it waits the unit is cut down to what it permitted before as well (hub.meet).
+of the unit is not accepted. While it waits the unit is cut down to what it permitted before as well (hub.memory.meet).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from msgspec.structs import replace
 
 from hub.api import same
 from hub.binding import unbound
-from hub.conditions import Decided
-from hub.config import Config
+from hub.config.file import Config
 from hub.faults import Faults
-from hub.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
-from hub.meet import meet
-from hub.memory import Kept, decode
+from hub.memory.meet import meet
+from hub.memory.permits import Standing, gained
+from hub.memory.permits import standing as standing_of
+from hub.memory.recall import Missing, file_of, hides
+from hub.memory.states import Kept, decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
 from hub.model import Access, Identity, ObjectRef, Observation, Observed, Unit, UnitKey
-from hub.permits import Standing, gained
-from hub.permits import standing as standing_of
-from hub.plan import Desired, Plan, by_unit, claimed_states, conflicts_of, in_pieces, known_states, plan
-from hub.recall import Missing, file_of, hides
+from hub.plan.conditions import Decided
+from hub.plan.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
+from hub.plan.plan import Desired, Plan, by_unit, claimed_states, conflicts_of, in_pieces, known_states, plan
 from hub.smi.types import SmiObject, Workload
 from hub.store import Store
 

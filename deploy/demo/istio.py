@@ -12,7 +12,7 @@ from rich.markup import escape
 from rows import ROWS
 from story import Story
 
-from hub.config import new_owner
+from hub.config.file import new_owner
 
 CONFIG = f"""\
 owner: "{new_owner()}"

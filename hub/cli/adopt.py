@@ -21,11 +21,11 @@ from hub.cli.context import (
     progress,
     run_now,
 )
-from hub.config import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.meshes import Mesh
-from hub.ownership import Adoption, adopt_all, adoptions, check_adoptable
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
+from hub.reconcile.ownership import Adoption, adopt_all, adoptions, check_adoptable
 
 _SHOWN = 12
 

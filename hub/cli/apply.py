@@ -12,13 +12,13 @@ from hub.cli import saved
 from hub.cli.context import ConfigOption, Exit, agreed, clean_errors, fail, note, progress, run_now
 from hub.cli.plan import AcceptOption, Asked, VerboseOption, asked, review, show, verdict
 from hub.cli.show import summary
-from hub.config import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError, SmihubError, StaleError
-from hub.journal import Journal
-from hub.outcomes import Result
-from hub.reconcile import Hub, Reviewed
-from hub.record import Actor, Record
-from hub.saved import Saved
+from hub.plan.saved import Saved
+from hub.reconcile.hub import Hub, Reviewed
+from hub.status.journal import Journal
+from hub.status.outcomes import Result
+from hub.status.record import Actor, Record
 
 Consent = Literal["ask", "given"]
 

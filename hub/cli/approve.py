@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 
-from hub import record
 from hub.cli.context import ConfigOption, Exit, YesOption, agreed, clean_errors, note, run_now
 from hub.cli.plan import AcceptOption, Asked, asked, review, show
-from hub.config import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
-from hub.guards import BLAST_RADIUS
-from hub.journal import counts_of
-from hub.reconcile import Hub, Reviewed
-from hub.record import APPROVED_S, Actor, Entry
-from hub.saved import digest_of
+from hub.plan.guards import BLAST_RADIUS
+from hub.plan.saved import digest_of
+from hub.reconcile.hub import Hub, Reviewed
+from hub.status import record
+from hub.status.journal import counts_of
+from hub.status.record import APPROVED_S, Actor, Entry
 
 _SHORTEST = 8
 

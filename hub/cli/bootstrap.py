@@ -10,9 +10,9 @@ import typer
 
 from hub.api import Enrolment, LiveSink
 from hub.cli.context import ConfigOption, clean_errors, note, run_now
-from hub.config import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
 
 
 def register(app: typer.Typer) -> None:

@@ -10,9 +10,9 @@ import typer
 from hub.cli.context import OUT, ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, progress, run_now
 from hub.cli.data import SCHEMA, problem_data
 from hub.cli.show import counted, problem_line
-from hub.config import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE
 from hub.model import Severity
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
 
 
 def register(app: typer.Typer) -> None:

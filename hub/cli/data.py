@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hub.diff import FieldChange, diff
-from hub.guards import Refusal
+from hub.memory.permits import Permit
 from hub.model import Change, Loss, NativeObject, Op, Problem, UnitKey
-from hub.permits import Permit
-from hub.plan import Plan
+from hub.plan.diff import FieldChange, diff
+from hub.plan.guards import Refusal
+from hub.plan.plan import Plan
 
 View = Callable[[bytes, str], Any]
 """A native object's body and kind as JSON-like data."""

@@ -28,13 +28,13 @@ from hub.cli.context import (
 )
 from hub.cli.show import problem_line
 from hub.cli.verdict import compared, verdict_lines
-from hub.config import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.explain import Explainer
 from hub.explaining import Explained, explain_folder, explain_hub
 from hub.model import Answer, Request
 from hub.plugins import load_plugins
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
 from hub.requests import decode, reply_to_json
 
 _PORT = re.compile("[0-9]{1,5}")

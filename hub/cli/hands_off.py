@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from hub.cli.context import ConfigOption, Exit, MeshArgument, clean_errors, note, run_now
-from hub.config import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.meshes import Mesh
 from hub.model import Observed
-from hub.ownership import leave
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
+from hub.reconcile.ownership import leave
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from hub import record
 from hub.cli.context import (
     ConfigOption,
     Exit,
@@ -24,8 +23,9 @@ from hub.cli.context import (
 )
 from hub.cli.data import SCHEMA
 from hub.cli.reported import moment
-from hub.config import DEFAULT_FILE, load_config
-from hub.record import Entry
+from hub.config.file import DEFAULT_FILE, load_config
+from hub.status import record
+from hub.status.record import Entry
 
 _HEAD = ("TIME", "WHO", "BY", "ACTION", "MESH", "PLAN", "OBJECTS", "ACCESS", "RESULT")
 _DIGEST_SHOWN = 12

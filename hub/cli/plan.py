@@ -26,10 +26,10 @@ from hub.cli.context import (
 )
 from hub.cli.data import SCHEMA, plan_data, problem_data
 from hub.cli.show import Detail, counted, plan_lines, problem_line, refusal_line
-from hub.config import DEFAULT_FILE, new_owner
+from hub.config.file import DEFAULT_FILE, new_owner
 from hub.model import Problem, Severity
-from hub.plan import Plan
-from hub.reconcile import Hub, Reviewed
+from hub.plan.plan import Plan
+from hub.reconcile.hub import Hub, Reviewed
 
 AcceptOption = Annotated[list[str] | None, typer.Option("--accept", help="Accept this guard or Loss code, this once.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show every object and every field.")]

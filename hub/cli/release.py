@@ -18,11 +18,11 @@ from hub.cli.context import (
     progress,
     run_now,
 )
-from hub.config import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.model import UnitKey
-from hub.ownership import held_by, release_unit, remove_unit
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
+from hub.reconcile.ownership import held_by, release_unit, remove_unit
 
 _KEPT = "its objects stay as they are, in force, and are nobody's"
 _OPEN = "its objects are deleted, so what they closed is open to everybody whom the mesh lets in"

@@ -27,12 +27,12 @@ from hub.cli.context import (
 )
 from hub.cli.data import SCHEMA, View, loss_data, native_data
 from hub.cli.show import loss_line, problem_line, refusal_line
-from hub.config import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
-from hub.guards import refusals
 from hub.model import NativeObject, UnitKey
-from hub.plan import Plan
-from hub.reconcile import Hub
+from hub.plan.guards import refusals
+from hub.plan.plan import Plan
+from hub.reconcile.hub import Hub
 
 
 class Form(StrEnum):
@@ -80,7 +80,11 @@ async def _render(config: Path, name: str, output: Form, unit: str | None) -> Ex
             for refusal in refusals(plan, hub.config.guards, ()):
                 ERR.print(refusal_line(refusal))
             return Exit.REFUSED
-        _emit(plan if unit is None else _of_unit(plan, hub.cluster(mesh).store.units(), unit), mesh.spec.view, output)
+        _emit(
+            plan if unit is None else _of_unit(plan, hub.cluster(mesh).store.units(), unit),
+            mesh.spec.view,
+            output,
+        )
         return Exit.SAME
     finally:
         await hub.close()

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from hub.cli.context import line
 from hub.cli.show import counted, located, smi_first
-from hub.conditions import Condition
 from hub.model import UnitKey
-from hub.outcomes import Cause, Outcome, Summary, summary_of
+from hub.plan.conditions import Condition
+from hub.status.outcomes import Cause, Outcome, Summary, summary_of
 
 _CAUSES_SHOWN = 4
 _UNITS_SHOWN = 100

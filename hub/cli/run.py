@@ -14,12 +14,12 @@ import typer
 
 from hub.cli.context import ConfigOption, clean_errors
 from hub.cli.plan import AcceptOption
-from hub.config import DEFAULT_FILE
-from hub.journal import Journal
+from hub.config.file import DEFAULT_FILE
 from hub.log import set_up_logging
-from hub.loop import Loop
-from hub.reconcile import Hub
-from hub.record import Actor, Record
+from hub.reconcile.hub import Hub
+from hub.reconcile.loop import Loop
+from hub.status.journal import Journal
+from hub.status.record import Actor, Record
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 
@@ -61,8 +61,8 @@ async def _observed(
 ) -> None:
     """Run the loop, with its metrics beside it. One that only serves waits for no source and no mesh."""
     # Other verbs need not wait until the client library is imported.
-    from hub.http import listening, served  # noqa: PLC0415
-    from hub.metrics import Metrics  # noqa: PLC0415
+    from hub.status.http import listening, served  # noqa: PLC0415
+    from hub.status.metrics import Metrics  # noqa: PLC0415
 
     meshes = [mesh.name for mesh in hub.meshes]
     awaited = (

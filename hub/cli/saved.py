@@ -14,12 +14,12 @@ from secrets import token_hex
 
 from msgspec.structs import replace
 
-from hub import saved as plans
 from hub.cli.context import progress
-from hub.config import Config
+from hub.config.file import Config
 from hub.errors import ConfigError, RefusedError
-from hub.reconcile import Hub, Reviewed
-from hub.saved import Saved, SavedMesh
+from hub.plan import saved as plans
+from hub.plan.saved import Saved, SavedMesh
+from hub.reconcile.hub import Hub, Reviewed
 from hub.sources.files import SUFFIXES
 
 _MOST_BYTES = 1 << 30

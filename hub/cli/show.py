@@ -11,9 +11,9 @@ from rich.text import Text
 
 from hub.cli.context import Part, line
 from hub.cli.data import View, field_changes
-from hub.guards import Refusal
 from hub.model import Change, Loss, ObjectRef, Op, Origin, Problem, UnitKey
-from hub.plan import Plan
+from hub.plan.guards import Refusal
+from hub.plan.plan import Plan
 
 Detail = Literal["short", "all"]
 """`short` keeps what a person can read: of a long plan the units, of an object some fields. `all` keeps everything."""

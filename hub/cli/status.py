@@ -11,7 +11,6 @@ import typer
 from msgspec import Struct, json
 from rich.text import Text
 
-from hub import record
 from hub.cli.context import (
     OUT,
     ConfigOption,
@@ -28,13 +27,14 @@ from hub.cli.context import (
 )
 from hub.cli.data import SCHEMA
 from hub.cli.reported import lines_of, mesh_data
-from hub.conditions import Condition
-from hub.config import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE
 from hub.meshes import Mesh
 from hub.model import UnitKey
-from hub.outcomes import Outcome, with_programmed
-from hub.reconcile import Hub
-from hub.sockets import ask
+from hub.plan.conditions import Condition
+from hub.reconcile.hub import Hub
+from hub.status import record
+from hub.status.outcomes import Outcome, with_programmed
+from hub.status.sockets import ask
 
 _LOOK_S = 1.0
 

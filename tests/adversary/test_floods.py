@@ -12,7 +12,7 @@ import pytest
 
 from adapters.vm import names
 from adapters.vm.state.revisions import State
-from hub.http import CONNECTIONS
+from hub.status.http import CONNECTIONS
 from tests.adversary.machine import MEMBER, flooding, needs_root
 from tests.adversary.shop import token_of, with_group
 from tests.hub.cli.test_run import Running

@@ -1,6 +1,6 @@
 """Events and time on real Envoys: whatever happens, nobody is served whom SMI denied both before and after.
 
-The steps are those of tests/hub/test_events.py and some more, in a town of four workloads whose Envoys have two workers.
+The steps are those of tests/hub/reconcile/test_events.py and some more, in a town of four workloads whose Envoys have two workers.
 After each step that is applied, callers make new connections through their own sidecars, and use those that they keep
 open: raw bytes, HTTP/1.1 and WebSockets, some of each kind. Who is served must be allowed, once the bounds of
 docs/vm.md have passed; and where all can be read, who is allowed must be served.

@@ -18,7 +18,7 @@ from adapters.vm.serve.ca import make_root
 from adapters.vm.serve.sink import utc_now
 from adapters.vm.state.revisions import State
 from hub.model import Observation
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
 from tests.servers.live_mesh import CONFIG
 from tests.servers.shop import folder
 

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from adapters.vm.state.revisions import State
 from hub.aside import aside
-from hub.loop import Loop
 from hub.model import Translation, Unit, UnitKey
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
+from hub.reconcile.loop import Loop
 from tests.hub.cli.test_run import running
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
 from tests.servers.xds import Client, found, token_for

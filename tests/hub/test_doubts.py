@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hub.meet import meet
+from hub.memory.meet import meet
+from hub.memory.permits import NOTHING, Standing, gained
 from hub.model import Access, Declared, Document, Grant, Identity, ObjectRef, Origin, UnitKey
-from hub.permits import NOTHING, Standing, gained
 from hub.semantics.doubts import Doubts, doubt_of
 from hub.semantics.envelope import read_objects
 from hub.smi import decode

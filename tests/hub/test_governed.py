@@ -12,8 +12,8 @@ import yaml
 
 from hub.errors import StaleError
 from hub.model import UnitKey
-from hub.plan import Plan
-from hub.reconcile import Hub
+from hub.plan.plan import Plan
+from hub.reconcile.hub import Hub
 from hub.sinks.writing import Writer
 from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, UNIT, bound, config, istio_shop
 from tests.hub.sinks.small_mesh import content

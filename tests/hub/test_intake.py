@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hub.config import load_config
+from hub.config.file import load_config
 from hub.errors import ConfigError
 from hub.events import Delete, Event, Listed, Unread, Upsert
-from hub.loop import Loop
+from hub.memory.recall import hides
 from hub.model import Document, ObjectRef, Origin, Problem
 from hub.plugins import Plugins, load_plugins
-from hub.recall import hides
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
+from hub.reconcile.loop import Loop
 from hub.smi import Decoded, decode
 from hub.testing.memory_source import MemorySource, MemorySources
-from tests.hub.test_loop import living
+from tests.hub.reconcile.test_loop import living
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, shop, target
 
 CONFIG = """\

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.api import SinkContext, SinkSpec, Written
-from hub.config import load_config
+from hub.config.file import load_config
 from hub.errors import ConfigError
 from hub.meshes import meshes_of
 from hub.model import Change, Observation, Op, Role, UnitKey

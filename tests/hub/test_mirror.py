@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from hub.mirror import Mirror
 from hub.model import Change, Observation, Observed, Op, Role, UnitKey
-from hub.reconcile import Hub
-from hub.rollout import roll_out
+from hub.reconcile.hub import Hub
+from hub.reconcile.rollout import roll_out
 from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, bound, istio_shop
 from tests.hub.sinks.small_mesh import access, native
 from tests.servers.folder import Folder, shop, target, workload

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hub.model import Answer, Facts, NativeObject, Observation, Observed, Op, Placement, Reading, Request, Role, UnitKey
-from hub.plan import Desired, plan
+from hub.plan.plan import Desired, plan
 from hub.semantics import Semantics
 from hub.testing.documents import Mesh, Scope, compile_documents, explainer_of, translate_units
 from hub.testing.found import write_found

@@ -14,7 +14,7 @@ assert _SPEC.loader is not None
 run = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(run)
 
-EVENTS = "tests/hub/test_events.py::test_nobody_is_served_whom_smi_denied_before_and_after"
+EVENTS = "tests/hub/reconcile/test_events.py::test_nobody_is_served_whom_smi_denied_before_and_after"
 WORLDS = "tests/hub/test_never_wider.py::test_searches_meet_the_whole_grammar"
 WIRE = "tests/e2e/test_events_on_envoys.py::test_nobody_is_served_on_real_envoys_whom_smi_denied_before_and_after"
 TIMES = {EVENTS: 20, WORLDS: 58, WIRE: 20}

@@ -35,8 +35,8 @@ from hub.model import (
     Source,
     UnitKey,
 )
-from hub.plan import Desired, Plan, plan
-from hub.rollout import Done, roll_out
+from hub.plan.plan import Desired, Plan, plan
+from hub.reconcile.rollout import Done, roll_out
 from hub.semantics import Semantics
 from hub.sinks import folder
 from hub.sinks.directory import DIRECTORY, DirectoryConfig

@@ -11,9 +11,8 @@ import msgspec
 
 from adapters.vm.serve.sink import XdsSink
 from hub.api import Evaluator
-from hub.config import load_config
+from hub.config.file import load_config
 from hub.errors import StaleError
-from hub.loop import Loop
 from hub.meshes import Mesh
 from hub.model import (
     Facts,
@@ -29,7 +28,8 @@ from hub.model import (
     identity_of,
 )
 from hub.plugins import load_plugins
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
+from hub.reconcile.loop import Loop
 from hub.semantics import Semantics
 from hub.testing.documents import Scope, compile_documents
 from tests.servers.ground import Ground

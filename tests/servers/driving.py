@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from hub.errors import StaleError
-from hub.worker import Worker
+from hub.reconcile.worker import Worker
 from tests.servers.scene import WiderError
 
 _SPINS = 40

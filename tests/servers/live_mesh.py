@@ -20,7 +20,7 @@ from adapters.vm.serve.ca import LEAF_LIFE, Authority, make_root
 from adapters.vm.state.revisions import State
 from hub.api import Enrolment
 from hub.meshes import Mesh as ConfiguredMesh
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
 from tests.servers.envoy import Envoy
 from tests.servers.ports import claimed
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hub.memory import decode
+from hub.memory.permits import lines_of
+from hub.memory.states import decode
 from hub.model import Identity, UnitKey
-from hub.permits import lines_of
 
 
 def lines_in(key: UnitKey, raw: bytes | None, trust_domain: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer.testing import Result
 
-from hub.saved import Saved, decode
+from hub.plan.saved import Saved, decode
 from tests.servers.folder import Folder
 
 

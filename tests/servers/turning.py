@@ -27,12 +27,12 @@ import structlog.testing
 from msgspec.structs import replace
 
 from hub.api import Transactional
-from hub.config import load_config
+from hub.config.file import load_config
 from hub.errors import TransientError
-from hub.loop import Loop
 from hub.model import ObjectRef
 from hub.plugins import Plugins, load_plugins
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
+from hub.reconcile.loop import Loop
 from hub.testing.memory import Died, MemoryMesh, MemoryMeshes
 from hub.testing.memory_source import MemorySource, MemorySources
 from tests.servers.driving import drive, inline

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hub.reconcile import Hub
+from hub.reconcile.hub import Hub
 from tests.servers.older import install
 
 LENT = 12

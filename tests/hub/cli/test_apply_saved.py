@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hub.saved import decode, encode
+from hub.plan.saved import decode, encode
 from tests.hub.cli.test_apply import PROMPT, STRICT, TWO_MESHES, UDP, revisions
 from tests.servers.folder import CONFIG, ROUTES, WORKLOADS, Folder, target, workload
 from tests.servers.saved import save, saved

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hub.config import load_config
+from hub.config.file import load_config
 from tests.servers.folder import Folder
 
 

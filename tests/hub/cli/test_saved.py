@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hub.cli import saved as disk
 from hub.errors import ConfigError
-from hub.saved import PREFIX, encode
+from hub.plan.saved import PREFIX, encode
 from tests.hub.cli.test_apply import revisions
 from tests.servers.folder import CONFIG, Folder, target
 from tests.servers.saved import save, saved

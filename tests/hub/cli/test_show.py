@@ -11,9 +11,9 @@ from rich.console import Console
 
 from hub.cli.context import OUT, line
 from hub.cli.show import counted, place, plan_lines, problem_line
+from hub.memory.permits import Permit
 from hub.model import Change, Identity, NativeObject, ObjectRef, Op, Origin, Problem, Role, UnitKey
-from hub.permits import Permit
-from hub.plan import Plan
+from hub.plan.plan import Plan
 
 REF = ObjectRef("", "Service", "shop", "api")
 

@@ -21,8 +21,8 @@ from hub.model import (
     Translation,
     UnitKey,
 )
-from hub.plan import Desired, Plan, plan
-from hub.rollout import Done, roll_out
+from hub.plan.plan import Desired, Plan, plan
+from hub.reconcile.rollout import Done, roll_out
 from hub.sinks.directory import DirectorySink
 
 ORIGINS = (ObjectRef("access.smi-spec.io", "TrafficTarget", "shop", "api-from-web"),)

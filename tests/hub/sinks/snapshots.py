@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hub.memory import State, decode
+from hub.memory.states import State, decode
 from hub.model import Change, UnitKey
 from hub.sinks.ledger import decode_memory
 from hub.sinks.names import file_name

@@ -20,8 +20,8 @@ from hub.api import LiveSink, SinkContext
 from hub.errors import ConfigError, StaleError, TransientError, UnsafeResourceError
 from hub.mirror import Mirror
 from hub.model import Change, NativeObject, Observation, Observed, Op, Role
-from hub.plan import Plan
-from hub.rollout import Done
+from hub.plan.plan import Plan
+from hub.reconcile.rollout import Done
 from hub.sinks import folder as on_disk
 from hub.sinks.directory import DIRECTORY, DirectoryConfig, DirectorySink, open_directory
 from hub.sinks.ledger import Ledger, decode_memory, encode_memory

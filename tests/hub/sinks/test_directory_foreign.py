@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hub.errors import ConfigError
-from hub.guards import Limits, refusals
 from hub.model import Role
-from hub.plan import Plan
+from hub.plan.guards import Limits, refusals
+from hub.plan.plan import Plan
 from hub.sinks.ledger import encode_memory
 from hub.sinks.manifest import MOST_BYTES, stamp
 from tests.hub.sinks.small_mesh import (

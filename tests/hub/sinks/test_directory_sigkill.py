@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import hub
-from hub.plan import Plan
+from hub.plan.plan import Plan
 from tests.hub.sinks.small_mesh import Wanted, access, apply, content, planned, seen, settled, wanted, whole
 from tests.hub.sinks.snapshots import must_be_sound
 

@@ -1,0 +1,95 @@
+"""The sources of a smihub.yaml: what each may say beside the settings of its own kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hub.config.settings import LABEL, FieldError, Written, cluster_name, convert, match, path_text
+
+DIRECTORY = "directory"
+"""The kind of a source that says nothing of it."""
+
+
+class SourceConfig(Struct, frozen=True):
+    """One source: the `name` that its origins carry, its kind, and that kind's own settings as written.
+
+    The name of a folder (or file) is its path as written; `path` is the absolute one (None: it is no folder).
+    Facts (Pods, Services, accounts, ...) count in meshes of the same `cluster` alone. Of SMI objects in `namespaces` those of
+    other sources do not count.
+    """
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    path: Path | None = None
+    cluster: str = ""
+    namespaces: tuple[str, ...] = ()
+
+
+class _Source(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What every source may say; what else it says is its kind's own."""
+
+    kind: str = DIRECTORY
+    name: str = ""
+    cluster: str = ""
+    namespaces: tuple[str, ...] = ()
+
+
+class _Folder(_Source, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    path: str
+
+
+_OURS = frozenset(info.encode_name for info in msgspec.structs.fields(_Source))
+
+
+def sources_in(written: tuple[dict[str, Any], ...], folder: Path) -> tuple[SourceConfig, ...]:
+    """Every source of a file that lies in `folder`. Raises FieldError."""
+    if not written:
+        raise FieldError("sources", 'is empty; write "- path: FOLDER"')
+    found: list[SourceConfig] = []
+    for index, each in enumerate(written):
+        source = _source(each, f"sources[{index}]", folder)
+        for other in found:
+            _check_apart(source, other, f"sources[{index}]")
+        found.append(source)
+    return tuple(found)
+
+
+def _check_apart(source: SourceConfig, other: SourceConfig, place: str) -> None:
+    """Refuse two sources that are one, whose parts would have one name in what is remembered, or that both rule a namespace."""
+    if _same_path(source, other):
+        raise FieldError(f"{place}.path", f'"{source.name}" is there twice; drop one of them')
+    if source.name == other.name:
+        raise FieldError(f"{place}.name", f'"{source.name}" names another source too; give each its own name')
+    if source.name.startswith(f"{other.name}:") or other.name.startswith(f"{source.name}:"):
+        message = f'the name "{source.name}" and "{other.name}" cannot be told apart; write another "name"'
+        raise FieldError(place, message)
+    if both := {*source.namespaces} & {*other.namespaces}:
+        message = f'"{min(both)}" is listed by "{other.name}" too; one source is the authority on a namespace'
+        raise FieldError(f"{place}.namespaces", message)
+
+
+def _source(raw: dict[str, Any], place: str, folder: Path) -> SourceConfig:
+    kind = raw.get("kind", DIRECTORY)
+    own = {name: value for name, value in raw.items() if name not in _OURS}
+    if kind != DIRECTORY:
+        ours = convert({name: raw[name] for name in raw.keys() & _OURS}, _Source, place)
+        return SourceConfig(ours.name or ours.kind, ours.kind, own, None, *_scope(ours, place))
+    written = convert(raw, _Folder, place)
+    path = folder / path_text(written.path, f"{place}.path")
+    return SourceConfig(written.name or written.path, DIRECTORY, own, path, *_scope(written, place))
+
+
+def _scope(written: _Source, place: str) -> tuple[str, tuple[str, ...]]:
+    cluster_name(written.cluster, f"{place}.cluster")
+    for index, name in enumerate(written.namespaces):
+        match(LABEL, name, f"{place}.namespaces[{index}]", "a namespace's name")
+    return written.cluster, tuple(sorted(set(written.namespaces)))
+
+
+def _same_path(one: SourceConfig, other: SourceConfig) -> bool:
+    return one.path is not None and other.path is not None and one.path.resolve() == other.path.resolve()

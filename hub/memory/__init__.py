@@ -1,0 +1,1 @@
+"""What a mesh permits, as values: what is remembered of every unit, and what two states both permit. Pure."""

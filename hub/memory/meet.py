@@ -1,0 +1,188 @@
+"""What two states of one identity both permit: a unit while its gains have to wait.
+
+Pure. The result permits a request only if both do. It may permit less where two patterns overlap and neither contains the
+other, for no pattern says their intersection; then neither is granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.memory.permits import EVERYWHERE, Labels, Standing, counterparts
+from hub.model import Access, Declared, Grant, HttpMatch, InboundPort
+from hub.regex import HEADER, PATH, RegexRefusedError, Universe, excess, language
+
+Ports = tuple[int, ...] | None
+_Where = tuple[Ports, Labels | None]
+
+
+def meet(states: Iterable[Standing], after: Access) -> Access:
+    """The unit `after`, its grants and declared ports cut down to what each of these states permits as well."""
+    for state in states:
+        after = _meet(state, after)
+    return after
+
+
+def _meet(before: Standing, after: Access) -> Access:
+    return replace(
+        after,
+        grants=tuple(one for grant in after.grants for one in _kept(before, after, grant)),
+        ports=_ports(before, after),
+        sliced=tuple(sorted({*before.sliced, *after.sliced})),
+        beyond=tuple(sorted({*before.beyond, *after.beyond})),
+    )
+
+
+# --------------------------------------------------------------------------- grants
+
+
+def _kept(before: Standing, after: Access, grant: Grant) -> Iterator[Grant]:
+    """What is left of a grant, as few grants of the same origin."""
+    pieces: dict[tuple[str, _Where], set[HttpMatch | None]] = {}
+    rivals = [_Rival(one, _where(before, after, grant, one)) for one in before.grants]
+    for source in grant.sources:
+        near = [rival for rival in rivals if rival.where is not None and source in rival.grant.sources]
+        for match in grant.http or (None,):
+            for where, what in _shared(match, (grant.ports, grant.labels), near):
+                pieces.setdefault((source, where), set()).add(what)
+    merged: dict[tuple[_Where, tuple[HttpMatch | None, ...]], list[str]] = {}
+    for (source, where), found in pieces.items():
+        merged.setdefault((where, tuple(sorted(found, key=repr))), []).append(source)
+    for ((ports, labels), matches), sources in sorted(merged.items(), key=repr):
+        raw, http = None in matches, tuple(match for match in matches if match is not None)
+        kept = replace(grant, sources=tuple(sorted(sources)), ports=ports, labels=labels)
+        yield from (replace(kept, http=each) for each in ((None,) if raw else ()) + ((http,) if http else ()))
+
+
+class _Rival(Struct, frozen=True):
+    """A grant of before, and where it and the one of now both hold (None: nowhere)."""
+
+    grant: Grant
+    where: _Where | None
+
+
+def _shared(match: HttpMatch | None, whole: _Where, rivals: Iterable[_Rival]) -> list[tuple[_Where, HttpMatch | None]]:
+    """Where, and as what, one match was granted before; the whole of it alone, if one grant had that. Raw bytes may be anything."""
+    found: list[tuple[_Where, HttpMatch | None]] = []
+    for rival in rivals:
+        for known in rival.grant.http or (None,):
+            if match is None or known is None:
+                both, some = match or known, True
+            else:
+                both = _both(known, match)
+                some = both is not None
+            if some and rival.where is not None:
+                found.append((rival.where, both))
+    return [(whole, match)] if (whole, match) in found else found
+
+
+def _where(before: Standing, after: Access, grant: Grant, rival: Grant) -> _Where | None:
+    """The ports and labels of two grants; None if no workload has both, or no selector says so."""
+    if grant.transport != rival.transport:
+        return None
+    ports = grant.ports if rival.ports is None else rival.ports
+    if grant.ports is not None and rival.ports is not None:
+        ports = tuple(sorted({*grant.ports} & {*rival.ports}))
+    if (grant.http is None) != (rival.http is None):
+        ports = _open_to_raw(ports, after.ports if grant.http is None else before.ports, (*before.ports, *after.ports))
+    if ports == ():
+        return None
+    mine, theirs = grant.labels, rival.labels
+    if theirs is None or (mine is not None and {*theirs} <= {*mine}):
+        return ports, mine
+    if mine is None or {*mine} <= {*theirs}:
+        return ports, theirs
+    return None
+
+
+def _open_to_raw(ports: Ports, facts: Iterable[InboundPort], known: Iterable[InboundPort]) -> Ports:
+    """Those of the ports on which a grant of raw bytes counts, by these facts; of all ports those that are known, if need be."""
+    barred = {port.port for port in facts if port.declared not in {"tcp", "none"}}
+    if ports is None:
+        return tuple(sorted({port.port for port in known} - barred)) if barred else None
+    return tuple(port for port in ports if port not in barred)
+
+
+@lru_cache(maxsize=4096)
+def _both(one: HttpMatch, other: HttpMatch) -> HttpMatch | None:
+    """A match of what both admit; None if there is nothing, or no pattern says it."""
+    methods = one.methods if other.methods is None else other.methods
+    if one.methods is not None and other.methods is not None:
+        methods = tuple(sorted({*one.methods} & {*other.methods}))
+    headers = _headers(dict(one.headers), dict(other.headers))
+    paths = [path for path in (one.path, other.path) if path is not None]
+    path = _smaller(paths[0], paths[-1], PATH) if paths else None
+    if methods == () or headers is None or (paths and path is None):
+        return None
+    return HttpMatch(path, methods, headers)
+
+
+def _headers(one: dict[str, str], other: dict[str, str]) -> tuple[tuple[str, str], ...] | None:
+    found: dict[str, str] = {**one, **other}
+    for name in one.keys() & other.keys():
+        smaller = _smaller(one[name], other[name], HEADER)
+        if smaller is None:
+            return None
+        found[name] = smaller
+    return tuple(sorted(found.items()))
+
+
+def _smaller(one: str, other: str, universe: Universe) -> str | None:
+    """The pattern that the other one contains; None if neither does, or it is too much to tell."""
+    if one == other:
+        return one
+    try:
+        first, second = language(one, universe), language(other, universe)
+        if excess(first, second) is None:
+            return one
+        return other if excess(second, first) is None else None
+    except RegexRefusedError:
+        return None
+
+
+# --------------------------------------------------------------------------- ports
+
+
+def _ports(before: Standing, after: Access) -> tuple[InboundPort, ...]:
+    """The ports as they are now, declared as far as both agree; Pods keep those that no fact names any more.
+
+    Otherwise a grant on every port would reach a port that was barred, because what barred it cannot be read.
+    """
+    now = tuple(_port(before, port) for port in after.ports)
+    known = {(port.port, port.transport) for port in now if EVERYWHERE in port.binds}
+    gone = (port for port in before.ports if EVERYWHERE in port.binds and (port.port, port.transport) not in known)
+    return tuple(sorted((*now, *(replace(port, binds=(EVERYWHERE,)) for port in gone))))
+
+
+def _port(before: Standing, port: InboundPort) -> InboundPort:
+    for bind in port.binds:
+        found = counterparts(before, port, bind)
+        if found is not None:
+            port = _narrower(port, found)
+    return port
+
+
+def _narrower(port: InboundPort, found: Sequence[InboundPort]) -> InboundPort:
+    declared: Declared = port.declared if found else "unknown"
+    labels = set(port.labels)
+    for one in found:
+        declared = _agreed(declared, one.declared)
+        labels &= set(one.labels)
+    return replace(
+        port,
+        declared=declared,
+        labels=tuple(sorted(labels)),
+        everywhere=port.everywhere and all(one.everywhere for one in found),
+        services=tuple(sorted({*port.services, *(service for one in found for service in one.services)})),
+    )
+
+
+def _agreed(one: Declared, other: Declared) -> Declared:
+    """What is granted on a port under both declarations: nothing is granted where they contradict each other."""
+    if other in (one, "none"):
+        return one
+    return other if one == "none" else "unknown"

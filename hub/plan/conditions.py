@@ -1,0 +1,227 @@
+"""The six conditions of a unit, as values, and what a reviewed plan says of them.
+
+In the manner of Kubernetes: Accepted (its SMI objects are valid), ResolvedRefs (what they name exists), Lowered (the mesh can
+say it), Applied (it is written), Programmed (data planes have taken it; only a mesh that serves them knows) and Drifted (what
+stands is not what was written: the one that is good when it is False). Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from hub.model import Change, Loss, ObjectRef, Origin, Problem, Severity, UnitKey
+from hub.plan.guards import BLAST_RADIUS, Refusal
+from hub.plan.plan import Plan
+
+Status = Literal["True", "False", "Unknown"]
+ConditionType = Literal["Accepted", "ResolvedRefs", "Lowered", "Applied", "Programmed", "Drifted"]
+CONDITIONS: tuple[ConditionType, ...] = ("Accepted", "ResolvedRefs", "Lowered", "Applied", "Programmed", "Drifted")
+_UNRESOLVED = ("-missing", "-nobody")
+"""How the codes of Problems end that say that an object names something which is not there."""
+_CONFLICTS = {"guard.conflict", "guard.foreign-owner"}
+_BUG = "bug.adapter"
+_SHOWN = 3
+
+
+class Condition(Struct, frozen=True, gc=False):
+    """One condition. `reason` is one word for programs; `since` is when status and reason became what they are.
+
+    `generation` is the unit's at the time of writing: a lower one than the unit's own speaks of an older state.
+    """
+
+    status: Status
+    reason: str
+    message: str = ""
+    since: float = 0.0
+    generation: int = 0
+
+
+class MeshCondition(Condition, frozen=True, gc=False):
+    """A mesh as a whole; `refused_since` is when its plan began to be refused for how many lose access (None: it is not)."""
+
+    refused_since: float | None = None
+
+
+class Decided(Struct, frozen=True):
+    """What a plan was made of, beside the plan.
+
+    `units` are the units that were decided, with the input objects behind each (None: the unit is gone); `places` is where
+    these were read. `problems` are what is wrong with units, `spared` the units with an object that differs and is left
+    alone. `whole` says that these are all units of the mesh.
+    """
+
+    units: Mapping[UnitKey, tuple[ObjectRef, ...] | None] = {}
+    places: Mapping[ObjectRef, Origin] = {}
+    problems: Mapping[UnitKey, tuple[Problem, ...]] = {}
+    spared: frozenset[UnitKey] = frozenset()
+    whole: bool = False
+
+
+class Said(Struct, frozen=True):
+    """What a plan and its refusals say, by unit; `whole` are the refusals of the mesh as a whole."""
+
+    plan: Plan
+    refusals: Mapping[UnitKey, tuple[Refusal, ...]]
+    whole: tuple[Refusal, ...]
+    losses: Mapping[UnitKey, tuple[Loss, ...]]
+    changes: Mapping[UnitKey, tuple[Change, ...]]
+    frozen: frozenset[UnitKey]
+    held: frozenset[UnitKey]
+    losing: frozenset[UnitKey]
+    recalled: frozenset[ObjectRef]
+
+    @classmethod
+    def of(cls, plan: Plan, refusals: Iterable[Refusal]) -> Said:
+        """Grouped once, so that a plan costs what it holds."""
+        refused: dict[UnitKey, list[Refusal]] = {}
+        whole = []
+        for refusal in refusals:
+            if refusal.unit is None:
+                whole.append(refusal)
+            else:
+                refused.setdefault(refusal.unit, []).append(refusal)
+        losses: dict[UnitKey, list[Loss]] = {}
+        for loss in plan.losses:
+            if loss.unit is not None:
+                losses.setdefault(loss.unit, []).append(loss)
+        changes: dict[UnitKey, list[Change]] = {}
+        for change in plan.changes:
+            changes.setdefault(change.unit, []).append(change)
+        return cls(
+            plan,
+            {key: tuple(found) for key, found in refused.items()},
+            tuple(whole),
+            {key: tuple(found) for key, found in losses.items()},
+            {key: tuple(found) for key, found in changes.items()},
+            frozenset(plan.frozen),
+            frozenset(plan.held),
+            frozenset(plan.losing),
+            frozenset(plan.recalled),
+        )
+
+    @property
+    def waiting(self) -> frozenset[UnitKey]:
+        """Units of which something waits even when all of the plan is written."""
+        return self.frozen | self.held | {key for key in self.refusals if self.stopped(key)}
+
+    def stopped(self, key: UnitKey) -> bool:
+        """Whether something else than a Loss refuses a unit: with a Loss, what is written is all that there will be."""
+        refused = self.refusals.get(key, ())
+        losses = {each.code for each in self.losses.get(key, ())} if refused else ()
+        return any(each.code not in losses for each in refused)
+
+    def of_mesh(self, refused_since: float) -> MeshCondition:
+        """What the plan says of the mesh as a whole; `refused_since` counts if too many lose access."""
+        if not self.whole:
+            return MeshCondition("True", "planned")
+        said = _joined(f"{each.message} ({each.code}); {each.remedy}" for each in self.whole)
+        wide = any(each.code == BLAST_RADIUS for each in self.whole)
+        return MeshCondition("False", "refused", said, refused_since=refused_since if wide else None)
+
+    def of_unit(self, key: UnitKey, decided: Decided) -> dict[ConditionType, Condition]:
+        """Every condition of a unit that a plan speaks of: all but Programmed."""
+        refs = decided.units[key] or ()
+        problems = [each for each in decided.problems.get(key, ()) if each.severity is Severity.ERROR]
+        return {
+            "Accepted": _accepted(problems, self.recalled.intersection(refs)),
+            "ResolvedRefs": _resolved(problems),
+            "Lowered": _lowered(key, self),
+            "Applied": _applied(key, self),
+            "Drifted": _drifted(key, decided, self),
+        }
+
+    def wanted(self, key: UnitKey) -> str:
+        """A name for what is to be written of a unit; "" if that is nothing."""
+        return _digest(self.changes.get(key, ()), self.plan.memory.get(key, b""))
+
+
+def _accepted(problems: Iterable[Problem], broken: Collection[ObjectRef]) -> Condition:
+    if broken:
+        names = _joined(map(str, sorted(broken)))
+        return Condition("False", "broken", f"{names} cannot be read, and counts as it was at the last apply")
+    wrong = [each for each in problems if not each.code.endswith(_UNRESOLVED)]
+    return Condition("False", "invalid", _told(wrong)) if wrong else Condition("True", "accepted")
+
+
+def _resolved(problems: Iterable[Problem]) -> Condition:
+    missing = [each for each in problems if each.code.endswith(_UNRESOLVED)]
+    return Condition("False", "missing", _told(missing)) if missing else Condition("True", "resolved")
+
+
+def _lowered(key: UnitKey, said: Said) -> Condition:
+    losses = said.losses.get(key, ())
+    codes = {each.code for each in said.refusals.get(key, ())}
+    refused = [each for each in losses if each.access and each.code in codes]
+    if refused:
+        return Condition("False", "loss", _joined(f"{each.origin}: {each.message} ({each.code})" for each in refused))
+    if _BUG in codes:
+        return Condition("False", "bug", _refused(said.refusals[key]))
+    if losses:
+        return Condition("True", "accepted-loss", _joined(f"{each.message} ({each.code})" for each in losses))
+    return Condition("True", "lowered")
+
+
+def _applied(key: UnitKey, said: Said) -> Condition:
+    """The strongest reason first: what nobody may write, what nobody may decide, what waits, and what is to be written."""
+    own = said.refusals.get(key, ())
+    if any(each.code in _CONFLICTS for each in own):
+        return Condition("False", "conflict", _refused(own))
+    if any(each.code == _BUG for each in own):
+        return Condition("False", "bug", _refused(own))
+    if key in said.frozen:
+        return Condition(
+            "False", "frozen", _refused(own) or "nobody can tell what a change would add; it stays as it is"
+        )
+    if key in said.changes and said.whole:
+        return Condition("False", "refused", _refused(said.whole))
+    if key in said.held:
+        return Condition(
+            "False", "waiting", _refused(own) or "what it would gain waits until it can be read as a whole"
+        )
+    if said.stopped(key):
+        return Condition("False", "refused", _refused(own))
+    return (
+        Condition("Unknown", "pending", "it is to be written") if key in said.changes else Condition("True", "applied")
+    )
+
+
+def _drifted(key: UnitKey, decided: Decided, said: Said) -> Condition:
+    """A unit that is to be written although all that is remembered of it stays: somebody else changed its objects."""
+    if key in decided.spared:
+        return Condition("True", "hands-off", "an object differs, and is left alone until smihub hands-off --end")
+    if key in said.frozen:
+        return Condition("Unknown", "frozen", "what stands does not fit what is remembered")
+    if key in said.changes and key not in said.plan.memory:
+        refs = _joined(str(each.ref) for each in said.changes[key])
+        return Condition("True", "changed", f"not as it was written: {refs}")
+    return Condition("False", "as-written")
+
+
+def _digest(changes: Sequence[Change], memory: bytes) -> str:
+    """A name for what is to be written of a unit; "" if that is nothing."""
+    if not changes:
+        return ""
+    total = blake2b(memory, digest_size=8)
+    for change in changes:
+        total.update(msgspec.json.encode((change.op, change.ref)))
+        total.update(change.after.body if change.after is not None else b"")
+    return total.hexdigest()
+
+
+def _told(problems: Iterable[Problem]) -> str:
+    return _joined(f"{each.ref}: {each.field}: {each.message} ({each.code}); {each.remedy}" for each in problems)
+
+
+def _refused(refusals: Iterable[Refusal]) -> str:
+    return _joined(f"{each.message} ({each.code}); {each.remedy}" for each in refusals)
+
+
+def _joined(parts: Iterable[str]) -> str:
+    found = list(parts)
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more

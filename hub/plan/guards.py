@@ -1,0 +1,113 @@
+"""Guards: when a plan must not be applied without somebody saying so.
+
+Pure. A `Refusal` has a code; the configuration (`accept`) or the command line (`--accept CODE`) can lift it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from msgspec import Struct
+
+from hub.model import Loss, UnitKey
+from hub.plan.plan import Conflict, Plan
+
+BLAST_RADIUS = "guard.blast-radius"
+WINDOW_S = 600
+"""Losses of so many seconds are counted together: many small changes must not pass where one large one would not."""
+NEVER_ACCEPTED = frozenset(("guard.conflict", "guard.foreign-owner", "bug.adapter"))
+"""Codes that no word of anybody lifts: there is nothing that could be written instead."""
+
+
+class Limits(Struct, frozen=True):
+    """How much may be lost in one apply: `percent` (0-100) of the governed identities, and always `min_units` of them."""
+
+    percent: int = 20
+    min_units: int = 5
+
+
+class Refusal(Struct, frozen=True, order=True):
+    """Why something is not applied: a unit's gains (its losses are written), or (`unit` None) the whole plan of a mesh.
+
+    `remedy` says what to do, or how to accept it.
+    """
+
+    code: str
+    message: str
+    remedy: str
+    unit: UnitKey | None = None
+
+
+def unaccepted(found: Iterable[Refusal], accepted: Collection[str]) -> tuple[Refusal, ...]:
+    """Those that nobody accepted, sorted."""
+    return tuple(sorted(one for one in found if one.code not in accepted or one.code in NEVER_ACCEPTED))
+
+
+def refusals(plan: Plan, limits: Limits, accepted: Collection[str]) -> tuple[Refusal, ...]:
+    """Everything about this plan that needs a human word and has none in `accepted`, sorted; conflicts cannot be accepted."""
+    return unaccepted(
+        [*of_conflicts(plan.conflicts), *of_losses(plan.losses), *of_blast_radius(plan, limits)], accepted
+    )
+
+
+def of_conflicts(conflicts: Iterable[Conflict]) -> Iterator[Refusal]:
+    """An object that is not ours to write stays as it is, and what its unit would gain by others waits."""
+    for conflict in conflicts:
+        yield Refusal(
+            "guard.conflict" if conflict.first else "guard.foreign-owner",
+            f'"{conflict.ref}" is wanted by {conflict.second} and belongs to {conflict.first or "somebody else"}',
+            "remove one of the two causes"
+            if conflict.first
+            else "remove it, or take it over with smihub adopt if it is equal",
+            conflict.second,
+        )
+
+
+def of_owner(held: str | None, owner: str) -> Iterator[Refusal]:
+    """What another smihub.yaml wrote is not ours to change, be it that this one has lost its own owner."""
+    if held and held != owner:
+        ours = f"owner {short_owner(owner)}" if owner else "no owner"
+        yield Refusal(
+            "guard.owner",
+            f"everything here was written for another smihub.yaml, of owner {short_owner(held)}; this one has {ours}",
+            "if it is the same, give it back its owner (its history has the line), else write this mesh somewhere else",
+        )
+
+
+def short_owner(owner: str) -> str:
+    """As much of an owner as tells it apart."""
+    return f"{owner[:8]}..."
+
+
+def of_losses(losses: Iterable[Loss]) -> Iterator[Refusal]:
+    """A Loss on access grants nothing, which is safe, but it is not what the SMI object asked for."""
+    for loss in losses:
+        if loss.access:
+            message = f"{loss.origin}: {loss.message}, so {loss.witness} is refused"
+            yield Refusal(loss.code, message, _lift(loss.lift, loss.code), loss.unit)
+
+
+def of_faults(faults: Iterable[tuple[UnitKey, BaseException]], adapter: str) -> Iterator[Refusal]:
+    """A unit on which an adapter raised stays as it stands, or is cut down to what stood where it can say that."""
+    for unit, error in faults:
+        said = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+        yield Refusal("bug.adapter", f'{unit}: adapter "{adapter}" failed: {said}', "report this to its author", unit)
+
+
+_LONGEST_ERROR = 500
+
+
+def _lift(lift: str, code: str) -> str:
+    return f'{lift}, or add "{code}" to "accept" in smihub.yaml'
+
+
+def of_blast_radius(plan: Plan, limits: Limits, recent: Collection[UnitKey] = ()) -> list[Refusal]:
+    """Too many identities lose access at once, or with those that lost some recently."""
+    if not plan.losing:
+        return []
+    losing, governed = len({*plan.losing, *recent}), max(plan.governed, 1)
+    if losing < limits.min_units or losing * 100 <= limits.percent * governed:
+        return []
+    when = "in one apply" if losing == len({*plan.losing}) else f"within {WINDOW_S // 60} minutes"
+    message = f"{losing} of {governed} governed identities lose access {when} (limit {limits.percent} %)"
+    return [Refusal(BLAST_RADIUS, message, "check the sources, or apply with --accept guard.blast-radius")]

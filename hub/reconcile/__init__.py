@@ -1,0 +1,1 @@
+"""Plan and apply: once (`hub`), or for as long as the process runs (`loop`, one `worker` for each mesh)."""

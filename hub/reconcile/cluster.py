@@ -1,0 +1,77 @@
+"""One cluster of a domain, as its meshes see it: the SMI objects of every source, and the facts of its own sources alone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from hub.config.file import Config
+from hub.endpoints import EndpointView, Place
+from hub.errors import SmihubError
+from hub.meshes import Mesh
+from hub.model import Endpoint, Facts
+from hub.planner import Planner
+from hub.store import Store
+
+
+class Cluster:
+    """What is known of a cluster, plans for its meshes, and endpoints for those of them that serve data planes."""
+
+    def __init__(self, config: Config, meshes: Sequence[Mesh]) -> None:
+        domain = config.domain
+        self.store = Store(domain.trust_domain, config.reading, domain.name)
+        self.planner = Planner(config, self.store)
+        self.endpoints = EndpointView(self.store)
+        self._meshes = meshes
+        self._stale = True
+        self._published: Mapping[Place, tuple[Endpoint, ...]] = {}
+
+    async def withdraw(self, *, blind: bool) -> None:
+        """Take endpoints that are gone out of service, before anything else of a change is written.
+
+        So nobody is still sent to a workload whose listeners end with the change. `blind`: nobody can tell which are gone.
+        """
+        touched = self._update()
+        if blind or not touched:
+            return
+        now, before = self.endpoints.serving(), self._published
+        kept = {
+            place: tuple(e for e in before.get(place, ()) if e in now.endpoints.get(place, ())) for place in touched
+        }
+        if any(kept[place] != before.get(place, ()) for place in touched):
+            await self._hand_over(replace(now, endpoints={**before, **kept}))
+
+    async def publish(self, *, blind: bool) -> None:
+        """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them (`blind`)."""
+        self._update()
+        if blind or not self._stale:
+            return
+        await self._hand_over(self.endpoints.serving())
+        self._stale = False
+
+    def _update(self) -> frozenset[Place]:
+        touched = self.endpoints.update()
+        self._stale |= bool(touched)
+        return touched
+
+    async def _hand_over(self, facts: Facts) -> None:
+        await each(_published_in(mesh, facts) for mesh in self._meshes)
+        self._published = facts.endpoints
+
+
+async def each(works: Iterable[Awaitable[None]]) -> None:
+    """Do all of these; what the first that failed raised is raised once the others are done."""
+    failed: SmihubError | None = None
+    for work in works:
+        try:
+            await work
+        except SmihubError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+async def _published_in(mesh: Mesh, facts: Facts) -> None:
+    if mesh.live is not None:
+        await mesh.live.publish(facts)

@@ -1,0 +1,76 @@
+"""Flights: parts of plans that are being written now, each in a task of its own, so that a slow object holds up its own unit alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from hub.model import ObjectRef, UnitKey
+from hub.plan.plan import Plan
+from hub.reconcile.rollout import units_of
+from hub.status.outcomes import Result
+
+Results = dict[UnitKey, Result]
+
+
+class Flights:
+    """The parts that a mesh is being written by; `news` ends any wait for them, `landed` is told of each that has ended."""
+
+    def __init__(self, news: asyncio.Event, landed: Callable[[frozenset[UnitKey]], None]) -> None:
+        self._news = news
+        self._landed = landed
+        self._parts: dict[asyncio.Task[Results], Plan] = {}
+        self._ended: Results = {}
+        self._fatal: BaseException | None = None
+
+    @property
+    def units(self) -> frozenset[UnitKey]:
+        """The units that are being written: what else becomes of them waits."""
+        return frozenset(key for part in self._parts.values() for key in units_of(part))
+
+    @property
+    def refs(self) -> frozenset[ObjectRef]:
+        """The objects that are being written."""
+        return frozenset(change.ref for part in self._parts.values() for change in part.changes)
+
+    def start(self, part: Plan, work: Coroutine[Any, Any, Results]) -> None:
+        """Write a part."""
+        task = asyncio.create_task(work)
+        self._parts[task] = part
+        task.add_done_callback(self._end)
+
+    async def wait(self) -> None:
+        """Wait until all have ended, or there are news."""
+        while self._parts and not self._news.is_set():
+            news = asyncio.ensure_future(self._news.wait())
+            try:
+                await asyncio.wait({*self._parts, news}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                news.cancel()
+            await asyncio.sleep(0)  # for those that ended to be counted
+
+    def ended(self) -> Results:
+        """What became of the units of those that have ended since the last call. Raises what ended one as nothing should."""
+        found, self._ended = self._ended, {}
+        if self._fatal is not None:
+            raise self._fatal
+        return found
+
+    async def close(self) -> None:
+        """End all; nobody can tell how much of them is written."""
+        tasks = list(self._parts)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _end(self, task: asyncio.Task[Results]) -> None:
+        part = self._parts.pop(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._ended |= task.result()
+        else:
+            self._fatal = self._fatal or error
+        self._landed(units_of(part))

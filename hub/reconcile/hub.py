@@ -1,0 +1,273 @@
+"""The hub: reads sources into the store, plans every mesh, and applies; the CLI and the running loop are both this.
+
+Everything that decides is pure and elsewhere; here it is only joined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from hub.api import Accepting, Evaluator
+from hub.aside import aside
+from hub.config.file import Config, load_config
+from hub.errors import ConfigError, SmihubError
+from hub.intake import Intake, sources_of
+from hub.memory.recall import KeptIndex
+from hub.memory.states import Kept, stamped
+from hub.meshes import Mesh, meshes_of
+from hub.mirror import Mirror
+from hub.model import NativeObject, ObjectRef, Observation, Unit, UnitKey
+from hub.plan.guards import BLAST_RADIUS
+from hub.plan.plan import Desired, Plan, plan
+from hub.plan.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
+from hub.planner import Reviewed
+from hub.plugins import Plugins, load_plugins
+from hub.reconcile.cluster import Cluster, each
+from hub.reconcile.rollout import bases, mixed, roll_out, swapping, units_of
+from hub.reconcile.window import Window
+from hub.smi.types import EndpointSlice, Workload
+from hub.status.outcomes import Result
+
+__all__ = ["Hub", "Reviewed"]
+
+
+BROKEN = "broken-object"
+"""The code by which what a broken object granted is let go."""
+_UNSURE = frozenset(("stale", "failed", "bug"))
+"""Results after which nobody can tell what stands: an answer may have been lost on its way."""
+
+
+class Hub:
+    """One domain: its sources, its clusters, its meshes. Open it, `read`, `plan`, `apply`, `close`."""
+
+    def __init__(self, config: Config, plugins: Plugins) -> None:
+        self.config = config
+        self.meshes = meshes_of(config, plugins)
+        self.clusters = {
+            name: Cluster(config, [mesh for mesh in self.meshes if mesh.cluster == name])
+            for name in sorted({mesh.cluster for mesh in self.meshes})
+        }
+        stores = {name: cluster.store for name, cluster in self.clusters.items()}
+        self.intake = Intake(config.sources, sources_of(config, plugins), stores)
+        self.clock: Callable[[], float] = time.time
+        self.window = Window(config.state)
+        self.deciding = asyncio.Lock()
+        """Held by whoever reads or changes the stores; plans are made in a thread of their own."""
+        self._kept: dict[str, tuple[Mirror, KeptIndex]] = {}
+
+    @classmethod
+    def open(cls, config: Path) -> Hub:
+        """Read the configuration and load the adapters that it names; opens no mesh and no source. Raises ConfigError."""
+        return cls(load_config(config), load_plugins())
+
+    async def close(self) -> None:
+        """End everything that was opened."""
+        for mesh in self.meshes:
+            await mesh.close()
+
+    def mesh(self, name: str) -> Mesh:
+        """The mesh of this name. Raises ConfigError that names those there are."""
+        found = [mesh for mesh in self.meshes if mesh.name == name]
+        if not found:
+            raise ConfigError(f'there is no mesh "{name}"; name one of {", ".join(mesh.name for mesh in self.meshes)}')
+        return found[0]
+
+    def read(self) -> None:
+        """Read every source now; of several, one that cannot be used as a whole is unread. Raises SourceError if none can."""
+        self.intake.read()
+
+    def cluster(self, mesh: Mesh) -> Cluster:
+        """The cluster of a mesh."""
+        return self.clusters[mesh.cluster]
+
+    def units(self) -> frozenset[UnitKey]:
+        """All units of all clusters."""
+        return frozenset(key for cluster in self.clusters.values() for key in cluster.store.units())
+
+    def dirty(self) -> dict[str, frozenset[UnitKey]]:
+        """By mesh, the units that came, went, or may compile to something else since the last call."""
+        dirty = {name: cluster.store.dirty() for name, cluster in self.clusters.items()}
+        return {mesh.name: dirty[mesh.cluster] for mesh in self.meshes}
+
+    # ----------------------------------------------------------------------- planning
+
+    async def plan(
+        self,
+        mesh: Mesh,
+        accept: Sequence[str] = (),
+        keys: Iterable[UnitKey] | None = None,
+        withhold: frozenset[UnitKey] = frozenset(),
+        *,
+        apart: bool = False,
+    ) -> Reviewed:
+        """Plan one mesh: these units, or (None) all that are there or ever were.
+
+        Units in `withhold`, and all while a part cannot be read, gain nothing; what they lose is planned. `apart`: of other
+        meshes only those count that were observed already, so that none of them can hold this one up.
+        """
+        mirror = await mesh.observed()
+        async with self.deciding:
+            lifted = await self.recall(accept, apart=apart)
+            planner, now = self.cluster(mesh).planner, self.clock()
+            planner.since[mesh.name] = self.window.begins(mesh.name, now)
+            reviewed = await aside(partial(planner.planned, mesh, mirror, accept, keys, withhold))
+        return self.window.judged(replace(reviewed, lifted=reviewed.lifted | lifted), now)
+
+    async def recall(self, accept: Sequence[str] = (), *, apart: bool = False) -> frozenset[str]:
+        """Let what cannot be read count as it was when it was applied last, in any mesh.
+
+        Broken objects do not, if their code is accepted; that code is given back, if it made a difference. `apart`: see `plan`.
+        """
+        kept = await self._remembered(apart=apart) if self.intake.doubtful else {}
+        given_up = self.intake.recall(kept, give_up=BROKEN in {*accept, *self.config.accept})
+        for name, cluster in self.clusters.items():
+            cluster.planner.missing = self.intake.missing[name]
+        return frozenset({BROKEN} if given_up else ())
+
+    async def _remembered(self, *, apart: bool) -> dict[str, dict[ObjectRef, Kept]]:
+        """By cluster, what its meshes remember of what cannot be read; a mesh that cannot be read itself tells of nothing."""
+        found: dict[str, dict[ObjectRef, Kept]] = {name: {} for name in self.clusters}
+        for mesh in self.meshes:
+            if apart and mesh.mirror is None:
+                continue
+            try:
+                mirror = await mesh.observed()
+            except SmihubError:
+                continue
+            known = self._kept.get(mesh.name)
+            if known is None or known[0] is not mirror:
+                known = self._kept[mesh.name] = (mirror, await aside(partial(KeptIndex, mirror.memory)))
+            found[mesh.cluster] |= known[1].about(self.intake.broken, self.intake.unread)
+        return found
+
+    def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
+        """The units of a mesh as they should be (hub.planner)."""
+        return self.cluster(mesh).planner.desired(mesh, mirror, keys)
+
+    def render(self, mesh: Mesh) -> Plan:
+        """What the sources mean now, as the plan for a mesh in which nothing stands; reads and writes no state."""
+        return plan(mesh.name, self.desired(mesh, Mirror(Observation())), Observation(), mesh.spec.settle)
+
+    def setup(self, smihub: str) -> Setup:
+        """What a saved plan presumes of the configuration and of this smihub, which is of the given version."""
+        written = sorted(self.config.meshes, key=lambda each: each.name)
+        meshes = tuple(
+            MeshSetup(
+                each.name,
+                each.adapter,
+                (each.governed.mode, *each.governed.namespaces),
+                settings_digest((each.config, each.sink, each.cluster)),
+            )
+            for each in written
+        )
+        domain = self.config.domain
+        return Setup(smihub, domain.name, domain.trust_domain, self.config.reading, meshes)
+
+    def inputs(self) -> str:
+        """The digest of everything that governs, as it was read last (hub.plan.saved.inputs_digest)."""
+        return settings_digest([(name, self._inputs(cluster)) for name, cluster in self.clusters.items()])
+
+    def _inputs(self, cluster: Cluster) -> str:
+        store = cluster.store
+        compiled = ((key, store.compile(key)[0]) for key in sorted(store.units()))
+        made = [Made(key, unit, _files(cluster, key, unit)) for key, unit in compiled if unit is not None]
+        refs = sorted({ref for each in made for ref in each.unit.origins})
+        objects = (found for ref in refs if (found := store.object(ref)) is not None)
+        ruling = (found for found in objects if not isinstance(found, Workload | EndpointSlice))
+        return inputs_digest(made, ruling, sorted(self.intake.unread))
+
+    async def in_force(self) -> dict[str, Evaluator]:
+        """What stands in each mesh, ready to judge requests; opens no mesh to which nothing was applied yet."""
+        found = dict[str, Evaluator]()
+        for mesh in self.meshes:
+            if mesh.untouched:
+                continue
+            seen = (await mesh.observed()).whole().objects.values()
+            natives = [
+                NativeObject(one.ref, one.role, one.owned, (), one.needs) for one in seen if one.owner is not None
+            ]
+            if natives:
+                endpoints = self.cluster(mesh).endpoints
+                endpoints.update()
+                found[mesh.name] = mesh.spec.evaluator(natives, endpoints.facts())
+        return found
+
+    # ----------------------------------------------------------------------- applying
+
+    async def apply(self, mesh: Mesh, made: Plan, accept: Sequence[str] = ()) -> dict[UnitKey, Result]:
+        """Write a plan; what became of each of its units.
+
+        Of a unit that could not be written to its end, what it loses is planned and written once more, without what it gains.
+        Raises StaleError, with nothing written, if somebody else was faster; then plan again.
+        """
+        if isinstance(mesh.sink, Accepting) and (both := await _mixed(mesh.sink, made, await mesh.observed())):
+            await self._narrow(mesh, both, accept)
+            reviewed = await self.plan(mesh, accept, units_of(made), apart=True)
+            if reviewed.whole:
+                return dict.fromkeys(units_of(made), Result("waiting", reviewed.whole[0].message))
+            made = reviewed.plan
+        made = self._stamped(made, accept)
+        results = await self._roll_out(mesh, made)
+        stopped = frozenset(key for key, each in results.items() if each.state != "written")
+        if stopped.intersection(made.losing):
+            await self._narrow(mesh, stopped, accept)
+        return results
+
+    async def _narrow(self, mesh: Mesh, keys: frozenset[UnitKey], accept: Sequence[str]) -> None:
+        """Write what these units lose."""
+        reviewed = await self.plan(mesh, accept, keys, withhold=keys, apart=True)
+        if not reviewed.whole:
+            await self._roll_out(mesh, self._stamped(reviewed.plan, accept))
+
+    def _stamped(self, made: Plan, accept: Sequence[str]) -> Plan:
+        """The plan, after which is remembered that its losses were now; what somebody accepted is not counted again."""
+        if BLAST_RADIUS in {*accept, *self.config.accept} or not made.losing:
+            return made
+        at = int(self.clock())
+        memory = {key: stamped(raw, at) if key in made.losing else raw for key, raw in made.memory.items()}
+        return replace(made, memory=memory)
+
+    async def _roll_out(self, mesh: Mesh, made: Plan) -> dict[UnitKey, Result]:
+        mirror = await mesh.observed()
+        unclaimed = mirror.owner == "" and bool(self.config.owner) and not mirror.empty
+        if not (made.changes or made.memory or unclaimed):
+            return {}
+        try:
+            done = await roll_out(mesh.sink, made, mirror)
+        except BaseException:
+            mesh.lost_track()
+            raise
+        mesh.wrote(done.written, done.memory, done.token)
+        current, known = mesh.mirror, self._kept.get(mesh.name)
+        if current is not None and current.owner is not None:
+            current.owner = self.config.owner
+        if known is not None and known[0] is current:
+            known[1].follow(done.memory)
+        if mirror.mends or not done.whole or any(each.state in _UNSURE for each in done.results.values()):
+            mesh.lost_track()  # what somebody else did there, or whether an object was written after all
+        return dict(done.results)
+
+    async def withdraw(self) -> None:
+        """Take endpoints that are gone out of service, before anything else of a change is written."""
+        await each(cluster.withdraw(blind=self.intake.blind(name)) for name, cluster in self.clusters.items())
+
+    async def publish(self) -> None:
+        """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them."""
+        await each(cluster.publish(blind=self.intake.blind(name)) for name, cluster in self.clusters.items())
+
+
+async def _mixed(sink: Accepting, made: Plan, mirror: Mirror) -> frozenset[UnitKey]:
+    """The units that lose, and also gain by what the mesh has not taken yet: what they lose does not wait for that."""
+    owners = bases(swapping(made), mirror)
+    late = await sink.unaccepted(sorted(owners), 0.0) if owners else ()
+    return mixed(made) | {owners[one.ref] for one in late}
+
+
+def _files(cluster: Cluster, key: UnitKey, unit: Unit) -> tuple[str, ...]:
+    return tuple(sorted({file for kept in cluster.planner.kept(key, unit) for file in kept.files}))

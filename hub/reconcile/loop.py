@@ -1,0 +1,221 @@
+"""The running hub: serve the last revision, then follow the sources.
+
+A batch of events dirties units; each mesh plans and applies its own in a task of its own (hub.reconcile.worker), and endpoints go their own
+way beside it. Decoding and planning, which may take long, go on beside the event loop, so that Envoys are served meanwhile.
+Nothing here ends the loop but being cancelled: a source that fails, a write that is refused, a race that is lost and a bug
+are logged, and what is served stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import structlog
+
+from hub.aside import aside
+from hub.errors import RefusedError, SmihubError
+from hub.events import Event, Synced, Unread
+from hub.model import ObjectRef, Origin, Problem, Severity
+from hub.reconcile.hub import Hub
+from hub.reconcile.worker import Worker
+from hub.status.journal import Journal
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
+_AGAIN_S = 5.0
+_PUBLISH_S = 1.0
+"""How long new endpoints wait for the configuration that goes with them."""
+Batch = tuple[str, tuple[Event, ...]]
+Work = Callable[[], Awaitable[None]]
+
+
+class Loop:
+    """Runs one hub; `accept` are guard and Loss codes accepted besides those of the configuration."""
+
+    def __init__(self, hub: Hub, accept: Sequence[str] = (), journal: Journal | None = None) -> None:
+        self._hub = hub
+        self._journal = journal or Journal()
+        self._accept = tuple(accept)
+        self.workers = [Worker(hub, mesh, self._journal, accept, self._respread) for mesh in hub.meshes]
+        self._synced: set[str] = set()
+        self._away: set[str] = set()
+        self._batches: asyncio.Queue[Batch] = asyncio.Queue()
+        self._moved = asyncio.Event()
+        self._broken: frozenset[ObjectRef] = frozenset()
+        self._frozen = False
+
+    async def serve_only(self) -> None:
+        """Serve the last revision of every mesh, for ever."""
+        await self._start()
+        await asyncio.Event().wait()
+
+    async def run(self) -> None:
+        """Serve, watch, plan and apply, for ever."""
+        await self._start()
+        works: list[Work] = [partial(self._watch, name) for name in self._hub.intake.sources]
+        works += [self._follow, self._publish]
+        works += [work for worker in self.workers for work in (worker.run, worker.watch)]
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(_supervised(work))
+
+    async def _start(self) -> None:
+        """Have every mesh that is served be served. Raises ConfigError: what is wrong at the start is for people to see.
+
+        A mesh of another owner is left out. Raises RefusedError where there is no other one.
+        """
+        refused = dict[str, RefusedError]()
+        for mesh in self._hub.meshes:
+            try:
+                if mesh.live is not None:
+                    await mesh.live.start()
+            except RefusedError as error:
+                refused[mesh.name] = error
+        if len(refused) == len(self._hub.meshes):
+            raise next(iter(refused.values()))
+        for name, why in refused.items():
+            _log.error("serving_refused", mesh=name, reason=str(why))
+            self._journal.problem(name, (), "refused", str(why))
+
+    # ----------------------------------------------------------------------- sources
+
+    async def _watch(self, name: str) -> None:
+        async for batch in self._hub.intake.sources[name].watch():
+            self._batches.put_nowait((name, batch))
+
+    async def _follow(self) -> None:
+        while True:
+            batch = await self._batches.get()
+            with self._journal.turning():
+                await self.take(*batch)
+                while not self._batches.empty():
+                    await self.take(*self._batches.get_nowait())
+                if self._synced and self._synced | self._away == self._hub.intake.sources.keys():
+                    await self._hand_out_or_again(batch[0])
+                    self._moved.set()
+                    self._freeze()
+
+    async def _hand_out_or_again(self, source: str) -> None:
+        try:
+            await self.hand_out()
+        except Exception:
+            self._batches.put_nowait((source, ()))  # what was taken is owed still, though nobody says anything more
+            raise
+
+    async def take(self, source: str, events: tuple[Event, ...]) -> None:
+        """Take what a source says; a part on which that raises cannot be read."""
+        async with self._hub.deciding:
+            await aside(partial(self._take_each, source, events))
+        if any(isinstance(event, Unread) and not event.part for event in events):
+            self._away.add(source)  # what it held counts as it was applied last; the others do not wait for it
+        if any(isinstance(event, Synced) for event in events):
+            self._synced.add(source)
+            self._journal.synced(source)
+        for event in events:
+            if isinstance(event, Unread):
+                problem = event.problem
+                _log.error(
+                    "source_unread", source=source, part=event.part, reason=problem.message, remedy=problem.remedy
+                )
+
+    def _take_each(self, source: str, events: tuple[Event, ...]) -> None:
+        for event in events:
+            try:
+                self._hub.intake.take(source, (event,))
+            except Exception as error:  # noqa: BLE001 - one object that nobody thought of must not stop the others
+                part = "" if isinstance(event, Synced) else event.part
+                _log.error("source_raised", source=source, part=part, exc_info=error)
+                remedy = "report this, with the trace in the log; nobody gains access meanwhile"
+                problem = Problem(
+                    "bug.source",
+                    ObjectRef("", "", "", ""),
+                    "",
+                    f"smihub failed on it: {error}",
+                    remedy,
+                    Origin(source, part),
+                )
+                self._hub.intake.take(source, (Unread(part, problem),))
+
+    async def hand_out(self) -> None:
+        """Tell every mesh what it has to plan, after endpoints that are gone were taken out of service."""
+        async with self._hub.deciding:
+            await self._hub.recall(self._accept, apart=True)
+            self._tell_broken()
+            self._spread()
+            await self._endpoints(self._hub.withdraw)
+
+    def _spread(self) -> None:
+        dirty = self._hub.dirty()
+        for worker in self.workers:
+            worker.add(dirty[worker.mesh.name])
+
+    async def _respread(self) -> None:
+        """What a mesh remembers was recalled when it was planned, and may concern others."""
+        async with self._hub.deciding:
+            dirty = self._hub.dirty()
+        for worker in self.workers:
+            if dirty[worker.mesh.name]:
+                worker.add(dirty[worker.mesh.name])
+
+    def _freeze(self) -> None:
+        """Take what the first reading left out of all later garbage collections, once.
+
+        It stays for as long as the hub runs. Looking through 100 000 objects takes 0.2 s, in which nobody is served.
+        """
+        if not self._frozen:
+            self._frozen = True
+            gc.freeze()
+
+    # ----------------------------------------------------------------------- endpoints
+
+    async def _publish(self) -> None:
+        """Publish endpoints after what goes with them was written, but never wait long for a mesh."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            waits = [asyncio.ensure_future(worker.idle.wait()) for worker in self.workers if worker.mesh.live]
+            if waits:
+                _, late = await asyncio.wait(waits, timeout=_PUBLISH_S)
+                for each in late:
+                    each.cancel()
+            await self.publish()
+
+    async def publish(self) -> None:
+        """Publish endpoints now."""
+        async with self._hub.deciding:
+            await self._endpoints(self._hub.publish)
+
+    async def _endpoints(self, hand_over: Work) -> None:
+        try:
+            await hand_over()
+        except Exception as error:  # noqa: BLE001 - what was revoked does not wait for it
+            _log.error("publish_failed", reason=str(error), exc_info=None if isinstance(error, SmihubError) else error)
+
+    # ----------------------------------------------------------------------- the log
+
+    def _tell_broken(self) -> None:
+        """Say which objects cannot be read, once each, and once when they can be again."""
+        broken = self._hub.intake.broken
+        fresh = broken - self._broken
+        for problem in (each for each in (self._hub.intake.problems() if fresh else ()) if each.ref in fresh):
+            if problem.severity is Severity.ERROR:
+                place = f"{problem.origin.source}/{problem.origin.file}:{problem.origin.line}"
+                what = {"object": str(problem.ref), "field": problem.field, "reason": problem.message}
+                _log.error("object_broken", place=place, remedy=problem.remedy, **what)
+        for ref in sorted(self._broken - broken):
+            _log.info("object_readable", object=str(ref))
+        self._broken = broken
+
+
+async def _supervised(work: Work) -> None:
+    """Do it for ever: what ends by an error that nobody expected is logged and begun anew."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the others go on
+            _log.error("task_raised", task=getattr(work, "__qualname__", str(work)), exc_info=error)
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            return

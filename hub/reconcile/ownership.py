@@ -1,0 +1,176 @@
+"""Whose the objects of a mesh are: adopt what somebody else made, release what is ours, leave one alone.
+
+Each is decided against what stands there and what the sources ask for, and carried out as one write of the sink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.api import Marking, MarkingSink
+from hub.errors import RefusedError, TransientError
+from hub.meshes import Mesh
+from hub.mirror import Mirror
+from hub.model import Change, NativeObject, Observed, Op, UnitKey
+from hub.plan.diff import FieldChange, diff
+from hub.plan.plan import Plan, plan, wave
+from hub.reconcile.hub import Hub
+from hub.reconcile.rollout import roll_out
+
+_SHOWN = 3
+
+
+class Adoption(Struct, frozen=True):
+    """A foreign object that stands where one of ours belongs, and the fields in which it differs (none: adoptable)."""
+
+    native: NativeObject
+    unit: UnitKey
+    observed: Observed
+    differences: tuple[str, ...]
+
+
+async def adoptions(hub: Hub, mesh: Mesh) -> tuple[Adoption, ...]:
+    """Every foreign object that a plan of this mesh would meet."""
+    mirror = await mesh.observed()
+    standing = mirror.whole().objects
+    found = (
+        Adoption(native, key, standing[native.ref], ())
+        for key, unit in hub.desired(mesh, mirror).items()
+        for native in unit.translation.objects
+        if native.ref in standing and standing[native.ref].owner is None
+    )
+    return tuple(
+        replace(each, differences=tuple(_differences(mesh, each.native, each.observed)))
+        for each in sorted(found, key=lambda each: each.native.ref)
+    )
+
+
+def check_adoptable(hub: Hub, chosen: Iterable[Adoption]) -> None:
+    """Raise RefusedError unless the content of each is what we would write, as far as anybody can tell."""
+    for each in chosen:
+        _refuse_unread(hub, f"{each.native.ref} is what smihub would write")
+        if each.differences:
+            shown, more = "; ".join(each.differences[:_SHOWN]), len(each.differences) - _SHOWN
+            rest = f"; and {more} more" if more > 0 else ""
+            raise RefusedError(
+                f"{each.native.ref} is not what smihub would write ({shown}{rest}); make it equal, or remove it and let "
+                "smihub apply write it"
+            )
+
+
+async def adopt_all(hub: Hub, mesh: Mesh, chosen: Sequence[Adoption]) -> None:
+    """Take these over. Raises RefusedError, with nothing written, unless the content of each is what we would write."""
+    check_adoptable(hub, chosen)
+    marks = [Marking(each.native.ref, "adopt", each.observed.token, each.native, each.unit) for each in chosen]
+    await _mark(mesh, marks, _completed(hub, mesh, await mesh.observed(), chosen))
+
+
+def _completed(hub: Hub, mesh: Mesh, mirror: Mirror, chosen: Sequence[Adoption]) -> Mapping[UnitKey, bytes]:
+    """What to remember of units of which, with these, everything stands as it should; of others the next plan tells."""
+    ours = {each.native.ref: _ours(each.native, each.unit) for each in chosen}
+    seen = mirror.whole()
+    seen = replace(seen, objects={**seen.objects, **ours})
+    memory: dict[UnitKey, bytes] = {}
+    for key in sorted({each.unit for each in chosen}):
+        made = plan(mesh.name, hub.desired(mesh, mirror, [key]), seen, mesh.spec.settle)
+        if not made.changes:
+            memory |= made.memory
+    return memory
+
+
+def _ours(native: NativeObject, unit: UnitKey) -> Observed:
+    return Observed(native.ref, native.body, unit, "", native.role, native.needs)
+
+
+async def held_by(hub: Hub, mesh: Mesh, key: UnitKey) -> tuple[Observed, ...]:
+    """What stands there of a unit that the sources no longer have in the mesh's scope. Raises RefusedError."""
+    mirror = await mesh.observed()
+    if not mirror.holds(key):
+        raise RefusedError(f'mesh "{mesh.name}" does not govern {key}; there is nothing to release')
+    _refuse_unread(hub, f"the sources still have {key}")
+    store = hub.cluster(mesh).store
+    unit = store.compile(key)[0]
+    if key in store.units() and mesh.governs(key, unit):
+        causes = ", ".join(sorted(str(ref) for ref in unit.origins)[:_SHOWN]) if unit else ""
+        raise RefusedError(
+            f'the sources have {key} in the scope of mesh "{mesh.name}"{f" ({causes})" if causes else ""}; '
+            'take it out of "governed" in smihub.yaml, or delete what names it, first'
+        )
+    return tuple(sorted((one for one in mirror.whole().objects.values() if one.owner == key), key=lambda one: one.ref))
+
+
+async def release_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> None:
+    """Govern a unit no longer: these, its objects, stay as they are, without our mark. Raises RefusedError."""
+    if not isinstance(mesh.sink, MarkingSink):
+        raise RefusedError(f'mesh "{mesh.name}" holds objects of smihub\'s alone, so they can only go: add --delete')
+    await _mark(mesh, [Marking(each.ref, "release", each.token) for each in held], {key: b""})
+
+
+async def remove_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> None:
+    """Govern a unit no longer, and delete these, its objects: whoever they protected is open. Raises RefusedError."""
+    alone = [each.ref for each in held if each.hands_off]
+    if alone:
+        raise RefusedError(
+            f"{alone[0]} is to be left alone; end that with smihub hands-off --end, or release without --delete"
+        )
+    changes = [
+        Change(Op.DELETE, each.ref, wave(each.role, Op.DELETE), each.owned, None, key, each.token) for each in held
+    ]
+    mirror = await mesh.observed()
+    mesh.mirror = None
+    ordered = tuple(sorted(changes, key=lambda change: (change.wave, change.ref)))
+    done = await roll_out(mesh.sink, Plan(mesh.name, mirror.token, ordered, {key: b""}), mirror)
+    if done.stopped:
+        raise TransientError("; ".join(each.detail for each in done.results.values() if each.detail))
+
+
+async def leave(mesh: Mesh, observed: Observed, *, alone: bool) -> None:
+    """Let plans leave an object of ours alone, or no longer. Raises RefusedError where nothing stands."""
+    if not observed.token:
+        raise RefusedError(f"{observed.ref} is not there; let smihub apply write it first")
+    if observed.hands_off != alone:
+        await _mark(mesh, [Marking(observed.ref, "hands-off" if alone else "hands-on", observed.token)], {})
+
+
+def _refuse_unread(hub: Hub, what: str) -> None:
+    if hub.intake.unread:
+        raise RefusedError(
+            f"a file of the sources cannot be read, so nobody can tell whether {what}; smihub check names it"
+        )
+
+
+async def _mark(mesh: Mesh, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes]) -> None:
+    sink = mesh.sink
+    if not isinstance(sink, MarkingSink):
+        raise RefusedError(
+            f"mesh \"{mesh.name}\" holds objects of smihub's alone: none can be anybody else's, or be left alone"
+        )
+    mirror = await mesh.observed()
+    mesh.mirror = None
+    await sink.mark(marks, memory, mirror.token)
+
+
+# --------------------------------------------------------------------------- differences
+
+
+def _differences(mesh: Mesh, native: NativeObject, observed: Observed) -> Iterable[str]:
+    """One line per field; for an object that cannot be marked at all, the reason that the sink gives."""
+    kind = native.ref.kind
+    if observed.owned == native.body:
+        return
+    fields = diff(mesh.spec.view(observed.owned, kind), mesh.spec.view(native.body, kind))
+    if not observed.token:
+        yield from (f"{field.path}: {field.before}" for field in fields if field.after is None)
+        return
+    yield from map(_told, fields)
+    if not fields:
+        yield "its bytes are not what smihub would write"
+
+
+def _told(field: FieldChange) -> str:
+    if field.after is None:
+        return f"{field.path}: {field.before} would be lost"
+    return f"{field.path}: {'nothing' if field.before is None else field.before} instead of {field.after}"

@@ -1,0 +1,330 @@
+"""Rollout: carry a plan out in a mesh, wave by wave.
+
+What becomes of one object concerns its own unit and those that need the object, and nobody else. A unit of which an object
+was not written gains nothing more by this plan; what it loses is written as far as that cannot open anything. The states
+that may come to stand are remembered before the first write, and only what was written to its end is remembered alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.api import Accepting, Sink, Transactional, Written
+from hub.errors import RefusedError, SmihubError, StaleError, UnsafeResourceError
+from hub.memory.states import pending
+from hub.mirror import Mirror
+from hub.model import Change, ObjectRef, Op, Role, UnitKey
+from hub.plan.plan import Plan, wave
+from hub.status.outcomes import Result
+
+ACCEPTED_S = 30.0
+"""How long what gains waits for the mesh to take what it needs."""
+_GRANT_DELETED = wave(Role.GRANT, Op.DELETE)
+_GRANT_REPLACED = wave(Role.GRANT, Op.REPLACE)
+_ROUTE = wave(Role.ROUTE, Op.REPLACE)
+_REFERENCED_DELETED = wave(Role.REFERENCED, Op.DELETE)
+_BASES = (Role.GUARD, Role.REFERENCED)
+_GUARD_DELETED = wave(Role.GUARD, Op.DELETE)
+
+
+class Done(Struct, frozen=True):
+    """What a rollout gave: what was written, with the token of each object; what is remembered since; a result by unit.
+
+    `whole`: that is all that was written; else the mesh has to be read again.
+    """
+
+    written: tuple[tuple[Change, str], ...] = ()
+    memory: Mapping[UnitKey, bytes] = {}
+    results: Mapping[UnitKey, Result] = {}
+    token: str = ""
+    whole: bool = True
+
+    @property
+    def stopped(self) -> frozenset[UnitKey]:
+        """The units of which not all was written."""
+        return frozenset(key for key, each in self.results.items() if each.state != "written")
+
+
+async def roll_out(sink: Sink | Transactional, made: Plan, mirror: Mirror) -> Done:
+    """Write a plan. Raises StaleError, with nothing written, if the mesh as a whole is not as it was planned on."""
+    if isinstance(sink, Transactional):
+        return await _at_once(sink, made, mirror)
+    if not sink.apart:
+        return await _by_object(sink, made, mirror)
+    parts = lanes(made, mirror)
+    found = await asyncio.gather(*(_by_object(sink, part, mirror) for part in parts), return_exceptions=True)
+    return _joined(made, parts, found)
+
+
+def _joined(made: Plan, parts: Sequence[Plan], found: Sequence[Done | BaseException]) -> Done:
+    """What came of all parts. One that failed as a whole concerns its own units, unless all did, or by a bug."""
+    errors = [each for each in found if isinstance(each, BaseException)]
+    bugs = [each for each in errors if not isinstance(each, SmihubError)]
+    if bugs or (errors and len(errors) == len(found)):
+        raise (bugs or errors)[0]
+    done = [each for each in found if isinstance(each, Done)]
+    results = {key: each for one in done for key, each in one.results.items()}
+    for part, error in zip(parts, found, strict=True):
+        if isinstance(error, BaseException):
+            results |= dict.fromkeys(units_of(part), result_of(error))
+    return Done(
+        written=tuple(each for one in done for each in one.written),
+        memory={key: raw for one in done for key, raw in one.memory.items()},
+        results=results,
+        token=done[-1].token if done else made.token,
+        whole=not errors,
+    )
+
+
+def units_of(made: Plan) -> frozenset[UnitKey]:
+    """The units that a plan writes."""
+    return frozenset({change.unit for change in made.changes} | made.memory.keys())
+
+
+def result_of(error: BaseException) -> Result:
+    """What an error that ended a write means for the units that it was for."""
+    if isinstance(error, StaleError):
+        return Result("stale", str(error))
+    if isinstance(error, RefusedError | UnsafeResourceError):
+        return Result("refused", str(error))
+    if isinstance(error, SmihubError):
+        return Result("failed", str(error))
+    return Result("bug", f"{type(error).__name__}: {error}")
+
+
+async def _at_once(sink: Transactional, made: Plan, mirror: Mirror) -> Done:
+    """All that may be written, as one; a unit of which anything may not is left out, and so are those that rest on it."""
+    stopped = _left_out(made, mirror, sink.refused(made.changes))
+    changes = tuple(change for change in made.changes if change.unit not in stopped)
+    memory = {key: raw for key, raw in made.memory.items() if key not in stopped}
+    token = await sink.write_all(changes, memory, made.token) if changes or memory else made.token
+    keys = {change.unit for change in made.changes} | made.memory.keys()
+    results = {key: stopped.get(key, Result("written")) for key in sorted(keys)}
+    return Done(tuple((change, token) for change in changes), memory, results, token)
+
+
+def _left_out(made: Plan, mirror: Mirror, refused: Iterable[Written]) -> dict[UnitKey, Result]:
+    """The units of refused objects; those that need what these would have made, or would delete what these need still."""
+    units = {change.ref: change.unit for change in made.changes}
+    stopped = {units[one.ref]: Result("refused", one.detail, one.ref) for one in refused}
+    while True:
+        idle = [change for change in made.changes if change.unit in stopped]
+        missing = {change.ref for change in idle if change.op is Op.CREATE}
+        standing = (mirror.get(change.ref) for change in idle)
+        in_use = {ref for one in standing if one is not None for ref in one.needs}
+        more = {
+            change.unit: Result("waiting", f"{change.ref} rests on what is refused", change.ref)
+            for change in made.changes
+            if change.unit not in stopped and (missing.intersection(_fresh_needs(change)) or _goes(change, in_use))
+        }
+        if not more:
+            return stopped
+        stopped |= more
+
+
+def _fresh_needs(change: Change) -> tuple[ObjectRef, ...]:
+    return change.after.needs if change.after is not None else ()
+
+
+def _goes(change: Change, in_use: Collection[ObjectRef]) -> bool:
+    return change.op is Op.DELETE and change.ref in in_use
+
+
+async def _by_object(sink: Sink, made: Plan, mirror: Mirror) -> Done:
+    walk = _Walk(made, mirror)
+    async with sink.writing(made.token) as writing:
+        announced = _announced(made, mirror.memory)
+        if announced:
+            await writing.remember(announced)
+        for batch in _batches(made, gated=isinstance(sink, Accepting)):
+            todo = [change for change in batch if walk.may(change)]
+            if todo:
+                walk.note(todo, await writing.write(todo))
+            if not batch and isinstance(sink, Accepting) and (gate := walk.gate()):
+                walk.note_all(await sink.unaccepted(gate, ACCEPTED_S))
+        final = {key: raw for key, raw in made.memory.items() if key not in walk.stopped}
+        if final:
+            await writing.remember(final)
+        return Done(tuple(walk.written), {**announced, **final}, walk.results(), writing.token)
+
+
+def _announced(made: Plan, known: Mapping[UnitKey, bytes]) -> dict[UnitKey, bytes]:
+    """What may come to stand, to be remembered before the first write."""
+    changed = {change.unit for change in made.changes}
+    todo = {key: pending(known.get(key, b""), raw) for key, raw in made.memory.items() if key in changed}
+    return {key: raw for key, raw in todo.items() if raw != known.get(key, b"")}
+
+
+def _batches(made: Plan, *, gated: bool) -> Iterator[Sequence[Change]]:
+    """The changes wave by wave; an empty batch is where the mesh is waited for."""
+    waves = [list(found) for _, found in groupby(made.changes, key=lambda change: change.wave)]
+    if not gated:
+        yield from waves
+        return
+    ready = [one for one in waves if one[0].wave < _GRANT_DELETED]
+    early = _early(made)
+    yield from ready
+    yield from ([change for change in made.changes if change.ref in early],) if early else ()
+    yield []
+    yield from ([change for change in one if change.ref not in early] for one in waves[len(ready) :])
+
+
+def _early(made: Plan) -> set[ObjectRef]:
+    """The losses that need not wait for the mesh: of units that gain nothing and get no new guard, by objects that need nothing new."""
+    fresh = {change.ref: change for change in made.changes if change.wave < _GRANT_DELETED}
+    waiting = _gaining(made) | {change.unit for change in fresh.values() if _role(change) is Role.GUARD}
+    return {
+        change.ref
+        for change in made.changes
+        if change.wave in {_GRANT_DELETED, _GRANT_REPLACED}
+        and change.unit not in waiting
+        and not (change.after is not None and fresh.keys() & set(change.after.needs))
+    }
+
+
+def mixed(made: Plan) -> frozenset[UnitKey]:
+    """The units that both gain and lose, and whose gains wait for the mesh to take what they need."""
+    fresh = {change.unit for change in made.changes if change.wave < _GRANT_DELETED}
+    return frozenset(fresh & swapping(made))
+
+
+def swapping(made: Plan) -> frozenset[UnitKey]:
+    """The units that both gain and lose."""
+    return frozenset(_gaining(made) & {*made.losing})
+
+
+def bases(units: Iterable[UnitKey], mirror: Mirror) -> dict[ObjectRef, UnitKey]:
+    """What stands of these units that their grants build on, with its unit."""
+    standing = mirror.restrict(units, ()).objects.values()
+    return {one.ref: one.owner for one in standing if one.owner is not None and one.role in _BASES}
+
+
+def _gaining(made: Plan) -> set[UnitKey]:
+    named = {(permit.receiver.namespace, permit.receiver.service_account) for permit in made.gained}
+    return {change.unit for change in made.changes if (change.unit.namespace, change.unit.name) in named}
+
+
+class _Walk:
+    """Which changes may still be written, given what became of those before."""
+
+    def __init__(self, made: Plan, mirror: Mirror) -> None:
+        self.stopped: dict[UnitKey, Result] = {}
+        self.written: list[tuple[Change, str]] = []
+        self.fresh: set[ObjectRef] = set()  # written before anything gains: what grants may need
+        self._made = made
+        self._mirror = mirror
+        self._gaining = _gaining(made)
+        self._units = {change.ref: change.unit for change in made.changes}
+        if len(self._units) < len(made.changes):
+            raise UnsafeResourceError(f'a plan for mesh "{made.mesh}" changes one object twice; report this')
+        self._guards = {change.ref for change in made.changes if _role(change) is Role.GUARD}
+        self._bases: Mapping[ObjectRef, UnitKey] = {}
+        self._failed: set[ObjectRef] = set()
+        self._unguarded: set[UnitKey] = set()
+        self._in_use: set[ObjectRef] = set()  # what the objects that were not replaced need still
+
+    def may(self, change: Change) -> bool:
+        """Whether a change may be written; if not, its unit stops."""
+        needs = change.after.needs if change.after is not None else ()
+        missing = self._failed.intersection(needs)
+        if missing:
+            self._stop(change.unit, Result("waiting", f"{min(missing)} is not there", min(missing)))
+        if missing or not self._is_safe(change):
+            self._skip(change)
+            return False
+        return True
+
+    def _is_safe(self, change: Change) -> bool:
+        """Whether nothing opens, and nothing breaks, by a change of a unit that may have stopped before."""
+        if change.wave == _REFERENCED_DELETED and change.ref in self._in_use:
+            self._stop(change.unit, Result("waiting", f"{change.ref} is needed still", change.ref))
+        if change.unit not in self.stopped:
+            return True
+        if change.wave == _GRANT_DELETED:
+            return change.unit not in self._unguarded
+        return change.wave < _ROUTE and change.unit not in self._gaining
+
+    def note(self, todo: Sequence[Change], found: Iterable[Written]) -> None:
+        """Take down what became of these."""
+        for change, one in zip(todo, found, strict=True):
+            if one.state == "written":
+                self.written.append((change, one.token))
+                self.fresh |= {change.ref} if change.wave < _GRANT_DELETED else set()
+            else:
+                self._fail(change.unit, one)
+                self._skip(change)
+
+    def gate(self) -> list[ObjectRef]:
+        """What the mesh itself must have taken before anything gains: what is new, and what stands that a gain builds on."""
+        gone = {change.ref for change in self._made.changes if change.after is None}
+        self._bases = {ref: key for ref, key in bases(self._gaining, self._mirror).items() if ref not in gone}
+        return sorted(self.fresh | self._bases.keys())
+
+    def note_all(self, found: Iterable[Written]) -> None:
+        """Take down what was not accepted."""
+        for one in found:
+            self._fail(self._units.get(one.ref) or self._bases[one.ref], one)
+
+    def results(self) -> dict[UnitKey, Result]:
+        """What became of each unit."""
+        keys = units_of(self._made)
+        return {key: self.stopped.get(key, Result("written")) for key in sorted(keys)}
+
+    def _fail(self, unit: UnitKey, one: Written) -> None:
+        assert one.state != "written"  # noqa: S101 - for mypy
+        self._failed.add(one.ref)
+        if one.ref in self._guards:
+            self._unguarded.add(unit)
+        self._stop(unit, Result(one.state, one.detail, one.ref))
+
+    def _stop(self, unit: UnitKey, result: Result) -> None:
+        self.stopped.setdefault(unit, result)
+
+    def _skip(self, change: Change) -> None:
+        """What stands there goes on, and so must what it needs."""
+        observed = self._mirror.get(change.ref)
+        self._in_use.update(observed.needs if observed is not None else ())
+        if change.after is not None and observed is None:
+            self._failed.add(change.ref)
+
+
+def _role(change: Change) -> Role | None:
+    return change.after.role if change.after is not None else None
+
+
+# --------------------------------------------------------------------------- units that concern each other
+
+
+def lanes(made: Plan, mirror: Mirror) -> tuple[Plan, ...]:
+    """A plan as plans that can be written at the same time: units in different ones need nothing of each other."""
+    owners = {change.ref: change.unit for change in made.changes}
+    group = {key: key for key in {*owners.values(), *made.memory}}
+
+    def root(key: UnitKey) -> UnitKey:
+        while group[key] != key:
+            key = group[key]
+        return key
+
+    for change in made.changes:
+        for ref in needs(change, mirror):
+            if ref in owners:
+                group[root(change.unit)] = root(owners[ref])
+    changes: dict[UnitKey, list[Change]] = {root(key): [] for key in group}
+    for change in made.changes:
+        changes[root(change.unit)].append(change)
+    memory: dict[UnitKey, dict[UnitKey, bytes]] = {key: {} for key in changes}
+    for key, raw in made.memory.items():
+        memory[root(key)][key] = raw
+    return tuple(replace(made, changes=tuple(changes[key]), memory=memory[key]) for key in sorted(changes))
+
+
+def needs(change: Change, mirror: Mirror) -> Iterator[ObjectRef]:
+    """What an object needs, as it stands and as it is to be."""
+    observed = mirror.get(change.ref)
+    yield from change.after.needs if change.after is not None else ()
+    yield from observed.needs if observed is not None else ()

@@ -1,0 +1,232 @@
+"""A small HTTP server for metrics and health: one GET per connection, few connections, little time for each.
+
+It shares a process with revocations, so nobody may use up its descriptors or its time: a socket has at most `CONNECTIONS` open
+connections, others wait in the kernel; each has `LIMIT_S` in all and `MOST_BYTES` for its request. The Unix socket lies in a
+folder of the hub's own, for its user alone; TCP is there only if smihub.yaml asks for it.
+Source: RFC 9112 (HTTP/1.1), 2.2, 3 and 9.6; Linux, unix(7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import structlog
+from msgspec import Struct
+
+from hub.config.file import Config
+from hub.errors import ConfigError, SmihubError
+from hub.private import claim, make_folder, raise_descriptor_limit
+from hub.status.metrics import Metrics
+from hub.status.sockets import socket_file
+
+CONNECTIONS = 64
+LIMIT_S = 5.0
+MOST_BYTES = 8192
+PATH_BYTES = 107
+"""Linux, unix(7): sun_path holds 108 bytes with its terminator."""
+_SHARE = 16
+"""Of all descriptors, the connections of one socket may take the sixteenth part."""
+_LINGER_S = 1.0
+_PAUSE_S = 0.1
+_REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!-~]{0,1024}) HTTP/1\.[01]\r?\n")
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.http")
+_TEXT = "text/plain; charset=utf-8"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Answer(Struct, frozen=True):
+    """What is answered."""
+
+    status: int
+    body: bytes
+    kind: str = _TEXT
+
+
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+Pages = Mapping[str, Callable[[], Answer]]
+
+
+def pages(metrics: Metrics) -> Pages:
+    """What is to be had: `/metrics`, `/livez` and `/readyz`."""
+    return {
+        "/metrics": lambda: Answer(200, metrics.text(), _METRICS),
+        "/livez": lambda: Answer(503, b"a turn of the loop takes too long\n") if metrics.stuck() else _OK,
+        "/readyz": lambda: _ready(metrics.missing()),
+    }
+
+
+_OK = Answer(200, b"ok\n")
+
+
+def _ready(missing: tuple[str, ...]) -> Answer:
+    return Answer(503, f"waiting for {', '.join(missing)}\n".encode()) if missing else _OK
+
+
+@asynccontextmanager
+async def served(config: Config, metrics: Metrics, tcp: socket.socket | None = None) -> AsyncIterator[None]:
+    """Serve on the Unix socket and on `tcp` (of `listening`) while the block runs.
+
+    A Unix socket that cannot be had is logged: nothing that matters to a mesh depends on it.
+    """
+    found = pages(metrics)
+    with ExitStack() as stack:
+        tasks = [asyncio.create_task(serve(each, found)) for each in (_unix(config, stack), tcp) if each is not None]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# --------------------------------------------------------------------------- sockets
+
+
+def _unix(config: Config, stack: ExitStack) -> socket.socket | None:
+    file = socket_file(config)
+    try:
+        return _bound(file, stack)
+    except (SmihubError, OSError) as error:
+        _log.warning("metrics_unserved", socket=str(file), reason=str(error))
+        return None
+
+
+def _bound(file: Path, stack: ExitStack) -> socket.socket:
+    """Listen on a socket file that this user alone can reach, in the place of one that nobody serves any more."""
+    if len(os.fsencode(file)) > PATH_BYTES:
+        raise ConfigError(f'socket path "{file}" is longer than {PATH_BYTES} bytes; choose a shorter state folder')
+    make_folder(file.parent, "the hub's sockets")
+    stack.callback(os.close, claim(file.with_name(f"{file.name}.lock"), f'"{file}" is served'))
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(file.lstat().st_mode):
+            file.unlink()
+    made = stack.enter_context(socket.socket(socket.AF_UNIX))
+    before = os.umask(0o177)  # nobody else may connect between binding and any later chmod
+    try:
+        made.bind(str(file))
+    finally:
+        os.umask(before)
+    stack.callback(lambda: file.unlink(missing_ok=True))
+    return _listening(made)
+
+
+@contextmanager
+def listening(config: Config) -> Iterator[socket.socket | None]:
+    """The TCP socket that smihub.yaml asks for, if it does. Raises ConfigError where it cannot be had."""
+    address = config.http.address
+    if address is None:
+        yield None
+        return
+    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.bind(address)
+            _listening(made)
+        except OSError as error:
+            said = (error.strerror or str(error)).lower()
+            raise ConfigError(f'http.address: "{address[0]}", port {address[1]}, cannot be had: {said}') from None
+        yield made
+
+
+def _listening(made: socket.socket) -> socket.socket:
+    made.setblocking(False)
+    made.listen(CONNECTIONS)
+    return made
+
+
+# --------------------------------------------------------------------------- serving
+
+
+async def serve(listening: socket.socket, found: Pages) -> None:
+    """Answer on a listening socket, until cancelled."""
+    loop = asyncio.get_running_loop()
+    room = asyncio.Semaphore(max(2, min(CONNECTIONS, raise_descriptor_limit() // _SHARE)))
+    async with asyncio.TaskGroup() as group:
+        while True:
+            await room.acquire()
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except OSError:  # out of descriptors, or a caller that went away: others need the time
+                room.release()
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            group.create_task(_answered(connection, found, room))
+
+
+async def _answered(connection: socket.socket, found: Pages, room: asyncio.Semaphore) -> None:
+    loop = asyncio.get_running_loop()
+    with connection, suppress(OSError, TimeoutError):
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                answer = _answer(await _head(connection), found)
+                await loop.sock_sendall(connection, _encoded(answer))
+                connection.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(
+                _LINGER_S
+            ):  # what is closed with bytes unread resets, and takes the answer along
+                await _drained(connection)
+        finally:
+            room.release()
+
+
+async def _head(connection: socket.socket) -> bytes:
+    """The request up to the empty line; as much as is allowed of one that is too long."""
+    loop, head = asyncio.get_running_loop(), b""
+    while not re.search(rb"\r?\n\r?\n", head) and len(head) <= MOST_BYTES:
+        piece = await loop.sock_recv(connection, MOST_BYTES)
+        if not piece:
+            break
+        head += piece
+    return head
+
+
+async def _drained(connection: socket.socket) -> None:
+    loop, left = asyncio.get_running_loop(), 8 * MOST_BYTES
+    while left > 0 and (piece := await loop.sock_recv(connection, MOST_BYTES)):
+        left -= len(piece)
+
+
+def _answer(head: bytes, found: Pages) -> Answer:
+    if not re.search(rb"\r?\n\r?\n", head[:MOST_BYTES]):
+        return Answer(431, b"too large\n") if len(head) >= MOST_BYTES else Answer(400, b"no request\n")
+    request = _REQUEST.match(head)
+    if request is None:
+        return Answer(400, b"no HTTP/1.1 request\n")
+    page = found.get(request[2].partition(b"?")[0].decode())
+    if page is None:
+        return Answer(404, "".join(f"{path}\n" for path in found).encode())
+    if request[1] != b"GET":
+        return Answer(405, b"GET only\n")
+    try:
+        return page()
+    except Exception:  # noqa: BLE001 - one page that fails is no reason to serve none
+        _log.exception("page_failed", path=request[2].decode())
+        return Answer(500, b"failed; see the log\n")
+
+
+def _encoded(answer: Answer) -> bytes:
+    lines = [
+        f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}",
+        f"Content-Type: {answer.kind}",
+        f"Content-Length: {len(answer.body)}",
+        "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        "Connection: close",
+        *(["Allow: GET"] if answer.status == 405 else []),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + answer.body

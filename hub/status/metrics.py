@@ -1,0 +1,189 @@
+"""Metrics of a running hub, in the text format of Prometheus, and whether it lives and is ready.
+
+No name of an object is in a label unless that was asked for: names of teams and services tell strangers much, and a label with
+many values costs whoever stores it. What is counted of units comes from their outcomes (hub.status.outcomes), at each scrape.
+Source: Prometheus, "Metric and label naming" and "Exposition formats".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hub.model import Change
+from hub.status.outcomes import Outcomes, Summary
+
+STUCK_S = 120.0
+"""A turn of the loop that takes longer than this is stuck: `/livez` says so."""
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_FRESH_S = 1.0
+"""So long a text is handed out again: whoever asks all the time makes nobody wait."""
+_UNITS = ("applied", "refused", "conflicts", "waiting", "frozen", "failed", "lossy", "bad")
+
+
+class Clocks(Struct, frozen=True):
+    """Seconds that never go back, and the time of day."""
+
+    steady: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+
+
+class Metrics:
+    """What a hub's loop tells, and the texts that are made of it; `awaited` are the sources and meshes it needs to be ready.
+
+    `names` puts units into labels.
+    """
+
+    def __init__(
+        self,
+        outcomes: Outcomes,
+        meshes: Sequence[str],
+        awaited: Iterable[str] = (),
+        *,
+        names: bool = False,
+        clocks: Clocks = Clocks(),
+    ) -> None:
+        self._clock = clocks.steady
+        self._missing = list(awaited)
+        self._turns: dict[int, float] = {}
+        self._text: tuple[float, bytes] | None = None
+        self._registry = registry = CollectorRegistry()
+        mesh = ("mesh",)
+        self._seconds = Histogram(
+            "smihub_reconcile_seconds", "Time to plan a mesh and write it.", mesh, buckets=_BUCKETS, registry=registry
+        )
+        self._queue = Gauge("smihub_queue_units", "Units that are to be planned.", mesh, registry=registry)
+        self._objects = Counter(
+            "smihub_written_objects", "Native objects written.", ("mesh", "operation"), registry=registry
+        )
+        self._results = Counter("smihub_applies", "Plans by what came of them.", ("mesh", "result"), registry=registry)
+        self._retries = Counter("smihub_retries", "Tries after one that failed.", mesh, registry=registry)
+        self._failing: set[str] = set()
+        ProcessCollector(registry=registry)
+        registry.register(_Units(outcomes, meshes, names=names, now=clocks.now))
+
+    # ----------------------------------------------------------------------- what is told
+
+    def synced(self, source: str) -> None:
+        """A source was read as a whole."""
+        self._found(f"source {source}")
+
+    def observed(self, mesh: str) -> None:
+        """A mesh was observed, and planned."""
+        self._found(f"mesh {mesh}")
+
+    def queued(self, mesh: str, units: int) -> None:
+        """So many units of a mesh are to be planned."""
+        self._queue.labels(mesh).set(units)
+
+    def started(self, mesh: str) -> float:
+        """A mesh is planned now; gives what `ended` wants."""
+        if mesh in self._failing:
+            self._retries.labels(mesh).inc()
+        return self._clock()
+
+    def ended(self, mesh: str, started: float) -> None:
+        """A mesh was planned, and written if that was possible."""
+        self._seconds.labels(mesh).observe(self._clock() - started)
+
+    def applied(self, mesh: str, result: str, changes: Sequence[Change] = ()) -> None:
+        """What came of a plan: `written`, `refused`, `failed`, `stale`, ...; with what was written."""
+        self._results.labels(mesh, result).inc()
+        for change in changes:
+            self._objects.labels(mesh, change.op.value).inc()
+        if result in {"written", "refused"}:
+            self._failing.discard(mesh)
+        else:
+            self._failing.add(mesh)
+
+    def turn_started(self) -> int:
+        """The loop begins a turn; gives what `turn_ended` wants."""
+        number = max(self._turns, default=0) + 1
+        self._turns[number] = self._clock()
+        return number
+
+    def turn_ended(self, number: int) -> None:
+        """The loop waits for news again."""
+        self._turns.pop(number, None)
+
+    def _found(self, what: str) -> None:
+        if what in self._missing:
+            self._missing.remove(what)
+
+    # ----------------------------------------------------------------------- what is asked
+
+    def text(self) -> bytes:
+        """All metrics."""
+        now = self._clock()
+        if self._text is None or now - self._text[0] >= _FRESH_S:
+            self._text = (now, generate_latest(self._registry))
+        return self._text[1]
+
+    def missing(self) -> tuple[str, ...]:
+        """The sources that were not read and the meshes that were not observed yet."""
+        return tuple(self._missing)
+
+    def stuck(self) -> bool:
+        """Whether a turn of the loop takes too long."""
+        return any(self._clock() - started > STUCK_S for started in self._turns.values())
+
+
+class _Units(Collector):
+    """Units in numbers, as their outcomes are when somebody asks."""
+
+    def __init__(self, outcomes: Outcomes, meshes: Sequence[str], *, names: bool, now: Callable[[], float]) -> None:
+        self._outcomes = outcomes
+        self._meshes = meshes
+        self._names = names
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        """Called at each scrape."""
+        found = {mesh: self._outcomes.summary(mesh) for mesh in self._meshes}
+        yield _gauge("smihub_governed_identities", "Identities that a mesh governs.", found, lambda one: one.governed)
+        units = GaugeMetricFamily("smihub_units", "Units by what became of them.", labels=("mesh", "state"))
+        for mesh, one in found.items():
+            for state in _UNITS:
+                units.add_metric((mesh, state), getattr(one, state))
+        yield units
+        yield _gauge(
+            "smihub_conflicts", "Units of which somebody else has an object.", found, lambda one: one.conflicts
+        )
+        yield _gauge(
+            "smihub_losses", "Units that a mesh cannot say, and nobody accepted.", found, lambda one: one.lossy
+        )
+        yield _gauge("smihub_frozen_units", "Units that stay as they are.", found, lambda one: one.frozen)
+        text = "Units in which a loss of access is not written yet."
+        yield _gauge("smihub_waiting_revocations", text, found, lambda one: one.losing)
+        text = "How long the oldest of these waits."
+        yield _gauge("smihub_waiting_revocations_oldest_seconds", text, found, self._age)
+        meshes = GaugeMetricFamily("smihub_mesh_ok", "Whether nothing refuses or hinders a mesh.", labels=("mesh",))
+        for mesh in self._meshes:
+            meshes.add_metric((mesh,), self._outcomes.mesh(mesh).status == "True")
+        yield meshes
+        if self._names:
+            yield self._named()
+
+    def _age(self, one: Summary) -> float:
+        return 0.0 if one.oldest is None else max(self._now() - one.oldest, 0.0)
+
+    def _named(self) -> Metric:
+        labels = ("mesh", "unit", "condition", "reason")
+        bad = GaugeMetricFamily("smihub_unit_bad", "Conditions that are not as they should be.", labels=labels)
+        for mesh in self._meshes:
+            for key, outcome in sorted(self._outcomes.of(mesh).items()):
+                for kind in outcome.bad:
+                    bad.add_metric((mesh, str(key), kind, outcome.condition(kind).reason), 1)
+        return bad
+
+
+def _gauge(name: str, text: str, found: dict[str, Summary], value: Callable[[Summary], float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=("mesh",))
+    for mesh, one in found.items():
+        family.add_metric((mesh,), value(one))
+    return family

@@ -1,0 +1,223 @@
+"""In a running hub no mesh, source or bug holds up a revocation elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from hub.errors import TransientError
+from hub.intake import Intake
+from hub.model import Access, Observation, Translation, Unit
+from hub.reconcile.hub import Hub
+from hub.reconcile.loop import Loop
+from tests.hub.reconcile.test_loop import API, BOOKS, ORDERS, Live, eventually
+from tests.servers.folder import CONFIG, WORKLOADS, Folder, shop, target
+
+TWO = CONFIG + "- {name: istio, adapter: istio, sink: {kind: directory, path: rendered}}\n"
+ISTIO_SELECTS = "accept: [selector.unlabelled-pods]\n"
+
+
+@pytest.fixture(name="folder")
+def make_folder(tmp_path: Path) -> Folder:
+    """The shop on VMs and on Istio."""
+    folder = shop(tmp_path)
+    folder.config(TWO + ISTIO_SELECTS)
+    return folder
+
+
+@asynccontextmanager
+async def living(folder: Folder) -> AsyncIterator[Live]:
+    """A running hub; the VM mesh is the one that is looked at."""
+    hub = Hub.open(folder.root / "smihub.yaml")
+    for source in hub.intake.sources.values():
+        source._poll_s = 0.2  # type: ignore[attr-defined]
+    task = asyncio.create_task(Loop(hub).run())
+    try:
+        yield Live(hub)
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await hub.close()
+
+
+class Hanging:
+    """A sink of which one call never ends."""
+
+    apart = False
+
+    async def observe(self) -> Observation:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_mesh_that_never_answers_holds_up_no_other(folder: Folder) -> None:
+    """The other is planned and written, endpoints are published, and what is unread there waits for nobody."""
+    hub = Hub.open(folder.root / "smihub.yaml")
+    hub.meshes[1]._sink = Hanging()  # type: ignore[assignment]
+    task = asyncio.create_task(Loop(hub).run())
+    live = Live(hub)
+    try:
+        await live.until(BOOKS)
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        await live.until(ORDERS)
+        folder.write("broken.yaml", "kind: [")
+        folder.remove("access.yaml")
+        await live.until()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await hub.close()
+
+
+async def test_slow_write_of_one_mesh_does_not_delay_another(folder: Folder) -> None:
+    """Neither its revocation nor its endpoints."""
+    async with living(folder) as live:
+        await live.until(BOOKS)
+        istio = live.hub.meshes[1]
+        await eventually(lambda: _written(folder, "sa/web"))
+        writing = istio.sink.writing  # type: ignore[union-attr]
+
+        @asynccontextmanager
+        async def slowly(token: str) -> AsyncIterator[Any]:
+            await asyncio.sleep(4)
+            async with writing(token) as found:
+                yield found
+
+        istio.sink.writing = slowly  # type: ignore[union-attr, method-assign]
+        begun = time.monotonic()
+        folder.write("workloads.yaml", WORKLOADS.replace("10.0.0.2", "10.0.0.9"))
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        await live.until(ORDERS)
+        assert time.monotonic() - begun < 3
+        await eventually(lambda: _written(folder, "/orders"))
+
+
+async def _written(folder: Folder, text: str) -> bool:
+    return any(text in file.read_text() for file in (folder.root / "rendered").rglob("*.yaml"))
+
+
+async def test_adapter_that_raises_stops_its_unit_and_nothing_else(folder: Folder) -> None:
+    """The hub goes on; when the adapter no longer raises, the unit follows."""
+    async with living(folder) as live:
+        await live.until(BOOKS)
+        mesh = live.hub.meshes[0]
+        translate = mesh.spec.translate
+
+        def fails(unit: Unit, config: Any) -> Translation:
+            if isinstance(unit, Access) and unit.identity.service_account == "web":
+                raise RecursionError("nobody thought of this")
+            return translate(unit, config)
+
+        mesh.spec = replace(mesh.spec, translate=fails)
+        folder.write("both.yaml", target("to-web", account="web", source="api"))
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        await live.until(ORDERS)
+        mesh.spec = replace(mesh.spec, translate=translate)
+        folder.write("both.yaml", target("to-web", account="web", source="api", matches="orders"))
+        await live.until("shop/api -> shop/web:* POST /orders", key=replace(API, name="web"))
+
+
+async def test_sink_that_raises_what_nobody_expected_is_tried_again(folder: Folder) -> None:
+    """A bug in a sink is that mesh's: logged, tried again, and over when it is over."""
+    async with living(folder) as live:
+        await live.until(BOOKS)
+        sink = live.hub.meshes[0].sink
+        write, times = sink.write_all, iter((ZeroDivisionError("bug"), TransientError("away")))  # type: ignore[union-attr]
+
+        async def fails(*arguments: Any) -> str:
+            error = next(times, None)
+            if error is not None:
+                raise error
+            token: str = await write(*arguments)
+            return token
+
+        sink.write_all = fails  # type: ignore[union-attr, method-assign]
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        await live.until(ORDERS)
+
+
+async def test_object_on_which_reading_raises_counts_as_unread(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is revoked elsewhere is revoked, what would be gained waits, and once it can be read all goes on."""
+    take, bad = Intake.take, [True]
+
+    def fails(self: Intake, source: str, events: Any) -> None:
+        if bad[0] and any(getattr(event, "part", "") == "odd.yaml" for event in events if hasattr(event, "documents")):
+            raise KeyError("nobody thought of this")
+        take(self, source, events)
+
+    monkeypatch.setattr(Intake, "take", fails)
+    folder.write("second.yaml", target("second", matches="orders"))
+    async with living(folder) as live:
+        await live.until(BOOKS, ORDERS)
+        folder.write("odd.yaml", target("odd", source="api"))
+        folder.write("second.yaml", target("second", source="other", matches="orders"))
+        await live.until(BOOKS)
+        bad[0] = False
+        folder.write("odd.yaml", target("odd", source="third"))
+        await live.until("shop/other -> shop/api:* POST /orders", "shop/third -> shop/api:* GET /books", BOOKS)
+
+
+async def test_mesh_of_another_owner_is_not_served_and_the_others_are_followed(folder: Folder) -> None:
+    """The VM mesh was made for another smihub.yaml: it stays as it is, and Istio is written."""
+    folder.config(f"owner: {'a' * 32}\n" + CONFIG)
+    assert folder.process("apply", "--yes").returncode == 0
+    folder.config(f"owner: {'b' * 32}\n" + TWO + ISTIO_SELECTS)
+    hub = Hub.open(folder.root / "smihub.yaml")
+    task = asyncio.create_task(Loop(hub).run())
+    try:
+        await eventually(lambda: _written(folder, "sa/web"))
+        assert not task.done()
+        assert hub.meshes[0].sink._server is None  # type: ignore[union-attr]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await hub.close()
+
+
+async def test_bug_beside_a_revocation_does_not_lose_it(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read then is handed out once that works again, though no source says anything more."""
+    monkeypatch.setattr("hub.reconcile.loop._AGAIN_S", 0.1)
+    async with living(folder) as live:
+        await live.until(BOOKS)
+        recall = live.hub.recall
+        failed: list[bool] = []
+
+        async def fails_once(*arguments: Any, **named: Any) -> Any:
+            if named.get("apart") and not failed:
+                failed.append(True)
+                raise KeyError("nobody thought of this")
+            return await recall(*arguments, **named)
+
+        monkeypatch.setattr(live.hub, "recall", fails_once)
+        folder.remove("access.yaml")
+        await live.until()
+        assert failed
+
+
+async def test_bug_in_what_serves_endpoints_holds_up_no_revocation(folder: Folder) -> None:
+    """Endpoints come first, and cannot be handed over: it is logged, and the rest goes on at once."""
+    async with living(folder) as live:
+        await live.until(BOOKS)
+
+        async def fails() -> None:
+            raise KeyError("nobody thought of this")
+
+        live.hub.withdraw = fails  # type: ignore[method-assign]
+        begun = time.monotonic()
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        await live.until(ORDERS)
+        folder.remove("access.yaml")
+        await live.until()
+        assert time.monotonic() - begun < 4

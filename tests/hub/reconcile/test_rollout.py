@@ -1,0 +1,80 @@
+"""What a rollout leaves out: of a mesh that takes all or nothing, a refused object's unit and those that rest on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hub.api import Written
+from hub.mirror import Mirror
+from hub.model import Change, NativeObject, ObjectRef, Observation, Observed, Op, Role, UnitKey
+from hub.plan.plan import Plan, wave
+from hub.reconcile.rollout import roll_out
+
+
+def key(name: str) -> UnitKey:
+    """A unit."""
+    return UnitKey("route", "shop", name)
+
+
+def ref(name: str) -> ObjectRef:
+    """An object."""
+    return ObjectRef("xds", "Thing", "", name)
+
+
+def made(unit: str, name: str, *needs: str) -> Change:
+    """An object is created."""
+    native = NativeObject(ref(name), Role.GRANT, b"{}", needs=tuple(map(ref, needs)))
+    return Change(Op.CREATE, native.ref, wave(Role.GRANT, Op.CREATE), None, native, key(unit))
+
+
+def gone(unit: str, name: str) -> Change:
+    """An object that others referred to goes."""
+    return Change(Op.DELETE, ref(name), wave(Role.REFERENCED, Op.DELETE), b"{}", None, key(unit))
+
+
+class AtOnce:
+    """Takes everything but some objects."""
+
+    def __init__(self, *never: str) -> None:
+        self.never = {ref(name) for name in never}
+        self.taken: tuple[Change, ...] = ()
+
+    async def observe(self) -> Observation:
+        """Nothing."""
+        return Observation()
+
+    def refused(self, changes: Sequence[Change]) -> Sequence[Written]:
+        """See hub.api.Transactional."""
+        return [Written(each.ref, "refused", detail="no") for each in changes if each.ref in self.never]
+
+    async def write_all(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
+        """See hub.api.Transactional."""
+        self.taken = tuple(changes)
+        return "2"
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def rolled(sink: AtOnce, changes: Sequence[Change], *standing: Observed) -> dict[str, str]:
+    """What became of each unit."""
+    mirror = Mirror(Observation({one.ref: one for one in standing}))
+    done = await roll_out(sink, Plan("vms", "1", tuple(changes)), mirror)
+    assert {change.unit for change in sink.taken}.isdisjoint(done.stopped)
+    return {unit.name: each.state for unit, each in done.results.items()}
+
+
+async def test_units_that_need_what_a_refused_unit_would_have_made_wait_too() -> None:
+    """Through any number of steps; nobody else does."""
+    changes = [made("bad", "x"), made("bad", "y"), made("near", "n", "y"), made("far", "f", "n"), made("other", "o")]
+    found = await rolled(AtOnce("x"), changes)
+    assert found == {"bad": "refused", "near": "waiting", "far": "waiting", "other": "written"}
+
+
+async def test_what_a_refused_unit_needs_still_is_not_deleted_under_it() -> None:
+    """Its object stays as it is, and so does what that refers to."""
+    native = NativeObject(ref("x"), Role.GRANT, b"new")
+    replaced = Change(Op.REPLACE, ref("x"), wave(Role.GRANT, Op.REPLACE), b"old", native, key("bad"), "1")
+    before = Observed(ref("x"), b"old", key("bad"), "1", Role.GRANT, (ref("used"),))
+    found = await rolled(AtOnce("x"), [replaced, gone("owner", "used"), gone("other", "unused")], before)
+    assert found == {"bad": "refused", "owner": "waiting", "other": "written"}
