@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hub.config.file import Config
 
-FILE = "hub.status.http.sock"
+FILE = "hub.http.sock"
 """In the folder of the hub's sockets; no mesh has a dot in its name, so none has this one."""
 _LIMIT_S = 2.0
 _MOST_BYTES = 65536

@@ -40,7 +40,7 @@ def test_nobody_else_can_reach_or_take_what_the_hub_has(folder: Folder) -> None:
         token_of(folder)
         sockets = [each for each in tree(folder.root) if stat.S_ISSOCK(Path(each).stat().st_mode)]
         secret = [each for part in (".smihub", ".smihub-sockets", "envoy") for each in tree(folder.root / part)]
-        assert {Path(each).name for each in sockets} == {"vms.sock", "hub.status.http.sock"}
+        assert {Path(each).name for each in sockets} == {"vms.sock", "hub.http.sock"}
         assert len(sockets) == 3
         assert as_user("reach", sockets=sockets, ports=[], files=secret, pids=[hub.child.pid]) == NOTHING
         hub.end()

@@ -180,7 +180,7 @@ def test_run_after_a_kill_serves_what_it_had(folder: Folder) -> None:
 
 def page(folder: Folder, path: str) -> tuple[int, str]:
     """What a running hub answers on its Unix socket."""
-    transport = httpx.HTTPTransport(uds=str(folder.root / ".smihub-sockets" / "hub.status.http.sock"))
+    transport = httpx.HTTPTransport(uds=str(folder.root / ".smihub-sockets" / "hub.http.sock"))
     with httpx.Client(transport=transport) as client:
         answer = client.get(f"http://hub{path}")
     return answer.status_code, answer.text
@@ -212,7 +212,7 @@ def test_run_serves_metrics_and_says_when_it_is_ready(folder: Folder) -> None:
         assert 'smihub_reconcile_seconds_count{mesh="vms"} 1.0' in text
         assert not any(name in text for name in ("shop", "api", "web"))
         hub.end()
-    assert not (folder.root / ".smihub-sockets" / "hub.status.http.sock").exists()
+    assert not (folder.root / ".smihub-sockets" / "hub.http.sock").exists()
 
 
 def test_run_serve_only_is_ready_at_once_and_names_are_in_labels_if_asked_for(folder: Folder) -> None:
