@@ -68,12 +68,12 @@ async def test_workload_gets_its_closure_and_nothing_else(rig: Rig, method: str)
     await client.close()
 
 
-async def test_p6_token_of_b_with_node_of_a_gets_no_byte(rig: Rig) -> None:
+async def test_token_of_b_with_node_of_a_gets_no_byte(rig: Rig) -> None:
     """Identity comes from the token alone: naming another workload's node ends the stream before any byte."""
     await tokens_are_refused(rig, rig.token("d/web"), "d/api", grpc.StatusCode.PERMISSION_DENIED)
 
 
-async def test_p6_secrets_are_those_of_the_token(rig: Rig) -> None:
+async def test_secrets_are_those_of_the_token(rig: Rig) -> None:
     """The certificate is the token's workload's, whatever is asked for."""
     web, own, other = Client(rig.address, rig.token("d/web")), rig.own("d/web"), rig.own("d/api")
     await web.ask("Secret", "d/web", resource_names_subscribe=[own, "trust", other, "self", "peers/d/api/1/tcp"])
@@ -130,7 +130,7 @@ async def test_stream_ends_when_its_token_is_rotated(rig: Rig, method: str) -> N
     await web.close()
 
 
-async def test_p2_first_request_without_node_ends_the_stream(rig: Rig) -> None:
+async def test_first_request_without_node_ends_the_stream(rig: Rig) -> None:
     """Even with a good token."""
     await tokens_are_refused(rig, rig.token("d/api"), "", grpc.StatusCode.INVALID_ARGUMENT)
 
@@ -143,7 +143,7 @@ async def test_bytes_that_are_no_request_end_the_stream(rig: Rig) -> None:
     await client.close()
 
 
-async def test_p7_no_revision_is_unavailable(tmp_path: Path) -> None:
+async def test_no_revision_is_unavailable(tmp_path: Path) -> None:
     """Before the first apply a sidecar must wait: an empty answer would delete everything it has."""
     made = Rig(tmp_path)
     await made.sink.start()
@@ -157,7 +157,7 @@ async def test_p7_no_revision_is_unavailable(tmp_path: Path) -> None:
     await made.sink.close()
 
 
-async def test_p8_two_streams_of_one_workload_are_both_served(rig: Rig) -> None:
+async def test_two_streams_of_one_workload_are_both_served(rig: Rig) -> None:
     """A sidecar that reconnects before its old stream is gone is served at once."""
     token = rig.token("d/api")
     clients = [Client(rig.address, token) for _ in range(2)]
@@ -272,7 +272,7 @@ async def test_word_of_a_stream_whose_token_has_ended_is_not_its_workloads(rig: 
     await client.close()
 
 
-async def test_p16_nack_is_kept_and_not_resent(rig: Rig) -> None:
+async def test_nack_is_kept_and_not_resent(rig: Rig) -> None:
     """The refusal stands in the status until the resource changes; neighbours' changes do not resend it."""
     client = Client(rig.address, rig.token("d/api"))
     await client.ask("Cluster", "d/api")
@@ -297,7 +297,7 @@ async def test_long_reason_of_a_refusal_is_shortened(rig: Rig) -> None:
     await client.close()
 
 
-async def test_p36_versions_survive_a_restart_and_another_server(rig: Rig, tmp_path: Path) -> None:
+async def test_versions_survive_a_restart_and_another_server(rig: Rig, tmp_path: Path) -> None:
     """A sidecar that reconnects to a restarted hub with its version map gets nothing anew."""
     client = Client(rig.address, rig.token("d/api"))
     await client.ask("Cluster", "d/api")
@@ -314,7 +314,7 @@ async def test_p36_versions_survive_a_restart_and_another_server(rig: Rig, tmp_p
     await again.sink.close()
 
 
-async def test_p46_newest_state_wins_while_an_answer_is_awaited(rig: Rig) -> None:
+async def test_newest_state_wins_while_an_answer_is_awaited(rig: Rig) -> None:
     """Several revisions during one outstanding response become one response."""
     client = Client(rig.address, rig.token("d/api"))
     await client.ask("Cluster", "d/api")
@@ -327,7 +327,7 @@ async def test_p46_newest_state_wins_while_an_answer_is_awaited(rig: Rig) -> Non
     await client.close()
 
 
-async def test_p48_shutdown_is_unavailable_and_deletes_nothing(rig: Rig) -> None:
+async def test_shutdown_is_unavailable_and_deletes_nothing(rig: Rig) -> None:
     """Clients see the stream end; no response tells them to drop anything."""
     client = Client(rig.address, rig.token("d/api"))
     await client.ask("Cluster", "d/api")
@@ -338,7 +338,7 @@ async def test_p48_shutdown_is_unavailable_and_deletes_nothing(rig: Rig) -> None
     rig.sink = Rig(Path(rig.path).parent).sink
 
 
-async def test_p49_request_above_the_limit_is_refused(rig: Rig) -> None:
+async def test_request_above_the_limit_is_refused(rig: Rig) -> None:
     """A request of more than 4 MiB ends its stream; the server goes on."""
     client = Client(rig.address, rig.token("d/api"))
     await client.ask("Cluster", "d/api", resource_names_subscribe=["x" * 1024] * (RECEIVE_LIMIT_BYTES // 1024))
@@ -347,7 +347,7 @@ async def test_p49_request_above_the_limit_is_refused(rig: Rig) -> None:
     await test_workload_gets_its_closure_and_nothing_else(rig, METHODS[0])
 
 
-async def test_p50_cancelled_streams_free_everything(rig: Rig) -> None:
+async def test_cancelled_streams_free_everything(rig: Rig) -> None:
     """After streams were cut off in every state, tasks, sessions and keys are back where they were."""
     token = rig.token("d/api")
     await asyncio.sleep(0)

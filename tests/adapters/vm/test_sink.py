@@ -375,7 +375,7 @@ def test_bundle_elsewhere_is_unsafe() -> None:
         Sealer(b"PEM", anything_goes).seal(stray.ref, stray.body)
 
 
-def test_p37_order_of_map_fields_does_not_change_versions() -> None:
+def test_order_of_map_fields_does_not_change_versions() -> None:
     """Maps may come in any order; what is hashed and sent has one."""
     parts = [
         wire.RouteConfiguration(typed_per_filter_config={key: wire.Any(type_url=key)}).SerializeToString()

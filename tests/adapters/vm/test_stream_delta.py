@@ -45,14 +45,14 @@ def only(step: Step) -> Response:
     return step.responses[0]
 
 
-def test_p23_first_request_without_names_is_the_wildcard() -> None:
+def test_first_request_without_names_is_the_wildcard() -> None:
     """Both spellings of the wildcard give everything."""
     for requested in ((), ("*",)):
         stream = DeltaStream(NODE, world(cds=[item("a"), item("b")]))
         assert shape(stream.receive(ask(CDS, *requested))) == [(["a", "b"], [])]
 
 
-def test_p23_no_fallback_to_the_wildcard_once_a_name_was_asked_for() -> None:
+def test_no_fallback_to_the_wildcard_once_a_name_was_asked_for() -> None:
     """A stream that began with a name and gave it up gets nothing."""
     stream = DeltaStream(NODE, world(cds=[item("a"), item("b")]))
     stream.receive(answer(only(stream.receive(ask(CDS, "a")))))
@@ -61,7 +61,7 @@ def test_p23_no_fallback_to_the_wildcard_once_a_name_was_asked_for() -> None:
     assert stream.offer(world(cds=[item("a", "2"), item("b", "2")])).responses == ()
 
 
-def test_p24_names_and_star_come_and_go_by_themselves() -> None:
+def test_names_and_star_come_and_go_by_themselves() -> None:
     """A name added under the wildcard keeps it; without `*` the names stay; without names nothing is left."""
     stream = DeltaStream(NODE, world(cds=[item("a"), item("b")]))
     stream.receive(answer(only(stream.receive(ask(CDS, "*")))))
@@ -74,28 +74,28 @@ def test_p24_names_and_star_come_and_go_by_themselves() -> None:
     assert stream.offer(world(cds=[item("a", "3"), item("b", "3")])).responses == ()
 
 
-def test_p25_name_given_up_under_the_wildcard_is_answered() -> None:
+def test_name_given_up_under_the_wildcard_is_answered() -> None:
     """The client must learn whether the wildcard still holds the name."""
     stream = DeltaStream(NODE, world(cds=[item("a")]))
     stream.receive(answer(only(stream.receive(ask(CDS, "*", "a", "gone")))))
     assert shape(stream.receive(ask(CDS, drop=("a", "gone")))) == [(["a"], ["gone"])]
 
 
-def test_p26_phantom_unsubscribe_is_ignored() -> None:
+def test_phantom_unsubscribe_is_ignored() -> None:
     """Giving up what was never asked for changes nothing."""
     stream = DeltaStream(NODE, world(rds=[item("r")]))
     stream.receive(answer(only(stream.receive(ask(RDS, "r")))))
     assert stream.receive(ask(RDS, drop=("x",))) == Step()
 
 
-def test_p27_subscribing_again_is_answered_again() -> None:
+def test_subscribing_again_is_answered_again() -> None:
     """A subscription is always answered, whatever was sent before."""
     stream = DeltaStream(NODE, world(rds=[item("r")]))
     stream.receive(answer(only(stream.receive(ask(RDS, "r")))))
     assert shape(stream.receive(ask(RDS, "r"))) == [(["r"], [])]
 
 
-def test_p28_missing_name_is_answered_as_removed_and_remembered() -> None:
+def test_missing_name_is_answered_as_removed_and_remembered() -> None:
     """The client need not wait for its timer, and gets the resource when it appears."""
     stream = DeltaStream(NODE, world())
     missing = stream.receive(ask(RDS, "r"))
@@ -104,7 +104,7 @@ def test_p28_missing_name_is_answered_as_removed_and_remembered() -> None:
     assert shape(stream.offer(world(rds=[item("r")]))) == [(["r"], [])]
 
 
-def test_p29_everything_that_vanished_is_named() -> None:
+def test_everything_that_vanished_is_named() -> None:
     """Resources of wildcard and of named types are reported as removed."""
     stream = DeltaStream(NODE, world(lds=[item("l"), item("m")], rds=[item("r"), item("s")]))
     stream.receive(answer(only(stream.receive(ask(LDS)))))
@@ -112,7 +112,7 @@ def test_p29_everything_that_vanished_is_named() -> None:
     assert shape(stream.offer(world(lds=[item("m")], rds=[item("r")]))) == [([], ["l"]), ([], ["s"])]
 
 
-def test_p30_stale_nonce_keeps_its_subscriptions() -> None:
+def test_stale_nonce_keeps_its_subscriptions() -> None:
     """Unlike SotW, a delta request's names count whatever nonce it answers."""
     stream = DeltaStream(NODE, world(rds=[item("r"), item("s")]))
     first = only(stream.receive(ask(RDS, "r")))
@@ -122,7 +122,7 @@ def test_p30_stale_nonce_keeps_its_subscriptions() -> None:
     assert shape(stream.receive(answer(second))) == [(["s"], [])]
 
 
-def test_p31_answers_of_several_types_may_interleave() -> None:
+def test_answers_of_several_types_may_interleave() -> None:
     """Each type has its own outstanding response; spontaneous requests carry no nonce."""
     stream = DeltaStream(NODE, world(cds=[item("a")], lds=[item("l")], rds=[item("r")]))
     clusters = only(stream.receive(ask(CDS)))
@@ -133,7 +133,7 @@ def test_p31_answers_of_several_types_may_interleave() -> None:
     assert [mark.name for mark in stream.receive(answer(clusters)).marks] == ["a"]
 
 
-def test_p32_refused_version_is_not_resent_and_a_later_one_is() -> None:
+def test_refused_version_is_not_resent_and_a_later_one_is() -> None:
     """All resources of the refused response are marked; each is sent again only when it changed."""
     stream = DeltaStream(NODE, world(cds=[item("a"), item("b")]))
     first = only(stream.receive(ask(CDS)))
@@ -147,7 +147,7 @@ def test_p32_refused_version_is_not_resent_and_a_later_one_is() -> None:
     assert [mark.name for mark in stream.refused()] == ["b"]
 
 
-def test_p33_reconnect_costs_what_changed_and_names_what_is_gone() -> None:
+def test_reconnect_costs_what_changed_and_names_what_is_gone() -> None:
     """The client's own version map decides: equal is skipped, other is sent, unknown to us is removed."""
     stream = DeltaStream(NODE, world(lds=[item("same"), item("new", "2")]))
     held = {"same": version_of(b"1"), "new": version_of(b"1"), "gone": "whatever"}
@@ -155,7 +155,7 @@ def test_p33_reconnect_costs_what_changed_and_names_what_is_gone() -> None:
     assert stream.unsettled(LDS) == ("gone", "new")
 
 
-def test_p34_named_resources_are_sent_again_on_reconnect() -> None:
+def test_named_resources_are_sent_again_on_reconnect() -> None:
     """A subscription is answered even if the client's version is ours: Envoy would lose its endpoints otherwise."""
     stream = DeltaStream(NODE, world(eds=[item("a")]))
     held = {"a": version_of(b"1")}
@@ -163,14 +163,14 @@ def test_p34_named_resources_are_sent_again_on_reconnect() -> None:
 
 
 @pytest.mark.parametrize("initial", [{}, {"a": version_of(b"1")}])
-def test_p35_first_wildcard_answer_is_sent_though_it_is_empty(initial: dict[str, str]) -> None:
+def test_first_wildcard_answer_is_sent_though_it_is_empty(initial: dict[str, str]) -> None:
     """The client waits for it to end its initialisation."""
     present = [item("a")] if initial else []
     stream = DeltaStream(NODE, world(cds=present))
     assert shape(stream.receive(ask(CDS, initial=initial))) == [([], [])]
 
 
-def test_p36_versions_are_equal_on_every_server() -> None:
+def test_versions_are_equal_on_every_server() -> None:
     """Versions are content hashes: two streams of two servers give the same, whatever happened before."""
     one = DeltaStream(NODE, world(cds=[item("a"), item("b")]))
     two = DeltaStream(NODE, world(cds=[item("b", "0"), item("a", "0")]))
@@ -179,13 +179,13 @@ def test_p36_versions_are_equal_on_every_server() -> None:
     assert (first.version, first.resources) == (second.version, second.resources)
 
 
-def test_p37_order_does_not_change_versions() -> None:
+def test_order_does_not_change_versions() -> None:
     """The version of a set does not depend on the order in which it was put together."""
     assert set_version({"a": "1", "b": "2"}) == set_version({"b": "2", "a": "1"})
     assert set_version({"a": "1", "b": "2"}) != set_version({"a": "2", "b": "1"})
 
 
-def test_p46_one_response_is_outstanding_and_the_newest_state_wins() -> None:
+def test_one_response_is_outstanding_and_the_newest_state_wins() -> None:
     """While an answer is awaited nothing is sent; then the newest form goes out once, or nothing if it is the sent one."""
     stream = DeltaStream(NODE, world(cds=[item("a")]))
     first = only(stream.receive(ask(CDS)))
@@ -209,7 +209,7 @@ def test_few_updates_of_policy_go_out_one_by_one() -> None:
     assert stream.unsettled(RDS) == ("r",)
 
 
-def test_p49_names_of_one_type_are_bounded() -> None:
+def test_names_of_one_type_are_bounded() -> None:
     """A client that asks for more and more names, or claims to hold them, is ended and not served to exhaustion."""
     many = {f"n{number}": "1" for number in range(NAMES_LIMIT + 1)}
     with pytest.raises(StreamError) as caught:
@@ -222,7 +222,7 @@ def test_p49_names_of_one_type_are_bounded() -> None:
         stream.receive(ask(RDS, *half))
 
 
-def test_p49_bytes_of_names_are_bounded() -> None:
+def test_bytes_of_names_are_bounded() -> None:
     """Few names can be as large as many: what is kept of a client's words is bounded, whatever its request calls them."""
     long = ["x" * (NAMES_BYTES // 16) + str(number) for number in range(17)]
     for request in (

@@ -66,7 +66,7 @@ def kinds(step: Step) -> list[str]:
 
 
 @both
-def test_p39_pushes_go_in_order(make: Make) -> None:
+def test_pushes_go_in_order(make: Make) -> None:
     """Clusters, endpoints, listeners, routes, then secrets and extension configurations."""
 
     def everything(content: str) -> Snapshot:
@@ -81,7 +81,7 @@ def test_p39_pushes_go_in_order(make: Make) -> None:
 
 
 @both
-def test_p40_traffic_moves_before_the_old_cluster_goes(make: Make) -> None:
+def test_traffic_moves_before_the_old_cluster_goes(make: Make) -> None:
     """Clusters X and Y, endpoints of Y, the route to Y, its acceptance, and only then clusters without X."""
     before = world(cds=[item("x")], eds=[item("x")], lds=[item("l", "1", (RDS, "x"))], rds=[item("x", "x", (CDS, "x"))])
     client = Client(make, before)
@@ -105,7 +105,7 @@ def test_p40_traffic_moves_before_the_old_cluster_goes(make: Make) -> None:
 
 
 @both
-def test_p40_refused_route_keeps_the_old_cluster(make: Make) -> None:
+def test_refused_route_keeps_the_old_cluster(make: Make) -> None:
     """A client that refused the new route still uses the old one, so its cluster stays."""
     client = Client(make, world(cds=[item("x")], rds=[item("r", "x", (CDS, "x"))]))
     client.settle(client.subscribe(CDS))
@@ -116,7 +116,7 @@ def test_p40_refused_route_keeps_the_old_cluster(make: Make) -> None:
 
 
 @both
-def test_p41_endpoints_follow_every_change_of_their_cluster(make: Make) -> None:
+def test_endpoints_follow_every_change_of_their_cluster(make: Make) -> None:
     """Equal endpoints are sent again in the same push, without waiting for the cluster's acceptance."""
     client = Client(make, world(cds=[item("a"), item("b")], eds=[item("a"), item("b")]))
     client.settle(client.subscribe(CDS))
@@ -127,7 +127,7 @@ def test_p41_endpoints_follow_every_change_of_their_cluster(make: Make) -> None:
 
 
 @both
-def test_p42_route_waits_for_a_new_cluster(make: Make) -> None:
+def test_route_waits_for_a_new_cluster(make: Make) -> None:
     """Envoy does not warm routes: the cluster must be accepted first. A refused cluster does not hold a route back."""
     client = Client(make, world(cds=[], rds=[item("r", "deny")]))
     client.settle(client.subscribe(CDS))
@@ -143,7 +143,7 @@ def test_p42_route_waits_for_a_new_cluster(make: Make) -> None:
 
 
 @both
-def test_p42_route_waits_for_the_endpoints_of_a_new_cluster(make: Make) -> None:
+def test_route_waits_for_the_endpoints_of_a_new_cluster(make: Make) -> None:
     """A cluster is of use only with its endpoints; those of a cluster that was in use already hold nothing back."""
     client = Client(make, world(cds=[item("a")], eds=[item("a")], rds=[item("r", "a", (CDS, "a"))]))
     client.settle(client.subscribe(CDS))
@@ -157,7 +157,7 @@ def test_p42_route_waits_for_the_endpoints_of_a_new_cluster(make: Make) -> None:
 
 
 @both
-def test_p42_revocation_does_not_wait_for_an_unrelated_cluster(make: Make) -> None:
+def test_revocation_does_not_wait_for_an_unrelated_cluster(make: Make) -> None:
     """A route whose clusters the client has goes out at once, whatever else is pending."""
     client = Client(make, world(cds=[item("app")], rds=[item("r", "open", (CDS, "app"))]))
     client.settle(client.subscribe(CDS))
@@ -167,7 +167,7 @@ def test_p42_revocation_does_not_wait_for_an_unrelated_cluster(make: Make) -> No
 
 
 @both
-def test_p43_endpoints_are_not_sent_unasked(make: Make) -> None:
+def test_endpoints_are_not_sent_unasked(make: Make) -> None:
     """Only subscribed endpoints go out."""
     client = Client(make, world(cds=[item("a")], eds=[item("a")]))
     client.settle(client.subscribe(CDS))
@@ -222,7 +222,7 @@ def test_other_listeners_do_not_wait_for_a_cut(make: Make) -> None:
 
 
 @both
-def test_p47_listener_that_takes_over_a_port_comes_with_the_removal(make: Make) -> None:
+def test_listener_that_takes_over_a_port_comes_with_the_removal(make: Make) -> None:
     """The old owner of the address leaves in the same response, else Envoy refuses the new one."""
     client = Client(make, world(lds=[item("old")]))
     client.settle(client.subscribe(LDS))
@@ -241,7 +241,7 @@ def test_first_listeners_wait_for_their_clusters(make: Make) -> None:
     assert [[each.name for each in response.resources] for response in step.responses] == [["l", "m"]]
 
 
-def test_p39_route_is_named_as_removed_after_its_listener_is_gone() -> None:
+def test_route_is_named_as_removed_after_its_listener_is_gone() -> None:
     """Deleting a route revokes nothing, so it goes last."""
     client = Client(DeltaStream, world(lds=[item("l", "1", (RDS, "r"))], rds=[item("r")]))
     client.settle(client.subscribe(LDS))
@@ -251,7 +251,7 @@ def test_p39_route_is_named_as_removed_after_its_listener_is_gone() -> None:
     assert [response.removed for response in client.answer(step.responses[0]).responses] == [("r",)]
 
 
-def test_p40_reconnect_keeps_clusters_until_routes_are_known() -> None:
+def test_reconnect_keeps_clusters_until_routes_are_known() -> None:
     """After a reconnect nothing is removed that the client's own routes may still use."""
     stream = DeltaStream(
         NODE, world(cds=[item("y", "y")], lds=[item("l", "1", (RDS, "r"))], rds=[item("r", "y", (CDS, "y"))])

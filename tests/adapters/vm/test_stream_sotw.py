@@ -38,35 +38,35 @@ def only(step: Step) -> Response:
     return step.responses[0]
 
 
-def test_p1_node_is_remembered_after_the_first_request() -> None:
+def test_node_is_remembered_after_the_first_request() -> None:
     """Later requests may leave the node out."""
     stream = SotwStream(NODE, world(cds=[item("a")], lds=[item("l")]))
     stream.receive(ask(CDS))
     assert names(stream.receive(ask(LDS, node=""))) == [["l"]]
 
 
-def test_p2_first_request_without_node_is_refused() -> None:
+def test_first_request_without_node_is_refused() -> None:
     """A stream that does not introduce itself ends with INVALID_ARGUMENT."""
     with pytest.raises(StreamError) as caught:
         SotwStream(NODE, world()).receive(ask(CDS, node=""))
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
-def test_p3_request_without_type_url_is_refused() -> None:
+def test_request_without_type_url_is_refused() -> None:
     """An ADS request must name its type."""
     with pytest.raises(StreamError) as caught:
         SotwStream(NODE, world()).receive(ask(""))
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
-def test_p4_unknown_type_is_ignored_and_others_live_on() -> None:
+def test_unknown_type_is_ignored_and_others_live_on() -> None:
     """A type that we do not serve is met with silence."""
     stream = SotwStream(NODE, world(cds=[item("a")]))
     assert stream.receive(ask("type.googleapis.com/envoy.unknown.v3.Thing")) == Step()
     assert names(stream.receive(ask(CDS))) == [["a"]]
 
 
-def test_p5_node_that_changes_is_refused() -> None:
+def test_node_that_changes_is_refused() -> None:
     """The node id must not change on a stream."""
     stream = SotwStream(NODE, world(cds=[item("a")]))
     stream.receive(ask(CDS))
@@ -75,7 +75,7 @@ def test_p5_node_that_changes_is_refused() -> None:
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
-def test_p6_node_of_another_workload_is_denied_before_any_config() -> None:
+def test_node_of_another_workload_is_denied_before_any_config() -> None:
     """The node id must be the workload that the credential belongs to."""
     with pytest.raises(StreamError) as caught:
         SotwStream(NODE, world(cds=[item("a")])).receive(ask(CDS, node="d/api"))
@@ -83,18 +83,18 @@ def test_p6_node_of_another_workload_is_denied_before_any_config() -> None:
 
 
 @pytest.mark.parametrize("requested", [(), ("*",)])
-def test_p9_no_names_or_star_is_the_wildcard(requested: tuple[str, ...]) -> None:
+def test_no_names_or_star_is_the_wildcard(requested: tuple[str, ...]) -> None:
     """Both spellings of the wildcard give everything."""
     stream = SotwStream(NODE, world(cds=[item("a"), item("b")]))
     assert names(stream.receive(ask(CDS, *requested))) == [["a", "b"]]
 
 
-def test_p9_no_names_is_no_wildcard_for_types_without_one() -> None:
+def test_no_names_is_no_wildcard_for_types_without_one() -> None:
     """Only listeners and clusters know the wildcard without a name."""
     assert SotwStream(NODE, world(rds=[item("r")])).receive(ask(RDS)).responses == ()
 
 
-def test_p10_empty_list_after_a_name_means_nothing() -> None:
+def test_empty_list_after_a_name_means_nothing() -> None:
     """Once a name was asked for, an empty list unsubscribes."""
     stream = SotwStream(NODE, world(cds=[item("a")]))
     first = only(stream.receive(ask(CDS, "a")))
@@ -102,7 +102,7 @@ def test_p10_empty_list_after_a_name_means_nothing() -> None:
     assert stream.offer(world(cds=[item("a", "2"), item("b")])).responses == ()
 
 
-def test_p11_star_left_out_keeps_the_names() -> None:
+def test_star_left_out_keeps_the_names() -> None:
     """`*` and a name, then the name alone, leaves the wildcard."""
     stream = SotwStream(NODE, world(cds=[item("a"), item("b")]))
     first = only(stream.receive(ask(CDS, "*", "a")))
@@ -111,7 +111,7 @@ def test_p11_star_left_out_keeps_the_names() -> None:
     assert names(step) == [["a"]]
 
 
-def test_p12_every_cluster_answer_is_the_whole_set() -> None:
+def test_every_cluster_answer_is_the_whole_set() -> None:
     """A change of one cluster sends all; a cluster that is left out is deleted; none left sends the empty set."""
     stream = SotwStream(NODE, world(cds=[item("a"), item("b")]))
     first = only(stream.receive(ask(CDS)))
@@ -125,7 +125,7 @@ def test_p12_every_cluster_answer_is_the_whole_set() -> None:
     assert names(stream.offer(world(cds=[]))) == [[]]
 
 
-def test_p13_route_answers_are_partial_and_absence_deletes_nothing() -> None:
+def test_route_answers_are_partial_and_absence_deletes_nothing() -> None:
     """Only the changed route is sent; a route that vanished sends nothing."""
     stream = SotwStream(NODE, world(rds=[item("r"), item("s")]))
     first = only(stream.receive(ask(RDS, "r", "s")))
@@ -136,7 +136,7 @@ def test_p13_route_answers_are_partial_and_absence_deletes_nothing() -> None:
     assert stream.offer(world(rds=[item("r", "2")])).responses == ()
 
 
-def test_p14_newly_named_resource_is_sent_though_its_version_is_old() -> None:
+def test_newly_named_resource_is_sent_though_its_version_is_old() -> None:
     """A name that is given up and asked for again is answered again."""
     stream = SotwStream(NODE, world(rds=[item("r"), item("s")]))
     first = only(stream.receive(ask(RDS, "r", "s")))
@@ -145,21 +145,21 @@ def test_p14_newly_named_resource_is_sent_though_its_version_is_old() -> None:
     assert names(again) == [["r"]]
 
 
-def test_p14_named_cluster_that_the_wildcard_sent_is_sent_again() -> None:
+def test_named_cluster_that_the_wildcard_sent_is_sent_again() -> None:
     """An explicit name is answered even if the wildcard had brought the resource."""
     stream = SotwStream(NODE, world(cds=[item("a")]))
     first = only(stream.receive(ask(CDS)))
     assert names(stream.receive(ask(CDS, "*", "a", nonce=first.nonce))) == [["a"]]
 
 
-def test_p14_named_route_that_the_wildcard_sent_is_sent_again() -> None:
+def test_named_route_that_the_wildcard_sent_is_sent_again() -> None:
     """The same for a type whose answers are partial."""
     stream = SotwStream(NODE, world(rds=[item("r"), item("s")]))
     first = only(stream.receive(ask(RDS, "*")))
     assert names(stream.receive(ask(RDS, "*", "r", nonce=first.nonce))) == [["r"]]
 
 
-def test_p15_ack_is_not_answered() -> None:
+def test_ack_is_not_answered() -> None:
     """The matching nonce without an error is an acceptance."""
     stream = SotwStream(NODE, world(cds=[item("a")]))
     first = only(stream.receive(ask(CDS)))
@@ -169,7 +169,7 @@ def test_p15_ack_is_not_answered() -> None:
     assert stream.unsettled(CDS) == ()
 
 
-def test_p16_nack_is_not_resent() -> None:
+def test_nack_is_not_resent() -> None:
     """A refused resource is held until it changes; the refusal is reported and stands until then."""
     stream = SotwStream(NODE, world(cds=[item("a")]))
     first = only(stream.receive(ask(CDS)))
@@ -183,7 +183,7 @@ def test_p16_nack_is_not_resent() -> None:
     assert stream.refused() == ()
 
 
-def test_p17_stale_nonce_is_ignored() -> None:
+def test_stale_nonce_is_ignored() -> None:
     """A request that answers an older response neither accepts nor changes names."""
     stream = SotwStream(NODE, world(rds=[item("r"), item("s")]))
     first = only(stream.receive(ask(RDS, "r")))
@@ -194,7 +194,7 @@ def test_p17_stale_nonce_is_ignored() -> None:
     assert names(stream.receive(ask(RDS, "r", "s", nonce=second.nonce))) == [["s"]]
 
 
-def test_p18_names_that_race_a_new_version_are_no_refusal() -> None:
+def test_names_that_race_a_new_version_are_no_refusal() -> None:
     """A request made before our newest response arrived says nothing about that response."""
     stream = SotwStream(NODE, world(rds=[item("r")]))
     first = only(stream.receive(ask(RDS, "r")))
@@ -205,21 +205,21 @@ def test_p18_names_that_race_a_new_version_are_no_refusal() -> None:
     assert [mark.detail for mark in stream.receive(ask(RDS, "r", "x", nonce=second.nonce)).marks] == [None]
 
 
-def test_p20_missing_name_is_remembered_and_sent_when_it_appears() -> None:
+def test_missing_name_is_remembered_and_sent_when_it_appears() -> None:
     """A name that does not exist is no error, and needs no second request."""
     stream = SotwStream(NODE, world())
     assert stream.receive(ask(RDS, "r")) == Step()
     assert names(stream.offer(world(rds=[item("r")]))) == [["r"]]
 
 
-def test_p20_missing_cluster_name_is_remembered() -> None:
+def test_missing_cluster_name_is_remembered() -> None:
     """The same for a type whose answers are whole sets."""
     stream = SotwStream(NODE, world())
     assert stream.receive(ask(CDS, "a")) == Step()
     assert names(stream.offer(world(cds=[item("a")]))) == [["a"]]
 
 
-def test_p20_missing_cluster_among_others_is_answered_by_their_set() -> None:
+def test_missing_cluster_among_others_is_answered_by_their_set() -> None:
     """A whole set without the new name says that there is none."""
     stream = SotwStream(NODE, world(cds=[item("a")]))
     first = only(stream.receive(ask(CDS, "a")))
@@ -227,14 +227,14 @@ def test_p20_missing_cluster_among_others_is_answered_by_their_set() -> None:
     assert names(stream.receive(ask(CDS, "a", "x", nonce=first.nonce))) == [["a"]]
 
 
-def test_p22_a_name_asked_for_twice_is_sent_once() -> None:
+def test_a_name_asked_for_twice_is_sent_once() -> None:
     """No answer holds one name twice."""
     stream = SotwStream(NODE, world(cds=[item("a")], rds=[item("r")]))
     assert names(stream.receive(ask(CDS, "*", "a", "a"))) == [["a"]]
     assert names(stream.receive(ask(RDS, "r", "r"))) == [["r"]]
 
 
-def test_p41_endpoints_follow_a_changed_cluster() -> None:
+def test_endpoints_follow_a_changed_cluster() -> None:
     """The same endpoints are sent again after their cluster changed, and only theirs."""
     eds = [item("a", "e"), item("b", "e")]
     stream = SotwStream(NODE, world(cds=[item("a"), item("b")], eds=eds))
