@@ -3,6 +3,6 @@
 It shares no code with the path that it judges; `docs/smi.md` states the rules in words.
 """
 
-from hub.semantics.judge import EVERYTHING, Governed, Semantics, semantics
+from hub.semantics.judge import EVERYTHING, GovernedNamespaces, Semantics, semantics
 
-__all__ = ["EVERYTHING", "Governed", "Semantics", "semantics"]
+__all__ = ["EVERYTHING", "GovernedNamespaces", "Semantics", "semantics"]

@@ -19,10 +19,10 @@ from typing import Literal
 from msgspec import Struct
 
 from hub.model import Reading
-from hub.semantics.conditions import Compiler, Condition, Http
-from hub.semantics.decoded import Decoded
+from hub.semantics.conditions import CompiledMatch, Compiler, Http
+from hub.semantics.decoded import DecodedDocuments
 from hub.semantics.identities import SubjectKey, key_of
-from hub.semantics.types import PortRoute, Rule, Subject, TrafficTarget, Word
+from hub.semantics.types import L4Route, Target, TargetRule, TargetSubject, Word
 from hub.semantics.world import Situation
 
 Protocol = Literal["http", "tcp", "udp"]
@@ -30,13 +30,13 @@ Ports = frozenset[int] | None
 """Ports of the receiver; None = every port."""
 
 
-class Grant(Struct, frozen=True):
+class Permission(Struct, frozen=True):
     """One kind of traffic that one TrafficTarget grants; `conditions` only where it is http."""
 
     by: str
     traffic: Literal["http", "raw", "udp"]
     ports: Ports
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[CompiledMatch, ...] = ()
 
     def admits(self, port: int, http: Http) -> bool:
         """Tell whether a request of this kind of traffic is granted."""
@@ -48,16 +48,16 @@ class Grant(Struct, frozen=True):
 class AccessRules:
     """All grants, found by the subject that receives and the subject that calls."""
 
-    def __init__(self, decoded: Decoded, reading: Reading) -> None:
+    def __init__(self, decoded: DecodedDocuments, reading: Reading) -> None:
         compiler = Compiler(reading)
         self._groups = {name: compiler.conditions(matches) for name, matches in decoded.groups.items()}
         self._tcp_routes = decoded.tcp_routes
         self._udp_routes = decoded.udp_routes
-        self._grants: dict[SubjectKey, dict[SubjectKey, list[Grant]]] = {}
+        self._grants: dict[SubjectKey, dict[SubjectKey, list[Permission]]] = {}
         for target in decoded.targets:
             self._add(target)
 
-    def conditions(self, namespace: str, group: str) -> tuple[Condition, ...]:
+    def conditions(self, namespace: str, group: str) -> tuple[CompiledMatch, ...]:
         """Return the matches of an HTTPRouteGroup that can match; none if it is missing."""
         return self._groups.get((namespace, group), ())
 
@@ -70,7 +70,7 @@ class AccessRules:
             if grant.traffic in kinds and grant.admits(at.port, http)
         )
 
-    def _between(self, receivers: frozenset[SubjectKey], callers: frozenset[SubjectKey]) -> Iterator[Grant]:
+    def _between(self, receivers: frozenset[SubjectKey], callers: frozenset[SubjectKey]) -> Iterator[Permission]:
         for receiver in receivers:
             granted = self._grants.get(receiver, {})
             for caller in callers:
@@ -78,7 +78,7 @@ class AccessRules:
 
     # ----------------------------------------------------------------------- from TrafficTargets to grants
 
-    def _add(self, target: TrafficTarget) -> None:
+    def _add(self, target: Target) -> None:
         receiver = key_of(_destination(target))
         if receiver is None or receiver[1] != target.namespace:
             return
@@ -88,7 +88,7 @@ class AccessRules:
             if caller is not None:
                 granted.setdefault(caller, []).extend(grants)
 
-    def _grants_of(self, target: TrafficTarget) -> list[Grant]:
+    def _grants_of(self, target: Target) -> list[Permission]:
         by = f"TrafficTarget/{target.namespace}/{target.name}"
         groups = [rule for rule in target.rules if rule.kind == "HTTPRouteGroup"]
         tcp = [self._port_route(rule, target.namespace) for rule in target.rules if rule.kind == "TCPRoute"]
@@ -97,22 +97,22 @@ class AccessRules:
         dangling = len(found_tcp) < len(tcp)
         if dangling and target.port is None:
             return []  # without the missing TCPRoute, the rest of this TrafficTarget would mean more than was written
-        grants = [Grant(by, "udp", _union(found_udp))] if found_udp else []
+        grants = [Permission(by, "udp", _union(found_udp))] if found_udp else []
         tcp_ports = _limited(_union(found_tcp) if found_tcp else None, target.port)
         if groups:
-            return [*grants, Grant(by, "http", tcp_ports, self._admitted(groups, target.namespace))]
+            return [*grants, Permission(by, "http", tcp_ports, self._admitted(groups, target.namespace))]
         if found_tcp and not dangling:
-            return [*grants, Grant(by, "raw", tcp_ports)]
+            return [*grants, Permission(by, "raw", tcp_ports)]
         return grants
 
-    def _port_route(self, rule: Rule, namespace: str) -> PortRoute | None:
+    def _port_route(self, rule: TargetRule, namespace: str) -> L4Route | None:
         """Find the route object of a rule, in the TrafficTarget's namespace only; None = the rule dangles."""
         routes = self._tcp_routes if rule.kind == "TCPRoute" else self._udp_routes
         return None if rule.void else routes.get((namespace, rule.name))
 
-    def _admitted(self, rules: list[Rule], namespace: str) -> tuple[Condition, ...]:
+    def _admitted(self, rules: list[TargetRule], namespace: str) -> tuple[CompiledMatch, ...]:
         """Return the matches that HTTP rules select: all of a group, or those named; a missing one is skipped."""
-        selected: list[Condition] = []
+        selected: list[CompiledMatch] = []
         for rule in rules:
             if rule.void:
                 continue
@@ -121,17 +121,17 @@ class AccessRules:
         return tuple(selected)
 
 
-def _destination(target: TrafficTarget) -> Subject:
+def _destination(target: Target) -> TargetSubject:
     """Return the destination with its namespace: that of the TrafficTarget where none is written."""
     written = target.destination
-    return Subject(written.kind, written.name, written.namespace or target.namespace, written.group)
+    return TargetSubject(written.kind, written.name, written.namespace or target.namespace, written.group)
 
 
-def _present(routes: Iterable[PortRoute | None]) -> list[PortRoute]:
+def _present(routes: Iterable[L4Route | None]) -> list[L4Route]:
     return [route for route in routes if route is not None]
 
 
-def _union(routes: Iterable[PortRoute]) -> Ports:
+def _union(routes: Iterable[L4Route]) -> Ports:
     """Return every port that one of the routes names; None (every port) if one of them names none."""
     ports: set[int] = set()
     for route in routes:

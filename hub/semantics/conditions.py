@@ -36,7 +36,7 @@ class Http(Struct, frozen=True):
     headers: Mapping[str, tuple[bytes | None, ...]]
 
 
-class Condition(Struct, frozen=True):
+class CompiledMatch(Struct, frozen=True):
     """A match whose patterns are compiled; `name` is what rules refer to."""
 
     name: str
@@ -74,14 +74,14 @@ class Compiler:
         self._prefix = reading.path_regex == "prefix"
         self._compile = cache(_compile)
 
-    def conditions(self, matches: Iterable[Match]) -> tuple[Condition, ...]:
+    def conditions(self, matches: Iterable[Match]) -> tuple[CompiledMatch, ...]:
         """Return the matches that can match; one without a condition, with a name taken twice or with a bad regex cannot."""
         listed = tuple(matches)
         times = Counter(match.name for match in listed)
         compiled = (self._condition(match) for match in listed if times[match.name] == 1)
         return tuple(condition for condition in compiled if condition is not None)
 
-    def _condition(self, match: Match) -> Condition | None:
+    def _condition(self, match: Match) -> CompiledMatch | None:
         if match.path is None and not match.methods and not match.headers:
             return None
         path = None if match.path is None else self._path(match.path)
@@ -89,7 +89,7 @@ class Compiler:
         known = tuple((name, pattern) for name, pattern in headers if pattern is not None)
         if len(known) < len(headers) or (match.path is not None and path is None):
             return None
-        return Condition(match.name, path, match.methods, known)
+        return CompiledMatch(match.name, path, match.methods, known)
 
     def _path(self, written: str) -> Pattern | None:
         """Compile a pathRegex; the empty one never matches."""

@@ -18,7 +18,7 @@ from hub.semantics import reader
 from hub.semantics.labels import Labels
 from hub.semantics.names import canonical_spiffe
 from hub.semantics.reader import Invalid
-from hub.semantics.types import Binding, Found, Rule, Subject, TrafficTarget
+from hub.semantics.types import Binding, Manifest, Target, TargetRule, TargetSubject
 
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
 _WITH_PORT = frozenset({"v1alpha1", "v1alpha2"})
@@ -26,7 +26,7 @@ _OLD_RULES = frozenset({"HTTPRouteGroup", "TCPRoute"})
 _NEW_RULES = _OLD_RULES | {"UDPRoute"}
 
 
-def decode_traffic_target(found: Found) -> TrafficTarget:
+def decode_traffic_target(found: Manifest) -> Target:
     """Decode a TrafficTarget of any version. Raises `Invalid`."""
     spec, rule_list = _spec_of(found)
     destination = reader.mapping(spec.get("destination"), "destination")
@@ -36,7 +36,7 @@ def decode_traffic_target(found: Found) -> TrafficTarget:
         raise Invalid("a TrafficTarget needs at least one rule and one source")
     kinds = _OLD_RULES if found.version in _WITH_PORT else _NEW_RULES
     with_port = found.version in _WITH_PORT
-    return TrafficTarget(
+    return Target(
         namespace=found.namespace,
         name=found.name,
         destination=_subject(destination, found.version, {"port"} if with_port else set()),
@@ -46,7 +46,7 @@ def decode_traffic_target(found: Found) -> TrafficTarget:
     )
 
 
-def _spec_of(found: Found) -> tuple[Mapping[str, object], str]:
+def _spec_of(found: Manifest) -> tuple[Mapping[str, object], str]:
     """Return the mapping that holds the fields, and the name of the rule list in it."""
     if found.version == "v1alpha1":
         return reader.fields(found.body, "object", _ENVELOPE | {"destination", "specs", "sources"}), "specs"
@@ -54,11 +54,11 @@ def _spec_of(found: Found) -> tuple[Mapping[str, object], str]:
     return reader.fields(body.get("spec"), "spec", {"destination", "rules", "sources"}), "rules"
 
 
-def _subject(value: object, version: str, extra: set[str]) -> Subject:
+def _subject(value: object, version: str, extra: set[str]) -> TargetSubject:
     known = {"kind", "name", "namespace"} | extra | ({"group"} if version == "v1alpha4" else set())
     written = reader.fields(value, "subject", known)
     kind = reader.required_text(written, "kind")
-    return Subject(
+    return TargetSubject(
         kind="" if kind == "IdentityBinding" and version != "v1alpha4" else kind,  # unknown before: matches nobody
         name=reader.required_text(written, "name"),
         namespace=reader.optional_text(written, "namespace") or "",
@@ -66,21 +66,21 @@ def _subject(value: object, version: str, extra: set[str]) -> Subject:
     )
 
 
-def _rule(value: object, kinds: frozenset[str]) -> Rule:
+def _rule(value: object, kinds: frozenset[str]) -> TargetRule:
     """Read one rule. `matches` that select nothing (null, or on a port route) make the rule void, not the object."""
     written = reader.fields(value, "rule", {"kind", "name", "matches"})
     kind, name = reader.required_text(written, "kind"), reader.required_text(written, "name")
     if kind not in kinds:
         raise Invalid(f"a rule cannot name a {kind!r}")
     if "matches" not in written:
-        return Rule(kind, name)
+        return TargetRule(kind, name)
     if written["matches"] is None:
-        return Rule(kind, name, void=True)
+        return TargetRule(kind, name, void=True)
     matches = reader.texts(written["matches"], "matches")
-    return Rule(kind, name, matches, void=kind != "HTTPRouteGroup")
+    return TargetRule(kind, name, matches, void=kind != "HTTPRouteGroup")
 
 
-def decode_binding(found: Found) -> Binding:
+def decode_binding(found: Manifest) -> Binding:
     """Decode an IdentityBinding. Raises `Invalid`, also for one bad SPIFFE id or two schemes that exclude each other."""
     body = reader.fields(found.body, "object", _ENVELOPE | {"spec"})
     spec = reader.fields(body.get("spec"), "spec", {"schemes"})

@@ -17,14 +17,14 @@ from collections.abc import Mapping
 from hub.semantics import reader
 from hub.semantics.names import is_header_name
 from hub.semantics.reader import Invalid
-from hub.semantics.types import Found, Match, PortRoute
+from hub.semantics.types import L4Route, Manifest, Match
 
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
 _METHODS = frozenset({"*", "GET", "HEAD", "PUT", "POST", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 _FLAT = frozenset({"v1alpha1", "v1alpha2"})
 
 
-def decode_route_group(found: Found) -> tuple[Match, ...]:
+def decode_route_group(found: Manifest) -> tuple[Match, ...]:
     """Decode the matches of an HTTPRouteGroup, as written. Raises `Invalid`."""
     if found.version in _FLAT:
         holder = reader.fields(found.body, "object", _ENVELOPE | {"matches"})
@@ -68,14 +68,14 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name.lower(), pattern) for name, pattern in pairs))
 
 
-def decode_port_route(found: Found) -> PortRoute:
+def decode_port_route(found: Manifest) -> L4Route:
     """Decode a TCPRoute or UDPRoute. Raises `Invalid`."""
     if found.version in _FLAT:
         reader.fields(found.body, "object", _ENVELOPE)
-        return PortRoute(None)
+        return L4Route(None)
     body = reader.fields(found.body, "object", _ENVELOPE | {"spec"})
     known = {"matches"} if found.version == "v1alpha4" else set[str]()
     spec = reader.fields(body.get("spec", {}), "spec", known)
     matches = reader.fields(spec.get("matches", {}), "matches", {"ports"})
     ports = reader.items(matches.get("ports", []), "ports")
-    return PortRoute(frozenset(reader.port_number(port, "ports") for port in ports) or None)
+    return L4Route(frozenset(reader.port_number(port, "ports") for port in ports) or None)

@@ -20,7 +20,7 @@ from fractions import Fraction
 from hub.semantics import reader
 from hub.semantics.quantity import quantity_weight, whole_weight
 from hub.semantics.reader import Invalid
-from hub.semantics.types import Found, Share, Split
+from hub.semantics.types import Manifest, Share, WeightedSplit
 
 _CONDITIONAL = frozenset({"v1alpha3", "v1alpha4"})
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
@@ -32,7 +32,7 @@ _TIMESTAMP = re.compile(
 _OLDEST = (-1_000_000, 0)  # before every moment that can be written
 
 
-def decode_split(found: Found) -> Split:
+def decode_split(found: Manifest) -> WeightedSplit:
     """Decode a TrafficSplit of any version. Raises `Invalid`."""
     body = reader.fields(found.body, "object", _ENVELOPE | {"spec"})
     known = {"service", "backends"} | ({"matches"} if found.version in _CONDITIONAL else set())
@@ -40,7 +40,7 @@ def decode_split(found: Found) -> Split:
     backends = reader.items(spec.get("backends"), "backends")
     if not backends:
         raise Invalid("a TrafficSplit needs at least one backend")
-    return Split(
+    return WeightedSplit(
         namespace=found.namespace,
         name=found.name,
         root=_service(reader.required_text(spec, "service"), found.namespace),
@@ -50,7 +50,7 @@ def decode_split(found: Found) -> Split:
     )
 
 
-def _share(value: object, found: Found) -> Share:
+def _share(value: object, found: Manifest) -> Share:
     written = reader.fields(value, "backend", {"service", "weight"})
     service = _service(reader.required_text(written, "service"), found.namespace)
     if "weight" not in written:
@@ -88,7 +88,7 @@ def _groups(value: object) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _created(found: Found) -> tuple[int, int]:
+def _created(found: Manifest) -> tuple[int, int]:
     """Return (seconds, nanoseconds) of metadata.creationTimestamp; absent or unreadable counts as oldest."""
     meta = found.body.get("metadata")
     written = meta.get("creationTimestamp") if isinstance(meta, Mapping) else None

@@ -9,37 +9,47 @@ from msgspec import Struct
 
 from hub.model import Document
 from hub.semantics import decode_access, decode_specs, decode_split, hub_workload, kubernetes
-from hub.semantics.doubts import Doubt, doubt_of
+from hub.semantics.doubts import UnreadableObject, doubt_of
 from hub.semantics.envelope import read_objects
 from hub.semantics.reader import Invalid
-from hub.semantics.types import Binding, Found, Match, PortRoute, Service, Slice, Split, TrafficTarget, Workload
+from hub.semantics.types import (
+    Binding,
+    ExposedService,
+    Instance,
+    L4Route,
+    Manifest,
+    Match,
+    Slice,
+    Target,
+    WeightedSplit,
+)
 
 T = TypeVar("T")
 
 
-class Decoded(Struct, frozen=True):
+class DecodedDocuments(Struct, frozen=True):
     """The valid objects of all documents."""
 
-    targets: tuple[TrafficTarget, ...]
+    targets: tuple[Target, ...]
     bindings: tuple[Binding, ...]
     groups: Mapping[tuple[str, str], tuple[Match, ...]]
-    tcp_routes: Mapping[tuple[str, str], PortRoute]
-    udp_routes: Mapping[tuple[str, str], PortRoute]
-    splits: tuple[Split, ...]
-    services: Mapping[tuple[str, str], Service]
+    tcp_routes: Mapping[tuple[str, str], L4Route]
+    udp_routes: Mapping[tuple[str, str], L4Route]
+    splits: tuple[WeightedSplit, ...]
+    services: Mapping[tuple[str, str], ExposedService]
     slices: tuple[Slice, ...]
-    workloads: tuple[Workload, ...]
-    doubts: tuple[Doubt, ...]
+    workloads: tuple[Instance, ...]
+    doubts: tuple[UnreadableObject, ...]
 
 
-def decode(documents: Iterable[Document]) -> Decoded:
+def decode(documents: Iterable[Document]) -> DecodedDocuments:
     """Decode all documents; an object that is invalid is left out, and leaves doubts."""
-    by_kind: dict[str, list[Found]] = {}
+    by_kind: dict[str, list[Manifest]] = {}
     counted, broken = read_objects(documents)
     for found in counted:
         by_kind.setdefault(found.kind, []).append(found)
 
-    def named(kind: str, decoder: Callable[[Found], T]) -> dict[tuple[str, str], T]:
+    def named(kind: str, decoder: Callable[[Manifest], T]) -> dict[tuple[str, str], T]:
         valid = _valid(by_kind.get(kind, ()), decoder, broken)
         return {(found.namespace, found.name): value for found, value in valid}
 
@@ -50,7 +60,7 @@ def decode(documents: Iterable[Document]) -> Decoded:
     for kind in sorted(kubernetes.TEMPLATE_KINDS):
         workloads += named(kind, kubernetes.decode_template).values()
     services = named("Service", kubernetes.decode_service)
-    return Decoded(
+    return DecodedDocuments(
         targets=tuple(named("TrafficTarget", decode_access.decode_traffic_target).values()),
         bindings=tuple(named("IdentityBinding", decode_access.decode_binding).values()),
         groups=named("HTTPRouteGroup", decode_specs.decode_route_group),
@@ -64,7 +74,9 @@ def decode(documents: Iterable[Document]) -> Decoded:
     )
 
 
-def _valid(objects: Iterable[Found], decoder: Callable[[Found], T], broken: list[Found]) -> Iterator[tuple[Found, T]]:
+def _valid(
+    objects: Iterable[Manifest], decoder: Callable[[Manifest], T], broken: list[Manifest]
+) -> Iterator[tuple[Manifest, T]]:
     for found in objects:
         try:
             yield found, decoder(found)

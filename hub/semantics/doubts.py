@@ -14,12 +14,12 @@ from hub.semantics.envelope import HUB, VERSIONS
 from hub.semantics.kubernetes import TEMPLATE_KINDS
 from hub.semantics.labels import Labels, SelectorIndex
 from hub.semantics.names import is_label, is_subdomain
-from hub.semantics.types import Account, Found
+from hub.semantics.types import Account, Manifest
 
 _WORKLOADS = frozenset({"Pod", "Workload", *TEMPLATE_KINDS})
 
 
-class Doubt(Struct, frozen=True):
+class UnreadableObject(Struct, frozen=True):
     """A broken Service or workload. `namespace` None is any; `selector` and `account` None are not known, hence any."""
 
     namespace: str | None
@@ -28,14 +28,16 @@ class Doubt(Struct, frozen=True):
     account: str | None = None
 
 
-def doubt_of(found: Found) -> Doubt | None:
+def doubt_of(found: Manifest) -> UnreadableObject | None:
     """Tell what a broken object may be, None if no object of its kind says what a port speaks."""
     namespace = found.namespace if is_label(found.namespace) else None
     legible = namespace is not None and found.version in VERSIONS[found.group, found.kind]
     if found.kind == "Service":
-        return Doubt(namespace, is_service=True, selector=_selector(found.body.get("spec")) if legible else None)
+        return UnreadableObject(
+            namespace, is_service=True, selector=_selector(found.body.get("spec")) if legible else None
+        )
     if found.kind in _WORKLOADS:
-        return Doubt(namespace, is_service=False, account=_account(found) if legible else None)
+        return UnreadableObject(namespace, is_service=False, account=_account(found) if legible else None)
     return None
 
 
@@ -51,7 +53,7 @@ def _selector(spec: object) -> Labels | None:
     return frozenset(written.items())
 
 
-def _account(found: Found) -> str | None:
+def _account(found: Manifest) -> str | None:
     """Read the account that something runs under, None where what is written names none."""
     body: Mapping[str, object] = found.body
     if found.kind == "Pod":
@@ -79,10 +81,10 @@ def _valid(account: object) -> str | None:
     return account if isinstance(account, str) and is_subdomain(account) else None
 
 
-class Doubts:
+class UnreadableObjects:
     """Answers whether a broken Service may select a workload, and whether a broken workload may run under an account."""
 
-    def __init__(self, doubts: Iterable[Doubt]) -> None:
+    def __init__(self, doubts: Iterable[UnreadableObject]) -> None:
         listed = tuple(doubts)
         services = [one for one in listed if one.is_service]
         workloads = [one for one in listed if not one.is_service]

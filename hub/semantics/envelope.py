@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hub.model import Document
 from hub.semantics.names import is_label, is_subdomain
-from hub.semantics.types import Found
+from hub.semantics.types import Manifest
 
 ACCESS, SPECS, SPLIT, HUB = "access.smi-spec.io", "specs.smi-spec.io", "split.smi-spec.io", "smihub.io"
 
@@ -49,13 +49,13 @@ _VERSIONLESS = "\0"
 """The version of an object whose kind needs one and that has none."""
 
 
-def read_objects(documents: Iterable[Document]) -> tuple[list[Found], list[Found]]:
+def read_objects(documents: Iterable[Document]) -> tuple[list[Manifest], list[Manifest]]:
     """Return the objects that count, in a version that we know, sorted by key; and every copy of those that do not.
 
     Among the latter are documents of a known kind that are no objects, since no name or no version is theirs.
     """
-    copies: dict[tuple[str, str, str, str], list[Found]] = {}
-    broken: list[Found] = []
+    copies: dict[tuple[str, str, str, str], list[Manifest]] = {}
+    broken: list[Manifest] = []
     for document in documents:
         for value in _unwrap(document.value):
             found = _identify(value)
@@ -63,7 +63,7 @@ def read_objects(documents: Iterable[Document]) -> tuple[list[Found], list[Found
                 copies.setdefault(found.key, []).append(found)
             elif found is not None:
                 broken.append(found)
-    counted: list[Found] = []
+    counted: list[Manifest] = []
     for key in sorted(copies):
         one = _the_one(copies[key])
         if one is None or one.version not in VERSIONS[one.group, one.kind]:
@@ -84,7 +84,7 @@ def _unwrap(value: object) -> Iterator[object]:
         yield value
 
 
-def _identify(value: object) -> Found | None:
+def _identify(value: object) -> Manifest | None:
     """Read kind, group, version and names as they are written; None for what is of no concern."""
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
         return None
@@ -96,14 +96,14 @@ def _identify(value: object) -> Found | None:
     name, namespace = (meta.get("name"), meta.get("namespace")) if isinstance(meta, dict) else ("", None)
     if namespace is None or namespace == "":
         namespace = "default"  # as an API server reads it: null and empty text are what Go calls unset
-    return Found(group, version, kind, _text(namespace), _text(name), value)
+    return Manifest(group, version, kind, _text(namespace), _text(name), value)
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _is_named(found: Found) -> bool:
+def _is_named(found: Manifest) -> bool:
     """Tell whether an object can have this name, in this namespace, and a version."""
     named = is_label(found.name) if found.kind == "Service" else is_subdomain(found.name)
     return named and is_label(found.namespace) and found.version != _VERSIONLESS
@@ -164,7 +164,7 @@ def _split_version(spec: Mapping[object, object]) -> str:
 # --------------------------------------------------------------------------- copies
 
 
-def _the_one(copies: Sequence[Found]) -> Found | None:
+def _the_one(copies: Sequence[Manifest]) -> Manifest | None:
     """Return the object that these copies amount to, or None when they contradict each other."""
     first, seen = copies[0], set[tuple[int, int]]()
     return first if all(_equal(first.body, copy.body, seen) for copy in copies[1:]) else None

@@ -9,7 +9,7 @@ from hub.semantics import reader
 from hub.semantics.kubernetes import labels_of
 from hub.semantics.names import is_label, is_subdomain
 from hub.semantics.reader import Invalid
-from hub.semantics.types import Found, Workload, WorkloadPort
+from hub.semantics.types import ContainerPort, Instance, Manifest
 
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _SPEC = frozenset({"serviceAccount", "addresses", "bind", "ports", "upstreams"})
@@ -19,7 +19,7 @@ _LONGEST_PATH = 107
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def decode_workload(found: Found) -> Workload:
+def decode_workload(found: Manifest) -> Instance:
     """Decode a Workload, every field of it: a bad address voids it although no verdict needs it. Raises `Invalid`."""
     body = reader.fields(found.body, "object", _ENVELOPE)
     spec = reader.fields(body.get("spec"), "spec", _SPEC)
@@ -36,7 +36,7 @@ def decode_workload(found: Found) -> Workload:
     ports = tuple(_port(port) for port in reader.items(spec.get("ports", []), "ports"))
     if len({(port.port, port.transport) for port in ports}) < len(ports):
         raise Invalid("a port is listed twice")
-    return Workload(
+    return Instance(
         kind=found.kind,
         namespace=found.namespace,
         name=found.name,
@@ -46,7 +46,7 @@ def decode_workload(found: Found) -> Workload:
     )
 
 
-def _port(value: object) -> WorkloadPort:
+def _port(value: object) -> ContainerPort:
     written = reader.fields(value, "port", _PORT)
     transport = reader.text(written.get("protocol", "TCP"), "protocol")
     if transport not in {"TCP", "UDP"}:
@@ -55,7 +55,7 @@ def _port(value: object) -> WorkloadPort:
     reader.port_number(written.get("appPort", number), "appPort")
     _check_address(written.get("appAddress", "127.0.0.1"))
     name, app_protocol = reader.optional_text(written, "name"), reader.optional_text(written, "appProtocol")
-    return WorkloadPort(number, transport, name or "", app_protocol)
+    return ContainerPort(number, transport, name or "", app_protocol)
 
 
 def _check_upstream(value: object) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from hub.semantics.envelope import ACCESS
 from hub.semantics.labels import Labels, SelectorIndex
 from hub.semantics.names import account_of_spiffe, is_label, is_subdomain
-from hub.semantics.types import Account, Binding, Subject
+from hub.semantics.types import Account, Binding, TargetSubject
 
 SubjectKey = tuple[str, str, str]
 
@@ -22,7 +22,7 @@ _GROUPS: Mapping[str, frozenset[str | None]] = {
 }
 
 
-def key_of(subject: Subject) -> SubjectKey | None:
+def key_of(subject: TargetSubject) -> SubjectKey | None:
     """Return the key that a subject names, None when it can match nobody: unknown kind or group, invalid name."""
     if subject.group not in _GROUPS.get(subject.kind, frozenset()):
         return None

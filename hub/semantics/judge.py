@@ -13,7 +13,7 @@ from hub.semantics.decoded import decode
 from hub.semantics.identities import Bindings, SubjectKey
 from hub.semantics.names import split_pair
 from hub.semantics.routes import Call, RouteRules
-from hub.semantics.world import Situation, World
+from hub.semantics.world import ReceiverIndex, Situation
 
 _DENY = Answer("deny")
 _UNGOVERNED = Answer("ungoverned")
@@ -21,7 +21,7 @@ _NOBODY: frozenset[SubjectKey] = frozenset()
 _TRANSPORTS = {"http": "TCP", "tcp": "TCP", "udp": "UDP"}
 
 
-class Governed(Struct, frozen=True):
+class GovernedNamespaces(Struct, frozen=True):
     """Whom SMI rules: receivers of these namespaces, None = every receiver. The others are ungoverned."""
 
     namespaces: frozenset[str] | None = None
@@ -31,7 +31,7 @@ class Governed(Struct, frozen=True):
         return self.namespaces is None or namespace in self.namespaces
 
 
-EVERYTHING = Governed()
+EVERYTHING = GovernedNamespaces()
 
 
 class Semantics:
@@ -45,14 +45,14 @@ class Semantics:
         documents: Sequence[Document],
         *,
         trust_domain: str = "cluster.local",
-        governed: Governed = EVERYTHING,
+        governed: GovernedNamespaces = EVERYTHING,
         reading: Reading = Reading(),
     ) -> None:
         decoded = decode(documents)
         self._trust_domain = trust_domain
         self._governed = governed
         self._bindings = Bindings(decoded.bindings, trust_domain)
-        self._world = World(decoded, self._bindings)
+        self._world = ReceiverIndex(decoded, self._bindings)
         self._access = AccessRules(decoded, reading)
         self._routes = RouteRules(decoded.splits, reading, self._world, self._access)
 
@@ -165,6 +165,6 @@ class _Asked(Struct, frozen=True):
     http: Http
 
 
-def semantics(documents: Sequence[Document], governed: Governed, request: Request) -> Answer:
+def semantics(documents: Sequence[Document], governed: GovernedNamespaces, request: Request) -> Answer:
     """Judge one request against documents under the default reading; for many requests build a `Semantics` once."""
     return Semantics(documents, governed=governed).judge(request)

@@ -12,7 +12,7 @@ from hub.semantics import reader
 from hub.semantics.labels import Labels
 from hub.semantics.names import is_subdomain
 from hub.semantics.reader import Invalid
-from hub.semantics.types import Found, Service, ServicePort, Slice, SlicePort, Workload, WorkloadPort
+from hub.semantics.types import ContainerPort, ExposedPort, ExposedService, Instance, Manifest, Slice, SlicePort
 
 _TRANSPORTS = frozenset({"TCP", "UDP", "SCTP"})
 _SERVICE_OF_SLICE = "kubernetes.io/service-name"
@@ -35,12 +35,12 @@ def transport_of(port: Mapping[str, object]) -> str:
 # --------------------------------------------------------------------------- what runs
 
 
-def decode_pod(found: Found) -> Workload:
+def decode_pod(found: Manifest) -> Instance:
     """Decode a Pod. Raises `Invalid`."""
     return _workload(found, found.body)
 
 
-def decode_template(found: Found) -> Workload:
+def decode_template(found: Manifest) -> Instance:
     """Decode the pod template of a Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob. Raises `Invalid`."""
     spec = reader.mapping(found.body.get("spec"), "spec")
     if found.kind == "CronJob":
@@ -49,7 +49,7 @@ def decode_template(found: Found) -> Workload:
     return _workload(found, reader.mapping(spec.get("template"), "template"))
 
 
-def _workload(found: Found, pod: Mapping[str, object]) -> Workload:
+def _workload(found: Manifest, pod: Mapping[str, object]) -> Instance:
     """Read what a pod is; for a template, name and namespace are those of its owner."""
     spec = reader.mapping(reader.unless_null(pod, "spec", {}), "spec")
     named = reader.text(reader.unless_null(spec, "serviceAccountName", ""), "serviceAccountName")
@@ -57,7 +57,7 @@ def _workload(found: Found, pod: Mapping[str, object]) -> Workload:
     account = named or legacy or "default"
     if not is_subdomain(account):
         raise Invalid("serviceAccountName is no valid name")
-    return Workload(
+    return Instance(
         kind=found.kind,
         namespace=found.namespace,
         name=found.name,
@@ -67,9 +67,9 @@ def _workload(found: Found, pod: Mapping[str, object]) -> Workload:
     )
 
 
-def _container_ports(spec: Mapping[str, object]) -> list[WorkloadPort]:
+def _container_ports(spec: Mapping[str, object]) -> list[ContainerPort]:
     """Read the ports of the containers, then those of the init containers that go on beside them (sidecars)."""
-    ports: list[WorkloadPort] = []
+    ports: list[ContainerPort] = []
     for key in ("containers", "initContainers"):
         for item in reader.items(reader.unless_null(spec, key, []), key):
             container = reader.mapping(item, key)
@@ -78,34 +78,34 @@ def _container_ports(spec: Mapping[str, object]) -> list[WorkloadPort]:
     return ports
 
 
-def _ports(container: Mapping[str, object]) -> list[WorkloadPort]:
-    ports: list[WorkloadPort] = []
+def _ports(container: Mapping[str, object]) -> list[ContainerPort]:
+    ports: list[ContainerPort] = []
     for entry in reader.items(reader.unless_null(container, "ports", []), "ports"):
         port = reader.mapping(entry, "port")
         number = reader.port_number(port.get("containerPort"), "containerPort")
         name = reader.text(reader.unless_null(port, "name", ""), "name")
-        ports.append(WorkloadPort(number, transport_of(port), name))
+        ports.append(ContainerPort(number, transport_of(port), name))
     return ports
 
 
 # --------------------------------------------------------------------------- what leads there
 
 
-def decode_service(found: Found) -> Service:
+def decode_service(found: Manifest) -> ExposedService:
     """Decode a Service; one of type ExternalName has no ports here. Raises `Invalid`."""
     spec = reader.mapping(reader.unless_null(found.body, "spec", {}), "spec")
     external = reader.unless_null(spec, "type", "ClusterIP") == "ExternalName"
     selector = reader.pairs(reader.unless_null(spec, "selector", {}), "selector")
     ports = reader.items(reader.unless_null(spec, "ports", []), "ports")
     decoded = tuple(_service_port(port) for port in ports)
-    return Service(found.namespace, found.name, selector, () if external else decoded)
+    return ExposedService(found.namespace, found.name, selector, () if external else decoded)
 
 
-def _service_port(value: object) -> ServicePort:
+def _service_port(value: object) -> ExposedPort:
     written = reader.mapping(value, "port")
     number = reader.port_number(written.get("port"), "port")
     app_protocol = reader.text(reader.unless_null(written, "appProtocol", ""), "appProtocol")
-    return ServicePort(
+    return ExposedPort(
         port=number,
         transport=transport_of(written),
         name=reader.text(reader.unless_null(written, "name", ""), "name"),
@@ -123,7 +123,7 @@ def _target(value: object, port: int) -> int | str:
     return reader.port_number(value, "targetPort")
 
 
-def decode_slice(found: Found) -> Slice:
+def decode_slice(found: Manifest) -> Slice:
     """Decode an EndpointSlice. Raises `Invalid`."""
     labels = dict(labels_of(reader.mapping(found.body.get("metadata"), "metadata")))
     endpoints = reader.items(reader.unless_null(found.body, "endpoints", []), "endpoints")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hub.semantics.types import ServicePort, Word
+from hub.semantics.types import ExposedPort, Word
 
 _HTTP = frozenset({"http", "http2", "grpc", "grpc-web", "h2c", "kubernetes.io/h2c", "kubernetes.io/ws"})
 _OPAQUE = frozenset(
@@ -25,7 +25,7 @@ def word_of(protocol: str) -> Word:
     return "tcp" if lower in _OPAQUE else "none"
 
 
-def word_of_service_port(port: ServicePort) -> Word:
+def word_of_service_port(port: ExposedPort) -> Word:
     """Return what a Service port declares: appProtocol if there is one, else the first word of its name."""
     return word_of(port.name.partition("-")[0] if port.app_protocol is None else port.app_protocol)
 

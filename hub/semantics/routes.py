@@ -16,8 +16,8 @@ from hub.model import Reading, RouteWord
 from hub.semantics.access import AccessRules
 from hub.semantics.conditions import Http
 from hub.semantics.protocols import word_of_service_port
-from hub.semantics.types import Split
-from hub.semantics.world import World
+from hub.semantics.types import WeightedSplit
+from hub.semantics.world import ReceiverIndex
 
 
 class Routed(Struct, frozen=True):
@@ -42,10 +42,12 @@ class Call(Struct, frozen=True):
 class RouteRules:
     """All TrafficSplits, by namespace and root."""
 
-    def __init__(self, splits: Iterable[Split], reading: Reading, world: World, access: AccessRules) -> None:
+    def __init__(
+        self, splits: Iterable[WeightedSplit], reading: Reading, world: ReceiverIndex, access: AccessRules
+    ) -> None:
         self._world = world
         self._access = access
-        self._layers: dict[tuple[str, str], list[Split]] = {}
+        self._layers: dict[tuple[str, str], list[WeightedSplit]] = {}
         for split in sorted(splits, key=lambda one: (one.groups is None, one.age)):
             names_root = any(share.service == split.root for share in split.shares)
             if not names_root or reading.root_backend == "endpoints":
@@ -71,7 +73,7 @@ class RouteRules:
         http = call.http
         return any(one.holds(http) for group in groups for one in self._access.conditions(call.namespace, group))
 
-    def _shared(self, split: Split, call: Call) -> Routed:
+    def _shared(self, split: WeightedSplit, call: Call) -> Routed:
         """Share a call among the backends that exist, have this port and weigh something; nobody left = unavailable."""
         weights = {
             share.service: share.weight

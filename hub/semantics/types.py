@@ -17,7 +17,7 @@ Word = Literal["http", "tcp", "none", "unknown"]
 """The protocol that a port is declared to speak; none = undeclared, unknown = what cannot be read may declare it."""
 
 
-class Found(Struct, frozen=True):
+class Manifest(Struct, frozen=True):
     """One object of a source after its envelope was read: what it is, and its undecoded body."""
 
     group: str
@@ -48,7 +48,7 @@ class Match(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
 
 
-class PortRoute(Struct, frozen=True):
+class L4Route(Struct, frozen=True):
     """A TCPRoute or UDPRoute: its ports, None = every port."""
 
     ports: frozenset[int] | None
@@ -57,7 +57,7 @@ class PortRoute(Struct, frozen=True):
 # --------------------------------------------------------------------------- access.smi-spec.io
 
 
-class Subject(Struct, frozen=True):
+class TargetSubject(Struct, frozen=True):
     """A destination or a source of a TrafficTarget as written; an absent namespace is empty."""
 
     kind: str
@@ -66,7 +66,7 @@ class Subject(Struct, frozen=True):
     group: str | None = None
 
 
-class Rule(Struct, frozen=True):
+class TargetRule(Struct, frozen=True):
     """One rule of a TrafficTarget: a route object, and which of its matches (None = all of them).
 
     `void` says that the rule is written so that it can name nothing: it counts as naming a missing object.
@@ -78,14 +78,14 @@ class Rule(Struct, frozen=True):
     void: bool = False
 
 
-class TrafficTarget(Struct, frozen=True):
+class Target(Struct, frozen=True):
     """A TrafficTarget of any version; `port` is `destination.port` of v1alpha1 and v1alpha2."""
 
     namespace: str
     name: str
-    destination: Subject
-    sources: tuple[Subject, ...]
-    rules: tuple[Rule, ...]
+    destination: TargetSubject
+    sources: tuple[TargetSubject, ...]
+    rules: tuple[TargetRule, ...]
     port: int | None = None
 
 
@@ -109,7 +109,7 @@ class Share(Struct, frozen=True):
     weight: Fraction
 
 
-class Split(Struct, frozen=True):
+class WeightedSplit(Struct, frozen=True):
     """A TrafficSplit. `groups` None = unconditional, else the HTTPRouteGroups of which one must match."""
 
     namespace: str
@@ -123,7 +123,7 @@ class Split(Struct, frozen=True):
 # --------------------------------------------------------------------------- where things run
 
 
-class WorkloadPort(Struct, frozen=True):
+class ContainerPort(Struct, frozen=True):
     """One port that a workload lists; `app_protocol` only where the workload itself says it (smihub.io Workload)."""
 
     port: int
@@ -132,7 +132,7 @@ class WorkloadPort(Struct, frozen=True):
     app_protocol: str | None = None
 
 
-class Workload(Struct, frozen=True):
+class Instance(Struct, frozen=True):
     """Something that runs, or would run: a Pod, a smihub.io Workload or a pod template (kind of its owner)."""
 
     kind: str
@@ -140,7 +140,7 @@ class Workload(Struct, frozen=True):
     name: str
     account: Account
     labels: Labels
-    ports: tuple[WorkloadPort, ...]
+    ports: tuple[ContainerPort, ...]
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -148,7 +148,7 @@ class Workload(Struct, frozen=True):
         return self.kind, self.namespace, self.name
 
 
-class ServicePort(Struct, frozen=True):
+class ExposedPort(Struct, frozen=True):
     """One port of a Service; `target` is a number or the name of a port of the workload."""
 
     port: int
@@ -158,13 +158,13 @@ class ServicePort(Struct, frozen=True):
     app_protocol: str | None
 
 
-class Service(Struct, frozen=True):
+class ExposedService(Struct, frozen=True):
     """A Service; an empty selector selects nothing (its EndpointSlices say what is behind it)."""
 
     namespace: str
     name: str
     selector: Labels
-    ports: tuple[ServicePort, ...]
+    ports: tuple[ExposedPort, ...]
 
 
 class SlicePort(Struct, frozen=True):

@@ -7,13 +7,13 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from hub.semantics.decoded import Decoded
-from hub.semantics.doubts import Doubts
+from hub.semantics.decoded import DecodedDocuments
+from hub.semantics.doubts import UnreadableObjects
 from hub.semantics.identities import Bindings, SubjectKey
 from hub.semantics.kubernetes import TEMPLATE_KINDS
 from hub.semantics.labels import LabelIndex, SelectorIndex
 from hub.semantics.protocols import agree, word_of, word_of_service_port
-from hub.semantics.types import Account, Service, ServicePort, Slice, Word, Workload
+from hub.semantics.types import Account, ExposedPort, ExposedService, Instance, Slice, Word
 
 _REMEMBERED = 65_536
 
@@ -33,12 +33,12 @@ class Situation(Struct, frozen=True):
 _NOBODY_KNOWN = Situation(None, frozenset(), 0, "none")
 
 
-class World:
+class ReceiverIndex:
     """Looks up receivers. Answers are remembered, since many requests meet the same ones."""
 
-    def __init__(self, decoded: Decoded, bindings: Bindings) -> None:
+    def __init__(self, decoded: DecodedDocuments, bindings: Bindings) -> None:
         self._bindings = bindings
-        self._doubts = Doubts(decoded.doubts)
+        self._doubts = UnreadableObjects(decoded.doubts)
         self._services = decoded.services
         self._selectors = SelectorIndex((one.namespace, one.selector, one) for one in decoded.services.values())
         planned = [one for one in decoded.workloads if one.kind in TEMPLATE_KINDS]
@@ -46,8 +46,8 @@ class World:
         self._planned = LabelIndex((one.namespace, one.labels, one) for one in planned)
         self._running = LabelIndex((one.namespace, one.labels, one) for one in running)
         self._pods = {(one.namespace, one.name): one for one in running if one.kind == "Pod"}
-        self._by_name: dict[tuple[str, str], Workload] = {}
-        self._by_account: dict[Account, list[Workload]] = {}
+        self._by_name: dict[tuple[str, str], Instance] = {}
+        self._by_account: dict[Account, list[Instance]] = {}
         for workload in decoded.workloads:  # Workloads stand first, then Pods, then templates by kind
             self._by_name.setdefault((workload.namespace, workload.name), workload)
             self._by_account.setdefault(workload.account, []).append(workload)
@@ -58,11 +58,11 @@ class World:
         self.behind = lru_cache(_REMEMBERED)(self._behind)
         self._keys = lru_cache(_REMEMBERED)(self._find_keys)
 
-    def workload(self, namespace: str, name: str) -> Workload | None:
+    def workload(self, namespace: str, name: str) -> Instance | None:
         """Find a workload by name: a smihub.io Workload before a Pod before a pod template (by kind name)."""
         return self._by_name.get((namespace, name))
 
-    def service_port(self, namespace: str, service: str, port: int, transport: str) -> ServicePort | None:
+    def service_port(self, namespace: str, service: str, port: int, transport: str) -> ExposedPort | None:
         """Find a port of a Service, None if the Service or the port does not exist."""
         found = self._services.get((namespace, service))
         ports = found.ports if found else ()
@@ -72,17 +72,17 @@ class World:
         """Tell whether there is such a Service."""
         return (namespace, service) in self._services
 
-    def keys_of(self, workload: Workload) -> frozenset[SubjectKey]:
+    def keys_of(self, workload: Instance) -> frozenset[SubjectKey]:
         """Return every subject that a workload satisfies, by its identity or its labels."""
         return self._keys(workload)
 
-    def _find_keys(self, workload: Workload) -> frozenset[SubjectKey]:
+    def _find_keys(self, workload: Instance) -> frozenset[SubjectKey]:
         by_labels = self._bindings.of_labels(workload.namespace, workload.labels)
         return self._bindings.of_account(workload.account) | by_labels
 
     # ----------------------------------------------------------------------- receivers
 
-    def at_workload(self, workload: Workload, port: int, transport: str) -> Situation:
+    def at_workload(self, workload: Instance, port: int, transport: str) -> Situation:
         """Describe one workload as the receiver on one of its own ports."""
         declared = self._declared(workload, port) if transport == "TCP" else "none"
         return Situation(workload.account, self.keys_of(workload), port, declared)
@@ -111,14 +111,14 @@ class World:
             for workload, number in reached
         )
 
-    def _selected(self, service: Service, entry: ServicePort) -> Iterator[tuple[Workload, int]]:
+    def _selected(self, service: ExposedService, entry: ExposedPort) -> Iterator[tuple[Instance, int]]:
         """Yield what a selector reaches: what runs, or else what would run; with the port that it is reached at."""
         running = self._running.selected_by(service.namespace, service.selector)
         for workload in running or self._planned.selected_by(service.namespace, service.selector):
             for number in _target_ports(workload, entry):
                 yield workload, number
 
-    def _listed(self, service: Service, entry: ServicePort) -> Iterator[tuple[Workload | None, int]]:
+    def _listed(self, service: ExposedService, entry: ExposedPort) -> Iterator[tuple[Instance | None, int]]:
         """Yield the Pods that EndpointSlices list for a Service without selector; None for who is no known Pod."""
         for one in self._slices.get((service.namespace, service.name), ()):
             for port in one.ports:
@@ -130,7 +130,7 @@ class World:
 
     # ----------------------------------------------------------------------- declared protocols
 
-    def _declared(self, workload: Workload, port: int) -> Word:
+    def _declared(self, workload: Instance, port: int) -> Word:
         """Return the protocol that a TCP port of a workload is declared to speak, over all that declare it.
 
         What a broken Service may add changes nothing where HTTP is declared; a broken workload of the same identity
@@ -143,19 +143,19 @@ class World:
             return "unknown"
         return agreed
 
-    def _words_of_services(self, workload: Workload, port: int) -> Iterator[Word]:
+    def _words_of_services(self, workload: Instance, port: int) -> Iterator[Word]:
         for service in self._selectors.satisfied_by(workload.namespace, workload.labels):
             for entry in service.ports:
                 if entry.transport == "TCP" and port in _target_ports(workload, entry):
                     yield word_of_service_port(entry)
 
 
-def _own_words(workload: Workload, port: int) -> Iterable[Word]:
+def _own_words(workload: Instance, port: int) -> Iterable[Word]:
     listed = (one for one in workload.ports if (one.port, one.transport) == (port, "TCP"))
     return [word_of(one.app_protocol) for one in listed if one.app_protocol is not None]
 
 
-def _target_ports(workload: Workload, entry: ServicePort) -> tuple[int, ...]:
+def _target_ports(workload: Instance, entry: ExposedPort) -> tuple[int, ...]:
     """Resolve a Service port on a workload: its number, or the first port of that name and transport, or nothing."""
     if isinstance(entry.target, int):
         return (entry.target,)

@@ -9,7 +9,7 @@ import pytest
 from hub.memory.meet import meet
 from hub.memory.permits import NOTHING, Standing, gained
 from hub.model import Access, Declared, Document, Grant, Identity, ObjectRef, Origin, UnitKey
-from hub.semantics.doubts import Doubts, doubt_of
+from hub.semantics.doubts import UnreadableObjects, doubt_of
 from hub.semantics.envelope import read_objects
 from hub.smi import decode
 from hub.store import Store
@@ -171,7 +171,7 @@ def test_doubt_of_an_unusable_namespace_reaches_every_namespace() -> None:
     far = WORKLOAD.format(name="api-1", namespace="far", app="api", account="api", host=2)
     lost = SERVICE.replace("namespace: d", "namespace: 5") + "{selector: {app: web}}"
     assert declared(store_of(f"{far}---\n{lost}"), namespace="far")[0] == {"unknown"}
-    index = Doubts([reference(lost)])
+    index = UnreadableObjects([reference(lost)])
     assert index.may_select("far", frozenset())
 
 

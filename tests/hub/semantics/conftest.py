@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hub.model import Answer, Destination, Document, Origin, Reading, Request, Source
-from hub.semantics import EVERYTHING, Governed, Semantics
+from hub.semantics import EVERYTHING, GovernedNamespaces, Semantics
 
 WORLD = """
 kind: HTTPRouteGroup
@@ -79,7 +79,7 @@ def read() -> Callable[..., Semantics]:
         *,
         world: str = WORLD,
         reading: Reading = Reading(),
-        governed: Governed = EVERYTHING,
+        governed: GovernedNamespaces = EVERYTHING,
         trust_domain: str = "cluster.local",
     ) -> Semantics:
         documents = documents_of(f"{world}\n---\n{text}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from hub.model import Answer, Destination, Request, Source
-from hub.semantics import EVERYTHING, Governed, Semantics, semantics
+from hub.semantics import EVERYTHING, GovernedNamespaces, Semantics, semantics
 from tests.servers.socket_paths import NO_PATHS, PATHS
 
 Read = Callable[..., Semantics]
@@ -264,7 +264,7 @@ def test_service_without_selector(
 
 def test_ungoverned_receivers(read: Read, request_to: RequestTo, target: Target) -> None:
     """Receivers outside the governed namespaces are ungoverned, and let a Service's share in."""
-    judge = read(target(TALL), governed=Governed(frozenset({"e"}))).judge
+    judge = read(target(TALL), governed=GovernedNamespaces(frozenset({"e"}))).judge
     assert judge(request_to("d/stranger", "d/api", 1)) == Answer("ungoverned")
     assert judge(request_to("d/stranger", "e/api", 1)) == Answer("deny")
     answer = judge(request_to("d/stranger", "service:d/api", 8080))
