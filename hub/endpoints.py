@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from hub.intent.accesses import Inbound
 from hub.intent.ports import reached
-from hub.intent.view import Shape
+from hub.intent.view import WorkloadProfile
 from hub.model import Endpoint, Exposed, Facts, Identity, ObjectRef, Placement
 from hub.smi.types import EndpointSlice, Service, ServicePort, SliceEndpoint, Workload
 from hub.store import Moves, Store
@@ -35,7 +35,7 @@ class EndpointView:
         self._serving: dict[Place, tuple[Endpoint, ...]] = {}
         self._exposed: dict[Place, Exposed] = {}
         self._placements: dict[ObjectRef, Placement] = {}
-        self._inbound: dict[tuple[str, str], Mapping[Shape, Inbound]] = {}
+        self._inbound: dict[tuple[str, str], Mapping[WorkloadProfile, Inbound]] = {}
 
     def update(self) -> frozenset[Place]:
         """Follow the store; the Service ports whose endpoints are others now (also those that came or went)."""

@@ -44,14 +44,14 @@ class RequestError(SmihubError):
         return error if self.id is None else {"id": self.id, **error}
 
 
-class Asked(Struct, frozen=True):
+class RequestLine(Struct, frozen=True):
     """A request and the `id` (text or number) that its answer repeats; None if it had none."""
 
     request: Request
     id: str | int | float | None = None
 
 
-def decode_line(line: bytes | str) -> Asked:
+def decode_line(line: bytes | str) -> RequestLine:
     """Read one line of a batch. Raises RequestError."""
     size = len(line) if isinstance(line, bytes) else len(line.encode("utf-8", "surrogatepass"))
     if size > MAX_LINE_BYTES:
@@ -63,7 +63,7 @@ def decode_line(line: bytes | str) -> Asked:
     return decode(value)
 
 
-def decode(value: object) -> Asked:
+def decode(value: object) -> RequestLine:
     """Read a request that is already parsed JSON or YAML. Raises RequestError."""
     if not isinstance(value, dict):
         raise RequestError("request.wrong-type", "", "a request is an object")
@@ -71,7 +71,7 @@ def decode(value: object) -> Asked:
     if "id" in value and (isinstance(id_, bool) or not isinstance(id_, str | int | float)):
         raise RequestError("request.wrong-type", "id", "text or a number")
     try:
-        return Asked(_request(value), id_)
+        return RequestLine(_request(value), id_)
     except RequestError as error:
         error.id = id_
         raise

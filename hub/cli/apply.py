@@ -10,7 +10,7 @@ import typer
 
 from hub.cli import saved
 from hub.cli.context import ConfigOption, Exit, agreed, clean_errors, fail, note, progress, run_now
-from hub.cli.plan import AcceptOption, Asked, VerboseOption, asked, review, show, verdict
+from hub.cli.plan import AcceptOption, PlanOptions, VerboseOption, plan_options, review, show, verdict
 from hub.cli.show import summary
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError, SmihubError, StaleError
@@ -49,12 +49,12 @@ def apply(
     """Plan, show the plan, ask, and write it; refused plans are not written. Exit code 0 only if everything was."""
     consent: Consent = "given" if yes else "ask"
     with clean_errors():
-        wanted = asked(config, accept, verbose)
+        wanted = plan_options(config, accept, verbose)
         code = run_now(_apply(wanted, consent) if file is None else _apply_saved(file, wanted, consent))
     raise typer.Exit(code)
 
 
-async def _apply(wanted: Asked, consent: Consent) -> Exit:
+async def _apply(wanted: PlanOptions, consent: Consent) -> Exit:
     hub = Hub.open(wanted.config)
     journal = _journal(hub)
     try:
@@ -88,7 +88,7 @@ async def _carry_out(
     return refused or written
 
 
-async def _apply_saved(file: Path, wanted: Asked, consent: Consent) -> Exit:
+async def _apply_saved(file: Path, wanted: PlanOptions, consent: Consent) -> Exit:
     """Write a saved plan: all that it presumes is looked at before the first write, and again after an answer."""
     if wanted.accept:
         raise ConfigError("a saved plan has the codes that were accepted; give --accept to smihub plan --save")

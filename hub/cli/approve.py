@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hub.cli.context import ConfigOption, Exit, YesOption, agreed, clean_errors, note, run_now
-from hub.cli.plan import AcceptOption, Asked, asked, review, show
+from hub.cli.plan import AcceptOption, PlanOptions, plan_options, review, show
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.plan.guards import BLAST_RADIUS
@@ -37,11 +37,11 @@ def approve(
 ) -> None:
     """Let exactly this plan pass, which is refused because too many lose access: on the mesh as it is now, within an hour."""
     with clean_errors():
-        found = asked(config, accept, verbose=False)
+        found = plan_options(config, accept, verbose=False)
         run_now(_approve(found, digest, why, yes=yes))
 
 
-async def _approve(wanted: Asked, digest: str, why: str, *, yes: bool) -> None:
+async def _approve(wanted: PlanOptions, digest: str, why: str, *, yes: bool) -> None:
     hub = Hub.open(wanted.config)
     try:
         found = _named(await review(hub, wanted.accept), digest)

@@ -35,7 +35,7 @@ AcceptOption = Annotated[list[str] | None, typer.Option("--accept", help="Accept
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show every object and every field.")]
 
 
-class Asked(Struct, frozen=True):
+class PlanOptions(Struct, frozen=True):
     """What plan and apply are asked alike: which configuration, which codes to accept, how much to show."""
 
     config: Path
@@ -43,9 +43,9 @@ class Asked(Struct, frozen=True):
     detail: Detail
 
 
-def asked(config: Path, accept: Sequence[str] | None, verbose: bool) -> Asked:
+def plan_options(config: Path, accept: Sequence[str] | None, verbose: bool) -> PlanOptions:
     """The options of plan and apply."""
-    return Asked(config, tuple(accept or ()), "all" if verbose else "short")
+    return PlanOptions(config, tuple(accept or ()), "all" if verbose else "short")
 
 
 def register(app: typer.Typer) -> None:
@@ -62,11 +62,11 @@ def plan(
 ) -> None:
     """Show what would change in every mesh. Exit code 0: nothing, 2: changes, 3: refused, 1: error."""
     with clean_errors():
-        code = run_now(_plan(asked(config, accept, verbose), output, save))
+        code = run_now(_plan(plan_options(config, accept, verbose), output, save))
     raise typer.Exit(code)
 
 
-async def _plan(wanted: Asked, output: Output, file: Path | None) -> Exit:
+async def _plan(wanted: PlanOptions, output: Output, file: Path | None) -> Exit:
     hub = Hub.open(wanted.config)
     try:
         if file is not None:

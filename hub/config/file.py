@@ -15,7 +15,17 @@ import msgspec
 from msgspec import Struct, field
 
 from hub.config.http import HttpConfig, WrittenHttp
-from hub.config.settings import LABEL, ConfigT, FieldError, Written, between, cluster_name, convert, match, path_text
+from hub.config.settings import (
+    LABEL,
+    ConfigSection,
+    ConfigT,
+    FieldError,
+    between,
+    cluster_name,
+    convert,
+    match,
+    path_text,
+)
 from hub.config.sources import SourceConfig, sources_in
 from hub.errors import ConfigError
 from hub.model import Reading
@@ -82,16 +92,16 @@ class Config(Struct, frozen=True):
 # --------------------------------------------------------------------------- the file as it is written
 
 
-class _Domain(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _Domain(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
     trust_domain: str
     name: str = "default"
 
 
-class _Namespaces(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _Namespaces(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
     namespaces: tuple[str, ...]
 
 
-class _Mesh(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _MeshSection(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
     name: str
     adapter: str
     governed: Literal["all", "targets"] | _Namespaces = "all"
@@ -100,20 +110,20 @@ class _Mesh(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
     cluster: str = ""
 
 
-class _Guards(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _Guards(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
     blast_radius_percent: int = Limits().percent
     min_units: int = Limits().min_units
 
 
-class _Reading(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _Reading(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
     path_regex: Literal["full", "prefix"] = "full"
     root_backend: Literal["reject", "endpoints"] = "reject"
 
 
-class _File(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _ConfigFile(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
     domain: _Domain
     sources: tuple[dict[str, Any], ...]
-    meshes: tuple[_Mesh, ...]
+    meshes: tuple[_MeshSection, ...]
     state: str = ".smihub"
     guards: _Guards = _Guards()
     accept: tuple[str, ...] = ()
@@ -150,7 +160,7 @@ def load_config(path: Path) -> Config:
     if len(data) > _MOST_BYTES:
         raise ConfigError(f'"{path}" has more than {_MOST_BYTES} bytes; name a smihub.yaml')
     try:
-        written = convert(load_one(data), _File, "")
+        written = convert(load_one(data), _ConfigFile, "")
         return _checked(written, Path(path).absolute())
     except YamlError as error:
         fault = error.fault
@@ -205,7 +215,7 @@ def sink_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
 # --------------------------------------------------------------------------- what a type cannot say
 
 
-def _checked(written: _File, file: Path) -> Config:
+def _checked(written: _ConfigFile, file: Path) -> Config:
     match(LABEL, written.domain.name, "domain.name", "lower-case letters, digits and dashes")
     match(_TRUST_DOMAIN, written.domain.trust_domain, "domain.trustDomain", "a SPIFFE trust domain such as example.org")
     if written.owner:
@@ -229,7 +239,7 @@ def _checked(written: _File, file: Path) -> Config:
     )
 
 
-def _meshes(written: tuple[_Mesh, ...], clusters: set[str]) -> tuple[MeshConfig, ...]:
+def _meshes(written: tuple[_MeshSection, ...], clusters: set[str]) -> tuple[MeshConfig, ...]:
     if not written:
         raise FieldError("meshes", 'is empty; write "- {name: vms, adapter: vm}"')
     for index, mesh in enumerate(written):
@@ -251,7 +261,7 @@ def _meshes(written: tuple[_Mesh, ...], clusters: set[str]) -> tuple[MeshConfig,
     )
 
 
-def _governed(mesh: _Mesh, place: str) -> Governed:
+def _governed(mesh: _MeshSection, place: str) -> Governed:
     if not isinstance(mesh.governed, _Namespaces):
         return Governed(mesh.governed)
     names = mesh.governed.namespaces

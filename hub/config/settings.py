@@ -13,7 +13,7 @@ from msgspec import Struct
 ConfigT = TypeVar("ConfigT", bound=Struct)
 
 
-class Written(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class ConfigSection(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """Base of everything that is written in the file."""
 
 

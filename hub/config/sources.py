@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from hub.config.settings import LABEL, FieldError, Written, cluster_name, convert, match, path_text
+from hub.config.settings import LABEL, ConfigSection, FieldError, cluster_name, convert, match, path_text
 
 DIRECTORY = "directory"
 """The kind of a source that says nothing of it."""
@@ -30,7 +30,7 @@ class SourceConfig(Struct, frozen=True):
     namespaces: tuple[str, ...] = ()
 
 
-class _Source(Written, frozen=True, rename="camel", forbid_unknown_fields=True):
+class _Source(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
     """What every source may say; what else it says is its kind's own."""
 
     kind: str = DIRECTORY

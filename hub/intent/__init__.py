@@ -6,6 +6,15 @@ Pure functions of a `View`: versions, references, defaults and invalid input end
 from hub.intent.accesses import CompiledAccess, access, compile_access
 from hub.intent.inspection import inspect
 from hub.intent.routes import route
-from hub.intent.view import Face, Shape, View
+from hub.intent.view import BackendProfile, View, WorkloadProfile
 
-__all__ = ["CompiledAccess", "Face", "Shape", "View", "access", "compile_access", "inspect", "route"]
+__all__ = [
+    "BackendProfile",
+    "CompiledAccess",
+    "View",
+    "WorkloadProfile",
+    "access",
+    "compile_access",
+    "inspect",
+    "route",
+]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hub.intent.doubted import certainties, unknown_ports
 from hub.intent.ports import EVERYWHERE, bound, machines, merged, shape_ports, sliced_ports
 from hub.intent.targets import Resolved, resolve
-from hub.intent.view import Labels, Notes, Shape, View, absence
+from hub.intent.view import Labels, Notes, View, WorkloadProfile, absence
 from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
 from hub.smi.types import Doubt, IdentityBinding, Service, TrafficTarget, Upstream, Workload
 
@@ -26,7 +26,7 @@ class CompiledAccess(Struct, frozen=True, gc=False):
 
     unit: Access
     problems: tuple[Problem, ...]
-    inbound: Mapping[Shape, Inbound]
+    inbound: Mapping[WorkloadProfile, Inbound]
 
 
 class _Granting(Struct, frozen=True, gc=False):
@@ -75,7 +75,7 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
 
 
 def _granting(
-    view: View, identity: Identity, selecting: Mapping[Shape, tuple[Service | IdentityBinding | Doubt, ...]]
+    view: View, identity: Identity, selecting: Mapping[WorkloadProfile, tuple[Service | IdentityBinding | Doubt, ...]]
 ) -> tuple[_Granting, ...]:
     """Every TrafficTarget that reaches the identity, once, by its widest way."""
     namespace, account = identity.namespace, identity.service_account
@@ -98,7 +98,9 @@ def _triple(port: InboundPort) -> tuple[int, Transport, str]:
 
 
 def _ports(
-    view: View, inbound: Mapping[Shape, tuple[InboundPort, ...]], members: Iterable[tuple[Workload, Shape]]
+    view: View,
+    inbound: Mapping[WorkloadProfile, tuple[InboundPort, ...]],
+    members: Iterable[tuple[Workload, WorkloadProfile]],
 ) -> tuple[InboundPort, ...]:
     """The distinct inbound ports, each with every address on which a sidecar receives."""
     standing = [
@@ -187,8 +189,8 @@ def _useless_ports(notes: Notes, grant: Grant, listed: Iterable[tuple[int, str]]
 def _origins(
     granting: Iterable[_Granting],
     resolved: Iterable[tuple[_Granting, Resolved]],
-    selecting: Mapping[Shape, tuple[Service | IdentityBinding | Doubt, ...]],
-    members: Iterable[tuple[Workload, Shape]],
+    selecting: Mapping[WorkloadProfile, tuple[Service | IdentityBinding | Doubt, ...]],
+    members: Iterable[tuple[Workload, WorkloadProfile]],
 ) -> tuple[ObjectRef, ...]:
     """The objects that the unit rests on, without Pods and templates: they come and go by the thousand."""
     origins = {ref for _, found in resolved for ref in found.origins}

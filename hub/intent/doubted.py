@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from hub.intent.ports import Certainty
-from hub.intent.view import Notes, Shape, View
+from hub.intent.view import Notes, View, WorkloadProfile
 from hub.model import Declared, Grant, Identity, InboundPort, ObjectRef, Problem
 from hub.smi.types import Doubt
 
@@ -17,7 +17,7 @@ _SHOWN = 3
 class Certainties(Struct, frozen=True, gc=False):
     """How far the declarations of each shape can be trusted, the same for the identity itself, and what takes it away."""
 
-    shapes: Mapping[Shape, Certainty]
+    shapes: Mapping[WorkloadProfile, Certainty]
     itself: Certainty
     because: tuple[ObjectRef, ...]
 
@@ -27,7 +27,7 @@ class Certainties(Struct, frozen=True, gc=False):
         return tuple(sorted({"none" if found == "all" else "unknown" for found in pods or {self.itself}}))
 
 
-def certainties(view: View, identity: Identity, selecting: Mapping[Shape, Iterable[object]]) -> Certainties:
+def certainties(view: View, identity: Identity, selecting: Mapping[WorkloadProfile, Iterable[object]]) -> Certainties:
     """What broken Services that may select these shapes, and broken workloads that may run under the identity, leave open."""
     general = view.doubts(identity.namespace)
     others = [each for each in general if each.kind == "workload" and each.account in {None, identity.service_account}]
@@ -36,7 +36,7 @@ def certainties(view: View, identity: Identity, selecting: Mapping[Shape, Iterab
         shape: [*anyone, *(each for each in found if isinstance(each, Doubt))] for shape, found in selecting.items()
     }
     if others:
-        certain: dict[Shape, Certainty] = dict.fromkeys(doubting, "none")
+        certain: dict[WorkloadProfile, Certainty] = dict.fromkeys(doubting, "none")
     else:
         certain = {shape: "http" if doubts else "all" for shape, doubts in doubting.items()}
     because = {each.ref for doubts in (others, *doubting.values()) for each in doubts}

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hub.errors import UnsafeResourceError
-from hub.intent.view import Face, Labels, Shape, View
+from hub.intent.view import BackendProfile, Labels, View, WorkloadProfile
 from hub.model import Declared, InboundPort, Transport
 from hub.smi.types import Service, ServicePort, Workload, WorkloadPort
 
@@ -44,16 +44,16 @@ def declared_by(port: ServicePort) -> Declared:
     return word(port.app_protocol or port.name.partition("-")[0])
 
 
-def reached(face: Face | Shape, port: ServicePort) -> int | None:
+def reached(face: BackendProfile | WorkloadProfile, port: ServicePort) -> int | None:
     """The workload port to which a Service port leads at such a workload; None if it leads nowhere.
 
     Source: Kubernetes documentation, Service, "Field spec.ports.targetPort"; EndpointSlice API, `ports[].name`.
     """
-    if isinstance(face, Face) and face.standing == "sliced":
+    if isinstance(face, BackendProfile) and face.standing == "sliced":
         return _named(face.ports, port.name, port.transport)
     if isinstance(port.target, int):
         return port.target or port.port
-    known = face.ports if isinstance(face, Face) else tuple((p.port, p.transport, p.name) for p in face.ports)
+    known = face.ports if isinstance(face, BackendProfile) else tuple((p.port, p.transport, p.name) for p in face.ports)
     return _named(known, port.target, port.transport)
 
 
@@ -62,7 +62,7 @@ def _named(ports: Iterable[tuple[int, Transport, str]], name: str, transport: Tr
 
 
 def shape_ports(
-    shape: Shape, services: Iterable[Service], selectors: Iterable[Labels], certain: Certainty = "all"
+    shape: WorkloadProfile, services: Iterable[Service], selectors: Iterable[Labels], certain: Certainty = "all"
 ) -> tuple[InboundPort, ...]:
     """The ports on which workloads of this shape receive, without addresses, sorted.
 
@@ -79,7 +79,7 @@ def shape_ports(
     return tuple(sorted(_inbound(key, app, declared[key], said[key], labels) for key, app in apps.items()))
 
 
-def _led(shape: Shape, services: Iterable[Service]) -> Iterator[tuple[ServicePort, int]]:
+def _led(shape: WorkloadProfile, services: Iterable[Service]) -> Iterator[tuple[ServicePort, int]]:
     """Every Service port that leads to the shape, and to which number."""
     for service in services:
         for port in service.ports:
@@ -104,7 +104,9 @@ def _said(led: Iterable[tuple[ServicePort, int]], key: _Key) -> tuple[tuple[int,
     return tuple(sorted(found)) if transport == "TCP" else ()
 
 
-def _declared(shape: Shape, services: Iterable[tuple[int, Declared]], key: _Key, certain: Certainty) -> Declared:
+def _declared(
+    shape: WorkloadProfile, services: Iterable[tuple[int, Declared]], key: _Key, certain: Certainty
+) -> Declared:
     """All declarations agree: that; they disagree: HTTP, the stricter reading; none: undeclared; more may come: unknown."""
     if key[1] == "UDP":
         return "none"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from hub.intent.ports import declared_by, reached
 from hub.intent.splits import Layer, read_split
-from hub.intent.view import Face, Notes, View, absence, spiffe
+from hub.intent.view import BackendProfile, Notes, View, absence, spiffe
 from hub.model import Backend, Client, ObjectRef, Problem, Route, RoutePort, Split
 from hub.smi.types import Service, ServicePort, Upstream
 
@@ -54,7 +54,7 @@ def _distinct(ports: Iterable[ServicePort]) -> Iterable[ServicePort]:
     return found.values()
 
 
-def behind(faces: Iterable[Face]) -> tuple[Face, ...]:
+def behind(faces: Iterable[BackendProfile]) -> tuple[BackendProfile, ...]:
     """Who answers for a Service: what runs; where nothing runs, what would (pod templates)."""
     everyone = tuple(faces)
     running = tuple(face for face in everyone if face.standing != "template")
@@ -130,7 +130,7 @@ def _backend_problems(view: View, service: Service, backend: Backend, told: tupl
             notes.error("split.backend-port", field, message, "give the backend's Service the same port number")
 
 
-def _callees(view: View, namespace: str, port: ServicePort, faces: Iterable[Face]) -> tuple[str, ...]:
+def _callees(view: View, namespace: str, port: ServicePort, faces: Iterable[BackendProfile]) -> tuple[str, ...]:
     """The SPIFFE ids of those behind a Service port; an endpoint whose account is unknown has none."""
     accounts = {face.account for face in faces if face.account and reached(face, port) is not None}
     return tuple(sorted(spiffe(view, namespace, account) for account in accounts))
@@ -146,7 +146,7 @@ def _clients(port: ServicePort, upstreams: Iterable[Upstream]) -> tuple[Client, 
     return tuple(sorted({upstream.client for upstream in upstreams if upstream.port == port.port}))
 
 
-def _unreached(service: Service, faces: Iterable[Face]) -> tuple[Problem, ...]:
+def _unreached(service: Service, faces: Iterable[BackendProfile]) -> tuple[Problem, ...]:
     """A Problem for each Service port that leads to no port of anyone behind the Service."""
     notes = Notes(service.ref)
     standing = tuple(faces)
@@ -158,7 +158,7 @@ def _unreached(service: Service, faces: Iterable[Face]) -> tuple[Problem, ...]:
     return notes.problems
 
 
-def _lands(face: Face, port: ServicePort) -> bool:
+def _lands(face: BackendProfile, port: ServicePort) -> bool:
     """A Pod may listen on ports that it does not list; a Workload's sidecar receives on those that it lists."""
     number = reached(face, port)
     if number is None or face.standing != "workload":

@@ -31,7 +31,7 @@ Labels = tuple[tuple[str, str], ...]
 Standing = Literal["pod", "workload", "template"]
 
 
-class Shape(Struct, frozen=True, gc=False):
+class WorkloadProfile(Struct, frozen=True, gc=False):
     """What policies can tell of a workload: any number of equal workloads are one shape.
 
     `labels` are only those pairs that a selector of the namespace names, sorted; `ports` are in the order written.
@@ -48,7 +48,7 @@ class Shape(Struct, frozen=True, gc=False):
         return bool(selector) and set(selector) <= set(self.labels)
 
 
-class Face(Struct, frozen=True, gc=False):
+class BackendProfile(Struct, frozen=True, gc=False):
     """What a Service can tell of a workload behind it: account and ports as (number, transport, name).
 
     `sliced`: an endpoint of an EndpointSlice; its ports carry the Service's port names, its account may be unknown ("").
@@ -82,16 +82,16 @@ class View(Protocol):
     def splits(self, namespace: str, service: str) -> tuple[TrafficSplit, ...]:
         """TrafficSplits of this namespace whose root is this Service."""
 
-    def shapes(self, namespace: str, account: str) -> tuple[Shape, ...]:
+    def shapes(self, namespace: str, account: str) -> tuple[WorkloadProfile, ...]:
         """The distinct shapes of the workloads of this account."""
 
-    def selecting(self, shape: Shape) -> tuple[Service | IdentityBinding | Doubt, ...]:
+    def selecting(self, shape: WorkloadProfile) -> tuple[Service | IdentityBinding | Doubt, ...]:
         """The Services and IdentityBindings whose label selector the shape carries; of broken Services, what they may be."""
 
-    def members(self, namespace: str, account: str) -> tuple[tuple[Workload, Shape], ...]:
+    def members(self, namespace: str, account: str) -> tuple[tuple[Workload, WorkloadProfile], ...]:
         """The smihub.io Workloads of this account, one by one, with their shapes."""
 
-    def faces(self, service: Service) -> tuple[Face, ...]:
+    def faces(self, service: Service) -> tuple[BackendProfile, ...]:
         """Who stands behind a Service: by its selector, or else by its EndpointSlices."""
 
     def slicing(self, namespace: str, account: str) -> tuple[Service, ...]:

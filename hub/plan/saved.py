@@ -75,7 +75,7 @@ _Plan: Any = msgspec.defstruct("_Plan", list(_FIELDS.items()), frozen=True, gc=F
 """A `Plan` as it is written: JSON has no objects whose keys are units, so `memory` is pairs."""
 
 
-class _Mesh(Struct, frozen=True):
+class _SavedMesh(Struct, frozen=True):
     plan: _Plan
     refusals: tuple[Refusal, ...]
     accepted: tuple[str, ...]
@@ -85,14 +85,14 @@ class _Content(Struct, frozen=True):
     setup: Setup
     inputs: str
     saved_at: str
-    meshes: tuple[_Mesh, ...]
+    meshes: tuple[_SavedMesh, ...]
 
 
 class _Header(Struct, frozen=True):
     schema: int
 
 
-class _File(Struct, frozen=True, tag="SmihubSavedPlan", tag_field="kind"):
+class _SavedFile(Struct, frozen=True, tag="SmihubSavedPlan", tag_field="kind"):
     schema: int
     digest: str
     content: msgspec.Raw
@@ -100,9 +100,9 @@ class _File(Struct, frozen=True, tag="SmihubSavedPlan", tag_field="kind"):
 
 def encode(saved: Saved) -> bytes:
     """A saved plan as bytes; equal plans give equal bytes."""
-    meshes = tuple(_Mesh(_written(each.plan), each.refusals, each.accepted) for each in saved.meshes)
+    meshes = tuple(_SavedMesh(_written(each.plan), each.refusals, each.accepted) for each in saved.meshes)
     content = json.encode(_Content(saved.setup, saved.inputs, saved.saved_at, meshes))
-    return json.encode(_File(SCHEMA, sha256(content).hexdigest(), msgspec.Raw(content))) + b"\n"
+    return json.encode(_SavedFile(SCHEMA, sha256(content).hexdigest(), msgspec.Raw(content))) + b"\n"
 
 
 def digest_of(plan: Plan) -> str:
@@ -125,7 +125,7 @@ def decode(raw: bytes) -> Saved:
         schema = json.decode(raw, type=_Header).schema
         if schema != SCHEMA:
             raise RefusedError(f"has schema {schema}, this smihub reads {SCHEMA}; plan again")
-        content = json.decode(json.decode(raw, type=_File).content, type=_Content)
+        content = json.decode(json.decode(raw, type=_SavedFile).content, type=_Content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise RefusedError(_ALTERED) from None
     saved = Saved(content.setup, content.inputs, content.saved_at, tuple(map(_read, content.meshes)))
@@ -138,7 +138,7 @@ def _written(plan: Plan) -> Any:
     return _Plan(**{**asdict(plan), "memory": tuple(sorted(plan.memory.items()))})
 
 
-def _read(mesh: _Mesh) -> SavedMesh:
+def _read(mesh: _SavedMesh) -> SavedMesh:
     plan = Plan(**{**asdict(mesh.plan), "memory": dict(mesh.plan.memory)})
     return SavedMesh(plan, mesh.refusals, mesh.accepted)
 

@@ -23,7 +23,7 @@ _ASKING = 1000
 """Steps that one of these searches counts for, whether its result is remembered or not."""
 
 
-class Reader:
+class PatternReader:
     """A place in a pattern that RE2 accepts; each method reads on from there."""
 
     def __init__(self, pattern: str) -> None:

@@ -15,7 +15,7 @@ from hub.regex.automaton import Language
 from hub.regex.bounds import Meter
 
 
-class Shape:
+class StateStructure:
     """What is known of the states of one language. Time: O(m log n) for n states and m transitions."""
 
     def __init__(self, language: Language, meter: Meter) -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from hub.regex.algebra import difference, excess, restricted
 from hub.regex.automaton import URI_PATH, Language, Universe
 from hub.regex.bounds import Meter
-from hub.regex.definite import Shape
+from hub.regex.definite import StateStructure
 from hub.regex.guess import MAX_VALUES, Piece, TooManyError, listed, paired, simple
 from hub.regex.spoken import Between, Forms, spoken
 from hub.regex.templates import guess_templates, is_safe
@@ -42,7 +42,7 @@ def path_forms(language: Language, declared: Universe = URI_PATH) -> Forms | Ine
     the letters of `declared`; `narrowed` then tells a path with other letters that they miss.
     Raises `RegexRefusedError` (`regex.too-complex`) beyond the engine's bounds. Time: a few products of automata.
     """
-    shape = Shape(language, Meter())
+    shape = StateStructure(language, Meter())
     for guess in (simple, paired):
         forms = _proven(shape, guess)
         if forms is not None:
@@ -56,12 +56,12 @@ def header_forms(language: Language) -> Forms | Inexpressible:
     No pairs and no exceptions: a mesh looks at each line of a repeated header by itself, so two conditions could be met
     by two lines. Raises `RegexRefusedError` (`regex.too-complex`) beyond the engine's bounds.
     """
-    shape = Shape(language, Meter())
+    shape = StateStructure(language, Meter())
     forms = _proven(shape, simple)
     return _refusal(shape) if forms is None or forms.excepted else _sayable(forms, "*", "")
 
 
-def _proven(shape: Shape, guess: Callable[[Shape], list[Piece]]) -> Forms | None:
+def _proven(shape: StateStructure, guess: Callable[[StateStructure], list[Piece]]) -> Forms | None:
     """The guess, made exact by the finitely many texts that it misses or has too many; None if they are not few."""
     language = shape.language
     try:
@@ -108,7 +108,7 @@ def _templates(language: Language, declared: Universe) -> Forms | None:
     """Templates that are equal to the language among the declared letters, and never wider."""
     within = restricted(language, declared)
     try:
-        texts = guess_templates(Shape(within, Meter()))
+        texts = guess_templates(StateStructure(within, Meter()))
     except TooManyError:
         return None
     exact = tuple(text for text in texts if "{" not in text)
@@ -122,7 +122,7 @@ def _templates(language: Language, declared: Universe) -> Forms | None:
     return replace(forms, narrowed=excess(language, said))
 
 
-def _refusal(shape: Shape) -> Inexpressible:
+def _refusal(shape: StateStructure) -> Inexpressible:
     texts = contrast(shape)
     if texts is not None:
         return Inexpressible("whether it matches depends on what stands between beginning and end", *texts)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from hub.regex.automaton import Language
 from hub.regex.chars import CharSet, size
-from hub.regex.definite import Shape
+from hub.regex.definite import StateStructure
 
 MAX_VALUES = 256
 """Most texts of one kind that forms may list."""
@@ -45,7 +45,7 @@ def listed(language: Language) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def simple(shape: Shape) -> list[Piece]:
+def simple(shape: StateStructure) -> list[Piece]:
     """Prefixes after which everything is accepted, and suffixes before which anything may stand."""
     language = shape.language
     pieces = [Piece(text, ("",)) for text in _prefixes(shape, shape.full)] if shape.full >= 0 else []
@@ -54,7 +54,7 @@ def simple(shape: Shape) -> list[Piece]:
     return [piece for piece in pieces if piece.suffixes]
 
 
-def _prefixes(shape: Shape, goal: int) -> Iterator[str]:
+def _prefixes(shape: StateStructure, goal: int) -> Iterator[str]:
     """Texts that lead to the goal, without those that pass a state twice or a class too large to write out.
 
     Raises `TooManyError` beyond `MAX_VALUES`; so does `_suffixes`.
@@ -76,7 +76,7 @@ def _prefixes(shape: Shape, goal: int) -> Iterator[str]:
                 work += [(text + char, to, passed | {at}) for char in choices or ()]
 
 
-def _suffixes(shape: Shape, states: set[int]) -> Iterator[str]:
+def _suffixes(shape: StateStructure, states: set[int]) -> Iterator[str]:
     """Shortest texts that lead from every one of the states to acceptance, as far as they can be written out.
 
     The states are closed under transitions. A text grows at its front; `good` are the states from which it is accepted.
@@ -100,7 +100,7 @@ def _suffixes(shape: Shape, states: set[int]) -> Iterator[str]:
                 work += [(char + text, before, passed | {good}) for char in choices or ()]
 
 
-def paired(shape: Shape) -> list[Piece]:
+def paired(shape: StateStructure) -> list[Piece]:
     """One piece per shortest text to a definite state; the language is theirs but for finitely many texts.
 
     Raises `TooManyError` where a state that is not definite lies on a loop, or lists are too long.

@@ -13,7 +13,7 @@ from msgspec import Struct
 from hub.regex.accepted import MAX_PATTERN, error
 from hub.regex.bounds import MAX_DEPTH, RegexRefusedError, too_complex
 from hub.regex.chars import SCALARS, join, of
-from hub.regex.classes import Reader
+from hub.regex.classes import PatternReader
 from hub.regex.named import negated
 from hub.regex.tree import (
     BOUNDARY,
@@ -48,7 +48,7 @@ def parse(pattern: str) -> Node:
     return _Parser(pattern).whole()
 
 
-class _Frame(Struct):
+class _GroupFrame(Struct):
     """An open group: finished alternatives, the parts of the current one, the flags to restore at its end."""
 
     choices: list[Node]
@@ -60,9 +60,9 @@ class _Parser:
     """Reads left to right with a stack of open groups, so that nesting costs no recursion."""
 
     def __init__(self, pattern: str) -> None:
-        self._reader = Reader(pattern)
+        self._reader = PatternReader(pattern)
         self._flags: frozenset[str] = frozenset()
-        self._frames = [_Frame([], [], self._flags)]
+        self._frames = [_GroupFrame([], [], self._flags)]
 
     def whole(self) -> Node:
         reader = self._reader
@@ -129,7 +129,7 @@ class _Parser:
                 return
         if len(self._frames) > MAX_DEPTH:
             raise too_complex(f"nests groups deeper than {MAX_DEPTH}")
-        self._frames.append(_Frame([], [], before))
+        self._frames.append(_GroupFrame([], [], before))
 
     def _close(self) -> None:
         frame = self._frames.pop()
@@ -161,7 +161,7 @@ def _switched(flags: frozenset[str], change: str) -> frozenset[str]:
     return (flags | set(on)) - set(off)
 
 
-def _closed(frame: _Frame) -> Node:
+def _closed(frame: _GroupFrame) -> Node:
     """The tree of a group; alternatives of one character each become one class, which keeps automata small."""
     choices = [*frame.choices, _row(frame.parts)]
     singles = [choice.chars for choice in choices if isinstance(choice, One)]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from hub.regex.chars import CharSet, meet, size
-from hub.regex.definite import Shape
+from hub.regex.definite import StateStructure
 from hub.regex.guess import TooManyError
 from hub.regex.spoken import TEMPLATE_LETTERS
 
@@ -25,7 +25,7 @@ def is_safe(template: str) -> bool:
     return template.startswith("/") and _SAFE.fullmatch(template) is not None
 
 
-def guess_templates(shape: Shape) -> tuple[str, ...]:
+def guess_templates(shape: StateStructure) -> tuple[str, ...]:
     """Templates, and texts without operator, that may together be the language.
 
     Raises `TooManyError` where there would be more than `MAX_TEMPLATES`, or no end of them.
@@ -41,7 +41,7 @@ def guess_templates(shape: Shape) -> tuple[str, ...]:
 class _Segments:
     """Walks an automaton segment by segment."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: StateStructure) -> None:
         self._language, self._meter, self._full = shape.language, shape.meter, shape.full
         ranges = shape.language.classes.ranges()
         self._any = max(range(len(ranges)), key=lambda kind: size(meet(ranges[kind], TEMPLATE_LETTERS)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from hub.regex.definite import Shape
+from hub.regex.definite import StateStructure
 
 _APART = 2
 """How many letters stand between the difference and the end, at least; it could be any number."""
@@ -12,7 +12,7 @@ _APART = 2
 _Pair = tuple[int, int]
 
 
-def contrast(shape: Shape) -> tuple[str, str] | None:
+def contrast(shape: StateStructure) -> tuple[str, str] | None:
     """A text of the language and one that is not, equal but for their middle; None if no loop is to blame.
 
     Beginning and end could be made as long as anyone likes, so no prefix or suffix tells the two apart.
@@ -33,18 +33,18 @@ def contrast(shape: Shape) -> tuple[str, str] | None:
     return one, other
 
 
-def _apart(shape: Shape, one: int, other: int) -> bool:
+def _apart(shape: StateStructure, one: int, other: int) -> bool:
     """Whether the two states can be kept different by texts of any length."""
     if one < 0 or other < 0:
         return max(one, other) in shape.endless
     return one in shape.total and other in shape.total and shape.blocks[one] != shape.blocks[other]
 
 
-def _accepts(shape: Shape, at: int) -> bool:
+def _accepts(shape: StateStructure, at: int) -> bool:
     return at >= 0 and shape.language.accepting[at]
 
 
-def _steps(shape: Shape, pair: _Pair) -> Iterator[tuple[str, _Pair]]:
+def _steps(shape: StateStructure, pair: _Pair) -> Iterator[tuple[str, _Pair]]:
     """Every letter and where it leads."""
     rows, letters = shape.language.rows, shape.letters
     shape.meter.spend(len(letters))
@@ -53,7 +53,7 @@ def _steps(shape: Shape, pair: _Pair) -> Iterator[tuple[str, _Pair]]:
         yield letter, (one, other)
 
 
-def _first(shape: Shape, start: _Pair, wanted: Callable[[_Pair], bool]) -> tuple[str, _Pair]:
+def _first(shape: StateStructure, start: _Pair, wanted: Callable[[_Pair], bool]) -> tuple[str, _Pair]:
     """A shortest text from a pair of states to a wanted one, and that pair. There is one wherever this is called."""
     seen, layer = {start}, [("", start)]
     for text, pair in layer:

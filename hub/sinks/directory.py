@@ -19,16 +19,16 @@ from hub.aside import aside
 from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
 from hub.model import Observation, UnitKey
 from hub.sinks.folder import EXCLUSIVE, SHARED, Folder, make, opened, signature
-from hub.sinks.index import Index, decode_index
+from hub.sinks.index import ListedFiles, decode_index
 from hub.sinks.ledger import Ledger, decode_memory
 from hub.sinks.manifest import MOST_BYTES, Foreign, digest, read
-from hub.sinks.marking import Standing, move
+from hub.sinks.marking import FolderObjects, move
 from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, SUFFIXES, file_name
-from hub.sinks.reading import Found, Reader, Reading, make_sense
+from hub.sinks.reading import FolderContents, FolderReader, Found, make_sense
 from hub.sinks.writing import MOST_OF_ALL, Writer
 
 _OTHER_NAMES = ("kustomization.yml", "Kustomization")  # kustomize wants one of the three to be there, and only one
-_NOTHING, _ANYBODY = Ledger(), Reader()
+_NOTHING, _ANYBODY = Ledger(), FolderReader()
 _LOOK_S = 2.0
 
 
@@ -43,12 +43,12 @@ class DirectorySink:
 
     apart: ClassVar[bool] = False
 
-    def __init__(self, path: Path, mesh: str, reader: Reader = _ANYBODY) -> None:
+    def __init__(self, path: Path, mesh: str, reader: FolderReader = _ANYBODY) -> None:
         self._path = path
         self._mesh = mesh
         self._reader = reader
         self._owner = reader.owner
-        self._empty = make_sense({}, Index({}, whole=True), _NOTHING, {}, reader)
+        self._empty = make_sense({}, ListedFiles({}, whole=True), _NOTHING, {}, reader)
         self._known: dict[str, tuple[str, Found]] = {}  # what a file meant, by its digest: most are as they were
 
     async def observe(self) -> Observation:
@@ -79,7 +79,7 @@ class DirectorySink:
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed meanwhile; run the command again')
             self._refuse_others(reading)
-            standing = Standing(self._mesh, reading.ours, reading.theirs, self._owner)
+            standing = FolderObjects(self._mesh, reading.ours, reading.theirs, self._owner)
             actual = {file: old for old, file in reading.renamed.items()}
             places = {each.ref: file_name(each.ref) for each in marks}
             texts = {
@@ -102,13 +102,13 @@ class DirectorySink:
     async def close(self) -> None:
         """Nothing is open."""
 
-    def _refuse_others(self, reading: Reading) -> None:
+    def _refuse_others(self, reading: FolderContents) -> None:
         if reading.held not in {"", self._owner}:
             raise RefusedError(
                 f'folder "{self._path}" was written for another smihub.yaml, of owner {reading.held[:8]}...'
             )
 
-    async def _read(self, folder: Folder) -> Reading:
+    async def _read(self, folder: Folder) -> FolderContents:
         try:
             _refuse_other_names(folder)
             index, memory = _content(folder, KUSTOMIZATION), _content(folder, MEMORY)
@@ -143,9 +143,9 @@ class DirectorySink:
         now, known = digest(data), self._known.get(file)
         return {file: known if known is not None and known[0] == now else (now, read(data, self._mesh, self._owner))}
 
-    def _index(self, data: bytes | None) -> Index:
+    def _index(self, data: bytes | None) -> ListedFiles:
         if data is None:
-            return Index({}, whole=False)
+            return ListedFiles({}, whole=False)
         try:
             return decode_index(data, self._mesh)
         except ConfigError as error:
@@ -178,7 +178,7 @@ def _refuse_other_names(folder: Folder) -> None:
 
 def open_directory(context: SinkContext, config: DirectoryConfig) -> DirectorySink:
     """The sink of a mesh; the folder is looked at when it is needed. Raises ConfigError for what is no path."""
-    return DirectorySink(_path(context, config), context.mesh, Reader(context.owner, context.domain))
+    return DirectorySink(_path(context, config), context.mesh, FolderReader(context.owner, context.domain))
 
 
 def _real(context: SinkContext, config: DirectoryConfig) -> str:

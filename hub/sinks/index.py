@@ -21,7 +21,7 @@ Listed = Mapping[str, tuple[Role, UnitKey]]
 """Role and unit of each listed file."""
 
 
-class Index(Struct, frozen=True):
+class ListedFiles(Struct, frozen=True):
     """What is listed, ours and others' files. It is not `whole` if anything else is in the file, or it is missing."""
 
     listed: Listed
@@ -36,7 +36,7 @@ def encode_index(mesh: str, listed: Listed, others: Collection[str] = ()) -> byt
     return "\n".join([header(mesh), _HEAD + ("" if lines else " []"), *lines, ""]).encode()
 
 
-def decode_index(data: bytes, mesh: str) -> Index:
+def decode_index(data: bytes, mesh: str) -> ListedFiles:
     """What a file lists, whatever else somebody wrote into it. Raises ConfigError, to be completed, if it is not ours."""
     text = data.decode("utf-8", "replace")
     lines = text.splitlines()
@@ -48,4 +48,4 @@ def decode_index(data: bytes, mesh: str) -> Index:
     found = (listed_in(line) for line in lines)
     listed = {entry[0]: entry[1:] for entry in found if entry is not None}
     others = frozenset(file for line in lines if (file := foreign_in(line)) is not None)
-    return Index(listed, encode_index(mesh, listed, others) == data, others)
+    return ListedFiles(listed, encode_index(mesh, listed, others) == data, others)

@@ -19,7 +19,7 @@ SCHEMA = 2
 """1 was written by f44faaa and older, which kept lines of text for each unit; both are read."""
 
 
-class _Entry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class _LedgerEntry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     unit: str
     remembered: Raw = Raw()
     base64: str = ""
@@ -29,7 +29,7 @@ class _Ledger(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
     schema: int
     mesh: str
     owner: str = ""
-    units: tuple[_Entry, ...] = ()
+    units: tuple[_LedgerEntry, ...] = ()
 
 
 class Ledger(Struct, frozen=True):
@@ -65,17 +65,17 @@ def decode_memory(data: bytes, mesh: str) -> Ledger:
     return Ledger(memory, ledger.owner)
 
 
-def _entry(unit: str, raw: bytes) -> _Entry:
+def _entry(unit: str, raw: bytes) -> _LedgerEntry:
     try:
         msgspec.json.decode(raw)
         if msgspec.json.format(raw, indent=-1) == raw and raw != b"null":
-            return _Entry(unit, Raw(raw))
+            return _LedgerEntry(unit, Raw(raw))
     except (msgspec.MsgspecError, ValueError):
         pass
-    return _Entry(unit, base64=b64encode(raw).decode())
+    return _LedgerEntry(unit, base64=b64encode(raw).decode())
 
 
-def _bytes(entry: _Entry) -> bytes:
+def _bytes(entry: _LedgerEntry) -> bytes:
     if entry.base64:
         return b64decode(entry.base64, validate=True)
     return msgspec.json.format(bytes(entry.remembered), indent=-1)

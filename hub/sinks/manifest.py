@@ -18,7 +18,7 @@ from hub.errors import UnsafeResourceError
 from hub.model import NativeObject, ObjectRef, Observed, Role, UnitKey
 from hub.sinks.emit import emit, escaped
 from hub.sinks.names import header, unit_of, unit_text
-from hub.sources.yaml import Limits, YamlError, load
+from hub.sources.yaml import ParseLimits, YamlError, load
 
 MOST_BYTES = 1_048_576
 """More than a Kubernetes API server takes for one object (etcd: 1.5 MiB per request, in JSON and with what it adds)."""
@@ -31,7 +31,7 @@ _UNIT, _ROLE = "smihub.io/unit", "smihub.io/role"
 _ORIGINS, _NEEDS, _DIGEST = "smihub.io/origins", "smihub.io/needs", "smihub.io/digest"
 _OURS = frozenset((_MESH, _OWNER, _UNIT, _ROLE, _ORIGINS, _NEEDS, _DIGEST))
 _EMPTIED = frozenset(("labels", "annotations"))  # an empty one says nothing
-_LIMITS = Limits(file_bytes=MOST_BYTES)
+_LIMITS = ParseLimits(file_bytes=MOST_BYTES)
 _MOST_ORIGINS = 4096  # characters; all annotations of an object together may have 256 KiB
 
 # Argo CD applies lower waves first and prunes in the opposite order (Argo CD, "Sync Phases and Waves").

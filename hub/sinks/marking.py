@@ -30,7 +30,7 @@ class Move(Struct, frozen=True):
     listed: tuple[Role, UnitKey] | Literal["others", "as before"] = "as before"
 
 
-class Standing(Struct, frozen=True):
+class FolderObjects(Struct, frozen=True):
     """What the marks are set upon: our objects and others' by file, for one mesh."""
 
     mesh: str
@@ -44,7 +44,7 @@ class Standing(Struct, frozen=True):
         return found.ours if isinstance(found, Unowned) else found
 
 
-def move(mark: Marking, standing: Standing, data: bytes) -> Move:
+def move(mark: Marking, standing: FolderObjects, data: bytes) -> Move:
     """How a mark is set; `data` is what the object's file holds. Raises StaleError where it is not as it was."""
     if mark.mark == "adopt":
         return _adopt(mark, standing)
@@ -63,7 +63,7 @@ def move(mark: Marking, standing: Standing, data: bytes) -> Move:
     return Move(file, text, one.token)
 
 
-def _adopt(mark: Marking, standing: Standing) -> Move:
+def _adopt(mark: Marking, standing: FolderObjects) -> Move:
     native, unit, file = mark.native, mark.unit, file_name(mark.ref)
     holders = [name for name, found in standing.theirs.items() if mark.ref in found.refs]
     found = standing.theirs.get(file, Foreign())
@@ -72,7 +72,7 @@ def _adopt(mark: Marking, standing: Standing) -> Move:
     return Move(file, stamp(native, unit, standing.mesh, standing.owner), found.token, (native.role, unit))
 
 
-def _release(file: str, one: Observed, standing: Standing) -> Move:
+def _release(file: str, one: Observed, standing: FolderObjects) -> Move:
     if not one.token:  # it is listed, and its file is gone
         return Move(file, None, "", "others")
     data = emit(msgspec.json.decode(one.owned)).encode()

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hub.errors import ConfigError
 from hub.model import ObjectRef, Observation, Observed, Role, UnitKey
-from hub.sinks.index import Index, Listed
+from hub.sinks.index import Listed, ListedFiles
 from hub.sinks.ledger import Ledger
 from hub.sinks.manifest import Broken, Foreign, Unowned, canonical, not_listed
 from hub.sinks.marking import hindrance
@@ -28,7 +28,7 @@ Digests = Mapping[str, str]
 """The digest of each of our files that is there, by path in the folder."""
 
 
-class Reading(Struct, frozen=True):
+class FolderContents(Struct, frozen=True):
     """`ours` are our objects by file, `theirs` what is in the files of others, `foreign` the objects in these.
 
     `owner` is for whom the folder is read, `held` the owner whose it is ("": nobody's yet). `renamed` are files that have a
@@ -38,7 +38,7 @@ class Reading(Struct, frozen=True):
     ours: Mapping[str, Observed]
     theirs: Mapping[str, Foreign]
     foreign: Mapping[ObjectRef, Observed]
-    index: Index
+    index: ListedFiles
     memory: Mapping[UnitKey, bytes]
     digests: Digests
     owner: str = ""
@@ -63,7 +63,7 @@ def token(digests: Digests) -> str:
     return sha256(msgspec.json.encode(digests, order="deterministic")).hexdigest()
 
 
-class Reader(Struct, frozen=True):
+class FolderReader(Struct, frozen=True):
     """For whom a folder is read: an owner, and a domain. A mesh is in one, so all units are told as of that one."""
 
     owner: str = ""
@@ -94,7 +94,9 @@ class Reader(Struct, frozen=True):
         return found
 
 
-def make_sense(found: Mapping[str, Found], index: Index, ledger: Ledger, digests: Digests, reader: Reader) -> Reading:
+def make_sense(
+    found: Mapping[str, Found], index: ListedFiles, ledger: Ledger, digests: Digests, reader: FolderReader
+) -> FolderContents:
     """The reading of these files of `objects`; `digests` may speak of foreign files, which do not count.
 
     Raises ConfigError where it cannot be told what is ours.
@@ -112,7 +114,7 @@ def make_sense(found: Mapping[str, Found], index: Index, ledger: Ledger, digests
     _refuse_moved(ours)
     _refuse_double(ours, theirs)
     counted = {f"{OBJECTS}/{file}" for file in ours} | {path for path in digests if "/" not in path}
-    return Reading(
+    return FolderContents(
         ours={**_missing(index, files), **ours},
         theirs=theirs,
         foreign=_foreign(theirs),
@@ -174,7 +176,7 @@ def _claimed(file: str, found: Foreign) -> frozenset[ObjectRef]:
     return frozenset(found.refs if place is None else (*found.refs, place))
 
 
-def _missing(index: Index, files: Mapping[str, Known]) -> dict[str, Observed]:
+def _missing(index: ListedFiles, files: Mapping[str, Known]) -> dict[str, Observed]:
     """Objects that are listed, and whose files are gone: nothing stands there, and kustomize fails until that is mended."""
     gone = {file: named(file) for file in index.listed if file not in files}
     return {

@@ -23,7 +23,7 @@ from hub.sinks.ledger import encode_memory
 from hub.sinks.manifest import MOST_BYTES, digest, stamp
 from hub.sinks.marking import Move
 from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, file_name
-from hub.sinks.reading import Reading, token
+from hub.sinks.reading import FolderContents, token
 
 MOST_OF_ALL = 256 * 1_048_576
 """How large kustomization.yaml and the memory may be: both grow with the number of objects."""
@@ -44,7 +44,7 @@ class Put(Struct, frozen=True):
 class Writer:
     """Carries steps out in an open folder that says what `reading` says."""
 
-    def __init__(self, folder: Folder, path: Path, mesh: str, reading: Reading) -> None:
+    def __init__(self, folder: Folder, path: Path, mesh: str, reading: FolderContents) -> None:
         self._folder = folder
         self._path = path
         self._mesh = mesh

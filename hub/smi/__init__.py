@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from hub.model import Document, ObjectRef, Origin, Problem, Severity
 from hub.smi.doubts import DOUBTED, doubt_in
-from hub.smi.fields import Reader, show
+from hub.smi.fields import FieldReader, show
 from hub.smi.head import KINDS, SMI, Head, anonymous, check_names, read_head, read_ref
 from hub.smi.kinds import Kind
 from hub.smi.types import Doubt, SmiObject
@@ -77,10 +77,10 @@ def decode(document: Document) -> Decoded:
     head = read_head(reader, value)
     if head is None:
         return Decoded(problems=reader.problems, doubt=_versionless(value)) if reader.problems else _IGNORED
-    return _decode_known(Reader(read_ref(value, head), document.origin), value, head)
+    return _decode_known(FieldReader(read_ref(value, head), document.origin), value, head)
 
 
-def _decode_known(reader: Reader, value: dict[str, object], head: Head) -> Decoded:
+def _decode_known(reader: FieldReader, value: dict[str, object], head: Head) -> Decoded:
     kind = KINDS[head.group, head.kind]
     known = head.version in kind.versions
     if not check_names(reader, kind):

@@ -10,8 +10,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from hub.smi.fields import Labels, Level, Reader, join, level, show
-from hub.smi.kinds import Body, Kind, Shape, flat, inner, nested, read_body
+from hub.smi.fields import FieldReader, Labels, Level, join, level, show
+from hub.smi.kinds import Body, Kind, VersionLayout, flat, inner, nested, read_body
 from hub.smi.names import canonical_spiffe, is_label, is_subdomain
 from hub.smi.types import IdentityBinding, Rule, Subject, TrafficTarget
 
@@ -32,10 +32,10 @@ _SPECS = level("destination", "sources", "specs", rules='this version names the 
 _BODY = level("destination", "sources", "rules", specs='this version names the list "rules"')
 
 
-class Version(Struct, frozen=True):
+class TargetVersion(Struct, frozen=True):
     """One row of the version table of TrafficTarget."""
 
-    shape: Shape
+    shape: VersionLayout
     rules: str  # the name of the rule list
     rule_kinds: Mapping[str, RuleKind]
     destination: Level
@@ -43,17 +43,19 @@ class Version(Struct, frozen=True):
     subject_kinds: tuple[str, ...] = ("ServiceAccount",)
 
 
-VERSIONS: Mapping[str, Version] = {
-    "v1alpha1": Version(flat(_SPECS), "specs", _OLD_RULES, _PORTED, _SUBJECT),
-    "v1alpha2": Version(nested(_BODY), "rules", _OLD_RULES, _PORTED, _SUBJECT),
-    "v1alpha3": Version(nested(_BODY), "rules", _RULES, _PORTLESS, _SUBJECT),
-    "v1alpha4": Version(nested(_BODY), "rules", _RULES, _GROUPED, _GROUPED, ("ServiceAccount", "IdentityBinding")),
+VERSIONS: Mapping[str, TargetVersion] = {
+    "v1alpha1": TargetVersion(flat(_SPECS), "specs", _OLD_RULES, _PORTED, _SUBJECT),
+    "v1alpha2": TargetVersion(nested(_BODY), "rules", _OLD_RULES, _PORTED, _SUBJECT),
+    "v1alpha3": TargetVersion(nested(_BODY), "rules", _RULES, _PORTLESS, _SUBJECT),
+    "v1alpha4": TargetVersion(
+        nested(_BODY), "rules", _RULES, _GROUPED, _GROUPED, ("ServiceAccount", "IdentityBinding")
+    ),
 }
 
 # --------------------------------------------------------------------------- TrafficTarget
 
 
-def decode_target(reader: Reader, value: Body, version: str) -> TrafficTarget:
+def decode_target(reader: FieldReader, value: Body, version: str) -> TrafficTarget:
     """Read a TrafficTarget; invalid without a destination, a rule and a source (SMI access v1alpha3, TrafficTarget)."""
     row = VERSIONS[version]
     body, path = read_body(reader, value, row.shape)
@@ -74,7 +76,7 @@ def decode_target(reader: Reader, value: Body, version: str) -> TrafficTarget:
     )
 
 
-def _some(reader: Reader, body: Body, key: str, path: str) -> tuple[tuple[str, object], ...]:
+def _some(reader: FieldReader, body: Body, key: str, path: str) -> tuple[tuple[str, object], ...]:
     """The entries of a list that must not be empty, each with its path."""
     where = join(path, key)
     if key in body and body[key] != []:
@@ -85,17 +87,17 @@ def _some(reader: Reader, body: Body, key: str, path: str) -> tuple[tuple[str, o
     return ()
 
 
-def _destination(reader: Reader, value: object, path: str, row: Version) -> tuple[Subject, int | None]:
+def _destination(reader: FieldReader, value: object, path: str, row: TargetVersion) -> tuple[Subject, int | None]:
     body = reader.mapping(value, path, row.destination)
     port = reader.port(body["port"], f"{path}.port") if "port" in body else None
     return _subject(reader, body, path, row), port
 
 
-def _source(reader: Reader, value: object, path: str, row: Version) -> Subject:
+def _source(reader: FieldReader, value: object, path: str, row: TargetVersion) -> Subject:
     return _subject(reader, reader.mapping(value, path, row.source), path, row)
 
 
-def _subject(reader: Reader, body: Body, path: str, row: Version) -> Subject:
+def _subject(reader: FieldReader, body: Body, path: str, row: TargetVersion) -> Subject:
     """The subject as written, or `NOBODY` with the reason if nothing could ever be meant by it."""
     kind = reader.text(body, "kind", path)
     name = reader.text(body, "name", path)
@@ -121,7 +123,7 @@ def _is_group(kind: str, group: str) -> bool:
     return group == GROUP if kind == "IdentityBinding" else group in {"", "core"}
 
 
-def _named(reader: Reader, subject: Subject, path: str) -> Subject:
+def _named(reader: FieldReader, subject: Subject, path: str) -> Subject:
     """The subject, or `NOBODY` if a name in it is one that no object can have (`*` is no wildcard in SMI)."""
     if not is_subdomain(subject.name):
         field, value = "name", subject.name
@@ -134,7 +136,7 @@ def _named(reader: Reader, subject: Subject, path: str) -> Subject:
     return NOBODY
 
 
-def _rule(reader: Reader, value: object, path: str, row: Version) -> Rule:
+def _rule(reader: FieldReader, value: object, path: str, row: TargetVersion) -> Rule:
     body = reader.mapping(value, path, _RULE)
     kind = reader.text(body, "kind", path)
     name = reader.text(body, "name", path)
@@ -146,7 +148,7 @@ def _rule(reader: Reader, value: object, path: str, row: Version) -> Rule:
     return Rule(known or "HTTPRouteGroup", name, _rule_matches(reader, body, path, kind))
 
 
-def _rule_matches(reader: Reader, body: Body, path: str, kind: str) -> tuple[str, ...] | None:
+def _rule_matches(reader: FieldReader, body: Body, path: str, kind: str) -> tuple[str, ...] | None:
     """The names of the group's matches; None if `matches` is not written, () if it is written empty.
 
     On a TCPRoute or UDPRoute they are kept as written, for hub.intent to take the rule as missing and say so.
@@ -182,7 +184,7 @@ _SELECTOR = level(
 )
 
 
-def decode_binding(reader: Reader, value: Body, version: str) -> IdentityBinding:
+def decode_binding(reader: FieldReader, value: Body, version: str) -> IdentityBinding:
     """Read an IdentityBinding; its schemes are ORed (SMI access v1alpha4, IdentityBinding)."""
     body, _ = read_body(reader, value, _BINDING)
     path = "spec.schemes"
@@ -199,7 +201,7 @@ def decode_binding(reader: Reader, value: Body, version: str) -> IdentityBinding
     return IdentityBinding(reader.ref, reader.origin, labels, spiffe, account)
 
 
-def _selector(reader: Reader, schemes: Body, path: str) -> Labels | None:
+def _selector(reader: FieldReader, schemes: Body, path: str) -> Labels | None:
     """The labels of a label scheme; an empty selector would mean every workload, so it is refused."""
     if "podLabelSelector" not in schemes:
         return None
@@ -212,7 +214,7 @@ def _selector(reader: Reader, schemes: Body, path: str) -> Labels | None:
     return labels
 
 
-def _spiffe_ids(reader: Reader, schemes: Body, path: str) -> tuple[str, ...]:
+def _spiffe_ids(reader: FieldReader, schemes: Body, path: str) -> tuple[str, ...]:
     """Canonical ids, sorted, each once; one that is no SPIFFE id voids the binding."""
     where = f"{path}.spiffeIdentities"
     ids: set[str] = set()
@@ -226,7 +228,7 @@ def _spiffe_ids(reader: Reader, schemes: Body, path: str) -> tuple[str, ...]:
     return tuple(sorted(ids))
 
 
-def _account(reader: Reader, schemes: Body, path: str) -> str | None:
+def _account(reader: FieldReader, schemes: Body, path: str) -> str | None:
     if "serviceAccount" not in schemes:
         return None
     account = reader.text(schemes, "serviceAccount", path)

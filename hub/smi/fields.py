@@ -1,6 +1,6 @@
 """Reads the fields of one document strictly: every oddity becomes a Problem with its path, nothing is ever raised.
 
-A `Reader` method that fails refuses the object and gives a harmless value, so that one pass reports all that is wrong.
+A `FieldReader` method that fails refuses the object and gives a harmless value, so that one pass reports all that is wrong.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def present(value: Mapping[str, object]) -> Mapping[str, object]:
     return {key: held for key, held in value.items() if held is not None}
 
 
-class Reader:
+class FieldReader:
     """Collects the Problems of one object; `void` is True once something made the object invalid."""
 
     __slots__ = ("_beyond", "_problems", "origin", "ref", "void")

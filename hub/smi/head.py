@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from hub.model import ObjectRef, Origin
 from hub.smi import access, kubernetes, specs, split, workload
-from hub.smi.fields import Reader, show
+from hub.smi.fields import FieldReader, show
 from hub.smi.kinds import Body, Kind, inner
 from hub.smi.names import is_label
 
@@ -39,7 +39,7 @@ class Head(Struct, frozen=True):
     guess: str = ""
 
 
-def read_head(reader: Reader, value: Body) -> Head | None:
+def read_head(reader: FieldReader, value: Body) -> Head | None:
     """The document's group, kind and version; None, perhaps with a Problem, if it is not an object of ours."""
     kind, api = value.get("kind"), value.get("apiVersion")
     if not isinstance(kind, str) or not kind:
@@ -77,7 +77,7 @@ def read_ref(value: Body, head: Head) -> ObjectRef:
     )
 
 
-def check_names(reader: Reader, kind: Kind) -> bool:
+def check_names(reader: FieldReader, kind: Kind) -> bool:
     """Whether the object's name and namespace are ones that Kubernetes takes; if not, the object is refused."""
     ref = reader.ref
     if kind.is_name(ref.name) and is_label(ref.namespace):
@@ -100,7 +100,7 @@ def _plain(text: str) -> str:
 # --------------------------------------------------------------------------- what is not ours, or not quite
 
 
-def _without_kind(reader: Reader, kind: object, api: object) -> None:
+def _without_kind(reader: FieldReader, kind: object, api: object) -> None:
     if isinstance(api, str) and (api.partition("/")[0].endswith(SMI) or api.startswith(f"{workload.GROUP}/")):
         reader.report(
             "object.kind", "kind", f"{show(kind)} is no kind", f"write one of {_kinds(api.partition('/')[0])}"
@@ -110,7 +110,7 @@ def _without_kind(reader: Reader, kind: object, api: object) -> None:
     reader.warn("object.no-kind", "kind", message, 'write "apiVersion" and "kind", or move the file out of the folder')
 
 
-def _without_version(reader: Reader, kind: str, value: Body) -> Head | None:
+def _without_version(reader: FieldReader, kind: str, value: Body) -> Head | None:
     """SMI's kinds are recognised by shape, since the specification's own examples lack apiVersion."""
     group = _SMI_GROUPS.get(kind)
     guess = KINDS[group, kind].guess if group else None
@@ -132,7 +132,7 @@ def _without_version(reader: Reader, kind: str, value: Body) -> Head | None:
     return None
 
 
-def _mistyped_version(reader: Reader, kind: str, api: object) -> Head | None:
+def _mistyped_version(reader: FieldReader, kind: str, api: object) -> Head | None:
     if kind not in _OURS:
         return None
     message = f"{show(api)} is no apiVersion, the document is not read"
@@ -140,7 +140,7 @@ def _mistyped_version(reader: Reader, kind: str, api: object) -> Head | None:
     return None
 
 
-def _foreign(reader: Reader, group: str, kind: str, value: Body) -> None:
+def _foreign(reader: FieldReader, group: str, kind: str, value: Body) -> None:
     """Other groups are other people's, but what looks like a slip of the pen is reported."""
     if group.endswith(SMI) or group == workload.GROUP:
         near = _near(kind, [name for owner, name in KINDS if owner == group])
@@ -155,7 +155,7 @@ def _foreign(reader: Reader, group: str, kind: str, value: Body) -> None:
         reader.warn("object.group", "apiVersion", message, f'did you mean "{_SMI_GROUPS[kind]}"?')
 
 
-def _nested_list(reader: Reader) -> None:
+def _nested_list(reader: FieldReader) -> None:
     message = "a list inside a list, or a list of other kinds, is not read"
     reader.report("object.list", "items", message, "write its items as documents of their own")
 
@@ -180,7 +180,7 @@ def _near(kind: str, known: Mapping[str, str] | list[str]) -> str:
     return folded[near[0]] if near else ""
 
 
-def anonymous(value: object, origin: Origin) -> Reader:
+def anonymous(value: object, origin: Origin) -> FieldReader:
     """A reader for a document whose ref is not known yet; its Problems name what the document says of itself."""
     kind, name, namespace = (
         inner(value, "kind"),
@@ -188,4 +188,4 @@ def anonymous(value: object, origin: Origin) -> Reader:
         inner(value, "metadata", "namespace"),
     )
     texts = [_plain(text) if isinstance(text, str) else "" for text in (kind, namespace, name)]
-    return Reader(ObjectRef("", *texts), origin)
+    return FieldReader(ObjectRef("", *texts), origin)

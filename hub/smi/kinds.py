@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from hub.smi.fields import Level, Reader
+from hub.smi.fields import FieldReader, Level
 from hub.smi.names import is_subdomain
 from hub.smi.types import SmiObject
 
@@ -23,12 +23,12 @@ class Kind(Struct, frozen=True):
     """
 
     versions: tuple[str, ...]
-    decode: Callable[[Reader, Body, str], SmiObject]
+    decode: Callable[[FieldReader, Body, str], SmiObject]
     guess: Callable[[Body], str] | None = None
     is_name: Callable[[str], bool] = is_subdomain
 
 
-class Shape(Struct, frozen=True):
+class VersionLayout(Struct, frozen=True):
     """Where a version keeps its fields: under `spec` (`nested`), or beside `metadata`."""
 
     nested: bool
@@ -36,21 +36,21 @@ class Shape(Struct, frozen=True):
     body: Level
 
 
-def nested(body: Level) -> Shape:
+def nested(body: Level) -> VersionLayout:
     """The shape with everything under `spec`; the same fields at the top are misplaced."""
     inside = body.known or frozenset()
     moves = {name: f'move "{name}" under "spec", where this version keeps it' for name in inside}
-    return Shape(nested=True, top=Level(ENVELOPE | {"spec"}, {**body.hints, **moves}), body=body)
+    return VersionLayout(nested=True, top=Level(ENVELOPE | {"spec"}, {**body.hints, **moves}), body=body)
 
 
-def flat(body: Level) -> Shape:
+def flat(body: Level) -> VersionLayout:
     """The shape of the oldest versions: fields at the top, and no `spec`."""
     hint = 'this version has no "spec": write its fields beside "metadata", or write a newer apiVersion'
     top = Level(ENVELOPE | (body.known or frozenset()), {**body.hints, "spec": hint})
-    return Shape(nested=False, top=top, body=body)
+    return VersionLayout(nested=False, top=top, body=body)
 
 
-def read_body(reader: Reader, value: Body, shape: Shape) -> tuple[Body, str]:
+def read_body(reader: FieldReader, value: Body, shape: VersionLayout) -> tuple[Body, str]:
     """The mapping that holds the version's own fields, and its path."""
     top = reader.mapping(value, "", shape.top)
     if not shape.nested:

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 
 from hub.model import Transport
-from hub.smi.fields import ANY, Labels, Reader, join, present, show
+from hub.smi.fields import ANY, FieldReader, Labels, join, present, show
 from hub.smi.kinds import Body, Kind, inner
 from hub.smi.names import is_label, is_subdomain
 from hub.smi.types import (
@@ -31,18 +31,18 @@ _DISCOVERY = "discovery.k8s.io"
 # --------------------------------------------------------------------------- shared parts
 
 
-def _fields(reader: Reader, body: Body, key: str, path: str) -> Body:
+def _fields(reader: FieldReader, body: Body, key: str, path: str) -> Body:
     """The mapping at `key` without its nulls; empty if absent."""
     return present(reader.mapping(body.get(key, {}), join(path, key), ANY))
 
 
-def _entries(reader: Reader, body: Body, key: str, path: str) -> Iterator[tuple[str, Body]]:
+def _entries(reader: FieldReader, body: Body, key: str, path: str) -> Iterator[tuple[str, Body]]:
     """The mappings of the list at `key`, each without its nulls and with its path; none if absent."""
     for where, item in reader.entries(body, key, path):
         yield where, present(item)
 
 
-def _transport(reader: Reader, body: Body, path: str) -> Transport | None:
+def _transport(reader: FieldReader, body: Body, path: str) -> Transport | None:
     """TCP, UDP, or None for SCTP, which SMI cannot address."""
     protocol = reader.optional_text(body, "protocol", path)
     if protocol == "SCTP":
@@ -54,14 +54,14 @@ def _transport(reader: Reader, body: Body, path: str) -> Transport | None:
     return _TRANSPORTS.get(protocol, "TCP")
 
 
-def _labels(reader: Reader, body: Body, path: str) -> Labels:
+def _labels(reader: FieldReader, body: Body, path: str) -> Labels:
     return reader.pairs(body.get("labels", {}), f"{path}.labels")
 
 
 # --------------------------------------------------------------------------- Service, ServiceAccount
 
 
-def decode_service(reader: Reader, value: Body, version: str) -> Service:
+def decode_service(reader: FieldReader, value: Body, version: str) -> Service:
     """Read a Service; an ExternalName has no ports that anyone could be behind."""
     spec = _fields(reader, present(value), "spec", "")
     ports = tuple(_service_ports(reader, spec))
@@ -70,7 +70,7 @@ def decode_service(reader: Reader, value: Body, version: str) -> Service:
     return Service(reader.ref, reader.origin, selector or None, () if external else ports)
 
 
-def _service_ports(reader: Reader, spec: Body) -> Iterator[ServicePort]:
+def _service_ports(reader: FieldReader, spec: Body) -> Iterator[ServicePort]:
     for path, body in _entries(reader, spec, "ports", "spec"):
         transport = _transport(reader, body, path)
         port = reader.port(body.get("port"), f"{path}.port")
@@ -81,7 +81,7 @@ def _service_ports(reader: Reader, spec: Body) -> Iterator[ServicePort]:
             yield ServicePort(port, transport, target, name, app_protocol)
 
 
-def _target(reader: Reader, body: Body, path: str, port: int) -> int | str:
+def _target(reader: FieldReader, body: Body, path: str, port: int) -> int | str:
     """A number, a container port's name, or the Service's own number where nothing (or 0) is written."""
     target = body.get("targetPort", 0)
     if target == "" or (target == 0 and not isinstance(target, bool)):
@@ -94,7 +94,7 @@ def _target(reader: Reader, body: Body, path: str, port: int) -> int | str:
     return reader.port(target, f"{path}.targetPort")
 
 
-def decode_account(reader: Reader, value: Body, version: str) -> ServiceAccount:
+def decode_account(reader: FieldReader, value: Body, version: str) -> ServiceAccount:
     """Read a ServiceAccount: only its name counts."""
     return ServiceAccount(reader.ref, reader.origin)
 
@@ -102,16 +102,16 @@ def decode_account(reader: Reader, value: Body, version: str) -> ServiceAccount:
 # --------------------------------------------------------------------------- Pods and pod templates
 
 
-def decode_pod(reader: Reader, value: Body, version: str) -> Workload:
+def decode_pod(reader: FieldReader, value: Body, version: str) -> Workload:
     """Read a Pod; `status` tells addresses and readiness, and nothing in it can make the Pod invalid."""
     pod = present(value)
     return _workload(reader, pod, "", addresses=_pod_addresses(pod), ready=_pod_ready(pod))
 
 
-def _template(*keys: str) -> Callable[[Reader, Body, str], Workload]:
+def _template(*keys: str) -> Callable[[FieldReader, Body, str], Workload]:
     """A decoder of the kinds whose pod template stands at these nested keys."""
 
-    def decode(reader: Reader, value: Body, version: str) -> Workload:
+    def decode(reader: FieldReader, value: Body, version: str) -> Workload:
         body, path = present(value), ""
         for key in keys:
             if key not in body:
@@ -122,7 +122,9 @@ def _template(*keys: str) -> Callable[[Reader, Body, str], Workload]:
     return decode
 
 
-def _workload(reader: Reader, pod: Body, path: str, addresses: tuple[str, ...] = (), *, ready: bool = True) -> Workload:
+def _workload(
+    reader: FieldReader, pod: Body, path: str, addresses: tuple[str, ...] = (), *, ready: bool = True
+) -> Workload:
     """The workload that a Pod, or the pod template at `path`, describes."""
     metadata = _fields(reader, pod, "metadata", path)
     spec = _fields(reader, pod, "spec", path)
@@ -139,7 +141,7 @@ def _workload(reader: Reader, pod: Body, path: str, addresses: tuple[str, ...] =
     )
 
 
-def _account(reader: Reader, spec: Body, path: str) -> str:
+def _account(reader: FieldReader, spec: Body, path: str) -> str:
     """The Pod's service account; `serviceAccount` is the deprecated alias, and without either it is "default"."""
     named, alias = (reader.optional_text(spec, key, path) for key in ("serviceAccountName", "serviceAccount"))
     account, key = (named, "serviceAccountName") if named else (alias, "serviceAccount")
@@ -149,7 +151,7 @@ def _account(reader: Reader, spec: Body, path: str) -> str:
     return account or "default"
 
 
-def _container_ports(reader: Reader, spec: Body, path: str) -> Iterator[WorkloadPort]:
+def _container_ports(reader: FieldReader, spec: Body, path: str) -> Iterator[WorkloadPort]:
     """Ports of containers, and of init containers that keep running beside them (sidecars)."""
     for key in ("containers", "initContainers"):
         for where, container in _entries(reader, spec, key, path):
@@ -157,7 +159,7 @@ def _container_ports(reader: Reader, spec: Body, path: str) -> Iterator[Workload
                 yield from _ports_of(reader, container, where)
 
 
-def _ports_of(reader: Reader, container: Body, path: str) -> Iterator[WorkloadPort]:
+def _ports_of(reader: FieldReader, container: Body, path: str) -> Iterator[WorkloadPort]:
     for where, body in _entries(reader, container, "ports", path):
         transport = _transport(reader, body, where)
         port = reader.port(body.get("containerPort"), f"{where}.containerPort")
@@ -197,7 +199,7 @@ def is_address(text: str) -> bool:
 # --------------------------------------------------------------------------- EndpointSlice
 
 
-def decode_slice(reader: Reader, value: Body, version: str) -> EndpointSlice:
+def decode_slice(reader: FieldReader, value: Body, version: str) -> EndpointSlice:
     """Read an EndpointSlice; the label `kubernetes.io/service-name` says whose it is."""
     body = present(value)
     service = dict(_labels(reader, _fields(reader, body, "metadata", ""), "metadata")).get(SERVICE_NAME_LABEL, "")
@@ -208,7 +210,7 @@ def decode_slice(reader: Reader, value: Body, version: str) -> EndpointSlice:
     return EndpointSlice(reader.ref, reader.origin, service, endpoints, tuple(_slice_ports(reader, body)))
 
 
-def _endpoints(reader: Reader, body: Body) -> Iterator[SliceEndpoint]:
+def _endpoints(reader: FieldReader, body: Body) -> Iterator[SliceEndpoint]:
     for path, endpoint in _entries(reader, body, "endpoints", ""):
         addresses = reader.texts(endpoint.get("addresses", []), f"{path}.addresses")
         usable = tuple(address for address in addresses if is_address(address))
@@ -221,7 +223,7 @@ def _endpoints(reader: Reader, body: Body) -> Iterator[SliceEndpoint]:
         yield SliceEndpoint(usable, _pod_of(reader, endpoint, path), ready)
 
 
-def _pod_of(reader: Reader, endpoint: Body, path: str) -> str:
+def _pod_of(reader: FieldReader, endpoint: Body, path: str) -> str:
     """The Pod behind an endpoint, "" if none is told; a Pod of another namespace cannot be behind this slice."""
     target = _fields(reader, endpoint, "targetRef", path)
     name, namespace = target.get("name"), target.get("namespace", "") or reader.ref.namespace
@@ -234,7 +236,7 @@ def _pod_of(reader: Reader, endpoint: Body, path: str) -> str:
     return name
 
 
-def _slice_ports(reader: Reader, body: Body) -> Iterator[tuple[str, int, Transport]]:
+def _slice_ports(reader: FieldReader, body: Body) -> Iterator[tuple[str, int, Transport]]:
     for path, port in _entries(reader, body, "ports", ""):
         transport = _transport(reader, port, path)
         name = reader.optional_text(port, "name", path)
@@ -249,7 +251,7 @@ def _slice_ports(reader: Reader, body: Body) -> Iterator[tuple[str, int, Transpo
 # --------------------------------------------------------------------------- table
 
 
-def _kind(decode: Callable[[Reader, Body, str], SmiObject], is_name: Callable[[str], bool] = is_subdomain) -> Kind:
+def _kind(decode: Callable[[FieldReader, Body, str], SmiObject], is_name: Callable[[str], bool] = is_subdomain) -> Kind:
     return Kind(("v1",), decode, is_name=is_name)
 
 

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from hub import regex
 from hub.model import HttpMatch
-from hub.smi.fields import Reader, join, level, show
-from hub.smi.kinds import Body, Kind, Shape, flat, inner, nested, read_body
+from hub.smi.fields import FieldReader, join, level, show
+from hub.smi.kinds import Body, Kind, VersionLayout, flat, inner, nested, read_body
 from hub.smi.types import HTTPRouteGroup, NamedMatch, PortRoute
 
 GROUP = "specs.smi-spec.io"
@@ -29,7 +29,7 @@ _VOID = "the match never matches"
 # --------------------------------------------------------------------------- HTTPRouteGroup
 
 _MATCHES = level("matches")
-GROUPS: Mapping[str, Shape] = {
+GROUPS: Mapping[str, VersionLayout] = {
     "v1alpha1": flat(_MATCHES),
     "v1alpha2": flat(_MATCHES),
     "v1alpha3": nested(_MATCHES),
@@ -45,7 +45,7 @@ class _Found(Struct, frozen=True):
     match: HttpMatch | None
 
 
-def decode_group(reader: Reader, value: Body, version: str) -> HTTPRouteGroup:
+def decode_group(reader: FieldReader, value: Body, version: str) -> HTTPRouteGroup:
     """Read an HTTPRouteGroup; a void match stays in it, so that a reference to it is no dangling one."""
     body, path = read_body(reader, value, GROUPS[version])
     where = join(path, "matches")
@@ -58,7 +58,7 @@ def decode_group(reader: Reader, value: Body, version: str) -> HTTPRouteGroup:
     return HTTPRouteGroup(reader.ref, reader.origin, _distinct(reader, found))
 
 
-def _distinct(reader: Reader, found: list[_Found]) -> tuple[NamedMatch, ...]:
+def _distinct(reader: FieldReader, found: list[_Found]) -> tuple[NamedMatch, ...]:
     """Each name once; a name used twice is void, since SMI calls it the primary key."""
     counts = Counter(entry.name for entry in found)
     matches: dict[str, HttpMatch | None] = {}
@@ -72,7 +72,7 @@ def _distinct(reader: Reader, found: list[_Found]) -> tuple[NamedMatch, ...]:
     return tuple(NamedMatch(name, match) for name, match in matches.items())
 
 
-def _match(reader: Reader, value: object, path: str) -> _Found:
+def _match(reader: FieldReader, value: object, path: str) -> _Found:
     body = reader.mapping(value, path, _MATCH)
     name = reader.text(body, "name", path)
     pattern = reader.optional_text(body, "pathRegex", path) if "pathRegex" in body else None
@@ -92,7 +92,7 @@ def _match(reader: Reader, value: object, path: str) -> _Found:
     return _Found(path, name, match if all(usable) else None)
 
 
-def _methods(reader: Reader, body: Body, path: str) -> tuple[str, ...]:
+def _methods(reader: FieldReader, body: Body, path: str) -> tuple[str, ...]:
     """The methods, sorted, each once; () if absent or empty."""
     where = f"{path}.methods"
     methods = reader.texts(body.get("methods", []), where)
@@ -103,7 +103,7 @@ def _methods(reader: Reader, body: Body, path: str) -> tuple[str, ...]:
     return tuple(sorted(set(methods)))
 
 
-def _headers(reader: Reader, body: Body, path: str) -> Iterator[tuple[str, str, str]]:
+def _headers(reader: FieldReader, body: Body, path: str) -> Iterator[tuple[str, str, str]]:
     """(lower-case name, pattern, path) of each header condition, from either wire form."""
     where = f"{path}.headers"
     raw = body.get("headers", {})
@@ -118,7 +118,7 @@ def _headers(reader: Reader, body: Body, path: str) -> Iterator[tuple[str, str, 
         yield from _header_pairs(reader, entry, f"{where}[{index}]")
 
 
-def _header_pairs(reader: Reader, value: object, path: str) -> Iterator[tuple[str, str, str]]:
+def _header_pairs(reader: FieldReader, value: object, path: str) -> Iterator[tuple[str, str, str]]:
     for name, pattern in reader.pairs(value, path):
         if not _TOKEN.fullmatch(name):
             remedy = "write a field name such as x-user; pseudo-headers cannot be matched"
@@ -126,7 +126,7 @@ def _header_pairs(reader: Reader, value: object, path: str) -> Iterator[tuple[st
         yield name.lower(), pattern, join(path, name)
 
 
-def _usable_path(reader: Reader, pattern: str | None, path: str) -> bool:
+def _usable_path(reader: FieldReader, pattern: str | None, path: str) -> bool:
     if pattern == "":
         remedy = 'write ".*" for every path, or leave "pathRegex" out'
         reader.report("regex.empty", f"{path}.pathRegex", f"an empty pathRegex matches no path, so {_VOID}", remedy)
@@ -134,7 +134,7 @@ def _usable_path(reader: Reader, pattern: str | None, path: str) -> bool:
     return pattern is None or _usable(reader, pattern, f"{path}.pathRegex")
 
 
-def _usable(reader: Reader, pattern: str, path: str) -> bool:
+def _usable(reader: FieldReader, pattern: str, path: str) -> bool:
     """Whether RE2 takes the pattern; if not, only its match is void."""
     reason = regex.error(pattern)
     if reason is None:
@@ -158,7 +158,7 @@ _PORTS_HINT = 'write apiVersion "specs.smi-spec.io/v1alpha4" to limit ports'
 _NO_FIELDS = level(matches=_PORTS_HINT, ports=_PORTS_HINT)
 _PORT_MATCHES = level("matches", ports='write "ports" under "spec.matches"')
 _PORTS = level("ports")
-PORT_ROUTES: Mapping[str, Shape] = {
+PORT_ROUTES: Mapping[str, VersionLayout] = {
     "v1alpha1": flat(_NO_FIELDS),
     "v1alpha2": flat(_NO_FIELDS),
     "v1alpha3": nested(_NO_FIELDS),
@@ -166,7 +166,7 @@ PORT_ROUTES: Mapping[str, Shape] = {
 }
 
 
-def decode_port_route(reader: Reader, value: Body, version: str) -> PortRoute:
+def decode_port_route(reader: FieldReader, value: Body, version: str) -> PortRoute:
     """Read a TCPRoute or UDPRoute; no `matches`, no `ports` or an empty list mean every port."""
     shape = PORT_ROUTES[version]
     if shape.nested and "spec" not in value:

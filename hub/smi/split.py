@@ -12,8 +12,8 @@ from fractions import Fraction
 
 from msgspec import Struct
 
-from hub.smi.fields import Reader, level, show
-from hub.smi.kinds import Body, Kind, Shape, inner, nested, read_body
+from hub.smi.fields import FieldReader, level, show
+from hub.smi.kinds import Body, Kind, VersionLayout, inner, nested, read_body
 from hub.smi.specs import GROUP as SPECS
 from hub.smi.types import SplitBackend, TrafficSplit
 from hub.smi.weight import quantity, whole
@@ -31,23 +31,23 @@ _QUANTITY = 'a quantity of at least 0, such as 90, "500m" or "1k"'
 _WHOLE = "a whole number of at least 0, such as 90"
 
 
-class Version(Struct, frozen=True):
+class SplitVersion(Struct, frozen=True):
     """One row of the version table of TrafficSplit."""
 
-    shape: Shape
+    shape: VersionLayout
     weight: Callable[[object], Fraction | None]
     wanted: str  # what a weight looks like, for the remedy
 
 
-VERSIONS: Mapping[str, Version] = {
-    "v1alpha1": Version(_PLAIN, quantity, _QUANTITY),
-    "v1alpha2": Version(_PLAIN, whole, _WHOLE),
-    "v1alpha3": Version(_CONDITIONAL, whole, _WHOLE),
-    "v1alpha4": Version(_CONDITIONAL, whole, _WHOLE),
+VERSIONS: Mapping[str, SplitVersion] = {
+    "v1alpha1": SplitVersion(_PLAIN, quantity, _QUANTITY),
+    "v1alpha2": SplitVersion(_PLAIN, whole, _WHOLE),
+    "v1alpha3": SplitVersion(_CONDITIONAL, whole, _WHOLE),
+    "v1alpha4": SplitVersion(_CONDITIONAL, whole, _WHOLE),
 }
 
 
-def decode_split(reader: Reader, value: Body, version: str) -> TrafficSplit:
+def decode_split(reader: FieldReader, value: Body, version: str) -> TrafficSplit:
     """Read a TrafficSplit; names of Services are left as written."""
     row = VERSIONS[version]
     body, path = read_body(reader, value, row.shape)
@@ -66,7 +66,7 @@ def decode_split(reader: Reader, value: Body, version: str) -> TrafficSplit:
     )
 
 
-def _backend(reader: Reader, body: Body, path: str, row: Version) -> SplitBackend:
+def _backend(reader: FieldReader, body: Body, path: str, row: SplitVersion) -> SplitBackend:
     service = reader.text(body, "service", path)
     if "weight" not in body:
         reader.missing(path, "weight", row.wanted)
@@ -79,7 +79,7 @@ def _backend(reader: Reader, body: Body, path: str, row: Version) -> SplitBacken
     return SplitBackend(service, weight)
 
 
-def _matches(reader: Reader, body: Body, path: str) -> tuple[tuple[str, str], ...] | None:
+def _matches(reader: FieldReader, body: Body, path: str) -> tuple[tuple[str, str], ...] | None:
     """The condition's entries as (kind, name), for hub.intent to resolve; None if the split has no condition."""
     return (
         tuple(_match(reader, *entry) for entry in reader.entries(body, "matches", path, _MATCH))
@@ -88,7 +88,7 @@ def _matches(reader: Reader, body: Body, path: str) -> tuple[tuple[str, str], ..
     )
 
 
-def _match(reader: Reader, path: str, body: Body) -> tuple[str, str]:
+def _match(reader: FieldReader, path: str, body: Body) -> tuple[str, str]:
     """Kind and name; kind "" if the entry names another API group, where no HTTPRouteGroup of SMI can be."""
     kind, name = reader.text(body, "kind", path), reader.text(body, "name", path)
     group = reader.optional_text(body, "apiGroup", path)
@@ -99,7 +99,7 @@ def _match(reader: Reader, path: str, body: Body) -> tuple[str, str]:
     return "", name
 
 
-def _created(reader: Reader, value: Body) -> float:
+def _created(reader: FieldReader, value: Body) -> float:
     """UTC seconds of metadata.creationTimestamp; 0 (oldest) if absent, null or unreadable."""
     raw = inner(value, "metadata", "creationTimestamp")
     if raw is None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from hub.model import Client, Transport
-from hub.smi.fields import Reader, level, show
+from hub.smi.fields import FieldReader, level, show
 from hub.smi.kinds import Body, Kind, inner, nested, read_body
 from hub.smi.names import is_label, is_subdomain
 from hub.smi.types import Upstream, Workload, WorkloadPort
@@ -23,7 +23,7 @@ _SOCKET = re.compile(r"(?:/(?!\.{1,2}/)[A-Za-z0-9._-]+(?<!\.sock))*/[A-Za-z0-9._
 _TRANSPORTS: Mapping[str, Transport] = {"TCP": "TCP", "UDP": "UDP"}
 
 
-def decode_workload(reader: Reader, value: Body, version: str) -> Workload:
+def decode_workload(reader: FieldReader, value: Body, version: str) -> Workload:
     """Read a Workload: who it is, where its sidecar binds, where its application listens, whom it calls."""
     body, path = read_body(reader, value, _SHAPE)
     addresses = _addresses(reader, body, path)
@@ -42,7 +42,7 @@ def decode_workload(reader: Reader, value: Body, version: str) -> Workload:
     )
 
 
-def _account(reader: Reader, body: Body, path: str) -> str:
+def _account(reader: FieldReader, body: Body, path: str) -> str:
     account = reader.text(body, "serviceAccount", path)
     if account and not is_subdomain(account):
         message = f"{show(account)} is no service account's name"
@@ -53,7 +53,7 @@ def _account(reader: Reader, body: Body, path: str) -> str:
 # --------------------------------------------------------------------------- addresses
 
 
-def _addresses(reader: Reader, body: Body, path: str) -> tuple[str, ...]:
+def _addresses(reader: FieldReader, body: Body, path: str) -> tuple[str, ...]:
     where = f"{path}.addresses"
     if body.get("addresses", []) == []:
         reader.missing(path, "addresses", "the IP addresses at which others reach this workload")
@@ -62,12 +62,12 @@ def _addresses(reader: Reader, body: Body, path: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_ip(reader, text, f"{where}[{index}]") for index, text in enumerate(texts)))
 
 
-def _address(reader: Reader, body: Body, key: str, path: str, default: str) -> str:
+def _address(reader: FieldReader, body: Body, key: str, path: str, default: str) -> str:
     text = reader.text(body, key, path) if key in body else ""
     return _ip(reader, text, f"{path}.{key}") if text else default
 
 
-def _ip(reader: Reader, text: str, path: str) -> str:
+def _ip(reader: FieldReader, text: str, path: str) -> str:
     """The canonical text of an IP address; a bad one refuses the object."""
     try:
         address = ipaddress.ip_address(text)
@@ -82,7 +82,7 @@ def _ip(reader: Reader, text: str, path: str) -> str:
 # --------------------------------------------------------------------------- ports
 
 
-def _ports(reader: Reader, body: Body, path: str, bind: str) -> Iterator[WorkloadPort]:
+def _ports(reader: FieldReader, body: Body, path: str, bind: str) -> Iterator[WorkloadPort]:
     seen: set[tuple[int, Transport]] = set()
     for where, fields in reader.entries(body, "ports", path, _PORT):
         port = _port(reader, fields, where)
@@ -97,7 +97,7 @@ def _ports(reader: Reader, body: Body, path: str, bind: str) -> Iterator[Workloa
         yield port
 
 
-def _port(reader: Reader, body: Body, path: str) -> WorkloadPort:
+def _port(reader: FieldReader, body: Body, path: str) -> WorkloadPort:
     number = _number(reader, body, "port", path)
     protocol = reader.text(body, "protocol", path) if "protocol" in body else "TCP"
     if protocol and protocol not in _TRANSPORTS:
@@ -113,7 +113,7 @@ def _port(reader: Reader, body: Body, path: str) -> WorkloadPort:
     )
 
 
-def _number(reader: Reader, body: Body, key: str, path: str) -> int:
+def _number(reader: FieldReader, body: Body, key: str, path: str) -> int:
     if key not in body:
         reader.missing(path, key, "a port number")
         return 0
@@ -131,7 +131,7 @@ def _taken(bind: str, ports: tuple[WorkloadPort, ...]) -> set[Socket]:
     return {(bind, port.port) for port in ports if port.transport == "TCP"}
 
 
-def _upstreams(reader: Reader, body: Body, path: str, taken: set[Socket]) -> Iterator[Upstream]:
+def _upstreams(reader: FieldReader, body: Body, path: str, taken: set[Socket]) -> Iterator[Upstream]:
     """The upstreams, each on a socket of its own; one that would lend the identity, or whose socket is taken, is left out."""
     for index, (where, fields) in enumerate(reader.entries(body, "upstreams", path, _UPSTREAM)):
         upstream = _upstream(reader, fields, where, index)
@@ -160,13 +160,13 @@ def _clash(one: Socket, other: Socket) -> bool:
     return one[1] == other[1] and (wild or one[0] == other[0])
 
 
-def _upstream(reader: Reader, body: Body, path: str, index: int) -> Upstream:
+def _upstream(reader: FieldReader, body: Body, path: str, index: int) -> Upstream:
     namespace, service = _service(reader, body, path)
     port = _number(reader, body, "port", path)
     return Upstream(namespace, service, port, Client(reader.ref, *_place(reader, body, path, port)), index)
 
 
-def _place(reader: Reader, body: Body, path: str, port: int) -> Socket:
+def _place(reader: FieldReader, body: Body, path: str, port: int) -> Socket:
     """Where the sidecar listens for an upstream: a Unix socket, or an address with a port and perhaps `shared`."""
     if "path" in body:
         for key in ("address", "localPort", "shared"):
@@ -180,7 +180,7 @@ def _place(reader: Reader, body: Body, path: str, port: int) -> Socket:
     return address, reader.port(body["localPort"], f"{path}.localPort") if "localPort" in body else port
 
 
-def _socket(reader: Reader, body: Body, path: str) -> str:
+def _socket(reader: FieldReader, body: Body, path: str) -> str:
     """A clean absolute path that ends in .sock, no part before it does: whatever stands there is removed by Envoy."""
     text = reader.text(body, "path", path)
     if text and not (_SOCKET.fullmatch(text) and len(text) <= PATH_BYTES):
@@ -190,7 +190,7 @@ def _socket(reader: Reader, body: Body, path: str) -> str:
     return text
 
 
-def _lends(reader: Reader, body: Body, upstream: Upstream, where: str) -> bool:
+def _lends(reader: FieldReader, body: Body, upstream: Upstream, where: str) -> bool:
     """Whether others than the workload could call as the workload, without its owner saying so; that is reported."""
     name, address = reader.ref.name, upstream.client.address
     path = f'"path: /run/upstreams/{name}/{upstream.service}-{upstream.port}.sock" in place of address and port'
@@ -213,7 +213,7 @@ def _is_loopback(address: str) -> bool:
     return found.is_loopback and not mapped
 
 
-def _service(reader: Reader, body: Body, path: str) -> tuple[str, str]:
+def _service(reader: FieldReader, body: Body, path: str) -> tuple[str, str]:
     """Namespace and name of a Service written as `name` (own namespace) or `ns/name`."""
     text = reader.text(body, "service", path)
     namespace, slash, name = text.rpartition("/")

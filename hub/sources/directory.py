@@ -29,7 +29,7 @@ from hub.model import Document, ObjectRef, Origin, Problem
 from hub.sources import files
 from hub.sources.files import FileError, Listing, Signature
 from hub.sources.locate import Locator
-from hub.sources.yaml import DEFAULT_LIMITS, Limits, YamlError, load
+from hub.sources.yaml import DEFAULT_LIMITS, ParseLimits, YamlError, load
 
 _TRIES = 20
 _POLL_S = 5.0
@@ -39,7 +39,7 @@ Reported = frozenset[str] | None
 """Paths about which the file system says something; None = look at everything."""
 
 
-class _Entry(Struct, frozen=True, gc=False):
+class _FileEntry(Struct, frozen=True, gc=False):
     """What is known of one file: `held` objects (None = never read well); `problem` None = read well the last time."""
 
     seen: Signature | None = None
@@ -51,7 +51,7 @@ class _Entry(Struct, frozen=True, gc=False):
 class _Read(Struct, frozen=True):
     """A file as it was just read: its entry, and its objects if they were parsed (None: they are as they were)."""
 
-    entry: _Entry
+    entry: _FileEntry
     documents: tuple[Document, ...] | None = None
 
 
@@ -66,7 +66,7 @@ class DirectorySource:
         self,
         name: str,
         root: Path,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: ParseLimits = DEFAULT_LIMITS,
         poll_s: float = _POLL_S,
         skip: Path | None = None,
     ) -> None:
@@ -76,7 +76,7 @@ class DirectorySource:
         self._limits = limits
         self._poll_s = poll_s
         self._skip = skip
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _FileEntry] = {}
         self._ahead: dict[str, _Read] = {}
         self._listing = Listing({}, {})
 
@@ -181,11 +181,11 @@ class DirectorySource:
             raise SourceError(f'source "{self._root}" has no .yaml, .yml or .json file; check "path"')
         return self._listing
 
-    def _new_problem(self, part: str, entry: _Entry) -> Problem | None:
+    def _new_problem(self, part: str, entry: _FileEntry) -> Problem | None:
         known = self._entries.get(part)
         return entry.problem if known is None or known.problem != entry.problem else None
 
-    def _settle(self, listing: Listing, entries: dict[str, _Entry]) -> Iterator[Step]:
+    def _settle(self, listing: Listing, entries: dict[str, _FileEntry]) -> Iterator[Step]:
         """Read all listed files into `entries`; those that are being written get a few more tries."""
         waiting = dict(listing.files)
         seen: dict[str, Signature] = {}
@@ -244,7 +244,7 @@ class DirectorySource:
         return None if data is None else self._parsed(part, now, data)
 
     def _parsed(self, part: str, seen: Signature, data: bytes) -> _Read:
-        known, early = self._entries.get(part, _Entry()), self._ahead.pop(part, None)
+        known, early = self._entries.get(part, _FileEntry()), self._ahead.pop(part, None)
         digest = hashlib.sha256(data).digest()
         if known.digest == digest:
             return _Read(replace(known, seen=seen))
@@ -253,16 +253,16 @@ class DirectorySource:
         try:
             documents = load(data, Origin(self._name, part), self._limits)
         except YamlError as error:
-            return _Read(_Entry(seen, digest, known.held, error.problem(self._name, part)))
-        return _Read(_Entry(seen, digest, len(documents)), documents)
+            return _Read(_FileEntry(seen, digest, known.held, error.problem(self._name, part)))
+        return _Read(_FileEntry(seen, digest, len(documents)), documents)
 
-    def _failed(self, part: str, error: FileError) -> _Entry:
+    def _failed(self, part: str, error: FileError) -> _FileEntry:
         """What a file held last, with the problem; its content is read again as soon as that works."""
         ref = ObjectRef("", "File", "", part)
         problem = Problem(error.code, ref, "", error.message, error.remedy, Origin(self._name, part))
-        return _Entry(held=self._entries.get(part, _Entry()).held, problem=problem)
+        return _FileEntry(held=self._entries.get(part, _FileEntry()).held, problem=problem)
 
-    def _unlisted(self, listing: Listing) -> dict[str, _Entry]:
+    def _unlisted(self, listing: Listing) -> dict[str, _FileEntry]:
         """Files known from before that lie in a folder which cannot be listed now: they stay in force."""
         folders = tuple(part for part in listing.unread if part.endswith("/"))
         return {part: entry for part, entry in self._entries.items() if any(covers(folder, part) for folder in folders)}

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import yaml
 
-from hub.sources.yaml import DEFAULT_LIMITS, Limits, YamlError, is_list_kind, load
+from hub.sources.yaml import DEFAULT_LIMITS, ParseLimits, YamlError, is_list_kind, load
 
 
 class Locator:
     """The lines of one file's text; composes it once, for as many questions as follow."""
 
-    def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, data: bytes, limits: ParseLimits = DEFAULT_LIMITS) -> None:
         """Read `data` as `load` does; a text that `load` refuses has no objects, and every answer is line 1."""
         self._roots: tuple[yaml.Node, ...] = ()
         self._starts: dict[int, int] = {}

@@ -2,7 +2,7 @@
 
 What is read: several documents per file, anchors and aliases (small ones), `kind: List` and `kind: <Kind>List` with
 `items` (unwrapped). What is refused, each with line, field path and remedy: duplicate keys, keys that are not text, merge
-keys (`<<`), every explicit tag, undefined and recursive aliases, and whatever passes the `Limits`; an alias counts as
+keys (`<<`), every explicit tag, undefined and recursive aliases, and whatever passes the `ParseLimits`; an alias counts as
 all that it stands for. Plain scalars: hub.sources.scalars. Aliased values are shared, so documents are never changed.
 """
 
@@ -32,7 +32,7 @@ from hub.model import Document, ObjectRef, Origin, Problem
 from hub.sources.scalars import plain
 
 
-class Limits(Struct, frozen=True):
+class ParseLimits(Struct, frozen=True):
     """What one file may cost: bytes, nesting, and nodes counted after every alias has been followed."""
 
     file_bytes: int = 4 * 1024 * 1024
@@ -40,7 +40,7 @@ class Limits(Struct, frozen=True):
     nodes: int = 500_000
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ParseLimits()
 
 
 class Fault(Struct, frozen=True):
@@ -70,7 +70,7 @@ class YamlError(SmihubError):
         return Problem(fault.code, ref, fault.field, fault.message, fault.remedy, Origin(source, file, fault.line))
 
 
-def load(data: bytes, origin: Origin = Origin(), limits: Limits = DEFAULT_LIMITS) -> tuple[Document, ...]:
+def load(data: bytes, origin: Origin = Origin(), limits: ParseLimits = DEFAULT_LIMITS) -> tuple[Document, ...]:
     """Read all objects of a file, in order; empty documents are skipped, `origin.line` is where each object starts.
 
     `Document.index` counts the objects of the file (after lists are unwrapped), so that `locate` finds them again.
@@ -83,7 +83,7 @@ def load(data: bytes, origin: Origin = Origin(), limits: Limits = DEFAULT_LIMITS
     return tuple(found)
 
 
-def load_one(data: bytes, limits: Limits = DEFAULT_LIMITS) -> object:
+def load_one(data: bytes, limits: ParseLimits = DEFAULT_LIMITS) -> object:
     """Read a file that holds exactly one document (a configuration); an empty file is None. Raises YamlError."""
     parsed = list(_parse(data, limits))
     if len(parsed) > 1:
@@ -94,7 +94,7 @@ def load_one(data: bytes, limits: Limits = DEFAULT_LIMITS) -> object:
 _Parsed = tuple[Any, int, dict[int, int]]
 
 
-def _parse(data: bytes, limits: Limits) -> Iterator[_Parsed]:
+def _parse(data: bytes, limits: ParseLimits) -> Iterator[_Parsed]:
     if len(data) > limits.file_bytes:
         message = f"the file has {len(data)} bytes, more than {limits.file_bytes}"
         raise YamlError(Fault("yaml.too-large", message, "split it into several files"))
@@ -176,7 +176,7 @@ def is_list_kind(kind: str, has_items: object) -> bool:
     return kind == "List" or (kind.endswith("List") and bool(has_items))
 
 
-class _Frame:
+class _NodeFrame:
     """An open mapping or sequence. `base` is the node count when it opened, `height` of its highest child so far."""
 
     __slots__ = ("anchor", "base", "height", "key", "value")
@@ -192,13 +192,13 @@ class _Frame:
 class _Builder:
     """Builds one document after the other from parser events, without recursion."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ParseLimits) -> None:
         self.root: Any = None
         self.start = 1
         self.lines: dict[int, int] = {}  # id(item) -> line, for items of a list at the top of a document
         self._limits = limits
         self._nodes = 0
-        self._stack: list[_Frame] = []
+        self._stack: list[_NodeFrame] = []
         self._anchors: dict[str, tuple[Any, int, int] | None] = {}  # None: still open, an alias would be recursive
 
     def take(self, kind: type[Event], event: Any) -> None:
@@ -241,7 +241,7 @@ class _Builder:
             return
         self._put(value, event)
 
-    def _key(self, frame: _Frame, value: object, event: Any) -> str:
+    def _key(self, frame: _NodeFrame, value: object, event: Any) -> str:
         line = event.start_mark.line + 1
         if type(value) is not str:
             written = event.value or "(empty)"
@@ -267,7 +267,7 @@ class _Builder:
             self._mark(value, depth, event)
         if event.anchor is not None:
             self._anchors[event.anchor] = None
-        self._stack.append(_Frame(value, event.anchor, self._nodes - 1))
+        self._stack.append(_NodeFrame(value, event.anchor, self._nodes - 1))
 
     def _mark(self, value: Any, depth: int, event: Any) -> None:
         line = event.start_mark.line + 1

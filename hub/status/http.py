@@ -41,7 +41,7 @@ _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Answer(Struct, frozen=True):
+class HttpResponse(Struct, frozen=True):
     """What is answered."""
 
     status: int
@@ -58,23 +58,23 @@ _REASONS = {
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
-Pages = Mapping[str, Callable[[], Answer]]
+Pages = Mapping[str, Callable[[], HttpResponse]]
 
 
 def pages(metrics: Metrics) -> Pages:
     """What is to be had: `/metrics`, `/livez` and `/readyz`."""
     return {
-        "/metrics": lambda: Answer(200, metrics.text(), _METRICS),
-        "/livez": lambda: Answer(503, b"a turn of the loop takes too long\n") if metrics.stuck() else _OK,
+        "/metrics": lambda: HttpResponse(200, metrics.text(), _METRICS),
+        "/livez": lambda: HttpResponse(503, b"a turn of the loop takes too long\n") if metrics.stuck() else _OK,
         "/readyz": lambda: _ready(metrics.missing()),
     }
 
 
-_OK = Answer(200, b"ok\n")
+_OK = HttpResponse(200, b"ok\n")
 
 
-def _ready(missing: tuple[str, ...]) -> Answer:
-    return Answer(503, f"waiting for {', '.join(missing)}\n".encode()) if missing else _OK
+def _ready(missing: tuple[str, ...]) -> HttpResponse:
+    return HttpResponse(503, f"waiting for {', '.join(missing)}\n".encode()) if missing else _OK
 
 
 @asynccontextmanager
@@ -201,25 +201,25 @@ async def _drained(connection: socket.socket) -> None:
         left -= len(piece)
 
 
-def _answer(head: bytes, found: Pages) -> Answer:
+def _answer(head: bytes, found: Pages) -> HttpResponse:
     if not re.search(rb"\r?\n\r?\n", head[:MOST_BYTES]):
-        return Answer(431, b"too large\n") if len(head) >= MOST_BYTES else Answer(400, b"no request\n")
+        return HttpResponse(431, b"too large\n") if len(head) >= MOST_BYTES else HttpResponse(400, b"no request\n")
     request = _REQUEST.match(head)
     if request is None:
-        return Answer(400, b"no HTTP/1.1 request\n")
+        return HttpResponse(400, b"no HTTP/1.1 request\n")
     page = found.get(request[2].partition(b"?")[0].decode())
     if page is None:
-        return Answer(404, "".join(f"{path}\n" for path in found).encode())
+        return HttpResponse(404, "".join(f"{path}\n" for path in found).encode())
     if request[1] != b"GET":
-        return Answer(405, b"GET only\n")
+        return HttpResponse(405, b"GET only\n")
     try:
         return page()
     except Exception:  # noqa: BLE001 - one page that fails is no reason to serve none
         _log.exception("page_failed", path=request[2].decode())
-        return Answer(500, b"failed; see the log\n")
+        return HttpResponse(500, b"failed; see the log\n")
 
 
-def _encoded(answer: Answer) -> bytes:
+def _encoded(answer: HttpResponse) -> bytes:
     lines = [
         f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}",
         f"Content-Type: {answer.kind}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 
-from hub.intent.view import Face
+from hub.intent.view import BackendProfile
 from hub.model import ObjectRef
 from hub.smi.types import EndpointSlice, SliceEndpoint
 from hub.store.index import Index, Key
@@ -87,6 +87,8 @@ def _endpoints(slice_: EndpointSlice) -> Iterator[tuple[ObjectRef | None, SliceE
         yield (pod_ref(slice_.ref.namespace, endpoint.pod) if endpoint.pod else None), endpoint
 
 
-def face_of_slice(slice_: EndpointSlice, account: str) -> Face:
+def face_of_slice(slice_: EndpointSlice, account: str) -> BackendProfile:
     """What a Service can tell of an endpoint of this slice."""
-    return Face(account, "sliced", tuple((number, transport, name) for name, number, transport in slice_.ports))
+    return BackendProfile(
+        account, "sliced", tuple((number, transport, name) for name, number, transport in slice_.ports)
+    )

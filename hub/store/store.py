@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.intent import CompiledAccess, Shape, compile_access, inspect, route
+from hub.intent import CompiledAccess, WorkloadProfile, compile_access, inspect, route
 from hub.intent.accesses import Inbound
 from hub.intent.inspection import inspectable
 from hub.model import Access, Identity, ObjectRef, Origin, Placement, Problem, Reading, Unit, UnitKey
@@ -31,7 +31,7 @@ _DEFAULT = Reading()
 class _Result(Struct, frozen=True, gc=False):
     unit: Unit | None
     problems: tuple[Problem, ...]
-    inbound: Mapping[Shape, Inbound] = {}
+    inbound: Mapping[WorkloadProfile, Inbound] = {}
     placed: Mapping[ObjectRef, Placement] = {}
 
 
@@ -306,7 +306,7 @@ class Store:
             addresses=found.addresses,
         )
 
-    def inbound(self, namespace: str, account: str) -> Mapping[Shape, Inbound]:
+    def inbound(self, namespace: str, account: str) -> Mapping[WorkloadProfile, Inbound]:
         """The inbound ports of each shape of an account's workloads."""
         self._settle()
         key = UnitKey("access", namespace, account, self._domain)
@@ -316,7 +316,7 @@ class Store:
         """The smihub.io Workloads of an account."""
         return frozenset(ref for ref, _ in self._index.members(("members", namespace, account)))
 
-    def shape(self, ref: ObjectRef) -> Shape:
+    def shape(self, ref: ObjectRef) -> WorkloadProfile:
         """The shape of a workload that is there."""
         return self._summaries.shape(ref)
 

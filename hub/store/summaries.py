@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from hub.intent.names import is_workload
-from hub.intent.view import Face, Labels, Shape, Standing
+from hub.intent.view import BackendProfile, Labels, Standing, WorkloadProfile
 from hub.model import SERVICE_ACCOUNT_LABEL, ObjectRef
 from hub.smi.types import Workload
 from hub.store.index import Index
@@ -41,10 +41,10 @@ class Summaries:
         self._index = index
         self._moved = moved
         self._workloads: dict[ObjectRef, Workload] = {}
-        self._shapes: dict[ObjectRef, Shape] = {}
-        self._standing: Multimap[Shape, ObjectRef] = Multimap()
+        self._shapes: dict[ObjectRef, WorkloadProfile] = {}
+        self._standing: Multimap[WorkloadProfile, ObjectRef] = Multimap()
         self._carriers: Multimap[Pair, ObjectRef] = Multimap()
-        self._by_pair: Multimap[Pair, Shape] = Multimap()
+        self._by_pair: Multimap[Pair, WorkloadProfile] = Multimap()
         self._selectors: dict[ObjectRef, _Selector] = {}
         self._users: Multimap[Pair, ObjectRef] = Multimap()
         self._anchored: Multimap[Pair, ObjectRef] = Multimap()
@@ -69,11 +69,11 @@ class Summaries:
         """The workload of this ref."""
         return self._workloads.get(ref)
 
-    def shape(self, ref: ObjectRef) -> Shape:
+    def shape(self, ref: ObjectRef) -> WorkloadProfile:
         """The shape of a workload that is there."""
         return self._shapes[ref]
 
-    def standing(self, shape: Shape) -> frozenset[ObjectRef]:
+    def standing(self, shape: WorkloadProfile) -> frozenset[ObjectRef]:
         """The workloads of a shape."""
         return frozenset(self._standing.get(shape))
 
@@ -85,16 +85,16 @@ class Summaries:
         """Every workload."""
         return self._workloads.values()
 
-    def _shape_of(self, workload: Workload) -> Shape:
+    def _shape_of(self, workload: Workload) -> WorkloadProfile:
         namespace = workload.ref.namespace
         labels = tuple(sorted(pair for pair in workload.labels if self._tells(namespace, pair)))
-        return Shape(namespace, workload.service_account, _standing(workload.ref), labels, workload.ports)
+        return WorkloadProfile(namespace, workload.service_account, _standing(workload.ref), labels, workload.ports)
 
     def _tells(self, namespace: str, pair: tuple[str, str]) -> bool:
         """Whether a label matters to anybody: a selector names it, or meshes select by it."""
         return (namespace, *pair) in self._users or pair[0] == SERVICE_ACCOUNT_LABEL
 
-    def _join(self, ref: ObjectRef, shape: Shape) -> None:
+    def _join(self, ref: ObjectRef, shape: WorkloadProfile) -> None:
         self._moved.add(ref)
         self._shapes[ref] = shape
         self._standing.add(shape, ref)
@@ -165,26 +165,28 @@ class Summaries:
                 self._leave(ref)
                 self._join(ref, shape)
 
-    def _owners(self, shape: Shape) -> Iterator[ObjectRef]:
+    def _owners(self, shape: WorkloadProfile) -> Iterator[ObjectRef]:
         for pair in _pairs(shape.namespace, shape.labels):
             for owner in self._anchored.get(pair):
                 if shape.carries(self._selectors[owner].labels):
                     yield owner
 
-    def _link(self, owner: ObjectRef, shape: Shape) -> None:
+    def _link(self, owner: ObjectRef, shape: WorkloadProfile) -> None:
         self._index.add(("owners", shape), owner)
         self._index.add(("selected", owner), shape)
         self._index.add(("faces", owner), face_of(shape))
 
-    def _unlink(self, owner: ObjectRef, shape: Shape) -> None:
+    def _unlink(self, owner: ObjectRef, shape: WorkloadProfile) -> None:
         self._index.discard(("owners", shape), owner)
         self._index.discard(("selected", owner), shape)
         self._index.discard(("faces", owner), face_of(shape))
 
 
-def face_of(shape: Shape) -> Face:
+def face_of(shape: WorkloadProfile) -> BackendProfile:
     """What a Service can tell of workloads of this shape."""
-    return Face(shape.account, shape.standing, tuple((port.port, port.transport, port.name) for port in shape.ports))
+    return BackendProfile(
+        shape.account, shape.standing, tuple((port.port, port.transport, port.name) for port in shape.ports)
+    )
 
 
 def _standing(ref: ObjectRef) -> Standing:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hub.intent.view import ACCESS, SPLIT, Face, Shape
+from hub.intent.view import ACCESS, SPLIT, BackendProfile, WorkloadProfile
 from hub.model import ObjectRef, Reading, Transport
 from hub.smi.types import (
     Doubt,
@@ -75,11 +75,11 @@ class RecordingView:
         found = (self.get(ObjectRef(SPLIT, "TrafficSplit", namespace, each)) for each in refs)
         return tuple(each for each in found if isinstance(each, TrafficSplit))
 
-    def shapes(self, namespace: str, account: str) -> tuple[Shape, ...]:
+    def shapes(self, namespace: str, account: str) -> tuple[WorkloadProfile, ...]:
         """See hub.intent.View."""
         return tuple(sorted(self._members(("shapes", namespace, account)), key=msgspec.json.encode))
 
-    def selecting(self, shape: Shape) -> tuple[Service | IdentityBinding | Doubt, ...]:
+    def selecting(self, shape: WorkloadProfile) -> tuple[Service | IdentityBinding | Doubt, ...]:
         """See hub.intent.View."""
         found = (self._owner(ref) for ref in sorted(self._members(("owners", shape))))
         return tuple(each for each in found if isinstance(each, Service | IdentityBinding | Doubt))
@@ -90,13 +90,13 @@ class RecordingView:
             return self.get(ref)
         return next(iter(self._members(("doubt", ref))), None) if self._doubting else None
 
-    def members(self, namespace: str, account: str) -> tuple[tuple[Workload, Shape], ...]:
+    def members(self, namespace: str, account: str) -> tuple[tuple[Workload, WorkloadProfile], ...]:
         """See hub.intent.View."""
         pairs = sorted(self._members(("members", namespace, account)), key=lambda pair: pair[0])
         found = ((self.get(ref), shape) for ref, shape in pairs)
         return tuple((each, shape) for each, shape in found if isinstance(each, Workload))
 
-    def faces(self, service: Service) -> tuple[Face, ...]:
+    def faces(self, service: Service) -> tuple[BackendProfile, ...]:
         """See hub.intent.View."""
         key: Key = ("faces", service.ref)
         if not service.selector:

@@ -19,7 +19,7 @@ _BYTES = "xX/.aAkKsS019 ,;??%-_\x7f\x80\xe9\u017f\u212a\udcff\udcff\udcff\udcff"
 _LINES = (("x-tier", "gold"), ("x-region", "eu"), ("x-t", ""), ("user-agent", "Mozilla Firefox/1"), ("cookie", "a=b"))
 
 
-class Asked(Struct, frozen=True, gc=False):
+class AnsweredRequest(Struct, frozen=True, gc=False):
     """A request with SMI's answer, and in which part it differs from one that SMI allows ("" if it was not made from one).
 
     `about` names the objects that allow it, or the one that it was made from.
@@ -31,14 +31,14 @@ class Asked(Struct, frozen=True, gc=False):
     about: tuple[str, ...] = ()
 
 
-def row(rng: Random, hints: Hints, judge: Judge, wild: int, close: int) -> Iterator[Asked]:
+def row(rng: Random, hints: Hints, judge: Judge, wild: int, close: int) -> Iterator[AnsweredRequest]:
     """So many requests of any kind, then so many close to those of them that are allowed; these can be allowed again."""
-    seeds: list[Asked] = []
-    split: list[Asked] = []  # few, so they get their turn
+    seeds: list[AnsweredRequest] = []
+    split: list[AnsweredRequest] = []  # few, so they get their turn
     for _ in range(wild):
         request = any_request(rng, hints)
         answer = judge(request)
-        one = Asked(request, answer, about=answer.by)
+        one = AnsweredRequest(request, answer, about=answer.by)
         if answer.verdict == "allow":
             seeds.append(one)
         if any(name.startswith("TrafficSplit/") for name in answer.by):
@@ -48,7 +48,7 @@ def row(rng: Random, hints: Hints, judge: Judge, wild: int, close: int) -> Itera
         seed = rng.choice(split if split and rng.randrange(6) == 0 else seeds)
         part, request = close_to(rng, hints, seed.request)
         answer = judge(request)
-        one = Asked(request, answer, part if seed.answer.verdict == "allow" else "", answer.by or seed.about)
+        one = AnsweredRequest(request, answer, part if seed.answer.verdict == "allow" else "", answer.by or seed.about)
         if answer.verdict == "allow":
             seeds.append(one)
         yield one

@@ -29,7 +29,7 @@ def _everything(key: UnitKey, unit: Unit) -> bool:
     return True
 
 
-class Mesh(Struct, frozen=True):
+class SinklessMesh(Struct, frozen=True):
     """A mesh without a sink: its name, its adapter, the adapter's configuration (None: the defaults), and what it governs."""
 
     name: str
@@ -55,13 +55,15 @@ def _parts(documents: Iterable[Document]) -> dict[tuple[str, str], list[Decoded]
     return parts
 
 
-def translate_units(units: Mapping[UnitKey, Unit], mesh: Mesh) -> dict[UnitKey, Translation]:
+def translate_units(units: Mapping[UnitKey, Unit], mesh: SinklessMesh) -> dict[UnitKey, Translation]:
     """The native objects of every unit, each unit by itself."""
     config = mesh.spec.config() if mesh.config is None else mesh.config
     return {key: translated(mesh.spec, key, unit, config) for key, unit in units.items() if mesh.governs(key, unit)}
 
 
-def explainer_of(documents: Sequence[Document], meshes: Sequence[Mesh], scope: Scope | None = None) -> Explainer:
+def explainer_of(
+    documents: Sequence[Document], meshes: Sequence[SinklessMesh], scope: Scope | None = None
+) -> Explainer:
     """Both readings of some documents."""
     scope = Scope() if scope is None else scope
     semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading)

@@ -61,7 +61,7 @@ def _without(value: Any, path: tuple[Any, ...]) -> Any:
     return [*value[:head], _without(value[head], rest), *value[head + 1 :]]
 
 
-class Found(Struct, frozen=True):
+class Disagreement(Struct, frozen=True):
     """A world and a request on which two readings disagree; `why` says it in words."""
 
     values: tuple[Any, ...]
@@ -70,7 +70,7 @@ class Found(Struct, frozen=True):
     reading: Reading = Reading()
 
 
-def write_found(found: Found, directory: Path = FOUND) -> Path:
+def write_found(found: Disagreement, directory: Path = FOUND) -> Path:
     """Write a case file; its name is a digest of what it holds."""
     text, request = to_yaml(found.values), found.request
     body = {

@@ -14,7 +14,7 @@ from hub.smi import Decoded, decode
 from hub.smi.doubts import DOUBTED
 from hub.smi.names import is_label, is_subdomain
 from hub.smi.types import Doubt
-from hub.testing.close import Asked
+from hub.testing.close import AnsweredRequest
 from hub.testing.worlds import documents_of
 
 LEAST = 0.01
@@ -35,7 +35,7 @@ class Met:
         self._around = frozenset(self._surroundings(values))
         self._about: dict[str, frozenset[str]] = {}
 
-    def by(self, one: Asked) -> Iterator[str]:
+    def by(self, one: AnsweredRequest) -> Iterator[str]:
         """The features of the world that count for a request."""
         yield from self._around
         for name in one.about:
@@ -257,7 +257,7 @@ class Count(Struct):
     parts: Counter[str] = field(default_factory=Counter)
     features: Counter[str] = field(default_factory=Counter)
 
-    def add(self, met: Met, one: Asked) -> None:
+    def add(self, met: Met, one: AnsweredRequest) -> None:
         """Count one request in a world."""
         self.asked += 1
         self.allowed += one.answer.verdict == "allow"

@@ -74,7 +74,7 @@ class _Variant(Struct, forbid_unknown_fields=True):
     input: str
 
 
-class _File(Struct, forbid_unknown_fields=True):
+class _CaseFile(Struct, forbid_unknown_fields=True):
     title: str
     source: str
     input: str
@@ -93,7 +93,7 @@ def load_cases(directory: Path = CASES) -> tuple[Case, ...]:
 
 def load_case(path: Path) -> Case:
     """One case file."""
-    raw = convert(yaml.load(path.read_text("utf-8"), yaml.CSafeLoader), _File)
+    raw = convert(yaml.load(path.read_text("utf-8"), yaml.CSafeLoader), _CaseFile)
     return Case(
         name=path.stem,
         number=raw.case,
@@ -104,7 +104,7 @@ def load_case(path: Path) -> Case:
     )
 
 
-def _stages(raw: _File, file: str) -> Iterator[Stage]:
+def _stages(raw: _CaseFile, file: str) -> Iterator[Stage]:
     checks, documents = _checks(raw.requests), read_documents(raw.input, file)
     yield Stage("input", documents, checks, tuple(raw.problems))
     for variant in raw.variants:

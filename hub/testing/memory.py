@@ -354,7 +354,7 @@ class AtOnceSink(_Any):
 # ------------------------------------------------------------------------------------------------------------- plugins
 
 
-class MemoryConfig(Struct, frozen=True):
+class MemorySinkConfig(Struct, frozen=True):
     """Nothing is to be set."""
 
 
@@ -377,8 +377,8 @@ class MemoryMeshes:
     def _spec(self, name: str, family: str) -> SinkSpec[Any]:
         form = FORMS[name]
 
-        def opened(context: SinkContext, config: MemoryConfig) -> MemorySink | AtOnceSink:
+        def opened(context: SinkContext, config: MemorySinkConfig) -> MemorySink | AtOnceSink:
             return form(self.meshes.setdefault(context.mesh, MemoryMesh()), context)
 
         order = "revision" if form is AtOnceSink else "objects"
-        return SinkSpec(name, MemoryConfig, opened, family, order)  # type: ignore[arg-type] # one of the two
+        return SinkSpec(name, MemorySinkConfig, opened, family, order)  # type: ignore[arg-type] # one of the two

@@ -26,7 +26,7 @@ from hub.errors import SourceError
 from hub.events import covers, lost
 
 
-class MemoryConfig(Struct, frozen=True):
+class MemorySourceConfig(Struct, frozen=True):
     """Nothing is to be set."""
 
 
@@ -108,7 +108,7 @@ class MemorySources:
 
     def __init__(self) -> None:
         self.opened: dict[str, MemorySource] = {}
-        self.spec = SourceSpec("memory", MemoryConfig, self._open)
+        self.spec = SourceSpec("memory", MemorySourceConfig, self._open)
 
-    def _open(self, context: SourceContext, config: MemoryConfig) -> MemorySource:
+    def _open(self, context: SourceContext, config: MemorySourceConfig) -> MemorySource:
         return self.opened.setdefault(context.name, MemorySource(context.name))

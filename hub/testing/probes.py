@@ -11,8 +11,8 @@ from hub.api import AdapterSpec
 from hub.features import Feature, Support
 from hub.model import Destination, Request, Source
 from hub.testing.compare import disagreement
-from hub.testing.documents import Mesh, compile_documents, explainer_of, translate_units
 from hub.testing.documents import Scope as Reading
+from hub.testing.documents import SinklessMesh, compile_documents, explainer_of, translate_units
 from hub.testing.kit import read_documents
 
 _FACTS = """\
@@ -177,7 +177,7 @@ def faults(spec: AdapterSpec[Any]) -> Iterator[str]:
 
 def _tried(spec: AdapterSpec[Any], text: str, request: Request) -> tuple[bool, bool]:
     """Whether a mesh does in a world what SMI says, and whether it reports anything of it as lost."""
-    documents, mesh = read_documents(_FACTS + text), Mesh(spec.name, spec)
+    documents, mesh = read_documents(_FACTS + text), SinklessMesh(spec.name, spec)
     smi, answers = explainer_of(documents, (mesh,)).explain(request)
     answer = answers[spec.name]
     lost = any(one.losses for one in translate_units(compile_documents(documents, Reading()).units, mesh).values())

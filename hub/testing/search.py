@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from hub.model import Answer, Document, Reading, Request
 from hub.testing.compare import disagreement
 from hub.testing.conditions import Without, answers_without
-from hub.testing.found import Found, shrink
+from hub.testing.found import Disagreement, shrink
 from hub.testing.worlds import documents_of
 
 Explain = Callable[[Request], tuple[Answer, Mapping[str, Answer]]]
@@ -18,7 +18,9 @@ Compile = Callable[[tuple[Document, ...], Reading], Explain]
 """From documents to a function that gives SMI's answer and each mesh's."""
 
 
-def find(values: Sequence[Any], requests: Iterable[Request], reading: Reading, compiling: Compile) -> Found | None:
+def find(
+    values: Sequence[Any], requests: Iterable[Request], reading: Reading, compiling: Compile
+) -> Disagreement | None:
     """The first disagreement in a world, with the world made small; None if there is none."""
     asked = tuple(requests)
     for request, why in _disagreements(values, asked, reading, compiling):
@@ -29,7 +31,7 @@ def find(values: Sequence[Any], requests: Iterable[Request], reading: Reading, c
 
         small = shrink(values, request, fails)
         said = next((said for _, said in _disagreements(small, (request,), reading, compiling)), why)
-        return Found(small, request, said, reading)
+        return Disagreement(small, request, said, reading)
     return None
 
 

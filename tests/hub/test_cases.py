@@ -6,7 +6,7 @@ import pytest
 
 from hub.semantics import Semantics
 from hub.testing.conditions import answers_without
-from hub.testing.documents import Mesh, Scope, explainer_of
+from hub.testing.documents import Scope, SinklessMesh, explainer_of
 from hub.testing.kit import FOUND, Case, load_cases, missing_problems, wrong_answers, wrong_mesh_answers
 from hub.testing.search import find_in
 from tests.servers.readings import MESHES, compiling
@@ -28,7 +28,7 @@ def test_semantics_answers_every_case(case: Case) -> None:
 
 @pytest.mark.parametrize("mesh", MESHES, ids=[mesh.name for mesh in MESHES])
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_every_mesh_answers_every_case(case: Case, mesh: Mesh) -> None:
+def test_every_mesh_answers_every_case(case: Case, mesh: SinklessMesh) -> None:
     """Intent, translation and the meaning of the native objects give the same, but for the losses that a case names."""
     wrong: list[str] = []
     for stage in case.stages:

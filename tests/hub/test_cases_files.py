@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub.model import Answer, Document, Request
 from hub.testing.asks import Hints, any_request
-from hub.testing.found import Found, shrink, to_yaml, write_found
+from hub.testing.found import Disagreement, shrink, to_yaml, write_found
 from hub.testing.kit import load_case, load_cases, read_documents, wrong_answers, wrong_mesh_answers
 from hub.testing.worlds import documents_of, make_values
 
@@ -76,6 +76,6 @@ def test_shrink_keeps_only_what_the_failure_needs(tmp_path: Path) -> None:
 
     small = shrink(values, request, fails)
     assert small == ({"spec": {"a": [{"deep": "x"}]}},)
-    case = load_case(write_found(Found(small, request, "it fails"), tmp_path))
+    case = load_case(write_found(Disagreement(small, request, "it fails"), tmp_path))
     assert [one.value for one in case.stages[0].documents] == list(small)
     assert isinstance(case.stages[0].documents[0], Document)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from hub.cli.main import app
 from hub.features import Feature, Support
-from hub.testing.documents import Mesh
+from hub.testing.documents import SinklessMesh
 from hub.testing.probes import PROBES, faults
 from tests.servers.readings import MESHES
 
@@ -19,14 +19,14 @@ def test_every_feature_is_probed_once() -> None:
 
 
 @pytest.mark.parametrize("mesh", MESHES, ids=[mesh.name for mesh in MESHES])
-def test_a_mesh_does_what_it_declares(mesh: Mesh) -> None:
+def test_a_mesh_does_what_it_declares(mesh: SinklessMesh) -> None:
     """Full, partial and never mean what they say."""
     assert not list(faults(mesh.spec))
 
 
 @pytest.mark.parametrize("mesh", MESHES, ids=[mesh.name for mesh in MESHES])
 @pytest.mark.parametrize("feature", list(Feature))
-def test_a_false_declaration_is_noticed(mesh: Mesh, feature: Feature) -> None:
+def test_a_false_declaration_is_noticed(mesh: SinklessMesh, feature: Feature) -> None:
     """Whoever promises too much, or too little, is found out."""
     true = mesh.spec.features[feature]
     false = Support.NEVER if true in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE} else Support.FULL

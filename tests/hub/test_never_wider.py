@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from hub.model import Answer, Facts, NativeObject, Observation, Observed, Op, Placement, Reading, Request, Role, UnitKey
 from hub.plan.plan import Desired, plan
 from hub.semantics import Semantics
-from hub.testing.documents import Mesh, Scope, compile_documents, explainer_of, translate_units
+from hub.testing.documents import Scope, SinklessMesh, compile_documents, explainer_of, translate_units
 from hub.testing.found import write_found
 from hub.testing.grammar import LEAST
 from hub.testing.search import find
@@ -92,7 +92,7 @@ def test_mesh_agrees_with_smi_on_a_million_requests() -> None:
 @each_mesh
 @FEW
 @given(world=worlds(), seed=st.integers(min_value=0))
-def test_order_of_documents_changes_nothing(mesh: Mesh, world: World, seed: int) -> None:
+def test_order_of_documents_changes_nothing(mesh: SinklessMesh, world: World, seed: int) -> None:
     """The same objects in another order: the same answers and the same native objects."""
     shuffled = list(world.values)
     Random(seed).shuffle(shuffled)
@@ -106,7 +106,7 @@ def test_order_of_documents_changes_nothing(mesh: Mesh, world: World, seed: int)
 @each_mesh
 @FEW
 @given(world=worlds())
-def test_units_are_translated_independently(mesh: Mesh, world: World) -> None:
+def test_units_are_translated_independently(mesh: SinklessMesh, world: World) -> None:
     """Each unit alone, in any order, gives the very objects that all together give, and no two share a ref."""
     units = compile_documents(world.documents, Scope()).units
     together = translate_units(units, mesh)
@@ -123,7 +123,7 @@ def test_units_are_translated_independently(mesh: Mesh, world: World) -> None:
 @each_mesh
 @FEW
 @given(world=worlds())
-def test_deleting_every_target_leaves_deny(mesh: Mesh, world: World) -> None:
+def test_deleting_every_target_leaves_deny(mesh: SinklessMesh, world: World) -> None:
     """Without a TrafficTarget nobody is allowed anything, by SMI or by the mesh, and the deny is explicit."""
     kept = [value for value in world.values if not (isinstance(value, dict) and value.get("kind") == "TrafficTarget")]
     explainer = explainer_of(documents_of(kept), (mesh,))
@@ -149,7 +149,7 @@ def observed(objects: Iterable[Owned]) -> Observation:
     return Observation(standing, {one.owner: b"" for one in standing.values() if one.owner}, "1")
 
 
-def desired(values: Sequence[Any], mesh: Mesh) -> dict[UnitKey, Desired]:
+def desired(values: Sequence[Any], mesh: SinklessMesh) -> dict[UnitKey, Desired]:
     """Every unit of these documents with its translation."""
     units = compile_documents(documents_of(values), Scope()).units
     translations = translate_units(units, mesh)
@@ -174,7 +174,7 @@ def edited(world: World, other: World, rng: Random) -> tuple[Any, ...]:
 @FEW
 @given(world=worlds(requests=48), other=worlds(requests=8), rng=st.randoms(use_true_random=False))
 def test_no_prefix_of_a_change_is_wider_than_before_or_after(
-    mesh: Mesh, world: World, other: World, rng: Random
+    mesh: SinklessMesh, world: World, other: World, rng: Random
 ) -> None:
     """After each write of a plan: whatever is allowed was allowed before, or is after."""
     values = edited(world, other, rng)
@@ -201,7 +201,7 @@ def test_no_prefix_of_a_change_is_wider_than_before_or_after(
 
 
 def must_not_be_wider(
-    mesh: Mesh,
+    mesh: SinklessMesh,
     standing: Sequence[Owned],
     facts: Facts,
     requests: Sequence[Request],

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from hub.explain import Compiled
 from hub.smi import KINDS
-from hub.testing.documents import Mesh, Scope, compile_documents, translate_units
+from hub.testing.documents import Scope, SinklessMesh, compile_documents, translate_units
 from hub.testing.worlds import documents_of
 from tests.hub.full_examples import EXAMPLES, OLDER, YOUNGER, Example
 from tests.servers.readings import MESHES
@@ -164,7 +164,7 @@ def compiled(example: Example) -> tuple[Compiled, Mapping[str, Compiled]]:
     return compile_documents(documents_of([example.subject, *others]), Scope()), after
 
 
-def effects(made: Compiled, mesh: Mesh) -> tuple[object, ...]:
+def effects(made: Compiled, mesh: SinklessMesh) -> tuple[object, ...]:
     """All that proxies and people of a mesh get to see; endpoints only where the hub itself hands them out."""
     translations = translate_units(made.units, mesh).values()
     bodies = {native.ref: native.body for each in translations for native in each.objects}
@@ -172,7 +172,7 @@ def effects(made: Compiled, mesh: Mesh) -> tuple[object, ...]:
     return bodies, losses, made.problems, made.facts.endpoints if mesh.name == "vm" else {}
 
 
-def silent(example: Example, mesh: Mesh) -> set[str]:
+def silent(example: Example, mesh: SinklessMesh) -> set[str]:
     """The edits that change nothing."""
     base, after = compiled(example)
     before = effects(base, mesh)
@@ -185,7 +185,7 @@ each_example = pytest.mark.parametrize("example", EXAMPLES, ids=[example.name fo
 
 @each_mesh
 @each_example
-def test_every_edit_shows_but_for_those_listed(mesh: Mesh, example: Example) -> None:
+def test_every_edit_shows_but_for_those_listed(mesh: SinklessMesh, example: Example) -> None:
     """No edit is silent without a reason, and none that has a reason shows."""
     found = silent(example, mesh)
     listed = {

@@ -40,9 +40,9 @@ from hub.reconcile.rollout import Done, roll_out
 from hub.semantics import Semantics
 from hub.sinks import folder
 from hub.sinks.directory import DIRECTORY, DirectoryConfig
-from hub.testing.documents import Mesh, Scope, compile_documents, translate_units
+from hub.testing.documents import Scope, SinklessMesh, compile_documents, translate_units
 from hub.testing.kit import read_documents
-from hub.testing.memory import FORMS, Died, MemoryConfig, MemoryMeshes
+from hub.testing.memory import FORMS, Died, MemoryMeshes, MemorySinkConfig
 from tests.hub.sinks.snapshots import each_write
 from tests.servers.folder import ROUTES, target, workload
 
@@ -112,7 +112,7 @@ def wanted(bench: Bench, grants: Grants) -> dict[UnitKey, Desired]:
 def _wanted(adapter: str, grants: Frozen) -> Mapping[UnitKey, Desired]:
     spec = ISTIO if adapter == ISTIO.name else VM
     units = compile_documents(_documents(adapter, grants), Scope()).units
-    made = translate_units(units, Mesh("bench", spec))
+    made = translate_units(units, SinklessMesh("bench", spec))
     return {key: Desired(units[key], translation) for key, translation in made.items()}
 
 
@@ -310,7 +310,7 @@ class MemoryBench:
 
     def sink(self) -> Sink | Transactional:
         """See Bench."""
-        return self._spec.open(context(self._root), MemoryConfig())
+        return self._spec.open(context(self._root), MemorySinkConfig())
 
     def spoiled(self, native: NativeObject) -> NativeObject:
         """The mesh does not like it."""

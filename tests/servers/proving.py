@@ -11,7 +11,7 @@ from hub.model import Reading
 from hub.semantics import Semantics
 from hub.testing.asks import Hints
 from hub.testing.close import row
-from hub.testing.found import Found, write_found
+from hub.testing.found import Disagreement, write_found
 from hub.testing.grammar import Count, Met
 from hub.testing.search import find
 from hub.testing.worlds import documents_of, make_values
@@ -48,7 +48,7 @@ def prove_many(seed: str, requests: int) -> tuple[Count, str]:
     return total, ""
 
 
-def _world(rng: Random, count: Count, reading: Reading) -> Found | None:
+def _world(rng: Random, count: Count, reading: Reading) -> Disagreement | None:
     values = make_values(rng)
     judge = Semantics(documents_of(values), reading=reading).judge
     asked = list(row(rng, Hints.of(values), judge, WILD, CLOSE))

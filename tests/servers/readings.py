@@ -6,11 +6,11 @@ from adapters.istio.plugin import SPEC as ISTIO_SPEC
 from adapters.vm.config import VmConfig
 from adapters.vm.plugin import SPEC
 from hub.model import Document, Reading
-from hub.testing.documents import Mesh, Scope, explainer_of
+from hub.testing.documents import Scope, SinklessMesh, explainer_of
 from hub.testing.search import Explain
 
-VM = Mesh("vm", SPEC)
-ISTIO = Mesh("istio", ISTIO_SPEC)
+VM = SinklessMesh("vm", SPEC)
+ISTIO = SinklessMesh("istio", ISTIO_SPEC)
 MESHES = (VM, ISTIO)
 
 
@@ -26,5 +26,5 @@ def compiling_vm(documents: tuple[Document, ...], reading: Reading) -> Explain:
 
 def compiling_normalised(documents: tuple[Document, ...], reading: Reading) -> Explain:
     """SMI and the VM mesh where that normalises paths."""
-    mesh = Mesh("vm", SPEC, VmConfig(paths="normalise"))
+    mesh = SinklessMesh("vm", SPEC, VmConfig(paths="normalise"))
     return explainer_of(documents, (mesh,), Scope(reading=reading)).explain

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hub.model import Answer, Destination, Request, Source
 from hub.testing.asks import Hints, any_request, meant_by
-from hub.testing.close import Asked, Part, close_to
+from hub.testing.close import AnsweredRequest, Part, close_to
 from tests.servers.vm_worlds import CALLERS, SERVERS, Plant
 
 _DRAWS = 16
@@ -50,9 +50,9 @@ class Meant(Struct, frozen=True):
     about: tuple[str, ...] = ()
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> AnsweredRequest:
         """The same, as searches count it."""
-        return Asked(self.call.request, self.answer, self.part, self.about)
+        return AnsweredRequest(self.call.request, self.answer, self.part, self.about)
 
 
 class Maker:

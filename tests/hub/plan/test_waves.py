@@ -15,7 +15,7 @@ from hub.mirror import Mirror
 from hub.model import Change, Identity, NativeObject, ObjectRef, Op, Role, UnitKey
 from hub.plan.plan import Plan
 from hub.reconcile.rollout import Done, roll_out
-from hub.testing.memory import FORMS, MemoryConfig, MemoryMesh, MemoryMeshes
+from hub.testing.memory import FORMS, MemoryMesh, MemoryMeshes, MemorySinkConfig
 from tests.hub.sinks.small_mesh import access, native, planned
 from tests.servers.benches import context
 
@@ -32,7 +32,7 @@ class Trial:
 
     def __init__(self, form: str, root: Path) -> None:
         meshes = MemoryMeshes()
-        self._sink = meshes.specs[form].open(context(root), MemoryConfig())
+        self._sink = meshes.specs[form].open(context(root), MemorySinkConfig())
         self.mesh: MemoryMesh = meshes.meshes["bench"]
 
     async def plan(self, units: Units) -> tuple[Plan, Mirror]:

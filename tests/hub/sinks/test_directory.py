@@ -26,7 +26,7 @@ from hub.sinks import folder as on_disk
 from hub.sinks.directory import DIRECTORY, DirectoryConfig, DirectorySink, open_directory
 from hub.sinks.ledger import Ledger, decode_memory, encode_memory
 from hub.sinks.names import file_name, former_name
-from hub.sinks.reading import Reader
+from hub.sinks.reading import FolderReader
 from tests.hub.sinks.small_mesh import (
     API,
     GUARD,
@@ -154,7 +154,7 @@ def test_needs_and_the_domain_come_back(tmp_path: Path) -> None:
     desired = {access("api"): (config, native(Role.GRANT, "api", needs=(config.ref,)))}
     apply(tmp_path, desired)
     assert settled(tmp_path, desired)
-    corp = asyncio.run(DirectorySink(tmp_path, "istio", Reader(domain="corp")).observe())
+    corp = asyncio.run(DirectorySink(tmp_path, "istio", FolderReader(domain="corp")).observe())
     assert {one.owner for one in corp.objects.values()} == corp.memory.keys() == {access("api", "corp")}
     assert replace(corp, objects=seen(tmp_path).objects, memory=seen(tmp_path).memory) == seen(tmp_path)
     assert apply(tmp_path, {}).changes

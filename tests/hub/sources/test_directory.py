@@ -18,7 +18,7 @@ from hub.events import Delete, Event, Snapshot, Synced, Unread, Upsert
 from hub.model import ObjectRef, Origin, Problem
 from hub.sources.directory import DirectorySource
 from hub.sources.files import list_files, read_settled, signature, touched
-from hub.sources.yaml import Limits
+from hub.sources.yaml import ParseLimits
 
 
 def write(path: Path, text: str) -> Path:
@@ -28,7 +28,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def source(root: Path, limits: Limits = Limits()) -> Reader:
+def source(root: Path, limits: ParseLimits = ParseLimits()) -> Reader:
     """A source over `root`, named git."""
     return Reader("git", root, limits, poll_s=0.5)
 
@@ -149,7 +149,7 @@ def test_a_write_time_in_the_future_does_not_stop_reading(tmp_path: Path) -> Non
 def test_a_broken_file_keeps_what_it_held(tmp_path: Path, text: str, code: str) -> None:
     """Its last good content stays in force, and it is reported until it is repaired."""
     path = write(tmp_path / "a.yaml", "a: 1")
-    reader = source(tmp_path, Limits(file_bytes=50))
+    reader = source(tmp_path, ParseLimits(file_bytes=50))
     reader.look()
     write(path, text)
     for _ in range(2):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.model import ObjectRef, Origin
-from hub.sources.yaml import Fault, Limits, YamlError, load, load_one
+from hub.sources.yaml import Fault, ParseLimits, YamlError, load, load_one
 
 TARGET = """\
 apiVersion: access.smi-spec.io/v1alpha3
@@ -22,7 +22,7 @@ spec:
 """
 
 
-def fault(text: str, limits: Limits = Limits()) -> Fault:
+def fault(text: str, limits: ParseLimits = ParseLimits()) -> Fault:
     """The fault that reading `text` gives."""
     with pytest.raises(YamlError) as caught:
         load(text.encode(), limits=limits)
@@ -165,9 +165,9 @@ def test_depth_at_the_limit_is_read() -> None:
 
 def test_size_and_count_are_bounded() -> None:
     """Bytes are checked before anything is parsed, values while they are."""
-    assert fault("a: 1\n", Limits(file_bytes=4)).code == "yaml.too-large"
-    assert fault("[1, 2, 3]", Limits(nodes=3)).code == "yaml.too-many"
-    load(b"[1, 2]", limits=Limits(nodes=3))
+    assert fault("a: 1\n", ParseLimits(file_bytes=4)).code == "yaml.too-large"
+    assert fault("[1, 2, 3]", ParseLimits(nodes=3)).code == "yaml.too-many"
+    load(b"[1, 2]", limits=ParseLimits(nodes=3))
 
 
 @pytest.mark.parametrize("data", [b"a: \xff\n", "a: é\n".encode("utf-16"), "a: é\n".encode("latin-1")])
@@ -210,6 +210,6 @@ def test_json_reads_as_itself(read: object) -> None:
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     """No input ends in anything but documents or a YamlError."""
     try:
-        load(data, limits=Limits(depth=8, nodes=50))
+        load(data, limits=ParseLimits(depth=8, nodes=50))
     except YamlError as error:
         assert error.fault.remedy  # noqa: PT017 - either outcome is fine

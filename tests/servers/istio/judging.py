@@ -14,7 +14,7 @@ from hub.model import Answer, Reading, Request
 from hub.semantics import Semantics
 from hub.sinks.manifest import stamp
 from hub.testing.conditions import answers_without
-from hub.testing.documents import Mesh, explainer_of
+from hub.testing.documents import SinklessMesh, explainer_of
 from hub.testing.documents import translate_units as translated
 from hub.testing.worlds import documents_of
 from tests.servers.istio.worlds import World, standing_documents
@@ -29,7 +29,7 @@ class IstioJudge(Judge):
 
     def __init__(self, world: World, spec: AdapterSpec[Any]) -> None:
         documents = documents_of([*standing_documents(), *world.values])
-        mesh = Mesh(_NAME, spec, spec.config(header_values="text"))  # as callers here send it
+        mesh = SinklessMesh(_NAME, spec, spec.config(header_values="text"))  # as callers here send it
         explainer = explainer_of(documents, (mesh,))
         self._semantics = Semantics(documents)
         self._explain = explainer.explain
