@@ -14,7 +14,7 @@ from hub.intent.view import WorkloadProfile
 from hub.model import Endpoint, Exposed, Facts, Identity, ObjectRef, Placement
 from hub.smi.types import EndpointSlice, Service, ServicePort, SliceEndpoint, Workload
 from hub.store import Moves, Store
-from hub.store.slices import face_of_slice, pod_ref
+from hub.store.slices import pod_ref, slice_profile
 
 Place = tuple[str, str, int]
 """A Service port: namespace, service, port number."""
@@ -102,19 +102,19 @@ class EndpointView:
 
     def _of_workload(self, workload: Workload, service: Service) -> Iterator[tuple[int, Endpoint]]:
         """One endpoint per Service port: at the first address, the one that a sidecar binds by default."""
-        shape = self._store.shape(workload.ref)
+        profile = self._store.profile(workload.ref)
         address = next(iter(workload.addresses), "")
         spiffe = self._spiffe(workload)
         for port in _ports(service):
-            number = reached(shape, port)
+            number = reached(profile, port)
             if number is not None:
                 ready = workload.ready and bool(address)
                 yield port.port, Endpoint(workload.ref, spiffe, address, number, ready)
 
     def _of_slice(self, slice_: EndpointSlice, service: Service) -> Iterator[tuple[int, Endpoint]]:
-        face = face_of_slice(slice_, "")
+        profile = slice_profile(slice_, "")
         for port in _ports(service):
-            number = reached(face, port)
+            number = reached(profile, port)
             for endpoint in slice_.endpoints if number is not None else ():
                 yield port.port, self._of_endpoint(slice_, endpoint, number or 0)
 
@@ -158,7 +158,7 @@ class EndpointView:
         return running or tuple(shares.values())
 
     def _is_template(self, ref: ObjectRef) -> bool:
-        return self._store.workload(ref) is not None and self._store.shape(ref).standing == "template"
+        return self._store.workload(ref) is not None and self._store.profile(ref).standing == "template"
 
     def _place(self, moves: Moves) -> None:
         """Bring placements up to date: of what moved, and of identities whose ports are others now."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.intent.doubted import certainties, unknown_ports
-from hub.intent.ports import EVERYWHERE, bound, machines, merged, shape_ports, sliced_ports
+from hub.intent.ports import EVERYWHERE, bound, machines, merged, profile_ports, sliced_ports
 from hub.intent.targets import Resolved, resolve
 from hub.intent.view import Labels, Notes, View, WorkloadProfile, absence
 from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
@@ -22,7 +22,7 @@ _REMEDIES = {"tcp": "grant raw TCP by a TrafficTarget of its own", "http": "add 
 
 
 class CompiledAccess(Struct, frozen=True, gc=False):
-    """An Access unit, its Problems, and the inbound ports of each shape (for Pods' placements, which no unit lists)."""
+    """An Access unit, its Problems, and the inbound ports of each profile (for Pods' placements, which no unit lists)."""
 
     unit: Access
     problems: tuple[Problem, ...]
@@ -44,17 +44,19 @@ def access(view: View, identity: Identity) -> tuple[Access, tuple[Problem, ...]]
 
 
 def compile_access(view: View, identity: Identity) -> CompiledAccess:
-    """`access`, together with the inbound ports of each shape of the identity's workloads."""
-    shapes = view.shapes(identity.namespace, identity.service_account)
-    selecting = {shape: view.selecting(shape) for shape in shapes}
+    """`access`, together with the inbound ports of each profile of the identity's workloads."""
+    profiles = view.profiles(identity.namespace, identity.service_account)
+    selecting = {profile: view.selecting(profile) for profile in profiles}
     granting = _granting(view, identity, selecting)
     resolved = tuple((each, resolve(view, each.target)) for each in granting)
     grants = tuple(replace(grant, labels=each.labels) for each, found in resolved for grant in found.grants)
     selectors = {each.labels for each in granting if each.labels is not None}
     certain = certainties(view, identity, selecting)
     inbound = {
-        shape: shape_ports(shape, (s for s in found if isinstance(s, Service)), selectors, certain.shapes[shape])
-        for shape, found in selecting.items()
+        profile: profile_ports(
+            profile, (s for s in found if isinstance(s, Service)), selectors, certain.profiles[profile]
+        )
+        for profile, found in selecting.items()
     }
     members = view.members(identity.namespace, identity.service_account)
     ports = _ports(view, inbound, members)
@@ -63,14 +65,14 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
         grants=tuple(sorted(grants, key=lambda grant: (grant.origin, grant.transport))),
         ports=ports,
         sliced=tuple(sorted(set(sliced_ports(view, identity.namespace, identity.service_account)))),
-        workloads=tuple(sorted(placement(view, workload, inbound[shape]) for workload, shape in members)),
+        workloads=tuple(sorted(placement(view, workload, inbound[profile]) for workload, profile in members)),
         origins=_origins(granting, resolved, selecting, members),
         beyond=certain.beyond(),
         doubts=certain.because,
     )
     problems = [problem for _, found in resolved for problem in (*found.problems, *_useless(found, ports))]
     problems += [each for _, found in resolved for each in unknown_ports(view, found.grants, ports, certain)]
-    triples = {shape: tuple(map(_triple, found)) for shape, found in inbound.items()}
+    triples = {profile: tuple(map(_triple, found)) for profile, found in inbound.items()}
     return CompiledAccess(unit, tuple(sorted(set(problems))), triples)
 
 
@@ -105,11 +107,11 @@ def _ports(
     """The distinct inbound ports, each with every address on which a sidecar receives."""
     standing = [
         replace(port, binds=(EVERYWHERE,))
-        for shape, found in inbound.items()
-        if shape.standing != "workload"
+        for profile, found in inbound.items()
+        if profile.standing != "workload"
         for port in found
     ]
-    standing += [port for workload, shape in members for port in bound(view, workload, inbound[shape])]
+    standing += [port for workload, profile in members for port in bound(view, workload, inbound[profile])]
     named = Counter(place for found in inbound.values() for place in {(port.port, port.transport) for port in found})
     return tuple(
         replace(

@@ -15,30 +15,30 @@ _SHOWN = 3
 
 
 class Certainties(Struct, frozen=True, gc=False):
-    """How far the declarations of each shape can be trusted, the same for the identity itself, and what takes it away."""
+    """How far the declarations of each profile can be trusted, the same for the identity itself, and what takes it away."""
 
-    shapes: Mapping[WorkloadProfile, Certainty]
+    profiles: Mapping[WorkloadProfile, Certainty]
     itself: Certainty
     because: tuple[ObjectRef, ...]
 
     def beyond(self) -> tuple[Declared, ...]:
         """What ports that no fact names declare: of Pods and templates, or of the identity if there are none."""
-        pods = {found for shape, found in self.shapes.items() if shape.standing != "workload"}
+        pods = {found for profile, found in self.profiles.items() if profile.standing != "workload"}
         return tuple(sorted({"none" if found == "all" else "unknown" for found in pods or {self.itself}}))
 
 
 def certainties(view: View, identity: Identity, selecting: Mapping[WorkloadProfile, Iterable[object]]) -> Certainties:
-    """What broken Services that may select these shapes, and broken workloads that may run under the identity, leave open."""
+    """What broken Services that may select these profiles, and broken workloads that may run under the identity, leave open."""
     general = view.doubts(identity.namespace)
     others = [each for each in general if each.kind == "workload" and each.account in {None, identity.service_account}]
     anyone = [each for each in general if each.kind == "service"]
     doubting = {
-        shape: [*anyone, *(each for each in found if isinstance(each, Doubt))] for shape, found in selecting.items()
+        profile: [*anyone, *(each for each in found if isinstance(each, Doubt))] for profile, found in selecting.items()
     }
     if others:
         certain: dict[WorkloadProfile, Certainty] = dict.fromkeys(doubting, "none")
     else:
-        certain = {shape: "http" if doubts else "all" for shape, doubts in doubting.items()}
+        certain = {profile: "http" if doubts else "all" for profile, doubts in doubting.items()}
     because = {each.ref for doubts in (others, *doubting.values()) for each in doubts}
     return Certainties(certain, "none" if others else "all", tuple(sorted(because)))
 

@@ -22,7 +22,7 @@ _TCP = frozenset(
 )
 _Key = tuple[int, Transport]
 Certainty = Literal["all", "http", "none"]
-"""What the declarations of a shape's TCP ports are worth: all that they say; only that a port is HTTP, since another Service
+"""What the declarations of a profile's TCP ports are worth: all that they say; only that a port is HTTP, since another Service
 may say more; nothing, since a workload of the identity is not known."""
 _LOCALHOST = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a Pod's sidecar is told its port; the address is the Pod's own
@@ -44,16 +44,20 @@ def declared_by(port: ServicePort) -> Declared:
     return word(port.app_protocol or port.name.partition("-")[0])
 
 
-def reached(face: BackendProfile | WorkloadProfile, port: ServicePort) -> int | None:
+def reached(profile: BackendProfile | WorkloadProfile, port: ServicePort) -> int | None:
     """The workload port to which a Service port leads at such a workload; None if it leads nowhere.
 
     Source: Kubernetes documentation, Service, "Field spec.ports.targetPort"; EndpointSlice API, `ports[].name`.
     """
-    if isinstance(face, BackendProfile) and face.standing == "sliced":
-        return _named(face.ports, port.name, port.transport)
+    if isinstance(profile, BackendProfile) and profile.standing == "sliced":
+        return _named(profile.ports, port.name, port.transport)
     if isinstance(port.target, int):
         return port.target or port.port
-    known = face.ports if isinstance(face, BackendProfile) else tuple((p.port, p.transport, p.name) for p in face.ports)
+    known = (
+        profile.ports
+        if isinstance(profile, BackendProfile)
+        else tuple((p.port, p.transport, p.name) for p in profile.ports)
+    )
     return _named(known, port.target, port.transport)
 
 
@@ -61,29 +65,29 @@ def _named(ports: Iterable[tuple[int, Transport, str]], name: str, transport: Tr
     return next((number for number, way, known in ports if known == name and way == transport), None)
 
 
-def shape_ports(
-    shape: WorkloadProfile, services: Iterable[Service], selectors: Iterable[Labels], certain: Certainty = "all"
+def profile_ports(
+    profile: WorkloadProfile, services: Iterable[Service], selectors: Iterable[Labels], certain: Certainty = "all"
 ) -> tuple[InboundPort, ...]:
-    """The ports on which workloads of this shape receive, without addresses, sorted.
+    """The ports on which workloads of this profile receive, without addresses, sorted.
 
-    `services` are those that select the shape, `selectors` the label selectors of grants. A Workload receives on the
+    `services` are those that select the profile, `selectors` the label selectors of grants. A Workload receives on the
     ports that it lists, a Pod also on those that Services name by number (SMI ports are workload ports).
     """
-    led = tuple(_led(shape, services))
-    apps = {(port.port, port.transport): _app(port) for port in shape.ports}
-    if shape.standing != "workload":
+    led = tuple(_led(profile, services))
+    apps = {(port.port, port.transport): _app(port) for port in profile.ports}
+    if profile.standing != "workload":
         apps.update({(number, port.transport): _own(number) for port, number in led})
-    labels = tuple(sorted({selector for selector in selectors if shape.carries(selector)}))
+    labels = tuple(sorted({selector for selector in selectors if profile.carries(selector)}))
     said = {key: _said(led, key) for key in apps}
-    declared = {key: _declared(shape, said[key], key, certain) for key in apps}
+    declared = {key: _declared(profile, said[key], key, certain) for key in apps}
     return tuple(sorted(_inbound(key, app, declared[key], said[key], labels) for key, app in apps.items()))
 
 
-def _led(shape: WorkloadProfile, services: Iterable[Service]) -> Iterator[tuple[ServicePort, int]]:
-    """Every Service port that leads to the shape, and to which number."""
+def _led(profile: WorkloadProfile, services: Iterable[Service]) -> Iterator[tuple[ServicePort, int]]:
+    """Every Service port that leads to the profile, and to which number."""
     for service in services:
         for port in service.ports:
-            number = reached(shape, port)
+            number = reached(profile, port)
             if number is not None:
                 yield port, number
 
@@ -105,7 +109,7 @@ def _said(led: Iterable[tuple[ServicePort, int]], key: _Key) -> tuple[tuple[int,
 
 
 def _declared(
-    shape: WorkloadProfile, services: Iterable[tuple[int, Declared]], key: _Key, certain: Certainty
+    profile: WorkloadProfile, services: Iterable[tuple[int, Declared]], key: _Key, certain: Certainty
 ) -> Declared:
     """All declarations agree: that; they disagree: HTTP, the stricter reading; none: undeclared; more may come: unknown."""
     if key[1] == "UDP":
@@ -113,8 +117,8 @@ def _declared(
     if certain == "none":
         return "unknown"
     words = {declared for _, declared in services}
-    if shape.standing == "workload":
-        words |= {word(port.app_protocol) for port in shape.ports if (port.port, port.transport) == key}
+    if profile.standing == "workload":
+        words |= {word(port.app_protocol) for port in profile.ports if (port.port, port.transport) == key}
     words -= {"none"}
     if len(words) > 1 or "http" in words:
         return "http"
@@ -158,9 +162,9 @@ def merged(ports: Iterable[InboundPort]) -> Iterator[tuple[InboundPort, tuple[In
 def sliced_ports(view: View, namespace: str, account: str) -> Iterator[tuple[int, int, Declared]]:
     """The ports of Pods of an account to which Services without a selector lead, by EndpointSlices that name them."""
     for service in view.slicing(namespace, account):
-        for face in view.faces(service):
-            for port in service.ports if face.account == account else ():
-                number = reached(face, port)
+        for profile in view.backend_profiles(service):
+            for port in service.ports if profile.account == account else ():
+                number = reached(profile, port)
                 if number is not None and port.transport == "TCP":
                     yield number, port.port, declared_by(port)
 

@@ -24,7 +24,7 @@ def route(view: View, namespace: str, name: str) -> tuple[Route, tuple[Problem, 
     if not isinstance(service, Service):
         return Route(namespace, name), ()
     layers, problems = _layers(view, service)
-    faces = behind(view.faces(service))
+    profiles = behind(view.backend_profiles(service))
     upstreams = tuple(each for each in view.upstreams(namespace, name) if _served(service, each))
     ports = (
         RoutePort(
@@ -32,7 +32,7 @@ def route(view: View, namespace: str, name: str) -> tuple[Route, tuple[Problem, 
             transport=port.transport,
             declared=declared_by(port) if port.transport == "TCP" else "none",
             splits=tuple(_splits(view, namespace, port, layers)),
-            callees=_callees(view, namespace, port, faces),
+            callees=_callees(view, namespace, port, profiles),
             clients=_clients(port, upstreams),
         )
         for port in _distinct(service.ports)
@@ -43,7 +43,7 @@ def route(view: View, namespace: str, name: str) -> tuple[Route, tuple[Problem, 
         tuple(sorted(ports, key=lambda port: (port.port, port.transport))),
         _origins(view, service, layers, upstreams),
     )
-    return unit, tuple(sorted({*problems, *_unreached(service, faces)}))
+    return unit, tuple(sorted({*problems, *_unreached(service, profiles)}))
 
 
 def _distinct(ports: Iterable[ServicePort]) -> Iterable[ServicePort]:
@@ -54,10 +54,10 @@ def _distinct(ports: Iterable[ServicePort]) -> Iterable[ServicePort]:
     return found.values()
 
 
-def behind(faces: Iterable[BackendProfile]) -> tuple[BackendProfile, ...]:
+def behind(profiles: Iterable[BackendProfile]) -> tuple[BackendProfile, ...]:
     """Who answers for a Service: what runs; where nothing runs, what would (pod templates)."""
-    everyone = tuple(faces)
-    running = tuple(face for face in everyone if face.standing != "template")
+    everyone = tuple(profiles)
+    running = tuple(profile for profile in everyone if profile.standing != "template")
     return running or everyone
 
 
@@ -130,9 +130,9 @@ def _backend_problems(view: View, service: Service, backend: Backend, told: tupl
             notes.error("split.backend-port", field, message, "give the backend's Service the same port number")
 
 
-def _callees(view: View, namespace: str, port: ServicePort, faces: Iterable[BackendProfile]) -> tuple[str, ...]:
+def _callees(view: View, namespace: str, port: ServicePort, profiles: Iterable[BackendProfile]) -> tuple[str, ...]:
     """The SPIFFE ids of those behind a Service port; an endpoint whose account is unknown has none."""
-    accounts = {face.account for face in faces if face.account and reached(face, port) is not None}
+    accounts = {profile.account for profile in profiles if profile.account and reached(profile, port) is not None}
     return tuple(sorted(spiffe(view, namespace, account) for account in accounts))
 
 
@@ -146,24 +146,24 @@ def _clients(port: ServicePort, upstreams: Iterable[Upstream]) -> tuple[Client, 
     return tuple(sorted({upstream.client for upstream in upstreams if upstream.port == port.port}))
 
 
-def _unreached(service: Service, faces: Iterable[BackendProfile]) -> tuple[Problem, ...]:
+def _unreached(service: Service, profiles: Iterable[BackendProfile]) -> tuple[Problem, ...]:
     """A Problem for each Service port that leads to no port of anyone behind the Service."""
     notes = Notes(service.ref)
-    standing = tuple(faces)
+    standing = tuple(profiles)
     for index, port in enumerate(service.ports):
-        if standing and not any(_lands(face, port) for face in standing):
+        if standing and not any(_lands(profile, port) for profile in standing):
             message = f'port {port.port} leads to port "{port.target}", which nobody behind the Service has'
             remedy = 'set "targetPort" to a port of its workloads'
             notes.warning("service.target-port", f"spec.ports[{index}].targetPort", message, remedy)
     return notes.problems
 
 
-def _lands(face: BackendProfile, port: ServicePort) -> bool:
+def _lands(profile: BackendProfile, port: ServicePort) -> bool:
     """A Pod may listen on ports that it does not list; a Workload's sidecar receives on those that it lists."""
-    number = reached(face, port)
-    if number is None or face.standing != "workload":
+    number = reached(profile, port)
+    if number is None or profile.standing != "workload":
         return number is not None
-    return any((known, transport) == (number, port.transport) for known, transport, _ in face.ports)
+    return any((known, transport) == (number, port.transport) for known, transport, _ in profile.ports)
 
 
 def _origins(

@@ -32,7 +32,7 @@ Standing = Literal["pod", "workload", "template"]
 
 
 class WorkloadProfile(Struct, frozen=True, gc=False):
-    """What policies can tell of a workload: any number of equal workloads are one shape.
+    """What policies can tell of a workload: any number of equal workloads are one profile.
 
     `labels` are only those pairs that a selector of the namespace names, sorted; `ports` are in the order written.
     """
@@ -82,16 +82,16 @@ class View(Protocol):
     def splits(self, namespace: str, service: str) -> tuple[TrafficSplit, ...]:
         """TrafficSplits of this namespace whose root is this Service."""
 
-    def shapes(self, namespace: str, account: str) -> tuple[WorkloadProfile, ...]:
-        """The distinct shapes of the workloads of this account."""
+    def profiles(self, namespace: str, account: str) -> tuple[WorkloadProfile, ...]:
+        """The distinct profiles of the workloads of this account."""
 
-    def selecting(self, shape: WorkloadProfile) -> tuple[Service | IdentityBinding | Doubt, ...]:
-        """The Services and IdentityBindings whose label selector the shape carries; of broken Services, what they may be."""
+    def selecting(self, profile: WorkloadProfile) -> tuple[Service | IdentityBinding | Doubt, ...]:
+        """The Services and IdentityBindings whose label selector the profile carries; of broken Services, what they may be."""
 
     def members(self, namespace: str, account: str) -> tuple[tuple[Workload, WorkloadProfile], ...]:
-        """The smihub.io Workloads of this account, one by one, with their shapes."""
+        """The smihub.io Workloads of this account, one by one, with their profiles."""
 
-    def faces(self, service: Service) -> tuple[BackendProfile, ...]:
+    def backend_profiles(self, service: Service) -> tuple[BackendProfile, ...]:
         """Who stands behind a Service: by its selector, or else by its EndpointSlices."""
 
     def slicing(self, namespace: str, account: str) -> tuple[Service, ...]:

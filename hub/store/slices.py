@@ -1,6 +1,6 @@
-"""EndpointSlices as reference-counted faces: who is behind a Service without a selector, as far as a route can tell.
+"""EndpointSlices as reference-counted profiles: who is behind a Service without a selector, as far as a route can tell.
 
-Keys of the index: ("sliced", namespace, service) has the faces, ("slices", namespace, service) the slices themselves,
+Keys of the index: ("sliced", namespace, service) has the profiles, ("slices", namespace, service) the slices themselves,
 ("slicing", namespace, account) the Services of whose slices some name a Pod of the account.
 """
 
@@ -77,7 +77,7 @@ class Slices:
 def _change(change: Callable[[Key, Hashable], bool], slice_: EndpointSlice, account: str) -> None:
     """Add or discard what an endpoint of this account makes of its slice."""
     namespace, service = slice_.ref.namespace, slice_.service
-    change(("sliced", namespace, service), face_of_slice(slice_, account))
+    change(("sliced", namespace, service), slice_profile(slice_, account))
     if account:
         change(("slicing", namespace, account), service)
 
@@ -87,7 +87,7 @@ def _endpoints(slice_: EndpointSlice) -> Iterator[tuple[ObjectRef | None, SliceE
         yield (pod_ref(slice_.ref.namespace, endpoint.pod) if endpoint.pod else None), endpoint
 
 
-def face_of_slice(slice_: EndpointSlice, account: str) -> BackendProfile:
+def slice_profile(slice_: EndpointSlice, account: str) -> BackendProfile:
     """What a Service can tell of an endpoint of this slice."""
     return BackendProfile(
         account, "sliced", tuple((number, transport, name) for name, number, transport in slice_.ports)

@@ -302,12 +302,12 @@ class Store:
             identity=Identity(self._trust_domain, ref.namespace, found.service_account),
             labels=found.labels,
             bind=found.bind,
-            inbound=result.inbound[self._summaries.shape(ref)],
+            inbound=result.inbound[self._summaries.profile(ref)],
             addresses=found.addresses,
         )
 
     def inbound(self, namespace: str, account: str) -> Mapping[WorkloadProfile, Inbound]:
-        """The inbound ports of each shape of an account's workloads."""
+        """The inbound ports of each profile of an account's workloads."""
         self._settle()
         key = UnitKey("access", namespace, account, self._domain)
         return self._result(key).inbound if key in self._units else {}
@@ -316,9 +316,9 @@ class Store:
         """The smihub.io Workloads of an account."""
         return frozenset(ref for ref, _ in self._index.members(("members", namespace, account)))
 
-    def shape(self, ref: ObjectRef) -> WorkloadProfile:
-        """The shape of a workload that is there."""
-        return self._summaries.shape(ref)
+    def profile(self, ref: ObjectRef) -> WorkloadProfile:
+        """The profile of a workload that is there."""
+        return self._summaries.profile(ref)
 
     def workload(self, ref: ObjectRef) -> Workload | None:
         """A Pod, pod template or Workload."""
@@ -339,22 +339,24 @@ class Store:
 
     def services_of(self, ref: ObjectRef) -> Iterator[Service]:
         """The Services that select a workload."""
-        for owner in self._index.members(("owners", self._summaries.shape(ref))):
+        for owner in self._index.members(("owners", self._summaries.profile(ref))):
             found = self.service(owner)
             if found is not None:
                 yield found
 
     def samples(self, key: UnitKey) -> frozenset[ObjectRef]:
-        """Of the pod templates of an access unit's account, one for each shape; of any other unit nothing."""
+        """Of the pod templates of an access unit's account, one for each profile; of any other unit nothing."""
         if key.kind != "access":
             return frozenset()
-        shapes = self._index.members(("shapes", key.namespace, key.name))
-        return frozenset(min(self._summaries.standing(shape)) for shape in shapes if shape.standing == "template")
+        profiles = self._index.members(("profiles", key.namespace, key.name))
+        return frozenset(
+            min(self._summaries.standing(profile)) for profile in profiles if profile.standing == "template"
+        )
 
     def behind(self, service: ObjectRef) -> Iterator[ObjectRef]:
         """The workloads that a Service selects."""
-        for shape in self._index.members(("selected", service)):
-            yield from self._summaries.standing(shape)
+        for profile in self._index.members(("selected", service)):
+            yield from self._summaries.standing(profile)
 
     def carriers(self, namespace: str, label: str, value: str) -> frozenset[ObjectRef]:
         """The workloads of a namespace that carry a label."""
@@ -362,8 +364,8 @@ class Store:
 
     def standing(self, namespace: str, account: str) -> Iterator[ObjectRef]:
         """The workloads of an account."""
-        for shape in self._index.members(("shapes", namespace, account)):
-            yield from self._summaries.standing(shape)
+        for profile in self._index.members(("profiles", namespace, account)):
+            yield from self._summaries.standing(profile)
 
 
 def _compute(view: RecordingView, job: Job) -> _Result:

@@ -1,11 +1,11 @@
-"""Workloads as reference-counted shapes, and which selectors the shapes carry.
+"""Workloads as reference-counted profiles, and which selectors the profiles carry.
 
-A shape keeps only label pairs that some selector of its namespace names (and the one that meshes select by), so a Pod that replaces an equal one (another
-name, address, pod-template-hash) changes no shape. A selector is found from a shape, and a shape from a selector, by one
+A profile keeps only label pairs that some selector of its namespace names (and the one that meshes select by), so a Pod that replaces an equal one (another
+name, address, pod-template-hash) changes no profile. A selector is found from a profile, and a profile from a selector, by one
 of the selector's pairs, never by a scan.
 
-Keys of the index: ("shapes", namespace, account) and ("members", namespace, account) of workloads, ("owners", shape) and
-("selected", owner) of the relation between shapes and the objects that own a selector, ("faces", owner) of who is behind.
+Keys of the index: ("profiles", namespace, account) and ("members", namespace, account) of workloads, ("owners", profile) and
+("selected", owner) of the relation between profiles and the objects that own a selector, ("backends", owner) of who is behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Pair = tuple[str, str, str]
 
 
 class _Selector(Struct, frozen=True, gc=False):
-    """A label selector; `anchor` is the one of its pairs under which it is found from shapes."""
+    """A label selector; `anchor` is the one of its pairs under which it is found from profiles."""
 
     namespace: str
     labels: Labels
@@ -34,14 +34,14 @@ class _Selector(Struct, frozen=True, gc=False):
 
 
 class Summaries:
-    """Keeps shapes, selectors and the relation between them; tells the index what changes."""
+    """Keeps profiles, selectors and the relation between them; tells the index what changes."""
 
     def __init__(self, index: Index, moved: set[ObjectRef]) -> None:
-        """`moved` collects the workloads that came, went, or got another shape."""
+        """`moved` collects the workloads that came, went, or got another profile."""
         self._index = index
         self._moved = moved
         self._workloads: dict[ObjectRef, Workload] = {}
-        self._shapes: dict[ObjectRef, WorkloadProfile] = {}
+        self._profiles: dict[ObjectRef, WorkloadProfile] = {}
         self._standing: Multimap[WorkloadProfile, ObjectRef] = Multimap()
         self._carriers: Multimap[Pair, ObjectRef] = Multimap()
         self._by_pair: Multimap[Pair, WorkloadProfile] = Multimap()
@@ -63,19 +63,19 @@ class Summaries:
         self._workloads[ref] = workload
         for pair in _pairs(ref.namespace, workload.labels):
             self._carriers.add(pair, ref)
-        self._join(ref, self._shape_of(workload))
+        self._join(ref, self._profile_of(workload))
 
     def workload(self, ref: ObjectRef) -> Workload | None:
         """The workload of this ref."""
         return self._workloads.get(ref)
 
-    def shape(self, ref: ObjectRef) -> WorkloadProfile:
-        """The shape of a workload that is there."""
-        return self._shapes[ref]
+    def profile(self, ref: ObjectRef) -> WorkloadProfile:
+        """The profile of a workload that is there."""
+        return self._profiles[ref]
 
-    def standing(self, shape: WorkloadProfile) -> frozenset[ObjectRef]:
-        """The workloads of a shape."""
-        return frozenset(self._standing.get(shape))
+    def standing(self, profile: WorkloadProfile) -> frozenset[ObjectRef]:
+        """The workloads of a profile."""
+        return frozenset(self._standing.get(profile))
 
     def carriers(self, namespace: str, label: str, value: str) -> frozenset[ObjectRef]:
         """The workloads of a namespace that carry a label."""
@@ -85,7 +85,7 @@ class Summaries:
         """Every workload."""
         return self._workloads.values()
 
-    def _shape_of(self, workload: Workload) -> WorkloadProfile:
+    def _profile_of(self, workload: Workload) -> WorkloadProfile:
         namespace = workload.ref.namespace
         labels = tuple(sorted(pair for pair in workload.labels if self._tells(namespace, pair)))
         return WorkloadProfile(namespace, workload.service_account, _standing(workload.ref), labels, workload.ports)
@@ -94,29 +94,29 @@ class Summaries:
         """Whether a label matters to anybody: a selector names it, or meshes select by it."""
         return (namespace, *pair) in self._users or pair[0] == SERVICE_ACCOUNT_LABEL
 
-    def _join(self, ref: ObjectRef, shape: WorkloadProfile) -> None:
+    def _join(self, ref: ObjectRef, profile: WorkloadProfile) -> None:
         self._moved.add(ref)
-        self._shapes[ref] = shape
-        self._standing.add(shape, ref)
+        self._profiles[ref] = profile
+        self._standing.add(profile, ref)
         if is_workload(ref):
-            self._index.add(("members", shape.namespace, shape.account), (ref, shape))
-        if self._index.add(("shapes", shape.namespace, shape.account), shape):
-            for pair in _pairs(shape.namespace, shape.labels):
-                self._by_pair.add(pair, shape)
-            for owner in tuple(self._owners(shape)):
-                self._link(owner, shape)
+            self._index.add(("members", profile.namespace, profile.account), (ref, profile))
+        if self._index.add(("profiles", profile.namespace, profile.account), profile):
+            for pair in _pairs(profile.namespace, profile.labels):
+                self._by_pair.add(pair, profile)
+            for owner in tuple(self._owners(profile)):
+                self._link(owner, profile)
 
     def _leave(self, ref: ObjectRef) -> None:
         self._moved.add(ref)
-        shape = self._shapes.pop(ref)
-        self._standing.discard(shape, ref)
+        profile = self._profiles.pop(ref)
+        self._standing.discard(profile, ref)
         if is_workload(ref):
-            self._index.discard(("members", shape.namespace, shape.account), (ref, shape))
-        if self._index.discard(("shapes", shape.namespace, shape.account), shape):
-            for pair in _pairs(shape.namespace, shape.labels):
-                self._by_pair.discard(pair, shape)
-            for owner in tuple(self._index.members(("owners", shape))):
-                self._unlink(owner, shape)
+            self._index.discard(("members", profile.namespace, profile.account), (ref, profile))
+        if self._index.discard(("profiles", profile.namespace, profile.account), profile):
+            for pair in _pairs(profile.namespace, profile.labels):
+                self._by_pair.discard(pair, profile)
+            for owner in tuple(self._index.members(("owners", profile))):
+                self._unlink(owner, profile)
 
     # ----------------------------------------------------------------------- selectors
 
@@ -133,15 +133,15 @@ class Summaries:
             self._users.add(pair, owner)
         if before is not None:
             flipped |= self._deselect(owner, before, keep=frozenset(pairs))
-        self._reshape(flipped)
+        self._refresh_profiles(flipped)
         if labels:
             self._select(owner, labels, pairs)
 
     def _deselect(self, owner: ObjectRef, before: _Selector, *, keep: frozenset[Pair]) -> set[Pair]:
         """Undo a selection; the pairs that nobody names any more."""
         self._anchored.discard(before.anchor, owner)
-        for shape in tuple(self._index.members(("selected", owner))):
-            self._unlink(owner, shape)
+        for profile in tuple(self._index.members(("selected", owner))):
+            self._unlink(owner, profile)
         gone = [pair for pair in _pairs(before.namespace, before.labels) if pair not in keep]
         for pair in gone:
             self._users.discard(pair, owner)
@@ -152,40 +152,40 @@ class Summaries:
         self._anchored.add(anchor, owner)
         self._selectors[owner] = _Selector(owner.namespace, labels, anchor)
         rarest = min(pairs, key=lambda pair: len(self._by_pair.get(pair)))
-        for shape in tuple(self._by_pair.get(rarest)):
-            if shape.carries(labels):
-                self._link(owner, shape)
+        for profile in tuple(self._by_pair.get(rarest)):
+            if profile.carries(labels):
+                self._link(owner, profile)
 
-    def _reshape(self, flipped: Iterable[Pair]) -> None:
-        """Pairs that selectors begin or cease to name: their carriers may have other shapes now."""
+    def _refresh_profiles(self, flipped: Iterable[Pair]) -> None:
+        """Pairs that selectors begin or cease to name: their carriers may have other profiles now."""
         carriers = {ref for pair in flipped for ref in self._carriers.get(pair)}
         for ref in carriers:
-            shape = self._shape_of(self._workloads[ref])
-            if shape != self._shapes[ref]:
+            profile = self._profile_of(self._workloads[ref])
+            if profile != self._profiles[ref]:
                 self._leave(ref)
-                self._join(ref, shape)
+                self._join(ref, profile)
 
-    def _owners(self, shape: WorkloadProfile) -> Iterator[ObjectRef]:
-        for pair in _pairs(shape.namespace, shape.labels):
+    def _owners(self, profile: WorkloadProfile) -> Iterator[ObjectRef]:
+        for pair in _pairs(profile.namespace, profile.labels):
             for owner in self._anchored.get(pair):
-                if shape.carries(self._selectors[owner].labels):
+                if profile.carries(self._selectors[owner].labels):
                     yield owner
 
-    def _link(self, owner: ObjectRef, shape: WorkloadProfile) -> None:
-        self._index.add(("owners", shape), owner)
-        self._index.add(("selected", owner), shape)
-        self._index.add(("faces", owner), face_of(shape))
+    def _link(self, owner: ObjectRef, profile: WorkloadProfile) -> None:
+        self._index.add(("owners", profile), owner)
+        self._index.add(("selected", owner), profile)
+        self._index.add(("backends", owner), backend_profile(profile))
 
-    def _unlink(self, owner: ObjectRef, shape: WorkloadProfile) -> None:
-        self._index.discard(("owners", shape), owner)
-        self._index.discard(("selected", owner), shape)
-        self._index.discard(("faces", owner), face_of(shape))
+    def _unlink(self, owner: ObjectRef, profile: WorkloadProfile) -> None:
+        self._index.discard(("owners", profile), owner)
+        self._index.discard(("selected", owner), profile)
+        self._index.discard(("backends", owner), backend_profile(profile))
 
 
-def face_of(shape: WorkloadProfile) -> BackendProfile:
-    """What a Service can tell of workloads of this shape."""
+def backend_profile(profile: WorkloadProfile) -> BackendProfile:
+    """What a Service can tell of workloads of this profile."""
     return BackendProfile(
-        shape.account, shape.standing, tuple((port.port, port.transport, port.name) for port in shape.ports)
+        profile.account, profile.standing, tuple((port.port, port.transport, port.name) for port in profile.ports)
     )
 
 

@@ -75,13 +75,13 @@ class RecordingView:
         found = (self.get(ObjectRef(SPLIT, "TrafficSplit", namespace, each)) for each in refs)
         return tuple(each for each in found if isinstance(each, TrafficSplit))
 
-    def shapes(self, namespace: str, account: str) -> tuple[WorkloadProfile, ...]:
+    def profiles(self, namespace: str, account: str) -> tuple[WorkloadProfile, ...]:
         """See hub.intent.View."""
-        return tuple(sorted(self._members(("shapes", namespace, account)), key=msgspec.json.encode))
+        return tuple(sorted(self._members(("profiles", namespace, account)), key=msgspec.json.encode))
 
-    def selecting(self, shape: WorkloadProfile) -> tuple[Service | IdentityBinding | Doubt, ...]:
+    def selecting(self, profile: WorkloadProfile) -> tuple[Service | IdentityBinding | Doubt, ...]:
         """See hub.intent.View."""
-        found = (self._owner(ref) for ref in sorted(self._members(("owners", shape))))
+        found = (self._owner(ref) for ref in sorted(self._members(("owners", profile))))
         return tuple(each for each in found if isinstance(each, Service | IdentityBinding | Doubt))
 
     def _owner(self, ref: ObjectRef) -> SmiObject | Doubt | None:
@@ -93,12 +93,12 @@ class RecordingView:
     def members(self, namespace: str, account: str) -> tuple[tuple[Workload, WorkloadProfile], ...]:
         """See hub.intent.View."""
         pairs = sorted(self._members(("members", namespace, account)), key=lambda pair: pair[0])
-        found = ((self.get(ref), shape) for ref, shape in pairs)
-        return tuple((each, shape) for each, shape in found if isinstance(each, Workload))
+        found = ((self.get(ref), profile) for ref, profile in pairs)
+        return tuple((each, profile) for each, profile in found if isinstance(each, Workload))
 
-    def faces(self, service: Service) -> tuple[BackendProfile, ...]:
+    def backend_profiles(self, service: Service) -> tuple[BackendProfile, ...]:
         """See hub.intent.View."""
-        key: Key = ("faces", service.ref)
+        key: Key = ("backends", service.ref)
         if not service.selector:
             key = ("sliced", service.ref.namespace, service.ref.name)
         return tuple(sorted(self._members(key), key=msgspec.json.encode))

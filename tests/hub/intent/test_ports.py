@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from hub.errors import UnsafeResourceError
-from hub.intent.ports import merged, shape_ports, word
+from hub.intent.ports import merged, profile_ports, word
 from hub.intent.view import WorkloadProfile
 from hub.model import Access, UnitKey
 from hub.smi.types import WorkloadPort
@@ -137,7 +137,7 @@ def _named(number: int) -> str:
     """The variant of a port whose application is on the loopback address of this number."""
     address = f"127.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
     port = WorkloadPort(8080, "TCP", app_address=address, app_port=18080)
-    [made] = shape_ports(WorkloadProfile("d", "api", "workload", (), (port,)), (), ())
+    [made] = profile_ports(WorkloadProfile("d", "api", "workload", (), (port,)), (), ())
     return made.variant
 
 
@@ -152,8 +152,8 @@ def test_unequal_ports_of_one_name_are_refused() -> None:
     one, other = (
         WorkloadPort(8080, "TCP", app_address=address, app_port=8080) for address in ("127.0.0.2", "127.0.0.3")
     )
-    [first] = shape_ports(WorkloadProfile("d", "api", "workload", (), (one,)), (), ())
-    [second] = shape_ports(WorkloadProfile("d", "api", "workload", (), (other,)), (), ())
+    [first] = profile_ports(WorkloadProfile("d", "api", "workload", (), (one,)), (), ())
+    [second] = profile_ports(WorkloadProfile("d", "api", "workload", (), (other,)), (), ())
     assert [len(equal) for _, equal in merged((first, second, first))] == [2, 1]
     for fact in ({"declared": "tcp"}, {"app_port": 81}, {"app_address": "127.0.0.9"}, {"labels": ((("a", "b"),),)}):
         with pytest.raises(UnsafeResourceError, match="both called"):
