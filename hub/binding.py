@@ -20,7 +20,7 @@ _LABELS_AT = {"Pod": "metadata.labels", "CronJob": "spec.jobTemplate.spec.templa
 def unbound(store: Store, key: UnitKey) -> Iterator[Refusal]:
     """A refusal for each workload of an identity that lacks the label, and each foreign one that carries it."""
     value = service_account_label(key.name)
-    own = frozenset(store.standing(key.namespace, key.name))
+    own = frozenset(store.workloads_of(key.namespace, key.name))
     carriers = store.carriers(key.namespace, SERVICE_ACCOUNT_LABEL, value)
     for ref in sorted(ref for ref in own - carriers if not is_workload(ref)):
         message = f'{ref} runs as service account "{key.name}" without the label that policies select it by: it is open'

@@ -13,7 +13,7 @@ from hub.intent.ports import reached
 from hub.intent.view import WorkloadProfile
 from hub.model import Endpoint, Exposed, Facts, Identity, ObjectRef, Placement
 from hub.smi.types import EndpointSlice, Service, ServicePort, SliceEndpoint, Workload
-from hub.store import Moves, Store
+from hub.store import EndpointChanges, Store
 from hub.store.slices import pod_ref, slice_profile
 
 Place = tuple[str, str, int]
@@ -24,7 +24,7 @@ _UNKNOWN = ObjectRef("", "", "", "")
 
 
 class EndpointView:
-    """Follows one store; the only reader of its `moves`. An update costs what moved (and, per Service, its endpoints)."""
+    """Follows one store; the only reader of its endpoint changes. An update costs what changed (and, per Service, its endpoints)."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -39,13 +39,13 @@ class EndpointView:
 
     def update(self) -> frozenset[Place]:
         """Follow the store; the Service ports whose endpoints are others now (also those that came or went)."""
-        moves = self._store.moves()
-        touched = set(moves.services)
-        for ref in moves.services:
+        changes = self._store.pop_endpoint_changes()
+        touched = set(changes.services)
+        for ref in changes.services:
             self._rebuild(ref)
-        for ref in (*moves.workloads, *moves.slices):
+        for ref in (*changes.workloads, *changes.slices):
             touched |= self._follow(ref)
-        self._place(moves)
+        self._place(changes)
         return frozenset(place for ref in touched for place in self._publish(ref))
 
     def facts(self) -> Facts:
@@ -69,7 +69,7 @@ class EndpointView:
         found = self._store.service(service)
         if found is None:
             return
-        for ref in self._store.behind(service) if found.selector else self._store.slices_of(service):
+        for ref in self._store.selected_workloads(service) if found.selector else self._store.slices_of(service):
             self._add(ref, found)
 
     def _follow(self, ref: ObjectRef) -> set[ObjectRef]:
@@ -160,15 +160,15 @@ class EndpointView:
     def _is_template(self, ref: ObjectRef) -> bool:
         return self._store.workload(ref) is not None and self._store.profile(ref).standing == "template"
 
-    def _place(self, moves: Moves) -> None:
-        """Bring placements up to date: of what moved, and of identities whose ports are others now."""
-        refs = set(moves.workloads)
-        for identity in moves.identities:
+    def _place(self, changes: EndpointChanges) -> None:
+        """Bring placements up to date: of what changed, and of identities whose ports are others now."""
+        refs = set(changes.workloads)
+        for identity in changes.identities:
             inbound = self._store.inbound(*identity)
             if self._inbound.get(identity) != inbound:
-                refs.update(self._store.standing(*identity))
+                refs.update(self._store.workloads_of(*identity))
             else:
-                refs.update(self._store.named(*identity))
+                refs.update(self._store.named_workloads(*identity))
             if inbound:
                 self._inbound[identity] = inbound
             else:

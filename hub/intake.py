@@ -246,7 +246,7 @@ def _quoted(cluster: str) -> str:
 
 def _all_bypasses(store: Store) -> Iterator[Problem]:
     access = (key for key in store.units() if key.kind == "access")
-    for ref in (ref for key in access for ref in store.named(key.namespace, key.name)):
+    for ref in (ref for key in access for ref in store.named_workloads(key.namespace, key.name)):
         for problem in _bypasses(store.workload(ref)):
             yield from (replace(problem, origin=origin) for origin in store.origins(ref))
 

@@ -202,7 +202,7 @@ class Planner:
         return tuple(Kept(_placeless(each), self._files(ref)) for ref, each in found if each is not None)
 
     def _refs(self, key: UnitKey, unit: Unit | None) -> set[ObjectRef]:
-        return {*(unit.origins if unit is not None else ()), *self._store.samples(key)}
+        return {*(unit.origins if unit is not None else ()), *self._store.template_samples(key)}
 
     def _files(self, ref: ObjectRef) -> tuple[str, ...]:
         if ref in self.missing.recalled:
@@ -252,7 +252,7 @@ class Planner:
 
     def _supposed(self, mesh: Mesh, desired: Desired, unit: Access) -> Desired:
         """The unit as if nothing that cannot be read declared anything: what stood is kept where that permits it."""
-        supposed = None if self.missing.given_up or not unit.doubts else self._store.supposed(self._key(unit))
+        supposed = None if self.missing.given_up or not unit.doubts else self._store.without_doubts(self._key(unit))
         if supposed is None:
             return desired
         return replace(desired, unit=supposed, translation=mesh.translate(self._key(unit), supposed))

@@ -1,4 +1,4 @@
-"""What intent may ask of the store, and the summaries in which it sees workloads.
+"""What intent may ask of the store, and the profiles in which it sees workloads.
 
 A unit is recomputed when, and only when, an answer that it got from its `View` has changed. So every question is as
 narrow as its use, and none is about single Pods.

@@ -1,4 +1,4 @@
-"""Which objects count: the same object may be said twice, in one source or in several.
+"""Which objects count: the same object may be written twice, in one source or in several.
 
 Equal copies are one object, unequal ones are none; a copy that is invalid is unequal to every other. Whatever does not count
 for such a reason is reported at every copy, and so are equal copies in one source.
@@ -25,7 +25,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class _Claim(Struct, frozen=True, gc=False):
+class _Copy(Struct, frozen=True, gc=False):
     """One copy of an object: where it stands, what it says without that place (None: it is invalid), and its digest.
 
     `whole` is False where not all of it can be read.
@@ -34,35 +34,35 @@ class _Claim(Struct, frozen=True, gc=False):
     ref: ObjectRef
     part: Part
     origin: Origin
-    said: SmiObject | None
+    object: SmiObject | None
     digest: bytes = b""
     whole: bool = True
     doubt: Doubt | None = None
 
 
-_Claims = tuple[_Claim, ...]
+_CopyList = tuple[_Copy, ...]
 
 
 class Copies:
     """Every copy of every object, by part; tells which object counts."""
 
     def __init__(self) -> None:
-        self._parts: dict[Part, _Claims] = {}
-        self._told: dict[Part, tuple[Problem, ...]] = {}
-        self._claims: dict[ObjectRef, _Claims] = {}
+        self._parts: dict[Part, _CopyList] = {}
+        self._problems: dict[Part, tuple[Problem, ...]] = {}
+        self._copies: dict[ObjectRef, _CopyList] = {}
         self._disputed: set[ObjectRef] = set()
         self._flawed: set[ObjectRef] = set()
 
     def put(self, part: Part, decoded: Sequence[Decoded]) -> Iterable[ObjectRef]:
         """Replace all that a part says (an empty sequence: it is gone); the refs that may now mean something else."""
-        claims = tuple(_claims(part, decoded))
-        _set_or_drop(self._told, part, tuple(problem for each in decoded for problem in each.problems))
-        before, after = _by_ref(self._parts.get(part, ())), _by_ref(claims)
-        _set_or_drop(self._parts, part, claims)
+        copies = tuple(_copies_in(part, decoded))
+        _set_or_drop(self._problems, part, tuple(problem for each in decoded for problem in each.problems))
+        before, after = _by_ref(self._parts.get(part, ())), _by_ref(copies)
+        _set_or_drop(self._parts, part, copies)
         changed = [ref for ref in before.keys() | after.keys() if before.get(ref) != after.get(ref)]
         for ref in changed:
-            others = tuple(claim for claim in self._claims.get(ref, ()) if claim.part != part)
-            _set_or_drop(self._claims, ref, (*others, *after.get(ref, ())))
+            others = tuple(copy for copy in self._copies.get(ref, ()) if copy.part != part)
+            _set_or_drop(self._copies, ref, (*others, *after.get(ref, ())))
             self._judge(ref)
         return changed
 
@@ -71,7 +71,7 @@ class Copies:
             self._disputed.add(ref)
         else:
             self._disputed.discard(ref)
-        if all(claim.whole for claim in self._claims.get(ref, ())):
+        if all(copy.whole for copy in self._copies.get(ref, ())):
             self._flawed.discard(ref)
         else:
             self._flawed.add(ref)
@@ -82,53 +82,53 @@ class Copies:
 
     def readable(self, ref: ObjectRef) -> tuple[SmiObject, ...]:
         """Each copy of an object that can be read whole, by place."""
-        claims = sorted(self._claims.get(ref, ()), key=lambda claim: claim.origin)
-        return tuple(claim.said for claim in claims if claim.whole and claim.said is not None)
+        copies = sorted(self._copies.get(ref, ()), key=lambda copy: copy.origin)
+        return tuple(copy.object for copy in copies if copy.whole and copy.object is not None)
 
     def object(self, ref: ObjectRef) -> SmiObject | None:
         """The object that counts, without its origin."""
-        claims = self._claims.get(ref, ())
-        return claims[0].said if claims and self._fault(ref) != _UNEQUAL else None
+        copies = self._copies.get(ref, ())
+        return copies[0].object if copies and self._fault(ref) != _UNEQUAL else None
 
     def fault(self, ref: ObjectRef) -> str:
         """Why an object that is written does not count, and where it stands; "" if it counts or is nowhere."""
-        claims = self._claims.get(ref, ())
-        if not claims or self.object(ref) is not None:
+        copies = self._copies.get(ref, ())
+        if not copies or self.object(ref) is not None:
             return ""
         why = "is defined more than once, and not alike" if self._fault(ref) == _UNEQUAL else "cannot be read"
         return f"{ref} {why} ({', '.join(map(place, self.origins(ref)))})"
 
     def doubts(self, ref: ObjectRef) -> Iterator[Doubt]:
         """What each copy of an object may be, where it does not count."""
-        for claim in self._claims.get(ref, ()):
-            doubt = claim.doubt if claim.said is None else doubt_of(claim.said)
+        for copy in self._copies.get(ref, ()):
+            doubt = copy.doubt if copy.object is None else doubt_of(copy.object)
             if doubt is not None:
                 yield doubt
 
     def origins(self, ref: ObjectRef) -> tuple[Origin, ...]:
         """Where every copy stands, by source, sorted."""
-        return tuple(sorted(claim.origin for claim in self._claims.get(ref, ())))
+        return tuple(sorted(copy.origin for copy in self._copies.get(ref, ())))
 
     def parts(self, ref: ObjectRef) -> frozenset[Part]:
         """The parts of sources that hold a copy."""
-        return frozenset(claim.part for claim in self._claims.get(ref, ()))
+        return frozenset(copy.part for copy in self._copies.get(ref, ()))
 
     def problems(self) -> Iterator[Problem]:
         """What decoding found, and a Problem at each copy of an object that has others beside it that matter."""
-        for told in self._told.values():
-            yield from told
+        for problems in self._problems.values():
+            yield from problems
         for ref in self._disputed:
             yield from self._dispute(ref)
 
     def _fault(self, ref: ObjectRef) -> str:
         """What is wrong with having these copies: the code of the Problem, "" if nothing is."""
-        claims = self._claims.get(ref, ())
-        if len(claims) < 2:
+        copies = self._copies.get(ref, ())
+        if len(copies) < 2:
             return ""
-        first = claims[0]
-        if not first.digest or any((claim.digest, claim.said) != (first.digest, first.said) for claim in claims):
+        first = copies[0]
+        if not first.digest or any((copy.digest, copy.object) != (first.digest, first.object) for copy in copies):
             return _UNEQUAL
-        return "object.duplicate" if len({claim.part[0] for claim in claims}) < len(claims) else ""
+        return "object.duplicate" if len({copy.part[0] for copy in copies}) < len(copies) else ""
 
     def _dispute(self, ref: ObjectRef) -> Iterator[Problem]:
         code = self._fault(ref)
@@ -151,21 +151,21 @@ def place(origin: Origin) -> str:
     return f"{origin.source}:{origin.file}:{origin.line}"
 
 
-def _claims(part: Part, decoded: Iterable[Decoded]) -> Iterator[_Claim]:
+def _copies_in(part: Part, decoded: Iterable[Decoded]) -> Iterator[_Copy]:
     for each in decoded:
         if each.ref is None:
             continue
         if each.object is None:
-            yield _Claim(each.ref, part, each.origin, None, each.digest, whole=not each.broken, doubt=each.doubt)
+            yield _Copy(each.ref, part, each.origin, None, each.digest, whole=not each.broken, doubt=each.doubt)
         else:
-            said = replace(each.object, origin=_NOWHERE)
-            yield _Claim(each.ref, part, each.object.origin, said, each.digest, whole=not each.broken)
+            written = replace(each.object, origin=_NOWHERE)
+            yield _Copy(each.ref, part, each.object.origin, written, each.digest, whole=not each.broken)
 
 
-def _by_ref(claims: _Claims) -> dict[ObjectRef, _Claims]:
-    table: dict[ObjectRef, _Claims] = {}
-    for claim in claims:
-        table[claim.ref] = (*table.get(claim.ref, ()), claim)
+def _by_ref(copies: _CopyList) -> dict[ObjectRef, _CopyList]:
+    table: dict[ObjectRef, _CopyList] = {}
+    for copy in copies:
+        table[copy.ref] = (*table.get(copy.ref, ()), copy)
     return table
 
 

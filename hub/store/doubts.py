@@ -1,7 +1,7 @@
 """What cannot be read: which broken objects may declare protocols or be workloads, and how dependants are told of one.
 
 Keys of the index: ("doubts", namespace) has what may concern every workload of a namespace ("": of any), ("doubt", owner) the
-broken Service whose selector stands under `owner` among those of the summaries, ("governed", namespace, account) accounts of
+broken Service whose selector stands under `owner` among those of the profiles, ("governed", namespace, account) accounts of
 broken workloads, ("fault", ref) what is wrong with an object.
 """
 
@@ -16,7 +16,7 @@ from hub.smi import Decoded
 from hub.smi.types import Doubt
 from hub.store.copies import Copies, place
 from hub.store.index import Index, Key
-from hub.store.summaries import Summaries
+from hub.store.profiles import Profiles
 
 OWNER = "?"
 """The group of what owns the selector of a broken Service; no object has it."""
@@ -25,22 +25,22 @@ OWNER = "?"
 class Doubts:
     """Keeps doubts by whatever they come from: an object's ref, or a part with documents that have no usable name."""
 
-    def __init__(self, index: Index, summaries: Summaries) -> None:
+    def __init__(self, index: Index, profiles: Profiles) -> None:
         self._index = index
-        self._summaries = summaries
-        self._held: dict[Hashable, tuple[tuple[Key, Hashable], ...]] = {}
+        self._profiles = profiles
+        self._kept: dict[Hashable, tuple[tuple[Key, Hashable], ...]] = {}
 
-    def judge(self, ref: ObjectRef, copies: Copies) -> None:
+    def update(self, ref: ObjectRef, copies: Copies) -> None:
         """Take over what the copies of an object leave open now."""
         fault = copies.fault(ref)
         found = [entry for doubt in copies.doubts(ref) for entry in _entries(doubt)] if fault else []
-        self._hold(ref, [*found, (("fault", ref), fault)] if fault else [])
+        self._keep(ref, [*found, (("fault", ref), fault)] if fault else [])
 
-    def trust(self, ref: ObjectRef) -> None:
+    def clear(self, ref: ObjectRef) -> None:
         """Nothing is left open by this object."""
-        self._hold(ref, [])
+        self._keep(ref, [])
 
-    def stray(self, part: Hashable, decoded: Collection[Decoded]) -> None:
+    def put_unnamed(self, part: Hashable, decoded: Collection[Decoded]) -> None:
         """Take over what a part holds of documents that are no objects, and might have been."""
         nameless = [(each, each.doubt) for each in decoded if each.ref is None and each.doubt is not None]
         found = [entry for _, doubt in nameless for entry in _entries(doubt)]
@@ -49,12 +49,12 @@ class Doubts:
             for each, doubt in nameless
             for problem in each.problems[:1]
         ]
-        self._hold(part, [*found, *faults])
+        self._keep(part, [*found, *faults])
 
-    def _hold(self, key: Hashable, entries: Collection[tuple[Key, Hashable]]) -> None:
-        before = self._held.pop(key, ())
+    def _keep(self, key: Hashable, entries: Collection[tuple[Key, Hashable]]) -> None:
+        before = self._kept.pop(key, ())
         if entries:
-            self._held[key] = tuple(entries)
+            self._kept[key] = tuple(entries)
         for entry, member in entries:
             self._index.add(entry, member)
             self._reselect(entry)
@@ -68,7 +68,7 @@ class Doubts:
             owner = key[1]
             assert isinstance(owner, ObjectRef)  # noqa: S101 - `_entries` makes no other
             [doubt] = self._index.members(key) or [None]
-            self._summaries.select(owner, None if doubt is None else doubt.selector)
+            self._profiles.select(owner, None if doubt is None else doubt.selector)
 
 
 def _entries(doubt: Doubt) -> Iterator[tuple[Key, Hashable]]:

@@ -24,7 +24,7 @@ Entry = tuple[Key, Any]
 
 
 def entries(found: SmiObject, trust_domain: str) -> Iterator[Entry]:
-    """The index entries of an object; summaries of workloads, selectors and slices are kept apart."""
+    """The index entries of an object; profiles of workloads, selectors and slices are kept apart."""
     say = _ENTRIES.get(type(found))
     return say(found, trust_domain) if say is not None else iter(())
 

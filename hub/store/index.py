@@ -1,10 +1,13 @@
-"""A multimap that knows which of its keys have changed, in sum, since the last look: who comes and goes changes nothing."""
+"""What has changed, in sum, since the last look: keys of the index, for units, and what endpoints follow beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable
 from typing import Any
 
+from msgspec import Struct, field
+
+from hub.model import ObjectRef
 from hub.store.multimap import Multimap
 
 Key = tuple[Hashable, ...]
@@ -12,7 +15,10 @@ Key = tuple[Hashable, ...]
 
 
 class Index:
-    """Members by key, each counted: it is there as long as somebody put it there. Every operation costs O(1)."""
+    """Members by key, each counted: it is there as long as somebody put it there. Every operation costs O(1).
+
+    It knows which keys have other members than at the last look; a member that came and went in between changes nothing.
+    """
 
     def __init__(self) -> None:
         self._members: Multimap[Key, Hashable] = Multimap()
@@ -45,7 +51,7 @@ class Index:
     def __contains__(self, key: Key) -> bool:
         return key in self._members
 
-    def settle(self) -> list[Key]:
+    def pop_changed_keys(self) -> list[Key]:
         """The keys whose members are others than at the last look."""
         changed = list(dict.fromkeys(key for key, _ in self._net))
         self._net = {}
@@ -55,3 +61,22 @@ class Index:
         total = self._net.pop((key, member), 0) + by
         if total:
             self._net[key, member] = total
+
+
+class EndpointChanges(Struct):
+    """What endpoints and placements must follow: workloads, Services, EndpointSlices, and identities whose ports may differ.
+
+    A Pod that only replaces an equal one is in here and makes no unit dirty. `identities` are (namespace, service account).
+    """
+
+    workloads: set[ObjectRef] = field(default_factory=set)
+    services: set[ObjectRef] = field(default_factory=set)
+    slices: set[ObjectRef] = field(default_factory=set)
+    identities: set[tuple[str, str]] = field(default_factory=set)
+
+    def pop_all(self) -> EndpointChanges:
+        """Everything since the last call. The sets are emptied, not replaced: profiles and slices hold on to theirs."""
+        changes = EndpointChanges(set(self.workloads), set(self.services), set(self.slices), set(self.identities))
+        for each in (self.workloads, self.services, self.slices, self.identities):
+            each.clear()
+        return changes

@@ -16,11 +16,10 @@ from hub.smi.types import EndpointSlice, IdentityBinding, Service, SmiObject, Wo
 from hub.store.copies import Copies
 from hub.store.doubts import Doubts
 from hub.store.entries import entries
-from hub.store.index import Index, Key
+from hub.store.index import EndpointChanges, Index, Key
 from hub.store.memo import Memo
-from hub.store.moves import Moves
+from hub.store.profiles import Profiles
 from hub.store.slices import Slices
-from hub.store.summaries import Summaries
 from hub.store.view import RecordingView
 
 Job = UnitKey | ObjectRef
@@ -49,12 +48,12 @@ class Store:
         self._copies = Copies()
         self._objects: dict[ObjectRef, SmiObject] = {}
         self._index = Index()
-        self._moves = Moves()
-        self._summaries = Summaries(self._index, self._moves.workloads)
-        self._doubts = Doubts(self._index, self._summaries)
-        self._slices = Slices(self._index, self._moves.slices)
+        self._endpoint_changes = EndpointChanges()
+        self._profiles = Profiles(self._index, self._endpoint_changes.workloads)
+        self._doubts = Doubts(self._index, self._profiles)
+        self._slices = Slices(self._index, self._endpoint_changes.slices)
         self._memo: Memo[Job, _Result] = Memo()
-        self._was: dict[ObjectRef, SmiObject | None] = {}
+        self._former: dict[ObjectRef, SmiObject | None] = {}
         # Objects that are recalled and whose copies changed: a unit may now be held to other copies.
         self._reread: set[ObjectRef] = set()
         self._dirty: set[UnitKey] = set()
@@ -78,12 +77,12 @@ class Store:
     def upsert(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
         """A part of a source (a file, a kind) holds exactly these objects now, instead of what it held."""
         self._follow(self._copies.put((source, part), decoded))
-        self._doubts.stray((source, part), decoded)
+        self._doubts.put_unnamed((source, part), decoded)
 
     def remove(self, source: str, part: str) -> None:
         """A part of a source is gone, and so are its objects."""
         self._follow(self._copies.put((source, part), ()))
-        self._doubts.stray((source, part), ())
+        self._doubts.put_unnamed((source, part), ())
 
     def recall(self, objects: Mapping[ObjectRef, SmiObject]) -> None:
         """Let these objects, and no others, stand in for what cannot be read: they count whatever their copies say."""
@@ -117,14 +116,14 @@ class Store:
             before = self._objects.get(ref)
             after = self._recalled[ref] if ref in self._recalled else self._copies.object(ref)
             if before != after:
-                self._was.setdefault(ref, before)
+                self._former.setdefault(ref, before)
                 self._replace(ref, before, after)
             if ref in self._recalled:
                 self._reread.add(ref)
             if after is not None or ref in self._recalled:
-                self._doubts.trust(ref)
+                self._doubts.clear(ref)
             else:
-                self._doubts.judge(ref, self._copies)
+                self._doubts.update(ref, self._copies)
 
     def _replace(self, ref: ObjectRef, before: SmiObject | None, after: SmiObject | None) -> None:
         if after is None:
@@ -137,22 +136,22 @@ class Store:
             self._index.discard(key, member)
         either = after if after is not None else before
         if isinstance(either, Workload):
-            self._summaries.place(ref, after if isinstance(after, Workload) else None)
+            self._profiles.put(ref, after if isinstance(after, Workload) else None)
             if ref.kind == "Pod":
                 self._slices.account(ref, after.service_account if isinstance(after, Workload) else "")
         elif isinstance(either, EndpointSlice):
             self._slices.put(ref, after if isinstance(after, EndpointSlice) else None)
         elif isinstance(either, Service):
-            self._moves.services.add(ref)
-            self._summaries.select(ref, after.selector if isinstance(after, Service) else None)
+            self._endpoint_changes.services.add(ref)
+            self._profiles.select(ref, after.selector if isinstance(after, Service) else None)
         elif isinstance(either, IdentityBinding):
-            self._summaries.select(ref, after.labels if isinstance(after, IdentityBinding) else None)
+            self._profiles.select(ref, after.labels if isinstance(after, IdentityBinding) else None)
 
     # ----------------------------------------------------------------------- units
 
     def units(self) -> frozenset[UnitKey]:
         """An access unit for every governed identity, a route unit for every Service."""
-        self._settle()
+        self._process_changes()
         return frozenset(self._units)
 
     def dirty(self) -> frozenset[UnitKey]:
@@ -160,20 +159,20 @@ class Store:
 
         A unit is dirty once, until it was compiled again.
         """
-        self._settle()
+        self._process_changes()
         dirty = frozenset(self._dirty)
         self._dirty.clear()
         return dirty
 
     def compile(self, key: UnitKey) -> tuple[Unit | None, tuple[Problem, ...]]:
         """The unit (None: there is none of this key) and the Problems that it found, with their origins."""
-        self._settle()
+        self._process_changes()
         result = self._result(key) if key in self._units else None
         return (None, ()) if result is None else (result.unit, self._located(result.problems))
 
-    def supposed(self, key: UnitKey) -> Access | None:
+    def without_doubts(self, key: UnitKey) -> Access | None:
         """An access unit as if nothing that cannot be read declared anything: no more than that may ever be kept."""
-        self._settle()
+        self._process_changes()
         if key not in self._units or key.kind != "access":
             return None
         view = RecordingView(self._objects, self._index, self._trust_domain, self._reading, doubting=False)
@@ -181,7 +180,7 @@ class Store:
 
     def problems(self) -> tuple[Problem, ...]:
         """Everything that is wrong with any object: decoding, copies, units and single objects; sorted, each once."""
-        self._settle()
+        self._process_changes()
         for job in tuple(self._stale):
             self._result(job)
         found = set(self._copies.problems())
@@ -197,59 +196,59 @@ class Store:
             for origin in self._copies.origins(problem.ref) or (problem.origin,)
         )
 
-    def _settle(self) -> None:
+    def _process_changes(self) -> None:
         """Turn what has changed in sum since the last look into stale results and dirty units."""
         changed: list[Key] = []
-        for ref, before in self._was.items():
+        for ref, before in self._former.items():
             if self._objects.get(ref) != before:
                 changed.append(("object", ref))
-                self._exist(ref)
+                self._on_object_changed(ref)
         changed += [("object", ref) for ref in self._reread]
-        self._was.clear()
+        self._former.clear()
         self._reread.clear()
-        for key in self._index.settle():
+        for key in self._index.pop_changed_keys():
             changed.append(key)
             if key[0] == "governed":
-                self._govern(str(key[1]), str(key[2]))
+                self._on_governed_changed(str(key[1]), str(key[2]))
         for key in changed:
             for job in self._memo.readers(key):
-                self._spoil(job)
+                self._invalidate(job)
 
-    def _exist(self, ref: ObjectRef) -> None:
+    def _on_object_changed(self, ref: ObjectRef) -> None:
         """An object came, went or changed: so does its Route, and what is told of the object itself."""
         found = self._objects.get(ref)
         if ref.kind == "Service":
-            self._be(UnitKey("route", ref.namespace, ref.name, self._domain), there=found is not None)
+            self._set_present(UnitKey("route", ref.namespace, ref.name, self._domain), present=found is not None)
         if inspectable(found):
             self._stale.add(ref)
         else:
             self._drop(ref)
 
-    def _govern(self, namespace: str, account: str) -> None:
-        there = ("governed", namespace, account) in self._index
-        self._be(UnitKey("access", namespace, account, self._domain), there=there)
+    def _on_governed_changed(self, namespace: str, account: str) -> None:
+        present = ("governed", namespace, account) in self._index
+        self._set_present(UnitKey("access", namespace, account, self._domain), present=present)
 
-    def _be(self, key: UnitKey, *, there: bool) -> None:
-        if there == (key in self._units):
+    def _set_present(self, key: UnitKey, *, present: bool) -> None:
+        if present == (key in self._units):
             return
-        self._soil(key)
-        if there:
+        self._mark_dirty(key)
+        if present:
             self._units.add(key)
             self._stale.add(key)
         else:
             self._units.discard(key)
             self._drop(key)
 
-    def _spoil(self, job: Job) -> None:
+    def _invalidate(self, job: Job) -> None:
         self._memo.forget(job)
         self._stale.add(job)
         if isinstance(job, UnitKey):
-            self._soil(job)
+            self._mark_dirty(job)
 
-    def _soil(self, key: UnitKey) -> None:
+    def _mark_dirty(self, key: UnitKey) -> None:
         self._dirty.add(key)
         if key.kind == "access":
-            self._moves.identities.add((key.namespace, key.name))
+            self._endpoint_changes.identities.add((key.namespace, key.name))
 
     def _drop(self, job: Job) -> None:
         self._memo.forget(job)
@@ -272,28 +271,23 @@ class Store:
 
     # ----------------------------------------------------------------------- workloads and endpoints
 
-    def moves(self) -> Moves:
-        """What moved since the last call: for `hub.endpoints.EndpointView`, which follows it."""
-        self._settle()
-        moved = Moves(
-            set(self._moves.workloads), set(self._moves.services), set(self._moves.slices), set(self._moves.identities)
-        )
-        for each in (self._moves.workloads, self._moves.services, self._moves.slices, self._moves.identities):
-            each.clear()
-        return moved
+    def pop_endpoint_changes(self) -> EndpointChanges:
+        """What changed since the last call: for `hub.endpoints.EndpointView`, its only caller."""
+        self._process_changes()
+        return self._endpoint_changes.pop_all()
 
     def placements(self) -> dict[ObjectRef, Placement]:
         """Where every workload stands. Costs all of them; `hub.endpoints.EndpointView` keeps the same up to date."""
         return {
-            found.ref: placed for found in self._summaries.all() if (placed := self.placement(found.ref)) is not None
+            found.ref: placed for found in self._profiles.all() if (placed := self.placement(found.ref)) is not None
         }
 
     def placement(self, ref: ObjectRef) -> Placement | None:
         """Where one workload stands, None if it is not there."""
-        found = self._summaries.workload(ref)
+        found = self._profiles.workload(ref)
         if found is None:
             return None
-        self._settle()
+        self._process_changes()
         result = self._result(UnitKey("access", ref.namespace, found.service_account, self._domain))
         if ref in result.placed:
             return result.placed[ref]
@@ -302,27 +296,27 @@ class Store:
             identity=Identity(self._trust_domain, ref.namespace, found.service_account),
             labels=found.labels,
             bind=found.bind,
-            inbound=result.inbound[self._summaries.profile(ref)],
+            inbound=result.inbound[self._profiles.profile(ref)],
             addresses=found.addresses,
         )
 
     def inbound(self, namespace: str, account: str) -> Mapping[WorkloadProfile, Inbound]:
         """The inbound ports of each profile of an account's workloads."""
-        self._settle()
+        self._process_changes()
         key = UnitKey("access", namespace, account, self._domain)
         return self._result(key).inbound if key in self._units else {}
 
-    def named(self, namespace: str, account: str) -> frozenset[ObjectRef]:
+    def named_workloads(self, namespace: str, account: str) -> frozenset[ObjectRef]:
         """The smihub.io Workloads of an account."""
         return frozenset(ref for ref, _ in self._index.members(("members", namespace, account)))
 
     def profile(self, ref: ObjectRef) -> WorkloadProfile:
         """The profile of a workload that is there."""
-        return self._summaries.profile(ref)
+        return self._profiles.profile(ref)
 
     def workload(self, ref: ObjectRef) -> Workload | None:
         """A Pod, pod template or Workload."""
-        return self._summaries.workload(ref)
+        return self._profiles.workload(ref)
 
     def service(self, ref: ObjectRef) -> Service | None:
         """A Service."""
@@ -339,33 +333,33 @@ class Store:
 
     def services_of(self, ref: ObjectRef) -> Iterator[Service]:
         """The Services that select a workload."""
-        for owner in self._index.members(("owners", self._summaries.profile(ref))):
+        for owner in self._index.members(("owners", self._profiles.profile(ref))):
             found = self.service(owner)
             if found is not None:
                 yield found
 
-    def samples(self, key: UnitKey) -> frozenset[ObjectRef]:
+    def template_samples(self, key: UnitKey) -> frozenset[ObjectRef]:
         """Of the pod templates of an access unit's account, one for each profile; of any other unit nothing."""
         if key.kind != "access":
             return frozenset()
         profiles = self._index.members(("profiles", key.namespace, key.name))
         return frozenset(
-            min(self._summaries.standing(profile)) for profile in profiles if profile.standing == "template"
+            min(self._profiles.workloads_of(profile)) for profile in profiles if profile.standing == "template"
         )
 
-    def behind(self, service: ObjectRef) -> Iterator[ObjectRef]:
+    def selected_workloads(self, service: ObjectRef) -> Iterator[ObjectRef]:
         """The workloads that a Service selects."""
         for profile in self._index.members(("selected", service)):
-            yield from self._summaries.standing(profile)
+            yield from self._profiles.workloads_of(profile)
 
     def carriers(self, namespace: str, label: str, value: str) -> frozenset[ObjectRef]:
         """The workloads of a namespace that carry a label."""
-        return self._summaries.carriers(namespace, label, value)
+        return self._profiles.carriers(namespace, label, value)
 
-    def standing(self, namespace: str, account: str) -> Iterator[ObjectRef]:
+    def workloads_of(self, namespace: str, account: str) -> Iterator[ObjectRef]:
         """The workloads of an account."""
         for profile in self._index.members(("profiles", namespace, account)):
-            yield from self._summaries.standing(profile)
+            yield from self._profiles.workloads_of(profile)
 
 
 def _compute(view: RecordingView, job: Job) -> _Result:

@@ -265,7 +265,7 @@ def test_target_that_grants_nothing_has_a_problem(rng: Random) -> None:
     units = [found.compile(key)[0] for key in found.units()]
     granting = {grant.origin for unit in units if isinstance(unit, Access) for grant in unit.grants}
     told = {problem.ref for problem in found.problems()}
-    written = {ref for ref in found._copies._claims if ref.kind == "TrafficTarget"}
+    written = {ref for ref in found._copies._copies if ref.kind == "TrafficTarget"}
     silent = written - granting - told
     assert all(_by_labels(found, ref) for ref in silent)
 

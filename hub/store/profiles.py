@@ -1,8 +1,8 @@
 """Workloads as reference-counted profiles, and which selectors the profiles carry.
 
-A profile keeps only label pairs that some selector of its namespace names (and the one that meshes select by), so a Pod that replaces an equal one (another
-name, address, pod-template-hash) changes no profile. A selector is found from a profile, and a profile from a selector, by one
-of the selector's pairs, never by a scan.
+A profile keeps only label pairs that some selector of its namespace names (and the one that meshes select by), so a Pod
+that replaces an equal one (another name, address, pod-template-hash) changes no profile. A selector is found from a profile,
+and a profile from a selector, by one of the selector's pairs, never by a scan.
 
 Keys of the index: ("profiles", namespace, account) and ("members", namespace, account) of workloads, ("owners", profile) and
 ("selected", owner) of the relation between profiles and the objects that own a selector, ("backends", owner) of who is behind.
@@ -33,7 +33,7 @@ class _Selector(Struct, frozen=True, gc=False):
     anchor: Pair
 
 
-class Summaries:
+class Profiles:
     """Keeps profiles, selectors and the relation between them; tells the index what changes."""
 
     def __init__(self, index: Index, moved: set[ObjectRef]) -> None:
@@ -42,7 +42,7 @@ class Summaries:
         self._moved = moved
         self._workloads: dict[ObjectRef, Workload] = {}
         self._profiles: dict[ObjectRef, WorkloadProfile] = {}
-        self._standing: Multimap[WorkloadProfile, ObjectRef] = Multimap()
+        self._workloads_by_profile: Multimap[WorkloadProfile, ObjectRef] = Multimap()
         self._carriers: Multimap[Pair, ObjectRef] = Multimap()
         self._by_pair: Multimap[Pair, WorkloadProfile] = Multimap()
         self._selectors: dict[ObjectRef, _Selector] = {}
@@ -51,19 +51,19 @@ class Summaries:
 
     # ----------------------------------------------------------------------- workloads
 
-    def place(self, ref: ObjectRef, workload: Workload | None) -> None:
+    def put(self, ref: ObjectRef, workload: Workload | None) -> None:
         """A workload is there, is another, or (None) is gone."""
         before = self._workloads.pop(ref, None)
         if before is not None:
             for pair in _pairs(ref.namespace, before.labels):
                 self._carriers.discard(pair, ref)
-            self._leave(ref)
+            self._remove(ref)
         if workload is None:
             return
         self._workloads[ref] = workload
         for pair in _pairs(ref.namespace, workload.labels):
             self._carriers.add(pair, ref)
-        self._join(ref, self._profile_of(workload))
+        self._add(ref, self._profile_of(workload))
 
     def workload(self, ref: ObjectRef) -> Workload | None:
         """The workload of this ref."""
@@ -73,9 +73,9 @@ class Summaries:
         """The profile of a workload that is there."""
         return self._profiles[ref]
 
-    def standing(self, profile: WorkloadProfile) -> frozenset[ObjectRef]:
+    def workloads_of(self, profile: WorkloadProfile) -> frozenset[ObjectRef]:
         """The workloads of a profile."""
-        return frozenset(self._standing.get(profile))
+        return frozenset(self._workloads_by_profile.get(profile))
 
     def carriers(self, namespace: str, label: str, value: str) -> frozenset[ObjectRef]:
         """The workloads of a namespace that carry a label."""
@@ -87,17 +87,17 @@ class Summaries:
 
     def _profile_of(self, workload: Workload) -> WorkloadProfile:
         namespace = workload.ref.namespace
-        labels = tuple(sorted(pair for pair in workload.labels if self._tells(namespace, pair)))
+        labels = tuple(sorted(pair for pair in workload.labels if self._matters(namespace, pair)))
         return WorkloadProfile(namespace, workload.service_account, _standing(workload.ref), labels, workload.ports)
 
-    def _tells(self, namespace: str, pair: tuple[str, str]) -> bool:
+    def _matters(self, namespace: str, pair: tuple[str, str]) -> bool:
         """Whether a label matters to anybody: a selector names it, or meshes select by it."""
         return (namespace, *pair) in self._users or pair[0] == SERVICE_ACCOUNT_LABEL
 
-    def _join(self, ref: ObjectRef, profile: WorkloadProfile) -> None:
+    def _add(self, ref: ObjectRef, profile: WorkloadProfile) -> None:
         self._moved.add(ref)
         self._profiles[ref] = profile
-        self._standing.add(profile, ref)
+        self._workloads_by_profile.add(profile, ref)
         if is_workload(ref):
             self._index.add(("members", profile.namespace, profile.account), (ref, profile))
         if self._index.add(("profiles", profile.namespace, profile.account), profile):
@@ -106,10 +106,10 @@ class Summaries:
             for owner in tuple(self._owners(profile)):
                 self._link(owner, profile)
 
-    def _leave(self, ref: ObjectRef) -> None:
+    def _remove(self, ref: ObjectRef) -> None:
         self._moved.add(ref)
         profile = self._profiles.pop(ref)
-        self._standing.discard(profile, ref)
+        self._workloads_by_profile.discard(profile, ref)
         if is_workload(ref):
             self._index.discard(("members", profile.namespace, profile.account), (ref, profile))
         if self._index.discard(("profiles", profile.namespace, profile.account), profile):
@@ -162,8 +162,8 @@ class Summaries:
         for ref in carriers:
             profile = self._profile_of(self._workloads[ref])
             if profile != self._profiles[ref]:
-                self._leave(ref)
-                self._join(ref, profile)
+                self._remove(ref)
+                self._add(ref, profile)
 
     def _owners(self, profile: WorkloadProfile) -> Iterator[ObjectRef]:
         for pair in _pairs(profile.namespace, profile.labels):
