@@ -1,7 +1,7 @@
 """Everything an adapter needs, in one import: `from hub.api import AdapterSpec, Access, ...`.
 
-An adapter is data and pure functions (`AdapterSpec`); what touches the world is a `Sink` or an `ObjectSource`. Adapters and
-sinks are handed over by pluggy hooks in the entry-point group `smihub` (hub.hookspec).
+An adapter is data and pure functions (`AdapterSpec`); what touches the world is a `Sink`, an `ObjectSource` or a verb. All
+are handed over by pluggy hooks in the entry-point group `smihub` (hub.hookspec).
 """
 
 from __future__ import annotations
@@ -90,6 +90,9 @@ from hub.regex import (
 from hub.spec import (
     Accepting,
     AdapterSpec,
+    CommandContext,
+    CommandMesh,
+    CommandSpec,
     Enrolment,
     Evaluator,
     LiveSink,
@@ -131,6 +134,9 @@ __all__ = [
     "Between",
     "Change",
     "Client",
+    "CommandContext",
+    "CommandMesh",
+    "CommandSpec",
     "ConfigError",
     "Declared",
     "Delete",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from hub.spec import AdapterSpec, SinkSpec
+    from hub.spec import AdapterSpec, CommandSpec, SinkSpec, SourceSpec
 
 GROUP = "smihub"
 hookspec = pluggy.HookspecMarker(GROUP)
@@ -40,4 +40,28 @@ def smihub_sinks() -> Iterable[SinkSpec[Any]]:  # type: ignore[empty-body]  # a 
         @hookimpl
         def smihub_sinks():
             return [SinkSpec(name="mysink", config=MyConfig, open=open_my_sink)]
+    """
+
+
+@hookspec
+def smihub_sources() -> Iterable[SourceSpec[Any]]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Hand over the kinds of sources of this distribution.
+
+    Example::
+
+        @hookimpl
+        def smihub_sources():
+            return [SourceSpec(name="mysource", config=MyConfig, open=open_my_source)]
+    """
+
+
+@hookspec
+def smihub_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Hand over the verbs that this distribution adds to the command `smihub`.
+
+    Example::
+
+        @hookimpl
+        def smihub_commands():
+            return [CommandSpec(name="myverb", run=my_verb)]
     """

@@ -1,11 +1,12 @@
-"""Loading adapters from the entry-point group `smihub`; a plugin that fails to load stops nobody else.
+"""Loading plugins from the entry-point group `smihub`; one that fails to load stops nobody else.
 
-In-tree adapters are found the same way as anybody's. Hooks hand over records (hub.hookspec); the hub calls them itself.
+Those of this distribution are found the same way as anybody's. Hooks hand over records (hub.hookspec); the hub calls them itself.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,13 +14,18 @@ import pluggy
 from msgspec import Struct, field
 
 from hub import hookspec
-from hub.api import AdapterSpec, SinkSpec, SourceSpec
+from hub.api import AdapterSpec, CommandSpec, SinkSpec, SourceSpec
 from hub.errors import ConfigError
 from hub.hookspec import GROUP
-from hub.sources.directory import DIRECTORY
 
-BUILT_IN: Mapping[str, SourceSpec[Any]] = {DIRECTORY.name: DIRECTORY}
-"""The sources that the hub brings itself."""
+_RECORDS: Mapping[str, type[Any]] = {
+    "adapter": AdapterSpec,
+    "sink": SinkSpec,
+    "source": SourceSpec,
+    "command": CommandSpec,
+}
+"""What plugins may bring; the hook of each is `smihub_<this>s`."""
+_VERB = re.compile("[a-z][a-z0-9-]*")
 
 
 class LoadProblem(Struct, frozen=True, order=True):
@@ -34,13 +40,26 @@ class LoadProblem(Struct, frozen=True, order=True):
         return f'plugin "{self.plugin}" of "{self.distribution}" did not load: {self.cause}; {self.remedy}'
 
 
+class Brought(Struct, frozen=True):
+    """A verb, and the plugin that brings it."""
+
+    spec: CommandSpec
+    plugin: str
+    distribution: str
+
+    def problem(self, cause: str) -> LoadProblem:
+        """What to tell of a verb that cannot be used."""
+        return LoadProblem(self.plugin, self.distribution, cause, "repair or uninstall it")
+
+
 class Plugins(Struct, frozen=True):
-    """The adapters, sinks and sources by name, and the plugins that failed."""
+    """The adapters, sinks, sources and verbs by name, and the plugins that failed."""
 
     adapters: Mapping[str, AdapterSpec[Any]] = field(default_factory=dict)
     sinks: Mapping[str, SinkSpec[Any]] = field(default_factory=dict)
+    sources: Mapping[str, SourceSpec[Any]] = field(default_factory=dict)
+    commands: Mapping[str, Brought] = field(default_factory=dict)
     problems: tuple[LoadProblem, ...] = ()
-    sources: Mapping[str, SourceSpec[Any]] = field(default_factory=lambda: dict(BUILT_IN))
 
     def adapter(self, name: str) -> AdapterSpec[Any]:
         """The adapter of that name. Raises ConfigError that says what is installed, or why it did not load."""
@@ -71,21 +90,20 @@ class Plugins(Struct, frozen=True):
 
 
 def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Plugins:
-    """Load every plugin of the group (or those given) and ask each for its adapters and sinks."""
+    """Load every plugin of the group (or those given) and ask each for what it brings."""
     found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
-    adapters: dict[str, AdapterSpec[Any]] = {}
-    sinks: dict[str, SinkSpec[Any]] = {}
+    brought: dict[str, dict[str, Any]] = {kind: {} for kind in _RECORDS}
     problems: list[LoadProblem] = []
     for entry_point in sorted(found, key=lambda point: (point.name, point.value)):
         try:
             manager = _manager(entry_point)
-            for adapter in (each for given in manager.hook.smihub_adapters() for each in given):
-                _add(adapter, adapters)
-            for sink in (each for given in manager.hook.smihub_sinks() for each in given):
-                _add_sink(sink, sinks)
+            for kind, known in brought.items():
+                for given in getattr(manager.hook, f"smihub_{kind}s")():
+                    for record in given:
+                        _add(kind, record, known, entry_point)
         except Exception as error:  # noqa: BLE001 - one of three doors: a stranger's module may raise anything
             problems.append(_problem(entry_point, error))
-    return Plugins(adapters, sinks, tuple(sorted(problems)))
+    return Plugins(**{f"{kind}s": known for kind, known in brought.items()}, problems=tuple(sorted(problems)))
 
 
 def _manager(entry_point: importlib.metadata.EntryPoint) -> pluggy.PluginManager:
@@ -97,24 +115,28 @@ def _manager(entry_point: importlib.metadata.EntryPoint) -> pluggy.PluginManager
     return manager
 
 
-def _add(adapter: object, adapters: dict[str, AdapterSpec[Any]]) -> None:
-    if not isinstance(adapter, AdapterSpec):
-        raise ConfigError(f'smihub_adapters handed over a "{type(adapter).__name__}" instead of an AdapterSpec')
-    if adapter.name in adapters:
-        raise ConfigError(f'an adapter named "{adapter.name}" is there already')
-    adapters[adapter.name] = adapter
+def _add(kind: str, record: Any, known: dict[str, Any], entry_point: importlib.metadata.EntryPoint) -> None:
+    """Take a record over under its name. Raises ConfigError for one that is none of this kind, or whose name is taken."""
+    a, wanted = "an" if kind == "adapter" else "a", _RECORDS[kind]
+    if not isinstance(record, wanted):
+        raise ConfigError(f'smihub_{kind}s handed over a "{type(record).__name__}" instead of {a} {wanted.__name__}')
+    if record.name in known:
+        raise ConfigError(f'{a} {kind} named "{record.name}" is there already')
+    known[record.name] = _brought(record, entry_point) if isinstance(record, CommandSpec) else record
 
 
-def _add_sink(sink: object, sinks: dict[str, SinkSpec[Any]]) -> None:
-    if not isinstance(sink, SinkSpec):
-        raise ConfigError(f'smihub_sinks handed over a "{type(sink).__name__}" instead of a SinkSpec')
-    if sink.name in sinks:
-        raise ConfigError(f'a sink named "{sink.name}" is there already')
-    sinks[sink.name] = sink
+def _brought(spec: CommandSpec, entry_point: importlib.metadata.EntryPoint) -> Brought:
+    if not _VERB.fullmatch(spec.name):
+        raise ConfigError(f'"{spec.name}" cannot be the name of a command; write lower-case letters, digits and dashes')
+    return Brought(spec, entry_point.name, _distribution(entry_point))
+
+
+def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist is not None else "unknown"
 
 
 def _problem(entry_point: importlib.metadata.EntryPoint, error: Exception) -> LoadProblem:
-    distribution = entry_point.dist.name if entry_point.dist is not None else "unknown"
+    distribution = _distribution(entry_point)
     if isinstance(error, ModuleNotFoundError) and distribution == "smihub" and _is_foreign(error):
         return LoadProblem(
             entry_point.name, distribution, f'"{error.name}" is missing', f"pip install 'smihub[{entry_point.name}]'"

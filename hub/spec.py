@@ -5,10 +5,10 @@ Plugins import these from `hub.api`; hooks that hand them over are in hub.hooksp
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Concatenate, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
@@ -287,3 +287,37 @@ class SourceSpec(Struct, Generic[ConfigT], frozen=True):
     name: str
     config: type[ConfigT]
     open: Callable[[SourceContext, ConfigT], ObjectSource]
+
+
+class CommandMesh(Protocol):
+    """A mesh of smihub.yaml as a verb sees it."""
+
+    @property
+    def name(self) -> str:
+        """How the command line names it."""
+
+    @property
+    def sink(self) -> Sink | Transactional:
+        """What writes to it; opened when it is asked for, never served. Raises ConfigError."""
+
+
+class CommandContext(Protocol):
+    """What the hub gives a verb."""
+
+    def meshes(self, config: Path) -> AbstractAsyncContextManager[Sequence[CommandMesh]]:
+        """The meshes of this smihub.yaml, in its order; closed after the block. Raises ConfigError."""
+
+    def note(self, text: str) -> None:
+        """Say something beside the data: one line on stderr."""
+
+
+class CommandSpec(Struct, frozen=True):
+    """A verb of the command: `smihub NAME`, of lower-case letters, digits and dashes; the hub's own verbs keep their names.
+
+    `run` is an async function whose further parameters are declared as typer takes them, and whose docstring is the help. What
+    it prints on stdout is data; a SmihubError that it raises ends the verb with one line, `typer.Exit` with that code.
+    """
+
+    name: str
+    run: Callable[Concatenate[CommandContext, ...], Coroutine[Any, Any, None]]
+    epilog: str = ""

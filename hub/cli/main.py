@@ -1,4 +1,4 @@
-"""The command line: `smihub VERB`; each verb is one module beside this one."""
+"""The command line: `smihub VERB`; each verb is one module beside this one, or a plugin's (hub.cli.verbs)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ from hub.cli import (
     status,
 )
 from hub.cli.context import Exit
+from hub.cli.verbs import Verbs
 
 app = typer.Typer(
     name="smihub",
+    cls=Verbs,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -65,7 +65,8 @@ def test_the_wheel_names_its_command_its_adapter_and_its_licence(wheel: zipfile.
     entry_points = wheel.read(f"{folder}/entry_points.txt").decode()
     assert "smihub = hub.cli.main:main" in entry_points
     registered = entry_points.partition("[smihub]\n")[2].splitlines()
-    assert {"directory = hub.sinks.plugin", "istio = adapters.istio.plugin", "vm = adapters.vm.plugin"} <= {*registered}
+    modules = {line.partition(" = ")[2] for line in registered}
+    assert {"hub.sinks.plugin", "hub.sources.plugin", "adapters.istio.plugin", "adapters.vm.plugin"} <= modules
     metadata = wheel.read(f"{folder}/METADATA").decode()
     assert "Provides-Extra: vm" in metadata
     assert "License-Expression: Apache-2.0" in metadata

@@ -63,6 +63,31 @@ def test_a_broken_plugin_stops_nobody_else(modules: Path) -> None:
     assert causes["f"] == "ModuleNotFoundError: No module named 'no_such_library'"
 
 
+SOURCE = """\
+from hub.api import SourceSpec, hookimpl
+from msgspec import Struct
+
+class Config(Struct, frozen=True): ...
+
+@hookimpl
+def smihub_sources():
+    return [SourceSpec("{name}", Config, None)]
+"""
+
+
+def test_a_source_comes_by_its_hook(modules: Path) -> None:
+    """One of a name that is taken is left out and named; without the plugin there is no source at all."""
+    points = [
+        plugin(modules, each, SOURCE.format(name=name)) for each, name in (("a", "git"), ("b", "git"), ("c", "s3"))
+    ]
+    plugins = load_plugins(points)
+    assert sorted(plugins.sources) == ["git", "s3"]
+    assert [(each.plugin, each.cause) for each in plugins.problems] == [
+        ("b", 'ConfigError: a source named "git" is there already')
+    ]
+    assert load_plugins([]).sources == {}
+
+
 def test_a_missing_adapter_says_why(modules: Path) -> None:
     """Either what is installed, or what went wrong."""
     plugins = load_plugins([plugin(modules, "a", GOOD.format(name="a")), plugin(modules, "b", "raise OSError('no')")])
@@ -89,9 +114,12 @@ def test_a_missing_extra_is_one_line(modules: Path) -> None:
 
 
 def test_the_vm_mesh_registers_like_anybody() -> None:
-    """The installed entry points give the adapters and the sinks of their families."""
+    """The installed entry points give the adapters, the sinks of their families, and the kinds of sources."""
     plugins = load_plugins()
     assert plugins.problems == ()
+    assert plugins.source("directory").name == "directory"
+    with pytest.raises(ConfigError, match='there is no kind of source "git"; installed: "directory"'):
+        plugins.source("git")
     assert plugins.sink(plugins.adapter("vm").family).name == "xds"
     assert plugins.sink(plugins.adapter("istio").family, "directory").name == "directory"
     with pytest.raises(ConfigError, match=r'sink\.kind: "xds" will not do for "kubernetes"; write "directory"'):

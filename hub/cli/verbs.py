@@ -1,0 +1,92 @@
+"""The verbs of the command: the hub's own, and those that plugins bring (hub.spec.CommandSpec)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from hub.api import CommandMesh, CommandSpec
+from hub.cli.context import clean_errors, note, run_now
+from hub.plugins import LoadProblem, load_plugins
+from hub.reconcile.hub import Hub
+
+
+class Verbs(TyperGroup):
+    """The hub's verbs, then those of plugins, which are loaded where a verb is not the hub's or all are listed."""
+
+    _problems: Sequence[LoadProblem] | None = None
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every verb; plugins that could not be used are told, but not to a shell that completes a word."""
+        problems = self._load()
+        if not ctx.resilient_parsing:
+            _tell(problems)
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The verb of this name, or None; then plugins that could not be used are told, for one of them may have it."""
+        problems = () if cmd_name in self.commands else self._load()
+        found = super().get_command(ctx, cmd_name)
+        if found is None and not ctx.resilient_parsing:
+            _tell(problems)
+        return found
+
+    def _load(self) -> Sequence[LoadProblem]:
+        if self._problems is not None:
+            return self._problems
+        plugins = load_plugins()
+        problems = list(plugins.problems)
+        for name, brought in plugins.commands.items():
+            if name in self.commands:
+                problems.append(brought.problem(f'"{name}" is a command of smihub itself'))
+                continue
+            try:
+                self.add_command(_command(brought.spec), name)
+            except Exception as error:  # noqa: BLE001 - what typer makes of a stranger's function may raise anything
+                problems.append(brought.problem(f'command "{name}": {error}'))
+        self._problems = problems
+        return problems
+
+
+def _tell(problems: Sequence[LoadProblem]) -> None:
+    for problem in problems:
+        note(str(problem))
+
+
+def _command(spec: CommandSpec) -> Any:
+    """The verb as typer has it: its own parameters without the context, which the hub gives. Raises what typer raises."""
+    if not inspect.iscoroutinefunction(spec.run):
+        raise TypeError("run is no async function")
+    signature = inspect.signature(spec.run, eval_str=True)
+    _, *own = signature.parameters.values()
+
+    def run(**given: Any) -> None:
+        with clean_errors():
+            run_now(spec.run(_Context(), **given))
+
+    run.__doc__ = spec.run.__doc__
+    vars(run)["__signature__"] = signature.replace(parameters=own)
+    single = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    single.command(spec.name, epilog=spec.epilog or None)(run)
+    return typer.main.get_command(single)
+
+
+class _Context:
+    """A `hub.api.CommandContext`."""
+
+    @asynccontextmanager
+    async def meshes(self, config: Path) -> AsyncIterator[Sequence[CommandMesh]]:
+        hub = Hub.open(config)
+        try:
+            yield hub.meshes
+        finally:
+            await hub.close()
+
+    def note(self, text: str) -> None:
+        note(text)
