@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from adapters.istio.evaluate.fields import DRY_RUN, Fields, Manifest
 from adapters.istio.evaluate.match import Call, Predicate
-from adapters.istio.evaluate.rule import Action, Rule, Setting, rule_of
+from adapters.istio.evaluate.rule import Action, CompiledRule, Setting, rule_of
 from hub.api import UnmodelledError
 
 ROOT = "istio-system"
@@ -32,7 +32,7 @@ class Policy(Struct, frozen=True):
     namespace: str
     selector: Labels
     action: Action
-    rules: tuple[Rule, ...]
+    rules: tuple[CompiledRule, ...]
 
 
 class Decision(Struct, frozen=True):

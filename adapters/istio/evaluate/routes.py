@@ -25,7 +25,7 @@ _UNAVAILABLE = 503
 Question = Callable[[Http], bool]
 
 
-class Share(Struct, frozen=True):
+class DestinationShare(Struct, frozen=True):
     """One destination: a Service of the route's own namespace, its port (None: that of the call), its exact part.
 
     A host that is no Service of the cluster goes by its full name.
@@ -50,7 +50,7 @@ class Entry(Struct, frozen=True):
     """
 
     matches: tuple[Match, ...]
-    shares: tuple[Share, ...]
+    shares: tuple[DestinationShare, ...]
     plain: bool
 
 
@@ -200,13 +200,15 @@ class _Compiler(Struct, frozen=True):
         found = [self._destination(one) for one in route]
         if len(found) == 1:
             service, port, weight = found[0]
-            return Entry(matches, (Share(service, port, Fraction(1)),), plain=weight is None)
+            return Entry(matches, (DestinationShare(service, port, Fraction(1)),), plain=weight is None)
         total = sum(weight or 0 for _, _, weight in found)
         if not 0 < total < 2 * _LIMIT:
             raise UnmodelledError(
                 f"{self.where}: Envoy rejects weights that add up to {total}, and keeps its old routes"
             )
-        shares = tuple(Share(service, port, Fraction(weight, total)) for service, port, weight in found if weight)
+        shares = tuple(
+            DestinationShare(service, port, Fraction(weight, total)) for service, port, weight in found if weight
+        )
         if len({(one.service, one.port) for one in shares}) != len({one.service for one in shares}):
             raise UnmodelledError(f"{self.where}: a route to two ports of one service is not modelled")
         return Entry(matches, shares, plain=False)

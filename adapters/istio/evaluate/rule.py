@@ -36,7 +36,7 @@ class Setting(Struct, frozen=True):
     trust_domain: str
 
 
-class Rule(Struct, frozen=True):
+class CompiledRule(Struct, frozen=True):
     """A compiled rule; None where it does not exist on that kind of filter chain."""
 
     http: Predicate | None
@@ -57,7 +57,7 @@ class _VoidError(Exception):
 _Terms = tuple[_Term, ...]
 
 
-def rule_of(value: Any, setting: Setting) -> Rule:
+def rule_of(value: Any, setting: Setting) -> CompiledRule:
     """Compile one rule."""
     with Fields(value, setting.where) as left:
         sources, operations, conditions = left.items("from"), left.items("to"), left.items("when")
@@ -68,8 +68,8 @@ def rule_of(value: Any, setting: Setting) -> Rule:
             [tuple(_operation(_inner(one, "operation", setting), setting)) for one in operations] or [()],
         )
     except _VoidError:
-        return Rule(None, None)
-    return Rule(_all(parts), _left_on_tcp(parts, setting.action))
+        return CompiledRule(None, None)
+    return CompiledRule(_all(parts), _left_on_tcp(parts, setting.action))
 
 
 def _left_on_tcp(parts: Sequence[Sequence[_Terms]], action: Action) -> Predicate | None:

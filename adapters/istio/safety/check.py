@@ -68,7 +68,7 @@ def _selector(selector: shapes.Selector) -> None:
     _demand(SERVICE_ACCOUNT_LABEL in selector.match_labels, f"its selector lacks {SERVICE_ACCOUNT_LABEL}")
 
 
-def _rule(rule: shapes.Rule) -> None:
+def _rule(rule: shapes.CheckedRule) -> None:
     operations = () if rule.to is UNSET else tuple(entry.operation for entry in rule.to)
     conditions = () if rule.when is UNSET else rule.when
     http = {_is_http(operation) for operation in operations}
@@ -80,11 +80,11 @@ def _rule(rule: shapes.Rule) -> None:
         _condition(condition)
 
 
-def _is_http(operation: shapes.Operation) -> bool:
+def _is_http(operation: shapes.CheckedOperation) -> bool:
     return operation.methods is not UNSET or operation.paths is not UNSET
 
 
-def _operation(operation: shapes.Operation) -> None:
+def _operation(operation: shapes.CheckedOperation) -> None:
     fields = (operation.ports, operation.not_ports, operation.methods, operation.paths)
     _demand(any(field is not UNSET for field in fields), "an operation without fields means anything")
     _demand(operation.ports is UNSET or operation.not_ports is UNSET, "ports stand beside notPorts")
@@ -179,7 +179,7 @@ def _text(match: shapes.StringMatch) -> None:
         _demand(is_portable(match.regex) and is_small(match.regex), "a pattern would freeze the route table")
 
 
-def _shares(shares: tuple[shapes.Share, ...], port: int, family: str, *, nobody: bool) -> None:
+def _shares(shares: tuple[shapes.WeightedDestination, ...], port: int, family: str, *, nobody: bool) -> None:
     weights = [0 if share.weight is UNSET else share.weight for share in shares]
     _demand(len(shares) == 1 or all(weights), "a weight is missing beside others")
     _demand(sum(weights) <= _INT32_MAX, "the weights are too large in sum")

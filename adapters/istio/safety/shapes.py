@@ -40,7 +40,7 @@ class Selector(Struct, forbid_unknown_fields=True, rename="camel"):
     match_labels: Annotated[dict[LabelKey, LabelValue], Meta(min_length=1)]
 
 
-class Operation(Struct, forbid_unknown_fields=True, rename="camel"):
+class CheckedOperation(Struct, forbid_unknown_fields=True, rename="camel"):
     """One operation."""
 
     ports: Some[PortText] | UnsetType = UNSET
@@ -53,7 +53,7 @@ class Operation(Struct, forbid_unknown_fields=True, rename="camel"):
 class To(Struct, forbid_unknown_fields=True):
     """One entry of `to`."""
 
-    operation: Operation
+    operation: CheckedOperation
 
 
 class Source(Struct, forbid_unknown_fields=True):
@@ -75,7 +75,7 @@ class When(Struct, forbid_unknown_fields=True):
     values: Some[Text]
 
 
-class Rule(Struct, forbid_unknown_fields=True):
+class CheckedRule(Struct, forbid_unknown_fields=True):
     """One rule."""
 
     callers: Annotated[tuple[From, ...], Meta(min_length=1, max_length=1)] = msgspec.field(name="from")
@@ -88,7 +88,7 @@ class PolicySpec(Struct, forbid_unknown_fields=True):
 
     action: Literal["ALLOW"]
     selector: Selector
-    rules: Annotated[tuple[Rule, ...], Meta(min_length=1, max_length=512)] | UnsetType = UNSET
+    rules: Annotated[tuple[CheckedRule, ...], Meta(min_length=1, max_length=512)] | UnsetType = UNSET
 
 
 class Mtls(Struct, forbid_unknown_fields=True):
@@ -147,7 +147,7 @@ class Destination(Struct, forbid_unknown_fields=True):
     port: PortNumber
 
 
-class Share(Struct, forbid_unknown_fields=True):
+class WeightedDestination(Struct, forbid_unknown_fields=True):
     """A destination and its weight, which is never zero."""
 
     destination: Destination
@@ -164,7 +164,7 @@ class HttpRoute(Struct, forbid_unknown_fields=True, rename="camel"):
     """One layer of a split HTTP port."""
 
     match: Some[HttpCondition]
-    route: Some[Share] | UnsetType = UNSET
+    route: Some[WeightedDestination] | UnsetType = UNSET
     direct_response: Answer | UnsetType = UNSET
 
 
@@ -172,7 +172,7 @@ class TcpRoute(Struct, forbid_unknown_fields=True):
     """The one layer of a split TCP port."""
 
     match: Annotated[tuple[TcpCondition, ...], Meta(min_length=1, max_length=1)]
-    route: Some[Share]
+    route: Some[WeightedDestination]
 
 
 class RoutesSpec(Struct, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ from adapters.vm.evaluate.fields import Fields, extension
 from adapters.vm.evaluate.match import Call, Link
 from adapters.vm.evaluate.rbac import HTTP, Decision, Engine, engine_of
 from adapters.vm.evaluate.resources import Resources
-from adapters.vm.evaluate.routes import Choice, Host, Level, RouteTable, resolve, table_of
+from adapters.vm.evaluate.routes import Choice, Level, RouteTable, VirtualHost, resolve, table_of
 from hub.api import INLINE_HEADERS, METHODS, PathOptions, Request, UnmodelledError, normalise, raw_bytes, target
 
 METHOD, PATH, HEADER = "method.nonstandard", "path.guarded", "header.rejected"
@@ -35,7 +35,7 @@ _SANITIZING = (0, 3)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PATHS, _HEADERS, _PATH = frozenset(("url_path",)), frozenset(("header",)), frozenset((":path",))
-_NOBODY = Host((), (), frozenset())
+_NOBODY = VirtualHost((), (), frozenset())
 
 
 class Version(Struct, frozen=True):
@@ -94,7 +94,7 @@ class Outcome(Struct, frozen=True):
     by: tuple[str, ...]
     call: Call
     choice: Choice | None = None
-    host: Host = _NOBODY
+    host: VirtualHost = _NOBODY
     losses: tuple[str, ...] = ()
 
 

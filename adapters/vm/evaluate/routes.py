@@ -68,7 +68,7 @@ class Choice(Struct, frozen=True):
     rewrites: bool = False
 
 
-class Host(Struct, frozen=True):
+class VirtualHost(Struct, frozen=True):
     """A virtual host: its domains, its routes in order, the headers it takes away."""
 
     domains: tuple[str, ...]
@@ -80,9 +80,9 @@ class RouteTable(Struct, frozen=True):
     """A compiled RouteConfiguration."""
 
     origin: str
-    hosts: tuple[Host, ...] = ()
+    hosts: tuple[VirtualHost, ...] = ()
 
-    def host(self, authority: str) -> Host | None:
+    def host(self, authority: str) -> VirtualHost | None:
         """The virtual host of an authority: the exact domain, else `*`, else none."""
         for wanted in (authority.lower(), "*"):
             found = next((host for host in self.hosts if wanted in host.domains), None)
@@ -90,7 +90,7 @@ class RouteTable(Struct, frozen=True):
                 return found
         return None
 
-    def choose(self, host: Host | None, call: Call) -> Choice | None:
+    def choose(self, host: VirtualHost | None, call: Call) -> Choice | None:
         """The first route of that host that matches; None is Envoy's 404."""
         if host is None:
             return None
@@ -110,7 +110,7 @@ def table_of(message: wire.Message, origin: str) -> RouteTable:
     return RouteTable(origin, hosts)
 
 
-def _host(message: wire.Message, levels: tuple[Level, ...], removed: frozenset[str], origin: str) -> Host:
+def _host(message: wire.Message, levels: tuple[Level, ...], removed: frozenset[str], origin: str) -> VirtualHost:
     with Fields(message, origin) as left:
         left.neutral("name", "metadata", "response_headers_to_add", "response_headers_to_remove", "retry_policy")
         left.neutral("include_request_attempt_count", "include_attempt_count_in_response")
@@ -123,7 +123,7 @@ def _host(message: wire.Message, levels: tuple[Level, ...], removed: frozenset[s
         raise UnmodelledError(f"{origin}: domains with a wildcard inside are not modelled")
     if not domains:
         raise left.rejected("a virtual host without domains")
-    return Host(domains, choices, frozenset(name.lower() for name in here))
+    return VirtualHost(domains, choices, frozenset(name.lower() for name in here))
 
 
 def _choice(message: wire.Message, levels: tuple[Level, ...], where: str) -> Choice:

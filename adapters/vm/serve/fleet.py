@@ -16,13 +16,13 @@ from adapters.vm.serve.ca import Authority, Leaf
 from adapters.vm.serve.resource import EDS, SDS, URL_OF_KIND, Resource, Snapshot
 from adapters.vm.serve.seal import Sealer, marked, pins_of
 from adapters.vm.state import marks
-from adapters.vm.state.revisions import ServiceKey, Step, Stored
+from adapters.vm.state.revisions import RevisionDiff, ServiceKey, Stored
 from hub.api import Endpoint, ObjectRef, UnsafeResourceError, identity_of
 
 _NOTHING: Mapping[ObjectRef, Resource] = {}
 
 
-class _Card(Struct, frozen=True):
+class _WorkloadRecord(Struct, frozen=True):
     """The part of a `Workload` object that serving needs."""
 
     workload: str
@@ -30,7 +30,7 @@ class _Card(Struct, frozen=True):
 
 
 class Fleet:
-    """Resources of one mesh by workload. Nothing of a step is taken over when one of its objects is unsafe."""
+    """Resources of one mesh by workload. Nothing of a revision is taken over when one of its objects is unsafe."""
 
     def __init__(self, sealer: Sealer, authority: Authority) -> None:
         self._sealer = sealer
@@ -45,15 +45,10 @@ class Fleet:
         self._users: dict[ObjectRef, set[str]] = {}
         self._identities: dict[str, str] = {}  # workload -> SPIFFE id
         self._leaves: dict[str, tuple[Leaf, Resource]] = {}
-        self._next: dt.datetime | None = None
+        self._next_renewal: dt.datetime | None = None  # never later than the first one
         self._snapshots: dict[str, Snapshot] = {}
         # By object and marks: a cluster is the same for every workload of an identity.
         self._marked: dict[ObjectRef, dict[tuple[str, str], Resource]] = {}
-
-    @property
-    def facts(self) -> Mapping[ServiceKey, tuple[Endpoint, ...]]:
-        """The endpoints published last."""
-        return self._facts
 
     def seal(self, items: Iterable[Stored]) -> dict[ObjectRef, Resource]:
         """The checked final bytes of these objects, without serving them. Raises UnsafeResourceError."""
@@ -63,19 +58,19 @@ class Fleet:
             if item.ref.kind in URL_OF_KIND
         }
 
-    def advance(self, step: Step, ready: Mapping[ObjectRef, Resource] = _NOTHING) -> set[str]:
+    def advance(self, diff: RevisionDiff, ready: Mapping[ObjectRef, Resource] = _NOTHING) -> set[str]:
         """Take over a revision; gives the workloads whose resources changed. Raises UnsafeResourceError.
 
-        `ready` are objects of this very step that `seal` has made already.
+        `ready` are objects of this very revision that `seal` has made already.
         """
-        changed = {ref: item for ref, item in step.upserts.items() if not _same(self._stored.get(ref), item)}
-        deleted = [ref for ref in self._stored if ref not in step.upserts] if step.whole else list(step.deleted)
+        changed = {ref: item for ref, item in diff.upserts.items() if not _same(self._stored.get(ref), item)}
+        deleted = [ref for ref in self._stored if ref not in diff.upserts] if diff.whole else list(diff.deleted)
         sealed = {**self.seal(item for ref, item in changed.items() if ref not in ready), **ready}
         pins = {ref.name: pins_of(item.body) for ref, item in changed.items() if ref.kind == "Cluster"}
         identities = {ref.name: _identity(item) for ref, item in changed.items() if ref.kind == names.WORKLOAD}
         touched = {name for ref in (*changed, *deleted) for name in self._users.get(ref, ())}
         touched |= {ref.name for ref in (*changed, *deleted) if ref.kind == names.WORKLOAD}
-        self._take(changed, deleted, sealed)
+        self._apply(changed, deleted, sealed)
         self._identities.update(identities)
         self._repin(pins, [ref.name for ref in deleted if ref.kind == "Cluster"])
         for workload in touched:
@@ -103,26 +98,21 @@ class Fleet:
 
     def renew(self, now: dt.datetime) -> set[str]:
         """Give up certificates whose time of renewal has come; gives the workloads concerned."""
-        if self._next is None or now < self._next:
+        if self._next_renewal is None or now < self._next_renewal:
             return set()
         due = {workload for workload, (leaf, _) in self._leaves.items() if leaf.renew_at <= now}
         for workload in due:
             del self._leaves[workload]
             self._snapshots.pop(workload, None)
-        self._next = min((leaf.renew_at for leaf, _ in self._leaves.values()), default=None)
+        self._next_renewal = min((leaf.renew_at for leaf, _ in self._leaves.values()), default=None)
         return due
-
-    @property
-    def next_renewal(self) -> dt.datetime | None:
-        """When certificates must be looked at next; never later than the first renewal."""
-        return self._next
 
     def forget(self, workload: str) -> None:
         """Drop what is kept for a workload that is no longer connected."""
         self._leaves.pop(workload, None)
         self._snapshots.pop(workload, None)
 
-    def _take(
+    def _apply(
         self, changed: Mapping[ObjectRef, Stored], deleted: Iterable[ObjectRef], sealed: Mapping[ObjectRef, Resource]
     ) -> None:
         self._stored.update(changed)
@@ -180,7 +170,7 @@ class Fleet:
             types[URL_OF_KIND[ref.kind]][ref.name] = self._served(ref, workload)
             if ref.kind == "Cluster" and ref.name in self._endpoints:
                 types[EDS][ref.name] = self._endpoints[ref.name]
-        own = self._own(workload, now)
+        own = self._own_certificate(workload, now)
         types[SDS] |= {names.TRUST: self._trust, own.name: own}
         return types
 
@@ -203,13 +193,13 @@ class Fleet:
         """The mark of a workload's certificates: another identity's, or another authority's, is another one."""
         return marks.folded(self._identities[workload], self._authority.bundle)
 
-    def _own(self, workload: str, now: dt.datetime) -> Resource:
+    def _own_certificate(self, workload: str, now: dt.datetime) -> Resource:
         spiffe = self._identities[workload]
         kept = self._leaves.get(workload)
         if kept is None or kept[0].spiffe != spiffe or kept[0].renew_at <= now:
             leaf = self._authority.issue(spiffe, now)
             kept = self._leaves[workload] = (leaf, self._sealer.own(self._mark(workload), leaf))
-            self._next = leaf.renew_at if self._next is None else min(self._next, leaf.renew_at)
+            self._next_renewal = leaf.renew_at if self._next_renewal is None else min(self._next_renewal, leaf.renew_at)
         return kept[1]
 
 
@@ -219,12 +209,12 @@ def _same(before: Stored | None, after: Stored) -> bool:
 
 def _identity(item: Stored) -> str:
     try:
-        card = msgspec.json.decode(item.body, type=_Card)
+        record = msgspec.json.decode(item.body, type=_WorkloadRecord)
     except msgspec.DecodeError as error:
         raise UnsafeResourceError(f'Workload "{item.ref.name}" cannot be read: {error}') from error
-    if card.workload != item.ref.name or identity_of(card.spiffe) is None:
+    if record.workload != item.ref.name or identity_of(record.spiffe) is None:
         raise UnsafeResourceError(f'Workload "{item.ref.name}" names another workload, or no identity')
-    return card.spiffe
+    return record.spiffe
 
 
 def _service_key(cluster: str) -> ServiceKey:

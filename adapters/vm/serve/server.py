@@ -27,7 +27,7 @@ from adapters.vm.serve.delta import DeltaStream
 from adapters.vm.serve.resource import NOTHING, Snapshot
 from adapters.vm.serve.sockets import ServerSocket, guarded
 from adapters.vm.serve.sotw import SotwStream
-from adapters.vm.serve.stream import DiscoveryRequest, Mark, Response, Step, Stream, StreamError
+from adapters.vm.serve.stream import ClientAnswer, DiscoveryRequest, Response, Stream, StreamError, StreamOutput
 from adapters.vm.serve.tokens import Bearer
 from hub.api import ConfigError
 from hub.private import raise_descriptor_limit
@@ -77,7 +77,7 @@ class Session:
         self.turn = asyncio.Lock()  # requests and snapshots take turns, so responses leave in the order they were made
 
 
-class Host(Protocol):
+class ServerDelegate(Protocol):
     """Where the server gets what it serves, and reports what it heard."""
 
     def bearer(self, token: Secret) -> Bearer | None:
@@ -89,8 +89,8 @@ class Host(Protocol):
     def opened(self, session: Session) -> None:
         """A stream was accepted."""
 
-    def heard(self, session: Session, marks: tuple[Mark, ...]) -> None:
-        """A client said something; `marks` are its answers, if any."""
+    def heard(self, session: Session, answers: tuple[ClientAnswer, ...]) -> None:
+        """A client said something; `answers` are its answers, if any."""
 
     def closed(self, session: Session) -> None:
         """A stream ended."""
@@ -99,10 +99,12 @@ class Host(Protocol):
 class AdsServer:
     """Serves `Host` on Unix sockets. `clock` gives the time in UTC."""
 
-    def __init__(self, sockets: Sequence[ServerSocket], host: Host, clock: Callable[[], dt.datetime]) -> None:
+    def __init__(
+        self, sockets: Sequence[ServerSocket], delegate: ServerDelegate, clock: Callable[[], dt.datetime]
+    ) -> None:
         self._sockets = sockets
         self._locks: list[int] = []
-        self._host = host
+        self._delegate = delegate
         self._clock = clock
         self._server: grpc.aio.Server | None = None
         self._sessions: dict[str, set[Session]] = {}
@@ -170,7 +172,7 @@ class AdsServer:
         asked = self._sessions if workloads is None else self._sessions.keys() & set(workloads)
         fresh: set[str] = set()
         for session in [session for workload in asked for session in self._sessions[workload]]:
-            found = self._host.bearer(session.token)
+            found = self._delegate.bearer(session.token)
             session.expelled = found is None or found.replaced
             if found is not None and found.ended and not session.ended:
                 session.ended = True
@@ -191,7 +193,7 @@ class AdsServer:
         except StreamError as error:
             await context.abort(grpc.StatusCode[error.code], str(error))
         self._sessions.setdefault(session.workload, set()).add(session)
-        self._host.opened(session)
+        self._delegate.opened(session)
         try:
             writer = _Writer(context, variant)
             ended = await self._served(requests, session, writer)
@@ -211,7 +213,7 @@ class AdsServer:
         return None
 
     def _admit(self, token: Secret, variant: _Variant) -> Session:
-        bearer = self._host.bearer(token)
+        bearer = self._delegate.bearer(token)
         if bearer is None:
             raise StreamError("UNAUTHENTICATED", "missing or unknown token; issue one with: smihub bootstrap")
         workload = bearer.workload
@@ -220,7 +222,7 @@ class AdsServer:
         alike = [each for each in self._sessions.get(workload, ()) if each.ended == bearer.ended]
         if len(alike) >= STREAMS_PER_WORKLOAD:  # whoever has an old token takes no place of one that holds
             raise StreamError("RESOURCE_EXHAUSTED", "too many streams of one workload")
-        snapshot = NOTHING if bearer.ended else self._host.snapshot(workload)
+        snapshot = NOTHING if bearer.ended else self._delegate.snapshot(workload)
         if snapshot is None:
             raise StreamError("UNAVAILABLE", "no revision was applied yet")
         return Session((bearer, token), variant.name, variant.make(workload, snapshot), self._clock())
@@ -230,7 +232,7 @@ class AdsServer:
         group.discard(session)
         if not group:
             del self._sessions[session.workload]
-        self._host.closed(session)
+        self._delegate.closed(session)
 
     async def _until_first(self, *parts: Awaitable[None]) -> None:
         """Run the parts of a stream until one of them ends, then end the others; errors of the first are raised."""
@@ -253,8 +255,8 @@ class AdsServer:
         async for raw in requests:
             async with session.turn:
                 session.moved_s = asyncio.get_running_loop().time()
-                step = session.stream.receive(writer.variant.read(raw))
-                await self._emit(session, writer, step)
+                output = session.stream.receive(writer.variant.read(raw))
+                await self._emit(session, writer, output)
 
     async def _follow(self, session: Session, writer: _Writer) -> None:
         """Push the newest snapshot whenever there is one, and end a stream whose client has stopped answering."""
@@ -277,15 +279,15 @@ class AdsServer:
     async def _offer(self, session: Session, writer: _Writer) -> None:
         async with session.turn:
             session.changed.clear()
-            snapshot = NOTHING if session.ended else self._host.snapshot(session.workload)
+            snapshot = NOTHING if session.ended else self._delegate.snapshot(session.workload)
             if snapshot is not None:
                 await self._emit(session, writer, session.stream.offer(snapshot))
 
-    async def _emit(self, session: Session, writer: _Writer, step: Step) -> None:
-        if step.responses:
+    async def _emit(self, session: Session, writer: _Writer, output: StreamOutput) -> None:
+        if output.responses:
             session.moved_s = asyncio.get_running_loop().time()
-        self._host.heard(session, step.marks)
-        await writer.write(step)
+        self._delegate.heard(session, output.answers)
+        await writer.write(output)
 
 
 class _Variant:
@@ -312,11 +314,11 @@ class _Writer:
         self._flying: asyncio.Future[None] | None = None
         self.variant = variant
 
-    async def write(self, step: Step) -> None:
-        """Send the step's responses. Raises StreamError if the client does not read."""
+    async def write(self, output: StreamOutput) -> None:
+        """Send the output's responses. Raises StreamError if the client does not read."""
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                for response in step.responses:
+                for response in output.responses:
                     self._flying = asyncio.ensure_future(self._context.write(self.variant.write(response)))
                     await asyncio.shield(self._flying)
         except TimeoutError as error:

@@ -25,8 +25,8 @@ from adapters.vm.serve.resource import Resource, Snapshot
 from adapters.vm.serve.seal import Check, Sealer
 from adapters.vm.serve.server import AdsServer, Session
 from adapters.vm.serve.sockets import XdsConfig, server_sockets
-from adapters.vm.serve.stream import Mark
-from adapters.vm.state.revisions import State, Step, Stored
+from adapters.vm.serve.stream import ClientAnswer
+from adapters.vm.state.revisions import RevisionDiff, State, Stored
 from hub.api import (
     Change,
     ConfigError,
@@ -70,14 +70,14 @@ class XdsSink:
         self._clock = clock
         self._fleet: Fleet | None = None
         self._server: AdsServer | None = None
-        self._tender: asyncio.Task[None] | None = None
-        self._book = status.Book()
+        self._maintenance: asyncio.Task[None] | None = None
+        self._statuses = status.StatusTracker()
         self._sealed: tuple[Sequence[Change], Mapping[ObjectRef, Resource]] = ((), {})  # what `refused` looked at
         self._revision = 0
         self._seen_version = 0
         self._withheld = ""
         self._closed = False
-        self._told: set[str] = set()  # workloads of which was logged that their token has ended
+        self._reported_ended: set[str] = set()  # workloads of which was logged that their token has ended
 
     # -- what any sink does
 
@@ -105,15 +105,15 @@ class XdsSink:
         known, ready = self._sealed
         self._sealed = ((), {})
         sealed = ready if known == changes else self._seal(changes)
-        step = self._state.write(changes, memory, token)
+        diff = self._state.write(changes, memory, token)
         if self._server is not None:
             # What we wrote ourselves need not be read again, unless we do not serve the revision before it.
-            next_one = step.revision == self._revision + 1
+            next_one = diff.revision == self._revision + 1
             # First of all: whose token ended with this revision gets nothing of it.
             self._review({each.ref.name for each in changes if each.ref.kind == names.WORKLOAD} if next_one else None)
-            self._wake(self._take(step, sealed) if next_one else self._advance())
-            await asyncio.sleep(0)  # the streams send it before anybody keeps books on it
-        return step.token
+            self._wake(self._apply(diff, sealed) if next_one else self._advance())
+            await asyncio.sleep(0)  # the streams send it before anybody writes its status
+        return diff.token
 
     async def changes(self) -> AsyncIterator[str]:
         """See `hub.api.Watching`: the token of each new revision."""
@@ -132,8 +132,8 @@ class XdsSink:
         RefusedError where it is of another owner.
         """
         self._state.refuse_others()
-        self._lock = self._claimed()
-        fleet = self._loaded()
+        self._lock = self._lock_mesh()
+        fleet = self._load_fleet()
         fleet.publish(self._state.endpoints())
         sockets = server_sockets(self._config, self._context)
         server = AdsServer(sockets, self, self._clock)
@@ -141,12 +141,12 @@ class XdsSink:
         self._advance()
         await server.start()
         self._server = server
-        self._tender = asyncio.create_task(self._tend())
+        self._maintenance = asyncio.create_task(self._maintain())
         _log.info("serving_started", mesh=self._state.mesh, address=sockets[0].address, revision=self._revision)
 
     async def publish(self, facts: Facts) -> None:
         """Serve these endpoints and keep them for a restart; only those change that differ."""
-        touched, changed = self._loaded().publish(facts.endpoints)
+        touched, changed = self._load_fleet().publish(facts.endpoints)
         gone = [key for key in changed if key not in facts.endpoints]
         if changed:
             self._state.store_endpoints({key: facts.endpoints[key] for key in changed if key in facts.endpoints}, gone)
@@ -162,10 +162,10 @@ class XdsSink:
         if self._closed:
             return
         self._closed = True
-        if self._tender is not None:
-            self._tender.cancel()
+        if self._maintenance is not None:
+            self._maintenance.cancel()
             with suppress(asyncio.CancelledError):
-                await self._tender
+                await self._maintenance
         if self._server is not None:
             await self._server.stop()
         self._flush()
@@ -181,31 +181,31 @@ class XdsSink:
 
     def snapshot(self, workload: str) -> Snapshot | None:
         """What the workload must get now; None while nothing was ever applied."""
-        return None if self._revision == 0 else self._loaded().snapshot(workload, self._clock())
+        return None if self._revision == 0 else self._load_fleet().snapshot(workload, self._clock())
 
     def opened(self, session: Session) -> None:
         """Note a new stream; one whose token has ended is no word of its Workload's, and is told what to do."""
         if session.ended:
             self._tell_ended({session.workload})
         else:
-            self._told.discard(session.workload)
-            self._book.opened(session)
+            self._reported_ended.discard(session.workload)
+            self._statuses.opened(session)
 
-    def heard(self, session: Session, marks: tuple[Mark, ...]) -> None:
+    def heard(self, session: Session, answers: tuple[ClientAnswer, ...]) -> None:
         """Note a client's answers; a refusal is logged once per resource and version."""
-        for mark in self._book.heard(session, marks, self._clock()):
+        for answer in self._statuses.heard(session, answers, self._clock()):
             _log.warning(
                 "resource_refused",
                 workload=session.workload,
-                resource=f"{status.kind(mark)} {mark.name}",
-                detail=mark.detail,
+                resource=f"{status.kind(answer)} {answer.name}",
+                detail=answer.detail,
             )
 
     def closed(self, session: Session) -> None:
         """Note the end of a stream, and drop the key of a workload that is gone."""
-        self._book.closed(session)
+        self._statuses.closed(session)
         if self._server is not None and not self._server.connected(session.workload):
-            self._loaded().forget(session.workload)
+            self._load_fleet().forget(session.workload)
 
     # -- status
 
@@ -223,7 +223,7 @@ class XdsSink:
         """What each workload's sidecar has accepted; read from the state file if another process serves."""
         if self._server is None:
             return status.decode(self._state.statuses())
-        return self._book.all(self._revision, self._clock())
+        return self._statuses.all(self._revision, self._clock())
 
     def report(self) -> Mapping[str, Any]:
         """`status` of every applied workload as JSON-like data, of those too that never connected.
@@ -253,16 +253,16 @@ class XdsSink:
 
     # -- inside
 
-    def _claimed(self) -> int:
+    def _lock_mesh(self) -> int:
         """One process serves a mesh of a state, whatever sockets it listens on."""
         mesh = self._context.mesh
         return claim(self._context.state / f"{mesh}.lock", f'mesh "{mesh}" is served')
 
     def _seal(self, changes: Sequence[Change]) -> Mapping[ObjectRef, Resource]:
         written = ((change.after, change.unit) for change in changes if change.after is not None)
-        return self._loaded().seal(Stored.of(after, unit, "") for after, unit in written)
+        return self._load_fleet().seal(Stored.of(after, unit, "") for after, unit in written)
 
-    def _loaded(self) -> Fleet:
+    def _load_fleet(self) -> Fleet:
         if self._fleet is None:
             root = self._state.authority(make_root(self._context.trust_domain, self._clock()))
             authority = Authority(root, dt.timedelta(seconds=self._config.certificate_life_s))
@@ -270,20 +270,20 @@ class XdsSink:
         return self._fleet
 
     def _advance(self) -> set[str]:
-        step = self._state.since(self._revision)
-        return self._take(step) if step.revision != self._revision else set()
+        diff = self._state.since(self._revision)
+        return self._apply(diff) if diff.revision != self._revision else set()
 
-    def _take(self, step: Step, ready: Mapping[ObjectRef, Resource] = _NOTHING) -> set[str]:
+    def _apply(self, diff: RevisionDiff, ready: Mapping[ObjectRef, Resource] = _NOTHING) -> set[str]:
         try:
-            touched = self._loaded().advance(step, ready)
+            touched = self._load_fleet().advance(diff, ready)
         except UnsafeResourceError as error:
             if self._withheld != str(error):
-                _log.error("revision_withheld", mesh=self._state.mesh, revision=step.revision, reason=str(error))
+                _log.error("revision_withheld", mesh=self._state.mesh, revision=diff.revision, reason=str(error))
             self._withheld = str(error)
             return set()
         first = self._revision == 0
-        self._revision, self._withheld = step.revision, ""
-        self._book.dirty_all()
+        self._revision, self._withheld = diff.revision, ""
+        self._statuses.dirty_all()
         return touched | {session.workload for session in self._sessions() if first}
 
     def _sessions(self) -> tuple[Session, ...]:
@@ -296,17 +296,17 @@ class XdsSink:
 
     def _tell_ended(self, workloads: set[str]) -> None:
         """Sidecars came, or are here, with tokens that have ended: once each, until one with a token that holds comes."""
-        for workload in sorted(workloads - self._told):
+        for workload in sorted(workloads - self._reported_ended):
             _log.warning(
                 "token_ended", workload=workload, remedy=f"smihub bootstrap {workload} --out FOLDER of its Envoy"
             )
-        self._told |= workloads
+        self._reported_ended |= workloads
 
     def _wake(self, workloads: set[str]) -> None:
         if self._server is not None and workloads:
             self._server.wake(workloads)
 
-    async def _tend(self) -> None:
+    async def _maintain(self) -> None:
         """Notice what other processes wrote, renew certificates in time, and store what sidecars said."""
         while True:
             await asyncio.sleep(_TICK_S)
@@ -316,12 +316,12 @@ class XdsSink:
                     self._review()
                     self._wake(self._advance())
                     self._seen_version = version  # last: what a locked file hindered is looked at again
-                self._wake(self._loaded().renew(self._clock()))
+                self._wake(self._load_fleet().renew(self._clock()))
                 self._flush()
             except Exception:  # noqa: BLE001 - a full disk or a locked file must not end serving; it is logged and tried again
                 _log.exception("serving_hiccup", mesh=self._state.mesh)
 
     def _flush(self) -> None:
-        bodies = self._book.flush(self._revision, self._clock())
+        bodies = self._statuses.flush(self._revision, self._clock())
         if bodies:
             self._state.store_statuses(bodies)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from adapters.vm.serve.resource import CDS, LDS, PUSH_ORDER, short
 from adapters.vm.serve.server import Session
-from adapters.vm.serve.stream import Mark
+from adapters.vm.serve.stream import ClientAnswer
 
 DRAIN = dt.timedelta(seconds=1.2)
 """After an accepted cut, Envoy closes open connections within its drain time (1 s) and some scheduling."""
@@ -43,7 +43,7 @@ class WorkloadStatus(Struct, frozen=True):
     programmed: bool = False
 
 
-class Book:
+class StatusTracker:
     """Follows the open streams of one server."""
 
     def __init__(self) -> None:
@@ -64,20 +64,20 @@ class Book:
             known.remove(session)
             self._dirty.add(session.workload)
 
-    def heard(self, session: Session, marks: tuple[Mark, ...], now: dt.datetime) -> list[Mark]:
+    def heard(self, session: Session, answers: tuple[ClientAnswer, ...], now: dt.datetime) -> list[ClientAnswer]:
         """Note answers; gives the refusals that are new. What is said with a token that has ended is nobody's word."""
         workload = session.workload
         if session not in self._sessions.get(workload, ()):
             return []
         self._dirty.add(workload)
-        if any(mark.cut and mark.detail is None for mark in marks):
+        if any(answer.cut and answer.detail is None for answer in answers):
             self._cuts[workload] = now + DRAIN
-        fresh: list[Mark] = []
-        for mark in marks:
-            key = (workload, mark.type_url, mark.name, mark.version)
-            if mark.detail is not None and key not in self._refused:
-                self._refused[key] = Refusal(kind(mark), mark.name, mark.version, mark.detail, now)
-                fresh.append(mark)
+        fresh: list[ClientAnswer] = []
+        for answer in answers:
+            key = (workload, answer.type_url, answer.name, answer.version)
+            if answer.detail is not None and key not in self._refused:
+                self._refused[key] = Refusal(kind(answer), answer.name, answer.version, answer.detail, now)
+                fresh.append(answer)
         return fresh
 
     def dirty_all(self) -> None:
@@ -108,17 +108,17 @@ class Book:
         done = settled and not stream.waits and (until is None or until <= now)
         return WorkloadStatus(workload, revision, newest.since, newest.variant, pending, refused, until, done)
 
-    def _standing(self, workload: str, marks: tuple[Mark, ...]) -> tuple[Refusal, ...]:
+    def _standing(self, workload: str, answers: tuple[ClientAnswer, ...]) -> tuple[Refusal, ...]:
         """The refusals that still hold; the others of this workload are forgotten."""
-        keys = [(workload, mark.type_url, mark.name, mark.version) for mark in marks]
+        keys = [(workload, answer.type_url, answer.name, answer.version) for answer in answers]
         for key in [key for key in self._refused if key[0] == workload and key not in keys]:
             del self._refused[key]
         return tuple(self._refused[key] for key in keys if key in self._refused)
 
 
-def kind(mark: Mark) -> str:
-    """The short message name of a mark's resource."""
-    return short(mark.type_url)
+def kind(answer: ClientAnswer) -> str:
+    """The short message name of the resource that an answer is about."""
+    return short(answer.type_url)
 
 
 def decode(bodies: Mapping[str, bytes]) -> dict[str, WorkloadStatus]:

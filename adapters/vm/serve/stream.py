@@ -1,6 +1,6 @@
 """The state machine of one xDS stream, without I/O, clock or protobuf.
 
-Requests and snapshots go in, responses and marks (what the client accepted or refused) come out. What both variants
+Requests and snapshots go in, responses and answers (what the client accepted or refused) come out. What both variants
 of the protocol share is here; `adapters.vm.serve.sotw` and `adapters.vm.serve.delta` say what differs.
 Source: Envoy, "xDS REST and gRPC protocol".
 """
@@ -57,7 +57,7 @@ class Response(Struct, frozen=True):
     removed: tuple[str, ...] = ()
 
 
-class Mark(Struct, frozen=True):
+class ClientAnswer(Struct, frozen=True):
     """The client's word on one resource: accepted (`detail` None) or refused with this detail.
 
     `cut` says that the acceptance ended the listener's open connections after the drain time (its chain was renamed).
@@ -70,11 +70,11 @@ class Mark(Struct, frozen=True):
     cut: bool = False
 
 
-class Step(Struct, frozen=True):
+class StreamOutput(Struct, frozen=True):
     """What one event led to."""
 
     responses: tuple[Response, ...] = ()
-    marks: tuple[Mark, ...] = ()
+    answers: tuple[ClientAnswer, ...] = ()
 
 
 class Subscription(Struct, eq=False):
@@ -88,7 +88,7 @@ class Subscription(Struct, eq=False):
         default_factory=dict
     )  # name -> version last sent, whatever became of it: never sent twice
     held: dict[str, tuple[Resource, ...]] = field(default_factory=dict)  # what the client may be using
-    nacked: dict[str, Mark] = field(default_factory=dict)
+    nacked: dict[str, ClientAnswer] = field(default_factory=dict)
     force: set[str] = field(default_factory=set)  # answer about these names although nothing changed
     due: bool = False  # the whole set is owed although nothing changed
     outstanding: Response | None = None
@@ -114,7 +114,7 @@ class Stream(ABC):
     """One client's stream: `receive` a request, `offer` a new snapshot; both give what is to be sent now.
 
     `node` is the only node id that the stream's credential permits. At most one response per type is outstanding,
-    so a step gives at most six responses; what changes meanwhile is sent in its newest form after the answer.
+    so an output has at most six responses; what changes meanwhile is sent in its newest form after the answer.
     """
 
     def __init__(self, node: str, snapshot: Snapshot) -> None:
@@ -126,25 +126,25 @@ class Stream(ABC):
         self._answered = False  # it has answered something, so it has said all that it came with
         self._subscriptions: dict[str, Subscription] = {}
 
-    def receive(self, request: DiscoveryRequest) -> Step:
+    def receive(self, request: DiscoveryRequest) -> StreamOutput:
         """Take one request. Raises StreamError if the stream must end; a type that is not known is ignored."""
         self._admit(request)
         if request.type_url not in PUSH_ORDER:
-            return Step()
+            return StreamOutput()
         subscription = self._subscriptions.setdefault(request.type_url, Subscription())
         waited = subscription.outstanding is not None
-        marks = _settle(subscription, request)
+        answers = _settle(subscription, request)
         self._answered |= waited and subscription.outstanding is None
         self._subscribe(subscription, request)
         subscription.fresh = False
         if request.names or request.subscribe or request.unsubscribe or request.initial:
             _bound(subscription)
-        return Step(self._pump(), marks)
+        return StreamOutput(self._pump(), answers)
 
-    def offer(self, snapshot: Snapshot) -> Step:
+    def offer(self, snapshot: Snapshot) -> StreamOutput:
         """Take the newest snapshot in place of the one before."""
         self._snapshot = snapshot
-        return Step(self._pump())
+        return StreamOutput(self._pump())
 
     def unsettled(self, type_url: str) -> tuple[str, ...]:
         """Names of this type of which the client has not accepted the current version, sorted."""
@@ -156,10 +156,10 @@ class Stream(ABC):
         gone = {name for name in subscription.held if name not in wanted and type_url in FULL_SET}
         return tuple(sorted(odd | gone))
 
-    def refused(self) -> tuple[Mark, ...]:
+    def refused(self) -> tuple[ClientAnswer, ...]:
         """The client's standing refusals, by push order and name."""
-        marks = [self._subscriptions[url].nacked for url in PUSH_ORDER if url in self._subscriptions]
-        return tuple(by_name[name] for by_name in marks for name in sorted(by_name))
+        answers = [self._subscriptions[url].nacked for url in PUSH_ORDER if url in self._subscriptions]
+        return tuple(by_name[name] for by_name in answers for name in sorted(by_name))
 
     @property
     def waits(self) -> bool:
@@ -351,7 +351,7 @@ def _free_of(item: Resource, type_url: str, name: str) -> bool:
     return item.needs is not None and (type_url, name) not in item.needs
 
 
-def _settle(subscription: Subscription, request: DiscoveryRequest) -> tuple[Mark, ...]:
+def _settle(subscription: Subscription, request: DiscoveryRequest) -> tuple[ClientAnswer, ...]:
     """Book the answer to the outstanding response, if the request is one."""
     response = subscription.outstanding
     if response is None or request.nonce != response.nonce:
@@ -367,15 +367,15 @@ def _settle(subscription: Subscription, request: DiscoveryRequest) -> tuple[Mark
     return tuple(_accept(subscription, response.type_url, item) for item in response.resources)
 
 
-def _accept(subscription: Subscription, type_url: str, item: Resource) -> Mark:
+def _accept(subscription: Subscription, type_url: str, item: Resource) -> ClientAnswer:
     before = subscription.held.get(item.name, ())
     subscription.held[item.name] = (item,)
     subscription.nacked.pop(item.name, None)
     cut = bool(before) and before[-1].chain != item.chain
-    return Mark(type_url, item.name, item.version, cut=cut)
+    return ClientAnswer(type_url, item.name, item.version, cut=cut)
 
 
-def _refuse(subscription: Subscription, response: Response, detail: str) -> tuple[Mark, ...]:
+def _refuse(subscription: Subscription, response: Response, detail: str) -> tuple[ClientAnswer, ...]:
     """A refusal is not atomic: Envoy applies the good neighbours of a bad resource, so either version may be in use."""
     if response.resources:  # what a refused response took away is said once more, by itself
         subscription.sent.update(
@@ -384,7 +384,7 @@ def _refuse(subscription: Subscription, response: Response, detail: str) -> tupl
     suspects = [item for item in response.resources if subscription.held.get(item.name, ())[-1:] != (item,)]
     for item in suspects or response.resources:
         subscription.held[item.name] = (*subscription.held.get(item.name, ())[:1], item)
-        subscription.nacked[item.name] = Mark(response.type_url, item.name, item.version, detail)
+        subscription.nacked[item.name] = ClientAnswer(response.type_url, item.name, item.version, detail)
     return tuple(subscription.nacked[item.name] for item in suspects or response.resources)
 
 

@@ -28,7 +28,7 @@ MARKED = frozenset(("Listener", WORKLOAD))
 """Kinds on whose objects connections hang."""
 
 
-class _Card(msgspec.Struct, frozen=True):
+class _IdentityRecord(msgspec.Struct, frozen=True):
     spiffe: str = ""
 
 
@@ -75,6 +75,6 @@ def account_of(body: bytes) -> str:
 
 def _spiffe(body: bytes) -> str:
     try:
-        return msgspec.json.decode(body, type=_Card).spiffe
+        return msgspec.json.decode(body, type=_IdentityRecord).spiffe
     except msgspec.MsgspecError:
         return ""

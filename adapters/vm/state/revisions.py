@@ -64,7 +64,7 @@ class Stored(Struct, frozen=True, gc=False):
         return cls(native.ref, native.body, unit, native.role, native.needs, token, mark)
 
 
-class Step(Struct, frozen=True, gc=False):
+class RevisionDiff(Struct, frozen=True, gc=False):
     """What changed between two revisions (from nothing: everything): the newer one's number and token."""
 
     revision: int
@@ -117,17 +117,17 @@ class State:
                 f'mesh "{self.mesh}" of "{self._path}" was written for another smihub.yaml, of owner {held[:8]}...'
             )
 
-    def since(self, revision: int) -> Step:
+    def since(self, revision: int) -> RevisionDiff:
         """What changed after this revision; everything if it is 0 or its history is gone."""
         with self._transaction("DEFERRED"):
             newest, token = self.head()
             if revision == 0 or revision > newest or newest - revision >= _KEPT_REVISIONS:
                 rows = self._rows("died IS NULL")
-                return Step(newest, token, {item.ref: item for item in rows}, whole=True)
+                return RevisionDiff(newest, token, {item.ref: item for item in rows}, whole=True)
             upserts = {item.ref: item for item in self._rows("died IS NULL AND born > ?", revision)}
             gone = self._db.execute("SELECT ref FROM objects WHERE mesh = ? AND died > ?", (self.mesh, revision))
             refs = {_decode(str(row[0]), ObjectRef) for row in gone}
-            return Step(newest, token, upserts, tuple(sorted(refs - upserts.keys())))
+            return RevisionDiff(newest, token, upserts, tuple(sorted(refs - upserts.keys())))
 
     def observe(self) -> Observation:
         """All applied objects and all memory, as one revision."""
@@ -173,7 +173,7 @@ class State:
         """Write one revision and give its token. Raises StaleError, with nothing written, if `token` is not the head's."""
         return self.write(changes, memory, token).token
 
-    def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> Step:
+    def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> RevisionDiff:
         """The same; gives all that it wrote."""
         upserts: dict[ObjectRef, Stored] = {}
         with self._transaction("IMMEDIATE"):
@@ -193,7 +193,7 @@ class State:
             )
             self._prune(revision + 1)
         deleted = tuple(sorted(each.ref for each in changes if each.after is None))
-        return Step(revision + 1, after, upserts, deleted)
+        return RevisionDiff(revision + 1, after, upserts, deleted)
 
     def _rows(self, where: str, *values: int) -> Iterator[Stored]:
         query = f"SELECT ref, body, unit, role, needs, token, mark FROM objects WHERE mesh = ? AND {where}"  # noqa: S608 - `where` is one of ours

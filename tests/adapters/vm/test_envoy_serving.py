@@ -252,7 +252,7 @@ async def test_restart_loses_no_listener_and_no_request(mesh: Mesh) -> None:
     """
     await mesh.programmed()
     before = {name: await envoy.listeners() for name, envoy in mesh.envoys.items()}
-    bundle = mesh.rig.sink._loaded()._authority.bundle
+    bundle = mesh.rig.sink._load_fleet()._authority.bundle
     await mesh.rig.sink.close()
     assert [await status_of(mesh.outbound["http"], "/v1/a") for _ in range(20)] == [200] * 20
     rotated = mesh.rig.token("d/api")
@@ -262,7 +262,7 @@ async def test_restart_loses_no_listener_and_no_request(mesh: Mesh) -> None:
     await mesh.rig.sink.start()
     await mesh.programmed()
     assert {name: await envoy.listeners() for name, envoy in mesh.envoys.items()} == before
-    assert mesh.rig.sink._loaded()._authority.bundle == bundle
+    assert mesh.rig.sink._load_fleet()._authority.bundle == bundle
     for envoy in mesh.envoys.values():
         changed = await envoy.stats("listener_manager.listener_(removed|modified)|cluster_manager.cluster_removed")
         assert set(changed.values()) == {0}

@@ -365,7 +365,7 @@ async def test_cancelled_streams_free_everything(rig: Rig) -> None:
     async with asyncio.timeout(5):
         while serving.sessions or len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - gRPC tells of no end of a call
             await asyncio.sleep(0.02)
-    assert rig.sink._loaded()._leaves == {}
+    assert rig.sink._load_fleet()._leaves == {}
     assert serving._sessions == {}
 
 

@@ -146,12 +146,12 @@ async def test_pins_that_change_filter_known_endpoints_anew(rig: Rig) -> None:
 async def test_restart_serves_the_same_before_any_source_is_read(rig: Rig, tmp_path: Path) -> None:
     """The last revision with the last endpoints, signed by the same authority."""
     await rig.sink.publish(facts(at("10.0.0.1")))
-    root = rig.sink._loaded()._authority.bundle
+    root = rig.sink._load_fleet()._authority.bundle
     await rig.sink.close()
     again = Rig(tmp_path)
     await again.sink.start()
     assert addresses(await endpoints_of(again)) == [("10.0.0.1", 0)]
-    assert again.sink._loaded()._authority.bundle == root
+    assert again.sink._load_fleet()._authority.bundle == root
     await again.sink.close()
 
 
@@ -263,7 +263,7 @@ async def test_certificate_is_renewed_in_time(rig: Rig) -> None:
     await client.ask("Secret", "d/web", resource_names_subscribe=[own, "trust"])
     first = await client.next()
     await client.answer(first)
-    due = rig.sink._loaded().next_renewal
+    due = rig.sink._load_fleet()._next_renewal
     assert due is not None
     assert rig.clock.now + dt.timedelta(hours=12) <= due <= rig.clock.now + dt.timedelta(hours=16.8)
     rig.clock.now = due

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.vm.serve.delta import DeltaStream
 from adapters.vm.serve.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, set_version, version_of
-from adapters.vm.serve.stream import NAMES_BYTES, NAMES_LIMIT, DiscoveryRequest, Response, Step, StreamError
+from adapters.vm.serve.stream import NAMES_BYTES, NAMES_LIMIT, DiscoveryRequest, Response, StreamError, StreamOutput
 
 NODE = "d/web"
 
@@ -34,12 +34,12 @@ def answer(response: Response, error: str | None = None, *subscribe: str) -> Dis
     return DiscoveryRequest(response.type_url, nonce=response.nonce, error=error, subscribe=subscribe)
 
 
-def shape(step: Step) -> list[tuple[list[str], list[str]]]:
+def shape(step: StreamOutput) -> list[tuple[list[str], list[str]]]:
     """(resource names, removed names) of each response."""
     return [([each.name for each in response.resources], list(response.removed)) for response in step.responses]
 
 
-def only(step: Step) -> Response:
+def only(step: StreamOutput) -> Response:
     """The one response of a step."""
     assert len(step.responses) == 1
     return step.responses[0]
@@ -85,7 +85,7 @@ def test_phantom_unsubscribe_is_ignored() -> None:
     """Giving up what was never asked for changes nothing."""
     stream = DeltaStream(NODE, world(rds=[item("r")]))
     stream.receive(answer(only(stream.receive(ask(RDS, "r")))))
-    assert stream.receive(ask(RDS, drop=("x",))) == Step()
+    assert stream.receive(ask(RDS, drop=("x",))) == StreamOutput()
 
 
 def test_subscribing_again_is_answered_again() -> None:
@@ -118,7 +118,7 @@ def test_stale_nonce_keeps_its_subscriptions() -> None:
     first = only(stream.receive(ask(RDS, "r")))
     stream.receive(answer(first))
     second = only(stream.offer(world(rds=[item("r", "2"), item("s")])))
-    assert stream.receive(answer(first, None, "s")) == Step()
+    assert stream.receive(answer(first, None, "s")) == StreamOutput()
     assert shape(stream.receive(answer(second))) == [(["s"], [])]
 
 
@@ -128,9 +128,9 @@ def test_answers_of_several_types_may_interleave() -> None:
     clusters = only(stream.receive(ask(CDS)))
     listeners = only(stream.receive(ask(LDS)))
     routes = only(stream.receive(ask(RDS, "r")))
-    assert [mark.name for mark in stream.receive(answer(routes)).marks] == ["r"]
-    assert [mark.detail for mark in stream.receive(answer(listeners, "no")).marks] == ["no"]
-    assert [mark.name for mark in stream.receive(answer(clusters)).marks] == ["a"]
+    assert [each.name for each in stream.receive(answer(routes)).answers] == ["r"]
+    assert [each.detail for each in stream.receive(answer(listeners, "no")).answers] == ["no"]
+    assert [each.name for each in stream.receive(answer(clusters)).answers] == ["a"]
 
 
 def test_refused_version_is_not_resent_and_a_later_one_is() -> None:
@@ -138,13 +138,13 @@ def test_refused_version_is_not_resent_and_a_later_one_is() -> None:
     stream = DeltaStream(NODE, world(cds=[item("a"), item("b")]))
     first = only(stream.receive(ask(CDS)))
     step = stream.receive(answer(first, "bad"))
-    assert [mark.name for mark in step.marks] == ["a", "b"]
+    assert [each.name for each in step.answers] == ["a", "b"]
     assert step.responses == ()
     assert stream.offer(world(cds=[item("a"), item("b")])).responses == ()
     later = only(stream.offer(world(cds=[item("a", "2"), item("b")])))
     assert [each.name for each in later.resources] == ["a"]
     stream.receive(answer(later))
-    assert [mark.name for mark in stream.refused()] == ["b"]
+    assert [each.name for each in stream.refused()] == ["b"]
 
 
 def test_reconnect_costs_what_changed_and_names_what_is_gone() -> None:
@@ -205,7 +205,7 @@ def test_few_updates_of_policy_go_out_one_by_one() -> None:
     first = only(stream.offer(world(rds=[item("r", "2"), item("s", "2")])))
     second = only(stream.receive(answer(first, "bad regex")))
     stream.receive(answer(second))
-    assert [mark.name for mark in stream.refused()] == ["r"]
+    assert [each.name for each in stream.refused()] == ["r"]
     assert stream.unsettled(RDS) == ("r",)
 
 

@@ -9,7 +9,7 @@ import pytest
 from adapters.vm.serve.delta import DeltaStream
 from adapters.vm.serve.resource import CDS, ECDS, EDS, LDS, RDS, SDS, Resource, Snapshot, version_of
 from adapters.vm.serve.sotw import SotwStream
-from adapters.vm.serve.stream import DiscoveryRequest, Response, Step, Stream
+from adapters.vm.serve.stream import DiscoveryRequest, Response, Stream, StreamOutput
 
 NODE = "d/web"
 URLS = {"cds": CDS, "eds": EDS, "lds": LDS, "rds": RDS, "sds": SDS, "ecds": ECDS}
@@ -39,17 +39,17 @@ class Client:
         self.stream = make(NODE, snapshot)
         self.names: dict[str, tuple[str, ...]] = {}
 
-    def subscribe(self, type_url: str, *names: str) -> Step:
+    def subscribe(self, type_url: str, *names: str) -> StreamOutput:
         """The first request of a type."""
         self.names[type_url] = names
         return self.stream.receive(DiscoveryRequest(type_url, NODE, names=names, subscribe=names))
 
-    def answer(self, response: Response, error: str | None = None) -> Step:
+    def answer(self, response: Response, error: str | None = None) -> StreamOutput:
         """Accept or refuse one response."""
         names = self.names[response.type_url]
         return self.stream.receive(DiscoveryRequest(response.type_url, NODE, response.nonce, error, names))
 
-    def settle(self, step: Step) -> list[str]:
+    def settle(self, step: StreamOutput) -> list[str]:
         """Accept everything until nothing more comes; gives the short type names in the order received."""
         seen: list[str] = []
         waiting = list(step.responses)
@@ -60,7 +60,7 @@ class Client:
         return seen
 
 
-def kinds(step: Step) -> list[str]:
+def kinds(step: StreamOutput) -> list[str]:
     """The short type names of a step's responses."""
     return [next(key for key, url in URLS.items() if url == response.type_url) for response in step.responses]
 
@@ -188,7 +188,7 @@ def test_cut_waits_for_the_policy(make: Make, policy: str) -> None:
     assert kinds(step) == [policy]
     after = client.answer(step.responses[0])
     assert kinds(after) == ["lds"]
-    assert [mark.cut for mark in client.answer(after.responses[0]).marks] == [True]
+    assert [each.cut for each in client.answer(after.responses[0]).answers] == [True]
 
 
 @both
@@ -288,7 +288,7 @@ def test_socket_is_handed_on_in_one_response(make: Make, ports: tuple[int, ...])
     client.settle(client.subscribe(LDS))
     places = {f"in/d/api/{port}/old@10.0.0.1" for port in ports}
     queue = list(client.stream.offer(renamed("new", *ports)).responses)
-    assert kinds(Step(tuple(queue))) == ["cds"]
+    assert kinds(StreamOutput(tuple(queue))) == ["cds"]
     while queue:
         response = queue.pop(0)
         if response.type_url == LDS:

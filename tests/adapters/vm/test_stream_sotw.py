@@ -6,7 +6,7 @@ import pytest
 
 from adapters.vm.serve.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, version_of
 from adapters.vm.serve.sotw import SotwStream
-from adapters.vm.serve.stream import DiscoveryRequest, Response, Step, StreamError
+from adapters.vm.serve.stream import DiscoveryRequest, Response, StreamError, StreamOutput
 
 NODE = "d/web"
 
@@ -27,12 +27,12 @@ def ask(type_url: str, *names: str, nonce: str = "", error: str | None = None, n
     return DiscoveryRequest(type_url, node, nonce, error, names)
 
 
-def names(step: Step) -> list[list[str]]:
+def names(step: StreamOutput) -> list[list[str]]:
     """The resource names of each response."""
     return [[each.name for each in response.resources] for response in step.responses]
 
 
-def only(step: Step) -> Response:
+def only(step: StreamOutput) -> Response:
     """The one response of a step."""
     assert len(step.responses) == 1
     return step.responses[0]
@@ -62,7 +62,7 @@ def test_request_without_type_url_is_refused() -> None:
 def test_unknown_type_is_ignored_and_others_live_on() -> None:
     """A type that we do not serve is met with silence."""
     stream = SotwStream(NODE, world(cds=[item("a")]))
-    assert stream.receive(ask("type.googleapis.com/envoy.unknown.v3.Thing")) == Step()
+    assert stream.receive(ask("type.googleapis.com/envoy.unknown.v3.Thing")) == StreamOutput()
     assert names(stream.receive(ask(CDS))) == [["a"]]
 
 
@@ -165,7 +165,7 @@ def test_ack_is_not_answered() -> None:
     first = only(stream.receive(ask(CDS)))
     step = stream.receive(ask(CDS, nonce=first.nonce))
     assert step.responses == ()
-    assert [(mark.name, mark.detail) for mark in step.marks] == [("a", None)]
+    assert [(each.name, each.detail) for each in step.answers] == [("a", None)]
     assert stream.unsettled(CDS) == ()
 
 
@@ -175,9 +175,9 @@ def test_nack_is_not_resent() -> None:
     first = only(stream.receive(ask(CDS)))
     step = stream.receive(ask(CDS, nonce=first.nonce, error="bad regex"))
     assert step.responses == ()
-    assert [(mark.name, mark.detail) for mark in step.marks] == [("a", "bad regex")]
+    assert [(each.name, each.detail) for each in step.answers] == [("a", "bad regex")]
     assert stream.offer(world(cds=[item("a")])).responses == ()
-    assert [mark.name for mark in stream.refused()] == ["a"]
+    assert [each.name for each in stream.refused()] == ["a"]
     fixed = only(stream.offer(world(cds=[item("a", "2")])))
     stream.receive(ask(CDS, nonce=fixed.nonce))
     assert stream.refused() == ()
@@ -189,7 +189,7 @@ def test_stale_nonce_is_ignored() -> None:
     first = only(stream.receive(ask(RDS, "r")))
     stream.receive(ask(RDS, "r", nonce=first.nonce))
     second = only(stream.offer(world(rds=[item("r", "2"), item("s")])))
-    assert stream.receive(ask(RDS, "r", "s", nonce=first.nonce)) == Step()
+    assert stream.receive(ask(RDS, "r", "s", nonce=first.nonce)) == StreamOutput()
     assert stream.unsettled(RDS) == ("r",)
     assert names(stream.receive(ask(RDS, "r", "s", nonce=second.nonce))) == [["s"]]
 
@@ -200,22 +200,22 @@ def test_names_that_race_a_new_version_are_no_refusal() -> None:
     first = only(stream.receive(ask(RDS, "r")))
     stream.receive(ask(RDS, "r", nonce=first.nonce))
     second = only(stream.offer(world(rds=[item("r", "2")])))
-    assert stream.receive(ask(RDS, "r", "x", nonce=first.nonce)).marks == ()
+    assert stream.receive(ask(RDS, "r", "x", nonce=first.nonce)).answers == ()
     assert stream.refused() == ()
-    assert [mark.detail for mark in stream.receive(ask(RDS, "r", "x", nonce=second.nonce)).marks] == [None]
+    assert [each.detail for each in stream.receive(ask(RDS, "r", "x", nonce=second.nonce)).answers] == [None]
 
 
 def test_missing_name_is_remembered_and_sent_when_it_appears() -> None:
     """A name that does not exist is no error, and needs no second request."""
     stream = SotwStream(NODE, world())
-    assert stream.receive(ask(RDS, "r")) == Step()
+    assert stream.receive(ask(RDS, "r")) == StreamOutput()
     assert names(stream.offer(world(rds=[item("r")]))) == [["r"]]
 
 
 def test_missing_cluster_name_is_remembered() -> None:
     """The same for a type whose answers are whole sets."""
     stream = SotwStream(NODE, world())
-    assert stream.receive(ask(CDS, "a")) == Step()
+    assert stream.receive(ask(CDS, "a")) == StreamOutput()
     assert names(stream.offer(world(cds=[item("a")]))) == [["a"]]
 
 
