@@ -30,9 +30,10 @@ import world
 from msgspec.structs import replace
 
 from adapters.vm import wire
+from adapters.vm.bootstrap.enrol import Enrolment
 from adapters.vm.serve.resource import RDS, Resource, version_of
 from adapters.vm.serve.server import AdsServer
-from hub.api import Enrolment
+from adapters.vm.serve.sink import XdsSink
 from hub.events import Upsert
 from hub.log import set_up_logging
 from hub.reconcile.hub import Hub
@@ -218,9 +219,9 @@ async def running(base: Path, smi_objects: int, ports: list[int]) -> AsyncIterat
     first = Hub.open(base / "smihub.yaml")
     first.read()
     await first.apply(first.meshes[0], (await first.plan(first.meshes[0])).plan)
-    live = first.meshes[0].live
-    assert live is not None
-    command = live.enrol(Enrolment(CALLER, base / "envoy"))
+    sink = first.meshes[0].sink
+    assert isinstance(sink, XdsSink)
+    command = sink.enrol(Enrolment(CALLER, base / "envoy"))
     await first.close()
     clocked = Clocked(Hub.open(base / "smihub.yaml"))
     loop = asyncio.create_task(Loop(clocked.hub).run())

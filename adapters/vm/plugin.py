@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from adapters.vm.bootstrap.verb import BOOTSTRAP
 from adapters.vm.config import VmConfig
 from adapters.vm.evaluate.mesh import evaluator
 from adapters.vm.safety.check import check
@@ -14,7 +15,7 @@ from adapters.vm.settle import settle
 from adapters.vm.state.revisions import State
 from adapters.vm.translate.unit import translate
 from adapters.vm.view import view
-from hub.api import AdapterSpec, Feature, Narrowing, SinkContext, SinkSpec, Support, hookimpl
+from hub.api import AdapterSpec, CommandSpec, Feature, Narrowing, SinkContext, SinkSpec, Support, hookimpl
 
 FEATURES = {
     Feature.ACCESS_HTTP_PATH: Support.FULL,
@@ -85,3 +86,9 @@ def smihub_adapters() -> Iterable[AdapterSpec[Any]]:
 def smihub_sinks() -> Iterable[SinkSpec[Any]]:
     """The sink `xds`: revisions in the state file, served to Envoys over ADS."""
     return [XDS]
+
+
+@hookimpl
+def smihub_commands() -> Iterable[CommandSpec]:
+    """The verb `bootstrap`."""
+    return [BOOTSTRAP]

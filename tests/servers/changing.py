@@ -259,7 +259,7 @@ class Trial:
     async def _kept(self, sink: XdsSink, now: Standing, facts: Facts) -> str:
         """Which connection is kept that must not be, once all Envoys that are there have heard what stands now."""
         bound, judge, spiffe = self._bounds["vm"], now.judging(facts), now.spiffe
-        await sink.refresh()
+        sink._advance()
         self.envoys.hear({name: sink.snapshot(name) or {} for name in (*CALLERS, *RECEIVERS)})
         why = self.envoys.wrong(spiffe, lambda request: bound.of(request) > 0)
         self.envoys.open(spiffe, lambda request: judge.judge(request).verdict == "allow")

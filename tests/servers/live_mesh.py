@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from adapters.vm.bootstrap.enrol import Enrolment
 from adapters.vm.serve.ca import LEAF_LIFE, Authority, make_root
 from adapters.vm.state.revisions import State
-from hub.api import Enrolment
 from hub.meshes import Mesh as ConfiguredMesh
 from hub.reconcile.hub import Hub
 from tests.servers.envoy import Envoy

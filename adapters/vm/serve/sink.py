@@ -17,7 +17,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from adapters.vm import names
-from adapters.vm.bootstrap.enrol import enrol
+from adapters.vm.bootstrap.enrol import Enrolment, enrol
 from adapters.vm.serve import status, tokens
 from adapters.vm.serve.ca import Authority, Secret, make_root
 from adapters.vm.serve.fleet import Fleet
@@ -30,7 +30,6 @@ from adapters.vm.state.revisions import RevisionDiff, State, Stored
 from hub.api import (
     Change,
     ConfigError,
-    Enrolment,
     Facts,
     ObjectRef,
     Observation,
@@ -152,11 +151,6 @@ class XdsSink:
             self._state.store_endpoints({key: facts.endpoints[key] for key in changed if key in facts.endpoints}, gone)
         self._wake(touched)
 
-    async def refresh(self) -> None:
-        """Serve the newest revision; one with an unsafe object is withheld as a whole, and `withheld` says why."""
-        self._review()
-        self._wake(self._advance())
-
     async def close(self) -> None:
         """Stop accepting, end every stream, note in the state file that nobody is connected; deletes nothing."""
         if self._closed:
@@ -216,7 +210,7 @@ class XdsSink:
 
     @property
     def withheld(self) -> str:
-        """Why the newest revision is not served; empty if it is."""
+        """Why the newest revision is not served, which is withheld as a whole if an object in it is unsafe; empty if it is."""
         return self._withheld
 
     def status(self) -> dict[str, status.WorkloadStatus]:

