@@ -22,6 +22,8 @@ from hub.status.journal import Journal
 from hub.status.record import Actor, Record
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
+_FLUSH_S = 2.0
+"""So long the end waits for whoever reads the log."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,9 +37,12 @@ def run(
     serve_only: Annotated[bool, typer.Option("--serve-only", help="Serve the last revision; read no source.")] = False,
 ) -> None:
     """Serve the last revision at once; then watch the sources, plan what changed, apply what no guard refuses."""
-    set_up_logging()
+    lines = set_up_logging()
     with clean_errors():
-        asyncio.run(_run(config, tuple(accept or ()), serve_only))
+        try:
+            asyncio.run(_run(config, tuple(accept or ()), serve_only))
+        finally:
+            lines.flush(_FLUSH_S)
 
 
 async def _run(config: Path, accept: tuple[str, ...], serve_only: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import signal
@@ -18,7 +19,7 @@ import httpx
 import pytest
 
 from tests.hub.cli.test_apply import revisions
-from tests.servers.folder import CONFIG, Folder, target
+from tests.servers.folder import CONFIG, Folder, target, workload
 
 LIMIT_S = 20.0
 
@@ -76,13 +77,35 @@ def test_run_goes_on_when_nobody_reads_its_log_any_more(folder: Folder) -> None:
         assert hub.child.stderr is not None
         hub.child.stderr.close()
         folder.remove("access.yaml")
-        for _ in range(200):
-            if not folder.plan()["meshes"][0]["changes"]:
-                break
-            time.sleep(0.1)
-        assert folder.plan()["meshes"][0]["changes"] == []
+        until_applied(folder)
         assert hub.child.poll() is None
         hub.child.stderr = None
+
+
+def test_run_goes_on_and_ends_when_its_log_is_not_read(folder: Folder) -> None:
+    """The pipe is full: a revocation is carried out all the same, and SIGTERM ends the hub within seconds."""
+    for number in range(40):
+        folder.write(f"w{number}.yaml", workload(f"w{number}", number), target(f"t{number}", f"w{number}"))
+    with running(folder) as hub:
+        hub.until("plan_applied")
+        assert hub.child.stderr is not None
+        fcntl.fcntl(hub.child.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        for number in range(40):
+            folder.write(f"broken{number}.yaml", "kind: [")
+        time.sleep(2.0)
+        folder.remove("access.yaml")
+        until_applied(folder)
+        hub.child.terminate()
+        assert hub.child.wait(LIMIT_S) == 0
+
+
+def until_applied(folder: Folder) -> None:
+    """Wait until what stands is what the folder says."""
+    for _ in range(200):
+        if not folder.plan()["meshes"][0]["changes"]:
+            return
+        time.sleep(0.1)
+    raise AssertionError("it was not carried out")
 
 
 def test_run_serves_first_then_applies_and_follows_an_edit(folder: Folder) -> None:
