@@ -18,13 +18,13 @@ from hub.binding import unbound
 from hub.config.file import Config
 from hub.faults import Faults
 from hub.memory.meet import meet
-from hub.memory.permits import Standing, gained
+from hub.memory.permits import NOTHING, Standing, gained
 from hub.memory.permits import standing as standing_of
 from hub.memory.recall import Missing, file_of, hides
 from hub.memory.states import Kept, decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
-from hub.model import Access, Identity, ObjectRef, Observation, Observed, Unit, UnitKey
+from hub.model import Access, Identity, ObjectRef, Observation, Observed, Role, Unit, UnitKey
 from hub.plan.conditions import Decided
 from hub.plan.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
 from hub.plan.plan import Desired, Plan, by_unit, claimed_states, conflicts_of, in_pieces, known_states, plan
@@ -111,7 +111,8 @@ class Planner:
         if not self.missing.unread and not self.missing.recalled:
             # All can be read, so that nothing of what is wanted is wider; only what is new waits for somebody's word.
             unproven = [key for key, known in states.items() if known is None and key not in doubted]
-            states |= {key: claimed_states(key, observation) for key in unproven}
+            standing = by_unit(observation.objects) if unproven else {}
+            states |= {key: claimed_states(key, observation) or _ungranted(standing.get(key, {})) for key in unproven}
         frozen = self._frozen(mesh, desired, observation, states, faults)
         frozen |= {key for key in withhold if key.kind == "route" and key in desired}
         met = dict[UnitKey, Desired]()
@@ -350,6 +351,11 @@ def _settled(mesh: Mesh, cut: _Cut, faults: Faults) -> dict[UnitKey, Desired]:
             objects = mesh.spec.settle(unit.translation.objects, standing.get(key, {}))
             found[key] = replace(unit, translation=replace(unit.translation, objects=objects))
     return found
+
+
+def _ungranted(mine: Mapping[ObjectRef, Observed]) -> tuple[Standing, ...] | None:
+    """What nobody remembers anything of grants nothing, where no object that grants stands."""
+    return None if any(one.role is Role.GRANT and one.token for one in mine.values()) else (NOTHING,)
 
 
 def _differs(mesh: Mesh, unit: Desired, mine: Mapping[ObjectRef, Observed]) -> bool:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.memory.oldlines import old_lines, unlisted
-from hub.memory.permits import NOTHING, Permit, Standing, describe, gained, line_of
+from hub.memory.permits import NOTHING, Permit, Standing, gained, line_of
 from hub.memory.permits import standing as standing_of
 from hub.memory.states import EMPTY, SCHEMA, Kept, Remembered, State, decode, digest, encode, lost_at, mixed, trusted
 from hub.model import (
@@ -27,12 +27,11 @@ from hub.model import (
     Op,
     Role,
     Route,
-    RoutePort,
-    Split,
     Translation,
     Unit,
     UnitKey,
 )
+from hub.plan.lines import rerouted_lines, route_lines
 
 _WAVES: Mapping[tuple[Role, Op], int] = {
     (Role.GUARD, Op.CREATE): 1,
@@ -119,25 +118,6 @@ def wave(role: Role, op: Op) -> int:
     return _WAVES[role, op]
 
 
-# --------------------------------------------------------------------------- lines for people
-
-
-def _route_lines(route: Route) -> tuple[str, ...]:
-    return tuple(sorted(_route_line(route, port) for port in route.ports if port.splits))
-
-
-def _route_line(route: Route, port: RoutePort) -> str:
-    layers = "; ".join(_layer(split) for split in port.splits)
-    return f"{route.namespace}/{route.service}:{port.port} -> {layers}"
-
-
-def _layer(split: Split) -> str:
-    total = sum(backend.weight for backend in split.backends)
-    shares = ", ".join(f"{b.service} {b.weight / total}" for b in split.backends if b.weight and total)
-    when = "" if split.matches is None else f"if {' or '.join(map(describe, split.matches))}: "
-    return when + (shares or "unavailable")
-
-
 # --------------------------------------------------------------------------- the plan
 
 
@@ -161,10 +141,10 @@ def plan(
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
     settled = {key: settle(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
     planned = _all_changes(decided, settled, observation.objects, standing)
-    changes = [one for one in planned if one.after or one.ref not in claimed]
-    changes = list(_without_conflicts(changes, conflicts, decided, observation.objects))
+    wanted = [one for one in planned if one.after or one.ref not in claimed]
+    changes = list(_without_conflicts(wanted, conflicts, decided, observation.objects))
     written = [change for change in changes if change.ref not in spared]
-    left = {change.unit for change in changes if change.ref in spared}
+    left = {change.unit for change in changes if change.ref in spared} | _kept_by_conflict(wanted, changes, standing)
     idle = left - {change.unit for change in written}
     natives = {key: digest((one.ref, one.body) for one in objects) for key, objects in settled.items()}
     natives |= {key: _outcome(standing.get(key, {}), written, key) for key in {one.second for one in conflicts} | left}
@@ -182,7 +162,7 @@ def plan(
         [_Meaning(key, unit, natives[key]) for key, unit in decided.items() if key not in idle],
         observation,
     )
-    # What an object that is left alone keeps from coming about is not remembered as if it had.
+    # What an object that is left alone, or a conflict, keeps from coming about is not remembered as if it had.
     partly = {key: mixed(known_states(key, observation), meant.memory[key]) for key in left & meant.memory.keys()}
     memory = {key: raw for key, raw in {**meant.memory, **partly}.items() if raw is not None}
     return replace(meant, memory=memory)
@@ -266,6 +246,14 @@ def _without_conflicts(
             yield change
 
 
+def _kept_by_conflict(
+    wanted: Iterable[Change], changes: Iterable[Change], standing: Mapping[UnitKey, Mapping[ObjectRef, Observed]]
+) -> set[UnitKey]:
+    """The units of which an object stays as it stands because of a conflict: what they would lose by it, nobody loses."""
+    done = {change.ref for change in changes}
+    return {one.unit for one in wanted if one.ref not in done and one.ref in standing.get(one.unit, {})}
+
+
 def _taken_over(after: Sequence[NativeObject], standing: Mapping[ObjectRef, Observed]) -> dict[ObjectRef, Observed]:
     """Objects that another unit made before: they are replaced, so that nobody loses what both units speak of."""
     return {native.ref: standing[native.ref] for native in after if native.ref in standing}
@@ -343,7 +331,7 @@ def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observat
         if encoded != raw:
             memory[each.key] = encoded
         if each.key.kind == "route":
-            rerouted.extend(_rerouted(decode(raw) or EMPTY, after or EMPTY))
+            rerouted.extend(rerouted_lines(decode(raw) or EMPTY, after or EMPTY))
         elif after is not None:
             found[each.key] = _changed(each, after.states[0].standing, observation)
     owners = {one.owner for one in observation.objects.values()}
@@ -365,7 +353,7 @@ def _remembered(each: _Meaning, lost: int) -> Remembered | None:
     if unit is None:
         return None
     if isinstance(unit, Route):
-        return Remembered(SCHEMA, routes=_route_lines(unit), kept=each.desired.kept)
+        return Remembered(SCHEMA, routes=route_lines(unit), kept=each.desired.kept)
     state = State(standing_of(unit, each.desired.translation.carried), each.natives)
     return Remembered(SCHEMA, (state,), kept=each.desired.kept, lost=lost)
 
@@ -384,16 +372,3 @@ def _changed(each: _Meaning, after: Standing, observation: Observation) -> _Chan
     states = before or (tuple(state.standing for state in past.states) if past is not None else ())
     lost = {permit for state in states for permit in gained(access.identity, (after,), state)}
     return _Changed(gained(access.identity, before, after), tuple(sorted(lost, key=line_of)))
-
-
-def _rerouted(before: Remembered, after: Remembered) -> Iterable[tuple[str, str]]:
-    old, new = before.lines or before.routes, after.routes
-    return _paired([line for line in old if line not in new], [line for line in new if line not in old])
-
-
-def _paired(lost: Sequence[str], gained: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """Route lines before and after, matched by the Service port that they speak of."""
-    before = {line.split(" -> ")[0]: line.partition(" -> ")[2] for line in lost}
-    after = {line.split(" -> ")[0]: line.partition(" -> ")[2] for line in gained}
-    for head in sorted(before.keys() | after.keys()):
-        yield f"{head} -> {before.get(head, 'its own endpoints')}", f"{head} -> {after.get(head, 'its own endpoints')}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -111,13 +111,25 @@ class Hub:
         Units in `withhold`, and all while a part cannot be read, gain nothing; what they lose is planned. `apart`: of other
         meshes only those count that were observed already, so that none of them can hold this one up.
         """
+        return self.window.judged(await self._planned(mesh, accept, keys, withhold, apart=apart), self.clock())
+
+    async def _planned(
+        self,
+        mesh: Mesh,
+        accept: Sequence[str] = (),
+        keys: Iterable[UnitKey] | None = None,
+        withhold: frozenset[UnitKey] = frozenset(),
+        *,
+        apart: bool = False,
+    ) -> Reviewed:
+        """The same, of which the window is told nothing: of a part of a plan that passes nobody learns whether all does."""
         mirror = await mesh.observed()
         async with self.deciding:
             lifted = await self.recall(accept, apart=apart)
-            planner, now = self.cluster(mesh).planner, self.clock()
-            planner.since[mesh.name] = self.window.begins(mesh.name, now)
+            planner = self.cluster(mesh).planner
+            planner.since[mesh.name] = self.window.begins(mesh.name, self.clock())
             reviewed = await aside(partial(planner.planned, mesh, mirror, accept, keys, withhold))
-        return self.window.judged(replace(reviewed, lifted=reviewed.lifted | lifted), now)
+        return replace(reviewed, lifted=reviewed.lifted | lifted)
 
     async def recall(self, accept: Sequence[str] = (), *, apart: bool = False) -> frozenset[str]:
         """Let what cannot be read count as it was when it was applied last, in any mesh.
@@ -206,24 +218,30 @@ class Hub:
         Of a unit that could not be written to its end, what it loses is planned and written once more, without what it gains.
         Raises StaleError, with nothing written, if somebody else was faster; then plan again.
         """
+        narrowed = frozenset[UnitKey]()
         if isinstance(mesh.sink, Accepting) and (both := await _mixed(mesh.sink, made, await mesh.observed())):
-            await self._narrow(mesh, both, accept)
-            reviewed = await self.plan(mesh, accept, units_of(made), apart=True)
+            narrowed = await self._narrow(mesh, both, accept)
+            reviewed = await self._planned(mesh, accept, units_of(made), apart=True)
             if reviewed.whole:
-                return dict.fromkeys(units_of(made), Result("waiting", reviewed.whole[0].message))
+                waiting = dict.fromkeys(units_of(made), Result("waiting", reviewed.whole[0].message))
+                return _told(waiting, narrowed)
             made = reviewed.plan
         made = self._stamped(made, accept)
         results = await self._roll_out(mesh, made)
         stopped = frozenset(key for key, each in results.items() if each.state != "written")
         if stopped.intersection(made.losing):
-            await self._narrow(mesh, stopped, accept)
-        return results
+            narrowed |= await self._narrow(mesh, stopped, accept)
+        return _told(results, narrowed)
 
-    async def _narrow(self, mesh: Mesh, keys: frozenset[UnitKey], accept: Sequence[str]) -> None:
-        """Write what these units lose."""
-        reviewed = await self.plan(mesh, accept, keys, withhold=keys, apart=True)
-        if not reviewed.whole:
-            await self._roll_out(mesh, self._stamped(reviewed.plan, accept))
+    async def _narrow(self, mesh: Mesh, keys: frozenset[UnitKey], accept: Sequence[str]) -> frozenset[UnitKey]:
+        """Write what these units lose; those of which all of that is written."""
+        reviewed = await self._planned(mesh, accept, keys, withhold=keys, apart=True)
+        if reviewed.whole:
+            return frozenset()
+        results = await self._roll_out(mesh, self._stamped(reviewed.plan, accept))
+        written = {key for key, each in results.items() if each.state == "written"}
+        unwritten = {*reviewed.plan.losing} - written
+        return keys - unwritten - {*reviewed.plan.frozen}
 
     def _stamped(self, made: Plan, accept: Sequence[str]) -> Plan:
         """The plan, after which is remembered that its losses were now; what somebody accepted is not counted again."""
@@ -267,6 +285,12 @@ async def _mixed(sink: Accepting, made: Plan, mirror: Mirror) -> frozenset[UnitK
     owners = bases(swapping(made), mirror)
     late = await sink.unaccepted(sorted(owners), 0.0) if owners else ()
     return mixed(made) | {owners[one.ref] for one in late}
+
+
+def _told(results: Mapping[UnitKey, Result], narrowed: frozenset[UnitKey]) -> dict[UnitKey, Result]:
+    """These results, with what was written of units that stopped all the same."""
+    stopped = {key for key in narrowed & results.keys() if results[key].state != "written"}
+    return {**results, **{key: replace(results[key], narrowed=True) for key in stopped}}
 
 
 def _files(cluster: Cluster, key: UnitKey, unit: Unit) -> tuple[str, ...]:

@@ -147,6 +147,8 @@ class Worker:
         self._news.clear()
         if self._pending is not None and (not woken or monotonic() >= self._due_at):
             self._pending |= self._again
+            if self._again and self._refused:  # alone they would pass, and look as if nothing were refused any more
+                self._pending |= self._waiting
             self._again = set()
         keys, busy = self._pending, self._flights.units
         if keys is None and busy:
@@ -232,6 +234,7 @@ class Worker:
         """Units that were not written to their end are planned again, later."""
         busy = self._flights.units | (self._pending or set())
         stopped = {key: each for key, each in results.items() if each.state != "written" and key not in busy}
+        self._losing -= _narrowed(results)
         for key, each in sorted(stopped.items()):
             where = {"unit": str(key), "state": each.state, "reason": each.detail}
             _log.error("unit_not_written", mesh=self.mesh.name, **where)
@@ -310,3 +313,8 @@ class Worker:
             rerouted=[after for _, after in plan.rerouted[:_TOLD]],
             frozen=len(plan.frozen) + len(plan.held),
         )
+
+
+def _narrowed(results: Mapping[UnitKey, Result]) -> set[UnitKey]:
+    """The units that gained nothing, and of which what they lose is written."""
+    return {key for key, each in results.items() if each.narrowed}

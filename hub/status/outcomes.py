@@ -68,11 +68,15 @@ def _is_bad(kind: ConditionType, condition: Condition) -> bool:
 
 
 class Result(Struct, frozen=True):
-    """What a write gave for one unit; `ref` is the object at which it ended, if it is known."""
+    """What a write gave for one unit; `ref` is the object at which it ended, if it is known.
+
+    `narrowed`: it was not written to its end, and what somebody was to lose there is written all the same.
+    """
 
     state: Literal["written", "stale", "refused", "failed", "waiting", "bug"]
     detail: str = ""
     ref: ObjectRef | None = None
+    narrowed: bool = False
 
 
 class UnitChange(Struct, frozen=True):
@@ -251,6 +255,8 @@ def _written(before: Outcome, now: float, *, waits: bool) -> Outcome:
 
 def _unwritten(before: Outcome, result: Result, now: float) -> Outcome:
     at = f"{result.ref}: " if result.ref is not None else ""
+    if result.narrowed:
+        before = replace(before, losing_since=None)
     return _with(before, {"Applied": Condition("False", result.state, f"{at}{result.detail}")}, now)
 
 

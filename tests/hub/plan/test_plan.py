@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
+from msgspec.structs import replace
 
 from hub.api import same as keep
 from hub.errors import UnsafeResourceError
@@ -97,6 +98,17 @@ def test_wave_knows_every_role_and_operation() -> None:
     waves = {wave(role, op) for role in Role for op in Op}
     assert waves == set(range(1, 9))
     assert wave(Role.GUARD, Op.DELETE) == 8
+
+
+def test_plan_tells_no_loss_that_a_conflict_keeps_from_being_written() -> None:
+    """Somebody took our mark off the guard, so no grant of the unit is deleted: it stands, and is remembered so."""
+    door = native("door", role=Role.GUARD)
+    first = plan("vm", decide(door, native("a"), unit=access("/a")), Observation(), keep)
+    seen = standing(door, native("a"), memory=dict(first.memory))
+    seen = replace(seen, objects={**seen.objects, door.ref: replace(seen.objects[door.ref], owner=None)})
+    made = plan("vm", decide(door, unit=access()), seen, keep)
+    assert made.conflicts
+    assert (made.changes, made.memory, made.denied, made.losing) == ((), {}, (), ())
 
 
 def test_plan_is_empty_when_nothing_differs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -81,6 +82,23 @@ def test_loss_that_nobody_accepted_holds_up_no_other_unit(folder: Folder) -> Non
     again = folder.run("apply", "--yes")
     assert again.exit_code == Exit.REFUSED
     assert "nothing was written" in again.stderr
+
+
+@pytest.mark.parametrize("left", ["open", "standing"])
+def test_unit_with_a_loss_of_which_nothing_is_remembered(folder: Folder, left: str) -> None:
+    """Without its policy its Pods are open: it is closed like one that is new. A policy that stands stays as it is."""
+    memory, before = folder.root / RENDERED / ".smihub.json", policy(folder)
+    known = json.loads(memory.read_text())
+    known["units"] = [each for each in known["units"] if each["unit"] != "access/shop/api"]
+    memory.write_text(json.dumps(known))
+    folder.write("udp.yaml", UDP)
+    if left == "open":
+        (folder.root / RENDERED / POLICY_FILE).unlink()
+    result = folder.run("apply", "--yes")
+    assert result.exit_code == Exit.REFUSED, result.output
+    assert "proto.udp-not-captured" in result.output
+    after = policy(folder) if (folder.root / RENDERED / POLICY_FILE).exists() else "open"
+    assert (after != "open" and "sa/" not in after) if left == "open" else after == before
 
 
 # ------------------------------------------------------------------------------- adapters that raise
