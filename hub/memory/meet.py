@@ -6,13 +6,13 @@ other, for no pattern says their intersection; then neither is granted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.memory.permits import EVERYWHERE, Labels, Standing, counterparts
+from hub.memory.permits import EVERYWHERE, Labels, Standing, carried, counterparts, may_carry, selectors
 from hub.model import Access, Declared, Grant, HttpMatch, InboundPort
 from hub.regex import HEADER, PATH, RegexRefusedError, Universe, excess, language
 
@@ -148,37 +148,79 @@ def _smaller(one: str, other: str, universe: Universe) -> str | None:
 
 
 def _ports(before: Standing, after: Access) -> tuple[InboundPort, ...]:
-    """The ports as they are now, declared as far as both agree; Pods keep those that no fact names any more.
+    """The ports as they are now, declared as far as both agree, and what barred Pods before.
 
-    Otherwise a grant on every port would reach a port that was barred, because what barred it cannot be read.
+    A mesh that selects Pods itself grants on every port of theirs that no fact bars. So the facts of both states bar, or a
+    grant on every port would reach one that was barred, because what barred it cannot be read.
     """
-    now = tuple(_port(before, port) for port in after.ports)
-    known = {(port.port, port.transport) for port in now if EVERYWHERE in port.binds}
-    gone = (port for port in before.ports if EVERYWHERE in port.binds and (port.port, port.transport) not in known)
-    return tuple(sorted((*now, *(replace(port, binds=(EVERYWHERE,)) for port in gone))))
+    old, new = selectors(before.grants), selectors(after.grants)
+    then = replace(before, ports=tuple(_told(port, old | new, old) for port in before.ports))
+    now = [_port(then, port, _told(port, old | new, new)) for port in after.ports]
+    for port in then.ports:
+        if EVERYWHERE in port.binds:
+            _bar(now, port)
+    return tuple(sorted(now))
 
 
-def _port(before: Standing, port: InboundPort) -> InboundPort:
+def _told(port: InboundPort, every: Collection[Labels], known: Collection[Labels]) -> InboundPort:
+    """The port with all selectors that its workloads satisfy, where it tells of the `known` ones alone.
+
+    Grants by the others were not there: whoever satisfied what they ask beside had all of what was granted.
+    """
+    surely = {each for each in every if all(part in port.labels for part in known if {*part} <= {*each})}
+    maybe = {*port.maybe_labels, *(each for each in every if may_carry(port, each, known))} - surely
+    return replace(port, labels=tuple(sorted(surely)), maybe_labels=tuple(sorted(maybe)))
+
+
+def _port(then: Standing, port: InboundPort, told: InboundPort) -> InboundPort:
+    """The port of now, cut down for each place where it is received on to what both states say there."""
+    narrow, labels = told, {*told.labels}
     for bind in port.binds:
-        found = counterparts(before, port, bind)
-        if found is not None:
-            port = _narrower(port, found)
-    return port
+        found = counterparts(then, told, bind)
+        # Without facts of before nobody is known to satisfy more selectors than the port of now says.
+        labels &= {*port.labels} if found is None else {*told.labels}.intersection(*(one.labels for one in found))
+        narrow = narrow if found is None else _narrower(narrow, found)
+    return replace(narrow, labels=tuple(sorted(labels)), maybe_labels=_others(told, labels))
 
 
 def _narrower(port: InboundPort, found: Sequence[InboundPort]) -> InboundPort:
     declared: Declared = port.declared if found else "unknown"
-    labels = set(port.labels)
     for one in found:
         declared = _agreed(declared, one.declared)
-        labels &= set(one.labels)
     return replace(
         port,
         declared=declared,
-        labels=tuple(sorted(labels)),
         everywhere=port.everywhere and all(one.everywhere for one in found),
         services=tuple(sorted({*port.services, *(service for one in found for service in one.services)})),
     )
+
+
+def _others(port: InboundPort, labels: Collection[Labels]) -> tuple[Labels, ...]:
+    return tuple(sorted({*carried(port)} - {*labels}))
+
+
+def _bar(now: list[InboundPort], port: InboundPort) -> None:
+    """Add what a port of Pods barred before: to the one that declares the same now, or as one that no workload has any more."""
+    place = _place(now, port)
+    if place is None:
+        now.append(replace(port, binds=(EVERYWHERE,), labels=(), maybe_labels=_others(port, ()), everywhere=False))
+        return
+    one = now[place]
+    now[place] = replace(
+        one,
+        declared=one.declared if port.declared == "none" else _agreed(one.declared, port.declared),
+        maybe_labels=tuple(sorted({*carried(port), *one.maybe_labels} - {*one.labels})),
+        services=tuple(sorted({*one.services, *port.services})),
+    )
+
+
+def _place(now: Sequence[InboundPort], port: InboundPort) -> int | None:
+    """Which port of now bars what this one does, or has its name (no two may share one)."""
+    here = {place: one for place, one in enumerate(now) if (one.port, one.transport) == (port.port, port.transport)}
+    named = [place for place, one in here.items() if one.variant == port.variant]
+    alike = [place for place, one in here.items() if EVERYWHERE in one.binds and one.declared == port.declared]
+    nothing = [place for place, one in here.items() if EVERYWHERE in one.binds and port.declared == "none"]
+    return next(iter((*alike, *named, *nothing)), None)
 
 
 def _agreed(one: Declared, other: Declared) -> Declared:

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from hub.model import Access, Declared, Grant, HttpMatch, Identity, InboundPort, ObjectRef, Transport, identity_of
 
@@ -53,8 +52,6 @@ class Standing(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 NOTHING = Standing()
-_IMPLICIT = InboundPort(0, "TCP", "none", "none", 0)
-"""A port that no fact names: nothing is declared there, and its Pods may carry any labels."""
 
 
 def standing(access: Access, grants: tuple[Grant, ...] | None = None) -> Standing:
@@ -86,25 +83,31 @@ def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> t
 def _compared(
     before: Sequence[Standing], after: Standing
 ) -> Iterator[tuple[Collection[_Atom], list[Collection[_Atom]]]]:
-    """Each place of `after`: what is permitted there, and what each state before permitted there."""
+    """Each place of `after`: what is permitted there, and what each state before permitted there.
+
+    A place is where a Workload receives; and each port of Pods, all of them together, since meshes select Pods by labels
+    themselves and facts of any of them bar.
+    """
     for port in after.ports:
         for bind in port.binds:
             if now := _atoms(after.grants, port):
                 yield now, [_at(each, port, bind) for each in before]
     if not after.closed:
-        for transport, number in _implicit(before, after):
-            port = replace(_IMPLICIT, port=number or 0, transport=transport)
-            if now := _open_atoms(after, transport, number):
-                yield now, [_at(each, port, EVERYWHERE, number) for each in before]
+        for transport, number in _numbers(before, after):
+            if shared := _pod_atoms(after, transport, number):
+                yield shared, [_pod_atoms(each, transport, number) for each in before]
 
 
-def _at(state: Standing, port: InboundPort, bind: str, number: int | None = 0) -> Collection[_Atom]:
+def _at(state: Standing, port: InboundPort, bind: str) -> Collection[_Atom]:
     """What a state permits at the place of this port: what all its counterparts do."""
     found = counterparts(state, port, bind)
     if found is None:
-        named = port.port if number == 0 else number
-        return _open_atoms(state, port.transport, named)
-    each = [_atoms(state.grants, replace(one, port=port.port)) for one in found]
+        return _pod_atoms(state, port.transport, port.port)
+    return _by_all(state, found)
+
+
+def _by_all(state: Standing, ports: Iterable[InboundPort]) -> Collection[_Atom]:
+    each = [_atoms(state.grants, port) for port in ports]
     return set(each[0]).intersection(*each[1:]) if each else ()
 
 
@@ -120,15 +123,32 @@ def counterparts(state: Standing, port: InboundPort, bind: str) -> tuple[Inbound
     return tuple(same) if same or state.closed else None
 
 
-def _implicit(before: Sequence[Standing], after: Standing) -> list[tuple[Transport, int | None]]:
-    """The ports that no fact of `after` names: those of which its grants speak, or facts of before, and (None) all others."""
-    known = {(port.transport, port.port) for port in after.ports}
+def carried(port: InboundPort) -> tuple[Labels, ...]:
+    """The selectors that workloads of a port satisfy, or may."""
+    return (*port.labels, *port.maybe_labels)
+
+
+def selectors(grants: Iterable[Grant]) -> frozenset[Labels]:
+    """The selectors of grants: of these alone a state's ports tell whether their workloads satisfy them."""
+    return frozenset(grant.labels for grant in grants if grant.labels)
+
+
+def may_carry(port: InboundPort, labels: Labels, known: Collection[Labels]) -> bool:
+    """Whether workloads of a port may satisfy a selector, where the port tells that of the `known` ones alone.
+
+    Whoever does not satisfy a part of a selector does not satisfy the selector.
+    """
+    return all(part in carried(port) for part in known if {*part} <= {*labels})
+
+
+def _numbers(before: Sequence[Standing], after: Standing) -> list[tuple[Transport, int | None]]:
+    """The ports of which grants of `after` speak, or facts of either; and (None) all others."""
     named = {(grant.transport, number) for grant in after.grants for number in grant.ports or ()}
-    named |= {(port.transport, port.port) for each in before for port in each.ports}
+    named |= {(port.transport, port.port) for each in (*before, after) for port in each.ports}
     every: set[tuple[Transport, int | None]] = {
         (grant.transport, None) for grant in after.grants if grant.ports is None
     }
-    return [*sorted(named - known), *sorted(every, key=str)]
+    return [*sorted(named), *sorted(every, key=str)]
 
 
 def counts(grant: Grant, declared: Declared) -> bool:
@@ -141,24 +161,36 @@ def _atoms(grants: Iterable[Grant], port: InboundPort) -> set[_Atom]:
     return {
         atom
         for grant in grants
-        if grant.transport == port.transport
-        and (grant.ports is None or port.port in grant.ports)
+        if _names(grant, port.transport, port.port)
         and (grant.labels is None or grant.labels in port.labels)
         and (port.transport == "UDP" or counts(grant, port.declared))
         for atom in _spread(grant, port.port)
     }
 
 
-def _open_atoms(state: Standing, transport: Transport, number: int | None) -> set[_Atom]:
-    """What grants permit on a port that no fact names: over TCP nothing, if what cannot be read may name it."""
-    if transport == "TCP" and "unknown" in state.beyond:
-        return set()
+def _pod_atoms(state: Standing, transport: Transport, number: int | None) -> Collection[_Atom]:
+    """What a state permits on a port of all its Pods: over TCP nothing, if what cannot be read may name it."""
+    here = [port for port in state.ports if (port.transport, port.port) == (transport, number)]
+    if state.closed:
+        return _by_all(state, here)
     return {
         atom
         for grant in state.grants
-        if grant.transport == transport and (grant.ports is None or (number is not None and number in grant.ports))
+        if _names(grant, transport, number) and (transport == "UDP" or _fits(grant, here, state.beyond))
         for atom in _spread(grant, number)
     }
+
+
+def _fits(grant: Grant, ports: Iterable[InboundPort], beyond: Sequence[Declared]) -> bool:
+    """Whether a grant counts on a port at all Pods that it selects, whichever of these facts are theirs."""
+    facts = [port for port in ports if grant.labels is None or grant.labels in carried(port)]
+    known = any(port.everywhere for port in facts) or "unknown" not in beyond
+    return known and all(counts(grant, port.declared) for port in facts)
+
+
+def _names(grant: Grant, transport: Transport, number: int | None) -> bool:
+    """Whether a grant is about a port (None: each that nobody names)."""
+    return grant.transport == transport and (grant.ports is None or number in grant.ports)
 
 
 def _spread(grant: Grant, port: int | None) -> Iterator[_Atom]:

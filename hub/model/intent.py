@@ -55,6 +55,8 @@ class InboundPort(Struct, frozen=True, order=True, gc=False, omit_defaults=True)
     grants that these workloads satisfy. `binds` are the addresses on which their sidecars receive. `everywhere` says that
     every workload of the identity names this port, in one variant or another. `services` are the Service ports
     that lead here, each with its number and what it declares: a mesh that listens to Services alone knows no more.
+    `maybe_labels` are selectors that workloads of this port may satisfy, or did, while something cannot be read: a grant to
+    them has nothing here, and where a mesh itself selects by labels, this port bars it like one of its own.
     """
 
     port: int
@@ -67,6 +69,7 @@ class InboundPort(Struct, frozen=True, order=True, gc=False, omit_defaults=True)
     binds: tuple[str, ...] = ()
     everywhere: bool = True
     services: tuple[tuple[int, Declared], ...] = ()
+    maybe_labels: tuple[tuple[tuple[str, str], ...], ...] = ()
 
 
 class Placement(Struct, frozen=True, order=True, gc=False):

@@ -76,7 +76,7 @@ def _said(grant: Grant, access: Access) -> Iterator[_Said]:
     """Everything about TCP ports of the workloads that a grant selects."""
     listed: set[int] = set()
     for port in access.ports:
-        if port.transport == "TCP" and (not grant.labels or grant.labels in port.labels):
+        if port.transport == "TCP" and (not grant.labels or grant.labels in (*port.labels, *port.maybe_labels)):
             listed.add(port.port)
             smi: tuple[Declared, ...] = (port.declared,) if port.everywhere else (port.declared, *access.beyond)
             yield _Said(port.port, smi, "none")

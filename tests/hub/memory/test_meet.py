@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -10,21 +11,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.memory.meet import meet
-from hub.memory.permits import EVERYWHERE, Permit, Standing, gained, standing
+from hub.memory.permits import EVERYWHERE, Labels, Permit, Standing, carried, gained, standing
 from hub.model import Access, Declared, Grant, HttpMatch, Identity, InboundPort, ObjectRef, Placement
 
 API = Identity("td", "d", "api")
 SOURCES = tuple(f"spiffe://td/ns/d/sa/{name}" for name in ("web", "peer"))
 PATHS = (None, "/a", "/a.*", "/[ab]", "/.*", "/b")
-GOLD, SILVER = (("tier", "gold"),), (("tier", "silver"),)
+GOLD, BOTH = (("tier", "gold"),), (("app", "api"), ("tier", "gold"))
 WORLDS = 400
 
 
 class Call(Struct, frozen=True):
-    """One request to a port of whoever binds an address; `path` None = raw bytes."""
+    """One request to a port of one of the receivers; `path` None = raw bytes."""
 
     source: str
-    bind: str
+    to: int
     port: int
     method: str = "GET"
     path: str | None = None
@@ -47,45 +48,105 @@ def a_grant(rng: Random, name: str) -> Grant:
         "TCP",
         rng.choice((None, (80,), (80, 81))),
         http,
-        rng.choice((None, None, GOLD)),
+        rng.choice((None, None, GOLD, BOTH)),
     )
 
 
-def a_unit(rng: Random, closed: bool) -> Access:  # noqa: FBT001 - the kind of receivers
-    """A unit of Pods, or (closed) of Workloads that bind two addresses."""
-    words: tuple[Declared, ...] = ("http", "tcp", "none")
+class Receiver(Struct, frozen=True):
+    """A Workload at an address of its own, or a Pod: the labels that it carries."""
+
+    bind: str
+    labels: frozenset[tuple[str, str]]
+
+
+def receivers(rng: Random, closed: bool) -> tuple[Receiver, ...]:  # noqa: FBT001 - the kind of receivers
+    """Two Workloads (closed) or three Pods."""
+    binds = ("127.0.0.2", "127.0.0.3") if closed else (EVERYWHERE,) * 3
+    return tuple(Receiver(bind, frozenset(rng.choice(((), GOLD, BOTH)))) for bind in binds)
+
+
+class World(Struct, frozen=True):
+    """A unit, and what each of its receivers declares on which port."""
+
+    unit: Access
+    words: tuple[dict[int, Declared], ...]
+    closed: bool
+
+    @property
+    def state(self) -> Standing:
+        """What the unit means."""
+        return standing(self.unit)
+
+
+def a_world(rng: Random, bodies: Sequence[Receiver]) -> World:
+    """Grants, and ports that tell of the selectors of these grants alone."""
+    choices: tuple[Declared, ...] = ("http", "tcp", "none")
+    closed = bodies[0].bind != EVERYWHERE
+    words: list[dict[int, Declared]] = []
+    for _ in bodies:
+        numbers = rng.sample((80, 81), rng.randint(1 if closed else 0, 2))
+        words.append({number: rng.choice(choices) for number in numbers})
     grants = tuple(a_grant(rng, f"t{number}") for number in range(rng.randint(0, 3)))
-    binds = ("127.0.0.2", "127.0.0.3") if closed else (EVERYWHERE,)
-    ports = []
-    for number in rng.sample((80, 81), rng.randint(0 if not closed else 1, 2)):
-        for bind in binds:
-            labels = rng.choice(((), (GOLD,)))
-            word = rng.choice(words)
-            ports.append(InboundPort(number, "TCP", word, f"{word}+{bind}", number, labels=labels, binds=(bind,)))
+    return World(_unit(bodies, words, grants, closed=closed), tuple(words), closed)
+
+
+def _unit(
+    bodies: Sequence[Receiver], words: Sequence[dict[int, Declared]], grants: tuple[Grant, ...], *, closed: bool
+) -> Access:
+    asked = {grant.labels for grant in grants if grant.labels}
+    found: dict[tuple[int, Declared, tuple[Labels, ...]], set[str]] = {}
+    for body, said in zip(bodies, words, strict=True):
+        labels = tuple(sorted(each for each in asked if {*each} <= body.labels))
+        for number, word in said.items():
+            found.setdefault((number, word, labels), set()).add(body.bind)
+    ports = tuple(
+        InboundPort(
+            *(number, "TCP", word, f"{word}+{labels}", number),
+            labels=labels,
+            binds=tuple(sorted(binds)),
+            everywhere=all(number in said for said in words),
+        )
+        for (number, word, labels), binds in found.items()
+    )
     places = (Placement(ObjectRef("smihub.io", "Workload", "d", "w"), API),) if closed else ()
     return Access(API, grants, tuple(sorted(ports)), places)
 
 
-def allows(state: Standing, call: Call) -> bool:
-    """Whether some grant lets a call pass, read from the values alone."""
-    here = [port for port in state.ports if port.port == call.port and call.bind in port.binds]
-    if not here:
-        if state.closed:
-            return False
-        return any(_grants(grant, call, "none", None) for grant in state.grants)
-    return any(_grants(grant, call, port.declared, port.labels) for port in here for grant in state.grants)
+def truth(world: World, bodies: Sequence[Receiver], call: Call) -> bool:
+    """Whether some grant lets a call pass, read from what its receiver is."""
+    word = world.words[call.to].get(call.port, None if world.closed else "none")
+    return word is not None and any(
+        _grants(grant, call) and _fits(grant, word) and {*(grant.labels or ())} <= bodies[call.to].labels
+        for grant in world.unit.grants
+    )
 
 
-def _grants(
-    grant: Grant, call: Call, declared: Declared, labels: tuple[tuple[tuple[str, str], ...], ...] | None
-) -> bool:
+def carried_out(state: Standing, body: Receiver, call: Call) -> bool:
+    """What a mesh makes of a state: it selects Pods by labels itself, and every fact of such Pods bars."""
+    here = [port for port in state.ports if port.port == call.port]
+    if state.closed:
+        return any(
+            _grants(grant, call) and _fits(grant, port.declared) and (not grant.labels or grant.labels in port.labels)
+            for grant in state.grants
+            for port in here
+            if body.bind in port.binds
+        )
+    return any(
+        _grants(grant, call)
+        and {*(grant.labels or ())} <= body.labels
+        and all(_fits(grant, port.declared) for port in here if not grant.labels or grant.labels in carried(port))
+        for grant in state.grants
+    )
+
+
+def _fits(grant: Grant, declared: Declared) -> bool:
+    return declared in ({"tcp", "none"} if grant.http is None else {"http", "none"})
+
+
+def _grants(grant: Grant, call: Call) -> bool:
     if call.source not in grant.sources or (grant.ports is not None and call.port not in grant.ports):
         return False
-    if grant.labels is not None and labels is not None and grant.labels not in labels:
-        return False
-    if grant.http is None:
-        return declared in {"tcp", "none"}
-    return declared in {"http", "none"} and any(_matches(match, call) for match in grant.http)
+    return grant.http is None or any(_matches(match, call) for match in grant.http)
 
 
 def _matches(match: HttpMatch, call: Call) -> bool:
@@ -98,11 +159,10 @@ def _matches(match: HttpMatch, call: Call) -> bool:
 
 def calls(closed: bool) -> list[Call]:  # noqa: FBT001 - the kind of receivers
     """Every request of a small world."""
-    binds = ("127.0.0.2", "127.0.0.3") if closed else (EVERYWHERE,)
     return [
-        Call(source, bind, port, method, path, header)
+        Call(source, to, port, method, path, header)
         for source in SOURCES
-        for bind in binds
+        for to in range(2 if closed else 3)
         for port in (80, 81, 82)
         for path in (None, "/a", "/ab", "/b", "/c")
         for method in (("GET", "POST") if path else ("GET",))
@@ -117,15 +177,16 @@ def test_what_both_permit_is_permitted_by_each(closed: bool) -> None:  # noqa: F
     asked, allowed, wider, narrower = calls(closed), 0, [], 0
     for seed in range(WORLDS):
         rng = Random(seed)
-        before, after = a_unit(rng, closed), a_unit(rng, closed)
-        states = standing(before), standing(after)
-        both = standing(meet(states[:1], after))
+        bodies = receivers(rng, closed)
+        worlds = [a_world(rng, bodies) for _ in range(3)]
+        both = meet([world.state for world in worlds[: 1 + seed % 2]], worlds[2].unit)
+        states = (*worlds[: 1 + seed % 2], worlds[2])
         for call in asked:
-            each = all(allows(state, call) for state in states)
-            found = allows(both, call)
+            found = carried_out(standing(both), bodies[call.to], call)
+            each = all(carried_out(world.state, bodies[call.to], call) for world in states)
             allowed += found
             narrower += each and not found
-            if found and not each:
+            if found and not all(truth(world, bodies, call) for world in states):
                 wider.append((seed, call))
     assert wider == []
     assert allowed > WORLDS
@@ -139,21 +200,24 @@ def test_what_is_after_is_what_was_before_with_gains_and_without_losses(closed: 
     asked, changed = calls(closed), 0
     for seed in range(WORLDS):
         rng = Random(seed)
-        before, after = standing(a_unit(rng, closed)), standing(a_unit(rng, closed))
-        gains, losses = gained(API, (before,), after), gained(API, (after,), before)
+        bodies = receivers(rng, closed)
+        before, after = a_world(rng, bodies), a_world(rng, bodies)
+        gains, losses = gained(API, (before.state,), after.state), gained(API, (after.state,), before.state)
         for call in asked:
-            was, now = allows(before, call), allows(after, call)
+            was, now = (carried_out(world.state, bodies[call.to], call) for world in (before, after))
             changed += was != now
             if now and not was:
-                assert any(covers(permit, call) for permit in gains), (seed, call)
+                assert any(covers(permit, bodies, call) for permit in gains), (seed, call)
             if was and not now:
-                assert any(covers(permit, call) for permit in losses), (seed, call)
+                assert any(covers(permit, bodies, call) for permit in losses), (seed, call)
     assert changed > WORLDS
 
 
-def covers(permit: Permit, call: Call) -> bool:
+def covers(permit: Permit, bodies: Sequence[Receiver], call: Call) -> bool:
     """Whether a permit is about a call."""
     if permit.source != call.source or (permit.ports is not None and call.port not in permit.ports):
+        return False
+    if not {*(permit.labels or ())} <= bodies[call.to].labels:
         return False
     return permit.match is None or _matches(permit.match, call)
 
@@ -165,13 +229,14 @@ def test_where_facts_are_alike_little_is_lost(closed: bool) -> None:  # noqa: FB
     asked, allowed, narrower = calls(closed), 0, 0
     for seed in range(WORLDS):
         rng = Random(seed)
-        before = a_unit(rng, closed)
-        after = replace(a_unit(rng, closed), ports=before.ports)
-        states = standing(before), standing(after)
-        both = standing(meet(states[:1], after))
+        bodies = receivers(rng, closed)
+        before, other = a_world(rng, bodies), a_world(rng, bodies)
+        after = replace(before, unit=_unit(bodies, before.words, other.unit.grants, closed=closed))
+        both = standing(meet([before.state], after.unit))
         for call in asked:
-            each, found = all(allows(state, call) for state in states), allows(both, call)
-            assert each or not found
+            each = all(carried_out(world.state, bodies[call.to], call) for world in (before, after))
+            found = carried_out(both, bodies[call.to], call)
+            assert all(truth(world, bodies, call) for world in (before, after)) or not found
             allowed += each
             narrower += each and not found
     assert narrower < allowed / 10
@@ -180,8 +245,8 @@ def test_where_facts_are_alike_little_is_lost(closed: bool) -> None:  # noqa: FB
 def test_equal_states_gain_nothing() -> None:
     """Whatever they are, and whatever their order."""
     for seed in range(WORLDS):
-        unit = a_unit(Random(seed), closed=bool(seed % 2))
-        state = standing(unit)
-        assert gained(API, (state,), replace(state)) == ()
-        both = standing(meet([state], unit))
-        assert (gained(API, (state,), both), gained(API, (both,), state)) == ((), ())
+        rng = Random(seed)
+        world = a_world(rng, receivers(rng, closed=bool(seed % 2)))
+        assert gained(API, (world.state,), replace(world.state)) == ()
+        both = standing(meet([world.state], world.unit))
+        assert (gained(API, (world.state,), both), gained(API, (both,), world.state)) == ((), ())

@@ -321,3 +321,39 @@ def test_a_service_that_was_never_readable_opens_nothing(tmp_path: Path, kind: s
     folder.write("svc.yaml", SERVICE.replace("http-web", "web"))
     assert applied(folder)[0] == 0
     assert list(standing(folder, (RAW_HTTP, RAW_BYTES)).values()) == ["allow", "allow"]
+
+
+GOLD = """
+---
+apiVersion: access.smi-spec.io/v1alpha4
+kind: IdentityBinding
+metadata: {name: gold, namespace: shop}
+spec: {schemes: {podLabelSelector: {matchLabels: {tier: gold}}}}
+"""
+
+
+def test_raw_grant_to_some_pods_waits_where_only_other_pods_still_bar_the_port(tmp_path: Path) -> None:
+    """The Service no longer leads to the Pods that the grant selects: what it kept from them is a gain."""
+    folder = Folder(tmp_path)
+    folder.config(ISTIO)
+    for tier in ("gold", "plain"):
+        text = DEPLOYMENT.replace("name: api,", f"name: api-{tier},").replace("app: api,", f"app: api, tier: {tier},")
+        folder.write(f"{tier}.yaml", text)
+    folder.write("svc.yaml", SERVICE)
+    bound = RAW.replace("kind: ServiceAccount, name: api,", "kind: IdentityBinding, name: gold,")
+    folder.write("peer.yaml", ROUTES + "---\n" + bound.replace("v1alpha3", "v1alpha4") + GOLD)
+    applied(folder)
+    folder.write("svc.yaml", SERVICE.replace("selector: {app: api}", "selector: {tier: plain}"))
+    folder.write("unread.yaml", "apiVersion: specs.smi-spec.io/v1alpha4\n" + BROKEN)
+    code, _ = applied(folder)
+    assert (code, _bars(folder)) == (1, True)
+    (folder.root / "manifests" / "unread.yaml").unlink()
+    code, _ = applied(folder)
+    assert (code, _bars(folder)) == (0, False)
+
+
+def _bars(folder: Folder) -> bool:
+    """Whether the policy of the Pods that the grant selects leaves port 8080 out."""
+    (policy,) = (folder.root / "rendered" / "objects").glob("*_AuthorizationPolicy.*smihub.*.api.yaml")
+    assert "tier: gold" in policy.read_text()
+    return 'notPorts:\n        - "8080"' in policy.read_text()

@@ -84,3 +84,35 @@ def test_towns_begin_sound_and_with_open_connections() -> None:
         scene.take("begin", 0)
         assert not scene.ground.broken
         assert {link.kind for link in scene.trial.envoys.links} == {"raw", "pooled"}
+
+
+LABELLED = """
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: api-t, namespace: d},
+ spec: {selector: {matchLabels: {app: api}}, template: {metadata: {labels: {app: api, tier: gold, smihub.io/sa: api}},
+        spec: {serviceAccountName: api, containers: [{name: main, image: main, ports: [{containerPort: 8080}]}]}}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: api, namespace: d},
+ spec: {selector: {app: api}, ports: [{port: 80, targetPort: 8080, name: http}]}}
+---
+{apiVersion: access.smi-spec.io/v1alpha4, kind: IdentityBinding, metadata: {name: gold, namespace: d},
+ spec: {schemes: {podLabelSelector: {matchLabels: {tier: gold}}}}}
+---
+{apiVersion: specs.smi-spec.io/v1alpha4, kind: TCPRoute, metadata: {name: t, namespace: d}, spec: {}}
+---
+{apiVersion: access.smi-spec.io/v1alpha4, kind: TrafficTarget, metadata: {name: bound, namespace: d},
+ spec: {destination: {kind: IdentityBinding, name: gold, namespace: d},
+        sources: [{kind: ServiceAccount, name: nobody, namespace: d}], rules: [{kind: TCPRoute, name: t}]}}
+"""
+
+
+def test_copy_for_a_whole_account_opens_no_port_to_a_grant_by_labels() -> None:
+    """Facts told of the labels that grants name. The copy names none, so nothing barred the HTTP port from the raw grant any more."""
+    rng = Random(0)
+    with Scene() as scene:
+        for value in yaml.safe_load_all(LABELLED):
+            scene.put(f"{value['kind'].lower()}/{value['metadata']['name']}", value)
+        scene.apply(rng)
+        copy = deepcopy(scene.ground.files["traffictarget/bound"].value)
+        copy["spec"]["destination"] = {"kind": "ServiceAccount", "name": "api", "namespace": "d"}
+        scene.put(f"traffictarget/bound{COPY}", copy)
+        scene.apply(rng)
