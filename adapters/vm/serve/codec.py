@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.vm import wire
-from adapters.vm.serve.stream import DiscoveryRequest, Response, StreamError
+from adapters.vm.serve.client import DiscoveryRequest, Response, StreamError
 
 _RESOURCES = b"\x12"
 """Field 2, length-delimited: `resources` of both responses, and `resource` of discovery.v3.Resource."""

@@ -5,8 +5,10 @@ Source: Envoy, "xDS REST and gRPC protocol", section "Incremental xDS".
 
 from __future__ import annotations
 
+from adapters.vm.serve.client import FULL_SET, DiscoveryRequest, Response, Subscription, split_wildcard
+from adapters.vm.serve.order import update_waits, waiting_removals
 from adapters.vm.serve.resource import ECDS, LDS, RDS, Resource, set_version
-from adapters.vm.serve.stream import FULL_SET, DiscoveryRequest, Response, Stream, Subscription, split_wildcard
+from adapters.vm.serve.stream import Stream
 
 _ALONE = (LDS, RDS, ECDS)
 _ALONE_LIMIT = 8
@@ -33,19 +35,19 @@ class DeltaStream(Stream):
 
     def _resume(self, subscription: Subscription, request: DiscoveryRequest) -> None:
         """Take over what the client holds of an earlier stream; of other versions than ours only the name is known."""
-        current = self._current(request.type_url)
+        current = self._client.current(request.type_url)
         for name, version in request.initial.items():
             ours = current.get(name)
             same = ours is not None and ours.version == version
             subscription.held[name] = (ours if ours is not None and same else Resource(name, version, needs=None),)
             subscription.sent[name] = version
-            self._resumed = True
+            self._client.resumed = True
 
     def _next(self, type_url: str, subscription: Subscription) -> Response | None:
-        current = self._current(type_url)
+        current = self._client.current(type_url)
         wanted = current.keys() if subscription.wildcard else subscription.names & current.keys()
         stale = [name for name in wanted if _owed(subscription, current[name])]
-        ready = sorted(name for name in stale if not self._gated(type_url, subscription, current[name]))
+        ready = sorted(name for name in stale if not update_waits(self._client, type_url, current[name]))
         if subscription.due and len(ready) < len(stale) and not subscription.last_nonce:
             return None  # the first answer ends the client's initialisation: it must be complete
         if _one_by_one(type_url, subscription, ready):
@@ -58,11 +60,10 @@ class DeltaStream(Stream):
         return self._send(subscription, Response(type_url, self._nonce(), set_version(versions), resources, gone))
 
     def _gone(self, type_url: str, subscription: Subscription, ready: list[str]) -> tuple[str, ...]:
-        current = self._current(type_url)
+        current = self._client.current(type_url)
         asked = {name for name in subscription.force if name not in current}
-        known = {name for name in subscription.sent if name not in current and self._removable(type_url, name)}
-        if type_url == LDS:
-            known -= self._succeeded(subscription, set(current) - set(ready))
+        known = {name for name in subscription.sent if name not in current}
+        known -= waiting_removals(self._client, type_url, known, current.keys() - ready)
         return tuple(sorted(asked | known))
 
 

@@ -20,12 +20,12 @@ from adapters.vm import names
 from adapters.vm.bootstrap.enrol import Enrolment, enrol
 from adapters.vm.serve import status, tokens
 from adapters.vm.serve.ca import Authority, Secret, make_root
+from adapters.vm.serve.client import ClientAnswer
 from adapters.vm.serve.fleet import Fleet
 from adapters.vm.serve.resource import Resource, Snapshot
 from adapters.vm.serve.seal import Check, Sealer
 from adapters.vm.serve.server import AdsServer, Session
 from adapters.vm.serve.sockets import XdsConfig, server_sockets
-from adapters.vm.serve.stream import ClientAnswer
 from adapters.vm.state.revisions import RevisionDiff, State, Stored
 from hub.api import (
     Change,

@@ -6,18 +6,18 @@ Source: Envoy, "xDS REST and gRPC protocol", sections "How the client specifies 
 
 from __future__ import annotations
 
+from adapters.vm.serve.client import FULL_SET, DiscoveryRequest, Response, Subscription, split_wildcard
+from adapters.vm.serve.order import update_waits, waiting_removals
 from adapters.vm.serve.resource import LDS, Resource, set_version
-from adapters.vm.serve.stream import FULL_SET, DiscoveryRequest, Response, Stream, Subscription, split_wildcard
+from adapters.vm.serve.stream import Stream
 
 
 class SotwStream(Stream):
     """A stream of `StreamAggregatedResources`."""
 
-    _listens = False
-
     def _subscribe(self, subscription: Subscription, request: DiscoveryRequest) -> None:
         if subscription.fresh and request.version and request.type_url == LDS:
-            self._listens = True
+            self._client.unnamed_listeners = True  # it names a version, so it has some
         if request.nonce and request.nonce != subscription.last_nonce and not subscription.fresh:
             return  # an answer to an older response: the client repeats its names with the newer one's answer
         names, starred = split_wildcard(request.names)
@@ -31,17 +31,12 @@ class SotwStream(Stream):
         for name in [name for name in subscription.sent if not subscription.wants(name)]:
             subscription.forget(name)
 
-    def _known(self, subscription: Subscription, name: str) -> Resource | None:
-        """A client of an earlier stream says that it has listeners, and not which."""
-        unknown = Resource(name, "", needs=None) if self._listens and not subscription.last_nonce else None
-        return super()._known(subscription, name) or unknown
-
     def _next(self, type_url: str, subscription: Subscription) -> Response | None:
         if type_url in FULL_SET:
             return self._whole(type_url, subscription)
         changed = [
             item
-            for name, item in sorted(self._current(type_url).items())
+            for name, item in sorted(self._client.current(type_url).items())
             if subscription.wants(name) and self._stale(type_url, subscription, item)
         ]
         if not changed:
@@ -51,10 +46,10 @@ class SotwStream(Stream):
     def _stale(self, type_url: str, subscription: Subscription, item: Resource) -> bool:
         if item.name not in subscription.force and subscription.sent.get(item.name) == item.version:
             return False
-        return not self._gated(type_url, subscription, item)
+        return not update_waits(self._client, type_url, item)
 
     def _whole(self, type_url: str, subscription: Subscription) -> Response | None:
-        wanted = {n: item for n, item in self._current(type_url).items() if subscription.wants(n)}
+        wanted = {n: item for n, item in self._client.current(type_url).items() if subscription.wants(n)}
         waiting = {n for n, item in wanted.items() if self._waiting(type_url, subscription, item)}
         if waiting and not subscription.last_nonce:
             return None  # the first answer ends the client's initialisation: it must be complete
@@ -71,19 +66,16 @@ class SotwStream(Stream):
 
     def _waiting(self, type_url: str, subscription: Subscription, item: Resource) -> bool:
         changed = subscription.sent.get(item.name) != item.version
-        return changed and self._gated(type_url, subscription, item)
+        return changed and update_waits(self._client, type_url, item)
 
     def _kept(self, type_url: str, subscription: Subscription, waiting: set[str]) -> dict[str, Resource]:
         """What the client keeps meanwhile: old forms of waiting updates, and removals that something still uses."""
-        current = self._current(type_url)
-        succeeded = self._succeeded(subscription, waiting) if type_url == LDS else set()
-        kept: dict[str, Resource] = {}
-        for name, held in subscription.held.items():
-            leaving = name not in current and subscription.wants(name)
-            leaving = leaving and (name in succeeded or not self._removable(type_url, name))
-            if (name in waiting or leaving) and name in subscription.sent:
-                kept[name] = held[-1]
-        return kept
+        current = self._client.current(type_url)
+        gone = {name for name in subscription.held if name not in current and subscription.wants(name)}
+        kept = waiting | waiting_removals(self._client, type_url, gone, waiting)
+        return {
+            name: held[-1] for name, held in subscription.held.items() if name in kept and name in subscription.sent
+        }
 
     def _answer(self, type_url: str, subscription: Subscription, items: dict[str, Resource]) -> Response:
         version = set_version({name: item.version for name, item in items.items()})

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
+from adapters.vm.serve.client import ClientAnswer
 from adapters.vm.serve.resource import CDS, LDS, PUSH_ORDER, short
 from adapters.vm.serve.server import Session
-from adapters.vm.serve.stream import ClientAnswer
 
 DRAIN = dt.timedelta(seconds=1.2)
 """After an accepted cut, Envoy closes open connections within its drain time (1 s) and some scheduling."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.vm.serve.client import DiscoveryRequest, Response, StreamError
 from adapters.vm.serve.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, version_of
 from adapters.vm.serve.sotw import SotwStream
-from adapters.vm.serve.stream import DiscoveryRequest, Response, StreamError, StreamOutput
+from adapters.vm.serve.stream import StreamOutput
 
 NODE = "d/web"
 
