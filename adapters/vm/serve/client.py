@@ -152,7 +152,7 @@ class Subscription(Struct, eq=False):
             raise StreamError("RESOURCE_EXHAUSTED", "too many or too long resource names")
 
 
-class Client(Struct, eq=False):
+class ClientState(Struct, eq=False):
     """One client: the snapshot that it must get, its subscriptions by type, and what it brought from an earlier stream."""
 
     snapshot: Snapshot

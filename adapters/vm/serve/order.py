@@ -22,7 +22,7 @@ from typing import Literal
 from msgspec import Struct
 
 from adapters.vm import names
-from adapters.vm.serve.client import Client
+from adapters.vm.serve.client import ClientState
 from adapters.vm.serve.resource import CDS, ECDS, EDS, LDS, RDS, SDS, Resource
 
 _POLICY = (RDS, SDS, ECDS)
@@ -41,20 +41,20 @@ class Change(Struct, frozen=True):
     sockets: Collection[str] = ()
 
 
-class Rule(Struct, frozen=True):
+class OrderRule(Struct, frozen=True):
     """One row of the table."""
 
     change: Literal["update", "removal"]
     types: tuple[str, ...]
-    waits: Callable[[Client, Change], bool]
+    waits: Callable[[ClientState, Change], bool]
 
 
-def update_waits(client: Client, type_url: str, item: Resource) -> bool:
+def update_waits(client: ClientState, type_url: str, item: Resource) -> bool:
     """Whether this update must wait for the client's answer to another one."""
     return _waits(client, Change(type_url, item.name, item))
 
 
-def waiting_removals(client: Client, type_url: str, gone: Iterable[str], waiting: Iterable[str]) -> set[str]:
+def waiting_removals(client: ClientState, type_url: str, gone: Iterable[str], waiting: Iterable[str]) -> set[str]:
     """Those of the names `gone` that must stay for now.
 
     `waiting` names the resources of this type that must be sent, and are not in the response being made.
@@ -66,7 +66,7 @@ def waiting_removals(client: Client, type_url: str, gone: Iterable[str], waiting
     return {name for name in gone if _waits(client, Change(type_url, name, sockets=sockets))}
 
 
-def _waits(client: Client, change: Change) -> bool:
+def _waits(client: ClientState, change: Change) -> bool:
     what = "removal" if change.resource is None else "update"
     return any(rule.waits(client, change) for rule in ORDER if rule.change == what and change.type_url in rule.types)
 
@@ -74,12 +74,12 @@ def _waits(client: Client, change: Change) -> bool:
 # -- updates
 
 
-def _cluster_is_new(client: Client, change: Change) -> bool:
+def _cluster_is_new(client: ClientState, change: Change) -> bool:
     """Routes are not warmed by Envoy: one that names a cluster that is not there yet answers 503."""
     return any(_is_new(client, name) for name in _needed(change, (CDS,)))
 
 
-def _is_new(client: Client, cluster: str) -> bool:
+def _is_new(client: ClientState, cluster: str) -> bool:
     clusters, endpoints = client.subscriptions.get(CDS), client.subscriptions.get(EDS)
     if clusters is None or cluster not in client.current(CDS) or not clusters.wants(cluster):
         return False
@@ -88,7 +88,7 @@ def _is_new(client: Client, cluster: str) -> bool:
     return endpoints is not None and endpoints.in_flight(cluster) and cluster not in endpoints.held
 
 
-def _cuts_before_policy(client: Client, change: Change) -> bool:
+def _cuts_before_policy(client: ClientState, change: Change) -> bool:
     """A renamed chain cuts open connections; the policy that they would meet again must be accepted first.
 
     What a client has of an earlier stream is not known. It names everything before it answers anything, so until then its
@@ -106,7 +106,7 @@ def _cuts_before_policy(client: Client, change: Change) -> bool:
     return any(_is_unanswered(client, url, name) for url, name in policies)
 
 
-def _is_unanswered(client: Client, type_url: str, name: str) -> bool:
+def _is_unanswered(client: ClientState, type_url: str, name: str) -> bool:
     """Whether the client has not answered yet about the current version of something it asked for."""
     subscription, current = client.subscriptions[type_url], client.current(type_url).get(name)
     if current is None or not subscription.wants(name):
@@ -122,7 +122,7 @@ def _needed(change: Change, types: Collection[str]) -> list[str]:
 # -- removals
 
 
-def _socket_is_taken_over(client: Client, change: Change) -> bool:
+def _socket_is_taken_over(client: ClientState, change: Change) -> bool:
     """Both changes belong in one response, where Envoy hands the socket on.
 
     Otherwise it refuses the new listener, or nobody listens until that comes. Source: Envoy, "Listener discovery service
@@ -131,12 +131,12 @@ def _socket_is_taken_over(client: Client, change: Change) -> bool:
     return names.socket_of(change.name) in change.sockets
 
 
-def _cluster_is_held(client: Client, change: Change) -> bool:
+def _cluster_is_held(client: ClientState, change: Change) -> bool:
     clusters = client.subscriptions.get(CDS)
     return clusters is not None and change.name in clusters.held
 
 
-def _references_are_unknown(client: Client, change: Change) -> bool:
+def _references_are_unknown(client: ClientState, change: Change) -> bool:
     """After a reconnect, until the client has told of its listeners and of every route that these refer to."""
     listeners, routes = client.subscriptions.get(LDS), client.subscriptions.get(RDS)
     if not client.resumed:
@@ -148,7 +148,7 @@ def _references_are_unknown(client: Client, change: Change) -> bool:
     return bool(named) and (routes is None or not named <= routes.held.keys())
 
 
-def _is_referred_to(client: Client, change: Change) -> bool:
+def _is_referred_to(client: ClientState, change: Change) -> bool:
     """What the references of a client's own copy are nobody knows (`needs` None): it may refer to anything."""
     itself = (change.type_url, change.name)
     return any(
@@ -157,10 +157,10 @@ def _is_referred_to(client: Client, change: Change) -> bool:
 
 
 ORDER = (
-    Rule("update", (LDS, RDS), _cluster_is_new),
-    Rule("update", (LDS,), _cuts_before_policy),
-    Rule("removal", (LDS,), _socket_is_taken_over),
-    Rule("removal", (EDS,), _cluster_is_held),
-    Rule("removal", _REFERRED_TO, _references_are_unknown),
-    Rule("removal", _REFERRED_TO, _is_referred_to),
+    OrderRule("update", (LDS, RDS), _cluster_is_new),
+    OrderRule("update", (LDS,), _cuts_before_policy),
+    OrderRule("removal", (LDS,), _socket_is_taken_over),
+    OrderRule("removal", (EDS,), _cluster_is_held),
+    OrderRule("removal", _REFERRED_TO, _references_are_unknown),
+    OrderRule("removal", _REFERRED_TO, _is_referred_to),
 )

@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from adapters.vm.serve.client import (
     FULL_SET,
-    Client,
     ClientAnswer,
+    ClientState,
     DiscoveryRequest,
     Response,
     StreamError,
@@ -42,7 +42,7 @@ class Stream(ABC):
     def __init__(self, node: str, snapshot: Snapshot) -> None:
         self._node = node
         self._introduced = False
-        self._client = Client(snapshot)
+        self._client = ClientState(snapshot)
         self._count = 0
 
     def receive(self, request: DiscoveryRequest) -> StreamOutput:
