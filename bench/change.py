@@ -73,7 +73,7 @@ class Company:
         marks = [time.perf_counter()]
         events = [step for step in source.steps(frozenset([str(path)])) if isinstance(step, Event)]
         marks.append(time.perf_counter())
-        self.hub.intake.take(source.name, events)
+        self.hub.intake.ingest(source.name, events)
         reviewed = await self.hub.plan(mesh, keys=self.hub.clusters[""].store.dirty())
         marks.append(time.perf_counter())
         await self.hub.apply(mesh, reviewed.plan)

@@ -59,7 +59,7 @@ class Following(Company):
         assert isinstance(source, DirectorySource)
         before = time.process_time()
         events = tuple(step for step in source.steps(frozenset([str(path)])) if isinstance(step, Event))
-        await self.loop.take(source.name, events)
+        await self.loop.ingest(source.name, events)
         await self.loop.hand_out()
         await self.loop.workers[0].once()
         await self.loop.publish()

@@ -107,8 +107,8 @@ from hub.spec import (
     Watching,
     Writing,
     Written,
-    same,
     shared,
+    stateless,
 )
 from hub.weights import Integers, to_integers
 
@@ -211,9 +211,9 @@ __all__ = [
     "path_forms",
     "raw_bytes",
     "raw_text",
-    "same",
     "service_account_label",
     "shared",
+    "stateless",
     "target",
     "to_integers",
 ]

@@ -88,7 +88,7 @@ def _read(intake: Intake) -> dict[str, tuple[Document, ...]]:
     found: dict[str, tuple[Document, ...]] = {}
     for name, source in intake.sources.items():
         events = tuple(source.read())
-        intake.take(name, events)
+        intake.ingest(name, events)
         found[name] = Snapshot().after(events).documents
     return found
 

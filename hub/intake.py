@@ -54,15 +54,15 @@ class Intake:
         failed: dict[str, SourceError] = {}
         for name, source in self.sources.items():
             try:
-                self.take(name, source.read())
+                self.ingest(name, source.read())
             except SourceError as error:
                 failed[name] = error
         if len(failed) == len(self.sources):
             raise next(iter(failed.values()))
         for name, why in failed.items():
-            self.take(name, [lost(name, why)])
+            self.ingest(name, [lost(name, why)])
 
-    def take(self, source: str, events: Iterable[Event]) -> None:
+    def ingest(self, source: str, events: Iterable[Event]) -> None:
         """Follow what a source says."""
         for event in events:
             if isinstance(event, Unread):
@@ -131,7 +131,7 @@ class Intake:
         """The parts and scopes of sources that cannot be read now."""
         return frozenset(self._unread)
 
-    def blind(self, cluster: str) -> bool:
+    def misses_facts(self, cluster: str) -> bool:
         """Whether one of them may hold facts of this cluster and was never read by this process: nobody knows what it held."""
         return any(part not in self._known and self._cluster[part[0]] == cluster for part in self._unread)
 

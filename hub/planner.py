@@ -13,7 +13,7 @@ from math import inf
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.api import same
+from hub.api import stateless
 from hub.binding import unbound
 from hub.config.file import Config
 from hub.faults import Faults
@@ -132,7 +132,7 @@ class Planner:
     def _made(self, mesh: Mesh, mirror: Mirror, cut: _Cut, faults: Faults) -> Plan:
         decided, settled = cut.decided, _settled(mesh, cut, faults)
         unsettled = frozenset(decided.keys() - settled.keys())
-        made = plan(mesh.name, {**decided, **settled}, cut.observation, same, cut.frozen | unsettled)
+        made = plan(mesh.name, {**decided, **settled}, cut.observation, stateless, cut.frozen | unsettled)
         # Pods that nothing governed before were open; a sidecar on a VM that is not configured lets nobody in.
         shut = made.governs if mesh.spec.selects_by and not mirror.empty else ()
         made = replace(
@@ -343,12 +343,12 @@ def _placeless(found: SmiObject) -> SmiObject:
 
 def _settled(mesh: Mesh, cut: _Cut, faults: Faults) -> dict[UnitKey, Desired]:
     """The units with what only history knows carried over; without those on which the adapter raises."""
-    if mesh.spec.settle is same:
+    if mesh.spec.carry_over is stateless:
         return dict(cut.decided)
     standing, found = by_unit(cut.observation.objects), dict[UnitKey, Desired]()
     for key, unit in cut.decided.items():
         with faults.of(key):
-            objects = mesh.spec.settle(unit.translation.objects, standing.get(key, {}))
+            objects = mesh.spec.carry_over(unit.translation.objects, standing.get(key, {}))
             found[key] = replace(unit, translation=replace(unit.translation, objects=objects))
     return found
 
@@ -359,5 +359,5 @@ def _ungranted(mine: Mapping[ObjectRef, Observed]) -> tuple[Standing, ...] | Non
 
 
 def _differs(mesh: Mesh, unit: Desired, mine: Mapping[ObjectRef, Observed]) -> bool:
-    after = mesh.spec.settle(unit.translation.objects, mine)
+    after = mesh.spec.carry_over(unit.translation.objects, mine)
     return {native.ref: native.body for native in after} != {ref: one.owned for ref, one in mine.items()}

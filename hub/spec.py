@@ -45,8 +45,8 @@ class Narrowing(Struct, frozen=True):
     message: str
 
 
-def same(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Observed]) -> tuple[NativeObject, ...]:
-    """The `settle` of an adapter whose objects depend on no history: desired as it is."""
+def stateless(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Observed]) -> tuple[NativeObject, ...]:
+    """The `carry_over` of an adapter whose objects depend on no history: desired as it is."""
     return tuple(desired)
 
 
@@ -55,7 +55,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
 
     `translate(unit, config)` gives the native objects of one unit; every native ref comes from exactly one unit.
     `evaluator(objects, facts)` indexes objects once and then judges requests.
-    `settle(desired, observed)` carries over what only history knows (default: nothing).
+    `carry_over(desired, observed)` carries over what only history knows (default: nothing).
     `view(body, kind)` is a body as JSON-like data for people. `governs` are the scopes that a mesh of this kind can be
     given; `drain` says until when open connections keep what they had before a narrowing ("open connections until ...");
     `capture` is a sentence on the traffic that never gets to the mesh, if there is any. `selects_by` is the label by which
@@ -69,7 +69,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     translate: Callable[[Unit, ConfigT], Translation]
     evaluator: Callable[[Sequence[NativeObject], Facts], Evaluator]
     view: Callable[[bytes, str], Any]  # (body, ref.kind) -> JSON-like data
-    settle: Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]] = same
+    carry_over: Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]] = stateless
     narrowings: tuple[Narrowing, ...] = ()
     governs: tuple[str, ...] = ("all", "namespaces", "targets")
     drain: str = ""

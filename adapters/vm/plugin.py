@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from adapters.vm.bootstrap.verb import BOOTSTRAP
+from adapters.vm.carry_over import carry_over
 from adapters.vm.config import VmConfig
 from adapters.vm.evaluate.mesh import evaluator
 from adapters.vm.safety.check import check
 from adapters.vm.serve.sink import XdsSink
 from adapters.vm.serve.sockets import XdsConfig
-from adapters.vm.settle import settle
 from adapters.vm.state.revisions import State
 from adapters.vm.translate.unit import translate
 from adapters.vm.view import view
@@ -55,7 +55,7 @@ SPEC = AdapterSpec(
     translate=translate,
     evaluator=evaluator,
     view=view,
-    settle=settle,
+    carry_over=carry_over,
     narrowings=NARROWINGS,
     governs=("all",),
     drain="the next request (HTTP), or about a second after Envoy's acknowledgement, when they are cut (streams, TCP)",

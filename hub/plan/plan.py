@@ -48,7 +48,7 @@ _WAVES: Mapping[tuple[Role, Op], int] = {
     (Role.GUARD, Op.DELETE): 8,
 }
 
-Settle = Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]]
+CarryOver = Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]]
 
 
 class Desired(Struct, frozen=True, gc=False):
@@ -125,7 +125,7 @@ def plan(
     mesh: str,
     desired: Mapping[UnitKey, Desired],
     observation: Observation,
-    settle: Settle,
+    carry_over: CarryOver,
     frozen: frozenset[UnitKey] = frozenset(),
 ) -> Plan:
     """Compare the desired units with what stands there.
@@ -139,7 +139,7 @@ def plan(
     conflicts = conflicts_of(decided, observation.objects)
     spared = {ref for ref, observed in observation.objects.items() if observed.hands_off}
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
-    settled = {key: settle(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
+    settled = {key: carry_over(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
     planned = _all_changes(decided, settled, observation.objects, standing)
     wanted = [one for one in planned if one.after or one.ref not in claimed]
     changes = list(_without_conflicts(wanted, conflicts, decided, observation.objects))

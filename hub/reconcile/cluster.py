@@ -27,13 +27,13 @@ class Cluster:
         self._stale = True
         self._published: Mapping[Place, tuple[Endpoint, ...]] = {}
 
-    async def withdraw(self, *, blind: bool) -> None:
+    async def withdraw(self, *, incomplete: bool) -> None:
         """Take endpoints that are gone out of service, before anything else of a change is written.
 
-        So nobody is still sent to a workload whose listeners end with the change. `blind`: nobody can tell which are gone.
+        So nobody is still sent to a workload whose listeners end with the change. `incomplete`: nobody can tell which are gone.
         """
         touched = self._update()
-        if blind or not touched:
+        if incomplete or not touched:
             return
         now, before = self.endpoints.serving(), self._published
         kept = {
@@ -42,10 +42,10 @@ class Cluster:
         if any(kept[place] != before.get(place, ()) for place in touched):
             await self._hand_over(replace(now, endpoints={**before, **kept}))
 
-    async def publish(self, *, blind: bool) -> None:
-        """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them (`blind`)."""
+    async def publish(self, *, incomplete: bool) -> None:
+        """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them (`incomplete`)."""
         self._update()
-        if blind or not self._stale:
+        if incomplete or not self._stale:
             return
         await self._hand_over(self.endpoints.serving())
         self._stale = False

@@ -164,7 +164,7 @@ class Hub:
 
     def render(self, mesh: Mesh) -> Plan:
         """What the sources mean now, as the plan for a mesh in which nothing stands; reads and writes no state."""
-        return plan(mesh.name, self.desired(mesh, Mirror(Observation())), Observation(), mesh.spec.settle)
+        return plan(mesh.name, self.desired(mesh, Mirror(Observation())), Observation(), mesh.spec.carry_over)
 
     def setup(self, smihub: str) -> Setup:
         """What a saved plan presumes of the configuration and of this smihub, which is of the given version."""
@@ -273,11 +273,15 @@ class Hub:
 
     async def withdraw(self) -> None:
         """Take endpoints that are gone out of service, before anything else of a change is written."""
-        await each(cluster.withdraw(blind=self.intake.blind(name)) for name, cluster in self.clusters.items())
+        await each(
+            cluster.withdraw(incomplete=self.intake.misses_facts(name)) for name, cluster in self.clusters.items()
+        )
 
     async def publish(self) -> None:
         """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them."""
-        await each(cluster.publish(blind=self.intake.blind(name)) for name, cluster in self.clusters.items())
+        await each(
+            cluster.publish(incomplete=self.intake.misses_facts(name)) for name, cluster in self.clusters.items()
+        )
 
 
 async def _mixed(sink: Accepting, made: Plan, mirror: Mirror) -> frozenset[UnitKey]:

@@ -89,9 +89,9 @@ class Loop:
         while True:
             batch = await self._batches.get()
             with self._journal.turning():
-                await self.take(*batch)
+                await self.ingest(*batch)
                 while not self._batches.empty():
-                    await self.take(*self._batches.get_nowait())
+                    await self.ingest(*self._batches.get_nowait())
                 if self._synced and self._synced | self._away == self._hub.intake.sources.keys():
                     await self._hand_out_or_again(batch[0])
                     self._moved.set()
@@ -104,7 +104,7 @@ class Loop:
             self._batches.put_nowait((source, ()))  # what was taken is owed still, though nobody says anything more
             raise
 
-    async def take(self, source: str, events: tuple[Event, ...]) -> None:
+    async def ingest(self, source: str, events: tuple[Event, ...]) -> None:
         """Take what a source says; a part on which that raises cannot be read."""
         async with self._hub.deciding:
             await aside(partial(self._take_each, source, events))
@@ -123,7 +123,7 @@ class Loop:
     def _take_each(self, source: str, events: tuple[Event, ...]) -> None:
         for event in events:
             try:
-                self._hub.intake.take(source, (event,))
+                self._hub.intake.ingest(source, (event,))
             except Exception as error:  # noqa: BLE001 - one object that nobody thought of must not stop the others
                 part = "" if isinstance(event, Synced) else event.part
                 _log.error("source_raised", source=source, part=part, exc_info=error)
@@ -136,7 +136,7 @@ class Loop:
                     remedy,
                     Origin(source, part),
                 )
-                self._hub.intake.take(source, (Unread(part, problem),))
+                self._hub.intake.ingest(source, (Unread(part, problem),))
 
     async def hand_out(self) -> None:
         """Tell every mesh what it has to plan, after endpoints that are gone were taken out of service."""

@@ -91,12 +91,12 @@ async def test_a_restart_that_cannot_list_revokes_nothing(tmp_path: Path, scope:
     async with opened(tmp_path, sources) as hub:
         made = (await hub.plan(hub.meshes[0])).plan
         assert (made.allowed, made.denied) == ((), ())
-        assert hub.intake.blind("")
+        assert hub.intake.misses_facts("")
         fresh.fail()
         hub.read()
         made = (await hub.plan(hub.meshes[0])).plan
         assert (made.allowed, made.denied, made.frozen, made.recalled) == ((LATE,), (), (), ())
-        assert not hub.intake.blind("")
+        assert not hub.intake.misses_facts("")
 
 
 async def test_what_is_deleted_goes_though_another_kind_is_unread(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ async def test_a_source_that_is_away_at_a_restart_revokes_nothing(tmp_path: Path
     async with opened(tmp_path, sources) as hub:
         await apply(hub)
         fresh = Hub(hub.config, with_sources(sources))
-        fresh.intake.take("cluster", [Unread("", PROBLEM)])
+        fresh.intake.ingest("cluster", [Unread("", PROBLEM)])
         made = (await fresh.plan(fresh.meshes[0])).plan
-        assert (made.changes, made.denied, fresh.intake.blind("")) == ((), (), True)
+        assert (made.changes, made.denied, fresh.intake.misses_facts("")) == ((), (), True)
         await fresh.close()
 
 
@@ -183,8 +183,8 @@ PROBLEM = Problem("source.unreadable", ObjectRef("", "Source", "", "cluster"), "
 
 async def after(hub: Hub, *events: Event) -> tuple[bool, bool, tuple[str, ...]]:
     """Whether something is unread, whether the hub is blind, and what a plan would allow, after these events."""
-    hub.intake.take("cluster", events)
-    return bool(hub.intake.unread), hub.intake.blind(""), (await hub.plan(hub.meshes[0])).plan.allowed
+    hub.intake.ingest("cluster", events)
+    return bool(hub.intake.unread), hub.intake.misses_facts(""), (await hub.plan(hub.meshes[0])).plan.allowed
 
 
 async def test_a_scope_that_was_listed_once_is_not_blind(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ async def test_what_raised_when_it_was_read_first_counts_as_it_was_applied(
     monkeypatch.setattr("hub.intake.decode", fails)
     (tmp_path / "smihub.yaml").write_text(CONFIG)
     hub = Hub(load_config(tmp_path / "smihub.yaml"), with_sources(sources))
-    await Loop(hub).take("cluster", tuple(fresh.read()))
+    await Loop(hub).ingest("cluster", tuple(fresh.read()))
     plan = (await hub.plan(hub.meshes[0])).plan
     await hub.close()
     assert plan.denied == ()

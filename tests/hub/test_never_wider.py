@@ -181,7 +181,7 @@ def test_no_prefix_of_a_change_is_wider_than_before_or_after(
     before = [(key, one) for key, unit in desired(world.values, mesh).items() for one in unit.translation.objects]
     after = desired(values, mesh)
     gone = {key: Desired(None) for key, _ in before if key not in after}
-    changes = plan(mesh.name, {**gone, **after}, observed(before), mesh.spec.settle).changes
+    changes = plan(mesh.name, {**gone, **after}, observed(before), mesh.spec.carry_over).changes
     smi = (Semantics(world.documents), Semantics(documents_of(values)))
     facts = [compile_documents(documents, Scope()).facts for documents in (world.documents, documents_of(values))]
     # Who may receive what is decided at the receiver; which Service a call reaches changes with its routes.

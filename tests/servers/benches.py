@@ -119,7 +119,7 @@ def _wanted(adapter: str, grants: Frozen) -> Mapping[UnitKey, Desired]:
 def planned(bench: Bench, desired: Mapping[UnitKey, Desired], seen: Observation) -> Plan:
     """The plan for these units and all that are there besides."""
     units = {**dict.fromkeys(Mirror(seen).units, Desired(None)), **desired}
-    return plan("bench", units, seen, bench.spec.settle)
+    return plan("bench", units, seen, bench.spec.carry_over)
 
 
 async def apply(bench: Bench, desired: Mapping[UnitKey, Desired]) -> Done:

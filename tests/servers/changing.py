@@ -173,7 +173,7 @@ class Trial:
             await self._begun()
         assert self._running is not None
         for name, source in self._running.intake.sources.items():
-            await self._loop.take(name, tuple(source.read()))
+            await self._loop.ingest(name, tuple(source.read()))
         self.ground.read()
         await self._loop.hand_out()
         for worker in self._loop.workers:

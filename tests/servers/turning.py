@@ -334,7 +334,7 @@ class Turns(AbstractContextManager["Turns"]):
         self._ever |= self.known
         for side in self.sides.values():
             side.bound.append(self.known)
-        await self._running.take("cluster", events)
+        await self._running.ingest("cluster", events)
         await self._running.hand_out()
         for worker in self._running.workers:
             driver = self._drivers.get(worker.mesh.name)

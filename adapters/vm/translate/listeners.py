@@ -13,7 +13,7 @@ from adapters.vm.translate.build import ads, filter_, no, yes
 from adapters.vm.vocabulary import HCM, ROUTER
 
 FIRST_CHAIN = "g0"
-"""Name of the one filter chain; `settle` counts it up where open connections have to be cut."""
+"""Name of the one filter chain; `carry_over` counts it up where open connections have to be cut."""
 
 
 def connection_manager(routes: str, filters: Sequence[wire.HttpFilter], config: VmConfig) -> wire.HttpConnectionManager:

@@ -13,10 +13,10 @@ import pytest
 
 from adapters.vm import names
 from adapters.vm.bootstrap.envoy import Sidecar, write_private
+from adapters.vm.carry_over import carry_over
 from adapters.vm.config import VmConfig
 from adapters.vm.safety.check import check
 from adapters.vm.serve.sink import utc_now
-from adapters.vm.settle import settle
 from adapters.vm.translate.unit import translate
 from hub.api import (
     Access,
@@ -101,7 +101,7 @@ class Mesh:
         """Plan and write like the hub does."""
         observed = (await self.rig.sink.observe()).objects
         made = [item for unit in units for item in translate(unit, VmConfig()).objects]
-        desired = {item.ref: item for item in settle(made, observed)}
+        desired = {item.ref: item for item in carry_over(made, observed)}
         changes = [_put(item) for item in desired.values() if _differs(item, observed.get(item.ref))]
         gone = [Change(Op.DELETE, key, 7, b"", None, UNIT) for key in observed if key not in desired]
         await self.rig.write(changes + gone)

@@ -11,8 +11,8 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from adapters.vm.carry_over import carry_over
 from adapters.vm.config import VmConfig
-from adapters.vm.settle import settle
 from adapters.vm.translate.unit import translate
 from hub.model import Access, Client, HttpMatch, NativeObject, ObjectRef, Observed, RoutePort, Split
 from tests.adapters.vm.native import UNIT
@@ -180,13 +180,13 @@ def _websocket(connect: Connect) -> socket.socket:
 
 
 def test_open_tcp_connection_when_its_grant_is_revoked(pair: Pair) -> None:
-    """`settle` renames the chain of the narrowed port alone: its connections end, a WebSocket of another port stays."""
+    """`carry_over` renames the chain of the narrowed port alone: its connections end, a WebSocket of another port stays."""
     raw, web = pair.to("one", TCP)(), _websocket(pair.to("one"))
     assert raw.recv(100) == GREETING
     before = translate(receiving(pair.apps, pair.inside), VmConfig()).objects
     narrower = replace(receiving(pair.apps, pair.inside), grants=receiving(pair.apps, pair.inside).grants[:1])
     observed = {item.ref: Observed(item.ref, item.body, UNIT, "", item.role, item.needs) for item in before}
-    after = settle(translate(narrower, VmConfig()).objects, observed)
+    after = carry_over(translate(narrower, VmConfig()).objects, observed)
     pair.far.apply([item for item in after if item.ref.kind != "Listener"])
     pair.far.apply([item for item in after if item.ref.kind == "Listener"])
     raw.settimeout(5)

@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 from msgspec import Struct
 
+from adapters.vm.carry_over import carry_over
 from adapters.vm.config import VmConfig
-from adapters.vm.settle import settle
 from adapters.vm.translate.unit import translate
 from hub.model import HttpMatch, NativeObject, Observed
 from tests.adapters.vm.native import UNIT
@@ -132,7 +132,9 @@ def revoked(world: World) -> tuple[NativeObject, ...]:
         item.ref: Observed(item.ref, item.body, UNIT, "", item.role, item.needs)
         for item in granted(world.port, world.app)
     }
-    return settle(translate(access(ports=[inbound(world.port, "http", world.app.port)]), VmConfig()).objects, before)
+    return carry_over(
+        translate(access(ports=[inbound(world.port, "http", world.app.port)]), VmConfig()).objects, before
+    )
 
 
 def answers(connection: socket.socket) -> list[int]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 from msgspec.structs import replace
 
-from hub.api import same as keep
+from hub.api import stateless as keep
 from hub.errors import UnsafeResourceError
 from hub.memory.permits import lines_of
 from hub.memory.states import decode

@@ -174,7 +174,7 @@ def test_unit_on_which_settle_raises_stays_and_the_others_are_planned(folder: Fo
 
     folder.write("db.yaml", target("db", account="db"))
     folder.write("access.yaml", target("api-from-web", matches="orders"))
-    made = asyncio.run(_reviewed(folder, {"settle": settle}))
+    made = asyncio.run(_reviewed(folder, {"carry_over": settle}))
     assert {each.code for each in made.refusals} == {"bug.adapter"}
     assert {change.unit.name for change in made.plan.changes} == {"db"}
 

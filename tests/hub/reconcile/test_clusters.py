@@ -198,7 +198,7 @@ async def test_a_file_that_cannot_be_read_hides_facts_of_its_own_cluster(folder:
     folder.write("west/work.yaml", "kind: [")
     async with opened(folder) as hub:
         await hub.recall()
-        assert (hub.intake.blind("east"), hub.intake.blind("west")) == (False, True)
+        assert (hub.intake.misses_facts("east"), hub.intake.misses_facts("west")) == (False, True)
         assert not hub.clusters["east"].planner.missing.recalled
         assert hub.clusters["west"].planner.missing.recalled
     for plan in await plans(folder):

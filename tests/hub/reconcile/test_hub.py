@@ -102,7 +102,7 @@ async def test_broken_file_keeps_what_it_granted_and_holds_gains(folder: Folder,
     made = (await hub.plan(hub.meshes[0])).plan
     assert made.held == (WEB,)
     assert (made.allowed, made.denied) == ((), ("shop/web -> shop/late:* GET /books",))
-    assert not hub.intake.blind("")  # what the file held before is still known
+    assert not hub.intake.misses_facts("")  # what the file held before is still known
 
 
 async def test_broken_file_in_a_fresh_hub_keeps_what_it_granted(folder: Folder, hub: Hub) -> None:
@@ -113,7 +113,7 @@ async def test_broken_file_in_a_fresh_hub_keeps_what_it_granted(folder: Folder, 
     made = (await fresh.plan(fresh.meshes[0])).plan
     assert (made.changes, made.denied) == ((), ())
     assert "TrafficTarget/shop/api-from-web" in map(str, made.recalled)
-    assert fresh.intake.blind("")
+    assert fresh.intake.misses_facts("")
     await fresh.close()
 
 

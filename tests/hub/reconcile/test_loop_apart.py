@@ -150,14 +150,14 @@ async def test_sink_that_raises_what_nobody_expected_is_tried_again(folder: Fold
 
 async def test_object_on_which_reading_raises_counts_as_unread(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is revoked elsewhere is revoked, what would be gained waits, and once it can be read all goes on."""
-    take, bad = Intake.take, [True]
+    take, bad = Intake.ingest, [True]
 
     def fails(self: Intake, source: str, events: Any) -> None:
         if bad[0] and any(getattr(event, "part", "") == "odd.yaml" for event in events if hasattr(event, "documents")):
             raise KeyError("nobody thought of this")
         take(self, source, events)
 
-    monkeypatch.setattr(Intake, "take", fails)
+    monkeypatch.setattr(Intake, "ingest", fails)
     folder.write("second.yaml", target("second", matches="orders"))
     async with living(folder) as live:
         await live.until(BOOKS, ORDERS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from hub.api import same
+from hub.api import stateless
 from hub.mirror import Mirror
 from hub.model import (
     Access,
@@ -70,7 +70,7 @@ def planned(desired: Wanted, seen: Observation) -> Plan:
         key: Desired(Access(Identity("cluster.local", key.namespace, key.name)), Translation(natives))
         for key, natives in desired.items()
     }
-    return plan("istio", units, seen, same)
+    return plan("istio", units, seen, stateless)
 
 
 def sink(path: Path, mesh: str = "istio") -> DirectorySink:

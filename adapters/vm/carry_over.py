@@ -20,16 +20,16 @@ _GENERATION = re.compile(r"g(0|[1-9][0-9]*)")
 Pair = tuple[bytes, bytes]
 
 
-def settle(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Observed]) -> tuple[NativeObject, ...]:
+def carry_over(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Observed]) -> tuple[NativeObject, ...]:
     """The same objects, each inbound listener with the chain name it has, or the next one if its policy narrowed.
 
     A policy narrows when a (principal, permission) pair, or an admitted peer, is gone. Without history it stays `g0`.
     """
-    narrowed = {item.ref for item in desired if item.ref in observed and _lost(item, observed[item.ref].owned)}
-    return tuple(_settled(item, observed.get(item.ref), narrowed) for item in desired)
+    narrowed = {item.ref for item in desired if item.ref in observed and _has_narrowed(item, observed[item.ref].owned)}
+    return tuple(_with_generation(item, observed.get(item.ref), narrowed) for item in desired)
 
 
-def _settled(item: NativeObject, before: Observed | None, narrowed: set[ObjectRef]) -> NativeObject:
+def _with_generation(item: NativeObject, before: Observed | None, narrowed: set[ObjectRef]) -> NativeObject:
     if item.ref.kind != "Listener" or before is None:
         return item
     generation = _generation(before.owned) + (1 if narrowed.intersection(item.needs) else 0)
@@ -51,7 +51,7 @@ def _generation(body: bytes) -> int:
     return max((int(match[1]) for match in found if match), default=0)
 
 
-def _lost(item: NativeObject, before: bytes) -> bool:
+def _has_narrowed(item: NativeObject, before: bytes) -> bool:
     """Whether the policy in `before` admits a pair that `item` does not; what cannot be read counts as narrowed."""
     readers = {"RouteConfiguration": _route_pairs, "Secret": _peer_pairs, "TypedExtensionConfig": _network_pairs}
     if item.ref.kind not in readers or item.body == before:

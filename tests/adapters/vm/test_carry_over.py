@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.vm import wire
+from adapters.vm.carry_over import carry_over
 from adapters.vm.config import VmConfig
-from adapters.vm.settle import settle
 from adapters.vm.translate.unit import translate
 from hub.model import Grant, HttpMatch, NativeObject, ObjectRef, Observed
 from tests.adapters.vm.native import UNIT
@@ -60,27 +60,27 @@ BOTH = (http_grant("h", ["web", "pay"], A, B), tcp_grant("t", ["web", "pay"]))
 )
 def test_chain_when_grants_change(after: tuple[Grant, ...], http: str, tcp: str) -> None:
     """A lost pair renames the chain of its own port; gains, names and grouping do not."""
-    assert chains(settle(made(*after), standing(made(*BOTH)))) == {HTTP: http, TCP: tcp}
+    assert chains(carry_over(made(*after), standing(made(*BOTH)))) == {HTTP: http, TCP: tcp}
 
 
 def test_chain_when_nothing_stands() -> None:
     """Without history every chain is g0, and the objects are untouched."""
-    assert settle(made(*BOTH), {}) == made(*BOTH)
+    assert carry_over(made(*BOTH), {}) == made(*BOTH)
 
 
 def test_chain_when_settled_again() -> None:
     """A generation is kept once it stands: planning twice changes nothing, and the next narrowing counts on."""
-    first = settle(made(), standing(made(*BOTH)))
-    assert settle(made(), standing(first)) == first
-    widened = settle(made(*BOTH), standing(first))
+    first = carry_over(made(), standing(made(*BOTH)))
+    assert carry_over(made(), standing(first)) == first
+    widened = carry_over(made(*BOTH), standing(first))
     assert chains(widened) == {HTTP: "g1", TCP: "g1"}
-    assert chains(settle(made(BOTH[0]), standing(widened))) == {HTTP: "g1", TCP: "g2"}
+    assert chains(carry_over(made(BOTH[0]), standing(widened))) == {HTTP: "g1", TCP: "g2"}
 
 
 def test_everything_else_when_a_chain_is_renamed() -> None:
     """Only the listener's body changes, and in it only the chain's name."""
     before = {item.ref: item for item in made()}
-    for item in settle(made(), standing(made(*BOTH))):
+    for item in carry_over(made(), standing(made(*BOTH))):
         if item.ref.kind != "Listener":
             assert item == before[item.ref]
             continue
@@ -94,13 +94,13 @@ def test_result_when_the_order_differs() -> None:
     shuffled = list(made())
     Random(7).shuffle(shuffled)
     observed = standing(made(*BOTH))
-    assert set(settle(shuffled, observed)) == set(settle(made(), observed))
+    assert set(carry_over(shuffled, observed)) == set(carry_over(made(), observed))
 
 
 def test_chain_when_what_stands_cannot_be_read() -> None:
     """Unreadable history counts as wider than anything: the chain is renamed."""
     broken = {ref: replace(item, owned=b"\xff") for ref, item in standing(made(*BOTH)).items()}
-    assert chains(settle(made(*BOTH), broken)) == {HTTP: "g1", TCP: "g1"}
+    assert chains(carry_over(made(*BOTH), broken)) == {HTTP: "g1", TCP: "g1"}
 
 
 @pytest.mark.parametrize("name", ["", "x", "g", "g01", "g-1", "G3"])
@@ -111,4 +111,4 @@ def test_chain_when_its_name_was_not_ours(name: str) -> None:
     listener: Any = wire.parse("Listener", observed[ref].owned)
     listener.filter_chains[0].name = name
     observed[ref] = replace(observed[ref], owned=wire.pack(listener))
-    assert chains(settle(made(*BOTH), observed))[HTTP] == "g0"
+    assert chains(carry_over(made(*BOTH), observed))[HTTP] == "g0"
