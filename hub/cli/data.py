@@ -102,7 +102,8 @@ def problem_data(problem: Problem) -> dict[str, Any]:
 
 
 def _struct(value: Loss | Refusal | Problem) -> dict[str, Any]:
-    return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    keys = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+    return {key: _plain(getattr(value, name)) for key, name in keys}
 
 
 def _plain(value: Any) -> Any:

@@ -209,9 +209,9 @@ def _path(source: str, file: str) -> str:
 
 
 def loss_line(loss: Loss) -> Text:
-    """A Loss in one line: what the mesh cannot say, a request that shows it, and what would lift it."""
-    text = f" {loss.origin}: {loss.message}; {loss.witness} is refused"
-    return line("  ", ("loss", "yellow"), text, (f" ({loss.code})", "dim"), f"; {loss.lift}")
+    """A Loss in one line: what the mesh cannot say, a request that shows it, and what to do about it."""
+    text = f" {loss.origin}: {loss.message}; {loss.example} is refused"
+    return line("  ", ("loss", "yellow"), text, (f" ({loss.code})", "dim"), f"; {loss.remedy}")
 
 
 def refusal_line(refusal: Refusal) -> Text:

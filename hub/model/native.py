@@ -36,10 +36,11 @@ class NativeObject(Struct, frozen=True, gc=False):
     needs: tuple[ObjectRef, ...] = ()
 
 
-class Loss(Struct, frozen=True, order=True, gc=False):
+class Loss(Struct, frozen=True, order=True, gc=False, rename={"example": "witness", "remedy": "lift"}):
     """What a mesh cannot say: the refused part grants nothing.
 
-    `witness` is a request in words that SMI allows and the mesh will refuse; `lift` says what would make it go.
+    `example` is a request in words that SMI allows and the mesh will refuse; `remedy` says what would end the loss. As data
+    they are called `witness` and `lift`.
     `access` is False for losses of a split, which may approximate but never widen. `unit` is the hub's to say.
     """
 
@@ -47,8 +48,8 @@ class Loss(Struct, frozen=True, order=True, gc=False):
     origin: ObjectRef
     field: str
     message: str
-    witness: str
-    lift: str
+    example: str
+    remedy: str
     access: bool = True
     unit: UnitKey | None = None
 

@@ -83,8 +83,8 @@ def of_losses(losses: Iterable[Loss]) -> Iterator[Refusal]:
     """A Loss on access grants nothing, which is safe, but it is not what the SMI object asked for."""
     for loss in losses:
         if loss.access:
-            message = f"{loss.origin}: {loss.message}, so {loss.witness} is refused"
-            yield Refusal(loss.code, message, _lift(loss.lift, loss.code), loss.unit)
+            message = f"{loss.origin}: {loss.message}, so {loss.example} is refused"
+            yield Refusal(loss.code, message, _or_accept(loss.remedy, loss.code), loss.unit)
 
 
 def of_faults(faults: Iterable[tuple[UnitKey, BaseException]], adapter: str) -> Iterator[Refusal]:
@@ -97,8 +97,8 @@ def of_faults(faults: Iterable[tuple[UnitKey, BaseException]], adapter: str) -> 
 _LONGEST_ERROR = 500
 
 
-def _lift(lift: str, code: str) -> str:
-    return f'{lift}, or add "{code}" to "accept" in smihub.yaml'
+def _or_accept(remedy: str, code: str) -> str:
+    return f'{remedy}, or add "{code}" to "accept" in smihub.yaml'
 
 
 def of_blast_radius(plan: Plan, limits: Limits, recent: Collection[UnitKey] = ()) -> list[Refusal]:

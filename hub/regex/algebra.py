@@ -20,12 +20,12 @@ _Rule = Callable[[bool, bool], bool]
 
 def excess(one: Language, other: Language) -> str | None:
     """A shortest text of `one` that is not in `other`; None if `other` contains `one`."""
-    return _witness(one, other, _only_first)
+    return _shortest(one, other, _only_first)
 
 
 def overlap(one: Language, other: Language) -> str | None:
     """A shortest text that is in both; None if they have none in common."""
-    return _witness(one, other, _both)
+    return _shortest(one, other, _both)
 
 
 def intersection(one: Language, other: Language) -> Language:
@@ -86,7 +86,7 @@ def _accepts(one: Language, state: int) -> bool:
     return state >= 0 and one.accepting[state]
 
 
-def _witness(one: Language, other: Language, rule: _Rule) -> str | None:
+def _shortest(one: Language, other: Language, rule: _Rule) -> str | None:
     """A shortest text on whose two verdicts the rule holds; the search is breadth first and stops at the first."""
     pairs = _Pairs(one, other, rule)
     letters = pairs.classes.letters()

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 from hub.regex.algebra import difference, excess, restricted
 from hub.regex.automaton import URI_PATH, Language, Universe
 from hub.regex.bounds import Meter
+from hub.regex.contrast import contrast
 from hub.regex.definite import StateStructure
 from hub.regex.guess import MAX_VALUES, Piece, TooManyError, listed, paired, simple
 from hub.regex.spoken import Between, Forms, spoken
 from hub.regex.templates import guess_templates, is_safe
-from hub.regex.witness import contrast
 
 
 class Inexpressible(Struct, frozen=True):

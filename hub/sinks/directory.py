@@ -21,11 +21,11 @@ from hub.model import Observation, UnitKey
 from hub.sinks.folder import EXCLUSIVE, SHARED, Folder, make, opened, signature
 from hub.sinks.index import ListedFiles, decode_index
 from hub.sinks.ledger import Ledger, decode_memory
-from hub.sinks.manifest import MOST_BYTES, Foreign, digest, read
-from hub.sinks.marking import FolderObjects, move
+from hub.sinks.manifest import MAX_OBJECT_BYTES, Foreign, digest, read
+from hub.sinks.marking import FolderObjects, ownership_change
 from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, SUFFIXES, file_name
-from hub.sinks.reading import FolderContents, FolderReader, Found, make_sense
-from hub.sinks.writing import MOST_OF_ALL, Writer
+from hub.sinks.reading import FolderContents, FolderReader, Found, interpret
+from hub.sinks.writing import MAX_INDEX_BYTES, Writer
 
 _OTHER_NAMES = ("kustomization.yml", "Kustomization")  # kustomize wants one of the three to be there, and only one
 _NOTHING, _ANYBODY = Ledger(), FolderReader()
@@ -48,7 +48,7 @@ class DirectorySink:
         self._mesh = mesh
         self._reader = reader
         self._owner = reader.owner
-        self._empty = make_sense({}, ListedFiles({}, whole=True), _NOTHING, {}, reader)
+        self._empty = interpret({}, ListedFiles({}, whole=True), _NOTHING, {}, reader)
         self._known: dict[str, tuple[str, Found]] = {}  # what a file meant, by its digest: most are as they were
 
     async def observe(self) -> Observation:
@@ -87,8 +87,8 @@ class DirectorySink:
             }
             if len(texts) != len(marks):
                 raise UnsafeResourceError(f'mesh "{self._mesh}": one object is marked twice')
-            moves = [move(each, standing, texts[each.ref]) for each in marks]
-            return await Writer(folder, self._path, self._mesh, reading).mark(moves, memory)
+            changes = [ownership_change(each, standing, texts[each.ref]) for each in marks]
+            return await Writer(folder, self._path, self._mesh, reading).mark(changes, memory)
 
     async def changes(self) -> AsyncIterator[str]:
         """See `hub.api.Watching`: told by names, sizes and times of the files."""
@@ -117,7 +117,7 @@ class DirectorySink:
             digests |= {
                 path: digest(data) for path, data in ((KUSTOMIZATION, index), (MEMORY, memory)) if data is not None
             }
-            return make_sense(files, self._index(index), self._ledger(memory), digests, self._reader)
+            return interpret(files, self._index(index), self._ledger(memory), digests, self._reader)
         except ConfigError as error:
             raise ConfigError(f'mesh "{self._mesh}", folder "{self._path}": {error}') from None
 
@@ -135,7 +135,7 @@ class DirectorySink:
     def _found(self, folder: Folder, file: str) -> dict[str, tuple[str, Found]]:
         """One file with its digest and its meaning; nothing if it is gone by now."""
         try:
-            data = folder.read(f"{OBJECTS}/{file}", MOST_BYTES)
+            data = folder.read(f"{OBJECTS}/{file}", MAX_OBJECT_BYTES)
         except FileNotFoundError:
             return {}
         if data is None:
@@ -162,11 +162,11 @@ class DirectorySink:
 
 def _content(folder: Folder, path: str) -> bytes | None:
     try:
-        data = folder.read(path, MOST_OF_ALL)
+        data = folder.read(path, MAX_INDEX_BYTES)
     except FileNotFoundError:
         return None
     if data is None:
-        raise ConfigError(f'"{path}" is no ordinary file of at most {MOST_OF_ALL} bytes; move it away')
+        raise ConfigError(f'"{path}" is no ordinary file of at most {MAX_INDEX_BYTES} bytes; move it away')
     return data
 
 

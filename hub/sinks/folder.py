@@ -75,13 +75,13 @@ class Folder:
             self._objects = os.open(OBJECTS, _FOLDER | os.O_NOFOLLOW, dir_fd=self._root)
             os.fsync(self._root)
 
-    def lay(self, path: str, data: bytes) -> None:
+    def stage(self, path: str, data: bytes) -> None:
         """Write a file beside its place, for `add` or `replace`."""
         at, _ = self._place(path)
         _write(at, data)
 
     def add(self, path: str) -> None:
-        """Put what was laid where nothing stands. Raises FileExistsError if something does."""
+        """Put what was staged where nothing stands. Raises FileExistsError if something does."""
         at, name = self._place(path)
         try:
             os.link(TEMPORARY, name, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
@@ -93,7 +93,7 @@ class Folder:
         os.unlink(TEMPORARY, dir_fd=at)
 
     def replace(self, path: str) -> None:
-        """Put what was laid in the place of another file."""
+        """Put what was staged in the place of another file."""
         at, name = self._place(path)
         os.rename(TEMPORARY, name, src_dir_fd=at, dst_dir_fd=at)
 
@@ -157,7 +157,7 @@ def _move_to_empty(at: int, name: str) -> None:
 @asynccontextmanager
 async def opened(path: Path, lock: int) -> AsyncIterator[Folder | None]:
     """The folder, locked; None if it is not there. What the system refuses is told as ConfigError or TransientError."""
-    with told(path):
+    with translate_os_errors(path):
         root = _open(path)
         if root is None:
             yield None
@@ -194,12 +194,12 @@ def signature(path: Path) -> frozenset[tuple[str, int, int]]:
 
 def make(path: Path) -> None:
     """Make the folder and those above it."""
-    with told(path):
+    with translate_os_errors(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def translate_os_errors(path: Path) -> Iterator[None]:
     """Errors of the system as ours, naming the folder; what another try will not mend is a ConfigError."""
     try:
         yield

@@ -20,7 +20,7 @@ from hub.sinks.emit import emit, escaped
 from hub.sinks.names import header, unit_of, unit_text
 from hub.sources.yaml import ParseLimits, YamlError, load
 
-MOST_BYTES = 1_048_576
+MAX_OBJECT_BYTES = 1_048_576
 """More than a Kubernetes API server takes for one object (etcd: 1.5 MiB per request, in JSON and with what it adds)."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
 HANDS_OFF = "smihub.io/hands-off"
@@ -31,7 +31,7 @@ _UNIT, _ROLE = "smihub.io/unit", "smihub.io/role"
 _ORIGINS, _NEEDS, _DIGEST = "smihub.io/origins", "smihub.io/needs", "smihub.io/digest"
 _OURS = frozenset((_MESH, _OWNER, _UNIT, _ROLE, _ORIGINS, _NEEDS, _DIGEST))
 _EMPTIED = frozenset(("labels", "annotations"))  # an empty one says nothing
-_LIMITS = ParseLimits(file_bytes=MOST_BYTES)
+_LIMITS = ParseLimits(file_bytes=MAX_OBJECT_BYTES)
 _MOST_ORIGINS = 4096  # characters; all annotations of an object together may have 256 KiB
 
 # Argo CD applies lower waves first and prunes in the opposite order (Argo CD, "Sync Phases and Waves").
@@ -84,8 +84,8 @@ def stamp(native: NativeObject, unit: UnitKey, mesh: str, owner: str = "", *, ha
         data = _head(native, unit, mesh) + emit(_marked(value, marks)).encode()
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
         raise _unsafe(native, unit, "its body is no Kubernetes object in JSON") from None
-    if len(data) > MOST_BYTES:
-        raise _unsafe(native, unit, f"it takes {len(data)} bytes, more than {MOST_BYTES}")
+    if len(data) > MAX_OBJECT_BYTES:
+        raise _unsafe(native, unit, f"it takes {len(data)} bytes, more than {MAX_OBJECT_BYTES}")
     wanted = Observed(native.ref, native.body, unit, digest(data), native.role, native.needs, hands_off=hands_off)
     if read(data, mesh, owner) != wanted:
         raise _unsafe(native, unit, "it would be read back as something else")
@@ -134,11 +134,11 @@ def _observed(values: Sequence[Any], data: bytes) -> Observed | Broken:
 
 
 def _head(native: NativeObject, unit: UnitKey, mesh: str) -> bytes:
-    lines = (header(mesh), f"# unit: {escaped(unit_text(unit))}", f"# from: {escaped(_told(native.origins))}")
+    lines = (header(mesh), f"# unit: {escaped(unit_text(unit))}", f"# from: {escaped(_shown_origins(native.origins))}")
     return "".join(f"{line.rstrip()}\n" for line in lines).encode()
 
 
-def _told(origins: Sequence[ObjectRef]) -> str:
+def _shown_origins(origins: Sequence[ObjectRef]) -> str:
     """The SMI objects behind an object; of very many, the first ones and how many there are besides."""
     words = [str(origin) for origin in origins]
     text = ", ".join(words)
@@ -153,7 +153,7 @@ def _marks(native: NativeObject, unit: UnitKey, mesh: str, *, hands_off: bool) -
         _MESH: mesh,
         _UNIT: unit_text(unit),
         _ROLE: native.role.value,
-        _ORIGINS: _told(native.origins),
+        _ORIGINS: _shown_origins(native.origins),
         _DIGEST: f"sha256:{digest(native.body)}",
         SYNC_WAVE: _WAVES[native.role],
     }

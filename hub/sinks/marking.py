@@ -15,13 +15,13 @@ from hub.errors import StaleError, UnsafeResourceError
 from hub.model import ObjectRef, Observed, Role, UnitKey
 from hub.sinks.emit import emit
 from hub.sinks.manifest import HANDS_OFF, Broken, Foreign, Unowned, digest, read, stamp
-from hub.sinks.names import OBJECTS, file_name, shown
+from hub.sinks.names import OBJECTS, file_name, printable
 
 _BEFORE = re.compile(rb"^( +)smihub[.]io/mesh:", re.MULTILINE)
 _HANDS_OFF = re.compile(rb"^ +([\"']?)smihub[.]io/hands-off\1:.*\n", re.MULTILINE)
 
 
-class Move(Struct, frozen=True):
+class OwnershipChange(Struct, frozen=True):
     """One file: what is written (None: it is gone anyhow) over what has this digest, and how it is listed from then on."""
 
     file: str
@@ -44,7 +44,7 @@ class FolderObjects(Struct, frozen=True):
         return found.ours if isinstance(found, Unowned) else found
 
 
-def move(mark: Marking, standing: FolderObjects, data: bytes) -> Move:
+def ownership_change(mark: Marking, standing: FolderObjects, data: bytes) -> OwnershipChange:
     """How a mark is set; `data` is what the object's file holds. Raises StaleError where it is not as it was."""
     if mark.mark == "adopt":
         return _adopt(mark, standing)
@@ -60,27 +60,27 @@ def move(mark: Marking, standing: FolderObjects, data: bytes) -> Move:
         raise UnsafeResourceError(
             f'"{OBJECTS}/{file}" is not laid out as smihub writes it; write (or take out) {HANDS_OFF}: "true" by hand'
         )
-    return Move(file, text, one.token)
+    return OwnershipChange(file, text, one.token)
 
 
-def _adopt(mark: Marking, standing: FolderObjects) -> Move:
+def _adopt(mark: Marking, standing: FolderObjects) -> OwnershipChange:
     native, unit, file = mark.native, mark.unit, file_name(mark.ref)
     holders = [name for name, found in standing.theirs.items() if mark.ref in found.refs]
     found = standing.theirs.get(file, Foreign())
     if native is None or unit is None or holders != [file] or (found.content, found.token) != (native.body, mark.token):
         raise _stale(mark.ref)
-    return Move(file, stamp(native, unit, standing.mesh, standing.owner), found.token, (native.role, unit))
+    return OwnershipChange(file, stamp(native, unit, standing.mesh, standing.owner), found.token, (native.role, unit))
 
 
-def _release(file: str, one: Observed, standing: FolderObjects) -> Move:
+def _release(file: str, one: Observed, standing: FolderObjects) -> OwnershipChange:
     if not one.token:  # it is listed, and its file is gone
-        return Move(file, None, "", "others")
+        return OwnershipChange(file, None, "", "others")
     data = emit(msgspec.json.decode(one.owned)).encode()
     if standing.read(data) != Foreign((one.ref,), one.owned, digest(data)):
         raise UnsafeResourceError(
             f'"{OBJECTS}/{file}" would be read back as something else without its mark; run smihub apply first'
         )
-    return Move(file, data, one.token, "others")
+    return OwnershipChange(file, data, one.token, "others")
 
 
 def _stale(ref: ObjectRef) -> StaleError:
@@ -95,9 +95,9 @@ def _with_hands_off(data: bytes) -> bytes:
     return _BEFORE.sub(rb'\1%b: "true"\n\g<0>' % HANDS_OFF.encode(), text, count=1)
 
 
-def hindrance(ref: ObjectRef, files: Sequence[str], theirs: Mapping[str, Foreign]) -> str:
+def why_not_adoptable(ref: ObjectRef, files: Sequence[str], theirs: Mapping[str, Foreign]) -> str:
     """Why a foreign object cannot be adopted; nothing if it stands alone in the file of its name."""
-    first, *more = (f'"{OBJECTS}/{shown(file)}"' for file in files)
+    first, *more = (f'"{OBJECTS}/{printable(file)}"' for file in files)
     found = theirs[files[0]]
     if more:
         return f"{first} and {more[0]} both hold it or stand in its place; keep one"

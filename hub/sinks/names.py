@@ -46,19 +46,19 @@ def former_name(ref: ObjectRef) -> str:
 def _file_name(ref: ObjectRef, digits: int) -> str:
     kind = f"{ref.kind}.{ref.group}" if ref.group else ref.kind
     whole = f"{ref.namespace}_{kind}_{ref.name}.yaml"
-    if len(whole) <= _LONGEST and named(whole) == ref:
+    if len(whole) <= _LONGEST and ref_of_file(whole) == ref:
         return whole
     parts = (_UNSAFE.sub("-", part)[:60] for part in (ref.namespace.lower(), kind, ref.name.lower()))
     return f"{'_'.join(parts)}_{sha256(msgspec.json.encode(ref)).hexdigest()[:digits]}.yaml"
 
 
-def named(file: str) -> ObjectRef | None:
+def ref_of_file(file: str) -> ObjectRef | None:
     """The object whose file this is; None where the name does not tell."""
     found = _FILE.fullmatch(file)
     return ObjectRef(found["group"] or "", found["kind"], found["namespace"], found["name"]) if found else None
 
 
-def shown(file: str) -> str:
+def printable(file: str) -> str:
     """A file name as text that can be printed anywhere."""
     text = file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -19,8 +19,8 @@ from hub.model import ObjectRef, Observation, Observed, Role, UnitKey
 from hub.sinks.index import Listed, ListedFiles
 from hub.sinks.ledger import Ledger
 from hub.sinks.manifest import Broken, Foreign, Unowned, canonical, not_listed
-from hub.sinks.marking import hindrance
-from hub.sinks.names import OBJECTS, file_name, former_name, named, shown
+from hub.sinks.marking import why_not_adoptable
+from hub.sinks.names import OBJECTS, file_name, former_name, printable, ref_of_file
 
 Found = Observed | Unowned | Foreign | Broken
 Known = Observed | Foreign | Broken
@@ -94,7 +94,7 @@ class FolderReader(Struct, frozen=True):
         return found
 
 
-def make_sense(
+def interpret(
     found: Mapping[str, Found], index: ListedFiles, ledger: Ledger, digests: Digests, reader: FolderReader
 ) -> FolderContents:
     """The reading of these files of `objects`; `digests` may speak of foreign files, which do not count.
@@ -164,7 +164,7 @@ def _foreign(theirs: Mapping[str, Foreign]) -> dict[ObjectRef, Observed]:
 
 
 def _standing(ref: ObjectRef, files: Sequence[str], theirs: Mapping[str, Foreign]) -> Observed:
-    why = hindrance(ref, files, theirs)
+    why = why_not_adoptable(ref, files, theirs)
     if why:
         return Observed(ref, canonical({"kind": ref.kind, "file": why}), None, "")
     return Observed(ref, theirs[files[0]].content, None, theirs[files[0]].token)
@@ -172,13 +172,13 @@ def _standing(ref: ObjectRef, files: Sequence[str], theirs: Mapping[str, Foreign
 
 def _claimed(file: str, found: Foreign) -> frozenset[ObjectRef]:
     """The objects of a foreign file, and the one whose place it has taken."""
-    place = named(file)
+    place = ref_of_file(file)
     return frozenset(found.refs if place is None else (*found.refs, place))
 
 
 def _missing(index: ListedFiles, files: Mapping[str, Known]) -> dict[str, Observed]:
     """Objects that are listed, and whose files are gone: nothing stands there, and kustomize fails until that is mended."""
-    gone = {file: named(file) for file in index.listed if file not in files}
+    gone = {file: ref_of_file(file) for file in index.listed if file not in files}
     return {
         file: Observed(ref, canonical({"kind": ref.kind}), index.listed[file][1], "", index.listed[file][0])
         for file, ref in sorted(gone.items())
@@ -219,4 +219,4 @@ def _refuse_double(ours: Mapping[str, Observed], foreign: Mapping[str, Foreign])
 
 
 def _path(file: str) -> str:
-    return f'"{OBJECTS}/{shown(file)}"'
+    return f'"{OBJECTS}/{printable(file)}"'

@@ -20,16 +20,16 @@ from hub.model import Change, ObjectRef, Op, Role, UnitKey
 from hub.sinks.folder import Folder
 from hub.sinks.index import encode_index
 from hub.sinks.ledger import encode_memory
-from hub.sinks.manifest import MOST_BYTES, digest, stamp
-from hub.sinks.marking import Move
+from hub.sinks.manifest import MAX_OBJECT_BYTES, digest, stamp
+from hub.sinks.marking import OwnershipChange
 from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, file_name
 from hub.sinks.reading import FolderContents, token
 
-MOST_OF_ALL = 256 * 1_048_576
+MAX_INDEX_BYTES = 256 * 1_048_576
 """How large kustomization.yaml and the memory may be: both grow with the number of objects."""
 
 
-_FINE = Written(ObjectRef("", "", "", ""))
+_WRITTEN = Written(ObjectRef("", "", "", ""))
 
 
 class Put(Struct, frozen=True):
@@ -69,10 +69,10 @@ class Writer:
         self._folder.make_objects()
         found: dict[ObjectRef, Written] = {}
         puts = [put for change in changes if change.after and (put := self._made(change, found)) is not None]
-        drops = [change for change in changes if change.after is None and self._presumed(change, found)]
-        self._delist(drops)
+        drops = [change for change in changes if change.after is None and self._is_as_planned(change, found)]
+        self._unlist(drops)
         for put in puts:
-            with self._apart(put.change, found):
+            with self._isolated(put.change, found):
                 self._put(f"{OBJECTS}/{put.file}", put.data)
                 self._listed[put.file] = (put.role, put.change.unit)
                 found[put.change.ref] = Written(put.change.ref, token=digest(put.data))
@@ -81,7 +81,7 @@ class Writer:
             self._folder.sync()
             self._list()
         for change in drops:
-            with self._apart(change, found):
+            with self._isolated(change, found):
                 self._remove(f"{OBJECTS}/{file_name(change.ref)}")
                 found[change.ref] = Written(change.ref)
             await asyncio.sleep(0)
@@ -92,7 +92,7 @@ class Writer:
     async def remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         """See `hub.api.Writing`."""
         self._memory.update(memory)
-        self._put(MEMORY, encode_memory(self._mesh, self._memory, self._owner), MOST_OF_ALL)
+        self._put(MEMORY, encode_memory(self._mesh, self._memory, self._owner), MAX_INDEX_BYTES)
         self._unclaimed = False
         self._folder.sync()
 
@@ -104,7 +104,7 @@ class Writer:
     def _made(self, change: Change, found: dict[ObjectRef, Written]) -> Put | None:
         """The file of an object as it is to be; None, with a row in `found`, if it cannot be written."""
         native, file = change.after, file_name(change.ref)
-        if native is None or not self._presumed(change, found):
+        if native is None or not self._is_as_planned(change, found):
             return None
         standing = self._ours.get(file)
         try:
@@ -117,7 +117,7 @@ class Writer:
         return Put(change, file, data, native.role)
 
     @contextmanager
-    def _apart(self, change: Change, found: dict[ObjectRef, Written]) -> Iterator[None]:
+    def _isolated(self, change: Change, found: dict[ObjectRef, Written]) -> Iterator[None]:
         """What fails for one object is a row of its own, and stops no other."""
         try:
             yield
@@ -126,10 +126,10 @@ class Writer:
         except OSError as error:
             said = f'"{OBJECTS}/{file_name(change.ref)}": {(error.strerror or str(error)).lower()}'
             found[change.ref] = Written(change.ref, "failed", detail=said)
-        if found.get(change.ref, _FINE).state != "written":
-            self._folder.clean()  # what was laid beside the file would be in the way of the next one
+        if found.get(change.ref, _WRITTEN).state != "written":
+            self._folder.clean()  # what was staged beside the file would be in the way of the next one
 
-    def _presumed(self, change: Change, found: dict[ObjectRef, Written]) -> bool:
+    def _is_as_planned(self, change: Change, found: dict[ObjectRef, Written]) -> bool:
         """Whether what stands there is what the change was planned on."""
         file = file_name(change.ref)
         foreign, ours = file in self._theirs or change.ref in self._foreign, self._ours.get(file)
@@ -139,7 +139,7 @@ class Writer:
             found[change.ref] = Written(change.ref, "stale", detail=f'"{OBJECTS}/{file}" {what}')
         return change.ref not in found
 
-    def _delist(self, drops: Sequence[Change]) -> None:
+    def _unlist(self, drops: Sequence[Change]) -> None:
         """Take what goes out of kustomization.yaml first: it must never name a file that is not there."""
         gone = {file_name(change.ref) for change in drops}
         if gone:
@@ -147,33 +147,33 @@ class Writer:
             self._others -= gone
             self._list()
 
-    async def mark(self, moves: Sequence[Move], memory: Mapping[UnitKey, bytes]) -> str:
+    async def mark(self, changes: Sequence[OwnershipChange], memory: Mapping[UnitKey, bytes]) -> str:
         """Have objects change hands, and give the new token. Raises StaleError, as `write` does."""
         with self.cleaning():
-            for move in moves:
-                self._move(move)
+            for change in changes:
+                self._change_owner(change)
                 await asyncio.sleep(0)
             self._folder.sync()
-            if any(move.listed != "as before" for move in moves):
+            if any(change.listed != "as before" for change in changes):
                 self._list()
             if memory:
                 await self.remember(memory)
         return self.token
 
-    def _move(self, move: Move) -> None:
+    def _change_owner(self, change: OwnershipChange) -> None:
         """Have the file say whose its object is, and note how it is to be listed."""
-        path = f"{OBJECTS}/{move.file}"
-        if move.token:
-            self._digests[path] = move.token
-        if move.data is not None:
-            self._put(path, move.data)
-        if isinstance(move.listed, tuple):
-            self._listed[move.file] = move.listed
-            self._others -= {move.file}
-        elif move.listed == "others":
+        path = f"{OBJECTS}/{change.file}"
+        if change.token:
+            self._digests[path] = change.token
+        if change.data is not None:
+            self._put(path, change.data)
+        if isinstance(change.listed, tuple):
+            self._listed[change.file] = change.listed
+            self._others -= {change.file}
+        elif change.listed == "others":
             self._digests.pop(path, None)
-            self._listed.pop(move.file, None)
-            self._others |= {move.file} if move.data is not None else set()
+            self._listed.pop(change.file, None)
+            self._others |= {change.file} if change.data is not None else set()
 
     @contextmanager
     def cleaning(self) -> Iterator[None]:
@@ -191,13 +191,13 @@ class Writer:
         """Give files that have a former name still the one that they have now: written, then listed, then the old one goes."""
         for old, file in self._renamed.items():
             path, known = f"{OBJECTS}/{file}", self._digests[f"{OBJECTS}/{file}"]
-            self._unchanged(f"{OBJECTS}/{old}", known, MOST_BYTES)
-            self._folder.lay(path, self._folder.read(f"{OBJECTS}/{old}", MOST_BYTES) or b"")
+            self._unchanged(f"{OBJECTS}/{old}", known, MAX_OBJECT_BYTES)
+            self._folder.stage(path, self._folder.read(f"{OBJECTS}/{old}", MAX_OBJECT_BYTES) or b"")
             try:
                 self._folder.add(path)
             except FileExistsError:  # an earlier try came this far
                 self._folder.clean()
-            self._unchanged(path, known, MOST_BYTES)
+            self._unchanged(path, known, MAX_OBJECT_BYTES)
         if self._renamed:
             self._folder.sync()
             self._list()
@@ -205,14 +205,14 @@ class Writer:
             self._folder.remove(f"{OBJECTS}/{old}")
 
     def _list(self) -> None:
-        self._put(KUSTOMIZATION, encode_index(self._mesh, self._listed, self._others), MOST_OF_ALL)
+        self._put(KUSTOMIZATION, encode_index(self._mesh, self._listed, self._others), MAX_INDEX_BYTES)
         self._folder.sync()
 
-    def _put(self, path: str, data: bytes, limit: int = MOST_BYTES) -> None:
+    def _put(self, path: str, data: bytes, limit: int = MAX_OBJECT_BYTES) -> None:
         """Have this file hold this, if it still holds what was read. The last look is as late as can be."""
         before, after = self._digests.get(path), digest(data)
         if before != after:
-            self._folder.lay(path, data)
+            self._folder.stage(path, data)
         self._unchanged(path, before, limit)
         if before is None:
             self._add(path)
@@ -229,7 +229,7 @@ class Writer:
     def _remove(self, path: str) -> None:
         before = self._digests.pop(path, None)
         if before is not None:
-            self._unchanged(path, before, MOST_BYTES)
+            self._unchanged(path, before, MAX_OBJECT_BYTES)
             self._folder.remove(path)
 
     def _unchanged(self, path: str, before: str | None, limit: int) -> None:

@@ -166,7 +166,7 @@ class MemoryMesh:
         self.memory |= memory
         self.memory = {key: raw for key, raw in self.memory.items() if raw}
 
-    def presumed(self, change: Change) -> bool:
+    def is_as_planned(self, change: Change) -> bool:
         """Whether what stands there is what the change was planned on."""
         standing = self.objects.get(change.ref)
         if change.op is Op.CREATE or standing is None:
@@ -197,7 +197,7 @@ class MemoryMesh:
             return Written(change.ref, "refused", detail="the mesh does not take it")
         if change.ref in self.failing:
             return Written(change.ref, "failed", detail="nobody knows why")
-        if not self.presumed(change):
+        if not self.is_as_planned(change):
             return Written(change.ref, "stale", detail="it is not as it was")
         return None
 

@@ -173,21 +173,21 @@ def _ignored(name: str) -> Objection:
 
 
 def _unsaid(pattern: str, *, portable: bool) -> Objection:
-    witness = f'a request that matches "{short(pattern)}"'
+    example = f'a request that matches "{short(pattern)}"'
     if portable:
         message = f'pattern "{short(pattern)}" is longer or larger than Istio and Envoy take'
-        return Objection("regex.too-large", message, witness, "write a shorter pattern, or several matches")
+        return Objection("regex.too-large", message, example, "write a shorter pattern, or several matches")
     message = f'"{short(pattern)}" means something else to Envoy, which sees bytes, or to Go, which checks it for Istio'
-    return Objection("regex.not-ascii", message, witness, "name characters one by one, in ASCII and in both cases")
+    return Objection("regex.not-ascii", message, example, "name characters one by one, in ASCII and in both cases")
 
 
 def _twice(name: str) -> Objection:
     message = f'a VirtualService takes one condition on the header "{short(name)}", and there are two'
-    witness = f'a request whose "{short(name)}" meets both'
-    return Objection("istio.condition-not-expressible", message, witness, "say both in one pattern")
+    example = f'a request whose "{short(name)}" meets both'
+    return Objection("istio.condition-not-expressible", message, example, "say both in one pattern")
 
 
 def _too_many(match: HttpMatch) -> Objection:
     message = f"the condition takes more than {_MAX_MATCHES} matches"
-    witness = f'a request with path "{short(match.path or "/")}"'
-    return Objection("limit.exceeded", message, witness, "write fewer alternatives")
+    example = f'a request with path "{short(match.path or "/")}"'
+    return Objection("limit.exceeded", message, example, "write fewer alternatives")

@@ -126,18 +126,18 @@ _UDP = Objection(
 
 def _labels_unproven(text: str) -> Objection:
     message = f'no certificate proves the labels of source "{text}", so its workloads are refused'
-    witness, lift = f'a request from "{text}"', "name a service account instead"
-    return Objection("source.labels-unauthenticated", message, witness, lift)
+    example, remedy = f'a request from "{text}"', "name a service account instead"
+    return Objection("source.labels-unauthenticated", message, example, remedy)
 
 
 def _foreign(source: str) -> Objection:
     message = f'source "{short(source)}" would be read as an identity of this mesh, or as none'
-    witness, lift = f'a request from "{short(source)}"', "let it call from this trust domain"
-    return Objection("source.foreign-trust-domain", message, witness, lift)
+    example, remedy = f'a request from "{short(source)}"', "let it call from this trust domain"
+    return Objection("source.foreign-trust-domain", message, example, remedy)
 
 
 def _selector(labels: Labels) -> Objection:
     shown = short(", ".join(f"{key}={value}" for key, value in labels))
     message = f'Istio cannot select Pods by "{shown}": it takes an absent label for an empty one'
-    witness = f'a request to a Pod with "{shown}"'
-    return Objection("istio.selector-not-expressible", message, witness, "give the label a value")
+    example = f'a request to a Pod with "{shown}"'
+    return Objection("istio.selector-not-expressible", message, example, "give the label a value")

@@ -10,12 +10,12 @@ _SHOWN = 60
 
 
 class Objection(Struct, frozen=True, order=True, gc=False):
-    """Why something cannot be carried out, a request that is refused for it, and what would lift it."""
+    """Why something cannot be carried out, a request that is refused for it, and what to do about it."""
 
     code: str
     message: str
-    witness: str
-    lift: str
+    example: str
+    remedy: str
 
 
 def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
@@ -23,12 +23,12 @@ def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
     field = "spec.sources" if objection.code.startswith("source.") else "spec.rules"
     if objection.code == "istio.selector-not-expressible":
         field = "spec.destination"
-    return Loss(objection.code, origin, field, objection.message, objection.witness, objection.lift)
+    return Loss(objection.code, origin, field, objection.message, objection.example, objection.remedy)
 
 
 def split_loss(objection: Objection, origin: ObjectRef, field: str) -> Loss:
     """The loss of a TrafficSplit."""
-    said = (objection.message, objection.witness, objection.lift)
+    said = (objection.message, objection.example, objection.remedy)
     return Loss(objection.code, origin, field, *said, access=False)
 
 

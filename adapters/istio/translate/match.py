@@ -103,8 +103,8 @@ def cost(one: Asked, limit: int) -> int:
 
 def _too_large(match: HttpMatch) -> Objection:
     message = f'path "{short(match.path or "")}" and its headers take too many texts'
-    witness = "a request that this match admits"
-    return Objection("limit.exceeded", message, witness, "match fewer texts, or by their beginning")
+    example = "a request that this match admits"
+    return Objection("limit.exceeded", message, example, "match fewer texts, or by their beginning")
 
 
 def managed(name: str) -> Objection | None:
@@ -120,22 +120,22 @@ def across(name: str, pattern: str) -> Objection:
     """Why a pattern may match joined lines of which none matches."""
     message = f'sidecars (of some headers only old ones) join repeated lines of "{short(name)}", so "{short(pattern)}" may match'
     message += " across them"
-    lift = "match a text that no separator is in"
-    return Objection("header.managed", message, f'a request with "{short(name)}"', lift)
+    remedy = "match a text that no separator is in"
+    return Objection("header.managed", message, f'a request with "{short(name)}"', remedy)
 
 
 def blank_outside(name: str, pattern: str) -> Objection:
     """Why a pattern may match a blank that is no part of the value."""
     message = f'"{short(pattern)}" may match an outer blank of "{short(name)}", which is no part of its value'
-    witness = f'a request with "{short(name)}" that matches "{short(pattern)}"'
-    return Objection("istio.header-not-expressible", message, witness, "begin and end the pattern with other letters")
+    example = f'a request with "{short(name)}" that matches "{short(pattern)}"'
+    return Objection("istio.header-not-expressible", message, example, "begin and end the pattern with other letters")
 
 
 def no_text(name: str, pattern: str) -> Objection:
     """Why a pattern may match what is no text."""
     message = f'"{short(pattern)}" may match values of "{short(name)}" that are no UTF-8: Istio compares bytes'
-    lift = 'list the values, or declare "headerValues: text"'
-    return Objection("istio.header-not-text", message, f'a request with "{short(name)}" that is not listed', lift)
+    remedy = 'list the values, or declare "headerValues: text"'
+    return Objection("istio.header-not-text", message, f'a request with "{short(name)}" that is not listed', remedy)
 
 
 def too_complex(refusal: RegexRefusedError, pattern: str) -> Objection:
@@ -192,8 +192,8 @@ def _narrowed(pattern: str, forms: Forms) -> tuple[Objection, ...]:
     if forms.narrowed is None:
         return ()
     message = f'path "{short(pattern)}" is said by a template, which misses letters that no URI has unescaped'
-    lift = "escape such letters in requests, or list the paths"
-    return (Objection("istio.path-narrowed", message, f'a request for "{short(forms.narrowed)}"', lift),)
+    remedy = "escape such letters in requests, or list the paths"
+    return (Objection("istio.path-narrowed", message, f'a request for "{short(forms.narrowed)}"', remedy),)
 
 
 @lru_cache(maxsize=16384)
@@ -239,6 +239,6 @@ def _inexpressible(kind: str, what: str, pattern: str, found: Inexpressible) -> 
     told = "" if found.unmatched is None else f' ("{short(found.matched or "")}", not "{short(found.unmatched)}")'
     message = f'{what} "{short(pattern)}" is more than Istio can say: {found.reason}{told}'
     shortest = language(pattern, _UNIVERSES[kind]).shortest()
-    witness = f'a request with {what} "{short(pattern if shortest is None else shortest)}"'
-    lift = "list the values, or match by their beginning or end"
-    return Objection(_INEXPRESSIBLE[kind], message, witness, lift)
+    example = f'a request with {what} "{short(pattern if shortest is None else shortest)}"'
+    remedy = "list the values, or match by their beginning or end"
+    return Objection(_INEXPRESSIBLE[kind], message, example, remedy)

@@ -101,11 +101,11 @@ def _unknown(where: str) -> Objection:
 def _mixed(wrong: Declared, port: int) -> Objection:
     what = "raw bytes" if wrong == "http" else "HTTP"
     message = f"port {port} is declared {wrong} by some of these workloads or Services and not by others, so {what} cannot be granted there"
-    witness = f"{what} on port {port} of a workload that does not declare it {wrong}"
-    return Objection("port.mixed-protocols", message, witness, 'declare the port alike ("appProtocol") everywhere')
+    example = f"{what} on port {port} of a workload that does not declare it {wrong}"
+    return Objection("port.mixed-protocols", message, example, 'declare the port alike ("appProtocol") everywhere')
 
 
 def _server_first(port: int) -> Objection:
     message = f"a Service port that leads to port {port} declares no protocol, and Istio takes Service ports of its number for TCP: HTTP opens nothing there"
-    witness, lift = f"an HTTP request to port {port}", 'declare the Service port ("appProtocol")'
-    return Objection("port.server-first", message, witness, lift)
+    example, remedy = f"an HTTP request to port {port}", 'declare the Service port ("appProtocol")'
+    return Objection("port.server-first", message, example, remedy)

@@ -44,8 +44,8 @@ class Objection(Struct, frozen=True, order=True):
 
     code: str
     message: str
-    witness: str
-    lift: str
+    example: str
+    remedy: str
 
 
 @lru_cache(maxsize=8192)

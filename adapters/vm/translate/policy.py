@@ -108,7 +108,7 @@ def mixed_losses(port: InboundPort, rulings: Sequence[Ruling]) -> tuple[Loss, ..
 def loss_of(objection: Objection, origin: ObjectRef) -> Loss:
     """The loss of a TrafficTarget."""
     field = "spec.sources" if objection.code.startswith("source.") else "spec.rules"
-    return Loss(objection.code, origin, field, objection.message, objection.witness, objection.lift)
+    return Loss(objection.code, origin, field, objection.message, objection.example, objection.remedy)
 
 
 def _covers(grant: Grant, port: InboundPort) -> bool:

@@ -165,7 +165,7 @@ def udp_losses(port: RoutePort) -> tuple[Loss, ...]:
 
 
 def _route_loss(objection: Objection, origin: ObjectRef, field: str) -> Loss:
-    said = (objection.message, objection.witness, objection.lift)
+    said = (objection.message, objection.example, objection.remedy)
     return Loss(objection.code, origin, field, *said, access=False)
 
 

@@ -13,7 +13,7 @@ from hub.model import Role
 from hub.plan.guards import Limits, refusals
 from hub.plan.plan import Plan
 from hub.sinks.ledger import encode_memory
-from hub.sinks.manifest import MOST_BYTES, stamp
+from hub.sinks.manifest import MAX_OBJECT_BYTES, stamp
 from tests.hub.sinks.small_mesh import (
     API,
     GUARD,
@@ -70,7 +70,7 @@ def test_something_else_in_the_place_of_a_file(path: Path, tmp_path: Path, kind:
         "folder": place.mkdir,
         "link": lambda: place.symlink_to(outside),
         "pipe": lambda: os.mkfifo(place),
-        "huge": lambda: place.write_bytes(b"#" * (MOST_BYTES + 1)),
+        "huge": lambda: place.write_bytes(b"#" * (MAX_OBJECT_BYTES + 1)),
         "binary": lambda: place.write_bytes(b"\xff\x00"),
     }
     makers[kind]()

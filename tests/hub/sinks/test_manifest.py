@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from hub.errors import UnsafeResourceError
 from hub.model import NativeObject, ObjectRef, Observed, Role, UnitKey
 from hub.sinks.emit import emit
-from hub.sinks.manifest import MOST_BYTES, Broken, Foreign, Unowned, canonical, digest, read, stamp
-from hub.sinks.names import file_name, named, unit_of, unit_text
+from hub.sinks.manifest import MAX_OBJECT_BYTES, Broken, Foreign, Unowned, canonical, digest, read, stamp
+from hub.sinks.names import file_name, ref_of_file, unit_of, unit_text
 from hub.sources.yaml import load_one
 from tests.hub.sinks.small_mesh import ORIGINS, access, native
 
@@ -135,7 +135,7 @@ def test_an_object_is_its_owners_alone(made: NativeObject, owner: str, reader: s
 def test_a_file_name_belongs_to_one_object(ref: ObjectRef) -> None:
     """Plain names tell their object; others hold a digest; none is too long, leads elsewhere or is hidden."""
     name = file_name(ref)
-    assert named(name) in {ref, None}
+    assert ref_of_file(name) in {ref, None}
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,220}\.yaml", name)
     assert not name.startswith(".") or ref.namespace.startswith(".")
     lower = replace(ref, namespace=ref.namespace.lower(), name=ref.name.lower())
@@ -214,7 +214,7 @@ spec:
                 "apiVersion": "v1",
                 "kind": "Service",
                 "metadata": {"name": "api", "namespace": "shop"},
-                "x": "y" * MOST_BYTES,
+                "x": "y" * MAX_OBJECT_BYTES,
             }
         ),
     ],

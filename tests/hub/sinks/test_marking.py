@@ -18,7 +18,7 @@ from hub.api import Marking, MarkingSink
 from hub.errors import StaleError, UnsafeResourceError
 from hub.model import NativeObject, Observation, Observed, Role
 from hub.sinks.manifest import Foreign, digest, read, stamp
-from hub.sinks.marking import FolderObjects, move
+from hub.sinks.marking import FolderObjects, ownership_change
 from hub.sinks.names import file_name
 from tests.hub.sinks.small_mesh import (
     API,
@@ -258,15 +258,15 @@ def test_marks_change_nothing_but_the_mark(made: NativeObject) -> None:
     file, one = file_name(made.ref), read(data, "istio")
     assert isinstance(one, Observed)
     standing = FolderObjects("istio", {file: one}, {})
-    off = move(Marking(made.ref, "hands-off", one.token), standing, data)
+    off = ownership_change(Marking(made.ref, "hands-off", one.token), standing, data)
     assert off.data == stamp(made, access("api"), "istio", hands_off=True)
     left = FolderObjects("istio", {file: replace(one, hands_off=True, token=digest(off.data or b""))}, {})
-    assert move(Marking(made.ref, "hands-on", digest(off.data or b"")), left, off.data or b"").data == data
-    released = move(Marking(made.ref, "release", one.token), standing, b"")
+    assert ownership_change(Marking(made.ref, "hands-on", digest(off.data or b"")), left, off.data or b"").data == data
+    released = ownership_change(Marking(made.ref, "release", one.token), standing, b"")
     theirs = read(released.data or b"", "istio")
     assert isinstance(theirs, Foreign)
     assert theirs.content == made.body
-    adopted = move(
+    adopted = ownership_change(
         Marking(made.ref, "adopt", theirs.token, made, access("api")), FolderObjects("istio", {}, {file: theirs}), b""
     )
     assert (adopted.data, adopted.listed) == (data, (made.role, access("api")))
