@@ -240,10 +240,17 @@ class Planner:
         assert isinstance(desired.unit, Access)  # noqa: S101 - for mypy
         now = standing_of(desired.unit)
         others = [each for each in (*known, *self._copies(desired.unit)) if each != now]
-        unit = meet(others, desired.unit)
+        unit = self._standing_as(meet(others, desired.unit))
         if unit == desired.unit:
             return desired
         return replace(desired, unit=unit, translation=mesh.translate(self._key(unit), unit))
+
+    def _standing_as(self, unit: Access) -> Access:
+        """The unit without Workloads of which some readable copy runs as another account: as callers they would be it still."""
+        stay = tuple(
+            one for one in unit.workloads if all(_runs_as(unit, copy) for copy in self._store.readable(one.ref))
+        )
+        return unit if stay == unit.workloads else replace(unit, workloads=stay)
 
     def _doubted(self, desired: Mapping[UnitKey, Desired]) -> frozenset[UnitKey]:
         """Units of which some port's protocol is not known, because something else than what they rest on cannot be read."""
@@ -361,3 +368,7 @@ def _ungranted(mine: Mapping[ObjectRef, Observed]) -> tuple[Standing, ...] | Non
 def _differs(mesh: Mesh, unit: Desired, mine: Mapping[ObjectRef, Observed]) -> bool:
     after = mesh.spec.carry_over(unit.translation.objects, mine)
     return {native.ref: native.body for native in after} != {ref: one.owned for ref, one in mine.items()}
+
+
+def _runs_as(unit: Access, copy: SmiObject) -> bool:
+    return isinstance(copy, Workload) and copy.service_account == unit.identity.service_account

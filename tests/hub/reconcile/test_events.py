@@ -116,3 +116,21 @@ def test_copy_for_a_whole_account_opens_no_port_to_a_grant_by_labels() -> None:
         copy["spec"]["destination"] = {"kind": "ServiceAccount", "name": "api", "namespace": "d"}
         scene.put(f"traffictarget/bound{COPY}", copy)
         scene.apply(rng)
+
+
+def test_workload_of_which_copies_name_other_accounts_is_no_caller_any_more() -> None:
+    """It kept the certificate of the account that it ran as before both copies were written, and what that one was granted since."""
+    rng = Random(0)
+    with Scene() as scene:
+        for value in yaml.safe_load_all(FOLDER):
+            scene.put(f"{value['kind'].lower()}/{value['metadata']['name']}", value)
+        scene.apply(rng)
+        workload = deepcopy(scene.ground.files["workload/web-1"].value)
+        for name, account in (("workload/web-1", "peer"), (f"workload/web-1{COPY}", "nobody")):
+            workload["spec"]["serviceAccount"] = account
+            scene.put(name, deepcopy(workload))
+        scene.apply(rng)
+        match = deepcopy(scene.ground.files["httproutegroup/r"].value)
+        match["spec"]["matches"].append({"name": "n", "pathRegex": "/b"})
+        scene.put("httproutegroup/r", match)
+        scene.apply(rng)
