@@ -1,6 +1,6 @@
 """Facts about Envoy that several meshes share, because their data plane is an Envoy: paths and headers as it reads them."""
 
-from hub.envoy.headers import INLINE_HEADERS, JOINED_HEADERS, is_managed_header
+from hub.envoy.headers import INLINE_HEADERS, JOINED_HEADERS, NOT_UTF8, is_managed_header
 from hub.envoy.paths import (
     KEEP_UNCHANGED,
     METHODS,
@@ -11,7 +11,6 @@ from hub.envoy.paths import (
     normalise,
     target,
 )
-from hub.envoy.text import NOT_UTF8
 
 __all__ = [
     "INLINE_HEADERS",

@@ -45,6 +45,7 @@ from hub.model.names import (
     Reading,
     Severity,
     identity_of,
+    is_label_value,
     service_account_label,
 )
 from hub.model.native import (
@@ -54,6 +55,7 @@ from hub.model.native import (
     Facts,
     Loss,
     NativeObject,
+    Objection,
     Observation,
     Observed,
     Op,
@@ -82,6 +84,7 @@ __all__ = [
     "Loss",
     "NativeObject",
     "ObjectRef",
+    "Objection",
     "Observation",
     "Observed",
     "Op",
@@ -103,6 +106,7 @@ __all__ = [
     "UnitKey",
     "VerdictWord",
     "identity_of",
+    "is_label_value",
     "raw_bytes",
     "raw_text",
     "service_account_label",

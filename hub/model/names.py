@@ -92,12 +92,17 @@ SERVICE_ACCOUNT_LABEL = "smihub.io/sa"
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
+def is_label_value(text: str) -> bool:
+    """Whether Kubernetes takes the text as the value of a label; of an empty one this says no."""
+    return _LABEL_VALUE.fullmatch(text) is not None
+
+
 def service_account_label(account: str) -> str:
     """The value of `SERVICE_ACCOUNT_LABEL` on Pods of this account: its name, or a digest where it is too long for a label.
 
     Names that begin with `h.` are always written as a digest, so no two accounts share a value.
     """
-    if len(account) <= 63 and _LABEL_VALUE.fullmatch(account) and not account.startswith("h."):
+    if is_label_value(account) and not account.startswith("h."):
         return account
     return f"h.{sha256(account.encode()).hexdigest()[:40]}"
 

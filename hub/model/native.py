@@ -54,6 +54,19 @@ class Loss(Struct, frozen=True, order=True, gc=False, rename={"example": "witnes
     unit: UnitKey | None = None
 
 
+class Objection(Struct, frozen=True, order=True, gc=False):
+    """Why a mesh cannot say something, before it is known in which object that stands; its fields are those of a Loss."""
+
+    code: str
+    message: str
+    example: str
+    remedy: str
+
+    def loss(self, origin: ObjectRef, field: str, *, access: bool = True) -> Loss:
+        """The loss of an object that says this in `field`."""
+        return Loss(self.code, origin, field, self.message, self.example, self.remedy, access)
+
+
 class Translation(Struct, frozen=True, gc=False):
     """The native objects of one unit and what could not be said.
 

@@ -17,7 +17,7 @@ from adapters.istio import names
 from adapters.istio.config import IstioConfig
 from adapters.istio.translate.budget import favoured
 from adapters.istio.translate.grants import Labels, Ruling, ruling_of
-from adapters.istio.translate.losses import Objection, access_loss
+from adapters.istio.translate.losses import access_loss
 from adapters.istio.translate.match import cost
 from adapters.istio.translate.objects import (
     Condition,
@@ -33,6 +33,7 @@ from hub.api import (
     Grant,
     Loss,
     NativeObject,
+    Objection,
     ObjectRef,
     Role,
     Translation,

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from adapters.istio.regex import is_portable, is_small
 from adapters.istio.translate.budget import Asked, limit_of
-from adapters.istio.translate.losses import Objection, short
+from adapters.istio.translate.losses import short
 from adapters.istio.translate.match import across, blank_outside, managed, too_complex
 from adapters.istio.translate.objects import Json
 from adapters.istio.translate.values import (
@@ -33,6 +33,7 @@ from hub.api import (
     Forms,
     HttpMatch,
     Inexpressible,
+    Objection,
     RegexRefusedError,
     bounded,
     header_forms,

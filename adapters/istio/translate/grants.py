@@ -14,11 +14,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from adapters.istio.translate.budget import Asked
-from adapters.istio.translate.losses import Objection, access_loss, short
+from adapters.istio.translate.losses import access_loss, short
 from adapters.istio.translate.match import ANY_METHOD, Piece, said
 from adapters.istio.translate.objects import Condition, Operation
 from adapters.istio.translate.scope import Scope, scope_of
-from hub.api import SERVICE_ACCOUNT_LABEL, Access, Grant, HttpMatch, Loss, service_account_label
+from hub.api import (
+    SERVICE_ACCOUNT_LABEL,
+    Access,
+    Grant,
+    HttpMatch,
+    Loss,
+    Objection,
+    is_label_value,
+    service_account_label,
+)
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -26,9 +35,8 @@ _SPIFFE = "spiffe://"
 _PRINCIPAL = re.compile(r"[a-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
 _POINTER = "cluster.local"
 """A trust domain that Istio reads as the mesh's own, whatever that is called (observed on Istio 1.31)."""
-_LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _DNS = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*"
-_LABEL_KEY = re.compile(rf"(?:{_DNS}/)?{_LABEL_VALUE.pattern}")
+_LABEL_PREFIX = re.compile(_DNS)
 
 
 class Ruling(Struct, frozen=True, gc=False):
@@ -107,12 +115,17 @@ def _principals(grant: Grant, trust_domain: str) -> tuple[tuple[str, ...], Seque
     return tuple(sorted(kept)), refused
 
 
+def _is_label_key(key: str) -> bool:
+    """Source: Kubernetes, "Labels and Selectors", syntax: a name like a value's, after a DNS prefix and a slash at most."""
+    prefix, slash, name = key.rpartition("/")
+    in_form = is_label_value(name) and (not slash or _LABEL_PREFIX.fullmatch(prefix) is not None)
+    return in_form and len(key) <= 317
+
+
 def _is_selectable(labels: Labels, account: str) -> bool:
     """Whether a selector means these labels: for Istio, an absent label has the empty value."""
     ours = dict(labels).get(SERVICE_ACCOUNT_LABEL, service_account_label(account))
-    proper = all(
-        len(key) <= 317 and _LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value) for key, value in labels
-    )
+    proper = all(_is_label_key(key) and is_label_value(value) for key, value in labels)
     return proper and ours == service_account_label(account) and len(dict(labels)) == len(labels)
 
 

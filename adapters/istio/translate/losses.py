@@ -1,21 +1,10 @@
-"""What Istio cannot say, in words: an objection is a Loss without its owner."""
+"""What Istio cannot say: the field of a TrafficTarget that says it, and how its words are shown."""
 
 from __future__ import annotations
 
-from msgspec import Struct
-
-from hub.api import Loss, ObjectRef
+from hub.api import Loss, Objection, ObjectRef
 
 _SHOWN = 60
-
-
-class Objection(Struct, frozen=True, order=True, gc=False):
-    """Why something cannot be carried out, a request that is refused for it, and what to do about it."""
-
-    code: str
-    message: str
-    example: str
-    remedy: str
 
 
 def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
@@ -23,13 +12,7 @@ def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
     field = "spec.sources" if objection.code.startswith("source.") else "spec.rules"
     if objection.code == "istio.selector-not-expressible":
         field = "spec.destination"
-    return Loss(objection.code, origin, field, objection.message, objection.example, objection.remedy)
-
-
-def split_loss(objection: Objection, origin: ObjectRef, field: str) -> Loss:
-    """The loss of a TrafficSplit."""
-    said = (objection.message, objection.example, objection.remedy)
-    return Loss(objection.code, origin, field, *said, access=False)
+    return objection.loss(origin, field)
 
 
 def short(text: str) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from adapters.istio.translate.budget import PLAIN, Asked, asked_of, limit_of
-from adapters.istio.translate.losses import Objection, short
+from adapters.istio.translate.losses import short
 from adapters.istio.translate.objects import Condition
 from adapters.istio.translate.values import (
     joined_by,
@@ -30,6 +30,7 @@ from hub.api import (
     Forms,
     HttpMatch,
     Inexpressible,
+    Objection,
     RegexRefusedError,
     bounded,
     header_forms,

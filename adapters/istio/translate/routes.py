@@ -16,10 +16,9 @@ from adapters.istio import names
 from adapters.istio.config import IstioConfig
 from adapters.istio.translate.budget import favoured
 from adapters.istio.translate.conditions import cost, matches_of
-from adapters.istio.translate.losses import Objection, split_loss
 from adapters.istio.translate.objects import Json, virtual_service
 from adapters.istio.translate.scope import SERVER_FIRST
-from hub.api import Loss, NativeObject, Role, Route, RoutePort, Split, Translation, to_integers
+from hub.api import Loss, NativeObject, Objection, Role, Route, RoutePort, Split, Translation, to_integers
 
 INT32_MAX = 2**31 - 1
 MAX_BYTES = 1_000_000
@@ -39,7 +38,7 @@ def translate_route(route: Route, config: IstioConfig) -> Translation:
     made = _Made([], [], [])
     for port in sorted(route.ports, key=lambda port: (port.port, port.transport)):
         if port.transport == "UDP":
-            made.losses.extend(split_loss(_UDP, split.origin, "spec.backends") for split in port.splits)
+            made.losses.extend(_UDP.loss(split.origin, "spec.backends", access=False) for split in port.splits)
         elif port.splits:
             _Port(route, port, config).fill(made)
     losses = tuple(sorted(set(made.losses)))
@@ -50,7 +49,7 @@ def translate_route(route: Route, config: IstioConfig) -> Translation:
     body = virtual_service(ref, host, made.http, made.tcp)
     if len(body) > MAX_BYTES:
         split_by = {split.origin for port in route.ports for split in port.splits}
-        found = {*losses, *(split_loss(_LIMIT, origin, "spec.matches") for origin in split_by)}
+        found = {*losses, *(_LIMIT.loss(origin, "spec.matches", access=False) for origin in split_by)}
         return Translation((), tuple(sorted(found)))
     return Translation((NativeObject(ref, Role.ROUTE, body),), losses)
 
@@ -84,11 +83,11 @@ class _Port:
         for match in split.matches or ():
             found, objections = matches_of(match, self._port.port, self._favour, text=self._text)
             entries |= {msgspec.json.encode(entry): entry for entry in found}
-            losses += [split_loss(one, split.origin, "spec.matches") for one in objections]
+            losses += [one.loss(split.origin, "spec.matches", access=False) for one in objections]
         if split.matches is not None and self._port.declared == "none" and self._port.port in SERVER_FIRST:
-            losses.append(split_loss(_SERVER_FIRST, split.origin, "spec.matches"))
+            losses.append(_SERVER_FIRST.loss(split.origin, "spec.matches", access=False))
         if not self._shares(split)[1]:
-            losses.append(split_loss(_TOO_LARGE, split.origin, "spec.backends"))
+            losses.append(_TOO_LARGE.loss(split.origin, "spec.backends", access=False))
         if entries:
             alone = [everything] if everything in entries.values() else [entries[each] for each in sorted(entries)]
             yield {"match": alone, **self._http(split)}

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from adapters.istio.translate.losses import Objection
-from hub.api import Access, Declared, Grant
+from hub.api import Access, Declared, Grant, Objection
 
 SERVER_FIRST = frozenset({25, 53, 3306, 27017})
 """Undeclared Service ports that Istio takes for TCP."""

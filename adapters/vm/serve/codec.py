@@ -19,10 +19,7 @@ REFUSAL_LENGTH = 2000
 
 def read_sotw(raw: bytes) -> DiscoveryRequest:
     """Decode a `DiscoveryRequest`. Raises StreamError if these bytes are none."""
-    try:
-        message = wire.DiscoveryRequest.FromString(raw)
-    except wire.DecodeError as error:
-        raise StreamError("INVALID_ARGUMENT", "not a DiscoveryRequest") from error
+    message = _parsed(wire.DiscoveryRequest, raw)
     return DiscoveryRequest(
         type_url=message.type_url,
         node=message.node.id,
@@ -35,10 +32,7 @@ def read_sotw(raw: bytes) -> DiscoveryRequest:
 
 def read_delta(raw: bytes) -> DiscoveryRequest:
     """Decode a `DeltaDiscoveryRequest`. Raises StreamError if these bytes are none."""
-    try:
-        message = wire.DeltaDiscoveryRequest.FromString(raw)
-    except wire.DecodeError as error:
-        raise StreamError("INVALID_ARGUMENT", "not a DeltaDiscoveryRequest") from error
+    message = _parsed(wire.DeltaDiscoveryRequest, raw)
     return DiscoveryRequest(
         type_url=message.type_url,
         node=message.node.id,
@@ -48,6 +42,13 @@ def read_delta(raw: bytes) -> DiscoveryRequest:
         unsubscribe=tuple(message.resource_names_unsubscribe),
         initial=dict(message.initial_resource_versions),
     )
+
+
+def _parsed(kind: Any, raw: bytes) -> Any:
+    try:
+        return kind.FromString(raw)
+    except wire.DecodeError as error:
+        raise StreamError("INVALID_ARGUMENT", f"not a {kind.DESCRIPTOR.name}") from error
 
 
 def _refusal(message: Any) -> str | None:

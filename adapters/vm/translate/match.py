@@ -10,7 +10,6 @@ import re
 from functools import lru_cache
 
 import re2
-from msgspec import Struct
 
 from adapters.vm import wire
 from adapters.vm.translate.build import exact, full_match
@@ -23,7 +22,7 @@ from adapters.vm.vocabulary import (
     PATH_GUARD,
     ROUTE_PATH_GUARD,
 )
-from hub.api import JOINED_HEADERS, NOT_UTF8, HttpMatch, is_managed_header
+from hub.api import JOINED_HEADERS, NOT_UTF8, HttpMatch, Objection, is_managed_header
 
 _PUNCTUATION = re.compile(r"\\[^A-Za-z0-9\x80-\U0010ffff]|\\[dws]|\[(?!\^)[\x20-\x5a\x5e-\x7e]+\]")
 _LITERAL = re.compile(r"[^\x00-\x7f](?![*+?{])")
@@ -37,15 +36,6 @@ _ANYTHING_FOLDED = re.compile(r"\.\*\??")
 _ESCAPED = re.compile(r"\\(.)")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]|\\x\{|\\[pP]")
 _SHOWN = 60
-
-
-class Objection(Struct, frozen=True, order=True):
-    """Why a match cannot be carried out: a Loss without its owner."""
-
-    code: str
-    message: str
-    example: str
-    remedy: str
 
 
 @lru_cache(maxsize=8192)

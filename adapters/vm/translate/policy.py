@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from adapters.vm import wire
 from adapters.vm.translate.build import principal
-from adapters.vm.translate.match import Objection, objections, permission
-from hub.api import Access, Grant, HttpMatch, InboundPort, Loss, ObjectRef, UnsafeResourceError
+from adapters.vm.translate.match import objections, permission
+from hub.api import Access, Grant, HttpMatch, InboundPort, Loss, Objection, ObjectRef, UnsafeResourceError
 
 _NAMED = 3
 MAX_PERMISSIONS = 20_000
@@ -108,7 +108,7 @@ def mixed_losses(port: InboundPort, rulings: Sequence[Ruling]) -> tuple[Loss, ..
 def loss_of(objection: Objection, origin: ObjectRef) -> Loss:
     """The loss of a TrafficTarget."""
     field = "spec.sources" if objection.code.startswith("source.") else "spec.rules"
-    return Loss(objection.code, origin, field, objection.message, objection.example, objection.remedy)
+    return objection.loss(origin, field)
 
 
 def _covers(grant: Grant, port: InboundPort) -> bool:

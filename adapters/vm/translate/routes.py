@@ -15,9 +15,9 @@ from adapters.vm import names, wire
 from adapters.vm.config import VmConfig
 from adapters.vm.translate.build import address, filter_, seconds, socket_of
 from adapters.vm.translate.listeners import FIRST_CHAIN, connection_manager, http_filter
-from adapters.vm.translate.match import Objection, objections, route_match
+from adapters.vm.translate.match import objections, route_match
 from adapters.vm.vocabulary import TCP_PROXY
-from hub.api import Client, HttpMatch, Loss, ObjectRef, Route, RoutePort, Split, to_integers
+from hub.api import Client, HttpMatch, Loss, Objection, Route, RoutePort, Split, to_integers
 
 UNAVAILABLE = "smihub: no backend of this TrafficSplit has a positive weight\n"
 
@@ -57,7 +57,7 @@ def layers_of(route: Route, port: RoutePort) -> tuple[tuple[Layer, ...], tuple[L
     conditions = sum(len(split.matches or ()) for split in port.splits)
     if conditions > MAX_CONDITIONS:
         conditional = [split for split in port.splits if split.matches is not None]
-        losses += [_route_loss(_FULL, split.origin, "spec.matches") for split in conditional]
+        losses += [_FULL.loss(split.origin, "spec.matches", access=False) for split in conditional]
         port = replace(port, splits=tuple(split for split in port.splits if split.matches is None))
     for split in port.splits:
         target, inexact = _target(route, port, split)
@@ -150,23 +150,18 @@ def _target(route: Route, port: RoutePort, split: Split) -> tuple[Target, tuple[
         (names.outbound(route.namespace, service, port.port), weight)
         for service, weight in zip(services, integers.weights, strict=True)
     )
-    losses = () if integers.exact else (_route_loss(_TOO_LARGE, split.origin, "spec.backends"),)
+    losses = () if integers.exact else (_TOO_LARGE.loss(split.origin, "spec.backends", access=False),)
     return Target(f"{split.origin.namespace}/{split.origin.name}", clusters), losses
 
 
 def _match_losses(split: Split) -> tuple[Loss, ...]:
     found = {objection for match in split.matches or () for objection in objections(match)}
-    return tuple(_route_loss(objection, split.origin, "spec.matches") for objection in sorted(found))
+    return tuple(objection.loss(split.origin, "spec.matches", access=False) for objection in sorted(found))
 
 
 def udp_losses(port: RoutePort) -> tuple[Loss, ...]:
     """Splits of a UDP port: nothing of them is carried out."""
-    return tuple(_route_loss(_UDP, split.origin, "spec.backends") for split in port.splits)
-
-
-def _route_loss(objection: Objection, origin: ObjectRef, field: str) -> Loss:
-    said = (objection.message, objection.example, objection.remedy)
-    return Loss(objection.code, origin, field, *said, access=False)
+    return tuple(_UDP.loss(split.origin, "spec.backends", access=False) for split in port.splits)
 
 
 _TOO_LARGE = Objection(

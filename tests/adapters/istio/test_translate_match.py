@@ -10,11 +10,10 @@ import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.istio.translate.losses import Objection
 from adapters.istio.translate.match import Piece, Said
 from adapters.istio.translate.match import said as said_of
 from adapters.istio.translate.values import is_byte_exact, survives_joining, survives_trimming
-from hub.api import HEADER, language
+from hub.api import HEADER, Objection, language
 from hub.model import HttpMatch
 
 LETTERS = r"[A-Za-z0-9\-._~%!$&'()*+,;:@=]"
