@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from adapters.istio import names
 from adapters.istio.config import IstioConfig
-from adapters.istio.translate.budget import favoured
+from adapters.istio.translate.budget import expensive_patterns
 from adapters.istio.translate.grants import Labels, Ruling, ruling_of
 from adapters.istio.translate.losses import access_loss
 from adapters.istio.translate.match import cost
@@ -69,54 +69,54 @@ def translate_access(access: Access, config: IstioConfig) -> Translation:
     """The objects of one identity and what Istio cannot say of its grants."""
     owner = _Owner(access, config.header_values == "text")
     root = access.identity.namespace == config.root_namespace
-    books, losses, carried = _books(owner) if not root else ({}, [_in_root(owner)], [])
-    books.setdefault((), [()])
-    objects = [made for labels, book in books.items() for made in _policies(owner, labels, book)]
+    policies, losses, carried = _policies_by_labels(owner) if not root else ({}, [_root_namespace_loss(owner)], [])
+    policies.setdefault((), [()])
+    objects = [made for labels, rule_sets in policies.items() for made in _policies(owner, labels, rule_sets)]
     if config.mtls == "strict" and not root:  # a selector there is ignored by Istio, or reaches everybody
-        objects.append(_peers(owner))
-    former = sorted(ref for labels, book in books.items() for ref in _former(owner, labels, len(book)))
+        objects.append(_peer_authentication(owner))
+    former = sorted(ref for labels, rule_sets in policies.items() for ref in _former(owner, labels, len(rule_sets)))
     ordered = tuple(sorted(objects, key=lambda made: made.ref))
     return Translation(
         ordered, tuple(sorted(set(losses))), tuple(former), tuple(sorted(carried, key=msgspec.json.encode))
     )
 
 
-def _books(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Loss], list[Grant]]:
+def _policies_by_labels(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Loss], list[Grant]]:
     """The rules of each label set, spread over as many policies as they need; what is lost, and the grants that are not."""
     rulings: dict[Labels, list[Ruling]] = {}
     losses: list[Loss] = []
-    favour = favoured((match for grant in owner.access.grants for match in grant.http or ()), cost)
+    expensive = expensive_patterns((match for grant in owner.access.grants for match in grant.http or ()), cost)
     for grant in owner.access.grants:
-        ruling, lost = ruling_of(grant, owner.access, favour, text=owner.text)
+        ruling, lost = ruling_of(grant, owner.access, expensive, text=owner.text)
         losses += lost
         if ruling is not None:
             rulings.setdefault(ruling.labels, []).append(ruling)
-    books: dict[Labels, list[tuple[Rule, ...]]] = {}
+    policies: dict[Labels, list[tuple[Rule, ...]]] = {}
     for labels, found in rulings.items():
-        spread = _spread(tuple(_rules(found)))
+        spread = _sharded(tuple(_rules(found)))
         if spread is None:
             meant = {grant.origin for grant in owner.access.grants if (grant.labels or ()) == labels}
             losses += [access_loss(_LIMIT, origin) for origin in meant]
         else:
-            books[labels] = spread
-    return books, losses, [one.grant for labels in books for one in rulings[labels]]
+            policies[labels] = spread
+    return policies, losses, [one.grant for labels in policies for one in rulings[labels]]
 
 
 def _rules(rulings: Iterable[Ruling]) -> Iterator[Rule]:
     """Operations of equal callers and conditions stand in one rule; raw bytes and HTTP never do."""
     groups: dict[_Key, set[Operation]] = {}
     for ruling in rulings:
-        for conditions, operation in ruling.pieces:
+        for conditions, operation in ruling.alternatives:
             groups.setdefault((ruling.raw, ruling.principals, conditions), set()).add(operation)
     for (raw, principals, conditions), operations in sorted(groups.items()):
         anything = raw and Operation() in operations
-        every: list[Sequence[Operation]] = [()] if anything else _cut(sorted(operations))
-        for callers in _cut(principals):
+        every: list[Sequence[Operation]] = [()] if anything else _chunks(sorted(operations))
+        for callers in _chunks(principals):
             for some in every:
                 yield Rule(tuple(callers), tuple(some), conditions)
 
 
-def _cut(items: Sequence[_T]) -> list[Sequence[_T]]:
+def _chunks(items: Sequence[_T]) -> list[Sequence[_T]]:
     """Parts that are neither long nor large, in order."""
     parts: list[list[_T]] = []
     room = 0
@@ -130,7 +130,7 @@ def _cut(items: Sequence[_T]) -> list[Sequence[_T]]:
     return list(parts)
 
 
-def _spread(rules: Sequence[Rule]) -> list[tuple[Rule, ...]] | None:
+def _sharded(rules: Sequence[Rule]) -> list[tuple[Rule, ...]] | None:
     """The rules in one policy, or by their digests in 2, 4, 8...: a further rule moves few others. None beyond the cap."""
     sized = [(rule, body, len(body)) for rule in rules for body in [msgspec.json.encode(rule_body(rule))]]
     count = 1
@@ -147,9 +147,9 @@ def _spread(rules: Sequence[Rule]) -> list[tuple[Rule, ...]] | None:
     return None
 
 
-def _policies(owner: _Owner, labels: Labels, book: Sequence[tuple[Rule, ...]]) -> Iterator[NativeObject]:
+def _policies(owner: _Owner, labels: Labels, rule_sets: Sequence[tuple[Rule, ...]]) -> Iterator[NativeObject]:
     selector = {**dict(labels), **_selector(owner)}
-    for index, rules in enumerate(book):
+    for index, rules in enumerate(rule_sets):
         first = not labels and index == 0
         if not rules and not first:
             continue
@@ -173,12 +173,12 @@ def _policy(owner: _Owner, name: str) -> ObjectRef:
     return names.security("AuthorizationPolicy", owner.namespace, name)
 
 
-def _peers(owner: _Owner) -> NativeObject:
+def _peer_authentication(owner: _Owner) -> NativeObject:
     ref = names.security("PeerAuthentication", owner.namespace, names.plain(owner.account))
     return NativeObject(ref, Role.GUARD, peer_authentication(ref, _selector(owner)))
 
 
-def _in_root(owner: _Owner) -> Loss:
+def _root_namespace_loss(owner: _Owner) -> Loss:
     account = ObjectRef("", "ServiceAccount", owner.namespace, owner.account)
     return access_loss(_ROOT, min((grant.origin for grant in owner.access.grants), default=account))
 

@@ -15,14 +15,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from adapters.istio.regex import is_portable, is_small
-from adapters.istio.translate.budget import Asked, limit_of
+from adapters.istio.translate.budget import ConditionPattern, step_limit
 from adapters.istio.translate.losses import short
-from adapters.istio.translate.match import across, blank_outside, managed, too_complex
+from adapters.istio.translate.match import managed_by_sidecar, matches_across_lines, matches_outer_blank, too_complex
 from adapters.istio.translate.objects import Json
 from adapters.istio.translate.values import (
+    forms_of_path,
     is_byte_exact,
-    joined_by,
-    said_of_path,
+    line_separator,
     survives_joining,
     survives_trimming,
     takes_beyond_ascii,
@@ -49,7 +49,7 @@ Text = tuple[str, str]
 """A StringMatch: (`exact`, `prefix` or `regex`, text)."""
 
 
-class Worded(Struct, frozen=True, gc=False):
+class StringMatches(Struct, frozen=True, gc=False):
     """The alternatives that say a condition (None: it always holds; none: it never does), and what is lost."""
 
     texts: tuple[Text | None, ...] = ()
@@ -59,30 +59,30 @@ class Worded(Struct, frozen=True, gc=False):
 
 
 def matches_of(
-    match: HttpMatch, port: int, favour: frozenset[Asked] = frozenset(), *, text: bool
+    match: HttpMatch, port: int, expensive: frozenset[ConditionPattern] = frozenset(), *, text: bool
 ) -> tuple[list[Json], tuple[Objection, ...]]:
     """The entries that say an HttpMatch on one port (none if it cannot be said, or never holds), and what is lost.
 
-    `favour`: see `match.said`. `text` says that header values are UTF-8; else entries rule out those that are not.
+    `expensive`: see `match.express`. `text` says that header values are UTF-8; else entries rule out those that are not.
     """
-    headers = [Asked(name, pattern) for name, pattern in sorted(set(match.headers))]
+    headers = [ConditionPattern(name, pattern) for name, pattern in sorted(set(match.headers))]
     names = [each.header for each in headers]
-    patterns = [_header(each, limit_of(each, favour))[0] for each in headers]
-    path = _path(match.path, limit_of(Asked("", match.path or ""), favour))[0]
-    lost = {worded.objection for worded in (path, *patterns) if worded.objection is not None}
+    patterns = [_header(each, step_limit(each, expensive))[0] for each in headers]
+    path = _path(match.path, step_limit(ConditionPattern("", match.path or ""), expensive))[0]
+    lost = {matches.objection for matches in (path, *patterns) if matches.objection is not None}
     if len(set(names)) < len(names):
-        lost.add(_twice(next(name for name in names if names.count(name) > 1)))
+        lost.add(_repeated_header(next(name for name in names if names.count(name) > 1)))
     methods: Sequence[str | None] = [None] if match.methods is None else sorted(set(match.methods))
-    if len(methods) * prod(len(worded.texts) for worded in (path, *patterns)) > _MAX_MATCHES:
+    if len(methods) * prod(len(matches.texts) for matches in (path, *patterns)) > _MAX_MATCHES:
         lost.add(_too_many(match))
     if lost:
         return [], tuple(sorted(lost))
-    ways = product(methods, product(path.texts, *(worded.texts for worded in patterns)))
-    wide = () if text else tuple(name for name, worded in zip(names, patterns, strict=True) if worded.beyond)
+    ways = product(methods, product(path.texts, *(matches.texts for matches in patterns)))
+    wide = () if text else tuple(name for name, matches in zip(names, patterns, strict=True) if matches.beyond)
     return [_entry(port, method, texts, names, wide) for method, texts in ways], ()
 
 
-def cost(one: Asked, limit: int) -> int:
+def cost(one: ConditionPattern, limit: int) -> int:
     """How many steps it takes to word a pattern; more than the limit if it was refused for that."""
     return (_header(one, limit) if one.header else _path(one.pattern, limit))[1]
 
@@ -102,61 +102,61 @@ def _entry(
 
 
 @lru_cache(maxsize=16384)
-def _path(pattern: str | None, limit: int) -> tuple[Worded, int]:
+def _path(pattern: str | None, limit: int) -> tuple[StringMatches, int]:
     if pattern is None:
-        return Worded((None,)), 0
+        return StringMatches((None,)), 0
     forms: Forms | None = None
     with bounded(limit) as account:
         try:
-            found = said_of_path(pattern)
+            found = forms_of_path(pattern)
             forms = _literal(found)
         except RegexRefusedError:
             found = Inexpressible("")
     if isinstance(found, Forms) and found.prefixes == ("/",) and not found.excepted:
-        return Worded((None,)), account.spent
-    return _worded(pattern, forms, portable=is_portable(pattern)), account.spent
+        return StringMatches((None,)), account.spent
+    return _string_matches(pattern, forms, portable=is_portable(pattern)), account.spent
 
 
 @lru_cache(maxsize=16384)
-def _header(one: Asked, limit: int) -> tuple[Worded, int]:
-    objection = _ignored(one.header) if one.header in IGNORED_HEADERS else managed(one.header)
+def _header(one: ConditionPattern, limit: int) -> tuple[StringMatches, int]:
+    objection = _ignored(one.header) if one.header in IGNORED_HEADERS else managed_by_sidecar(one.header)
     if objection is not None:
-        return Worded((), objection), 0
+        return StringMatches((), objection), 0
     with bounded(limit) as account:
         try:
-            return _header_decided(one.header, one.pattern), account.spent
+            return _decide_header(one.header, one.pattern), account.spent
         except RegexRefusedError as refusal:
-            return Worded((), too_complex(refusal, one.pattern)), account.spent
+            return StringMatches((), too_complex(refusal, one.pattern)), account.spent
 
 
-def _header_decided(name: str, pattern: str) -> Worded:
+def _decide_header(name: str, pattern: str) -> StringMatches:
     values = language(pattern, HEADER)
-    if not survives_joining(values, joined_by(name)):
-        return Worded((), across(name, pattern))
+    if not survives_joining(values, line_separator(name)):
+        return StringMatches((), matches_across_lines(name, pattern))
     if not survives_trimming(values):
-        return Worded((), blank_outside(name, pattern))
+        return StringMatches((), matches_outer_blank(name, pattern))
     exact, beyond = is_byte_exact(values), takes_beyond_ascii(values)
     try:
         forms = _literal(header_forms(values))
     except RegexRefusedError:
         forms = None  # the pattern says it as well
     if forms is not None and forms.prefixes == ("",):
-        return Worded((("regex", ".*"),), beyond=True)
-    return replace(_worded(pattern, forms, portable=is_portable(pattern) and exact), beyond=beyond)
+        return StringMatches((("regex", ".*"),), beyond=True)
+    return replace(_string_matches(pattern, forms, portable=is_portable(pattern) and exact), beyond=beyond)
 
 
-def _worded(pattern: str, forms: Forms | None, *, portable: bool) -> Worded:
+def _string_matches(pattern: str, forms: Forms | None, *, portable: bool) -> StringMatches:
     """One literal text is said so; more of them, or none, by the pattern itself where it means the same everywhere."""
     texts: list[Text] = []
     if forms is not None:
         texts = [*(("exact", text) for text in forms.exact), *(("prefix", text) for text in forms.prefixes)]
     if forms is not None and len(texts) <= 1:
-        return Worded(tuple(texts))
+        return StringMatches(tuple(texts))
     if portable and is_small(pattern):
-        return Worded((("regex", pattern),))
+        return StringMatches((("regex", pattern),))
     if forms is not None and len(texts) <= _MAX_VALUES:
-        return Worded(tuple(texts))
-    return Worded((), _unsaid(pattern, portable=portable))
+        return StringMatches(tuple(texts))
+    return StringMatches((), _not_portable(pattern, portable=portable))
 
 
 def _literal(found: Forms | Inexpressible) -> Forms | None:
@@ -173,7 +173,7 @@ def _ignored(name: str) -> Objection:
     )
 
 
-def _unsaid(pattern: str, *, portable: bool) -> Objection:
+def _not_portable(pattern: str, *, portable: bool) -> Objection:
     example = f'a request that matches "{short(pattern)}"'
     if portable:
         message = f'pattern "{short(pattern)}" is longer or larger than Istio and Envoy take'
@@ -182,7 +182,7 @@ def _unsaid(pattern: str, *, portable: bool) -> Objection:
     return Objection("regex.not-ascii", message, example, "name characters one by one, in ASCII and in both cases")
 
 
-def _twice(name: str) -> Objection:
+def _repeated_header(name: str) -> Objection:
     message = f'a VirtualService takes one condition on the header "{short(name)}", and there are two'
     example = f'a request whose "{short(name)}" meets both'
     return Objection("istio.condition-not-expressible", message, example, "say both in one pattern")

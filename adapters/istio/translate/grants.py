@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.istio.translate.budget import Asked
+from adapters.istio.translate.budget import ConditionPattern
 from adapters.istio.translate.losses import access_loss, short
-from adapters.istio.translate.match import ANY_METHOD, Piece, said
+from adapters.istio.translate.match import ANY_METHOD, MatchAlternative, express
 from adapters.istio.translate.objects import Condition, Operation
 from adapters.istio.translate.scope import Scope, scope_of
 from hub.api import (
@@ -49,29 +49,31 @@ class Ruling(Struct, frozen=True, gc=False):
     labels: Labels
     raw: bool
     principals: tuple[str, ...]
-    pieces: tuple[tuple[tuple[Condition, ...], Operation], ...]
+    alternatives: tuple[tuple[tuple[Condition, ...], Operation], ...]
 
 
 def ruling_of(
-    grant: Grant, access: Access, favour: frozenset[Asked], *, text: bool
+    grant: Grant, access: Access, expensive: frozenset[ConditionPattern], *, text: bool
 ) -> tuple[Ruling | None, tuple[Loss, ...]]:
-    """A grant as a ruling, None if nothing is left of it, and what is lost. The rest: see `match.said`."""
+    """A grant as a ruling, None if nothing is left of it, and what is lost. The rest: see `match.express`."""
     if grant.transport == "UDP":
         return None, (access_loss(_UDP, grant.origin),)
     scope = scope_of(grant, access)
-    pieces, objections = _pieces(grant, scope, favour, text=text)
+    alternatives, objections = _pieces(grant, scope, expensive, text=text)
     principals, refused = _principals(grant, access.identity.trust_domain)
     found = {*objections, *refused, *scope.losses}
     found.update(_labels_unproven(text) for text in grant.unauthenticated)
     labels = grant.labels or ()
     if not _is_selectable(labels, access.identity.service_account):
         found.add(_selector(labels))
-        pieces = ()
+        alternatives = ()
     losses = tuple(sorted(access_loss(one, grant.origin) for one in found))
-    if not pieces or not principals:
+    if not alternatives or not principals:
         return None, losses
-    matches = tuple(match for match in grant.http or () if said(match, favour, text=text).pieces)
-    return Ruling(_carried(grant, scope, principals, matches), labels, grant.http is None, principals, pieces), losses
+    matches = tuple(match for match in grant.http or () if express(match, expensive, text=text).alternatives)
+    return Ruling(
+        _carried(grant, scope, principals, matches), labels, grant.http is None, principals, alternatives
+    ), losses
 
 
 def _carried(grant: Grant, scope: Scope, principals: Sequence[str], matches: Sequence[HttpMatch]) -> Grant:
@@ -81,25 +83,27 @@ def _carried(grant: Grant, scope: Scope, principals: Sequence[str], matches: Seq
 
 
 def _pieces(
-    grant: Grant, scope: Scope, favour: frozenset[Asked], *, text: bool
+    grant: Grant, scope: Scope, expensive: frozenset[ConditionPattern], *, text: bool
 ) -> tuple[tuple[tuple[tuple[Condition, ...], Operation], ...], tuple[Objection, ...]]:
     if grant.http is None:
-        pieces: Iterable[Piece] = (Piece(()),)
+        alternatives: Iterable[MatchAlternative] = (MatchAlternative(()),)
         objections: set[Objection] = set()
     else:
-        every = [said(match, favour, text=text) for match in grant.http]
-        pieces = {piece for one in every for piece in one.pieces}
+        every = [express(match, expensive, text=text) for match in grant.http]
+        alternatives = {alternative for one in every for alternative in one.alternatives}
         objections = {objection for one in every for objection in one.objections}
     if scope.ports == ():
-        pieces = ()
-    return tuple(sorted((piece.conditions, _operation(piece, scope)) for piece in pieces)), tuple(objections)
+        alternatives = ()
+    return tuple(
+        sorted((alternative.conditions, _operation(alternative, scope)) for alternative in alternatives)
+    ), tuple(objections)
 
 
-def _operation(piece: Piece, scope: Scope) -> Operation:
+def _operation(alternative: MatchAlternative, scope: Scope) -> Operation:
     """Methods are left out where paths already make it about HTTP."""
-    methods = () if piece.paths and piece.methods == ANY_METHOD else piece.methods
+    methods = () if alternative.paths and alternative.methods == ANY_METHOD else alternative.methods
     ports = tuple(str(port) for port in scope.ports or ())
-    return Operation(ports, tuple(map(str, scope.not_ports)), methods, piece.paths, piece.not_paths)
+    return Operation(ports, tuple(map(str, scope.not_ports)), methods, alternative.paths, alternative.not_paths)
 
 
 def _principals(grant: Grant, trust_domain: str) -> tuple[tuple[str, ...], Sequence[Objection]]:

@@ -15,12 +15,12 @@ from itertools import product
 import msgspec
 from msgspec import Struct
 
-from adapters.istio.translate.budget import PLAIN, Asked, asked_of, limit_of
+from adapters.istio.translate.budget import CHEAP_STEPS, ConditionPattern, patterns_of, step_limit
 from adapters.istio.translate.losses import short
 from adapters.istio.translate.objects import Condition
 from adapters.istio.translate.values import (
-    joined_by,
-    said_of_path,
+    forms_of_path,
+    line_separator,
     survives_joining,
     survives_trimming,
 )
@@ -50,8 +50,8 @@ _TRACED_PREFIXES = ("x-b3-", "x-datadog-", "x-ot-")
 _FORWARDED = frozenset({"x-forwarded-host", "x-forwarded-port"})
 
 
-class Piece(Struct, frozen=True, order=True, gc=False):
-    """One part of a match; every field that is there must hold. A match is the union of its pieces."""
+class MatchAlternative(Struct, frozen=True, order=True, gc=False):
+    """One part of a match; every field that is there must hold. A match is the union of its alternatives."""
 
     methods: tuple[str, ...] = ANY_METHOD
     paths: tuple[str, ...] = ()
@@ -59,10 +59,10 @@ class Piece(Struct, frozen=True, order=True, gc=False):
     conditions: tuple[Condition, ...] = ()
 
 
-class Said(Struct, frozen=True, gc=False):
-    """A match as far as Istio can say it: its pieces (none: nothing is granted), and what of it is lost."""
+class Expressed(Struct, frozen=True, gc=False):
+    """A match as far as Istio can say it: its alternatives (none: nothing is granted), and what of it is lost."""
 
-    pieces: tuple[Piece, ...] = ()
+    alternatives: tuple[MatchAlternative, ...] = ()
     objections: tuple[Objection, ...] = ()
 
 
@@ -70,36 +70,42 @@ MAX_BYTES = 60_000
 """Most text of one match: an API server takes objects of about a megabyte and a half."""
 
 
-def said(match: HttpMatch, favour: frozenset[Asked] = frozenset(), *, text: bool) -> Said:
+def express(match: HttpMatch, expensive: frozenset[ConditionPattern] = frozenset(), *, text: bool) -> Expressed:
     """A match in Istio's words; one condition that cannot be said leaves none of it.
 
-    Patterns in `favour` may take more steps than others (see `budget.favoured`). `text` says that header values are
+    Patterns in `expensive` may take more steps than others (see `budget.expensive_patterns`). `text` says that header values are
     UTF-8; else beginnings and ends could not tell whether they are.
     """
-    return _said(match, favour & asked_of(match) if favour else favour, text=text)
+    return _express(match, expensive & patterns_of(match) if expensive else expensive, text=text)
 
 
 @lru_cache(maxsize=8192)
-def _said(match: HttpMatch, favour: frozenset[Asked], *, text: bool) -> Said:
+def _express(match: HttpMatch, expensive: frozenset[ConditionPattern], *, text: bool) -> Expressed:
     if match.methods == ():
-        return Said()
-    headers = [Asked(name, pattern) for name, pattern in match.headers]
-    values = [_header_said(each, limit_of(each, favour))[0] for each in headers]
-    found = [*(values if text else map(_of_text, headers, values)), _methods_said(match.methods)]
-    path = None if match.path is None else Asked("", match.path)
-    paths = Said((Piece(),)) if path is None else _path_said(path.pattern, limit_of(path, favour))[0]
+        return Expressed()
+    headers = [ConditionPattern(name, pattern) for name, pattern in match.headers]
+    values = [_express_header(each, step_limit(each, expensive))[0] for each in headers]
+    found = [*(values if text else map(_only_text, headers, values)), _express_methods(match.methods)]
+    path = None if match.path is None else ConditionPattern("", match.path)
+    paths = (
+        Expressed((MatchAlternative(),))
+        if path is None
+        else _express_path(path.pattern, step_limit(path, expensive))[0]
+    )
     objections = {one for each in (paths, *found) for one in each.objections}
-    if not all(each.pieces for each in (paths, *found)):
-        return Said((), tuple(sorted(objections)))
-    pieces = sorted({_both(each) for each in product(paths.pieces, *(each.pieces for each in found))})
-    if len(msgspec.json.encode(pieces)) > MAX_BYTES:
-        return Said((), (_too_large(match),))
-    return Said(tuple(pieces), tuple(sorted(objections)))
+    if not all(each.alternatives for each in (paths, *found)):
+        return Expressed((), tuple(sorted(objections)))
+    alternatives = sorted(
+        {_joined(each) for each in product(paths.alternatives, *(each.alternatives for each in found))}
+    )
+    if len(msgspec.json.encode(alternatives)) > MAX_BYTES:
+        return Expressed((), (_too_large(match),))
+    return Expressed(tuple(alternatives), tuple(sorted(objections)))
 
 
-def cost(one: Asked, limit: int) -> int:
+def cost(one: ConditionPattern, limit: int) -> int:
     """How many steps it takes to say a pattern; more than the limit if it was refused for that."""
-    return (_header_said(one, limit) if one.header else _path_said(one.pattern, limit))[1]
+    return (_express_header(one, limit) if one.header else _express_path(one.pattern, limit))[1]
 
 
 def _too_large(match: HttpMatch) -> Objection:
@@ -108,7 +114,7 @@ def _too_large(match: HttpMatch) -> Objection:
     return Objection("limit.exceeded", message, example, "match fewer texts, or by their beginning")
 
 
-def managed(name: str) -> Objection | None:
+def managed_by_sidecar(name: str) -> Objection | None:
     """Why a header tells about sidecars rather than about the caller; None if it does not."""
     traced = name in _TRACED | _FORWARDED or name.startswith(_TRACED_PREFIXES)
     if _HEADER_NAME.fullmatch(name) and not traced and not is_managed_header(name):
@@ -117,7 +123,7 @@ def managed(name: str) -> Objection | None:
     return Objection("header.managed", message, f'a request with "{short(name)}"', "match another header")
 
 
-def across(name: str, pattern: str) -> Objection:
+def matches_across_lines(name: str, pattern: str) -> Objection:
     """Why a pattern may match joined lines of which none matches."""
     message = f'sidecars (of some headers only old ones) join repeated lines of "{short(name)}", so "{short(pattern)}" may match'
     message += " across them"
@@ -125,14 +131,14 @@ def across(name: str, pattern: str) -> Objection:
     return Objection("header.managed", message, f'a request with "{short(name)}"', remedy)
 
 
-def blank_outside(name: str, pattern: str) -> Objection:
+def matches_outer_blank(name: str, pattern: str) -> Objection:
     """Why a pattern may match a blank that is no part of the value."""
     message = f'"{short(pattern)}" may match an outer blank of "{short(name)}", which is no part of its value'
     example = f'a request with "{short(name)}" that matches "{short(pattern)}"'
     return Objection("istio.header-not-expressible", message, example, "begin and end the pattern with other letters")
 
 
-def no_text(name: str, pattern: str) -> Objection:
+def matches_non_text(name: str, pattern: str) -> Objection:
     """Why a pattern may match what is no text."""
     message = f'"{short(pattern)}" may match values of "{short(name)}" that are no UTF-8: Istio compares bytes'
     remedy = 'list the values, or declare "headerValues: text"'
@@ -145,48 +151,50 @@ def too_complex(refusal: RegexRefusedError, pattern: str) -> Objection:
     return Objection(refusal.code, message, f'a request that matches "{short(pattern)}"', "write a simpler pattern")
 
 
-def _both(pieces: Iterable[Piece]) -> Piece:
-    """The requests that all the pieces match: each of them has fields of its own."""
-    found = tuple(pieces)
+def _joined(alternatives: Iterable[MatchAlternative]) -> MatchAlternative:
+    """The requests that all the alternatives match: each of them has fields of its own."""
+    found = tuple(alternatives)
     methods = next((each.methods for each in found if each.methods != ANY_METHOD), ANY_METHOD)
     conditions = sorted({condition for each in found for condition in each.conditions})
-    return Piece(methods, found[0].paths, found[0].not_paths, tuple(conditions))
+    return MatchAlternative(methods, found[0].paths, found[0].not_paths, tuple(conditions))
 
 
-def _methods_said(methods: tuple[str, ...] | None) -> Said:
+def _express_methods(methods: tuple[str, ...] | None) -> Expressed:
     if methods is None:
-        return Said((Piece(),))
+        return Expressed((MatchAlternative(),))
     odd = next((method for method in methods if not _METHOD.fullmatch(method)), None)
     if odd is None:
-        return Said((Piece(tuple(sorted(set(methods)))),))
+        return Expressed((MatchAlternative(tuple(sorted(set(methods)))),))
     message = f'"{short(odd)}" is no method that Istio takes literally'
-    return Said((), (Objection("method.nonstandard", message, f'a request "{short(odd)}"', "name another method"),))
+    return Expressed(
+        (), (Objection("method.nonstandard", message, f'a request "{short(odd)}"', "name another method"),)
+    )
 
 
 @lru_cache(maxsize=16384)
-def _path_said(pattern: str, limit: int = PLAIN) -> tuple[Said, int]:
+def _express_path(pattern: str, limit: int = CHEAP_STEPS) -> tuple[Expressed, int]:
     with bounded(limit) as account:
         try:
-            return _path_decided(pattern), account.spent
+            return _decide_path(pattern), account.spent
         except RegexRefusedError as refusal:
-            return Said((), (too_complex(refusal, pattern),)), account.spent
+            return Expressed((), (too_complex(refusal, pattern),)), account.spent
 
 
-def _path_decided(pattern: str) -> Said:
-    forms = said_of_path(pattern)
+def _decide_path(pattern: str) -> Expressed:
+    forms = forms_of_path(pattern)
     if isinstance(forms, Inexpressible):
-        return Said((), (_inexpressible("path", "path", pattern, forms),))
-    return Said(tuple(_path_pieces(forms)), _narrowed(pattern, forms))
+        return Expressed((), (_inexpressible("path", "path", pattern, forms),))
+    return Expressed(tuple(_path_alternatives(forms)), _narrowed(pattern, forms))
 
 
-def _path_pieces(forms: Forms) -> Iterable[Piece]:
+def _path_alternatives(forms: Forms) -> Iterable[MatchAlternative]:
     affixes = (*(f"{text}*" for text in forms.prefixes), *(f"*{text}" for text in forms.suffixes))
     whole = tuple(sorted({*forms.exact, *forms.templates, *affixes}))
     if whole:
-        yield Piece(paths=whole, not_paths=forms.excepted if affixes else ())
+        yield MatchAlternative(paths=whole, not_paths=forms.excepted if affixes else ())
     for one in forms.between:
         begins = Condition("request.headers[:path]", tuple(f"{text}*" for text in one.prefixes))
-        yield Piece(ANY_METHOD, tuple(f"*{text}" for text in one.suffixes), forms.excepted, (begins,))
+        yield MatchAlternative(ANY_METHOD, tuple(f"*{text}" for text in one.suffixes), forms.excepted, (begins,))
 
 
 def _narrowed(pattern: str, forms: Forms) -> tuple[Objection, ...]:
@@ -198,42 +206,47 @@ def _narrowed(pattern: str, forms: Forms) -> tuple[Objection, ...]:
 
 
 @lru_cache(maxsize=16384)
-def _header_said(one: Asked, limit: int = PLAIN) -> tuple[Said, int]:
-    objection = managed(one.header)
+def _express_header(one: ConditionPattern, limit: int = CHEAP_STEPS) -> tuple[Expressed, int]:
+    objection = managed_by_sidecar(one.header)
     if objection is not None:
-        return Said((), (objection,)), 0
+        return Expressed((), (objection,)), 0
     with bounded(limit) as account:
         try:
-            return _header_decided(one.header, one.pattern), account.spent
+            return _decide_header(one.header, one.pattern), account.spent
         except RegexRefusedError as refusal:
-            return Said((), (too_complex(refusal, one.pattern),)), account.spent
+            return Expressed((), (too_complex(refusal, one.pattern),)), account.spent
 
 
-def _header_decided(name: str, pattern: str) -> Said:
+def _decide_header(name: str, pattern: str) -> Expressed:
     values = language(pattern, HEADER)
     forms = header_forms(values)
-    if not survives_joining(values, joined_by(name)):
-        return Said((), (across(name, pattern),))
+    if not survives_joining(values, line_separator(name)):
+        return Expressed((), (matches_across_lines(name, pattern),))
     if not survives_trimming(values):
-        return Said((), (blank_outside(name, pattern),))
+        return Expressed((), (matches_outer_blank(name, pattern),))
     if isinstance(forms, Inexpressible):
-        return Said((), (_inexpressible("header", f"header {short(name)}", pattern, forms),))
-    return Said(tuple(_header_pieces(name, forms)))
+        return Expressed((), (_inexpressible("header", f"header {short(name)}", pattern, forms),))
+    return Expressed(tuple(_header_alternatives(name, forms)))
 
 
-def _of_text(one: Asked, found: Said) -> Said:
+def _only_text(one: ConditionPattern, found: Expressed) -> Expressed:
     """The same, if it is said by whole values; a beginning or an end also takes bytes that are no text."""
-    values = [value for piece in found.pieces for condition in piece.conditions for value in condition.values]
+    values = [
+        value
+        for alternative in found.alternatives
+        for condition in alternative.conditions
+        for value in condition.values
+    ]
     starred = any(value.startswith("*") or value.endswith("*") for value in values)
-    return Said((), (no_text(one.header, one.pattern),)) if starred else found
+    return Expressed((), (matches_non_text(one.header, one.pattern),)) if starred else found
 
 
-def _header_pieces(name: str, forms: Forms) -> Iterable[Piece]:
+def _header_alternatives(name: str, forms: Forms) -> Iterable[MatchAlternative]:
     """`*` alone asks for presence, and the empty value is one."""
     affixes = (*(f"{text}*" for text in forms.prefixes), *(f"*{text}" for text in forms.suffixes))
     values = tuple(sorted({*forms.exact, *affixes}))
     if values:
-        yield Piece(conditions=(Condition(f"request.headers[{name}]", values),))
+        yield MatchAlternative(conditions=(Condition(f"request.headers[{name}]", values),))
 
 
 def _inexpressible(kind: str, what: str, pattern: str, found: Inexpressible) -> Objection:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from adapters.istio import names
 from adapters.istio.config import IstioConfig
-from adapters.istio.translate.budget import favoured
+from adapters.istio.translate.budget import expensive_patterns
 from adapters.istio.translate.conditions import cost, matches_of
 from adapters.istio.translate.objects import Json, virtual_service
 from adapters.istio.translate.scope import SERVER_FIRST
@@ -25,7 +25,7 @@ MAX_BYTES = 1_000_000
 """Largest VirtualService; an API server takes about half as much again."""
 
 
-class _Made(Struct, frozen=True, gc=False):
+class _VirtualServiceParts(Struct, frozen=True, gc=False):
     """The entries of a VirtualService so far, and what is lost."""
 
     http: list[Json]
@@ -35,12 +35,12 @@ class _Made(Struct, frozen=True, gc=False):
 
 def translate_route(route: Route, config: IstioConfig) -> Translation:
     """The VirtualService of a Service, none if no port of it is split, and what Istio cannot say of the splits."""
-    made = _Made([], [], [])
+    made = _VirtualServiceParts([], [], [])
     for port in sorted(route.ports, key=lambda port: (port.port, port.transport)):
         if port.transport == "UDP":
             made.losses.extend(_UDP.loss(split.origin, "spec.backends", access=False) for split in port.splits)
         elif port.splits:
-            _Port(route, port, config).fill(made)
+            _Port(route, port, config).add_to(made)
     losses = tuple(sorted(set(made.losses)))
     if not made.http and not made.tcp:
         return Translation((), losses)
@@ -63,9 +63,9 @@ class _Port:
         self._domain = config.cluster_domain
         self._text = config.header_values == "text"
         splits = (split for each in route.ports for split in each.splits)
-        self._favour = favoured((match for split in splits for match in split.matches or ()), cost)
+        self._favour = expensive_patterns((match for split in splits for match in split.matches or ()), cost)
 
-    def fill(self, made: _Made) -> None:
+    def add_to(self, made: _VirtualServiceParts) -> None:
         """Conditional layers in order, then the one for everything, or the root; raw bytes know no conditions."""
         everything: list[Json] = [{"port": self._port.port}]
         routes = [route for split in self._port.splits for route in self._layer(split, made.losses)]

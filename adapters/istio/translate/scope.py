@@ -25,7 +25,7 @@ class Scope(Struct, frozen=True, gc=False):
     losses: tuple[Objection, ...]
 
 
-class _Said(Struct, frozen=True, gc=False):
+class _PortDeclaration(Struct, frozen=True, gc=False):
     """One declaration about a workload port: what it is for SMI, and what a Service makes of it for Istio."""
 
     port: int
@@ -38,7 +38,7 @@ class _Said(Struct, frozen=True, gc=False):
 def scope_of(grant: Grant, access: Access) -> Scope:
     """A port counts unless any of the selected workloads, or a Service, makes it what the grant is not about, or may do so."""
     wrong: Declared = "http" if grant.http is None else "tcp"
-    said = tuple(_said(grant, access))
+    said = tuple(_declarations(grant, access))
     barred = {one.port for one in said if {wrong, "unknown"} & {*one.smi, one.istio}}
     meant = barred if grant.ports is None else barred & set(grant.ports)
     granted = {one.port for one in said if set(one.smi) - {wrong, "unknown"}}
@@ -60,7 +60,7 @@ def scope_of(grant: Grant, access: Access) -> Scope:
 
 
 def _known_ports(
-    grant: Grant, said: tuple[_Said, ...], barred: set[int], access: Access, losses: tuple[Objection, ...]
+    grant: Grant, said: tuple[_PortDeclaration, ...], barred: set[int], access: Access, losses: tuple[Objection, ...]
 ) -> Scope:
     """Where ports that no fact names may speak anything: a grant counts on ports that are named, and on no other."""
     named = {one.port for one in said if one.smi}
@@ -71,23 +71,23 @@ def _known_ports(
     return Scope(tuple(sorted(ports)), (), losses)
 
 
-def _said(grant: Grant, access: Access) -> Iterator[_Said]:
+def _declarations(grant: Grant, access: Access) -> Iterator[_PortDeclaration]:
     """Everything about TCP ports of the workloads that a grant selects."""
     listed: set[int] = set()
     for port in access.ports:
         if port.transport == "TCP" and (not grant.labels or grant.labels in (*port.labels, *port.maybe_labels)):
             listed.add(port.port)
             smi: tuple[Declared, ...] = (port.declared,) if port.everywhere else (port.declared, *access.beyond)
-            yield _Said(port.port, smi, "none")
+            yield _PortDeclaration(port.port, smi, "none")
             for number, word in port.services:
-                yield _heard(port.port, smi, number, word)
+                yield _by_service(port.port, smi, number, word)
     for at, number, word in access.sliced:
-        yield _heard(at, () if at in listed else access.beyond, number, word)
+        yield _by_service(at, () if at in listed else access.beyond, number, word)
 
 
-def _heard(port: int, smi: tuple[Declared, ...], number: int, word: Declared) -> _Said:
+def _by_service(port: int, smi: tuple[Declared, ...], number: int, word: Declared) -> _PortDeclaration:
     by_number = word == "none" and number in SERVER_FIRST
-    return _Said(port, smi, "tcp" if by_number else word, by_number)
+    return _PortDeclaration(port, smi, "tcp" if by_number else word, by_number)
 
 
 def _unknown(where: str) -> Objection:

@@ -23,12 +23,12 @@ _BEYOND_ASCII = 0x110000 - 0x80 - 0x800
 _MAX_PAIRS = 20_000
 
 
-def said_of_path(pattern: str) -> Forms | Inexpressible:
+def forms_of_path(pattern: str) -> Forms | Inexpressible:
     """The paths of a pattern without patterns. Raises RegexRefusedError."""
     return path_forms(language(pattern, PATH))
 
 
-def joined_by(name: str) -> str:
+def line_separator(name: str) -> str:
     """What Envoy puts between repeated lines of this header, if not always then in old sidecars."""
     return "; " if name == "cookie" else ","
 
@@ -39,19 +39,19 @@ def survives_joining(values: Language, separator: str) -> bool:
     Wherever a line may end, it matches by itself, or what matches after the separator would have matched alone.
     """
     ends = (at for at, accepted in enumerate(values.accepting) if not accepted)
-    return _start_has(values, {_after(values, at, separator) for at in ends})
+    return _contained_in_start(values, {_state_after(values, at, separator) for at in ends})
 
 
 def survives_trimming(values: Language) -> bool:
     """Whether a value that matches still does without its outer blanks."""
     for at in range(len(values.rows)):
-        found = {_after(values, at, blank) for blank in " \t"} - {-1}
+        found = {_state_after(values, at, blank) for blank in " \t"} - {-1}
         if not values.accepting[at] and any(values.accepting[after] for after in found):
             return False
-    return _start_has(values, {_after(values, 0, blank) for blank in " \t"})
+    return _contained_in_start(values, {_state_after(values, 0, blank) for blank in " \t"})
 
 
-def _start_has(values: Language, states: Iterable[int]) -> bool:
+def _contained_in_start(values: Language, states: Iterable[int]) -> bool:
     """Whether whatever matches from one of these states on matches from the start, too. Doubt counts as no."""
     work = [(state, 0) for state in states if state > 0]
     seen = set(work)
@@ -90,7 +90,7 @@ def takes_beyond_ascii(values: Language) -> bool:
     return any(row[kind] >= 0 for row in values.rows for kind in beyond)
 
 
-def _after(values: Language, at: int, text: str) -> int:
+def _state_after(values: Language, at: int, text: str) -> int:
     for char in text:
         kind = values.classes.kind(ord(char))
         if at < 0 or kind < 0:

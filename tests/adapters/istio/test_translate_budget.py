@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from adapters.istio.config import IstioConfig
 from adapters.istio.translate import conditions as translate_conditions
 from adapters.istio.translate import match as translate_match
-from adapters.istio.translate.budget import MOST, PLAIN, SHARE, UNIT, Asked, favoured
+from adapters.istio.translate.budget import (
+    CHEAP_STEPS,
+    MAX_STEPS,
+    STEPS_PER_PATTERN,
+    UNIT_STEPS,
+    ConditionPattern,
+    expensive_patterns,
+)
 from adapters.istio.translate.conditions import matches_of
 from adapters.istio.translate.unit import translate
 from hub.api import bounded
@@ -25,9 +32,9 @@ HARD = [f"/{one}?.*{other}.{{9}}" for one, other in product("abcdefghij", "klmno
 """300 patterns, each of which takes 80 000 steps and some 70 ms."""
 EASY = [f"/items{number}/.*" for number in range(40)]
 CACHES = (
-    translate_match._said,
-    translate_match._path_said,
-    translate_match._header_said,
+    translate_match._express,
+    translate_match._express_path,
+    translate_match._express_header,
     translate_conditions._path,
     translate_conditions._header,
 )
@@ -105,21 +112,21 @@ def test_the_order_of_matches_says_nothing() -> None:
     assert translated(access(HARD[:8])).losses == translated(access([*HARD[7::-1], *HARD[:8]])).losses
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, MOST + 20_000)), unique_by=lambda pair: pair[0]))
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, MAX_STEPS + 20_000)), unique_by=lambda pair: pair[0]))
 def test_what_a_unit_takes_is_bounded(costs: list[tuple[int, int]]) -> None:
     """By its number of patterns, whatever they cost."""
-    taken = {Asked("", f"/{number}"): steps for number, steps in costs}
+    taken = {ConditionPattern("", f"/{number}"): steps for number, steps in costs}
     spent: list[int] = []
 
-    def cost(one: Asked, limit: int) -> int:
+    def cost(one: ConditionPattern, limit: int) -> int:
         spent.append(min(taken[one], limit + 1))
         return spent[-1]
 
-    favour = favoured((HttpMatch(path=one.pattern) for one in taken), cost)
-    assert favour <= {one for one, steps in taken.items() if steps > PLAIN}
-    assert sum(spent) <= len(taken) * (PLAIN + 1 + SHARE) + UNIT + MOST + 1
-    if sum(steps for steps in taken.values() if steps > PLAIN) <= UNIT:
-        assert favour == {one for one, steps in taken.items() if steps > PLAIN}
+    expensive = expensive_patterns((HttpMatch(path=one.pattern) for one in taken), cost)
+    assert expensive <= {one for one, steps in taken.items() if steps > CHEAP_STEPS}
+    assert sum(spent) <= len(taken) * (CHEAP_STEPS + 1 + STEPS_PER_PATTERN) + UNIT_STEPS + MAX_STEPS + 1
+    if sum(steps for steps in taken.values() if steps > CHEAP_STEPS) <= UNIT_STEPS:
+        assert expensive == {one for one, steps in taken.items() if steps > CHEAP_STEPS}
 
 
 @pytest.mark.parametrize("pattern", [HARD[0], EASY[0], r"/[\pL\pN]+/.*", "(?i).*safari.*", r"/(a|b){30}x"])

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from adapters.istio.config import IstioConfig
 from adapters.istio.regex import MAX_LENGTH, is_portable, is_small
 from adapters.istio.translate import routes as translate_routes
-from adapters.istio.translate.budget import asked_of
+from adapters.istio.translate.budget import patterns_of
 from adapters.istio.translate.conditions import matches_of
 from adapters.istio.translate.routes import INT32_MAX
 from adapters.istio.translate.unit import translate
@@ -39,7 +39,7 @@ def spec(translation: Translation) -> dict[str, Any]:
 
 def entries(match: HttpMatch) -> list[dict[str, Any]]:
     """A match on port 80, without the port."""
-    found, objections = matches_of(match, 80, asked_of(match), text=True)
+    found, objections = matches_of(match, 80, patterns_of(match), text=True)
     assert objections == ()
     return [{key: value for key, value in entry.items() if key != "port"} for entry in found]
 
@@ -61,7 +61,7 @@ def test_entries_when_header_values_may_be_bytes() -> None:
 
 def codes(match: HttpMatch) -> list[str]:
     """Why a match cannot be said; nothing of it is then."""
-    found, objections = matches_of(match, 80, asked_of(match), text=True)
+    found, objections = matches_of(match, 80, patterns_of(match), text=True)
     assert bool(found) != bool(objections)
     return [objection.code for objection in objections]
 
