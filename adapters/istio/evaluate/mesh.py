@@ -38,7 +38,7 @@ def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
     return _Mesh(Workloads(Gates(manifests, facts.trust_domain), facts), Routes(manifests), facts)
 
 
-class _Asked(Struct, frozen=True):
+class _Call(Struct, frozen=True):
     """A request, its caller, and what the first and the second sidecar on its way read (None: no HTTP)."""
 
     request: Request
@@ -47,10 +47,10 @@ class _Asked(Struct, frozen=True):
     second: Reading | None
 
 
-class _Way(Struct, frozen=True):
+class _Routing(Struct, frozen=True):
     """Where a call to a Service goes: the word, (share, port) by service, what decided, the call as it arrives.
 
-    `read` says that the sidecar of the client read it as HTTP; a way that is not open was refused by it.
+    `read` says that the sidecar of the client read it as HTTP; a call that is not open was refused by it.
     """
 
     word: RouteWord
@@ -89,17 +89,17 @@ class _Mesh:
         if sum(name is not None for name in named) != 1:
             return Answer("deny")
         first = read(request, http2=http2) if request.protocol == "http" else None
-        asked = _Asked(request, self._workloads.peer(request.src), first, first and first.again())
+        call = _Call(request, self._workloads.peer(request.src), first, first and first.again())
         if request.dst.service is not None:
-            return self._service(asked)
-        return Answer("deny", losses=(UDP,)) if request.protocol == "udp" else self._workload(asked)
+            return self._service(call)
+        return Answer("deny", losses=(UDP,)) if request.protocol == "udp" else self._workload(call)
 
-    def _workload(self, asked: _Asked) -> Answer:
+    def _workload(self, call: _Call) -> Answer:
         """An identity lets in what all of its workloads let in."""
-        request = asked.request
-        reading = asked.first if request.src.outside else asked.second
+        request = call.request
+        reading = call.first if request.src.outside else call.second
         receivers = self._workloads.receivers(request.dst)
-        verdicts = [one.receive(asked.peer, request.port, reading) for one in receivers]
+        verdicts = [one.receive(call.peer, request.port, reading) for one in receivers]
         refusing = [one for one in verdicts if not one.allowed]
         deciding = refusing or verdicts
         return Answer(
@@ -111,56 +111,58 @@ class _Mesh:
 
     # ----------------------------------------------------------------------- a Service
 
-    def _service(self, asked: _Asked) -> Answer:
-        namespace, _, service = (asked.request.dst.service or "").partition("/")
-        way = self._way(asked, (namespace, service, asked.request.port))
-        judged = {name: self._behind((namespace, name, port), way, asked) for name, (_, port) in way.parts.items()}
+    def _service(self, call: _Call) -> Answer:
+        namespace, _, service = (call.request.dst.service or "").partition("/")
+        routing = self._routing(call, (namespace, service, call.request.port))
+        judged = {
+            name: self._behind((namespace, name, port), routing, call) for name, (_, port) in routing.parts.items()
+        }
         words = {name: word for name, (word, _) in judged.items()}
         verdicts = [one for _, found in judged.values() for one in found]
         verdict = _verdict(tuple(words.values()))
         refused = [] if verdict == "allow" else [one.losses for one in verdicts if not one.allowed]
-        http = way.read or any(one.http for one in verdicts)
+        http = routing.read or any(one.http for one in verdicts)
         return Answer(
             verdict=verdict,
-            by=_union([way.by, *(one.by for one in verdicts)]),
-            route=way.word,
-            weights={name: str(part) for name, (part, _) in way.parts.items()},
+            by=_union([routing.by, *(one.by for one in verdicts)]),
+            route=routing.word,
+            weights={name: str(part) for name, (part, _) in routing.parts.items()},
             backends=words,
-            losses=_union([way.losses, *refused]),
-            received=_received(asked.request, way.reading) if http else None,
+            losses=_union([routing.losses, *refused]),
+            received=_received(call.request, routing.reading) if http else None,
         )
 
-    def _behind(self, place: Place, way: _Way, asked: _Asked) -> tuple[BackendWord, list[Verdict]]:
+    def _behind(self, place: Place, routing: _Routing, call: _Call) -> tuple[BackendWord, list[Verdict]]:
         """The word of one Service port, and the verdicts behind it: its own endpoints, never its own routes."""
         endpoints = self._endpoints.get(place, ())
-        verdicts = [self._called(endpoint, way, asked.peer) for endpoint in endpoints]
+        verdicts = [self._called(endpoint, routing, call.peer) for endpoint in endpoints]
         if not verdicts:
             return "no-endpoint", verdicts
-        allowed = {one.allowed and way.open for one in verdicts}
+        allowed = {one.allowed and routing.open for one in verdicts}
         return ("mixed" if len(allowed) > 1 else "allow" if allowed == {True} else "deny"), verdicts
 
-    def _called(self, endpoint: Endpoint, way: _Way, peer: Peer) -> Verdict:
+    def _called(self, endpoint: Endpoint, routing: _Routing, peer: Peer) -> Verdict:
         """One endpoint; whoever is behind it without being known lets nobody in."""
         receiver = self._workloads.at(endpoint.workload)
-        return Verdict(False) if receiver is None else receiver.receive(peer, endpoint.port, way.reading)
+        return Verdict(False) if receiver is None else receiver.receive(peer, endpoint.port, routing.reading)
 
     # ----------------------------------------------------------------------- the sidecar of a client
 
-    def _way(self, asked: _Asked, place: Place) -> _Way:
-        if asked.request.protocol == "udp":
-            return _Way("no-port" if place[:2] in self._services else "no-service", losses=(UDP,))
+    def _routing(self, call: _Call, place: Place) -> _Routing:
+        if call.request.protocol == "udp":
+            return _Routing("no-port" if place[:2] in self._services else "no-service", losses=(UDP,))
         exposed = self._exposed.get(place)
         if exposed is None or exposed.transport == "UDP":
-            return _Way("no-port" if place[:2] in self._services else "no-service")
-        if asked.request.src.outside:
-            return _Way("root", {place[1]: (Fraction(1), place[2])}, reading=asked.first)
-        if asked.first is not None and spoken(exposed, place[2]) != "tcp":
-            return self._http_way(asked, asked.first, place)
-        return self._tcp_way(asked, place)
+            return _Routing("no-port" if place[:2] in self._services else "no-service")
+        if call.request.src.outside:
+            return _Routing("root", {place[1]: (Fraction(1), place[2])}, reading=call.first)
+        if call.first is not None and spoken(exposed, place[2]) != "tcp":
+            return self._http_routing(call, call.first, place)
+        return self._tcp_routing(call, place)
 
-    def _http_way(self, asked: _Asked, reading: Reading, place: Place) -> _Way:
+    def _http_routing(self, call: _Call, reading: Reading, place: Place) -> _Routing:
         route = self._routes.http(place)
-        way = replace(self._chosen(route, reading.http, place), reading=asked.second, read=True)
+        routing = replace(self._chosen(route, reading.http, place), reading=call.second, read=True)
         faults = reading.faults if self._means(reading.host, place) else _union([reading.faults, (HEADER,)])
         steered = (
             route is not None
@@ -168,25 +170,25 @@ class _Mesh:
             and route.choose(reading.meant) is not route.choose(reading.http)
         )
         losses = faults or ((HEADER,) if steered else ())
-        return replace(way, losses=losses, open=not faults)
+        return replace(routing, losses=losses, open=not faults)
 
-    def _tcp_way(self, asked: _Asked, place: Place) -> _Way:
+    def _tcp_routing(self, call: _Call, place: Place) -> _Routing:
         route = self._routes.tcp(place)
         http = self._routes.http(place)
         if route is None and http is not None and spoken(self._exposed[place], place[2]) == "http":
-            return _Way("unavailable", by=(http.label,), losses=(MIXED,))
-        return replace(self._chosen(route, NO_HTTP, place), reading=asked.first)
+            return _Routing("unavailable", by=(http.label,), losses=(MIXED,))
+        return replace(self._chosen(route, NO_HTTP, place), reading=call.first)
 
-    def _chosen(self, route: Route | None, http: Http, place: Place) -> _Way:
+    def _chosen(self, route: Route | None, http: Http, place: Place) -> _Routing:
         """Where a route leads; a Service without one is served by its own endpoints, a route without a match by none."""
         own = {place[1]: (Fraction(1), place[2])}
         if route is None:
-            return _Way("root", own)
+            return _Routing("root", own)
         entry = route.choose(http)
         if entry is None or not any((place[0], one.service) in self._services for one in entry.shares):
-            return _Way("unavailable", by=(route.label,))
+            return _Routing("unavailable", by=(route.label,))
         parts = _parts(entry, place[2])
-        return _Way("root" if entry.plain and parts == own else "split", parts, (route.label,))
+        return _Routing("root" if entry.plain and parts == own else "split", parts, (route.label,))
 
     def _means(self, host: bytes | None, place: Place) -> bool:
         """Whether a Host header names this Service: any other one leads elsewhere, or past the routes."""

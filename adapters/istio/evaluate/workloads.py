@@ -124,7 +124,7 @@ class Workloads:
         namespace, _, account = identity.partition("/")
         if not namespace or not account or "/" in account:
             return ()
-        return self._by_identity.get(self._spiffe(identity)) or self._imagined(namespace, account)
+        return self._by_identity.get(self._spiffe(identity)) or self._without_workload(namespace, account)
 
     def at(self, ref: ObjectRef) -> Receiver | None:
         """The receiver behind an endpoint, None where nobody knows it."""
@@ -141,7 +141,7 @@ class Workloads:
         """The placement of this name: a Workload, else a Pod, else the template whose kind comes first."""
         return min(self._by_name.get(name, ()), key=_precedence, default=None)
 
-    def _imagined(self, namespace: str, account: str) -> Sequence[Receiver]:
+    def _without_workload(self, namespace: str, account: str) -> Sequence[Receiver]:
         """Whoever would run under an identity that nobody has: no labels but that of the account, nothing declared.
 
         Where no policy speaks of it either, there is nobody who could be open.

@@ -16,7 +16,7 @@ from msgspec import Struct
 from adapters.vm import wire
 from adapters.vm.evaluate.fields import Fields, extension
 from adapters.vm.evaluate.http import Manager, manager_of
-from adapters.vm.evaluate.match import Call, Link
+from adapters.vm.evaluate.match import Call, Connection
 from adapters.vm.evaluate.rbac import NETWORK, Decision, Engine, engine_of
 from adapters.vm.evaluate.resources import Resources
 from adapters.vm.evaluate.tls import Client, Gate, client_of, gate_of
@@ -31,7 +31,7 @@ _STATIC, _EDS = 0, 3
 _ON_DATA = 1
 
 
-class Pipe(Struct, frozen=True):
+class TcpProxy(Struct, frozen=True):
     """A TCP proxy: clusters and their exact parts; `plain` names one cluster; `waits` connects on the client's data."""
 
     origin: str
@@ -49,18 +49,18 @@ class Chain(Struct, frozen=True):
     gate: Gate
     guards: tuple[Engine | None, ...]
     closed: bool
-    end: Manager | Pipe
+    end: Manager | TcpProxy
 
     @property
     def port(self) -> int:
         """The port of its main address."""
         return self.places[0][1]
 
-    def decide(self, link: Link) -> Decision:
+    def decide(self, connection: Connection) -> Decision:
         """What the network RBAC filters say when the client's first byte comes."""
         if self.closed:
             return Decision(False, self.origin)
-        decisions = [guard.decide(Call(link)) for guard in self.guards if guard is not None]
+        decisions = [guard.decide(Call(connection)) for guard in self.guards if guard is not None]
         refused = next((one for one in decisions if not one.passes), None)
         return refused or (decisions[-1] if decisions else Decision(True, self.origin))
 
@@ -86,14 +86,14 @@ def chain_of(message: wire.Message, resources: Resources) -> Chain:
         raise UnmodelledError(f"{origin}: {len(chains)} filter chains are not modelled, only one")
     gate, filters = _filter_chain(chains[0], resources, origin)
     compiled = [_network(one, resources, origin) for one in filters]
-    if not compiled or not isinstance(compiled[-1], Manager | Pipe):
+    if not compiled or not isinstance(compiled[-1], Manager | TcpProxy):
         raise UnmodelledError(f"{origin}: Envoy rejects a chain that does not end in a terminal filter")
     guards, end = _guards(compiled[:-1], origin), compiled[-1]
     closed = any(isinstance(one, _Missing) for one in compiled)
     return Chain(origin, tuple(places), bound is None or bound.value, gate, guards, closed, end)
 
 
-def check_door(message: wire.Message, origin: str) -> None:
+def check_client_listener(message: wire.Message, origin: str) -> None:
     """Refuse a listener for one workload's own calls that is open to more than its machine (Pipe: to owner and group).
 
     Raises UnmodelledError: strangers would have that workload's identity, and no verdict about them would hold.
@@ -114,11 +114,11 @@ class _Missing(Struct, frozen=True):
     """A filter whose configuration was never delivered."""
 
 
-_Compiled = Manager | Pipe | Engine | _Missing | None
+_Compiled = Manager | TcpProxy | Engine | _Missing | None
 
 
 def _guards(compiled: Sequence[_Compiled], origin: str) -> tuple[Engine | None, ...]:
-    if any(isinstance(one, Manager | Pipe) for one in compiled):
+    if any(isinstance(one, Manager | TcpProxy) for one in compiled):
         raise UnmodelledError(f"{origin}: Envoy rejects a terminal filter before the end of a chain")
     return tuple(one for one in compiled if isinstance(one, Engine))
 
@@ -174,7 +174,7 @@ def _network(message: wire.Message, resources: Resources, origin: str) -> _Compi
     if kind == _HCM:
         return manager_of(config, origin, resources)
     if kind == _TCP:
-        return _pipe(config, origin)
+        return _tcp_proxy(config, origin)
     if kind == _LIMIT:
         _check_limit(config, origin)
         return None
@@ -202,7 +202,7 @@ def _discovered(message: wire.Message, name: str, resources: Resources, origin: 
     return packed
 
 
-def _pipe(message: wire.Message, origin: str) -> Pipe:
+def _tcp_proxy(message: wire.Message, origin: str) -> TcpProxy:
     where = f"{origin}#tcp_proxy"
     with Fields(message, where) as left:
         left.neutral("stat_prefix", "idle_timeout", "access_log", "max_connect_attempts", "max_early_data_bytes")
@@ -210,10 +210,10 @@ def _pipe(message: wire.Message, origin: str) -> Pipe:
         waits = left.take("upstream_connect_mode", 0) == _ON_DATA
         kind, value = left.only()
     if kind == "cluster":
-        return Pipe(where, ((value, Fraction(1)),), True, waits)
+        return TcpProxy(where, ((value, Fraction(1)),), True, waits)
     if kind != "weighted_clusters":
         raise UnmodelledError(f'{where}: the meaning of "{kind}" is not modelled')
-    return Pipe(where, _weighted(value, where), False, waits)
+    return TcpProxy(where, _weighted(value, where), False, waits)
 
 
 def _weighted(message: wire.Message, where: str) -> tuple[tuple[str, Fraction], ...]:

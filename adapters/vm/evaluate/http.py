@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from adapters.vm import wire
 from adapters.vm.evaluate.fields import Fields, extension
-from adapters.vm.evaluate.match import Call, Link
+from adapters.vm.evaluate.match import Call, Connection
 from adapters.vm.evaluate.rbac import HTTP, Decision, Engine, engine_of
 from adapters.vm.evaluate.resources import Resources
 from adapters.vm.evaluate.routes import Choice, Level, RouteTable, VirtualHost, resolve, table_of
@@ -98,12 +98,12 @@ class Outcome(Struct, frozen=True):
     losses: tuple[str, ...] = ()
 
 
-def serve(manager: Manager, link: Link, request: Request) -> Outcome:
+def serve(manager: Manager, connection: Connection, request: Request) -> Outcome:
     """Judge one HTTP request on an accepted connection; with the losses of both versions where one of them lets it pass."""
-    first = _serve(manager, _read(manager, link, request, _ONE))
+    first = _serve(manager, _read(manager, connection, request, _ONE))
     if not _differs(request):
         return first
-    second = _serve(manager, _read(manager, link, request, _TWO))
+    second = _serve(manager, _read(manager, connection, request, _TWO))
     chosen = second if second.passes and not first.passes else first
     turned = first.passes and second.passes and first.choice != second.choice
     return replace(chosen, losses=tuple(sorted({*first.losses, *second.losses, *((HEADER,) if turned else ())})))
@@ -120,12 +120,12 @@ def _differs(request: Request) -> bool:
 def _serve(manager: Manager, reading: Reading) -> Outcome:
     judged = _judge(manager, reading.call, reading.authority)
     if reading.faults:
-        told = judged.passes or PATH in reading.faults or _excused(manager, reading)
+        told = judged.passes or PATH in reading.faults or _excused_by(manager, reading)
         return replace(judged, passes=False, losses=reading.faults if told else ())
-    return replace(judged, losses=(_steered if judged.passes else _excused)(manager, reading))
+    return replace(judged, losses=(_rerouted_by if judged.passes else _excused_by)(manager, reading))
 
 
-def _excused(manager: Manager, reading: Reading) -> tuple[str, ...]:
+def _excused_by(manager: Manager, reading: Reading) -> tuple[str, ...]:
     """The codes of what alone stands in the way: a guard of paths or of header values, or Envoy's own rewriting."""
     path, headers = reading.wild & _PATH, reading.wild - _PATH
     guarded = replace(reading.call, free=_PATHS, wild=path)
@@ -139,7 +139,7 @@ def _excused(manager: Manager, reading: Reading) -> tuple[str, ...]:
     return next((codes for codes, call in ways if _judge(manager, call, reading.authority).passes), ())
 
 
-def _steered(manager: Manager, reading: Reading) -> tuple[str, ...]:
+def _rerouted_by(manager: Manager, reading: Reading) -> tuple[str, ...]:
     """The codes of what is judged joined or byte by byte, where lines or characters could take another route."""
     if manager.table is None or not (reading.loose or reading.wild):
         return ()
@@ -169,13 +169,13 @@ def _judge(manager: Manager, call: Call, authority: str) -> Outcome:
 def _filtered(manager: Manager, call: Call, choice: Choice | None) -> Decision:
     """The filters' decision; with weighted clusters the most generous of their levels, for a call may meet any."""
     if choice is None:
-        return _through(manager, call, ())
+        return _run_filters(manager, call, ())
     ways = [share.levels for share in choice.shares] or [choice.levels]
-    decisions = [_through(manager, call, way) for way in dict.fromkeys(ways)]
+    decisions = [_run_filters(manager, call, way) for way in dict.fromkeys(ways)]
     return next((one for one in decisions if one.passes), decisions[0])
 
 
-def _through(manager: Manager, call: Call, levels: Sequence[Level]) -> Decision:
+def _run_filters(manager: Manager, call: Call, levels: Sequence[Level]) -> Decision:
     last = Decision(True)
     for rbac in manager.filters:
         last = rbac.decide(call, levels)
@@ -187,7 +187,7 @@ def _through(manager: Manager, call: Call, levels: Sequence[Level]) -> Decision:
 # --------------------------------------------------------------------------- reading a request
 
 
-def _read(manager: Manager, link: Link, request: Request, version: Version) -> Reading:
+def _read(manager: Manager, connection: Connection, request: Request, version: Version) -> Reading:
     faults = set() if version.method.fullmatch(request.method) and request.method != "CONNECT" else {METHOD}
     lines, refused = _headers(manager, request, version)
     headers = {name: seen for name, values in lines.items() if (seen := _joined(name, values, version))}
@@ -199,10 +199,10 @@ def _read(manager: Manager, link: Link, request: Request, version: Version) -> R
         faults.add(PATH)
         path = raw or sent
     authority = headers.get("host", (b"",))[0].decode("latin-1")
-    call = Call(link, raw_bytes(request.method), path, headers)
+    call = Call(connection, raw_bytes(request.method), path, headers)
     wild = {name for name, values in lines.items() if not all(map(bytes.isascii, values))}
     wild |= frozenset() if call.plain_path.isascii() else _PATH
-    return Reading(call, authority, raw or path, tuple(sorted(faults)), _loose(lines, version), frozenset(wild))
+    return Reading(call, authority, raw or path, tuple(sorted(faults)), _lines_as_sent(lines, version), frozenset(wild))
 
 
 def _joined(name: str, values: tuple[bytes, ...], version: Version) -> tuple[bytes, ...]:
@@ -215,7 +215,7 @@ def _joined(name: str, values: tuple[bytes, ...], version: Version) -> tuple[byt
     return (b"; ".join(crumbs),) if crumbs else ()
 
 
-def _loose(lines: Mapping[str, tuple[bytes, ...]], version: Version) -> dict[str, tuple[bytes, ...]]:
+def _lines_as_sent(lines: Mapping[str, tuple[bytes, ...]], version: Version) -> dict[str, tuple[bytes, ...]]:
     """Headers whose lines a policy may not see as they were sent: those lines, and an empty value."""
     found = {}
     for name, values in lines.items():

@@ -30,7 +30,7 @@ _MANAGED_NAMES = (
 _MANAGED = frozenset(_MANAGED_NAMES.split())
 
 
-class Link(Struct, frozen=True):
+class Connection(Struct, frozen=True):
     """An accepted connection: over TLS or not, the URI SAN of the peer's certificate, whether that was validated."""
 
     secure: bool
@@ -47,7 +47,7 @@ class Call(Struct, frozen=True):
     in two ways is told from what is denied anyway.
     """
 
-    link: Link
+    connection: Connection
     method: bytes = b""
     path: bytes = b""
     headers: Mapping[str, tuple[bytes, ...]] = {}

@@ -16,9 +16,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from adapters.vm import names
-from adapters.vm.evaluate.chain import Chain, Pipe, Upstream, chain_of, check_door, upstream_of
+from adapters.vm.evaluate.chain import Chain, TcpProxy, Upstream, chain_of, check_client_listener, upstream_of
 from adapters.vm.evaluate.http import Outcome, serve
-from adapters.vm.evaluate.match import Link
+from adapters.vm.evaluate.match import Connection
 from adapters.vm.evaluate.resources import Resources
 from adapters.vm.evaluate.tls import NOBODY, Peer, Refused
 from hub.api import (
@@ -55,7 +55,7 @@ class _Verdict(Struct, frozen=True):
     path: str = ""
 
 
-class _Way(Struct, frozen=True):
+class _Routing(Struct, frozen=True):
     """Where a client's Envoy sends a call: the word, exact parts by service, what decided, the call as it leaves.
 
     `path` is what was judged as HTTP there, "" if nothing was.
@@ -77,7 +77,7 @@ class _Mesh:
         self._services = resources.service_names() | {key[:2] for key in facts.endpoints}
         self._chains: dict[str, Chain | None] = {}
         self._upstreams: dict[str, Upstream | None] = {}
-        self._closed = False
+        self._client_listeners_checked = False
         self._by_identity: dict[str, list[Placement]] = {}
         self._by_name: dict[str, list[Placement]] = {}
         for placement in facts.placements.values():
@@ -109,7 +109,7 @@ class _Mesh:
     def _peer(self, source: Source) -> Peer:
         """The certificate of a caller: the one URI SAN is its SPIFFE id, signed by our CA iff the domain is ours."""
         if source.outside:
-            self._check_doors()
+            self._check_client_listeners()
         if source.spiffe is not None:
             return self._certificate(source.spiffe)
         if source.identity is not None:
@@ -118,11 +118,11 @@ class _Mesh:
         placement = self._pod(source.pod) if source.pod is not None else None
         return NOBODY if placement is None else self._certificate(placement.identity.spiffe)
 
-    def _check_doors(self) -> None:
+    def _check_client_listeners(self) -> None:
         """Nobody outside may reach the listeners at which workloads call out; looked at once, when it first matters."""
-        for name, message in () if self._closed else self._resources.doors():
-            check_door(message, f"Listener/{name}")
-        self._closed = True
+        for name, message in () if self._client_listeners_checked else self._resources.client_listeners():
+            check_client_listener(message, f"Listener/{name}")
+        self._client_listeners_checked = True
 
     def _certificate(self, spiffe: str) -> Peer:
         ours = spiffe.startswith(f"spiffe://{self._facts.trust_domain}/")
@@ -145,17 +145,17 @@ class _Mesh:
         chain = self._exposed(placement, request.port)
         if chain is None:
             return _Verdict(False, losses=(UNEXPOSED,))
-        link = chain.gate.admit(peer, chain.port)
-        if isinstance(link, Refused):
-            return _Verdict(False, (chain.origin,), link.losses)
-        if isinstance(chain.end, Pipe):
-            return self._piped(chain, chain.end, link, request)
+        connection = chain.gate.admit(peer, chain.port)
+        if isinstance(connection, Refused):
+            return _Verdict(False, (chain.origin,), connection.losses)
+        if isinstance(chain.end, TcpProxy):
+            return self._proxied(chain, chain.end, connection, request)
         if request.protocol == "tcp":
             return _Verdict(False, (chain.origin,), _raw_bytes(placement, request.port))
-        decision = chain.decide(link)
+        decision = chain.decide(connection)
         if not decision.passes:
             return _Verdict(False, (decision.by,))
-        outcome = serve(chain.end, link, request)
+        outcome = serve(chain.end, connection, request)
         return replace(self._answered(outcome), path=raw_text(outcome.call.path))
 
     def _exposed(self, placement: Placement, port: int) -> Chain | None:
@@ -172,15 +172,15 @@ class _Mesh:
             raise UnmodelledError(f'listener "{name}" binds {chain.places}, not what its name says')
         return chain
 
-    def _piped(self, chain: Chain, pipe: Pipe, link: Link, request: Request) -> _Verdict:
+    def _proxied(self, chain: Chain, proxy: TcpProxy, connection: Connection, request: Request) -> _Verdict:
         """A TCP proxy: whoever may connect is served; a server that speaks first is heard before any RBAC verdict."""
-        decision = chain.decide(link)
-        if not any(self._reaches(cluster) for cluster, _ in pipe.shares):
-            return _Verdict(False, (pipe.origin,))
+        decision = chain.decide(connection)
+        if not any(self._reaches(cluster) for cluster, _ in proxy.shares):
+            return _Verdict(False, (proxy.origin,))
         if decision.passes:
             return _Verdict(True, (decision.by,))
-        leaks = request.protocol == "tcp" and not pipe.waits and not chain.closed
-        return _Verdict(leaks, (pipe.origin if leaks else decision.by,))
+        leaks = request.protocol == "tcp" and not proxy.waits and not chain.closed
+        return _Verdict(leaks, (proxy.origin if leaks else decision.by,))
 
     def _answered(self, outcome: Outcome) -> _Verdict:
         if not outcome.passes or outcome.choice is None:
@@ -202,61 +202,61 @@ class _Mesh:
 
     def _service(self, request: Request, peer: Peer) -> Answer:
         namespace, _, service = (request.dst.service or "").partition("/")
-        way = self._way(namespace, service, request)
-        if request.src.outside and way.word not in {"no-service", "no-port"}:
-            way = _Way("root", {service: Fraction(1)}, (), request)  # nobody's Envoy stands in between
-        judged = {name: self._backend(namespace, name, way, peer) for name in sorted(way.parts)}
+        routing = self._routing(namespace, service, request)
+        if request.src.outside and routing.word not in {"no-service", "no-port"}:
+            routing = _Routing("root", {service: Fraction(1)}, (), request)  # nobody's Envoy stands in between
+        judged = {name: self._backend(namespace, name, routing, peer) for name in sorted(routing.parts)}
         words = {name: word for name, (word, _) in judged.items()}
         verdict = _verdict(tuple(words.values()))
         return Answer(
             verdict=verdict,
-            by=_union([way.by, *(one.by for _, found in judged.values() for one in found)]),
-            route=way.word,
-            weights={name: str(way.parts[name]) for name in sorted(way.parts)},
+            by=_union([routing.by, *(one.by for _, found in judged.values() for one in found)]),
+            route=routing.word,
+            weights={name: str(routing.parts[name]) for name in sorted(routing.parts)},
             backends=words,
-            losses=_losses(way, [found for _, found in judged.values()]),
-            received=_received(request, [one for _, found in judged.values() for one in found], way.path),
+            losses=_losses(routing, [found for _, found in judged.values()]),
+            received=_received(request, [one for _, found in judged.values() for one in found], routing.path),
         )
 
-    def _way(self, namespace: str, service: str, request: Request) -> _Way:
+    def _routing(self, namespace: str, service: str, request: Request) -> _Routing:
         name = names.outbound_listener(namespace, service, request.port)
         chain = None if request.protocol == "udp" else self._chain(name)
         if chain is None:
             known: RouteWord = "no-port" if (namespace, service) in self._services else "no-service"
-            return _Way(known, {}, (), request, (UDP,) if request.protocol == "udp" else ())
-        link = chain.gate.admit(NOBODY, chain.port)
-        if isinstance(link, Refused) or chain.gate.secure:
+            return _Routing(known, {}, (), request, (UDP,) if request.protocol == "udp" else ())
+        connection = chain.gate.admit(NOBODY, chain.port)
+        if isinstance(connection, Refused) or chain.gate.secure:
             raise UnmodelledError(f"{chain.origin}: TLS between an application and its own Envoy is not modelled")
         own = names.outbound(namespace, service, request.port)
-        if isinstance(chain.end, Pipe):
-            return self._pipe_way(chain, chain.end, own, request)
+        if isinstance(chain.end, TcpProxy):
+            return self._tcp_routing(chain, chain.end, own, request)
         if request.protocol == "tcp":
-            return _Way("unavailable", {}, (chain.origin,), request, (MIXED,))
-        if not chain.decide(link).passes:
-            return _Way("unavailable", {}, (chain.origin,), request)
-        outcome = serve(chain.end, link, request)
-        return replace(self._http_way(outcome, own, request), path=raw_text(outcome.call.path))
+            return _Routing("unavailable", {}, (chain.origin,), request, (MIXED,))
+        if not chain.decide(connection).passes:
+            return _Routing("unavailable", {}, (chain.origin,), request)
+        outcome = serve(chain.end, connection, request)
+        return replace(self._http_routing(outcome, own, request), path=raw_text(outcome.call.path))
 
-    def _pipe_way(self, chain: Chain, pipe: Pipe, own: str, request: Request) -> _Way:
-        decision = chain.decide(Link(False, None, False, chain.port))
-        leaks = request.protocol == "tcp" and not pipe.waits and not chain.closed
+    def _tcp_routing(self, chain: Chain, proxy: TcpProxy, own: str, request: Request) -> _Routing:
+        decision = chain.decide(Connection(False, None, False, chain.port))
+        leaks = request.protocol == "tcp" and not proxy.waits and not chain.closed
         if not decision.passes and not leaks:
-            return _Way("unavailable", {}, (decision.by,), request)
-        return self._split(pipe.shares, pipe.plain, own, _Way("split", {}, (pipe.origin,), request))
+            return _Routing("unavailable", {}, (decision.by,), request)
+        return self._split(proxy.shares, proxy.plain, own, _Routing("split", {}, (proxy.origin,), request))
 
-    def _http_way(self, outcome: Outcome, own: str, request: Request) -> _Way:
+    def _http_routing(self, outcome: Outcome, own: str, request: Request) -> _Routing:
         choice = outcome.choice
         if choice is None or not choice.shares:
-            return _Way("unavailable", {}, outcome.by, request, outcome.losses)
+            return _Routing("unavailable", {}, outcome.by, request, outcome.losses)
         if choice.rewrites:
             raise UnmodelledError(f"{choice.label}: a client's Envoy that rewrites paths is not modelled")
         leaving = _forwarded(request, outcome) if outcome.passes else request
         opened = outcome.passes or bool(outcome.losses)
-        base = _Way("split", {}, (choice.label,), leaving, outcome.losses, outcome.passes)
+        base = _Routing("split", {}, (choice.label,), leaving, outcome.losses, outcome.passes)
         shares = tuple((share.cluster, share.part) for share in choice.shares)
         return self._split(shares, choice.plain, own, base) if opened else replace(base, word="unavailable")
 
-    def _split(self, shares: Sequence[tuple[str, Fraction]], plain: bool, own: str, base: _Way) -> _Way:  # noqa: FBT001
+    def _split(self, shares: Sequence[tuple[str, Fraction]], plain: bool, own: str, base: _Routing) -> _Routing:  # noqa: FBT001
         if plain and shares[0][0] == own:
             return replace(base, word="root", parts={_service_of(own, own): Fraction(1)})
         if all(self._is_dead(cluster) for cluster, _ in shares):
@@ -272,20 +272,22 @@ class _Mesh:
         upstream = self._upstream(cluster)
         return upstream is not None and upstream.fixed == 0
 
-    def _backend(self, namespace: str, service: str, way: _Way, peer: Peer) -> tuple[BackendWord, tuple[_Verdict, ...]]:
+    def _backend(
+        self, namespace: str, service: str, routing: _Routing, peer: Peer
+    ) -> tuple[BackendWord, tuple[_Verdict, ...]]:
         """The word of one service of a split, and the verdicts behind it."""
-        upstream = self._upstream(names.outbound(namespace, service, way.request.port))
-        endpoints = self._facts.endpoints.get((namespace, service, way.request.port), ())
+        upstream = self._upstream(names.outbound(namespace, service, routing.request.port))
+        endpoints = self._facts.endpoints.get((namespace, service, routing.request.port), ())
         if upstream is None or not endpoints:
             return "no-endpoint", ()
         if upstream.fixed is not None:
             raise UnmodelledError(f'service "{namespace}/{service}": its cluster has endpoints of its own')
-        verdicts = tuple(self._called(upstream, endpoint, way, peer) for endpoint in endpoints)
-        allowed = {one.allowed and way.open for one in verdicts}
+        verdicts = tuple(self._called(upstream, endpoint, routing, peer) for endpoint in endpoints)
+        allowed = {one.allowed and routing.open for one in verdicts}
         word: BackendWord = "mixed" if len(allowed) > 1 else "allow" if allowed == {True} else "deny"
         return word, verdicts
 
-    def _called(self, upstream: Upstream, endpoint: Endpoint, way: _Way, peer: Peer) -> _Verdict:
+    def _called(self, upstream: Upstream, endpoint: Endpoint, routing: _Routing, peer: Peer) -> _Verdict:
         """One endpoint: spoken to only if its certificate is pinned, then judged by its own Envoy."""
         if not upstream.client.trusts(self._certificate(endpoint.spiffe)):
             return _Verdict(False)
@@ -293,7 +295,7 @@ class _Mesh:
         if placement is None:
             return _Verdict(False, losses=(UNEXPOSED,))
         shown = peer if upstream.client.shows else NOBODY
-        return self._inbound(placement, replace(way.request, port=endpoint.port), shown)
+        return self._inbound(placement, replace(routing.request, port=endpoint.port), shown)
 
     # ----------------------------------------------------------------------- compiled once
 
@@ -350,9 +352,9 @@ def _verdict(words: Sequence[BackendWord]) -> VerdictWord:
     return "mixed" if any(word in ("allow", "mixed") for word in words) else "deny"
 
 
-def _losses(way: _Way, verdicts: Sequence[Sequence[_Verdict]]) -> tuple[str, ...]:
+def _losses(routing: _Routing, verdicts: Sequence[Sequence[_Verdict]]) -> tuple[str, ...]:
     inner = [one.losses for found in verdicts for one in found]
-    return _union([way.losses, *inner])
+    return _union([routing.losses, *inner])
 
 
 def _union(texts: Iterable[Sequence[str]]) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ class _Compiler(Struct, frozen=True):
         if kind == "not_rule":
             return self._not_rule(value, where)
         if kind == "destination_port":
-            return lambda call: call.link.port == value
+            return lambda call: call.connection.port == value
         return self._leaf(kind, value, where)
 
     def _not_rule(self, message: wire.Message, where: str) -> Predicate:
@@ -165,10 +165,12 @@ def _authenticated(message: wire.Message, where: str) -> Predicate:
     with Fields(message, where) as left:
         name = left.take("principal_name")
     if name is None:
-        return lambda call: call.link.secure
+        return lambda call: call.connection.secure
     test = string(name, where)
     empty_subject = test(b"")
-    return lambda call: call.link.secure and (empty_subject or (call.link.uri is not None and test(call.link.uri)))
+    return lambda call: (
+        call.connection.secure and (empty_subject or (call.connection.uri is not None and test(call.connection.uri)))
+    )
 
 
 def _custom(message: wire.Message, where: str) -> Predicate:
@@ -186,9 +188,9 @@ def _custom(message: wire.Message, where: str) -> Predicate:
     if not anyone and matcher is None:
         raise inner.rejected("an empty mtls configuration")
     if matcher is None:
-        return lambda call: call.link.validated
+        return lambda call: call.connection.validated
     test = san(matcher, where)
-    return lambda call: call.link.validated and call.link.uri is not None and test(call.link.uri)
+    return lambda call: call.connection.validated and call.connection.uri is not None and test(call.connection.uri)
 
 
 def san(message: wire.Message, where: str) -> Callable[[bytes], bool]:

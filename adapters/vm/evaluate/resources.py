@@ -45,7 +45,7 @@ class Resources:
         parts = (ref.name.partition("@")[0].split("/") for ref in self._objects if ref.name.startswith("out/"))
         return frozenset((part[1], part[2]) for part in parts if len(part) == 4)
 
-    def doors(self) -> Iterator[tuple[str, wire.Message]]:
+    def client_listeners(self) -> Iterator[tuple[str, wire.Message]]:
         """The listeners at which single workloads call out, by name; whoever reaches one calls as that workload."""
         for ref in self._objects:
             if ref.kind == "Listener" and ref.name.startswith("out/") and "@" in ref.name:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from adapters.vm import names, wire
 from adapters.vm.evaluate.fields import Fields, extension
-from adapters.vm.evaluate.match import Link, string
+from adapters.vm.evaluate.match import Connection, string
 from adapters.vm.evaluate.rbac import san
 from adapters.vm.evaluate.resources import Resources
 from hub.api import UnmodelledError
@@ -66,24 +66,24 @@ class Gate(Struct, frozen=True):
     validation: Validation = Validation()
     complete: bool = True
 
-    def admit(self, peer: Peer, port: int) -> Link | Refused:
+    def admit(self, peer: Peer, port: int) -> Connection | Refused:
         """The connection of a peer, or the refusal of its handshake."""
         if not self.complete:
             return Refused()
         if not self.secure:
-            return Link(False, None, False, port)
+            return Connection(False, None, False, port)
         if not self.validation.ca:
             # No certificate is asked for, except in lax mode, where it may be anybody's.
-            return Link(True, peer.uri if self.validation.lax else None, False, port)
+            return Connection(True, peer.uri if self.validation.lax else None, False, port)
         return self._judge(peer, port)
 
-    def _judge(self, peer: Peer, port: int) -> Link | Refused:
+    def _judge(self, peer: Peer, port: int) -> Connection | Refused:
         if peer.uri is None:
             demanded = self.required or self.validation.sans
-            return Refused() if demanded else Link(True, None, False, port)
+            return Refused() if demanded else Connection(True, None, False, port)
         valid = self.validation.valid(peer)
         if valid or self.validation.lax:
-            return Link(True, peer.uri, valid, port)
+            return Connection(True, peer.uri, valid, port)
         return Refused(() if peer.ours else (FOREIGN,))
 
 
