@@ -27,6 +27,8 @@ class Mesh:
         self.settings = adapter_config(written, spec.config)
         self.order = sink.order
         self.mirror: Mirror | None = None
+        self.drifted: set[UnitKey] = set()  # units that were not as they were left, when the mirror was read anew
+        self._past: Mirror | None = None  # the mirror before that
         self._writes = 0
         self._spec = sink
         self._sink_settings = sink_config(written, sink.config)
@@ -70,8 +72,9 @@ class Mesh:
         """The mirror, read from the mesh where there is none yet."""
         while (known := self.mirror) is None:
             before, found = self._writes, await self.sink.observe()
-            if before == self._writes:  # else it may be as of before a write of ours
-                self.mirror = self.mirror or Mirror(found)
+            if before == self._writes and self.mirror is None:  # else it may be as of before a write of ours
+                self.mirror, past, self._past = Mirror(found), self._past, None
+                self.drifted |= self.mirror.unlike(past) if past is not None else set()
         return known
 
     def wrote(self, written: Iterable[tuple[Change, str]], memory: Mapping[UnitKey, bytes], token: str) -> None:
@@ -81,9 +84,9 @@ class Mesh:
             self.mirror.follow(written, memory, token)
 
     def lost_track(self) -> None:
-        """Nobody can tell what was written: what stands is read anew."""
+        """Nobody can tell what stands: it is read anew, and held against what was known."""
         self._writes += 1
-        self.mirror = None
+        self.mirror, self._past = None, self.mirror or self._past
 
     def translate(self, key: UnitKey, unit: Unit) -> Translation:
         """What this mesh is to hold of a unit."""

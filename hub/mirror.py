@@ -69,6 +69,13 @@ class Mirror:
         """What stands there."""
         return self._objects.get(ref)
 
+    def unlike(self, other: Mirror) -> frozenset[UnitKey]:
+        """The units that have other objects here than there, or are remembered otherwise; looks at everything once."""
+        memory = {key for key, _ in self._memory.items() ^ other._memory.items()}
+        pairs = ((self._objects.get(ref), other._objects.get(ref)) for ref in {*self._objects, *other._objects})
+        found = {one.owner for pair in pairs if pair[0] != pair[1] for one in pair if one is not None and one.owner}
+        return frozenset(memory | found)
+
     def whole(self) -> Observation:
         """Everything."""
         return Observation(self._objects, self._memory, self._token, self.owner, self.mends)

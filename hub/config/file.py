@@ -34,6 +34,7 @@ from hub.sources.locate import Locator
 from hub.sources.yaml import YamlError, load_one
 
 DEFAULT_FILE = "smihub.yaml"
+RECHECK_S = 600
 _MOST_BYTES = 1_048_576
 
 
@@ -70,6 +71,7 @@ class Config(Struct, frozen=True):
     """A whole smihub.yaml; every path is absolute. `accept` are codes of Losses and guards that need no further word.
 
     `owner` is what the marks on everything that smihub writes tell it by from what another smihub.yaml wrote ("": none).
+    A running hub reads its meshes anew after every `recheck_s` (0: never), though nobody told that they changed.
     """
 
     file: Path
@@ -82,6 +84,7 @@ class Config(Struct, frozen=True):
     reading: Reading = Reading()
     owner: str = ""
     http: HttpConfig = HttpConfig()
+    recheck_s: int = RECHECK_S
 
     @property
     def folder(self) -> Path:
@@ -130,6 +133,7 @@ class _ConfigFile(ConfigSection, frozen=True, rename="camel", forbid_unknown_fie
     reading: _Reading = _Reading()
     owner: str = ""
     http: WrittenHttp = WrittenHttp()
+    recheck_seconds: int = RECHECK_S
 
 
 # --------------------------------------------------------------------------- reading it
@@ -224,6 +228,7 @@ def _checked(written: _ConfigFile, file: Path) -> Config:
         match(_CODE, code, f"accept[{index}]", "a code such as port.undeclared-mixed")
     between(written.guards.blast_radius_percent, 100, "guards.blastRadiusPercent")
     between(written.guards.min_units, 1_000_000, "guards.minUnits")
+    between(written.recheck_seconds, 86_400, "recheckSeconds")
     sources = sources_in(written.sources, file.parent)
     return Config(
         file=file,
@@ -236,6 +241,7 @@ def _checked(written: _ConfigFile, file: Path) -> Config:
         reading=Reading(written.reading.path_regex, written.reading.root_backend),
         owner=written.owner,
         http=written.http.checked(),
+        recheck_s=written.recheck_seconds,
     )
 
 
@@ -336,6 +342,10 @@ reading:
 # http:
 #   address: 127.0.0.1:9464
 #   objectNames: false
+
+# `smihub run` puts back what somebody else changes of its own in a mesh: as soon as the mesh tells (a folder: within seconds), and
+# after so many seconds though nothing was told (0: never). Objects that are not its own, or hands-off, it leaves alone.
+recheckSeconds: 600
 
 # Where smihub keeps its state (applied revisions, the certificate authority, tokens); for your eyes only.
 state: .smihub

@@ -56,7 +56,7 @@ class Loop:
         await self._start()
         works: list[Work] = [partial(self._watch, name) for name in self._hub.intake.sources]
         works += [self._follow, self._publish]
-        works += [work for worker in self.workers for work in (worker.run, worker.watch)]
+        works += [work for worker in self.workers for work in (worker.run, worker.watch, worker.recheck)]
         async with asyncio.TaskGroup() as group:
             for work in works:
                 group.create_task(_supervised(work))

@@ -2,7 +2,7 @@
 
 Units that became dirty are coalesced, planned and written; what could not be written is tried again, later and later. A plan
 that is refused as a whole, and units of which something waits, are planned again when the sources say something new or the
-mesh is changed by somebody else, who may have accepted what refused them.
+mesh is changed by somebody else, who may have accepted what refused them. What somebody else changed of ours is put back.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Worker:
         self._at_least_s = 1.0
         self._losing = frozenset[UnitKey]()  # somebody is to lose access there, which is not written yet
         self._refused = False
+        self._unseen = False  # somebody else may have changed the mesh since it was read
         self._news = asyncio.Event()
         self._flights = Flights(self._news, self._landed)
         self._told: tuple[str, ...] = ()
@@ -109,14 +110,26 @@ class Worker:
                 self.add(())
 
     async def watch(self) -> None:
-        """Look at the mesh again when somebody else changed it while something waits, for ever."""
+        """Look at the mesh again when somebody else changed it, for ever."""
         if not isinstance(self.mesh.sink, Watching):
             return
         async for token in self.mesh.sink.changes():
             known = self.mesh.mirror
-            if self._waiting and (known is None or known.token != token):
-                self.mesh.mirror = None
-                self.add(())
+            if not token or known is None or known.token != token:
+                self.look()
+
+    async def recheck(self) -> None:
+        """Look at it now and then too, for ever: not all that somebody does there is told. A revision has a token that tells."""
+        every_s = self._hub.config.recheck_s
+        while every_s and not isinstance(self.mesh.sink, Transactional):
+            await asyncio.sleep(every_s)
+            self.look()
+
+    def look(self) -> None:
+        """Plan what is not as it was left, and that of which something waits."""
+        self.mesh.lost_track()
+        self._unseen = True
+        self._news.set()
 
     # ----------------------------------------------------------------------- one try
 
@@ -126,7 +139,7 @@ class Worker:
         Ends when all is written, or there are news. Raises what hinders it; then all of that is pending still.
         """
         keys = await self._take()
-        if keys is None or keys:
+        if keys is None or keys or self._failing:
             try:
                 with self._journal.reconciling(self.mesh.name, len(self._hub.units() if keys is None else keys)):
                     await self._reconcile(keys)
@@ -137,6 +150,8 @@ class Worker:
                 raise
         await self._flights.wait()
         self._collect(self._flights.ended())
+        if self.mesh.drifted:  # found when the mesh was read for something else
+            self.add(self.mesh.drifted)
         self._journal.left(self.mesh.name, len(self._waiting | self._again))
         if self._again:
             raise _UnwrittenError(f"{len(self._again)} units are not written to their end")
@@ -145,6 +160,7 @@ class Worker:
         """What is to be planned now; what failed is not before its time, for news of others come often."""
         woken = self._news.is_set()
         self._news.clear()
+        await self._look_again()
         if self._pending is not None and (not woken or monotonic() >= self._due_at):
             self._pending |= self._again
             if self._again and self._refused:  # alone they would pass, and look as if nothing were refused any more
@@ -158,6 +174,16 @@ class Worker:
             return None
         self._pending = {*(keys & busy)}
         return keys - busy
+
+    async def _look_again(self) -> None:
+        """Have what somebody else changed be planned, and what waits, for that may wait no longer."""
+        if self._unseen and self._pending is not None:
+            await self.mesh.observed()
+            self._pending |= self._waiting
+        self._unseen = False
+        if self._pending is not None:
+            self._pending |= self.mesh.drifted
+        self.mesh.drifted.clear()
 
     async def _every(self) -> set[UnitKey]:
         """Every unit of the sources and of the mesh: what only stands there is to be revoked."""

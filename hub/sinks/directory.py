@@ -18,7 +18,7 @@ from hub.api import Marking, SinkContext, SinkSpec
 from hub.aside import aside
 from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
 from hub.model import Observation, UnitKey
-from hub.sinks.folder import EXCLUSIVE, SHARED, Folder, make, opened, signature
+from hub.sinks.folder import EXCLUSIVE, SHARED, Entry, Folder, entries, make, opened, signature
 from hub.sinks.index import ListedFiles, decode_index
 from hub.sinks.ledger import Ledger, decode_memory
 from hub.sinks.manifest import MAX_OBJECT_BYTES, Foreign, digest, read
@@ -50,6 +50,7 @@ class DirectorySink:
         self._owner = reader.owner
         self._empty = interpret({}, ListedFiles({}, whole=True), _NOTHING, {}, reader)
         self._known: dict[str, tuple[str, Found]] = {}  # what a file meant, by its digest: most are as they were
+        self._own: dict[str, Entry | None] = {}  # files as we left them (None: removed), which is no news
 
     async def observe(self) -> Observation:
         """Everything in the folder. Raises ConfigError where it cannot be told what is ours."""
@@ -69,8 +70,11 @@ class DirectorySink:
             self._refuse_others(reading)
             writer = Writer(folder, self._path, self._mesh, reading)
             with writer.cleaning():
-                yield writer
-                await writer.claim()
+                try:
+                    yield writer
+                    await writer.claim()
+                finally:
+                    self._own |= entries(self._path, writer.touched)
 
     async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """See `hub.api.MarkingSink`. A file that is not as it was is a StaleError; all are looked at before the first write."""
@@ -91,13 +95,15 @@ class DirectorySink:
             return await Writer(folder, self._path, self._mesh, reading).mark(changes, memory)
 
     async def changes(self) -> AsyncIterator[str]:
-        """See `hub.api.Watching`: told by names, sizes and times of the files."""
+        """See `hub.api.Watching`: told by names, sizes and times of the files, but for those that we wrote ourselves."""
         seen = await aside(partial(signature, self._path))
         while True:
             await asyncio.sleep(_LOOK_S)
-            if (now := await aside(partial(signature, self._path))) != seen:
+            now = await aside(partial(signature, self._path))
+            changed = {path for path, _ in now.items() ^ seen.items()}
+            seen = now
+            if any(path not in self._own or self._own[path] != now.get(path) for path in changed):
                 yield ""
-                seen = now
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -180,16 +180,33 @@ def _open(path: Path) -> int | None:
         return None
 
 
-def signature(path: Path) -> frozenset[tuple[str, int, int]]:
-    """Names, sizes and times (ns) of the files; empty if there is no folder."""
-    found = set[tuple[str, int, int]]()
+Entry = tuple[int, int]
+"""Size and time (ns) of a file."""
+
+
+def signature(path: Path) -> dict[str, Entry]:
+    """What files there are, by path; empty if there is no folder."""
+    found = dict[str, Entry]()
     for folder in (path, path / OBJECTS):
-        with suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
+        with suppress(OSError), os.scandir(folder) as listed:
+            for each in listed:
                 with suppress(OSError):
-                    about = entry.stat(follow_symlinks=False)
-                    found.add((entry.path, about.st_size, about.st_mtime_ns))
-    return frozenset(found)
+                    if not each.is_dir(follow_symlinks=False):
+                        about = each.stat(follow_symlinks=False)
+                        found[each.path] = (about.st_size, about.st_mtime_ns)
+    return found
+
+
+def entries(path: Path, files: Iterable[str]) -> dict[str, Entry | None]:
+    """The same of these files of a folder (None: it is not there)."""
+    found = dict[str, Entry | None]()
+    for file in files:
+        name = os.path.join(path, file)  # noqa: PTH118 - as os.scandir joins it
+        found[name] = None
+        with suppress(OSError):
+            about = os.lstat(name)
+            found[name] = (about.st_size, about.st_mtime_ns)
+    return found
 
 
 def make(path: Path) -> None:

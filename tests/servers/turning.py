@@ -217,7 +217,7 @@ class Turns(AbstractContextManager["Turns"]):
         else:
             getattr(side.mesh, how)(ref)
         side.touched.add(ref.name.removeprefix("smihub-"))
-        side.look_again()
+        side.look_again(looked_at=side.looked_at)  # the hub that runs notices
         self.told.append(f"{side.name}: somebody does {how} to {ref}")
 
     def restart_without_writing(self) -> None:

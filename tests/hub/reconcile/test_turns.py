@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from hub.model import Op, Request
+from hub.model import NativeObject, Op, Request, Role
 from tests.servers.searching import machine, searching
 from tests.servers.small_town import served
 from tests.servers.turning import STEPS, Turns
@@ -134,6 +134,24 @@ def test_object_that_was_left_alone_is_written_when_nobody_asks_for_that_any_mor
     mesh.hands_off(ref, on=False)
     turns.turn()
     assert not lets(turns, "one", "api.web")
+
+
+@pytest.mark.parametrize("form", ["memory", "memory-apart", "memory-accepting", "memory-at-once"])
+def test_object_that_somebody_deleted_or_edited_is_put_back(turns: Turns, form: str) -> None:
+    """The hub that runs does it without news of its sources, also where it could not read the mesh at first."""
+    turns.begun((form, "memory"), ["api.web", "db.web"])
+    mesh, other = turns.sides["one"].mesh, turns.sides["two"].mesh
+    before, written = mesh.objects[turns.policy("api")].owned, list(other.written)
+    mesh.vanish(turns.policy("api"))
+    mesh.foreign(NativeObject(turns.policy("db"), Role.GRANT, before))
+    turns.sides["one"].look_again(looked_at=True)
+    mesh.down = True
+    turns.turn()
+    mesh.recover()
+    turns.turn()
+    assert mesh.objects[turns.policy("api")].owned == before
+    assert mesh.objects[turns.policy("db")].owned != before
+    assert other.written == written
 
 
 def test_new_hub_begins_while_a_mesh_holds_what_another_one_left_half_done(turns: Turns) -> None:
