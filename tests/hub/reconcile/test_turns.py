@@ -141,16 +141,17 @@ def test_object_that_somebody_deleted_or_edited_is_put_back(turns: Turns, form: 
     """The hub that runs does it without news of its sources, also where it could not read the mesh at first."""
     turns.begun((form, "memory"), ["api.web", "db.web"])
     mesh, other = turns.sides["one"].mesh, turns.sides["two"].mesh
-    before, written = mesh.objects[turns.policy("api")].owned, list(other.written)
+    before, written = dict(mesh.objects), list(other.written)
     mesh.vanish(turns.policy("api"))
-    mesh.foreign(NativeObject(turns.policy("db"), Role.GRANT, before))
+    edited = before[turns.policy("db")].owned.replace(b"sa/web", b"sa/evil")
+    mesh.foreign(NativeObject(turns.policy("db"), Role.GRANT, edited))
     turns.sides["one"].look_again(looked_at=True)
+    assert lets(turns, "one", "db.evil")
     mesh.down = True
     turns.turn()
     mesh.recover()
     turns.turn()
-    assert mesh.objects[turns.policy("api")].owned == before
-    assert mesh.objects[turns.policy("db")].owned != before
+    assert {ref: one.owned for ref, one in mesh.objects.items()} == {ref: one.owned for ref, one in before.items()}
     assert other.written == written
 
 
