@@ -86,7 +86,8 @@ class Mesh:
     def lost_track(self) -> None:
         """Nobody can tell what stands: it is read anew, and held against what was known."""
         self._writes += 1
-        self.mirror, self._past = None, self.mirror or self._past
+        self._past = self.mirror or self._past
+        self.mirror = None
 
     def translate(self, key: UnitKey, unit: Unit) -> Translation:
         """What this mesh is to hold of a unit."""
