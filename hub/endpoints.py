@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from hub.intent.accesses import Inbound
-from hub.intent.ports import reached
+from hub.intent.ports import target_port
 from hub.intent.view import WorkloadProfile
 from hub.model import Endpoint, Exposed, Facts, Identity, ObjectRef, Placement
 from hub.smi.types import EndpointSlice, Service, ServicePort, SliceEndpoint, Workload
@@ -106,7 +106,7 @@ class EndpointView:
         address = next(iter(workload.addresses), "")
         spiffe = self._spiffe(workload)
         for port in _ports(service):
-            number = reached(profile, port)
+            number = target_port(profile, port)
             if number is not None:
                 ready = workload.ready and bool(address)
                 yield port.port, Endpoint(workload.ref, spiffe, address, number, ready)
@@ -114,7 +114,7 @@ class EndpointView:
     def _of_slice(self, slice_: EndpointSlice, service: Service) -> Iterator[tuple[int, Endpoint]]:
         profile = slice_profile(slice_, "")
         for port in _ports(service):
-            number = reached(profile, port)
+            number = target_port(profile, port)
             for endpoint in slice_.endpoints if number is not None else ():
                 yield port.port, self._of_endpoint(slice_, endpoint, number or 0)
 

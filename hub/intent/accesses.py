@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.intent.doubted import certainties, unknown_ports
-from hub.intent.ports import EVERYWHERE, bound, machines, merged, profile_ports, sliced_ports
+from hub.intent.ports import EVERYWHERE, bound_ports, grouped_by_variant, machine_addresses, profile_ports, sliced_ports
 from hub.intent.targets import Resolved, resolve
-from hub.intent.view import Labels, Notes, View, WorkloadProfile, absence
+from hub.intent.view import Labels, ProblemCollector, View, WorkloadProfile, why_absent
 from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
 from hub.smi.types import Doubt, IdentityBinding, Service, TrafficTarget, Upstream, Workload
 
@@ -29,7 +29,7 @@ class CompiledAccess(Struct, frozen=True, gc=False):
     inbound: Mapping[WorkloadProfile, Inbound]
 
 
-class _Granting(Struct, frozen=True, gc=False):
+class _ApplicableTarget(Struct, frozen=True, gc=False):
     """A TrafficTarget that reaches an identity: at every workload (`labels` None) or at those that carry labels."""
 
     target: TrafficTarget
@@ -47,7 +47,7 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
     """`access`, together with the inbound ports of each profile of the identity's workloads."""
     profiles = view.profiles(identity.namespace, identity.service_account)
     selecting = {profile: view.selecting(profile) for profile in profiles}
-    granting = _granting(view, identity, selecting)
+    granting = _applicable_targets(view, identity, selecting)
     resolved = tuple((each, resolve(view, each.target)) for each in granting)
     grants = tuple(replace(grant, labels=each.labels) for each, found in resolved for grant in found.grants)
     selectors = {each.labels for each in granting if each.labels is not None}
@@ -70,32 +70,32 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
         beyond=certain.beyond(),
         doubts=certain.because,
     )
-    problems = [problem for _, found in resolved for problem in (*found.problems, *_useless(found, ports))]
+    problems = [problem for _, found in resolved for problem in (*found.problems, *_ineffective_ports(found, ports))]
     problems += [each for _, found in resolved for each in unknown_ports(view, found.grants, ports, certain)]
-    triples = {profile: tuple(map(_triple, found)) for profile, found in inbound.items()}
+    triples = {profile: tuple(map(_variant_key, found)) for profile, found in inbound.items()}
     return CompiledAccess(unit, tuple(sorted(set(problems))), triples)
 
 
-def _granting(
+def _applicable_targets(
     view: View, identity: Identity, selecting: Mapping[WorkloadProfile, tuple[Service | IdentityBinding | Doubt, ...]]
-) -> tuple[_Granting, ...]:
+) -> tuple[_ApplicableTarget, ...]:
     """Every TrafficTarget that reaches the identity, once, by its widest way."""
     namespace, account = identity.namespace, identity.service_account
-    found: dict[ObjectRef, _Granting] = {}
+    found: dict[ObjectRef, _ApplicableTarget] = {}
     for each in selecting.values():
         for binding in each:
             if isinstance(binding, IdentityBinding) and binding.labels:
                 for target in view.targets("IdentityBinding", namespace, binding.ref.name):
-                    found[target.ref] = _Granting(target, binding.labels, binding.ref)
+                    found[target.ref] = _ApplicableTarget(target, binding.labels, binding.ref)
     for binding in view.bindings(namespace, account):
         for target in view.targets("IdentityBinding", namespace, binding.ref.name):
-            found[target.ref] = _Granting(target, None, binding.ref)
+            found[target.ref] = _ApplicableTarget(target, None, binding.ref)
     for target in view.targets("ServiceAccount", namespace, account):
-        found[target.ref] = _Granting(target, None, None)
+        found[target.ref] = _ApplicableTarget(target, None, None)
     return tuple(found[ref] for ref in sorted(found))
 
 
-def _triple(port: InboundPort) -> tuple[int, Transport, str]:
+def _variant_key(port: InboundPort) -> tuple[int, Transport, str]:
     return port.port, port.transport, port.variant
 
 
@@ -111,7 +111,7 @@ def _ports(
         if profile.standing != "workload"
         for port in found
     ]
-    standing += [port for workload, profile in members for port in bound(view, workload, inbound[profile])]
+    standing += [port for workload, profile in members for port in bound_ports(view, workload, inbound[profile])]
     named = Counter(place for found in inbound.values() for place in {(port.port, port.transport) for port in found})
     return tuple(
         replace(
@@ -120,7 +120,7 @@ def _ports(
             everywhere=named[port.port, port.transport] == len(inbound),
             services=tuple(sorted({service for each in equal for service in each.services})),
         )
-        for port, equal in merged(standing)
+        for port, equal in grouped_by_variant(standing)
     )
 
 
@@ -132,13 +132,13 @@ def placement(view: View, workload: Workload, ports: Iterable[InboundPort]) -> P
         identity=Identity(view.trust_domain, workload.ref.namespace, workload.service_account),
         labels=workload.labels,
         bind=workload.bind,
-        inbound=tuple(_triple(port) for port in bound(view, workload, ports)),
+        inbound=tuple(_variant_key(port) for port in bound_ports(view, workload, ports)),
         addresses=workload.addresses,
-        upstreams=tuple(sorted({_called(each) for each in kept})),
+        upstreams=tuple(sorted({_upstream_key(each) for each in kept})),
     )
 
 
-def _called(upstream: Upstream) -> tuple[str, str, int, str, int]:
+def _upstream_key(upstream: Upstream) -> tuple[str, str, int, str, int]:
     client = upstream.client
     return upstream.namespace, upstream.service, upstream.port, client.address, client.port
 
@@ -146,13 +146,13 @@ def _called(upstream: Upstream) -> tuple[str, str, int, str, int]:
 def upstream_fault(view: View, workload: Workload, upstream: Upstream) -> tuple[str, str, str] | None:
     """Why a Workload does not get an upstream, as (code, message, remedy); None if it does."""
     place = upstream.client.address, upstream.client.port
-    if any(len(view.callers_at(machine, *place)) > 1 for machine in machines(workload)):
+    if any(len(view.callers_at(machine, *place)) > 1 for machine in machine_addresses(workload)):
         message = f"another Workload of this machine calls from {place[0]}, too, and who calls could not be told"
         return "workload.upstream-taken", message, 'write another "path", one for each Workload'
     what = f"{upstream.namespace}/{upstream.service}"
     exposed = view.exposes(upstream.namespace, upstream.service)
     if exposed is None:
-        why = absence(view, ObjectRef("", "Service", upstream.namespace, upstream.service))
+        why = why_absent(view, ObjectRef("", "Service", upstream.namespace, upstream.service))
         return "workload.upstream-service", why, "create it, or drop the upstream"
     if (upstream.port, "TCP") not in exposed:
         known = ", ".join(str(port) for port, transport in sorted(exposed) if transport == "TCP") or "none"
@@ -160,18 +160,20 @@ def upstream_fault(view: View, workload: Workload, upstream: Upstream) -> tuple[
     return None
 
 
-def _useless(found: Resolved, ports: Iterable[InboundPort]) -> Iterable[Problem]:
+def _ineffective_ports(found: Resolved, ports: Iterable[InboundPort]) -> Iterable[Problem]:
     """A Problem for every listed port whose declared protocol makes the listing mean nothing."""
     if not found.grants:
         return ()
-    notes = Notes(found.grants[0].origin)
+    notes = ProblemCollector(found.grants[0].origin)
     for grant in found.grants:
         if grant.transport == "TCP":
-            _useless_ports(notes, grant, found.listed, ports)
+            _note_ineffective_ports(notes, grant, found.listed, ports)
     return notes.problems
 
 
-def _useless_ports(notes: Notes, grant: Grant, listed: Iterable[tuple[int, str]], ports: Iterable[InboundPort]) -> None:
+def _note_ineffective_ports(
+    notes: ProblemCollector, grant: Grant, listed: Iterable[tuple[int, str]], ports: Iterable[InboundPort]
+) -> None:
     declared = {(port.port, port.declared) for port in ports if port.transport == "TCP"}
     wrong = "tcp" if grant.http is not None else "http"
     if grant.ports is None and declared and {word for _, word in declared} == {wrong}:
@@ -189,8 +191,8 @@ def _useless_ports(notes: Notes, grant: Grant, listed: Iterable[tuple[int, str]]
 
 
 def _origins(
-    granting: Iterable[_Granting],
-    resolved: Iterable[tuple[_Granting, Resolved]],
+    granting: Iterable[_ApplicableTarget],
+    resolved: Iterable[tuple[_ApplicableTarget, Resolved]],
     selecting: Mapping[WorkloadProfile, tuple[Service | IdentityBinding | Doubt, ...]],
     members: Iterable[tuple[Workload, WorkloadProfile]],
 ) -> tuple[ObjectRef, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from hub.intent.ports import Certainty
-from hub.intent.view import Notes, View, WorkloadProfile
+from hub.intent.view import ProblemCollector, View, WorkloadProfile
 from hub.model import Declared, Grant, Identity, InboundPort, ObjectRef, Problem
 from hub.smi.types import Doubt
 
@@ -51,8 +51,8 @@ def unknown_ports(
         return ()
     beyond = "unknown" in known.beyond()
     for grant in grants:
-        if grant.transport == "TCP" and (beyond or any(_bars(port, grant) for port in ports)):
-            notes = Notes(grant.origin)
+        if grant.transport == "TCP" and (beyond or any(_is_unknown_to(port, grant) for port in ports)):
+            notes = ProblemCollector(grant.origin)
             more = f", and {len(known.because) - _SHOWN} more" if len(known.because) > _SHOWN else ""
             why = ", ".join(view.fault(ref) for ref in known.because[:_SHOWN])
             message = f"{why}{more}: what ports of the destination speak is not known, and where it is not, nothing is granted over TCP"
@@ -61,5 +61,5 @@ def unknown_ports(
     return ()
 
 
-def _bars(port: InboundPort, grant: Grant) -> bool:
+def _is_unknown_to(port: InboundPort, grant: Grant) -> bool:
     return port.declared == "unknown" and (grant.ports is None or port.port in grant.ports)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from hub.intent.accesses import upstream_fault
 from hub.intent.names import bound_accounts, destination, is_workload, own_identity
-from hub.intent.ports import rivals
+from hub.intent.ports import is_contended
 from hub.intent.splits import read_split, root_of
 from hub.intent.targets import identity_binding, resolve
-from hub.intent.view import ACCESS, Notes, View, absence
+from hub.intent.view import ACCESS, ProblemCollector, View, why_absent
 from hub.model import ObjectRef, Problem
 from hub.smi.names import is_subdomain
 from hub.smi.types import IdentityBinding, SmiObject, TrafficSplit, TrafficTarget, Workload
@@ -31,7 +31,7 @@ def _target(view: View, target: SmiObject) -> tuple[Problem, ...]:
     """A TrafficTarget that no Access unit reads; every Access reads those that name its ServiceAccount."""
     if not isinstance(target, TrafficTarget):
         return ()
-    notes = Notes(target.ref)
+    notes = ProblemCollector(target.ref)
     subject = destination(target)
     if subject is None:
         _bad_destination(target, notes)
@@ -41,7 +41,7 @@ def _target(view: View, target: SmiObject) -> tuple[Problem, ...]:
     binding = identity_binding(view, subject.namespace, subject.name)
     if binding is None:
         ref = ObjectRef(ACCESS, "IdentityBinding", subject.namespace, subject.name)
-        message = f"{absence(view, ref)}, nothing is granted"
+        message = f"{why_absent(view, ref)}, nothing is granted"
         notes.error(
             "target.destination-missing", "spec.destination.name", message, "create it, or name a ServiceAccount"
         )
@@ -51,7 +51,7 @@ def _target(view: View, target: SmiObject) -> tuple[Problem, ...]:
     return (*notes.problems, *resolve(view, target).problems)
 
 
-def _bad_destination(target: TrafficTarget, notes: Notes) -> None:
+def _bad_destination(target: TrafficTarget, notes: ProblemCollector) -> None:
     subject, own = target.destination, target.ref.namespace
     if subject.kind not in {"ServiceAccount", "IdentityBinding"}:
         if subject.kind:  # without a kind: the decoder has said why
@@ -71,7 +71,7 @@ def _split(view: View, split: SmiObject) -> tuple[Problem, ...]:
     """A TrafficSplit that no Route unit reads."""
     if not isinstance(split, TrafficSplit):
         return ()
-    notes = Notes(split.ref)
+    notes = ProblemCollector(split.ref)
     namespace = split.ref.namespace
     root = root_of(split, view.trust_domain)
     if root is not None and view.exposes(namespace, root) is not None:
@@ -82,7 +82,7 @@ def _split(view: View, split: SmiObject) -> tuple[Problem, ...]:
             "split.root-namespace", "spec.service", message, "write the bare name of a Service of this namespace"
         )
     else:
-        message = f"{absence(view, ObjectRef('', 'Service', namespace, root))}, so this split does nothing"
+        message = f"{why_absent(view, ObjectRef('', 'Service', namespace, root))}, so this split does nothing"
         notes.error("split.root-missing", "spec.service", message, "create the Service, or delete the split")
     return (*notes.problems, *read_split(view, split)[1])
 
@@ -90,7 +90,7 @@ def _split(view: View, split: SmiObject) -> tuple[Problem, ...]:
 def _binding(view: View, binding: SmiObject) -> tuple[Problem, ...]:
     if not isinstance(binding, IdentityBinding):
         return ()
-    notes = Notes(binding.ref)
+    notes = ProblemCollector(binding.ref)
     for index, text in enumerate(binding.spiffe):
         known = own_identity(text, view.trust_domain)
         if known is not None and known.namespace != binding.ref.namespace:
@@ -107,10 +107,10 @@ def _binding(view: View, binding: SmiObject) -> tuple[Problem, ...]:
 def _workload(view: View, workload: SmiObject) -> tuple[Problem, ...]:
     if not isinstance(workload, Workload) or not is_workload(workload.ref):
         return ()
-    notes = Notes(workload.ref)
+    notes = ProblemCollector(workload.ref)
     for index, port in enumerate(workload.ports):
         field = f"spec.ports[{index}]"
-        if rivals(view, workload, port.port, port.transport):
+        if is_contended(view, workload, port.port, port.transport):
             message = f"another Workload binds the same address and port {port.port}, so neither gets it"
             notes.error("workload.bind-taken", field, message, 'change "bind" or the port of one of them')
     for upstream in workload.upstreams:

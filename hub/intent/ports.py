@@ -28,7 +28,7 @@ _LOCALHOST = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a Pod's sidecar is told its port; the address is the Pod's own
 
 
-def word(text: str) -> Declared:
+def protocol_of(text: str) -> Declared:
     """What a protocol word declares; unknown words declare nothing.
 
     Source: Kubernetes documentation, Service, "Application protocol" (appProtocol), and Istio's port naming.
@@ -39,12 +39,12 @@ def word(text: str) -> Declared:
     return "tcp" if lower in _TCP else "none"
 
 
-def declared_by(port: ServicePort) -> Declared:
+def declared_protocol(port: ServicePort) -> Declared:
     """What one Service port declares: its appProtocol, else the word before the first dash of its name."""
-    return word(port.app_protocol or port.name.partition("-")[0])
+    return protocol_of(port.app_protocol or port.name.partition("-")[0])
 
 
-def reached(profile: BackendProfile | WorkloadProfile, port: ServicePort) -> int | None:
+def target_port(profile: BackendProfile | WorkloadProfile, port: ServicePort) -> int | None:
     """The workload port to which a Service port leads at such a workload; None if it leads nowhere.
 
     Source: Kubernetes documentation, Service, "Field spec.ports.targetPort"; EndpointSlice API, `ports[].name`.
@@ -73,38 +73,40 @@ def profile_ports(
     `services` are those that select the profile, `selectors` the label selectors of grants. A Workload receives on the
     ports that it lists, a Pod also on those that Services name by number (SMI ports are workload ports).
     """
-    led = tuple(_led(profile, services))
-    apps = {(port.port, port.transport): _app(port) for port in profile.ports}
+    leading = tuple(_leading_ports(profile, services))
+    apps = {(port.port, port.transport): _application(port) for port in profile.ports}
     if profile.standing != "workload":
-        apps.update({(number, port.transport): _own(number) for port, number in led})
+        apps.update({(number, port.transport): _localhost(number) for port, number in leading})
     labels = tuple(sorted({selector for selector in selectors if profile.carries(selector)}))
-    said = {key: _said(led, key) for key in apps}
-    declared = {key: _declared(profile, said[key], key, certain) for key in apps}
-    return tuple(sorted(_inbound(key, app, declared[key], said[key], labels) for key, app in apps.items()))
+    declarations = {key: _declarations(leading, key) for key in apps}
+    declared = {key: _declared(profile, declarations[key], key, certain) for key in apps}
+    return tuple(sorted(_inbound(key, app, declared[key], declarations[key], labels) for key, app in apps.items()))
 
 
-def _led(profile: WorkloadProfile, services: Iterable[Service]) -> Iterator[tuple[ServicePort, int]]:
+def _leading_ports(profile: WorkloadProfile, services: Iterable[Service]) -> Iterator[tuple[ServicePort, int]]:
     """Every Service port that leads to the profile, and to which number."""
     for service in services:
         for port in service.ports:
-            number = reached(profile, port)
+            number = target_port(profile, port)
             if number is not None:
                 yield port, number
 
 
-def _own(port: int) -> tuple[str, int]:
+def _localhost(port: int) -> tuple[str, int]:
     return _LOCALHOST, port
 
 
-def _app(port: WorkloadPort) -> tuple[str, int]:
+def _application(port: WorkloadPort) -> tuple[str, int]:
     """Where the application behind a workload port listens."""
     return port.app_address, port.app_port or port.port
 
 
-def _said(led: Iterable[tuple[ServicePort, int]], key: _Key) -> tuple[tuple[int, Declared], ...]:
+def _declarations(leading: Iterable[tuple[ServicePort, int]], key: _Key) -> tuple[tuple[int, Declared], ...]:
     """The Service ports that lead to a workload port, each with what it declares of it; only TCP ports have a protocol."""
     to, transport = key
-    found = {(port.port, declared_by(port)) for port, number in led if number == to and port.transport == "TCP"}
+    found = {
+        (port.port, declared_protocol(port)) for port, number in leading if number == to and port.transport == "TCP"
+    }
     return tuple(sorted(found)) if transport == "TCP" else ()
 
 
@@ -118,7 +120,7 @@ def _declared(
         return "unknown"
     words = {declared for _, declared in services}
     if profile.standing == "workload":
-        words |= {word(port.app_protocol) for port in profile.ports if (port.port, port.transport) == key}
+        words |= {protocol_of(port.app_protocol) for port in profile.ports if (port.port, port.transport) == key}
     words -= {"none"}
     if len(words) > 1 or "http" in words:
         return "http"
@@ -135,7 +137,7 @@ def _inbound(
     labels: tuple[Labels, ...],
 ) -> InboundPort:
     (port, transport), (address, number) = key, app
-    plain = not labels and app == _own(port)
+    plain = not labels and app == _localhost(port)
     variant = declared if plain else f"{declared}+{_digest(labels, address, number)}"
     return InboundPort(port, transport, declared, variant, number, address, labels, services=services)
 
@@ -145,7 +147,7 @@ def _digest(labels: tuple[Labels, ...], address: str, number: int) -> str:
     return hashlib.sha256(msgspec.json.encode((labels, address, number))).hexdigest()[:32]
 
 
-def merged(ports: Iterable[InboundPort]) -> Iterator[tuple[InboundPort, tuple[InboundPort, ...]]]:
+def grouped_by_variant(ports: Iterable[InboundPort]) -> Iterator[tuple[InboundPort, tuple[InboundPort, ...]]]:
     """The ports by name (port, transport, variant), each name with all that carry it; sorted.
 
     Raises UnsafeResourceError where two that mean different things share a name: no policy may serve both.
@@ -164,32 +166,34 @@ def sliced_ports(view: View, namespace: str, account: str) -> Iterator[tuple[int
     for service in view.slicing(namespace, account):
         for profile in view.backend_profiles(service):
             for port in service.ports if profile.account == account else ():
-                number = reached(profile, port)
+                number = target_port(profile, port)
                 if number is not None and port.transport == "TCP":
-                    yield number, port.port, declared_by(port)
+                    yield number, port.port, declared_protocol(port)
 
 
-def bound(view: View, workload: Workload, ports: Iterable[InboundPort]) -> tuple[InboundPort, ...]:
+def bound_ports(view: View, workload: Workload, ports: Iterable[InboundPort]) -> tuple[InboundPort, ...]:
     """The ports that one Workload's sidecar really gets: without those that another Workload binds as well."""
     return tuple(
-        replace(port, binds=(workload.bind,)) for port in ports if not rivals(view, workload, port.port, port.transport)
+        replace(port, binds=(workload.bind,))
+        for port in ports
+        if not is_contended(view, workload, port.port, port.transport)
     )
 
 
-def rivals(view: View, workload: Workload, port: int, transport: Transport) -> bool:
+def is_contended(view: View, workload: Workload, port: int, transport: Transport) -> bool:
     """Whether another Workload binds one of this Workload's addresses on the same TCP port."""
     if transport != "TCP":
         return False
-    return any(len(view.claimants(address, port)) > 1 for address in claims(workload))
+    return any(len(view.claimants(address, port)) > 1 for address in bound_addresses(workload))
 
 
-def claims(workload: Workload) -> tuple[str, ...]:
+def bound_addresses(workload: Workload) -> tuple[str, ...]:
     """The addresses that a Workload's sidecar takes: the one it binds, or all of its own if it binds every address."""
     taken = workload.addresses if is_wildcard(workload.bind) else (workload.bind,)
     return tuple(dict.fromkeys(_canonical(address) for address in taken))
 
 
-def machines(workload: Workload) -> tuple[str, ...]:
+def machine_addresses(workload: Workload) -> tuple[str, ...]:
     """What tells a Workload's machine: each of its addresses, for two machines share none. Loopback is one machine."""
     found = map(_canonical, workload.addresses)
     return tuple(dict.fromkeys("loopback" if ip_address(address).is_loopback else address for address in found))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from hub.intent.ports import declared_by, reached
+from hub.intent.ports import declared_protocol, target_port
 from hub.intent.splits import Layer, read_split
-from hub.intent.view import BackendProfile, Notes, View, absence, spiffe
+from hub.intent.view import BackendProfile, ProblemCollector, View, spiffe, why_absent
 from hub.model import Backend, Client, ObjectRef, Problem, Route, RoutePort, Split
 from hub.smi.types import Service, ServicePort, Upstream
 
@@ -24,13 +24,13 @@ def route(view: View, namespace: str, name: str) -> tuple[Route, tuple[Problem, 
     if not isinstance(service, Service):
         return Route(namespace, name), ()
     layers, problems = _layers(view, service)
-    profiles = behind(view.backend_profiles(service))
-    upstreams = tuple(each for each in view.upstreams(namespace, name) if _served(service, each))
+    profiles = running_backends(view.backend_profiles(service))
+    upstreams = tuple(each for each in view.upstreams(namespace, name) if _has_tcp_port(service, each))
     ports = (
         RoutePort(
             port=port.port,
             transport=port.transport,
-            declared=declared_by(port) if port.transport == "TCP" else "none",
+            declared=declared_protocol(port) if port.transport == "TCP" else "none",
             splits=tuple(_splits(view, namespace, port, layers)),
             callees=_callees(view, namespace, port, profiles),
             clients=_clients(port, upstreams),
@@ -43,7 +43,7 @@ def route(view: View, namespace: str, name: str) -> tuple[Route, tuple[Problem, 
         tuple(sorted(ports, key=lambda port: (port.port, port.transport))),
         _origins(view, service, layers, upstreams),
     )
-    return unit, tuple(sorted({*problems, *_unreached(service, profiles)}))
+    return unit, tuple(sorted({*problems, *_dead_target_ports(service, profiles)}))
 
 
 def _distinct(ports: Iterable[ServicePort]) -> Iterable[ServicePort]:
@@ -54,7 +54,7 @@ def _distinct(ports: Iterable[ServicePort]) -> Iterable[ServicePort]:
     return found.values()
 
 
-def behind(profiles: Iterable[BackendProfile]) -> tuple[BackendProfile, ...]:
+def running_backends(profiles: Iterable[BackendProfile]) -> tuple[BackendProfile, ...]:
     """Who answers for a Service: what runs; where nothing runs, what would (pod templates)."""
     everyone = tuple(profiles)
     running = tuple(profile for profile in everyone if profile.standing != "template")
@@ -88,13 +88,13 @@ def _conflict(loser: Layer, winner: Layer) -> Problem:
 
 def _splits(view: View, namespace: str, port: ServicePort, layers: Iterable[Layer]) -> Iterator[Split]:
     """The layers as they stand on one port: conditions only where calls are HTTP, backends only with that port."""
-    speaks_http = port.transport == "TCP" and declared_by(port) != "tcp"
+    speaks_http = port.transport == "TCP" and declared_protocol(port) != "tcp"
     for layer in layers:
         if layer.matches is None or speaks_http:
-            yield Split(layer.ref, layer.matches, tuple(_counting(view, namespace, port, layer)))
+            yield Split(layer.ref, layer.matches, tuple(_backends_on(view, namespace, port, layer)))
 
 
-def _counting(view: View, namespace: str, port: ServicePort, layer: Layer) -> Iterator[Backend]:
+def _backends_on(view: View, namespace: str, port: ServicePort, layer: Layer) -> Iterator[Backend]:
     for backend in layer.backends:
         exposed = view.exposes(namespace, backend.service)
         if exposed is not None and (port.port, port.transport) in exposed:
@@ -103,9 +103,9 @@ def _counting(view: View, namespace: str, port: ServicePort, layer: Layer) -> It
 
 def _layer_problems(view: View, service: Service, layer: Layer) -> tuple[Problem, ...]:
     """What of a layer has no effect: conditions on ports that are not HTTP, backends without Service or port."""
-    notes = Notes(layer.ref)
+    notes = ProblemCollector(layer.ref)
     fields = dict(layer.fields)
-    http = [port for port in service.ports if port.transport == "TCP" and declared_by(port) != "tcp"]
+    http = [port for port in service.ports if port.transport == "TCP" and declared_protocol(port) != "tcp"]
     if layer.matches is not None and not http:
         message = f'no port of Service "{service.ref.name}" speaks HTTP, so the condition is never true'
         notes.error("split.condition-tcp", "spec.matches", message, 'set "appProtocol" of the port, or drop "matches"')
@@ -115,12 +115,12 @@ def _layer_problems(view: View, service: Service, layer: Layer) -> tuple[Problem
     return notes.problems
 
 
-def _backend_problems(view: View, service: Service, backend: Backend, told: tuple[str, Notes]) -> None:
+def _backend_problems(view: View, service: Service, backend: Backend, told: tuple[str, ProblemCollector]) -> None:
     field, notes = told
     exposed = view.exposes(service.ref.namespace, backend.service)
     rest = "its share goes to the other backends"
     if exposed is None:
-        why = absence(view, ObjectRef("", "Service", service.ref.namespace, backend.service))
+        why = why_absent(view, ObjectRef("", "Service", service.ref.namespace, backend.service))
         message = f"{why}, and {rest}"
         notes.error("split.backend-missing", field, message, "create the Service, or drop the backend")
         return
@@ -132,11 +132,11 @@ def _backend_problems(view: View, service: Service, backend: Backend, told: tupl
 
 def _callees(view: View, namespace: str, port: ServicePort, profiles: Iterable[BackendProfile]) -> tuple[str, ...]:
     """The SPIFFE ids of those behind a Service port; an endpoint whose account is unknown has none."""
-    accounts = {profile.account for profile in profiles if profile.account and reached(profile, port) is not None}
+    accounts = {profile.account for profile in profiles if profile.account and target_port(profile, port) is not None}
     return tuple(sorted(spiffe(view, namespace, account) for account in accounts))
 
 
-def _served(service: Service, upstream: Upstream) -> bool:
+def _has_tcp_port(service: Service, upstream: Upstream) -> bool:
     return any(port.port == upstream.port and port.transport == "TCP" for port in service.ports)
 
 
@@ -146,21 +146,21 @@ def _clients(port: ServicePort, upstreams: Iterable[Upstream]) -> tuple[Client, 
     return tuple(sorted({upstream.client for upstream in upstreams if upstream.port == port.port}))
 
 
-def _unreached(service: Service, profiles: Iterable[BackendProfile]) -> tuple[Problem, ...]:
+def _dead_target_ports(service: Service, profiles: Iterable[BackendProfile]) -> tuple[Problem, ...]:
     """A Problem for each Service port that leads to no port of anyone behind the Service."""
-    notes = Notes(service.ref)
+    notes = ProblemCollector(service.ref)
     standing = tuple(profiles)
     for index, port in enumerate(service.ports):
-        if standing and not any(_lands(profile, port) for profile in standing):
+        if standing and not any(_reaches_port(profile, port) for profile in standing):
             message = f'port {port.port} leads to port "{port.target}", which nobody behind the Service has'
             remedy = 'set "targetPort" to a port of its workloads'
             notes.warning("service.target-port", f"spec.ports[{index}].targetPort", message, remedy)
     return notes.problems
 
 
-def _lands(profile: BackendProfile, port: ServicePort) -> bool:
+def _reaches_port(profile: BackendProfile, port: ServicePort) -> bool:
     """A Pod may listen on ports that it does not list; a Workload's sidecar receives on those that it lists."""
-    number = reached(profile, port)
+    number = target_port(profile, port)
     if number is None or profile.standing != "workload":
         return number is not None
     return any((known, transport) == (number, port.transport) for known, transport, _ in profile.ports)

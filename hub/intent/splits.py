@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from hub.intent.names import is_foreign, local_service
 from hub.intent.targets import MAX_MATCHES, read_match, route_group, sorted_matches
-from hub.intent.view import SPECS, Notes, View, absence
+from hub.intent.view import SPECS, ProblemCollector, View, why_absent
 from hub.model import Backend, HttpMatch, ObjectRef, Problem
 from hub.smi.types import HTTPRouteGroup, TrafficSplit
 
@@ -48,7 +48,7 @@ def root_of(split: TrafficSplit, trust_domain: str) -> str | None:
 
 def read_split(view: View, split: TrafficSplit) -> tuple[Layer | None, tuple[Problem, ...]]:
     """The split as a layer; None if it is invalid, and its root is then served unsplit."""
-    notes = Notes(split.ref)
+    notes = ProblemCollector(split.ref)
     backends = _backends(view, split, notes)
     if backends is None:
         return None, notes.problems
@@ -68,7 +68,7 @@ def read_split(view: View, split: TrafficSplit) -> tuple[Layer | None, tuple[Pro
     return layer, notes.problems
 
 
-def _merged(view: View, split: TrafficSplit, notes: Notes, groups: set[ObjectRef]) -> tuple[HttpMatch, ...]:
+def _merged(view: View, split: TrafficSplit, notes: ProblemCollector, groups: set[ObjectRef]) -> tuple[HttpMatch, ...]:
     """The matches of the condition, sorted; none of them if there are too many."""
     found = list(islice(_condition(view, split, notes, groups), MAX_MATCHES + 1))
     if len(found) <= MAX_MATCHES:
@@ -78,7 +78,9 @@ def _merged(view: View, split: TrafficSplit, notes: Notes, groups: set[ObjectRef
     return ()
 
 
-def _backends(view: View, split: TrafficSplit, notes: Notes) -> tuple[dict[str, Fraction], dict[str, str]] | None:
+def _backends(
+    view: View, split: TrafficSplit, notes: ProblemCollector
+) -> tuple[dict[str, Fraction], dict[str, str]] | None:
     """Weight and field of each backend; None if one of them voids the split."""
     root = root_of(split, view.trust_domain)
     sums: dict[str, Fraction] = {}
@@ -113,7 +115,7 @@ def _backends(view: View, split: TrafficSplit, notes: Notes) -> tuple[dict[str, 
     return None if void else (sums, fields)
 
 
-def _condition(view: View, split: TrafficSplit, notes: Notes, groups: set[ObjectRef]) -> Iterator[HttpMatch]:
+def _condition(view: View, split: TrafficSplit, notes: ProblemCollector, groups: set[ObjectRef]) -> Iterator[HttpMatch]:
     """Every usable match of the groups that the condition names."""
     for index, (kind, name) in enumerate(split.matches or ()):
         field = f"spec.matches[{index}]"
@@ -124,14 +126,14 @@ def _condition(view: View, split: TrafficSplit, notes: Notes, groups: set[Object
         group = route_group(view, split.ref.namespace, name)
         if group is None:
             ref = ObjectRef(SPECS, "HTTPRouteGroup", split.ref.namespace, name)
-            message = f"{absence(view, ref)}, it matches no request"
+            message = f"{why_absent(view, ref)}, it matches no request"
             notes.error("split.condition-missing", f"{field}.name", message, "create it, or drop the condition")
             continue
         groups.add(group.ref)
         yield from _matches(view, group, field, notes)
 
 
-def _matches(view: View, group: HTTPRouteGroup, field: str, notes: Notes) -> Iterator[HttpMatch]:
+def _matches(view: View, group: HTTPRouteGroup, field: str, notes: ProblemCollector) -> Iterator[HttpMatch]:
     for match in group.matches:
         if match.match is not None:
             yield read_match(match.match, view.reading)

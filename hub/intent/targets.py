@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.intent.names import bound_accounts, own_identity
-from hub.intent.view import ACCESS, SPECS, Notes, View, absence, spiffe
+from hub.intent.view import ACCESS, SPECS, ProblemCollector, View, spiffe, why_absent
 from hub.model import Grant, HttpMatch, ObjectRef, Problem, Reading
 from hub.regex import error
 from hub.smi.names import is_label, is_subdomain
@@ -47,13 +47,13 @@ class _Routes(Struct):
     dangling: bool = False
 
 
-class _Reader:
+class _TargetReader:
     """Reads one TrafficTarget; collects Problems, origins and listed ports on the way."""
 
     def __init__(self, view: View, target: TrafficTarget) -> None:
         self.view = view
         self.target = target
-        self.notes = Notes(target.ref)
+        self.notes = ProblemCollector(target.ref)
         self.origins = {target.ref}
         self.listed: list[tuple[int, str]] = []
 
@@ -66,7 +66,7 @@ class _Reader:
 
 def resolve(view: View, target: TrafficTarget) -> Resolved:
     """Read one TrafficTarget through the objects that it names; all of them in its own namespace."""
-    reader = _Reader(view, target)
+    reader = _TargetReader(view, target)
     sources, unproven = _sources(reader)
     grants = tuple(_grants(reader, sources, unproven))
     if not grants and not reader.notes.problems:
@@ -76,15 +76,15 @@ def resolve(view: View, target: TrafficTarget) -> Resolved:
     return Resolved(grants, reader.notes.problems, tuple(sorted(reader.origins)), tuple(reader.listed))
 
 
-def _grants(reader: _Reader, sources: tuple[str, ...], unproven: tuple[str, ...]) -> Iterator[Grant]:
-    http = _within(reader, sources, _http(reader))
+def _grants(reader: _TargetReader, sources: tuple[str, ...], unproven: tuple[str, ...]) -> Iterator[Grant]:
+    http = _within_limits(reader, sources, _http(reader))
     tcp, udp = _port_routes(reader, "TCPRoute"), _port_routes(reader, "UDPRoute")
     limited = reader.target.port is not None
     if tcp.dangling and (http is None or not limited):
         return
     if not sources and not unproven:
         return
-    admitted = sources or (nobody(reader.view),)
+    admitted = sources or (unprovable_source(reader.view),)
     if http:
         yield from _grant(
             reader, Grant(reader.target.ref, admitted, "TCP", None, http, None, unproven), tcp.sets or [None]
@@ -95,8 +95,8 @@ def _grants(reader: _Reader, sources: tuple[str, ...], unproven: tuple[str, ...]
         yield from _grant(reader, Grant(reader.target.ref, admitted, "UDP", None, None, None, unproven), udp.sets)
 
 
-def _within(
-    reader: _Reader, sources: tuple[str, ...], http: tuple[HttpMatch, ...] | None
+def _within_limits(
+    reader: _TargetReader, sources: tuple[str, ...], http: tuple[HttpMatch, ...] | None
 ) -> tuple[HttpMatch, ...] | None:
     """The matches; none of them, if there are too many beside so many sources."""
     if http is None or (len(http) <= MAX_MATCHES and len(http) * len(sources) <= MAX_PAIRS):
@@ -106,12 +106,12 @@ def _within(
     return ()
 
 
-def nobody(view: View) -> str:
+def unprovable_source(view: View) -> str:
     """A SPIFFE id that no certificate of ours ever carries: the only source of a grant whose sources all are labels."""
     return f"spiffe://{view.trust_domain}/nobody"
 
 
-def _grant(reader: _Reader, grant: Grant, sets: Iterable[Ports]) -> Iterator[Grant]:
+def _grant(reader: _TargetReader, grant: Grant, sets: Iterable[Ports]) -> Iterator[Grant]:
     """The grant on the union of these port sets, within `destination.port`; none if no port is left."""
     ports = _union(sets)
     only = reader.target.port
@@ -137,7 +137,7 @@ def _union(sets: Iterable[Ports]) -> Ports:
 # --------------------------------------------------------------------------- rules
 
 
-def _http(reader: _Reader) -> tuple[HttpMatch, ...] | None:
+def _http(reader: _TargetReader) -> tuple[HttpMatch, ...] | None:
     """The matches of all HTTPRouteGroups, sorted, each once; None if no rule names one (dangling ones count as named)."""
     rules = tuple(reader.rules("HTTPRouteGroup"))
     if not rules:
@@ -151,7 +151,7 @@ def sorted_matches(matches: Iterable[HttpMatch]) -> tuple[HttpMatch, ...]:
     return tuple(sorted(set(matches), key=msgspec.json.encode))
 
 
-def _rule_matches(reader: _Reader, field: str, rule: Rule) -> Iterator[HttpMatch]:
+def _rule_matches(reader: _TargetReader, field: str, rule: Rule) -> Iterator[HttpMatch]:
     group = route_group(reader.view, reader.target.ref.namespace, rule.name)
     if group is None:
         _missing(reader, field, rule, "this rule grants nothing")
@@ -171,7 +171,7 @@ def _rule_matches(reader: _Reader, field: str, rule: Rule) -> Iterator[HttpMatch
         reader.notes.error("target.no-match", field, message, "name a valid match of the group")
 
 
-def _usable(reader: _Reader, field: str, match: NamedMatch | None, what: str) -> HttpMatch | None:
+def _usable(reader: _TargetReader, field: str, match: NamedMatch | None, what: str) -> HttpMatch | None:
     if match is None:
         reader.notes.error("target.match-missing", field, f"match {what} does not exist", "name a match of the group")
         return None
@@ -198,7 +198,7 @@ def _ends_anchored(pattern: str) -> bool:
     return False
 
 
-def _port_routes(reader: _Reader, kind: str) -> _Routes:
+def _port_routes(reader: _TargetReader, kind: str) -> _Routes:
     routes = _Routes([])
     for field, rule in reader.rules(kind):
         found = reader.view.get(ObjectRef(SPECS, kind, reader.target.ref.namespace, rule.name))
@@ -212,7 +212,7 @@ def _port_routes(reader: _Reader, kind: str) -> _Routes:
     return routes
 
 
-def _dangling(reader: _Reader, field: str, rule: Rule) -> None:
+def _dangling(reader: _TargetReader, field: str, rule: Rule) -> None:
     effect = "this rule grants nothing" if rule.kind == "UDPRoute" else "the whole TrafficTarget grants nothing"
     if rule.kind == "TCPRoute" and reader.target.port is not None:
         effect = 'only "destination.port" limits the ports now, and no raw TCP is granted'
@@ -223,9 +223,9 @@ def _dangling(reader: _Reader, field: str, rule: Rule) -> None:
     reader.notes.error("target.route-matches", f"{field}.matches", message, 'leave "matches" out')
 
 
-def _missing(reader: _Reader, field: str, rule: Rule, effect: str) -> None:
+def _missing(reader: _TargetReader, field: str, rule: Rule, effect: str) -> None:
     namespace = reader.target.ref.namespace
-    message = f"{absence(reader.view, ObjectRef(SPECS, rule.kind, namespace, rule.name))}, so {effect}"
+    message = f"{why_absent(reader.view, ObjectRef(SPECS, rule.kind, namespace, rule.name))}, so {effect}"
     remedy = f"create the {rule.kind} in this namespace, or drop the rule"
     reader.notes.error("target.route-missing", f"{field}.name", message, remedy)
 
@@ -245,13 +245,13 @@ def identity_binding(view: View, namespace: str, name: str) -> IdentityBinding |
 # --------------------------------------------------------------------------- sources
 
 
-def _sources(reader: _Reader) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _sources(reader: _TargetReader) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """All sources as SPIFFE ids, and those that no certificate can prove, both sorted."""
     ids: set[str] = set()
     unproven: set[str] = set()
     for index, subject in enumerate(reader.target.sources):
         field = f"spec.sources[{index}]"
-        if not _names_someone(reader, field, subject):
+        if not _is_usable_subject(reader, field, subject):
             continue
         if subject.kind == "ServiceAccount":
             ids.add(spiffe(reader.view, subject.namespace, subject.name))
@@ -259,19 +259,19 @@ def _sources(reader: _Reader) -> tuple[tuple[str, ...], tuple[str, ...]]:
         binding = identity_binding(reader.view, subject.namespace, subject.name)
         if binding is None:
             ref = ObjectRef(ACCESS, "IdentityBinding", subject.namespace, subject.name)
-            message = f"{absence(reader.view, ref)}, it matches nobody"
+            message = f"{why_absent(reader.view, ref)}, it matches nobody"
             reader.notes.error("target.source-missing", f"{field}.name", message, "create it, or drop the source")
             continue
         reader.origins.add(binding.ref)
         ids.update(_bound_ids(reader.view, binding))
         if binding.labels:
-            unproven.add(_words(binding))
+            unproven.add(_described(binding))
     if not ids and not unproven:
         reader.notes.error("target.no-source", "spec.sources", "no source matches anybody", "name a ServiceAccount")
     return tuple(sorted(ids)), tuple(sorted(unproven))
 
 
-def _names_someone(reader: _Reader, field: str, subject: Subject) -> bool:
+def _is_usable_subject(reader: _TargetReader, field: str, subject: Subject) -> bool:
     if subject.kind not in {"ServiceAccount", "IdentityBinding"}:
         if subject.kind:  # without a kind: the decoder has said why
             message = f'a source of kind "{subject.kind}" matches nobody'
@@ -295,6 +295,6 @@ def _bound_ids(view: View, binding: IdentityBinding) -> Iterator[str]:
     yield from (text for text in binding.spiffe if own_identity(text, view.trust_domain) is None)
 
 
-def _words(binding: IdentityBinding) -> str:
+def _described(binding: IdentityBinding) -> str:
     labels = ", ".join(f"{key}={value}" for key, value in binding.labels or ())
     return f"{binding.ref} ({labels})"

@@ -113,10 +113,10 @@ class View(Protocol):
         """The Workloads that bind this TCP address and port for their inbound traffic."""
 
     def callers_at(self, machine: str, address: str, port: int) -> tuple[ObjectRef, ...]:
-        """The Workloads of one machine (see `ports.machines`) whose sidecars listen there for their calls."""
+        """The Workloads of one machine (see `ports.machine_addresses`) whose sidecars listen there for their calls."""
 
 
-class Notes:
+class ProblemCollector:
     """Collects the Problems of one object while it is read."""
 
     def __init__(self, ref: ObjectRef) -> None:
@@ -142,6 +142,6 @@ def spiffe(view: View, namespace: str, account: str) -> str:
     return Identity(view.trust_domain, namespace, account).spiffe
 
 
-def absence(view: View, ref: ObjectRef) -> str:
+def why_absent(view: View, ref: ObjectRef) -> str:
     """Why there is no object of this ref: nobody wrote it, or what is written does not count, and where that stands."""
     return view.fault(ref) or f'there is no {ref.kind} "{ref.name}" in namespace "{ref.namespace}"'

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hub.intent.names import bound_accounts, destination, is_workload
-from hub.intent.ports import claims, machines
+from hub.intent.ports import bound_addresses, machine_addresses
 from hub.intent.splits import root_of
 from hub.smi.names import is_label, is_subdomain
 from hub.smi.types import (
@@ -73,11 +73,11 @@ def _workload(found: Workload, trust_domain: str) -> Iterator[Entry]:
         return
     for upstream in found.upstreams:
         yield ("upstreams", upstream.namespace, upstream.service), upstream
-        for machine in machines(found):
+        for machine in machine_addresses(found):
             yield ("callers", machine, upstream.client.address, upstream.client.port), found.ref
     numbers = {port.port for port in found.ports if port.transport == "TCP"}
     for number in numbers:
-        for address in claims(found):
+        for address in bound_addresses(found):
             yield ("claims", address, number), found.ref
 
 

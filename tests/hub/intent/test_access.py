@@ -9,7 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from hub.intent.targets import nobody, read_match
+from hub.intent.targets import read_match, unprovable_source
 from hub.model import Access, Document, HttpMatch, ObjectRef, Origin, Reading, UnitKey
 from hub.smi import decode
 from hub.smi.types import TrafficTarget
@@ -184,7 +184,7 @@ def test_grant_by_labels_alone_admits_nobody() -> None:
     )
     [grant] = access(found).grants
     view = RecordingView({}, found._index, "td", Reading())
-    assert grant.sources == (nobody(view),) == ("spiffe://td/nobody",)
+    assert grant.sources == (unprovable_source(view),) == ("spiffe://td/nobody",)
     assert grant.unauthenticated
 
 

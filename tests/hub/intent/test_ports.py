@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from hub.errors import UnsafeResourceError
-from hub.intent.ports import merged, profile_ports, word
+from hub.intent.ports import grouped_by_variant, profile_ports, protocol_of
 from hub.intent.view import WorkloadProfile
 from hub.model import Access, UnitKey
 from hub.smi.types import WorkloadPort
@@ -55,7 +55,7 @@ def ports(store: Store) -> list[tuple[int, str, str]]:
 )
 def test_word_declares_a_protocol(text: str, declared: str) -> None:
     """Words are read without case; unknown ones declare nothing."""
-    assert word(text) == declared
+    assert protocol_of(text) == declared
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_unequal_ports_of_one_name_are_refused() -> None:
     )
     [first] = profile_ports(WorkloadProfile("d", "api", "workload", (), (one,)), (), ())
     [second] = profile_ports(WorkloadProfile("d", "api", "workload", (), (other,)), (), ())
-    assert [len(equal) for _, equal in merged((first, second, first))] == [2, 1]
+    assert [len(equal) for _, equal in grouped_by_variant((first, second, first))] == [2, 1]
     for fact in ({"declared": "tcp"}, {"app_port": 81}, {"app_address": "127.0.0.9"}, {"labels": ((("a", "b"),),)}):
         with pytest.raises(UnsafeResourceError, match="both called"):
-            list(merged((first, replace(first, **fact))))
+            list(grouped_by_variant((first, replace(first, **fact))))
