@@ -54,6 +54,8 @@ class Loop:
     async def run(self) -> None:
         """Serve, watch, plan and apply, for ever."""
         await self._start()
+        for worker in self.workers:
+            self._journal.beat(worker.mesh.name)
         works: list[Work] = [partial(self._watch, name) for name in self._hub.intake.sources]
         works += [self._follow, self._publish]
         works += [work for worker in self.workers for work in (worker.run, worker.watch, worker.recheck)]
@@ -214,7 +216,9 @@ async def _supervised(work: Work) -> None:
     while True:
         try:
             await work()
-        except Exception as error:  # noqa: BLE001 - the others go on
+        except (Exception, asyncio.CancelledError) as error:  # the others go on
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise  # the hub is to end; what a plugin cancelled by itself is a bug like any other
             _log.error("task_raised", task=getattr(work, "__qualname__", str(work)), exc_info=error)
             await asyncio.sleep(_AGAIN_S)
         else:

@@ -33,6 +33,8 @@ _MOST_S, _LOSING_S = 60.0, 5.0
 """How long to wait at most before another try: the second while access that was taken away may stand still."""
 _BACKOFF = wait_exponential_jitter(initial=1, max=_MOST_S, jitter=1)
 _APPROVED_S = 2.0
+_BEAT_S = 30.0
+"""How often a worker that waits for news says that it is there (hub.status.metrics.HUNG_S)."""
 _TOLD = 20
 """Most lines of one kind in the log: a plan may have a hundred thousand, and nobody is served while they are written."""
 
@@ -104,8 +106,9 @@ class Worker:
     async def _due(self) -> None:
         """Wait for news, or for somebody who approves the plan that is refused."""
         while not self._news.is_set():
+            self._journal.beat(self.mesh.name)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), _APPROVED_S if self._refused else None)
+                await asyncio.wait_for(self._news.wait(), _APPROVED_S if self._refused else _BEAT_S)
             if self._refused and self._hub.window.approved(self.mesh.name, self._hub.clock()):
                 self.add(())
 
@@ -138,6 +141,7 @@ class Worker:
 
         Ends when all is written, or there are news. Raises what hinders it; then all of that is pending still.
         """
+        self._journal.beat(self.mesh.name)
         keys = await self._take()
         if keys is None or keys or self._failing:
             try:
@@ -147,6 +151,8 @@ class Worker:
                 whole = keys is None or self._pending is None or isinstance(error, StaleError)
                 self._pending = None if whole else (keys or set()) | (self._pending or set())
                 self._journal.left(self.mesh.name, len(self._pending or ()))
+                if not isinstance(error, Exception):
+                    self._news.set()  # the task ends by it, and what is begun in its place has this to do
                 raise
         await self._flights.wait()
         self._collect(self._flights.ended())
@@ -193,6 +199,7 @@ class Worker:
     async def _reconcile(self, keys: set[UnitKey] | None) -> None:
         """Plan and write these units."""
         reviewed = await self._hub.plan(self.mesh, self._accept, keys, apart=True)
+        self._journal.beat(self.mesh.name)
         await self._planned()
         self._tell_refused(reviewed)
         plan = reviewed.plan

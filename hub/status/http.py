@@ -65,12 +65,19 @@ def pages(metrics: Metrics) -> Pages:
     """What is to be had: `/metrics`, `/livez` and `/readyz`."""
     return {
         "/metrics": lambda: HttpResponse(200, metrics.text(), _METRICS),
-        "/livez": lambda: HttpResponse(503, b"a turn of the loop takes too long\n") if metrics.stuck() else _OK,
+        "/livez": lambda: _alive(metrics),
         "/readyz": lambda: _ready(metrics.missing()),
     }
 
 
 _OK = HttpResponse(200, b"ok\n")
+
+
+def _alive(metrics: Metrics) -> HttpResponse:
+    if metrics.stuck():
+        return HttpResponse(503, b"a turn of the loop takes too long\n")
+    hung = ", ".join(f"mesh {name}" for name in metrics.hung())
+    return HttpResponse(503, f"nothing is heard of the worker of {hung}\n".encode()) if hung else _OK
 
 
 def _ready(missing: tuple[str, ...]) -> HttpResponse:

@@ -39,6 +39,9 @@ class Listener(Protocol):
     def applied(self, mesh: str, result: str, changes: Sequence[Change] = ()) -> None:
         """What came of a plan."""
 
+    def beat(self, mesh: str) -> None:
+        """The worker of a mesh goes on, or waits for news."""
+
     def turn_started(self) -> int:
         """The loop begins a turn; gives what `turn_ended` wants."""
 
@@ -73,6 +76,11 @@ class Journal:
         """A source was read as a whole."""
         if self.listener is not None:
             self.listener.synced(source)
+
+    def beat(self, mesh: str) -> None:
+        """The worker of a mesh goes on, or waits for news."""
+        if self.listener is not None:
+            self.listener.beat(mesh)
 
     @contextmanager
     def turning(self) -> Iterator[None]:

@@ -20,6 +20,8 @@ from hub.status.outcomes import Outcomes, Summary
 
 STUCK_S = 120.0
 """A turn of the loop that takes longer than this is stuck: `/livez` says so."""
+HUNG_S = 300.0
+"""A worker of which nothing was heard for longer than this hangs, or is no more: planning 100 000 units takes less."""
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _FRESH_S = 1.0
 """So long a text is handed out again: whoever asks all the time makes nobody wait."""
@@ -51,6 +53,7 @@ class Metrics:
         self._clock = clocks.steady
         self._missing = list(awaited)
         self._turns: dict[int, float] = {}
+        self._beats: dict[str, float] = {}
         self._text: tuple[float, bytes] | None = None
         self._registry = registry = CollectorRegistry()
         mesh = ("mesh",)
@@ -101,6 +104,10 @@ class Metrics:
         else:
             self._failing.add(mesh)
 
+    def beat(self, mesh: str) -> None:
+        """The worker of a mesh goes on, or waits for news."""
+        self._beats[mesh] = self._clock()
+
     def turn_started(self) -> int:
         """The loop begins a turn; gives what `turn_ended` wants."""
         number = max(self._turns, default=0) + 1
@@ -131,6 +138,10 @@ class Metrics:
     def stuck(self) -> bool:
         """Whether a turn of the loop takes too long."""
         return any(self._clock() - started > STUCK_S for started in self._turns.values())
+
+    def hung(self) -> tuple[str, ...]:
+        """The meshes of which the worker hangs, or has ended."""
+        return tuple(sorted(mesh for mesh, at in self._beats.items() if self._clock() - at > HUNG_S))
 
 
 class _Units(Collector):

@@ -17,6 +17,9 @@ from hub.intake import Intake
 from hub.model import Access, Observation, Translation, Unit
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
+from hub.status.http import pages
+from hub.status.journal import Journal
+from hub.status.metrics import HUNG_S, Clocks, Metrics
 from tests.hub.reconcile.test_loop import API, BOOKS, ORDERS, Live, eventually
 from tests.servers.folder import CONFIG, WORKLOADS, Folder, shop, target
 
@@ -75,6 +78,53 @@ async def test_mesh_that_never_answers_holds_up_no_other(folder: Folder) -> None
         folder.write("broken.yaml", "kind: [")
         folder.remove("access.yaml")
         await live.until()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await hub.close()
+
+
+async def test_worker_that_hangs_is_told_and_the_others_are_not(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/livez` names its mesh once nothing was heard of it for some minutes; one that waits for news is heard."""
+    monkeypatch.setattr("hub.reconcile.worker._BEAT_S", 0.05)
+    hub, now, journal = Hub.open(folder.root / "smihub.yaml"), [0.0], Journal()
+    hub.meshes[1]._sink = Hanging()  # type: ignore[assignment]
+    journal.listener = metrics = Metrics(journal.outcomes, ["vms", "istio"], clocks=Clocks(lambda: now[0]))
+    livez = pages(metrics)["/livez"]
+    task = asyncio.create_task(Loop(hub, journal=journal).run())
+    try:
+        await Live(hub).until(BOOKS)
+        assert livez().status == 200
+        now[0] = HUNG_S + 1
+        await asyncio.sleep(0.3)
+        assert (livez().status, livez().body) == (503, b"nothing is heard of the worker of mesh istio\n")
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await hub.close()
+
+
+class Cancelling(Hanging):
+    """A sink that cancels whoever asks, as a library may that has a time limit of its own, until it is mended."""
+
+    async def observe(self) -> Observation:
+        """Raise what asyncio takes for the end of a task."""
+        raise asyncio.CancelledError
+
+
+async def test_worker_that_a_plugin_cancels_goes_on(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a bug like any other, and tried again."""
+    monkeypatch.setattr("hub.reconcile.loop._AGAIN_S", 0.05)
+    hub = Hub.open(folder.root / "smihub.yaml")
+    sink = hub.meshes[0].sink
+    hub.meshes[0]._sink = Cancelling()  # type: ignore[assignment]
+    task = asyncio.create_task(Loop(hub).run())
+    try:
+        await asyncio.sleep(0.5)
+        hub.meshes[0]._sink = sink
+        await Live(hub).until(BOOKS)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
