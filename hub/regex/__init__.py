@@ -13,9 +13,9 @@ from hub.regex.algebra import (
     union,
 )
 from hub.regex.automaton import HEADER, PATH, TEXT, URI_PATH, Language, Universe, language
-from hub.regex.bounds import MAX_STATES, Account, RegexRefusedError, bounded, charge
+from hub.regex.bounds import MAX_STATES, RegexRefusedError, StepBudget, bounded, charge
 from hub.regex.forms import Inexpressible, header_forms, path_forms
-from hub.regex.spoken import Between, Forms, spoken
+from hub.regex.meaning import Between, Forms, language_of_forms
 
 __all__ = [
     "HEADER",
@@ -24,12 +24,12 @@ __all__ = [
     "PATH",
     "TEXT",
     "URI_PATH",
-    "Account",
     "Between",
     "Forms",
     "Inexpressible",
     "Language",
     "RegexRefusedError",
+    "StepBudget",
     "Universe",
     "bounded",
     "charge",
@@ -41,11 +41,11 @@ __all__ = [
     "header_forms",
     "intersection",
     "language",
+    "language_of_forms",
     "nothing",
     "overlap",
     "path_forms",
     "program_size",
     "restricted",
-    "spoken",
     "union",
 ]

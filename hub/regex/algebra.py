@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from hub.regex.automaton import Language, Universe, frozen
 from hub.regex.bounds import Meter
-from hub.regex.chars import joint, partition
+from hub.regex.chars import partition, refinement
 from hub.regex.minimal import minimal
 from hub.regex.program import Rows
 
@@ -125,7 +125,7 @@ class _Pairs:
         if one.universe != other.universe:
             raise ValueError(f'languages of two universes, "{one.universe.name}" and "{other.universe.name}"')
         self._one, self._other, self._rule = one, other, rule
-        self.classes, self._kinds = joint(one.classes, other.classes)
+        self.classes, self._kinds = refinement(one.classes, other.classes)
         self.meter = Meter()
         self._alone = rule(True, False), rule(False, True)
 

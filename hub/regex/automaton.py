@@ -12,7 +12,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from hub.regex.bounds import Meter, is_bounded
-from hub.regex.chars import SCALARS, CharSet, Classes, char_set, meet, of, outside
+from hub.regex.chars import SCALARS, CharSet, Classes, char_set, char_set_of, intersect, inverse
 from hub.regex.minimal import minimal
 from hub.regex.program import Rows, determinise
 from hub.regex.syntax import parse
@@ -28,11 +28,15 @@ class Universe(Struct, frozen=True):
 
 TEXT = Universe("text", "", SCALARS)
 """Every text."""
-PATH = Universe("path", "/", meet(SCALARS, outside(char_set([*of("?#"), (0, 0x20), (0x7F, 0xA0), (0x2028, 0x2029)]))))
+PATH = Universe(
+    "path", "/", intersect(SCALARS, inverse(char_set([*char_set_of("?#"), (0, 0x20), (0x7F, 0xA0), (0x2028, 0x2029)])))
+)
 """Paths without query: "/" first, no "?", "#", control character, space, no-break space or line separator."""
-URI_PATH = Universe("uri-path", "/", char_set([*of("/!$%&'()*+,-.:;=@_~"), (0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A)]))
+URI_PATH = Universe(
+    "uri-path", "/", char_set([*char_set_of("/!$%&'()*+,-.:;=@_~"), (0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A)])
+)
 """Paths of the letters that RFC 3986 allows in a path (pchar and "/"); a part of `PATH`."""
-HEADER = Universe("header", "", meet(SCALARS, outside(char_set([(0, 8), (0xA, 0x1F), (0x7F, 0x7F)]))))
+HEADER = Universe("header", "", intersect(SCALARS, inverse(char_set([(0, 8), (0xA, 0x1F), (0x7F, 0x7F)]))))
 """Header values: any text without control characters but the tab. Includes the empty value."""
 
 

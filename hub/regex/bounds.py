@@ -36,7 +36,7 @@ def too_complex(reason: str) -> RegexRefusedError:
     return RegexRefusedError("regex.too-complex", reason)
 
 
-class Account:
+class StepBudget:
     """What several operations may take together, and what they took."""
 
     def __init__(self, steps: int) -> None:
@@ -50,17 +50,17 @@ class Account:
             raise too_complex(f"takes more than {self.limit} steps to decide")
 
 
-_OPEN: ContextVar[Account | None] = ContextVar("_OPEN", default=None)
+_OPEN: ContextVar[StepBudget | None] = ContextVar("_OPEN", default=None)
 
 
 @contextmanager
-def bounded(steps: int) -> Iterator[Account]:
+def bounded(steps: int) -> Iterator[StepBudget]:
     """All operations within the block take at most so many steps together, and its account tells how many they took.
 
     Equal operations take equally many steps: inside of a block nothing is remembered from earlier ones. Beyond the limit an
     operation raises `RegexRefusedError` (`regex.too-complex`). Blocks do not nest: the inner one counts alone.
     """
-    account = Account(steps)
+    account = StepBudget(steps)
     before = _OPEN.set(account)
     try:
         yield account

@@ -35,7 +35,7 @@ def char_set(ranges: Iterable[tuple[int, int]]) -> CharSet:
     return tuple(joined)
 
 
-def of(text: str) -> CharSet:
+def char_set_of(text: str) -> CharSet:
     """The set of the characters of a text."""
     return char_set((ord(char), ord(char)) for char in text)
 
@@ -45,15 +45,15 @@ def join(*sets: CharSet) -> CharSet:
     return char_set(pair for chars in sets for pair in chars)
 
 
-def outside(chars: CharSet) -> CharSet:
+def inverse(chars: CharSet) -> CharSet:
     """Every code point that is not in the set."""
     edges = [-1, *(edge for pair in chars for edge in pair), _END]
     return char_set((edges[at] + 1, edges[at + 1] - 1) for at in range(0, len(edges), 2))
 
 
-def meet(one: CharSet, other: CharSet) -> CharSet:
+def intersect(one: CharSet, other: CharSet) -> CharSet:
     """What is in both sets."""
-    return outside(join(outside(one), outside(other)))
+    return inverse(join(inverse(one), inverse(other)))
 
 
 SCALARS: CharSet = ((0, 0xD7FF), (0xE000, HIGHEST))
@@ -131,7 +131,7 @@ def partition(sets: Sequence[CharSet], letters: CharSet) -> tuple[Classes, list[
     return found, [mask for mask in masks if isinstance(mask, int)]
 
 
-def joint(one: Classes, other: Classes) -> tuple[Classes, list[tuple[int, int]]]:
+def refinement(one: Classes, other: Classes) -> tuple[Classes, list[tuple[int, int]]]:
     """The classes of both partitions at once; per class, its class in one and in the other. Both have the same letters."""
     keys: list[tuple[int, object]] = []
     first = second = 0
@@ -145,7 +145,7 @@ def joint(one: Classes, other: Classes) -> tuple[Classes, list[tuple[int, int]]]
     return found, [pair for pair in pairs if isinstance(pair, tuple)]
 
 
-def has(chars: CharSet, code: int) -> bool:
+def contains(chars: CharSet, code: int) -> bool:
     """Whether a code point is in the set."""
     at = bisect_right(chars, (code, _END))
     return at > 0 and code <= chars[at - 1][1]

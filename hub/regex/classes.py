@@ -9,7 +9,7 @@ import re
 
 from hub.regex.bounds import charge, too_complex
 from hub.regex.chars import CharSet, join
-from hub.regex.named import PERL, POSIX, asked, folded, negated
+from hub.regex.named import PERL, POSIX, ask_re2, case_folded, negated
 
 _UNICODE = re.compile(r"\\[pP](?:\{\^?\w+\}|\w)")
 _POSIX = re.compile(r"\[:(\^?)(\w+):\]")
@@ -55,7 +55,7 @@ class PatternReader:
             return chars
         if chars[-1][1] > 0x7F:
             self._count(chars)
-        return folded(chars)
+        return case_folded(chars)
 
     def _count(self, what: object) -> None:
         """Each search of RE2's tables takes time, so a pattern has a few only."""
@@ -75,7 +75,7 @@ class PatternReader:
         if unicode is not None:
             self.at += len(unicode[0])
             self._count(unicode[0])
-            return asked(f"(?i){unicode[0]}" if fold else unicode[0])
+            return ask_re2(f"(?i){unicode[0]}" if fold else unicode[0])
         kind = self.pattern[self.at + 1 : self.at + 2]
         if not self.pattern.startswith("\\", self.at) or kind.lower() not in PERL:
             return None

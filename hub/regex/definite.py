@@ -31,16 +31,16 @@ class StateStructure:
         self.definite = self.total - _reaching(rows, restless)
 
     @property
-    def full(self) -> int:
+    def accepting_all(self) -> int:
         """The state from which every text is accepted; -1 if there is none."""
         same = (at for at in self.total if self.language.accepting[at] and set(self.language.rows[at]) == {at})
         return next(same, -1)
 
-    def settled(self, state: int) -> bool:
+    def has_suffix_form(self, state: int) -> bool:
         """Whether the texts from this state on can be said by suffixes and finitely many exceptions."""
         return state in self.definite or state not in self.endless
 
-    def recurring(self, state: int) -> set[int]:
+    def recurrent(self, state: int) -> set[int]:
         """The states in which arbitrarily long texts from a definite state end."""
         found, waiting = {state}, [state]
         while waiting:
@@ -57,7 +57,7 @@ def _looping(rows: tuple[tuple[int, ...], ...]) -> set[int]:
     open_: list[int] = []
     on: set[int] = set()
     found: set[int] = set()
-    work = [(0, iter(_ways(rows[0])))]
+    work = [(0, iter(_targets(rows[0])))]
     while work:
         at, ways = work[-1]
         if at not in order:
@@ -67,7 +67,7 @@ def _looping(rows: tuple[tuple[int, ...], ...]) -> set[int]:
         to = next(ways, None)
         if to is not None:
             if to not in order:
-                work.append((to, iter(_ways(rows[to]))))
+                work.append((to, iter(_targets(rows[to]))))
             elif to in on:
                 low[at] = min(low[at], order[to])
             continue
@@ -82,7 +82,7 @@ def _looping(rows: tuple[tuple[int, ...], ...]) -> set[int]:
     return found
 
 
-def _ways(row: tuple[int, ...]) -> set[int]:
+def _targets(row: tuple[int, ...]) -> set[int]:
     return set(row) - {-1}
 
 
@@ -90,7 +90,7 @@ def _reaching(rows: tuple[tuple[int, ...], ...], goals: Iterable[int]) -> set[in
     """The states that lead to one of the goals, and the goals."""
     sources: list[list[int]] = [[] for _ in rows]
     for at, row in enumerate(rows):
-        for to in _ways(row):
+        for to in _targets(row):
             sources[to].append(at)
     found = set(goals)
     waiting = list(found)
@@ -107,7 +107,7 @@ def _blocks(language: Language, states: set[int], meter: Meter) -> dict[int, int
     members = {at: [at] for at in states}
     sources: dict[int, list[int]] = {at: [] for at in states}
     for at in states:
-        for to in _ways(rows[at]):
+        for to in _targets(rows[at]):
             sources[to].append(at)
     known: dict[tuple[int, ...], int] = {}
     waiting = list(states)

@@ -17,8 +17,8 @@ from hub.regex.automaton import URI_PATH, Language, Universe
 from hub.regex.bounds import Meter
 from hub.regex.contrast import contrast
 from hub.regex.definite import StateStructure
-from hub.regex.guess import MAX_VALUES, Piece, TooManyError, listed, paired, simple
-from hub.regex.spoken import Between, Forms, spoken
+from hub.regex.guess import MAX_VALUES, Piece, TooManyError, affix_pieces, all_texts, prefix_suffix_pieces
+from hub.regex.meaning import Between, Forms, language_of_forms
 from hub.regex.templates import guess_templates, is_safe
 
 
@@ -42,12 +42,12 @@ def path_forms(language: Language, declared: Universe = URI_PATH) -> Forms | Ine
     the letters of `declared`; `narrowed` then tells a path with other letters that they miss.
     Raises `RegexRefusedError` (`regex.too-complex`) beyond the engine's bounds. Time: a few products of automata.
     """
-    shape = StateStructure(language, Meter())
-    for guess in (simple, paired):
-        forms = _proven(shape, guess)
+    structure = StateStructure(language, Meter())
+    for guess in (affix_pieces, prefix_suffix_pieces):
+        forms = _proven(structure, guess)
         if forms is not None:
             return _sayable(forms, "*", "{}")
-    return _templates(language, declared) or _refusal(shape)
+    return _templates(language, declared) or _refusal(structure)
 
 
 def header_forms(language: Language) -> Forms | Inexpressible:
@@ -56,21 +56,21 @@ def header_forms(language: Language) -> Forms | Inexpressible:
     No pairs and no exceptions: a mesh looks at each line of a repeated header by itself, so two conditions could be met
     by two lines. Raises `RegexRefusedError` (`regex.too-complex`) beyond the engine's bounds.
     """
-    shape = StateStructure(language, Meter())
-    forms = _proven(shape, simple)
-    return _refusal(shape) if forms is None or forms.excepted else _sayable(forms, "*", "")
+    structure = StateStructure(language, Meter())
+    forms = _proven(structure, affix_pieces)
+    return _refusal(structure) if forms is None or forms.excepted else _sayable(forms, "*", "")
 
 
-def _proven(shape: StateStructure, guess: Callable[[StateStructure], list[Piece]]) -> Forms | None:
+def _proven(structure: StateStructure, guess: Callable[[StateStructure], list[Piece]]) -> Forms | None:
     """The guess, made exact by the finitely many texts that it misses or has too many; None if they are not few."""
-    language = shape.language
+    language = structure.language
     try:
-        pieces = guess(shape)
+        pieces = guess(structure)
         if not pieces:
-            return Forms(exact=listed(language))
+            return Forms(exact=all_texts(language))
         forms = _grouped(pieces, language.universe.start)
-        said = spoken(forms, language.universe)
-        missing, excepted = listed(difference(language, said)), listed(difference(said, language))
+        said = language_of_forms(forms, language.universe)
+        missing, excepted = all_texts(difference(language, said)), all_texts(difference(said, language))
     except TooManyError:
         return None
     return replace(forms, exact=missing, excepted=excepted)
@@ -116,15 +116,15 @@ def _templates(language: Language, declared: Universe) -> Forms | None:
     forms = Forms(exact=exact, templates=templates)
     if not templates or len(exact) > MAX_VALUES or not isinstance(_sayable(forms, "*", ""), Forms):
         return None
-    said = spoken(forms, language.universe)
+    said = language_of_forms(forms, language.universe)
     if excess(said, language) is not None or restricted(said, declared) != within:
         return None
     return replace(forms, narrowed=excess(language, said))
 
 
-def _refusal(shape: StateStructure) -> Inexpressible:
-    texts = contrast(shape)
+def _refusal(structure: StateStructure) -> Inexpressible:
+    texts = contrast(structure)
     if texts is not None:
         return Inexpressible("whether it matches depends on what stands between beginning and end", *texts)
     reason = f"it takes more than {MAX_VALUES} values, or beginning and end of one value at once"
-    return Inexpressible(reason, shape.language.shortest())
+    return Inexpressible(reason, structure.language.shortest())

@@ -27,10 +27,10 @@ class Piece(Struct, frozen=True):
     suffixes: tuple[str, ...]
 
 
-def listed(language: Language) -> tuple[str, ...]:
+def all_texts(language: Language) -> tuple[str, ...]:
     """All texts of a finite language. Raises `TooManyError` if it is infinite or longer than `MAX_VALUES`."""
     found: list[str] = []
-    letters = _spelled(language)
+    letters = _written_out(language)
     work = [(language.universe.start, 0)] if any(language.accepting) else []
     while work:
         text, at = work.pop()
@@ -45,27 +45,31 @@ def listed(language: Language) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def simple(shape: StateStructure) -> list[Piece]:
+def affix_pieces(structure: StateStructure) -> list[Piece]:
     """Prefixes after which everything is accepted, and suffixes before which anything may stand."""
-    language = shape.language
-    pieces = [Piece(text, ("",)) for text in _prefixes(shape, shape.full)] if shape.full >= 0 else []
-    if len(shape.total) == len(language.rows):
-        pieces.append(Piece("", tuple(_suffixes(shape, set(range(len(language.rows)))))))
+    language = structure.language
+    pieces = (
+        [Piece(text, ("",)) for text in _prefixes(structure, structure.accepting_all)]
+        if structure.accepting_all >= 0
+        else []
+    )
+    if len(structure.total) == len(language.rows):
+        pieces.append(Piece("", tuple(_suffixes(structure, set(range(len(language.rows)))))))
     return [piece for piece in pieces if piece.suffixes]
 
 
-def _prefixes(shape: StateStructure, goal: int) -> Iterator[str]:
+def _prefixes(structure: StateStructure, goal: int) -> Iterator[str]:
     """Texts that lead to the goal, without those that pass a state twice or a class too large to write out.
 
     Raises `TooManyError` beyond `MAX_VALUES`; so does `_suffixes`.
     """
-    language, letters = shape.language, _spelled(shape.language)
+    language, letters = structure.language, _written_out(structure.language)
     work: list[tuple[str, int, frozenset[int]]] = [(language.universe.start, 0, frozenset())]
     count = 0
     while work:
         text, at, passed = work.pop()
         count += at == goal
-        shape.meter.spend(1 + len(letters))
+        structure.meter.spend(1 + len(letters))
         if count + len(work) > MAX_VALUES:
             raise TooManyError
         if at == goal:
@@ -76,12 +80,12 @@ def _prefixes(shape: StateStructure, goal: int) -> Iterator[str]:
                 work += [(text + char, to, passed | {at}) for char in choices or ()]
 
 
-def _suffixes(shape: StateStructure, states: set[int]) -> Iterator[str]:
+def _suffixes(structure: StateStructure, states: set[int]) -> Iterator[str]:
     """Shortest texts that lead from every one of the states to acceptance, as far as they can be written out.
 
     The states are closed under transitions. A text grows at its front; `good` are the states from which it is accepted.
     """
-    language, letters = shape.language, _spelled(shape.language)
+    language, letters = structure.language, _written_out(structure.language)
     good = frozenset(at for at in states if language.accepting[at])
     work: list[tuple[str, frozenset[int], frozenset[frozenset[int]]]] = [("", good, frozenset())]
     count = 0
@@ -94,38 +98,42 @@ def _suffixes(shape: StateStructure, states: set[int]) -> Iterator[str]:
             yield text
             continue
         for kind, choices in enumerate(letters):
-            shape.meter.spend(1 + len(states) // 8)
+            structure.meter.spend(1 + len(states) // 8)
             before = frozenset(at for at in states if language.rows[at][kind] in good)
             if before and before != good and before not in passed:
                 work += [(char + text, before, passed | {good}) for char in choices or ()]
 
 
-def paired(shape: StateStructure) -> list[Piece]:
+def prefix_suffix_pieces(structure: StateStructure) -> list[Piece]:
     """One piece per shortest text to a definite state; the language is theirs but for finitely many texts.
 
     Raises `TooManyError` where a state that is not definite lies on a loop, or lists are too long.
     """
-    language, letters = shape.language, _spelled(shape.language)
+    language, letters = structure.language, _written_out(structure.language)
     pieces: list[Piece] = []
     known: dict[int, tuple[str, ...]] = {}
     work = [(language.universe.start, 0)]
     while work:
         text, at = work.pop()
-        shape.meter.spend(1 + len(letters))
-        if at in shape.definite:
-            known[at] = known.get(at) or tuple(sorted(_suffixes(shape, shape.recurring(at))))
+        structure.meter.spend(1 + len(letters))
+        if at in structure.definite:
+            known[at] = known.get(at) or tuple(sorted(_suffixes(structure, structure.recurrent(at))))
             pieces.append(Piece(text, known[at]))
             continue
-        if at not in shape.endless:
+        if at not in structure.endless:
             continue
         for to, choices in zip(language.rows[at], letters, strict=True):
-            if at in shape.looping or (choices is None and to in shape.endless) or len(work) + len(pieces) > MAX_VALUES:
+            if (
+                at in structure.looping
+                or (choices is None and to in structure.endless)
+                or len(work) + len(pieces) > MAX_VALUES
+            ):
                 raise TooManyError
             work += [(text + char, to) for char in choices or ()] if to >= 0 else []
     return pieces
 
 
-def _spelled(language: Language) -> list[str | None]:
+def _written_out(language: Language) -> list[str | None]:
     """The letters of each class, None for a class too large to write out."""
     return [_letters(chars) if size(chars) <= MAX_LETTERS else None for chars in language.classes.ranges()]
 

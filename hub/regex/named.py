@@ -10,30 +10,30 @@ from functools import lru_cache
 
 import re2
 
-from hub.regex.chars import SCALARS, CharSet, char_set, join, meet, of, outside
+from hub.regex.chars import SCALARS, CharSet, char_set, char_set_of, intersect, inverse, join
 
 _DIGIT: CharSet = ((0x30, 0x39),)
 _UPPER: CharSet = ((0x41, 0x5A),)
 _LOWER: CharSet = ((0x61, 0x7A),)
 _ALPHA = join(_UPPER, _LOWER)
 _ALNUM = join(_ALPHA, _DIGIT)
-WORD = join(_ALNUM, of("_"))
+WORD = join(_ALNUM, char_set_of("_"))
 
-PERL: dict[str, CharSet] = {"d": _DIGIT, "s": of("\t\n\f\r "), "w": WORD}
+PERL: dict[str, CharSet] = {"d": _DIGIT, "s": char_set_of("\t\n\f\r "), "w": WORD}
 r"""The classes behind `\d`, `\s` and `\w`, ASCII only."""
 
 POSIX: dict[str, CharSet] = {
     "alnum": _ALNUM,
     "alpha": _ALPHA,
     "ascii": ((0, 0x7F),),
-    "blank": of("\t "),
+    "blank": char_set_of("\t "),
     "cntrl": ((0, 0x1F), (0x7F, 0x7F)),
     "digit": _DIGIT,
     "graph": ((0x21, 0x7E),),
     "lower": _LOWER,
     "print": ((0x20, 0x7E),),
     "punct": ((0x21, 0x2F), (0x3A, 0x40), (0x5B, 0x60), (0x7B, 0x7E)),
-    "space": of("\t\n\v\f\r "),
+    "space": char_set_of("\t\n\v\f\r "),
     "upper": _UPPER,
     "word": WORD,
     "xdigit": join(_DIGIT, ((0x41, 0x46), (0x61, 0x66))),
@@ -49,23 +49,23 @@ _LANDMARKS = (0x50000, 0xDFFFF, *range(0xE0000, 0xE1000), 0xEFFFF, 0xF0000, 0xFF
 _LAST = (0x10FFFD, 0x10FFFE, 0x10FFFF)
 
 
-def folded(chars: CharSet) -> CharSet:
+def case_folded(chars: CharSet) -> CharSet:
     """The set with every letter that RE2 takes for one of its letters under `(?i)`."""
-    if meet(chars, _ASCII) != chars:
+    if intersect(chars, _ASCII) != chars:
         spelled = "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in chars)
-        return join(chars, meet(asked(f"(?i)[{spelled}]"), ((0, _DENSE - 1),)))
+        return join(chars, intersect(ask_re2(f"(?i)[{spelled}]"), ((0, _DENSE - 1),)))
     return _folded_ascii(chars)
 
 
 def _folded_ascii(chars: CharSet) -> CharSet:
-    lower = join(meet(chars, _LOWER), char_set((low + 32, high + 32) for low, high in meet(chars, _UPPER)))
+    lower = join(intersect(chars, _LOWER), char_set((low + 32, high + 32) for low, high in intersect(chars, _UPPER)))
     upper = char_set((low - 32, high - 32) for low, high in lower)
-    strangers = char_set((far, far) for near, far in _STRANGERS if meet(lower, ((near, near),)))
+    strangers = char_set((far, far) for near, far in _STRANGERS if intersect(lower, ((near, near),)))
     return join(chars, lower, upper, strangers)
 
 
 @lru_cache(maxsize=128)
-def asked(pattern: str) -> CharSet:
+def ask_re2(pattern: str) -> CharSet:
     """The single characters that RE2 matches with a pattern of one character class; about 20 ms, once per pattern.
 
     Exact for named classes. Ranges that begin or end between landmarks above `_DENSE` are not: no caller asks for them.
@@ -74,7 +74,7 @@ def asked(pattern: str) -> CharSet:
     options.log_errors = False
     text = _every_letter()
     runs = (text[found.start() : found.end()] for found in re2.compile(f"(?:{pattern})+", options).finditer(text))
-    return meet(SCALARS, char_set(_ends(run) for run in runs))
+    return intersect(SCALARS, char_set(_ends(run) for run in runs))
 
 
 def _ends(run: bytes) -> tuple[int, int]:
@@ -93,4 +93,4 @@ def _every_letter() -> bytes:
 
 def negated(chars: CharSet) -> CharSet:
     """The letters that are not in the set."""
-    return meet(SCALARS, outside(chars))
+    return intersect(SCALARS, inverse(chars))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from hub.regex.bounds import MAX_NODES, Meter, charge, too_complex
-from hub.regex.chars import CharSet, Classes, has, partition
+from hub.regex.chars import CharSet, Classes, contains, partition
 from hub.regex.named import WORD
 from hub.regex.tree import (
     BOUNDARY,
@@ -200,8 +200,8 @@ class _Machine:
     def read(self, state: _State, code: int) -> _State:
         """The state after one letter, which need not be one of the letters of the automaton."""
         program = self._program
-        readers = sum(self._reading[number] for number, chars in enumerate(program.sets) if has(chars, code))
-        beside = 2 if code == 10 else 1 if has(WORD, code) else 0
+        readers = sum(self._reading[number] for number, chars in enumerate(program.sets) if contains(chars, code))
+        beside = 2 if code == 10 else 1 if contains(WORD, code) else 0
         after = (_OTHER, _WORD, _LINE)[beside] if program.has_gates else _OTHER
         return self._moved(self._closed(state, after) & readers, after)
 

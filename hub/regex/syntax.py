@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from hub.regex.accepted import MAX_PATTERN, error
 from hub.regex.bounds import MAX_DEPTH, RegexRefusedError, too_complex
-from hub.regex.chars import SCALARS, join, of
+from hub.regex.chars import SCALARS, char_set_of, join
 from hub.regex.classes import PatternReader
 from hub.regex.named import negated
 from hub.regex.tree import (
@@ -33,7 +33,7 @@ from hub.regex.tree import (
 _COUNT = re.compile(r"\{(\d+)(,(\d*))?\}")
 _GROUP = re.compile(r"\(\?(?:P?<[^>]+>|(?P<flags>[imsU]*(?:-[imsU]+)?)(?P<end>[:)]))")
 _PLACES = {"A": TEXT_BEGIN, "z": TEXT_END, "b": BOUNDARY, "B": NO_BOUNDARY}
-_NO_NEWLINE = negated(of("\n"))
+_NO_NEWLINE = negated(char_set_of("\n"))
 
 
 def parse(pattern: str) -> Node:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hub.regex.chars import CharSet, meet, size
+from hub.regex.chars import CharSet, intersect, size
 from hub.regex.definite import StateStructure
 from hub.regex.guess import TooManyError
-from hub.regex.spoken import TEMPLATE_LETTERS
+from hub.regex.meaning import TEMPLATE_LETTERS
 
 MAX_TEMPLATES = 64
 """Most templates for one language."""
@@ -25,13 +25,13 @@ def is_safe(template: str) -> bool:
     return template.startswith("/") and _SAFE.fullmatch(template) is not None
 
 
-def guess_templates(shape: StateStructure) -> tuple[str, ...]:
+def guess_templates(structure: StateStructure) -> tuple[str, ...]:
     """Templates, and texts without operator, that may together be the language.
 
     Raises `TooManyError` where there would be more than `MAX_TEMPLATES`, or no end of them.
     """
     found: set[str] = set()
-    for text in _Segments(shape).grown("/", 0, frozenset()):
+    for text in _Segments(structure).grown("/", 0, frozenset()):
         found.add(text)
         if len(found) > MAX_TEMPLATES:
             raise TooManyError
@@ -41,11 +41,11 @@ def guess_templates(shape: StateStructure) -> tuple[str, ...]:
 class _Segments:
     """Walks an automaton segment by segment."""
 
-    def __init__(self, shape: StateStructure) -> None:
-        self._language, self._meter, self._full = shape.language, shape.meter, shape.full
-        ranges = shape.language.classes.ranges()
-        self._any = max(range(len(ranges)), key=lambda kind: size(meet(ranges[kind], TEMPLATE_LETTERS)))
-        self._slash = shape.language.classes.kind(ord("/"))
+    def __init__(self, structure: StateStructure) -> None:
+        self._language, self._meter, self._full = structure.language, structure.meter, structure.accepting_all
+        ranges = structure.language.classes.ranges()
+        self._any = max(range(len(ranges)), key=lambda kind: size(intersect(ranges[kind], TEMPLATE_LETTERS)))
+        self._slash = structure.language.classes.kind(ord("/"))
         self._letters = ["" if kind == self._slash else _few(chars) for kind, chars in enumerate(ranges)]
 
     def grown(self, text: str, at: int, passed: frozenset[int]) -> Iterator[str]:

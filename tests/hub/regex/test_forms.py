@@ -20,8 +20,8 @@ from hub.regex import (
     excess,
     header_forms,
     language,
+    language_of_forms,
     path_forms,
-    spoken,
 )
 from hub.regex.templates import is_safe
 
@@ -68,7 +68,7 @@ def test_path_language_is_said_exactly(pattern: str, forms: Forms) -> None:
     """Definite languages have forms; the forms mean the language, and a reading by hand agrees."""
     found = language(pattern, PATH)
     assert path_forms(found) == forms
-    assert spoken(forms, PATH) == found
+    assert language_of_forms(forms, PATH) == found
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_template_is_used_when_it_is_equal_among_declared_letters(
     forms = path_forms(found)
     assert isinstance(forms, Forms)
     assert (forms.exact, forms.templates) == (exact, templates)
-    assert excess(spoken(forms, PATH), found) is None
-    assert spoken(forms, URI_PATH) == language(pattern, URI_PATH)
+    assert excess(language_of_forms(forms, PATH), found) is None
+    assert language_of_forms(forms, URI_PATH) == language(pattern, URI_PATH)
     assert forms.narrowed is not None
     assert found.holds(forms.narrowed)
     assert not _reads(forms, forms.narrowed)
@@ -156,7 +156,7 @@ def test_path_is_refused_when_a_value_would_mean_something_else(pattern: str) ->
 def test_header_language_is_said_exactly(pattern: str, forms: Forms) -> None:
     """Exact values, prefixes, suffixes, and presence as the empty prefix."""
     assert header_forms(language(pattern, HEADER)) == forms
-    assert spoken(forms, HEADER) == language(pattern, HEADER)
+    assert language_of_forms(forms, HEADER) == language(pattern, HEADER)
 
 
 @pytest.mark.parametrize("pattern", [".+", "gold.*silver", "", "a?", "\\*/\\*", "\\*.*", ".*gold.*", "[^,]*"])
@@ -228,7 +228,7 @@ def _forms_are_right(line: str, random: Random) -> bool:
     forms = path_forms(found) if universe == PATH else header_forms(found)
     if isinstance(forms, Inexpressible):
         return False
-    meant = spoken(forms, universe)
+    meant = language_of_forms(forms, universe)
     assert excess(meant, found) is None
     assert (meant == found) == (forms.narrowed is None)
     for side in (found, meant, complement(found), complement(meant)):

@@ -27,8 +27,8 @@ from hub.regex import (
     union,
 )
 from hub.regex.bounds import MAX_STATES
-from hub.regex.chars import SCALARS, has
-from hub.regex.named import PERL, POSIX, asked
+from hub.regex.chars import SCALARS, contains
+from hub.regex.named import PERL, POSIX, ask_re2
 
 _SHORT = ["".join(letters) for length in range(6) for letters in product("ab/", repeat=length)]
 
@@ -159,7 +159,7 @@ def test_ascii_class_is_re2s(name: str) -> None:
     assert language(spelled) == language(
         "[" + "".join(_escaped(code) for code in range(128) if _re2(spelled, code)) + "]"
     )
-    assert asked(spelled) == (PERL | POSIX)[name]
+    assert ask_re2(spelled) == (PERL | POSIX)[name]
     for code in (*range(128), 0x17F, 0x212A, 0x130, 0xE9):
         assert language(f"(?i){spelled}").holds(chr(code)) == _re2(f"(?i){spelled}", code)
 
@@ -167,11 +167,11 @@ def test_ascii_class_is_re2s(name: str) -> None:
 @pytest.mark.parametrize("name", ["L", "Lu", "N", "Greek", "Han", "Co", "Cf", "M", "^L", "Any", "Zs", "So"])
 def test_unicode_class_is_re2s_when_only_landmarks_are_asked(name: str) -> None:
     """Every 97th code point, and both sides of each end of a range."""
-    found = asked(f"\\p{{{name}}}")
+    found = ask_re2(f"\\p{{{name}}}")
     edges = {edge + step for pair in found for edge in pair for step in (-1, 0, 1)}
-    codes = [code for code in (*range(0, 0x110000, 97), *edges) if has(SCALARS, code)]
+    codes = [code for code in (*range(0, 0x110000, 97), *edges) if contains(SCALARS, code)]
     compiled = re2.compile(f"\\p{{{name}}}")
-    assert all((compiled.fullmatch(chr(code)) is not None) == has(found, code) for code in codes)
+    assert all((compiled.fullmatch(chr(code)) is not None) == contains(found, code) for code in codes)
 
 
 def _escaped(code: int) -> str:

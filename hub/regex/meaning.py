@@ -9,12 +9,14 @@ from msgspec import Struct
 from hub.regex.algebra import difference, intersection, nothing, union
 from hub.regex.automaton import Language, Universe, frozen
 from hub.regex.bounds import Meter
-from hub.regex.chars import SCALARS, CharSet, char_set, join, of
+from hub.regex.chars import SCALARS, CharSet, char_set, char_set_of, join
 from hub.regex.minimal import minimal
 from hub.regex.program import determinise
 from hub.regex.tree import Choice, Node, One, Row, Times
 
-TEMPLATE_LETTERS: CharSet = join(of("-._~%!$&'()*+,;:@="), char_set([(0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A)]))
+TEMPLATE_LETTERS: CharSet = join(
+    char_set_of("-._~%!$&'()*+,;:@="), char_set([(0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A)])
+)
 """What `{*}` matches, one or more; observed on Envoy 1.40, the star among them. `{**}` also matches "/", and nothing."""
 
 ANY: Node = Times(One(SCALARS), 0, None)
@@ -44,7 +46,7 @@ class Forms(Struct, frozen=True):
     narrowed: str | None = None
 
 
-def spoken(forms: Forms, universe: Universe) -> Language:
+def language_of_forms(forms: Forms, universe: Universe) -> Language:
     """The texts of the universe that the forms match. Raises `RegexRefusedError` beyond the engine's bounds."""
     affixes = [*forms.between, Between(forms.prefixes, ("",)), Between(("",), forms.suffixes)]
     found = nothing(universe)
@@ -71,12 +73,12 @@ def meaning(choices: Iterable[Node], universe: Universe) -> Language:
 
 def literal(word: str) -> Node:
     """The tree of one text."""
-    return Row(tuple(One(of(char)) for char in word))
+    return Row(tuple(One(char_set_of(char)) for char in word))
 
 
 def template(text: str) -> Node:
     """The tree of a path template."""
-    deep = Times(One(join(TEMPLATE_LETTERS, of("/"))), 0, None)
+    deep = Times(One(join(TEMPLATE_LETTERS, char_set_of("/"))), 0, None)
     operators = {"{*}": Times(One(TEMPLATE_LETTERS), 1, None), "{**}": deep}
     nodes: list[Node] = []
     for segment in text.split("/")[1:]:
