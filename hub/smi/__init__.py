@@ -95,7 +95,7 @@ def _decode_known(reader: FieldReader, value: dict[str, object], head: Head) -> 
         doubt = doubt_in(reader.ref, value, legible=False)
         return Decoded(reader.ref, None, reader.problems, _digest(value), doubt)
     result = kind.decode(reader, value, head.version)
-    if reader.void:
+    if reader.invalid:
         return Decoded(reader.ref, None, reader.problems, _digest(value), doubt_in(reader.ref, value))
     return Decoded(reader.ref, result, reader.problems, _digest(value))
 

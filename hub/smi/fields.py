@@ -67,13 +67,13 @@ def present(value: Mapping[str, object]) -> Mapping[str, object]:
 
 
 class FieldReader:
-    """Collects the Problems of one object; `void` is True once something made the object invalid."""
+    """Collects the Problems of one object; `invalid` is True once something made the object invalid."""
 
-    __slots__ = ("_beyond", "_problems", "origin", "ref", "void")
+    __slots__ = ("_beyond", "_problems", "invalid", "origin", "ref")
 
     def __init__(self, ref: ObjectRef, origin: Origin) -> None:
         self.ref = ref
-        self.void = False
+        self.invalid = False
         self.origin = origin
         self._problems: list[Problem] = []
         self._beyond = 0
@@ -90,7 +90,7 @@ class FieldReader:
 
     def refuse(self, code: str, path: str, message: str, remedy: str) -> None:
         """Void the object for this reason."""
-        self.void = True
+        self.invalid = True
         self._add(self._problem(code, path, message, remedy))
 
     def report(self, code: str, path: str, message: str, remedy: str) -> None:

@@ -18,7 +18,7 @@ ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
 class Kind(Struct, frozen=True):
     """One kind of one API group.
 
-    `decode(reader, value, version)` gives the object, whose worth ends where `reader.void` is True.
+    `decode(reader, value, version)` gives the object, whose worth ends where `reader.invalid` is True.
     `guess(value)` recognises the version by shape (None: the kind needs an apiVersion). `is_name` judges metadata.name.
     """
 

@@ -52,7 +52,7 @@ def decode_group(reader: FieldReader, value: Body, version: str) -> HTTPRouteGro
     if "matches" not in body:
         reader.missing(path, "matches", "a list of matches")
     items = reader.items(body.get("matches", []), where)
-    if not items and not reader.void:
+    if not items and not reader.invalid:
         reader.warn("group.empty", where, "no match in this group, so it matches nothing", "add a match")
     found = [_match(reader, item, f"{where}[{index}]") for index, item in enumerate(items)]
     return HTTPRouteGroup(reader.ref, reader.origin, _distinct(reader, found))

@@ -38,7 +38,7 @@ def decode_workload(reader: FieldReader, value: Body, version: str) -> Workload:
         ports=ports,
         addresses=addresses,
         bind=bind,
-        upstreams=tuple(_upstreams(reader, body, path, _taken(bind, ports))),
+        upstreams=tuple(_upstreams(reader, body, path, _bound_sockets(bind, ports))),
     )
 
 
@@ -126,7 +126,7 @@ Socket = tuple[str, int]
 """Where a sidecar listens: an address and a TCP port, or the path of a Unix socket and 0."""
 
 
-def _taken(bind: str, ports: tuple[WorkloadPort, ...]) -> set[Socket]:
+def _bound_sockets(bind: str, ports: tuple[WorkloadPort, ...]) -> set[Socket]:
     """The TCP sockets that the sidecar needs for the workload's own ports."""
     return {(bind, port.port) for port in ports if port.transport == "TCP"}
 
@@ -136,23 +136,23 @@ def _upstreams(reader: FieldReader, body: Body, path: str, taken: set[Socket]) -
     for index, (where, fields) in enumerate(reader.entries(body, "upstreams", path, _UPSTREAM)):
         upstream = _upstream(reader, fields, where, index)
         socket = (upstream.client.address, upstream.client.port)
-        if reader.void:
+        if reader.invalid:
             continue  # what is wrong has been said, and nothing of the Workload counts
-        if "path" not in fields and _lends(reader, fields, upstream, where):
+        if "path" not in fields and _exposes_identity(reader, fields, upstream, where):
             continue
-        if any(_clash(socket, other) for other in taken):
-            message = f"the sidecar already listens on {_spoken(socket)}, so this upstream is left out"
+        if any(_collide(socket, other) for other in taken):
+            message = f"the sidecar already listens on {_described(socket)}, so this upstream is left out"
             reader.report("workload.socket-taken", where, message, 'write another "path", or "address" or "localPort"')
             continue
         taken.add(socket)
         yield upstream
 
 
-def _spoken(socket: Socket) -> str:
+def _described(socket: Socket) -> str:
     return f"{socket[0]}, port {socket[1]}" if socket[1] else socket[0]
 
 
-def _clash(one: Socket, other: Socket) -> bool:
+def _collide(one: Socket, other: Socket) -> bool:
     """Whether two listeners cannot stand side by side."""
     if not one[1] or not other[1]:
         return one == other
@@ -163,24 +163,24 @@ def _clash(one: Socket, other: Socket) -> bool:
 def _upstream(reader: FieldReader, body: Body, path: str, index: int) -> Upstream:
     namespace, service = _service(reader, body, path)
     port = _number(reader, body, "port", path)
-    return Upstream(namespace, service, port, Client(reader.ref, *_place(reader, body, path, port)), index)
+    return Upstream(namespace, service, port, Client(reader.ref, *_listen_address(reader, body, path, port)), index)
 
 
-def _place(reader: FieldReader, body: Body, path: str, port: int) -> Socket:
+def _listen_address(reader: FieldReader, body: Body, path: str, port: int) -> Socket:
     """Where the sidecar listens for an upstream: a Unix socket, or an address with a port and perhaps `shared`."""
     if "path" in body:
         for key in ("address", "localPort", "shared"):
             if key in body:
                 message, remedy = f'"{key}" says nothing of a Unix socket', f'drop "{key}", or "path"'
                 reader.refuse("field.misplaced", f"{path}.{key}", message, remedy)
-        return _socket(reader, body, path), 0
+        return _socket_path(reader, body, path), 0
     if "shared" in body and body["shared"] != "host":
         reader.refuse("field.value", f"{path}.shared", f"{show(body['shared'])} is shared with nobody", 'write "host"')
     address = _address(reader, body, "address", path, LOOPBACK)
     return address, reader.port(body["localPort"], f"{path}.localPort") if "localPort" in body else port
 
 
-def _socket(reader: FieldReader, body: Body, path: str) -> str:
+def _socket_path(reader: FieldReader, body: Body, path: str) -> str:
     """A clean absolute path that ends in .sock, no part before it does: whatever stands there is removed by Envoy."""
     text = reader.text(body, "path", path)
     if text and not (_SOCKET.fullmatch(text) and len(text) <= PATH_BYTES):
@@ -190,7 +190,7 @@ def _socket(reader: FieldReader, body: Body, path: str) -> str:
     return text
 
 
-def _lends(reader: FieldReader, body: Body, upstream: Upstream, where: str) -> bool:
+def _exposes_identity(reader: FieldReader, body: Body, upstream: Upstream, where: str) -> bool:
     """Whether others than the workload could call as the workload, without its owner saying so; that is reported."""
     name, address = reader.ref.name, upstream.client.address
     path = f'"path: /run/upstreams/{name}/{upstream.service}-{upstream.port}.sock" in place of address and port'

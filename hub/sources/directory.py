@@ -100,7 +100,7 @@ class DirectorySource:
         """See hub.events.ObjectSource; each batch comes at least 100 ms after the last write."""
         failed: Unread | None = None
         first = True
-        async with aclosing(self._ticks()) as ticks:
+        async with aclosing(self._triggers()) as ticks:
             async for reported in ticks:
                 try:
                     batch = await self._read_async(reported)
@@ -130,7 +130,7 @@ class DirectorySource:
         if entry is None or entry.seen is None:
             return None
         try:
-            data = files.read_settled(files.place(self._root, part), entry.seen, self._limits.file_bytes)
+            data = files.read_settled(files.file_path(self._root, part), entry.seen, self._limits.file_bytes)
         except SourceError:
             return None
         same = data is not None and hashlib.sha256(data).digest() == entry.digest
@@ -154,7 +154,7 @@ class DirectorySource:
         entries = {part: self._failed(part, error) for part, error in listing.unread.items()}
         entries |= self._unlisted(listing)
         late: list[Event] = []
-        for step in self._settle(listing, entries):
+        for step in self._read_until_quiet(listing, entries):
             if isinstance(step, Upsert) and not step.documents:
                 late.append(step)
             else:
@@ -163,7 +163,7 @@ class DirectorySource:
         others = () if whole else (entry for part, entry in self._entries.items() if part not in entries)
         if not any(entry.held or entry.problem for entry in chain(entries.values(), others)):
             raise SourceError(f'source "{self._root}" holds no object in any of its files; check "path"')
-        late += [_over(part) for part in self._entries if part not in entries] if whole else []
+        late += [_ending(part) for part in self._entries if part not in entries] if whole else []
         late += [Unread(part, new) for part, entry in entries.items() if (new := self._new_problem(part, entry))]
         if whole:
             self._entries = entries
@@ -173,7 +173,7 @@ class DirectorySource:
         yield Synced()
 
     def _listed(self, reported: Reported) -> Listing:
-        touched = None if reported is None else files.touched(self._listing, reported)
+        touched = None if reported is None else files.reported_files(self._listing, reported)
         if touched is not None:
             return Listing(touched, {})
         self._listing = files.list_files(self._root, self._skip)
@@ -185,7 +185,7 @@ class DirectorySource:
         known = self._entries.get(part)
         return entry.problem if known is None or known.problem != entry.problem else None
 
-    def _settle(self, listing: Listing, entries: dict[str, _FileEntry]) -> Iterator[Step]:
+    def _read_until_quiet(self, listing: Listing, entries: dict[str, _FileEntry]) -> Iterator[Step]:
         """Read all listed files into `entries`; those that are being written get a few more tries."""
         waiting = dict(listing.files)
         seen: dict[str, Signature] = {}
@@ -200,26 +200,26 @@ class DirectorySource:
                 yield 0.0 if found.documents is None else Upsert(part, found.documents)
             if not waiting:
                 return
-            yield from self._rest(waiting, seen)
+            yield from self._pause(waiting, seen)
         for part in waiting:
             error = FileError("file.busy", "the file is being written all the time", "replace it by a rename")
             entries[part] = self._failed(part, error)
 
-    def _rest(self, waiting: dict[str, Path], seen: dict[str, Signature]) -> Iterator[Step]:
+    def _pause(self, waiting: dict[str, Path], seen: dict[str, Signature]) -> Iterator[Step]:
         """Pause until these files may be quiet; shortly before, parse what they hold, for it mostly stays."""
         now_ns = files.now_ns()
-        rest_s = max(seen[part].rest_s(now_ns) if part in seen else files.QUIET_S for part in waiting)
-        end_s = time.monotonic() + rest_s
-        if rest_s > _AHEAD_S:
-            yield rest_s - _AHEAD_S
+        pause_s = max(seen[part].pause_s(now_ns) if part in seen else files.QUIET_S for part in waiting)
+        end_s = time.monotonic() + pause_s
+        if pause_s > _AHEAD_S:
+            yield pause_s - _AHEAD_S
             for part, path in waiting.items():
-                self._look_ahead(part, path, seen.get(part))
+                self._parse_early(part, path, seen.get(part))
                 yield 0.0
         left_s = end_s - time.monotonic()
         if left_s > 0:
             yield left_s
 
-    def _look_ahead(self, part: str, path: Path, before: Signature | None) -> None:
+    def _parse_early(self, part: str, path: Path, before: Signature | None) -> None:
         """Parse a file that is not quiet yet, but may soon be: nothing about it has changed since it was seen `before`.
 
         What it holds counts only if the same bytes are read when it is quiet.
@@ -267,7 +267,7 @@ class DirectorySource:
         folders = tuple(part for part in listing.unread if part.endswith("/"))
         return {part: entry for part, entry in self._entries.items() if any(covers(folder, part) for folder in folders)}
 
-    async def _ticks(self) -> AsyncGenerator[Reported, None]:
+    async def _triggers(self) -> AsyncGenerator[Reported, None]:
         """Say when to look, and at which paths: everything at once, and after `poll_s` in any case; else what is reported."""
         yield None
         while True:
@@ -299,7 +299,7 @@ class DirectorySource:
         )
 
 
-def _over(part: str) -> Event:
+def _ending(part: str) -> Event:
     """What is said of a part that is listed no more: a file is gone, a folder that could not be listed can be."""
     return Listed(part) if part.endswith("/") else Delete(part)
 

@@ -54,7 +54,7 @@ class Signature(Struct, frozen=True):
         """Whether the last write or rename lies far enough back; a time in the future does not."""
         return now_ns - max(self.modified_ns, self.changed_ns) >= QUIET_S * 1e9
 
-    def rest_s(self, now_ns: int) -> float:
+    def pause_s(self, now_ns: int) -> float:
         """How long to wait before looking again whether it is quiet: no longer than needed, `QUIET_S` if nobody can tell."""
         age_s = (now_ns - max(self.modified_ns, self.changed_ns)) / 1e9
         return QUIET_S - age_s if 0 <= age_s < QUIET_S else QUIET_S
@@ -71,7 +71,9 @@ def list_files(root: Path, skip: Path | None = None) -> Listing:
             return Listing({_shown(root.name): real}, {})  # by the name that stays, wherever a link leads
         return _without(_walk(real), skip)
     except OSError as error:
-        raise SourceError(f'source "{root}" cannot be read: {_said(error)}; check "path" and its permissions') from None
+        raise SourceError(
+            f'source "{root}" cannot be read: {_reason(error)}; check "path" and its permissions'
+        ) from None
 
 
 def _without(listing: Listing, skip: Path | None) -> Listing:
@@ -99,7 +101,7 @@ def _walk(root: Path) -> Listing:
         raise failed[0]
     for error in failed:
         part = _part(root, Path(error.filename)) + "/"
-        listing.unread[part] = FileError("file.unreadable", f"cannot be listed: {_said(error)}", "make it readable")
+        listing.unread[part] = FileError("file.unreadable", f"cannot be listed: {_reason(error)}", "make it readable")
     return listing
 
 
@@ -129,7 +131,7 @@ def _add(root: Path, path: Path, listing: Listing) -> None:
     )
 
 
-def touched(last: Listing, reported: Iterable[str]) -> dict[str, Path] | None:
+def reported_files(last: Listing, reported: Iterable[str]) -> dict[str, Path] | None:
     """The files that these reports of the file system are about, by part name; None if only a new listing can tell.
 
     `last` is the last listing of a folder. A report is understood if it is about an ordinary file in one of its folders
@@ -164,7 +166,7 @@ def _counts(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
-def place(root: Path, part: str) -> Path:
+def file_path(root: Path, part: str) -> Path:
     """Where a part of a source stands, links followed; `root` itself if that is a file."""
     return Path(os.path.realpath(root / part if root.is_dir() else root))
 
@@ -227,10 +229,10 @@ def _signature(found: os.stat_result) -> Signature:
 
 
 def _unreadable(error: OSError) -> FileError:
-    return FileError("file.unreadable", f"cannot be read: {_said(error)}", "make it readable, or remove it")
+    return FileError("file.unreadable", f"cannot be read: {_reason(error)}", "make it readable, or remove it")
 
 
-def _said(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 

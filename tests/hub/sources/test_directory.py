@@ -17,7 +17,7 @@ from hub.errors import SourceError
 from hub.events import Delete, Event, Snapshot, Synced, Unread, Upsert
 from hub.model import ObjectRef, Origin, Problem
 from hub.sources.directory import DirectorySource
-from hub.sources.files import list_files, read_settled, signature, touched
+from hub.sources.files import list_files, read_settled, reported_files, signature
 from hub.sources.yaml import ParseLimits
 
 
@@ -114,10 +114,10 @@ def test_a_single_file_behind_a_link_keeps_its_name(tmp_path: Path) -> None:
 def test_only_changed_files_are_parsed_again(tmp_path: Path) -> None:
     """An unchanged file gives the very same objects; so does one that was only touched."""
     write(tmp_path / "a.yaml", "a: 1")
-    touched = write(tmp_path / "b.yaml", "b: 1")
+    recent = write(tmp_path / "b.yaml", "b: 1")
     reader = source(tmp_path)
     before = reader.look()
-    os.utime(touched, (1, 1))
+    os.utime(recent, (1, 1))
     write(tmp_path / "c.yaml", "c: 1")
     after = reader.look()
     assert after.parts["a.yaml"] is before.parts["a.yaml"]
@@ -424,7 +424,7 @@ def test_a_report_is_understood_where_it_is_about_an_ordinary_file(tmp_path: Pat
     last = list_files(tmp_path, own)
     new = write(tmp_path / "b.yaml", "b: 1")
     beside = [write(tmp_path / "a.tmp", ""), write(tmp_path / ".b.yaml", ""), tmp_path / "gone.tmp", own]
-    assert touched(last, map(str, [path, new, *beside])) == {"sub/a.yaml": path, "b.yaml": new}
+    assert reported_files(last, map(str, [path, new, *beside])) == {"sub/a.yaml": path, "b.yaml": new}
 
 
 @pytest.mark.parametrize("what", ["gone", "folder", "new folder", "link", "linked before", "deep"])
@@ -445,7 +445,7 @@ def test_a_report_of_anything_else_asks_for_a_new_listing(tmp_path: Path, what: 
     if what == "link":
         path = tmp_path / "l.tmp"
         path.symlink_to("sub")
-    assert touched(last, [str(path)]) is None
+    assert reported_files(last, [str(path)]) is None
 
 
 def test_a_reported_file_is_read_without_the_others(tmp_path: Path) -> None:
@@ -476,4 +476,4 @@ def test_a_file_is_looked_at_again_when_it_can_be_quiet(tmp_path: Path, age_ms: 
     """No earlier and no later; where the times say nothing, after the whole quiet time."""
     found = signature(write(tmp_path / "a.yaml", "a: 1"))
     now_ns = max(found.modified_ns, found.changed_ns) + age_ms * 1_000_000
-    assert found.rest_s(now_ns) == pytest.approx(rest_ms / 1000)
+    assert found.pause_s(now_ns) == pytest.approx(rest_ms / 1000)
