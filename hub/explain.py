@@ -36,7 +36,7 @@ def compiled(store: Store, view: EndpointView) -> Compiled:
 
 
 class Judged(Struct, frozen=True):
-    """A mesh to explain: its name, its adapter, and the translations of the units that it governs."""
+    """A mesh to explain: its name, its adapter, and the translations of the units that it governs, baselines too."""
 
     name: str
     spec: AdapterSpec[Any]
@@ -44,11 +44,15 @@ class Judged(Struct, frozen=True):
 
 
 class _Judge(Struct, frozen=True):
-    """One mesh, ready to judge, the loss codes of each unit that it governs, and what each code means."""
+    """One mesh, ready to judge, the loss codes of each unit that it governs, and what each code means.
+
+    `whole`: it governs every unit.
+    """
 
     evaluator: Evaluator
     losses: Mapping[UnitKey, tuple[str, ...]]
     reasons: Mapping[str, str]
+    whole: bool
 
 
 class Explainer:
@@ -65,7 +69,8 @@ class Explainer:
         losses = {key: tuple(sorted({loss.code for loss in each.losses})) for key, each in mesh.translations.items()}
         reasons = {narrowing.code: narrowing.message for narrowing in mesh.spec.narrowings}
         reasons |= {loss.code: loss.message for each in mesh.translations.values() for loss in each.losses}
-        return _Judge(mesh.spec.evaluator(objects, self.compiled.facts), losses, reasons)
+        whole = self.compiled.units.keys() <= losses.keys()
+        return _Judge(mesh.spec.evaluator(objects, self.compiled.facts), losses, reasons, whole)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -99,7 +104,7 @@ class Explainer:
 
     def _ungoverned(self, judge: _Judge, request: Request, smi: Answer) -> bool:
         """Whether nobody who could receive this request is in the scope of the mesh."""
-        if len(judge.losses) == len(self.compiled.units):
+        if judge.whole:
             return False
         receivers = [
             key for key in self._addressed(request, smi) if key.kind == "access" and key in self.compiled.units

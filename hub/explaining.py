@@ -11,6 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from hub.api import AdapterSpec
+from hub.baselines import baselines_of
 from hub.config.file import DEFAULT_FILE, Config
 from hub.config.sources import DIRECTORY, SourceConfig
 from hub.endpoints import EndpointView
@@ -19,7 +21,7 @@ from hub.events import Snapshot
 from hub.explain import Compiled, Explainer, Judged, compiled
 from hub.intake import Intake
 from hub.meshes import Mesh
-from hub.model import Document, Problem, Translation, UnitKey
+from hub.model import Baseline, Document, Problem, Unit, UnitKey
 from hub.plugins import Plugins
 from hub.reconcile.hub import Hub
 from hub.semantics import Semantics
@@ -56,11 +58,20 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
     intake = Intake([written], {name: DirectorySource(name, folder, skip=folder / DEFAULT_FILE)}, {"": store})
     documents, made = _read(intake)[name], compiled(store, EndpointView(store))
     judged = [
-        Judged(name, spec, {key: translated(spec, key, unit, spec.config()) for key, unit in made.units.items()})
+        Judged(
+            name, spec, {key: translated(spec, key, unit, spec.config()) for key, unit in _with_baselines(spec, made)}
+        )
         for name, spec in sorted(plugins.adapters.items())
     ]
     explainer = Explainer(Semantics(documents, trust_domain=TRUST_DOMAIN), made, judged)
     return _explained({"": explainer}, intake)
+
+
+def _with_baselines(spec: AdapterSpec[Any], made: Compiled) -> Iterator[tuple[UnitKey, Unit]]:
+    """Every unit, and the skeletons around them where everything is governed."""
+    yield from made.units.items()
+    for key in sorted(baselines_of(spec, made.units)):
+        yield key, Baseline(key.namespace, whole=True)
 
 
 async def explain_hub(hub: Hub) -> Explained:
@@ -124,7 +135,9 @@ def _namespace(value: Any) -> str:
 async def _judged(mesh: Mesh, made: Compiled) -> Judged:
     """A mesh with what it governs: what the sources have in its scope now, and what it governed once, which it governs on."""
     held = frozenset[UnitKey]() if mesh.governed.mode == "all" else (await mesh.observed()).units
-    translations: dict[UnitKey, Translation] = {
-        key: mesh.translate(key, unit) for key, unit in made.units.items() if key in held or mesh.governs(key, unit)
+    units: dict[UnitKey, Unit] = {
+        key: unit for key, unit in made.units.items() if key in held or mesh.governs(key, unit)
     }
-    return Judged(mesh.name, mesh.spec, translations)
+    skeletons = {key: mesh.baseline(key) for key in sorted(baselines_of(mesh.spec, {*units, *held}))}
+    units |= {key: unit for key, unit in skeletons.items() if unit is not None}
+    return Judged(mesh.name, mesh.spec, {key: mesh.translate(key, unit) for key, unit in units.items()})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hub.api import AdapterSpec, LiveSink, Sink, SinkContext, SinkSpec, Transactional
+from hub.baselines import has
 from hub.config.file import Config, Governed, MeshConfig, adapter_config, mistake, sink_config, sink_kind
 from hub.errors import ConfigError
 from hub.mirror import Mirror
-from hub.model import Access, Change, Translation, Unit, UnitKey
+from hub.model import Access, Baseline, Change, Translation, Unit, UnitKey
 from hub.plugins import Plugins
 from hub.translated import translated
 
@@ -29,6 +31,7 @@ class Mesh:
         self.mirror: Mirror | None = None
         self.drifted: set[UnitKey] = set()  # units that were not as they were left, when the mirror was read anew
         self._past: Mirror | None = None  # the mirror before that
+        self.busy: frozenset[UnitKey] = frozenset()  # units that are being written now
         self._writes = 0
         self._spec = sink
         self._sink_settings = sink_config(written, sink.config)
@@ -77,6 +80,16 @@ class Mesh:
                 self.drifted |= self.mirror.unlike(past) if past is not None else set()
         return known
 
+    @contextmanager
+    def writes(self, keys: Collection[UnitKey]) -> Iterator[None]:
+        """Around the writing of these units."""
+        mine = frozenset(keys)
+        self.busy |= mine
+        try:
+            yield
+        finally:
+            self.busy -= mine
+
     def wrote(self, written: Iterable[tuple[Change, str]], memory: Mapping[UnitKey, bytes], token: str) -> None:
         """Take over what was written (`Mirror.follow`)."""
         self._writes += 1
@@ -97,6 +110,10 @@ class Mesh:
         """Whether this unit is in the mesh's scope by what the sources say now; what it governed once, it governs on."""
         return in_scope(self.governed, key, unit)
 
+    def baseline(self, key: UnitKey) -> Baseline | None:
+        """The skeleton of a scope; None if meshes of this kind have none for it."""
+        return Baseline(key.namespace, is_whole(self.governed, key.namespace)) if has(self.spec, key) else None
+
 
 def in_scope(governed: Governed, key: UnitKey, unit: Unit | None) -> bool:
     """Whether a scope takes a unit in: everything, those of listed namespaces, or identities that a TrafficTarget names."""
@@ -105,6 +122,11 @@ def in_scope(governed: Governed, key: UnitKey, unit: Unit | None) -> bool:
     if governed.mode == "targets" and key.kind == "access":
         return isinstance(unit, Access) and any(origin.kind == "TrafficTarget" for origin in unit.origins)
     return True
+
+
+def is_whole(governed: Governed, namespace: str) -> bool:
+    """Whether everything in a namespace ("": in the mesh) is in scope."""
+    return governed.mode == "all" or (governed.mode == "namespaces" and namespace in governed.namespaces)
 
 
 def meshes_of(config: Config, plugins: Plugins) -> tuple[Mesh, ...]:

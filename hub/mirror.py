@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from hub.memory.states import lost_at
@@ -28,6 +29,7 @@ class Mirror:
             if observed.owner is not None:
                 self._units.setdefault(observed.owner, set()).add(ref)
         self._governed = sum(key.kind == "access" for key in self.units)
+        self._scopes = self._in_scopes(self.units)
         self._lost: dict[UnitKey, int] | None = None
 
     @property
@@ -65,6 +67,28 @@ class Mirror:
         """Whether a unit is among `units`."""
         return key in self._memory or bool(self._units.get(key))
 
+    def held_in(self, baseline: UnitKey) -> int:
+        """How many units are held in the scope of a baseline, but for baselines."""
+        return self._scopes[baseline.domain, baseline.namespace]
+
+    def spares(self, key: UnitKey) -> bool:
+        """Whether something that stands of a unit is to be left alone."""
+        return any(self._objects[ref].hands_off for ref in self._units.get(key, ()))
+
+    def standing(self, key: UnitKey) -> frozenset[ObjectRef]:
+        """What stands of a unit."""
+        return frozenset(self._units.get(key, ()))
+
+    def is_ours(self, ref: ObjectRef) -> bool:
+        """Whether it stands there, and carries our mark."""
+        found = self._objects.get(ref)
+        return found is not None and found.owner is not None
+
+    def needs(self, ref: ObjectRef) -> tuple[ObjectRef, ...]:
+        """What an object needs as it stands there."""
+        found = self._objects.get(ref)
+        return found.needs if found is not None else ()
+
     def get(self, ref: ObjectRef) -> Observed | None:
         """What stands there."""
         return self._objects.get(ref)
@@ -93,7 +117,7 @@ class Mirror:
         done = list(written)
         touched = {change.unit for change, _ in done} | memory.keys()
         touched |= {one.owner for each, _ in done if (one := self._objects.get(each.ref)) and one.owner}
-        before = self._accesses(touched)
+        before, scopes = self._accesses(touched), self._in_scopes(touched)
         for change, mine in done:
             was = self._drop(change.ref)
             if change.after is not None:
@@ -106,10 +130,17 @@ class Mirror:
             if self._lost is not None:
                 self._lost[key] = lost_at(raw)
         self._governed += self._accesses(touched) - before
+        self._scopes.update(self._in_scopes(touched))
+        self._scopes.subtract(scopes)
         self._token = token
 
     def _accesses(self, keys: Iterable[UnitKey]) -> int:
         return sum(key.kind == "access" and self.holds(key) for key in keys)
+
+    def _in_scopes(self, keys: Iterable[UnitKey]) -> Counter[tuple[str, str]]:
+        """How many of these are held, by domain and scope."""
+        held = (key for key in keys if key.kind != "baseline" and self.holds(key))
+        return Counter((key.domain, scope) for key in held for scope in ("", key.namespace))
 
     def _drop(self, ref: ObjectRef) -> Observed | None:
         observed = self._objects.pop(ref, None)

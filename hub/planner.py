@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.api import stateless
+from hub.baselines import NOTHING_HELD, Holds, baselines_of, beside_baselines, covers
 from hub.binding import unbound
 from hub.config.file import Config
 from hub.faults import Faults
@@ -25,9 +26,10 @@ from hub.memory.states import Kept, decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
 from hub.model import Access, Identity, ObjectRef, Observation, Observed, Role, Unit, UnitKey
+from hub.plan.changes import Constraints, Desired, by_unit, conflicts_of
 from hub.plan.conditions import Decided
 from hub.plan.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
-from hub.plan.plan import Desired, Plan, by_unit, claimed_states, conflicts_of, in_pieces, known_states, plan
+from hub.plan.plan import Plan, claimed_states, in_pieces, known_states, plan
 from hub.smi.types import SmiObject, Workload
 from hub.store import Store
 
@@ -74,9 +76,9 @@ class Planner:
         mirror: Mirror,
         accept: Sequence[str] = (),
         keys: Iterable[UnitKey] | None = None,
-        withhold: frozenset[UnitKey] = frozenset(),
+        holds: Holds = NOTHING_HELD,
     ) -> Reviewed:
-        """Plan these units, or (None) all that are there or ever were; those in `withhold` gain nothing.
+        """Plan these units, or (None) all that are there or ever were.
 
         Neither does a unit with a conflict, a Loss or an open Pod that nobody accepted, or one that its adapter fails on.
         What any of them loses is planned.
@@ -91,8 +93,9 @@ class Planner:
         found = [*self._unbound(mesh, desired), *of_conflicts(conflicts_of(desired, observation.objects))]
         found += [*of_losses(loss for unit in desired.values() for loss in unit.translation.losses)]
         accepted = {*self._config.accept, *accept}
-        withhold |= {one.unit for one in unaccepted(found, accepted) if one.unit is not None} | faults.found.keys()
-        cut = self._cut(mesh, mirror, _Wanted(desired, observation, withhold), faults)
+        refused_units = {one.unit for one in unaccepted(found, accepted) if one.unit is not None}
+        holds = beside_baselines(mesh.spec, desired, mirror, holds.also(refused_units | faults.found.keys()))
+        cut = self._cut(mesh, mirror, _Wanted(desired, observation, holds), faults)
         made = self._made(mesh, mirror, cut, faults)
         recent = mirror.lost_since(self.since.get(mesh.name, inf)) if made.losing else ()
         found += [*of_faults(faults.found.items(), mesh.spec.name), *of_blast_radius(made, self._config.guards, recent)]
@@ -104,7 +107,7 @@ class Planner:
 
     def _cut(self, mesh: Mesh, mirror: Mirror, wanted: _Wanted, faults: Faults) -> _Cut:
         """Take from the units what has to wait."""
-        desired, observation, withhold = wanted.desired, wanted.observation, wanted.withhold
+        desired, observation, withhold = wanted.desired, wanted.observation, wanted.holds.withhold
         waiting = frozenset(self._waiting(desired, observation, withhold))
         doubted = self._doubted(desired)
         states = {key: known_states(key, observation) for key in sorted(waiting | doubted)}
@@ -127,12 +130,15 @@ class Planner:
         if met:
             natives = (native for unit in decided.values() for native in unit.translation.objects)
             observation = mirror.restrict(decided, natives)
-        return _Cut(desired, decided, observation, frozen | stuck, frozenset(held - stuck))
+        return _Cut(
+            desired, decided, observation, Constraints(frozen | stuck, wanted.holds.lacking), frozenset(held - stuck)
+        )
 
     def _made(self, mesh: Mesh, mirror: Mirror, cut: _Cut, faults: Faults) -> Plan:
         decided, settled = cut.decided, _settled(mesh, cut, faults)
         unsettled = frozenset(decided.keys() - settled.keys())
-        made = plan(mesh.name, {**decided, **settled}, cut.observation, stateless, cut.frozen | unsettled)
+        constraints = replace(cut.constraints, frozen=cut.constraints.frozen | unsettled)
+        made = plan(mesh.name, {**decided, **settled}, cut.observation, stateless, constraints)
         # Pods that nothing governed before were open; a sidecar on a VM that is not configured lets nobody in.
         shut = made.governs if mesh.spec.selects_by and not mirror.empty else ()
         made = replace(
@@ -170,7 +176,9 @@ class Planner:
         self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None, faults: Faults | None
     ) -> dict[UnitKey, Desired]:
         """The same; a unit that raises is noted where faults are collected, and has no objects."""
-        asked = self._store.units() | mirror.units if keys is None else keys
+        asked = {*(self._store.units() | mirror.units if keys is None else keys)}
+        baselines = {key for key in asked if key.kind == "baseline"}
+        asked -= baselines
         found = dict[UnitKey, Desired]()
         for key in sorted(asked):
             with nullcontext() if faults is None else faults.of(key):
@@ -179,7 +187,23 @@ class Planner:
                 if mirror.holds(key) or mesh.governs(key, unit):
                     found[key] = Desired(self._present(key, unit))
                     found[key] = self._translated(mesh, key, found[key].unit)
+        for key in sorted(baselines | (baselines_of(mesh.spec, asked) if keys is None else frozenset())):
+            with nullcontext() if faults is None else faults.of(key):
+                skeleton = mesh.baseline(key) if self._stands(mesh, mirror, key, found) else None
+                if skeleton is not None or mirror.holds(key):
+                    found[key] = self._translated(mesh, key, skeleton)
         return found
+
+    def _stands(self, mesh: Mesh, mirror: Mirror, baseline: UnitKey, found: Mapping[UnitKey, Desired]) -> bool:
+        """Whether anything in the scope of a baseline is governed, or nobody can tell. Looks far only where it seems to go."""
+        mine = {key: each.unit for key, each in found.items() if covers(baseline, key)}
+        if any(unit is not None for unit in mine.values()) or (self.missing.unread and mirror.holds(baseline)):
+            return True
+        going = sum(not mirror.spares(key) for key in mine)
+        if mirror.held_in(baseline) > going or any(covers(baseline, key) for key in mesh.busy - mine.keys()):
+            return True
+        others = (key for key in self._store.units() - mine.keys() if covers(baseline, key))
+        return any(mesh.governs(key, self._store.compile(key)[0]) for key in others)
 
     def _present(self, key: UnitKey, unit: Unit | None) -> Unit | None:
         if unit is None and key.kind == "access":
@@ -315,23 +339,23 @@ class Planner:
 
 
 class _Wanted(Struct, frozen=True):
-    """Units as they should be, what stands of them, and those that may gain nothing."""
+    """Units as they should be, what stands of them, and what is held."""
 
     desired: Mapping[UnitKey, Desired]
     observation: Observation
-    withhold: frozenset[UnitKey]
+    holds: Holds
 
 
 class _Cut(Struct, frozen=True):
     """Units as they should be, and as they are decided now, less what waits, with what stands of them.
 
-    `frozen` ones stay as they are, `held` ones have something that waits.
+    `held` ones have something that waits.
     """
 
     desired: Mapping[UnitKey, Desired]
     decided: Mapping[UnitKey, Desired]
     observation: Observation
-    frozen: frozenset[UnitKey]
+    constraints: Constraints
     held: frozenset[UnitKey]
 
 

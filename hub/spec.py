@@ -59,7 +59,10 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `view(body, kind)` is a body as JSON-like data for people. `governs` are the scopes that a mesh of this kind can be
     given; `drain` says until when open connections keep what they had before a narrowing ("open connections until ...");
     `capture` is a sentence on the traffic that never gets to the mesh, if there is any. `selects_by` is the label by which
-    its objects select the Pods of an identity ("": they do not go by labels).
+    its objects select the Pods of an identity ("": they do not go by labels). `baselines` are the scopes that have a skeleton
+    of their own: the whole `mesh`, each `namespace` in which anything is governed, or both. Without them `translate` is never
+    given a `Baseline`. What it makes of one are guards and objects that others refer to, which need nothing; they are written
+    before, and deleted after, all that needs them.
     """
 
     name: str
@@ -75,6 +78,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     drain: str = ""
     capture: str = ""
     selects_by: str = ""
+    baselines: tuple[Literal["mesh", "namespace"], ...] = ()
 
 
 class Written(Struct, frozen=True, gc=False):

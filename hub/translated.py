@@ -11,18 +11,33 @@ from typing import Any
 from msgspec.structs import replace
 
 from hub.api import AdapterSpec
-from hub.model import NativeObject, ObjectRef, Translation, Unit, UnitKey
+from hub.errors import UnsafeResourceError
+from hub.model import Baseline, NativeObject, ObjectRef, Role, Translation, Unit, UnitKey
 
 
 def translated(spec: AdapterSpec[Any], key: UnitKey, unit: Unit, config: Any) -> Translation:
-    """The translation of a unit, with losses that say whose they are, and objects that say where they come from."""
+    """The translation of a unit, with losses that say whose they are, and objects that say where they come from.
+
+    Raises UnsafeResourceError for a baseline that grants something, or could not be written first.
+    """
     made = spec.translate(unit, config)
+    if isinstance(unit, Baseline):
+        _check_baseline(key, made)
     origins = tuple(sorted(set(unit.origins)))
     return replace(
         made,
         objects=tuple(_with_origins(each, origins) for each in made.objects),
         losses=tuple(sorted(replace(loss, unit=key) for loss in made.losses)),
     )
+
+
+def _check_baseline(key: UnitKey, made: Translation) -> None:
+    if made.losses or made.carried or made.former:
+        raise UnsafeResourceError(f"{key} has losses, grants or former names; report this to the adapter's author")
+    for native in made.objects:
+        if native.role not in {Role.GUARD, Role.REFERENCED} or native.needs:
+            what = f"is a {native.role}" if native.role not in {Role.GUARD, Role.REFERENCED} else "needs others"
+            raise UnsafeResourceError(f'"{native.ref}" of {key} {what}; report this to the adapter\'s author')
 
 
 def _with_origins(native: NativeObject, origins: Sequence[ObjectRef]) -> NativeObject:

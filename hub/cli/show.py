@@ -65,6 +65,9 @@ def _unit_lines(unit: UnitKey, changes: Sequence[Change], view: View, detail: De
 def _causes(changes: Sequence[Change]) -> Part:
     """The objects that a unit comes from, SMI's own first."""
     found = {origin for change in changes if change.after for origin in change.after.origins}
+    if changes[0].unit.kind == "baseline":
+        there = any(change.after for change in changes)
+        return ("  stands while anything here is governed" if there else "  nothing here is governed any more", "dim")
     if not found:
         fresh = any(change.op is Op.CREATE for change in changes)
         return ("  nobody is granted anything here" if fresh else "  no longer in the sources", "dim")

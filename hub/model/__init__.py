@@ -22,6 +22,7 @@ from hub.model.asking import (
 from hub.model.intent import (
     Access,
     Backend,
+    Baseline,
     Client,
     Declared,
     Grant,
@@ -69,6 +70,7 @@ __all__ = [
     "Answer",
     "Backend",
     "BackendWord",
+    "Baseline",
     "Change",
     "Client",
     "Declared",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import Struct
 
@@ -167,16 +167,32 @@ class Route(Struct, frozen=True, gc=False):
     origins: tuple[ObjectRef, ...] = ()
 
 
-Unit = Access | Route
+class Baseline(Struct, frozen=True, gc=False):
+    """Unit: the skeleton of a scope, which objects of other units may need: a namespace, or ("") all of a mesh.
+
+    It stands while anything in the scope is governed, grants nothing, and rests on no input object. `whole`: everything in
+    the scope is governed; otherwise it must refuse nothing to workloads that nobody governs.
+    """
+
+    namespace: str = ""
+    whole: bool = False
+    origins: ClassVar[tuple[ObjectRef, ...]] = ()
+
+
+Unit = Access | Baseline | Route
+Kind = Literal["access", "baseline", "route"]
 
 
 class UnitKey(Struct, frozen=True, order=True, gc=False):
-    """Names a unit: kind `access` (namespace, service account) or `route` (namespace, service), in one domain."""
+    """Names a unit in one domain: an `access` (namespace, service account), a `route` (namespace, service) or a `baseline`.
 
-    kind: Literal["access", "route"]
+    A baseline has no name, and that of a whole mesh no namespace.
+    """
+
+    kind: Kind
     namespace: str
     name: str
     domain: str = "default"
 
     def __str__(self) -> str:
-        return f"{self.kind}/{self.namespace}/{self.name}"
+        return "/".join((self.kind, *filter(None, (self.namespace, self.name))))

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator
 from msgspec import Struct
 
 from hub.model import Loss, UnitKey
-from hub.plan.plan import Conflict, Plan
+from hub.plan.changes import Conflict
+from hub.plan.plan import Plan
 
 BLAST_RADIUS = "guard.blast-radius"
 WINDOW_S = 600

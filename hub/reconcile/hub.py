@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from hub.api import Accepting, Evaluator
 from hub.aside import aside
+from hub.baselines import NOTHING_HELD, Holds, baselines_of
 from hub.config.file import Config, load_config
 from hub.errors import ConfigError, SmihubError
 from hub.intake import Intake, sources_of
@@ -23,8 +24,9 @@ from hub.memory.states import Kept, stamped
 from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
 from hub.model import NativeObject, ObjectRef, Observation, Unit, UnitKey
+from hub.plan.changes import Desired
 from hub.plan.guards import BLAST_RADIUS
-from hub.plan.plan import Desired, Plan, plan
+from hub.plan.plan import Plan, plan
 from hub.plan.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.planner import Reviewed
 from hub.plugins import Plugins, load_plugins
@@ -102,23 +104,21 @@ class Hub:
         mesh: Mesh,
         accept: Sequence[str] = (),
         keys: Iterable[UnitKey] | None = None,
-        withhold: frozenset[UnitKey] = frozenset(),
         *,
         apart: bool = False,
     ) -> Reviewed:
         """Plan one mesh: these units, or (None) all that are there or ever were.
 
-        Units in `withhold`, and all while a part cannot be read, gain nothing; what they lose is planned. `apart`: of other
-        meshes only those count that were observed already, so that none of them can hold this one up.
+        While a part cannot be read they gain nothing; what they lose is planned. `apart`: of other meshes only those count that were observed already, so that none of them can hold this one up.
         """
-        return self.window.judged(await self._planned(mesh, accept, keys, withhold, apart=apart), self.clock())
+        return self.window.judged(await self._planned(mesh, accept, keys, apart=apart), self.clock())
 
     async def _planned(
         self,
         mesh: Mesh,
         accept: Sequence[str] = (),
         keys: Iterable[UnitKey] | None = None,
-        withhold: frozenset[UnitKey] = frozenset(),
+        holds: Holds = NOTHING_HELD,
         *,
         apart: bool = False,
     ) -> Reviewed:
@@ -128,7 +128,7 @@ class Hub:
             lifted = await self.recall(accept, apart=apart)
             planner = self.cluster(mesh).planner
             planner.since[mesh.name] = self.window.begins(mesh.name, self.clock())
-            reviewed = await aside(partial(planner.planned, mesh, mirror, accept, keys, withhold))
+            reviewed = await aside(partial(planner.planned, mesh, mirror, accept, keys, holds))
         return replace(reviewed, lifted=reviewed.lifted | lifted)
 
     async def recall(self, accept: Sequence[str] = (), *, apart: bool = False) -> frozenset[str]:
@@ -220,28 +220,31 @@ class Hub:
         """
         narrowed = frozenset[UnitKey]()
         if isinstance(mesh.sink, Accepting) and (both := await _mixed(mesh.sink, made, await mesh.observed())):
-            narrowed = await self._narrow(mesh, both, accept)
+            narrowed = await self._narrow(mesh, both, accept, frozenset())
             reviewed = await self._planned(mesh, accept, units_of(made), apart=True)
             if reviewed.whole:
                 waiting = dict.fromkeys(units_of(made), Result("waiting", reviewed.whole[0].message))
                 return _told(waiting, narrowed)
             made = reviewed.plan
         made = self._stamped(made, accept)
-        results = await self._roll_out(mesh, made)
+        results, failed = await self._roll_out(mesh, made)
         stopped = frozenset(key for key, each in results.items() if each.state != "written")
         if stopped.intersection(made.losing):
-            narrowed |= await self._narrow(mesh, stopped, accept)
+            narrowed |= await self._narrow(mesh, stopped, accept, failed)
         return _told(results, narrowed)
 
-    async def _narrow(self, mesh: Mesh, keys: frozenset[UnitKey], accept: Sequence[str]) -> frozenset[UnitKey]:
-        """Write what these units lose; those of which all of that is written."""
-        reviewed = await self._planned(mesh, accept, keys, withhold=keys, apart=True)
+    async def _narrow(
+        self, mesh: Mesh, units: frozenset[UnitKey], accept: Sequence[str], failed: frozenset[ObjectRef]
+    ) -> frozenset[UnitKey]:
+        """Write what these units lose, given the objects that could not be written; those units of which all of that is."""
+        keys = units | (baselines_of(mesh.spec, units) - mesh.busy)
+        reviewed = await self._planned(mesh, accept, keys, Holds(units, failed), apart=True)
         if reviewed.whole:
             return frozenset()
-        results = await self._roll_out(mesh, self._stamped(reviewed.plan, accept))
+        results, _ = await self._roll_out(mesh, self._stamped(reviewed.plan, accept))
         written = {key for key, each in results.items() if each.state == "written"}
         unwritten = {*reviewed.plan.losing} - written
-        return keys - unwritten - {*reviewed.plan.frozen}
+        return units - unwritten - {*reviewed.plan.frozen}
 
     def _stamped(self, made: Plan, accept: Sequence[str]) -> Plan:
         """The plan, after which is remembered that its losses were now; what somebody accepted is not counted again."""
@@ -251,13 +254,15 @@ class Hub:
         memory = {key: stamped(raw, at) if key in made.losing else raw for key, raw in made.memory.items()}
         return replace(made, memory=memory)
 
-    async def _roll_out(self, mesh: Mesh, made: Plan) -> dict[UnitKey, Result]:
+    async def _roll_out(self, mesh: Mesh, made: Plan) -> tuple[dict[UnitKey, Result], frozenset[ObjectRef]]:
+        """Write a plan; what became of its units, and the objects that could not be written."""
         mirror = await mesh.observed()
         unclaimed = mirror.owner == "" and bool(self.config.owner) and not mirror.empty
         if not (made.changes or made.memory or unclaimed):
-            return {}
+            return {}, frozenset()
         try:
-            done = await roll_out(mesh.sink, made, mirror)
+            with mesh.writes(units_of(made)):
+                done = await roll_out(mesh.sink, made, mirror)
         except BaseException:
             mesh.lost_track()
             raise
@@ -269,7 +274,7 @@ class Hub:
             known[1].follow(done.memory)
         if mirror.mends or not done.whole or any(each.state in _UNSURE for each in done.results.values()):
             mesh.lost_track()  # what somebody else did there, or whether an object was written after all
-        return dict(done.results)
+        return dict(done.results), done.failed
 
     async def withdraw(self) -> None:
         """Take endpoints that are gone out of service, before anything else of a change is written."""
@@ -286,9 +291,9 @@ class Hub:
 
 async def _mixed(sink: Accepting, made: Plan, mirror: Mirror) -> frozenset[UnitKey]:
     """The units that lose, and also gain by what the mesh has not taken yet: what they lose does not wait for that."""
-    owners = bases(swapping(made), mirror)
-    late = await sink.unaccepted(sorted(owners), 0.0) if owners else ()
-    return mixed(made) | {owners[one.ref] for one in late}
+    needing = bases(made, swapping(made), mirror)
+    late = await sink.unaccepted(sorted(needing), 0.0) if needing else ()
+    return mixed(made).union(*(needing[one.ref] for one in late))
 
 
 def _told(results: Mapping[UnitKey, Result], narrowed: frozenset[UnitKey]) -> dict[UnitKey, Result]:

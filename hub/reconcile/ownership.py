@@ -15,8 +15,9 @@ from hub.errors import RefusedError, TransientError
 from hub.meshes import Mesh
 from hub.mirror import Mirror
 from hub.model import Change, NativeObject, Observed, Op, UnitKey
+from hub.plan.changes import wave
 from hub.plan.diff import FieldChange, diff
-from hub.plan.plan import Plan, plan, wave
+from hub.plan.plan import Plan, plan
 from hub.reconcile.hub import Hub
 from hub.reconcile.rollout import roll_out
 

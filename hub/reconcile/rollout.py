@@ -19,7 +19,8 @@ from hub.errors import RefusedError, SmihubError, StaleError, UnsafeResourceErro
 from hub.memory.states import pending
 from hub.mirror import Mirror
 from hub.model import Change, ObjectRef, Op, Role, UnitKey
-from hub.plan.plan import Plan, wave
+from hub.plan.changes import wave
+from hub.plan.plan import Plan
 from hub.status.outcomes import Result
 
 ACCEPTED_S = 30.0
@@ -29,13 +30,12 @@ _GRANT_REPLACED = wave(Role.GRANT, Op.REPLACE)
 _ROUTE = wave(Role.ROUTE, Op.REPLACE)
 _REFERENCED_DELETED = wave(Role.REFERENCED, Op.DELETE)
 _BASES = (Role.GUARD, Role.REFERENCED)
-_GUARD_DELETED = wave(Role.GUARD, Op.DELETE)
 
 
 class Done(Struct, frozen=True):
     """What a rollout gave: what was written, with the token of each object; what is remembered since; a result by unit.
 
-    `whole`: that is all that was written; else the mesh has to be read again.
+    `whole`: that is all that was written; else the mesh has to be read again. `failed` are objects that could not be written.
     """
 
     written: tuple[tuple[Change, str], ...] = ()
@@ -43,6 +43,7 @@ class Done(Struct, frozen=True):
     results: Mapping[UnitKey, Result] = {}
     token: str = ""
     whole: bool = True
+    failed: frozenset[ObjectRef] = frozenset()
 
     @property
     def stopped(self) -> frozenset[UnitKey]:
@@ -78,6 +79,7 @@ def _joined(made: Plan, parts: Sequence[Plan], found: Sequence[Done | BaseExcept
         results=results,
         token=done[-1].token if done else made.token,
         whole=not errors,
+        failed=frozenset(ref for one in done for ref in one.failed),
     )
 
 
@@ -99,36 +101,39 @@ def result_of(error: BaseException) -> Result:
 
 async def _at_once(sink: Transactional, made: Plan, mirror: Mirror) -> Done:
     """All that may be written, as one; a unit of which anything may not is left out, and so are those that rest on it."""
-    stopped = _left_out(made, mirror, sink.refused(made.changes))
+    refused = sink.refused(made.changes)
+    stopped = _left_out(made, mirror, refused)
     changes = tuple(change for change in made.changes if change.unit not in stopped)
     memory = {key: raw for key, raw in made.memory.items() if key not in stopped}
     token = await sink.write_all(changes, memory, made.token) if changes or memory else made.token
     keys = {change.unit for change in made.changes} | made.memory.keys()
     results = {key: stopped.get(key, Result("written")) for key in sorted(keys)}
-    return Done(tuple((change, token) for change in changes), memory, results, token)
+    failed = frozenset(one.ref for one in refused)
+    return Done(tuple((change, token) for change in changes), memory, results, token, failed=failed)
 
 
 def _left_out(made: Plan, mirror: Mirror, refused: Iterable[Written]) -> dict[UnitKey, Result]:
     """The units of refused objects; those that need what these would have made, or would delete what these need still."""
     units = {change.ref: change.unit for change in made.changes}
     stopped = {units[one.ref]: Result("refused", one.detail, one.ref) for one in refused}
+    gaining, guards = gaining_in(made), _guards(made)
     while True:
         idle = [change for change in made.changes if change.unit in stopped]
-        missing = {change.ref for change in idle if change.op is Op.CREATE}
-        standing = (mirror.get(change.ref) for change in idle)
-        in_use = {ref for one in standing if one is not None for ref in one.needs}
+        missing = {change.ref for change in idle if change.op is Op.CREATE or _is_baseline(change)}
+        in_use = {ref for change in idle for ref in mirror.needs(change.ref)}
         more = {
             change.unit: Result("waiting", f"{change.ref} rests on what is refused", change.ref)
             for change in made.changes
-            if change.unit not in stopped and (missing.intersection(_fresh_needs(change)) or _goes(change, in_use))
+            if change.unit not in stopped
+            and (missing & _presumed(change, mirror, gaining, guards) or _goes(change, in_use))
         }
         if not more:
             return stopped
         stopped |= more
 
 
-def _fresh_needs(change: Change) -> tuple[ObjectRef, ...]:
-    return change.after.needs if change.after is not None else ()
+def _is_baseline(change: Change) -> bool:
+    return change.unit.kind == "baseline" and change.after is not None
 
 
 def _goes(change: Change, in_use: Collection[ObjectRef]) -> bool:
@@ -141,7 +146,7 @@ async def _by_object(sink: Sink, made: Plan, mirror: Mirror) -> Done:
         announced = _announced(made, mirror.memory)
         if announced:
             await writing.remember(announced)
-        for batch in _batches(made, gated=isinstance(sink, Accepting)):
+        for batch in _batches(made, mirror, gated=isinstance(sink, Accepting)):
             todo = [change for change in batch if walk.may(change)]
             if todo:
                 walk.note(todo, await writing.write(todo))
@@ -150,7 +155,8 @@ async def _by_object(sink: Sink, made: Plan, mirror: Mirror) -> Done:
         final = {key: raw for key, raw in made.memory.items() if key not in walk.stopped}
         if final:
             await writing.remember(final)
-        return Done(tuple(walk.written), {**announced, **final}, walk.results(), writing.token)
+        memory = {**announced, **final}
+        return Done(tuple(walk.written), memory, walk.results(), writing.token, failed=frozenset(walk.failed))
 
 
 def _announced(made: Plan, known: Mapping[UnitKey, bytes]) -> dict[UnitKey, bytes]:
@@ -160,51 +166,60 @@ def _announced(made: Plan, known: Mapping[UnitKey, bytes]) -> dict[UnitKey, byte
     return {key: raw for key, raw in todo.items() if raw != known.get(key, b"")}
 
 
-def _batches(made: Plan, *, gated: bool) -> Iterator[Sequence[Change]]:
+def _batches(made: Plan, mirror: Mirror, *, gated: bool) -> Iterator[Sequence[Change]]:
     """The changes wave by wave; an empty batch is where the mesh is waited for."""
     waves = [list(found) for _, found in groupby(made.changes, key=lambda change: change.wave)]
     if not gated:
         yield from waves
         return
     ready = [one for one in waves if one[0].wave < _GRANT_DELETED]
-    early = _early(made)
+    early = _early(made, mirror)
     yield from ready
     yield from ([change for change in made.changes if change.ref in early],) if early else ()
     yield []
     yield from ([change for change in one if change.ref not in early] for one in waves[len(ready) :])
 
 
-def _early(made: Plan) -> set[ObjectRef]:
+def _early(made: Plan, mirror: Mirror) -> set[ObjectRef]:
     """The losses that need not wait for the mesh: of units that gain nothing and get no new guard, by objects that need nothing new."""
     fresh = {change.ref: change for change in made.changes if change.wave < _GRANT_DELETED}
-    waiting = _gaining(made) | {change.unit for change in fresh.values() if _role(change) is Role.GUARD}
+    gaining, guards = gaining_in(made), _guards(made)
+    waiting = gaining | {change.unit for change in fresh.values() if change.ref in guards}
     return {
         change.ref
         for change in made.changes
         if change.wave in {_GRANT_DELETED, _GRANT_REPLACED}
         and change.unit not in waiting
-        and not (change.after is not None and fresh.keys() & set(change.after.needs))
+        and not fresh.keys() & _presumed(change, mirror, gaining, guards)
     }
 
 
 def mixed(made: Plan) -> frozenset[UnitKey]:
     """The units that both gain and lose, and whose gains wait for the mesh to take what they need."""
-    fresh = {change.unit for change in made.changes if change.wave < _GRANT_DELETED}
-    return frozenset(fresh & swapping(made))
+    fresh = {change.ref: change.unit for change in made.changes if change.wave < _GRANT_DELETED}
+    units = {*fresh.values()} | {change.unit for change in made.changes if fresh.keys() & set(_needs(change))}
+    return frozenset(units & swapping(made))
 
 
 def swapping(made: Plan) -> frozenset[UnitKey]:
     """The units that both gain and lose."""
-    return frozenset(_gaining(made) & {*made.losing})
+    return frozenset(gaining_in(made) & {*made.losing})
 
 
-def bases(units: Iterable[UnitKey], mirror: Mirror) -> dict[ObjectRef, UnitKey]:
-    """What stands of these units that their grants build on, with its unit."""
-    standing = mirror.restrict(units, ()).objects.values()
-    return {one.ref: one.owner for one in standing if one.owner is not None and one.role in _BASES}
+def bases(made: Plan, units: Collection[UnitKey], mirror: Mirror) -> dict[ObjectRef, frozenset[UnitKey]]:
+    """What stands that these units build on: guards and the like of their own, and of others what they need; with the units."""
+    found: dict[ObjectRef, frozenset[UnitKey]] = {}
+    own = ((ref, key) for key in units for ref in mirror.standing(key))
+    needed = ((ref, change.unit) for change in made.changes if change.unit in units for ref in _needs(change))
+    for ref, key in (*own, *needed):
+        one = mirror.get(ref)
+        if one is not None and one.owner is not None and one.role in _BASES:
+            found[ref] = found.get(ref, frozenset()) | {key}
+    return found
 
 
-def _gaining(made: Plan) -> set[UnitKey]:
+def gaining_in(made: Plan) -> set[UnitKey]:
+    """The units that gain, as far as a plan changes them."""
     named = {(permit.receiver.namespace, permit.receiver.service_account) for permit in made.gained}
     return {change.unit for change in made.changes if (change.unit.namespace, change.unit.name) in named}
 
@@ -218,20 +233,20 @@ class _Walk:
         self.fresh: set[ObjectRef] = set()  # written before anything gains: what grants may need
         self._made = made
         self._mirror = mirror
-        self._gaining = _gaining(made)
+        self._gaining = gaining_in(made)
         self._units = {change.ref: change.unit for change in made.changes}
         if len(self._units) < len(made.changes):
             raise UnsafeResourceError(f'a plan for mesh "{made.mesh}" changes one object twice; report this')
-        self._guards = {change.ref for change in made.changes if _role(change) is Role.GUARD}
-        self._bases: Mapping[ObjectRef, UnitKey] = {}
-        self._failed: set[ObjectRef] = set()
+        self._guards = _guards(made)
+        self._bases: Mapping[ObjectRef, frozenset[UnitKey]] = {}
+        self.failed: set[ObjectRef] = set()  # what was not written although it might
+        self._missing: set[ObjectRef] = set()  # the same, and what would have been made after it
         self._unguarded: set[UnitKey] = set()
         self._in_use: set[ObjectRef] = set()  # what the objects that were not replaced need still
 
     def may(self, change: Change) -> bool:
         """Whether a change may be written; if not, its unit stops."""
-        needs = change.after.needs if change.after is not None else ()
-        missing = self._failed.intersection(needs)
+        missing = self._missing & _presumed(change, self._mirror, self._gaining, self._guards)
         if missing:
             self._stop(change.unit, Result("waiting", f"{min(missing)} is not there", min(missing)))
         if missing or not self._is_safe(change):
@@ -241,7 +256,7 @@ class _Walk:
 
     def _is_safe(self, change: Change) -> bool:
         """Whether nothing opens, and nothing breaks, by a change of a unit that may have stopped before."""
-        if change.wave == _REFERENCED_DELETED and change.ref in self._in_use:
+        if change.wave >= _REFERENCED_DELETED and change.ref in self._in_use:
             self._stop(change.unit, Result("waiting", f"{change.ref} is needed still", change.ref))
         if change.unit not in self.stopped:
             return True
@@ -262,13 +277,16 @@ class _Walk:
     def gate(self) -> list[ObjectRef]:
         """What the mesh itself must have taken before anything gains: what is new, and what stands that a gain builds on."""
         gone = {change.ref for change in self._made.changes if change.after is None}
-        self._bases = {ref: key for ref, key in bases(self._gaining, self._mirror).items() if ref not in gone}
+        found = bases(self._made, self._gaining, self._mirror)
+        self._bases = {ref: keys for ref, keys in found.items() if ref not in gone}
         return sorted(self.fresh | self._bases.keys())
 
     def note_all(self, found: Iterable[Written]) -> None:
         """Take down what was not accepted."""
         for one in found:
-            self._fail(self._units.get(one.ref) or self._bases[one.ref], one)
+            owner = self._units.get(one.ref)
+            for key in self._bases.get(one.ref, frozenset()) | ({owner} if owner is not None else frozenset()):
+                self._fail(key, one)
 
     def results(self) -> dict[UnitKey, Result]:
         """What became of each unit."""
@@ -277,7 +295,8 @@ class _Walk:
 
     def _fail(self, unit: UnitKey, one: Written) -> None:
         assert one.state != "written"  # noqa: S101 - for mypy
-        self._failed.add(one.ref)
+        self.failed.add(one.ref)
+        self._missing.add(one.ref)
         if one.ref in self._guards:
             self._unguarded.add(unit)
         self._stop(unit, Result(one.state, one.detail, one.ref))
@@ -287,14 +306,32 @@ class _Walk:
 
     def _skip(self, change: Change) -> None:
         """What stands there goes on, and so must what it needs."""
-        observed = self._mirror.get(change.ref)
-        self._in_use.update(observed.needs if observed is not None else ())
-        if change.after is not None and observed is None:
-            self._failed.add(change.ref)
+        self._in_use.update(self._mirror.needs(change.ref))
+        if change.after is not None and self._mirror.get(change.ref) is None:
+            self._missing.add(change.ref)
+            self._unguarded |= {change.unit} if change.ref in self._guards else set()
 
 
-def _role(change: Change) -> Role | None:
-    return change.after.role if change.after is not None else None
+def _guards(made: Plan) -> set[ObjectRef]:
+    """The guards that a plan writes."""
+    return {change.ref for change in made.changes if change.after is not None and change.after.role is Role.GUARD}
+
+
+def _needs(change: Change) -> tuple[ObjectRef, ...]:
+    return change.after.needs if change.after is not None else ()
+
+
+def _presumed(
+    change: Change, mirror: Mirror, gaining: Collection[UnitKey], guards: Collection[ObjectRef]
+) -> set[ObjectRef]:
+    """The objects without which a change may not be written: what it needs, and where it deletes, the guards that close then.
+
+    Of a unit that gains nothing, an object that is replaced and needs no more than before gets no worse by what it lacks.
+    """
+    before, after = {*mirror.needs(change.ref)}, {*_needs(change)}
+    if change.after is None:
+        return before.intersection(guards)
+    return after - before if change.op is Op.REPLACE and change.unit not in gaining else after
 
 
 # --------------------------------------------------------------------------- units that concern each other
@@ -310,8 +347,9 @@ def lanes(made: Plan, mirror: Mirror) -> tuple[Plan, ...]:
             key = group[key]
         return key
 
+    gaining = gaining_in(made)
     for change in made.changes:
-        for ref in needs(change, mirror):
+        for ref in ties(change, mirror, gaining):
             if ref in owners:
                 group[root(change.unit)] = root(owners[ref])
     changes: dict[UnitKey, list[Change]] = {root(key): [] for key in group}
@@ -323,8 +361,10 @@ def lanes(made: Plan, mirror: Mirror) -> tuple[Plan, ...]:
     return tuple(replace(made, changes=tuple(changes[key]), memory=memory[key]) for key in sorted(changes))
 
 
-def needs(change: Change, mirror: Mirror) -> Iterator[ObjectRef]:
-    """What an object needs, as it stands and as it is to be."""
-    observed = mirror.get(change.ref)
-    yield from change.after.needs if change.after is not None else ()
-    yield from observed.needs if observed is not None else ()
+def ties(change: Change, mirror: Mirror, gaining: Collection[UnitKey]) -> set[ObjectRef]:
+    """The objects that may not be written at the same time as this one: what it needs, as it stands and as it is to be.
+
+    Of a unit that gains nothing, an object that is replaced and goes on needing the same does not wait for that.
+    """
+    before, after = {*mirror.needs(change.ref)}, {*_needs(change)}
+    return before ^ after if change.op is Op.REPLACE and change.unit not in gaining else before | after

@@ -16,14 +16,16 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from hub.api import Transactional, Watching
+from hub.baselines import baselines_of
 from hub.errors import SmihubError, StaleError, TransientError
 from hub.memory.permits import line_of
 from hub.meshes import Mesh
-from hub.model import UnitKey
+from hub.mirror import Mirror
+from hub.model import ObjectRef, UnitKey
 from hub.plan.plan import Plan
 from hub.reconcile.flights import Flights
 from hub.reconcile.hub import Hub, Reviewed
-from hub.reconcile.rollout import lanes, needs, result_of, units_of
+from hub.reconcile.rollout import gaining_in, lanes, result_of, ties, units_of
 from hub.status.journal import Journal
 from hub.status.outcomes import Result
 
@@ -178,6 +180,7 @@ class Worker:
         if keys is None:
             self._pending, self._again = set(), set()
             return None
+        keys |= baselines_of(self.mesh.spec, keys)
         self._pending = {*(keys & busy)}
         return keys - busy
 
@@ -241,8 +244,7 @@ class Worker:
         busy, mirror = self._flights.refs, self.mesh.mirror
         if not busy or mirror is None:
             return set()
-        late = (part for part in parts if any(busy.intersection(needs(each, mirror)) for each in part.changes))
-        return {key for part in late for key in units_of(part)}
+        return {key for part in parts if _touches(part, busy, mirror) for key in units_of(part)}
 
     async def _fly(self, part: Plan, accept: Sequence[str]) -> dict[UnitKey, Result]:
         try:
@@ -351,3 +353,9 @@ class Worker:
 def _narrowed(results: Mapping[UnitKey, Result]) -> set[UnitKey]:
     """The units that gained nothing, and of which what they lose is written."""
     return {key for key, each in results.items() if each.narrowed}
+
+
+def _touches(part: Plan, busy: frozenset[ObjectRef], mirror: Mirror) -> bool:
+    """Whether a part has to wait for objects that are being written."""
+    gaining = gaining_in(part)
+    return any(busy & ties(each, mirror, gaining) for each in part.changes)

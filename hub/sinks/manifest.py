@@ -36,6 +36,7 @@ _MOST_ORIGINS = 4096  # characters; all annotations of an object together may ha
 
 # Argo CD applies lower waves first and prunes in the opposite order (Argo CD, "Sync Phases and Waves").
 _WAVES: Mapping[Role, str] = {Role.GUARD: "-3", Role.REFERENCED: "-2", Role.GRANT: "-1", Role.ROUTE: "0"}
+_BASELINE_WAVE = "-4"
 
 
 class Foreign(Struct, frozen=True):
@@ -127,7 +128,8 @@ def _observed(values: Sequence[Any], data: bytes) -> Observed | Broken:
     if unit is None or needs is None or not isinstance(role, str) or role not in set(Role):
         return Broken(f'the annotations "{_UNIT}", "{_ROLE}" and "{_NEEDS}" are not as smihub wrote them')
     hands_off = str(marks.get(HANDS_OFF)).lower() == "true"
-    return Observed(ref, canonical(_bare(value, Role(role))), unit, token, Role(role), needs, hands_off=hands_off)
+    owned = canonical(_bare(value, _sync_wave(Role(role), unit)))
+    return Observed(ref, owned, unit, token, Role(role), needs, hands_off=hands_off)
 
 
 # --------------------------------------------------------------------------- the mark
@@ -155,7 +157,7 @@ def _marks(native: NativeObject, unit: UnitKey, mesh: str, *, hands_off: bool) -
         _ROLE: native.role.value,
         _ORIGINS: _shown_origins(native.origins),
         _DIGEST: f"sha256:{digest(native.body)}",
-        SYNC_WAVE: _WAVES[native.role],
+        SYNC_WAVE: _sync_wave(native.role, unit),
     }
     if native.needs:
         marks[_NEEDS] = msgspec.json.encode(native.needs).decode()
@@ -171,12 +173,16 @@ def _marked(value: Any, marks: Mapping[str, str]) -> dict[str, Any]:
     return {**value, "metadata": {**metadata, "labels": labels, "annotations": annotations}}
 
 
-def _bare(value: Mapping[str, Any], role: Role) -> dict[str, Any]:
-    """The object without the mark. A sync-wave that is not the role's is somebody's edit, and stays."""
+def _sync_wave(role: Role, unit: UnitKey) -> str:
+    return _BASELINE_WAVE if unit.kind == "baseline" else _WAVES[role]
+
+
+def _bare(value: Mapping[str, Any], sync_wave: str) -> dict[str, Any]:
+    """The object without the mark. A sync-wave other than ours is somebody's edit, and stays."""
     metadata = dict(value["metadata"])
     labels = {key: text for key, text in metadata.pop("labels").items() if key != MANAGED_BY}
     marks = metadata.pop("annotations")
-    annotations = {key: text for key, text in marks.items() if key not in _OURS and not _is_stamp(key, text, role)}
+    annotations = {key: text for key, text in marks.items() if key not in _OURS and not _is_stamp(key, text, sync_wave)}
     if labels:
         metadata["labels"] = labels
     if annotations:
@@ -184,9 +190,9 @@ def _bare(value: Mapping[str, Any], role: Role) -> dict[str, Any]:
     return {**value, "metadata": metadata}
 
 
-def _is_stamp(key: str, text: Any, role: Role) -> bool:
+def _is_stamp(key: str, text: Any, sync_wave: str) -> bool:
     if key == SYNC_WAVE:
-        return bool(text == _WAVES[role])
+        return bool(text == sync_wave)
     return key == HANDS_OFF and str(text).lower() == "true"
 
 

@@ -26,7 +26,9 @@ _NAME = r"(?P<name>[a-z0-9][-a-z0-9.]*)"
 _FILE = re.compile(rf"{_NAMESPACE}_{_KIND}_{_NAME}\.yaml")
 _LONGEST = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
-_UNIT = re.compile(r"(access|route)/([^/@\s]+)/([^/@\s]+)(?:@([^/@\s]+))?")
+_WORD = r"[^/@\s]+"
+_NAMED = rf"(?P<kind>access|route)/(?P<namespace>{_WORD})/(?P<name>{_WORD})"
+_UNIT = re.compile(rf"(?:{_NAMED}|baseline(?:/(?P<scope>{_WORD}))?)(?:@(?P<domain>{_WORD}))?")
 _ROLES = "|".join(Role)
 # kustomize takes what it is listed as a path, so a line that we keep may only ever name a file of `objects`: no slash, no "..".
 _LISTED = re.compile(rf"- {OBJECTS}/(?P<file>[A-Za-z0-9._-]+\.yaml) # (?P<role>{_ROLES}) (?P<unit>\S+)")
@@ -65,7 +67,7 @@ def printable(file: str) -> str:
 
 
 def unit_text(unit: UnitKey) -> str:
-    """A unit in one word, `access/shop/api`, with `@domain` where that is not the default."""
+    """A unit in one word, `access/shop/api`, `baseline`, `baseline/shop`, with `@domain` where that is not the default."""
     return str(unit) if unit.domain == "default" else f"{unit}@{unit.domain}"
 
 
@@ -74,8 +76,10 @@ def unit_of(text: str) -> UnitKey | None:
     found = _UNIT.fullmatch(text)
     if found is None:
         return None
-    kind, namespace, name, domain = found.groups()
-    return UnitKey("access" if kind == "access" else "route", namespace, name, domain or "default")
+    domain = found["domain"] or "default"
+    if found["kind"] is None:
+        return UnitKey("baseline", found["scope"] or "", "", domain)
+    return UnitKey("access" if found["kind"] == "access" else "route", found["namespace"], found["name"], domain)
 
 
 def header(mesh: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 from msgspec import Struct, field
 
 from hub.api import AdapterSpec
+from hub.baselines import baselines_of, covers
 from hub.endpoints import EndpointView
 from hub.explain import Compiled, Explainer, Judged, compiled
-from hub.model import Document, Reading, Translation, Unit, UnitKey
+from hub.model import Baseline, Document, Reading, Translation, Unit, UnitKey
 from hub.semantics import Semantics
 from hub.smi import Decoded, decode
 from hub.store import Store
@@ -56,9 +57,12 @@ def _parts(documents: Iterable[Document]) -> dict[tuple[str, str], list[Decoded]
 
 
 def translate_units(units: Mapping[UnitKey, Unit], mesh: SinklessMesh) -> dict[UnitKey, Translation]:
-    """The native objects of every unit, each unit by itself."""
+    """The native objects of every unit that the mesh governs, and of the baselines around them, each unit by itself."""
     config = mesh.spec.config() if mesh.config is None else mesh.config
-    return {key: translated(mesh.spec, key, unit, config) for key, unit in units.items() if mesh.governs(key, unit)}
+    mine = {key: unit for key, unit in units.items() if mesh.governs(key, unit)}
+    for key in sorted(baselines_of(mesh.spec, mine)):
+        mine[key] = Baseline(key.namespace, all(each in mine for each in units if covers(key, each)))
+    return {key: translated(mesh.spec, key, unit, config) for key, unit in mine.items()}
 
 
 def explainer_of(

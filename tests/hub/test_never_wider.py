@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hub.model import Answer, Facts, NativeObject, Observation, Observed, Op, Placement, Reading, Request, Role, UnitKey
-from hub.plan.plan import Desired, plan
+from hub.plan.changes import Desired
+from hub.plan.plan import plan
 from hub.semantics import Semantics
 from hub.testing.documents import Scope, SinklessMesh, compile_documents, explainer_of, translate_units
 from hub.testing.found import write_found

@@ -35,7 +35,8 @@ from hub.model import (
     Source,
     UnitKey,
 )
-from hub.plan.plan import Desired, Plan, plan
+from hub.plan.changes import Desired
+from hub.plan.plan import Plan, plan
 from hub.reconcile.rollout import Done, roll_out
 from hub.semantics import Semantics
 from hub.sinks import folder

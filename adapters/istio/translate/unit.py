@@ -6,7 +6,7 @@ from adapters.istio.config import IstioConfig
 from adapters.istio.safety.check import check
 from adapters.istio.translate.access import translate_access
 from adapters.istio.translate.routes import translate_route
-from hub.api import Access, Translation, Unit
+from hub.api import Access, Route, Translation, Unit
 
 
 def translate(unit: Unit, config: IstioConfig) -> Translation:
@@ -14,7 +14,10 @@ def translate(unit: Unit, config: IstioConfig) -> Translation:
 
     Raises UnsafeResourceError rather than return a body that Istio might read as more than it says.
     """
-    made = translate_access(unit, config) if isinstance(unit, Access) else translate_route(unit, config)
+    if isinstance(unit, Access):
+        made = translate_access(unit, config)
+    else:
+        made = translate_route(unit, config) if isinstance(unit, Route) else Translation()
     for item in made.objects:
         check(item.body, config.root_namespace)
     return made

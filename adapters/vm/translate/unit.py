@@ -37,6 +37,8 @@ from hub.api import (
 
 def translate(unit: Unit, config: VmConfig) -> Translation:
     """The native objects of a unit, sorted by ref, and what Envoys cannot carry out of it (never wider, split aside)."""
+    if not isinstance(unit, Access | Route):
+        return Translation()
     made = _Access(unit, config) if isinstance(unit, Access) else _Route(unit, config)
     objects = {(item.ref, item.body): item for item in made.objects()}
     ordered = tuple(objects[each] for each in sorted(objects))

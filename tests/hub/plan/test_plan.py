@@ -31,9 +31,10 @@ from hub.model import (
     Translation,
     UnitKey,
 )
+from hub.plan.changes import Constraints, Desired, wave
 from hub.plan.diff import FieldChange, diff
 from hub.plan.guards import Limits, refusals
-from hub.plan.plan import Desired, plan, wave
+from hub.plan.plan import plan
 
 API = Identity("td", "d", "api")
 KEY = UnitKey("access", "d", "api")
@@ -133,7 +134,7 @@ def test_plan_says_what_is_newly_allowed_and_denied() -> None:
 
 def test_plan_leaves_frozen_units_as_observed() -> None:
     """A unit that depends on an unread file is neither deleted nor changed."""
-    made = plan("vm", {KEY: Desired(None)}, standing(native("a")), keep, frozenset({KEY}))
+    made = plan("vm", {KEY: Desired(None)}, standing(native("a")), keep, Constraints(frozenset({KEY})))
     assert made.changes == ()
     assert made.frozen == (KEY,)
 
@@ -250,5 +251,5 @@ def test_plan_hands_over_what_two_units_speak_of() -> None:
             (Op.DELETE, "gone", KEY),
             (Op.REPLACE, "workload", other),
         ]
-        frozen = plan("vm", after, before, keep, frozenset({other}))
+        frozen = plan("vm", after, before, keep, Constraints(frozenset({other})))
         assert [change.ref.name for change in frozen.changes] == ["gone"]

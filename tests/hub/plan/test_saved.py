@@ -33,8 +33,9 @@ from hub.model import (
     Split,
     UnitKey,
 )
+from hub.plan.changes import Conflict
 from hub.plan.guards import Refusal
-from hub.plan.plan import Conflict, Plan
+from hub.plan.plan import Plan
 from hub.plan.saved import (
     PREFIX,
     SCHEMA,

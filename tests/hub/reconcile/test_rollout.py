@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from hub.api import Written
 from hub.mirror import Mirror
 from hub.model import Change, NativeObject, ObjectRef, Observation, Observed, Op, Role, UnitKey
-from hub.plan.plan import Plan, wave
+from hub.plan.changes import wave
+from hub.plan.plan import Plan
 from hub.reconcile.rollout import roll_out
 
 

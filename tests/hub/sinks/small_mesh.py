@@ -21,7 +21,8 @@ from hub.model import (
     Translation,
     UnitKey,
 )
-from hub.plan.plan import Desired, Plan, plan
+from hub.plan.changes import Desired
+from hub.plan.plan import Plan, plan
 from hub.reconcile.rollout import Done, roll_out
 from hub.sinks.directory import DirectorySink
 

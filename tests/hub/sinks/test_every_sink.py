@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from hub.errors import StaleError, TransientError
 from hub.mirror import Mirror
 from hub.model import Change, Observation, Role, UnitKey
-from hub.plan.plan import Desired, Plan
+from hub.plan.changes import Desired
+from hub.plan.plan import Plan
 from hub.reconcile.rollout import roll_out
 from hub.testing.memory import Died
 from tests.servers.benches import (

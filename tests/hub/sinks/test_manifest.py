@@ -80,7 +80,11 @@ labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 refs = st.builds(
     ObjectRef, st.one_of(st.just(""), names), st.sampled_from(["Service", "VirtualService"]), labels, names
 )
-units = st.builds(UnitKey, st.sampled_from(["access", "route"]), labels, names, st.one_of(st.just("default"), labels))
+domains = st.one_of(st.just("default"), labels)
+units = st.one_of(
+    st.builds(UnitKey, st.sampled_from(["access", "route"]), labels, names, domains),
+    st.builds(UnitKey, st.just("baseline"), st.one_of(st.just(""), labels), st.just(""), domains),
+)
 
 
 @st.composite

@@ -1,0 +1,200 @@
+"""Changes: which objects have to be written or deleted so that a mesh carries out its units, in which order, and which must wait.
+
+Pure. The order is computed here alone, from each object's role, so that every prefix of the waves is safe: guards
+stand before anything is granted, grants shrink before they grow, and what others refer to is there before they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from hub.memory.states import Kept
+from hub.model import Change, NativeObject, ObjectRef, Observed, Op, Role, Translation, Unit, UnitKey
+
+_WAVES: Mapping[tuple[Role, Op], int] = {
+    (Role.GUARD, Op.CREATE): 1,
+    (Role.GUARD, Op.REPLACE): 1,
+    (Role.REFERENCED, Op.CREATE): 2,
+    (Role.REFERENCED, Op.REPLACE): 2,
+    (Role.GRANT, Op.DELETE): 3,
+    (Role.GRANT, Op.REPLACE): 4,
+    (Role.GRANT, Op.CREATE): 5,
+    (Role.ROUTE, Op.CREATE): 6,
+    (Role.ROUTE, Op.REPLACE): 6,
+    (Role.ROUTE, Op.DELETE): 6,
+    (Role.REFERENCED, Op.DELETE): 7,
+    (Role.GUARD, Op.DELETE): 8,
+}
+BASELINE_WRITTEN, BASELINE_DELETED = 0, 9
+"""The waves of baselines: what needs them is written and deleted in between."""
+_CLOSING = (Role.GUARD, Role.GRANT)
+
+
+class Desired(Struct, frozen=True, gc=False):
+    """One unit as it should be: itself (None: it is gone), its translation, and the input objects that it was made from."""
+
+    unit: Unit | None
+    translation: Translation = Translation()
+    kept: tuple[Kept, ...] = ()
+
+
+class Constraints(Struct, frozen=True):
+    """What a plan has to go by: `frozen` units stay as observed, `lacking` are objects that cannot be counted on to stand."""
+
+    frozen: frozenset[UnitKey] = frozenset()
+    lacking: frozenset[ObjectRef] = frozenset()
+
+
+FREE = Constraints()
+
+
+class Conflict(Struct, frozen=True, gc=False):
+    """A native object that is not ours to write: another unit claims it, or (`first` None) it carries no mark of ours."""
+
+    ref: ObjectRef
+    first: UnitKey | None
+    second: UnitKey
+
+
+def wave(role: Role, op: Op, key: UnitKey | None = None) -> int:
+    """The wave (0-9) in which an object of this role, and of this unit, is written, replaced or deleted."""
+    if key is not None and key.kind == "baseline":
+        return BASELINE_DELETED if op is Op.DELETE else BASELINE_WRITTEN
+    return _WAVES[role, op]
+
+
+def by_unit(objects: Mapping[ObjectRef, Observed]) -> dict[UnitKey, dict[ObjectRef, Observed]]:
+    """What stands of each unit."""
+    units: dict[UnitKey, dict[ObjectRef, Observed]] = {}
+    for ref, observed in objects.items():
+        if observed.owner is not None:
+            units.setdefault(observed.owner, {})[ref] = observed
+    return units
+
+
+# --------------------------------------------------------------------------- what has to change
+
+
+def all_changes(
+    decided: Mapping[UnitKey, Desired],
+    settled: Mapping[UnitKey, Sequence[NativeObject]],
+    objects: Mapping[ObjectRef, Observed],
+    standing: Mapping[UnitKey, Mapping[ObjectRef, Observed]],
+) -> Iterable[Change]:
+    """Every difference between what these units should be (`settled`), and what stands (`objects`, and by unit `standing`)."""
+    for key, after in settled.items():
+        former = frozenset(decided[key].translation.former)
+        yield from _unit_changes(key, after, {**_taken_over(after, objects), **standing.get(key, {})}, former)
+
+
+def _taken_over(after: Sequence[NativeObject], standing: Mapping[ObjectRef, Observed]) -> dict[ObjectRef, Observed]:
+    """Objects that another unit made before: they are replaced, so that nobody loses what both units speak of."""
+    return {native.ref: standing[native.ref] for native in after if native.ref in standing}
+
+
+def _unit_changes(
+    key: UnitKey, after: Sequence[NativeObject], before: Mapping[ObjectRef, Observed], former: Collection[ObjectRef]
+) -> Iterable[Change]:
+    absent = _absent_grants(after, before)
+    for native in after:
+        observed = before.get(native.ref)
+        if observed is None:
+            role = Role.ROUTE if absent.intersection(native.needs) else native.role
+            yield Change(Op.CREATE, native.ref, wave(role, Op.CREATE, key), None, native, key)
+        elif (observed.owned, observed.needs, observed.owner) != (native.body, native.needs, key):
+            number = wave(native.role, Op.REPLACE, key)
+            yield Change(Op.REPLACE, native.ref, number, observed.owned, native, key, observed.token)
+    for ref in before.keys() - {native.ref for native in after}:
+        observed = before[ref]
+        # Its new name, and what denies where no grant is left, come first: nothing is refused, or open, in between.
+        role = Role.REFERENCED if ref in former or absent.intersection(observed.needs) else observed.role
+        yield Change(Op.DELETE, ref, wave(role, Op.DELETE, key), observed.owned, None, key, observed.token)
+
+
+def _absent_grants(after: Iterable[NativeObject], before: Mapping[ObjectRef, Observed]) -> frozenset[ObjectRef]:
+    """The grants of a unit that are to stand and do not; those that need one stand only beside it."""
+    grants = {native.ref for native in after if native.role is Role.GRANT}
+    return frozenset(ref for ref in grants if ref not in before or not before[ref].token)
+
+
+# --------------------------------------------------------------------------- what must wait
+
+
+def conflicts_of(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef, Observed]) -> tuple[Conflict, ...]:
+    """Refs that are not a unit's to write: another unit has or claims them, or they carry no mark of ours.
+
+    Of several units that claim one, that one has it whose it is already; if it is nobody's, none has.
+    """
+    first: dict[ObjectRef, UnitKey] = {}
+    claims: dict[ObjectRef, list[UnitKey]] = {}
+    for key, unit in decided.items():
+        for native in unit.translation.objects:
+            if (other := first.setdefault(native.ref, key)) is not key:
+                claims.setdefault(native.ref, [other]).append(key)
+    claims |= {ref: [first[ref]] for ref in standing if ref in first and ref not in claims}
+    found = []
+    for ref, keys in claims.items():
+        observed = standing.get(ref)
+        if observed is not None and (observed.owner not in decided or observed.owner in keys):
+            found += [Conflict(ref, observed.owner, key) for key in keys if key != observed.owner]
+        elif len(keys) > 1:
+            found += [Conflict(ref, next(one for one in keys if one != key), key) for key in keys]
+    return tuple(sorted(found, key=lambda one: (one.second, one.ref)))
+
+
+class Hindered(Struct, frozen=True):
+    """What of some units cannot be written: `taken` by others, by unit; and `lacking`, refs that cannot be counted on to stand."""
+
+    decided: Mapping[UnitKey, Desired]
+    standing: Mapping[ObjectRef, Observed]
+    taken: Mapping[UnitKey, frozenset[ObjectRef]]
+    lacking: frozenset[ObjectRef]
+
+    @classmethod
+    def by(
+        cls,
+        conflicts: Iterable[Conflict],
+        lacking: frozenset[ObjectRef],
+        decided: Mapping[UnitKey, Desired],
+        standing: Mapping[ObjectRef, Observed],
+    ) -> Hindered:
+        """By conflicts, and by what is lacking."""
+        taken: dict[UnitKey, frozenset[ObjectRef]] = {}
+        for one in conflicts:
+            taken[one.second] = taken.get(one.second, frozenset()) | {one.ref}
+        return cls(decided, standing, taken, lacking)
+
+    def split(self, changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
+        """The changes that may be written, and those that must wait, given that."""
+        found: tuple[list[Change], list[Change]] = ([], [])
+        if not self.taken and not self.lacking:
+            return list(changes), []
+        for change in changes:
+            found[self._waits(change)].append(change)
+        may, waiting = found
+        used = {ref for change in waiting if (one := self.standing.get(change.ref)) is not None for ref in one.needs}
+        needed = [change for change in may if change.after is None and change.ref in used]
+        return [change for change in may if change not in needed], [*waiting, *needed]
+
+    def _waits(self, change: Change) -> bool:
+        """Whether it is not ours to write, would need what does not stand, or might open what that closes."""
+        mine = self.taken.get(change.unit, frozenset())
+        had = one.needs if (one := self.standing.get(change.ref)) is not None else ()
+        if change.after is None:
+            return self._might_open(change, had)
+        fresh = (ref for ref in change.after.needs if ref not in had)
+        return change.ref in mine or any(ref in mine or ref in self.lacking for ref in fresh)
+
+    def _might_open(self, change: Change, had: Iterable[ObjectRef]) -> bool:
+        """Whether the absence of an object might open something while what cannot be written does not stand.
+
+        That is what its unit guards, what the object stands beside, or what is to stand under another name instead of it.
+        """
+        translation = self.decided[change.unit].translation
+        refs = self.taken.get(change.unit, frozenset()) | self.lacking
+        roles = {native.ref: native.role for native in translation.objects if native.ref in refs}
+        beside = (ref for ref in had if ref in refs and roles.get(ref, Role.GUARD) in _CLOSING)
+        renamed = bool(roles) and change.ref in translation.former
+        return Role.GUARD in roles.values() or any(beside) or renamed
