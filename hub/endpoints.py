@@ -165,6 +165,8 @@ class EndpointView:
         refs = set(changes.workloads)
         for identity in changes.identities:
             inbound = self._store.inbound(*identity)
+            # Equal Pods have equal ports, so they move only with those of their identity; a Workload may also have lost a
+            # port or an upstream to another one.
             if self._inbound.get(identity) != inbound:
                 refs.update(self._store.workloads_of(*identity))
             else:

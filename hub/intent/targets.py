@@ -80,6 +80,7 @@ def _grants(reader: _TargetReader, sources: tuple[str, ...], unproven: tuple[str
     http = _within_limits(reader, sources, _http(reader))
     tcp, udp = _port_routes(reader, "TCPRoute"), _port_routes(reader, "UDPRoute")
     limited = reader.target.port is not None
+    # A TCPRoute that is missing would have said on which ports: without it the rest would mean more than was written.
     if tcp.dangling and (http is None or not limited):
         return
     if not sources and not unproven:

@@ -133,6 +133,7 @@ class Profiles:
             self._users.add(pair, owner)
         if before is not None:
             flipped |= self._deselect(owner, before, keep=frozenset(pairs))
+        # First: a label that nobody named until now tells workloads apart that were alike, and those are to be linked.
         self._refresh_profiles(flipped)
         if labels:
             self._select(owner, labels, pairs)
@@ -148,6 +149,7 @@ class Profiles:
         return {pair for pair in gone if pair not in self._users}
 
     def _select(self, owner: ObjectRef, labels: Labels, pairs: tuple[Pair, ...]) -> None:
+        # Under its rarest label each way: a selector is found, and finds, without looking at what it cannot meet.
         anchor = min(pairs, key=lambda pair: len(self._anchored.get(pair)))
         self._anchored.add(anchor, owner)
         self._selectors[owner] = _Selector(owner.namespace, labels, anchor)

@@ -70,7 +70,7 @@ def translate_access(access: Access, config: IstioConfig) -> Translation:
     owner = _Owner(access, config.header_values == "text")
     root = access.identity.namespace == config.root_namespace
     policies, losses, carried = _policies_by_labels(owner) if not root else ({}, [_root_namespace_loss(owner)], [])
-    policies.setdefault((), [()])
+    policies.setdefault((), [()])  # without any policy Istio lets everybody in, so one that grants nothing stays
     objects = [made for labels, rule_sets in policies.items() for made in _policies(owner, labels, rule_sets)]
     if config.mtls == "strict" and not root:  # a selector there is ignored by Istio, or reaches everybody
         objects.append(_peer_authentication(owner))

@@ -72,6 +72,7 @@ class _Port:
         ends = [index + 1 for index, route in enumerate(routes) if route["match"] == everything]
         if routes and not ends:
             routes.append({"match": everything, **self._root()})
+        # Istio takes the first entry that matches: what stands after one for everything would only look as if it counted.
         made.http.extend(routes[: ends[0]] if ends else routes)
         last = next((split for split in self._port.splits if split.matches is None), None)
         if last is not None:

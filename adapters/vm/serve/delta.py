@@ -39,6 +39,7 @@ class DeltaStream(Stream):
         for name, version in request.initial.items():
             ours = current.get(name)
             same = ours is not None and ours.version == version
+            # A client says which version it has, and not what is in it: of an older one nobody knows what it refers to.
             subscription.held[name] = (ours if ours is not None and same else Resource(name, version, needs=None),)
             subscription.sent[name] = version
             self._client.resumed = True

@@ -63,6 +63,7 @@ class Fleet:
 
         `ready` are objects of this very revision that `seal` has made already.
         """
+        # Whatever may raise comes first: an unsafe object must leave what is served as it is, all of it.
         changed = {ref: item for ref, item in diff.upserts.items() if not _same(self._stored.get(ref), item)}
         deleted = [ref for ref in self._stored if ref not in diff.upserts] if diff.whole else list(diff.deleted)
         sealed = {**self.seal(item for ref, item in changed.items() if ref not in ready), **ready}
@@ -171,6 +172,7 @@ class Fleet:
             if ref.kind == "Cluster" and ref.name in self._endpoints:
                 types[EDS][ref.name] = self._endpoints[ref.name]
         own = self._own_certificate(workload, now)
+        # Always there, whatever the closure holds: without them a sidecar can neither prove itself nor check anybody.
         types[SDS] |= {names.TRUST: self._trust, own.name: own}
         return types
 

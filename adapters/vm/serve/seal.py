@@ -34,8 +34,10 @@ class Sealer:
         if names.BUNDLE.encode() in body:
             _put_bundle(message, self._bundle)
         _make_places(message)
+        # The check comes last: it must see the bytes that leave, not those that translation gave.
         final = self._checked(ref.kind, ref.name, wire.pack(message))
         known = tuple((URL_OF_KIND[need.kind], need.name) for need in needs if need.kind in URL_OF_KIND)
+        # The names of chains are kept apart: whether anything else differs decides what may be cut (serve.order).
         stem, chain = _chain(message) if ref.kind == "Listener" else ("", "")
         marked = marks.PENDING.encode() in final
         return Resource(ref.name, version_of(final), _packed(ref.kind, final), known, stem, chain, marked)
@@ -69,12 +71,15 @@ class Sealer:
     def _checked(self, kind: str, name: str, final: bytes) -> bytes:
         if names.BUNDLE.encode() in final:
             raise UnsafeResourceError(f'{kind} "{name}": the trust bundle stands where smihub does not put it')
+        # The check demands marks of hexadecimal digits, and the real ones are put in after it, workload by workload.
         self._check(kind, final.replace(marks.PENDING.encode(), marks.SAMPLE.encode()))
         return final
 
 
 def marked(item: Resource, own: str, chain: str) -> Resource:
     """The resource as it goes to one workload: with the mark of its certificate's name, and that of its chains' names."""
+    # A mark is as long as its place, so replacing bytes keeps every length in the message true. The certificate's name
+    # goes first: its place is spelt with the same characters as those of the chains.
     place, body = marks.PENDING.encode(), item.body
     body = body.replace(names.own(marks.PENDING).encode(), names.own(own).encode()).replace(place, chain.encode())
     return replace(

@@ -133,9 +133,11 @@ class XdsSink:
         self._state.refuse_others()
         self._lock = self._lock_mesh()
         fleet = self._load_fleet()
+        # Before anybody is served: a snapshot without endpoints would tell sidecars that nobody stands behind a Service.
         fleet.publish(self._state.endpoints())
         sockets = server_sockets(self._config, self._context)
         server = AdsServer(sockets, self, self._clock)
+        # The version before the revision: what another process writes in between is then looked at once more, not missed.
         self._seen_version = self._state.data_version()
         self._advance()
         await server.start()

@@ -25,6 +25,7 @@ class SotwStream(Stream):
         wildcard = starred or (request.type_url in FULL_SET and not subscription.explicit)
         if subscription.fresh or (wildcard and not subscription.wildcard) or names - subscription.names:
             subscription.due = request.type_url in FULL_SET
+        # A name that is asked for anew is answered anew, though its version went out before, under the wildcard say.
         for name in names - subscription.names:
             subscription.sent.pop(name, None)
         subscription.wildcard, subscription.names = wildcard, names

@@ -121,6 +121,7 @@ class State:
         """What changed after this revision; everything if it is 0 or its history is gone."""
         with self._transaction("DEFERRED"):
             newest, token = self.head()
+            # A number that is ahead of ours: an older file was put back, so nothing that is served need be right.
             if revision == 0 or revision > newest or newest - revision >= _KEPT_REVISIONS:
                 rows = self._rows("died IS NULL")
                 return RevisionDiff(newest, token, {item.ref: item for item in rows}, whole=True)
@@ -164,6 +165,7 @@ class State:
 
     def owners(self, group: str, kind: str) -> dict[ObjectRef, UnitKey]:
         """The unit of each applied object of one kind."""
+        # A ref is stored as JSON with group and kind in front, so all of one kind share a prefix.
         prefix = _encode(ObjectRef(group, kind, "", "")).partition('"namespace"')[0]
         query = "SELECT ref, unit FROM objects WHERE mesh = ? AND died IS NULL AND substr(ref, 1, ?) = ?"
         rows = self._db.execute(query, (self.mesh, len(prefix), prefix))
@@ -177,6 +179,7 @@ class State:
         """The same; gives all that it wrote."""
         upserts: dict[ObjectRef, Stored] = {}
         with self._transaction("IMMEDIATE"):
+            # Looked at in here: since the plan was made, another process may have written a revision, or taken the mesh.
             self.refuse_others()
             revision, head = self.head()
             if token != head:
@@ -212,7 +215,9 @@ class State:
         ref, after = _encode(change.ref), change.after
         mark = "" if after is None or after.ref.kind not in marks.MARKED else self._mark(ref, after, change.unit)
         if change.ref.kind == names.WORKLOAD:
+            # In the same transaction: no revision may leave a token that holds to a Workload that it takes away.
             self._end_tokens(change.ref.name, "" if after is None else marks.account_of(after.body))
+        # Rows are ended, not changed: `since` tells a serving hub what came and went after the revision that it serves.
         self._db.execute(
             "UPDATE objects SET died = ? WHERE mesh = ? AND ref = ? AND died IS NULL", (revision, self.mesh, ref)
         )
@@ -250,6 +255,7 @@ class State:
     def authority(self, fresh: Root) -> Root:
         """The mesh's authority; `fresh` becomes it if there is none yet."""
         with self._transaction("IMMEDIATE"):
+            # Of two processes that start at the same time, the first one's root stays, and both go on with it.
             row = (self.mesh, fresh.certificate, fresh.key.reveal())
             self._db.execute("INSERT OR IGNORE INTO authorities VALUES (?, ?, ?)", row)
             kept = self._db.execute("SELECT certificate, key FROM authorities WHERE mesh = ?", (self.mesh,)).fetchone()
@@ -333,6 +339,7 @@ class State:
 
 
 def _next_token(revision: int, before: str, changes: Sequence[Change], memory: Mapping[UnitKey, bytes]) -> str:
+    # Each token is made from the one before, so two copies of a file that went different ways never agree on one again.
     digest = blake2b(before.encode(), digest_size=16)
     for change in changes:
         body = b"" if change.after is None else change.after.body

@@ -39,6 +39,7 @@ def http_listener(identity: Identity, port: InboundPort, bind: str, config: VmCo
     """Mutual TLS, then HTTP whose RBAC denies all unless the route table says otherwise."""
     stem = stem_of(identity, port)
     manager = connection_manager(stem, [_closed_rbac()], config)
+    # What a caller writes about certificates is dropped, and ours put in its place: applications believe that header.
     manager.forward_client_cert_details = wire.HttpConnectionManager.SANITIZE_SET
     manager.set_current_client_cert_details.uri = True
     manager.request_headers_timeout.CopyFrom(seconds(HEADERS_S))
@@ -68,6 +69,7 @@ def http_policy(identity: Identity, port: InboundPort, rules: wire.RBAC) -> wire
     The policy stands at the virtual host and nowhere below: the most specific entry would win.
     """
     per_route = wire.RBACPerRoute(rbac=wire.HttpRbac(rules=rules))
+    # No timeout: Envoy's own of 15 s would cut long answers, and how long they take is the application's business.
     action = wire.RouteAction(cluster=app_of(identity, port), timeout=seconds(0))
     host = wire.VirtualHost(
         name="in",

@@ -84,6 +84,7 @@ class _Access:
         app = names.ref("Cluster", inbound.app_of(identity, port))
         policy = _object(inbound.http_policy(identity, port, http_rules(port, rulings)), Role.GRANT, [app])
         yield policy
+        # The listener by itself denies everything, so it is safe before its policy has come, and after it has gone.
         for bind in port.binds:
             yield _object(inbound.http_listener(identity, port, bind, self._config), Role.GUARD, [policy.ref])
 
