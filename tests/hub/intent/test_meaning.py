@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from random import Random
@@ -34,6 +35,8 @@ from hub.model import (
 from hub.semantics import Semantics
 from hub.smi import decode
 from hub.store import Store
+from hub.testing.asks import Hints
+from hub.testing.close import row
 from hub.testing.compare import widening
 from hub.testing.kit import Stage, load_cases
 from hub.testing.worlds import TRUST_DOMAIN, make_world
@@ -232,17 +235,27 @@ def test_units_say_what_the_case_says(title: str, reading: Reading, stage: Stage
         assert any(field.startswith(wanted_problem.get("field", "")) for field in fields), (wanted_problem, told)
 
 
-@STEADY
-@given(rng=st.randoms(use_true_random=False), reading=st.sampled_from(READINGS))
-def test_units_say_what_the_independent_reading_says(rng: Random, reading: Reading) -> None:
-    """On random worlds the units allow what the reading from raw YAML allows, and never more."""
-    world = make_world(rng)
-    judge = UnitJudge(world.documents, reading)
-    semantics = Semantics(world.documents, trust_domain=TRUST_DOMAIN, reading=reading)
-    exact = not judge.doubtful()
-    for request in world.requests:
-        judge.unexposed = False
-        smi, ours = semantics.judge(request), judge.judge(request)
-        assert not widening(smi, ours), (request, smi, ours)
-        if exact and not judge.unexposed:
-            assert (ours.verdict, ours.backends) == (smi.verdict, smi.backends), (request, smi, ours)
+def test_units_say_what_the_independent_reading_says() -> None:
+    """On random worlds the units allow what the reading from raw YAML allows, and never more; most of it is compared exactly."""
+    tally: Counter[str] = Counter()
+
+    @STEADY
+    @given(rng=st.randoms(use_true_random=False), reading=st.sampled_from(READINGS))
+    def compared(rng: Random, reading: Reading) -> None:
+        world = make_world(rng)
+        judge = UnitJudge(world.documents, reading)
+        semantics = Semantics(world.documents, trust_domain=TRUST_DOMAIN, reading=reading)
+        exact = not judge.doubtful()
+        for asked in row(rng, Hints.of(world.values), semantics.judge, 12, 24):
+            judge.unexposed = False
+            request, smi = asked.request, asked.answer
+            ours = judge.judge(request)
+            assert not widening(smi, ours), (request, smi, ours)
+            tally[ours.verdict] += 1
+            if exact and not judge.unexposed:
+                tally["exact"] += 1
+                assert (ours.verdict, ours.backends) == (smi.verdict, smi.backends), (request, smi, ours)
+
+    compared()
+    assert tally["exact"] > tally.total() / 4, tally
+    assert min(tally["allow"], tally["deny"]) > tally.total() / 20, tally

@@ -42,6 +42,14 @@ spec: {selector: {app: api}, ports: [{name: http, port: 80, targetPort: 9090}]}
 )
 
 
+MORE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: more, namespace: shop}
+spec: {selector: {app: api}, ports: [{name: http, port: 81, targetPort: 9090}]}
+"""
+
+
 @pytest.fixture(name="folder")
 def make_folder(tmp_path: Path) -> Folder:
     """`web` may GET /books from `api`, which runs in two clusters, on other ports and addresses."""
@@ -203,6 +211,17 @@ async def test_a_file_that_cannot_be_read_hides_facts_of_its_own_cluster(folder:
         assert hub.clusters["west"].planner.missing.recalled
     for plan in await plans(folder):
         assert (plan.changes, plan.denied) == ((), ())
+
+
+async def test_what_was_broken_from_the_start_is_not_recalled_as_another_cluster_has_it(folder: Folder) -> None:
+    """A Service of the same name, applied in the west alone, says nothing of the east."""
+    folder.write("west/more.yaml", MORE)
+    await applied(folder)
+    folder.write("east/more.yaml", MORE.replace("port: 81", 'port: ["81"]'))
+    async with opened(folder) as hub:
+        await hub.recall()
+        assert [ref.name for ref in hub.clusters["east"].store.broken()] == ["more"]
+        assert not hub.clusters["east"].planner.missing.recalled
 
 
 async def test_endpoints_are_those_of_the_mesh_s_cluster(folder: Folder) -> None:
