@@ -66,11 +66,11 @@ def _byte(rng: Random, hints: Hints, request: Request) -> Request:
     if request.headers and rng.randrange(3) == 0:
         at = rng.randrange(len(request.headers))
         name, value = request.headers[at]
-        return replace(request, headers=_put(request.headers, at, [(name, _spoil(rng, value))]))
-    return replace(request, path=_spoil(rng, request.path))
+        return replace(request, headers=_put(request.headers, at, [(name, _corrupted(rng, value))]))
+    return replace(request, path=_corrupted(rng, request.path))
 
 
-def _spoil(rng: Random, text: str) -> str:
+def _corrupted(rng: Random, text: str) -> str:
     """The text with one character more, less or changed; most often at its end."""
     at = rng.choice((len(text), max(len(text) - 1, 0), rng.randrange(len(text) + 1)))
     new = rng.choice(_BYTES)

@@ -263,7 +263,7 @@ _EDITS: Mapping[str, Callable[[Random, Value], None]] = {
 }
 
 
-def spoiled(rng: Random, value: Value) -> Value:
+def corrupted(rng: Random, value: Value) -> Value:
     """The object as a slip of the hand leaves it: it cannot be decoded any more, whatever its kind."""
     broken = deepcopy(value)
     kind, spec = broken["kind"], broken["spec"]

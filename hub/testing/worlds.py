@@ -17,7 +17,7 @@ from hub.testing.cluster import ACCOUNTS, LABELS, NAMESPACES, PORTS, SERVICES, V
 from hub.testing.damage import damaged, declares, doubted
 from hub.testing.patterns import any_header, any_path
 from hub.testing.town import MATCHES as ALIKE
-from hub.testing.town import SELECTORS, again, make_town, spoiled, twins
+from hub.testing.town import SELECTORS, again, corrupted, make_town, twins
 
 GROUPS = ("r", "q")
 ROUTES = ("t", "u")
@@ -95,7 +95,7 @@ def _town(rng: Random) -> list[Value]:
                 port["appAddress"] = f"127.0.{rng.randrange(256)}.{rng.randrange(1, 255)}"
     one = rng.randrange(len(values))
     if rng.randrange(5) == 0:
-        values[one] = spoiled(rng, values[one])
+        values[one] = corrupted(rng, values[one])
     elif rng.randrange(5) == 0:
         values.append(again(rng, values[one]))
     return values

@@ -20,7 +20,7 @@ from unittest import mock
 
 import structlog.testing
 
-from hub.testing.town import again, make_town, spoiled, town_requests
+from hub.testing.town import again, corrupted, make_town, town_requests
 from tests.servers.changing import Trial
 from tests.servers.ground import COPY, Ground, is_sound
 from tests.servers.held import CALLERS, RECEIVERS
@@ -93,7 +93,7 @@ class Scene(AbstractContextManager["Scene"]):
         """An object can no longer be decoded."""
         self._not_too_bad(rng)
         name = self._pick(rng)
-        self.put(name, spoiled(rng, self.ground.files[name].value))
+        self.put(name, corrupted(rng, self.ground.files[name].value))
         self._then(rng)
 
     def double(self, rng: Random) -> None:
@@ -119,8 +119,8 @@ class Scene(AbstractContextManager["Scene"]):
         """An object is there again: as it was, in another version, or with a slip that nobody saw sound."""
         known = sorted(name for name in self.gone if name.partition("/")[0] not in self.ground.hidden)
         if known:
-            name, version = rng.choice(known), rng.choice((_same, _same, again, spoiled))
-            if version is spoiled:
+            name, version = rng.choice(known), rng.choice((_same, _same, again, corrupted))
+            if version is corrupted:
                 self._not_too_bad(rng)
             self.put(name, version(rng, self.gone.pop(name)))
         self._then(rng)

@@ -16,7 +16,7 @@ from adapters.vm.serve.ca import Authority, Leaf
 from adapters.vm.serve.resource import EDS, SDS, URL_OF_KIND, Resource, Snapshot
 from adapters.vm.serve.seal import Sealer, marked, pins_of
 from adapters.vm.state import marks
-from adapters.vm.state.revisions import RevisionDiff, ServiceKey, Stored
+from adapters.vm.state.revisions import RevisionDiff, ServiceKey, StoredObject
 from hub.api import Endpoint, ObjectRef, UnsafeResourceError, identity_of
 
 _NOTHING: Mapping[ObjectRef, Resource] = {}
@@ -35,8 +35,8 @@ class Fleet:
     def __init__(self, sealer: Sealer, authority: Authority) -> None:
         self._sealer = sealer
         self._authority = authority
-        self._trust = sealer.trust()
-        self._stored: dict[ObjectRef, Stored] = {}
+        self._trust = sealer.trust_secret()
+        self._stored: dict[ObjectRef, StoredObject] = {}
         self._resources: dict[ObjectRef, Resource] = {}
         self._pins: dict[str, frozenset[str]] = {}  # EDS clusters only
         self._endpoints: dict[str, Resource] = {}
@@ -50,7 +50,7 @@ class Fleet:
         # By object and marks: a cluster is the same for every workload of an identity.
         self._marked: dict[ObjectRef, dict[tuple[str, str], Resource]] = {}
 
-    def seal(self, items: Iterable[Stored]) -> dict[ObjectRef, Resource]:
+    def seal(self, items: Iterable[StoredObject]) -> dict[ObjectRef, Resource]:
         """The checked final bytes of these objects, without serving them. Raises UnsafeResourceError."""
         return {
             item.ref: self._sealer.seal(item.ref, item.body, item.needs)
@@ -64,7 +64,7 @@ class Fleet:
         `ready` are objects of this very revision that `seal` has made already.
         """
         # Whatever may raise comes first: an unsafe object must leave what is served as it is, all of it.
-        changed = {ref: item for ref, item in diff.upserts.items() if not _same(self._stored.get(ref), item)}
+        changed = {ref: item for ref, item in diff.upserts.items() if not _unchanged(self._stored.get(ref), item)}
         deleted = [ref for ref in self._stored if ref not in diff.upserts] if diff.whole else list(diff.deleted)
         sealed = {**self.seal(item for ref, item in changed.items() if ref not in ready), **ready}
         pins = {ref.name: pins_of(item.body) for ref, item in changed.items() if ref.kind == "Cluster"}
@@ -114,7 +114,10 @@ class Fleet:
         self._snapshots.pop(workload, None)
 
     def _apply(
-        self, changed: Mapping[ObjectRef, Stored], deleted: Iterable[ObjectRef], sealed: Mapping[ObjectRef, Resource]
+        self,
+        changed: Mapping[ObjectRef, StoredObject],
+        deleted: Iterable[ObjectRef],
+        sealed: Mapping[ObjectRef, Resource],
     ) -> None:
         self._stored.update(changed)
         self._resources.update(sealed)
@@ -168,7 +171,7 @@ class Fleet:
         for ref in sorted(self._closures[workload]):
             if ref not in self._resources:
                 continue
-            types[URL_OF_KIND[ref.kind]][ref.name] = self._served(ref, workload)
+            types[URL_OF_KIND[ref.kind]][ref.name] = self._with_marks(ref, workload)
             if ref.kind == "Cluster" and ref.name in self._endpoints:
                 types[EDS][ref.name] = self._endpoints[ref.name]
         own = self._own_certificate(workload, now)
@@ -176,14 +179,15 @@ class Fleet:
         types[SDS] |= {names.TRUST: self._trust, own.name: own}
         return types
 
-    def _served(self, ref: ObjectRef, workload: str) -> Resource:
+    def _with_marks(self, ref: ObjectRef, workload: str) -> Resource:
         """The resource with the marks of this workload."""
         item = self._resources[ref]
         if not item.marked:
             return item
         own, chain = self._mark(workload), ""
         if ref.kind == "Listener":
-            chain = marks.folded(self._stored[ref].mark, self._stored[names.ref(names.WORKLOAD, workload)].mark, own)
+            node = self._stored[names.ref(names.WORKLOAD, workload)]
+            chain = marks.derived_mark(self._stored[ref].mark, node.mark, own)
         known = self._marked.setdefault(ref, {})
         if (own, chain) not in known:
             if len(known) > 2 * len(self._users[ref]):
@@ -193,23 +197,23 @@ class Fleet:
 
     def _mark(self, workload: str) -> str:
         """The mark of a workload's certificates: another identity's, or another authority's, is another one."""
-        return marks.folded(self._identities[workload], self._authority.bundle)
+        return marks.derived_mark(self._identities[workload], self._authority.bundle)
 
     def _own_certificate(self, workload: str, now: dt.datetime) -> Resource:
         spiffe = self._identities[workload]
         kept = self._leaves.get(workload)
         if kept is None or kept[0].spiffe != spiffe or kept[0].renew_at <= now:
             leaf = self._authority.issue(spiffe, now)
-            kept = self._leaves[workload] = (leaf, self._sealer.own(self._mark(workload), leaf))
+            kept = self._leaves[workload] = (leaf, self._sealer.identity_secret(self._mark(workload), leaf))
             self._next_renewal = leaf.renew_at if self._next_renewal is None else min(self._next_renewal, leaf.renew_at)
         return kept[1]
 
 
-def _same(before: Stored | None, after: Stored) -> bool:
+def _unchanged(before: StoredObject | None, after: StoredObject) -> bool:
     return before is not None and (before.body, before.needs, before.mark) == (after.body, after.needs, after.mark)
 
 
-def _identity(item: Stored) -> str:
+def _identity(item: StoredObject) -> str:
     try:
         record = msgspec.json.decode(item.body, type=_WorkloadRecord)
     except msgspec.DecodeError as error:

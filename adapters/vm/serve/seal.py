@@ -33,7 +33,7 @@ class Sealer:
         message = _parsed(ref, body)
         if names.BUNDLE.encode() in body:
             _put_bundle(message, self._bundle)
-        _make_places(message)
+        _add_mark_places(message)
         # The check comes last: it must see the bytes that leave, not those that translation gave.
         final = self._checked(ref.kind, ref.name, wire.pack(message))
         known = tuple((URL_OF_KIND[need.kind], need.name) for need in needs if need.kind in URL_OF_KIND)
@@ -42,7 +42,7 @@ class Sealer:
         marked = marks.PENDING.encode() in final
         return Resource(ref.name, version_of(final), _packed(ref.kind, final), known, stem, chain, marked)
 
-    def own(self, mark: str, leaf: Leaf) -> Resource:
+    def identity_secret(self, mark: str, leaf: Leaf) -> Resource:
         """The secret `self/<mark>`: a workload's certificate and key."""
         certificate = wire.TlsCertificate(
             certificate_chain=wire.DataSource(inline_bytes=leaf.chain),
@@ -50,7 +50,7 @@ class Sealer:
         )
         return self._secret(wire.Secret(name=names.own(mark), tls_certificate=certificate))
 
-    def trust(self) -> Resource:
+    def trust_secret(self) -> Resource:
         """The secret `trust`: the bundle alone."""
         context = wire.CertificateValidationContext(trusted_ca=wire.DataSource(inline_bytes=self._bundle))
         return self._secret(wire.Secret(name=names.TRUST, validation_context=context))
@@ -157,7 +157,7 @@ def _packed(kind: str, body: bytes) -> bytes:
     return wire.pack(wire.Any(type_url=URL_OF_KIND[kind], value=body))
 
 
-def _make_places(message: Any) -> None:
+def _add_mark_places(message: Any) -> None:
     """Make room for marks in the names that have some: of chains, and of the workload's own certificate."""
     owners = [message] if isinstance(message, wire.Cluster) else []
     if isinstance(message, wire.Listener):
@@ -175,7 +175,7 @@ def _make_places(message: Any) -> None:
 def _put_bundle(message: Any, bundle: bytes) -> None:
     """Replace the placeholder wherever translated objects may have a validation context."""
     if isinstance(message, wire.Secret):
-        _fill(message.validation_context, bundle)
+        _fill_bundle(message.validation_context, bundle)
         return
     owners = [message] if isinstance(message, wire.Cluster) else []
     if isinstance(message, wire.Listener):
@@ -184,12 +184,12 @@ def _put_bundle(message: Any, bundle: bytes) -> None:
         tls: Any = wire.opened(socket.typed_config)
         context = tls.common_tls_context
         if context.HasField("validation_context"):
-            _fill(context.validation_context, bundle)
+            _fill_bundle(context.validation_context, bundle)
         if context.HasField("combined_validation_context"):
-            _fill(context.combined_validation_context.default_validation_context, bundle)
+            _fill_bundle(context.combined_validation_context.default_validation_context, bundle)
         socket.typed_config.CopyFrom(wire.any_of(tls))
 
 
-def _fill(context: Any, bundle: bytes) -> None:
+def _fill_bundle(context: Any, bundle: bytes) -> None:
     if context.trusted_ca.inline_string == names.BUNDLE:
         context.trusted_ca.inline_string = bundle.decode("ascii")

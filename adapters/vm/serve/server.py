@@ -198,7 +198,7 @@ class AdsServer:
         try:
             writer = _Writer(context, variant)
             ended = await self._served(requests, session, writer)
-            await writer.rest()
+            await writer.drain()
             if ended is not None:
                 await context.abort(grpc.StatusCode[ended.code], str(ended))
         finally:
@@ -312,7 +312,7 @@ class _Writer:
 
     def __init__(self, context: Context, variant: _Variant) -> None:
         self._context = context
-        self._flying: asyncio.Future[None] | None = None
+        self._in_flight: asyncio.Future[None] | None = None
         self.variant = variant
 
     async def write(self, output: StreamOutput) -> None:
@@ -320,19 +320,19 @@ class _Writer:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 for response in output.responses:
-                    self._flying = asyncio.ensure_future(self._context.write(self.variant.write(response)))
-                    await asyncio.shield(self._flying)
+                    self._in_flight = asyncio.ensure_future(self._context.write(self.variant.write(response)))
+                    await asyncio.shield(self._in_flight)
         except TimeoutError as error:
             raise StreamError("DEADLINE_EXCEEDED", "the client does not read") from error
 
-    async def rest(self) -> None:
+    async def drain(self) -> None:
         """Wait until nothing is being written, or the client is gone.
 
         gRPC refuses to end a stream before that, and then leaves it open with nobody to serve it: its client would
         believe itself connected, and hear of no revocation.
         """
-        if self._flying is not None:
-            await asyncio.wait([self._flying])
+        if self._in_flight is not None:
+            await asyncio.wait([self._in_flight])
 
 
 def _token(context: Context) -> Secret:

@@ -26,7 +26,7 @@ from adapters.vm.serve.resource import Resource, Snapshot
 from adapters.vm.serve.seal import Check, Sealer
 from adapters.vm.serve.server import AdsServer, Session
 from adapters.vm.serve.sockets import XdsConfig, server_sockets
-from adapters.vm.state.revisions import RevisionDiff, State, Stored
+from adapters.vm.state.revisions import RevisionDiff, State, StoredObject
 from hub.api import (
     Change,
     ConfigError,
@@ -182,7 +182,7 @@ class XdsSink:
     def opened(self, session: Session) -> None:
         """Note a new stream; one whose token has ended is no word of its Workload's, and is told what to do."""
         if session.ended:
-            self._tell_ended({session.workload})
+            self._report_ended({session.workload})
         else:
             self._reported_ended.discard(session.workload)
             self._statuses.opened(session)
@@ -256,7 +256,7 @@ class XdsSink:
 
     def _seal(self, changes: Sequence[Change]) -> Mapping[ObjectRef, Resource]:
         written = ((change.after, change.unit) for change in changes if change.after is not None)
-        return self._load_fleet().seal(Stored.of(after, unit, "") for after, unit in written)
+        return self._load_fleet().seal(StoredObject.of(after, unit, "") for after, unit in written)
 
     def _load_fleet(self) -> Fleet:
         if self._fleet is None:
@@ -288,9 +288,9 @@ class XdsSink:
     def _review(self, workloads: set[str] | None = None) -> None:
         """Look again at the tokens of open streams: of these workloads, or of all."""
         if self._server is not None:
-            self._tell_ended(self._server.review(workloads))
+            self._report_ended(self._server.review(workloads))
 
-    def _tell_ended(self, workloads: set[str]) -> None:
+    def _report_ended(self, workloads: set[str]) -> None:
         """Sidecars came, or are here, with tokens that have ended: once each, until one with a token that holds comes."""
         for workload in sorted(workloads - self._reported_ended):
             _log.warning(

@@ -23,7 +23,7 @@ _FORM = re.compile(r"([a-z0-9.-]{1,253}/[a-z0-9.-]{1,253}):[A-Za-z0-9_-]{43}", r
 _NOBODY = hashlib.sha256(b"").digest()
 
 
-class Known(Struct, frozen=True):
+class StoredToken(Struct, frozen=True):
     """What is stored of one token of a workload."""
 
     digest: bytes
@@ -48,7 +48,7 @@ def digest_of(token: Secret) -> bytes:
     return hashlib.sha256(token.reveal()).digest()
 
 
-def bearer(token: Secret, known: Callable[[str], Sequence[Known]]) -> Bearer | None:
+def bearer(token: Secret, known: Callable[[str], Sequence[StoredToken]]) -> Bearer | None:
     """Whose token this is, or None. Compares in constant time, also where the workload is unknown."""
     form = _FORM.fullmatch(token.reveal().decode("ascii", "replace"))
     if form is None:

@@ -22,7 +22,7 @@ _WAIT_S = 5.0
 def open_state(path: Path) -> sqlite3.Connection:
     """Open the state file, made or brought up to date where needed. Raises ConfigError where it is not usable or not private."""
     _make_private(path)
-    with busy_is_transient(path):
+    with translate_sqlite_errors(path):
         db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
@@ -61,7 +61,7 @@ def _create(path: Path) -> None:
 
 
 @contextmanager
-def busy_is_transient(path: Path) -> Iterator[None]:
+def translate_sqlite_errors(path: Path) -> Iterator[None]:
     """Tell SQLite's errors as ours: a locked or full file may be free again, a damaged one will not mend itself."""
     try:
         yield

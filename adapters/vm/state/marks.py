@@ -32,12 +32,12 @@ class _IdentityRecord(msgspec.Struct, frozen=True):
     spiffe: str = ""
 
 
-def drawn() -> str:
+def new_mark() -> str:
     """The random part of a new life."""
     return secrets.token_hex(_BITS // 8)
 
 
-def folded(*parts: str | bytes) -> str:
+def derived_mark(*parts: str | bytes) -> str:
     """One mark of several facts; it differs when one of them does."""
     digest = blake2b(digest_size=_BITS // 8)
     for part in parts:

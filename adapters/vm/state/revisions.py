@@ -22,9 +22,9 @@ from msgspec.structs import replace
 from adapters.vm import names
 from adapters.vm.serve.ca import Root, Secret
 from adapters.vm.serve.resource import version_of
-from adapters.vm.serve.tokens import Known
+from adapters.vm.serve.tokens import StoredToken
 from adapters.vm.state import marks
-from adapters.vm.state.file import busy_is_transient, open_state
+from adapters.vm.state.file import open_state, translate_sqlite_errors
 from hub.api import (
     Change,
     Endpoint,
@@ -47,7 +47,7 @@ ServiceKey = tuple[str, str, int]
 """(namespace, service, port)."""
 
 
-class Stored(Struct, frozen=True, gc=False):
+class StoredObject(Struct, frozen=True, gc=False):
     """One applied object; `mark` is that of its life, where its kind has lives (adapters.vm.state.marks)."""
 
     ref: ObjectRef
@@ -59,7 +59,7 @@ class Stored(Struct, frozen=True, gc=False):
     mark: str = ""
 
     @classmethod
-    def of(cls, native: NativeObject, unit: UnitKey, token: str, mark: str = "") -> Stored:
+    def of(cls, native: NativeObject, unit: UnitKey, token: str, mark: str = "") -> StoredObject:
         """The object as it stands once it is written."""
         return cls(native.ref, native.body, unit, native.role, native.needs, token, mark)
 
@@ -69,7 +69,7 @@ class RevisionDiff(Struct, frozen=True, gc=False):
 
     revision: int
     token: str
-    upserts: Mapping[ObjectRef, Stored]
+    upserts: Mapping[ObjectRef, StoredObject]
     deleted: tuple[ObjectRef, ...] = ()
     whole: bool = False  # the upserts are everything there is
 
@@ -84,7 +84,7 @@ class State:
         self.mesh = mesh
         self._owner = owner
         self._domain = domain
-        self._former: dict[UnitKey, list[str]] = {}  # rows of memory that have another domain's name
+        self._former_rows: dict[UnitKey, list[str]] = {}  # rows of memory that have another domain's name
         self._path = path
         self._db = open_state(path)
         with self._transaction():
@@ -105,13 +105,13 @@ class State:
         row = self._db.execute("SELECT revision, token FROM meshes WHERE name = ?", (self.mesh,)).fetchone()
         return int(row[0]), str(row[1])
 
-    def held(self) -> str:
+    def recorded_owner(self) -> str:
         """The owner for whom the mesh was written; "" = nobody's yet."""
         return str(self._db.execute("SELECT owner FROM meshes WHERE name = ?", (self.mesh,)).fetchone()[0])
 
     def refuse_others(self) -> None:
         """Raise RefusedError where the mesh was written for another owner than ours."""
-        held = self.held()
+        held = self.recorded_owner()
         if held not in {"", self._owner}:
             raise RefusedError(
                 f'mesh "{self.mesh}" of "{self._path}" was written for another smihub.yaml, of owner {held[:8]}...'
@@ -140,23 +140,23 @@ class State:
             }
             rows = self._db.execute("SELECT unit, body FROM memory WHERE mesh = ?", (self.mesh,))
             memory = self._recalled((str(unit), bytes(body)) for unit, body in rows)
-            held = self.held()
+            held = self.recorded_owner()
         return Observation(objects, memory, token, held)
 
     def _recalled(self, rows: Iterable[tuple[str, bytes]]) -> dict[UnitKey, bytes]:
         """The memory; where a unit has a row for each of two names of the domain, the one of today counts."""
         memory: dict[UnitKey, bytes] = {}
-        self._former.clear()
+        self._former_rows.clear()
         for text, body in rows:
-            unit = self._ours(_decode(text, UnitKey))
+            unit = self._with_our_domain(_decode(text, UnitKey))
             if _encode(unit) == text:
                 memory[unit] = body
             else:
-                self._former.setdefault(unit, []).append(text)
+                self._former_rows.setdefault(unit, []).append(text)
                 memory.setdefault(unit, body)
         return memory
 
-    def _ours(self, unit: UnitKey) -> UnitKey:
+    def _with_our_domain(self, unit: UnitKey) -> UnitKey:
         return unit if unit.domain == self._domain else replace(unit, domain=self._domain)
 
     def refs(self, group: str, kind: str) -> list[ObjectRef]:
@@ -177,7 +177,7 @@ class State:
 
     def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> RevisionDiff:
         """The same; gives all that it wrote."""
-        upserts: dict[ObjectRef, Stored] = {}
+        upserts: dict[ObjectRef, StoredObject] = {}
         with self._transaction("IMMEDIATE"):
             # Looked at in here: since the plan was made, another process may have written a revision, or taken the mesh.
             self.refuse_others()
@@ -198,20 +198,20 @@ class State:
         deleted = tuple(sorted(each.ref for each in changes if each.after is None))
         return RevisionDiff(revision + 1, after, upserts, deleted)
 
-    def _rows(self, where: str, *values: int) -> Iterator[Stored]:
+    def _rows(self, where: str, *values: int) -> Iterator[StoredObject]:
         query = f"SELECT ref, body, unit, role, needs, token, mark FROM objects WHERE mesh = ? AND {where}"  # noqa: S608 - `where` is one of ours
         for ref, body, unit, role, needs, token, mark in self._db.execute(query, (self.mesh, *values)):
-            yield Stored(
+            yield StoredObject(
                 _decode(ref, ObjectRef),
                 bytes(body),
-                self._ours(_decode(unit, UnitKey)),
+                self._with_our_domain(_decode(unit, UnitKey)),
                 Role(role),
                 _decode(needs, tuple[ObjectRef, ...]),
                 token,
                 mark,
             )
 
-    def _change(self, change: Change, revision: int, token: str) -> Stored | None:
+    def _change(self, change: Change, revision: int, token: str) -> StoredObject | None:
         ref, after = _encode(change.ref), change.after
         mark = "" if after is None or after.ref.kind not in marks.MARKED else self._mark(ref, after, change.unit)
         if change.ref.kind == names.WORKLOAD:
@@ -226,18 +226,18 @@ class State:
         about = (_encode(change.unit), after.role.value, _encode(after.needs))
         row = (self.mesh, ref, *about, after.body, token, revision, mark)
         self._db.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)", row)
-        return Stored.of(after, change.unit, token, mark)
+        return StoredObject.of(after, change.unit, token, mark)
 
     def _mark(self, ref: str, after: NativeObject, unit: UnitKey) -> str:
         """The mark of what stands, where the same unit lets it live on; a new one otherwise."""
         query = "SELECT body, unit, mark FROM objects WHERE mesh = ? AND ref = ? AND died IS NULL"
         row = self._db.execute(query, (self.mesh, ref)).fetchone()
         lives_on = row is not None and row[1] == _encode(unit) and marks.same_life(bytes(row[0]), after)
-        return str(row[2]) if lives_on else marks.drawn()
+        return str(row[2]) if lives_on else marks.new_mark()
 
     def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         for unit, body in memory.items():
-            for former in self._former.pop(unit, ()):
+            for former in self._former_rows.pop(unit, ()):
                 self._db.execute("DELETE FROM memory WHERE mesh = ? AND unit = ?", (self.mesh, former))
             key = (self.mesh, _encode(unit))
             if body:
@@ -261,11 +261,11 @@ class State:
             kept = self._db.execute("SELECT certificate, key FROM authorities WHERE mesh = ?", (self.mesh,)).fetchone()
         return Root(bytes(kept[0]), Secret(bytes(kept[1])))
 
-    def tokens(self, workload: str) -> tuple[Known, ...]:
+    def tokens(self, workload: str) -> tuple[StoredToken, ...]:
         """The tokens that a workload (`ns/name`) has or had: at most one that holds, and the last ones that ended."""
         query = "SELECT hash, ended FROM tokens WHERE mesh = ? AND workload = ?"
         rows = self._db.execute(query, (self.mesh, workload))
-        return tuple(Known(bytes(digest), bool(ended)) for digest, ended in rows)
+        return tuple(StoredToken(bytes(digest), bool(ended)) for digest, ended in rows)
 
     def enrolled(self) -> frozenset[str]:
         """The workloads that have a token which holds."""
@@ -328,7 +328,7 @@ class State:
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        with busy_is_transient(self._path):
+        with translate_sqlite_errors(self._path):
             self._db.execute(f"BEGIN {kind}")
             try:
                 yield

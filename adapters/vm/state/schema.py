@@ -80,7 +80,7 @@ def _marks_and_accounts(db: sqlite3.Connection) -> None:
     living = "SELECT rowid, mesh, json_extract(ref, '$.kind'), json_extract(ref, '$.name'), body FROM objects WHERE died IS NULL"
     for row, mesh, kind, name, body in db.execute(living).fetchall():
         if kind in marks.MARKED:
-            db.execute("UPDATE objects SET mark = ? WHERE rowid = ?", (marks.drawn(), row))
+            db.execute("UPDATE objects SET mark = ? WHERE rowid = ?", (marks.new_mark(), row))
         if kind == WORKLOAD:
             accounts[mesh, name] = marks.account_of(bytes(body))
     for mesh, workload, digest in db.execute("SELECT mesh, workload, hash FROM tokens").fetchall():

@@ -15,7 +15,7 @@ from adapters.vm.translate.unit import translate
 from hub.model import NativeObject, RoutePort
 from tests.servers.units import access, http_grant, inbound, route, spiffe, tcp_grant
 
-OWN, CHAIN, OTHER = marks.drawn(), marks.drawn(), marks.drawn()
+OWN, CHAIN, OTHER = marks.new_mark(), marks.new_mark(), marks.new_mark()
 BUNDLE = b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
 
 

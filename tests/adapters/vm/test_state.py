@@ -17,7 +17,7 @@ import pytest
 
 from adapters.vm import names, wire
 from adapters.vm.serve.ca import make_root
-from adapters.vm.serve.tokens import Known
+from adapters.vm.serve.tokens import StoredToken
 from adapters.vm.state.revisions import State
 from hub.api import (
     Change,
@@ -154,11 +154,11 @@ def test_token_ends_with_the_revision_that_takes_its_workload_or_account(
         state.apply([step], {}, "stale")
     assert state.enrolled() == {"d/web", "d/web-2"}
     token = state.apply([step], {}, token)
-    assert state.tokens("d/web") == (Known(b"1", ended),)
+    assert state.tokens("d/web") == (StoredToken(b"1", ended),)
     token = state.apply([card("admin")], {}, token)
     state.apply([card("web")], {}, token)
-    assert state.tokens("d/web") == (Known(b"1", ended=True),)
-    assert state.tokens("d/web-2") == (Known(b"2"),)
+    assert state.tokens("d/web") == (StoredToken(b"1", ended=True),)
+    assert state.tokens("d/web-2") == (StoredToken(b"2"),)
 
 
 def test_new_token_takes_the_place_of_the_one_that_holds(path: Path) -> None:
@@ -171,8 +171,8 @@ def test_new_token_takes_the_place_of_the_one_that_holds(path: Path) -> None:
         token = state.apply([uncard()], {}, token)
     state.apply([card("web")], {}, token)
     state.store_token_hash("d/web", b"now")
-    ended = [Known(b"%d" % number, ended=True) for number in (5, 6, 7, 8)]
-    assert sorted(state.tokens("d/web"), key=lambda item: item.digest) == [*ended, Known(b"now")]
+    ended = [StoredToken(b"%d" % number, ended=True) for number in (5, 6, 7, 8)]
+    assert sorted(state.tokens("d/web"), key=lambda item: item.digest) == [*ended, StoredToken(b"now")]
 
 
 def listener(chain: str, note: str = "", unit: UnitKey = UNIT) -> Change:

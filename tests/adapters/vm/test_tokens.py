@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from adapters.vm.serve.ca import Secret
-from adapters.vm.serve.tokens import Bearer, Known, bearer, digest_of, new_token
+from adapters.vm.serve.tokens import Bearer, StoredToken, bearer, digest_of, new_token
 
 
-def known(*tokens: Secret) -> Callable[[str], Sequence[Known]]:
+def known(*tokens: Secret) -> Callable[[str], Sequence[StoredToken]]:
     """What is stored of these tokens."""
-    stored = {token.reveal().decode().partition(":")[0]: (Known(digest_of(token)),) for token in tokens}
+    stored = {token.reveal().decode().partition(":")[0]: (StoredToken(digest_of(token)),) for token in tokens}
     return lambda workload: stored.get(workload, ())
 
 
@@ -29,9 +29,9 @@ def test_token_names_its_workload_only_if_its_hash_is_stored() -> None:
 def test_token_that_has_ended_is_told_apart() -> None:
     """Alone, and beside the one that took its place."""
     token, old = new_token("d/web"), new_token("d/web")
-    ended = Known(digest_of(old), ended=True)
+    ended = StoredToken(digest_of(old), ended=True)
     assert bearer(old, lambda _: (ended,)) == Bearer("d/web", ended=True)
-    both = (ended, Known(digest_of(token)))
+    both = (ended, StoredToken(digest_of(token)))
     assert bearer(old, lambda _: both) == Bearer("d/web", ended=True, replaced=True)
     assert bearer(token, lambda _: both) == Bearer("d/web")
 
@@ -49,11 +49,11 @@ def test_comparison_takes_constant_time(monkeypatch: pytest.MonkeyPatch, *, issu
     compared: list[tuple[bytes, bytes]] = []
     monkeypatch.setattr(hmac, "compare_digest", lambda one, other: compared.append((one, other)))
     token = new_token("d/web")
-    assert bearer(token, lambda _: (Known(digest_of(token)),) if issued else ()) is None
+    assert bearer(token, lambda _: (StoredToken(digest_of(token)),) if issued else ()) is None
     assert [digest_of(token) in pair for pair in compared] == [True]
 
 
 @pytest.mark.parametrize("raw", [b"", b":", b"d/web:", b"d/web", b"\xff" * 60, b"d/web:" + b"a" * 44, b"a" * 100_000])
 def test_malformed_token_is_nobodys(raw: bytes) -> None:
     """Odd bytes are refused without an error."""
-    assert bearer(Secret(raw), lambda _: (Known(digest_of(Secret(raw))),)) is None
+    assert bearer(Secret(raw), lambda _: (StoredToken(digest_of(Secret(raw))),)) is None
