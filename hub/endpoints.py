@@ -16,7 +16,7 @@ from hub.smi.types import EndpointSlice, Service, ServicePort, SliceEndpoint, Wo
 from hub.store import EndpointChanges, Store
 from hub.store.slices import pod_ref, slice_profile
 
-Place = tuple[str, str, int]
+ServicePortKey = tuple[str, str, int]
 """A Service port: namespace, service, port number."""
 _Share = tuple[tuple[int, Endpoint], ...]
 """What one workload or slice adds to a Service: endpoints, each with the Service port that leads to it."""
@@ -30,14 +30,14 @@ class EndpointView:
         self._store = store
         self._shares: dict[ObjectRef, dict[ObjectRef, _Share]] = {}  # Service -> workload or slice -> its share
         self._serves: dict[ObjectRef, set[ObjectRef]] = {}  # workload or slice -> Services
-        self._places: dict[ObjectRef, tuple[Place, ...]] = {}
-        self._everyone: dict[Place, tuple[Endpoint, ...]] = {}
-        self._serving: dict[Place, tuple[Endpoint, ...]] = {}
-        self._exposed: dict[Place, Exposed] = {}
+        self._places: dict[ObjectRef, tuple[ServicePortKey, ...]] = {}
+        self._everyone: dict[ServicePortKey, tuple[Endpoint, ...]] = {}
+        self._serving: dict[ServicePortKey, tuple[Endpoint, ...]] = {}
+        self._exposed: dict[ServicePortKey, Exposed] = {}
         self._placements: dict[ObjectRef, Placement] = {}
         self._inbound: dict[tuple[str, str], Mapping[WorkloadProfile, Inbound]] = {}
 
-    def update(self) -> frozenset[Place]:
+    def update(self) -> frozenset[ServicePortKey]:
         """Follow the store; the Service ports whose endpoints are others now (also those that came or went)."""
         changes = self._store.pop_endpoint_changes()
         touched = set(changes.services)
@@ -130,7 +130,7 @@ class EndpointView:
 
     # ----------------------------------------------------------------------- results
 
-    def _publish(self, service: ObjectRef) -> Iterator[Place]:
+    def _publish(self, service: ObjectRef) -> Iterator[ServicePortKey]:
         """Bring the endpoints of all ports of a Service up to date; those that changed."""
         found = self._store.service(service)
         ports = () if found is None else tuple(_ports(found))

@@ -115,8 +115,8 @@ def _layer_problems(view: View, service: Service, layer: Layer) -> tuple[Problem
     return notes.problems
 
 
-def _backend_problems(view: View, service: Service, backend: Backend, told: tuple[str, ProblemCollector]) -> None:
-    field, notes = told
+def _backend_problems(view: View, service: Service, backend: Backend, where: tuple[str, ProblemCollector]) -> None:
+    field, notes = where
     exposed = view.exposes(service.ref.namespace, backend.service)
     rest = "its share goes to the other backends"
     if exposed is None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from hub.config.file import Config
-from hub.endpoints import EndpointView, Place
+from hub.endpoints import EndpointView, ServicePortKey
 from hub.errors import SmihubError
 from hub.meshes import Mesh
 from hub.model import Endpoint, Facts
@@ -25,7 +25,7 @@ class Cluster:
         self.endpoints = EndpointView(self.store)
         self._meshes = meshes
         self._stale = True
-        self._published: Mapping[Place, tuple[Endpoint, ...]] = {}
+        self._published: Mapping[ServicePortKey, tuple[Endpoint, ...]] = {}
 
     async def withdraw(self, *, incomplete: bool) -> None:
         """Take endpoints that are gone out of service, before anything else of a change is written.
@@ -50,7 +50,7 @@ class Cluster:
         await self._hand_over(self.endpoints.serving())
         self._stale = False
 
-    def _update(self) -> frozenset[Place]:
+    def _update(self) -> frozenset[ServicePortKey]:
         touched = self.endpoints.update()
         self._stale |= bool(touched)
         return touched

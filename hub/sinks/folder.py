@@ -225,9 +225,9 @@ def translate_os_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         kind = ConfigError if error.errno in _LASTING else TransientError
         name = f' ("{os.fsdecode(error.filename)}")' if isinstance(error.filename, str | bytes) else ""
-        said = (error.strerror or str(error)).lower()
+        reason = (error.strerror or str(error)).lower()
         remedy = "check it and its permissions" if kind is ConfigError else "then try again"
-        raise kind(f'folder "{path}" cannot be used{name}: {said}; {remedy}') from None
+        raise kind(f'folder "{path}" cannot be used{name}: {reason}; {remedy}') from None
 
 
 async def _lock(root: int, path: Path, lock: int) -> None:

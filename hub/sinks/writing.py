@@ -130,8 +130,8 @@ class Writer:
         except StaleError as error:
             found[change.ref] = Written(change.ref, "stale", detail=str(error))
         except OSError as error:
-            said = f'"{OBJECTS}/{file_name(change.ref)}": {(error.strerror or str(error)).lower()}'
-            found[change.ref] = Written(change.ref, "failed", detail=said)
+            why = f'"{OBJECTS}/{file_name(change.ref)}": {(error.strerror or str(error)).lower()}'
+            found[change.ref] = Written(change.ref, "failed", detail=why)
         if found.get(change.ref, _WRITTEN).state != "written":
             self._folder.clean()  # what was staged beside the file would be in the way of the next one
 

@@ -29,11 +29,11 @@ def doubt_in(ref: ObjectRef, value: object, *, legible: bool = True) -> Doubt | 
     """
     if (ref.group, ref.kind) not in DOUBTED:
         return None
-    told = legible and is_label(ref.namespace)
+    certain = legible and is_label(ref.namespace)
     namespace = ref.namespace if is_label(ref.namespace) else ""
     if (ref.group, ref.kind) == _SERVICE:
-        return Doubt(ref, namespace, "service", selector=_selector(value) if told else None)
-    return Doubt(ref, namespace, "workload", account=_account(ref, value) if told else None)
+        return Doubt(ref, namespace, "service", selector=_selector(value) if certain else None)
+    return Doubt(ref, namespace, "workload", account=_account(ref, value) if certain else None)
 
 
 def doubt_of(found: SmiObject) -> Doubt | None:

@@ -27,7 +27,7 @@ from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, r
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
 BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
 RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
-Place = tuple[str, str, int]
+ServicePortKey = tuple[str, str, int]
 UDP, MIXED = "proto.udp-not-captured", "port.undeclared-mixed"
 _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2}
 
@@ -132,7 +132,7 @@ class _Mesh:
             received=_received(call.request, routing.reading) if http else None,
         )
 
-    def _behind(self, place: Place, routing: _Routing, call: _Call) -> tuple[BackendWord, list[Verdict]]:
+    def _behind(self, place: ServicePortKey, routing: _Routing, call: _Call) -> tuple[BackendWord, list[Verdict]]:
         """The word of one Service port, and the verdicts behind it: its own endpoints, never its own routes."""
         endpoints = self._endpoints.get(place, ())
         verdicts = [self._called(endpoint, routing, call.peer) for endpoint in endpoints]
@@ -148,7 +148,7 @@ class _Mesh:
 
     # ----------------------------------------------------------------------- the sidecar of a client
 
-    def _routing(self, call: _Call, place: Place) -> _Routing:
+    def _routing(self, call: _Call, place: ServicePortKey) -> _Routing:
         if call.request.protocol == "udp":
             return _Routing("no-port" if place[:2] in self._services else "no-service", losses=(UDP,))
         exposed = self._exposed.get(place)
@@ -160,7 +160,7 @@ class _Mesh:
             return self._http_routing(call, call.first, place)
         return self._tcp_routing(call, place)
 
-    def _http_routing(self, call: _Call, reading: Reading, place: Place) -> _Routing:
+    def _http_routing(self, call: _Call, reading: Reading, place: ServicePortKey) -> _Routing:
         route = self._routes.http(place)
         routing = replace(self._chosen(route, reading.http, place), reading=call.second, read=True)
         faults = reading.faults if self._means(reading.host, place) else _union([reading.faults, (HEADER,)])
@@ -172,14 +172,14 @@ class _Mesh:
         losses = faults or ((HEADER,) if steered else ())
         return replace(routing, losses=losses, open=not faults)
 
-    def _tcp_routing(self, call: _Call, place: Place) -> _Routing:
+    def _tcp_routing(self, call: _Call, place: ServicePortKey) -> _Routing:
         route = self._routes.tcp(place)
         http = self._routes.http(place)
         if route is None and http is not None and spoken(self._exposed[place], place[2]) == "http":
             return _Routing("unavailable", by=(http.label,), losses=(MIXED,))
         return replace(self._chosen(route, NO_HTTP, place), reading=call.first)
 
-    def _chosen(self, route: Route | None, http: Http, place: Place) -> _Routing:
+    def _chosen(self, route: Route | None, http: Http, place: ServicePortKey) -> _Routing:
         """Where a route leads; a Service without one is served by its own endpoints, a route without a match by none."""
         own = {place[1]: (Fraction(1), place[2])}
         if route is None:
@@ -190,7 +190,7 @@ class _Mesh:
         parts = _parts(entry, place[2])
         return _Routing("root" if entry.plain and parts == own else "split", parts, (route.label,))
 
-    def _means(self, host: bytes | None, place: Place) -> bool:
+    def _means(self, host: bytes | None, place: ServicePortKey) -> bool:
         """Whether a Host header names this Service: any other one leads elsewhere, or past the routes."""
         if host is None:
             return True

@@ -120,19 +120,19 @@ def _over_tcp(policy: Policy) -> Labelled:
 
 # --------------------------------------------------------------------------- who is selected
 
-Place = tuple[str, tuple[str, str] | None]
+SelectorKey = tuple[str, tuple[str, str] | None]
 """A namespace and one label of a selector, None for those that select all workloads."""
 AnyPolicy = TypeVar("AnyPolicy", Policy, PeerPolicy)
 
 
-def _by_place(policies: Iterable[AnyPolicy]) -> dict[Place, list[AnyPolicy]]:
-    found: dict[Place, list[AnyPolicy]] = {}
+def _by_place(policies: Iterable[AnyPolicy]) -> dict[SelectorKey, list[AnyPolicy]]:
+    found: dict[SelectorKey, list[AnyPolicy]] = {}
     for policy in policies:
         found.setdefault((policy.namespace, min(policy.selector, default=None)), []).append(policy)
     return found
 
 
-def _selected(policies: Mapping[Place, list[AnyPolicy]], namespace: str, labels: Labels) -> Iterator[AnyPolicy]:
+def _selected(policies: Mapping[SelectorKey, list[AnyPolicy]], namespace: str, labels: Labels) -> Iterator[AnyPolicy]:
     for where in dict.fromkeys((namespace, ROOT)):
         for label in (None, *labels):
             yield from (one for one in policies.get((where, label), ()) if one.selector <= labels)

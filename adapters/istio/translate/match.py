@@ -250,8 +250,10 @@ def _header_alternatives(name: str, forms: Forms) -> Iterable[MatchAlternative]:
 
 
 def _inexpressible(kind: str, what: str, pattern: str, found: Inexpressible) -> Objection:
-    told = "" if found.unmatched is None else f' ("{short(found.matched or "")}", not "{short(found.unmatched)}")'
-    message = f'{what} "{short(pattern)}" is more than Istio can say: {found.reason}{told}'
+    example_pair = (
+        "" if found.unmatched is None else f' ("{short(found.matched or "")}", not "{short(found.unmatched)}")'
+    )
+    message = f'{what} "{short(pattern)}" is more than Istio can say: {found.reason}{example_pair}'
     shortest = language(pattern, _UNIVERSES[kind]).shortest()
     example = f'a request with {what} "{short(pattern if shortest is None else shortest)}"'
     remedy = "list the values, or match by their beginning or end"

@@ -38,12 +38,12 @@ class _PortDeclaration(Struct, frozen=True, gc=False):
 def scope_of(grant: Grant, access: Access) -> Scope:
     """A port counts unless any of the selected workloads, or a Service, makes it what the grant is not about, or may do so."""
     wrong: Declared = "http" if grant.http is None else "tcp"
-    said = tuple(_declarations(grant, access))
-    barred = {one.port for one in said if {wrong, "unknown"} & {*one.smi, one.istio}}
+    declarations = tuple(_declarations(grant, access))
+    barred = {one.port for one in declarations if {wrong, "unknown"} & {*one.smi, one.istio}}
     meant = barred if grant.ports is None else barred & set(grant.ports)
-    granted = {one.port for one in said if set(one.smi) - {wrong, "unknown"}}
-    unknown = {one.port for one in said if "unknown" in one.smi}
-    declared = {one.port for one in said if wrong in one.smi or (one.istio == wrong and not one.is_number)}
+    granted = {one.port for one in declarations if set(one.smi) - {wrong, "unknown"}}
+    unknown = {one.port for one in declarations if "unknown" in one.smi}
+    declared = {one.port for one in declarations if wrong in one.smi or (one.istio == wrong and not one.is_number)}
     losses = tuple(
         _unknown(f"port {port}")
         if port in unknown
@@ -53,17 +53,21 @@ def scope_of(grant: Grant, access: Access) -> Scope:
         for port in sorted(meant & granted)
     )
     if "unknown" in access.beyond:
-        return _known_ports(grant, said, barred, access, losses)
+        return _known_ports(grant, declarations, barred, access, losses)
     if grant.ports is None:
         return Scope(None, tuple(sorted(barred)), losses)
     return Scope(tuple(sorted(set(grant.ports) - barred)), (), losses)
 
 
 def _known_ports(
-    grant: Grant, said: tuple[_PortDeclaration, ...], barred: set[int], access: Access, losses: tuple[Objection, ...]
+    grant: Grant,
+    declarations: tuple[_PortDeclaration, ...],
+    barred: set[int],
+    access: Access,
+    losses: tuple[Objection, ...],
 ) -> Scope:
     """Where ports that no fact names may speak anything: a grant counts on ports that are named, and on no other."""
-    named = {one.port for one in said if one.smi}
+    named = {one.port for one in declarations if one.smi}
     ports = named - barred if grant.ports is None else (named & set(grant.ports)) - barred
     beyond = grant.ports is None or bool(set(grant.ports) - named)
     if beyond and set(access.beyond) != {"unknown"}:

@@ -120,8 +120,8 @@ def _differs(request: Request) -> bool:
 def _serve(manager: Manager, reading: Reading) -> Outcome:
     judged = _judge(manager, reading.call, reading.authority)
     if reading.faults:
-        told = judged.passes or PATH in reading.faults or _excused_by(manager, reading)
-        return replace(judged, passes=False, losses=reading.faults if told else ())
+        is_loss = judged.passes or PATH in reading.faults or _excused_by(manager, reading)
+        return replace(judged, passes=False, losses=reading.faults if is_loss else ())
     return replace(judged, losses=(_rerouted_by if judged.passes else _excused_by)(manager, reading))
 
 
