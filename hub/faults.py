@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from hub.model import UnitKey
+from msgspec.structs import replace
+
+from hub.api import stateless
+from hub.meshes import Mesh
+from hub.model import Observation, Observed, UnitKey
+from hub.plan.changes import Desired, by_unit
 
 
 class Faults:
@@ -20,4 +25,31 @@ class Faults:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - it is the unit's outcome
-            self.found.setdefault(key, error)
+            self.note(key, error)
+
+    def note(self, key: UnitKey, error: Exception) -> None:
+        """This was raised for a unit; of several the first counts."""
+        self.found.setdefault(key, error)
+
+
+def carried_over(
+    mesh: Mesh, decided: Mapping[UnitKey, Desired], observation: Observation, faults: Faults
+) -> dict[UnitKey, Desired]:
+    """The units with what only history knows carried over; without those on which the adapter raises."""
+    if mesh.spec.carry_over is stateless:
+        return dict(decided)
+    standing, found = by_unit(observation.objects), dict[UnitKey, Desired]()
+    for key, unit in decided.items():
+        with faults.of(key):
+            objects = mesh.spec.carry_over(unit.translation.objects, standing.get(key, {}))
+            found[key] = replace(unit, translation=replace(unit.translation, objects=objects))
+    return found
+
+
+def narrowest(mesh: Mesh, faults: Faults, key: UnitKey, observed: Observed) -> bytes | None:
+    """A grant of a unit without all that it grants; None where the adapter cannot say that."""
+    try:
+        return mesh.spec.narrowest(observed.owned, observed.ref.kind)
+    except Exception as error:  # noqa: BLE001 - it is the unit's outcome
+        faults.note(key, error)
+        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from math import inf
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ from hub.api import stateless
 from hub.baselines import NOTHING_HELD, Holds, baselines_of, beside_baselines, covers
 from hub.binding import unbound
 from hub.config.file import Config
-from hub.faults import Faults
+from hub.faults import Faults, carried_over, narrowest
 from hub.memory.meet import meet
 from hub.memory.permits import NOTHING, Standing, gained
 from hub.memory.permits import standing as standing_of
@@ -135,9 +136,10 @@ class Planner:
         )
 
     def _made(self, mesh: Mesh, mirror: Mirror, cut: _Cut, faults: Faults) -> Plan:
-        decided, settled = cut.decided, _settled(mesh, cut, faults)
+        decided, settled = cut.decided, carried_over(mesh, cut.decided, cut.observation, faults)
         unsettled = frozenset(decided.keys() - settled.keys())
-        constraints = replace(cut.constraints, frozen=cut.constraints.frozen | unsettled)
+        narrow = partial(narrowest, mesh, faults)
+        constraints = Constraints(cut.constraints.frozen | unsettled, cut.constraints.lacking, narrow)
         made = plan(mesh.name, {**decided, **settled}, cut.observation, stateless, constraints)
         # Pods that nothing governed before were open; a sidecar on a VM that is not configured lets nobody in.
         shut = made.governs if mesh.spec.selects_by and not mirror.empty else ()
@@ -369,18 +371,6 @@ def _placeless(found: SmiObject) -> SmiObject:
     """Without what comes and goes with every machine."""
     if isinstance(found, Workload):
         return replace(found, addresses=(), ready=True)
-    return found
-
-
-def _settled(mesh: Mesh, cut: _Cut, faults: Faults) -> dict[UnitKey, Desired]:
-    """The units with what only history knows carried over; without those on which the adapter raises."""
-    if mesh.spec.carry_over is stateless:
-        return dict(cut.decided)
-    standing, found = by_unit(cut.observation.objects), dict[UnitKey, Desired]()
-    for key, unit in cut.decided.items():
-        with faults.of(key):
-            objects = mesh.spec.carry_over(unit.translation.objects, standing.get(key, {}))
-            found[key] = replace(unit, translation=replace(unit.translation, objects=objects))
     return found
 
 

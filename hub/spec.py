@@ -50,6 +50,11 @@ def stateless(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Obse
     return tuple(desired)
 
 
+def unsaid(body: bytes, kind: str) -> bytes | None:
+    """The `narrowest` of an adapter whose grants open nothing by going."""
+    return None
+
+
 class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     """A mesh backend, pure: no clock, no network, no environment, no order dependence in any function.
 
@@ -62,7 +67,9 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     its objects select the Pods of an identity ("": they do not go by labels). `baselines` are the scopes that have a skeleton
     of their own: the whole `mesh`, each `namespace` in which anything is governed, or both. Without them `translate` is never
     given a `Baseline`. What it makes of one are guards and objects that others refer to, which need nothing; they are written
-    before, and deleted after, all that needs them.
+    before, and deleted after, all that needs them. `narrowest(body, kind)` is the body of a grant that stands, whoever wrote it
+    last, with all that it grants taken out, while its presence refuses what it refused: it is written where the grant should
+    go and what would refuse then does not stand. None: that cannot be said, and such a grant stays as it is until it may go.
     """
 
     name: str
@@ -79,6 +86,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     capture: str = ""
     selects_by: str = ""
     baselines: tuple[Literal["mesh", "namespace"], ...] = ()
+    narrowest: Callable[[bytes, str], bytes | None] = unsaid
 
 
 class Written(Struct, frozen=True, gc=False):

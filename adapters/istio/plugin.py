@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.istio.config import IstioConfig
 from adapters.istio.evaluate.mesh import evaluator
+from adapters.istio.translate.narrowest import narrowest
 from adapters.istio.translate.unit import translate
 from adapters.istio.view import view
 from hub.api import SERVICE_ACCOUNT_LABEL, AdapterSpec, Feature, Narrowing, Support, hookimpl
@@ -48,6 +49,7 @@ SPEC = AdapterSpec(
     drain="Envoy has drained the filter chains that they came in by: 45 seconds by Istio's default",
     capture="a Pod without a sidecar, on the host's network, or with inbound ports excluded answers whoever reaches it",
     selects_by=SERVICE_ACCOUNT_LABEL,
+    narrowest=narrowest,
 )
 
 

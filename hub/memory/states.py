@@ -143,6 +143,15 @@ def pending(before: bytes, after: bytes) -> bytes:
     return encode(replace(new, states=_folded(tuple(dict.fromkeys(known)))))
 
 
+def narrowed(announced: bytes, natives: str) -> bytes:
+    """The same memory, where not all was written and what stands, of this digest, permits no more than the newest state."""
+    found = decode(announced)
+    if found is None or not found.states:
+        return announced
+    states = (*found.states, State(found.states[-1].standing, natives))
+    return encode(replace(found, states=_folded(tuple(dict.fromkeys(states)))))
+
+
 def mixed(known: Sequence[Standing] | None, after: bytes) -> bytes | None:
     """What to remember where some objects stay as in these known states, and the others come to be as in the memory `after`.
 

@@ -6,9 +6,10 @@ stand before anything is granted, grants shrink before they grow, and what other
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.memory.states import Kept
 from hub.model import Change, NativeObject, ObjectRef, Observed, Op, Role, Translation, Unit, UnitKey
@@ -40,11 +41,19 @@ class Desired(Struct, frozen=True, gc=False):
     kept: tuple[Kept, ...] = ()
 
 
+def _unsaid(key: UnitKey, observed: Observed) -> bytes | None:
+    return None
+
+
 class Constraints(Struct, frozen=True):
-    """What a plan has to go by: `frozen` units stay as observed, `lacking` are objects that cannot be counted on to stand."""
+    """What a plan has to go by: `frozen` units stay as observed, `lacking` are objects that cannot be counted on to stand.
+
+    `narrowest` is the body of a unit's grant that grants nothing (see AdapterSpec), as far as that can be said.
+    """
 
     frozen: frozenset[UnitKey] = frozenset()
     lacking: frozenset[ObjectRef] = frozenset()
+    narrowest: Callable[[UnitKey, Observed], bytes | None] = _unsaid
 
 
 FREE = Constraints()
@@ -145,18 +154,23 @@ def conflicts_of(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef
 
 
 class Hindered(Struct, frozen=True):
-    """What of some units cannot be written: `taken` by others, by unit; and `lacking`, refs that cannot be counted on to stand."""
+    """What of some units cannot be written, or not be counted on to stand: `taken` by others, by unit, or lacking."""
 
     decided: Mapping[UnitKey, Desired]
     standing: Mapping[ObjectRef, Observed]
     taken: Mapping[UnitKey, frozenset[ObjectRef]]
-    lacking: frozenset[ObjectRef]
+    constraints: Constraints
+
+    @property
+    def lacking(self) -> frozenset[ObjectRef]:
+        """See Constraints."""
+        return self.constraints.lacking
 
     @classmethod
     def by(
         cls,
         conflicts: Iterable[Conflict],
-        lacking: frozenset[ObjectRef],
+        constraints: Constraints,
         decided: Mapping[UnitKey, Desired],
         standing: Mapping[ObjectRef, Observed],
     ) -> Hindered:
@@ -164,16 +178,23 @@ class Hindered(Struct, frozen=True):
         taken: dict[UnitKey, frozenset[ObjectRef]] = {}
         for one in conflicts:
             taken[one.second] = taken.get(one.second, frozenset()) | {one.ref}
-        return cls(decided, standing, taken, lacking)
+        return cls(decided, standing, taken, constraints)
 
     def split(self, changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
-        """The changes that may be written, and those that must wait, given that."""
-        found: tuple[list[Change], list[Change]] = ([], [])
+        """The changes that may be written, and those that must wait, given that.
+
+        A grant that must not go is written in its narrowest form, where there is one, and waits for nothing then.
+        """
         if not self.taken and not self.lacking:
             return list(changes), []
+        may, waiting = list[Change](), list[Change]()
         for change in changes:
-            found[self._waits(change)].append(change)
-        may, waiting = found
+            if not self._waits(change):
+                may.append(change)
+            elif (narrow := self._narrowest(change)) is None:
+                waiting.append(change)
+            elif narrow.body != change.before:
+                may.append(replace(change, op=Op.REPLACE, wave=wave(Role.GRANT, Op.REPLACE), after=narrow))
         used = {ref for change in waiting if (one := self.standing.get(change.ref)) is not None for ref in one.needs}
         needed = [change for change in may if change.after is None and change.ref in used]
         return [change for change in may if change not in needed], [*waiting, *needed]
@@ -186,6 +207,15 @@ class Hindered(Struct, frozen=True):
             return self._might_open(change, had)
         fresh = (ref for ref in change.after.needs if ref not in had)
         return change.ref in mine or any(ref in mine or ref in self.lacking for ref in fresh)
+
+    def _narrowest(self, change: Change) -> NativeObject | None:
+        """What a grant is to be that should go and must not; None for anything else, and where nobody can say."""
+        observed = self.standing.get(change.ref)
+        renamed = change.ref in self.decided[change.unit].translation.former
+        if change.after is not None or observed is None or observed.role is not Role.GRANT or renamed:
+            return None
+        body = self.constraints.narrowest(change.unit, observed) if observed.token else None
+        return None if body is None else NativeObject(change.ref, Role.GRANT, body, needs=observed.needs)
 
     def _might_open(self, change: Change, had: Iterable[ObjectRef]) -> bool:
         """Whether the absence of an object might open something while what cannot be written does not stand.

@@ -98,7 +98,7 @@ def plan(
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
     settled = {key: carry_over(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
     planned = all_changes(decided, settled, observation.objects, standing)
-    hindered = Hindered.by(conflicts, constraints.lacking, decided, observation.objects)
+    hindered = Hindered.by(conflicts, constraints, decided, observation.objects)
     changes, waiting = hindered.split(one for one in planned if one.after or one.ref not in claimed)
     written = [change for change in changes if change.ref not in spared]
     left = {change.unit for change in changes if change.ref in spared}

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.model import ObjectRef, UnitKey
 from hub.plan.plan import Plan
-from hub.reconcile.rollout import units_of
+from hub.reconcile.lanes import units_of
 from hub.status.outcomes import Result
 
 Results = dict[UnitKey, Result]

@@ -31,7 +31,8 @@ from hub.plan.saved import Made, MeshSetup, Setup, inputs_digest, settings_diges
 from hub.planner import Reviewed
 from hub.plugins import Plugins, load_plugins
 from hub.reconcile.cluster import Cluster, each
-from hub.reconcile.rollout import bases, mixed, roll_out, swapping, units_of
+from hub.reconcile.lanes import units_of
+from hub.reconcile.rollout import bases, mixed, roll_out, swapping
 from hub.reconcile.window import Window
 from hub.smi.types import EndpointSlice, Workload
 from hub.status.outcomes import Result
@@ -228,8 +229,8 @@ class Hub:
             made = reviewed.plan
         made = self._stamped(made, accept)
         results, failed = await self._roll_out(mesh, made)
-        stopped = frozenset(key for key, each in results.items() if each.state != "written")
-        if stopped.intersection(made.losing):
+        stopped = frozenset(key for key, each in results.items() if each.state != "written" and key.kind == "access")
+        if stopped.intersection({*made.losing, *(change.unit for change in made.changes if change.after is None)}):
             narrowed |= await self._narrow(mesh, stopped, accept, failed)
         return _told(results, narrowed)
 

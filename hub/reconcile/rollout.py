@@ -12,15 +12,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from hub.api import Accepting, Sink, Transactional, Written
 from hub.errors import RefusedError, SmihubError, StaleError, UnsafeResourceError
-from hub.memory.states import pending
+from hub.memory.states import digest, narrowed, pending
 from hub.mirror import Mirror
 from hub.model import Change, ObjectRef, Op, Role, UnitKey
 from hub.plan.changes import wave
 from hub.plan.plan import Plan
+from hub.reconcile.lanes import gaining_in, lanes, needs_of, units_of
 from hub.status.outcomes import Result
 
 ACCEPTED_S = 30.0
@@ -83,11 +83,6 @@ def _joined(made: Plan, parts: Sequence[Plan], found: Sequence[Done | BaseExcept
     )
 
 
-def units_of(made: Plan) -> frozenset[UnitKey]:
-    """The units that a plan writes."""
-    return frozenset({change.unit for change in made.changes} | made.memory.keys())
-
-
 def result_of(error: BaseException) -> Result:
     """What an error that ended a write means for the units that it was for."""
     if isinstance(error, StaleError):
@@ -146,6 +141,8 @@ async def _by_object(sink: Sink, made: Plan, mirror: Mirror) -> Done:
         announced = _announced(made, mirror.memory)
         if announced:
             await writing.remember(announced)
+        if isinstance(sink, Accepting) and (closing := walk.closing()):
+            walk.note_all(await sink.unaccepted(closing, 0.0))
         for batch in _batches(made, mirror, gated=isinstance(sink, Accepting)):
             todo = [change for change in batch if walk.may(change)]
             if todo:
@@ -153,6 +150,9 @@ async def _by_object(sink: Sink, made: Plan, mirror: Mirror) -> Done:
             if not batch and isinstance(sink, Accepting) and (gate := walk.gate()):
                 walk.note_all(await sink.unaccepted(gate, ACCEPTED_S))
         final = {key: raw for key, raw in made.memory.items() if key not in walk.stopped}
+        known = {**mirror.memory, **announced}
+        shrunk = walk.shrunk & made.memory.keys() & known.keys()
+        final |= {key: narrowed(known[key], walk.standing(key)) for key in shrunk}
         if final:
             await writing.remember(final)
         memory = {**announced, **final}
@@ -197,7 +197,7 @@ def _early(made: Plan, mirror: Mirror) -> set[ObjectRef]:
 def mixed(made: Plan) -> frozenset[UnitKey]:
     """The units that both gain and lose, and whose gains wait for the mesh to take what they need."""
     fresh = {change.ref: change.unit for change in made.changes if change.wave < _GRANT_DELETED}
-    units = {*fresh.values()} | {change.unit for change in made.changes if fresh.keys() & set(_needs(change))}
+    units = {*fresh.values()} | {change.unit for change in made.changes if fresh.keys() & set(needs_of(change))}
     return frozenset(units & swapping(made))
 
 
@@ -210,18 +210,12 @@ def bases(made: Plan, units: Collection[UnitKey], mirror: Mirror) -> dict[Object
     """What stands that these units build on: guards and the like of their own, and of others what they need; with the units."""
     found: dict[ObjectRef, frozenset[UnitKey]] = {}
     own = ((ref, key) for key in units for ref in mirror.standing(key))
-    needed = ((ref, change.unit) for change in made.changes if change.unit in units for ref in _needs(change))
+    needed = ((ref, change.unit) for change in made.changes if change.unit in units for ref in needs_of(change))
     for ref, key in (*own, *needed):
         one = mirror.get(ref)
         if one is not None and one.owner is not None and one.role in _BASES:
             found[ref] = found.get(ref, frozenset()) | {key}
     return found
-
-
-def gaining_in(made: Plan) -> set[UnitKey]:
-    """The units that gain, as far as a plan changes them."""
-    named = {(permit.receiver.namespace, permit.receiver.service_account) for permit in made.gained}
-    return {change.unit for change in made.changes if (change.unit.namespace, change.unit.name) in named}
 
 
 class _Walk:
@@ -238,7 +232,7 @@ class _Walk:
         if len(self._units) < len(made.changes):
             raise UnsafeResourceError(f'a plan for mesh "{made.mesh}" changes one object twice; report this')
         self._guards = _guards(made)
-        self._bases: Mapping[ObjectRef, frozenset[UnitKey]] = {}
+        self._bases: dict[ObjectRef, frozenset[UnitKey]] = {}
         self.failed: set[ObjectRef] = set()  # what was not written although it might
         self._missing: set[ObjectRef] = set()  # the same, and what would have been made after it
         self._unguarded: set[UnitKey] = set()
@@ -274,6 +268,17 @@ class _Walk:
                 self._fail(change.unit, one)
                 self._skip(change)
 
+    def closing(self) -> list[ObjectRef]:
+        """The guards of others that stand, without which grants that go would leave everything open."""
+        going = [change for change in self._made.changes if change.after is None]
+        needed = [(ref, change.unit) for change in going for ref in self._mirror.needs(change.ref)]
+        for ref, key in needed:
+            one = self._mirror.get(ref)
+            if one is not None and one.role is Role.GUARD and ref not in self._units:
+                self._bases[ref] = self._bases.get(ref, frozenset()) | {key}
+        self._guards |= self._bases.keys()
+        return sorted(self._bases)
+
     def gate(self) -> list[ObjectRef]:
         """What the mesh itself must have taken before anything gains: what is new, and what stands that a gain builds on."""
         gone = {change.ref for change in self._made.changes if change.after is None}
@@ -287,6 +292,27 @@ class _Walk:
             owner = self._units.get(one.ref)
             for key in self._bases.get(one.ref, frozenset()) | ({owner} if owner is not None else frozenset()):
                 self._fail(key, one)
+
+    @property
+    def shrunk(self) -> frozenset[UnitKey]:
+        """The units that stopped, gain nothing, and of which every grant that should shrink or go has done so."""
+        done = {change.ref for change, _ in self.written}
+        late = {change.unit for change in self._made.changes if self._shrinks(change) and change.ref not in done}
+        access = {key for key in self.stopped if key.kind == "access"}
+        return frozenset(access - self._gaining - late)
+
+    def _shrinks(self, change: Change) -> bool:
+        before = self._mirror.get(change.ref)
+        return before is not None and bool(before.token) and before.role is Role.GRANT
+
+    def standing(self, key: UnitKey) -> str:
+        """The digest of what stands of a unit, as far as anybody can tell."""
+        found = {ref: one.owned for ref in self._mirror.standing(key) if (one := self._mirror.get(ref)) is not None}
+        for change, _ in self.written:
+            if change.unit == key:
+                found.pop(change.ref, None)
+                found |= {change.ref: change.after.body} if change.after is not None else {}
+        return digest(found.items())
 
     def results(self) -> dict[UnitKey, Result]:
         """What became of each unit."""
@@ -317,10 +343,6 @@ def _guards(made: Plan) -> set[ObjectRef]:
     return {change.ref for change in made.changes if change.after is not None and change.after.role is Role.GUARD}
 
 
-def _needs(change: Change) -> tuple[ObjectRef, ...]:
-    return change.after.needs if change.after is not None else ()
-
-
 def _presumed(
     change: Change, mirror: Mirror, gaining: Collection[UnitKey], guards: Collection[ObjectRef]
 ) -> set[ObjectRef]:
@@ -328,43 +350,7 @@ def _presumed(
 
     Of a unit that gains nothing, an object that is replaced and needs no more than before gets no worse by what it lacks.
     """
-    before, after = {*mirror.needs(change.ref)}, {*_needs(change)}
+    before, after = {*mirror.needs(change.ref)}, {*needs_of(change)}
     if change.after is None:
         return before.intersection(guards)
     return after - before if change.op is Op.REPLACE and change.unit not in gaining else after
-
-
-# --------------------------------------------------------------------------- units that concern each other
-
-
-def lanes(made: Plan, mirror: Mirror) -> tuple[Plan, ...]:
-    """A plan as plans that can be written at the same time: units in different ones need nothing of each other."""
-    owners = {change.ref: change.unit for change in made.changes}
-    group = {key: key for key in {*owners.values(), *made.memory}}
-
-    def root(key: UnitKey) -> UnitKey:
-        while group[key] != key:
-            key = group[key]
-        return key
-
-    gaining = gaining_in(made)
-    for change in made.changes:
-        for ref in ties(change, mirror, gaining):
-            if ref in owners:
-                group[root(change.unit)] = root(owners[ref])
-    changes: dict[UnitKey, list[Change]] = {root(key): [] for key in group}
-    for change in made.changes:
-        changes[root(change.unit)].append(change)
-    memory: dict[UnitKey, dict[UnitKey, bytes]] = {key: {} for key in changes}
-    for key, raw in made.memory.items():
-        memory[root(key)][key] = raw
-    return tuple(replace(made, changes=tuple(changes[key]), memory=memory[key]) for key in sorted(changes))
-
-
-def ties(change: Change, mirror: Mirror, gaining: Collection[UnitKey]) -> set[ObjectRef]:
-    """The objects that may not be written at the same time as this one: what it needs, as it stands and as it is to be.
-
-    Of a unit that gains nothing, an object that is replaced and goes on needing the same does not wait for that.
-    """
-    before, after = {*mirror.needs(change.ref)}, {*_needs(change)}
-    return before ^ after if change.op is Op.REPLACE and change.unit not in gaining else before | after

@@ -25,7 +25,8 @@ from hub.model import ObjectRef, UnitKey
 from hub.plan.plan import Plan
 from hub.reconcile.flights import Flights
 from hub.reconcile.hub import Hub, Reviewed
-from hub.reconcile.rollout import gaining_in, lanes, result_of, ties, units_of
+from hub.reconcile.lanes import gaining_in, lanes, ties, units_of
+from hub.reconcile.rollout import result_of
 from hub.status.journal import Journal
 from hub.status.outcomes import Result
 

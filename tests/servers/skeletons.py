@@ -87,6 +87,11 @@ def _native(ref: ObjectRef, role: Role, body: Any, *needs: ObjectRef) -> NativeO
     return NativeObject(ref, role, msgspec.json.encode({"is": body}), needs=needs)
 
 
+def narrowest(body: bytes, kind: str) -> bytes | None:
+    """A policy by which nobody may call."""
+    return b'{"is":[]}' if kind == "Policy" else None
+
+
 def _unmodelled(*_: Any) -> Any:
     raise AssertionError("nobody asks")
 
@@ -100,6 +105,7 @@ SPEC = AdapterSpec(
     _unmodelled,
     lambda body, _: msgspec.json.decode(body),
     baselines=("mesh", "namespace"),
+    narrowest=narrowest,
 )
 
 

@@ -88,6 +88,18 @@ def test_plan_replaces_a_renamed_grant_after_its_successor_stands() -> None:
     assert [change.ref.name for change in made.changes] == ["gone", "name", "old-name"]
 
 
+def test_plan_keeps_a_former_name_while_its_successor_cannot_be_written() -> None:
+    """Somebody else's object stands there, or the mesh did not take it: what denied by being there goes on doing so."""
+    former, successor = native("old-name"), native("name")
+    renamed = {KEY: Desired(access(), Translation((successor,), former=(former.ref,)))}
+    seen = standing(former)
+    theirs = Observed(successor.ref, b"theirs", None, "1")
+    made = plan("vm", renamed, replace(seen, objects={**seen.objects, successor.ref: theirs}), keep)
+    assert made.changes == ()
+    made = plan("vm", renamed, seen, keep, Constraints(lacking=frozenset({successor.ref})))
+    assert [(change.op, change.ref.name) for change in made.changes] == [(Op.CREATE, "name")]
+
+
 def test_translation_refuses_two_objects_of_one_name() -> None:
     """Neither takes the other's place."""
     with pytest.raises(UnsafeResourceError, match="share a name"):

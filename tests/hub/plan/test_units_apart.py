@@ -248,7 +248,12 @@ def test_last_policy_of_a_workload_is_not_deleted_before_the_one_that_denies_is_
     monkeypatch.setattr(on_disk, "_write", _full_at("smihub-api", "AuthorizationPolicy"))
     for _ in range(2):
         assert canary.run("apply", "--yes").exit_code == Exit.ERROR
-        assert len(policies(canary)) == 1
+        (left,) = policies(canary)
+        assert "sa/evil" not in left.read_text()
+        assert "rules" not in left.read_text()
+        assert "track: canary" in left.read_text()
+        plan = canary.run("plan")
+        assert "newly denied" not in plan.output, plan.output
     monkeypatch.undo()
     assert canary.run("apply", "--yes").exit_code == Exit.SAME
     assert [each.name for each in policies(canary)] == [Path(POLICY_FILE).name]
@@ -264,7 +269,9 @@ def test_last_policy_of_a_workload_is_not_deleted_where_somebody_took_the_one_th
     )
     canary.write("evil.yaml", BINDING)
     assert canary.run("apply", "--yes").exit_code == Exit.REFUSED
-    assert len(policies(canary)) == 2
+    (emptied,) = (each for each in policies(canary) if each != theirs)
+    assert "sa/evil" not in emptied.read_text()
+    assert "track: canary" in emptied.read_text()
 
 
 def test_unit_with_an_object_that_is_left_alone_loses_though_something_is_unread(canary: Folder) -> None:

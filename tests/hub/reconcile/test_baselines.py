@@ -14,6 +14,7 @@ from hub.api import Access, Baseline, NativeObject, ObjectRef, Role, Translation
 from hub.errors import UnsafeResourceError
 from hub.mirror import Mirror
 from hub.model import Op, UnitKey
+from hub.spec import unsaid
 from hub.testing.memory import FORMS, MemoryMesh
 from hub.translated import translated
 from tests.servers.skeletons import (
@@ -31,6 +32,7 @@ from tests.servers.skeletons import (
     served,
     translate,
 )
+from tests.servers.small_town import CALLERS
 
 SKELETONS = {MESH, SHOP}
 NAMESPACES = "governed: {namespaces: [shop]}"
@@ -268,20 +270,75 @@ async def test_unit_that_gains_and_loses_loses_while_a_skeleton_fails(trial: Tri
     await trial.settled()
 
 
-async def test_last_grant_is_not_deleted_while_the_skeleton_is_missing(trial: Trial) -> None:
-    """Nothing would be left that refuses anybody anything."""
-    trial.change(["api.web"])
+@pytest.mark.parametrize("narrow", [True, False])
+async def test_last_grant_is_not_deleted_while_the_skeleton_is_missing(trial: Trial, narrow: bool) -> None:  # noqa: FBT001 - drawn
+    """Nothing would be left that refuses anybody anything: it grants nothing any more, if the adapter can say that, or stays."""
+    trial.spec = SPEC if narrow else replace(SPEC, narrowest=unsaid)
+    trial.change(["api.web", "db.web"])
     await trial.settled()
     for ref in SKELETONS:
         trial.mesh.vanish(ref)
     trial.mesh.refused |= SKELETONS
     trial.look()
-    trial.change([])
+    trial.change(["db.web"])
     for _ in range(2):
         await trial.apply()
-        assert "api.evil" not in served(trial.mesh)
+        kept = set() if narrow else {"api.web"}
+        assert served(trial.mesh) - {f"pay.{caller}" for caller in CALLERS} == {"db.web"} | kept
     trial.mesh.recover()
     await trial.settled()
+    assert policy("api") not in trial.mesh.objects
+
+
+async def test_narrowest_form_is_remembered_as_what_stands(trial: Trial) -> None:
+    """Nobody is told twice what is lost, and what would be granted there again is new."""
+    trial.change(["api.web"])
+    await trial.settled()
+    trial.mesh.vanish(MESH)
+    trial.mesh.refused.add(MESH)
+    trial.look()
+    trial.change([])
+    first = (await trial.plan()).plan
+    assert (len(first.denied), first.losing) == (1, (access("api"),))
+    await trial.apply()
+    assert trial.mesh.objects[policy("api")].owned == b'{"is":[]}'
+    again = (await trial.plan()).plan
+    assert (again.denied, again.losing) == ((), ())
+    written = len(trial.mesh.written)
+    await trial.apply()
+    assert len(trial.mesh.written) == written
+    trial.change(["api.web"])
+    assert len((await trial.plan()).plan.allowed) == 1
+
+
+async def test_last_grant_does_not_go_while_its_skeleton_is_not_in_force(tmp_path: Path) -> None:
+    """It stands, but the mesh has not taken it: the grant is emptied at once, and deleted when that is so."""
+    trial = Trial(tmp_path, "memory-accepting")
+    trial.change(["api.web"])
+    await trial.settled()
+    trial.mesh.unaccepted.add(MESH)
+    trial.change([])
+    await trial.apply()
+    assert trial.mesh.objects[policy("api")].owned == b'{"is":[]}'
+    trial.mesh.recover()
+    await trial.settled()
+    assert policy("api") not in trial.mesh.objects
+
+
+async def test_adapter_that_raises_on_a_narrowest_form_leaves_the_grant_as_it_is(tmp_path: Path) -> None:
+    """It is named."""
+
+    def fails(body: bytes, kind: str) -> bytes | None:
+        raise KeyError("nobody thought of this")
+
+    trial = Trial(tmp_path, "memory", replace(SPEC, narrowest=fails))
+    trial.change(["api.web"])
+    await trial.settled()
+    trial.mesh.unmark(MESH)
+    trial.change([])
+    reviewed = await trial.plan()
+    assert ("bug.adapter", access("api")) in {(each.code, each.unit) for each in reviewed.refusals}
+    assert not [change for change in reviewed.plan.changes if change.ref == policy("api")]
 
 
 async def test_skeleton_in_the_place_of_which_somebody_elses_object_stands(trial: Trial) -> None:
@@ -295,9 +352,10 @@ async def test_skeleton_in_the_place_of_which_somebody_elses_object_stands(trial
     assert [(each.code, each.unit) for each in reviewed.refusals] == [("guard.foreign-owner", OF_SHOP)]
     await trial.apply()
     assert served(trial.mesh) == {"api.web"}
-    trial.change(["db.web"])
+    trial.change([])
     await trial.apply()
-    assert "api.evil" not in served(trial.mesh)
+    assert trial.mesh.objects[policy("api")].owned == b'{"is":[]}'
+    assert served(trial.mesh) == set()
 
 
 async def test_adapter_that_raises_on_a_skeleton_stops_gains_and_no_loss(tmp_path: Path) -> None:
@@ -323,7 +381,7 @@ async def test_adapter_that_raises_on_a_skeleton_stops_gains_and_no_loss(tmp_pat
     trial.look()
     trial.change([])
     await trial.apply()
-    assert "api.evil" not in served(trial.mesh)
+    assert not [name for name in served(trial.mesh) if name.startswith("api.")]
 
 
 @pytest.mark.parametrize("scope", ["", "TrafficTarget/", "Pod/", "Service/"])
