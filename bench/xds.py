@@ -30,8 +30,8 @@ import world
 from msgspec.structs import replace
 
 from adapters.vm import wire
-from adapters.vm.bootstrap.enrol import Enrolment
-from adapters.vm.serve.resource import RDS, Resource, version_of
+from adapters.vm.bootstrap.enrol import Enrolment, enrol
+from adapters.vm.resource import RDS, Resource, version_of
 from adapters.vm.serve.server import AdsServer
 from adapters.vm.serve.sink import XdsSink
 from hub.events import Upsert
@@ -221,7 +221,7 @@ async def running(base: Path, smi_objects: int, ports: list[int]) -> AsyncIterat
     await first.apply(first.meshes[0], (await first.plan(first.meshes[0])).plan)
     sink = first.meshes[0].sink
     assert isinstance(sink, XdsSink)
-    command = sink.enrol(Enrolment(CALLER, base / "envoy"))
+    command = enrol(sink, Enrolment(CALLER, base / "envoy"))
     await first.close()
     clocked = Clocked(Hub.open(base / "smihub.yaml"))
     loop = asyncio.create_task(Loop(clocked.hub).run())

@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.vm.serve.ca import LEAF_LIFE, Authority, make_root
+from adapters.vm.identity.ca import LEAF_LIFE, Authority, make_root
 from adapters.vm.state.revisions import State
 
 TRUST_DOMAIN = "cluster.local"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.vm.serve.ca import make_root
+from adapters.vm.identity.ca import make_root
 from adapters.vm.serve.sink import utc_now
 from adapters.vm.state.revisions import State
 from tests.servers.live_mesh import LiveMesh, free_octet

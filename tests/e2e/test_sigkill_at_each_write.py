@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapters.vm import names
-from adapters.vm.serve.ca import make_root
+from adapters.vm.identity.ca import make_root
 from adapters.vm.serve.sink import utc_now
 from adapters.vm.state.revisions import State
 from hub.model import Observation

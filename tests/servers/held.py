@@ -16,7 +16,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.vm.serve.resource import CDS, LDS, Resource, Snapshot
+from adapters.vm.resource import CDS, LDS, Resource, Snapshot
 from hub.model import Destination, Request, Source
 from hub.testing.town import NAMESPACE, SERVED
 

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from adapters.vm.bootstrap.enrol import Enrolment
-from adapters.vm.serve.ca import LEAF_LIFE, Authority, make_root
+from adapters.vm.bootstrap.enrol import Enrolment, enrol
+from adapters.vm.identity.ca import LEAF_LIFE, Authority, make_root
 from adapters.vm.state.revisions import State
 from hub.meshes import Mesh as ConfiguredMesh
 from hub.reconcile.hub import Hub
@@ -154,8 +154,7 @@ class LiveMesh:
     def enrol(self, workload: str, **more: Any) -> tuple[str, ...]:
         """What `smihub bootstrap` does; gives Envoy's command line."""
         self._enrolled[workload] = more
-        line: tuple[str, ...] = self.sink.enrol(Enrolment(workload, self.envoy_folder(workload), **more))
-        return line
+        return enrol(self.sink, Enrolment(workload, self.envoy_folder(workload), **more))
 
     async def renew(self) -> None:
         """Give Workloads whose token ended (another account) a new one, and wait until their Envoys speak by it."""

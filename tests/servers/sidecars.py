@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.vm.bootstrap.enrol import Enrolment
-from adapters.vm.serve.resource import CDS, LDS
+from adapters.vm.bootstrap.enrol import Enrolment, enrol
+from adapters.vm.resource import CDS, LDS
 from tests.servers.envoy import Envoy
 from tests.servers.live_mesh import warming
 
@@ -34,7 +34,7 @@ class Sidecars:
     def enrol(self, sink: Any, workload: str) -> None:
         """What `smihub bootstrap` does."""
         folder, variant = self._folder(workload), _VARIANTS[self._workloads.index(workload) % 2]
-        line = sink.enrol(Enrolment(workload, folder, variant=variant))
+        line = enrol(sink, Enrolment(workload, folder, variant=variant))
         file = folder / "envoy.json"
         config = json.loads(file.read_text())
         config["dynamic_resources"]["ads_config"]["grpc_services"][0]["envoy_grpc"]["retry_policy"] = _AGAIN

@@ -13,12 +13,12 @@ import grpc.aio
 import msgspec
 
 from adapters.vm import names, wire
-from adapters.vm.serve.ca import Secret
+from adapters.vm.identity.ca import Secret
+from adapters.vm.identity.tokens import digest_of, new_token
 from adapters.vm.serve.seal import Check
 from adapters.vm.serve.server import SERVICE
 from adapters.vm.serve.sink import XdsSink
 from adapters.vm.serve.sockets import XdsConfig
-from adapters.vm.serve.tokens import digest_of, new_token
 from adapters.vm.state.revisions import State
 from hub.api import Change, NativeObject, ObjectRef, Op, Role, SinkContext, UnitKey
 

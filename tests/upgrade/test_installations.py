@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from adapters.vm.identity.ca import LEAF_LIFE, Authority, Secret, make_root
+from adapters.vm.identity.tokens import Bearer, bearer
 from adapters.vm.safety.check import check
-from adapters.vm.serve.ca import LEAF_LIFE, Authority, Secret, make_root
 from adapters.vm.serve.fleet import Fleet
 from adapters.vm.serve.seal import Sealer
 from adapters.vm.serve.sink import utc_now
-from adapters.vm.serve.tokens import Bearer, bearer
 from adapters.vm.state.revisions import State
 from adapters.vm.state.schema import SCHEMA_VERSION
 from tests.servers.older import FIXTURES, install

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from adapters.vm import names
 from adapters.vm.bootstrap.envoy import Sidecar, command, find_envoy, issue_token, owner_of, rotate_token, write_sidecar
+from adapters.vm.serve.sink import XdsSink
 from adapters.vm.state.revisions import State
 from hub.api import ConfigError
 
@@ -30,12 +32,16 @@ class Enrolment(Struct, frozen=True):
     user: str = ""
 
 
-def enrol(state: State, server: str, asked: Enrolment) -> tuple[str, ...]:
+def enrol(sink: XdsSink, asked: Enrolment) -> tuple[str, ...]:
     """Write `token`, `envoy.json` and `credential.json` (mode 0600) into the folder asked for; gives Envoy's command line.
 
     Raises ConfigError for a Workload that was never applied, a folder that cannot be written or that another user could
     change, one of its Unix sockets that others can write, a user who cannot be given the files, or no Envoy.
     """
+    return sink.issue(partial(_write, asked))
+
+
+def _write(asked: Enrolment, state: State, server: str) -> tuple[str, ...]:
     _known(state, asked.workload)
     check_folders(sockets_of(state, asked.workload))
     folder = asked.folder.absolute()

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from adapters.vm.serve.ca import Secret
+from adapters.vm.identity.ca import Secret
+from adapters.vm.identity.tokens import Bearer, bearer, digest_of, new_token
 from adapters.vm.serve.sockets import socket_path
-from adapters.vm.serve.tokens import Bearer, bearer, digest_of, new_token
 from adapters.vm.state.revisions import State
 from hub.api import ConfigError
 from hub.private import make_folder

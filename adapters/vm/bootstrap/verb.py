@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from adapters.vm.bootstrap.enrol import Enrolment
+from adapters.vm.bootstrap.enrol import Enrolment, enrol
 from adapters.vm.serve.sink import XdsSink
 from hub.api import CommandContext, CommandMesh, CommandSpec, ConfigError
 
@@ -36,7 +36,7 @@ async def bootstrap(
     folder = out or Path(workload.replace("/", "-"))
     asked = Enrolment(workload, folder, envoy, "rotate" if rotate else "keep", "sotw" if sotw else "delta", user)
     async with hub.meshes(config) as meshes:
-        command = _chosen(meshes, mesh).enrol(asked)
+        command = enrol(_chosen(meshes, mesh), asked)
     whose, starts = (f"{user}'s", f" as {user}") if user else ("your", "")
     hub.note(f"wrote {folder}/envoy.json and its credentials, for {whose} eyes only; start Envoy{starts} with:")
     typer.echo(shlex.join(command))

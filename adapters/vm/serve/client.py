@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct, field
 
-from adapters.vm.serve.resource import CDS, LDS, RDS, Resource, Snapshot
+from adapters.vm.resource import CDS, LDS, RDS, Resource, Snapshot
 from hub.api import SmihubError
 
 FULL_SET = (CDS, LDS)

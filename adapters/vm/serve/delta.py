@@ -5,9 +5,9 @@ Source: Envoy, "xDS REST and gRPC protocol", section "Incremental xDS".
 
 from __future__ import annotations
 
+from adapters.vm.resource import ECDS, LDS, RDS, Resource, set_version
 from adapters.vm.serve.client import FULL_SET, DiscoveryRequest, Response, Subscription, split_wildcard
 from adapters.vm.serve.order import update_waits, waiting_removals
-from adapters.vm.serve.resource import ECDS, LDS, RDS, Resource, set_version
 from adapters.vm.serve.stream import Stream
 
 _ALONE = (LDS, RDS, ECDS)

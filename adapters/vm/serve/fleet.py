@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from adapters.vm import names
-from adapters.vm.serve.ca import Authority, Leaf
-from adapters.vm.serve.resource import EDS, SDS, URL_OF_KIND, Resource, Snapshot
+from adapters.vm.identity.ca import Authority, Leaf
+from adapters.vm.resource import EDS, SDS, URL_OF_KIND, Resource, Snapshot
 from adapters.vm.serve.seal import Sealer, marked, pins_of
 from adapters.vm.state import marks
 from adapters.vm.state.revisions import RevisionDiff, ServiceKey, StoredObject

@@ -22,8 +22,8 @@ from typing import Literal
 from msgspec import Struct
 
 from adapters.vm import names
+from adapters.vm.resource import CDS, ECDS, EDS, LDS, RDS, SDS, Resource
 from adapters.vm.serve.client import ClientState
-from adapters.vm.serve.resource import CDS, ECDS, EDS, LDS, RDS, SDS, Resource
 
 _POLICY = (RDS, SDS, ECDS)
 _REFERRED_TO = (CDS, RDS, SDS, ECDS)

@@ -12,8 +12,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from adapters.vm import names, wire
-from adapters.vm.serve.ca import Leaf
-from adapters.vm.serve.resource import URL_OF_KIND, Resource, version_of
+from adapters.vm.identity.ca import Leaf
+from adapters.vm.resource import URL_OF_KIND, Resource, version_of
 from adapters.vm.state import marks
 from hub.api import Endpoint, ObjectRef, UnmodelledError, UnsafeResourceError
 

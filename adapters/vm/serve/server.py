@@ -21,15 +21,15 @@ import grpc
 import grpc.aio
 import structlog
 
+from adapters.vm.identity.ca import Secret
+from adapters.vm.identity.tokens import Bearer
+from adapters.vm.resource import NOTHING, Snapshot
 from adapters.vm.serve import codec
-from adapters.vm.serve.ca import Secret
 from adapters.vm.serve.client import ClientAnswer, DiscoveryRequest, Response, StreamError
 from adapters.vm.serve.delta import DeltaStream
-from adapters.vm.serve.resource import NOTHING, Snapshot
 from adapters.vm.serve.sockets import ServerSocket, guarded
 from adapters.vm.serve.sotw import SotwStream
 from adapters.vm.serve.stream import Stream, StreamOutput
-from adapters.vm.serve.tokens import Bearer
 from hub.api import ConfigError
 from hub.private import raise_descriptor_limit
 

@@ -17,12 +17,12 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from adapters.vm import names
-from adapters.vm.bootstrap.enrol import Enrolment, enrol
-from adapters.vm.serve import status, tokens
-from adapters.vm.serve.ca import Authority, Secret, make_root
+from adapters.vm.identity import tokens
+from adapters.vm.identity.ca import Authority, Secret, make_root
+from adapters.vm.resource import Resource, Snapshot
+from adapters.vm.serve import status
 from adapters.vm.serve.client import ClientAnswer
 from adapters.vm.serve.fleet import Fleet
-from adapters.vm.serve.resource import Resource, Snapshot
 from adapters.vm.serve.seal import Check, Sealer
 from adapters.vm.serve.server import AdsServer, Session
 from adapters.vm.serve.sockets import XdsConfig, server_sockets
@@ -240,10 +240,10 @@ class XdsSink:
             for name, row in rows.items()
         }
 
-    def enrol(self, asked: Enrolment) -> tuple[str, ...]:
-        """Write the folder that a workload's Envoy is started from; gives the command line. Raises ConfigError."""
+    def issue(self, write: Callable[[State, str], tuple[str, ...]]) -> tuple[str, ...]:
+        """Let `write` (the state, our address) issue a workload's token; streams whose token ended by that end at once."""
         self._state.refuse_others()
-        made = enrol(self._state, self.address, asked)
+        made = write(self._state, self.address)
         self._review()
         return made
 

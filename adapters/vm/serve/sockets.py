@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from adapters.vm.serve.ca import LEAF_LIFE
+from adapters.vm.identity.ca import LEAF_LIFE
 from hub.api import ConfigError, SinkContext
 from hub.private import claim, make_folder
 

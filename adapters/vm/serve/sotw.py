@@ -6,9 +6,9 @@ Source: Envoy, "xDS REST and gRPC protocol", sections "How the client specifies 
 
 from __future__ import annotations
 
+from adapters.vm.resource import LDS, Resource, set_version
 from adapters.vm.serve.client import FULL_SET, DiscoveryRequest, Response, Subscription, split_wildcard
 from adapters.vm.serve.order import update_waits, waiting_removals
-from adapters.vm.serve.resource import LDS, Resource, set_version
 from adapters.vm.serve.stream import Stream
 
 

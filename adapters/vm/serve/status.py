@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
+from adapters.vm.resource import CDS, LDS, PUSH_ORDER, short
 from adapters.vm.serve.client import ClientAnswer
-from adapters.vm.serve.resource import CDS, LDS, PUSH_ORDER, short
 from adapters.vm.serve.server import Session
 
 DRAIN = dt.timedelta(seconds=1.2)

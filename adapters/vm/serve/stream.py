@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from adapters.vm.resource import CDS, EDS, PUSH_ORDER, Snapshot
 from adapters.vm.serve.client import (
     FULL_SET,
     ClientAnswer,
@@ -22,7 +23,6 @@ from adapters.vm.serve.client import (
     StreamError,
     Subscription,
 )
-from adapters.vm.serve.resource import CDS, EDS, PUSH_ORDER, Snapshot
 
 
 class StreamOutput(Struct, frozen=True):

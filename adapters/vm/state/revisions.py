@@ -20,9 +20,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from adapters.vm import names
-from adapters.vm.serve.ca import Root, Secret
-from adapters.vm.serve.resource import version_of
-from adapters.vm.serve.tokens import StoredToken
+from adapters.vm.identity.ca import Root, Secret
+from adapters.vm.identity.tokens import StoredToken
+from adapters.vm.resource import version_of
 from adapters.vm.state import marks
 from adapters.vm.state.file import open_state, translate_sqlite_errors
 from hub.api import (

@@ -23,7 +23,7 @@ from adapters.vm.bootstrap.envoy import (
     write_private,
     write_sidecar,
 )
-from adapters.vm.serve.tokens import Bearer, bearer
+from adapters.vm.identity.tokens import Bearer, bearer
 from adapters.vm.state.revisions import State
 from hub.api import ConfigError
 

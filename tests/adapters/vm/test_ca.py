@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from adapters.vm.serve.ca import Authority, Root, Secret, make_root
+from adapters.vm.identity.ca import Authority, Root, Secret, make_root
 from hub.api import ConfigError
 
 NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)

@@ -16,8 +16,8 @@ import msgspec
 import pytest
 
 from adapters.vm import names, wire
-from adapters.vm.serve.ca import make_root
-from adapters.vm.serve.tokens import StoredToken
+from adapters.vm.identity.ca import make_root
+from adapters.vm.identity.tokens import StoredToken
 from adapters.vm.state.revisions import State
 from hub.api import (
     Change,

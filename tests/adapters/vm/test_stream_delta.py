@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.vm.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, set_version, version_of
 from adapters.vm.serve.client import NAMES_BYTES, NAMES_LIMIT, DiscoveryRequest, Response, StreamError
 from adapters.vm.serve.delta import DeltaStream
-from adapters.vm.serve.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, set_version, version_of
 from adapters.vm.serve.stream import StreamOutput
 
 NODE = "d/web"

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from adapters.vm.resource import CDS, ECDS, EDS, LDS, RDS, SDS, Resource, Snapshot, version_of
 from adapters.vm.serve.client import DiscoveryRequest, Response
 from adapters.vm.serve.delta import DeltaStream
-from adapters.vm.serve.resource import CDS, ECDS, EDS, LDS, RDS, SDS, Resource, Snapshot, version_of
 from adapters.vm.serve.sotw import SotwStream
 from adapters.vm.serve.stream import Stream, StreamOutput
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.vm.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, version_of
 from adapters.vm.serve.client import DiscoveryRequest, Response, StreamError
-from adapters.vm.serve.resource import CDS, EDS, LDS, RDS, Resource, Snapshot, version_of
 from adapters.vm.serve.sotw import SotwStream
 from adapters.vm.serve.stream import StreamOutput
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from adapters.vm.serve.ca import Secret
-from adapters.vm.serve.tokens import Bearer, StoredToken, bearer, digest_of, new_token
+from adapters.vm.identity.ca import Secret
+from adapters.vm.identity.tokens import Bearer, StoredToken, bearer, digest_of, new_token
 
 
 def known(*tokens: Secret) -> Callable[[str], Sequence[StoredToken]]:

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from adapters.vm import wire
-from adapters.vm.serve.ca import Authority, make_root
+from adapters.vm.identity.ca import Authority, make_root
 
 TRUST_DOMAIN = "cluster.local"
 _BUNDLE = "ROOTCA"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from adapters.vm.serve.ca import Secret
+from adapters.vm.identity.ca import Secret
 
 _FORM = re.compile(r"([a-z0-9.-]{1,253}/[a-z0-9.-]{1,253}):[A-Za-z0-9_-]{43}", re.ASCII)
 _NOBODY = hashlib.sha256(b"").digest()
