@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import replace
+
 from hub.intent.ports import declared_protocol, target_port
-from hub.intent.splits import Layer, read_split
+from hub.intent.splits import ReadSplit, read_split
 from hub.intent.view import BackendProfile, ProblemCollector, View, spiffe, why_absent
 from hub.model import Backend, Client, ObjectRef, Problem, Route, RoutePort, Split
 from hub.smi.types import Service, ServicePort, Upstream
@@ -61,55 +63,57 @@ def running_backends(profiles: Iterable[BackendProfile]) -> tuple[BackendProfile
     return running or everyone
 
 
-def _layers(view: View, service: Service) -> tuple[tuple[Layer, ...], tuple[Problem, ...]]:
+def _layers(view: View, service: Service) -> tuple[tuple[ReadSplit, ...], tuple[Problem, ...]]:
     """The splits in force, in the order in which they are tried: conditional ones, then one unconditional."""
     problems: list[Problem] = []
-    valid: list[Layer] = []
+    valid: list[ReadSplit] = []
     for split in view.splits(service.ref.namespace, service.ref.name):
         layer, found = read_split(view, split)
         problems += found
         if layer is not None:
             valid.append(layer)
     valid.sort(key=lambda layer: layer.age)
-    plain = [layer for layer in valid if layer.matches is None]
+    plain = [layer for layer in valid if layer.split.matches is None]
     for loser in plain[1:]:
         problems.append(_conflict(loser, plain[0]))
-    layers = (*(layer for layer in valid if layer.matches), *plain[:1])
+    layers = (*(layer for layer in valid if layer.split.matches), *plain[:1])
     for layer in layers:
         problems += _layer_problems(view, service, layer)
     return layers, tuple(problems)
 
 
-def _conflict(loser: Layer, winner: Layer) -> Problem:
-    message = f'"{winner.ref.name}" splits the same root and is older (or first by name), so this one does nothing'
+def _conflict(loser: ReadSplit, winner: ReadSplit) -> Problem:
+    message = (
+        f'"{winner.split.origin.name}" splits the same root and is older (or first by name), so this one does nothing'
+    )
     remedy = "delete one of the two, or give this one a condition"
-    return Problem("split.conflicted", loser.ref, "spec.service", message, remedy)
+    return Problem("split.conflicted", loser.split.origin, "spec.service", message, remedy)
 
 
-def _splits(view: View, namespace: str, port: ServicePort, layers: Iterable[Layer]) -> Iterator[Split]:
+def _splits(view: View, namespace: str, port: ServicePort, layers: Iterable[ReadSplit]) -> Iterator[Split]:
     """The layers as they stand on one port: conditions only where calls are HTTP, backends only with that port."""
     speaks_http = port.transport == "TCP" and declared_protocol(port) != "tcp"
     for layer in layers:
-        if layer.matches is None or speaks_http:
-            yield Split(layer.ref, layer.matches, tuple(_backends_on(view, namespace, port, layer)))
+        if layer.split.matches is None or speaks_http:
+            yield replace(layer.split, backends=tuple(_backends_on(view, namespace, port, layer)))
 
 
-def _backends_on(view: View, namespace: str, port: ServicePort, layer: Layer) -> Iterator[Backend]:
-    for backend in layer.backends:
+def _backends_on(view: View, namespace: str, port: ServicePort, layer: ReadSplit) -> Iterator[Backend]:
+    for backend in layer.split.backends:
         exposed = view.exposes(namespace, backend.service)
         if exposed is not None and (port.port, port.transport) in exposed:
             yield backend
 
 
-def _layer_problems(view: View, service: Service, layer: Layer) -> tuple[Problem, ...]:
+def _layer_problems(view: View, service: Service, layer: ReadSplit) -> tuple[Problem, ...]:
     """What of a layer has no effect: conditions on ports that are not HTTP, backends without Service or port."""
-    notes = ProblemCollector(layer.ref)
+    notes = ProblemCollector(layer.split.origin)
     fields = dict(layer.fields)
     http = [port for port in service.ports if port.transport == "TCP" and declared_protocol(port) != "tcp"]
-    if layer.matches is not None and not http:
+    if layer.split.matches is not None and not http:
         message = f'no port of Service "{service.ref.name}" speaks HTTP, so the condition is never true'
         notes.error("split.condition-tcp", "spec.matches", message, 'set "appProtocol" of the port, or drop "matches"')
-    for backend in layer.backends:
+    for backend in layer.split.backends:
         if backend.weight > 0:
             _backend_problems(view, service, backend, (fields[backend.service], notes))
     return notes.problems
@@ -167,12 +171,12 @@ def _reaches_port(profile: BackendProfile, port: ServicePort) -> bool:
 
 
 def _origins(
-    view: View, service: Service, layers: Iterable[Layer], upstreams: Iterable[Upstream]
+    view: View, service: Service, layers: Iterable[ReadSplit], upstreams: Iterable[Upstream]
 ) -> tuple[ObjectRef, ...]:
     namespace = service.ref.namespace
     origins = {service.ref, *(upstream.client.workload for upstream in upstreams)}
     for layer in layers:
-        origins |= {layer.ref, *layer.groups}
-        known = (b.service for b in layer.backends if view.exposes(namespace, b.service) is not None)
+        origins |= {layer.split.origin, *layer.groups}
+        known = (b.service for b in layer.split.backends if view.exposes(namespace, b.service) is not None)
         origins |= {ObjectRef("", "Service", namespace, name) for name in known}
     return tuple(sorted(origins))

@@ -15,30 +15,29 @@ from msgspec import Struct
 from hub.intent.names import is_foreign, local_service
 from hub.intent.targets import MAX_MATCHES, read_match, route_group, sorted_matches
 from hub.intent.view import SPECS, ProblemCollector, View, why_absent
-from hub.model import Backend, HttpMatch, ObjectRef, Problem
+from hub.model import Backend, HttpMatch, ObjectRef, Problem, Split
 from hub.smi.types import HTTPRouteGroup, TrafficSplit
 
 MAX_BACKENDS = 256
 """Most backends of one TrafficSplit; each of them is looked at for each port of the root."""
 
 
-class Layer(Struct, frozen=True):
-    """A valid TrafficSplit: its condition (None = every request, () = no request) and backends, sorted by name.
+class ReadSplit(Struct, frozen=True):
+    """A valid TrafficSplit, before it is known which ports its backends have; without condition left its `matches` are ().
 
-    `fields` are where each backend is named first, `groups` the HTTPRouteGroups of the condition.
+    `created` (seconds of the Unix epoch) is its age; `fields` are where each backend is named first, `groups` the
+    HTTPRouteGroups of the condition.
     """
 
-    ref: ObjectRef
+    split: Split
     created: float
-    matches: tuple[HttpMatch, ...] | None
-    backends: tuple[Backend, ...]
     fields: tuple[tuple[str, str], ...]
     groups: tuple[ObjectRef, ...]
 
     @property
     def age(self) -> tuple[float, str]:
         """Sorts the oldest first, then by name."""
-        return self.created, self.ref.name
+        return self.created, self.split.origin.name
 
 
 def root_of(split: TrafficSplit, trust_domain: str) -> str | None:
@@ -46,8 +45,8 @@ def root_of(split: TrafficSplit, trust_domain: str) -> str | None:
     return local_service(split.service, split.ref.namespace, trust_domain)
 
 
-def read_split(view: View, split: TrafficSplit) -> tuple[Layer | None, tuple[Problem, ...]]:
-    """The split as a layer; None if it is invalid, and its root is then served unsplit."""
+def read_split(view: View, split: TrafficSplit) -> tuple[ReadSplit | None, tuple[Problem, ...]]:
+    """The split; None if it is invalid, and its root is then served unsplit."""
     notes = ProblemCollector(split.ref)
     backends = _backends(view, split, notes)
     if backends is None:
@@ -64,8 +63,8 @@ def read_split(view: View, split: TrafficSplit) -> tuple[Layer | None, tuple[Pro
         message = "every weight is 0, so requests that this split is about get no answer"
         notes.error("split.no-weight", "spec.backends", message, "give at least one backend a positive weight")
     shares = tuple(Backend(name, weight) for name, weight in sorted(sums.items()))
-    layer = Layer(split.ref, split.created, matches, shares, tuple(sorted(fields.items())), tuple(sorted(groups)))
-    return layer, notes.problems
+    read = Split(split.ref, matches, shares)
+    return ReadSplit(read, split.created, tuple(sorted(fields.items())), tuple(sorted(groups))), notes.problems
 
 
 def _merged(view: View, split: TrafficSplit, notes: ProblemCollector, groups: set[ObjectRef]) -> tuple[HttpMatch, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -22,7 +23,7 @@ _TEMPLATE = re.compile(r"(?:/(?:[A-Za-z0-9\-._~%!$&'()+,;:@=]+|\{\*\}))*(?:/(?:\
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _NO_HEADERS = frozenset({"authority", "method", "scheme", "uri"})
 _INT32_MAX = 2**31 - 1
-_DECODER = msgspec.json.Decoder(shapes.Manifest)
+_MANIFEST: Any = shapes.Manifest  # a union, which the signature of `convert` takes for no type
 
 
 class _MisshapenError(Exception):
@@ -35,8 +36,8 @@ def check(body: bytes, root_namespace: str = "istio-system") -> None:
     Raises UnsafeResourceError that names the object and what is wrong with it.
     """
     try:
-        manifest = _DECODER.decode(body)
         raw = msgspec.json.decode(body)
+        manifest = msgspec.convert(raw, _MANIFEST)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnsafeResourceError(f"an Istio object must not be written: {error}") from error
     label = f'{type(manifest).__name__} "{manifest.metadata.namespace}/{manifest.metadata.name}"'
