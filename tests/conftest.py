@@ -1,6 +1,7 @@
 """For all tests: hypothesis uses fixed seeds and no clock; searches with new seeds are the slow tests' own business.
 
-Whole meshes come first: they take longest, and a process that got one last would end long after the others.
+The longest files come first (floods that wait for time limits, then whole meshes): a process that got one last would end
+long after the others.
 """
 
 from __future__ import annotations
@@ -14,4 +15,4 @@ settings.load_profile("fixed")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests; those of one file stay together."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    items.sort(key=lambda item: (item.path.name != "test_floods.py", "e2e" not in item.path.parts))
