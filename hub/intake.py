@@ -131,6 +131,11 @@ class Intake:
         """The parts and scopes of sources that cannot be read now."""
         return frozenset(self._unread)
 
+    @property
+    def unread_problems(self) -> Mapping[Part, Problem]:
+        """The same, and why."""
+        return self._unread
+
     def misses_facts(self, cluster: str) -> bool:
         """Whether one of them may hold facts of this cluster and was never read by this process: nobody knows what it held."""
         return any(part not in self._known and self._cluster[part[0]] == cluster for part in self._unread)

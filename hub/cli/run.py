@@ -20,6 +20,7 @@ from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.status.journal import Journal
 from hub.status.record import Actor, Record
+from hub.status.telling import Telling
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _FLUSH_S = 2.0
@@ -47,8 +48,9 @@ def run(
 
 async def _run(config: Path, accept: tuple[str, ...], serve_only: bool) -> None:
     hub = Hub.open(config)
-    journal = Journal(Record(hub.config.state, _tell), Actor.here("run"))
-    loop = Loop(hub, accept, journal)
+    telling = Telling()
+    journal = Journal(Record(hub.config.state, _tell), Actor.here("run"), heard=telling.heard)
+    loop = Loop(hub, accept, journal, telling)
     work = asyncio.create_task(_observed(hub, journal, loop.serve_only if serve_only else loop.run, serve_only))
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, work.cancel)

@@ -42,9 +42,13 @@ class Condition(Struct, frozen=True, gc=False):
 
 
 class MeshCondition(Condition, frozen=True, gc=False):
-    """A mesh as a whole; `refused_since` is when its plan began to be refused for how many lose access (None: it is not)."""
+    """A mesh as a whole; `refused_since` is when its plan began to be refused for how many lose access (None: it is not).
+
+    `remedy` is what to do about it, where that is known.
+    """
 
     refused_since: float | None = None
+    remedy: str = ""
 
 
 class Decided(Struct, frozen=True):
@@ -121,7 +125,8 @@ class Said(Struct, frozen=True):
             return MeshCondition("True", "planned")
         said = _joined(f"{each.message} ({each.code}); {each.remedy}" for each in self.whole)
         wide = any(each.code == BLAST_RADIUS for each in self.whole)
-        return MeshCondition("False", "refused", said, refused_since=refused_since if wide else None)
+        remedy = _joined(dict.fromkeys(each.remedy for each in self.whole))
+        return MeshCondition("False", "refused", said, refused_since=refused_since if wide else None, remedy=remedy)
 
     def of_unit(self, key: UnitKey, decided: Decided) -> dict[ConditionType, Condition]:
         """Every condition of a unit that a plan speaks of: all but Programmed."""

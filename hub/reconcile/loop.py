@@ -18,10 +18,11 @@ import structlog
 from hub.aside import aside
 from hub.errors import RefusedError, SmihubError
 from hub.events import Event, Synced, Unread
-from hub.model import ObjectRef, Origin, Problem, Severity
+from hub.model import ObjectRef, Origin, Problem
 from hub.reconcile.hub import Hub
 from hub.reconcile.worker import Worker
 from hub.status.journal import Journal
+from hub.status.telling import Telling
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _AGAIN_S = 5.0
@@ -34,7 +35,9 @@ Work = Callable[[], Awaitable[None]]
 class Loop:
     """Runs one hub; `accept` are guard and Loss codes accepted besides those of the configuration."""
 
-    def __init__(self, hub: Hub, accept: Sequence[str] = (), journal: Journal | None = None) -> None:
+    def __init__(
+        self, hub: Hub, accept: Sequence[str] = (), journal: Journal | None = None, telling: Telling | None = None
+    ) -> None:
         self._hub = hub
         self._journal = journal or Journal()
         self._accept = tuple(accept)
@@ -43,7 +46,7 @@ class Loop:
         self._away: set[str] = set()
         self._batches: asyncio.Queue[Batch] = asyncio.Queue()
         self._moved = asyncio.Event()
-        self._broken: frozenset[ObjectRef] = frozenset()
+        self._telling = telling or Telling()
         self._frozen = False
 
     async def serve_only(self) -> None:
@@ -78,7 +81,6 @@ class Loop:
         if len(refused) == len(self._hub.meshes):
             raise next(iter(refused.values()))
         for name, why in refused.items():
-            _log.error("serving_refused", mesh=name, reason=str(why))
             self._journal.problem(name, (), "refused", str(why))
 
     # ----------------------------------------------------------------------- sources
@@ -115,12 +117,7 @@ class Loop:
         if any(isinstance(event, Synced) for event in events):
             self._synced.add(source)
             self._journal.synced(source)
-        for event in events:
-            if isinstance(event, Unread):
-                problem = event.problem
-                _log.error(
-                    "source_unread", source=source, part=event.part, reason=problem.message, remedy=problem.remedy
-                )
+        self._telling.unread(self._hub.intake.unread_problems)
 
     def _take_each(self, source: str, events: tuple[Event, ...]) -> None:
         for event in events:
@@ -144,7 +141,7 @@ class Loop:
         """Tell every mesh what it has to plan, after endpoints that are gone were taken out of service."""
         async with self._hub.deciding:
             await self._hub.recall(self._accept, apart=True)
-            self._tell_broken()
+            await aside(self._tell_problems)
             self._spread()
             await self._endpoints(self._hub.withdraw)
 
@@ -197,18 +194,10 @@ class Loop:
 
     # ----------------------------------------------------------------------- the log
 
-    def _tell_broken(self) -> None:
-        """Say which objects cannot be read, once each, and once when they can be again."""
-        broken = self._hub.intake.broken
-        fresh = broken - self._broken
-        for problem in (each for each in (self._hub.intake.problems() if fresh else ()) if each.ref in fresh):
-            if problem.severity is Severity.ERROR:
-                place = f"{problem.origin.source}/{problem.origin.file}:{problem.origin.line}"
-                what = {"object": str(problem.ref), "field": problem.field, "reason": problem.message}
-                _log.error("object_broken", place=place, remedy=problem.remedy, **what)
-        for ref in sorted(self._broken - broken):
-            _log.info("object_readable", object=str(ref))
-        self._broken = broken
+    def _tell_problems(self) -> None:
+        intake = self._hub.intake
+        unread = set(intake.unread_problems.values())
+        self._telling.problems((each for each in intake.found() if each not in unread), intake.located)
 
 
 async def _supervised(work: Work) -> None:

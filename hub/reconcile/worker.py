@@ -72,7 +72,6 @@ class Worker:
         self._unseen = False  # somebody else may have changed the mesh since it was read
         self._news = asyncio.Event()
         self._flights = Flights(self._news, self._landed)
-        self._told: tuple[str, ...] = ()
         self._failing = ""
 
     def add(self, keys: Collection[UnitKey]) -> None:
@@ -102,7 +101,7 @@ class Worker:
             async for attempt in retrying:
                 with attempt:
                     await self.once()
-            self._recovered()
+            self._failing = ""
             if not self._news.is_set():
                 self.idle.set()
 
@@ -205,7 +204,7 @@ class Worker:
         reviewed = await self._hub.plan(self.mesh, self._accept, keys, apart=True)
         self._journal.beat(self.mesh.name)
         await self._planned()
-        self._tell_refused(reviewed)
+        self._trace(reviewed)
         plan = reviewed.plan
         self._losing = (frozenset() if keys is None else self._losing - keys) | {*plan.losing}
         self._refused = bool(reviewed.whole)
@@ -271,9 +270,6 @@ class Worker:
         busy = self._flights.units | (self._pending or set())
         stopped = {key: each for key, each in results.items() if each.state != "written" and key not in busy}
         self._losing -= _narrowed(results)
-        for key, each in sorted(stopped.items()):
-            where = {"unit": str(key), "state": each.state, "reason": each.detail}
-            _log.error("unit_not_written", mesh=self.mesh.name, **where)
         self._fresh = self._fresh or bool(stopped)
         self._again |= stopped.keys()
 
@@ -305,36 +301,23 @@ class Worker:
             await asyncio.wait_for(self._news.wait(), max(seconds - self._at_least_s, 0.0))
 
     def _fell_through(self, state: RetryCallState) -> None:
-        """Say why a try failed, once for each reason."""
+        """Note why a try failed; a trace is logged once."""
         error = state.outcome.exception() if state.outcome is not None else None
         self.idle.set()
         said = f"{type(error).__name__}: {error}"
-        if isinstance(error, StaleError):
-            self._journal.problem(self.mesh.name, self._pending or (), "stale", str(error))
-            _log.warning("plan_stale", mesh=self.mesh.name, reason=str(error))
-        elif isinstance(error, SmihubError):
-            self._journal.problem(self.mesh.name, self._pending or (), "failed", str(error))
-            if said != self._failing:
-                _log.error("apply_failed", mesh=self.mesh.name, reason=str(error))
+        if isinstance(error, SmihubError):
+            reason = "stale" if isinstance(error, StaleError) else "failed"
+            self._journal.problem(self.mesh.name, self._pending or (), reason, str(error))
         else:
             self._journal.problem(self.mesh.name, self._pending or (), "bug", said)
             if said != self._failing:
                 _log.error("mesh_raised", mesh=self.mesh.name, reason=said, exc_info=error)
         self._failing = said
 
-    def _recovered(self) -> None:
-        if self._failing:
-            _log.info("mesh_recovered", mesh=self.mesh.name)
-        self._failing = ""
-
     # ----------------------------------------------------------------------- the log
 
-    def _tell_refused(self, reviewed: Reviewed) -> None:
-        """Say why something is not written; once, as long as the reasons stay the same."""
-        reasons = tuple(f"{refusal.message} ({refusal.code})" for refusal in reviewed.refusals)
-        if reasons and self._told != reasons:
-            _log.error("plan_refused", mesh=self.mesh.name, reasons=reasons, remedy="smihub plan, smihub apply")
-        self._told = reasons
+    def _trace(self, reviewed: Reviewed) -> None:
+        """What adapters raised; that their units stay is told by their outcomes."""
         for key, error in reviewed.faults:
             _log.error("adapter_raised", mesh=self.mesh.name, unit=str(key), exc_info=error)
 

@@ -12,7 +12,7 @@ from hub.model import Change, Op, UnitKey
 from hub.plan.plan import Plan
 from hub.plan.saved import digest_of
 from hub.planner import Reviewed
-from hub.status.outcomes import Changed, Outcomes, Result
+from hub.status.outcomes import Changed, MeshChange, Outcomes, Result, UnitChange
 from hub.status.record import Action, Actor, Entry, Record
 
 Clock = Callable[[], float]
@@ -52,7 +52,7 @@ class Listener(Protocol):
 class Journal:
     """Outcomes that are recorded as they change; without a `record` they live in this process alone.
 
-    `heard` gets every change once, after it was recorded. `listener` may be set until the first call.
+    `heard` gets every change once, after it was recorded, and at first all that is known of a mesh. `listener` may be set until the first call.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Journal:
         self._actor = actor or Actor.here("")
         self._clock = clock
         self._heard = heard
+        self._begun: set[str] = set()  # the meshes of which something was heard
         self.listener: Listener | None = None
 
     # ----------------------------------------------------------------------- what is counted
@@ -121,7 +122,7 @@ class Journal:
         self.outcomes.planned(reviewed, self._clock())
         known = self.outcomes.of(reviewed.mesh.name)
         if any(key in known and known[key].drifted for key in reviewed.decided.units):
-            self._keep()  # it is put back at once, and nobody would hear that it was otherwise
+            self._keep(reviewed.mesh.name)  # it is put back at once, and nobody would hear that it was otherwise
         if self.listener is not None:
             self.listener.observed(reviewed.mesh.name)
 
@@ -133,13 +134,13 @@ class Journal:
         waiting = Result("waiting", "the plan of its mesh is refused")
         self.outcomes.written(mesh, dict.fromkeys(pending, waiting), self._clock())
         self._count(mesh, "refused")
-        self._keep()
+        self._keep(mesh)
 
     def wrote(self, reviewed: Reviewed, results: Mapping[UnitKey, Result] | None = None) -> None:
         """A plan was written; of units that are not in `results`, all of it."""
         found = {**dict.fromkeys(reviewed.decided.units, Result("written")), **(results or {})}
         self.outcomes.written(reviewed.mesh.name, found, self._clock())
-        self._keep()
+        self._keep(reviewed.mesh.name)
         failed = sum(each.state != "written" for each in found.values())
         written = [change for change in reviewed.plan.changes if _is_written(found.get(change.unit))]
         self._count(reviewed.mesh.name, "partial" if failed else "written", written)
@@ -150,21 +151,21 @@ class Journal:
         """Units of a plan were written, or not, that took longer than the rest of it."""
         self.outcomes.written(mesh, results, self._clock())
         self._count(mesh, "partial" if any(each.state != "written" for each in results.values()) else "written")
-        self._keep()
+        self._keep(mesh)
 
     def failed(self, reviewed: Reviewed, result: Result) -> None:
         """Nothing of a plan could be written, or nobody can tell how much."""
         keys = {change.unit for change in reviewed.plan.changes}
         self.outcomes.written(reviewed.mesh.name, dict.fromkeys(keys, result), self._clock())
         self._count(reviewed.mesh.name, result.state)
-        self._keep()
+        self._keep(reviewed.mesh.name)
         self._note(reviewed, f"{result.state}: {result.detail}")
 
     def problem(self, mesh: str, units: Collection[UnitKey], reason: str, message: str) -> None:
         """A mesh cannot be observed or planned; these units stay as they are."""
         self.outcomes.problem(mesh, units, reason, message, self._clock())
         self._count(mesh, reason)
-        self._keep()
+        self._keep(mesh)
 
     def accepted(self, reviewed: Reviewed, codes: Collection[str]) -> None:
         """Somebody accepted these codes by hand, and they let this plan pass."""
@@ -188,11 +189,19 @@ class Journal:
         at, digest = self._clock(), digest_of(plan)
         self.note(Entry(at, action, plan.mesh, self._actor, digest, counts_of(plan), found, result=result))
 
-    def _keep(self) -> None:
+    def _keep(self, mesh: str) -> None:
         changed = self.outcomes.changed()
         if self._record is not None:
             self._record.keep(changed)
-        self._heard(changed)
+        self._heard(changed if mesh in self._begun else self._first(mesh, changed))
+
+    def _first(self, mesh: str, changed: Changed) -> Changed:
+        """What changed, with all that is of this mesh: this process tells of it for the first time."""
+        self._begun.add(mesh)
+        units = (UnitChange(mesh, key, None, outcome) for key, outcome in self.outcomes.of(mesh).items())
+        gone = (each for each in changed.units if each.mesh != mesh or each.after is None)
+        meshes = (each for each in changed.meshes if each.mesh != mesh)
+        return Changed((*gone, *units), (*meshes, MeshChange(mesh, None, self.outcomes.mesh(mesh))))
 
 
 def _is_written(result: Result | None) -> bool:

@@ -1,0 +1,156 @@
+"""What a running hub logs of problems: each once when it comes, and once when it is gone, with file and line.
+
+The one place that decides that. Outcomes tell what became of units and meshes, sources what cannot be read or is wrong; what they
+say is the same as `smihub status` and `smihub check` show. Plans that were written are logged where they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+import structlog
+from msgspec import Struct
+
+from hub.model import Origin, Problem, Severity
+from hub.plan.conditions import CONDITIONS, Condition, ConditionType
+from hub.status.outcomes import Changed, MeshChange, Outcome, UnitChange
+
+Level = Literal["info", "warning", "error"]
+Part = tuple[str, str]
+Located = Callable[[Iterable[Problem]], Iterable[Problem]]
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
+_NAMED = 20
+"""Most units that one line names."""
+_LINES = 100
+"""Most lines at once: a mesh of which everything fails has a hundred thousand units, and `status` shows them all."""
+_MESH: Mapping[str, tuple[Level, str]] = {
+    "refused": ("error", "plan_refused"),
+    "stale": ("warning", "plan_stale"),
+    "failed": ("error", "apply_failed"),
+}
+_UNIT: Mapping[ConditionType, str] = {
+    "Lowered": "unit_not_lowered",
+    "Applied": "unit_not_applied",
+    "Programmed": "unit_not_programmed",
+    "Drifted": "unit_drifted",
+}
+"""What is wrong with objects is told of them, and not of each unit that they are behind."""
+_LATER = {"waiting", "frozen", "stale", "changed"}
+"""Reasons that end without anybody's help, or ended when they were seen."""
+
+
+class _Said(Struct, frozen=True):
+    """What is told of units alike."""
+
+    level: Level
+    event: str
+    mesh: str
+    condition: str
+    reason: str
+    message: str
+
+
+class Telling:
+    """Turns what is heard into lines of the log."""
+
+    def __init__(self) -> None:
+        self._problems: dict[Problem, None] = {}
+        self._unread: dict[Part, Problem] = {}
+
+    # ----------------------------------------------------------------------- meshes and units
+
+    def heard(self, changed: Changed) -> None:
+        """What changed in outcomes (hub.status.journal)."""
+        for mesh in changed.meshes:
+            _tell_mesh(mesh)
+        found: dict[_Said, list[UnitChange]] = {}
+        for unit in changed.units:
+            for said in _of_unit(unit):
+                found.setdefault(said, []).append(unit)
+        for said, units in list(found.items())[:_LINES]:
+            _tell_units(said, units)
+        _tell_more(len(found) - _LINES)
+
+    # ----------------------------------------------------------------------- sources
+
+    def unread(self, now: Mapping[Part, Problem]) -> None:
+        """Which parts of sources cannot be read now, and why."""
+        for (source, part), problem in sorted(now.items() - self._unread.items(), key=lambda each: each[0]):
+            said = {"reason": problem.message, "remedy": problem.remedy}
+            _log.error("source_unread", source=source, part=part, place=_place(problem.origin), **said)
+        for source, part in sorted(self._unread.keys() - now.keys()):
+            _log.info("source_read", source=source, part=part)
+        self._unread = dict(now)
+
+    def problems(self, now: Iterable[Problem], located: Located) -> None:
+        """What is wrong with objects now; `located` finds the lines of fields."""
+        found = dict.fromkeys(now)
+        fresh = [each for each in found if each not in self._problems]
+        gone = [each for each in self._problems if each not in found]
+        moved = {_sense(each) for each in fresh} & {_sense(each) for each in gone}  # the same, on another line
+        for problem in located([each for each in fresh if _sense(each) not in moved][:_LINES]):
+            tell = _log.error if problem.severity is Severity.ERROR else _log.warning
+            what = {"object": str(problem.ref), "field": problem.field, "reason": problem.message}
+            tell("problem_found", place=_place(problem.origin), code=problem.code, **what, remedy=problem.remedy)
+        for problem in [each for each in gone if _sense(each) not in moved][:_LINES]:
+            what = {"object": str(problem.ref), "field": problem.field}
+            _log.info("problem_gone", place=_place(problem.origin), code=problem.code, **what)
+        _tell_more(max(len(fresh), len(gone)) - _LINES)
+        self._problems = found
+
+
+def _sense(problem: Problem) -> tuple[str, ...]:
+    return (problem.code, str(problem.ref), problem.field, problem.message, problem.origin.source, problem.origin.file)
+
+
+def _tell_mesh(change: MeshChange) -> None:
+    before, after = change.before, change.after
+    if after.status == "False":
+        level, event = _MESH.get(after.reason, ("error", "mesh_failed"))
+        remedy = {"remedy": after.remedy} if after.remedy else {}
+        getattr(_log, level)(event, mesh=change.mesh, reason=after.message, **remedy)
+    elif before is not None and before.status == "False":
+        _log.info("mesh_recovered", mesh=change.mesh, was=before.reason)
+
+
+def _of_unit(change: UnitChange) -> Iterable[_Said]:
+    for kind in CONDITIONS:
+        if kind not in _UNIT:
+            continue
+        before, after = _bad(change.before, kind), _bad(change.after, kind)
+        if after is not None and (before is None or (before.reason, before.message) != (after.reason, after.message)):
+            level: Level = "warning" if after.reason in _LATER else "error"
+            yield _Said(level, _UNIT[kind], change.mesh, kind, after.reason, after.message)
+        elif before is not None and after is None:
+            yield _Said("info", "unit_recovered", change.mesh, kind, before.reason, "")
+
+
+def _bad(outcome: Outcome | None, kind: ConditionType) -> Condition | None:
+    return outcome.condition(kind) if outcome is not None and kind in outcome.bad else None
+
+
+def _tell_units(said: _Said, units: list[UnitChange]) -> None:
+    outcomes = (each.after or each.before for each in units[:_NAMED])
+    places = dict.fromkeys(_place(cause.origin) for one in outcomes if one is not None for cause in one.causes)
+    getattr(_log, said.level)(
+        said.event,
+        mesh=said.mesh,
+        condition=said.condition,
+        state=said.reason,
+        units=[str(each.unit) for each in units[:_NAMED]],
+        count=len(units),
+        reason=said.message,
+        places=[place for place in places if place][:_NAMED],
+    )
+
+
+def _tell_more(untold: int) -> None:
+    if untold > 0:
+        _log.warning("more_untold", count=untold, remedy="smihub status, smihub check")
+
+
+def _place(origin: Origin) -> str:
+    """Where it was read, as `smihub status` shows it."""
+    at = f"{origin.source}/{origin.file}" if origin.file else origin.source
+    return f"{at}:{origin.line}" if origin.line and at else at
