@@ -186,10 +186,14 @@ class Worker:
 
     async def _look_again(self) -> None:
         """Have what somebody else changed be planned, and what waits, for that may wait no longer."""
-        if self._unseen and self._pending is not None:
-            await self.mesh.observed()
+        unseen, self._unseen = self._unseen, False  # what changes from here on is looked at again
+        if unseen and self._pending is not None:
+            try:
+                await self.mesh.observed()
+            except BaseException:
+                self._unseen = True
+                raise
             self._pending |= self._waiting
-        self._unseen = False
         if self._pending is not None:
             self._pending |= self.mesh.drifted
         self.mesh.drifted.clear()
