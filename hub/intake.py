@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from msgspec.structs import replace
 
 from hub.api import SourceContext
-from hub.config.file import Config, source_config
+from hub.config.file import Config, placed, source_config
 from hub.config.sources import SourceConfig
 from hub.errors import SourceError
 from hub.events import Delete, Event, Listed, ObjectSource, Unread, Upsert, lost
@@ -230,11 +230,15 @@ class Intake:
 
 def sources_of(config: Config, plugins: Plugins) -> dict[str, ObjectSource]:
     """Every source of a configuration, by name; reads nothing. Raises ConfigError."""
-    found = ((each, plugins.source(each.kind)) for each in config.sources)
-    return {
-        each.name: spec.open(SourceContext(each.name, config.file), source_config(each, spec.config))
-        for each, spec in found
-    }
+    return {each.name: _opened(config, index, each, plugins) for index, each in enumerate(config.sources)}
+
+
+def _opened(config: Config, index: int, written: SourceConfig, plugins: Plugins) -> ObjectSource:
+    place = f"sources[{index}]"
+    with placed(config, f"{place}.kind"):
+        spec = plugins.source(written.kind)
+    with placed(config, place):
+        return spec.open(SourceContext(written.name, config.file), source_config(written, spec.config))
 
 
 def _by_place(problem: Problem) -> tuple[str, str, int, Problem]:

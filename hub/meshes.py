@@ -9,7 +9,7 @@ from typing import Any
 
 from hub.api import AdapterSpec, LiveSink, Sink, SinkContext, SinkSpec, Transactional
 from hub.baselines import has
-from hub.config.file import Config, Governed, MeshConfig, adapter_config, mistake, sink_config, sink_kind
+from hub.config.file import Config, Governed, MeshConfig, adapter_config, mistake, placed, sink_config, sink_kind
 from hub.errors import ConfigError
 from hub.mirror import Mirror
 from hub.model import Access, Baseline, Change, Translation, Unit, UnitKey
@@ -21,7 +21,7 @@ class Mesh:
     """One configured mesh; `mirror` is what stands there (None: not read yet)."""
 
     def __init__(self, written: MeshConfig, spec: AdapterSpec[Any], sink: SinkSpec[Any], config: Config) -> None:
-        """Raises ConfigError where the adapter's or the sink's settings are not what these take."""
+        """Raises FieldError where the adapter's or the sink's settings are not what these take."""
         self.name = written.name
         self.cluster = written.cluster
         self.spec = spec
@@ -45,7 +45,7 @@ class Mesh:
         """What writes to the mesh; opened where it is needed, for opening one may make its state file. Raises ConfigError."""
         if self._sink is None:
             if self._spec.needs_state:
-                _make_private(self._context.state)
+                make_private(self._context.state)
             self._sink = self._spec.open(self._context, self._sink_settings)
         return self._sink
 
@@ -131,26 +131,34 @@ def is_whole(governed: Governed, namespace: str) -> bool:
 
 def meshes_of(config: Config, plugins: Plugins) -> tuple[Mesh, ...]:
     """Every mesh of a configuration; opens nothing. Raises ConfigError."""
-    found = tuple(_mesh(config, written, plugins) for written in config.meshes)
+    found = tuple(_mesh(config, f"meshes[{index}]", written, plugins) for index, written in enumerate(config.meshes))
     owners: dict[str, str] = {}
     for index, mesh in enumerate(found):
-        other = owners.setdefault(mesh.exclusive or f"mesh {mesh.name}", mesh.name)
+        with placed(config, f"meshes[{index}].sink"):
+            exclusive = mesh.exclusive
+        other = owners.setdefault(exclusive or f"mesh {mesh.name}", mesh.name)
         if other != mesh.name:
-            what = mesh.exclusive.partition(" ")[2]
+            what = exclusive.partition(" ")[2]
             message = f'"{what}" is that of mesh "{other}" too; give each its own'
             raise mistake(config, f"meshes[{index}].sink", message)
     return found
 
 
-def _mesh(config: Config, written: MeshConfig, plugins: Plugins) -> Mesh:
-    spec = plugins.adapter(written.adapter)
+def _mesh(config: Config, place: str, written: MeshConfig, plugins: Plugins) -> Mesh:
+    with placed(config, f"{place}.adapter"):
+        spec = plugins.adapter(written.adapter)
     if written.governed.mode not in spec.governs:
-        known = ", ".join(spec.governs)
-        raise ConfigError(f'mesh "{written.name}": governed: "{written.adapter}" governs {known}; write one of these')
-    return Mesh(written, spec, plugins.sink(spec.family, sink_kind(written)), config)
+        known = " or ".join(f"governed: {mode}" for mode in spec.governs)
+        raise mistake(config, f"{place}.governed", f'"{written.adapter}" does not govern by that; write {known}')
+    with placed(config, place):
+        kind = sink_kind(written)
+    with placed(config, f"{place}.sink.kind"):
+        sink = plugins.sink(spec.family, kind)
+    with placed(config, place):
+        return Mesh(written, spec, sink, config)
 
 
-def _make_private(state: Path) -> None:
+def make_private(state: Path) -> None:
     """Make the state folder, which holds private keys; a new one keeps itself out of Git. Raises ConfigError."""
     try:
         if not state.is_dir():

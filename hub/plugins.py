@@ -68,8 +68,7 @@ class Plugins(Struct, frozen=True):
         failed = next((problem for problem in self.problems if problem.plugin == name), None)
         if failed is not None:
             raise ConfigError(str(failed))
-        have = ", ".join(f'"{known}"' for known in sorted(self.adapters)) or "none"
-        raise ConfigError(f'there is no adapter "{name}"; installed: {have}')
+        raise ConfigError(f'there is no adapter "{name}"; {_choice("adapter", self.adapters)}')
 
     def sink(self, family: str, kind: str = "") -> SinkSpec[Any]:
         """The sink that writes native objects of this family: the one named, or the only one. Raises ConfigError."""
@@ -78,15 +77,18 @@ class Plugins(Struct, frozen=True):
             raise ConfigError(f'no sink for "{family}" is installed; install the extra of the adapter that needs it')
         if kind in fitting or (not kind and len(fitting) == 1):
             return fitting[kind or min(fitting)]
-        known = ", ".join(f'"{name}"' for name in sorted(fitting))
-        raise ConfigError(f'sink.kind: "{kind}" will not do for "{family}"; write {known}')
+        raise ConfigError(f'"{kind}" will not do for "{family}"; {_choice("kind", fitting)}')
 
     def source(self, kind: str) -> SourceSpec[Any]:
         """The kind of source of that name. Raises ConfigError that says what is installed."""
         if kind in self.sources:
             return self.sources[kind]
-        have = ", ".join(f'"{known}"' for known in sorted(self.sources))
-        raise ConfigError(f'there is no kind of source "{kind}"; installed: {have}')
+        raise ConfigError(f'there is no kind of source "{kind}"; {_choice("kind", self.sources)}')
+
+
+def _choice(field_name: str, known: Iterable[str]) -> str:
+    """What to write instead."""
+    return f"write {' or '.join(f'{field_name}: {name}' for name in sorted(known))}" if known else "install one"
 
 
 def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Plugins:

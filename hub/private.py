@@ -69,8 +69,11 @@ def make_folder(folder: Path, purpose: str, *owners: int) -> bool:
     return made
 
 
+_LONGEST_PID = 20
+
+
 def claim(file: Path, what: str) -> int:
-    """Hold a lock file while the returned descriptor is open. Raises ConfigError if another process holds it.
+    """Hold a lock file while the returned descriptor is open. Raises ConfigError that names the other process which holds it.
 
     `what` is what the holder does, such as `mesh "vms" is served`. The file stays: removing it would let two hold it.
     """
@@ -81,8 +84,13 @@ def claim(file: Path, what: str) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        holder = os.pread(descriptor, _LONGEST_PID, 0)
         os.close(descriptor)
-        raise ConfigError(f"{what} by another process already; stop that one first") from None
+        who = f"process {int(holder)}" if holder.isdigit() else "another process"
+        raise ConfigError(f"{what} by {who} already; stop that one first") from None
+    with suppress(OSError):  # a full disk: who it is matters to people alone
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 

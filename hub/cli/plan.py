@@ -25,9 +25,10 @@ from hub.cli.context import (
     run_now,
 )
 from hub.cli.data import SCHEMA, plan_data, problem_data
-from hub.cli.show import Detail, counted, plan_lines, problem_line, refusal_line
-from hub.config.file import DEFAULT_FILE, new_owner
+from hub.cli.show import Detail, counted, plan_lines, problem_line, refusal_line, unplanned_line
+from hub.config.file import DEFAULT_FILE, owner_for
 from hub.model import Problem, Severity
+from hub.plan.guards import OWNER
 from hub.plan.plan import Plan
 from hub.reconcile.hub import Hub, Reviewed
 
@@ -96,8 +97,9 @@ def _told(file: Path, reviewed: Sequence[Reviewed]) -> str:
 def _suggest_owner(hub: Hub, reviewed: Sequence[Reviewed]) -> None:
     """Where no mesh has an owner yet, smihub.yaml had better get one."""
     refused = {refusal.code for each in reviewed for refusal in each.refusals}
-    if not hub.config.owner and "guard.owner" not in refused:
-        note(f'any other smihub.yaml can change what this one writes; add the line: owner: "{new_owner()}"')
+    if not hub.config.owner and OWNER not in refused:
+        line = f'owner: "{owner_for(hub.config)}"'
+        note(f"any other smihub.yaml can change what this one writes; add the line: {line}")
 
 
 async def review(hub: Hub, accept: Sequence[str]) -> list[Reviewed]:
@@ -118,7 +120,10 @@ def show(reviewed: Sequence[Reviewed], problems: Sequence[Problem], detail: Deta
     for problem in problems:
         ERR.print(problem_line(problem))
     for each in reviewed:
-        print_lines(plan_lines(_untold(each), each.mesh.spec.view, each.mesh.spec.drain, detail))
+        if OWNER in {refusal.code for refusal in each.refusals}:
+            print_lines([unplanned_line(each.plan)])
+        else:
+            print_lines(plan_lines(_untold(each), each.mesh.spec.view, each.mesh.spec.drain, detail))
         print_lines(refusal_line(refusal) for refusal in each.refusals)
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if errors:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +15,10 @@ import typer
 
 from hub.cli.context import ConfigOption, clean_errors
 from hub.cli.plan import AcceptOption
-from hub.config.file import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE, Config
 from hub.log import set_up_logging
+from hub.meshes import make_private
+from hub.private import claim
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.status.journal import Journal
@@ -48,6 +51,22 @@ def run(
 
 async def _run(config: Path, accept: tuple[str, ...], serve_only: bool) -> None:
     hub = Hub.open(config)
+    with _alone(hub.config):
+        await _run_hub(hub, accept, serve_only=serve_only)
+
+
+@contextmanager
+def _alone(config: Config) -> Iterator[None]:
+    """Keep a second hub from the state folder: both would write the same meshes. Raises ConfigError that names the first one."""
+    make_private(config.state)
+    held = claim(config.state / "run.lock", f'a hub is run on state folder "{config.state}"')
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+async def _run_hub(hub: Hub, accept: tuple[str, ...], *, serve_only: bool) -> None:
     telling = Telling()
     journal = Journal(Record(hub.config.state, _tell), Actor.here("run"), heard=telling.heard)
     loop = Loop(hub, accept, journal, telling)

@@ -45,6 +45,11 @@ def plan_lines(plan: Plan, view: View, drain: str, detail: Detail = "short") -> 
     yield from _meaning_lines(plan, drain, detail)
 
 
+def unplanned_line(plan: Plan) -> Text:
+    """A mesh of which nothing was planned, for it is not ours to change."""
+    return line((f"mesh {plan.mesh}", "bold"), "  nothing is planned")
+
+
 def _unit_line(unit: UnitKey, changes: Sequence[Change]) -> Text:
     """A unit and how many of its objects change: the form of a long plan."""
     count = Counter(change.op for change in changes)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -144,6 +147,12 @@ def new_owner() -> str:
     return secrets.token_hex(16)
 
 
+def owner_for(config: Config) -> str:
+    """An `owner` for this file, always the same as long as its folder stays where it is, and of no other folder."""
+    about = config.folder.stat()
+    return blake2b(f"{config.file}\n{about.st_dev}\n{about.st_ino}".encode(), digest_size=16).hexdigest()
+
+
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _OWNER = re.compile(r"[0-9a-f]{32}")
 _CODE = re.compile(r"[a-z][a-z-]*\.[a-z-]+")
@@ -184,36 +193,38 @@ def mistake(config: Config, place: str, message: str) -> ConfigError:
     return ConfigError(f"{config.file}:{line}: {place}: {message}")
 
 
-def adapter_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
-    """A mesh's `config` as its adapter's own type. Raises ConfigError naming the mesh and the field."""
+@contextmanager
+def placed(config: Config, place: str) -> Iterator[None]:
+    """Raise what is wrong with a part of the file, of whomever it is told, with file, line and field."""
     try:
-        return convert(mesh.config, kind, "config")
+        yield
     except FieldError as error:
-        raise ConfigError(f'mesh "{mesh.name}": {error}') from None
+        raise mistake(config, f"{place}.{error.field}", error.said) from None
+    except ConfigError as error:
+        raise mistake(config, place, str(error)) from None
+
+
+def adapter_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
+    """A mesh's `config` as its adapter's own type. Raises FieldError."""
+    return convert(mesh.config, kind, "config")
 
 
 def source_config(source: SourceConfig, kind: type[ConfigT]) -> ConfigT:
-    """A source's own settings as the type of its kind. Raises ConfigError naming the source and the field."""
-    try:
-        return convert(source.settings, kind, "")
-    except FieldError as error:
-        raise ConfigError(f'source "{source.name}": {error}') from None
+    """A source's own settings as the type of its kind. Raises FieldError."""
+    return convert(source.settings, kind, "")
 
 
 def sink_kind(mesh: MeshConfig) -> str:
-    """Which sink a mesh asks for by name; "" where it leaves that to its adapter. Raises ConfigError."""
+    """Which sink a mesh asks for by name; "" where it leaves that to its adapter. Raises FieldError."""
     kind = mesh.sink.get("kind", "")
     if not isinstance(kind, str):
-        raise ConfigError(f'mesh "{mesh.name}": sink.kind: must be a name, such as "directory"')
+        raise FieldError("sink.kind", "must be a name; write kind: directory")
     return kind
 
 
 def sink_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
-    """A mesh's `sink` as its sink's own type, without its `kind`. Raises ConfigError naming the mesh and the field."""
-    try:
-        return convert({name: value for name, value in mesh.sink.items() if name != "kind"}, kind, "sink")
-    except FieldError as error:
-        raise ConfigError(f'mesh "{mesh.name}": {error}') from None
+    """A mesh's `sink` as its sink's own type, without its `kind`. Raises FieldError."""
+    return convert({name: value for name, value in mesh.sink.items() if name != "kind"}, kind, "sink")
 
 
 # --------------------------------------------------------------------------- what a type cannot say
@@ -249,7 +260,7 @@ def _meshes(written: tuple[_MeshSection, ...], clusters: set[str]) -> tuple[Mesh
     if not written:
         raise FieldError("meshes", 'is empty; write "- {name: vms, adapter: vm}"')
     for index, mesh in enumerate(written):
-        match(LABEL, mesh.name, f"meshes[{index}].name", "lower-case letters, digits and dashes")
+        match(LABEL, mesh.name, f"meshes[{index}].name", "lower-case letters, digits and dashes, at most 63")
         if mesh.name in {other.name for other in written[:index]}:
             raise FieldError(f"meshes[{index}].name", f'"{mesh.name}" is there twice; give each mesh its own name')
         cluster_name(mesh.cluster, f"meshes[{index}].cluster")

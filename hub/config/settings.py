@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -18,10 +18,11 @@ class ConfigSection(Struct, frozen=True, rename="camel", forbid_unknown_fields=T
 
 
 class FieldError(Exception):
-    """What is wrong with one field; `field` is its path in the file."""
+    """What is wrong with one field (`said`); `field` is its path in the file."""
 
     def __init__(self, field_path: str, message: str) -> None:
         self.field = field_path
+        self.said = message
         super().__init__(f"{field_path}: {message}" if field_path else message)
 
 
@@ -56,7 +57,7 @@ def _explained(text: str, base: str) -> FieldError:
     message, path = (found["message"], found["path"] or "") if found else (text, "")
     place = (base + path).removeprefix(".")
     if missing := _MISSING.fullmatch(message):
-        return FieldError(f"{place}.{missing['name']}".removeprefix("."), "is missing; add it")
+        return FieldError(f"{place}.{missing['name']}".removeprefix("."), f"is missing; add {missing['name']}: ...")
     wrong = _TYPE.fullmatch(message)
     remedy = f"; {_REMEDIES[wrong['type']]}" if wrong and wrong["type"] in _REMEDIES else ""
     return FieldError(place, message[:1].lower() + message[1:].replace("`", '"') + remedy)
@@ -81,9 +82,11 @@ def _refuse_unknown(value: object, kind: Any, path: str) -> None:
         _refuse_unknown(inner, known[name], place)
 
 
-def _instead(name: str, known: Iterable[str]) -> str:
+def _instead(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, list(known), 1)
-    return f'did you mean "{near[0]}"?' if near else f"known are {', '.join(sorted(known))}"
+    if near:
+        return f'did you mean "{near[0]}"?'
+    return f"known are {', '.join(sorted(known))}" if known else "remove it, for there is nothing to set here"
 
 
 # --------------------------------------------------------------------------- what a type cannot say

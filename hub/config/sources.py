@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from msgspec import Struct
 
 from hub.config.settings import LABEL, ConfigSection, FieldError, cluster_name, convert, match, path_text
 
+_NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/]{0,62}")
+_LONGEST = 255
 DIRECTORY = "directory"
 """The kind of a source that says nothing of it."""
 
@@ -78,10 +81,21 @@ def _source(raw: dict[str, Any], place: str, folder: Path) -> SourceConfig:
     own = {name: value for name, value in raw.items() if name not in _OURS}
     if kind != DIRECTORY:
         ours = convert({name: raw[name] for name in raw.keys() & _OURS}, _Source, place)
-        return SourceConfig(ours.name or ours.kind, ours.kind, own, None, *_scope(ours, place))
+        return SourceConfig(_name(ours, ours.kind, place), ours.kind, own, None, *_scope(ours, place))
     written = convert(raw, _Folder, place)
     path = folder / path_text(written.path, f"{place}.path")
-    return SourceConfig(written.name or written.path, DIRECTORY, own, path, *_scope(written, place))
+    return SourceConfig(_name(written, written.path, place), DIRECTORY, own, path, *_scope(written, place))
+
+
+def _name(written: _Source, otherwise: str, place: str) -> str:
+    """What a source is called. It is remembered with every object, and stands in lines of logs."""
+    if written.name:
+        match(_NAME, written.name, f"{place}.name", "at most 63 letters, digits and -._/, such as name: policies")
+    elif len(otherwise) > _LONGEST or not otherwise.isprintable():
+        raise FieldError(
+            f"{place}.name", f"is missing, and the path is no name ({_LONGEST} characters, printable); write name: ..."
+        )
+    return written.name or otherwise
 
 
 def _scope(written: _Source, place: str) -> tuple[str, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from hub.plan.changes import Conflict
 from hub.plan.plan import Plan
 
 BLAST_RADIUS = "guard.blast-radius"
+OWNER = "guard.owner"
 WINDOW_S = 600
 """Losses of so many seconds are counted together: many small changes must not pass where one large one would not."""
 NEVER_ACCEPTED = frozenset(("guard.conflict", "guard.foreign-owner", "bug.adapter"))
@@ -69,7 +70,7 @@ def of_owner(held: str | None, owner: str) -> Iterator[Refusal]:
     if held and held != owner:
         ours = f"owner {short_owner(owner)}" if owner else "no owner"
         yield Refusal(
-            "guard.owner",
+            OWNER,
             f"everything here was written for another smihub.yaml, of owner {short_owner(held)}; this one has {ours}",
             "if it is the same, give it back its owner (its history has the line), else write this mesh somewhere else",
         )

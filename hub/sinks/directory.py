@@ -194,7 +194,7 @@ def _real(context: SinkContext, config: DirectoryConfig) -> str:
 
 def _path(context: SinkContext, config: DirectoryConfig) -> Path:
     if not config.path or "\0" in config.path:
-        raise ConfigError(f'mesh "{context.mesh}": sink.path: will not do; write a folder, relative to smihub.yaml')
+        raise ConfigError(f"path will not do; write path: rendered/{context.mesh}, a folder relative to smihub.yaml")
     return context.base / config.path
 
 

@@ -11,13 +11,22 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hub.model import Change
 from hub.status.outcomes import Outcomes, Summary
 
+disable_created_metrics()  # type: ignore[no-untyped-call] # a series more for each counter, which says since when it counts: process_start_time_seconds does
 STUCK_S = 120.0
 """A turn of the loop that takes longer than this is stuck: `/livez` says so."""
 HUNG_S = 300.0

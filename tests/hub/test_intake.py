@@ -229,10 +229,10 @@ def test_a_scope_hides_what_lies_in_it(scope: tuple[str, str], file: str, hidden
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("{kind: cloud}", 'there is no kind of source "cloud"; installed: "directory", "memory"'),
-        ("{kind: memory, path: a}", 'source "memory": path: there is no such field'),
+        ("{kind: cloud}", 'there is no kind of source "cloud"; write kind: directory or kind: memory'),
+        ("{kind: memory, path: a}", "sources[0].path: there is no such field; remove it"),
         ("{kind: memory}, {kind: memory}", 'sources[1].name: "memory" names another source too'),
-        ("{kind: directory}", "sources[0].path: is missing; add it"),
+        ("{kind: directory}", "sources[0].path: is missing; add path: ..."),
     ],
 )
 def test_a_wrong_source_is_named(tmp_path: Path, written: str, said: str) -> None:

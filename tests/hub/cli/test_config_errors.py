@@ -48,21 +48,53 @@ def test_configuration_when_wrong_is_one_line(folder: Folder, verb: str, name: s
     assert f"{field}: " in result.stderr if field else True
 
 
+ISTIO = CONFIG.replace("adapter: vm", "adapter: istio, sink: {kind: directory, path: out}")
+
+
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "line", "field", "remedy"),
     [
-        (CONFIG.replace("adapter: vm", "adapter: linkerd"), 'there is no adapter "linkerd"; installed: '),
-        (CONFIG.replace("adapter: vm", "adapter: vm, governed: targets"), "write one of these"),
-        (CONFIG.replace("adapter: vm", "adapter: vm, sink: {adress: x}"), "did you mean"),
-        (CONFIG.replace("adapter: vm", "adapter: vm, config: {x: 1}"), "config.x"),
+        (
+            CONFIG.replace("adapter: vm", "adapter: linkerd"),
+            5,
+            "meshes[0].adapter",
+            "write adapter: istio or adapter: vm",
+        ),
+        (CONFIG.replace("adapter: vm", "adapter: vm, governed: targets"), 5, "meshes[0].governed", "write governed: "),
+        (CONFIG.replace("adapter: vm", "adapter: vm, sink: {adress: x}"), 5, "meshes[0].sink.adress", "did you mean"),
+        (CONFIG.replace("adapter: vm", "adapter: vm, config: {x: 1}"), 5, "meshes[0].config.x", "known are"),
+        (ISTIO.replace("kind: directory", "kind: xds"), 5, "meshes[0].sink.kind", "write kind: directory"),
+        (ISTIO.replace("kind: directory", "kind: 7"), 5, "meshes[0].sink.kind", "write kind: directory"),
+        (ISTIO.replace(", path: out", ""), 5, "meshes[0].sink.path", "add path: ..."),
+        (ISTIO.replace("path: out", "path: ''"), 5, "meshes[0].sink", "write path: rendered/vms"),
+        (CONFIG.replace("- path: manifests", "- kind: cloud"), 3, "sources[0].kind", "write kind: directory"),
+        (
+            CONFIG.replace("- path: manifests", "- {path: manifests, name: 'a b'}"),
+            3,
+            "sources[0].name",
+            "name: policies",
+        ),
+        (
+            CONFIG.replace("- path: manifests", f"- {{path: manifests, name: {'a' * 64}}}"),
+            3,
+            "sources[0].name",
+            "at most 63",
+        ),
+        (CONFIG.replace("path: manifests", f"path: {'a/' * 128}"), 3, "sources[0].name", "write name: ..."),
+        (CONFIG.replace("name: vms", f"name: {'a' * 64}"), 5, "meshes[0].name", "at most 63"),
     ],
 )
-def test_configuration_of_a_mesh_when_wrong_names_the_mesh(folder: Folder, text: str, said: str) -> None:
-    """What only the adapter can judge is told with the mesh's name."""
+def test_configuration_that_a_plugin_refuses_is_told_alike(
+    folder: Folder, text: str, line: int, field: str, remedy: str
+) -> None:
+    """File, line and field, and what to write."""
     folder.config(text)
     result = folder.run("check")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert said in result.stderr
+    file = folder.root / "smihub.yaml"
+    at = (f"error: smihub.yaml:{line}: {field}: ", f"error: {file}:{line}: {field}: ")
+    assert result.stderr.startswith(at), result.stderr
+    assert remedy in result.stderr
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "unreadable name"])

@@ -101,6 +101,7 @@ def test_a_second_smihub_yaml_on_the_folder_is_refused(folder: Folder, owner: st
     result = folder.run(*verb, *second(folder, owner))
     assert (result.exit_code, "(guard.owner)" in result.stdout) == (3, True)
     assert f"of owner {ONE[:8]}..." in result.stdout
+    assert "no changes" not in result.stdout
     assert "add the line" not in result.stderr
     assert rendered(folder) == before
     assert folder.run("plan").exit_code == 0
@@ -195,7 +196,9 @@ def test_without_an_owner_plan_prints_the_line_to_add(tmp_path: Path) -> None:
     assert said.exit_code == 0
     line = re.search(r'add the line: (owner: "[0-9a-f]{32}")', said.stderr)
     assert line
-    assert line[1] not in folder.run("plan").stderr  # another one each time
+    assert line[1] in folder.run("plan").stderr  # the same each time: two readers do not lock each other out
+    (tmp_path / "other").mkdir()
+    assert line[1] not in istio_shop(tmp_path / "other", "all").run("plan").stderr
     folder.config(f"{line[1]}\n{config('all')}")
     assert (folder.run("plan").exit_code, rendered(folder)) == (0, before)
     assert folder.run("apply", "--yes").exit_code == 0

@@ -174,6 +174,22 @@ def test_run_twice_on_one_state_is_one_line(folder: Folder) -> None:
         hub.end()
 
 
+def test_run_twice_on_a_folder_of_objects_names_the_first(folder: Folder) -> None:
+    """Nothing of such a mesh is served, and yet two hubs on one state folder would write it in turns."""
+    folder.config(
+        CONFIG.replace("adapter: vm", "adapter: istio, governed: targets, sink: {kind: directory, path: rendered}")
+    )
+    with running(folder) as hub:
+        hub.until("plan_applied")
+        second = folder.process("run")
+        assert (second.returncode, second.stderr.count("\n")) == (1, 1)
+        assert f"by process {hub.child.pid} already" in second.stderr
+        hub.end()
+    with running(folder) as hub:  # what the first one left behind keeps nobody out
+        until_ready(folder)
+        assert hub.end()[0] == 0
+
+
 def test_run_leaves_no_core_dump(folder: Folder) -> None:
     """Neither as a file nor through a pipe: the kernel gives the files in /proc of such a process to root."""
     with running(folder) as hub:
@@ -232,7 +248,7 @@ def test_run_serves_metrics_and_says_when_it_is_ready(folder: Folder) -> None:
         assert 'smihub_units{mesh="vms",state="applied"} 3.0' in text
         assert 'smihub_applies_total{mesh="vms",result="written"} 1.0' in text
         assert 'smihub_reconcile_seconds_count{mesh="vms"} 1.0' in text
-        assert not any(name in text for name in ("shop", "api", "web"))
+        assert not any(name in text for name in ("shop", "api", "web", "_created"))
         hub.end()
     assert not (folder.root / ".smihub-sockets" / "hub.http.sock").exists()
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from hub.config.file import Config, Governed, MeshConfig, adapter_config, load_config, template
 from hub.config.http import HttpConfig
+from hub.config.settings import FieldError
 from hub.errors import ConfigError
 from hub.model import Reading
 from hub.plan.guards import Limits
@@ -88,7 +89,7 @@ http: {address: '[::1]:9464', objectNames: true}
         ("trustDomain", "trustdomain", 1, 'domain.trustdomain: there is no such field; did you mean "trustDomain"?'),
         ("sources", "srcs", 2, "srcs: there is no such field; "),
         ("- path", "- pth", 3, 'sources[0].pth: there is no such field; did you mean "path"?'),
-        ("  adapter: vm", "", 5, "meshes[0].adapter: is missing; add it"),
+        ("  adapter: vm", "", 5, "meshes[0].adapter: is missing; add adapter: ..."),
         ("adapter: vm", "adapter: 5", 6, 'meshes[0].adapter: expected "str", got "int"'),
         ("name: vms", "name: Vms", 5, 'meshes[0].name: "Vms" will not do; write lower-case letters'),
         ("example.org", "Example", 1, 'domain.trustDomain: "Example" will not do; write a SPIFFE trust domain'),
@@ -148,11 +149,9 @@ class Settings(Struct, frozen=True):
 
 
 def test_an_adapter_reads_its_own_settings() -> None:
-    """The adapter's type decides; a mistake names mesh and field."""
+    """The adapter's type decides; a mistake names the field."""
     assert adapter_config(MeshConfig("m", "a", config={"ads_port": 5}), Settings) == Settings(5)
-    with pytest.raises(
-        ConfigError, match=r'mesh "m": config.ads_prt: there is no such field; did you mean "ads_port"\?'
-    ):
+    with pytest.raises(FieldError, match=r'config.ads_prt: there is no such field; did you mean "ads_port"\?'):
         adapter_config(MeshConfig("m", "a", config={"ads_prt": 5}), Settings)
-    with pytest.raises(ConfigError, match=r'mesh "m": config.ads_port: expected "int", got "str"'):
+    with pytest.raises(FieldError, match=r'config.ads_port: expected "int", got "str"'):
         adapter_config(MeshConfig("m", "a", config={"ads_port": "5"}), Settings)
