@@ -59,7 +59,7 @@ async def _run(config: Path, accept: tuple[str, ...], serve_only: bool) -> None:
 def _alone(config: Config) -> Iterator[None]:
     """Keep a second hub from the state folder: both would write the same meshes. Raises ConfigError that names the first one."""
     make_private(config.state)
-    held = claim(config.state / "run.lock", f'a hub is run on state folder "{config.state}"')
+    held = claim(config.state / "run-lock", f'a hub is run on state folder "{config.state}"')
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ DOCS = ROOT / "docs"
 FORM = r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*"
 FIELDS = ("spec.", "metadata.")
 NOT_CODES = {
-    *("destination.port", "domain.name", "http.address", "src.outside", "src.spiffe"),  # fields
+    *("destination.port", "domain.name", "http.address", "sink.kind", "src.outside", "src.spiffe"),  # fields
     *(
         "admin.sock",
         "credential.json",
