@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from hub.errors import StaleError, TransientError
 from hub.memory.permits import Permit
+from hub.memory.states import decode, digest
 from hub.mirror import Mirror
 from hub.model import Change, Identity, NativeObject, ObjectRef, Op, Role, UnitKey
 from hub.plan.plan import Plan
@@ -108,6 +109,22 @@ async def test_stopped_unit_loses_and_does_not_gain(trial: Trial) -> None:
     await trial.apply({API: (GUARD, SHARED, small), DB: (OTHER_GUARD, more)}, "db")
     assert trial.stands(small)
     assert trial.stands(OTHER)
+
+
+@pytest.mark.parametrize("failing", [GUARD.ref, OTHER.ref], ids=["guard", "grant"])
+async def test_what_stands_is_remembered_where_all_is_lost_that_should_be(trial: Trial, failing: ObjectRef) -> None:
+    """A new guard fails, and every grant has shrunk or gone; or one could not be deleted, and nobody takes it for gone."""
+    small = native(Role.GRANT, "api", {"for": "less"})
+    await trial.apply({API: (native(Role.GRANT, "api"), native(Role.GRANT, "db"))})
+    guards = (GUARD,) if failing == GUARD.ref else ()
+    trial.mesh.failing.add(failing)
+    done = await trial.apply({API: (*guards, small, *((native(Role.GRANT, "db"),) if guards else ()))})
+    assert done.results[API].state == "failed"
+    assert trial.stands(small)
+    standing = digest((ref, one.owned) for ref, one in trial.mesh.objects.items())
+    remembered = decode(done.memory[API])
+    assert remembered is not None
+    assert (standing in {state.natives for state in remembered.states}) == bool(guards)
 
 
 async def test_what_is_needed_still_is_not_deleted(trial: Trial) -> None:

@@ -311,6 +311,22 @@ async def test_narrowest_form_is_remembered_as_what_stands(trial: Trial) -> None
     assert len((await trial.plan()).plan.allowed) == 1
 
 
+async def test_grant_that_stays_as_it_is_is_told_as_denied_until_it_is(trial: Trial) -> None:
+    """The adapter has no narrower form: what was to be deleted stands, and nobody may take it for gone."""
+    trial.spec = replace(SPEC, narrowest=unsaid)
+    trial.change(["api.web"])
+    await trial.settled()
+    trial.mesh.vanish(MESH)
+    trial.mesh.refused.add(MESH)
+    trial.look()
+    trial.change([])
+    for _ in range(3):
+        await trial.apply()
+        assert len((await trial.plan()).plan.denied) == 1
+    trial.mesh.recover()
+    await trial.settled()
+
+
 async def test_last_grant_does_not_go_while_its_skeleton_is_not_in_force(tmp_path: Path) -> None:
     """It stands, but the mesh has not taken it: the grant is emptied at once, and deleted when that is so."""
     trial = Trial(tmp_path, "memory-accepting")
