@@ -174,9 +174,16 @@ class Intake:
         found = recalled(kept, broken, partial(self._hidden, name), lambda ref: bool(store.readable(ref)))
         given_up = broken & found.keys() if give_up else frozenset()
         found = {ref: one for ref, one in found.items() if ref not in given_up}
-        self.missing[name] = Missing(self.unread, found, give_up)
+        self.missing[name] = Missing(self.unread, found, give_up, self._ruled(name))
         store.recall({ref: one.object for ref, one in found.items()})
         return given_up
+
+    def _ruled(self, cluster: str) -> frozenset[str]:
+        """The namespaces of which nothing that counts in a cluster can be in what cannot be read."""
+        unread = {source for source, _ in self._unread}
+        if any(self._cluster[source] == cluster for source in unread):
+            return frozenset()
+        return frozenset(namespace for namespace, source in self._authority.items() if source not in unread)
 
     def _hidden(self, cluster: str, one: Kept) -> bool:
         """Whether it was read from a part that this process could never read, and could be read again so that it counts.

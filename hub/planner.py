@@ -31,6 +31,7 @@ from hub.plan.changes import Constraints, Desired, by_unit, conflicts_of
 from hub.plan.conditions import Decided
 from hub.plan.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
 from hub.plan.plan import Plan, claimed_states, in_pieces, known_states, plan
+from hub.smi import is_smi
 from hub.smi.types import SmiObject, Workload
 from hub.store import Store
 
@@ -242,10 +243,25 @@ class Planner:
         self, desired: Mapping[UnitKey, Desired], observation: Observation, withhold: frozenset[UnitKey]
     ) -> list[UnitKey]:
         """Access units that may gain nothing now."""
-        access = (key for key in desired if key.kind == "access")
-        if self.missing.unread:
-            return list(access)
-        return [key for key in access if key in withhold or self._broken(key) or self._was_broken(observation, key)]
+        return [
+            key
+            for key, one in desired.items()
+            if key.kind == "access"
+            and (
+                self._may_be_hidden(key, one.unit)
+                or key in withhold
+                or self._broken(key)
+                or self._was_broken(observation, key)
+            )
+        ]
+
+    def _may_be_hidden(self, key: UnitKey, unit: Unit | None) -> bool:
+        """Whether what cannot be read may hold another copy of what this unit rests on, or more of its namespace.
+
+        TrafficTargets and routes are of the receiver's namespace, IdentityBindings of whichever the unit names.
+        """
+        origins = unit.origins if unit is not None else ()
+        return self.missing.may_hide({key.namespace, *(ref.namespace for ref in origins if is_smi(ref))})
 
     def _broken(self, key: UnitKey) -> set[ObjectRef]:
         """The objects behind a unit that count as they last could be read."""

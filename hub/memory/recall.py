@@ -23,12 +23,18 @@ Part = tuple[str, str]
 class Missing(Struct, frozen=True):
     """What cannot be read: parts of sources, and the objects that count as they last could be.
 
-    `given_up`: what was applied is not kept for what else cannot be read.
+    `given_up`: what was applied is not kept for what else cannot be read. `ruled` are the namespaces of which nothing that counts
+    here can be in these parts: other sources are the authorities on them, and the facts in these parts are of other clusters.
     """
 
     unread: frozenset[Part] = frozenset()
     recalled: Mapping[ObjectRef, Kept] = {}
     given_up: bool = False
+    ruled: frozenset[str] = frozenset()
+
+    def may_hide(self, namespaces: Iterable[str]) -> bool:
+        """Whether what cannot be read may concern what rests on these namespaces."""
+        return bool(self.unread) and not self.ruled.issuperset(namespaces)
 
 
 def file_of(source: str, part: str) -> str:

@@ -18,7 +18,8 @@ Granted = frozenset[str]
 """Who may call whom: `receiver.caller`."""
 
 
-def _pod(name: str) -> str:
+def pod(name: str) -> str:
+    """A Pod of namespace `shop` that runs as an account of its own name, and receives on port 8080."""
     return f"""\
 apiVersion: v1
 kind: Pod
@@ -36,7 +37,7 @@ def _requests() -> tuple[Request, ...]:
 
 
 REQUESTS = _requests()
-BASE = "---\n".join([ROUTES, *(_pod(name) for name in (*CALLERS, *RECEIVERS))])
+BASE = "---\n".join([ROUTES, *(pod(name) for name in (*CALLERS, *RECEIVERS))])
 _FACTS = compile_documents(read_documents(BASE), Scope()).facts
 
 
