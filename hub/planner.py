@@ -1,6 +1,6 @@
 """Planner: what has to change in a mesh, given what its sources say, what of them cannot be read, and what stands.
 
-Pure. A loss never waits; a gain waits while anything is unread, while an object behind its unit is broken, and while a Loss
+Pure. A loss never waits; a gain waits while anything is unread that may hide what it rests on, while an object behind its unit is broken, and while a Loss
 of the unit is not accepted. While it waits the unit is cut down to what it permitted before as well (hub.memory.meet).
 """
 
