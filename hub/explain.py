@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from hub.api import AdapterSpec, Evaluator
 from hub.endpoints import EndpointView
-from hub.model import Answer, Facts, Problem, Request, Translation, Unit, UnitKey, identity_of
+from hub.model import Answer, Facts, NearMiss, Problem, Request, Translation, Unit, UnitKey, identity_of
 from hub.semantics import Semantics
 from hub.store import Store
 
@@ -81,6 +81,10 @@ class Explainer:
         """SMI's answer and each mesh's; a mesh that is narrower names the losses of the units that were addressed."""
         smi = self._semantics.judge(request)
         return smi, {name: self._mesh_answer(judge, request, smi) for name, judge in self._judges.items()}
+
+    def near(self, request: Request) -> tuple[NearMiss, ...]:
+        """What nearly grants a request that SMI denies, nearest first."""
+        return self._semantics.near(request)
 
     def reason(self, mesh: str, code: str) -> str:
         """What a code in the `losses` of a mesh's answer means, in one sentence."""

@@ -7,14 +7,14 @@ Decoding is strict: what it does not know is an error with a code and a field.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
 from hub.errors import SmihubError
-from hub.model import Answer, Destination, Request, Source, raw_bytes, raw_text
+from hub.model import Answer, Destination, NearMiss, Request, Source, raw_bytes, raw_text
 
 MAX_LINE_BYTES = 1_048_576
 MAX_TEXT = 65_536
@@ -239,17 +239,34 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
     return out
 
 
-def explained_to_json(smi: Answer, meshes: Mapping[str, Answer], id_: object = None) -> dict[str, Any]:
-    """A whole reply: SMI's answer, each mesh's with its `losses`, and the request's `id` if it had one."""
+def near_to_json(near: Sequence[NearMiss]) -> list[dict[str, Any]]:
+    """What nearly grants a denied request: `object`, `via` (a match, where one is concerned), `between`: {what, message}."""
+    found: list[dict[str, Any]] = msgspec.to_builtins(near)
+    return found
+
+
+def explained_to_json(
+    smi: Answer, meshes: Mapping[str, Answer], id_: object = None, near: Sequence[NearMiss] = ()
+) -> dict[str, Any]:
+    """A whole reply: SMI's answer, each mesh's with its `losses`, and the request's `id` if it had one.
+
+    `near`, if there is any, stands beside SMI's answer.
+    """
     judged = {name: {**answer_to_json(answer), "losses": list(answer.losses)} for name, answer in meshes.items()}
-    reply: dict[str, Any] = {"smi": answer_to_json(smi), "meshes": judged}
+    said = {**answer_to_json(smi), "near": near_to_json(near)} if near else answer_to_json(smi)
+    reply: dict[str, Any] = {"smi": said, "meshes": judged}
     return reply if id_ is None else {"id": id_, **reply}
 
 
-def reply_to_json(answers: Mapping[str, tuple[Answer, Mapping[str, Answer]]], id_: object = None) -> dict[str, Any]:
-    """The reply of every cluster under its name; of one cluster its whole reply, without a name."""
-    if len(answers) == 1:
-        ((smi, meshes),) = answers.values()
-        return explained_to_json(smi, meshes, id_)
-    reply = {"clusters": {name: explained_to_json(smi, meshes) for name, (smi, meshes) in answers.items()}}
+def reply_to_json(
+    answers: Mapping[str, tuple[Answer, Mapping[str, Answer]]],
+    id_: object = None,
+    near: Mapping[str, Sequence[NearMiss]] | None = None,
+) -> dict[str, Any]:
+    """The reply of every cluster under its name; of one cluster its whole reply, without a name. `near`: by cluster."""
+    replies = {
+        name: explained_to_json(smi, meshes, near=() if near is None else near[name])
+        for name, (smi, meshes) in answers.items()
+    }
+    reply = next(iter(replies.values())) if len(replies) == 1 else {"clusters": replies}
     return reply if id_ is None else {"id": id_, **reply}

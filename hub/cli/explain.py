@@ -11,7 +11,7 @@ import typer
 from msgspec.structs import replace
 
 from hub.api import Evaluator
-from hub.cli.batch import answer_lines
+from hub.cli.batch import Answering, answer_lines
 from hub.cli.context import (
     ERR,
     OUT,
@@ -27,7 +27,7 @@ from hub.cli.context import (
     run_now,
 )
 from hub.cli.show import problem_line
-from hub.cli.verdict import compared, verdict_lines
+from hub.cli.verdict import compared, near_lines, verdict_lines
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.explain import Explainer
@@ -35,7 +35,7 @@ from hub.explaining import Explained, explain_folder, explain_hub
 from hub.model import Answer, Request
 from hub.plugins import load_plugins
 from hub.reconcile.hub import Hub
-from hub.requests import decode, reply_to_json
+from hub.requests import decode
 
 _PORT = re.compile("[0-9]{1,5}")
 _EPILOG = (
@@ -60,6 +60,9 @@ def explain(
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help="NAME=VALUE, may be given again.")] = None,
     protocol: Annotated[str, typer.Option(help="http, tcp or udp.")] = "http",
     batch: Annotated[str | None, typer.Option(help="JSON lines in a file, or - for standard input.")] = None,
+    near: Annotated[
+        bool, typer.Option("--near", help="With --batch: also what nearly grants each denied request.")
+    ] = False,
     source: Annotated[Path | None, typer.Option(help="Read this folder, without any configuration.")] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
     output: OutputOption = Output.TEXT,
@@ -71,7 +74,7 @@ def explain(
         asked = None if batch else decode(_request(caller, to or "", method, path, protocol, header or [])).request
         explained, standing = run_now(_explained(source, config, asked))
         if asked is None:
-            code = answer_lines(explained.explainers, batch or "-")
+            code = answer_lines(Answering(explained.explainers, near), batch or "-")
         else:
             _answer(explained.explainers, asked, output, standing)
             code = Exit.SAME
@@ -108,7 +111,7 @@ def _tell(explained: Explained) -> None:
 
 def _answer(explainers: Mapping[str, Explainer], request: Request, output: Output, standing: Standing) -> None:
     if output is not Output.TEXT:
-        emit(reply_to_json({name: each.explain(request) for name, each in explainers.items()}), output)
+        emit(Answering(explainers, near=True).reply(request), output)
         return
     for name, explainer in explainers.items():
         if len(explainers) > 1:
@@ -122,6 +125,7 @@ def _answer(explainers: Mapping[str, Explainer], request: Request, output: Outpu
 def _show(explainer: Explainer, request: Request, standing: Standing) -> None:
     smi, meshes = explainer.explain(request)
     print_lines(verdict_lines("SMI", request, smi))
+    print_lines(near_lines(explainer.near(request)))
     for mesh, answer in meshes.items():
         print_lines(verdict_lines(f"mesh {mesh}", request, answer))
         reasons = [f"{explainer.reason(mesh, code)} ({code})" for code in answer.losses]

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from hub.cli.context import Part, line
-from hub.model import Answer, Request
+from hub.model import Answer, NearMiss, Request
 
 _COLOURS = {"allow": "green", "deny": "red"}
+NEAREST = 4
+"""Most near misses that are shown to people."""
 _OPENNESS = {"deny": 0, "mixed": 1, "allow": 2, "ungoverned": 3}
 
 
@@ -24,6 +26,22 @@ def verdict_lines(who: str, request: Request, answer: Answer) -> Iterator[Text]:
         yield line(f"  {_route(request, answer)}")
     for backend, share in sorted((answer.weights or {}).items()):
         yield line(f"    {share}  {backend}  ", _word((answer.backends or {}).get(backend, "")))
+
+
+def near_lines(near: Sequence[NearMiss]) -> Iterator[Text]:
+    """What nearly grants a denied request, the nearest few."""
+    for one in near[:NEAREST]:
+        yield line(f"  {_near(one)}")
+    if (more := len(near) - NEAREST) > 0:
+        yield line(f"  ... and {more} more as near (-o json)")
+
+
+def _near(one: NearMiss) -> str:
+    between = ", and for ".join(hurdle.message for hurdle in one.between)
+    if not one.object.startswith("TrafficTarget/"):
+        return f"{one.object}: {between}"
+    via = f" by {one.via}" if one.via else ""
+    return f"{one.object}{via} would, but for {between}"
 
 
 def _word(word: str) -> Part:

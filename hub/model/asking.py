@@ -78,3 +78,31 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     backends: Mapping[str, BackendWord] | None = None
     losses: tuple[str, ...] = ()
     received: str | None = None
+
+
+HurdleWord = Literal[
+    "account", "caller", "destination", "endpoint", "header", "kind", "method", "namespace", "path", "port", "protocol",
+    "route", "service", "unreadable",
+]  # fmt: skip
+
+
+class Hurdle(Struct, frozen=True, order=True, gc=False):
+    """One thing that stands between a request and a grant: a stable word, and a message.
+
+    Of a TrafficTarget the message is what follows "but for", of anything else it is what is wrong with it.
+    """
+
+    what: HurdleWord
+    message: str
+
+
+class NearMiss(Struct, frozen=True, order=True, omit_defaults=True):
+    """An object (`Kind/namespace/name`) that nearly grants a denied request, and all that stands `between`; never empty.
+
+    `via` is the match by which it nearly does. Where no TrafficTarget can be what is missing, the object is the one that
+    denies: a Service without endpoints, an account that nobody has.
+    """
+
+    object: str
+    via: str = ""
+    between: tuple[Hurdle, ...] = ()

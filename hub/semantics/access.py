@@ -63,7 +63,7 @@ class AccessRules:
 
     def allowing(self, callers: frozenset[SubjectKey], at: Situation, protocol: Protocol, http: Http) -> frozenset[str]:
         """Return the TrafficTargets that allow a request at a receiver; none = denied."""
-        kinds = _traffic(protocol, at.declared)
+        kinds = traffic_of(protocol, at.declared)
         return frozenset(
             grant.by
             for grant in self._between(at.keys, callers)
@@ -79,16 +79,17 @@ class AccessRules:
     # ----------------------------------------------------------------------- from TrafficTargets to grants
 
     def _add(self, target: Target) -> None:
-        receiver = key_of(_destination(target))
+        receiver = key_of(destination_of(target))
         if receiver is None or receiver[1] != target.namespace:
             return
-        grants = self._grants_of(target)
+        grants = self.grants_of(target)
         granted = self._grants.setdefault(receiver, {})
         for caller in frozenset(key_of(source) for source in target.sources):
             if caller is not None:
                 granted.setdefault(caller, []).extend(grants)
 
-    def _grants_of(self, target: Target) -> list[Permission]:
+    def grants_of(self, target: Target) -> list[Permission]:
+        """Return what a TrafficTarget grants to its sources, whoever its destination is."""
         by = f"TrafficTarget/{target.namespace}/{target.name}"
         groups = [rule for rule in target.rules if rule.kind == "HTTPRouteGroup"]
         tcp = [self._port_route(rule, target.namespace) for rule in target.rules if rule.kind == "TCPRoute"]
@@ -121,7 +122,7 @@ class AccessRules:
         return tuple(selected)
 
 
-def _destination(target: Target) -> TargetSubject:
+def destination_of(target: Target) -> TargetSubject:
     """Return the destination with its namespace: that of the TrafficTarget where none is written."""
     written = target.destination
     return TargetSubject(written.kind, written.name, written.namespace or target.namespace, written.group)
@@ -148,7 +149,7 @@ def _limited(ports: Ports, port: int | None) -> Ports:
     return frozenset({port}) if ports is None else ports & {port}
 
 
-def _traffic(protocol: Protocol, declared: Word) -> frozenset[str]:
+def traffic_of(protocol: Protocol, declared: Word) -> frozenset[str]:
     """Return the kinds of grants that may admit a request, given what its port is declared to speak.
 
     A port without a declaration speaks HTTP for a TrafficTarget with HTTP rules and raw TCP for one without. Of a port that

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Protocol
 
@@ -46,13 +46,21 @@ class CompiledMatch(Struct, frozen=True):
 
     def holds(self, http: Http) -> bool:
         """Tell whether every condition of the match is met; no methods, or `*`, is any method."""
-        if self.methods and http.method not in self.methods and "*" not in self.methods:
-            return False
-        if self.path is not None and not _whole(self.path, http.path):
-            return False
-        return all(
-            any(_whole(pattern, value) for value in http.headers.get(name, ())) for name, pattern in self.headers
-        )
+        return self.admits_method(http) and self.admits_path(http) and next(self.failing_headers(http), None) is None
+
+    def admits_method(self, http: Http) -> bool:
+        """Tell whether the method is one of the match's."""
+        return not self.methods or http.method in self.methods or "*" in self.methods
+
+    def admits_path(self, http: Http) -> bool:
+        """Tell whether the pattern of the path holds."""
+        return self.path is None or _whole(self.path, http.path)
+
+    def failing_headers(self, http: Http) -> Iterator[int]:
+        """Yield the conditions on headers that do not hold, by their places."""
+        for place, (name, pattern) in enumerate(self.headers):
+            if not any(_whole(pattern, value) for value in http.headers.get(name, ())):
+                yield place
 
 
 def http_of(request: Request) -> Http:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class DecodedDocuments(Struct, frozen=True):
-    """The valid objects of all documents."""
+    """The valid objects of all documents, and (`broken`) what is left of those that are invalid or contradict each other."""
 
     targets: tuple[Target, ...]
     bindings: tuple[Binding, ...]
@@ -40,6 +40,7 @@ class DecodedDocuments(Struct, frozen=True):
     slices: tuple[Slice, ...]
     workloads: tuple[Instance, ...]
     doubts: tuple[UnreadableObject, ...]
+    broken: tuple[Manifest, ...] = ()
 
 
 def decode(documents: Iterable[Document]) -> DecodedDocuments:
@@ -71,6 +72,7 @@ def decode(documents: Iterable[Document]) -> DecodedDocuments:
         slices=tuple(named("EndpointSlice", kubernetes.decode_slice).values()),
         workloads=tuple(workloads),
         doubts=tuple(doubt for found in broken if (doubt := doubt_of(found)) is not None),
+        broken=tuple(broken),
     )
 
 

@@ -16,7 +16,7 @@ ACCESS, SPECS, SPLIT, HUB = "access.smi-spec.io", "specs.smi-spec.io", "split.sm
 
 _ALPHAS = frozenset({"v1alpha1", "v1alpha2", "v1alpha3", "v1alpha4"})
 _LATEST = frozenset({"v1alpha4"})
-_SMI_GROUPS = {
+SMI_GROUPS = {
     "TrafficTarget": ACCESS,
     "IdentityBinding": ACCESS,
     "HTTPRouteGroup": SPECS,
@@ -57,7 +57,7 @@ def read_objects(documents: Iterable[Document]) -> tuple[list[Manifest], list[Ma
     copies: dict[tuple[str, str, str, str], list[Manifest]] = {}
     broken: list[Manifest] = []
     for document in documents:
-        for value in _unwrap(document.value):
+        for value in unwrap(document.value):
             found = _identify(value)
             if found is not None and _is_named(found):
                 copies.setdefault(found.key, []).append(found)
@@ -73,7 +73,7 @@ def read_objects(documents: Iterable[Document]) -> tuple[list[Manifest], list[Ma
     return counted, broken
 
 
-def _unwrap(value: object) -> Iterator[object]:
+def unwrap(value: object) -> Iterator[object]:
     """Yield the items of a List, or the value itself; a List inside a List is nothing that Kubernetes knows."""
     if not isinstance(value, dict):
         return
@@ -112,14 +112,14 @@ def _is_named(found: Manifest) -> bool:
 def _group_and_version(value: Mapping[object, object], kind: str) -> tuple[str, str]:
     """Split apiVersion; an SMI object may lack the group (its kind has one) or the whole (its shape tells)."""
     written = value.get("apiVersion")
-    if kind not in _SMI_GROUPS and (not isinstance(written, str) or written == ""):
+    if kind not in SMI_GROUPS and (not isinstance(written, str) or written == ""):
         return next((group for group, name in VERSIONS if name == kind), "?"), _VERSIONLESS
     if written is None or written == "":
-        return _SMI_GROUPS[kind], _version_by_shape(value, kind)
+        return SMI_GROUPS[kind], _version_by_shape(value, kind)
     if not isinstance(written, str):
         return "?", ""
     if "/" not in written:
-        return _SMI_GROUPS.get(kind, ""), written
+        return SMI_GROUPS.get(kind, ""), written
     group, _, version = written.partition("/")
     return group or "?", version
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
 
 from msgspec import Struct
 
-from hub.model import Answer, BackendWord, Document, Reading, Request, Source, VerdictWord
+from hub.model import Answer, BackendWord, Document, NearMiss, Reading, Request, Source, VerdictWord
 from hub.semantics.access import AccessRules
 from hub.semantics.conditions import Http, http_of
 from hub.semantics.decoded import decode
 from hub.semantics.identities import Bindings, SubjectKey
 from hub.semantics.names import split_pair
+from hub.semantics.near import Denied, NearMisses
 from hub.semantics.routes import Call, RouteRules
 from hub.semantics.world import ReceiverIndex, Situation
 
@@ -49,6 +51,7 @@ class Semantics:
         reading: Reading = Reading(),
     ) -> None:
         decoded = decode(documents)
+        self._documents, self._decoded = tuple(documents), decoded
         self._trust_domain = trust_domain
         self._governed = governed
         self._bindings = Bindings(decoded.bindings, trust_domain)
@@ -66,6 +69,35 @@ class Semantics:
             return self._at_service(asked)
         receivers = self._receivers(request)
         return self._verdict(asked, receivers) if receivers else _DENY
+
+    def near(self, request: Request) -> tuple[NearMiss, ...]:
+        """Return what nearly grants a request that is denied somewhere, nearest first; nothing of one that is allowed.
+
+        It costs more than a verdict: every TrafficTarget of the receiver's namespace is looked at.
+        """
+        named = (request.dst.identity, request.dst.pod, request.dst.service)
+        if sum(name is not None for name in named) != 1:
+            return ()
+        asked = _Asked(request, self._callers(request.src), http_of(request))
+        receivers, empty = self._reached(asked)
+        denied = frozenset(at for at in receivers if self._governs(at) and not self._deciding(asked, at))
+        return self._near_misses.of(Denied(request, asked.callers, asked.http, denied, empty))
+
+    @cached_property
+    def _near_misses(self) -> NearMisses:
+        return NearMisses(self._documents, self._decoded, self._access, self._world)
+
+    def _reached(self, asked: _Asked) -> tuple[Collection[Situation], tuple[str, ...]]:
+        """Return everybody who may serve a request, and the Services that have a share of it with nobody behind them."""
+        address = split_pair(asked.request.dst.service)
+        if address is None:
+            return self._receivers(asked.request), ()
+        call = self._call(asked, address)
+        behind = {
+            name: self._world.behind(call.namespace, name, call.port, call.transport)
+            for name in sorted(self._routes.route(call).shares)
+        }
+        return frozenset().union(*behind.values()), tuple(name for name, at in behind.items() if not at)
 
     # ----------------------------------------------------------------------- who calls
 
@@ -118,12 +150,11 @@ class Semantics:
         address = split_pair(request.dst.service)
         if address is None:
             return Answer("deny", route="no-service", weights={}, backends={})
-        namespace, service = address
-        transport = _TRANSPORTS[request.protocol]
-        http = asked.http if request.protocol == "http" else None
-        call = Call(namespace, service, request.port, transport, http, meshed=not request.src.outside)
+        call = self._call(asked, address)
         routed = self._routes.route(call)
-        behind = {name: self._world.behind(namespace, name, request.port, transport) for name in sorted(routed.shares)}
+        behind = {
+            name: self._world.behind(call.namespace, name, call.port, call.transport) for name in sorted(routed.shares)
+        }
         judged = {name: self._backend(asked, receivers) for name, receivers in behind.items()}
         words = {name: word for name, (word, _) in judged.items()}
         verdict = self._of_all(words.values(), [at for receivers in behind.values() for at in receivers])
@@ -135,6 +166,12 @@ class Semantics:
             weights={name: str(routed.shares[name]) for name in behind},
             backends=words,
         )
+
+    def _call(self, asked: _Asked, address: tuple[str, str]) -> Call:
+        request = asked.request
+        http = asked.http if request.protocol == "http" else None
+        transport = _TRANSPORTS[request.protocol]
+        return Call(*address, request.port, transport, http, meshed=not request.src.outside)
 
     def _backend(self, asked: _Asked, receivers: Collection[Situation]) -> tuple[BackendWord, frozenset[str]]:
         """Judge the workloads behind one Service port; ungoverned ones let everything in."""

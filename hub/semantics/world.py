@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from hub.semantics.decoded import DecodedDocuments
 from hub.semantics.doubts import UnreadableObjects
 from hub.semantics.identities import Bindings, SubjectKey
 from hub.semantics.kubernetes import TEMPLATE_KINDS
-from hub.semantics.labels import LabelIndex, SelectorIndex
+from hub.semantics.labels import LabelIndex, Labels, SelectorIndex
 from hub.semantics.protocols import agree, word_of, word_of_service_port
 from hub.semantics.types import Account, ExposedPort, ExposedService, Instance, Slice, Word
 
@@ -71,6 +71,40 @@ class ReceiverIndex:
     def has_service(self, namespace: str, service: str) -> bool:
         """Tell whether there is such a Service."""
         return (namespace, service) in self._services
+
+    @property
+    def shows_workloads(self) -> bool:
+        """Whether the documents say of anything that it runs: they may be about SMI alone."""
+        return bool(self._by_account)
+
+    def accounts(self) -> Collection[Account]:
+        """Return every account that something runs under."""
+        return self._by_account.keys()
+
+    def services(self, namespace: str) -> list[str]:
+        """Return the names of the Services of a namespace."""
+        return [name for there, name in self._services if there == namespace]
+
+    def ports_of(self, namespace: str, service: str) -> tuple[ExposedPort, ...]:
+        """Return the ports of a Service; none if it does not exist."""
+        found = self._services.get((namespace, service))
+        return found.ports if found else ()
+
+    def selector_of(self, namespace: str, service: str) -> Labels:
+        """Return the selector of a Service; none if it does not exist."""
+        found = self._services.get((namespace, service))
+        return found.selector if found else frozenset()
+
+    def leading_to(self, account: Account | None, port: int) -> list[tuple[str, int]]:
+        """Return the Service ports, named as people name them, that lead to a port of workloads of an account."""
+        found = {
+            (f"port {entry.port} of Service/{service.namespace}/{service.name}", entry.port)
+            for workload in (() if account is None else self._by_account.get(account, ()))
+            for service in self._selectors.satisfied_by(workload.namespace, workload.labels)
+            for entry in service.ports
+            if port in _target_ports(workload, entry)
+        }
+        return sorted(found)
 
     def keys_of(self, workload: Instance) -> frozenset[SubjectKey]:
         """Return every subject that a workload satisfies, by its identity or its labels."""

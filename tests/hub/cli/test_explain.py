@@ -54,6 +54,17 @@ def test_explain_when_denied_says_that_nothing_grants_it(folder: Folder, options
     assert "mesh vms: deny" in lines
 
 
+def test_explain_when_denied_tells_what_nearly_grants_it(folder: Folder) -> None:
+    """The TrafficTarget, by which match, and what stands between, both values named."""
+    lines = folder.run(*ASK, "--path", "/books", "--method", "POST").stdout.splitlines()
+    said = (
+        'TrafficTarget/shop/api-from-web by match "books" of HTTPRouteGroup/shop/routes would, but for its methods: GET'
+    )
+    assert f"  {said}; the request's is POST" in lines
+    lines = folder.run("explain", "--from", "shop/wbe", "--to", "shop/api:80", "--path", "/books").stdout.splitlines()
+    assert '  ServiceAccount/shop/wbe: nothing runs as it, and no TrafficTarget names it; did you mean "web"?' in lines
+
+
 def test_explain_always_says_that_nothing_is_intercepted(folder: Folder) -> None:
     """A verdict is about what passes an Envoy; the port of the application may be reached past it."""
     for path in ("/books", "/none"):
@@ -110,13 +121,24 @@ def test_explain_reads_a_header_that_is_given_again_as_several_lines(folder: Fol
 
 @pytest.mark.parametrize(("output", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
 def test_explain_as_data_is_the_answer_of_the_batch(folder: Folder, output: str, load: object) -> None:
-    """-o json and -o yaml hold what `--batch` answers."""
+    """-o json and -o yaml hold what `--batch` answers; of a denied request also what nearly grants it, as `--near` does."""
     assert callable(load)
     found = load(folder.run(*ASK, "--path", "/books", "-o", output).stdout)
     asked = {"src": {"identity": "shop/web"}, "dst": {"service": "shop/api"}, "port": 80, "path": "/books"}
     batch = folder.run("explain", "--batch", "-", text=json.dumps(asked))
     assert found == json.loads(batch.stdout)
     assert found["smi"]["verdict"] == "allow"
+    denied = load(folder.run(*ASK, "--path", "/orders", "-o", output).stdout)
+    asked["path"] = "/orders"
+    assert denied == json.loads(folder.run("explain", "--batch", "-", "--near", text=json.dumps(asked)).stdout)
+    assert denied["smi"]["near"] == [
+        {
+            "object": "TrafficTarget/shop/api-from-web",
+            "via": 'match "books" of HTTPRouteGroup/shop/routes',
+            "between": [{"what": "path", "message": "its path: /books; the request's is /orders"}],
+        }
+    ]
+    assert "near" not in json.loads(folder.run("explain", "--batch", "-", text=json.dumps(asked)).stdout)["smi"]
 
 
 def test_explain_reads_a_folder_without_any_configuration(folder: Folder) -> None:
