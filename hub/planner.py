@@ -1,7 +1,7 @@
 """Planner: what has to change in a mesh, given what its sources say, what of them cannot be read, and what stands.
 
-Pure. A loss never waits; a gain waits while anything is unread that may hide what it rests on, while an object behind its unit is broken, and while a Loss
-of the unit is not accepted. While it waits the unit is cut down to what it permitted before as well (hub.memory.meet).
+Pure. A loss never waits; a gain waits while anything is unread that may hide what it rests on, while an object behind its unit is
+broken, and while a Loss of the unit is not accepted. While it waits the unit is cut down to what it permitted before as well (hub.memory.meet).
 """
 
 from __future__ import annotations
@@ -243,17 +243,10 @@ class Planner:
         self, desired: Mapping[UnitKey, Desired], observation: Observation, withhold: frozenset[UnitKey]
     ) -> list[UnitKey]:
         """Access units that may gain nothing now."""
-        return [
-            key
-            for key, one in desired.items()
-            if key.kind == "access"
-            and (
-                self._may_be_hidden(key, one.unit)
-                or key in withhold
-                or self._broken(key)
-                or self._was_broken(observation, key)
-            )
-        ]
+        access = {key for key in desired if key.kind == "access"}
+        hidden = {key for key in access if self._may_be_hidden(key, desired[key].unit)} | (access & withhold)
+        broken = {key for key in access if self._broken(key) or self._was_broken(observation, key)}
+        return sorted(hidden | broken)
 
     def _may_be_hidden(self, key: UnitKey, unit: Unit | None) -> bool:
         """Whether what cannot be read may hold another copy of what this unit rests on, or more of its namespace.
