@@ -12,7 +12,8 @@ from ipaddress import ip_address
 from msgspec.structs import replace
 
 from hub.api import SourceContext
-from hub.config.file import Config, placed, source_config
+from hub.config.file import Config
+from hub.config.own import placed, source_config
 from hub.config.sources import SourceConfig
 from hub.errors import SourceError
 from hub.events import Delete, Event, Listed, ObjectSource, Unread, Upsert, lost
@@ -236,7 +237,7 @@ class Intake:
 
 
 def sources_of(config: Config, plugins: Plugins) -> dict[str, ObjectSource]:
-    """Every source of a configuration, by name; reads nothing. Raises ConfigError."""
+    """Every source of a domain, by name; reads nothing. Raises ConfigError with file and line."""
     return {each.name: _opened(config, index, each, plugins) for index, each in enumerate(config.sources)}
 
 

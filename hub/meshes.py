@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hub.api import AdapterSpec, LiveSink, Sink, SinkContext, SinkSpec, Transactional
 from hub.baselines import has
-from hub.config.file import Config, Governed, MeshConfig, adapter_config, mistake, placed, sink_config, sink_kind
+from hub.config.file import Config, Governed, MeshConfig
+from hub.config.own import adapter_config, mistake, placed, sink_config, sink_kind
 from hub.errors import ConfigError
 from hub.mirror import Mirror
 from hub.model import Access, Baseline, Change, Translation, Unit, UnitKey
@@ -18,11 +19,15 @@ from hub.translated import translated
 
 
 class Mesh:
-    """One configured mesh; `mirror` is what stands there (None: not read yet)."""
+    """One configured mesh; `title` is its name where several domains may have one of that name.
+
+    `mirror` is what stands there (None: not read yet).
+    """
 
     def __init__(self, written: MeshConfig, spec: AdapterSpec[Any], sink: SinkSpec[Any], config: Config) -> None:
         """Raises FieldError where the adapter's or the sink's settings are not what these take."""
         self.name = written.name
+        self.title = f"{config.title}/{written.name}".removeprefix("/")
         self.cluster = written.cluster
         self.spec = spec
         self.governed = written.governed
@@ -130,18 +135,24 @@ def is_whole(governed: Governed, namespace: str) -> bool:
 
 
 def meshes_of(config: Config, plugins: Plugins) -> tuple[Mesh, ...]:
-    """Every mesh of a configuration; opens nothing. Raises ConfigError."""
+    """Every mesh of a domain; opens nothing. Raises ConfigError with file and line."""
     found = tuple(_mesh(config, f"meshes[{index}]", written, plugins) for index, written in enumerate(config.meshes))
-    owners: dict[str, str] = {}
-    for index, mesh in enumerate(found):
-        with placed(config, f"meshes[{index}].sink"):
-            exclusive = mesh.exclusive
-        other = owners.setdefault(exclusive or f"mesh {mesh.name}", mesh.name)
-        if other != mesh.name:
-            what = exclusive.partition(" ")[2]
-            message = f'"{what}" is that of mesh "{other}" too; give each its own'
-            raise mistake(config, f"meshes[{index}].sink", message)
+    refuse_shared([(config, found)])
     return found
+
+
+def refuse_shared(domains: Iterable[tuple[Config, Sequence[Mesh]]]) -> None:
+    """Raise ConfigError where two meshes, of one domain or of two, would write to the same place."""
+    owners: dict[str, str] = {}
+    for config, meshes in domains:
+        for index, mesh in enumerate(meshes):
+            with placed(config, f"meshes[{index}].sink"):
+                exclusive = mesh.exclusive
+            other = owners.setdefault(exclusive or f"mesh {mesh.title}", mesh.title)
+            if other != mesh.title:
+                what = exclusive.partition(" ")[2]
+                message = f'"{what}" is that of mesh "{other}" too; give each its own'
+                raise mistake(config, f"meshes[{index}].sink", message)
 
 
 def _mesh(config: Config, place: str, written: MeshConfig, plugins: Plugins) -> Mesh:

@@ -284,8 +284,8 @@ class CommandMesh(Protocol):
     """A mesh of smihub.yaml as a verb sees it."""
 
     @property
-    def name(self) -> str:
-        """How the command line names it."""
+    def title(self) -> str:
+        """How the command line names it: by its name, or by `DOMAIN/NAME` where the file has several domains."""
 
     @property
     def sink(self) -> Sink | Transactional:

@@ -11,7 +11,7 @@ from adapters.vm.config import VmConfig
 from adapters.vm.evaluate.mesh import evaluator
 from adapters.vm.safety.check import check
 from adapters.vm.serve.sink import XdsSink
-from adapters.vm.serve.sockets import XdsConfig
+from adapters.vm.serve.sockets import XdsConfig, socket_folder
 from adapters.vm.state.revisions import State
 from adapters.vm.translate.unit import translate
 from adapters.vm.view import view
@@ -69,8 +69,8 @@ def open_xds(context: SinkContext, config: XdsConfig) -> XdsSink:
 
 
 def _socket(context: SinkContext, config: XdsConfig) -> str:
-    """Where the mesh's Envoys find the hub, if the configuration names one socket."""
-    return config.address
+    """Where the mesh's Envoys find the hub, however it is written; its name is the mesh's in a folder, which domains may share."""
+    return config.address or f"unix:{socket_folder(config, context).resolve() / context.mesh}.sock"
 
 
 XDS = SinkSpec(name="xds", config=XdsConfig, open=open_xds, needs_state=True, exclusive=_socket)

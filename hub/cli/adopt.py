@@ -24,6 +24,7 @@ from hub.cli.context import (
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.meshes import Mesh
+from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub
 from hub.reconcile.ownership import Adoption, adopt_all, adoptions, check_adoptable
 
@@ -53,9 +54,9 @@ def adopt(
 
 
 async def _adopt(config: Path, name: str, wanted: Sequence[str], yes: bool) -> Exit:
-    hub = Hub.open(config)
+    domains = Domains.open(config)
     try:
-        mesh = hub.mesh(name)
+        hub, mesh = domains.mesh(name)
         with progress("reading the sources"):
             hub.read()
             found = await adoptions(hub, mesh)
@@ -70,7 +71,7 @@ async def _adopt(config: Path, name: str, wanted: Sequence[str], yes: bool) -> E
         note(f"mesh {name}: adopted {', '.join(wanted)}")
         return Exit.SAME
     finally:
-        await hub.close()
+        await domains.close()
 
 
 def _show(mesh: Mesh, found: Sequence[Adoption], hub: Hub) -> Exit:
@@ -85,7 +86,7 @@ def _show(mesh: Mesh, found: Sequence[Adoption], hub: Hub) -> Exit:
     if not found:
         note("nothing of somebody else's stands where ours belong")
     if equal:
-        note(f"adopt them with smihub adopt {mesh.name} {' '.join(equal)}")
+        note(f"adopt them with smihub adopt {mesh.title} {' '.join(equal)}")
     if hub.intake.unread:
         note("a file of the sources cannot be read, so there may be more; smihub check names it")
         return Exit.ERROR
@@ -102,8 +103,8 @@ async def _chosen(mesh: Mesh, found: Sequence[Adoption], name: str) -> Adoption:
         raise ConfigError(f'"{name}" is smihub\'s already; there is nothing to adopt')
     if standing:
         raise ConfigError(
-            f'"{name}" stands in mesh "{mesh.name}", but the sources ask for no such object; smihub render {mesh.name} '
+            f'"{name}" stands in mesh "{mesh.title}", but the sources ask for no such object; smihub render {mesh.title} '
             "shows those that they ask for"
         )
     there = ", ".join(str(each.native.ref) for each in found[:5]) or "nothing"
-    raise ConfigError(f'"{name}" is not there; what could be adopted in mesh "{mesh.name}": {there}')
+    raise ConfigError(f'"{name}" is not there; what could be adopted in mesh "{mesh.title}": {there}')

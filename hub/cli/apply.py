@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,11 +10,13 @@ import typer
 
 from hub.cli import saved
 from hub.cli.context import ConfigOption, Exit, agreed, clean_errors, fail, note, progress, run_now
-from hub.cli.plan import AcceptOption, PlanOptions, VerboseOption, plan_options, review, show, verdict
+from hub.cli.plan import AcceptOption, DomainReview, PlanOptions, VerboseOption, plan_options, review, show, verdict
 from hub.cli.show import summary
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError, SmihubError, StaleError
+from hub.plan.plan import Plan
 from hub.plan.saved import Saved
+from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub, Reviewed
 from hub.status.journal import Journal
 from hub.status.outcomes import Result
@@ -55,37 +57,44 @@ def apply(
 
 
 async def _apply(wanted: PlanOptions, consent: Consent) -> Exit:
-    hub = Hub.open(wanted.config)
-    journal = _journal(hub)
+    domains = Domains.open(wanted.config)
+    journals = _journals(domains)
     try:
-        reviewed = await review(hub, wanted.accept)
-        show(reviewed, hub.intake.problems(), wanted.detail)
-        return await _carry_out(hub, reviewed, consent, journal, wanted.accept)
+        found = await review(domains, wanted.accept)
+        show(found, wanted.detail)
+        return await _carry_out(found, consent, journals, wanted.accept)
     finally:
-        await hub.close()
-        journal.close()
+        await domains.close()
+        for journal in journals.values():
+            journal.close()
 
 
-def _journal(hub: Hub) -> Journal:
-    return Journal(Record(hub.config.state, note), Actor.here("apply"))
+Journals = Mapping[Hub, Journal]
+
+
+def _journals(domains: Domains) -> Journals:
+    return {hub: Journal(Record(hub.config.state, note), Actor.here("apply")) for hub in domains.hubs}
 
 
 async def _carry_out(
-    hub: Hub, reviewed: Sequence[Reviewed], consent: Consent, journal: Journal, accept: Sequence[str] = ()
+    found: Sequence[DomainReview], consent: Consent, journals: Journals, accept: Sequence[str] = ()
 ) -> Exit:
     """Write what is not refused, once somebody agreed; 3 if anything was refused, else 1 if something failed."""
-    allowed = [each for each in reviewed if not each.whole]
-    refused = Exit.REFUSED if verdict(reviewed, hub) is Exit.REFUSED else Exit.SAME
-    for each in reviewed:
-        if each.whole:
-            journal.refused(each)
-    if refused and not any(each.plan.changes or each.plan.memory for each in allowed):
+    allowed = [(each.hub, [one for one in each.reviewed if not one.whole]) for each in found]
+    plans = [one.plan for _, reviewed in allowed for one in reviewed]
+    refused = Exit.REFUSED if verdict(found) is Exit.REFUSED else Exit.SAME
+    for each in found:
+        for one in each.reviewed:
+            if one.whole:
+                journals[each.hub].refused(one)
+    if refused and not any(plan.changes or plan.memory for plan in plans):
         note("nothing was written")
         return refused
-    if _declined(allowed, consent):
+    if _declined(plans, consent):
         return Exit.ERROR
-    written = max(await _write(hub, allowed, journal, accept), Exit.ERROR if hub.intake.incomplete else Exit.SAME)
-    return refused or written
+    written = [await _write(hub, reviewed, journals[hub], accept) for hub, reviewed in allowed]
+    missing = any(each.failed or each.hub.intake.incomplete for each in found)
+    return refused or max(*written, Exit.ERROR if missing else Exit.SAME)
 
 
 async def _apply_saved(file: Path, wanted: PlanOptions, consent: Consent) -> Exit:
@@ -93,34 +102,40 @@ async def _apply_saved(file: Path, wanted: PlanOptions, consent: Consent) -> Exi
     if wanted.accept:
         raise ConfigError("a saved plan has the codes that were accepted; give --accept to smihub plan --save")
     plan = saved.read(file)
-    hub = Hub.open(wanted.config)
-    journal = _journal(hub)
+    domains = Domains.open(wanted.config)
+    journals = _journals(domains)
     try:
-        reviewed = await saved.resume(hub, plan)
-        show(reviewed, hub.intake.problems(), wanted.detail)
-        _tell(plan)
-        if consent == "ask" and not _declined(reviewed, consent):
-            reviewed, consent = await saved.resume(hub, plan), "given"
-        elif consent == "ask":
-            return Exit.ERROR
-        return await _carry_out(hub, reviewed, consent, journal)
+        found = await _resumed(domains, plan)
+        show(found, wanted.detail)
+        _tell(plan, domains)
+        if consent == "ask":
+            if _declined([one.plan for each in found for one in each.reviewed], consent):
+                return Exit.ERROR
+            found = await _resumed(domains, plan)
+        return await _carry_out(found, "given", journals)
     finally:
-        await hub.close()
-        journal.close()
+        await domains.close()
+        for journal in journals.values():
+            journal.close()
 
 
-def _tell(plan: Saved) -> None:
+async def _resumed(domains: Domains, plan: Sequence[Saved]) -> list[DomainReview]:
+    return [DomainReview(hub, tuple(reviewed)) for hub, reviewed in await saved.resume(domains, plan)]
+
+
+def _tell(plan: Sequence[Saved], domains: Domains) -> None:
     """Say when a plan was saved, and what somebody accepted then."""
-    note(f"this plan was saved at {plan.saved_at} by smihub {plan.setup.smihub}")
-    for each in plan.meshes:
-        if each.accepted:
-            note(f"mesh {each.plan.mesh}: accepted when it was saved: {', '.join(each.accepted)}")
+    note(f"this plan was saved at {plan[0].saved_at} by smihub {plan[0].setup.smihub}")
+    for hub, each in zip(domains.hubs, plan, strict=True):
+        accepted = {one.plan.mesh: one.accepted for one in each.meshes if one.accepted}
+        for mesh in (mesh for mesh in hub.meshes if mesh.name in accepted):
+            note(f"mesh {mesh.title}: accepted when it was saved: {', '.join(accepted[mesh.name])}")
 
 
-def _declined(reviewed: Sequence[Reviewed], consent: Consent) -> bool:
+def _declined(plans: Sequence[Plan], consent: Consent) -> bool:
     if (
         consent == "given"
-        or not any(each.plan.changes for each in reviewed)
+        or not any(plan.changes for plan in plans)
         or agreed("Apply this plan?", "review the plan, then run smihub apply --yes")
     ):
         return False
@@ -135,18 +150,18 @@ async def _write(hub: Hub, reviewed: Sequence[Reviewed], journal: Journal, accep
         journal.planned(each)
         journal.accepted(each, each.lifted.intersection(accept))
         try:
-            with progress(f"writing {each.mesh.name}"):
+            with progress(f"writing {each.mesh.title}"):
                 results = await hub.apply(each.mesh, each.plan, (*accept, *each.lifted))
         except SmihubError as error:
-            fail(f"mesh {each.mesh.name}: {error}; {_LEFT[each.mesh.order]}")
+            fail(f"mesh {each.mesh.title}: {error}; {_LEFT[each.mesh.order]}")
             journal.failed(each, Result("stale" if isinstance(error, StaleError) else "failed", str(error)))
             code = Exit.ERROR
             continue
         journal.wrote(each, results)
         stopped = {key: result for key, result in results.items() if result.state != "written"}
         for key, result in sorted(stopped.items()):
-            fail(f"mesh {each.mesh.name}: {key} is not written to its end: {result.detail} ({result.state})")
+            fail(f"mesh {each.mesh.title}: {key} is not written to its end: {result.detail} ({result.state})")
         code = Exit.ERROR if stopped else code
         if each.plan.changes and not stopped:
-            note(f"mesh {each.mesh.name}: applied, {summary(each.plan)}")
+            note(f"mesh {each.mesh.title}: applied, {summary(each.plan)}")
     return code

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from hub.cli.context import ConfigOption, Exit, YesOption, agreed, clean_errors, note, run_now
-from hub.cli.plan import AcceptOption, PlanOptions, plan_options, review, show
+from hub.cli.plan import AcceptOption, DomainReview, PlanOptions, plan_options, review, show_plans
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.plan.guards import BLAST_RADIUS
 from hub.plan.saved import digest_of
+from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub, Reviewed
 from hub.status import record
 from hub.status.journal import counts_of
@@ -42,10 +43,10 @@ def approve(
 
 
 async def _approve(wanted: PlanOptions, digest: str, why: str, *, yes: bool) -> None:
-    hub = Hub.open(wanted.config)
+    domains = Domains.open(wanted.config)
     try:
-        found = _named(await review(hub, wanted.accept), digest)
-        show([found], ())
+        hub, found = _named(await review(domains, wanted.accept), digest)
+        show_plans([found])
         if not yes and not agreed("Approve this plan?", "review the plan, then run smihub approve --yes"):
             note("nothing was approved")
             raise typer.Exit(Exit.ERROR)
@@ -56,21 +57,22 @@ async def _approve(wanted: PlanOptions, digest: str, why: str, *, yes: bool) -> 
             Entry(now, "approve", plan.mesh, actor, digest_of(plan), counts_of(plan), (BLAST_RADIUS,), why),
         )
         note(
-            f"mesh {plan.mesh}: approved for {APPROVED_S // 60} minutes; smihub apply writes it, and so does a running hub"
+            f"mesh {found.mesh.title}: approved for {APPROVED_S // 60} minutes; smihub apply writes it, and so does a running hub"
         )
     finally:
-        await hub.close()
+        await domains.close()
 
 
-def _named(reviewed: Sequence[Reviewed], digest: str) -> Reviewed:
-    """The refused plan of this digest. Raises ConfigError."""
+def _named(domains: Sequence[DomainReview], digest: str) -> tuple[Hub, Reviewed]:
+    """The refused plan of this digest, and its hub. Raises ConfigError."""
     if len(digest) < _SHORTEST:
         raise ConfigError(
             f'"{digest}" is too short; give at least {_SHORTEST} digits of the digest that smihub plan shows'
         )
-    refused = [each for each in reviewed if any(one.code == BLAST_RADIUS for one in each.whole)]
-    found = [each for each in refused if digest_of(each.plan).startswith(digest)]
+    reviewed = [(each.hub, one) for each in domains for one in each.reviewed]
+    refused = [pair for pair in reviewed if any(one.code == BLAST_RADIUS for one in pair[1].whole)]
+    found = [pair for pair in refused if digest_of(pair[1].plan).startswith(digest)]
     if len(found) == 1:
         return found[0]
-    known = ", ".join(f"{each.mesh.name}: {digest_of(each.plan)[:12]}" for each in refused) or "none is"
+    known = ", ".join(f"{each.mesh.title}: {digest_of(each.plan)[:12]}" for _, each in refused) or "none is"
     raise ConfigError(f'no plan of digest "{digest}" is refused because too many lose access; refused now: {known}')

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
-from hub.cli.context import OUT, ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, progress, run_now
-from hub.cli.data import SCHEMA, problem_data
+from hub.cli.context import (
+    OUT,
+    ConfigOption,
+    Exit,
+    Output,
+    OutputOption,
+    clean_errors,
+    emit,
+    fail,
+    line,
+    progress,
+    run_now,
+)
+from hub.cli.data import SCHEMA, of_domain, problem_data
 from hub.cli.show import counted, problem_line
 from hub.config.file import DEFAULT_FILE
-from hub.model import Severity
+from hub.errors import SmihubError
+from hub.model import Problem, Severity
+from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub
 
 
@@ -28,22 +43,47 @@ def check(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Outp
 
 
 async def _check(config: Path, output: Output) -> Exit:
-    hub = Hub.open(config)
+    domains = Domains.open(config)
+    try:
+        found = [(hub, _problems(hub)) for hub in domains.hubs]
+        if output is not Output.TEXT:
+            rows = [of_domain(hub.config, problem_data(each)) for hub, problems in found for each in problems or ()]
+            emit({"schema": SCHEMA, "problems": rows}, output)
+        else:
+            for hub, problems in found:
+                _show(hub, problems)
+        return Exit.ERROR if any(problems is None or _errors(problems) for _, problems in found) else Exit.SAME
+    finally:
+        await domains.close()
+
+
+def _problems(hub: Hub) -> Sequence[Problem] | None:
+    """What is wrong in a domain; None where one of several cannot be read at all, which is told."""
     try:
         with progress("reading the sources"):
             hub.read()
-            problems = (*hub.intake.problems(), *hub.intake.warnings())
-        errors = sum(problem.severity is Severity.ERROR for problem in problems)
-        if output is not Output.TEXT:
-            emit({"schema": SCHEMA, "problems": [problem_data(problem) for problem in problems]}, output)
-        else:
-            for problem in problems:
-                OUT.print(problem_line(problem))
-            found = f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}"
-            OUT.print(line((found, "bold red" if errors else "bold"), f" in {_read(hub)}"))
-        return Exit.ERROR if errors else Exit.SAME
-    finally:
-        await hub.close()
+            return (*hub.intake.problems(), *hub.intake.warnings())
+    except SmihubError as error:
+        if not hub.config.title:
+            raise
+        fail(f"domain {hub.config.title}: {error}")
+        return None
+
+
+def _show(hub: Hub, problems: Sequence[Problem] | None) -> None:
+    if problems is None:
+        return
+    if hub.config.title:
+        OUT.print(line((f"domain {hub.config.title}", "bold")))
+    for problem in problems:
+        OUT.print(problem_line(problem))
+    errors = _errors(problems)
+    found = f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}"
+    OUT.print(line((found, "bold red" if errors else "bold"), f" in {_read(hub)}"))
+
+
+def _errors(problems: Sequence[Problem]) -> int:
+    return sum(problem.severity is Severity.ERROR for problem in problems)
 
 
 def _read(hub: Hub) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hub.config.file import Config
 from hub.memory.permits import Permit
 from hub.model import Change, Loss, NativeObject, Op, Problem, UnitKey
 from hub.plan.diff import FieldChange, diff
@@ -15,6 +16,11 @@ from hub.plan.plan import Plan
 View = Callable[[bytes, str], Any]
 """A native object's body and kind as JSON-like data."""
 SCHEMA = 1
+
+
+def of_domain(config: Config, data: dict[str, Any]) -> dict[str, Any]:
+    """The same data, with the domain before it where the file has several."""
+    return {"domain": config.title, **data} if config.title else data
 
 
 def field_changes(change: Change, view: View) -> tuple[FieldChange, ...]:

@@ -34,7 +34,7 @@ from hub.explain import Explainer
 from hub.explaining import Explained, explain_folder, explain_hub
 from hub.model import Answer, Request
 from hub.plugins import load_plugins
-from hub.reconcile.hub import Hub
+from hub.reconcile.domains import Domains
 from hub.requests import decode
 
 _PORT = re.compile("[0-9]{1,5}")
@@ -65,6 +65,7 @@ def explain(
     ] = False,
     source: Annotated[Path | None, typer.Option(help="Read this folder, without any configuration.")] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
+    domain: Annotated[str, typer.Option(help="The domain in which to look, where smihub.yaml has several.")] = "",
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Say whether a request is allowed by SMI and by each mesh, which object decides, and where calls are routed."""
@@ -72,7 +73,7 @@ def explain(
         if (batch is None) == (to is None):
             raise ConfigError("give either --from and --to, or --batch")
         asked = None if batch else decode(_request(caller, to or "", method, path, protocol, header or [])).request
-        explained, standing = run_now(_explained(source, config, asked))
+        explained, standing = run_now(_explained(source, config, domain, asked))
         if asked is None:
             code = answer_lines(Answering(explained.explainers, near), batch or "-")
         else:
@@ -84,22 +85,25 @@ def explain(
 Standing = Mapping[str, Evaluator]
 
 
-async def _explained(source: Path | None, config: Path, asked: Request | None) -> tuple[Explained, Standing]:
+async def _explained(
+    source: Path | None, config: Path, domain: str, asked: Request | None
+) -> tuple[Explained, Standing]:
     """Both readings; what grants nothing is told on stderr. Beside what cannot be read, also what stands in each mesh."""
     if source is not None:
         with progress("reading the sources"):
             explained = explain_folder(source, load_plugins())
         _tell(explained)
         return explained, {}
-    hub = Hub.open(config)
+    domains = Domains.open(config)
     try:
+        hub = domains.hub(domain)
         with progress("reading the sources"):
             explained = await explain_hub(hub)
         _tell(explained)
         await hub.recall()
         return explained, await hub.in_force() if asked is not None and hub.intake.incomplete else {}
     finally:
-        await hub.close()
+        await domains.close()
 
 
 def _tell(explained: Explained) -> None:

@@ -12,7 +12,7 @@ from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.meshes import Mesh
 from hub.model import Observed
-from hub.reconcile.hub import Hub
+from hub.reconcile.domains import Domains
 from hub.reconcile.ownership import leave
 
 
@@ -37,16 +37,16 @@ def hands_off(
 
 
 async def _hands_off(config: Path, mesh: str, name: str, end: bool) -> Exit:
-    hub = Hub.open(config)
+    domains = Domains.open(config)
     try:
-        found = hub.mesh(mesh)
+        _, found = domains.mesh(mesh)
         await leave(found, await _ours(found, name), alone=not end)
         note(
             f"mesh {mesh}: {name} is {'managed again, from the next apply on' if end else 'left as it is; plan says so while it differs'}"
         )
         return Exit.SAME
     finally:
-        await hub.close()
+        await domains.close()
 
 
 async def _ours(mesh: Mesh, name: str) -> Observed:
@@ -61,4 +61,4 @@ async def _ours(mesh: Mesh, name: str) -> Observed:
     names = sorted(str(each.ref) for each in standing if each.owner is not None)
     there = ", ".join(names[:5]) or "none"
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    raise ConfigError(f'there is no object "{name}" of smihub\'s in mesh "{mesh.name}"; there are: {there}{more}')
+    raise ConfigError(f'there is no object "{name}" of smihub\'s in mesh "{mesh.title}"; there are: {there}{more}')

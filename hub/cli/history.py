@@ -21,9 +21,9 @@ from hub.cli.context import (
     note,
     print_lines,
 )
-from hub.cli.data import SCHEMA
+from hub.cli.data import SCHEMA, of_domain
 from hub.cli.reported import moment
-from hub.config.file import DEFAULT_FILE, load_config
+from hub.config.file import DEFAULT_FILE, Config, load_configs
 from hub.status import record
 from hub.status.record import Entry
 
@@ -45,14 +45,31 @@ def history(
 ) -> None:
     """Show what was applied, accepted and approved here, newest last: who, when, which plan, and how much."""
     with clean_errors():
-        entries = record.history(load_config(config).state, mesh or (), limit)
+        entries = _entries(load_configs(config), mesh, limit)
         if output is not Output.TEXT:
-            emit({"schema": SCHEMA, "entries": [_entry_data(each) for each in entries]}, output)
+            emit(
+                {"schema": SCHEMA, "entries": [of_domain(config, _entry_data(each)) for config, each in entries]},
+                output,
+            )
         elif entries:
-            print_lines(_table([_HEAD, *map(_row, entries)]))
+            print_lines(_table([_HEAD, *(_row(*each) for each in entries)]))
         else:
             note(f"nothing is on record of {', '.join(mesh)}" if mesh else "nothing is on record yet")
     raise typer.Exit(Exit.SAME)
+
+
+Entries = Sequence[tuple[Config, Entry]]
+
+
+def _entries(configs: Sequence[Config], meshes: Sequence[str] | None, limit: int) -> Entries:
+    """The newest entries of all domains, oldest first; of these meshes (by title), or (None) of all."""
+    found: list[tuple[Config, Entry]] = []
+    for config in configs:
+        prefix = f"{config.title}/" if config.title else ""
+        names = [each.removeprefix(prefix) for each in meshes or () if each.startswith(prefix)]
+        if names or not meshes:
+            found += [(config, each) for each in record.history(config.state, names, limit)]
+    return sorted(found, key=lambda pair: pair[1].at)[-limit:] if len(configs) > 1 else found
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[Text]:
@@ -62,7 +79,7 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[Text]:
         yield line((text, "bold" if number == 0 else ""))
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(config: Config, entry: Entry) -> tuple[str, ...]:
     count = entry.counts
     objects = f"+{count.get('create', 0)} ~{count.get('replace', 0)} -{count.get('delete', 0)}"
     accepted = f"accepted {', '.join(entry.codes)}" if entry.codes else ""
@@ -71,7 +88,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         f"{entry.actor.user}@{entry.actor.host}",
         entry.actor.verb,
         entry.action,
-        entry.mesh,
+        f"{config.title}/{entry.mesh}".removeprefix("/"),
         entry.plan[:_DIGEST_SHOWN],
         objects,
         f"+{count.get('gained', 0)} -{count.get('lost', 0)}",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hub.cli.context import clean_errors, note
-from hub.config.file import template
+from hub.config.template import template
 from hub.errors import ConfigError
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,17 +19,21 @@ from hub.cli.context import (
     OutputOption,
     clean_errors,
     emit,
+    fail,
+    line,
     note,
     print_lines,
     progress,
     run_now,
 )
-from hub.cli.data import SCHEMA, plan_data, problem_data
+from hub.cli.data import SCHEMA, of_domain, plan_data, problem_data
 from hub.cli.show import Detail, counted, plan_lines, problem_line, refusal_line, unplanned_line
 from hub.config.file import DEFAULT_FILE, owner_for
-from hub.model import Problem, Severity
+from hub.errors import ConfigError, SmihubError
+from hub.model import Severity
 from hub.plan.guards import OWNER
 from hub.plan.plan import Plan
+from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub, Reviewed
 
 AcceptOption = Annotated[list[str] | None, typer.Option("--accept", help="Accept this guard or Loss code, this once.")]
@@ -47,6 +51,14 @@ class PlanOptions(Struct, frozen=True):
 def plan_options(config: Path, accept: Sequence[str] | None, verbose: bool) -> PlanOptions:
     """The options of plan and apply."""
     return PlanOptions(config, tuple(accept or ()), "all" if verbose else "short")
+
+
+class DomainReview(Struct, frozen=True):
+    """What was planned of a domain; one that could not be planned, which was told then, has `failed`."""
+
+    hub: Hub
+    reviewed: tuple[Reviewed, ...] = ()
+    failed: bool = False
 
 
 def register(app: typer.Typer) -> None:
@@ -68,23 +80,30 @@ def plan(
 
 
 async def _plan(wanted: PlanOptions, output: Output, file: Path | None) -> Exit:
-    hub = Hub.open(wanted.config)
+    domains = Domains.open(wanted.config)
     try:
         if file is not None:
-            saved.check_place(file, hub.config)
-        reviewed = await review(hub, wanted.accept)
-        problems = hub.intake.problems()
+            saved.check_place(file, [hub.config for hub in domains.hubs])
+        found = await review(domains, wanted.accept)
         if output is Output.TEXT:
-            show(reviewed, problems, wanted.detail)
+            show(found, wanted.detail)
         else:
-            emit(data(reviewed, problems), output)
+            emit(data(found), output)
         if file is not None:
-            saved.save(file, hub, reviewed)
-            note(_told(file, reviewed))
-        _suggest_owner(hub, reviewed)
-        return verdict(reviewed, hub)
+            _save(file, found)
+        for each in found:
+            _suggest_owner(each)
+        return verdict(found)
     finally:
-        await hub.close()
+        await domains.close()
+
+
+def _save(file: Path, found: Sequence[DomainReview]) -> None:
+    failed = [each.hub.config.title for each in found if each.failed]
+    if failed:
+        raise ConfigError(f"domain {', '.join(failed)} could not be planned, so nothing was saved")
+    saved.save(file, [(each.hub, each.reviewed) for each in found])
+    note(_told(file, [one for each in found for one in each.reviewed]))
 
 
 def _told(file: Path, reviewed: Sequence[Reviewed]) -> str:
@@ -94,62 +113,93 @@ def _told(file: Path, reviewed: Sequence[Reviewed]) -> str:
     return f"saved {file}; write exactly this with smihub apply {file}"
 
 
-def _suggest_owner(hub: Hub, reviewed: Sequence[Reviewed]) -> None:
-    """Where no mesh has an owner yet, smihub.yaml had better get one."""
-    refused = {refusal.code for each in reviewed for refusal in each.refusals}
-    if not hub.config.owner and OWNER not in refused:
-        line = f'owner: "{owner_for(hub.config)}"'
-        note(f"any other smihub.yaml can change what this one writes; add the line: {line}")
+def _suggest_owner(found: DomainReview) -> None:
+    """Where no mesh of a domain has an owner yet, smihub.yaml had better get one."""
+    refused = {refusal.code for each in found.reviewed for refusal in each.refusals}
+    config = found.hub.config
+    if not (config.owner or found.failed) and OWNER not in refused:
+        place, line = f"domain {config.title}: " if config.title else "", f'owner: "{owner_for(config)}"'
+        note(f"{place}any other smihub.yaml can change what this one writes; add the line: {line}")
 
 
-async def review(hub: Hub, accept: Sequence[str]) -> list[Reviewed]:
+async def review(domains: Domains, accept: Sequence[str]) -> list[DomainReview]:
     """Read the sources and plan every mesh, with progress on a terminal."""
     with progress("reading the sources") as say:
-        hub.read()
-        reviewed = []
-        for mesh in hub.meshes:
-            say(f"planning {mesh.name}")
-            reviewed.append(await hub.plan(mesh, accept))
-    for code in sorted(set(accept) - {code for each in reviewed for code in each.lifted}):
+        found = [await _review(hub, accept, say) for hub in domains.hubs]
+    lifted = {code for each in found for one in each.reviewed for code in one.lifted}
+    for code in sorted(set(accept) - lifted):
         note(f'nothing here asked for --accept "{code}"')
-    return reviewed
+    return found
 
 
-def show(reviewed: Sequence[Reviewed], problems: Sequence[Problem], detail: Detail = "short") -> None:
-    """Print Problems on stderr, then every plan, then what refuses it."""
-    for problem in problems:
-        ERR.print(problem_line(problem))
+async def _review(hub: Hub, accept: Sequence[str], say: Callable[[str], None]) -> DomainReview:
+    """Plan one domain; that one of several cannot be planned is told, and stops none of the others."""
+    reviewed = []
+    try:
+        hub.read()
+        for mesh in hub.meshes:
+            say(f"planning {mesh.title}")
+            reviewed.append(await hub.plan(mesh, accept))
+    except SmihubError as error:
+        if not hub.config.title:
+            raise
+        fail(f"domain {hub.config.title}: {error}")
+        return DomainReview(hub, failed=True)
+    return DomainReview(hub, tuple(reviewed))
+
+
+def show(found: Sequence[DomainReview], detail: Detail = "short") -> None:
+    """Print by domain: Problems on stderr, then every plan, then what refuses it."""
+    for each in found:
+        problems = () if each.failed else each.hub.intake.problems()
+        if problems and each.hub.config.title:
+            ERR.print(line((f"domain {each.hub.config.title}", "bold")))
+        for problem in problems:
+            ERR.print(problem_line(problem))
+        show_plans(each.reviewed, detail)
+        errors = sum(problem.severity is Severity.ERROR for problem in problems)
+        if errors:
+            note(f"{counted(errors, 'error')} above: what these objects ask for is not granted")
+
+
+def show_plans(reviewed: Sequence[Reviewed], detail: Detail = "short") -> None:
+    """Print every plan, then what refuses it."""
     for each in reviewed:
         if OWNER in {refusal.code for refusal in each.refusals}:
-            print_lines([unplanned_line(each.plan)])
+            print_lines([unplanned_line(_untold(each))])
         else:
             print_lines(plan_lines(_untold(each), each.mesh.spec.view, each.mesh.spec.drain, detail))
         print_lines(refusal_line(refusal) for refusal in each.refusals)
-    errors = sum(problem.severity is Severity.ERROR for problem in problems)
-    if errors:
-        note(f"{counted(errors, 'error')} above: what these objects ask for is not granted")
 
 
 def _untold(reviewed: Reviewed) -> Plan:
-    """The plan without the losses that refuse it: those are told last, once."""
+    """The plan as it is shown: the mesh by its title, without the losses that refuse it (they are told last, once)."""
     refusing = {refusal.code for refusal in reviewed.refusals}
     losses = tuple(loss for loss in reviewed.plan.losses if not (loss.access and loss.code in refusing))
-    return replace(reviewed.plan, losses=losses)
+    return replace(reviewed.plan, mesh=reviewed.mesh.title, losses=losses)
 
 
-def data(reviewed: Sequence[Reviewed], problems: Sequence[Problem]) -> dict[str, Any]:
+def data(found: Sequence[DomainReview]) -> dict[str, Any]:
     """Plans and Problems as JSON-like data."""
+    good = [each for each in found if not each.failed]
     return {
         "schema": SCHEMA,
-        "problems": [problem_data(problem) for problem in problems],
-        "meshes": [plan_data(each.plan, each.mesh.spec.view, each.refusals) for each in reviewed],
+        "problems": [
+            of_domain(each.hub.config, problem_data(problem)) for each in good for problem in each.hub.intake.problems()
+        ],
+        "meshes": [
+            of_domain(each.hub.config, plan_data(one.plan, one.mesh.spec.view, one.refusals))
+            for each in good
+            for one in each.reviewed
+        ],
     }
 
 
-def verdict(reviewed: Sequence[Reviewed], hub: Hub) -> Exit:
+def verdict(found: Sequence[DomainReview]) -> Exit:
     """The exit code of these plans: refused, else an error if something cannot be read, else changes, else nothing."""
+    reviewed = [one for each in found for one in each.reviewed]
     if any(each.refusals for each in reviewed):
         return Exit.REFUSED
-    if hub.intake.incomplete:
+    if any(each.failed or each.hub.intake.incomplete for each in found):
         return Exit.ERROR
     return Exit.CHANGES if any(each.plan.changes for each in reviewed) else Exit.SAME

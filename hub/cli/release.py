@@ -21,7 +21,7 @@ from hub.cli.context import (
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.model import UnitKey
-from hub.reconcile.hub import Hub
+from hub.reconcile.domains import Domains
 from hub.reconcile.ownership import held_by, release_unit, remove_unit
 
 _KEPT = "its objects stay as they are, in force, and are nobody's"
@@ -52,9 +52,10 @@ def release(
 
 
 async def _release(config: Path, name: str, unit: str, delete: bool, yes: bool) -> Exit:
-    hub = Hub.open(config)
+    domains = Domains.open(config)
     try:
-        mesh, key = hub.mesh(name), _key(unit, hub.config.domain.name)
+        hub, mesh = domains.mesh(name)
+        key = _key(unit, hub.config.domain.name)
         with progress("reading the sources"):
             hub.read()
             held = await held_by(hub, mesh, key)
@@ -67,7 +68,7 @@ async def _release(config: Path, name: str, unit: str, delete: bool, yes: bool) 
         note(f"mesh {name}: released {unit}; {meaning}: {objects}")
         return Exit.SAME
     finally:
-        await hub.close()
+        await domains.close()
 
 
 def _key(text: str, domain: str) -> UnitKey:

@@ -25,14 +25,14 @@ from hub.cli.context import (
     progress,
     run_now,
 )
-from hub.cli.data import SCHEMA, View, loss_data, native_data
+from hub.cli.data import SCHEMA, View, loss_data, native_data, of_domain
 from hub.cli.show import loss_line, problem_line, refusal_line
-from hub.config.file import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE, Config
 from hub.errors import ConfigError
 from hub.model import NativeObject, UnitKey
 from hub.plan.guards import refusals
 from hub.plan.plan import Plan
-from hub.reconcile.hub import Hub
+from hub.reconcile.domains import Domains
 
 
 class Form(StrEnum):
@@ -64,9 +64,9 @@ def render(
 
 
 async def _render(config: Path, name: str, output: Form, unit: str | None) -> Exit:
-    hub = Hub.open(config)
+    domains = Domains.open(config)
     try:
-        mesh = hub.mesh(name)
+        hub, mesh = domains.mesh(name)
         with progress("reading the sources"):
             hub.read()
             for problem in hub.intake.problems():
@@ -84,10 +84,11 @@ async def _render(config: Path, name: str, output: Form, unit: str | None) -> Ex
             plan if unit is None else _of_unit(plan, hub.cluster(mesh).store.units(), unit),
             mesh.spec.view,
             output,
+            hub.config,
         )
         return Exit.SAME
     finally:
-        await hub.close()
+        await domains.close()
 
 
 def _of_unit(plan: Plan, units: Iterable[UnitKey], wanted: str) -> Plan:
@@ -101,7 +102,7 @@ def _of_unit(plan: Plan, units: Iterable[UnitKey], wanted: str) -> Plan:
     return replace(plan, changes=changes, losses=tuple(loss for loss in plan.losses if str(loss.unit) == wanted))
 
 
-def _emit(plan: Plan, view: View, form: Form) -> None:
+def _emit(plan: Plan, view: View, form: Form, config: Config) -> None:
     """Print the objects by unit and name, and on stderr what the mesh cannot say."""
     for loss in plan.losses:
         ERR.print(loss_line(loss))
@@ -110,7 +111,8 @@ def _emit(plan: Plan, view: View, form: Form) -> None:
     if form is Form.JSON:
         objects = [native_data(native, of_unit, view) for native, of_unit in natives]
         losses = [loss_data(loss) for loss in plan.losses]
-        emit({"schema": SCHEMA, "mesh": plan.mesh, "objects": objects, "losses": losses}, Output.JSON)
+        made_of = of_domain(config, {"mesh": plan.mesh, "objects": objects, "losses": losses})
+        emit({"schema": SCHEMA, **made_of}, Output.JSON)
         return
     for native, of_unit in natives:
         emit_text(_head(native, of_unit))

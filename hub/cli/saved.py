@@ -6,7 +6,7 @@ import datetime as dt
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,7 @@ from hub.config.file import Config
 from hub.errors import ConfigError, RefusedError
 from hub.plan import saved as plans
 from hub.plan.saved import Saved, SavedMesh
+from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub, Reviewed
 from hub.sources.files import SUFFIXES
 
@@ -35,10 +36,10 @@ def version() -> str:
 # --------------------------------------------------------------------------- from a review to a file
 
 
-def check_place(path: Path, config: Config) -> None:
+def check_place(path: Path, configs: Sequence[Config]) -> None:
     """Raise ConfigError unless a plan may be saved there: a new file, or a saved plan, and none that a source reads."""
     place = path.resolve()
-    for source in config.sources:
+    for source in (source for config in configs for source in config.sources):
         read = source.path is not None and place.is_relative_to(source.path.resolve())
         if read and path.suffix in SUFFIXES:
             raise ConfigError(f'"{path}" lies in source "{source.name}", which would read it; end it in .plan')
@@ -46,16 +47,20 @@ def check_place(path: Path, config: Config) -> None:
         _check_replaceable(path)
 
 
-def save(path: Path, hub: Hub, reviewed: Sequence[Reviewed]) -> None:
-    """Write a review, for this user only, whole or not at all. Raises ConfigError where there is something else."""
-    made = sorted(reviewed, key=lambda each: each.mesh.name)
-    meshes = tuple(SavedMesh(each.plan, each.refusals, tuple(sorted(each.lifted))) for each in made)
+def save(path: Path, found: Sequence[tuple[Hub, Sequence[Reviewed]]]) -> None:
+    """Write the review of every domain, for this user only, whole or not at all. Raises ConfigError where there is something else."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    raw = plans.encode(Saved(hub.setup(version()), hub.inputs(), now, meshes))
+    raw = plans.encode_all(_saved(hub, reviewed, now) for hub, reviewed in found)
     if len(raw) > _MOST_BYTES:
         raise ConfigError(f"this plan has more than {_MOST_BYTES} bytes; run smihub apply instead")
     with _explained(path):
         _replace(path, raw)
+
+
+def _saved(hub: Hub, reviewed: Sequence[Reviewed], now: str) -> Saved:
+    made = sorted(reviewed, key=lambda each: each.mesh.name)
+    meshes = tuple(SavedMesh(each.plan, each.refusals, tuple(sorted(each.lifted))) for each in made)
+    return Saved(hub.setup(version()), hub.inputs(), now, meshes)
 
 
 def _check_replaceable(path: Path) -> None:
@@ -113,8 +118,8 @@ def _explained(path: Path) -> Iterator[None]:
 # --------------------------------------------------------------------------- from a file to a review
 
 
-def read(path: Path) -> Saved:
-    """The plan in a file. Raises ConfigError if it cannot be read, RefusedError if it is not as it was saved."""
+def read(path: Path) -> tuple[Saved, ...]:
+    """The plans in a file, by domain. Raises ConfigError if it cannot be read, RefusedError if it is not as it was saved."""
     with _explained(path):
         if not stat.S_ISREG(path.stat().st_mode):
             raise ConfigError(f'"{path}" is no file; name one that smihub plan --save wrote')
@@ -123,31 +128,36 @@ def read(path: Path) -> Saved:
     if len(raw) > _MOST_BYTES:
         raise RefusedError(f'"{path}" has more than {_MOST_BYTES} bytes; plan again')
     try:
-        return plans.decode(raw)
+        return plans.decode_all(raw)
     except RefusedError as error:
         raise RefusedError(f'"{path}" {error}') from None
 
 
-async def resume(hub: Hub, saved: Saved) -> list[Reviewed]:
-    """The saved plan of every mesh, in the order of smihub.yaml, after everything that it presumes was found to hold.
+async def resume(domains: Domains, saved: Sequence[Saved]) -> list[tuple[Hub, list[Reviewed]]]:
+    """The saved plan of every mesh, by domain in the order of smihub.yaml, after everything that it presumes was found to hold.
 
     Raises RefusedError with the first thing that does not; writes nothing.
     """
-    plans.check_verdict(saved)
-    plans.check_setup(saved, hub.setup(version()))
+    for each in saved:
+        plans.check_verdict(each)
+    plans.check_setups(saved, [hub.setup(version()) for hub in domains.hubs])
     with progress("reading the sources") as say:
-        hub.read()
-        found = {each.plan.mesh: each for each in saved.meshes}
-        for mesh in hub.meshes:
-            mesh.mirror = None  # somebody may have written since it was read
-            plans.check_token(found[mesh.name], (await mesh.observed()).token)
-        await hub.recall([code for each in saved.meshes for code in each.accepted])
-        plans.check_inputs(saved, hub.inputs())
-        reviewed = []
-        for mesh in hub.meshes:
-            say(f"planning {mesh.name}")
-            made = await hub.plan(mesh, found[mesh.name].accepted)
-            plans.check_plan(found[mesh.name], made.plan, made.refusals)
-            lifted = frozenset(found[mesh.name].accepted)
-            reviewed.append(replace(made, plan=found[mesh.name].plan, lifted=lifted))
+        return [(hub, await _resumed(hub, each, say)) for hub, each in zip(domains.hubs, saved, strict=True)]
+
+
+async def _resumed(hub: Hub, saved: Saved, say: Callable[[str], None]) -> list[Reviewed]:
+    hub.read()
+    found = {each.plan.mesh: each for each in saved.meshes}
+    for mesh in hub.meshes:
+        mesh.mirror = None  # somebody may have written since it was read
+        plans.check_token(found[mesh.name], (await mesh.observed()).token)
+    await hub.recall([code for each in saved.meshes for code in each.accepted])
+    plans.check_inputs(saved, hub.inputs())
+    reviewed = []
+    for mesh in hub.meshes:
+        say(f"planning {mesh.title}")
+        made = await hub.plan(mesh, found[mesh.name].accepted)
+        plans.check_plan(found[mesh.name], made.plan, made.refusals)
+        lifted = frozenset(found[mesh.name].accepted)
+        reviewed.append(replace(made, plan=found[mesh.name].plan, lifted=lifted))
     return reviewed

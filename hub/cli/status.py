@@ -25,12 +25,13 @@ from hub.cli.context import (
     print_lines,
     run_now,
 )
-from hub.cli.data import SCHEMA
+from hub.cli.data import SCHEMA, of_domain
 from hub.cli.reported import lines_of, mesh_data
-from hub.config.file import DEFAULT_FILE
+from hub.config.file import DEFAULT_FILE, Config
 from hub.meshes import Mesh
 from hub.model import UnitKey
 from hub.plan.conditions import Condition
+from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub
 from hub.status import record
 from hub.status.outcomes import Outcome, with_programmed
@@ -42,7 +43,7 @@ _LOOK_S = 1.0
 class Seen(Struct, frozen=True):
     """One mesh as it is known: itself (None: nothing is on record), its units, and what its data planes say."""
 
-    name: str
+    which: Mesh
     mesh: Condition | None
     units: Mapping[UnitKey, Outcome]
     report: Mapping[str, Any]
@@ -74,25 +75,31 @@ def status(
 
 
 class Sight(Struct, frozen=True):
-    """All meshes, and what the running hub says of itself (None: none runs)."""
+    """All meshes of a domain, and what the running hub says of itself (None: none runs)."""
 
+    config: Config
     meshes: tuple[Seen, ...]
     hub: tuple[int, str] | None = None
 
 
-Look = Callable[[], Sight]
+Look = Callable[[], Sequence[Sight]]
 
 
 async def _status(config: Path, output: Output, names: Sequence[str], show: Callable[[Look, Output], Exit]) -> Exit:
-    hub = Hub.open(config)
+    domains = Domains.open(config)
     try:
-        meshes = [hub.mesh(name) for name in names] or list(hub.meshes)
-        return show(_looking(hub, meshes), output)
+        wanted = [domains.mesh(name) for name in names] or [(hub, mesh) for hub in domains.hubs for mesh in hub.meshes]
+        looks = [
+            _looking(hub, [mesh for its, mesh in wanted if its is hub])
+            for hub in domains.hubs
+            if hub in {its for its, _ in wanted}
+        ]
+        return show(lambda: [look() for look in looks], output)
     finally:
-        await hub.close()
+        await domains.close()
 
 
-def _looking(hub: Hub, meshes: Sequence[Mesh]) -> Look:
+def _looking(hub: Hub, meshes: Sequence[Mesh]) -> Callable[[], Sight]:
     """A function that looks; the record is read again only if it changed."""
     state = hub.config.state
     last: list[tuple[tuple[int, int], record.Known]] = []
@@ -101,7 +108,7 @@ def _looking(hub: Hub, meshes: Sequence[Mesh]) -> Look:
         version = record.version(state)
         if not last or last[0][0] != version:
             last[:] = [(version, record.known(state))]
-        return Sight(tuple(_seen(mesh, last[0][1]) for mesh in meshes), ask(hub.config, "/readyz"))
+        return Sight(hub.config, tuple(_seen(mesh, last[0][1]) for mesh in meshes), ask(hub.config, "/readyz"))
 
     return look
 
@@ -110,7 +117,7 @@ def _seen(mesh: Mesh, known: record.Known) -> Seen:
     units = {key: outcome for name, key, outcome in known.units if name == mesh.name}
     live = None if mesh.untouched else mesh.live  # looking makes no state file
     report = live.report() if live is not None else {}
-    return Seen(mesh.name, known.meshes.get(mesh.name), with_programmed(units, report), report)
+    return Seen(mesh, known.meshes.get(mesh.name), with_programmed(units, report), report)
 
 
 # --------------------------------------------------------------------------- showing
@@ -122,7 +129,7 @@ def _once(look: Look, output: Output) -> Exit:
         print_lines(_lines(seen))
     else:
         emit(_data(seen), output)
-    return Exit.SAME if all(each.good for each in seen.meshes) else Exit.ERROR
+    return Exit.SAME if all(each.good for one in seen for each in one.meshes) else Exit.ERROR
 
 
 def _watched(look: Look, output: Output) -> Exit:
@@ -133,10 +140,10 @@ def _watched(look: Look, output: Output) -> Exit:
         time.sleep(_LOOK_S)
 
 
-def _drawing() -> Callable[[Sight], None]:
+def _drawing() -> Callable[[Sequence[Sight]], None]:
     shown: list[str] = []
 
-    def draw(seen: Sight) -> None:
+    def draw(seen: Sequence[Sight]) -> None:
         lines = list(_lines(seen))
         text = [each.plain for each in lines]
         if text != shown:
@@ -147,11 +154,11 @@ def _drawing() -> Callable[[Sight], None]:
     return draw
 
 
-def _appending(output: Output) -> Callable[[Sight], None]:
+def _appending(output: Output) -> Callable[[Sequence[Sight]], None]:
     """Each line once while it stands; data as one document for each change."""
     shown: list[str] = []
 
-    def append(seen: Sight) -> None:
+    def append(seen: Sequence[Sight]) -> None:
         if output is Output.TEXT:
             lines = list(_lines(seen, ages=False))
             fresh = [each for each in lines if each.plain not in shown]
@@ -170,22 +177,28 @@ def _appending(output: Output) -> Callable[[Sight], None]:
     return append
 
 
-def _data(seen: Sight) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "hub": {"running": seen.hub is not None, "ready": seen.hub is not None and seen.hub[0] == 200},
-        "meshes": [mesh_data(each.name, each.mesh, each.units, each.report) for each in seen.meshes],
-    }
+def _data(seen: Sequence[Sight]) -> dict[str, Any]:
+    rows = [
+        of_domain(one.config, mesh_data(each.which.name, each.mesh, each.units, each.report))
+        for one in seen
+        for each in one.meshes
+    ]
+    running = all(one.hub is not None for one in seen)
+    ready = all(one.hub is not None and one.hub[0] == 200 for one in seen)
+    return {"schema": SCHEMA, "hub": {"running": running, "ready": ready}, "meshes": rows}
 
 
-def _lines(seen: Sight, *, ages: bool = True) -> Iterator[Text]:
+def _lines(seen: Sequence[Sight], *, ages: bool = True) -> Iterator[Text]:
     now = time.time() if ages else None
-    for each in seen.meshes:
+    for each in (each for one in seen for each in one.meshes):
+        title = each.which.title
         if each.mesh is None and not each.units and not each.report:
-            yield line((f"mesh {each.name}", "bold"), ": nothing was applied yet, as far as this state folder knows")
+            yield line((f"mesh {title}", "bold"), ": nothing was applied yet, as far as this state folder knows")
         else:
-            yield from lines_of(each.name, each.mesh, each.units, each.report, now)
-    if seen.hub is None:
-        yield line(("no hub runs here: this is what the last run or apply saw", "dim"))
-    elif seen.hub[0] != 200:
-        yield line(("the hub is not ready", "yellow"), f": {seen.hub[1]}")
+            yield from lines_of(title, each.mesh, each.units, each.report, now)
+    for one in seen:
+        domain = f"domain {one.config.title}: " if one.config.title else ""
+        if one.hub is None:
+            yield line((f"{domain}no hub runs here: this is what the last run or apply saw", "dim"))
+        elif one.hub[0] != 200:
+            yield line((f"{domain}the hub is not ready", "yellow"), f": {one.hub[1]}")

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from hub.api import CommandMesh, CommandSpec
 from hub.cli.context import clean_errors, note, run_now
 from hub.plugins import LoadProblem, load_plugins
-from hub.reconcile.hub import Hub
+from hub.reconcile.domains import Domains
 
 
 class Verbs(TyperGroup):
@@ -82,11 +82,11 @@ class _Context:
 
     @asynccontextmanager
     async def meshes(self, config: Path) -> AsyncIterator[Sequence[CommandMesh]]:
-        hub = Hub.open(config)
+        domains = Domains.open(config)
         try:
-            yield hub.meshes
+            yield domains.meshes
         finally:
-            await hub.close()
+            await domains.close()
 
     def note(self, text: str) -> None:
         note(text)

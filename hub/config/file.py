@@ -1,27 +1,24 @@
 """smihub.yaml: one file that says which sources are read and which meshes carry them out.
 
-`load_config` turns it into a frozen `Config` or raises one ConfigError that names file, line, field and remedy.
-Paths are relative to the file. What a mesh's `config` may hold is the adapter's business: `adapter_config` reads it.
+`load_configs` turns it into a frozen `Config` for each domain, or raises one ConfigError that names file, line, field and remedy.
+Paths are relative to the file. What a mesh's `config` may hold is the adapter's business (hub.config.own).
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.structs import fields
 
 from hub.config.http import HttpConfig, WrittenHttp
 from hub.config.settings import (
     LABEL,
     ConfigSection,
-    ConfigT,
     FieldError,
     between,
     cluster_name,
@@ -71,10 +68,11 @@ class MeshConfig(Struct, frozen=True):
 
 
 class Config(Struct, frozen=True):
-    """A whole smihub.yaml; every path is absolute. `accept` are codes of Losses and guards that need no further word.
+    """One domain of a smihub.yaml; every path is absolute. `accept` are codes of Losses and guards that need no further word.
 
     `owner` is what the marks on everything that smihub writes tell it by from what another smihub.yaml wrote ("": none).
     A running hub reads its meshes anew after every `recheck_s` (0: never), though nobody told that they changed.
+    `place` is where the domain stands in the file: "" for `domain:`, else such as `domains[0]`.
     """
 
     file: Path
@@ -88,6 +86,12 @@ class Config(Struct, frozen=True):
     owner: str = ""
     http: HttpConfig = HttpConfig()
     recheck_s: int = RECHECK_S
+    place: str = ""
+
+    @property
+    def title(self) -> str:
+        """The domain's name, where the file has a list of them: what is shown names it then. Else ""."""
+        return self.domain.name if self.place else ""
 
     @property
     def folder(self) -> Path:
@@ -126,17 +130,36 @@ class _Reading(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields
     root_backend: Literal["reject", "endpoints"] = "reject"
 
 
-class _ConfigFile(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
-    domain: _Domain
+class _Parts(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """What belongs to one domain."""
+
     sources: tuple[dict[str, Any], ...]
     meshes: tuple[_MeshSection, ...]
-    state: str = ".smihub"
+    state: str | UnsetType = UNSET
     guards: _Guards = _Guards()
     accept: tuple[str, ...] = ()
     reading: _Reading = _Reading()
     owner: str = ""
-    http: WrittenHttp = WrittenHttp()
     recheck_seconds: int = RECHECK_S
+
+
+class _ConfigFile(_Parts, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """The short form: one domain."""
+
+    domain: _Domain
+    http: WrittenHttp = WrittenHttp()
+
+
+class _DomainSection(_Parts, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    name: str
+    trust_domain: str
+
+
+class _DomainsFile(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Several domains; they share the process and where its metrics are."""
+
+    domains: tuple[_DomainSection, ...]
+    http: WrittenHttp = WrittenHttp()
 
 
 # --------------------------------------------------------------------------- reading it
@@ -148,9 +171,9 @@ def new_owner() -> str:
 
 
 def owner_for(config: Config) -> str:
-    """An `owner` for this file, always the same as long as its folder stays where it is, and of no other folder."""
+    """An `owner` for this domain, always the same as long as the file's folder stays where it is, and of no other folder."""
     about = config.folder.stat()
-    return blake2b(f"{config.file}\n{about.st_dev}\n{about.st_ino}".encode(), digest_size=16).hexdigest()
+    return blake2b(f"{config.title}{config.file}\n{about.st_dev}\n{about.st_ino}".encode(), digest_size=16).hexdigest()
 
 
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
@@ -159,7 +182,15 @@ _CODE = re.compile(r"[a-z][a-z-]*\.[a-z-]+")
 
 
 def load_config(path: Path) -> Config:
-    """Read smihub.yaml. Raises ConfigError with file, line, field path and what to write instead."""
+    """Read a smihub.yaml of one domain. Raises ConfigError, as `load_configs`, and for one of several."""
+    found = load_configs(path)
+    if len(found) > 1:
+        raise ConfigError(f'"{path}" has {len(found)} domains; one is wanted here')
+    return found[0]
+
+
+def load_configs(path: Path) -> tuple[Config, ...]:
+    """Read smihub.yaml: its domains. Raises ConfigError with file, line, field path and what to write instead."""
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
@@ -173,8 +204,7 @@ def load_config(path: Path) -> Config:
     if len(data) > _MOST_BYTES:
         raise ConfigError(f'"{path}" has more than {_MOST_BYTES} bytes; name a smihub.yaml')
     try:
-        written = convert(load_one(data), _ConfigFile, "")
-        return _checked(written, Path(path).absolute())
+        return _domains(load_one(data), Path(path).absolute())
     except YamlError as error:
         fault = error.fault
         place = f"{path}:{fault.line}: " if fault.line else f"{path}: "
@@ -184,55 +214,68 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {error}") from None
 
 
-def mistake(config: Config, place: str, message: str) -> ConfigError:
-    """What to raise for a field of the file that was read, with its line if the file is still there."""
-    try:
-        line = Locator(config.file.read_bytes()).line(0, place)
-    except OSError:
-        line = 1
-    return ConfigError(f"{config.file}:{line}: {place}: {message}")
-
-
-@contextmanager
-def placed(config: Config, place: str) -> Iterator[None]:
-    """Raise what is wrong with a part of the file, of whomever it is told, with file, line and field."""
-    try:
-        yield
-    except FieldError as error:
-        raise mistake(config, f"{place}.{error.field}", error.said) from None
-    except ConfigError as error:
-        raise mistake(config, place, str(error)) from None
-
-
-def adapter_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
-    """A mesh's `config` as its adapter's own type. Raises FieldError."""
-    return convert(mesh.config, kind, "config")
-
-
-def source_config(source: SourceConfig, kind: type[ConfigT]) -> ConfigT:
-    """A source's own settings as the type of its kind. Raises FieldError."""
-    return convert(source.settings, kind, "")
-
-
-def sink_kind(mesh: MeshConfig) -> str:
-    """Which sink a mesh asks for by name; "" where it leaves that to its adapter. Raises FieldError."""
-    kind = mesh.sink.get("kind", "")
-    if not isinstance(kind, str):
-        raise FieldError("sink.kind", "must be a name; write kind: directory")
-    return kind
-
-
-def sink_config(mesh: MeshConfig, kind: type[ConfigT]) -> ConfigT:
-    """A mesh's `sink` as its sink's own type, without its `kind`. Raises FieldError."""
-    return convert({name: value for name, value in mesh.sink.items() if name != "kind"}, kind, "sink")
-
-
 # --------------------------------------------------------------------------- what a type cannot say
 
 
-def _checked(written: _ConfigFile, file: Path) -> Config:
-    match(LABEL, written.domain.name, "domain.name", "lower-case letters, digits and dashes")
-    match(_TRUST_DOMAIN, written.domain.trust_domain, "domain.trustDomain", "a SPIFFE trust domain such as example.org")
+def _domains(raw: Any, file: Path) -> tuple[Config, ...]:
+    """The domains of a file in either form. Raises FieldError."""
+    if not isinstance(raw, dict) or "domains" not in raw:
+        short = convert(raw, _ConfigFile, "")
+        domain = _domain(short.domain.name, short.domain.trust_domain, "domain")
+        return (_checked(short, domain, "", file, short.http.checked()),)
+    for name in ("domain", *(info.encode_name for info in fields(_Parts))):
+        if name in raw:
+            raise FieldError(name, 'belongs to one domain; move it into the entries of "domains"')
+    written = convert(raw, _DomainsFile, "")
+    if not written.domains:
+        raise FieldError("domains", "is empty; see smihub init for what a domain has")
+    http = written.http.checked()
+    found = tuple(_entry(each, f"domains[{index}]", file, http) for index, each in enumerate(written.domains))
+    for index, config in enumerate(found):
+        for other in found[:index]:
+            _check_apart(config, other)
+    return found
+
+
+def _entry(written: _DomainSection, place: str, file: Path, http: HttpConfig) -> Config:
+    domain = _domain(written.name, written.trust_domain, place)
+    try:
+        return _checked(written, domain, place, file, http)
+    except FieldError as error:
+        raise FieldError(f"{place}.{error.field}", error.said) from None
+
+
+def _domain(name: str, trust_domain: str, place: str) -> Domain:
+    match(LABEL, name, f"{place}.name", "lower-case letters, digits and dashes")
+    match(_TRUST_DOMAIN, trust_domain, f"{place}.trustDomain", "a SPIFFE trust domain such as example.org")
+    return Domain(trust_domain, name)
+
+
+def _check_apart(config: Config, other: Config) -> None:
+    """Refuse two domains that could be taken for one, or that would keep their state in one place. Raises FieldError."""
+    place, name, trust_domain = config.place, config.domain.name, config.domain.trust_domain
+    if name == other.domain.name:
+        raise FieldError(f"{place}.name", f'"{name}" is there twice; give each domain its own name')
+    if trust_domain == other.domain.trust_domain:
+        message = f'"{trust_domain}" is that of domain "{other.domain.name}" too, so that identities of one would be those of the other'
+        raise FieldError(f"{place}.trustDomain", f"{message}; write one domain, with clusters")
+    if config.owner and config.owner == other.owner:
+        message = (
+            f'"{config.owner}" is that of domain "{other.domain.name}" too; write another one, such as {new_owner()}'
+        )
+        raise FieldError(f"{place}.owner", message)
+    if both := _folders(config) & _folders(other):
+        message = f'"{min(both)}" is a folder of domain "{other.domain.name}" too; give each domain its own'
+        raise FieldError(f"{place}.state", message)
+
+
+def _folders(config: Config) -> set[Path]:
+    """Where a domain keeps its state, and its sockets."""
+    state = config.state.resolve()
+    return {state, state.with_name(f"{state.name}-sockets")}
+
+
+def _checked(written: _Parts, domain: Domain, place: str, file: Path, http: HttpConfig) -> Config:
     if written.owner:
         match(_OWNER, written.owner, "owner", f"32 hexadecimal digits that nobody else has, such as {new_owner()}")
     for index, code in enumerate(written.accept):
@@ -241,18 +284,20 @@ def _checked(written: _ConfigFile, file: Path) -> Config:
     between(written.guards.min_units, 1_000_000, "guards.minUnits")
     between(written.recheck_seconds, 86_400, "recheckSeconds")
     sources = sources_in(written.sources, file.parent)
+    state = (f".smihub-{domain.name}" if place else ".smihub") if written.state is UNSET else written.state
     return Config(
         file=file,
-        domain=Domain(written.domain.trust_domain, written.domain.name),
+        domain=domain,
         sources=sources,
         meshes=_meshes(written.meshes, {source.cluster for source in sources}),
-        state=file.parent / path_text(written.state, "state"),
+        state=file.parent / path_text(state, "state"),
         guards=Limits(written.guards.blast_radius_percent, written.guards.min_units),
         accept=tuple(sorted(set(written.accept))),
         reading=Reading(written.reading.path_regex, written.reading.root_backend),
         owner=written.owner,
-        http=written.http.checked(),
+        http=http,
         recheck_s=written.recheck_seconds,
+        place=place,
     )
 
 
@@ -287,82 +332,3 @@ def _governed(mesh: _MeshSection, place: str) -> Governed:
     for index, name in enumerate(names):
         match(LABEL, name, f"{place}.namespaces[{index}]", "a namespace's name")
     return Governed("namespaces", tuple(sorted(set(names))))
-
-
-# --------------------------------------------------------------------------- writing a first one
-
-_TEMPLATE = """\
-# smihub.yaml: what smihub reads, and which meshes carry it out. Paths are relative to this file.
-# Then: smihub plan, smihub apply, smihub run.
-
-# Whose the objects are that smihub writes: another smihub.yaml with another owner leaves them alone. Keep it for as long as
-# anything of this file stands in a mesh, and give a copy of this file that is to write elsewhere one of its own.
-owner: {owner}
-
-domain:
-  # The SPIFFE trust domain: identities are spiffe://<trustDomain>/ns/<namespace>/sa/<service account>.
-  trustDomain: cluster.local
-  # name: default
-
-# Folders (or files) of SMI YAML, of every version, mixed; with the Services, ServiceAccounts and Workloads they name.
-# `cluster` (here and of meshes): whose Services, Pods and accounts these are, where there are several clusters.
-# `namespaces`: nobody else's SMI objects count there.
-sources:
-- path: {source}
-  # cluster: ""
-  # namespaces: []
-
-meshes:
-- name: vms
-  # The adapter that speaks the mesh's language; installed by pip install 'smihub[vm]'.
-  adapter: vm
-  # Which identities this mesh protects. What is governed and granted nothing is denied.
-  #   all                        every identity that the sources know
-  #   namespaces: [shop, pay]    (as a mapping) those of these namespaces
-  #   targets                    those that a TrafficTarget names, or ever named
-  governed: all
-  # The adapter's own settings, and those of the sink that writes for it (vm: `socket: {{folder, group}}`,
-  # where Envoys reach the hub, and the group as which they run).
-  config: {{}}
-  sink: {{}}
-# A mesh whose objects are rendered into a folder of this repository, for Argo CD, Flux or kubectl to bring into force:
-# - name: istio
-#   adapter: istio
-#   governed: targets
-#   sink: {{kind: directory, path: rendered/istio}}
-
-# A plan that takes something away from more than this share of the governed identities, and from at least `minUnits`
-# of them, within ten minutes, is refused until somebody approves or accepts it. A first apply is not counted.
-guards:
-  blastRadiusPercent: 20
-  minUnits: 5
-
-# Codes of Losses (what a mesh cannot say, and so refuses) and of guards that need no further word, such as
-# proto.udp-not-captured. `smihub plan` prints each code that stops it.
-accept: []
-
-# How SMI is read where its text leaves a choice; these are the narrower ones.
-reading:
-  # full: a pathRegex must match the whole path. prefix: it may stop before the path's end.
-  pathRegex: full
-  # reject: a TrafficSplit with its own root as a backend is void. endpoints: that backend is the root's own endpoints.
-  rootBackend: reject
-
-# `smihub run` serves /metrics (Prometheus), /livez and /readyz on a Unix socket beside the state folder, for its own user.
-# `address: 127.0.0.1:9464` serves them over TCP too, to everybody who can reach that; `objectNames` puts names into labels.
-# http:
-#   address: 127.0.0.1:9464
-#   objectNames: false
-
-# `smihub run` puts back what somebody else changes of its own in a mesh: as soon as the mesh tells (a folder: within seconds), and
-# after so many seconds though nothing was told (0: never). Objects that are not its own, or hands-off, it leaves alone.
-recheckSeconds: 600
-
-# Where smihub keeps its state (applied revisions, the certificate authority, tokens); for your eyes only.
-state: .smihub
-"""
-
-
-def template(source: str = ".") -> str:
-    """A commented smihub.yaml with every field and its default, and a new `owner`; `source` is the folder that it reads."""
-    return _TEMPLATE.format(source=msgspec.json.encode(source).decode(), owner=f'"{new_owner()}"')

@@ -1,6 +1,6 @@
 """Saved plans: a reviewed plan of all meshes as bytes, and what must still hold when it is applied.
 
-Pure. The bytes are one JSON document in one form only (fields in order, no spaces, base64 for bodies, a line feed at the
+Pure. The bytes are one JSON document for each domain, in one form only (fields in order, no spaces, base64 for bodies, a line feed at the
 end), with the SHA-256 of its content. The digest finds damage and edits by hand. It is no signature: whoever applies a
 saved plan also plans anew, and `check_plan` holds that the same comes out.
 
@@ -10,7 +10,7 @@ a mesh's settings only a digest is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any, get_type_hints
@@ -103,6 +103,16 @@ def encode(saved: Saved) -> bytes:
     meshes = tuple(_SavedMesh(_written(each.plan), each.refusals, each.accepted) for each in saved.meshes)
     content = json.encode(_Content(saved.setup, saved.inputs, saved.saved_at, meshes))
     return json.encode(_SavedFile(SCHEMA, sha256(content).hexdigest(), msgspec.Raw(content))) + b"\n"
+
+
+def encode_all(saved: Iterable[Saved]) -> bytes:
+    """The plans of several domains, one after the other."""
+    return b"".join(map(encode, saved))
+
+
+def decode_all(raw: bytes) -> tuple[Saved, ...]:
+    """What `encode_all` gave; raises as `decode`."""
+    return tuple(map(decode, raw.splitlines(keepends=True) or [raw]))
 
 
 def digest_of(plan: Plan) -> str:
@@ -204,6 +214,16 @@ def check_verdict(saved: Saved) -> None:
                 f'mesh "{each.plan.mesh}" was refused when this plan was saved ({", ".join(codes)}); '
                 "see smihub plan, and save it again with --accept CODE"
             )
+
+
+def check_setups(saved: Sequence[Saved], now: Sequence[Setup]) -> None:
+    """Raise RefusedError unless there is a plan for each domain, in order, and for the configuration that it has now."""
+    then, names = [each.setup.domain for each in saved], [each.domain for each in now]
+    if then != names and (len(then), len(names)) != (1, 1):
+        said = f"domains {', '.join(then)} instead of {', '.join(names)}"
+        raise RefusedError(f"this plan is for another configuration ({said}); plan again")
+    for each, setup in zip(saved, now, strict=True):
+        check_setup(each, setup)
 
 
 def check_setup(saved: Saved, now: Setup) -> None:

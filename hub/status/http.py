@@ -23,7 +23,7 @@ from msgspec import Struct
 from hub.config.file import Config
 from hub.errors import ConfigError, SmihubError
 from hub.private import claim, make_folder, raise_descriptor_limit
-from hub.status.metrics import Metrics
+from hub.status.metrics import AllMetrics, Metrics
 from hub.status.sockets import socket_file
 
 CONNECTIONS = 64
@@ -61,7 +61,7 @@ _REASONS = {
 Pages = Mapping[str, Callable[[], HttpResponse]]
 
 
-def pages(metrics: Metrics) -> Pages:
+def pages(metrics: Metrics | AllMetrics) -> Pages:
     """What is to be had: `/metrics`, `/livez` and `/readyz`."""
     return {
         "/metrics": lambda: HttpResponse(200, metrics.text(), _METRICS),
@@ -73,7 +73,7 @@ def pages(metrics: Metrics) -> Pages:
 _OK = HttpResponse(200, b"ok\n")
 
 
-def _alive(metrics: Metrics) -> HttpResponse:
+def _alive(metrics: Metrics | AllMetrics) -> HttpResponse:
     if metrics.stuck():
         return HttpResponse(503, b"a turn of the loop takes too long\n")
     hung = ", ".join(f"mesh {name}" for name in metrics.hung())
@@ -85,20 +85,28 @@ def _ready(missing: tuple[str, ...]) -> HttpResponse:
 
 
 @asynccontextmanager
-async def served(config: Config, metrics: Metrics, tcp: socket.socket | None = None) -> AsyncIterator[None]:
-    """Serve on the Unix socket and on `tcp` (of `listening`) while the block runs.
+async def served(config: Config, metrics: Metrics) -> AsyncIterator[None]:
+    """Serve a domain's metrics on the Unix socket beside its state folder while the block runs.
 
-    A Unix socket that cannot be had is logged: nothing that matters to a mesh depends on it.
+    A socket that cannot be had is logged: nothing that matters to a mesh depends on it.
     """
-    found = pages(metrics)
     with ExitStack() as stack:
-        tasks = [asyncio.create_task(serve(each, found)) for each in (_unix(config, stack), tcp) if each is not None]
-        try:
+        async with served_on(_unix(config, stack), metrics):
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def served_on(listening: socket.socket | None, metrics: Metrics | AllMetrics) -> AsyncIterator[None]:
+    """Serve on this socket, if there is one, while the block runs."""
+    if listening is None:
+        yield
+        return
+    task = asyncio.create_task(serve(listening, pages(metrics)))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 # --------------------------------------------------------------------------- sockets

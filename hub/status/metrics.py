@@ -8,7 +8,7 @@ Source: Prometheus, "Metric and label naming" and "Exposition formats".
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from prometheus_client import (
@@ -151,6 +151,56 @@ class Metrics:
     def hung(self) -> tuple[str, ...]:
         """The meshes of which the worker hangs, or has ended."""
         return tuple(sorted(mesh for mesh, at in self._beats.items() if self._clock() - at > HUNG_S))
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics, as values."""
+        return iter(self._registry.collect())
+
+
+class AllMetrics:
+    """The metrics of all domains of this process, by their titles; where there are several, each has a label `domain`."""
+
+    def __init__(self, found: Mapping[str, Metrics]) -> None:
+        self._found = found
+        self._registry = CollectorRegistry()
+        self._registry.register(_Labelled(found))
+
+    def text(self) -> bytes:
+        """All metrics, in one text."""
+        return self._found[""].text() if "" in self._found else generate_latest(self._registry)
+
+    def missing(self) -> tuple[str, ...]:
+        """The sources that were not read and the meshes that were not observed yet, of all domains."""
+        return tuple(
+            f"domain {title} {what}" if title else what for title, one in self._found.items() for what in one.missing()
+        )
+
+    def stuck(self) -> bool:
+        """Whether a turn of any loop takes too long."""
+        return any(one.stuck() for one in self._found.values())
+
+    def hung(self) -> tuple[str, ...]:
+        """The meshes of which the worker hangs, or has ended, of all domains."""
+        return tuple(f"{title}/{mesh}".removeprefix("/") for title, one in self._found.items() for mesh in one.hung())
+
+
+class _Labelled(Collector):
+    """Metrics of one name stand together, whatever domain they are of; those of the process are there once."""
+
+    def __init__(self, found: Mapping[str, Metrics]) -> None:
+        self._found = found
+
+    def collect(self) -> Iterator[Metric]:
+        """Called at each scrape."""
+        merged: dict[str, Metric] = {}
+        for title, one in self._found.items():
+            for family in one.collect():
+                if not family.name.startswith("process_"):
+                    into = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                    into.samples += [each._replace(labels={"domain": title, **each.labels}) for each in family.samples]
+                elif family.name not in merged:
+                    merged[family.name] = family
+        yield from merged.values()
 
 
 class _Units(Collector):

@@ -44,7 +44,7 @@ async def bootstrap(
 
 def _chosen(meshes: Iterable[CommandMesh], name: str | None) -> XdsSink:
     """The sink of the mesh named, or of the only one that serves Envoys. Raises ConfigError."""
-    serving = {mesh.name: sink for mesh in meshes if isinstance(sink := mesh.sink, XdsSink)}
+    serving = {mesh.title: sink for mesh in meshes if isinstance(sink := mesh.sink, XdsSink)}
     if name is None and len(serving) == 1:
         name = min(serving)
     found = serving.get(name or "")

@@ -78,12 +78,17 @@ def server_sockets(config: XdsConfig, context: SinkContext) -> tuple[ServerSocke
     """
     if config.address:
         return (ServerSocket(socket_path(config.address)),)
-    state, mesh = context.state, context.mesh
-    beside = state.with_name(f"{state.name}-sockets")
-    folder = context.base / config.socket.folder if config.socket.folder else beside
-    new = ServerSocket(socket_path(f"unix:{folder / f'{mesh}.sock'}"), config.socket.group)
-    old = ServerSocket(state / f"{mesh}.sock")
+    new = ServerSocket(
+        socket_path(f"unix:{socket_folder(config, context) / f'{context.mesh}.sock'}"), config.socket.group
+    )
+    old = ServerSocket(context.state / f"{context.mesh}.sock")
     return (new, old) if _fits(old.file) else (new,)
+
+
+def socket_folder(config: XdsConfig, context: SinkContext) -> Path:
+    """The folder of the hub's socket, where no `address` names the file."""
+    beside = context.state.with_name(f"{context.state.name}-sockets")
+    return context.base / config.socket.folder if config.socket.folder else beside
 
 
 def socket_path(address: str) -> Path:

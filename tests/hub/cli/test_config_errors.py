@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from hub.config.file import template
+from hub.config.template import template
 from tests.servers.folder import CONFIG, Folder
 
 VERBS = ("check", "plan", "apply", "status", "bootstrap shop/web-1", "explain --to shop/api:80")

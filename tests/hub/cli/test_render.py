@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from hub.model import ObjectRef, Translation, Unit
 from hub.plugins import load_plugins
-from hub.reconcile import hub as reconcile
+from hub.reconcile import domains as reconcile
 from tests.hub.cli.test_apply import TWO_MESHES, UDP, revisions
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, target
 

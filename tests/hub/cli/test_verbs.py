@@ -34,7 +34,7 @@ async def greet(
         raise typer.Exit(int(wrong))
     async with hub.meshes(config) as meshes:
         for mesh in meshes:
-            typer.echo(f"{who}: {mesh.name} has {len((await mesh.sink.observe()).objects)}")
+            typer.echo(f"{who}: {mesh.title} has {len((await mesh.sink.observe()).objects)}")
     hub.note("done")
 
 

@@ -9,12 +9,15 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.config.file import Config, Governed, MeshConfig, adapter_config, load_config, template
+from hub.config.file import Config, Governed, MeshConfig, load_config, load_configs
 from hub.config.http import HttpConfig
+from hub.config.own import adapter_config
 from hub.config.settings import FieldError
+from hub.config.template import template
 from hub.errors import ConfigError
 from hub.model import Reading
 from hub.plan.guards import Limits
+from hub.reconcile.domains import Domains
 
 SMALL = """\
 domain: {trustDomain: example.org}
@@ -155,3 +158,91 @@ def test_an_adapter_reads_its_own_settings() -> None:
         adapter_config(MeshConfig("m", "a", config={"ads_prt": 5}), Settings)
     with pytest.raises(FieldError, match=r'config.ads_port: expected "int", got "str"'):
         adapter_config(MeshConfig("m", "a", config={"ads_port": "5"}), Settings)
+
+
+def domain(name: str, extra: str = "", trust_domain: str = "") -> str:
+    """One entry of `domains`, on five lines and what is extra."""
+    trust = trust_domain or f"{name}.example.org"
+    meshes = "  meshes: [{name: vms, adapter: vm}]\n"
+    return f"- name: {name}\n  trustDomain: {trust}\n  sources: [{{path: manifests}}]\n{meshes}{extra}"
+
+
+def test_domains_are_a_configuration_each(tmp_path: Path) -> None:
+    """What one has is nothing to the other; they share where metrics are."""
+    path = tmp_path / "smihub.yaml"
+    text = domain("eu", "  accept: [a.b]\n  state: kept\n") + domain("us", "  guards: {minUnits: 7}\n")
+    path.write_text(f"domains:\n{text}http: {{objectNames: true}}\n", encoding="utf-8")
+    eu, us = load_configs(path)
+    assert [(each.title, each.domain.trust_domain) for each in (eu, us)] == [
+        ("eu", "eu.example.org"),
+        ("us", "us.example.org"),
+    ]
+    assert (eu.accept, us.accept, eu.guards, us.guards) == (("a.b",), (), Limits(), Limits(20, 7))
+    assert (eu.state, us.state) == (tmp_path / "kept", tmp_path / ".smihub-us")
+    assert eu.meshes == us.meshes
+    assert eu.http == us.http == HttpConfig(object_names=True)
+    with pytest.raises(ConfigError, match="has 2 domains; one is wanted here"):
+        load_config(path)
+    assert load(tmp_path, SMALL).title == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("domains: []\n", 1, "domains: is empty"),
+        ("domains:\n" + domain("eu") + "accept: []\n", 6, 'accept: belongs to one domain; move it into the entries of "domains"'),
+        ("domains:\n" + domain("eu") + "domain: {trustDomain: a}\n", 6, "domain: belongs to one domain"),
+        ("domains:\n" + domain("eu") + "statee: x\n", 6, "statee: there is no such field"),
+        ("domains:\n" + domain("eu") + domain("eu", trust_domain="b"), 6, 'domains[1].name: "eu" is there twice'),
+        ("domains:\n" + domain("EU"), 2, 'domains[0].name: "EU" will not do'),
+        ("domains:\n" + domain("eu", trust_domain="A"), 3, 'domains[0].trustDomain: "A" will not do'),
+        ("domains:\n" + domain("eu") + "- trustDomain: a\n", 6, "domains[1].sources: is missing; add sources: ..."),
+        ("domains:\n" + domain("eu") + domain("us", trust_domain="eu.example.org"), 7, 'domains[1].trustDomain: "eu.example.org" is that of domain "eu" too'),
+        ("domains:\n" + domain("eu") + domain("us", "  guards: {minUnits: -1}\n"), 10, "domains[1].guards.minUnits: -1 will not do"),
+        ("domains:\n" + domain("eu") + domain("us", "  guards: {minUnit: 1}\n"), 10, 'domains[1].guards.minUnit: there is no such field; did you mean "minUnits"?'),
+        ("domains:\n" + domain("eu") + domain("us", "  state: .smihub-eu\n"), 10, 'is a folder of domain "eu" too; give each domain its own'),
+        ("domains:\n" + domain("eu-sockets") + domain("eu"), 6, 'is a folder of domain "eu-sockets" too'),
+        ("domains:\n" + domain("eu", f"  owner: '{'1' * 32}'\n") + domain("us", f"  owner: '{'1' * 32}'\n"), 11, 'is that of domain "eu" too; write another one'),
+        ("domains:\n" + domain("eu").replace("vms", "V"), 5, 'domains[0].meshes[0].name: "V" will not do'),
+        ("http: {address: x}\ndomains:\n" + domain("eu"), 1, 'http.address: "x" will not do'),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_domain_is_named_with_line_field_and_remedy(
+    tmp_path: Path, text: str, line: int, said: str
+) -> None:
+    """Also what would make two domains one."""
+    path = tmp_path / "smihub.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_configs(path)
+    assert said in str(caught.value)
+    assert f"smihub.yaml:{line}: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mesh", "line", "said"),
+    [
+        ("{name: vms, adapter: vm, config: {path: x}}", 10, 'domains[1].meshes[0].config.path: there is no such field; did you mean "paths"?'),
+        ("{name: vms, adapter: vm, sink: {kind: 5}}", 10, "domains[1].meshes[0].sink.kind: must be a name"),
+        ("{name: vms, adapter: vm, sink: {kind: directory}}", 10, 'domains[1].meshes[0].sink.kind: "directory" will not do for "xds"'),
+        ("{name: vms, adapter: vm, sink: {adress: x}}", 10, "domains[1].meshes[0].sink.adress: there is no such field"),
+        ("{name: vms, adapter: vms}", 10, 'domains[1].meshes[0].adapter: there is no adapter "vms"'),
+        ("{name: vms, adapter: vm, governed: targets}", 10, 'domains[1].meshes[0].governed: "vm" does not govern by that'),
+        ("{name: vms, adapter: istio, sink: {path: rendered}}", 10, '" is that of mesh "eu/gitops" too; give each its own'),
+        ("{name: vms, adapter: vm, sink: {socket: {folder: run}}}", 10, 'vms.sock" is that of mesh "eu/vms" too'),
+    ],
+)  # fmt: skip
+def test_settings_of_plugins_are_named_in_the_domain_that_has_them(
+    tmp_path: Path, mesh: str, line: int, said: str
+) -> None:
+    """Both domains have a mesh of that name; two meshes of two domains cannot write to one place either."""
+    path = tmp_path / "smihub.yaml"
+    gitops = "  - {name: gitops, adapter: istio, sink: {path: rendered}}\n"
+    head = "domains:\n- name: eu\n  trustDomain: a\n  sources: [{path: eu}]\n  meshes:\n"
+    vms = "  - {name: vms, adapter: vm, sink: {socket: {folder: run}}}\n"
+    tail = f"- {{name: us, trustDomain: b, sources: [{{path: us}}],\n  accept: [],\n  meshes: [{mesh}]}}\n"
+    path.write_text(head + vms + gitops + tail, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        Domains.open(path)
+    assert said in str(caught.value)
+    assert f"smihub.yaml:{line}: " in str(caught.value)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from hub.config.file import Config, load_config
 from hub.errors import ConfigError
 from hub.status import http
-from hub.status.http import listening, served
+from hub.status.http import listening, served, served_on
 from hub.status.metrics import Metrics
 from hub.status.outcomes import Outcomes
 from hub.status.sockets import ask, socket_file
@@ -39,7 +39,7 @@ async def file(config: Config) -> AsyncIterator[Path]:
     """The Unix socket of a server that waits for one source."""
     metrics = Metrics(Outcomes(), ["vms"], ["source manifests"])
     with listening(config) as tcp:
-        async with served(config, metrics, tcp):
+        async with served(config, metrics), served_on(tcp, metrics):
             yield socket_file(config)
 
 

@@ -1,0 +1,56 @@
+"""The domains of one smihub.yaml: a hub each, in one process, which is all that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from hub.config.file import load_configs
+from hub.errors import ConfigError
+from hub.meshes import Mesh, refuse_shared
+from hub.plugins import load_plugins
+from hub.reconcile.hub import Hub
+
+
+class Domains:
+    """The hub of each domain, in the order of the file."""
+
+    def __init__(self, hubs: Sequence[Hub]) -> None:
+        self.hubs = tuple(hubs)
+
+    @classmethod
+    def open(cls, config: Path) -> Domains:
+        """Read the configuration and load the plugins that it names; opens no mesh and no source. Raises ConfigError."""
+        plugins = load_plugins()
+        hubs = [Hub(each, plugins) for each in load_configs(config)]
+        refuse_shared((hub.config, hub.meshes) for hub in hubs)
+        return cls(hubs)
+
+    async def close(self) -> None:
+        """End everything that was opened."""
+        async with AsyncExitStack() as stack:
+            for hub in self.hubs:
+                stack.push_async_callback(hub.close)
+
+    @property
+    def meshes(self) -> tuple[Mesh, ...]:
+        """The meshes of all domains."""
+        return tuple(mesh for hub in self.hubs for mesh in hub.meshes)
+
+    def mesh(self, title: str) -> tuple[Hub, Mesh]:
+        """The mesh that the command line names so, and its hub. Raises ConfigError that names those there are."""
+        for hub in self.hubs:
+            for mesh in hub.meshes:
+                if mesh.title == title:
+                    return hub, mesh
+        raise ConfigError(f'there is no mesh "{title}"; name one of {", ".join(mesh.title for mesh in self.meshes)}')
+
+    def hub(self, domain: str) -> Hub:
+        """The hub of this domain ("": of the only one). Raises ConfigError that names those there are."""
+        if not domain and len(self.hubs) == 1:
+            return self.hubs[0]
+        found = [hub for hub in self.hubs if hub.config.domain.name == domain]
+        if not found:
+            raise ConfigError(f"--domain: name one of {', '.join(hub.config.domain.name for hub in self.hubs)}")
+        return found[0]
