@@ -375,7 +375,7 @@ def test_where_no_domain_can_be_served_run_ends(two: Two) -> None:
     """As it does with one."""
     two.applied()
     with serving(two) as hub:
-        hub.until("plan_applied")
+        assert {hub.until("serving_started")["domain"] for _ in NAMES} == {*NAMES}
         second = two.folder.process("run")
         assert second.returncode == 1
         assert '.smihub-eu" by process' in second.stderr.splitlines()[-1]
