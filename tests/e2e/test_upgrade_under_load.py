@@ -98,7 +98,7 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
                 await apps.start(f"{name}:{port}", (f"127.{octet}.1.{number}", port))
                 if port == 5432:
                     apps.greets.add((f"127.{octet}.1.{number}", port))
-        monkeypatch.setattr("adapters.vm.serve.seal._make_places", lambda _: None)
+        monkeypatch.setattr("adapters.vm.serve.seal._add_mark_places", lambda _: None)
         monkeypatch.setattr("adapters.vm.names.own", lambda _: "self")
         await asyncio.to_thread(mesh.hub.read)
         await mesh.serve()

@@ -459,7 +459,7 @@ def test_socket_is_private(rig: Rig) -> None:
 
 async def test_address_in_use_is_a_config_error(rig: Rig) -> None:
     """A second hub must not take the first one's socket."""
-    with pytest.raises(ConfigError, match="another process"):
+    with pytest.raises(ConfigError, match="is served by process"):
         await AdsServer(server_sockets(rig.config, rig.context), rig.sink, Clock()).start()
     client = Client(rig.address, rig.token("d/api"))
     await client.ask("Cluster", "d/api")
