@@ -91,11 +91,23 @@ def all_changes(
     settled: Mapping[UnitKey, Sequence[NativeObject]],
     objects: Mapping[ObjectRef, Observed],
     standing: Mapping[UnitKey, Mapping[ObjectRef, Observed]],
+    remembered: Collection[UnitKey] = (),
 ) -> Iterable[Change]:
     """Every difference between what these units should be (`settled`), and what stands (`objects`, and by unit `standing`)."""
     for key, after in settled.items():
-        former = frozenset(decided[key].translation.former)
-        yield from _unit_changes(key, after, {**_taken_over(after, objects), **standing.get(key, {})}, former)
+        before = {**_taken_over(after, objects), **standing.get(key, {})}
+        changes = _unit_changes(key, after, before, frozenset(decided[key].translation.former))
+        robbed = key in remembered and not any(one.role is Role.GRANT for one in before.values())
+        yield from map(_closing_first, changes) if robbed else changes
+
+
+def _closing_first(change: Change) -> Change:
+    """Of a unit of which somebody deleted all grants: until these stand, what he made of other objects may rule its Pods.
+
+    So they come back before any of those is put right, which would leave nothing there.
+    """
+    base = change.after is not None and change.after.role is Role.GRANT and not change.after.needs
+    return replace(change, wave=wave(Role.GUARD, Op.CREATE)) if base and change.op is Op.CREATE else change
 
 
 def _taken_over(after: Sequence[NativeObject], standing: Mapping[ObjectRef, Observed]) -> dict[ObjectRef, Observed]:

@@ -97,7 +97,7 @@ def plan(
     spared = {ref for ref, observed in observation.objects.items() if observed.hands_off}
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
     settled = {key: carry_over(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
-    planned = all_changes(decided, settled, observation.objects, standing)
+    planned = all_changes(decided, settled, observation.objects, standing, observation.memory)
     hindered = Hindered.by(conflicts, constraints, decided, observation.objects)
     changes, waiting = hindered.split(one for one in planned if one.after or one.ref not in claimed)
     written = [change for change in changes if change.ref not in spared]

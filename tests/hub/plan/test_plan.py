@@ -100,6 +100,19 @@ def test_plan_keeps_a_former_name_while_its_successor_cannot_be_written() -> Non
     assert [(change.op, change.ref.name) for change in made.changes] == [(Op.CREATE, "name")]
 
 
+def test_plan_puts_a_policy_back_before_what_was_made_to_rule_in_its_place() -> None:
+    """Somebody deleted one, and edited another so that it is about the same Pods; put right first, it would leave them open."""
+    other = UnitKey("access", "d", "b")
+    mine, theirs = native("z"), native("a", b"right")
+    first = plan("istio", decide(mine, unit=access("/a")), Observation(), keep)
+    edited = Observed(theirs.ref, b"edited", other, "1", theirs.role)
+    seen = Observation({theirs.ref: edited}, dict(first.memory), "1")
+    made = plan(
+        "istio", {**decide(mine, unit=access("/a")), other: Desired(access(), Translation((theirs,)))}, seen, keep
+    )
+    assert [(change.op, change.ref.name) for change in made.changes] == [(Op.CREATE, "z"), (Op.REPLACE, "a")]
+
+
 def test_translation_refuses_two_objects_of_one_name() -> None:
     """Neither takes the other's place."""
     with pytest.raises(UnsafeResourceError, match="share a name"):
