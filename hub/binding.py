@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hub.intent.names import is_workload
-from hub.model import SERVICE_ACCOUNT_LABEL, ObjectRef, UnitKey, service_account_label
+from hub.model import SERVICE_ACCOUNT_LABEL, ObjectRef, Problem, UnitKey, service_account_label
 from hub.plan.guards import Refusal
 from hub.store import Store
 
@@ -28,6 +28,14 @@ def unbound(store: Store, key: UnitKey) -> Iterator[Refusal]:
     for ref in sorted(carriers - own):
         message = f'{ref} carries "{SERVICE_ACCOUNT_LABEL}: {value}" but does not run as service account "{key.name}"'
         yield Refusal(CODE, message, f"remove the label from {_place(ref)}", key)
+
+
+def rebuilt(file: str, told: Problem, key: UnitKey) -> Refusal:
+    """What is refused because objects of this unit are read from `file` as they are there, and deployed otherwise (`told`)."""
+    message = (
+        f"{told.message} ({file}): the Pods that run may be others than these, which no policy selects: they are open"
+    )
+    return Refusal(told.code, message, told.remedy, key)
 
 
 def _place(ref: ObjectRef) -> str:

@@ -9,7 +9,7 @@ compares the two.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct, field
 
@@ -23,10 +23,14 @@ def covers(scope: str, part: str) -> bool:
 
 
 class Upsert(Struct, frozen=True, gc=False):
-    """The part was read: it holds exactly these objects now, instead of what it held; it is no longer unread."""
+    """The part was read: it holds exactly these objects now, instead of what it held; it is no longer unread.
+
+    `templates` is how many more documents of it are to be filled in first, and so are no objects.
+    """
 
     part: str
     documents: tuple[Document, ...]
+    templates: int = 0
 
 
 class Delete(Struct, frozen=True, gc=False):
@@ -40,6 +44,18 @@ class Unread(Struct, frozen=True, gc=False):
 
     part: str
     problem: Problem
+
+
+class NotOurs(Struct, frozen=True, gc=False):
+    """The part cannot be read, and by its looks holds nothing of ours: it holds nothing, and gains do not wait for it.
+
+    That does not go for what it held at the last apply: if there is any, the part is unread, as `problem` says. `looks`: a
+    Helm template, or any other text.
+    """
+
+    part: str
+    problem: Problem
+    looks: Literal["helm", "text"]
 
 
 def lost(source: str, error: SourceError) -> Unread:
@@ -58,7 +74,7 @@ class Synced(Struct, frozen=True, gc=False):
     """Every part has been reported; an `Unread` of the whole source ("") is over."""
 
 
-Event = Upsert | Delete | Unread | Listed | Synced
+Event = Upsert | Delete | Unread | NotOurs | Listed | Synced
 
 
 class Snapshot(Struct, frozen=True, gc=False):
@@ -83,7 +99,7 @@ class Snapshot(Struct, frozen=True, gc=False):
             unread.pop(part, None)
             if isinstance(event, Upsert):
                 parts[part] = event.documents
-            elif isinstance(event, Delete):
+            elif isinstance(event, Delete | NotOurs):
                 parts.pop(part, None)
         return Snapshot(parts, unread)
 

@@ -14,10 +14,10 @@ from msgspec import Struct
 from hub.api import AdapterSpec
 from hub.baselines import baselines_of
 from hub.config.file import DEFAULT_FILE, Config
-from hub.config.sources import DIRECTORY, SourceConfig
+from hub.config.sources import DIRECTORY, STDIN, SourceConfig
 from hub.endpoints import EndpointView
 from hub.errors import ConfigError
-from hub.events import Snapshot
+from hub.events import ObjectSource, Snapshot
 from hub.explain import Compiled, Explainer, Judged, compiled
 from hub.intake import Intake
 from hub.meshes import Mesh
@@ -26,6 +26,8 @@ from hub.plugins import Plugins
 from hub.reconcile.hub import Hub
 from hub.semantics import Semantics
 from hub.sources.directory import DirectorySource
+from hub.sources.selection import Selection
+from hub.sources.stream import StreamSource
 from hub.store import Store
 from hub.translated import translated
 
@@ -50,12 +52,17 @@ class Explained(Struct, frozen=True):
 
 
 def explain_folder(folder: Path, plugins: Plugins) -> Explained:
-    """Both readings of a folder; every installed adapter is a mesh of its name. Raises ConfigError and SourceError."""
+    """Both readings of a folder (`-`: of standard input); every installed adapter is a mesh of its name. Raises ConfigError and SourceError."""
     if not plugins.adapters:
         raise ConfigError("; ".join(map(str, plugins.problems)) or "no adapter is installed")
     name, store = str(folder), Store(TRUST_DOMAIN)
     written = SourceConfig(name, DIRECTORY, {})
-    intake = Intake([written], {name: DirectorySource(name, folder, skip=folder / DEFAULT_FILE)}, {"": store})
+    source: ObjectSource = (
+        StreamSource(name)
+        if name == STDIN
+        else DirectorySource(name, folder, selection=Selection(skip=folder / DEFAULT_FILE))
+    )
+    intake = Intake([written], {name: source}, {"": store})
     documents, made = _read(intake)[name], compiled(store, EndpointView(store))
     judged = [
         Judged(

@@ -16,13 +16,15 @@ from hub.config.file import Config
 from hub.config.own import placed, source_config
 from hub.config.sources import SourceConfig
 from hub.errors import SourceError
-from hub.events import Delete, Event, Listed, ObjectSource, Unread, Upsert, lost
-from hub.memory.recall import Missing, Part, hides, recalled
+from hub.events import Delete, Event, Listed, NotOurs, ObjectSource, Unread, Upsert, lost
+from hub.memory.recall import Missing, Part, file_of, hides, recalled
 from hub.memory.states import Kept
 from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.plugins import Plugins
 from hub.smi import Decoded, decode, is_smi
 from hub.smi.types import Workload
+from hub.sources.kustomize import Kustomizations
+from hub.sources.unrelated import Unrelated
 from hub.store import Store
 
 
@@ -47,6 +49,9 @@ class Intake:
         self._ignored: dict[Part, tuple[Problem, ...]] = {}
         self._unused: set[Part] = set()
         self._broken: frozenset[ObjectRef] = frozenset()
+        self._foreign: dict[Part, Problem] = {}  # cannot be read, and not ours by their looks: what is wrong with them
+        self._unrelated = Unrelated()
+        self._kustomizations = Kustomizations()
 
     # ----------------------------------------------------------------------- events
 
@@ -67,6 +72,7 @@ class Intake:
         """Follow what a source says."""
         for event in events:
             if isinstance(event, Unread):
+                self._foreign.pop((source, event.part), None)
                 self._unread[source, event.part] = event.problem
                 if not self._was_read(source, event.part):
                     self._never.add((source, event.part))
@@ -74,13 +80,33 @@ class Intake:
                 self._fill(source, event.part, ())
                 self._learn(source, event.part)
                 self._known.discard((source, event.part))
+                self._unrelated.put(source, event.part, None)
+                self._kustomizations.put(source, event.part, (), ())
+            elif isinstance(event, NotOurs):
+                self._fill(source, event.part, ())
+                self._learn(source, event.part)
+                self._known.discard((source, event.part))
+                self._foreign[source, event.part] = event.problem
+                self._unrelated.put(source, event.part, event.looks)
+                self._kustomizations.put(source, event.part, (), ())
             elif isinstance(event, Upsert):
-                self._fill(source, event.part, tuple(map(decode, event.documents)))
+                self._fill(source, event.part, self._objects(source, event))
                 self._learn(source, event.part)  # last: what reading it raises, it was not read
             else:
                 self._learn(source, event.part if isinstance(event, Listed) else "")
 
+    def _objects(self, source: str, event: Upsert) -> tuple[Decoded, ...]:
+        """What a part holds; of one without any object of ours, nothing is said of each document that has no kind."""
+        decoded = tuple(map(decode, event.documents))
+        namespaces = {each.ref.namespace for each in decoded if each.ref is not None}
+        self._kustomizations.put(source, event.part, event.documents, namespaces)
+        plain = all(each.unrelated for each in decoded)
+        kindless = plain and any(problem.field for each in decoded for problem in each.problems)
+        self._unrelated.put(source, event.part, "helm" if event.templates else "text" if kindless else None)
+        return tuple(replace(each, problems=()) for each in decoded) if plain else decoded
+
     def _learn(self, source: str, part: str) -> None:
+        self._foreign.pop((source, part), None)
         self._unread.pop((source, part), None)
         self._never.discard((source, part))
         self._known.add((source, part))
@@ -137,14 +163,31 @@ class Intake:
         """The same, and why."""
         return self._unread
 
+    @property
+    def foreign(self) -> frozenset[Part]:
+        """The parts that cannot be read now, and hold nothing of ours unless something stands that came from them."""
+        return frozenset(self._foreign)
+
+    def stood(self, parts: Iterable[Part]) -> None:
+        """Something stands that came from these parts: those that cannot be read are unread, whatever they look like."""
+        for part in parts:
+            if (problem := self._foreign.pop(part, None)) is not None:
+                self._unread[part] = problem
+                self._never.add(part)
+                self._unrelated.put(*part, None)
+
+    def rebuilt(self) -> dict[str, Problem]:
+        """By file as it is remembered, what is told of a kustomization that changes its objects before they are deployed."""
+        return {file_of(*part): problem for problem, parts in self._kustomizations.told() for part in parts}
+
     def misses_facts(self, cluster: str) -> bool:
         """Whether one of them may hold facts of this cluster and was never read by this process: nobody knows what it held."""
         return any(part not in self._known and self._cluster[part[0]] == cluster for part in self._unread)
 
     @property
     def doubtful(self) -> bool:
-        """Whether anything has to be recalled: a part that is unread, or an object that is broken."""
-        return bool(self._unread or self.broken)
+        """Whether anything may have to be recalled: a part that cannot be read, or an object that is broken."""
+        return bool(self._unread or self._foreign or self.broken)
 
     @property
     def incomplete(self) -> bool:
@@ -203,12 +246,13 @@ class Intake:
     def found(self) -> tuple[Problem, ...]:
         """The same with the line of the object, which is known without reading anything again."""
         ignored = (problem for problems in self._ignored.values() for problem in problems)
-        every = {*self._unread.values(), *ignored, *self._by_cluster(Store.problems)}
+        beside = (*self._unrelated.templates(), *(problem for problem, _ in self._kustomizations.told()))
+        every = {*self._unread.values(), *ignored, *self._by_cluster(Store.problems), *beside}
         return tuple(sorted(every, key=_by_place))
 
     def warnings(self) -> tuple[Problem, ...]:
-        """What may be meant otherwise: applications that listen past their sidecar, and facts of which no mesh sees any."""
-        return self.located((*self._by_cluster(_all_bypasses), *self._of_unused()))
+        """What may be meant otherwise: applications that listen past their sidecar, facts of which no mesh sees any, other files."""
+        return self.located((*self._by_cluster(_all_bypasses), *self._of_unused(), *self._unrelated.rest()))
 
     def _by_cluster(self, found: Callable[[Store], Iterable[Problem]]) -> Iterator[Problem]:
         """Problems of every store; one that not every cluster has names those that do."""

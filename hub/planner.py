@@ -6,7 +6,7 @@ broken, and while a Loss of the unit is not accepted. While it waits the unit is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from math import inf
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hub.api import stateless
 from hub.baselines import NOTHING_HELD, Holds, baselines_of, beside_baselines, covers
-from hub.binding import unbound
+from hub.binding import rebuilt, unbound
 from hub.config.file import Config
 from hub.faults import Faults, carried_over, narrowest
 from hub.memory.meet import meet
@@ -26,7 +26,7 @@ from hub.memory.recall import Missing, file_of, hides
 from hub.memory.states import Kept, decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
-from hub.model import Access, Identity, ObjectRef, Observation, Observed, Role, Unit, UnitKey
+from hub.model import Access, Identity, ObjectRef, Observation, Observed, Problem, Role, Unit, UnitKey
 from hub.plan.changes import Constraints, Desired, by_unit, conflicts_of
 from hub.plan.conditions import Decided
 from hub.plan.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
@@ -63,11 +63,12 @@ class Reviewed(Struct, frozen=True):
 class Planner:
     """Plans the meshes of one domain; `missing` is what cannot be read now.
 
-    `since` is by mesh from when on losses count for the blast radius.
+    `rebuilt` are the files of which objects are deployed otherwise than written, with what is told of that. `since` is by mesh from when on losses count for the blast radius.
     """
 
     def __init__(self, config: Config, store: Store) -> None:
         self.missing = Missing()
+        self.rebuilt: Mapping[str, Problem] = {}
         self.since: dict[str, float] = {}
         self._config = config
         self._store = store
@@ -167,7 +168,17 @@ class Planner:
         """What keeps a mesh that selects Pods by label from protecting these identities."""
         if not mesh.spec.selects_by:
             return ()
-        return tuple(each for key in sorted(keys) if key.kind == "access" for each in unbound(self._store, key))
+        access = sorted(key for key in keys if key.kind == "access")
+        return tuple(each for key in access for each in (*unbound(self._store, key), *self._rebuilt(key)))
+
+    def _rebuilt(self, key: UnitKey) -> Iterator[Refusal]:
+        """A refusal for an identity whose real Pods are not those that the sources show."""
+        if not self.rebuilt:
+            return
+        refs = {*self._refs(key, self._store.compile(key)[0]), *self._store.workloads_of(key.namespace, key.name)}
+        files = {file for ref in refs for file in self._files(ref)} & self.rebuilt.keys()
+        for file in sorted(files)[:1]:
+            yield rebuilt(file, self.rebuilt[file], key)
 
     # ----------------------------------------------------------------------- what is wanted
 

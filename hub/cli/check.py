@@ -14,6 +14,7 @@ from hub.cli.context import (
     Exit,
     Output,
     OutputOption,
+    SourceOption,
     clean_errors,
     emit,
     fail,
@@ -35,15 +36,17 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: [bold]smihub check[/bold] in a pipeline before merging")(check)
 
 
-def check(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
+def check(
+    config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT, source: SourceOption = None
+) -> None:
     """Read everything, report every Problem and warning, write nothing. Exit code 1 if something grants nothing."""
     with clean_errors():
-        code = run_now(_check(config, output))
+        code = run_now(_check(config, output, source))
     raise typer.Exit(code)
 
 
-async def _check(config: Path, output: Output) -> Exit:
-    domains = Domains.open(config)
+async def _check(config: Path, output: Output, source: str | None) -> Exit:
+    domains = Domains.open(config, source)
     try:
         found = [(hub, _problems(hub)) for hub in domains.hubs]
         if output is not Output.TEXT:

@@ -42,6 +42,9 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 MeshArgument = Annotated[str, typer.Argument(help="The mesh, as smihub.yaml names it.")]
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 MeshOption = Annotated[list[str] | None, typer.Option("--mesh", help="This mesh alone; may be given several times.")]
+SourceOption = Annotated[
+    str | None, typer.Option(help="Read this folder or file in place of the sources, or - for standard input.")
+]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print it.")]
 
 OUT = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)

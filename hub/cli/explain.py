@@ -63,7 +63,9 @@ def explain(
     near: Annotated[
         bool, typer.Option("--near", help="With --batch: also what nearly grants each denied request.")
     ] = False,
-    source: Annotated[Path | None, typer.Option(help="Read this folder, without any configuration.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Read this folder (- for standard input), without any configuration.")
+    ] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
     domain: Annotated[str, typer.Option(help="The domain in which to look, where smihub.yaml has several.")] = "",
     output: OutputOption = Output.TEXT,
@@ -72,6 +74,8 @@ def explain(
     with clean_errors():
         if (batch is None) == (to is None):
             raise ConfigError("give either --from and --to, or --batch")
+        if batch == "-" and str(source) == "-":
+            raise ConfigError("--batch and --source cannot both read standard input; name a file for one of them")
         asked = None if batch else decode(_request(caller, to or "", method, path, protocol, header or [])).request
         explained, standing = run_now(_explained(source, config, domain, asked))
         if asked is None:

@@ -17,6 +17,7 @@ from hub.cli.context import (
     Exit,
     Output,
     OutputOption,
+    SourceOption,
     clean_errors,
     emit,
     fail,
@@ -72,15 +73,18 @@ def plan(
     output: OutputOption = Output.TEXT,
     verbose: VerboseOption = False,
     save: Annotated[Path | None, typer.Option(help="Write the plan to this file, for smihub apply FILE.")] = None,
+    source: SourceOption = None,
 ) -> None:
     """Show what would change in every mesh. Exit code 0: nothing, 2: changes, 3: refused, 1: error."""
     with clean_errors():
-        code = run_now(_plan(plan_options(config, accept, verbose), output, save))
+        if save is not None and source is not None:
+            raise ConfigError("--save is for the sources that smihub.yaml names, which apply reads; leave out --source")
+        code = run_now(_plan(plan_options(config, accept, verbose), output, save, source))
     raise typer.Exit(code)
 
 
-async def _plan(wanted: PlanOptions, output: Output, file: Path | None) -> Exit:
-    domains = Domains.open(wanted.config)
+async def _plan(wanted: PlanOptions, output: Output, file: Path | None, source: str | None) -> Exit:
+    domains = Domains.open(wanted.config, source)
     try:
         if file is not None:
             saved.check_place(file, [hub.config for hub in domains.hubs])

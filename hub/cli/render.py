@@ -17,6 +17,7 @@ from hub.cli.context import (
     Exit,
     MeshArgument,
     Output,
+    SourceOption,
     clean_errors,
     emit,
     emit_text,
@@ -56,15 +57,16 @@ def render(
     unit: Annotated[
         str | None, typer.Option(help="Only this unit: access/NS/SERVICEACCOUNT or route/NS/SERVICE.")
     ] = None,
+    source: SourceOption = None,
 ) -> None:
     """Print the native objects that the sources mean, from nothing: no state is read or written, no guard is asked."""
     with clean_errors():
-        code = run_now(_render(config, mesh, output, unit))
+        code = run_now(_render(config, mesh, output, unit, source))
     raise typer.Exit(code)
 
 
-async def _render(config: Path, name: str, output: Form, unit: str | None) -> Exit:
-    domains = Domains.open(config)
+async def _render(config: Path, name: str, output: Form, unit: str | None, source: str | None) -> Exit:
+    domains = Domains.open(config, source)
     try:
         hub, mesh = domains.mesh(name)
         with progress("reading the sources"):

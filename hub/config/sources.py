@@ -10,9 +10,12 @@ import msgspec
 from msgspec import Struct
 
 from hub.config.settings import LABEL, ConfigSection, FieldError, cluster_name, convert, match, path_text
+from hub.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/]{0,62}")
 _LONGEST = 255
+STDIN = "-"
+"""How standard input is written where a source is asked for."""
 DIRECTORY = "directory"
 """The kind of a source that says nothing of it."""
 
@@ -44,9 +47,26 @@ class _Source(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=
 
 class _Folder(_Source, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     path: str
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 _OURS = frozenset(info.encode_name for info in msgspec.structs.fields(_Source))
+
+
+def instead_of(sources: tuple[SourceConfig, ...], path: str) -> tuple[SourceConfig, ...]:
+    """What a verb is told to read in place of these: a folder, a file, or `-` for standard input. Raises ConfigError.
+
+    It counts for the cluster of these; where they are of several, nobody can tell which.
+    """
+    clusters = {each.cluster for each in sources}
+    if len(clusters) > 1:
+        raise ConfigError("--source: the sources are of several clusters; name what is to be read in smihub.yaml")
+    cluster = min(clusters, default="")
+    if path == STDIN:
+        return (SourceConfig(STDIN, "stdin", {}, None, cluster),)
+    absolute = str(Path(path).absolute())
+    return (SourceConfig(path, DIRECTORY, {"path": absolute}, Path(absolute), cluster),)
 
 
 def sources_in(written: tuple[dict[str, Any], ...], folder: Path) -> tuple[SourceConfig, ...]:

@@ -23,11 +23,14 @@ domain:
 
 # Folders (or files) of SMI YAML, of every version, mixed; with the Services, ServiceAccounts and Workloads they name.
 # `cluster` (here and of meshes): whose Services, Pods and accounts these are, where there are several clusters.
-# `namespaces`: nobody else's SMI objects count there.
+# `namespaces`: nobody else's SMI objects count there. `include` and `exclude`: which files count, as in a .gitignore (a
+# .smihubignore in the folder does the same).
 sources:
 - path: {source}
   # cluster: ""
   # namespaces: []
+  # include: []
+  # exclude: []
 
 meshes:
 - name: vms

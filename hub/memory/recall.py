@@ -75,6 +75,10 @@ class KeptIndex:
             for file in kept.files:
                 _drop(self._files, file, (key, kept.object.ref))
 
+    def knows(self, part: Part) -> bool:
+        """Whether something that is remembered came from this very part."""
+        return file_of(*part) in self._files
+
     def about(self, refs: Iterable[ObjectRef], unread: Collection[Part]) -> dict[ObjectRef, Kept]:
         """What is remembered of these objects, and of those in these unread parts. Of several units the last one to change."""
         exact = {file_of(*part) for part in unread}

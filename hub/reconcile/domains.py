@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from hub.config.file import load_configs
+from hub.config.sources import instead_of
 from hub.errors import ConfigError
 from hub.meshes import Mesh, refuse_shared
 from hub.plugins import load_plugins
@@ -20,10 +23,17 @@ class Domains:
         self.hubs = tuple(hubs)
 
     @classmethod
-    def open(cls, config: Path) -> Domains:
-        """Read the configuration and load the plugins that it names; opens no mesh and no source. Raises ConfigError."""
-        plugins = load_plugins()
-        hubs = [Hub(each, plugins) for each in load_configs(config)]
+    def open(cls, config: Path, source: str | None = None) -> Domains:
+        """Read the configuration and load the plugins that it names; opens no mesh and no source. Raises ConfigError.
+
+        `source` is read in place of the sources of the only domain: a folder, a file, or `-` for standard input.
+        """
+        plugins, written = load_plugins(), load_configs(config)
+        if source is not None:
+            if len(written) > 1:
+                raise ConfigError("--source: there are several domains; name what is to be read in smihub.yaml")
+            written = tuple(replace(each, sources=instead_of(each.sources, source)) for each in written)
+        hubs = [Hub(each, plugins) for each in written]
         refuse_shared((hub.config, hub.meshes) for hub in hubs)
         return cls(hubs)
 

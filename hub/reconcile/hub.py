@@ -139,8 +139,9 @@ class Hub:
         """
         kept = await self._remembered(apart=apart) if self.intake.doubtful else {}
         given_up = self.intake.recall(kept, give_up=BROKEN in {*accept, *self.config.accept})
+        rebuilt = self.intake.rebuilt()
         for name, cluster in self.clusters.items():
-            cluster.planner.missing = self.intake.missing[name]
+            cluster.planner.missing, cluster.planner.rebuilt = self.intake.missing[name], rebuilt
         return frozenset({BROKEN} if given_up else ())
 
     async def _remembered(self, *, apart: bool) -> dict[str, dict[ObjectRef, Kept]]:
@@ -156,6 +157,7 @@ class Hub:
             known = self._kept.get(mesh.name)
             if known is None or known[0] is not mirror:
                 known = self._kept[mesh.name] = (mirror, await aside(partial(KeptIndex, mirror.memory)))
+            self.intake.stood(part for part in sorted(self.intake.foreign) if known[1].knows(part))
             found[mesh.cluster] |= known[1].about(self.intake.broken, self.intake.unread)
         return found
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from hub.model import Document, ObjectRef, Origin, Problem, Severity
 from hub.smi.doubts import DOUBTED, doubt_in
 from hub.smi.fields import FieldReader, show
-from hub.smi.head import KINDS, SMI, Head, anonymous, check_names, read_head, read_ref
+from hub.smi.head import KINDS, SMI, Head, anonymous, check_names, read_head, read_ref, read_shapeless
 from hub.smi.kinds import Kind
 from hub.smi.types import Doubt, SmiObject
 
@@ -49,6 +49,12 @@ class Decoded(Struct, frozen=True, gc=False):
         return self.problems[0].origin if self.problems else Origin()
 
     @property
+    def unrelated(self) -> bool:
+        """Whether the document is somebody else's, as far as one can tell: nothing is wrong with it but that it has no kind."""
+        named = self.ref is not None or self.doubt is not None
+        return not named and all(problem.code == "object.no-kind" for problem in self.problems)
+
+    @property
     def broken(self) -> bool:
         """Whether the object, or a part of it, cannot be read as it is written; what is well-formed and empty is not broken."""
         errors = {problem.code for problem in self.problems if problem.severity is Severity.ERROR}
@@ -72,7 +78,7 @@ def decode(document: Document) -> Decoded:
         return _IGNORED
     reader = anonymous(value, document.origin)
     if not isinstance(value, dict):
-        reader.report("object.shape", "", "the document is no mapping", "write an object with apiVersion and kind")
+        read_shapeless(reader, value)
         return Decoded(problems=reader.problems)
     head = read_head(reader, value)
     if head is None:

@@ -64,6 +64,23 @@ def read_head(reader: FieldReader, value: Body) -> Head | None:
     return None
 
 
+def read_shapeless(reader: FieldReader, value: object) -> None:
+    """Tell of a document that is no mapping; a list, or a text, of other people's things is theirs."""
+    items = value if isinstance(value, list) else [value]
+    message, remedy = "the document is no mapping, so it is not read", "write an object with apiVersion and kind"
+    if any(map(_is_ours, items)):
+        reader.report("object.shape", "", message, remedy)
+    else:
+        reader.warn("object.no-kind", "", message, remedy)
+
+
+def _is_ours(item: object) -> bool:
+    """Whether something that is no document of its own looks as if it were meant to be an object of ours."""
+    kind, api = inner(item, "kind"), inner(item, "apiVersion")
+    text = item if isinstance(item, str) else api if isinstance(api, str) else ""
+    return (isinstance(kind, str) and kind in _OURS) or SMI in text or workload.GROUP in text
+
+
 def read_ref(value: Body, head: Head) -> ObjectRef:
     """The object's ref as written; a name or namespace that is no text is empty, an absent namespace is `default`."""
     name, namespace = inner(value, "metadata", "name"), inner(value, "metadata", "namespace")

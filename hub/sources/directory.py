@@ -12,9 +12,8 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
-from itertools import chain
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,12 +22,15 @@ from watchfiles import Change, awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from hub.api import SourceContext, SourceSpec
-from hub.errors import SourceError
-from hub.events import Delete, Event, Listed, Synced, Unread, Upsert, covers, lost
+from hub.errors import ConfigError, SourceError
+from hub.events import Delete, Event, Listed, NotOurs, Synced, Unread, Upsert, covers, lost
 from hub.model import Document, ObjectRef, Origin, Problem
 from hub.sources import files
 from hub.sources.files import FileError, Listing, Signature
+from hub.sources.foreign import holds_objects, is_template, looks_like
+from hub.sources.ignoring import IgnoreFile
 from hub.sources.locate import Locator
+from hub.sources.selection import EVERYTHING, IGNORE, Selection, patterns
 from hub.sources.yaml import DEFAULT_LIMITS, ParseLimits, YamlError, load
 
 _TRIES = 20
@@ -40,12 +42,17 @@ Reported = frozenset[str] | None
 
 
 class _FileEntry(Struct, frozen=True, gc=False):
-    """What is known of one file: `held` objects (None = never read well); `problem` None = read well the last time."""
+    """What is known of one file: `held` documents (None = never read well); `problem` None = read well the last time.
+
+    `ours`: some of them had a kind. `foreign`: it cannot be read, and nothing of ours is in it by its looks.
+    """
 
     seen: Signature | None = None
     digest: bytes = b""
     held: int | None = None
     problem: Problem | None = None
+    ours: bool = False
+    foreign: NotOurs | None = None
 
 
 class _Read(Struct, frozen=True):
@@ -53,8 +60,10 @@ class _Read(Struct, frozen=True):
 
     entry: _FileEntry
     documents: tuple[Document, ...] | None = None
+    templates: int = 0
 
 
+_RENDER = 'this looks like a Helm template: render it, and name the result as the source; or leave it out ("exclude")'
 Step = float | Event
 """A reading proceeds by events and by pauses in seconds (0 = let others run)."""
 
@@ -68,14 +77,18 @@ class DirectorySource:
         root: Path,
         limits: ParseLimits = DEFAULT_LIMITS,
         poll_s: float = _POLL_S,
-        skip: Path | None = None,
+        selection: Selection = EVERYTHING,
     ) -> None:
-        """Watch `root` (a folder or a file) but for the file `skip`; all of it is read every `poll_s` in any case."""
+        """Watch `root` (a folder or a file) but for what the selection, or a .smihubignore, leaves out.
+
+        All of it is read every `poll_s` in any case.
+        """
         self._name = name
         self._root = root
         self._limits = limits
         self._poll_s = poll_s
-        self._skip = skip
+        self._selection = selection
+        self._ignore = IgnoreFile(root)
         self._entries: dict[str, _FileEntry] = {}
         self._ahead: dict[str, _Read] = {}
         self._listing = Listing({}, {})
@@ -122,7 +135,8 @@ class DirectorySource:
             part = problem.origin.file
             if problem.origin.source == self._name and part not in locators:
                 locators[part] = self._locator(part)
-            found.append(_pinpointed(problem, locators.get(part)))
+            locator = locators.get(part)
+            found.append(problem if locator is None else locator.pinpointed(problem))
         return tuple(found)
 
     def _locator(self, part: str) -> Locator | None:
@@ -150,6 +164,7 @@ class DirectorySource:
 
         Objects come first, what takes objects away comes last, when the source is known to hold any.
         """
+        yield from self._ignore.settle()
         listing = self._listed(reported)
         entries = {part: self._failed(part, error) for part, error in listing.unread.items()}
         entries |= self._unlisted(listing)
@@ -161,10 +176,14 @@ class DirectorySource:
                 yield step
         whole = listing is self._listing
         others = () if whole else (entry for part, entry in self._entries.items() if part not in entries)
-        if not any(entry.held or entry.problem for entry in chain(entries.values(), others)):
-            raise SourceError(f'source "{self._root}" holds no object in any of its files; check "path"')
+        known = (*entries.values(), *others)
+        if not any(entry.held or entry.problem for entry in known):
+            raise SourceError(f'source "{self._root}" holds no object in any of its files; {self._advice(known)}')
         late += [_ending(part) for part in self._entries if part not in entries] if whole else []
         late += [Unread(part, new) for part, entry in entries.items() if (new := self._new_problem(part, entry))]
+        late += [
+            entry.foreign for part, entry in entries.items() if entry.foreign and self._is_new(part, entry.foreign)
+        ]
         if whole:
             self._entries = entries
         else:
@@ -176,14 +195,25 @@ class DirectorySource:
         touched = None if reported is None else files.reported_files(self._listing, reported)
         if touched is not None:
             return Listing(touched, {})
-        self._listing = files.list_files(self._root, self._skip)
+        self._listing = files.list_files(self._root, replace(self._selection, ignored=self._ignore.spec))
         if not self._listing.files and not self._listing.unread:
-            raise SourceError(f'source "{self._root}" has no .yaml, .yml or .json file; check "path"')
+            raise SourceError(f'source "{self._root}" has no .yaml, .yml or .json file that counts; {self._advice(())}')
         return self._listing
+
+    def _advice(self, entries: Iterable[_FileEntry]) -> str:
+        """What to look at if nothing counts."""
+        if wrong := [entry.foreign.problem for entry in entries if entry.foreign]:
+            return f"{wrong[0].origin.file}:{wrong[0].origin.line}: {wrong[0].message} ({wrong[0].code})"
+        chosen = any(spec is not None for spec in (self._selection.include, self._selection.exclude, self._ignore.spec))
+        return f'check "path", "include", "exclude" and {IGNORE}' if chosen else 'check "path"'
 
     def _new_problem(self, part: str, entry: _FileEntry) -> Problem | None:
         known = self._entries.get(part)
         return entry.problem if known is None or known.problem != entry.problem else None
+
+    def _is_new(self, part: str, foreign: NotOurs) -> bool:
+        known = self._entries.get(part)
+        return known is None or known.foreign != foreign
 
     def _read_until_quiet(self, listing: Listing, entries: dict[str, _FileEntry]) -> Iterator[Step]:
         """Read all listed files into `entries`; those that are being written get a few more tries."""
@@ -197,7 +227,7 @@ class DirectorySource:
                     continue
                 entries[part] = found.entry
                 del waiting[part]
-                yield 0.0 if found.documents is None else Upsert(part, found.documents)
+                yield 0.0 if found.documents is None else Upsert(part, found.documents, found.templates)
             if not waiting:
                 return
             yield from self._pause(waiting, seen)
@@ -253,14 +283,29 @@ class DirectorySource:
         try:
             documents = load(data, Origin(self._name, part), self._limits)
         except YamlError as error:
-            return _Read(_FileEntry(seen, digest, known.held, error.problem(self._name, part)))
-        return _Read(_FileEntry(seen, digest, len(documents)), documents)
+            return _Read(self._unparsed(part, replace(known, seen=seen, digest=digest), data, error))
+        objects = documents
+        if b"{{" in data and looks_like(data) != "smi":
+            objects = tuple(each for each in documents if not is_template(each))
+        entry = _FileEntry(seen, digest, len(documents), ours=holds_objects(objects))
+        return _Read(entry, objects, len(documents) - len(objects))
+
+    def _unparsed(self, part: str, entry: _FileEntry, data: bytes, error: YamlError) -> _FileEntry:
+        """A file that is no YAML: it may take something away only if it held an object, or looks as if it did."""
+        looks, problem = looks_like(data), error.problem(self._name, part)
+        may_be_theirs = not entry.ours and bool(self._listing.folders)  # a file that is named itself is ours
+        if may_be_theirs and looks in {"helm", "text"}:
+            foreign = NotOurs(part, problem, "helm" if looks == "helm" else "text")
+            return replace(entry, held=0, problem=None, foreign=foreign)
+        remedy = _RENDER if looks != "text" and b"{{" in data else f"{problem.remedy}, or leave the file out (exclude)"
+        return replace(entry, problem=replace(problem, remedy=remedy), foreign=None)
 
     def _failed(self, part: str, error: FileError) -> _FileEntry:
         """What a file held last, with the problem; its content is read again as soon as that works."""
         ref = ObjectRef("", "File", "", part)
         problem = Problem(error.code, ref, "", error.message, error.remedy, Origin(self._name, part))
-        return _FileEntry(held=self._entries.get(part, _FileEntry()).held, problem=problem)
+        known = self._entries.get(part, _FileEntry())
+        return _FileEntry(held=known.held, problem=problem, ours=known.ours)
 
     def _unlisted(self, listing: Listing) -> dict[str, _FileEntry]:
         """Files known from before that lie in a folder which cannot be listed now: they stay in force."""
@@ -308,22 +353,22 @@ def _part_of(event: Event) -> str:
     return "" if isinstance(event, Synced) else event.part
 
 
-def _pinpointed(problem: Problem, locator: Locator | None) -> Problem:
-    if locator is None or not problem.field:
-        return problem
-    line = locator.line_from(problem.origin.line, problem.field)
-    return problem if line is None else replace(problem, origin=replace(problem.origin, line=line))
-
-
 class FolderConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The folder, or the file, written as `path`."""
+    """The folder, or the file, written as `path`; which of its files count, as patterns of gitignore (none: all)."""
 
     path: str
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 def open_folder(context: SourceContext, config: FolderConfig) -> DirectorySource:
-    """The source of a folder that smihub.yaml names; a smihub.yaml in it is not read."""
-    return DirectorySource(context.name, context.file.parent / config.path, skip=context.file)
+    """The source of a folder that smihub.yaml names; a smihub.yaml in it is not read. Raises ConfigError."""
+    try:
+        include, exclude = patterns(config.include, "include"), patterns(config.exclude, "exclude")
+    except SourceError as error:
+        raise ConfigError(f'source "{context.name}": {error}') from None
+    folder = context.file.parent / config.path
+    return DirectorySource(context.name, folder, selection=Selection(include, exclude, skip=context.file))
 
 
 DIRECTORY = SourceSpec(name="directory", config=FolderConfig, open=open_folder)

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from hub.errors import SourceError
+from hub.sources.selection import EVERYTHING, IGNORE, Selection
 
 SUFFIXES = (".yaml", ".yml", ".json")
 QUIET_S = 0.1
@@ -31,7 +32,8 @@ class FileError(SourceError):
 class Listing(Struct, frozen=True):
     """The files of a folder by part name, and what could not be listed (a folder's part name ends with `/`).
 
-    `folders` are those that were walked, by path; `linked` names the links on the way; `skipped` does not count.
+    `folders` are those that were walked, by path; `linked` names the links on the way; `skipped` does not count, nor does
+    what the `selection` leaves out.
     """
 
     files: dict[str, Path]
@@ -39,6 +41,7 @@ class Listing(Struct, frozen=True):
     folders: set[str] = field(default_factory=set)
     linked: set[str] = field(default_factory=set)
     skipped: str = ""
+    selection: Selection = EVERYTHING
 
 
 class Signature(Struct, frozen=True):
@@ -60,8 +63,10 @@ class Signature(Struct, frozen=True):
         return QUIET_S - age_s if 0 <= age_s < QUIET_S else QUIET_S
 
 
-def list_files(root: Path, skip: Path | None = None) -> Listing:
-    """All .yaml, .yml and .json files under a folder but `skip` and hidden ones, or the one file that `root` is.
+def list_files(root: Path, selection: Selection = EVERYTHING) -> Listing:
+    """All .yaml, .yml and .json files of the selection under a folder but hidden ones, or the one file that `root` is.
+
+    Folders that the selection leaves out are not looked into.
 
     Links are followed to files inside the folder only. Raises SourceError if `root` is missing or unreadable.
     """
@@ -69,7 +74,7 @@ def list_files(root: Path, skip: Path | None = None) -> Listing:
         real = Path(os.path.realpath(root, strict=True))  # Path.resolve has its own errors for loops
         if not real.is_dir():
             return Listing({_shown(root.name): real}, {})  # by the name that stays, wherever a link leads
-        return _without(_walk(real), skip)
+        return _without(_walk(real, selection), selection.skip)
     except OSError as error:
         raise SourceError(
             f'source "{root}" cannot be read: {_reason(error)}; check "path" and its permissions'
@@ -83,19 +88,21 @@ def _without(listing: Listing, skip: Path | None) -> Listing:
     )
 
 
-def _walk(root: Path) -> Listing:
-    listing = Listing({}, {})
+def _walk(root: Path, selection: Selection) -> Listing:
+    listing = Listing({}, {}, selection=selection)
     failed: list[OSError] = []
     for folder, names, files in os.walk(root, onerror=failed.append):
         here = Path(folder)
         if here == root and failed:
             raise failed[0]
         listing.folders.add(folder)
-        names[:] = sorted(name for name in names if not name.startswith("."))
+        names[:] = sorted(
+            name for name in names if not name.startswith(".") and selection.walks(_part(root, here / name))
+        )
         for name in names:
             _check_linked_folder(root, here / name, listing)
         for name in files:
-            if _counts(name):
+            if _counts(name) and selection.counts(_part(root, here / name)):
                 _add(root, here / name, listing)
     if failed and Path(failed[0].filename) == root:
         raise failed[0]
@@ -146,11 +153,14 @@ def reported_files(last: Listing, reported: Iterable[str]) -> dict[str, Path] | 
         kind = _kind(path)
         if path in last.folders or folder not in last.folders or kind not in {0, stat.S_IFREG}:
             return None
-        if path == last.skipped or not _counts(name):
+        part = _shown(path[len(root) :].lstrip("/"))
+        if part == IGNORE:
+            return None
+        if path == last.skipped or not _counts(name) or not last.selection.counts(part):
             continue
         if not kind:
             return None
-        found[_shown(path[len(root) :].lstrip("/"))] = Path(path)
+        found[part] = Path(path)
     return found
 
 
@@ -163,7 +173,7 @@ def _kind(path: str) -> int:
 
 
 def _counts(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    return (name.lower().endswith(SUFFIXES) or name == "Kustomization") and not name.startswith(".")
 
 
 def file_path(root: Path, part: str) -> Path:
@@ -196,7 +206,7 @@ def read_settled(path: Path, before: Signature, limit: int) -> bytes | None:
             raise FileError("file.special", "not an ordinary file", "remove it from the source folder")
         if found.st_size > limit:
             message = f"the file has {found.st_size} bytes, more than {limit}"
-            raise FileError("yaml.too-large", message, "split it into several files")
+            raise FileError("yaml.too-large", message, 'split it into several files, or leave it out ("exclude")')
         data = _content(handle, found.st_size)
         opened, after = _signature(found), _signature(os.fstat(handle))
     except OSError as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import yaml
+from msgspec.structs import replace
 
+from hub.model import Problem
 from hub.sources.yaml import DEFAULT_LIMITS, ParseLimits, YamlError, is_list_kind, load
 
 
@@ -37,6 +39,11 @@ class Locator:
         """The same for the object that starts at line `start` (`origin.line`); None if none starts there."""
         index = self._starts.get(start)
         return None if index is None else self.line(index, field)
+
+    def pinpointed(self, problem: Problem) -> Problem:
+        """The same problem with the line of its field, where an object starts at the line that it names."""
+        line = self.line_from(problem.origin.line, problem.field) if problem.field else None
+        return problem if line is None else replace(problem, origin=replace(problem.origin, line=line))
 
 
 def locate(data: bytes, index: int, field: str) -> int:

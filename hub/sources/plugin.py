@@ -7,9 +7,10 @@ from typing import Any
 
 from hub.api import SourceSpec, hookimpl
 from hub.sources.directory import DIRECTORY
+from hub.sources.stream import STREAM
 
 
 @hookimpl
 def smihub_sources() -> Iterable[SourceSpec[Any]]:
-    """The kind of source `directory`: a folder of YAML and JSON files, or one of them."""
-    return [DIRECTORY]
+    """The kinds `directory`, a folder of YAML and JSON files or one of them, and `stdin`."""
+    return [DIRECTORY, STREAM]

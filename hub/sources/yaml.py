@@ -1,9 +1,9 @@
 """YAML (and JSON) files into `Document`s: one safe, strict, bounded reader on libyaml's event parser.
 
-What is read: several documents per file, anchors and aliases (small ones), `kind: List` and `kind: <Kind>List` with
-`items` (unwrapped). What is refused, each with line, field path and remedy: duplicate keys, keys that are not text, merge
-keys (`<<`), every explicit tag, undefined and recursive aliases, and whatever passes the `ParseLimits`; an alias counts as
-all that it stands for. Plain scalars: hub.sources.scalars. Aliased values are shared, so documents are never changed.
+What is read: several documents per file, anchors and aliases (small ones), merge keys (`<<`) where kubectl and kustomize
+read them alike, `kind: List` and `kind: <Kind>List` with `items` (unwrapped). What is refused, each with line, field path and
+remedy: duplicate keys, keys that are not text, every explicit tag, undefined and recursive aliases, and whatever passes the
+`ParseLimits`; an alias counts as all that it stands for. Plain scalars: hub.sources.scalars. Aliased values are shared, so documents are never changed.
 """
 
 from __future__ import annotations
@@ -176,10 +176,13 @@ def is_list_kind(kind: str, has_items: object) -> bool:
     return kind == "List" or (kind.endswith("List") and bool(has_items))
 
 
+_MERGE = "<<"
+
+
 class _NodeFrame:
     """An open mapping or sequence. `base` is the node count when it opened, `height` of its highest child so far."""
 
-    __slots__ = ("anchor", "base", "height", "key", "value")
+    __slots__ = ("anchor", "base", "height", "key", "line", "merged", "merging", "value")
 
     def __init__(self, value: Any, anchor: str | None, base: int) -> None:
         self.value = value
@@ -187,6 +190,9 @@ class _NodeFrame:
         self.anchor = anchor
         self.base = base
         self.height = 0
+        self.merging = False
+        self.line = 0  # where its `<<` stands
+        self.merged: set[str] | None = None  # keys that came by `<<`, and are not written yet (None: there is no `<<`)
 
 
 class _Builder:
@@ -246,14 +252,45 @@ class _Builder:
         if type(value) is not str:
             written = event.value or "(empty)"
             raise self.fault("yaml.key", f'the key "{written[:80]}" is not text', "put the key in quotes", line)
-        if value in frame.value:
+        if value == _MERGE and event.implicit[0]:
+            frame.line = line
+            return self._merge_key(frame, line)
+        if frame.merged and value in frame.merged:
+            frame.merged.discard(value)  # what is written wins over what is merged
+        elif value in frame.value:
             frame.key = value
             raise self.fault(
                 "yaml.duplicate-key", f'the key "{value[:80]}" is there twice', "keep one of the two", line
             )
-        if value == "<<" and event.implicit[0]:
-            raise self.fault("yaml.merge-key", 'merge keys ("<<") are not read', "write the keys out", line)
         return value
+
+    def _merge_key(self, frame: _NodeFrame, line: int) -> str:
+        if frame.merged is not None:
+            frame.key = _MERGE
+            raise self.fault("yaml.duplicate-key", 'the key "<<" is there twice', 'write one: "<<: [*a, *b]"', line)
+        frame.merging = True
+        return _MERGE
+
+    def _merge(self, frame: _NodeFrame, value: Any, line: int) -> None:
+        """Add the keys of one mapping, or of several of which the first wins, to those that are written.
+
+        Of a key that is written before the `<<`, kubectl takes the merged value and kustomize the written one.
+        """
+        frame.merging, frame.merged = False, set()
+        found = value if type(value) is list else [value]
+        if not all(type(each) is dict for each in found):
+            message = '"<<" merges something else than a mapping, or a list of mappings'
+            raise self.fault("yaml.merge-key", message, 'write "<<: *anchor" of a mapping', line)
+        for each in found:
+            for key, item in each.items():
+                if key not in frame.value:
+                    frame.value[key] = item
+                    frame.merged.add(key)
+                elif key not in frame.merged:
+                    message = (
+                        f'"{key[:80]}" is written before "<<" and is merged too, which kubectl and kustomize read apart'
+                    )
+                    raise self.fault("yaml.merge-key", message, 'write "<<" first', line)
 
     def _open(self, value: Any, event: Any) -> None:
         if event.tag is not None:
@@ -310,7 +347,10 @@ class _Builder:
         if type(frame.value) is list:
             frame.value.append(value)
             return
-        frame.value[frame.key] = value
+        if frame.merging:
+            self._merge(frame, value, frame.line)
+        else:
+            frame.value[frame.key] = value
         frame.key = None
 
     def _must_not_be_key(self, event: Any) -> None:

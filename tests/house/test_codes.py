@@ -19,11 +19,13 @@ NOT_CODES = {
     *("destination.port", "domain.name", "http.address", "sink.kind", "src.outside", "src.spiffe"),  # fields
     *(
         "admin.sock",
+        "chart.yaml",
         "credential.json",
         "envoy.json",
         "hub.sqlite",
         "kustomization.yaml",
         "kustomization.yml",
+        "package.json",
         "record.sqlite",
         "smihub.yaml",
         "text.yaml",

@@ -16,7 +16,10 @@ _SPEC.loader.exec_module(run)
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("mutants.yaml", 20), ("istio.yaml", 20), ("regex.yaml", 10), ("reconciler.yaml", 25), ("elsewhere.yaml", 3)],
+    [
+        *[("mutants.yaml", 20), ("istio.yaml", 20), ("regex.yaml", 10), ("reconciler.yaml", 25), ("elsewhere.yaml", 3)],
+        ("sources.yaml", 5),
+    ],
 )
 def test_every_mutant_fits_the_source(name: str, least: int) -> None:
     """Enough of them, each with a name of its own, and each still finds its place exactly once."""
@@ -57,3 +60,9 @@ def test_every_mutant_of_anything_else_is_caught() -> None:
 def test_every_mutant_of_the_reconciler_is_caught() -> None:
     """Those tests that each one names notice it."""
     assert run.main(["--list", "reconciler.yaml"]) == 0
+
+
+@pytest.mark.slow
+def test_every_mutant_of_the_sources_is_caught() -> None:
+    """Those tests that each one names notice it."""
+    assert run.main(["--list", "sources.yaml"]) == 0

@@ -76,7 +76,7 @@ def test_beside_a_file_that_cannot_be_read_the_first_plan_adds_nothing(older: Ol
     _declare_text(older)
     text = (older.manifests / "access.yaml").read_text()
     (older.manifests / "evil.yaml").write_text(_evil(text))
-    (older.manifests / "broken.yaml").write_text("kind: [\n")
+    (older.manifests / "broken.yaml").write_text("kind: Pod\na: [\n")
     result = older.run("apply", "--yes")
     assert result.exit_code == 1
     assert "evil" not in "".join(plan_of(older)["newlyAllowed"])

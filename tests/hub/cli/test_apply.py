@@ -152,7 +152,7 @@ def test_apply_keeps_private_state_to_its_user_and_out_of_git(folder: Folder) ->
 
 def test_apply_when_a_file_is_unread_writes_the_rest_and_ends_with_1(folder: Folder) -> None:
     """What can be decided is written; the exit code says that it was not all."""
-    folder.write("broken.yaml", "a: [")
+    folder.write("broken.yaml", "kind: Pod\na: [")
     result = folder.run("apply", "--yes")
     assert (result.exit_code, revisions(folder)) == (1, {"vms": 1})
 

@@ -138,7 +138,7 @@ def test_apply_file_when_governing_inputs_moved_is_refused(folder: Folder, what:
     elif what == "renamed":
         (folder.manifests / "access.yaml").rename(folder.manifests / "elsewhere.yaml")
     else:
-        folder.write("broken.yaml", "a: [")
+        folder.write("broken.yaml", "kind: Pod\na: [")
     assert "the sources say something else" in refused(folder)
 
 
@@ -381,7 +381,7 @@ def test_apply_file_when_guards_were_tightened_is_refused(folder: Folder) -> Non
 
 def test_apply_file_with_a_file_unread_since_before_ends_with_1(folder: Folder) -> None:
     """The rest is written, as apply does; the exit code says that it was not all."""
-    folder.write("broken.yaml", "a: [")
+    folder.write("broken.yaml", "kind: Pod\na: [")
     assert save(folder).exit_code == 1
     result = folder.run("apply", "review.plan", "--yes")
     assert (result.exit_code, revisions(folder)) == (1, {"vms": 1})

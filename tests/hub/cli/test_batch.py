@@ -127,7 +127,7 @@ def test_batch_when_the_folder_cannot_be_used_is_one_line(folder: Folder, kind: 
 
 def test_batch_when_a_file_is_broken_tells_it_and_answers_by_the_rest(folder: Folder) -> None:
     """What cannot be read grants nothing and is told on stderr."""
-    folder.write("broken.yaml", "a: [")
+    folder.write("broken.yaml", "kind: Pod\na: [")
     result = folder.run(*BATCH, text=ask())
     assert answers(result.stdout)[0]["smi"]["verdict"] == "allow"
     assert "broken.yaml" in result.stderr

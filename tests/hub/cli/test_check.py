@@ -17,7 +17,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     for before, after in zip("abcdefgh", "bcdefghi", strict=True)
 )
 BAD = {
-    "broken": (b"kind: [\n", 2, "File/bad.yaml", "kind[0]", "yaml.syntax"),
+    "broken": (b"kind: Pod\na: [\n", 3, "File/bad.yaml", "a[0]", "yaml.syntax"),
     "tab": (b"kind: Service\n\tmetadata: {}\n", 2, "File/bad.yaml", "kind", "yaml.syntax"),
     "wrong type": (SERVICE.replace("[{port: 80}]", "80").encode(), 4, "Service/shop/NAME", "spec.ports", "field.type"),
     "bad port": (SERVICE.replace("80", "99999").encode(), 4, "Service/shop/NAME", "spec.ports[0].port", "field.value"),
@@ -31,9 +31,9 @@ BAD = {
     "unknown kind": (
         target("x").replace("TrafficTarget", "TrafficTargets").encode(), 2, "TrafficTargets/shop/x", "kind", "object.kind",
     ),
-    "deep": (b"a: " + b"[" * 500 + b"]" * 500, 1, "File/bad.yaml", "a" + "[0]" * 63, "yaml.too-deep"),
-    "alias bomb": (BOMB.encode(), 6, "File/bad.yaml", "f[6]", "yaml.too-many"),
-    "not utf-8": (b"kind: \xff\xfe\n", None, "File/bad.yaml", "", "yaml.encoding"),
+    "deep": (b"a: " + b"[" * 500 + b"]" * 500 + b"\nkind: Pod\n", 1, "File/bad.yaml", "a" + "[0]" * 63, "yaml.too-deep"),
+    "alias bomb": (BOMB.encode() + b"kind: Pod\n", 6, "File/bad.yaml", "f[6]", "yaml.too-many"),
+    "not utf-8": (b"kind: Pod # \xff\xfe\n", None, "File/bad.yaml", "", "yaml.encoding"),
     "key twice": (b"kind: Service\nkind: Pod\n", 2, "File/bad.yaml", "kind", "yaml.duplicate-key"),
 }  # fmt: skip
 

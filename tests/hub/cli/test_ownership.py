@@ -149,7 +149,7 @@ def test_adopt_where_nobody_can_be_asked_wants_yes(folder: Folder) -> None:
 def test_nothing_is_decided_while_a_file_cannot_be_read(folder: Folder) -> None:
     """Broken YAML may be what governs: neither adopt nor release goes on without it."""
     foreign(folder, POLICY_FILE, "mine.yaml")
-    folder.write("access.yaml", "a: [")
+    folder.write("access.yaml", "kind: Pod\na: [")
     before = rendered(folder)
     for words in (("release", "istio", UNIT), ("release", "istio", UNIT, "--delete")):
         result = folder.run(*words, "--yes")

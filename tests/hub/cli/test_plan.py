@@ -159,7 +159,7 @@ def test_plan_when_a_code_was_accepted_for_nothing_says_so(folder: Folder) -> No
 
 def test_plan_when_a_file_is_broken_shows_the_plan_and_ends_with_1(folder: Folder) -> None:
     """The rest is planned, the unread part is an error in the exit code."""
-    folder.write("broken.yaml", "a: [")
+    folder.write("broken.yaml", "kind: Pod\na: [")
     result = folder.run("plan")
     assert result.exit_code == 1
     assert "manifests/broken.yaml:" in result.stderr

@@ -101,7 +101,7 @@ def test_render_when_the_name_is_wrong_says_what_there_is(
 
 def test_render_when_a_file_is_unread_prints_nothing(folder: Folder) -> None:
     """What is missing would be taken for what is not wanted."""
-    folder.write("broken.yaml", "a: [")
+    folder.write("broken.yaml", "kind: Pod\na: [")
     result = folder.run("render", "vms")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "manifests/broken.yaml:" in result.stderr

@@ -91,7 +91,7 @@ def test_run_goes_on_and_ends_when_its_log_is_not_read(folder: Folder) -> None:
         assert hub.child.stderr is not None
         fcntl.fcntl(hub.child.stderr, fcntl.F_SETPIPE_SZ, 4096)
         for number in range(40):
-            folder.write(f"broken{number}.yaml", "kind: [")
+            folder.write(f"broken{number}.yaml", "kind: Pod\na: [")
         time.sleep(2.0)
         folder.remove("access.yaml")
         until_applied(folder)

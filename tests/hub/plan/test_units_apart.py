@@ -286,7 +286,7 @@ def test_unit_with_an_object_that_is_left_alone_loses_though_something_is_unread
     assert "sa/more" in policy(canary)
     assert canary.run("apply", "--yes").exit_code == Exit.SAME
     canary.write("more.yaml", target("web"))
-    canary.write("broken.yaml", "kind: [")
+    canary.write("broken.yaml", "kind: Pod\nspec: [")
     canary.run("apply", "--yes")
     assert "sa/more" not in policy(canary)
     assert alone.read_text() == kept

@@ -66,7 +66,7 @@ spec:
   rules: [{kind: TCPRoute, name: raw}]
   sources: [{kind: ServiceAccount, name: peer, namespace: shop}]
 """
-BROKEN = "<<<<<<< HEAD\nkind: [\n"
+BROKEN = "kind: Pod\n<<<<<<< HEAD\nkind: [\n"
 Call = tuple[str, str, str]
 """Source, path, protocol."""
 

@@ -151,7 +151,7 @@ async def test_who_has_lost_a_namespace_keeps_nothing_of_it_by_a_broken_file(fol
     folder.config(CONFIG.replace(", namespaces: [shop]", ""))
     folder.write("west/more.yaml", target("more", matches="orders"))
     await applied(folder)
-    folder.write("west/more.yaml", "kind: [")
+    folder.write("west/more.yaml", "kind: Pod\na: [")
     assert [plan.denied for plan in await plans(folder)] == [(), ()]
     folder.config(CONFIG)
     assert [plan.denied for plan in await plans(folder)] == [(ORDERS,), (ORDERS,)]
@@ -164,7 +164,7 @@ async def test_facts_of_a_source_that_has_left_the_cluster_are_not_recalled(fold
     )
     folder.write("west/work.yaml", WESTERN.rpartition("---\n")[2])
     await applied(folder)
-    folder.write("west/work.yaml", "kind: [")
+    folder.write("west/work.yaml", "kind: Pod\na: [")
     async with opened(folder) as hub:
         await hub.recall()
         assert "Service/shop/western" in map(str, hub.clusters["east"].planner.missing.recalled)
@@ -203,7 +203,7 @@ async def test_what_cannot_be_read_in_one_cluster_is_no_doubt_in_another(folder:
 async def test_a_file_that_cannot_be_read_hides_facts_of_its_own_cluster(folder: Folder) -> None:
     """The east goes on with its own facts and endpoints; what stands in the west stays."""
     await applied(folder)
-    folder.write("west/work.yaml", "kind: [")
+    folder.write("west/work.yaml", "kind: Pod\na: [")
     async with opened(folder) as hub:
         await hub.recall()
         assert (hub.intake.misses_facts("east"), hub.intake.misses_facts("west")) == (False, True)
@@ -233,7 +233,7 @@ async def test_endpoints_are_those_of_the_mesh_s_cluster(folder: Folder) -> None
     ):
         if broken:
             folder.write("east/work.yaml", WORKLOADS.replace("10.0.0.2", "10.0.0.7"))
-            folder.write("west/work.yaml", "kind: [")
+            folder.write("west/work.yaml", "kind: Pod\na: [")
         async with opened(folder) as hub:
             await hub.withdraw()
             await hub.publish()
@@ -268,7 +268,7 @@ async def test_a_mesh_that_takes_no_endpoints_keeps_none_from_another(
 async def test_a_broken_smi_file_hides_its_objects_in_every_cluster(folder: Folder) -> None:
     """What was granted by it stays in both."""
     await applied(folder)
-    folder.write("git/access.yaml", "kind: [")
+    folder.write("git/access.yaml", "kind: Pod\na: [")
     for plan in await plans(folder):
         assert (plan.changes, plan.denied) == ((), ())
         assert "TrafficTarget/shop/api-from-web" in map(str, plan.recalled)

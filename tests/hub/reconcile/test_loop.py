@@ -101,7 +101,7 @@ async def test_loop_when_a_file_breaks_freezes_holds_gains_and_carries_out_revoc
         await live.until(other, BOOKS)
         folder.write("workers.yaml", workload("late", 1))
         await live.until(key=UnitKey("access", "shop", "late"))
-        folder.write("unrelated.yaml", "a: [")
+        folder.write("unrelated.yaml", "kind: Pod\na: [")
         await live.until_unread()
         folder.write("late.yaml", target("late", account="late"))
         folder.remove("second.yaml")
@@ -178,7 +178,7 @@ async def test_loop_when_a_unit_loses_and_gains_beside_a_broken_file_only_loses(
     """The same while some new file cannot be read; what waited is granted when it can."""
     async with living(folder) as live:
         await live.until(BOOKS)
-        folder.write("broken.yaml", "a: [")
+        folder.write("broken.yaml", "kind: Pod\na: [")
         folder.write("access.yaml", target("api-from-web", source="other"))
         await live.without(BOOKS)
         assert not any("shop/other" in line for line in await live.lines())
@@ -206,7 +206,7 @@ async def test_loop_when_started_with_a_broken_file_holds_what_others_would_gain
     """A fresh process does not know what the file held: nobody gains, what stands stays, a revocation is carried out."""
     folder.write("second.yaml", target("second", source="other"))
     await asyncio.to_thread(folder.process, "apply", "--yes")
-    folder.write("workloads2.yaml", "kind: [")
+    folder.write("workloads2.yaml", "kind: Pod\na: [")
     folder.remove("second.yaml")
     folder.write("gain.yaml", target("gain", account="web", source="api"))
     async with living(folder) as live:

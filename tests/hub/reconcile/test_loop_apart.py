@@ -75,7 +75,7 @@ async def test_mesh_that_never_answers_holds_up_no_other(folder: Folder) -> None
         await live.until(BOOKS)
         folder.write("access.yaml", target("api-from-web", matches="orders"))
         await live.until(ORDERS)
-        folder.write("broken.yaml", "kind: [")
+        folder.write("broken.yaml", "kind: Pod\na: [")
         folder.remove("access.yaml")
         await live.until()
     finally:

@@ -125,9 +125,12 @@ def test_other_objects_are_ignored(text: str, read: Reading) -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("3", "object.shape"),
-        ("[]", "object.shape"),
-        ("text", "object.shape"),
+        ("3", "object.no-kind"),
+        ("[]", "object.no-kind"),
+        ("text", "object.no-kind"),
+        ("[{kind: TrafficSplit}]", "object.shape"),
+        ("[{apiVersion: split.smi-spec.io/v1alpha2}]", "object.shape"),
+        ("see smihub.io", "object.shape"),
         ("{}", "object.no-kind"),
         ("{spec: {}}", "object.no-kind"),
         ("{kind: 3, apiVersion: v1}", "object.no-kind"),

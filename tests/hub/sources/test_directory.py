@@ -18,6 +18,7 @@ from hub.events import Delete, Event, Snapshot, Synced, Unread, Upsert
 from hub.model import ObjectRef, Origin, Problem
 from hub.sources.directory import DirectorySource
 from hub.sources.files import list_files, read_settled, reported_files, signature
+from hub.sources.selection import IGNORE, Selection
 from hub.sources.yaml import ParseLimits
 
 
@@ -148,13 +149,13 @@ def test_a_write_time_in_the_future_does_not_stop_reading(tmp_path: Path) -> Non
 )
 def test_a_broken_file_keeps_what_it_held(tmp_path: Path, text: str, code: str) -> None:
     """Its last good content stays in force, and it is reported until it is repaired."""
-    path = write(tmp_path / "a.yaml", "a: 1")
+    path = write(tmp_path / "a.yaml", "kind: A")
     reader = source(tmp_path, ParseLimits(file_bytes=50))
     reader.look()
     write(path, text)
     for _ in range(2):
         snapshot = reader.look()
-        assert [d.value for d in snapshot.parts["a.yaml"]] == [{"a": 1}]
+        assert [d.value for d in snapshot.parts["a.yaml"]] == [{"kind": "A"}]
         assert snapshot.unread["a.yaml"].code == code
         assert snapshot.unread["a.yaml"].origin.file == "a.yaml"
     write(path, "a: 3")
@@ -164,7 +165,7 @@ def test_a_broken_file_keeps_what_it_held(tmp_path: Path, text: str, code: str) 
 
 def test_a_file_never_read_well_holds_nothing(tmp_path: Path) -> None:
     """It is unread, and no part of the snapshot."""
-    write(tmp_path / "a.yaml", "a: 1\n---\nb: [")
+    write(tmp_path / "a.yaml", "a: smihub.io\n---\nb: [")
     snapshot = source(tmp_path).look()
     assert (dict(snapshot.parts), list(snapshot.unread)) == ({}, ["a.yaml"])
 
@@ -373,15 +374,15 @@ async def test_a_watcher_hears_changes_one_by_one(tmp_path: Path) -> None:
     write(tmp_path / "a.yaml", "a: 1")
     async with asyncio.timeout(20), batches(source(tmp_path)) as queue:
         assert [type(e) for e in await queue.get()] == [Upsert, Synced]
-        write(tmp_path / "b.yaml", "b: 1")
+        write(tmp_path / "b.yaml", "kind: B")
         (event, _) = await queue.get()
         assert isinstance(event, Upsert)
-        assert (event.part, event.documents[0].value) == ("b.yaml", {"b": 1})
+        assert (event.part, event.documents[0].value) == ("b.yaml", {"kind": "B"})
         write(tmp_path / "b.yaml", "b: [")
         (event, _) = await queue.get()
         assert isinstance(event, Unread)
         assert (event.part, event.problem.code) == ("b.yaml", "yaml.syntax")
-        write(tmp_path / "b.yaml", "b: 1")
+        write(tmp_path / "b.yaml", "kind: B")
         (event, _) = await queue.get()
         assert isinstance(event, Upsert)
         (tmp_path / "b.yaml").unlink()
@@ -421,7 +422,7 @@ async def test_a_file_replaced_by_rename_is_followed(tmp_path: Path) -> None:
 def test_a_report_is_understood_where_it_is_about_an_ordinary_file(tmp_path: Path) -> None:
     """A changed or new file is looked at by itself; a temporary, hidden or skipped one is not looked at."""
     path, own = write(tmp_path / "sub/a.yaml", "a: 1"), write(tmp_path / "smihub.yaml", "x: 1")
-    last = list_files(tmp_path, own)
+    last = list_files(tmp_path, Selection(skip=own))
     new = write(tmp_path / "b.yaml", "b: 1")
     beside = [write(tmp_path / "a.tmp", ""), write(tmp_path / ".b.yaml", ""), tmp_path / "gone.tmp", own]
     assert reported_files(last, map(str, [path, new, *beside])) == {"sub/a.yaml": path, "b.yaml": new}
@@ -477,3 +478,41 @@ def test_a_file_is_looked_at_again_when_it_can_be_quiet(tmp_path: Path, age_ms: 
     found = signature(write(tmp_path / "a.yaml", "a: 1"))
     now_ns = max(found.modified_ns, found.changed_ns) + age_ms * 1_000_000
     assert found.pause_s(now_ns) == pytest.approx(rest_ms / 1000)
+
+
+def test_an_ignore_file_counts_once_it_is_quiet(tmp_path: Path) -> None:
+    """While it is written anew, and for a moment after it is gone, nothing is read that it leaves out."""
+    write(tmp_path / "a.yaml", "a: 1")
+    write(tmp_path / "draft.yaml", "a: 2")
+    ignore = write(tmp_path / IGNORE, "draft.yaml\n")
+    reader = source(tmp_path)
+    assert list(held(reader)) == ["a.yaml"]
+    for gap in (lambda: write(ignore, ""), ignore.unlink):
+        gap()
+        steps = reader.steps()
+        assert isinstance(next(steps), float)
+        write(ignore, "draft.yaml\n")
+        upserts = []
+        for step in steps:
+            if isinstance(step, float):
+                time.sleep(step)
+            elif isinstance(step, Upsert):
+                upserts.append(step)
+        assert upserts == []
+    ignore.unlink()
+    assert list(held(reader)) == ["a.yaml", "draft.yaml"]
+
+
+async def test_a_watcher_hears_what_an_ignore_file_lets_in(tmp_path: Path) -> None:
+    """Its change is a change of what counts."""
+    write(tmp_path / "a.yaml", "a: 1")
+    write(tmp_path / "draft.yaml", "a: 2")
+    write(tmp_path / IGNORE, "draft.yaml\n")
+    async with asyncio.timeout(20), batches(source(tmp_path)) as queue:
+        assert [type(e) for e in await queue.get()] == [Upsert, Synced]
+        write(tmp_path / IGNORE, "\n")
+        (event, _) = await queue.get()
+        assert isinstance(event, Upsert)
+        assert event.part == "draft.yaml"
+        write(tmp_path / IGNORE, "draft.yaml\n")
+        assert await queue.get() == (Delete("draft.yaml"), Synced())

@@ -92,7 +92,13 @@ def test_plain_scalars_follow_the_core_schema(text: str, expected: object) -> No
         ("? {a: b}\n: x\n", "yaml.key", 1, ""),
         (": x\n", "yaml.syntax", 1, ""),
         ("a: &a x\n*a : y\n", "yaml.key", 2, ""),
-        ("a: &a {b: 1}\nc:\n  <<: *a\n", "yaml.merge-key", 3, "c"),
+        ("a: &a {b: 1}\nc:\n  b: 2\n  <<: *a\n", "yaml.merge-key", 4, "c.<<"),
+        ("a: &a {b: 1}\nc:\n  <<: *a\n  <<: {d: 1}\n", "yaml.duplicate-key", 4, "c.<<"),
+        ("a: &a [1]\nc:\n  <<: *a\n", "yaml.merge-key", 3, "c.<<"),
+        ("a: {<<: [{b: 1}, 2]}\n", "yaml.merge-key", 1, "a.<<"),
+        ("a: {<<: }\n", "yaml.merge-key", 1, "a.<<"),
+        ("a: {<<: {b: 1}, b: 2, b: 3}\n", "yaml.duplicate-key", 1, "a.b"),
+        ("a: &a {<<: *a}\n", "yaml.alias", 1, "a.<<"),
         ("a: !!python/object/apply:os.system [id]\n", "yaml.tag", 1, "a"),
         ("a: !!str 5\n", "yaml.tag", 1, "a"),
         ("a: !local {b: c}\n", "yaml.tag", 1, "a"),
@@ -113,6 +119,32 @@ def test_bad_yaml_is_refused_with_its_place(text: str, code: str, line: int, fie
     assert (found.code, found.line, found.field) == (code, line, field)
     assert found.message
     assert found.remedy
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("{<<: *one, k: own}", {"k": "own", "m": 1}),
+        ("{<<: *one}", {"k": 1, "m": 1}),
+        ("{z: 1, <<: {k: 2}}", {"z": 1, "k": 2}),
+        ("{<<: [*one, *two]}", {"k": 1, "m": 1, "n": 2}),
+        ("{<<: [*two, *one], n: 3}", {"k": 2, "m": 1, "n": 3}),
+        ("{<<: {<<: *one, k: 5}}", {"k": 5, "m": 1}),
+        ("{<<: []}", {}),
+    ],
+)
+def test_merge_keys_are_read_as_kubectl_and_kustomize_read_them(written: str, read: object) -> None:
+    """What is written wins over what is merged, of several mappings the first; each tried with kubectl 1.32 and its kustomize."""
+    text = f"one: &one {{k: 1, m: 1}}\ntwo: &two {{k: 2, n: 2}}\nx: {written}\n"
+    assert value(text) == {"one": {"k": 1, "m": 1}, "two": {"k": 2, "n": 2}, "x": read}
+
+
+def test_what_is_merged_again_and_again_counts_each_time() -> None:
+    """A few lines of merges must not unfold to more than a file may hold."""
+    text = "a0: &a0 {k0: 1, l0: 1}\n" + "".join(
+        f"a{n}: &a{n} {{k{n}: *a{n - 1}, l{n}: *a{n - 1}, <<: *a{n - 1}}}\n" for n in range(1, 40)
+    )
+    assert fault(text).code == "yaml.too-many"
 
 
 def test_a_quoted_merge_key_is_a_key() -> None:

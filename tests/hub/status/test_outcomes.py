@@ -159,7 +159,7 @@ async def test_unread_file_makes_gains_wait_and_the_loss_is_written(world: World
     await world.applied()
     world.folder.remove("more.yaml")
     world.folder.write("access.yaml", target("api-from-web", source="friend"))
-    world.folder.write("broken.yaml", "kind: [")
+    world.folder.write("broken.yaml", "kind: Pod\na: [")
     reviewed = await world.applied()
     assert reviewed.plan.held == (API,)
     assert world.of().condition("Applied").reason == "waiting"

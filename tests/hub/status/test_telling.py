@@ -102,7 +102,7 @@ def test_running_hub_tells_each_problem_once(folder: Folder) -> None:
         said = hub.until("problem_found")
         assert list(said)[:3] == ["event", "level", "timestamp"]
         assert said["place"].startswith("manifests/broken.yaml:8")
-        folder.write("unread.yaml", "kind: [")
+        folder.write("unread.yaml", "kind: Pod\na: [")
         assert hub.until("source_unread")["place"].startswith("manifests/unread.yaml:")
         folder.remove("unread.yaml")
         assert hub.until("source_read")["part"] == "unread.yaml"
