@@ -24,10 +24,10 @@ def unbound(store: Store, key: UnitKey) -> Iterator[Refusal]:
     carriers = store.carriers(key.namespace, SERVICE_ACCOUNT_LABEL, value)
     for ref in sorted(ref for ref in own - carriers if not is_workload(ref)):
         message = f'{ref} runs as service account "{key.name}" without the label that policies select it by: it is open'
-        yield Refusal(CODE, message, f'add "{SERVICE_ACCOUNT_LABEL}: {value}" to {_place(ref)}', key)
+        yield Refusal(CODE, message, f'add "{SERVICE_ACCOUNT_LABEL}: {value}" to {_place(ref)}', key, str(ref))
     for ref in sorted(carriers - own):
         message = f'{ref} carries "{SERVICE_ACCOUNT_LABEL}: {value}" but does not run as service account "{key.name}"'
-        yield Refusal(CODE, message, f"remove the label from {_place(ref)}", key)
+        yield Refusal(CODE, message, f"remove the label from {_place(ref)}", key, str(ref))
 
 
 def rebuilt(file: str, told: Problem, key: UnitKey) -> Refusal:

@@ -37,7 +37,7 @@ from hub.store import Store
 
 
 class Reviewed(Struct, frozen=True):
-    """A plan, the mesh that it is for, what refuses it or parts of it, and the codes that would have if they were not accepted.
+    """A plan, the mesh that it is for, what refuses it or parts of it, and the words that lifted what would have.
 
     `decided` are its units and their causes. `faults` are the units on which the adapter raised, with what it raised.
     """
@@ -81,10 +81,9 @@ class Planner:
         keys: Iterable[UnitKey] | None = None,
         holds: Holds = NOTHING_HELD,
     ) -> Reviewed:
-        """Plan these units, or (None) all that are there or ever were.
+        """Plan these units, or (None) all that are there or ever were; `accept` are words (hub.config.accepts).
 
-        Neither does a unit with a conflict, a Loss or an open Pod that nobody accepted, or one that its adapter fails on.
-        What any of them loses is planned.
+        A unit with a conflict, a Loss or an open Pod that nobody accepted, or on which its adapter fails, gains nothing.
         """
         refused = tuple(of_owner(mirror.owner, self._config.owner))
         if refused:
@@ -95,7 +94,7 @@ class Planner:
         observation = mirror.restrict(desired, natives)
         found = [*self._unbound(mesh, desired), *of_conflicts(conflicts_of(desired, observation.objects))]
         found += [*of_losses(loss for unit in desired.values() for loss in unit.translation.losses)]
-        accepted = {*self._config.accept, *accept}
+        accepted = frozenset(accept)
         refused_units = {one.unit for one in unaccepted(found, accepted) if one.unit is not None}
         holds = beside_baselines(mesh.spec, desired, mirror, holds.also(refused_units | faults.found.keys()))
         cut = self._cut(mesh, mirror, _Wanted(desired, observation, holds), faults)
@@ -103,7 +102,7 @@ class Planner:
         recent = mirror.lost_since(self.since.get(mesh.name, inf)) if made.losing else ()
         found += [*of_faults(faults.found.items(), mesh.spec.name), *of_blast_radius(made, self._config.guards, recent)]
         refused = unaccepted(found, accepted)
-        lifted = frozenset(each.code for each in {*found} - {*refused})
+        lifted = frozenset[str]().union(*(each.lifted_by(accepted) for each in found))
         spared = frozenset(owner for ref in made.hands_off if (owner := cut.observation.objects[ref].owner))
         decided = self._decided(desired, spared, whole=keys is None)
         return Reviewed(mesh, made, refused, lifted, decided, tuple(faults.found.items()))

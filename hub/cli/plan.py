@@ -31,13 +31,16 @@ from hub.cli.data import SCHEMA, of_domain, plan_data, problem_data
 from hub.cli.show import Detail, counted, plan_lines, problem_line, refusal_line, unplanned_line
 from hub.config.file import DEFAULT_FILE, owner_for
 from hub.errors import ConfigError, SmihubError
-from hub.model import Severity
+from hub.model import Problem, Severity
 from hub.plan.guards import OWNER
 from hub.plan.plan import Plan
 from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub, Reviewed
 
-AcceptOption = Annotated[list[str] | None, typer.Option("--accept", help="Accept this guard or Loss code, this once.")]
+AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option("--accept", help="Accept this code of a guard or Loss, this once; CODE@OBJECT: of one object."),
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show every object and every field.")]
 
 
@@ -60,6 +63,11 @@ class DomainReview(Struct, frozen=True):
     hub: Hub
     reviewed: tuple[Reviewed, ...] = ()
     failed: bool = False
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the objects, and what smihub.yaml accepts for nothing."""
+        return () if self.failed else (*self.hub.intake.problems(), *self.hub.idle_accepts(self.reviewed))
 
 
 def register(app: typer.Typer) -> None:
@@ -155,7 +163,7 @@ async def _review(hub: Hub, accept: Sequence[str], say: Callable[[str], None]) -
 def show(found: Sequence[DomainReview], detail: Detail = "short") -> None:
     """Print by domain: Problems on stderr, then every plan, then what refuses it."""
     for each in found:
-        problems = () if each.failed else each.hub.intake.problems()
+        problems = each.problems
         if problems and each.hub.config.title:
             ERR.print(line((f"domain {each.hub.config.title}", "bold")))
         for problem in problems:
@@ -178,8 +186,10 @@ def show_plans(reviewed: Sequence[Reviewed], detail: Detail = "short") -> None:
 
 def _untold(reviewed: Reviewed) -> Plan:
     """The plan as it is shown: the mesh by its title, without the losses that refuse it (they are told last, once)."""
-    refusing = {refusal.code for refusal in reviewed.refusals}
-    losses = tuple(loss for loss in reviewed.plan.losses if not (loss.access and loss.code in refusing))
+    refusing = {(refusal.code, refusal.object) for refusal in reviewed.refusals}
+    losses = tuple(
+        loss for loss in reviewed.plan.losses if not (loss.access and (loss.code, str(loss.origin)) in refusing)
+    )
     return replace(reviewed.plan, mesh=reviewed.mesh.title, losses=losses)
 
 
@@ -188,9 +198,7 @@ def data(found: Sequence[DomainReview]) -> dict[str, Any]:
     good = [each for each in found if not each.failed]
     return {
         "schema": SCHEMA,
-        "problems": [
-            of_domain(each.hub.config, problem_data(problem)) for each in good for problem in each.hub.intake.problems()
-        ],
+        "problems": [of_domain(each.hub.config, problem_data(problem)) for each in good for problem in each.problems],
         "meshes": [
             of_domain(each.hub.config, plan_data(one.plan, one.mesh.spec.view, one.refusals))
             for each in good

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import fields
 
+from hub.config.accepts import Accept, WrittenAccept, accepts_in
 from hub.config.http import HttpConfig, WrittenHttp
 from hub.config.settings import (
     LABEL,
@@ -68,7 +69,7 @@ class MeshConfig(Struct, frozen=True):
 
 
 class Config(Struct, frozen=True):
-    """One domain of a smihub.yaml; every path is absolute. `accept` are codes of Losses and guards that need no further word.
+    """One domain of a smihub.yaml; every path is absolute. `accept` says which Losses and guards need no further word.
 
     `owner` is what the marks on everything that smihub writes tell it by from what another smihub.yaml wrote ("": none).
     A running hub reads its meshes anew after every `recheck_s` (0: never), though nobody told that they changed.
@@ -81,7 +82,7 @@ class Config(Struct, frozen=True):
     meshes: tuple[MeshConfig, ...]
     state: Path
     guards: Limits = Limits()
-    accept: tuple[str, ...] = ()
+    accept: tuple[Accept, ...] = ()
     reading: Reading = Reading()
     owner: str = ""
     http: HttpConfig = HttpConfig()
@@ -137,7 +138,7 @@ class _Parts(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=T
     meshes: tuple[_MeshSection, ...]
     state: str | UnsetType = UNSET
     guards: _Guards = _Guards()
-    accept: tuple[str, ...] = ()
+    accept: tuple[str | WrittenAccept, ...] = ()
     reading: _Reading = _Reading()
     owner: str = ""
     recheck_seconds: int = RECHECK_S
@@ -178,7 +179,6 @@ def owner_for(config: Config) -> str:
 
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _OWNER = re.compile(r"[0-9a-f]{32}")
-_CODE = re.compile(r"[a-z][a-z-]*\.[a-z-]+")
 
 
 def load_config(path: Path) -> Config:
@@ -278,8 +278,6 @@ def _folders(config: Config) -> set[Path]:
 def _checked(written: _Parts, domain: Domain, place: str, file: Path, http: HttpConfig) -> Config:
     if written.owner:
         match(_OWNER, written.owner, "owner", f"32 hexadecimal digits that nobody else has, such as {new_owner()}")
-    for index, code in enumerate(written.accept):
-        match(_CODE, code, f"accept[{index}]", "a code such as port.undeclared-mixed")
     between(written.guards.blast_radius_percent, 100, "guards.blastRadiusPercent")
     between(written.guards.min_units, 1_000_000, "guards.minUnits")
     between(written.recheck_seconds, 86_400, "recheckSeconds")
@@ -292,7 +290,7 @@ def _checked(written: _Parts, domain: Domain, place: str, file: Path, http: Http
         meshes=_meshes(written.meshes, {source.cluster for source in sources}),
         state=file.parent / path_text(state, "state"),
         guards=Limits(written.guards.blast_radius_percent, written.guards.min_units),
-        accept=tuple(sorted(set(written.accept))),
+        accept=accepts_in(written.accept, {mesh.name for mesh in written.meshes}),
         reading=Reading(written.reading.path_regex, written.reading.root_backend),
         owner=written.owner,
         http=http,

@@ -14,12 +14,21 @@ from hub.sources.locate import Locator
 
 def mistake(config: Config, place: str, message: str) -> ConfigError:
     """What to raise for a field of a domain's part of the file, with its line if the file is still there."""
-    place = f"{config.place}.{place}".removeprefix(".")
+    place = place_in(config, place)
+    return ConfigError(f"{config.file}:{line_of(config, place)}: {place}: {message}")
+
+
+def place_in(config: Config, place: str) -> str:
+    """The path in the whole file of a field of a domain's part."""
+    return f"{config.place}.{place}".removeprefix(".")
+
+
+def line_of(config: Config, place: str) -> int:
+    """The line of a field, by its path in the whole file; 1 if the file is gone."""
     try:
-        line = Locator(config.file.read_bytes()).line(0, place)
+        return Locator(config.file.read_bytes()).line(0, place)
     except OSError:
-        line = 1
-    return ConfigError(f"{config.file}:{line}: {place}: {message}")
+        return 1
 
 
 @contextmanager

@@ -28,11 +28,12 @@ class FieldError(Exception):
 
 _AT = re.compile(r"(?s)(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
-_TYPE = re.compile(r"Expected `(?P<type>\w+)`.*", re.DOTALL)
+_TYPE = re.compile(r"Expected `(?P<type>[\w |]+)`.*", re.DOTALL)
 _REMEDIES = {
     "str": "write a text, in quotes",
     "bool": "write true or false",
     "int": "write a number without quotes",
+    "str | object": "write a code, such as port.undeclared-mixed, or a mapping with code, mesh, object, until",
     "array": "write a list, such as [a, b]",
     "object": "write a mapping of fields, or remove it",
 }

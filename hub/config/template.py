@@ -58,7 +58,8 @@ guards:
   minUnits: 5
 
 # Codes of Losses (what a mesh cannot say, and so refuses) and of guards that need no further word, such as
-# proto.udp-not-captured. `smihub plan` prints each code that stops it.
+# proto.udp-not-captured. `smihub plan` prints each code that stops it. One may be accepted in one mesh, of one object, or for a time:
+#   - {{code: proto.udp-not-captured, mesh: vms, object: TrafficTarget/shop/dns, until: 2030-12-31}}
 accept: []
 
 # How SMI is read where its text leaves a choice; these are the narrower ones.

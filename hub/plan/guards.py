@@ -31,22 +31,30 @@ class Limits(Struct, frozen=True):
 class Refusal(Struct, frozen=True, order=True):
     """Why something is not applied: a unit's gains (its losses are written), or (`unit` None) the whole plan of a mesh.
 
-    `remedy` says what to do, or how to accept it.
+    `remedy` says what to do, or how to accept it. `object` is the object that it is about, if it is about one.
     """
 
     code: str
     message: str
     remedy: str
     unit: UnitKey | None = None
+    object: str = ""
+
+    def lifted_by(self, accepted: Collection[str]) -> frozenset[str]:
+        """Which of these words accept it: its code, or `code@` its object or unit."""
+        if self.code in NEVER_ACCEPTED:
+            return frozenset()
+        about = (f"{self.code}@{name}" for name in (self.object, self.unit) if name)
+        return frozenset(word for word in (self.code, *about) if word in accepted)
 
 
 def unaccepted(found: Iterable[Refusal], accepted: Collection[str]) -> tuple[Refusal, ...]:
     """Those that nobody accepted, sorted."""
-    return tuple(sorted(one for one in found if one.code not in accepted or one.code in NEVER_ACCEPTED))
+    return tuple(sorted(one for one in found if not one.lifted_by(accepted)))
 
 
 def refusals(plan: Plan, limits: Limits, accepted: Collection[str]) -> tuple[Refusal, ...]:
-    """Everything about this plan that needs a human word and has none in `accepted`, sorted; conflicts cannot be accepted."""
+    """Everything about this plan that needs a human word and has none in `accepted` (words: a code, or `code@object`), sorted; conflicts cannot be accepted."""
     return unaccepted(
         [*of_conflicts(plan.conflicts), *of_losses(plan.losses), *of_blast_radius(plan, limits)], accepted
     )
@@ -86,7 +94,7 @@ def of_losses(losses: Iterable[Loss]) -> Iterator[Refusal]:
     for loss in losses:
         if loss.access:
             message = f"{loss.origin}: {loss.message}, so {loss.example} is refused"
-            yield Refusal(loss.code, message, _or_accept(loss.remedy, loss.code), loss.unit)
+            yield Refusal(loss.code, message, _or_accept(loss.remedy, loss.code), loss.unit, str(loss.origin))
 
 
 def of_faults(faults: Iterable[tuple[UnitKey, BaseException]], adapter: str) -> Iterator[Refusal]:

@@ -16,16 +16,18 @@ from msgspec.structs import replace
 from hub.api import Accepting, Evaluator
 from hub.aside import aside
 from hub.baselines import NOTHING_HELD, Holds, baselines_of
+from hub.config.accepts import Accept, idle, words
 from hub.config.file import Config, load_config
+from hub.config.own import line_of, place_in
 from hub.errors import ConfigError, SmihubError
 from hub.intake import Intake, sources_of
 from hub.memory.recall import KeptIndex
 from hub.memory.states import Kept, stamped
 from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
-from hub.model import NativeObject, ObjectRef, Observation, Unit, UnitKey
+from hub.model import NativeObject, ObjectRef, Observation, Origin, Problem, Severity, Unit, UnitKey
 from hub.plan.changes import Desired
-from hub.plan.guards import BLAST_RADIUS
+from hub.plan.guards import BLAST_RADIUS, OWNER
 from hub.plan.plan import Plan, plan
 from hub.plan.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.planner import Reviewed
@@ -128,8 +130,10 @@ class Hub:
         async with self.deciding:
             lifted = await self.recall(accept, apart=apart)
             planner = self.cluster(mesh).planner
-            planner.since[mesh.name] = self.window.begins(mesh.name, self.clock())
-            reviewed = await aside(partial(planner.planned, mesh, mirror, accept, keys, holds))
+            now = self.clock()
+            planner.since[mesh.name] = self.window.begins(mesh.name, now)
+            accepted = sorted({*accept, *words(self.config.accept, mesh.name, now)})
+            reviewed = await aside(partial(planner.planned, mesh, mirror, accepted, keys, holds))
         return replace(reviewed, lifted=reviewed.lifted | lifted)
 
     async def recall(self, accept: Sequence[str] = (), *, apart: bool = False) -> frozenset[str]:
@@ -138,7 +142,7 @@ class Hub:
         Broken objects do not, if their code is accepted; that code is given back, if it made a difference. `apart`: see `plan`.
         """
         kept = await self._remembered(apart=apart) if self.intake.doubtful else {}
-        given_up = self.intake.recall(kept, give_up=BROKEN in {*accept, *self.config.accept})
+        given_up = self.intake.recall(kept, give_up=BROKEN in accept)
         rebuilt = self.intake.rebuilt()
         for name, cluster in self.clusters.items():
             cluster.planner.missing, cluster.planner.rebuilt = self.intake.missing[name], rebuilt
@@ -160,6 +164,13 @@ class Hub:
             self.intake.stood(part for part in sorted(self.intake.foreign) if known[1].knows(part))
             found[mesh.cluster] |= known[1].about(self.intake.broken, self.intake.unread)
         return found
+
+    def idle_accepts(self, reviewed: Sequence[Reviewed]) -> tuple[Problem, ...]:
+        """A warning for each accept of smihub.yaml that lifts nothing in these plans, which are whole ones of all meshes."""
+        if any(OWNER in {refusal.code for refusal in one.refusals} for one in reviewed):
+            return ()  # what is not planned asks for nothing, and may tomorrow
+        lifted = [(one.mesh.name, one.lifted) for one in reviewed]
+        return tuple(_idle(self.config, *each) for each in idle(self.config.accept, lifted, self.clock()))
 
     def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
         """The units of a mesh as they should be (hub.planner)."""
@@ -251,9 +262,10 @@ class Hub:
 
     def _stamped(self, made: Plan, accept: Sequence[str]) -> Plan:
         """The plan, after which is remembered that its losses were now; what somebody accepted is not counted again."""
-        if BLAST_RADIUS in {*accept, *self.config.accept} or not made.losing:
+        now = self.clock()
+        if BLAST_RADIUS in {*accept, *words(self.config.accept, made.mesh, now)} or not made.losing:
             return made
-        at = int(self.clock())
+        at = int(now)
         memory = {key: stamped(raw, at) if key in made.losing else raw for key, raw in made.memory.items()}
         return replace(made, memory=memory)
 
@@ -303,6 +315,15 @@ def _told(results: Mapping[UnitKey, Result], narrowed: frozenset[UnitKey]) -> di
     """These results, with what was written of units that stopped all the same."""
     stopped = {key for key in narrowed & results.keys() if results[key].state != "written"}
     return {**results, **{key: replace(results[key], narrowed=True) for key in stopped}}
+
+
+def _idle(config: Config, accept: Accept, why: str) -> Problem:
+    """The warning about an accept of a configuration."""
+    field = place_in(config, f"accept[{accept.place}]")
+    message = f'"{accept.word}" is accepted for nothing: {why}'
+    origin = Origin(str(config.folder), config.file.name, line_of(config, field))
+    nothing = ObjectRef("", "", "", "")
+    return Problem("config.accept-unused", nothing, field, message, "remove it", origin, Severity.WARNING)
 
 
 def _files(cluster: Cluster, key: UnitKey, unit: Unit) -> tuple[str, ...]:

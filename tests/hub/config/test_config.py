@@ -9,6 +9,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hub.config.accepts import Accept
 from hub.config.file import Config, Governed, MeshConfig, load_config, load_configs
 from hub.config.http import HttpConfig
 from hub.config.own import adapter_config
@@ -83,7 +84,10 @@ http: {address: '[::1]:9464', objectNames: true}
     assert config.meshes[0].config == {"x": 1}
     assert config.http == HttpConfig(("::1", 9464), object_names=True)
     assert (config.guards, config.reading) == (Limits(50, 0), Reading("prefix", "endpoints"))
-    assert (config.accept, config.state) == (("guard.blast-radius", "port.undeclared-mixed"), Path("/var/lib/smihub"))
+    assert (tuple(each.word for each in config.accept), config.state) == (
+        ("guard.blast-radius", "port.undeclared-mixed"),
+        Path("/var/lib/smihub"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,7 +181,7 @@ def test_domains_are_a_configuration_each(tmp_path: Path) -> None:
         ("eu", "eu.example.org"),
         ("us", "us.example.org"),
     ]
-    assert (eu.accept, us.accept, eu.guards, us.guards) == (("a.b",), (), Limits(), Limits(20, 7))
+    assert (eu.accept, us.accept, eu.guards, us.guards) == ((Accept("a.b"),), (), Limits(), Limits(20, 7))
     assert (eu.state, us.state) == (tmp_path / "kept", tmp_path / ".smihub-us")
     assert eu.meshes == us.meshes
     assert eu.http == us.http == HttpConfig(object_names=True)
