@@ -31,6 +31,7 @@ from hub.plan.changes import Constraints, Desired, by_unit, conflicts_of
 from hub.plan.conditions import Decided
 from hub.plan.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
 from hub.plan.plan import Plan, claimed_states, in_pieces, known_states, plan
+from hub.readings import changed_readings, reading_words
 from hub.smi import is_smi
 from hub.smi.types import SmiObject, Workload
 from hub.store import Store
@@ -93,6 +94,7 @@ class Planner:
         natives = (native for unit in desired.values() for native in unit.translation.objects)
         observation = mirror.restrict(desired, natives)
         found = [*self._unbound(mesh, desired), *of_conflicts(conflicts_of(desired, observation.objects))]
+        found += changed_readings(self._store, observation.memory, desired)
         found += [*of_losses(loss for unit in desired.values() for loss in unit.translation.losses)]
         accepted = frozenset(accept)
         refused_units = {one.unit for one in unaccepted(found, accepted) if one.unit is not None}
@@ -227,7 +229,8 @@ class Planner:
     def _translated(self, mesh: Mesh, key: UnitKey, unit: Unit | None) -> Desired:
         if unit is None:
             return Desired(None)
-        return Desired(unit, mesh.translate(key, unit), self.kept(key, unit))
+        words = reading_words(key, self._store.reading)
+        return Desired(unit, mesh.translate(key, unit), self.kept(key, unit), words)
 
     def kept(self, key: UnitKey, unit: Unit) -> tuple[Kept, ...]:
         """The objects that a unit rests on, as they count now, with their files; of equal pod templates one.

@@ -128,7 +128,7 @@ class _Guards(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=
 
 class _Reading(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
     path_regex: Literal["full", "prefix"] = "full"
-    root_backend: Literal["reject", "endpoints"] = "reject"
+    root_backend: Literal["reject", "endpoints"] = "endpoints"
 
 
 class _Parts(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):

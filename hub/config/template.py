@@ -62,12 +62,12 @@ guards:
 #   - {{code: proto.udp-not-captured, mesh: vms, object: TrafficTarget/shop/dns, until: 2030-12-31}}
 accept: []
 
-# How SMI is read where its text leaves a choice; these are the narrower ones.
+# How SMI is read where its text leaves a choice. A change is refused once, where it would change what stands.
 reading:
   # full: a pathRegex must match the whole path. prefix: it may stop before the path's end.
   pathRegex: full
-  # reject: a TrafficSplit with its own root as a backend is void. endpoints: that backend is the root's own endpoints.
-  rootBackend: reject
+  # endpoints: a TrafficSplit's own root as a backend is the root's own endpoints. reject: such a split is void.
+  rootBackend: endpoints
 
 # `smihub run` serves /metrics (Prometheus), /livez and /readyz on a Unix socket beside the state folder, for its own user.
 # `address: 127.0.0.1:9464` serves them over TCP too, to everybody who can reach that; `objectNames` puts names into labels.

@@ -16,7 +16,7 @@ from hub.intent.names import is_foreign, local_service
 from hub.intent.targets import MAX_MATCHES, read_match, route_group, sorted_matches
 from hub.intent.view import SPECS, ProblemCollector, View, why_absent
 from hub.model import Backend, HttpMatch, ObjectRef, Problem, Split
-from hub.smi.types import HTTPRouteGroup, TrafficSplit
+from hub.smi.types import HTTPRouteGroup, Service, TrafficSplit
 
 MAX_BACKENDS = 256
 """Most backends of one TrafficSplit; each of them is looked at for each port of the root."""
@@ -107,11 +107,36 @@ def _backends(
             continue
         if name == root and view.reading.root_backend == "reject":
             message = f'the root "{root}" is its own backend: the whole split is void'
-            notes.error("split.root-backend", field, message, "give the backend a Service of its own")
+            remedy = "give the backend a Service of its own, or set reading.rootBackend: endpoints in smihub.yaml"
+            notes.error("split.root-backend", field, message, f"{remedy} if the root's own endpoints are meant")
             void = True
+        elif name == root and name not in sums:
+            _own_endpoints(view, split, field, notes)
         sums[name] = sums.get(name, Fraction(0)) + backend.weight
         fields.setdefault(name, field)
     return None if void else (sums, fields)
+
+
+def _own_endpoints(view: View, split: TrafficSplit, field: str, notes: ProblemCollector) -> None:
+    """Warn of a root among its backends; and where its own endpoints are those of another backend too."""
+    root = root_of(split, view.trust_domain)
+    message = f'the root "{root}" is its own backend, which SMI rules out: its own endpoints are taken to be meant'
+    remedy = "give them a Service of their own; reading.rootBackend: reject in smihub.yaml makes such a split void"
+    notes.warning("split.own-endpoints", field, message, remedy)
+    for name in sorted(
+        {local_service(each.service, split.ref.namespace, view.trust_domain) or "" for each in split.backends}
+    ):
+        if name not in {"", root} and _covers(view, split.ref.namespace, root or "", name):
+            message = f'"{root}" also selects the Pods of backend "{name}", so these serve a part of the share of "{root}" too'
+            notes.warning("split.root-overlaps", field, message, "give the others a Service of their own")
+
+
+def _covers(view: View, namespace: str, root: str, backend: str) -> bool:
+    """Whether every Pod that one Service selects is one of the other's."""
+    one, other = (view.get(ObjectRef("", "Service", namespace, name)) for name in (root, backend))
+    if not isinstance(one, Service) or not isinstance(other, Service):
+        return False
+    return bool(one.selector) and {*(one.selector or ())} <= {*(other.selector or ())}
 
 
 def _condition(view: View, split: TrafficSplit, notes: ProblemCollector, groups: set[ObjectRef]) -> Iterator[HttpMatch]:

@@ -44,7 +44,7 @@ class Remembered(Struct, frozen=True, gc=False, omit_defaults=True):
     """What is kept of one unit. `routes` are lines for people. `kept` are the objects behind it, sorted by ref.
 
     `lost` is when somebody last lost access here (seconds of the Unix epoch; 0: never, or somebody had accepted it).
-    `lines` and `files` are all that f44faaa and older kept (`schema` 1).
+    `reading` is by which switches SMI was read (hub.readings). `lines` and `files` are all that f44faaa and older kept (`schema` 1).
     """
 
     schema: int = 1
@@ -54,6 +54,7 @@ class Remembered(Struct, frozen=True, gc=False, omit_defaults=True):
     lines: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     lost: int = 0
+    reading: str = ""
 
     @property
     def old(self) -> bool:
@@ -78,6 +79,7 @@ def _fraction(kind: type, value: object) -> Fraction:
 
 class _Stamp(Struct, frozen=True, gc=False):
     lost: int = 0
+    reading: str = ""
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_text)
@@ -107,6 +109,14 @@ def lost_at(raw: bytes) -> int:
         return _STAMPS.decode(raw).lost if raw else 0
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return 0
+
+
+def reading_in(raw: bytes) -> str:
+    """By which switches SMI was read when this was remembered; reads nothing else."""
+    try:
+        return _STAMPS.decode(raw).reading if raw else ""
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ""
 
 
 def stamped(raw: bytes, at: int) -> bytes:

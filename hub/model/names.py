@@ -108,11 +108,11 @@ def service_account_label(account: str) -> str:
 
 
 class Reading(Struct, frozen=True, gc=False):
-    """The two switches of our reading of SMI (docs/smi.md); the defaults are the narrower ones.
+    """The two switches of our reading of SMI (docs/smi.md).
 
     `path_regex="prefix"` appends `.*` to a pathRegex that does not end in an end anchor.
-    `root_backend="endpoints"` lets a TrafficSplit name its root as a backend (the root's own endpoints).
+    `root_backend="endpoints"` lets a TrafficSplit name its root as a backend (the root's own endpoints); "reject" voids it.
     """
 
     path_regex: Literal["full", "prefix"] = "full"
-    root_backend: Literal["reject", "endpoints"] = "reject"
+    root_backend: Literal["reject", "endpoints"] = "endpoints"

@@ -34,11 +34,15 @@ _CLOSING = (Role.GUARD, Role.GRANT)
 
 
 class Desired(Struct, frozen=True, gc=False):
-    """One unit as it should be: itself (None: it is gone), its translation, and the input objects that it was made from."""
+    """One unit as it should be: itself (None: it is gone), its translation, and the input objects that it was made from.
+
+    `reading` is by which switches SMI was read (hub.readings).
+    """
 
     unit: Unit | None
     translation: Translation = Translation()
     kept: tuple[Kept, ...] = ()
+    reading: str = ""
 
 
 def _unsaid(key: UnitKey, observed: Observed) -> bytes | None:

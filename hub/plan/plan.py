@@ -209,9 +209,9 @@ def _remembered(each: _Meaning, lost: int) -> Remembered | None:
         return None
     if not isinstance(unit, Access):
         lines = route_lines(unit) if isinstance(unit, Route) else ()
-        return Remembered(SCHEMA, routes=lines, kept=each.desired.kept)
+        return Remembered(SCHEMA, routes=lines, kept=each.desired.kept, reading=each.desired.reading)
     state = State(standing_of(unit, each.desired.translation.carried), each.natives)
-    return Remembered(SCHEMA, (state,), kept=each.desired.kept, lost=lost)
+    return Remembered(SCHEMA, (state,), kept=each.desired.kept, lost=lost, reading=each.desired.reading)
 
 
 def _changed(each: _Meaning, after: Standing, observation: Observation) -> _Changed:

@@ -170,6 +170,18 @@ class Store:
         result = self._result(key) if key in self._units else None
         return (None, ()) if result is None else (result.unit, self._located(result.problems))
 
+    @property
+    def reading(self) -> Reading:
+        """The switches of our reading of SMI."""
+        return self._reading
+
+    def compile_as(self, key: UnitKey, reading: Reading) -> Unit | None:
+        """The unit as another reading of SMI would have it; nothing of that is kept."""
+        self._process_changes()
+        if key not in self._units:
+            return None
+        return _compute(RecordingView(self._objects, self._index, self._trust_domain, reading), key).unit
+
     def without_doubts(self, key: UnitKey) -> Access | None:
         """An access unit as if nothing that cannot be read declared anything: no more than that may ever be kept."""
         self._process_changes()

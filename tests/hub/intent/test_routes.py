@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from hub.model import Backend, Reading, Route, RoutePort, UnitKey
+from hub.model import Backend, Reading, Route, RoutePort, Severity, UnitKey
 from hub.store import Store
 from hub.testing.store import store_of
 
@@ -84,7 +84,6 @@ def test_root_may_be_qualified_with_its_own_namespace(root: str) -> None:
         (split(V1, root="web.x"), "split.root-namespace"),
         (split(V1, root="gone"), "split.root-missing"),
         (split("[{service: v1, weight: 1}, {service: v2.x, weight: 0}]"), "split.backend-namespace"),
-        (split("[{service: web.d, weight: 1}]"), "split.root-backend"),
         (split(V1, matches="[{kind: HTTPRouteGroup, name: gone}]"), "split.no-condition"),
         (split(V1, matches="[{kind: TCPRoute, name: g}]"), "split.condition-kind"),
     ],
@@ -146,12 +145,33 @@ def test_of_ports_of_one_number_the_first_counts() -> None:
     assert [(each.transport, each.declared) for each in unit.ports] == [("TCP", "http"), ("UDP", "none")]
 
 
-def test_root_is_its_own_endpoints_where_the_reading_says_so() -> None:
-    """The compatible reading lets the root be a backend."""
-    found = store(
-        ALL, split("[{service: web, weight: 1}, {service: v1, weight: 1}]"), reading=Reading(root_backend="endpoints")
+def test_a_root_among_its_backends_means_its_own_endpoints() -> None:
+    """Splits in the wild are written so; a warning says that the specification rules it out."""
+    found = store(ALL, split("[{service: web, weight: 1}, {service: v1, weight: 1}, {service: web.d, weight: 1}]"))
+    assert port(found).splits[0].backends == (Backend("v1", Fraction(1)), Backend("web", Fraction(2)))
+    assert [(each.code, each.severity) for each in found.problems()] == [("split.own-endpoints", Severity.WARNING)]
+
+
+def test_a_root_among_its_backends_voids_the_split_where_the_reading_rejects_it() -> None:
+    """The specification's word, at any weight; the remedy names the other reading."""
+    text = split("[{service: web.d, weight: 0}, {service: v1, weight: 1}]")
+    found = store(ALL, text, reading=Reading(root_backend="reject"))
+    assert port(found).splits == ()
+    [problem] = found.problems()
+    assert (problem.code, "rootBackend: endpoints" in problem.remedy) == ("split.root-backend", True)
+
+
+@pytest.mark.parametrize(
+    ("root", "told"), [("{app: x}", 1), ("{app: x, of: v}", 1), ("{app: x, of: w}", 0), ("{app: w}", 0)]
+)
+def test_a_root_that_selects_a_backends_pods_is_told(root: str, told: int) -> None:
+    """These Pods get a part of the root's share as well."""
+    service = (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: d}\nspec: {selector: %s, ports: [{port: 80}]}\n"
     )
-    assert [backend.service for backend in port(found).splits[0].backends] == ["v1", "web"]
+    text = split("[{service: web, weight: 1}, {service: v1, weight: 1}]")
+    found = store(service % ("web", root), service % ("v1", "{app: x, of: v, track: one}"), text)
+    assert codes(found).count("split.root-overlaps") == told
 
 
 def test_callees_are_who_runs_else_who_would() -> None:

@@ -110,8 +110,6 @@ def test_weights(route: Route, backends: str, weights: dict[str, str]) -> None:
         "[{service: v1.e, weight: 1}]",
         "[{service: v1.d.svc.example.org, weight: 1}]",
         "[{service: v1.d., weight: 1}]",
-        "[{service: web, weight: 1}, {service: v1, weight: 1}]",
-        "[{service: web.d, weight: 0}, {service: v1, weight: 1}]",
     ],
 )
 def test_invalid_split_leaves_the_root(route: Route, backends: str) -> None:
@@ -167,10 +165,13 @@ def test_split_is_not_followed(route: Route, read: Read, request_to: RequestTo) 
     assert read(text, world=FLEET).judge(asked).weights == {"web": "1"}
 
 
-def test_root_as_backend_under_the_other_reading(route: Route) -> None:
-    """The compatible reading takes the root among the backends as its own endpoints."""
-    text = split("[{service: web, weight: 1}, {service: v1, weight: 3}]")
-    assert route(text, reading=Reading(root_backend="endpoints")).weights == {"web": "1/4", "v1": "3/4"}
+@pytest.mark.parametrize("root", ["web", "web.d", "web.d.svc.cluster.local"])
+def test_a_root_among_the_backends_means_its_own_endpoints(route: Route, root: str) -> None:
+    """With its weight; the strict reading takes such a split for none."""
+    text = split(f"[{{service: {root}, weight: 1}}, {{service: v1, weight: 3}}]")
+    assert route(text).weights == {"web": "1/4", "v1": "3/4"}
+    assert route(text, reading=Reading(root_backend="reject")).weights == {"web": "1"}
+    assert route(split("[{service: web, weight: 0}, {service: v1, weight: 3}]")).weights == {"v1": "1"}
 
 
 @pytest.mark.parametrize(
