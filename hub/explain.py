@@ -7,6 +7,7 @@ translation, and the adapter's own reading of the native objects. Nothing is sha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -14,7 +15,8 @@ from msgspec.structs import replace
 
 from hub.api import AdapterSpec, Evaluator
 from hub.endpoints import EndpointView
-from hub.model import Answer, Facts, NearMiss, Problem, Request, Translation, Unit, UnitKey, identity_of
+from hub.model import Answer, Facts, Identity, Loss, NearMiss, Problem, Request, Translation, Unit, UnitKey, identity_of
+from hub.reasons import Asked, Reasons, Translate
 from hub.semantics import Semantics
 from hub.store import Store
 
@@ -36,22 +38,24 @@ def compiled(store: Store, view: EndpointView) -> Compiled:
 
 
 class Judged(Struct, frozen=True):
-    """A mesh to explain: its name, its adapter, and the translations of the units that it governs, baselines too."""
+    """A mesh to explain: its name, its adapter, the translations of the units that it governs, baselines too, and how to make one."""
 
     name: str
     spec: AdapterSpec[Any]
     translations: Mapping[UnitKey, Translation]
+    translate: Translate
 
 
 class _Judge(Struct, frozen=True):
-    """One mesh, ready to judge, the loss codes of each unit that it governs, and what each code means.
+    """One mesh, ready to judge, the units that it governs, why it does something else than SMI says, and what its own codes mean.
 
     `whole`: it governs every unit.
     """
 
     evaluator: Evaluator
-    losses: Mapping[UnitKey, tuple[str, ...]]
-    reasons: Mapping[str, str]
+    governed: AbstractSet[UnitKey]
+    reasons: Reasons
+    meanings: Mapping[str, str]
     whole: bool
 
 
@@ -66,11 +70,11 @@ class Explainer:
 
     def _judge_of(self, mesh: Judged) -> _Judge:
         objects = [native for translation in mesh.translations.values() for native in translation.objects]
-        losses = {key: tuple(sorted({loss.code for loss in each.losses})) for key, each in mesh.translations.items()}
-        reasons = {narrowing.code: narrowing.message for narrowing in mesh.spec.narrowings}
-        reasons |= {loss.code: loss.message for each in mesh.translations.values() for loss in each.losses}
-        whole = self.compiled.units.keys() <= losses.keys()
-        return _Judge(mesh.spec.evaluator(objects, self.compiled.facts), losses, reasons, whole)
+        facts, governed = self.compiled.facts, mesh.translations.keys()
+        reasons = Reasons(self.compiled.units, mesh.translations, mesh.translate, facts)
+        meanings = {narrowing.code: narrowing.message for narrowing in mesh.spec.narrowings}
+        whole = self.compiled.units.keys() <= governed
+        return _Judge(mesh.spec.evaluator(objects, facts), governed, reasons, meanings, whole)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -78,7 +82,7 @@ class Explainer:
         return self.compiled.problems
 
     def explain(self, request: Request) -> tuple[Answer, Mapping[str, Answer]]:
-        """SMI's answer and each mesh's; a mesh that is narrower names the losses of the units that were addressed."""
+        """SMI's answer and each mesh's; a mesh that does something else names the losses that explain it."""
         smi = self._semantics.judge(request)
         return smi, {name: self._mesh_answer(judge, request, smi) for name, judge in self._judges.items()}
 
@@ -86,9 +90,15 @@ class Explainer:
         """What nearly grants a request that SMI denies, nearest first."""
         return self._semantics.near(request)
 
-    def reason(self, mesh: str, code: str) -> str:
-        """What a code in the `losses` of a mesh's answer means, in one sentence."""
-        return self._judges[mesh].reasons.get(code, "")
+    def reasons(self, mesh: str, request: Request, answer: Answer) -> list[str]:
+        """Why a mesh gives this answer, a sentence for each of its `losses`, with the code."""
+        judge = self._judges[mesh]
+        smi = self._semantics.judge(request if answer.received is None else replace(request, path=answer.received))
+        messages: dict[str, list[str]] = {}
+        for loss in sorted(self._explaining(judge, request, smi, answer)):
+            messages.setdefault(loss.code, []).append(loss.message)
+        said = ((code, messages.get(code) or [judge.meanings.get(code, "")]) for code in answer.losses)
+        return [f"{message} ({code})" for code, found in said for message in found]
 
     def limits(self) -> Mapping[str, str]:
         """By mesh: which traffic it never gets to see, one sentence each; meshes that see all are left out."""
@@ -103,8 +113,31 @@ class Explainer:
             return replace(answer, verdict="ungoverned", by=(), backends=open_, losses=())
         if _said(answer) == _said(smi):
             return answer
-        codes = {code for key in self._addressed(request, smi) for code in judge.losses.get(key, ())}
+        codes = {loss.code for loss in self._explaining(judge, request, smi, answer)}
         return replace(answer, losses=tuple(sorted({*answer.losses, *codes})))
+
+    def _explaining(self, judge: _Judge, request: Request, smi: Answer, answer: Answer) -> frozenset[Loss]:
+        """The losses by which a mesh does something else with a request: of its route only where it is routed otherwise."""
+        moved = (answer.route, answer.weights) != (smi.route, smi.weights)
+        path = request.path if answer.received is None else answer.received
+        keys = [key for key in self._addressed(request, smi) if moved or key.kind != "route"]
+        return judge.reasons.of(keys, Asked(replace(request, path=path), self._ports(request, smi)))
+
+    def _ports(self, request: Request, smi: Answer) -> dict[Identity, set[int]]:
+        """By receiver, the workload ports at which a request arrives."""
+        found: dict[Identity, set[int]] = {}
+        if request.dst.service is None:
+            receivers = (self._identity(key) for key in self._addressed(request, smi))
+            return {identity: {request.port} for identity in receivers}
+        for service in {_name(request), *(smi.weights or {})}:
+            for endpoint in self.compiled.facts.endpoints.get((_namespace(request), service, request.port), ()):
+                identity = identity_of(endpoint.spiffe)
+                if identity is not None:
+                    found.setdefault(identity, set()).add(endpoint.port)
+        return found
+
+    def _identity(self, key: UnitKey) -> Identity:
+        return Identity(self.compiled.facts.trust_domain, key.namespace, key.name)
 
     def _ungoverned(self, judge: _Judge, request: Request, smi: Answer) -> bool:
         """Whether nobody who could receive this request is in the scope of the mesh."""
@@ -113,7 +146,7 @@ class Explainer:
         receivers = [
             key for key in self._addressed(request, smi) if key.kind == "access" and key in self.compiled.units
         ]
-        return bool(receivers) and not any(key in judge.losses for key in receivers)
+        return bool(receivers) and not any(key in judge.governed for key in receivers)
 
     def _known(self, answer: Answer, request: Request) -> Answer:
         """A Service without ports leaves nothing in a mesh, but it is there."""

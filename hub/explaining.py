@@ -6,6 +6,7 @@ Which documents count in a cluster is decided here anew, from the raw documents,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hub.events import ObjectSource, Snapshot
 from hub.explain import Compiled, Explainer, Judged, compiled
 from hub.intake import Intake
 from hub.meshes import Mesh
-from hub.model import Baseline, Document, Problem, Unit, UnitKey
+from hub.model import Baseline, Document, Problem, Translation, Unit, UnitKey
 from hub.plugins import Plugins
 from hub.reconcile.hub import Hub
 from hub.semantics import Semantics
@@ -66,12 +67,19 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
     documents, made = _read(intake)[name], compiled(store, EndpointView(store))
     judged = [
         Judged(
-            name, spec, {key: translated(spec, key, unit, spec.config()) for key, unit in _with_baselines(spec, made)}
+            name,
+            spec,
+            {key: translated(spec, key, unit, spec.config()) for key, unit in _with_baselines(spec, made)},
+            partial(_translated, spec),
         )
         for name, spec in sorted(plugins.adapters.items())
     ]
     explainer = Explainer(Semantics(documents, trust_domain=TRUST_DOMAIN), made, judged)
     return _explained({"": explainer}, intake)
+
+
+def _translated(spec: AdapterSpec[Any], key: UnitKey, unit: Unit) -> Translation:
+    return translated(spec, key, unit, spec.config())
 
 
 def _with_baselines(spec: AdapterSpec[Any], made: Compiled) -> Iterator[tuple[UnitKey, Unit]]:
@@ -147,4 +155,4 @@ async def _judged(mesh: Mesh, made: Compiled) -> Judged:
     }
     skeletons = {key: mesh.baseline(key) for key in sorted(baselines_of(mesh.spec, {*units, *held}))}
     units |= {key: unit for key, unit in skeletons.items() if unit is not None}
-    return Judged(mesh.name, mesh.spec, {key: mesh.translate(key, unit) for key, unit in units.items()})
+    return Judged(mesh.name, mesh.spec, {key: mesh.translate(key, unit) for key, unit in units.items()}, mesh.translate)

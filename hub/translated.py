@@ -32,7 +32,7 @@ def translated(spec: AdapterSpec[Any], key: UnitKey, unit: Unit, config: Any) ->
 
 
 def _check_baseline(key: UnitKey, made: Translation) -> None:
-    if made.losses or made.carried or made.former:
+    if made.losses or made.carried or made.routed or made.former:
         raise UnsafeResourceError(f"{key} has losses, grants or former names; report this to the adapter's author")
     for native in made.objects:
         if native.role not in {Role.GUARD, Role.REFERENCED} or native.needs:

@@ -136,7 +136,7 @@ def _show(explainer: Explainer, request: Request, standing: Standing) -> None:
     print_lines(near_lines(explainer.near(request)))
     for mesh, answer in meshes.items():
         print_lines(verdict_lines(f"mesh {mesh}", request, answer))
-        reasons = [f"{explainer.reason(mesh, code)} ({code})" for code in answer.losses]
+        reasons = explainer.reasons(mesh, request, answer) if answer.losses else []
         OUT.print(compared(_asked_of(explainer, request, smi, answer), answer, reasons))
         if mesh in standing and (now := standing[mesh].judge(request).verdict) != answer.verdict:
             OUT.print(line(("  in force: ", "bold"), f"{now}, kept from the last apply; see smihub plan"))

@@ -217,8 +217,8 @@ def _path(source: str, file: str) -> str:
 
 
 def loss_line(loss: Loss) -> Text:
-    """A Loss in one line: what the mesh cannot say, a request that shows it, and what to do about it."""
-    text = f" {loss.origin}: {loss.message}; {loss.example} is refused"
+    """A Loss in one line: what the mesh cannot say, what becomes of a request that shows it, and what to do about it."""
+    text = f" {loss.origin}: {loss.message}; {loss.effect}"
     return line("  ", ("loss", "yellow"), text, (f" ({loss.code})", "dim"), f"; {loss.remedy}")
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from hub.errors import UnsafeResourceError
-from hub.model.intent import Grant, Placement, Transport, UnitKey
+from hub.model.intent import Grant, Placement, RoutePort, Transport, UnitKey
 from hub.model.names import ObjectRef
 
 
@@ -53,6 +53,16 @@ class Loss(Struct, frozen=True, order=True, gc=False, rename={"example": "witnes
     access: bool = True
     unit: UnitKey | None = None
 
+    @property
+    def effect(self) -> str:
+        """What becomes of `example`: access is refused, a condition of a split never holds, shares are the nearest there are."""
+        if self.access:
+            return f"{self.example} is refused"
+        if self.field != "spec.matches":
+            return f"{self.example} is not shared out as the split says"
+        root = self.unit.name if self.unit is not None else "the Service"
+        return f"{self.example} goes to {root}'s own endpoints, unless another TrafficSplit takes it"
+
 
 class Objection(Struct, frozen=True, order=True, gc=False):
     """Why a mesh cannot say something, before it is known in which object that stands; its fields are those of a Loss."""
@@ -73,13 +83,14 @@ class Translation(Struct, frozen=True, gc=False):
     `former` are refs that some of them had in earlier releases: what still stands there goes after they came.
     Raises UnsafeResourceError where two of the objects have one name: one would take the other's place.
     `carried` are the grants of an Access as far as the objects carry them out, at most what the unit grants; None = all of
-    them. Plans tell people of these, and compare them with what stood before.
+    them. Plans tell people of these, and compare them with what stood before. `routed` are the ports of a Route in the same way.
     """
 
     objects: tuple[NativeObject, ...] = ()
     losses: tuple[Loss, ...] = ()
     former: tuple[ObjectRef, ...] = ()
     carried: tuple[Grant, ...] | None = None
+    routed: tuple[RoutePort, ...] | None = None
 
     def __post_init__(self) -> None:
         if len({native.ref for native in self.objects}) < len(self.objects):

@@ -9,9 +9,10 @@ from hub.memory.states import Remembered
 from hub.model import Route, RoutePort, Split
 
 
-def route_lines(route: Route) -> tuple[str, ...]:
-    """What a route does, a line for each port with splits, sorted."""
-    return tuple(sorted(_route_line(route, port) for port in route.ports if port.splits))
+def route_lines(route: Route, routed: Sequence[RoutePort] | None = None) -> tuple[str, ...]:
+    """What a route does, a line for each port with splits, sorted; `routed` are its ports as a mesh carries them (None: all)."""
+    ports = route.ports if routed is None else routed
+    return tuple(sorted(_route_line(route, port) for port in ports if port.splits))
 
 
 def _route_line(route: Route, port: RoutePort) -> str:

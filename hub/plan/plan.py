@@ -208,7 +208,8 @@ def _remembered(each: _Meaning, lost: int) -> Remembered | None:
     if unit is None:
         return None
     if not isinstance(unit, Access):
-        lines = route_lines(unit) if isinstance(unit, Route) else ()
+        routed = each.desired.translation.routed
+        lines = route_lines(unit, routed) if isinstance(unit, Route) else ()
         return Remembered(SCHEMA, routes=lines, kept=each.desired.kept, reading=each.desired.reading)
     state = State(standing_of(unit, each.desired.translation.carried), each.natives)
     return Remembered(SCHEMA, (state,), kept=each.desired.kept, lost=lost, reading=each.desired.reading)

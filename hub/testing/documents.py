@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, field
@@ -65,6 +66,10 @@ def translate_units(units: Mapping[UnitKey, Unit], mesh: SinklessMesh) -> dict[U
     return {key: translated(mesh.spec, key, unit, config) for key, unit in mine.items()}
 
 
+def _translated(mesh: SinklessMesh, key: UnitKey, unit: Unit) -> Translation:
+    return translated(mesh.spec, key, unit, mesh.spec.config() if mesh.config is None else mesh.config)
+
+
 def explainer_of(
     documents: Sequence[Document], meshes: Sequence[SinklessMesh], scope: Scope | None = None
 ) -> Explainer:
@@ -72,5 +77,7 @@ def explainer_of(
     scope = Scope() if scope is None else scope
     semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading)
     made = compile_documents(documents, scope)
-    judged = [Judged(mesh.name, mesh.spec, translate_units(made.units, mesh)) for mesh in meshes]
+    judged = [
+        Judged(mesh.name, mesh.spec, translate_units(made.units, mesh), partial(_translated, mesh)) for mesh in meshes
+    ]
     return Explainer(semantics, made, judged)

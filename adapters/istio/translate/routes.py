@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.istio import names
 from adapters.istio.config import IstioConfig
@@ -42,16 +43,18 @@ def translate_route(route: Route, config: IstioConfig) -> Translation:
         elif port.splits:
             _Port(route, port, config).add_to(made)
     losses = tuple(sorted(set(made.losses)))
+    ports = sorted(route.ports, key=lambda port: (port.port, port.transport))
+    routed = tuple(_Port(route, port, config).carried() for port in ports) if losses else None
     if not made.http and not made.tcp:
-        return Translation((), losses)
+        return Translation((), losses, routed=routed)
     ref = names.virtual_service(route.namespace, route.service)
     host = names.host(route.namespace, route.service, config.cluster_domain)
     body = virtual_service(ref, host, made.http, made.tcp)
     if len(body) > MAX_BYTES:
         split_by = {split.origin for port in route.ports for split in port.splits}
         found = {*losses, *(_LIMIT.loss(origin, "spec.matches", access=False) for origin in split_by)}
-        return Translation((), tuple(sorted(found)))
-    return Translation((NativeObject(ref, Role.ROUTE, body),), losses)
+        return Translation((), tuple(sorted(found)), routed=())
+    return Translation((NativeObject(ref, Role.ROUTE, body),), losses, routed=routed)
 
 
 class _Port:
@@ -77,6 +80,21 @@ class _Port:
         last = next((split for split in self._port.splits if split.matches is None), None)
         if last is not None:
             made.tcp.append({"match": everything, **self._tcp(last)})
+
+    def carried(self) -> RoutePort:
+        """The port with those of its splits, and of their matches, that calls are shared out by."""
+        kept = () if self._port.transport == "UDP" else map(self._sayable, self._port.splits)
+        return replace(self._port, splits=tuple(split for split in kept if split.matches != ()))
+
+    def _sayable(self, split: Split) -> Split:
+        if split.matches is None:
+            return split
+        if self._port.declared == "none" and self._port.port in SERVER_FIRST:
+            return replace(split, matches=())
+        said = (
+            match for match in split.matches if matches_of(match, self._port.port, self._favour, text=self._text)[0]
+        )
+        return replace(split, matches=tuple(said))
 
     def _layer(self, split: Split, losses: list[Loss]) -> Iterator[Json]:
         everything: Json = {"port": self._port.port}

@@ -70,6 +70,24 @@ def layers_of(route: Route, port: RoutePort) -> tuple[tuple[Layer, ...], tuple[L
     return (*layers, Layer(Target("root", ((own, 1),), weighted=False), None)), tuple(losses)
 
 
+def carried(port: RoutePort) -> RoutePort:
+    """The port with those of its splits, and of their matches, that calls are shared out by."""
+    if port.transport == "UDP":
+        return replace(port, splits=())
+    splits = port.splits
+    if sum(len(split.matches or ()) for split in splits) > MAX_CONDITIONS:
+        splits = tuple(split for split in splits if split.matches is None)
+    return replace(port, splits=tuple(kept for split in splits if (kept := _sayable(split)).matches != ()))
+
+
+def _sayable(split: Split) -> Split:
+    if split.matches is None:
+        return split
+    return replace(
+        split, matches=tuple(match for match in split.matches if match.methods != () and not objections(match))
+    )
+
+
 def route_table(name: str, layers: Sequence[Layer]) -> wire.RouteConfiguration:
     """Conditional layers first, in order, then the one for everything; no retries, no time limit."""
     routes = [route for layer in layers for route in _routes(layer)]

@@ -42,7 +42,9 @@ def translate(unit: Unit, config: VmConfig) -> Translation:
     made = _Access(unit, config) if isinstance(unit, Access) else _Route(unit, config)
     objects = {(item.ref, item.body): item for item in made.objects()}
     ordered = tuple(objects[each] for each in sorted(objects))
-    return Translation(ordered, tuple(sorted(set(made.losses))), carried=made.carried)
+    return Translation(
+        ordered, tuple(sorted(set(made.losses))), carried=made.carried, routed=made.routed if made.losses else None
+    )
 
 
 def _object(made: wire.Message, role: Role, needs: Iterable[ObjectRef] = ()) -> NativeObject:
@@ -60,6 +62,7 @@ class _Access:
         self.losses: list[Loss] = list(losses)
         carried = (grant for ruling in self._rulings if (grant := ruling.carried) is not None)
         self.carried = tuple(sorted(carried, key=msgspec.json.encode))
+        self.routed = None
 
     def objects(self) -> Iterator[NativeObject]:
         for port in self._access.ports:
@@ -127,6 +130,7 @@ class _Route:
         self._config = config
         self.losses: list[Loss] = []
         self.carried = None
+        self.routed = tuple(routes.carried(port) for port in route.ports)
 
     def objects(self) -> Iterator[NativeObject]:
         for port in self._route.ports:

@@ -1,0 +1,158 @@
+"""Which losses explain that a mesh does with one request something else than SMI says: those of what admits it, no others.
+
+Pure. A unit is cut down to the grants and matches that admit the request (or the condition that it meets), and translated again:
+what is lost then is the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.model import (
+    Access,
+    Facts,
+    Grant,
+    HttpMatch,
+    Identity,
+    Loss,
+    Reading,
+    Request,
+    Route,
+    Split,
+    Translation,
+    Unit,
+    UnitKey,
+)
+from hub.semantics.conditions import CompiledMatch, Compiler, Http, http_of
+from hub.semantics.types import Match
+
+Translate = Callable[[UnitKey, Unit], Translation]
+_MOST_REMEMBERED = 4096
+
+
+class Asked(Struct, frozen=True):
+    """A request, and by service account the workload ports at which it would arrive there."""
+
+    request: Request
+    ports: Mapping[Identity, Collection[int]]
+
+    @property
+    def transport(self) -> str:
+        """What carries it."""
+        return "UDP" if self.request.protocol == "udp" else "TCP"
+
+
+class Reasons:
+    """Finds reasons in one mesh: its units, and how each was and can be translated."""
+
+    def __init__(
+        self,
+        units: Mapping[UnitKey, Unit],
+        translations: Mapping[UnitKey, Translation],
+        translate: Translate,
+        facts: Facts,
+    ) -> None:
+        self._units = units
+        self._translations = translations
+        self._translate = translate
+        self._facts = facts
+        self._compiler = Compiler(Reading())  # the intent has its own reading in its patterns
+        self._compiled: dict[HttpMatch, tuple[CompiledMatch, ...]] = {}
+        self._lost: dict[tuple[UnitKey, Grant | Split], frozenset[Loss]] = {}
+
+    def of(self, keys: Iterable[UnitKey], asked: Asked) -> frozenset[Loss]:
+        """The losses of these units that explain what becomes of a request."""
+        http = http_of(asked.request)
+        found = set[Loss]()
+        for key in keys:
+            made, unit = self._translations.get(key), self._units.get(key)
+            if made is None or not made.losses:
+                continue
+            if isinstance(unit, Access):
+                found |= self._of_access(key, unit, asked, http)
+            elif isinstance(unit, Route):
+                found |= self._of_route(key, unit, asked, http)
+        return frozenset(found)
+
+    def _of_access(self, key: UnitKey, unit: Access, asked: Asked, http: Http) -> frozenset[Loss]:
+        admitting = [piece for grant in unit.grants for piece in self._admitting(grant, asked, unit.identity, http)]
+        pieces = frozenset[Loss]().union(*(self._losses(key, unit, piece) for piece in admitting))
+        return pieces or self._beyond(key, {piece.origin for piece in admitting})
+
+    def _of_route(self, key: UnitKey, unit: Route, asked: Asked, http: Http) -> frozenset[Loss]:
+        """Those of the first layer that takes the request."""
+        place = (asked.request.port, asked.transport)
+        splits = (split for port in unit.ports if (port.port, port.transport) == place for split in port.splits)
+        for split in splits:
+            held = None if split.matches is None else tuple(one for one in split.matches if self._holds(one, http))
+            if held is None or (held and asked.request.protocol == "http"):
+                piece = replace(split, matches=held)
+                return self._losses(key, unit, piece) or self._beyond(key, {split.origin})
+        return frozenset()
+
+    def _beyond(self, key: UnitKey, origins: Collection[object]) -> frozenset[Loss]:
+        """Where no piece is lost by itself: what these objects lose for how many, or what else, they are."""
+        return frozenset(loss for loss in self._translations[key].losses if loss.origin in origins)
+
+    def _losses(self, key: UnitKey, unit: Access | Route, piece: Grant | Split) -> frozenset[Loss]:
+        """What is lost of a unit that has nothing but this piece."""
+        if (key, piece) not in self._lost:
+            if len(self._lost) >= _MOST_REMEMBERED:
+                self._lost.clear()
+            self._lost[key, piece] = frozenset(self._translate(key, _reduced(unit, piece)).losses)
+        return self._lost[key, piece]
+
+    # ----------------------------------------------------------------------- what admits a request
+
+    def _admitting(self, grant: Grant, asked: Asked, receiver: Identity, http: Http) -> Iterator[Grant]:
+        """The grant for this caller, port and match alone, for each of its matches that holds."""
+        if grant.transport != asked.transport:
+            return
+        caller = self._caller(asked.request)
+        proven = caller in grant.sources
+        if not proven and not grant.unauthenticated:
+            return
+        nobody = f"spiffe://{self._facts.trust_domain}/nobody"
+        mine = replace(grant, sources=(caller,), unauthenticated=()) if proven else replace(grant, sources=(nobody,))
+        for port in sorted(set(asked.ports.get(receiver, ()))):
+            if grant.ports is None or port in grant.ports:
+                if grant.http is None:
+                    yield replace(mine, ports=(port,))
+                for match in grant.http or ():
+                    if self._holds(match, http):
+                        yield replace(mine, ports=(port,), http=(match,))
+
+    def _holds(self, match: HttpMatch, http: Http) -> bool:
+        if match not in self._compiled:
+            written = Match("m", match.path, frozenset(match.methods or ()), match.headers)
+            anything = match.path is None and not match.methods and not match.headers
+            self._compiled[match] = self._compiler.conditions(
+                (replace(written, path="(?s).*") if anything else written,)
+            )
+        return match.methods != () and any(one.holds(http) for one in self._compiled[match])
+
+    def _caller(self, request: Request) -> str:
+        """The SPIFFE id with which a caller proves itself; "" if it has none."""
+        source = request.src
+        if source.spiffe is not None:
+            return source.spiffe
+        if source.identity is not None:
+            return (
+                Identity(self._facts.trust_domain, *source.identity.split("/", 1)).spiffe
+                if "/" in source.identity
+                else ""
+            )
+        at = next((one for one in self._facts.placements if f"{one.namespace}/{one.name}" == source.pod), None)
+        return "" if at is None else self._facts.placements[at].identity.spiffe
+
+
+def _reduced(unit: Access | Route, piece: Grant | Split) -> Unit:
+    if isinstance(unit, Access) and isinstance(piece, Grant):
+        return replace(unit, grants=(piece,))
+    if isinstance(unit, Route) and isinstance(piece, Split):
+        ports = (port for port in unit.ports if any(split.origin == piece.origin for split in port.splits))
+        return replace(unit, ports=tuple(replace(port, splits=(piece,)) for port in ports))
+    return unit
