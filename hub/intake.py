@@ -17,6 +17,7 @@ from hub.config.own import placed, source_config
 from hub.config.sources import SourceConfig
 from hub.errors import SourceError
 from hub.events import Delete, Event, Listed, NotOurs, ObjectSource, Unread, Upsert, lost
+from hub.hints import hints
 from hub.memory.recall import Missing, Part, file_of, hides, recalled
 from hub.memory.states import Kept
 from hub.model import ObjectRef, Origin, Problem, Severity
@@ -81,6 +82,7 @@ class Intake:
                 self._learn(source, event.part)
                 self._known.discard((source, event.part))
                 self._unrelated.put(source, event.part, None)
+                self._unrelated.count(source, event.part, ())
                 self._kustomizations.put(source, event.part, (), ())
             elif isinstance(event, NotOurs):
                 self._fill(source, event.part, ())
@@ -102,6 +104,7 @@ class Intake:
         self._kustomizations.put(source, event.part, event.documents, namespaces)
         plain = all(each.unrelated for each in decoded)
         kindless = plain and any(problem.field for each in decoded for problem in each.problems)
+        self._unrelated.count(source, event.part, [each.value for each in event.documents])
         self._unrelated.put(source, event.part, "helm" if event.templates else "text" if kindless else None)
         return tuple(replace(each, problems=()) for each in decoded) if plain else decoded
 
@@ -252,7 +255,15 @@ class Intake:
 
     def warnings(self) -> tuple[Problem, ...]:
         """What may be meant otherwise: applications that listen past their sidecar, facts of which no mesh sees any, other files."""
-        return self.located((*self._by_cluster(_all_bypasses), *self._of_unused(), *self._unrelated.rest()))
+        return self.located(
+            (
+                *self._by_cluster(_all_bypasses),
+                *self._by_cluster(hints),
+                *self._of_unused(),
+                *self._unrelated.others(),
+                *self._unrelated.rest(),
+            )
+        )
 
     def _by_cluster(self, found: Callable[[Store], Iterable[Problem]]) -> Iterator[Problem]:
         """Problems of every store; one that not every cluster has names those that do."""

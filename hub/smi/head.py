@@ -27,6 +27,8 @@ KINDS: Mapping[tuple[str, str], Kind] = {
 }
 """Every (group, kind) that is read. Documents of other groups are not ours."""
 _SMI_GROUPS: Mapping[str, str] = {kind: group for group, kind in KINDS if group.endswith(SMI)}
+_KINDS_OF_OTHERS_TOO = frozenset({"TCPRoute", "UDPRoute"})  # Gateway API has them
+METRICS = "metrics.smi-spec.io"
 _OURS = frozenset(kind for _, kind in KINDS)
 
 
@@ -159,7 +161,11 @@ def _mistyped_version(reader: FieldReader, kind: str, api: object) -> Head | Non
 
 def _foreign(reader: FieldReader, group: str, kind: str, value: Body) -> None:
     """Other groups are other people's, but what looks like a slip of the pen is reported."""
-    if group.endswith(SMI) or group == workload.GROUP:
+    if group == METRICS and kind in {"TrafficMetrics", "TrafficMetricsList"}:
+        reader.warn(
+            "object.unsupported", "kind", "the traffic metrics API is not supported yet", "nothing is read of it"
+        )
+    elif group.endswith(SMI) or group == workload.GROUP:
         near = _near(kind, [name for owner, name in KINDS if owner == group])
         belongs = _SMI_GROUPS.get(kind)
         remedy = f'write apiVersion "{belongs}/..."' if belongs else f"write one of {_kinds(group)}"
@@ -167,9 +173,10 @@ def _foreign(reader: FieldReader, group: str, kind: str, value: Body) -> None:
         reader.report("object.kind", "kind", f"{show(kind)} is no kind of {show(group)}", remedy)
     elif _list_items(value, kind) is not None:
         _nested_list(reader)
-    elif kind in _SMI_GROUPS and difflib.SequenceMatcher(None, group[:63], _SMI_GROUPS[kind]).ratio() > 0.8:
+    elif kind in _SMI_GROUPS and difflib.SequenceMatcher(None, group[:63], _SMI_GROUPS[kind]).ratio() > 0.6:
         message = f"{kind} of group {show(group)} is not read"
-        reader.warn("object.group", "apiVersion", message, f'did you mean "{_SMI_GROUPS[kind]}"?')
+        tell = reader.warn if kind in _KINDS_OF_OTHERS_TOO else reader.report
+        tell("object.group", "apiVersion", message, f'did you mean "{_SMI_GROUPS[kind]}"?')
 
 
 def _nested_list(reader: FieldReader) -> None:

@@ -134,6 +134,9 @@ def _usable_path(reader: FieldReader, pattern: str | None, path: str) -> bool:
     return pattern is None or _usable(reader, pattern, f"{path}.pathRegex")
 
 
+_STARS = re.compile(r"(?:^|(?<=/))\*+|\*{2,}")  # stars of a glob
+
+
 def _usable(reader: FieldReader, pattern: str, path: str) -> bool:
     """Whether RE2 takes the pattern; if not, only its match is void."""
     reason = regex.error(pattern)
@@ -143,6 +146,10 @@ def _usable(reader: FieldReader, pattern: str, path: str) -> bool:
     remedy = (
         "write an RE2 pattern (https://github.com/google/re2/wiki/Syntax); it has no look-around, no back-references"
     )
+    if _STARS.search(pattern):
+        remedy = f'write "{_STARS.sub(".*", pattern)}"; it is an RE2 pattern, not a glob'
+    if pattern in {"*", "**"}:
+        remedy = 'write ".*" for every path'
     reader.report(code, path, f"{show(pattern)} is no RE2 pattern: {reason}; {_VOID}", remedy)
     return False
 

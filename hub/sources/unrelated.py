@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from hub.model import ObjectRef, Origin, Problem, Severity
@@ -17,6 +18,7 @@ class Unrelated:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], Looks] = {}
+        self._others: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
 
     def put(self, source: str, part: str, kind: Looks | None) -> None:
         """The part is this from now on (None: it is read, or gone); what everybody knows by its name is not told of."""
@@ -24,6 +26,28 @@ class Unrelated:
             self._kept.pop((source, part), None)
         else:
             self._kept[source, part] = kind
+
+    def count(self, source: str, part: str, values: Iterable[object]) -> None:
+        """The part holds these documents: those that say of another API what SMI says are counted."""
+        found = Counter(_other_api(value) for value in values)
+        del found["", ""]
+        if found:
+            self._others[source, part] = found
+        else:
+            self._others.pop((source, part), None)
+
+    def others(self) -> Iterator[Problem]:
+        """A warning for each source and other API of meshes whose objects are not read."""
+        sources = sorted({source for source, _ in self._others})
+        for source in sources:
+            parts = sorted(part for of, part in self._others if of == source)
+            total = sum((self._others[source, part] for part in parts), Counter[tuple[str, str]]())
+            for api in sorted({name for name, _ in total}):
+                kinds = ", ".join(f"{number} {kind}" for (of, kind), number in sorted(total.items()) if of == api)
+                message = f"objects of {api} are not read: {kinds}"
+                yield _problem(
+                    "object.other-api", source, parts, message, "what they say is not carried out; say it in SMI"
+                )
 
     def templates(self) -> Iterator[Problem]:
         """A warning for each source with Helm templates: the Pods that they become may be open."""
@@ -46,6 +70,20 @@ class Unrelated:
     def _of(self, kind: Looks) -> Iterator[tuple[str, list[str]]]:
         for source in sorted({source for (source, _), found in self._kept.items() if found == kind}):
             yield source, sorted(part for (of, part), found in self._kept.items() if (of, found) == (source, kind))
+
+
+_APIS = {
+    "gateway.networking.k8s.io": "Gateway API",
+    "policy.openservicemesh.io": "Open Service Mesh",
+    "config.openservicemesh.io": "Open Service Mesh",
+}
+
+
+def _other_api(value: object) -> tuple[str, str]:
+    """The API and the kind of a document that another mesh would read."""
+    api, kind = (value.get(key) for key in ("apiVersion", "kind")) if isinstance(value, dict) else (None, None)
+    name = _APIS.get(api.partition("/")[0], "") if isinstance(api, str) else ""
+    return (name, kind) if name and isinstance(kind, str) else ("", "")
 
 
 def _listed(parts: Sequence[str]) -> str:

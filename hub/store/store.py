@@ -102,6 +102,10 @@ class Store:
         """The object that counts, without the place where it was read; None if there is none."""
         return self._objects.get(ref)
 
+    def objects(self) -> Iterable[SmiObject]:
+        """Every object that counts, as `object` gives it."""
+        return self._objects.values()
+
     def origins(self, ref: ObjectRef) -> tuple[Origin, ...]:
         """Where every copy of an object was read, sorted; also of one that does not count."""
         return self._copies.origins(ref)

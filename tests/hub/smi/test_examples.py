@@ -130,7 +130,7 @@ def test_binding_example_contradicts_itself(read: Reading) -> None:
 def test_metrics_are_no_input(kind: str, read: Reading) -> None:
     """Traps 7 and 8 are of the metrics group, which is an output; as an input it is reported."""
     decoded = read(f"{{apiVersion: metrics.smi-spec.io/v1alpha1, kind: {kind}, items: []}}")
-    assert [problem.code for problem in decoded.problems] == ["object.kind"]
+    assert [problem.code for problem in decoded.problems] == ["object.unsupported"]
 
 
 def test_backend_conditions_of_an_early_draft_void(read: Reading) -> None:

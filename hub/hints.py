@@ -1,0 +1,147 @@
+"""What is well-formed and hardly meant: accounts that nobody has, ports that no workload has, patterns that match no path.
+
+Pure. Only `check` tells; nothing here takes anything away.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterator
+
+from msgspec import Struct
+
+from hub.envoy.headers import is_managed_header
+from hub.model import ObjectRef, Problem, Severity
+from hub.regex import PATH, RegexRefusedError, language
+from hub.smi.types import HTTPRouteGroup, PortRoute, ServiceAccount, SmiObject, TrafficTarget, Workload
+from hub.store import Store
+
+_GLOB = re.compile(r"/\*+")
+_SHOWN = 5
+_Account = tuple[str, str]
+
+
+class _Known(Struct, frozen=True):
+    """Who runs, and which accounts there are; `shown`: whether the sources show workloads at all."""
+
+    accounts: frozenset[_Account]
+    running: frozenset[_Account]
+
+    @property
+    def shown(self) -> bool:
+        return bool(self.running)
+
+
+def hints(store: Store) -> Iterator[Problem]:
+    """A warning for everything that is hardly meant, at each place where its object was read."""
+    objects = tuple(store.objects())
+    running = frozenset((one.ref.namespace, one.service_account) for one in objects if isinstance(one, Workload))
+    named = frozenset((one.ref.namespace, one.ref.name) for one in objects if isinstance(one, ServiceAccount))
+    known = _Known(running | named, running)
+    for found in objects:
+        for problem in _of(store, known, found):
+            for origin in store.origins(found.ref):
+                yield Problem(
+                    problem.code, problem.ref, problem.field, problem.message, problem.remedy, origin, Severity.WARNING
+                )
+
+
+def _of(store: Store, known: _Known, found: SmiObject) -> Iterator[Problem]:
+    if isinstance(found, TrafficTarget):
+        if known.shown:
+            yield from _accounts(known, found)
+        yield from _ports(store, found)
+    elif isinstance(found, HTTPRouteGroup):
+        yield from _matches(found)
+
+
+def _accounts(known: _Known, target: TrafficTarget) -> Iterator[Problem]:
+    subjects = [("spec.destination.name", target.destination)]
+    subjects += [(f"spec.sources[{index}].name", one) for index, one in enumerate(target.sources)]
+    for field, subject in subjects:
+        account = (subject.namespace, subject.name)
+        if subject.kind == "ServiceAccount" and account not in known.accounts:
+            message = f'no known workload runs as "{subject.namespace}/{subject.name}"'
+            yield Problem("target.unknown-account", target.ref, field, message, _meant(account, known.accounts))
+
+
+def _meant(account: _Account, accounts: Collection[_Account]) -> str:
+    namespace, name = account
+    here = sorted(other for there, other in accounts if there == namespace)
+    if near := difflib.get_close_matches(name, here, 1):
+        return f'did you mean "{near[0]}"? If it runs where the sources do not look, leave it'
+    if elsewhere := sorted(there for there, other in accounts if other == name):
+        return f'did you mean that of namespace "{elsewhere[0]}"? If it runs where the sources do not look, leave it'
+    return "correct the name; if it runs where the sources do not look, leave it"
+
+
+def _ports(store: Store, target: TrafficTarget) -> Iterator[Problem]:
+    """Ports of the target, and of its routes, that no workload of the destination has: mostly those of its Service."""
+    if target.destination.kind != "ServiceAccount":
+        return
+    namespace, account = target.destination.namespace, target.destination.name
+    refs = tuple(store.workloads_of(namespace, account))
+    there = _ports_of(store, refs)
+    if not there:
+        return
+    asked = [("spec.destination.port", "destination.port", target.port)] if target.port is not None else []
+    for index, rule in enumerate(target.rules):
+        route = store.object(ObjectRef("specs.smi-spec.io", rule.kind, target.ref.namespace, rule.name))
+        ports = route.ports or () if isinstance(route, PortRoute) else ()
+        asked += [(f"spec.rules[{index}].name", f"{rule.kind} {rule.name}", port) for port in ports]
+    for field, where, port in asked:
+        if port not in there:
+            shown = ", ".join(map(str, sorted(there)[:_SHOWN]))
+            message = f"port {port} of {where} is no port of any workload that runs as {namespace}/{account} (they have {shown}"
+            leads = _leading(store, refs, port)
+            yield Problem("target.no-such-port", target.ref, field, f"{message}{leads})", "name the workload's port")
+
+
+def _ports_of(store: Store, refs: Collection[ObjectRef]) -> frozenset[int]:
+    """The ports that these workloads declare, or that a Service leads to by number."""
+    found = set[int]()
+    for ref in refs:
+        workload = store.workload(ref)
+        found |= {port.port for port in workload.ports} if workload is not None else set()
+        found |= {port.target for one in store.services_of(ref) for port in one.ports if isinstance(port.target, int)}
+    return frozenset(found)
+
+
+def _leading(store: Store, refs: Collection[ObjectRef], port: int) -> str:
+    """Which Service has this port, and where it leads."""
+    for ref in sorted(refs):
+        for service in store.services_of(ref):
+            for one in service.ports:
+                if one.port == port:
+                    return f"; port {port} of Service {service.ref.name} leads to {one.target}"
+    return ""
+
+
+def _matches(group: HTTPRouteGroup) -> Iterator[Problem]:
+    for index, named in enumerate(group.matches):
+        if named.match is None:
+            continue
+        field = f"spec.matches[{index}]"
+        if named.match.path is not None:
+            yield from _path(group.ref, f"{field}.pathRegex", named.match.path)
+        for header, _ in named.match.headers:
+            if is_managed_header(header) or "_" in header:
+                message = (
+                    f'meshes refuse a condition on the header "{header}", which proxies set, rewrite or drop themselves'
+                )
+                yield Problem("match.refused-header", group.ref, f"{field}.headers", message, "match another header")
+
+
+def _path(ref: ObjectRef, field: str, pattern: str) -> Iterator[Problem]:
+    if _GLOB.search(pattern):
+        message = f'"{pattern}" means a number of slashes where it has "/*": it is a pattern, not a glob'
+        yield Problem("match.glob", ref, field, message, f'write "{_GLOB.sub("/.*", pattern)}"')
+        return
+    try:
+        never = language(pattern, PATH).is_empty()
+    except RegexRefusedError:
+        return
+    if never:
+        remedy = "write it as a path begins" if pattern.startswith(("/", "^/")) else f'write "/{pattern.lstrip("^")}"'
+        yield Problem("match.no-path", ref, field, f'"{pattern}" matches no path: each begins with "/"', remedy)
