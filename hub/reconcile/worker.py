@@ -110,7 +110,9 @@ class Worker:
         while not self._news.is_set():
             self._journal.beat(self.mesh.name)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), _APPROVED_S if self._refused else _BEAT_S)
+                # Not asyncio.wait_for: in Python 3.11 it swallows a cancellation that comes together with the news.
+                async with asyncio.timeout(_APPROVED_S if self._refused else _BEAT_S):
+                    await self._news.wait()
             if self._refused and self._hub.window.approved(self.mesh.name, self._hub.clock()):
                 self.add(())
 
@@ -302,7 +304,8 @@ class Worker:
         """Wait before another try; news end the wait, but if the mesh as a whole failed not within a second of that."""
         await asyncio.sleep(min(seconds, self._at_least_s))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), max(seconds - self._at_least_s, 0.0))
+            async with asyncio.timeout(max(seconds - self._at_least_s, 0.0)):
+                await self._news.wait()
 
     def _fell_through(self, state: RetryCallState) -> None:
         """Note why a try failed; a trace is logged once."""

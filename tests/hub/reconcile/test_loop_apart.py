@@ -271,3 +271,22 @@ async def test_bug_in_what_serves_endpoints_holds_up_no_revocation(folder: Folde
         folder.remove("access.yaml")
         await live.until()
         assert time.monotonic() - begun < 4
+
+
+async def test_worker_ends_when_told_to_at_the_moment_of_news(folder: Folder) -> None:
+    """It took the end for the news and went on for ever, and so did `smihub run` after SIGTERM."""
+    hub = Hub.open(folder.root / "smihub.yaml")
+    hub.read()
+    worker = Loop(hub).workers[0]
+    task = asyncio.create_task(worker.run())
+    worker.add(hub.units())
+    await worker.idle.wait()
+    await asyncio.sleep(0.05)
+    worker.add(hub.units())
+    task.cancel()
+    await asyncio.wait({task}, timeout=5)
+    ended = task.cancelled()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await hub.close()
+    assert ended
