@@ -141,7 +141,9 @@ class EndpointView:
             yield place
         for port in ports:
             place = (service.namespace, service.name, port.port)
-            self._exposed[place] = Exposed(port.transport, port.name, port.app_protocol)
+            self._exposed[place] = Exposed(
+                port.transport, port.name, port.app_protocol, found is not None and found.headless
+            )
         for place, number in places.items():
             everyone = tuple(sorted({each for share in shares for at, each in share if at == number}))
             if self._everyone.get(place) != everyone:

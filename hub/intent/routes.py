@@ -36,6 +36,7 @@ def route(view: View, namespace: str, name: str) -> tuple[Route, tuple[Problem, 
             splits=tuple(_splits(view, namespace, port, layers)),
             callees=_callees(view, namespace, port, profiles),
             clients=_clients(port, upstreams),
+            word=(port.app_protocol or port.name) if layers else "",
         )
         for port in _distinct(service.ports)
     )
@@ -102,7 +103,8 @@ def _backends_on(view: View, namespace: str, port: ServicePort, layer: ReadSplit
     for backend in layer.split.backends:
         exposed = view.exposes(namespace, backend.service)
         if exposed is not None and (port.port, port.transport) in exposed:
-            yield backend
+            word, headless = view.described(namespace, backend.service).get((port.port, port.transport), ("", False))
+            yield replace(backend, word=word, headless=headless)
 
 
 def _layer_problems(view: View, service: Service, layer: ReadSplit) -> tuple[Problem, ...]:

@@ -6,7 +6,7 @@ narrow as its use, and none is about single Pods.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -99,6 +99,9 @@ class View(Protocol):
 
     def exposes(self, namespace: str, service: str) -> Collection[tuple[int, Transport]] | None:
         """The (port, transport) pairs of a Service; None if it does not exist."""
+
+    def described(self, namespace: str, service: str) -> Mapping[tuple[int, Transport], tuple[str, bool]]:
+        """By (port, transport) of a Service: what it says of the protocol (appProtocol, else name), and whether it is headless."""
 
     def upstreams(self, namespace: str, service: str) -> tuple[Upstream, ...]:
         """The upstreams of Workloads that name this Service."""

@@ -110,10 +110,15 @@ class Access(Struct, frozen=True, gc=False):
 
 
 class Backend(Struct, frozen=True, order=True, gc=False):
-    """One share of a split: a Service of the same namespace and an exact, non-negative, relative weight."""
+    """One share of a split: a Service of the same namespace and an exact, non-negative, relative weight.
+
+    `word` is what the Service says of this port's protocol, as `RoutePort.word`; `headless`: it has no address of its own.
+    """
 
     service: str
     weight: Fraction
+    word: str = ""
+    headless: bool = False
 
 
 class Split(Struct, frozen=True, gc=False):
@@ -145,6 +150,7 @@ class RoutePort(Struct, frozen=True, gc=False):
     `splits` are tried in order (conditional first, at most one unconditional, last); without a match the root's own
     endpoints serve. Backends without this port number and transport are already left out of `splits`.
     `callees` are the SPIFFE ids behind this Service's own port (sorted, may be empty); a backend's are in its own Route.
+    `word` is the port's `appProtocol` as written, else its name: meshes know other words than SMI. "" where nothing is split.
     """
 
     port: int
@@ -153,6 +159,7 @@ class RoutePort(Struct, frozen=True, gc=False):
     splits: tuple[Split, ...] = ()
     callees: tuple[str, ...] = ()
     clients: tuple[Client, ...] = ()
+    word: str = ""
 
 
 class Route(Struct, frozen=True, gc=False):

@@ -158,11 +158,15 @@ class Endpoint(Struct, frozen=True, order=True, gc=False):
 
 
 class Exposed(Struct, frozen=True, gc=False):
-    """One port of a Service as it is written: data planes read its name and its `appProtocol` each in their own way."""
+    """One port of a Service as it is written: data planes read its name and its `appProtocol` each in their own way.
+
+    `headless`: the Service has no address of its own.
+    """
 
     transport: Transport
     name: str = ""
     app_protocol: str = ""
+    headless: bool = False
 
 
 class Facts(Struct, frozen=True, gc=False):

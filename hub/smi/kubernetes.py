@@ -67,7 +67,8 @@ def decode_service(reader: FieldReader, value: Body, version: str) -> Service:
     ports = tuple(_service_ports(reader, spec))
     selector = reader.pairs(spec.get("selector", {}), "spec.selector")
     external = spec.get("type") == "ExternalName"
-    return Service(reader.ref, reader.origin, selector or None, () if external else ports)
+    headless = spec.get("clusterIP") == "None"
+    return Service(reader.ref, reader.origin, selector or None, () if external else ports, headless)
 
 
 def _service_ports(reader: FieldReader, spec: Body) -> Iterator[ServicePort]:

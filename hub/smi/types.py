@@ -110,12 +110,16 @@ class ServicePort(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Service(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
-    """Core Service. `selector` None or () = selects nothing (its endpoints come from EndpointSlices)."""
+    """Core Service. `selector` None or () = selects nothing (its endpoints come from EndpointSlices).
+
+    `headless`: it has no address of its own, who calls it dials one of its endpoints.
+    """
 
     ref: ObjectRef
     origin: Origin
     selector: tuple[tuple[str, str], ...] | None
     ports: tuple[ServicePort, ...]
+    headless: bool = False
 
 
 class WorkloadPort(Struct, frozen=True, gc=False, omit_defaults=True):

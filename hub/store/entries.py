@@ -61,6 +61,7 @@ def _service(found: Service, trust_domain: str) -> Iterator[Entry]:
     yield key, None  # it exists, with or without ports
     for port in found.ports:
         yield key, (port.port, port.transport)
+        yield ("described", *key[1:]), (port.port, port.transport, port.app_protocol or port.name, found.headless)
 
 
 def _account(found: ServiceAccount, trust_domain: str) -> Iterator[Entry]:

@@ -114,6 +114,11 @@ class RecordingView:
         found = self._members(("exposes", namespace, service))
         return [port for port in found if port is not None] if found else None
 
+    def described(self, namespace: str, service: str) -> Mapping[tuple[int, Transport], tuple[str, bool]]:
+        """See hub.intent.View."""
+        found = sorted(self._members(("described", namespace, service)), reverse=True)
+        return {(port, transport): (word, headless) for port, transport, word, headless in found}
+
     def upstreams(self, namespace: str, service: str) -> tuple[Upstream, ...]:
         """See hub.intent.View."""
         return tuple(sorted(self._members(("upstreams", namespace, service)), key=msgspec.json.encode))

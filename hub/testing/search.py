@@ -80,4 +80,4 @@ def _against(explain: Explain, request: Request, smi: Answer, mesh: Answer, with
     why = disagreement(request, smi, mesh)
     if not why or not mesh.losses:
         return why
-    return "" if any(not disagreement(request, other, mesh) for other in without(request)) else why
+    return "" if any(not disagreement(request, other, mesh) for other in without(request, mesh.losses)) else why

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from hub.model import Answer, Destination, Reading, Request, Source
@@ -108,3 +109,11 @@ def test_shares_are_exact_or_the_nearest_with_a_loss() -> None:
     assert not disagreement(request, smi, told)
     for weights in ({"v2": "1"}, {"v1": "1/1000", "v2": "999/1000"}, {"v1": "0", "v3": "1"}):
         assert disagreement(request, smi, replace(told, weights=weights)).startswith("misrouted")
+
+
+@pytest.mark.parametrize(
+    ("loss", "routes"), [("istio.tls-not-split", {"split", "root"}), ("istio.condition-not-expressible", {"split"})]
+)
+def test_only_the_loss_of_a_whole_split_leaves_the_call_to_the_root(loss: str, routes: set[str]) -> None:
+    """A split without conditions stands below the lost one: the root serves only where it is lost as well."""
+    assert {one.route for one in answers_without(_DOCUMENTS, Reading())(_CALL, (loss,))} == routes

@@ -87,7 +87,8 @@ class Judge:
         """A backend with a positive share must have answered, where the mesh reports losses also one below a lost condition."""
         received = _received(request, happened)
         smi = self._semantics.judge(received)
-        below = self._without(received) if any(mesh.losses for mesh in meshes.values()) else ()
+        losses = {loss for mesh in meshes.values() for loss in mesh.losses}
+        below = self._without(received, losses) if losses else ()
         shares = {name for each in (smi, *below) for name, share in (each.weights or {}).items() if Fraction(share)}
         good = {app for name in shares for app in self._apps(request, name)}
         return "" if happened.app in good else f"misrouted: {happened.app} answered, shares are {smi.weights}"

@@ -21,14 +21,14 @@ from adapters.istio.evaluate.policy import Gates
 from adapters.istio.evaluate.ports import spoken
 from adapters.istio.evaluate.request import HEADER, Reading, differs, read
 from adapters.istio.evaluate.routes import Entry, Route, Routes
-from adapters.istio.evaluate.workloads import Peer, Verdict, Workloads
-from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, raw_text
+from adapters.istio.evaluate.workloads import NOBODY, Peer, Verdict, Workloads
+from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, UnmodelledError, raw_text
 
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
 BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
 RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
 ServicePortKey = tuple[str, str, int]
-UDP, MIXED = "proto.udp-not-captured", "port.undeclared-mixed"
+UDP, CALLED_UDP, MIXED = "proto.udp-not-captured", "istio.port-called-udp", "port.undeclared-mixed"
 _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2}
 
 
@@ -50,7 +50,8 @@ class _Call(Struct, frozen=True):
 class _Routing(Struct, frozen=True):
     """Where a call to a Service goes: the word, (share, port) by service, what decided, the call as it arrives.
 
-    `read` says that the sidecar of the client read it as HTTP; a call that is not open was refused by it.
+    `read` says that the sidecar of the client read it as HTTP; a call that is not open was refused by it; one that is not
+    `ours` was passed on as it is, without the caller's certificate.
     """
 
     word: RouteWord
@@ -60,6 +61,7 @@ class _Routing(Struct, frozen=True):
     reading: Reading | None = None
     read: bool = False
     open: bool = True
+    ours: bool = True
 
 
 class _Mesh:
@@ -135,7 +137,8 @@ class _Mesh:
     def _behind(self, place: ServicePortKey, routing: _Routing, call: _Call) -> tuple[BackendWord, list[Verdict]]:
         """The word of one Service port, and the verdicts behind it: its own endpoints, never its own routes."""
         endpoints = self._endpoints.get(place, ())
-        verdicts = [self._called(endpoint, routing, call.peer) for endpoint in endpoints]
+        peer = call.peer if routing.ours else NOBODY
+        verdicts = [self._called(endpoint, routing, peer) for endpoint in endpoints]
         if not verdicts:
             return "no-endpoint", verdicts
         allowed = {one.allowed and routing.open for one in verdicts}
@@ -156,7 +159,13 @@ class _Mesh:
             return _Routing("no-port" if place[:2] in self._services else "no-service")
         if call.request.src.outside:
             return _Routing("root", {place[1]: (Fraction(1), place[2])}, reading=call.first)
-        if call.first is not None and spoken(exposed, place[2]) != "tcp":
+        kind = spoken(exposed, place[2])
+        if kind == "udp":
+            own = {place[1]: (Fraction(1), place[2])}
+            return _Routing("root", own, losses=(CALLED_UDP,), reading=call.first, ours=False)
+        if kind == "tls":
+            return replace(self._chosen(None, NO_HTTP, place), reading=call.first)
+        if call.first is not None and kind != "tcp":
             return self._http_routing(call, call.first, place)
         return self._tcp_routing(call, place)
 
@@ -188,7 +197,19 @@ class _Mesh:
         if entry is None or not any((place[0], one.service) in self._services for one in entry.shares):
             return _Routing("unavailable", by=(route.label,))
         parts = _parts(entry, place[2])
+        for name, (_, port) in parts.items():
+            self._check_callable(route.label, (place[0], name, port), place)
         return _Routing("root" if entry.plain and parts == own else "split", parts, (route.label,))
+
+    def _check_callable(self, label: str, backend: ServicePortKey, root: ServicePortKey) -> None:
+        """A share for a headless Service goes to the address that was dialled, one for a port called "udp" nowhere."""
+        exposed = self._exposed.get(backend)
+        if exposed is None or backend[:2] == root[:2]:
+            return
+        if exposed.headless or spoken(exposed, backend[2]) == "udp":
+            raise UnmodelledError(
+                f'{label}: a share for the headless Service, or the port called "udp", "{backend[1]}:{backend[2]}" is not modelled'
+            )
 
     def _means(self, host: bytes | None, place: ServicePortKey) -> bool:
         """Whether a Host header names this Service: any other one leads elsewhere, or past the routes."""

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from adapters.istio import names
 from adapters.istio.config import IstioConfig
 from adapters.istio.translate.budget import expensive_patterns
+from adapters.istio.translate.carried import not_carried
 from adapters.istio.translate.conditions import cost, matches_of
 from adapters.istio.translate.objects import Json, virtual_service
 from adapters.istio.translate.scope import SERVER_FIRST
@@ -37,13 +38,14 @@ class _VirtualServiceParts(Struct, frozen=True, gc=False):
 def translate_route(route: Route, config: IstioConfig) -> Translation:
     """The VirtualService of a Service, none if no port of it is split, and what Istio cannot say of the splits."""
     made = _VirtualServiceParts([], [], [])
-    for port in sorted(route.ports, key=lambda port: (port.port, port.transport)):
-        if port.transport == "UDP":
-            made.losses.extend(_UDP.loss(split.origin, "spec.backends", access=False) for split in port.splits)
-        elif port.splits:
+    ports = tuple(
+        replace(port, splits=_carried(route, port, made.losses))
+        for port in sorted(route.ports, key=lambda port: (port.port, port.transport))
+    )
+    for port in ports:
+        if port.splits:
             _Port(route, port, config).add_to(made)
     losses = tuple(sorted(set(made.losses)))
-    ports = sorted(route.ports, key=lambda port: (port.port, port.transport))
     routed = tuple(_Port(route, port, config).carried() for port in ports) if losses else None
     if not made.http and not made.tcp:
         return Translation((), losses, routed=routed)
@@ -55,6 +57,16 @@ def translate_route(route: Route, config: IstioConfig) -> Translation:
         found = {*losses, *(_LIMIT.loss(origin, "spec.matches", access=False) for origin in split_by)}
         return Translation((), tuple(sorted(found)), routed=())
     return Translation((NativeObject(ref, Role.ROUTE, body),), losses, routed=routed)
+
+
+def _carried(route: Route, port: RoutePort, losses: list[Loss]) -> tuple[Split, ...]:
+    """The layers of a port that a sidecar carries out; the others are lost."""
+    found: list[Split] = []
+    for split in port.splits:
+        objections = tuple(not_carried(route.service, port, split))
+        losses.extend(one.loss(split.origin, "spec.backends", access=False) for one in objections)
+        found += [] if objections else [split]
+    return tuple(found)
 
 
 class _Port:
@@ -83,7 +95,7 @@ class _Port:
 
     def carried(self) -> RoutePort:
         """The port with those of its splits, and of their matches, that calls are shared out by."""
-        kept = () if self._port.transport == "UDP" else map(self._sayable, self._port.splits)
+        kept = map(self._sayable, self._port.splits)
         return replace(self._port, splits=tuple(split for split in kept if split.matches != ()))
 
     def _sayable(self, split: Split) -> Split:
@@ -157,10 +169,4 @@ _LIMIT = Objection(
     f"the splits of this Service take more than {MAX_BYTES} bytes, so its root serves",
     "any request to the root Service",
     "write fewer conditions",
-)
-_UDP = Objection(
-    "proto.udp-not-captured",
-    "sidecars do not carry UDP, so this split has no effect on a UDP port",
-    "a datagram to the root Service",
-    "split UDP outside of the mesh",
 )

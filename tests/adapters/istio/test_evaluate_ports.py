@@ -134,6 +134,18 @@ def test_datagrams_are_not_captured() -> None:
         ("", "", 8080, "none"),
         ("", "", 3306, "tcp"),
         ("http", "", 3306, "http"),
+        ("https", "", 443, "tls"),
+        ("tls-a", "", 443, "tls"),
+        ("a", "HTTPS", 443, "tls"),
+        ("a", "https-x", 443, "tls"),
+        ("a", "kubernetes.io/wss", 443, "tls"),
+        ("a", "Kubernetes.io/wss", 443, "none"),
+        ("https", "tcp", 443, "tcp"),
+        ("a", "http_proxy", 80, "http"),
+        ("a", "http-x", 80, "http"),
+        ("grpc-web-x", "", 80, "http"),
+        ("udp-x", "", 80, "udp"),
+        ("a", "udp", 3306, "udp"),
     ],
 )
 def test_a_service_port_is_taken_by_its_word_or_number(name: str, app_protocol: str, number: int, kind: str) -> None:
@@ -152,3 +164,7 @@ def test_receivers_follow_the_services_before_them() -> None:
     alike = dict.fromkeys(said, Exposed("TCP", "redis"))
     assert set(received(replace(FACTS, endpoints=endpoints, exposed=alike)).values()) == {"tcp"}
     assert not received(replace(FACTS, endpoints=endpoints, exposed=dict.fromkeys(said, Exposed("UDP", "dns"))))
+    encrypted = {place: Exposed("TCP", "https"), other: Exposed("TCP", "tcp")}
+    assert set(received(replace(FACTS, endpoints=endpoints, exposed=encrypted)).values()) == {"tcp"}
+    unheard = {place: Exposed("TCP", "udp"), other: Exposed("TCP", "http")}
+    assert set(received(replace(FACTS, endpoints=endpoints, exposed=unheard)).values()) == {"http"}

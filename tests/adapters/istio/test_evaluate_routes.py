@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.istio.evaluate.mesh import evaluator
-from hub.api import Answer, Destination, Exposed, NativeObject, Request, UnmodelledError
+from hub.api import Answer, Destination, Exposed, Facts, NativeObject, Request, UnmodelledError
 from tests.adapters.istio.test_evaluate_workloads import (
     FACTS,
     IS_CLIENT,
@@ -390,3 +390,39 @@ def test_judges_thousands_of_requests_a_second() -> None:
     start = time.perf_counter()
     assert [judge(request).verdict for _ in range(500)] == ["allow"] * 500
     assert time.perf_counter() - start < 0.5
+
+
+def taken_as(word: str, **more: bool) -> Facts:
+    """The usual mesh, with every Service port so called."""
+    return replace(FACTS, exposed={place: Exposed("TCP", "", word, **more) for place in FACTS.exposed})
+
+
+@pytest.mark.parametrize("word", ["https", "tls", "kubernetes.io/wss"])
+def test_tls_port_takes_neither_http_nor_tcp_routes(word: str) -> None:
+    """The root serves, whatever the routes of other kinds say."""
+    both = [vs(split(to("web-v1")), tcp=[{"match": [{"port": 8080}], "route": [to("web-v1")]}])]
+    for request in (call(), tcp(port=8080, dst=ROOT)):
+        answer = judged(both, request, taken_as(word))
+        assert (answer.route, answer.weights, answer.by) == ("root", {"web": "1"}, ())
+        assert judged(both, request, taken_as("tcp")).weights == {"web-v1": "1"}
+
+
+def test_tcp_port_called_udp_is_passed_on_without_an_identity() -> None:
+    """No route counts, and whoever asks for mutual TLS or an identity refuses it."""
+    both = [vs(split(to("web-v1")), tcp=[{"match": [{"port": 8080}], "route": [to("web-v1")]}])]
+    passed = judged(both, call(), taken_as("udp"))
+    assert (passed.verdict, passed.route, passed.losses) == ("allow", "root", ("istio.port-called-udp",))
+    guarded = [*both, policy({"from": [IS_CLIENT]})]
+    assert judged(guarded, call(), taken_as("udp")).verdict == "deny"
+    assert judged(guarded, call(), taken_as("tcp")).verdict == "allow"
+
+
+@pytest.mark.parametrize("exposed", [Exposed("TCP", "http", headless=True), Exposed("TCP", "http", "udp")])
+def test_share_that_istio_sends_elsewhere_is_not_claimed(exposed: Exposed) -> None:
+    """A headless backend, and one whose port is called udp: nobody says that these get it. A headless root gets its own."""
+    at = replace(FACTS, exposed={**FACTS.exposed, ("default", "web-v1", 8080): exposed})
+    with pytest.raises(UnmodelledError):
+        judged([vs(split(to("web-v1", 1), to("web-v2", 1)))], call(), at)
+    assert judged([vs(split(to("web-v2")))], call(), at).weights == {"web-v2": "1"}
+    own = replace(FACTS, exposed={**FACTS.exposed, ("default", "web", 8080): Exposed("TCP", "http", headless=True)})
+    assert judged([vs(split(to("web", 1), to("web-v2", 1)))], call(), own).weights == {"web": "1/2", "web-v2": "1/2"}

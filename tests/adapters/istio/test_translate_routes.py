@@ -261,3 +261,66 @@ def test_pattern_when_it_is_large_over_characters() -> None:
     pattern = "[^/]{800}" * 6
     assert is_portable(pattern)
     assert not is_small(pattern)
+
+
+# ------------------------------------------------------------------------------------- what sidecars do not carry out
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("https", "istio.tls-not-split"),
+        ("HTTPS-gate", "istio.tls-not-split"),
+        ("tls-x", "istio.tls-not-split"),
+        ("kubernetes.io/wss", "istio.tls-not-split"),
+        ("udp", "istio.port-called-udp"),
+        ("udp-x", "istio.port-called-udp"),
+        ("tcp-https", ""),
+        ("wss", ""),
+        ("kubernetes.io/ws", ""),
+        ("", ""),
+    ],
+)
+def test_split_when_the_port_is_one_that_istio_does_not_route_by_splits(word: str, code: str) -> None:
+    """Nothing is written that would have no effect: the root serves, and the loss says so for each split."""
+    layers = (split("a", (CONDITION,), v2=1), split("b", None, v1=1))
+    unit = route("web", replace(port(443, "none", *layers), word=word), port(80, "http", split("b", None, v1=1)))
+    made = translate(unit, IstioConfig())
+    assert {(loss.code, loss.origin.name, loss.access) for loss in made.losses} == (
+        {(code, "a", False), (code, "b", False)} if code else set()
+    )
+    assert {entry["match"][0]["port"] for entry in spec(made)["http"]} == ({80} if code else {80, 443})
+    assert [bool(each.splits) for each in made.routed or unit.ports] == [True, not code]
+
+
+def shared(name: str, **backends: Backend) -> Split:
+    """A layer without condition over these backends."""
+    return Split(split_ref(name), None, tuple(backends.values()))
+
+
+V1, V2 = Backend("v1", Fraction(4)), Backend("v2", Fraction(1))
+
+
+@pytest.mark.parametrize(
+    ("backend", "code"),
+    [
+        (replace(V2, headless=True), "istio.headless-backend"),
+        (replace(V2, word="udp"), "istio.port-called-udp"),
+        (replace(V2, weight=Fraction(0), headless=True), ""),
+        (replace(V2, service="web", headless=True), ""),
+        (replace(V2, word="https"), ""),
+    ],
+)
+def test_split_when_a_backend_is_one_that_istio_does_not_send_calls_to(backend: Backend, code: str) -> None:
+    """The whole layer is lost, named by its backend; one without a share, or the root that was dialled anyway, does no harm."""
+    made = translate(route("web", port(80, "http", shared("s", v1=V1, v2=backend))), IstioConfig())
+    assert [(loss.code, backend.service in loss.message) for loss in made.losses] == ([(code, True)] if code else [])
+    assert bool(made.objects) == (not code)
+
+
+def test_split_when_only_one_layer_has_a_headless_backend() -> None:
+    """Its requests go on to the next layer, as with a condition that is lost."""
+    lost = replace(shared("a", v2=replace(V2, headless=True)), matches=(CONDITION,))
+    made = translate(route("web", port(80, "http", lost, shared("b", v1=V1))), IstioConfig())
+    assert made.objects == translate(route("web", port(80, "http", shared("b", v1=V1))), IstioConfig()).objects
+    assert [loss.origin.name for loss in made.losses] == ["a"]

@@ -74,7 +74,7 @@ V1 = "[{service: v1, weight: 1}]"
 def test_root_may_be_qualified_with_its_own_namespace(root: str) -> None:
     """Every form of the own namespace means the bare name."""
     found = store(ALL, split(V1, root=root))
-    assert [layer.backends for layer in port(found).splits] == [(Backend("v1", Fraction(1)),)]
+    assert [layer.backends for layer in port(found).splits] == [(Backend("v1", Fraction(1), "http"),)]
     assert codes(found) == []
 
 
@@ -103,7 +103,7 @@ def test_backends_are_summed_and_those_without_the_port_left_out() -> None:
         "{service: other, weight: 1}, {service: gone, weight: 1}, {service: later, weight: 0}]"
     )
     found = store(ALL, other, text)
-    assert port(found).splits[0].backends == (Backend("v1", Fraction(50)), Backend("v2", Fraction(0)))
+    assert port(found).splits[0].backends == (Backend("v1", Fraction(50), "http"), Backend("v2", Fraction(0), "http"))
     assert codes(found) == ["split.backend-missing", "split.backend-port"]
 
 
@@ -148,7 +148,7 @@ def test_of_ports_of_one_number_the_first_counts() -> None:
 def test_a_root_among_its_backends_means_its_own_endpoints() -> None:
     """Splits in the wild are written so; a warning says that the specification rules it out."""
     found = store(ALL, split("[{service: web, weight: 1}, {service: v1, weight: 1}, {service: web.d, weight: 1}]"))
-    assert port(found).splits[0].backends == (Backend("v1", Fraction(1)), Backend("web", Fraction(2)))
+    assert port(found).splits[0].backends == (Backend("v1", Fraction(1), "http"), Backend("web", Fraction(2), "http"))
     assert [(each.code, each.severity) for each in found.problems()] == [("split.own-endpoints", Severity.WARNING)]
 
 
@@ -255,3 +255,16 @@ def test_service_port_that_leads_nowhere_is_reported() -> None:
         ("service.target-port", "spec.ports[0].targetPort")
     ]
     assert port(found).callees == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "word"), [("name: tls-a", "tls-a"), ("name: a, appProtocol: https", "https"), ("", "")]
+)
+def test_split_port_and_backends_as_they_are_written(said: str, word: str) -> None:
+    """What a Service says of a port's protocol, word by word, and whether it has an address of its own."""
+    ports = f"{{{said + ', ' if said else ''}port: 80}}"
+    headless = SERVICE.format(name="v1", ports=ports).replace("spec: {", "spec: {clusterIP: None, ")
+    found = port(store(SERVICE.format(name="web", ports=ports), headless, split(V1)))
+    assert found.word == word
+    assert found.splits[0].backends == (Backend("v1", Fraction(1), word, headless=True),)
+    assert port(store(SERVICE.format(name="web", ports=ports))).word == ""

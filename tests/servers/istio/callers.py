@@ -20,12 +20,16 @@ T = TypeVar("T")
 
 
 class Line(Struct, frozen=True):
-    """Where a call goes: from which namespace, to which address, and how (None: as bytes, for the sidecar to wrap)."""
+    """Where a call goes: from which namespace, to which address, and how (None: as bytes, for the sidecar to wrap).
+
+    `sni` is the name that the caller's own TLS asks for ("": none).
+    """
 
     namespace: Namespace
     address: str
     port: int
     tls: ssl.SSLContext | None = None
+    sni: str = ""
 
 
 class Loop:
@@ -59,15 +63,15 @@ async def _cancelled() -> None:
 class PodApps(Apps):
     """Applications on sockets that are listening already."""
 
-    async def serve(self, name: str, listener: socket.socket) -> None:
-        """Answer under this name."""
+    async def serve(self, name: str, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Answer under this name, within TLS of its own if that is given."""
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.create_task(self._quietly(self._serve(name, ("", 0), reader, writer), writer))
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
 
-        self._servers.append(await asyncio.start_server(connected, sock=listener))
+        self._servers.append(await asyncio.start_server(connected, sock=listener, ssl=tls))
 
 
 async def connect(line: Line) -> Connection:
@@ -76,7 +80,7 @@ async def connect(line: Line) -> Connection:
     try:
         async with asyncio.timeout(LIMIT_S):
             await asyncio.get_running_loop().sock_connect(made, (line.address, line.port))
-            name = "" if line.tls else None
+            name = line.sni if line.tls else None
             return await asyncio.open_connection(sock=made, ssl=line.tls, server_hostname=name)
     except BaseException:
         made.close()

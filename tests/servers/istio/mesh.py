@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tests.servers.istio import sds
+from tests.servers.istio import own_tls, sds
 from tests.servers.istio.callers import Line, Loop, PodApps
 from tests.servers.istio.kube import Manifest
 from tests.servers.istio.namespaces import Address, Namespace, network
@@ -53,6 +53,15 @@ class Mesh:
         """How somebody without a sidecar, but with a certificate, calls a Pod; ALPN tells its sidecar what is spoken."""
         line = self.direct(OUTSIDER, callee, port)
         return replace(line, tls=self.secrets.context(spiffe, protocol, foreign=foreign))
+
+    def encrypted(self, line: Line, sni: str) -> Line:
+        """The same, with TLS between the applications, through the sidecars."""
+        return replace(line, tls=own_tls.caller(), sni=sni)
+
+    def serve_tls(self, pod: str, port: int) -> None:
+        """Let the application of a Pod answer on one more port, within TLS that ends in it."""
+        listener = self._namespaces[pod].listener(port)
+        self.loop.wait(self.apps.serve(f"{NAMESPACE}/{pod}:{port}", listener, own_tls.application()))
 
     def put(self, natives: Iterable[Manifest]) -> None:
         """Replace Istio's objects and wait: known to istiod, sent, accepted, old connections drained."""
@@ -172,7 +181,9 @@ def _reached(mesh: Mesh, services: Sequence[Mapping[str, Any]]) -> dict[Address,
     for one, each in zip(services, slices(services), strict=True):
         for port, target in zip(one["spec"]["ports"], each["ports"], strict=True):
             pods = [(endpoint["addresses"][0], target["port"]) for endpoint in each["endpoints"]]
-            found[mesh.services[one["metadata"]["name"]], port["port"]] = pods
+            address = mesh.services[one["metadata"]["name"]]
+            if address != "None":
+                found[address, port["port"]] = pods
     return found
 
 
