@@ -39,6 +39,8 @@ VERSIONS: Mapping[tuple[str, str], frozenset[str]] = {
     ("apps", "StatefulSet"): _V1,
     ("apps", "DaemonSet"): _V1,
     ("apps", "ReplicaSet"): _V1,
+    ("argoproj.io", "Rollout"): frozenset({"v1alpha1"}),
+    ("apps.openshift.io", "DeploymentConfig"): _V1,
     ("batch", "Job"): _V1,
     ("batch", "CronJob"): _V1,
     ("discovery.k8s.io", "EndpointSlice"): _V1,
@@ -90,13 +92,18 @@ def _identify(value: object) -> Manifest | None:
         return None
     kind = value["kind"]
     group, version = _group_and_version(value, kind)
-    if (group, kind) not in VERSIONS:
+    if (group, kind) not in VERSIONS or (kind == "Rollout" and _refers(value.get("spec"))):
         return None
     meta = value.get("metadata")
     name, namespace = (meta.get("name"), meta.get("namespace")) if isinstance(meta, dict) else ("", None)
     if namespace is None or namespace == "":
         namespace = "default"  # as an API server reads it: null and empty text are what Go calls unset
     return Manifest(group, version, kind, _text(namespace), _text(name), value)
+
+
+def _refers(spec: object) -> bool:
+    """Tell whether a Rollout has no template of its own, but names a workload that has one."""
+    return isinstance(spec, dict) and spec.get("workloadRef") is not None and spec.get("template") is None
 
 
 def _text(value: object) -> str:

@@ -16,7 +16,9 @@ from hub.semantics.types import ContainerPort, ExposedPort, ExposedService, Inst
 
 _TRANSPORTS = frozenset({"TCP", "UDP", "SCTP"})
 _SERVICE_OF_SLICE = "kubernetes.io/service-name"
-TEMPLATE_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"})
+TEMPLATE_KINDS = frozenset(
+    {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Rollout", "DeploymentConfig"}
+)
 
 
 def labels_of(meta: Mapping[str, object]) -> Labels:
@@ -41,7 +43,7 @@ def decode_pod(found: Manifest) -> Instance:
 
 
 def decode_template(found: Manifest) -> Instance:
-    """Decode the pod template of a Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob. Raises `Invalid`."""
+    """Decode the pod template of one of `TEMPLATE_KINDS`. Raises `Invalid`."""
     spec = reader.mapping(found.body.get("spec"), "spec")
     if found.kind == "CronJob":
         job = reader.mapping(spec.get("jobTemplate"), "jobTemplate")

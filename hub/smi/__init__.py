@@ -16,6 +16,7 @@ from hub.smi.doubts import DOUBTED, doubt_in
 from hub.smi.fields import FieldReader, show
 from hub.smi.head import KINDS, SMI, Head, anonymous, check_names, read_head, read_ref, read_shapeless
 from hub.smi.kinds import Kind
+from hub.smi.kubernetes import is_elsewhere
 from hub.smi.types import Doubt, SmiObject
 
 __all__ = ["KINDS", "Decoded", "Kind", "decode", "is_smi"]
@@ -83,6 +84,8 @@ def decode(document: Document) -> Decoded:
     head = read_head(reader, value)
     if head is None:
         return Decoded(problems=reader.problems, doubt=_versionless(value)) if reader.problems else _IGNORED
+    if is_elsewhere(head.group, head.kind, value):
+        return _IGNORED
     return _decode_known(FieldReader(read_ref(value, head), document.origin), value, head)
 
 

@@ -13,6 +13,8 @@ _SPECS = {
     ("smihub.io", "Workload"): ("spec",),
     ("", "Pod"): ("spec",),
     **{("apps", kind): _TEMPLATE for kind in ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")},
+    ("argoproj.io", "Rollout"): _TEMPLATE,
+    ("apps.openshift.io", "DeploymentConfig"): _TEMPLATE,
     ("batch", "Job"): _TEMPLATE,
     ("batch", "CronJob"): ("spec", "jobTemplate", *_TEMPLATE),
 }

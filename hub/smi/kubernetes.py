@@ -1,7 +1,8 @@
 """The Kubernetes facts that SMI refers to: Service, ServiceAccount, Pod, pod templates and EndpointSlice.
 
 Only the fields that concern SMI are read, null counts as absent, and the many other fields are Kubernetes' own affair.
-Source: Kubernetes API reference v1.31, core/v1, apps/v1, batch/v1, discovery.k8s.io/v1.
+Source: Kubernetes API reference v1.31, core/v1, apps/v1, batch/v1, discovery.k8s.io/v1; Argo Rollouts v1.7; OpenShift 4
+apps.openshift.io/v1.
 """
 
 from __future__ import annotations
@@ -252,8 +253,21 @@ def _slice_ports(reader: FieldReader, body: Body) -> Iterator[tuple[str, int, Tr
 # --------------------------------------------------------------------------- table
 
 
-def _kind(decode: Callable[[FieldReader, Body, str], SmiObject], is_name: Callable[[str], bool] = is_subdomain) -> Kind:
-    return Kind(("v1",), decode, is_name=is_name)
+def _kind(
+    decode: Callable[[FieldReader, Body, str], SmiObject],
+    is_name: Callable[[str], bool] = is_subdomain,
+    versions: tuple[str, ...] = ("v1",),
+) -> Kind:
+    return Kind(versions, decode, is_name=is_name)
+
+
+def is_elsewhere(group: str, kind: str, value: Body) -> bool:
+    """Whether this is a Rollout of somebody else's pod template, which is a workload by itself.
+
+    Source: https://argo-rollouts.readthedocs.io/en/stable/migrating/#reference-an-existing-deployment-from-a-rollout.
+    """
+    named = inner(value, "spec", "workloadRef") is not None
+    return (group, kind) == ("argoproj.io", "Rollout") and named and inner(value, "spec", "template") is None
 
 
 KINDS: Mapping[tuple[str, str], Kind] = {
@@ -264,6 +278,8 @@ KINDS: Mapping[tuple[str, str], Kind] = {
         ("apps", kind): _kind(_template("spec", "template"))
         for kind in ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")
     },
+    ("argoproj.io", "Rollout"): _kind(_template("spec", "template"), versions=("v1alpha1",)),
+    ("apps.openshift.io", "DeploymentConfig"): _kind(_template("spec", "template")),
     ("batch", "Job"): _kind(_template("spec", "template")),
     ("batch", "CronJob"): _kind(_template("spec", "jobTemplate", "spec", "template")),
     (_DISCOVERY, "EndpointSlice"): _kind(decode_slice),

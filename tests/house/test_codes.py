@@ -19,6 +19,7 @@ NOT_CODES = {
     *("destination.port", "domain.name", "http.address", "sink.kind", "src.outside", "src.spiffe"),  # fields
     *(
         "admin.sock",
+        "argoproj.io",
         "chart.yaml",
         "credential.json",
         "envoy.json",
