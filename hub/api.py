@@ -90,6 +90,7 @@ from hub.regex import (
     header_forms,
     language,
     path_forms,
+    path_part,
 )
 from hub.spec import (
     Accepting,
@@ -217,6 +218,7 @@ __all__ = [
     "language",
     "normalise",
     "path_forms",
+    "path_part",
     "raw_bytes",
     "raw_text",
     "service_account_label",

@@ -16,6 +16,7 @@ from hub.regex.automaton import HEADER, PATH, TEXT, URI_PATH, Language, Universe
 from hub.regex.bounds import MAX_STATES, RegexRefusedError, StepBudget, bounded, charge
 from hub.regex.forms import Inexpressible, header_forms, path_forms
 from hub.regex.meaning import Between, Forms, language_of_forms
+from hub.regex.part import Part, path_part
 
 __all__ = [
     "HEADER",
@@ -28,6 +29,7 @@ __all__ = [
     "Forms",
     "Inexpressible",
     "Language",
+    "Part",
     "RegexRefusedError",
     "StepBudget",
     "Universe",
@@ -45,6 +47,7 @@ __all__ = [
     "nothing",
     "overlap",
     "path_forms",
+    "path_part",
     "program_size",
     "restricted",
     "union",

@@ -30,7 +30,7 @@ class Piece(Struct, frozen=True):
 def all_texts(language: Language) -> tuple[str, ...]:
     """All texts of a finite language. Raises `TooManyError` if it is infinite or longer than `MAX_VALUES`."""
     found: list[str] = []
-    letters = _written_out(language)
+    letters = written_out(language)
     work = [(language.universe.start, 0)] if any(language.accepting) else []
     while work:
         text, at = work.pop()
@@ -63,7 +63,7 @@ def _prefixes(structure: StateStructure, goal: int) -> Iterator[str]:
 
     Raises `TooManyError` beyond `MAX_VALUES`; so does `_suffixes`.
     """
-    language, letters = structure.language, _written_out(structure.language)
+    language, letters = structure.language, written_out(structure.language)
     work: list[tuple[str, int, frozenset[int]]] = [(language.universe.start, 0, frozenset())]
     count = 0
     while work:
@@ -85,7 +85,7 @@ def _suffixes(structure: StateStructure, states: set[int]) -> Iterator[str]:
 
     The states are closed under transitions. A text grows at its front; `good` are the states from which it is accepted.
     """
-    language, letters = structure.language, _written_out(structure.language)
+    language, letters = structure.language, written_out(structure.language)
     good = frozenset(at for at in states if language.accepting[at])
     work: list[tuple[str, frozenset[int], frozenset[frozenset[int]]]] = [("", good, frozenset())]
     count = 0
@@ -109,7 +109,7 @@ def prefix_suffix_pieces(structure: StateStructure) -> list[Piece]:
 
     Raises `TooManyError` where a state that is not definite lies on a loop, or lists are too long.
     """
-    language, letters = structure.language, _written_out(structure.language)
+    language, letters = structure.language, written_out(structure.language)
     pieces: list[Piece] = []
     known: dict[int, tuple[str, ...]] = {}
     work = [(language.universe.start, 0)]
@@ -133,7 +133,7 @@ def prefix_suffix_pieces(structure: StateStructure) -> list[Piece]:
     return pieces
 
 
-def _written_out(language: Language) -> list[str | None]:
+def written_out(language: Language) -> list[str | None]:
     """The letters of each class, None for a class too large to write out."""
     return [_letters(chars) if size(chars) <= MAX_LETTERS else None for chars in language.classes.ranges()]
 

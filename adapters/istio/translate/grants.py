@@ -70,13 +70,13 @@ def ruling_of(
     losses = tuple(sorted(access_loss(one, grant.origin) for one in found))
     if not alternatives or not principals:
         return None, losses
-    matches = tuple(match for match in grant.http or () if express(match, expensive, text=text).alternatives)
+    matches = {one for match in grant.http or () for one in express(match, expensive, text=text).carried(match)}
     return Ruling(
         _carried(grant, scope, principals, matches), labels, grant.http is None, principals, alternatives
     ), losses
 
 
-def _carried(grant: Grant, scope: Scope, principals: Sequence[str], matches: Sequence[HttpMatch]) -> Grant:
+def _carried(grant: Grant, scope: Scope, principals: Sequence[str], matches: Iterable[HttpMatch]) -> Grant:
     http = None if grant.http is None else tuple(sorted(matches, key=msgspec.json.encode))
     sources = tuple(sorted(_SPIFFE + principal for principal in principals))
     return replace(grant, sources=sources, ports=scope.ports, http=http)

@@ -14,12 +14,12 @@ from itertools import product
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.istio.translate.budget import CHEAP_STEPS, ConditionPattern, patterns_of, step_limit
 from adapters.istio.translate.losses import short
 from adapters.istio.translate.objects import Condition
 from adapters.istio.translate.values import (
-    forms_of_path,
     line_separator,
     survives_joining,
     survives_trimming,
@@ -30,12 +30,15 @@ from hub.api import (
     Forms,
     HttpMatch,
     Inexpressible,
+    Language,
     Objection,
     RegexRefusedError,
     bounded,
     header_forms,
     is_managed_header,
     language,
+    path_forms,
+    path_part,
 )
 
 ANY_METHOD = ("*",)
@@ -64,6 +67,14 @@ class Expressed(Struct, frozen=True, gc=False):
 
     alternatives: tuple[MatchAlternative, ...] = ()
     objections: tuple[Objection, ...] = ()
+    parts: tuple[str, ...] = ()
+    """Patterns of the paths that are said, where they are a part of those that are meant."""
+
+    def carried(self, match: HttpMatch) -> tuple[HttpMatch, ...]:
+        """The match as far as it is said."""
+        if not self.alternatives:
+            return ()
+        return tuple(replace(match, path=path) for path in self.parts) or (match,)
 
 
 MAX_BYTES = 60_000
@@ -71,7 +82,7 @@ MAX_BYTES = 60_000
 
 
 def express(match: HttpMatch, expensive: frozenset[ConditionPattern] = frozenset(), *, text: bool) -> Expressed:
-    """A match in Istio's words; one condition that cannot be said leaves none of it.
+    """A match in Istio's words; one condition that cannot be said leaves none of it, but of a path the part that can.
 
     Patterns in `expensive` may take more steps than others (see `budget.expensive_patterns`). `text` says that header values are
     UTF-8; else beginnings and ends could not tell whether they are.
@@ -100,7 +111,7 @@ def _express(match: HttpMatch, expensive: frozenset[ConditionPattern], *, text: 
     )
     if len(msgspec.json.encode(alternatives)) > MAX_BYTES:
         return Expressed((), (_too_large(match),))
-    return Expressed(tuple(alternatives), tuple(sorted(objections)))
+    return Expressed(tuple(alternatives), tuple(sorted(objections)), paths.parts)
 
 
 def cost(one: ConditionPattern, limit: int) -> int:
@@ -181,10 +192,23 @@ def _express_path(pattern: str, limit: int = CHEAP_STEPS) -> tuple[Expressed, in
 
 
 def _decide_path(pattern: str) -> Expressed:
-    forms = forms_of_path(pattern)
+    paths = language(pattern, PATH)
+    forms = path_forms(paths)
     if isinstance(forms, Inexpressible):
-        return Expressed((), (_inexpressible("path", "path", pattern, forms),))
+        return _partly(paths, _inexpressible("path", "path", pattern, forms))
     return Expressed(tuple(_path_alternatives(forms)), _narrowed(pattern, forms))
+
+
+def _partly(paths: Language, refused: Objection) -> Expressed:
+    """The part that can be said, if there is one and it is not too much work to find."""
+    try:
+        part = path_part(paths)
+    except RegexRefusedError:
+        part = None
+    if part is None:
+        return Expressed((), (refused,))
+    refused = replace(refused, example=f'a request with path "{short(part.rest)}"')
+    return Expressed(tuple(_path_alternatives(part.forms)), (refused,), part.patterns)
 
 
 def _path_alternatives(forms: Forms) -> Iterable[MatchAlternative]:
