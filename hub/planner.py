@@ -20,17 +20,17 @@ from hub.binding import rebuilt, unbound
 from hub.config.file import Config
 from hub.faults import Faults, carried_over, narrowest
 from hub.memory.meet import meet
-from hub.memory.permits import NOTHING, Standing, gained
+from hub.memory.permits import Standing, gained
 from hub.memory.permits import standing as standing_of
-from hub.memory.recall import Missing, file_of, hides
+from hub.memory.recall import Missing, file_of, hides, placeless
 from hub.memory.states import Kept, decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
-from hub.model import Access, Identity, ObjectRef, Observation, Observed, Problem, Role, Unit, UnitKey
+from hub.model import Access, Identity, ObjectRef, Observation, Observed, Problem, Unit, UnitKey
 from hub.plan.changes import Constraints, Desired, by_unit, conflicts_of
 from hub.plan.conditions import Decided
 from hub.plan.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
-from hub.plan.plan import Plan, claimed_states, in_pieces, known_states, plan
+from hub.plan.plan import Plan, claimed_states, in_pieces, known_states, plan, ungranted
 from hub.readings import changed_readings, reading_words
 from hub.smi import is_smi
 from hub.smi.types import SmiObject, Workload
@@ -119,7 +119,7 @@ class Planner:
             # All can be read, so that nothing of what is wanted is wider; only what is new waits for somebody's word.
             unproven = [key for key, known in states.items() if known is None and key not in doubted]
             standing = by_unit(observation.objects) if unproven else {}
-            states |= {key: claimed_states(key, observation) or _ungranted(standing.get(key, {})) for key in unproven}
+            states |= {key: claimed_states(key, observation) or ungranted(standing.get(key, {})) for key in unproven}
         frozen = self._frozen(mesh, desired, observation, states, faults)
         frozen |= {key for key in withhold if key.kind == "route" and key in desired}
         met = dict[UnitKey, Desired]()
@@ -240,7 +240,7 @@ class Planner:
         own = ObjectRef("", "Service", key.namespace, key.name) if key.kind == "route" else None
         refs = (ref for ref in sorted(self._refs(key, unit)) if ref.kind != "Service" or ref == own)
         found = ((ref, self._store.object(ref)) for ref in refs)
-        return tuple(Kept(_placeless(each), self._files(ref)) for ref, each in found if each is not None)
+        return tuple(Kept(placeless(each), self._files(ref)) for ref, each in found if each is not None)
 
     def _refs(self, key: UnitKey, unit: Unit | None) -> set[ObjectRef]:
         return {*(unit.origins if unit is not None else ()), *self._store.template_samples(key)}
@@ -387,18 +387,6 @@ def _meaning(desired: Desired) -> Standing | None:
     """What a mesh carries out of a unit."""
     unit = desired.unit
     return standing_of(unit, desired.translation.carried) if isinstance(unit, Access) else None
-
-
-def _placeless(found: SmiObject) -> SmiObject:
-    """Without what comes and goes with every machine."""
-    if isinstance(found, Workload):
-        return replace(found, addresses=(), ready=True)
-    return found
-
-
-def _ungranted(mine: Mapping[ObjectRef, Observed]) -> tuple[Standing, ...] | None:
-    """What nobody remembers anything of grants nothing, where no object that grants stands."""
-    return None if any(one.role is Role.GRANT and one.token for one in mine.values()) else (NOTHING,)
 
 
 def _differs(mesh: Mesh, unit: Desired, mine: Mapping[ObjectRef, Observed]) -> bool:

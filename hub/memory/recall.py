@@ -9,10 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.events import covers
 from hub.memory.states import Kept, decode
 from hub.model import ObjectRef, UnitKey
+from hub.smi.types import SmiObject, Workload
 
 _K = TypeVar("_K")
 _L = TypeVar("_L")
@@ -106,4 +108,11 @@ def recalled(
     """The remembered objects that count: broken ones, and those which are hidden by what is unread and are nowhere else."""
     found = {ref: kept[ref] for ref in broken if ref in kept}
     found |= {ref: one for ref, one in kept.items() if hidden(one) and (ref in broken or not there(ref))}
+    return found
+
+
+def placeless(found: SmiObject) -> SmiObject:
+    """Without what comes and goes with every machine."""
+    if isinstance(found, Workload):
+        return replace(found, addresses=(), ready=True)
     return found

@@ -20,6 +20,7 @@ from hub.model import (
     ObjectRef,
     Observation,
     Observed,
+    Role,
     Route,
     UnitKey,
 )
@@ -160,6 +161,11 @@ def claimed_states(key: UnitKey, observation: Observation) -> tuple[Standing, ..
     """What the memory says may stand, although somebody edited the objects since; None where it says nothing."""
     past = decode(observation.memory.get(key))
     return tuple(state.standing for state in past.states) or None if past is not None else None
+
+
+def ungranted(mine: Mapping[ObjectRef, Observed]) -> tuple[Standing, ...] | None:
+    """What nobody remembers anything of grants nothing, where no object that grants stands."""
+    return None if any(one.role is Role.GRANT and one.token for one in mine.values()) else (NOTHING,)
 
 
 class _Meaning(Struct, frozen=True, gc=False):
