@@ -238,7 +238,7 @@ class Planner:
         A Service is kept by its own route alone, for there is one for each.
         """
         own = ObjectRef("", "Service", key.namespace, key.name) if key.kind == "route" else None
-        refs = (ref for ref in sorted(self._refs(key, unit)) if ref.kind != "Service" or ref == own)
+        refs = (ref for ref in sorted(self._refs(key, unit)) if (ref.group, ref.kind) != ("", "Service") or ref == own)
         found = ((ref, self._store.object(ref)) for ref in refs)
         return tuple(Kept(placeless(each), self._files(ref)) for ref, each in found if each is not None)
 

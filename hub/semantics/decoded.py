@@ -48,7 +48,7 @@ def decode(documents: Iterable[Document]) -> DecodedDocuments:
     by_kind: dict[str, list[Manifest]] = {}
     counted, broken = read_objects(documents)
     for found in counted:
-        by_kind.setdefault(found.kind, []).append(found)
+        by_kind.setdefault(kubernetes.word_of_kind(found), []).append(found)
 
     def named(kind: str, decoder: Callable[[Manifest], T]) -> dict[tuple[str, str], T]:
         valid = _valid(by_kind.get(kind, ()), decoder, broken)

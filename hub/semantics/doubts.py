@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from hub.semantics.envelope import HUB, VERSIONS
+from hub.semantics.envelope import HUB, KNATIVE, VERSIONS
 from hub.semantics.kubernetes import TEMPLATE_KINDS
 from hub.semantics.labels import Labels, SelectorIndex
 from hub.semantics.names import is_label, is_subdomain
@@ -32,11 +32,11 @@ def doubt_of(found: Manifest) -> UnreadableObject | None:
     """Tell what a broken object may be, None if no object of its kind says what a port speaks."""
     namespace = found.namespace if is_label(found.namespace) else None
     legible = namespace is not None and found.version in VERSIONS[found.group, found.kind]
-    if found.kind == "Service":
+    if (found.group, found.kind) == ("", "Service"):
         return UnreadableObject(
             namespace, is_service=True, selector=_selector(found.body.get("spec")) if legible else None
         )
-    if found.kind in _WORKLOADS:
+    if found.kind in _WORKLOADS or found.group == KNATIVE:
         return UnreadableObject(namespace, is_service=False, account=_account(found) if legible else None)
     return None
 

@@ -12,6 +12,8 @@ from hub.model import Document
 from hub.semantics.names import is_label, is_subdomain
 from hub.semantics.types import Manifest
 
+KNATIVE = "serving.knative.dev"
+"""Knative Serving, whose Services are workloads."""
 ACCESS, SPECS, SPLIT, HUB = "access.smi-spec.io", "specs.smi-spec.io", "split.smi-spec.io", "smihub.io"
 
 _ALPHAS = frozenset({"v1alpha1", "v1alpha2", "v1alpha3", "v1alpha4"})
@@ -43,6 +45,7 @@ VERSIONS: Mapping[tuple[str, str], frozenset[str]] = {
     ("apps.openshift.io", "DeploymentConfig"): _V1,
     ("batch", "Job"): _V1,
     ("batch", "CronJob"): _V1,
+    (KNATIVE, "Service"): _V1,
     ("discovery.k8s.io", "EndpointSlice"): _V1,
 }
 

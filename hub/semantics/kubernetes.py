@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hub.semantics import reader
+from hub.semantics.envelope import KNATIVE
 from hub.semantics.labels import Labels
 from hub.semantics.names import is_subdomain
 from hub.semantics.reader import Invalid
@@ -18,7 +19,12 @@ _TRANSPORTS = frozenset({"TCP", "UDP", "SCTP"})
 _SERVICE_OF_SLICE = "kubernetes.io/service-name"
 TEMPLATE_KINDS = frozenset(
     {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Rollout", "DeploymentConfig"}
-)
+) | {"Service of Knative"}
+
+
+def word_of_kind(found: Manifest) -> str:
+    """Return the kind of an object, told apart from another one of its name."""
+    return "Service of Knative" if found.group == KNATIVE else found.kind
 
 
 def labels_of(meta: Mapping[str, object]) -> Labels:
@@ -60,7 +66,7 @@ def _workload(found: Manifest, pod: Mapping[str, object]) -> Instance:
     if not is_subdomain(account):
         raise Invalid("serviceAccountName is no valid name")
     return Instance(
-        kind=found.kind,
+        kind=word_of_kind(found),
         namespace=found.namespace,
         name=found.name,
         account=(found.namespace, account),

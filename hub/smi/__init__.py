@@ -112,7 +112,7 @@ def _decode_known(reader: FieldReader, value: dict[str, object], head: Head) -> 
 def _versionless(value: dict[str, object]) -> Doubt | None:
     """What a document may be whose kind says that it might declare something, and whose apiVersion is none."""
     kind, api = value.get("kind"), value.get("apiVersion")
-    group = next((group for group, name in DOUBTED if name == kind), None)
+    group = min((group for group, name in DOUBTED if name == kind), default=None)
     if group is None or not isinstance(kind, str) or (isinstance(api, str) and api):
         return None
     return doubt_in(read_ref(value, Head(group, kind, "")), value, legible=False)

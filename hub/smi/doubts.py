@@ -15,6 +15,7 @@ _SPECS = {
     **{("apps", kind): _TEMPLATE for kind in ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")},
     ("argoproj.io", "Rollout"): _TEMPLATE,
     ("apps.openshift.io", "DeploymentConfig"): _TEMPLATE,
+    ("serving.knative.dev", "Service"): _TEMPLATE,
     ("batch", "Job"): _TEMPLATE,
     ("batch", "CronJob"): ("spec", "jobTemplate", *_TEMPLATE),
 }

@@ -2,7 +2,7 @@
 
 Only the fields that concern SMI are read, null counts as absent, and the many other fields are Kubernetes' own affair.
 Source: Kubernetes API reference v1.31, core/v1, apps/v1, batch/v1, discovery.k8s.io/v1; Argo Rollouts v1.7; OpenShift 4
-apps.openshift.io/v1.
+apps.openshift.io/v1; Knative Serving v1.
 """
 
 from __future__ import annotations
@@ -280,6 +280,7 @@ KINDS: Mapping[tuple[str, str], Kind] = {
     },
     ("argoproj.io", "Rollout"): _kind(_template("spec", "template"), versions=("v1alpha1",)),
     ("apps.openshift.io", "DeploymentConfig"): _kind(_template("spec", "template")),
+    ("serving.knative.dev", "Service"): _kind(_template("spec", "template"), is_label),
     ("batch", "Job"): _kind(_template("spec", "template")),
     ("batch", "CronJob"): _kind(_template("spec", "jobTemplate", "spec", "template")),
     (_DISCOVERY, "EndpointSlice"): _kind(decode_slice),

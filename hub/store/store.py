@@ -234,7 +234,7 @@ class Store:
     def _on_object_changed(self, ref: ObjectRef) -> None:
         """An object came, went or changed: so does its Route, and what is told of the object itself."""
         found = self._objects.get(ref)
-        if ref.kind == "Service":
+        if (ref.group, ref.kind) == ("", "Service"):
             self._set_present(UnitKey("route", ref.namespace, ref.name, self._domain), present=found is not None)
         if inspectable(found):
             self._stale.add(ref)
