@@ -143,7 +143,13 @@ class Copies:
             else:
                 message, severity = f'"{ref}" is written more than once, all alike, so it is one', Severity.WARNING
             what = f"{message}; also at {others}"
-            yield Problem(code, ref, "metadata.name", what, "keep one of the copies", origin, severity)
+            yield Problem(code, ref, "metadata.name", what, _REMEDY[severity], origin, severity)
+
+
+_REMEDY = {
+    Severity.WARNING: "keep one of the copies",
+    Severity.ERROR: "keep one of the copies; if one is a patch for kustomize, build that and name the result as the source",
+}
 
 
 def place(origin: Origin) -> str:

@@ -258,3 +258,12 @@ def test_a_saved_plan_is_of_the_configured_sources(folder: Folder) -> None:
     result = folder.run("plan", "--source", "manifests", "--save", "review.plan")
     assert result.exit_code == 1
     assert "--save" in result.stderr
+
+
+def test_a_patch_beside_what_it_patches_is_told_as_one(folder: Folder) -> None:
+    """A second object of that name, not alike: the remedy names kustomize."""
+    folder.write(
+        "patch.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: api, namespace: shop}\nspec: {ports: []}\n"
+    )
+    found = json.loads(folder.run("check", "-o", "json").stdout)["problems"]
+    assert any("a patch for kustomize" in each["remedy"] for each in found if each["code"] == "object.unequal")
