@@ -93,8 +93,8 @@ async def _carry_out(
     if _declined(plans, consent):
         return Exit.ERROR
     written = [await _write(hub, reviewed, journals[hub], accept) for hub, reviewed in allowed]
-    missing = any(each.failed or each.hub.intake.incomplete for each in found)
-    return refused or max(*written, Exit.ERROR if missing else Exit.SAME)
+    wrong = any(each.wrong for each in found)
+    return refused or max(*written, Exit.ERROR if wrong else Exit.SAME)
 
 
 async def _apply_saved(file: Path, wanted: PlanOptions, consent: Consent) -> Exit:

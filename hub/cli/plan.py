@@ -65,6 +65,11 @@ class DomainReview(Struct, frozen=True):
     failed: bool = False
 
     @property
+    def wrong(self) -> bool:
+        """Whether anything is an error: the domain itself, a file, or an object."""
+        return self.failed or any(problem.severity is Severity.ERROR for problem in self.hub.intake.problems())
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the objects, and what smihub.yaml accepts for nothing."""
         return () if self.failed else (*self.hub.intake.problems(), *self.hub.idle_accepts(self.reviewed))
@@ -208,10 +213,10 @@ def data(found: Sequence[DomainReview]) -> dict[str, Any]:
 
 
 def verdict(found: Sequence[DomainReview]) -> Exit:
-    """The exit code of these plans: refused, else an error if something cannot be read, else changes, else nothing."""
+    """The exit code of these plans: refused, else an error if a file or an object is wrong, else changes, else nothing."""
     reviewed = [one for each in found for one in each.reviewed]
     if any(each.refusals for each in reviewed):
         return Exit.REFUSED
-    if any(each.failed or each.hub.intake.incomplete for each in found):
+    if any(each.wrong for each in found):
         return Exit.ERROR
     return Exit.CHANGES if any(each.plan.changes for each in reviewed) else Exit.SAME

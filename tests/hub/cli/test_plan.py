@@ -72,7 +72,7 @@ def test_plan_as_data_has_the_documented_schema(folder: Folder, output: str, loa
     assert callable(load)
     result = folder.run("plan", "-o", output)
     found = load(result.stdout)
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert (found["schema"], set(found), set(found["meshes"][0])) == (1, {"schema", "problems", "meshes"}, KEYS)
     assert found["problems"][0]["origin"] == {"source": "manifests", "file": "bad.yaml", "line": 3}
     assert found == json.loads(folder.run("plan", "--output", "json").stdout)
