@@ -57,13 +57,21 @@ def _of(store: Store, known: _Known, found: SmiObject) -> Iterator[Problem]:
 
 
 def _accounts(known: _Known, target: TrafficTarget) -> Iterator[Problem]:
-    subjects = [("spec.destination.name", target.destination)]
-    subjects += [(f"spec.sources[{index}].name", one) for index, one in enumerate(target.sources)]
-    for field, subject in subjects:
-        account = (subject.namespace, subject.name)
-        if subject.kind == "ServiceAccount" and account not in known.accounts:
-            message = f'no known workload runs as "{subject.namespace}/{subject.name}"'
+    subjects = [("spec.destination.name", target.destination.kind, _destination(target))]
+    subjects += [
+        (f"spec.sources[{index}].name", one.kind, (one.namespace, one.name))
+        for index, one in enumerate(target.sources)
+        if one.namespace  # without one it is nobody, which is told as an error
+    ]
+    for field, kind, account in subjects:
+        if kind == "ServiceAccount" and account not in known.accounts:
+            message = f'no known workload runs as "{"/".join(account)}"'
             yield Problem("target.unknown-account", target.ref, field, message, _meant(account, known.accounts))
+
+
+def _destination(target: TrafficTarget) -> _Account:
+    """The account that receives; without a namespace it is of the target's own."""
+    return target.destination.namespace or target.ref.namespace, target.destination.name
 
 
 def _meant(account: _Account, accounts: Collection[_Account]) -> str:
@@ -80,7 +88,7 @@ def _ports(store: Store, target: TrafficTarget) -> Iterator[Problem]:
     """Ports of the target, and of its routes, that no workload of the destination has: mostly those of its Service."""
     if target.destination.kind != "ServiceAccount":
         return
-    namespace, account = target.destination.namespace, target.destination.name
+    namespace, account = _destination(target)
     refs = tuple(store.workloads_of(namespace, account))
     there = _ports_of(store, refs)
     if not there:

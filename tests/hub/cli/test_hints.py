@@ -52,6 +52,14 @@ def test_an_account_that_nobody_has_is_told_with_the_nearest(folder: Folder, tex
     assert folder.plan()["problems"] == []
 
 
+def test_a_destination_without_a_namespace_is_of_the_targets_own(folder: Folder) -> None:
+    """And a source without one is nobody, which is told as what it is."""
+    folder.write("more.yaml", target("more").replace("name: api, namespace: shop", "name: api"))
+    assert told(folder) == []
+    folder.write("more.yaml", target("more").replace("name: web, namespace: shop", "name: web"))
+    assert "target.unknown-account" not in [each["code"] for each in told(folder)]
+
+
 def test_accounts_are_not_told_where_the_sources_show_no_workload(folder: Folder) -> None:
     """A repository of SMI objects alone says nothing of who runs; an account of its own is known."""
     account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: later, namespace: shop}\n"
