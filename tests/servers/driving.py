@@ -9,7 +9,8 @@ from hub.errors import StaleError
 from hub.reconcile.worker import Worker
 from tests.servers.scene import WiderError
 
-_SPINS = 40
+_SPINS = 1000
+"""Tries until a worker counts as one that never rests. One of which an object is late goes on over many turns."""
 _T = TypeVar("_T")
 
 
