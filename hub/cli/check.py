@@ -19,14 +19,17 @@ from hub.cli.context import (
     emit,
     fail,
     line,
+    print_lines,
     progress,
     run_now,
 )
-from hub.cli.data import SCHEMA, of_domain, problem_data
-from hub.cli.show import counted, problem_line
+from hub.cli.data import SCHEMA, of_domain, problem_data, refusal_data
+from hub.cli.show import counted, problem_line, refusal_line
 from hub.config.file import DEFAULT_FILE
 from hub.errors import SmihubError
+from hub.meshes import Mesh
 from hub.model import Problem, Severity
+from hub.plan.guards import Refusal
 from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub
 
@@ -39,7 +42,7 @@ def register(app: typer.Typer) -> None:
 def check(
     config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT, source: SourceOption = None
 ) -> None:
-    """Read everything, report every Problem and warning, write nothing. Exit code 1 if something grants nothing."""
+    """Read everything, report every Problem and warning, write nothing. Exit code 3 if a mesh would refuse something, 1 if something grants nothing."""
     with clean_errors():
         code = run_now(_check(config, output, source))
     raise typer.Exit(code)
@@ -49,12 +52,21 @@ async def _check(config: Path, output: Output, source: str | None) -> Exit:
     domains = Domains.open(config, source)
     try:
         found = [(hub, _problems(hub)) for hub in domains.hubs]
+        refused = {hub: [] if problems is None else _refused(hub) for hub, problems in found}
         if output is not Output.TEXT:
             rows = [of_domain(hub.config, problem_data(each)) for hub, problems in found for each in problems or ()]
-            emit({"schema": SCHEMA, "problems": rows}, output)
+            told = [
+                of_domain(hub.config, {"mesh": mesh.name, **refusal_data(one)})
+                for hub, _ in found
+                for mesh, one in refused[hub]
+            ]
+            emit({"schema": SCHEMA, "problems": rows, "refused": told}, output)
         else:
             for hub, problems in found:
                 _show(hub, problems)
+                print_lines(refusal_line(one, mesh.title) for mesh, one in refused[hub])
+        if any(refused.values()):
+            return Exit.REFUSED
         return Exit.ERROR if any(problems is None or _errors(problems) for _, problems in found) else Exit.SAME
     finally:
         await domains.close()
@@ -71,6 +83,11 @@ def _problems(hub: Hub) -> Sequence[Problem] | None:
             raise
         fail(f"domain {hub.config.title}: {error}")
         return None
+
+
+def _refused(hub: Hub) -> list[tuple[Mesh, Refusal]]:
+    """What each mesh would refuse of the sources, if it was planned from nothing."""
+    return [(mesh, one) for mesh in hub.meshes for one in hub.foreseen(mesh).refusals]
 
 
 def _show(hub: Hub, problems: Sequence[Problem] | None) -> None:

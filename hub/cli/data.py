@@ -100,6 +100,11 @@ def loss_data(loss: Loss) -> dict[str, Any]:
     return _struct(loss)
 
 
+def refusal_data(refusal: Refusal) -> dict[str, Any]:
+    """A refusal."""
+    return _struct(refusal)
+
+
 def problem_data(problem: Problem) -> dict[str, Any]:
     """A Problem."""
     data = _struct(problem)

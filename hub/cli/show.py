@@ -222,6 +222,7 @@ def loss_line(loss: Loss) -> Text:
     return line("  ", ("loss", "yellow"), text, (f" ({loss.code})", "dim"), f"; {loss.remedy}")
 
 
-def refusal_line(refusal: Refusal) -> Text:
-    """A refusal in one line."""
-    return line(("refused", "red"), f" {refusal.message}", (f" ({refusal.code})", "dim"), f"; {refusal.remedy}")
+def refusal_line(refusal: Refusal, mesh: str = "") -> Text:
+    """A refusal in one line, of a mesh that is named."""
+    where = f" mesh {mesh}:" if mesh else ""
+    return line(("refused", "red"), f"{where} {refusal.message}", (f" ({refusal.code})", "dim"), f"; {refusal.remedy}")

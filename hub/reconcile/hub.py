@@ -165,6 +165,11 @@ class Hub:
             found[mesh.cluster] |= known[1].about(self.intake.broken, self.intake.unread)
         return found
 
+    def foreseen(self, mesh: Mesh) -> Reviewed:
+        """What of the sources a mesh would refuse in which nothing stands yet; reads and writes no state."""
+        accepted = sorted(words(self.config.accept, mesh.name, self.clock()))
+        return self.cluster(mesh).planner.planned(mesh, Mirror(Observation()), accepted)
+
     def idle_accepts(self, reviewed: Sequence[Reviewed]) -> tuple[Problem, ...]:
         """A warning for each accept of smihub.yaml that lifts nothing in these plans, which are whole ones of all meshes."""
         if any(OWNER in {refusal.code for refusal in one.refusals} for one in reviewed):

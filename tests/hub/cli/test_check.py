@@ -169,4 +169,4 @@ def test_check_when_text_is_hostile_prints_it_harmlessly(folder: Folder) -> None
 
 def test_check_as_data_has_the_documented_schema(folder: Folder) -> None:
     """`-o json` is one document with a version."""
-    assert json.loads(folder.run("check", "-o", "json").stdout) == {"schema": 1, "problems": []}
+    assert json.loads(folder.run("check", "-o", "json").stdout) == {"schema": 1, "problems": [], "refused": []}
