@@ -41,7 +41,7 @@ lint: setup ## format, lint, types, import contracts
 	@for folder in $(wildcard deploy/demo bench); do echo "mypy $$folder"; MYPYPATH=$$folder $(BIN)/mypy $$folder || exit 1; done
 	$(BIN)/lint-imports --no-logo
 
-check: setup ## lint, and the fast tests without random searches and without started processes; under a minute
+check: setup ## lint, and the fast tests without random searches and without started processes; about two minutes
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint fewer-tests
 
 fewer-tests: setup

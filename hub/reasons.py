@@ -7,6 +7,7 @@ what is lost then is the reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -140,13 +141,15 @@ class Reasons:
         if source.spiffe is not None:
             return source.spiffe
         if source.identity is not None:
-            return (
-                Identity(self._facts.trust_domain, *source.identity.split("/", 1)).spiffe
-                if "/" in source.identity
-                else ""
-            )
-        at = next((one for one in self._facts.placements if f"{one.namespace}/{one.name}" == source.pod), None)
-        return "" if at is None else self._facts.placements[at].identity.spiffe
+            namespace, slash, account = source.identity.partition("/")
+            return Identity(self._facts.trust_domain, namespace, account).spiffe if slash else ""
+        return self._standing.get(source.pod or "", "")
+
+    @cached_property
+    def _standing(self) -> Mapping[str, str]:
+        """As whom each workload runs, by `namespace/name`; of a Pod and a Workload of one name, the first."""
+        placed = reversed(list(self._facts.placements.items()))
+        return {f"{ref.namespace}/{ref.name}": one.identity.spiffe for ref, one in placed}
 
 
 def _reduced(unit: Access | Route, piece: Grant | Split) -> Unit:
