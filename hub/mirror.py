@@ -73,7 +73,7 @@ class Mirror:
 
     def spares(self, key: UnitKey) -> bool:
         """Whether something that stands of a unit is to be left alone."""
-        return any(self._objects[ref].hands_off for ref in self._units.get(key, ()))
+        return any(self._objects[ref].paused for ref in self._units.get(key, ()))
 
     def standing(self, key: UnitKey) -> frozenset[ObjectRef]:
         """What stands of a unit."""
@@ -121,7 +121,7 @@ class Mirror:
         for change, mine in done:
             was = self._drop(change.ref)
             if change.after is not None:
-                self._put(change, change.after, mine, hands_off=was is not None and was.hands_off)
+                self._put(change, change.after, mine, paused=was is not None and was.paused)
         for key, raw in memory.items():
             if raw:
                 self._memory[key] = raw
@@ -148,7 +148,7 @@ class Mirror:
             self._units[observed.owner].discard(ref)
         return observed
 
-    def _put(self, change: Change, native: NativeObject, token: str, *, hands_off: bool) -> None:
-        made = Observed(native.ref, native.body, change.unit, token, native.role, native.needs, hands_off=hands_off)
+    def _put(self, change: Change, native: NativeObject, token: str, *, paused: bool) -> None:
+        made = Observed(native.ref, native.body, change.unit, token, native.role, native.needs, paused=paused)
         self._objects[native.ref] = made
         self._units.setdefault(change.unit, set()).add(native.ref)

@@ -105,7 +105,7 @@ class Planner:
         found += [*of_faults(faults.found.items(), mesh.spec.name), *of_blast_radius(made, self._config.guards, recent)]
         refused = unaccepted(found, accepted)
         lifted = frozenset[str]().union(*(each.lifted_by(accepted) for each in found))
-        spared = frozenset(owner for ref in made.hands_off if (owner := cut.observation.objects[ref].owner))
+        spared = frozenset(owner for ref in made.paused if (owner := cut.observation.objects[ref].owner))
         decided = self._decided(desired, spared, whole=keys is None)
         return Reviewed(mesh, made, refused, lifted, decided, tuple(faults.found.items()))
 

@@ -183,11 +183,11 @@ class Marking(Struct, frozen=True):
     """Whose an object is to be from now on; its content stays as it is.
 
     `adopt` puts our mark on it as that of `native` (whose content it has already) of `unit`, `release` takes our mark off,
-    `hands-off` and `hands-on` tell plans to leave alone, or no longer, an object of ours. `token` is the Observed's.
+    `pause` has plans leave an object of ours as it is, until `resume`. `token` is the Observed's.
     """
 
     ref: ObjectRef
-    mark: Literal["adopt", "release", "hands-off", "hands-on"]
+    mark: Literal["adopt", "release", "pause", "resume"]
     token: str
     native: NativeObject | None = None
     unit: UnitKey | None = None

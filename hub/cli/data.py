@@ -39,7 +39,7 @@ def plan_data(plan: Plan, view: View, refused: Sequence[Refusal]) -> dict[str, A
         "losses": [loss_data(loss) for loss in plan.losses],
         "frozen": [str(unit) for unit in plan.frozen],
         "held": [str(unit) for unit in plan.held],
-        "handsOff": [str(ref) for ref in plan.hands_off],
+        "paused": [str(ref) for ref in plan.paused],
         "pieces": [str(unit) for unit in plan.pieces],
         "recalled": [str(ref) for ref in plan.recalled],
         "newlyGoverned": [f"{unit.namespace}/{unit.name}" for unit in plan.governs],

@@ -16,9 +16,9 @@ from hub.cli import (
     check,
     explain,
     features,
-    hands_off,
     history,
     init,
+    pause,
     plan,
     release,
     render,
@@ -50,7 +50,7 @@ for _module in (
     history,
     adopt,
     release,
-    hands_off,
+    pause,
     features,
 ):
     _module.register(app)

@@ -120,8 +120,8 @@ def _waiting_lines(plan: Plan) -> Iterator[Text]:
         for unit in plan.held
     )
     yield from (
-        line("  ", ("hands off", "yellow"), f" {ref}: it differs, and stays as it is until smihub hands-off --end")
-        for ref in plan.hands_off
+        line("  ", ("paused", "yellow"), f" {ref}: it differs, and stays as it is until smihub resume")
+        for ref in plan.paused
     )
     if plan.pieces:
         yield line(

@@ -76,7 +76,7 @@ reading:
 #   objectNames: false
 
 # `smihub run` puts back what somebody else changes of its own in a mesh: as soon as the mesh tells (a folder: within seconds), and
-# after so many seconds though nothing was told (0: never). Objects that are not its own, or hands-off, it leaves alone.
+# after so many seconds though nothing was told (0: never). Paused objects, and those it does not manage, stay as they are.
 recheckSeconds: 600
 
 # Where smihub keeps its state (applied revisions, the certificate authority, tokens); for your eyes only.

@@ -107,7 +107,7 @@ class Observed(Struct, frozen=True, gc=False):
     token: str
     role: Role = Role.GRANT
     needs: tuple[ObjectRef, ...] = ()
-    hands_off: bool = False  # somebody has asked us to leave it as it is, although it is ours
+    paused: bool = False  # it is ours, and stays as it is until somebody resumes it
 
 
 class Observation(Struct, frozen=True, gc=False):

@@ -198,7 +198,7 @@ def _applied(key: UnitKey, said: Said) -> Condition:
 def _drifted(key: UnitKey, decided: Decided, said: Said) -> Condition:
     """A unit that is to be written although all that is remembered of it stays: somebody else changed its objects."""
     if key in decided.spared:
-        return Condition("True", "hands-off", "an object differs, and is left alone until smihub hands-off --end")
+        return Condition("True", "paused", "an object differs, and stays as it is until smihub resume")
     if key in said.frozen:
         return Condition("Unknown", "frozen", "what stands does not fit what is remembered")
     if key in said.changes and key not in said.plan.memory:

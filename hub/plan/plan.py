@@ -40,7 +40,7 @@ class Plan(Struct, frozen=True, gc=False):
     refused from then on.
     `frozen` units stay as they are, for nobody can tell what a change would add to them; `held` ones would gain access,
     which waits; what they lose is in the plan. `recalled` are the input objects that cannot be read and count as they last
-    could. `hands_off` are objects that would change but were asked to be left alone. `pieces` are units of more than one
+    could. `paused` are objects that would change, had nobody paused them. `pieces` are units of more than one
     change, where the sink promises no order among them. `governed` counts the identities governed before or after.
     `first` means that nothing of ours stood there before.
     """
@@ -53,7 +53,7 @@ class Plan(Struct, frozen=True, gc=False):
     conflicts: tuple[Conflict, ...] = ()
     frozen: tuple[UnitKey, ...] = ()
     held: tuple[UnitKey, ...] = ()
-    hands_off: tuple[ObjectRef, ...] = ()
+    paused: tuple[ObjectRef, ...] = ()
     pieces: tuple[UnitKey, ...] = ()
     gained: tuple[Permit, ...] = ()
     lost: tuple[Permit, ...] = ()
@@ -95,7 +95,7 @@ def plan(
     decided = {key: unit for key, unit in sorted(desired.items()) if key not in frozen}
     standing = by_unit(observation.objects)
     conflicts = conflicts_of(decided, observation.objects)
-    spared = {ref for ref, observed in observation.objects.items() if observed.hands_off}
+    spared = {ref for ref, observed in observation.objects.items() if observed.paused}
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
     settled = {key: carry_over(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
     planned = all_changes(decided, settled, observation.objects, standing, observation.memory)
@@ -113,7 +113,7 @@ def plan(
             mesh=mesh,
             token=observation.token,
             changes=tuple(sorted(written, key=lambda change: (change.wave, change.ref))),
-            hands_off=tuple(sorted({change.ref for change in changes if change.ref in spared})),
+            paused=tuple(sorted({change.ref for change in changes if change.ref in spared})),
             losses=tuple(sorted(loss for unit in decided.values() for loss in unit.translation.losses)),
             conflicts=conflicts,
             frozen=tuple(sorted(frozen & desired.keys())),

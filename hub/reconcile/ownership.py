@@ -1,4 +1,4 @@
-"""Whose the objects of a mesh are: adopt what somebody else made, release what is ours, leave one alone.
+"""Whose the objects of a mesh are: adopt what somebody else made, release what is ours, pause one.
 
 Each is decided against what stands there and what the sources ask for, and carried out as one write of the sink.
 """
@@ -112,11 +112,9 @@ async def release_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> No
 
 async def remove_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> None:
     """Govern a unit no longer, and delete these, its objects: whoever they protected is open. Raises RefusedError."""
-    alone = [each.ref for each in held if each.hands_off]
-    if alone:
-        raise RefusedError(
-            f"{alone[0]} is to be left alone; end that with smihub hands-off --end, or release without --delete"
-        )
+    paused = [each.ref for each in held if each.paused]
+    if paused:
+        raise RefusedError(f"{paused[0]} is paused; run smihub resume first, or release without --delete")
     changes = [
         Change(Op.DELETE, each.ref, wave(each.role, Op.DELETE), each.owned, None, key, each.token) for each in held
     ]
@@ -128,12 +126,12 @@ async def remove_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> Non
         raise TransientError("; ".join(each.detail for each in done.results.values() if each.detail))
 
 
-async def leave(mesh: Mesh, observed: Observed, *, alone: bool) -> None:
-    """Let plans leave an object of ours alone, or no longer. Raises RefusedError where nothing stands."""
+async def set_paused(mesh: Mesh, observed: Observed, *, paused: bool) -> None:
+    """Have plans leave an object of ours as it is, or manage it again. Raises RefusedError where nothing stands."""
     if not observed.token:
         raise RefusedError(f"{observed.ref} is not there; let smihub apply write it first")
-    if observed.hands_off != alone:
-        await _mark(mesh, [Marking(observed.ref, "hands-off" if alone else "hands-on", observed.token)], {})
+    if observed.paused != paused:
+        await _mark(mesh, [Marking(observed.ref, "pause" if paused else "resume", observed.token)], {})
 
 
 def _refuse_unread(hub: Hub, what: str) -> None:
@@ -147,7 +145,7 @@ async def _mark(mesh: Mesh, marks: Sequence[Marking], memory: Mapping[UnitKey, b
     sink = mesh.sink
     if not isinstance(sink, MarkingSink):
         raise RefusedError(
-            f"mesh \"{mesh.name}\" holds objects of smihub's alone: none can be anybody else's, or be left alone"
+            f"mesh \"{mesh.name}\" holds objects of smihub's alone: none can be somebody else's, or be paused"
         )
     mirror = await mesh.observed()
     mesh.mirror = None

@@ -1,7 +1,7 @@
 """One object as a file: the native body with our mark on it, and what a file says when it is read again. Pure.
 
 The mark is a label and annotations in `metadata`; what is left without them is the part that we own. Everything there is
-owned, so an edit shows as a difference, with one exception: the annotation `smihub.io/hands-off: "true"`.
+owned, so an edit shows as a difference, with one exception: the annotation `smihub.io/paused: "true"`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from hub.sources.yaml import ParseLimits, YamlError, load
 MAX_OBJECT_BYTES = 1_048_576
 """More than a Kubernetes API server takes for one object (etcd: 1.5 MiB per request, in JSON and with what it adds)."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
-HANDS_OFF = "smihub.io/hands-off"
+PAUSED = "smihub.io/paused"
+_PAUSED_ALSO = "smihub.io/hands-off"  # its former name, honoured for good: people have written it into files
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 NOT_LISTED = "smihub.io/not-in-kustomization"
 _MESH, _OWNER = "smihub.io/mesh", "smihub.io/owner"
@@ -77,17 +78,17 @@ def canonical(value: Any) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
-def stamp(native: NativeObject, unit: UnitKey, mesh: str, owner: str = "", *, hands_off: bool = False) -> bytes:
+def stamp(native: NativeObject, unit: UnitKey, mesh: str, owner: str = "", *, paused: bool = False) -> bytes:
     """The file of an object. Raises UnsafeResourceError where `read` would not give back the same."""
     try:
         value = msgspec.json.decode(native.body)
-        marks = _marks(native, unit, mesh, hands_off=hands_off) | ({_OWNER: owner} if owner else {})
+        marks = _marks(native, unit, mesh, paused=paused) | ({_OWNER: owner} if owner else {})
         data = _head(native, unit, mesh) + emit(_marked(value, marks)).encode()
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
         raise _unsafe(native, unit, "its body is no Kubernetes object in JSON") from None
     if len(data) > MAX_OBJECT_BYTES:
         raise _unsafe(native, unit, f"it takes {len(data)} bytes, more than {MAX_OBJECT_BYTES}")
-    wanted = Observed(native.ref, native.body, unit, digest(data), native.role, native.needs, hands_off=hands_off)
+    wanted = Observed(native.ref, native.body, unit, digest(data), native.role, native.needs, paused=paused)
     if read(data, mesh, owner) != wanted:
         raise _unsafe(native, unit, "it would be read back as something else")
     return data
@@ -127,9 +128,9 @@ def _observed(values: Sequence[Any], data: bytes) -> Observed | Broken:
         return Broken("it names no object (apiVersion, kind, metadata.name)")
     if unit is None or needs is None or not isinstance(role, str) or role not in set(Role):
         return Broken(f'the annotations "{_UNIT}", "{_ROLE}" and "{_NEEDS}" are not as smihub wrote them')
-    hands_off = str(marks.get(HANDS_OFF)).lower() == "true"
+    paused = any(_is_pause(key, text) for key, text in marks.items())
     owned = canonical(_bare(value, _sync_wave(Role(role), unit)))
-    return Observed(ref, owned, unit, token, Role(role), needs, hands_off=hands_off)
+    return Observed(ref, owned, unit, token, Role(role), needs, paused=paused)
 
 
 # --------------------------------------------------------------------------- the mark
@@ -150,7 +151,7 @@ def _shown_origins(origins: Sequence[ObjectRef]) -> str:
     return text
 
 
-def _marks(native: NativeObject, unit: UnitKey, mesh: str, *, hands_off: bool) -> dict[str, str]:
+def _marks(native: NativeObject, unit: UnitKey, mesh: str, *, paused: bool) -> dict[str, str]:
     marks = {
         _MESH: mesh,
         _UNIT: unit_text(unit),
@@ -161,8 +162,8 @@ def _marks(native: NativeObject, unit: UnitKey, mesh: str, *, hands_off: bool) -
     }
     if native.needs:
         marks[_NEEDS] = msgspec.json.encode(native.needs).decode()
-    if hands_off:
-        marks[HANDS_OFF] = "true"
+    if paused:
+        marks[PAUSED] = "true"
     return marks
 
 
@@ -193,7 +194,11 @@ def _bare(value: Mapping[str, Any], sync_wave: str) -> dict[str, Any]:
 def _is_stamp(key: str, text: Any, sync_wave: str) -> bool:
     if key == SYNC_WAVE:
         return bool(text == sync_wave)
-    return key == HANDS_OFF and str(text).lower() == "true"
+    return _is_pause(key, text)
+
+
+def _is_pause(key: str, text: Any) -> bool:
+    return key in {PAUSED, _PAUSED_ALSO} and str(text).lower() == "true"
 
 
 def _owner_of(value: Any, mesh: str) -> str | None:

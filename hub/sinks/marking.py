@@ -1,4 +1,4 @@
-"""Whose a file is to be from now on: what adopting, releasing and hands-off write. Pure."""
+"""Whose a file is to be from now on: what adopting, releasing, pausing and resuming write. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hub.api import Marking
 from hub.errors import StaleError, UnsafeResourceError
 from hub.model import ObjectRef, Observed, Role, UnitKey
 from hub.sinks.emit import emit
-from hub.sinks.manifest import HANDS_OFF, Broken, Foreign, Unowned, digest, read, stamp
+from hub.sinks.manifest import PAUSED, Broken, Foreign, Unowned, digest, read, stamp
 from hub.sinks.names import OBJECTS, file_name, printable
 
-_BEFORE = re.compile(rb"^( +)smihub[.]io/mesh:", re.MULTILINE)
-_HANDS_OFF = re.compile(rb"^ +([\"']?)smihub[.]io/hands-off\1:.*\n", re.MULTILINE)
+_BEFORE = re.compile(rb"^( +)smihub[.]io/role:", re.MULTILINE)
+_PAUSED = re.compile(rb"^ +([\"']?)smihub[.]io/(?:paused|hands-off)\1:.*\n", re.MULTILINE)
 
 
 class OwnershipChange(Struct, frozen=True):
@@ -54,11 +54,11 @@ def ownership_change(mark: Marking, standing: FolderObjects, data: bytes) -> Own
         raise _stale(mark.ref)
     if mark.mark == "release":
         return _release(file, one, standing)
-    text = _with_hands_off(data) if mark.mark == "hands-off" else _HANDS_OFF.sub(b"", data)
-    wanted = replace(one, hands_off=mark.mark == "hands-off", token=digest(text))
+    text = _with_pause(data) if mark.mark == "pause" else _PAUSED.sub(b"", data)
+    wanted = replace(one, paused=mark.mark == "pause", token=digest(text))
     if standing.read(text) != wanted:
         raise UnsafeResourceError(
-            f'"{OBJECTS}/{file}" is not laid out as smihub writes it; write (or take out) {HANDS_OFF}: "true" by hand'
+            f'"{OBJECTS}/{file}" is not laid out as smihub writes it; write (or take out) {PAUSED}: "true" by hand'
         )
     return OwnershipChange(file, text, one.token)
 
@@ -90,9 +90,9 @@ def _stale(ref: ObjectRef) -> StaleError:
 # --------------------------------------------------------------------------- annotations in the text of a file
 
 
-def _with_hands_off(data: bytes) -> bytes:
-    text = _HANDS_OFF.sub(b"", data)
-    return _BEFORE.sub(rb'\1%b: "true"\n\g<0>' % HANDS_OFF.encode(), text, count=1)
+def _with_pause(data: bytes) -> bytes:
+    text = _PAUSED.sub(b"", data)
+    return _BEFORE.sub(rb'\1%b: "true"\n\g<0>' % PAUSED.encode(), text, count=1)
 
 
 def why_not_adoptable(ref: ObjectRef, files: Sequence[str], theirs: Mapping[str, Foreign]) -> str:

@@ -114,9 +114,7 @@ class Writer:
             return None
         standing = self._ours.get(file)
         try:
-            data = stamp(
-                native, change.unit, self._mesh, self._owner, hands_off=standing is not None and standing.hands_off
-            )
+            data = stamp(native, change.unit, self._mesh, self._owner, paused=standing is not None and standing.paused)
         except UnsafeResourceError as error:
             found[change.ref] = Written(change.ref, "refused", detail=str(error))
             return None

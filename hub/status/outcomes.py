@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hub.planner import Reviewed
 
 _C = TypeVar("_C", bound=Condition)
+_PAUSED = frozenset(("paused", "hands-off"))  # the latter from the record of an earlier release
 _UNSEEN = Condition("Unknown", "pending")
 _UNSEEN_MESH = MeshCondition("Unknown", "pending")
 
@@ -63,12 +64,12 @@ class Outcome(Struct, frozen=True):
 
     @property
     def bad(self) -> tuple[ConditionType, ...]:
-        """The conditions that are not as they should be; one that somebody asked for (hands off) is not among them."""
+        """The conditions that are not as they should be; one that somebody asked for (paused) is not among them."""
         return tuple(kind for kind in CONDITIONS if _is_bad(kind, self.condition(kind)))
 
 
 def _is_bad(kind: ConditionType, condition: Condition) -> bool:
-    return condition.status == ("True" if kind == "Drifted" else "False") and condition.reason != "hands-off"
+    return condition.status == ("True" if kind == "Drifted" else "False") and condition.reason not in _PAUSED
 
 
 class Result(Struct, frozen=True):

@@ -97,9 +97,9 @@ class MemoryMesh:
         self._put(replace(self.objects[ref], owner=None, token=self.next()))
         self._tell()
 
-    def hands_off(self, ref: ObjectRef, *, on: bool = True) -> None:
-        """Somebody asks that an object of ours be left alone. Raises KeyError if it is not there."""
-        self._put(replace(self.objects[ref], hands_off=on, token=self.next()))
+    def pause(self, ref: ObjectRef, *, on: bool = True) -> None:
+        """Somebody pauses an object of ours, or resumes it. Raises KeyError if it is not there."""
+        self._put(replace(self.objects[ref], paused=on, token=self.next()))
         self._tell()
 
     def vanish(self, ref: ObjectRef) -> None:
@@ -156,8 +156,8 @@ class MemoryMesh:
         before, token = self.objects.pop(change.ref, None), token or self.next()
         self.written.append((change.op, change.ref))
         if change.after is not None:
-            after, held = change.after, before is not None and before.hands_off
-            self._put(Observed(after.ref, after.body, change.unit, token, after.role, after.needs, hands_off=held))
+            after, held = change.after, before is not None and before.paused
+            self._put(Observed(after.ref, after.body, change.unit, token, after.role, after.needs, paused=held))
         self.seen()
         return token if change.after is not None else ""
 

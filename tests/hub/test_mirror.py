@@ -110,8 +110,8 @@ async def test_a_folder_whose_list_was_edited_is_read_anew_after_the_write(tmp_p
 def test_mirror_keeps_what_others_asked_for_and_forgets_what_is_forgotten() -> None:
     """An object stays to be left alone when it is written; a unit that goes is remembered no more."""
     key, object_ = access("api"), native(Role.GRANT, "api")
-    observed = Observed(object_.ref, b"{}", key, "1", object_.role, hands_off=True)
+    observed = Observed(object_.ref, b"{}", key, "1", object_.role, paused=True)
     mirror = Mirror(Observation({object_.ref: observed}, {key: b"{}"}, "1"))
     mirror.follow([(Change(Op.REPLACE, object_.ref, 4, b"{}", object_, key, "1"), "2")], {key: b""}, "2")
-    after = Observed(object_.ref, object_.body, key, "2", object_.role, hands_off=True)
+    after = Observed(object_.ref, object_.body, key, "2", object_.role, paused=True)
     assert mirror.whole() == Observation({object_.ref: after}, {}, "2")

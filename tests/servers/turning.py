@@ -207,13 +207,13 @@ class Turns(AbstractContextManager["Turns"]):
     def foreign(self, rng: Random) -> None:
         """Somebody else changes, deletes or takes over an object."""
         side, ref = self._object(rng)
-        how = rng.choice(("edit", "vanish", "unmark", "hands-off"))
+        how = rng.choice(("edit", "vanish", "unmark", "pause"))
         if ref not in side.mesh.objects:
             return
         if how == "edit":
             side.mesh.foreign(changed(rng, side.mesh, ref))
-        elif how == "hands-off":
-            side.mesh.hands_off(ref)
+        elif how == "pause":
+            side.mesh.pause(ref)
         else:
             getattr(side.mesh, how)(ref)
         side.touched.add(ref.name.removeprefix("smihub-"))
@@ -274,8 +274,8 @@ class Turns(AbstractContextManager["Turns"]):
             for ref, one in list(side.mesh.objects.items()):
                 if one.owner is None:
                     side.mesh.vanish(ref)
-                elif one.hands_off:
-                    side.mesh.hands_off(ref, on=False)
+                elif one.paused:
+                    side.mesh.pause(ref, on=False)
             side.look_again(looked_at=side.looked_at)
         if not all(side.looked_at for side in self.sides.values()) or rng.randrange(2):
             self.restart(rng)
@@ -301,7 +301,7 @@ class Turns(AbstractContextManager["Turns"]):
             if mesh.down or mesh.steps is not None or side.name in self._losing or self._is_blocked(side):
                 self.tally["in trouble"] += 1
                 continue
-            theirs = {ref for ref, one in mesh.objects.items() if one.owner is None or one.hands_off}
+            theirs = {ref for ref, one in mesh.objects.items() if one.owner is None or one.paused}
             excused = {ref.name.removeprefix("smihub-") for ref in troubled(mesh) | theirs} | side.touched
             for request in served(mesh) - now:
                 if receiver(request) not in excused:

@@ -236,15 +236,15 @@ def test_a_mesh_is_named_by_domain_and_name(two: Two) -> None:
 
 
 def test_whose_an_object_is_is_said_in_one_domain(two: Two) -> None:
-    """Hands off in one; the other one's object of the same name is written on."""
+    """Paused in one; the other one's object of the same name is written on."""
     two.applied()
-    assert two.run("hands-off", "eu/istio", POLICY).exit_code == 0
+    assert two.run("pause", "eu/istio", POLICY).exit_code == 0
     for name in NAMES:
         two.write(name, "access.yaml", ROUTES)
     result = two.run("apply", "--yes")
     assert result.exit_code == 0
-    hands_off = result.stdout.partition("mesh us/vms")
-    assert ("hands off" in hands_off[0], "hands off" in hands_off[2]) == (True, False)
+    parts = result.stdout.partition("mesh us/vms")
+    assert ("paused" in parts[0], "paused" in parts[2]) == (True, False)
     rest = ("release", "us/istio", "access/shop/api", "--delete", "--yes")
     assert two.run(*rest).exit_code == 0
     assert "smihub-api.yaml" not in "".join(two.standing("us")[1])

@@ -150,7 +150,7 @@ def test_marks_of_another_owner_are_not_changed(folder: Folder, owner: str) -> N
         ("adopt", "istio", POLICY, "--yes"),
         ("release", "istio", UNIT, "--yes"),
         ("release", "istio", UNIT, "--delete", "--yes"),
-        ("hands-off", "istio", POLICY),
+        ("pause", "istio", POLICY),
     ):
         assert folder.run(*verb).exit_code in {1, 3}
         assert rendered(folder) == before
@@ -177,7 +177,7 @@ def test_an_object_of_another_owner_in_our_folder_is_foreign(folder: Folder) -> 
         assert (result.exit_code, "(guard.foreign-owner)" in result.stdout) == (3, True)
     adopted = folder.run("adopt", "istio", POLICY, "--yes")
     assert (adopted.exit_code, f"of owner {OTHER[:8]}..." in adopted.stderr) == (3, True), adopted.stderr
-    assert folder.run("hands-off", "istio", POLICY).exit_code == 1
+    assert folder.run("pause", "istio", POLICY).exit_code == 1
     folder.remove("access.yaml")
     folder.run("apply", "--yes", "--accept", "guard.blast-radius")
     assert path.read_bytes() == before
@@ -218,9 +218,9 @@ def test_an_object_gets_the_owner_when_it_is_written_next(tmp_path: Path) -> Non
     assert owners(folder) == {POLICY_FILE: ONE, PEERS_FILE: None}
     assert folder.run("plan").exit_code == 0
     before = rendered(folder)
-    assert folder.run("hands-off", "istio", PEERS).exit_code == 0
+    assert folder.run("pause", "istio", PEERS).exit_code == 0
     assert rendered(folder) != before
-    assert folder.run("hands-off", "istio", PEERS, "--end").exit_code == 0
+    assert folder.run("resume", "istio", PEERS).exit_code == 0
     assert rendered(folder) == before
     folder.remove("access.yaml")
     assert folder.run("apply", "--yes").exit_code == 0

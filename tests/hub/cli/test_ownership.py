@@ -1,7 +1,8 @@
-"""adopt, release and hands-off as a person types them, on a folder for Istio."""
+"""adopt, release, pause and resume as a person types them, on a folder for Istio."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -207,47 +208,47 @@ def test_release_delete_says_that_it_opens_and_deletes(folder: Folder) -> None:
 
 
 def test_release_delete_is_refused_for_what_is_to_be_left_alone(folder: Folder) -> None:
-    """Release without --delete is not, and takes hands-off away with the mark."""
+    """Release without --delete is not, and takes the pause away with the mark."""
     folder.remove("access.yaml")
     folder.run("apply", "--yes")
-    assert folder.run("hands-off", "istio", POLICY).exit_code == 0
+    assert folder.run("pause", "istio", POLICY).exit_code == 0
     before = rendered(folder)
     result = folder.run("release", "istio", UNIT, "--delete", "--yes")
     assert (result.exit_code, POLICY in result.stderr, rendered(folder)) == (3, True, before)
     assert folder.run("release", "istio", UNIT, "--yes").exit_code == 0
-    assert b"hands-off" not in rendered(folder)[POLICY_FILE]
+    assert b"paused" not in rendered(folder)[POLICY_FILE]
 
 
-# --------------------------------------------------------------------------- hands-off
+# --------------------------------------------------------------------------- pause and resume
 
 
-def test_hands_off_adds_one_line_and_end_takes_it_out(folder: Folder) -> None:
+def test_pause_adds_one_line_and_resume_takes_it_out(folder: Folder) -> None:
     """Twice is once; comments and layout of the file stay."""
     path = folder.root / RENDERED / POLICY_FILE
     path.write_text(path.read_text().replace("spec:\n", "spec:  # a remark\n"))
     before = rendered(folder)
     for _ in range(2):
-        assert folder.run("hands-off", "istio", POLICY).exit_code == 0
+        assert folder.run("pause", "istio", POLICY).exit_code == 0
     added = rendered(folder)[POLICY_FILE].decode().splitlines()
     assert [line for line in added if line not in before[POLICY_FILE].decode().splitlines()] == [
-        '    smihub.io/hands-off: "true"'
+        '    smihub.io/paused: "true"'
     ]
     for _ in range(2):
-        assert folder.run("hands-off", "istio", POLICY, "--end").exit_code == 0
+        assert folder.run("resume", "istio", POLICY).exit_code == 0
     assert rendered(folder) == before
 
 
-def test_hands_off_is_shown_while_it_differs_and_never_written(folder: Folder) -> None:
+def test_a_paused_object_is_shown_while_it_differs_and_never_written(folder: Folder) -> None:
     """It is ours still; what it keeps from coming about is told as new when that ends."""
-    folder.run("hands-off", "istio", POLICY)
+    folder.run("pause", "istio", POLICY)
     folder.write("access.yaml", target("api-from-web", matches="orders"))
     before = rendered(folder)
     for verb in (("plan",), ("apply", "--yes"), ("plan",)):
         result = folder.run(*verb)
         assert result.exit_code == 0
-        assert f"hands off {POLICY}" in result.stdout
+        assert f"paused {POLICY}" in result.stdout
         assert rendered(folder) == before
-    folder.run("hands-off", "istio", POLICY, "--end")
+    folder.run("resume", "istio", POLICY)
     result = folder.run("plan")
     assert result.exit_code == 2
     assert "newly denied (1)" in result.stdout
@@ -255,16 +256,39 @@ def test_hands_off_is_shown_while_it_differs_and_never_written(folder: Folder) -
     assert b"/orders" in rendered(folder)[POLICY_FILE]
 
 
-def test_hands_off_of_what_is_not_ours_or_not_there(folder: Folder) -> None:
+def test_pause_of_what_is_not_ours_or_not_there(folder: Folder) -> None:
     """Is an error that says which there are, and writes nothing."""
     (folder.root / RENDERED / PEERS_FILE).unlink()
-    result = folder.run("hands-off", "istio", PEERS)
+    result = folder.run("pause", "istio", PEERS)
     assert (result.exit_code, "smihub apply" in result.stderr) == (3, True)
-    result = folder.run("hands-off", "istio", "X/y/z")
+    result = folder.run("pause", "istio", "X/y/z")
     assert (result.exit_code, POLICY in result.stderr) == (1, True)
     foreign(folder, POLICY_FILE, "mine.yaml")
-    result = folder.run("hands-off", "istio", POLICY)
-    assert (result.exit_code, "somebody else's" in result.stderr) == (1, True)
+    result = folder.run("pause", "istio", POLICY)
+    assert (result.exit_code, "not managed by smihub" in result.stderr) == (1, True)
+
+
+def test_the_former_verb_pauses_and_resumes_still(folder: Folder) -> None:
+    """With a notice on stderr that names the verb of now; help does not list it."""
+    before = rendered(folder)
+    for end, verb in (((), "pause"), (("--end",), "resume")):
+        result = folder.run("hands-off", "istio", POLICY, *end)
+        assert (result.exit_code, result.stdout, f'use "smihub {verb}"' in result.stderr) == (0, "", True)
+        assert (rendered(folder) != before) == (verb == "pause")
+    assert "hands-off" not in folder.run("--help").stdout
+
+
+def test_an_annotation_of_an_earlier_release_pauses(folder: Folder) -> None:
+    """smihub.io/hands-off is honoured for good; resume takes it out."""
+    path = folder.root / RENDERED / POLICY_FILE
+    path.write_text(path.read_text().replace("  annotations:\n", '  annotations:\n    smihub.io/hands-off: "true"\n'))
+    folder.write("access.yaml", target("api-from-web", matches="orders"))
+    before = rendered(folder)
+    assert json.loads(folder.run("plan", "-o", "json").stdout)["meshes"][0]["paused"] == [POLICY]
+    assert folder.run("apply", "--yes").exit_code == 0
+    assert rendered(folder) == before
+    assert folder.run("resume", "istio", POLICY).exit_code == 0
+    assert folder.run("plan").exit_code == 2
 
 
 def test_a_mesh_without_foreign_objects_has_nothing_to_mark(tmp_path: Path) -> None:

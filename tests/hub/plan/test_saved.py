@@ -73,7 +73,7 @@ PLAN = Plan(
     conflicts=(Conflict(REF, None, KEY),),
     frozen=(KEY,),
     held=(KEY,),
-    hands_off=(REF,),
+    paused=(REF,),
     pieces=(KEY,),
     gained=(Permit(API, "spiffe://td/ns/d/sa/a", "TCP", (1,), None, HttpMatch("/\u00fc", ("GET",)), (REF,)),),
     lost=(Permit(API, "spiffe://td/ns/d/sa/c", "TCP", None, (("x", "y"),), None, (REF,)),),
@@ -196,7 +196,7 @@ _REF = ("group", "kind", "namespace", "name")
 _PLAN_LEAVES = {
     *("mesh", "token", "lost_lines", "rerouted", "governed", "first", "memory"),
     *(f"{where}.{part}" for where in ("memory", "frozen", "held", "pieces", "losing", "governs") for part in _UNIT),
-    *(f"{where}.{part}" for where in ("hands_off", "recalled", "gained.origins", "lost.origins") for part in _REF),
+    *(f"{where}.{part}" for where in ("paused", "recalled", "gained.origins", "lost.origins") for part in _REF),
     *(f"{where}.{part}" for where in ("gained", "lost") for part in ("source", "transport", "ports", "labels")),
     *(
         f"{where}.receiver.{part}"

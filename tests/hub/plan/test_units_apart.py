@@ -278,7 +278,7 @@ def test_unit_with_an_object_that_is_left_alone_loses_though_something_is_unread
     """What was written beside that object is remembered: a revocation waits for no file that says nothing of it."""
     assert canary.run("apply", "--yes").exit_code == Exit.SAME
     (alone,) = (each for each in policies(canary) if each.name != Path(POLICY_FILE).name)
-    kept = alone.read_text().replace("  annotations:\n", '  annotations:\n    smihub.io/hands-off: "true"\n', 1)
+    kept = alone.read_text().replace("  annotations:\n", '  annotations:\n    smihub.io/paused: "true"\n', 1)
     alone.write_text(kept)
     canary.write("evil.yaml", BINDING)
     canary.write("more.yaml", target("more", source="more"), target("web"))

@@ -175,7 +175,7 @@ async def test_skeleton_stays_beside_an_object_that_is_left_alone(stepwise: Tria
     stepwise.put(SERVICE.format("api"))
     stepwise.remove_accounts()
     await stepwise.apply()
-    stepwise.mesh.hands_off(path("api"))
+    stepwise.mesh.pause(path("api"))
     stepwise.remove("Service/shop/api")
     await stepwise.apply()
     assert {*stepwise.mesh.objects} == {*SKELETONS, path("api")}

@@ -115,12 +115,12 @@ async def test_object_of_ours_that_somebody_changed_is_put_back(
 async def test_what_is_not_ours_and_what_is_to_be_left_alone_stays(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An object without our mark, and one of ours with hands-off on it, though somebody edits both."""
+    """An object without our mark, and a paused one of ours, though somebody edits both."""
     async with living(folder, monkeypatch) as live:
         theirs, ours = live.root / "objects" / "theirs.yaml", live.root / POLICY_FILE
         text = ours.read_text()
         theirs.write_text(text.replace("app.kubernetes.io/managed-by: smihub", "mine: here").replace("-api", "-mine"))
-        marked = text.replace("annotations:", "annotations:\n    smihub.io/hands-off: 'true'")
+        marked = text.replace("annotations:", "annotations:\n    smihub.io/paused: 'true'")
         assert marked != text
         ours.write_text(marked.replace("/books", "/all"))
         before = theirs.read_text(), ours.read_text()

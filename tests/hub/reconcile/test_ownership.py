@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hub.errors import SmihubError
 from hub.model import UnitKey
 from hub.reconcile.hub import Hub
-from hub.reconcile.ownership import adopt_all, adoptions, held_by, leave, release_unit, remove_unit
+from hub.reconcile.ownership import adopt_all, adoptions, held_by, release_unit, remove_unit, set_paused
 from tests.hub.sinks.istio_shop import PEERS_FILE, POLICY_FILE, RENDERED, config, istio_shop
 from tests.hub.sinks.small_mesh import content
 from tests.servers.folder import Folder, target
@@ -136,7 +136,7 @@ async def _as_a_process(folder: Folder, stranger: Stranger, verb: str) -> None:
             stranger.received(set(before))
     if verb == "apply":
         after = stranger.ours()
-        alone = {name: data for name, data in before.items() if b"smihub.io/hands-off" in data}
+        alone = {name: data for name, data in before.items() if b"smihub.io/paused" in data}
         assert {name: after.get(name) for name in alone} == alone
 
 
@@ -163,10 +163,10 @@ async def _delete(hub: Hub) -> None:
     await remove_unit(mesh, API, await held_by(hub, mesh, API))
 
 
-async def _leave(hub: Hub, *, alone: bool) -> None:
+async def _set_paused(hub: Hub, *, paused: bool) -> None:
     mesh = hub.mesh("istio")
     for observed in [one for one in (await mesh.observed()).whole().objects.values() if one.owner is not None]:
-        await leave(mesh, observed, alone=alone)
+        await set_paused(mesh, observed, paused=paused)
 
 
 VERBS: Mapping[str, Callable[[Hub], Awaitable[None]]] = {
@@ -174,8 +174,8 @@ VERBS: Mapping[str, Callable[[Hub], Awaitable[None]]] = {
     "adopt": _adopt,
     "release": _release,
     "delete": _delete,
-    "off": partial(_leave, alone=True),
-    "on": partial(_leave, alone=False),
+    "off": partial(_set_paused, paused=True),
+    "on": partial(_set_paused, paused=False),
 }
 
 

@@ -126,12 +126,12 @@ def test_object_that_was_left_alone_is_written_when_nobody_asks_for_that_any_mor
     """The hub that runs notices, without news of its sources."""
     turns.begun(("memory-apart", "memory"), ["api.web", "db.web"])
     mesh, ref = turns.sides["one"].mesh, turns.policy("api")
-    mesh.hands_off(ref)
+    mesh.pause(ref)
     turns.restart_without_writing()
     turns.change([], ["api.web"])
     turns.turn()
     assert lets(turns, "one", "api.web")
-    mesh.hands_off(ref, on=False)
+    mesh.pause(ref, on=False)
     turns.turn()
     assert not lets(turns, "one", "api.web")
 

@@ -265,23 +265,25 @@ def test_units_are_known_from_files_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize("written", ['"true"', "true", "'True'"])
-def test_hands_off_is_reported_and_stays(path: Path, written: str) -> None:
-    """It is no difference, and a replacement keeps it."""
-    write(path / API, "  annotations:\n", f"  annotations:\n    smihub.io/hands-off: {written}\n")
-    (one,) = [one for one in seen(path).objects.values() if one.hands_off]
+@pytest.mark.parametrize("annotation", ["paused", "hands-off"])
+def test_a_pause_is_reported_and_stays(path: Path, annotation: str, written: str) -> None:
+    """Under its former name too. It is no difference, and a replacement keeps it."""
+    write(path / API, "  annotations:\n", f"  annotations:\n    smihub.io/{annotation}: {written}\n")
+    (one,) = [one for one in seen(path).objects.values() if one.paused]
     assert one.ref.name == "api-web"
     assert settled(path, wanted({"api": ["web"]}))
     after = replace(native(Role.GRANT, "api-web", {"new": 1}))
     change = Change(Op.REPLACE, one.ref, 4, one.owned, after, access("api"), one.token)
     wrote(path, Plan("istio", seen(path).token, (change,)))
-    assert seen(path).objects[one.ref].hands_off
+    assert seen(path).objects[one.ref].paused
     assert seen(path).objects[one.ref].owned == after.body
-    assert 'smihub.io/hands-off: "true"' in (path / API).read_text()
+    assert 'smihub.io/paused: "true"' in (path / API).read_text()
 
 
-def test_a_planned_change_leaves_hands_off_files_alone(path: Path) -> None:
+@pytest.mark.parametrize("annotation", ["paused", "hands-off"])
+def test_a_planned_change_leaves_paused_files_alone(path: Path, annotation: str) -> None:
     """The hub's plan spares them."""
-    write(path / API, "  annotations:\n", '  annotations:\n    smihub.io/hands-off: "true"\n')
+    write(path / API, "  annotations:\n", f'  annotations:\n    smihub.io/{annotation}: "true"\n')
     write(path / API, "from: web", "from: mine")
     before = content(path)
     apply(path, wanted({"api": ["web"]}))

@@ -105,15 +105,15 @@ def natives(draw: st.DrawFn) -> NativeObject:
 
 
 @given(natives(), units, st.booleans())
-def test_an_object_is_read_back_as_it_was(made: NativeObject, unit: UnitKey, hands_off: bool) -> None:  # noqa: FBT001 - drawn
-    """Body, unit with its domain, role, needs and hands-off come back; another mesh sees a foreign object."""
-    data = stamp(made, unit, "istio", hands_off=hands_off)
-    expected = Observed(made.ref, made.body, unit, digest(data), made.role, made.needs, hands_off=hands_off)
+def test_an_object_is_read_back_as_it_was(made: NativeObject, unit: UnitKey, paused: bool) -> None:  # noqa: FBT001 - drawn
+    """Body, unit with its domain, role, needs and pause come back; another mesh sees a foreign object."""
+    data = stamp(made, unit, "istio", paused=paused)
+    expected = Observed(made.ref, made.body, unit, digest(data), made.role, made.needs, paused=paused)
     assert read(data, "istio") == expected
     others = read(data, "linkerd")
     assert isinstance(others, Foreign)
     assert (others.refs, others.token) == ((made.ref,), digest(data))
-    assert data == stamp(made, unit, "istio", hands_off=hands_off)
+    assert data == stamp(made, unit, "istio", paused=paused)
     assert canonical(yaml.safe_load(data)["spec"]) == canonical(msgspec.json.decode(made.body)["spec"])
 
 

@@ -39,7 +39,7 @@ from tests.hub.sinks.test_manifest import natives
 
 WANTED = wanted({"api": ["web"]})
 GRANT = next(one for one in whole("api", "web") if one.role is Role.GRANT)
-Mark = Literal["adopt", "release", "hands-off", "hands-on"]
+Mark = Literal["adopt", "release", "pause", "resume"]
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_mark_that_somebody_took_out_by_hand_is_a_release(path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [API, GUARD, "kustomization.yaml", ".smihub.json"])
-@pytest.mark.parametrize("which", ["release", "hands-off"])
+@pytest.mark.parametrize("which", ["release", "pause"])
 def test_marks_that_were_overtaken_write_nothing(path: Path, changed: str, which: Mark) -> None:
     """Whatever of ours changed since."""
     start = seen(path)
@@ -253,15 +253,15 @@ def _adopt_between(path: Path, place: Path, number: int) -> bool:
 @settings(max_examples=60, deadline=None)
 @given(natives())
 def test_marks_change_nothing_but_the_mark(made: NativeObject) -> None:
-    """Hands-off and back is the same file; what is released is the body, and adopting it gives the file again."""
+    """Pause and resume give the same file back; what is released is the body, and adopting it gives the file again."""
     data = stamp(made, access("api"), "istio")
     file, one = file_name(made.ref), read(data, "istio")
     assert isinstance(one, Observed)
     standing = FolderObjects("istio", {file: one}, {})
-    off = ownership_change(Marking(made.ref, "hands-off", one.token), standing, data)
-    assert off.data == stamp(made, access("api"), "istio", hands_off=True)
-    left = FolderObjects("istio", {file: replace(one, hands_off=True, token=digest(off.data or b""))}, {})
-    assert ownership_change(Marking(made.ref, "hands-on", digest(off.data or b"")), left, off.data or b"").data == data
+    off = ownership_change(Marking(made.ref, "pause", one.token), standing, data)
+    assert off.data == stamp(made, access("api"), "istio", paused=True)
+    left = FolderObjects("istio", {file: replace(one, paused=True, token=digest(off.data or b""))}, {})
+    assert ownership_change(Marking(made.ref, "resume", digest(off.data or b"")), left, off.data or b"").data == data
     released = ownership_change(Marking(made.ref, "release", one.token), standing, b"")
     theirs = read(released.data or b"", "istio")
     assert isinstance(theirs, Foreign)
@@ -277,22 +277,33 @@ def test_a_file_of_another_layout_is_marked_by_hand(path: Path) -> None:
     value = yaml.safe_load((path / API).read_text())
     (path / API).write_text(yaml.safe_dump(value, default_flow_style=True))
     before = content(path)
-    with pytest.raises(UnsafeResourceError, match='hands-off: "true" by hand'):
-        mark(path, marking(seen(path), "hands-off", GRANT))
+    with pytest.raises(UnsafeResourceError, match='paused: "true" by hand'):
+        mark(path, marking(seen(path), "pause", GRANT))
     assert content(path) == before
 
 
-def test_hands_off_is_still_ours(path: Path) -> None:
+@pytest.mark.parametrize("annotations", [("hands-off",), ("paused", "hands-off")])
+def test_resume_ends_a_pause_under_its_former_name_too(path: Path, annotations: tuple[str, ...]) -> None:
+    """Both lines go, and nothing else."""
+    before = (path / API).read_text()
+    lines = "".join(f'    smihub.io/{each}: "true"\n' for each in annotations)
+    (path / API).write_text(before.replace("  annotations:\n", f"  annotations:\n{lines}"))
+    assert seen(path).objects[GRANT.ref].paused
+    mark(path, marking(seen(path), "resume", GRANT))
+    assert (path / API).read_text() == before
+
+
+def test_a_paused_object_is_still_ours(path: Path) -> None:
     """No conflict, no change, and a deletion that is asked for waits."""
-    mark(path, marking(seen(path), "hands-off", GRANT))
+    mark(path, marking(seen(path), "pause", GRANT))
     before = content(path)[API]
     for desired in (WANTED, wanted({"api": ["shop"]}), {}):
         made = planned(desired, seen(path))
         assert not made.conflicts
         assert GRANT.ref not in {change.ref for change in made.changes}
-        assert (GRANT.ref in made.hands_off) == (desired is not WANTED)
+        assert (GRANT.ref in made.paused) == (desired is not WANTED)
         apply(path, desired)
         assert content(path)[API] == before
-    mark(path, marking(seen(path), "hands-on", GRANT))
+    mark(path, marking(seen(path), "resume", GRANT))
     apply(path, {})
     assert API not in content(path)

@@ -1,0 +1,81 @@
+"""`smihub pause` and `smihub resume`: plans leave one object as it is, or manage it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hub.cli.context import ConfigOption, Exit, MeshArgument, clean_errors, note, run_now
+from hub.config.file import DEFAULT_FILE
+from hub.errors import ConfigError
+from hub.meshes import Mesh
+from hub.model import Observed
+from hub.reconcile.domains import Domains
+from hub.reconcile.ownership import set_paused
+
+ObjectArgument = Annotated[
+    str, typer.Argument(metavar="OBJECT", help="KIND/NAMESPACE/NAME of an object that smihub manages.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add both verbs, and `hands-off`, their former name, for one release."""
+    app.command(epilog="Example: [bold]smihub pause istio VirtualService/shop/smihub-api[/bold]")(pause)
+    app.command(epilog="Example: [bold]smihub resume istio VirtualService/shop/smihub-api[/bold]")(resume)
+    app.command(name="hands-off", hidden=True)(hands_off)
+
+
+def pause(mesh: MeshArgument, name: ObjectArgument, config: ConfigOption = Path(DEFAULT_FILE)) -> None:
+    """Leave one managed object as it is, whatever the sources say; plan names it while it differs."""
+    _run(config, mesh, name, paused=True)
+
+
+def resume(mesh: MeshArgument, name: ObjectArgument, config: ConfigOption = Path(DEFAULT_FILE)) -> None:
+    """Manage a paused object again, from the next apply on."""
+    _run(config, mesh, name, paused=False)
+
+
+def hands_off(
+    mesh: MeshArgument,
+    name: ObjectArgument,
+    end: Annotated[bool, typer.Option("--end", help="Manage it again.")] = False,
+    config: ConfigOption = Path(DEFAULT_FILE),
+) -> None:
+    """Deprecated: use pause, and resume instead of --end."""
+    note(f'"smihub hands-off" is deprecated and will be removed; use "smihub {"resume" if end else "pause"}"')
+    _run(config, mesh, name, paused=not end)
+
+
+def _run(config: Path, mesh: str, name: str, *, paused: bool) -> None:
+    with clean_errors():
+        code = run_now(_set_paused(config, mesh, name, paused=paused))
+    raise typer.Exit(code)
+
+
+async def _set_paused(config: Path, mesh: str, name: str, *, paused: bool) -> Exit:
+    domains = Domains.open(config)
+    try:
+        _, found = domains.mesh(mesh)
+        await set_paused(found, await _ours(found, name), paused=paused)
+        outcome = "paused; plan names it while it differs" if paused else "resumed; the next apply manages it again"
+        note(f"mesh {mesh}: {name} is {outcome}")
+        return Exit.SAME
+    finally:
+        await domains.close()
+
+
+async def _ours(mesh: Mesh, name: str) -> Observed:
+    """Our object of this name. Raises ConfigError that names some of those there are."""
+    standing = (await mesh.observed()).whole().objects.values()
+    found = [each for each in standing if str(each.ref) == name]
+    ours = [each for each in found if each.owner is not None]
+    if len(ours) == 1:
+        return ours[0]
+    if found and not ours:
+        raise ConfigError(f'"{name}" is not managed by smihub, which leaves it alone anyway; adopt it first')
+    names = sorted(str(each.ref) for each in standing if each.owner is not None)
+    there = ", ".join(names[:5]) or "none"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    raise ConfigError(f'smihub manages no object "{name}" in mesh "{mesh.title}"; it manages: {there}{more}')
