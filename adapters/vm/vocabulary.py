@@ -15,6 +15,19 @@ HTTP_RBAC = "envoy.filters.http.rbac"
 """Name of the HTTP filter *instance*: a vhost's typed_per_filter_config finds it by this key, not by its type."""
 MTLS_PRINCIPAL = "envoy.rbac.principals.mtls_authenticated"
 TLS_SOCKET = "envoy.transport_sockets.tls"
+STDOUT_LOG = "envoy.access_loggers.stdout"
+CEL_FILTER = "envoy.access_loggers.extension_filters.cel"
+DENIAL_SWITCH = "smihub.denials"
+"""Key of Envoy's runtime: the percentage of denials that are written to its standard output; 0 where nobody sets it."""
+_RBAC = 'startsWith("rbac_access_denied")'
+_STRANGER = 'connection.transport_failure_reason.contains("SAN matcher")'
+"""The certificate is of our authority, and its identity is not among those let in: Envoy verifies the chain first."""
+REFUSED = f"response.code_details.{_RBAC}"
+"""Which requests are denials. Not those with an escaped slash, answered 400: their path would be logged unescaped."""
+UNLISTED = f"{_STRANGER} || connection.termination_details.{_RBAC}"
+"""Which connections are denials of a caller who is known."""
+UNPROVEN = f'connection.transport_failure_reason != "" && !{_STRANGER}'
+"""Which connections are denials of a caller who has proven nothing: no certificate, or one of somebody else's authority."""
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 NOBODY = "urn:smihub:nobody"

@@ -12,6 +12,13 @@ from collections.abc import Iterator
 from typing import Any as Json
 from typing import TypeVar
 
+from envoy.config.accesslog.v3.accesslog_pb2 import (
+    AccessLog,
+    AccessLogFilter,
+    AndFilter,
+    ExtensionFilter,
+    RuntimeFilter,
+)
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.address_pb2 import Address, Pipe, SocketAddress
@@ -25,6 +32,7 @@ from envoy.config.core.v3.config_source_pb2 import (
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions
 from envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions as CoreHttpProtocolOptions
+from envoy.config.core.v3.substitution_format_string_pb2 import SubstitutionFormatString
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint, LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
@@ -41,6 +49,8 @@ from envoy.config.route.v3.route_components_pb2 import (
     WeightedCluster,
 )
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.access_loggers.filters.cel.v3.cel_pb2 import ExpressionFilter
+from envoy.extensions.access_loggers.stream.v3.stream_pb2 import StdoutAccessLog
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC as HttpRbac  # noqa: N811 - a message, no constant
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
@@ -76,6 +86,7 @@ from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value, UInt64Value
 
 from hub.api import UnmodelledError
@@ -98,6 +109,7 @@ TYPE_URLS: dict[str, str] = {kind: _PREFIX + message.DESCRIPTOR.full_name for ki
 _NESTED: tuple[type[Message], ...] = (
     ConnectionLimit,
     DownstreamTlsContext,
+    ExpressionFilter,
     FilterConfig,
     HttpConnectionManager,
     HttpProtocolOptions,
@@ -106,6 +118,7 @@ _NESTED: tuple[type[Message], ...] = (
     NetworkRbac,
     RBACPerRoute,
     Router,
+    StdoutAccessLog,
     TcpProxy,
     UpstreamTlsContext,
 )
@@ -174,7 +187,7 @@ def to_json(message: Message) -> Json:
     return _in_order(json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True)))
 
 
-_MAPS = frozenset({"policies", "typed_per_filter_config", "typed_extension_protocol_options"})
+_MAPS = frozenset({"json_format", "policies", "typed_per_filter_config", "typed_extension_protocol_options"})
 
 
 def _in_order(value: Json) -> Json:
@@ -217,9 +230,12 @@ __all__ = [
     "KINDS",
     "RBAC",
     "TYPE_URLS",
+    "AccessLog",
+    "AccessLogFilter",
     "AdditionalAddress",
     "Address",
     "AggregatedConfigSource",
+    "AndFilter",
     "Any",
     "ApiVersion",
     "BoolValue",
@@ -241,7 +257,9 @@ __all__ = [
     "DownstreamTlsContext",
     "Duration",
     "Endpoint",
+    "ExpressionFilter",
     "ExtensionConfigSource",
+    "ExtensionFilter",
     "Filter",
     "FilterChain",
     "FilterConfig",
@@ -272,11 +290,15 @@ __all__ = [
     "RouteConfiguration",
     "RouteMatch",
     "Router",
+    "RuntimeFilter",
     "SdsSecretConfig",
     "Secret",
     "SocketAddress",
+    "StdoutAccessLog",
     "StringMatcher",
+    "Struct",
     "SubjectAltNameMatcher",
+    "SubstitutionFormatString",
     "TcpProxy",
     "TlsCertificate",
     "TlsParameters",

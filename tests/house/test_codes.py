@@ -22,6 +22,7 @@ NOT_CODES = {
         "argoproj.io",
         "chart.yaml",
         "credential.json",
+        "denials.jsonl",
         "envoy.json",
         "hub.sqlite",
         "kustomization.yaml",
@@ -34,6 +35,7 @@ NOT_CODES = {
     ),  # files
     *("cluster.local", "d.web", "s.vc", "smi-spec.io", "smihub.io"),  # names
     *("smihub.http", "smihub.run"),  # loggers
+    "smihub.denials",  # a key of Envoy's runtime
     "proto.udp",  # the beginning of a code
 }
 PATTERNS = {"name.ns"}  # how a name is built, in a page

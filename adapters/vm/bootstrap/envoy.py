@@ -10,6 +10,8 @@ import importlib.metadata
 import os
 import pwd
 import stat
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +27,8 @@ from hub.private import make_folder
 
 Owner = tuple[int, int] | None
 """User and group to whom a file is given; None for those of this process."""
-_FILES = frozenset({"envoy.json", "credential.json", "token", "admin.sock"})
+DENIALS = "denials.jsonl"
+_FILES = frozenset({"envoy.json", "credential.json", "token", "admin.sock", DENIALS, f"{DENIALS}.1"})
 _PURPOSE = "Envoy's files"
 HUB_CLUSTER = "smihub"
 HUB_TOKEN = "smihub-token"  # noqa: S105 - the name of a secret
@@ -134,6 +137,13 @@ def command(envoy: Path, config: Path) -> list[str]:
         *(str(envoy), "-c", str(config), "--disable-hot-restart", *drain),
         *("--concurrency", "2", "--log-level", "warning"),
     ]
+
+
+def logged(command: Sequence[str], folder: Path) -> list[str]:
+    """The command line that starts the same Envoy, with its denials in a file of this folder."""
+    # Isolated (-I): what stands in the folder from which it is started is not imported.
+    reader = [sys.executable, "-I", "-m", "adapters.vm.bootstrap.denials"]
+    return [*reader, str(folder / DENIALS), *command]
 
 
 def find_envoy(given: Path | None = None) -> Path:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from adapters.vm.bootstrap.enrol import Enrolment, enrol
+from adapters.vm.bootstrap.envoy import logged
 from adapters.vm.serve.sink import XdsSink
 from hub.api import CommandContext, CommandMesh, CommandSpec, ConfigError
 
@@ -39,7 +40,7 @@ async def bootstrap(
         command = enrol(_chosen(meshes, mesh), asked)
     whose, starts = (f"{user}'s", f" as {user}") if user else ("your", "")
     hub.note(f"wrote {folder}/envoy.json and its credentials, for {whose} eyes only; start Envoy{starts} with:")
-    typer.echo(shlex.join(command))
+    typer.echo(shlex.join(logged(command, folder.absolute())))
 
 
 def _chosen(meshes: Iterable[CommandMesh], name: str | None) -> XdsSink:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from adapters.vm import names, wire
+from adapters.vm.safety import logs
 from adapters.vm.safety.parts import (
     ADDRESS,
     ADS,
@@ -59,8 +60,9 @@ def inbound_listener(name: str) -> Shape:
         return _refused
     stem, owner = parts["stem"], parts["owner"]
     manager, raw = _inbound_manager(), (_discovered(f"rbac/{stem}"), _inbound_proxy(owner))
+    logged = {"access_log": logs.request_logs(name, owner)}
     bounded = {**manager, "request_headers_timeout": _SOON}
-    http = _inbound_chain(names.TRUST, (_http(f"in/{stem}", bounded),), (_http(f"in/{stem}", manager),))
+    http = _inbound_chain(names.TRUST, (_http(f"in/{stem}", bounded, logged),), (_http(f"in/{stem}", manager),))
     tcp = _inbound_chain(f"peers/{re.escape(stem)}", raw, raw)
     bound = {"address": equal(parts["bind"]), "port_value": equal(int(parts["port"]))}
     return message(
@@ -69,7 +71,8 @@ def inbound_listener(name: str) -> Shape:
             "address": message(must={"socket_address": message(must=bound)}),
             "filter_chains": row(_by_filters(http, tcp)),
             "traffic_direction": equal(wire.TrafficDirection.INBOUND),
-        }
+        },
+        may={"access_log": logs.connection_logs(name, owner)},  # an older hub left listeners without
     )
 
 
@@ -172,13 +175,13 @@ _LIMIT = message(
 )
 
 
-def _http(routes: str, manager: dict[str, Shape]) -> Shape:
+def _http(routes: str, manager: dict[str, Shape], may: dict[str, Shape] | None = None) -> Shape:
     """Paths are left as they are, or normalised in both ways."""
     rds = message(must={"route_config_name": equal(routes), "config_source": ADS})
     fields = {**manager, "rds": rds}
-    kept = message(must={**fields, "normalize_path": wrapped(equal(False))})
+    kept = message(must={**fields, "normalize_path": wrapped(equal(False))}, may=may)
     normal = {"normalize_path": wrapped(equal(True)), "merge_slashes": equal(True)}
-    config = extension(wire.HttpConnectionManager, either(kept, message(must={**fields, **normal})))
+    config = extension(wire.HttpConnectionManager, either(kept, message(must={**fields, **normal}, may=may)))
     return message(must={"name": equal(HCM), "typed_config": config})
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from adapters.vm import names, wire
 from adapters.vm.config import VmConfig
 from adapters.vm.translate.build import address, ads, downstream_tls, filter_, seconds, transport_socket, trust_bundle
+from adapters.vm.translate.denials import connection_logs, request_log
 from adapters.vm.translate.listeners import FIRST_CHAIN, connection_manager, http_filter
 from adapters.vm.vocabulary import CONNECTION_LIMIT, HTTP_RBAC, REMOVED_HEADERS, TCP_PROXY
 from hub.api import Identity, InboundPort
@@ -43,6 +44,7 @@ def http_listener(identity: Identity, port: InboundPort, bind: str, config: VmCo
     manager.forward_client_cert_details = wire.HttpConnectionManager.SANITIZE_SET
     manager.set_current_client_cert_details.uri = True
     manager.request_headers_timeout.CopyFrom(seconds(HEADERS_S))
+    manager.access_log.append(request_log(_name(identity, port, bind), identity))
     filters = [_limit(stem, config), http_filter(manager)]
     return _listener(identity, port, bind, (downstream_tls(names.TRUST, ["h2", "http/1.1"]), filters))
 
@@ -115,9 +117,15 @@ def _listener(
         transport_socket_connect_timeout=seconds(HANDSHAKE_S),
         filters=filters,
     )
+    name = _name(identity, port, bind)
     return wire.Listener(
-        name=names.inbound_listener(identity.namespace, identity.service_account, port.port, port.variant, bind),
+        name=name,
         address=address(bind, port.port),
         filter_chains=[guarded],
         traffic_direction=wire.TrafficDirection.INBOUND,
+        access_log=connection_logs(name, identity),
     )
+
+
+def _name(identity: Identity, port: InboundPort, bind: str) -> str:
+    return names.inbound_listener(identity.namespace, identity.service_account, port.port, port.variant, bind)

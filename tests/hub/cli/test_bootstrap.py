@@ -20,7 +20,8 @@ def test_bootstrap_writes_private_files_and_prints_the_command(folder: Folder) -
     assert {"envoy.json", "token"} <= {path.name for path in made.iterdir()}
     assert {oct(path.stat().st_mode & 0o777) for path in made.iterdir()} == {"0o600"}
     command = shlex.split(result.stdout)
-    assert Path(command[0]).name == "envoy"
+    assert command[4] == str(made / "denials.jsonl")
+    assert Path(command[5]).name == "envoy"
     assert str(made / "envoy.json") in command
     json.loads((made / "envoy.json").read_text())
     assert (made / "token").read_text().strip() not in result.stdout + result.stderr

@@ -1,0 +1,56 @@
+"""The access log of denials: one JSON line on Envoy's standard output for each request or connection that it refuses.
+
+Never a file: Envoy refuses a listener whose log it cannot open, and with it every later change of that listener. Nobody is
+told anything until whoever starts Envoy turns it on (`DENIAL_SWITCH`), who also says where the lines go. They have no header value
+and no query. `caller` was proven by a certificate of our authority; `claims` is what one said that was not.
+Source: Envoy, "Access logging"; Envoy API, config.accesslog.v3 and extensions.access_loggers.{stream,filters.cel}.v3.
+"""
+
+from __future__ import annotations
+
+from adapters.vm import wire
+from adapters.vm.vocabulary import CEL_FILTER, DENIAL_SWITCH, REFUSED, STDOUT_LOG, UNLISTED, UNPROVEN
+from hub.api import Identity
+
+_EVERY = {"time": "%START_TIME%", "port": "%DOWNSTREAM_LOCAL_PORT%"}
+_CALLER = "%DOWNSTREAM_PEER_URI_SAN%"
+_REQUEST = {
+    "caller": _CALLER,
+    "method": "%REQ(:METHOD):64%",
+    "path": "%PATH(NQ:PATH):2048%",
+    "status": "%RESPONSE_CODE%",
+    "why": "%RESPONSE_CODE_DETAILS%",
+}
+_FAILURE = {"why": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%", "ended": "%CONNECTION_TERMINATION_DETAILS%"}
+
+
+def request_log(listener: str, to: Identity) -> wire.AccessLog:
+    """Of requests that the port's policy refuses."""
+    return _log(REFUSED, {**_said_of(listener, to), **_REQUEST})
+
+
+def connection_logs(listener: str, to: Identity) -> list[wire.AccessLog]:
+    """Of connections that end in the TLS handshake or at the TCP policy: of known callers, and of all others."""
+    shared = {**_said_of(listener, to), **_FAILURE}
+    return [_log(UNLISTED, {**shared, "caller": _CALLER}), _log(UNPROVEN, {**shared, "claims": _CALLER})]
+
+
+def _said_of(listener: str, to: Identity) -> dict[str, str]:
+    return {**_EVERY, "listener": listener, "to": f"{to.namespace}/{to.service_account}"}
+
+
+def _log(which: str, fields: dict[str, str]) -> wire.AccessLog:
+    line = wire.Struct()
+    line.update(fields)
+    form = wire.SubstitutionFormatString(json_format=line, omit_empty_values=True)
+    return wire.AccessLog(
+        name=STDOUT_LOG, filter=_both(which), typed_config=wire.any_of(wire.StdoutAccessLog(log_format=form))
+    )
+
+
+def _both(which: str) -> wire.AccessLogFilter:
+    """The switch first: it costs nothing where nobody reads."""
+    expression = wire.any_of(wire.ExpressionFilter(expression=which))
+    of_kind = wire.ExtensionFilter(name=CEL_FILTER, typed_config=expression)
+    on = wire.AccessLogFilter(runtime_filter=wire.RuntimeFilter(runtime_key=DENIAL_SWITCH))
+    return wire.AccessLogFilter(and_filter=wire.AndFilter(filters=[on, wire.AccessLogFilter(extension_filter=of_kind)]))
