@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from hub.events import ObjectSource
 from hub.features import Feature, Support
@@ -302,13 +302,19 @@ class CommandContext(Protocol):
         """Say something beside the data: one line on stderr."""
 
 
+Named = Literal["mesh", "workload", "identity", "port", "unit", "object"]
+"""What smihub.yaml, its sources and its meshes have names of."""
+
+
 class CommandSpec(Struct, frozen=True):
     """A verb of the command: `smihub NAME`, of lower-case letters, digits and dashes; the hub's own verbs keep their names.
 
     `run` is an async function whose further parameters are declared as typer takes them, and whose docstring is the help. What
     it prints on stdout is data; a SmihubError that it raises ends the verb with one line, `typer.Exit` with that code.
+    `completes` says for which parameters a shell offers names at the Tab key, and the names of what.
     """
 
     name: str
     run: Callable[Concatenate[CommandContext, ...], Coroutine[Any, Any, None]]
     epilog: str = ""
+    completes: Mapping[str, Named] = field(default_factory=dict)

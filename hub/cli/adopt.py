@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hub.cli import completion
 from hub.cli.context import (
     ConfigOption,
     Exit,
@@ -42,7 +43,12 @@ def register(app: typer.Typer) -> None:
 def adopt(
     mesh: MeshArgument,
     objects: Annotated[
-        list[str] | None, typer.Argument(help="KIND/NAMESPACE/NAME; none: show what there is to adopt.")
+        list[str] | None,
+        typer.Argument(
+            metavar="OBJECT",
+            autocompletion=completion.objects,
+            help="KIND/NAMESPACE/NAME; none: show what there is to adopt.",
+        ),
     ] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
     yes: YesOption = False,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from hub.cli import saved
-from hub.cli.context import ConfigOption, Exit, agreed, clean_errors, fail, note, progress, run_now
+from hub.cli.context import ConfigOption, Exit, MeshOption, agreed, clean_errors, fail, note, progress, run_now
 from hub.cli.plan import AcceptOption, DomainReview, PlanOptions, VerboseOption, plan_options, review, show, verdict
 from hub.cli.show import summary
 from hub.config.file import DEFAULT_FILE
@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
 def apply(
     file: Annotated[Path | None, typer.Argument(help="Write exactly this plan, of smihub plan --save.")] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
+    mesh: MeshOption = None,
     accept: AcceptOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     verbose: VerboseOption = False,
@@ -51,13 +52,13 @@ def apply(
     """Plan, show the plan, ask, and write it; refused plans are not written. Exit code 0 only if everything was."""
     consent: Consent = "given" if yes else "ask"
     with clean_errors():
-        wanted = plan_options(config, accept, verbose)
+        wanted = plan_options(config, accept, verbose, mesh)
         code = run_now(_apply(wanted, consent) if file is None else _apply_saved(file, wanted, consent))
     raise typer.Exit(code)
 
 
 async def _apply(wanted: PlanOptions, consent: Consent) -> Exit:
-    domains = Domains.open(wanted.config)
+    domains = Domains.open(wanted.config, meshes=wanted.meshes)
     journals = _journals(domains)
     try:
         found = await review(domains, wanted.accept)
@@ -101,8 +102,10 @@ async def _apply_saved(file: Path, wanted: PlanOptions, consent: Consent) -> Exi
     """Write a saved plan: all that it presumes is looked at before the first write, and again after an answer."""
     if wanted.accept:
         raise ConfigError("a saved plan has the codes that were accepted; give --accept to smihub plan --save")
+    if wanted.meshes:
+        raise ConfigError("a saved plan has its meshes; give --mesh to smihub plan --save")
     plan = saved.read(file)
-    domains = Domains.open(wanted.config)
+    domains = saved.open_for(wanted.config, plan)
     journals = _journals(domains)
     try:
         found = await _resumed(domains, plan)

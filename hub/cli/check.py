@@ -12,6 +12,7 @@ from hub.cli.context import (
     OUT,
     ConfigOption,
     Exit,
+    MeshOption,
     Output,
     OutputOption,
     SourceOption,
@@ -40,16 +41,19 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT, source: SourceOption = None
+    config: ConfigOption = Path(DEFAULT_FILE),
+    mesh: MeshOption = None,
+    output: OutputOption = Output.TEXT,
+    source: SourceOption = None,
 ) -> None:
     """Read everything, report every Problem and warning, write nothing. Exit code 3 if a mesh would refuse something, 1 if something grants nothing."""
     with clean_errors():
-        code = run_now(_check(config, output, source))
+        code = run_now(_check(config, output, source, mesh or ()))
     raise typer.Exit(code)
 
 
-async def _check(config: Path, output: Output, source: str | None) -> Exit:
-    domains = Domains.open(config, source)
+async def _check(config: Path, output: Output, source: str | None, meshes: Sequence[str]) -> Exit:
+    domains = Domains.open(config, source, meshes)
     try:
         found = [(hub, _problems(hub)) for hub in domains.hubs]
         refused = {hub: [] if problems is None else _refused(hub) for hub, problems in found}

@@ -18,6 +18,7 @@ from msgspec import json
 from rich.console import Console
 from rich.text import Text
 
+from hub.cli import completion
 from hub.errors import ConfigError, RefusedError, SmihubError
 
 
@@ -39,13 +40,24 @@ class Output(StrEnum):
 
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-MeshArgument = Annotated[str, typer.Argument(help="The mesh, as smihub.yaml names it.")]
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
-MeshOption = Annotated[list[str] | None, typer.Option("--mesh", help="This mesh alone; may be given several times.")]
-SourceOption = Annotated[
-    str | None, typer.Option(help="Read this folder or file in place of the sources, or - for standard input.")
+MeshArgument = Annotated[
+    str, typer.Argument(help="The mesh, as smihub.yaml names it.", autocompletion=completion.meshes)
 ]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print it.")]
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
+MeshOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mesh",
+        metavar="NAME",
+        help="This mesh alone; may be given several times.",
+        autocompletion=completion.meshes,
+    ),
+]
+SourceOption = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Read this folder or file in place of the sources, or - for standard input."),
+]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", metavar="text|json|yaml", help="How to print it.")]
 
 OUT = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
 """Data. rich honours NO_COLOR and turns colours off where stdout is no terminal."""

@@ -11,6 +11,7 @@ import typer
 from msgspec.structs import replace
 
 from hub.api import Evaluator
+from hub.cli import completion
 from hub.cli.batch import Answering, answer_lines
 from hub.cli.context import (
     ERR,
@@ -52,22 +53,37 @@ def register(app: typer.Typer) -> None:
 def explain(
     caller: Annotated[
         str | None,
-        typer.Option("--from", help="Who calls: NS/SERVICEACCOUNT or a SPIFFE id; nobody known if left out."),
+        typer.Option(
+            "--from",
+            metavar="NS/SERVICEACCOUNT",
+            autocompletion=completion.identities,
+            help="Who calls: NS/SERVICEACCOUNT or a SPIFFE id; nobody known if left out.",
+        ),
     ] = None,
-    to: Annotated[str | None, typer.Option("--to", help="The Service port called: NS/SERVICE:PORT.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="NS/SERVICE:PORT", autocompletion=completion.ports, help="The Service port called."
+        ),
+    ] = None,
     method: Annotated[str, typer.Option(help="HTTP method.")] = "GET",
     path: Annotated[str, typer.Option(help="HTTP path, with its query if any.")] = "/",
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help="NAME=VALUE, may be given again.")] = None,
-    protocol: Annotated[str, typer.Option(help="http, tcp or udp.")] = "http",
-    batch: Annotated[str | None, typer.Option(help="JSON lines in a file, or - for standard input.")] = None,
+    protocol: Annotated[str, typer.Option(metavar="http|tcp|udp", help="What the caller speaks.")] = "http",
+    batch: Annotated[
+        str | None, typer.Option(metavar="FILE", help="JSON lines in a file, or - for standard input.")
+    ] = None,
     near: Annotated[
         bool, typer.Option("--near", help="With --batch: also what nearly grants each denied request.")
     ] = False,
     source: Annotated[
-        Path | None, typer.Option(help="Read this folder (- for standard input), without any configuration.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Read this folder (- for standard input), without any configuration."),
     ] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
-    domain: Annotated[str, typer.Option(help="The domain in which to look, where smihub.yaml has several.")] = "",
+    domain: Annotated[
+        str, typer.Option(metavar="NAME", help="The domain in which to look, where smihub.yaml has several.")
+    ] = "",
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Say whether a request is allowed by SMI and by each mesh, which object decides, and where calls are routed."""

@@ -18,8 +18,10 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The file to write.")] = Path("smihub.yaml"),
-    source: Annotated[str, typer.Option(help="The folder of SMI YAML, relative to the file.")] = ".",
+    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The file to write.")] = Path(
+        "smihub.yaml"
+    ),
+    source: Annotated[str, typer.Option(metavar="FOLDER", help="The folder of SMI YAML, relative to the file.")] = ".",
 ) -> None:
     """Write a commented smihub.yaml; an existing file is never overwritten."""
     with clean_errors():

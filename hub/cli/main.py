@@ -6,6 +6,7 @@ import ctypes
 import resource
 import sys
 from io import TextIOWrapper
+from typing import Annotated
 
 import typer
 
@@ -27,14 +28,15 @@ from hub.cli import (
 )
 from hub.cli.context import Exit
 from hub.cli.verbs import Verbs
+from hub.cli.version import show_version
 
 app = typer.Typer(
     name="smihub",
     cls=Verbs,
     no_args_is_help=True,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
-    help="One hub that makes every service mesh of a company obey one set of SMI rules.",
     epilog="Start with [bold]smihub init[/bold] in a folder of SMI YAML, then plan, apply and run. Exit codes: 0 nothing to do, 1 error, 2 changes, 3 refused.",
 )
 for _module in (
@@ -55,6 +57,15 @@ for _module in (
 ):
     _module.register(app)
 _PR_SET_DUMPABLE = 4
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """One hub that makes every service mesh of a company obey one set of SMI rules."""
 
 
 def main() -> None:

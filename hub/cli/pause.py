@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hub.cli import completion
 from hub.cli.context import ConfigOption, Exit, MeshArgument, clean_errors, note, run_now
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
@@ -16,7 +17,12 @@ from hub.reconcile.domains import Domains
 from hub.reconcile.ownership import set_paused
 
 ObjectArgument = Annotated[
-    str, typer.Argument(metavar="OBJECT", help="KIND/NAMESPACE/NAME of an object that smihub manages.")
+    str,
+    typer.Argument(
+        metavar="OBJECT",
+        autocompletion=completion.objects,
+        help="KIND/NAMESPACE/NAME of an object that smihub manages.",
+    ),
 ]
 
 

@@ -15,6 +15,7 @@ from hub.cli.context import (
     ERR,
     ConfigOption,
     Exit,
+    MeshOption,
     Output,
     OutputOption,
     SourceOption,
@@ -39,22 +40,27 @@ from hub.reconcile.hub import Hub, Reviewed
 
 AcceptOption = Annotated[
     list[str] | None,
-    typer.Option("--accept", help="Accept this code of a guard or Loss, this once; CODE@OBJECT: of one object."),
+    typer.Option(
+        "--accept", metavar="CODE", help="Accept this code of a guard or Loss, this once; CODE@OBJECT: of one object."
+    ),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show every object and every field.")]
 
 
 class PlanOptions(Struct, frozen=True):
-    """What plan and apply are asked alike: which configuration, which codes to accept, how much to show."""
+    """What plan and apply are asked alike: which configuration, which codes to accept, how much to show, which meshes (none: all)."""
 
     config: Path
     accept: tuple[str, ...]
     detail: Detail
+    meshes: tuple[str, ...] = ()
 
 
-def plan_options(config: Path, accept: Sequence[str] | None, verbose: bool) -> PlanOptions:
+def plan_options(
+    config: Path, accept: Sequence[str] | None, verbose: bool, meshes: Sequence[str] | None = None
+) -> PlanOptions:
     """The options of plan and apply."""
-    return PlanOptions(config, tuple(accept or ()), "all" if verbose else "short")
+    return PlanOptions(config, tuple(accept or ()), "all" if verbose else "short", tuple(meshes or ()))
 
 
 class DomainReview(Struct, frozen=True):
@@ -82,25 +88,29 @@ def register(app: typer.Typer) -> None:
 
 def plan(
     config: ConfigOption = Path(DEFAULT_FILE),
+    mesh: MeshOption = None,
     accept: AcceptOption = None,
     output: OutputOption = Output.TEXT,
     verbose: VerboseOption = False,
-    save: Annotated[Path | None, typer.Option(help="Write the plan to this file, for smihub apply FILE.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the plan to this file, for smihub apply FILE.")
+    ] = None,
     source: SourceOption = None,
 ) -> None:
     """Show what would change in every mesh. Exit code 0: nothing, 2: changes, 3: refused, 1: error."""
     with clean_errors():
         if save is not None and source is not None:
             raise ConfigError("--save is for the sources that smihub.yaml names, which apply reads; leave out --source")
-        code = run_now(_plan(plan_options(config, accept, verbose), output, save, source))
+        code = run_now(_plan(plan_options(config, accept, verbose, mesh), output, save, source))
     raise typer.Exit(code)
 
 
 async def _plan(wanted: PlanOptions, output: Output, file: Path | None, source: str | None) -> Exit:
-    domains = Domains.open(wanted.config, source)
+    domains = Domains.open(wanted.config, source, wanted.meshes)
     try:
         if file is not None:
             saved.check_place(file, [hub.config for hub in domains.hubs])
+            saved.check_meshes(domains, wanted.meshes)
         found = await review(domains, wanted.accept)
         if output is Output.TEXT:
             show(found, wanted.detail)

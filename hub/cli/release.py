@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hub.cli import completion
 from hub.cli.context import (
     ConfigOption,
     Exit,
@@ -38,7 +39,9 @@ def register(app: typer.Typer) -> None:
 
 def release(
     mesh: MeshArgument,
-    unit: Annotated[str, typer.Argument(help="access/NS/SERVICEACCOUNT or route/NS/SERVICE.")],
+    unit: Annotated[
+        str, typer.Argument(autocompletion=completion.units, help="access/NS/SERVICEACCOUNT or route/NS/SERVICE.")
+    ],
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete its objects, too. This opens what they closed.")
     ] = False,

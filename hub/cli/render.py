@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from msgspec import Struct
 from msgspec.structs import replace
 
+from hub.cli import completion
 from hub.cli.context import (
     ERR,
     ConfigOption,
     Exit,
-    MeshArgument,
+    MeshOption,
     Output,
     SourceOption,
     clean_errors,
@@ -26,14 +28,16 @@ from hub.cli.context import (
     progress,
     run_now,
 )
-from hub.cli.data import SCHEMA, View, loss_data, native_data, of_domain
+from hub.cli.data import SCHEMA, loss_data, native_data, of_domain
 from hub.cli.show import loss_line, problem_line, refusal_line
-from hub.config.file import DEFAULT_FILE, Config
+from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
+from hub.meshes import Mesh
 from hub.model import NativeObject, UnitKey
 from hub.plan.guards import refusals
 from hub.plan.plan import Plan
 from hub.reconcile.domains import Domains
+from hub.reconcile.hub import Hub
 
 
 class Form(StrEnum):
@@ -51,77 +55,123 @@ def register(app: typer.Typer) -> None:
 
 
 def render(
-    mesh: MeshArgument,
+    only: Annotated[
+        str | None,
+        typer.Argument(metavar="MESH", help="The mesh; without it, all of them.", autocompletion=completion.meshes),
+    ] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
-    output: Annotated[Form, typer.Option("--output", "-o", help="How to print it.")] = Form.YAML,
+    mesh: MeshOption = None,
+    output: Annotated[Form, typer.Option("--output", "-o", metavar="yaml|json", help="How to print it.")] = Form.YAML,
     unit: Annotated[
-        str | None, typer.Option(help="Only this unit: access/NS/SERVICEACCOUNT or route/NS/SERVICE.")
+        str | None,
+        typer.Option(
+            help="Only this unit: access/NS/SERVICEACCOUNT or route/NS/SERVICE.", autocompletion=completion.units
+        ),
     ] = None,
     source: SourceOption = None,
 ) -> None:
     """Print the native objects that the sources mean, from nothing: no state is read or written, no guard is asked."""
     with clean_errors():
-        code = run_now(_render(config, mesh, output, unit, source))
+        if only and mesh:
+            raise ConfigError("name a mesh either as MESH or by --mesh")
+        wanted = _Wanted(tuple(mesh or ([only] if only else ())), output, unit, only is not None)
+        code = run_now(_render(config, wanted, source))
     raise typer.Exit(code)
 
 
-async def _render(config: Path, name: str, output: Form, unit: str | None, source: str | None) -> Exit:
-    domains = Domains.open(config, source)
+class _Wanted(Struct, frozen=True):
+    """Which meshes (none: all), how, and which unit (None: all); `alone`: one mesh was named, and is printed without its name."""
+
+    meshes: tuple[str, ...]
+    form: Form
+    unit: str | None
+    alone: bool
+
+
+class _Rendered(Struct, frozen=True):
+    """What the sources mean in one mesh."""
+
+    hub: Hub
+    mesh: Mesh
+    plan: Plan
+
+
+async def _render(config: Path, wanted: _Wanted, source: str | None) -> Exit:
+    domains = Domains.open(config, source, wanted.meshes)
     try:
-        hub, mesh = domains.mesh(name)
         with progress("reading the sources"):
-            hub.read()
-            for problem in hub.intake.problems():
-                ERR.print(problem_line(problem))
-            if hub.intake.unread:
+            readable = [_read(hub) for hub in domains.hubs]
+            if not all(readable):
                 # An object that is missing here would be taken for one that is not wanted.
                 fail("a file cannot be read, so nothing is rendered")
                 return Exit.ERROR
-            plan = hub.render(mesh)
-        if plan.conflicts:
-            for refusal in refusals(plan, hub.config.guards, ()):
+            found = [_Rendered(hub, mesh, hub.render(mesh)) for hub in domains.hubs for mesh in hub.meshes]
+        refused = [refusal for one in found for refusal in refusals(one.plan, one.hub.config.guards, ())]
+        if any(one.plan.conflicts for one in found):
+            for refusal in refused:
                 ERR.print(refusal_line(refusal))
             return Exit.REFUSED
-        _emit(
-            plan if unit is None else _of_unit(plan, hub.cluster(mesh).store.units(), unit),
-            mesh.spec.view,
-            output,
-            hub.config,
-        )
+        _emit(found if wanted.unit is None else _of_unit(found, wanted.unit), wanted)
         return Exit.SAME
     finally:
         await domains.close()
 
 
-def _of_unit(plan: Plan, units: Iterable[UnitKey], wanted: str) -> Plan:
-    """What a plan has of one unit. Raises ConfigError if there is no such unit."""
-    known = sorted(map(str, units))
+def _read(hub: Hub) -> bool:
+    """Read a domain, and tell what is wrong there; whether all files could be read."""
+    hub.read()
+    for problem in hub.intake.problems():
+        ERR.print(problem_line(problem))
+    return not hub.intake.unread
+
+
+def _of_unit(found: Sequence[_Rendered], wanted: str) -> list[_Rendered]:
+    """What meshes have of one unit. Raises ConfigError if there is no such unit."""
+    units = [{str(key) for key in one.hub.cluster(one.mesh).store.units()} for one in found]
+    known = sorted(set().union(*units))
     if wanted not in known:
         near = difflib.get_close_matches(wanted, known, 1)
         hint = f'did you mean "{near[0]}"?' if near else "write access/NS/SERVICEACCOUNT or route/NS/SERVICE"
         raise ConfigError(f'--unit "{wanted}": there is no such unit; {hint}')
-    changes = tuple(change for change in plan.changes if str(change.unit) == wanted)
-    return replace(plan, changes=changes, losses=tuple(loss for loss in plan.losses if str(loss.unit) == wanted))
+    return [
+        _Rendered(one.hub, one.mesh, _cut(one.plan, wanted))
+        for one, there in zip(found, units, strict=True)
+        if wanted in there
+    ]
 
 
-def _emit(plan: Plan, view: View, form: Form, config: Config) -> None:
-    """Print the objects by unit and name, and on stderr what the mesh cannot say."""
-    for loss in plan.losses:
+def _cut(plan: Plan, unit: str) -> Plan:
+    changes = tuple(change for change in plan.changes if str(change.unit) == unit)
+    return replace(plan, changes=changes, losses=tuple(loss for loss in plan.losses if str(loss.unit) == unit))
+
+
+def _emit(found: Sequence[_Rendered], wanted: _Wanted) -> None:
+    """Print the objects by mesh, unit and name, and on stderr what the meshes cannot say."""
+    for loss in (loss for one in found for loss in one.plan.losses):
         ERR.print(loss_line(loss))
-    made = sorted(plan.changes, key=lambda change: (change.unit, change.ref))
-    natives = [(change.after, change.unit) for change in made if change.after is not None]
-    if form is Form.JSON:
-        objects = [native_data(native, of_unit, view) for native, of_unit in natives]
-        losses = [loss_data(loss) for loss in plan.losses]
-        made_of = of_domain(config, {"mesh": plan.mesh, "objects": objects, "losses": losses})
-        emit({"schema": SCHEMA, **made_of}, Output.JSON)
+    if wanted.form is Form.JSON:
+        data = [_data(one) for one in found]
+        emit({"schema": SCHEMA, **(data[0] if wanted.alone else {"meshes": data})}, Output.JSON)
         return
-    for native, of_unit in natives:
-        emit_text(_head(native, of_unit))
-        emit(view(native.body, native.ref.kind), Output.YAML)
+    for one in found:
+        for native, unit in _natives(one.plan):
+            emit_text(_head(native, unit, "" if wanted.alone else one.mesh.title))
+            emit(one.mesh.spec.view(native.body, native.ref.kind), Output.YAML)
 
 
-def _head(native: NativeObject, unit: UnitKey) -> str:
-    """What goes before a YAML document: which object it is, of which unit, and where it comes from, as comments."""
-    said = (str(native.ref), f"unit: {unit}", *(f"from: {origin}" for origin in native.origins))
+def _data(one: _Rendered) -> dict[str, Any]:
+    objects = [native_data(native, unit, one.mesh.spec.view) for native, unit in _natives(one.plan)]
+    losses = [loss_data(loss) for loss in one.plan.losses]
+    return of_domain(one.hub.config, {"mesh": one.plan.mesh, "objects": objects, "losses": losses})
+
+
+def _natives(plan: Plan) -> list[tuple[NativeObject, UnitKey]]:
+    made = sorted(plan.changes, key=lambda change: (change.unit, change.ref))
+    return [(change.after, change.unit) for change in made if change.after is not None]
+
+
+def _head(native: NativeObject, unit: UnitKey, mesh: str) -> str:
+    """What goes before a YAML document: which object it is, of which mesh and unit, and where it comes from, as comments."""
+    whose = (f"mesh: {mesh}", f"unit: {unit}") if mesh else (f"unit: {unit}",)
+    said = (str(native.ref), *whose, *(f"from: {origin}" for origin in native.origins))
     return "---\n" + "".join(f"# {line(each).plain}\n" for each in said)

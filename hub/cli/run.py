@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import structlog
 import typer
 
-from hub.cli.context import ConfigOption, clean_errors
+from hub.cli.context import ConfigOption, MeshOption, clean_errors
 from hub.cli.plan import AcceptOption
 from hub.config.file import DEFAULT_FILE, Config
 from hub.errors import SmihubError
@@ -43,6 +43,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     config: ConfigOption = Path(DEFAULT_FILE),
+    mesh: MeshOption = None,
     accept: AcceptOption = None,
     serve_only: Annotated[bool, typer.Option("--serve-only", help="Serve the last revision; read no source.")] = False,
 ) -> None:
@@ -50,13 +51,12 @@ def run(
     lines = set_up_logging()
     with clean_errors():
         try:
-            asyncio.run(_run(config, tuple(accept or ()), serve_only))
+            asyncio.run(_run(Domains.open(config, meshes=mesh or ()), tuple(accept or ()), serve_only))
         finally:
             lines.flush(_FLUSH_S)
 
 
-async def _run(config: Path, accept: tuple[str, ...], serve_only: bool) -> None:
-    domains = Domains.open(config)
+async def _run(domains: Domains, accept: tuple[str, ...], serve_only: bool) -> None:
     with ExitStack() as locks:
         hindered = {hub: error for hub in domains.hubs if (error := _hold(hub.config, locks)) is not None}
         work = asyncio.create_task(_served(domains.hubs, hindered, accept, serve_only=serve_only))

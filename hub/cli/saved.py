@@ -47,6 +47,12 @@ def check_place(path: Path, configs: Sequence[Config]) -> None:
         _check_replaceable(path)
 
 
+def check_meshes(domains: Domains, chosen: Sequence[str]) -> None:
+    """Raise ConfigError where some meshes are chosen of several domains, of which a saved plan has all."""
+    if chosen and any(hub.config.title for hub in domains.hubs):
+        raise ConfigError("--save is for all meshes of all domains; leave out --mesh")
+
+
 def save(path: Path, found: Sequence[tuple[Hub, Sequence[Reviewed]]]) -> None:
     """Write the review of every domain, for this user only, whole or not at all. Raises ConfigError where there is something else."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -131,6 +137,14 @@ def read(path: Path) -> tuple[Saved, ...]:
         return plans.decode_all(raw)
     except RefusedError as error:
         raise RefusedError(f'"{path}" {error}') from None
+
+
+def open_for(config: Path, saved: Sequence[Saved]) -> Domains:
+    """The domains of a configuration; where some meshes of one domain were planned, these alone. Raises ConfigError."""
+    domains = Domains.open(config)
+    there = {mesh.title for mesh in domains.meshes}
+    planned = there & {each.plan.mesh for one in saved for each in one.meshes}
+    return Domains.open(config, meshes=sorted(planned)) if planned and planned < there else domains
 
 
 async def resume(domains: Domains, saved: Sequence[Saved]) -> list[tuple[Hub, list[Reviewed]]]:

@@ -64,8 +64,8 @@ def register(app: typer.Typer) -> None:
 
 def status(
     config: ConfigOption = Path(DEFAULT_FILE),
-    output: OutputOption = Output.TEXT,
     mesh: MeshOption = None,
+    output: OutputOption = Output.TEXT,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing what changes, until Ctrl-C.")] = False,
 ) -> None:
     """Show what is refused, waiting or failed in every mesh, why and since when. Exit code 1 if anything is not as it should be."""
@@ -86,20 +86,15 @@ Look = Callable[[], Sequence[Sight]]
 
 
 async def _status(config: Path, output: Output, names: Sequence[str], show: Callable[[Look, Output], Exit]) -> Exit:
-    domains = Domains.open(config)
+    domains = Domains.open(config, meshes=names)
     try:
-        wanted = [domains.mesh(name) for name in names] or [(hub, mesh) for hub in domains.hubs for mesh in hub.meshes]
-        looks = [
-            _looking(hub, [mesh for its, mesh in wanted if its is hub])
-            for hub in domains.hubs
-            if hub in {its for its, _ in wanted}
-        ]
+        looks = [_looking(hub) for hub in domains.hubs]
         return show(lambda: [look() for look in looks], output)
     finally:
         await domains.close()
 
 
-def _looking(hub: Hub, meshes: Sequence[Mesh]) -> Callable[[], Sight]:
+def _looking(hub: Hub) -> Callable[[], Sight]:
     """A function that looks; the record is read again only if it changed."""
     state = hub.config.state
     last: list[tuple[tuple[int, int], record.Known]] = []
@@ -108,7 +103,7 @@ def _looking(hub: Hub, meshes: Sequence[Mesh]) -> Callable[[], Sight]:
         version = record.version(state)
         if not last or last[0][0] != version:
             last[:] = [(version, record.known(state))]
-        return Sight(hub.config, tuple(_seen(mesh, last[0][1]) for mesh in meshes), ask(hub.config, "/readyz"))
+        return Sight(hub.config, tuple(_seen(mesh, last[0][1]) for mesh in hub.meshes), ask(hub.config, "/readyz"))
 
     return look
 

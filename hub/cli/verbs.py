@@ -6,13 +6,15 @@ import inspect
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 from typer.core import TyperGroup
 
 from hub.api import CommandMesh, CommandSpec
+from hub.cli.completion import KINDS
 from hub.cli.context import clean_errors, note, run_now
+from hub.cli.usage import plain
 from hub.plugins import LoadProblem, load_plugins
 from hub.reconcile.domains import Domains
 
@@ -35,6 +37,14 @@ class Verbs(TyperGroup):
         found = super().get_command(ctx, cmd_name)
         if found is None and not ctx.resilient_parsing:
             _tell(problems)
+        if found is not None:
+            plain(found.get_params(ctx))
+        return found
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options of the command itself."""
+        found = super().get_params(ctx)
+        plain(found)
         return found
 
     def _load(self) -> Sequence[LoadProblem]:
@@ -65,6 +75,9 @@ def _command(spec: CommandSpec) -> Any:
         raise TypeError("run is no async function")
     signature = inspect.signature(spec.run, eval_str=True)
     _, *own = signature.parameters.values()
+    for name, kind in spec.completes.items():
+        for declared in get_args(signature.parameters[name].annotation)[1:]:
+            declared.autocompletion = KINDS[kind]
 
     def run(**given: Any) -> None:
         with clean_errors():

@@ -59,7 +59,7 @@ class SavedMesh(Struct, frozen=True):
 
 
 class Saved(Struct, frozen=True):
-    """A reviewed plan of all meshes (sorted by name); `inputs` is the digest of what governed it, `saved_at` UTC."""
+    """A reviewed plan of all meshes, or of those that were asked for (sorted by name); `inputs` is the digest of what governed it, `saved_at` UTC."""
 
     setup: Setup
     inputs: str
@@ -236,8 +236,9 @@ def check_setup(saved: Saved, now: Setup) -> None:
     if differing:
         said = ", ".join(_said(name, saved.setup, now) for name in differing)
         raise RefusedError(f"this plan is for another configuration ({said}); plan again")
-    if [each.plan.mesh for each in saved.meshes] != [each.name for each in now.meshes]:
-        raise RefusedError("this plan does not have every mesh once; plan again")
+    planned = [each.plan.mesh for each in saved.meshes]
+    if not planned or planned != [each.name for each in now.meshes if each.name in planned]:
+        raise RefusedError("this plan does not have its meshes once each, in order; plan again")
 
 
 def _said(field: str, before: Setup, now: Setup) -> str:

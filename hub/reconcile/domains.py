@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hub.config.file import load_configs
 from hub.config.sources import instead_of
 from hub.errors import ConfigError
 from hub.meshes import Mesh, refuse_shared
-from hub.plugins import load_plugins
+from hub.plugins import Plugins, load_plugins
 from hub.reconcile.hub import Hub
 
 
@@ -23,10 +24,11 @@ class Domains:
         self.hubs = tuple(hubs)
 
     @classmethod
-    def open(cls, config: Path, source: str | None = None) -> Domains:
+    def open(cls, config: Path, source: str | None = None, meshes: Sequence[str] = ()) -> Domains:
         """Read the configuration and load the plugins that it names; opens no mesh and no source. Raises ConfigError.
 
-        `source` is read in place of the sources of the only domain: a folder, a file, or `-` for standard input.
+        `source` is read in place of the sources of the only domain: a folder, a file, or `-` for standard input. Of the
+        meshes only those count that `meshes` names (nothing: all), and of the domains only theirs.
         """
         plugins, written = load_plugins(), load_configs(config)
         if source is not None:
@@ -35,7 +37,14 @@ class Domains:
             written = tuple(replace(each, sources=instead_of(each.sources, source)) for each in written)
         hubs = [Hub(each, plugins) for each in written]
         refuse_shared((hub.config, hub.meshes) for hub in hubs)
-        return cls(hubs)
+        domains = cls(hubs)
+        return domains.only(meshes, plugins) if meshes else domains
+
+    def only(self, titles: Iterable[str], plugins: Plugins) -> Domains:
+        """The same with these meshes alone, of which nothing was opened yet. Raises ConfigError."""
+        chosen = [self.mesh(title) for title in titles]
+        names = {hub: {mesh.name for its, mesh in chosen if its is hub} for hub in self.hubs}
+        return Domains([Hub(hub.config, plugins, names[hub]) for hub in self.hubs if names[hub]])
 
     async def close(self) -> None:
         """End everything that was opened."""
@@ -54,7 +63,10 @@ class Domains:
             for mesh in hub.meshes:
                 if mesh.title == title:
                     return hub, mesh
-        raise ConfigError(f'there is no mesh "{title}"; name one of {", ".join(mesh.title for mesh in self.meshes)}')
+        titles = [mesh.title for mesh in self.meshes]
+        near = difflib.get_close_matches(title, titles, 2)
+        remedy = f'did you mean "{near[0]}"?' if len(near) == 1 else f"name one of {', '.join(titles)}"
+        raise ConfigError(f'there is no mesh "{title}"; {remedy}')
 
     def hub(self, domain: str) -> Hub:
         """The hub of this domain ("": of the only one). Raises ConfigError that names those there are."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -51,9 +51,10 @@ _UNSURE = frozenset(("stale", "failed", "bug"))
 class Hub:
     """One domain: its sources, its clusters, its meshes. Open it, `read`, `plan`, `apply`, `close`."""
 
-    def __init__(self, config: Config, plugins: Plugins) -> None:
+    def __init__(self, config: Config, plugins: Plugins, only: Collection[str] = ()) -> None:
+        """Nothing is opened. Of the meshes those count that `only` names (nothing: all). Raises ConfigError."""
         self.config = config
-        self.meshes = meshes_of(config, plugins)
+        self.meshes = tuple(mesh for mesh in meshes_of(config, plugins) if not only or mesh.name in only)
         self.clusters = {
             name: Cluster(config, [mesh for mesh in self.meshes if mesh.cluster == name])
             for name in sorted({mesh.cluster for mesh in self.meshes})
@@ -171,8 +172,10 @@ class Hub:
         return self.cluster(mesh).planner.planned(mesh, Mirror(Observation()), accepted)
 
     def idle_accepts(self, reviewed: Sequence[Reviewed]) -> tuple[Problem, ...]:
-        """A warning for each accept of smihub.yaml that lifts nothing in these plans, which are whole ones of all meshes."""
-        if any(OWNER in {refusal.code for refusal in one.refusals} for one in reviewed):
+        """A warning for each accept of smihub.yaml that lifts nothing in these plans; nothing, if they are not of all meshes."""
+        if len(reviewed) < len(self.config.meshes) or any(
+            OWNER in {refusal.code for refusal in one.refusals} for one in reviewed
+        ):
             return ()  # what is not planned asks for nothing, and may tomorrow
         lifted = [(one.mesh.name, one.lifted) for one in reviewed]
         return tuple(_idle(self.config, *each) for each in idle(self.config.accept, lifted, self.clock()))

@@ -54,6 +54,17 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: zipfile.ZipFile) -
     assert names == tracked("hub", "adapters")
 
 
+def test_the_wheel_says_from_which_commit_it_was_made(wheel: zipfile.ZipFile) -> None:
+    """`smihub --version` tells it; where there is no repository nobody knows."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("no repository")
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/extra_metadata/COMMIT")]
+    commit = wheel.read(name).decode().strip().removesuffix("-dirty")
+    told = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert len(commit) >= 7
+    assert told.stdout.startswith(commit)
+
+
 def test_adapters_stay_a_namespace_that_others_may_share(wheel: zipfile.ZipFile) -> None:
     """A module `adapters/__init__.py` would shadow every other package of that name, and be shadowed by it."""
     assert "adapters/__init__.py" not in wheel.namelist()

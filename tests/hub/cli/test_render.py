@@ -86,7 +86,7 @@ def test_render_of_one_unit_has_its_objects_alone(folder: Folder) -> None:
     [
         (("vms", "--unit", "access/shop/apo"), 'did you mean "access/shop/api"?'),
         (("vms", "--unit", "\x1b[31m"), "write access/NS/SERVICEACCOUNT"),
-        (("vns",), 'there is no mesh "vns"; name one of vms'),
+        (("vns",), 'there is no mesh "vns"; did you mean "vms"?'),
     ],
 )
 def test_render_when_the_name_is_wrong_says_what_there_is(

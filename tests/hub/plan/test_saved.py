@@ -314,7 +314,7 @@ def test_check_setup_when_something_differs_names_it(now: Setup, said: str) -> N
 def test_check_setup_when_a_mesh_is_missing_or_twice_refuses() -> None:
     """A forged file cannot leave a mesh out."""
     for meshes in ((), SAVED.meshes * 2):
-        with pytest.raises(RefusedError, match="every mesh once"):
+        with pytest.raises(RefusedError, match="its meshes once"):
             check_setup(replace(SAVED, meshes=meshes), SETUP)
 
 
