@@ -74,12 +74,12 @@ def render(
     with clean_errors():
         if only and mesh:
             raise ConfigError("name a mesh either as MESH or by --mesh")
-        wanted = _Wanted(tuple(mesh or ([only] if only else ())), output, unit, only is not None)
+        wanted = _RenderWanted(tuple(mesh or ([only] if only else ())), output, unit, only is not None)
         code = run_now(_render(config, wanted, source))
     raise typer.Exit(code)
 
 
-class _Wanted(Struct, frozen=True):
+class _RenderWanted(Struct, frozen=True):
     """Which meshes (none: all), how, and which unit (None: all); `alone`: one mesh was named, and is printed without its name."""
 
     meshes: tuple[str, ...]
@@ -96,7 +96,7 @@ class _Rendered(Struct, frozen=True):
     plan: Plan
 
 
-async def _render(config: Path, wanted: _Wanted, source: str | None) -> Exit:
+async def _render(config: Path, wanted: _RenderWanted, source: str | None) -> Exit:
     domains = Domains.open(config, source, wanted.meshes)
     try:
         with progress("reading the sources"):
@@ -145,7 +145,7 @@ def _cut(plan: Plan, unit: str) -> Plan:
     return replace(plan, changes=changes, losses=tuple(loss for loss in plan.losses if str(loss.unit) == unit))
 
 
-def _emit(found: Sequence[_Rendered], wanted: _Wanted) -> None:
+def _emit(found: Sequence[_Rendered], wanted: _RenderWanted) -> None:
     """Print the objects by mesh, unit and name, and on stderr what the meshes cannot say."""
     for loss in (loss for one in found for loss in one.plan.losses):
         ERR.print(loss_line(loss))
