@@ -46,7 +46,7 @@ async def _approve(wanted: PlanOptions, digest: str, why: str, *, yes: bool) -> 
     domains = Domains.open(wanted.config)
     try:
         hub, found = _named(await review(domains, wanted.accept), digest)
-        show_plans([found])
+        show_plans(hub, [found])
         if not yes and not agreed("Approve this plan?", "review the plan, then run smihub approve --yes"):
             note("nothing was approved")
             raise typer.Exit(Exit.ERROR)

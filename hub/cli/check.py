@@ -25,14 +25,14 @@ from hub.cli.context import (
     run_now,
 )
 from hub.cli.data import SCHEMA, of_domain, problem_data, refusal_data
+from hub.cli.losses import loss_line, refused_by
+from hub.cli.places import Spots
 from hub.cli.show import counted, problem_line, refusal_line
 from hub.config.file import DEFAULT_FILE
 from hub.errors import SmihubError
-from hub.meshes import Mesh
 from hub.model import Problem, Severity
-from hub.plan.guards import Refusal
 from hub.reconcile.domains import Domains
-from hub.reconcile.hub import Hub
+from hub.reconcile.hub import Hub, Reviewed
 
 
 def register(app: typer.Typer) -> None:
@@ -56,20 +56,24 @@ async def _check(config: Path, output: Output, source: str | None, meshes: Seque
     domains = Domains.open(config, source, meshes)
     try:
         found = [(hub, _problems(hub)) for hub in domains.hubs]
-        refused = {hub: [] if problems is None else _refused(hub) for hub, problems in found}
+        foreseen = {
+            hub: [] if problems is None else [hub.foreseen(mesh) for mesh in hub.meshes] for hub, problems in found
+        }
         if output is not Output.TEXT:
             rows = [of_domain(hub.config, problem_data(each)) for hub, problems in found for each in problems or ()]
             told = [
-                of_domain(hub.config, {"mesh": mesh.name, **refusal_data(one)})
+                of_domain(hub.config, {"mesh": each.mesh.name, **refusal_data(one)})
                 for hub, _ in found
-                for mesh, one in refused[hub]
+                for each in foreseen[hub]
+                for one in each.refusals
             ]
             emit({"schema": SCHEMA, "problems": rows, "refused": told}, output)
         else:
             for hub, problems in found:
                 _show(hub, problems)
-                print_lines(refusal_line(one, mesh.title) for mesh, one in refused[hub])
-        if any(refused.values()):
+                for each in foreseen[hub]:
+                    _show_refused(hub, each)
+        if any(each.refusals for reviewed in foreseen.values() for each in reviewed):
             return Exit.REFUSED
         return Exit.ERROR if any(problems is None or _errors(problems) for _, problems in found) else Exit.SAME
     finally:
@@ -89,9 +93,12 @@ def _problems(hub: Hub) -> Sequence[Problem] | None:
         return None
 
 
-def _refused(hub: Hub) -> list[tuple[Mesh, Refusal]]:
-    """What each mesh would refuse of the sources, if it was planned from nothing."""
-    return [(mesh, one) for mesh in hub.meshes for one in hub.foreseen(mesh).refusals]
+def _show_refused(hub: Hub, reviewed: Reviewed) -> None:
+    """Say what a mesh would refuse of the sources, if it was planned from nothing."""
+    title, places = reviewed.mesh.title, Spots.of(hub, reviewed.mesh, reviewed.plan.losses)
+    lossy, others = refused_by(reviewed.plan.losses, reviewed.refusals)
+    print_lines(loss_line(one, title, places.written(one), refuses=True) for one in lossy)
+    print_lines(refusal_line(one, title) for one in others)
 
 
 def _show(hub: Hub, problems: Sequence[Problem] | None) -> None:
@@ -99,8 +106,7 @@ def _show(hub: Hub, problems: Sequence[Problem] | None) -> None:
         return
     if hub.config.title:
         OUT.print(line((f"domain {hub.config.title}", "bold")))
-    for problem in problems:
-        OUT.print(problem_line(problem))
+    print_lines(map(problem_line, problems))
     errors = _errors(problems)
     found = f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}"
     OUT.print(line((found, "bold red" if errors else "bold"), f" in {_read(hub)}"))

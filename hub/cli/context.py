@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -15,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 import yaml
 from msgspec import json
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -64,6 +66,8 @@ OUT = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
 ERR = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False, markup=False)
 """Notices, progress and errors."""
 
+_FURTHER_IN = 4
+_WORD = re.compile(r"\S+")
 T = TypeVar("T")
 Part = str | tuple[str, str]
 """A piece of a line: text, or text and its style."""
@@ -97,20 +101,45 @@ def emit_text(text: str) -> None:
     sys.stdout.buffer.write(text.encode())
 
 
-def print_lines(lines: Iterable[Text]) -> None:
-    """Print lines on stdout."""
+def print_lines(lines: Iterable[Text], console: Console = OUT) -> None:
+    """Print lines on stdout, or on another console; on a terminal, what is wider goes on below, further in."""
     for each in lines:
-        OUT.print(each)
+        for part in wrapped(each, console.width) if console.is_terminal else (each,):
+            console.print(part)
+
+
+def wrapped(text: Text, width: int) -> Iterable[Text]:
+    """A line as lines of at most so many columns, broken between words; all but the first are further in.
+
+    A word that is longer, such as a name, stays whole, so that it can be copied.
+    """
+    if text.cell_len <= width:
+        return (text,)
+    begin = len(text.plain) - len(text.plain.lstrip(" "))
+    indent = min(begin + _FURTHER_IN, width // 2)
+    parts = text.divide(_breaks(text.plain, begin, width, indent))
+    for part in parts:
+        part.rstrip()
+    return (parts[0], *(Text(" " * indent) + part for part in parts[1:]))
+
+
+def _breaks(plain: str, begin: int, width: int, indent: int) -> Iterator[int]:
+    """Where the words are that go on below."""
+    start, room = 0, width
+    for word in _WORD.finditer(plain, begin):
+        if word.start() > begin and cell_len(plain[start : word.end()]) > room:
+            yield word.start()
+            start, room = word.start(), width - indent
 
 
 def note(text: str) -> None:
     """Say something beside the data, on stderr."""
-    ERR.print(line(("note", "yellow"), f": {text}"))
+    print_lines([line(("note", "yellow"), f": {text}")], ERR)
 
 
 def fail(text: str) -> None:
     """Say on stderr what went wrong."""
-    ERR.print(line(("error", "red"), f": {text}"))
+    print_lines([line(("error", "red"), f": {text}")], ERR)
 
 
 def agreed(question: str, otherwise: str) -> bool:
@@ -130,7 +159,7 @@ def clean_errors() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except RefusedError as error:
-        ERR.print(line(("refused", "red"), f": {error}; nothing was written"))
+        print_lines([line(("refused", "red"), f": {error}; nothing was written")], ERR)
         raise typer.Exit(Exit.REFUSED) from None
     except SmihubError as error:
         fail(str(error))

@@ -1,4 +1,4 @@
-"""Plans, problems and refusals as JSON-like data: what `-o json` and `-o yaml` print. Schema version 1, described in docs/cli.md."""
+"""Plans, problems and refusals as JSON-like data: what `-o json` and `-o yaml` print. Schema version 2, described in docs/cli.md."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hub.cli.losses import effect
+from hub.cli.meaning import Causes
+from hub.cli.places import Spots
 from hub.config.file import Config
 from hub.memory.permits import Permit
-from hub.model import Change, Loss, NativeObject, Op, Problem, UnitKey
+from hub.model import Change, Loss, NativeObject, Op, Origin, Problem, UnitKey
+from hub.plan.because import InputChange
 from hub.plan.diff import FieldChange, diff
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
 
 View = Callable[[bytes, str], Any]
 """A native object's body and kind as JSON-like data."""
-SCHEMA = 1
+SCHEMA = 2
 
 
 def of_domain(config: Config, data: dict[str, Any]) -> dict[str, Any]:
@@ -30,13 +34,14 @@ def field_changes(change: Change, view: View) -> tuple[FieldChange, ...]:
     return diff(before, after)
 
 
-def plan_data(plan: Plan, view: View, refused: Sequence[Refusal]) -> dict[str, Any]:
-    """A plan with every field difference."""
+def plan_data(plan: Plan, view: View, refused: Sequence[Refusal], places: Spots) -> dict[str, Any]:
+    """A plan with every field difference, and the causes of what it means."""
+    causes = Causes.of(plan, places)
     return {
         "mesh": plan.mesh,
         "first": plan.first,
         "changes": [_change_data(change, view) for change in plan.changes],
-        "losses": [loss_data(loss) for loss in plan.losses],
+        "losses": [loss_data(loss, places) for loss in plan.losses],
         "frozen": [str(unit) for unit in plan.frozen],
         "held": [str(unit) for unit in plan.held],
         "paused": [str(ref) for ref in plan.paused],
@@ -45,15 +50,29 @@ def plan_data(plan: Plan, view: View, refused: Sequence[Refusal]) -> dict[str, A
         "newlyGoverned": [f"{unit.namespace}/{unit.name}" for unit in plan.governs],
         "newlyAllowed": list(plan.allowed),
         "newlyDenied": list(plan.denied),
-        "gains": [_permit_data(permit) for permit in plan.gained],
-        "revokes": [_permit_data(permit) for permit in plan.lost],
-        "rerouted": [{"before": before, "after": after} for before, after in plan.rerouted],
+        "gains": [_permit_data(permit, causes) for permit in plan.gained],
+        "revokes": [_permit_data(permit, causes) for permit in plan.lost],
+        "rerouted": [_split_data(before, after, causes) for before, after in plan.rerouted],
         "refused": [_struct(refusal) for refusal in refused],
         "summary": {op.value: sum(change.op is op for change in plan.changes) for op in Op},
     }
 
 
-def _permit_data(permit: Permit) -> dict[str, Any]:
+def _split_data(before: str, after: str, causes: Causes) -> dict[str, Any]:
+    service, _, port = before.partition(" -> ")[0].rpartition(":")
+    because = [_cause_data(each, causes.places) for each in causes.routes.get(service, ())]
+    return {"service": service, "port": int(port), "before": before, "after": after, "because": because}
+
+
+def _cause_data(change: InputChange, places: Spots) -> dict[str, Any]:
+    return {"object": str(change.ref), "change": change.how, **_origin_data(places.at(change))}
+
+
+def _origin_data(origin: Origin) -> dict[str, Any]:
+    return {"source": origin.source, "file": origin.file, "line": origin.line}
+
+
+def _permit_data(permit: Permit, causes: Causes) -> dict[str, Any]:
     match = permit.match
     return {
         "receiver": str(permit.receiver),
@@ -65,6 +84,7 @@ def _permit_data(permit: Permit) -> dict[str, Any]:
         if match is None
         else {"methods": match.methods and list(match.methods), "path": match.path, "headers": dict(match.headers)},
         "from": [str(origin) for origin in permit.origins],
+        "because": [_cause_data(each, causes.places) for each in causes.of_permit(permit)],
     }
 
 
@@ -95,9 +115,11 @@ def native_data(native: NativeObject, unit: UnitKey, view: View) -> dict[str, An
     }
 
 
-def loss_data(loss: Loss) -> dict[str, Any]:
-    """A Loss."""
-    return _struct(loss)
+def loss_data(loss: Loss, places: Spots) -> dict[str, Any]:
+    """A Loss, what becomes of its witness, and where it is written."""
+    at = places.written(loss)
+    written = {"object": str(at.object), "field": at.field, "matches": list(at.matches), **_origin_data(at.origin)}
+    return {**_struct(loss), "effect": effect(loss, at), "at": written}
 
 
 def refusal_data(refusal: Refusal) -> dict[str, Any]:
@@ -108,7 +130,7 @@ def refusal_data(refusal: Refusal) -> dict[str, Any]:
 def problem_data(problem: Problem) -> dict[str, Any]:
     """A Problem."""
     data = _struct(problem)
-    data["origin"] = {"source": problem.origin.source, "file": problem.origin.file, "line": problem.origin.line}
+    data["origin"] = _origin_data(problem.origin)
     return data
 
 

@@ -29,12 +29,14 @@ from hub.cli.context import (
     run_now,
 )
 from hub.cli.data import SCHEMA, of_domain, plan_data, problem_data
-from hub.cli.show import Detail, counted, plan_lines, problem_line, refusal_line, unplanned_line
+from hub.cli.losses import loss_lines, refused_by
+from hub.cli.meaning import Detail
+from hub.cli.places import Spots
+from hub.cli.show import counted, plan_lines, problem_line, refusal_line, unplanned_line
 from hub.config.file import DEFAULT_FILE, owner_for
 from hub.errors import ConfigError, SmihubError
 from hub.model import Problem, Severity
 from hub.plan.guards import OWNER
-from hub.plan.plan import Plan
 from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub, Reviewed
 
@@ -181,31 +183,26 @@ def show(found: Sequence[DomainReview], detail: Detail = "short") -> None:
         problems = each.problems
         if problems and each.hub.config.title:
             ERR.print(line((f"domain {each.hub.config.title}", "bold")))
-        for problem in problems:
-            ERR.print(problem_line(problem))
-        show_plans(each.reviewed, detail)
+        print_lines(map(problem_line, problems), ERR)
+        show_plans(each.hub, each.reviewed, detail)
         errors = sum(problem.severity is Severity.ERROR for problem in problems)
         if errors:
             note(f"{counted(errors, 'error')} above: what these objects ask for is not granted")
 
 
-def show_plans(reviewed: Sequence[Reviewed], detail: Detail = "short") -> None:
-    """Print every plan, then what refuses it."""
+def show_plans(hub: Hub, reviewed: Sequence[Reviewed], detail: Detail = "short") -> None:
+    """Print every plan, then what its mesh cannot do, then what else refuses it."""
     for each in reviewed:
+        titled = replace(each.plan, mesh=each.mesh.title)
         if OWNER in {refusal.code for refusal in each.refusals}:
-            print_lines([unplanned_line(_untold(each))])
-        else:
-            print_lines(plan_lines(_untold(each), each.mesh.spec.view, each.mesh.spec.drain, detail))
-        print_lines(refusal_line(refusal) for refusal in each.refusals)
-
-
-def _untold(reviewed: Reviewed) -> Plan:
-    """The plan as it is shown: the mesh by its title, without the losses that refuse it (they are told last, once)."""
-    refusing = {(refusal.code, refusal.object) for refusal in reviewed.refusals}
-    losses = tuple(
-        loss for loss in reviewed.plan.losses if not (loss.access and (loss.code, str(loss.origin)) in refusing)
-    )
-    return replace(reviewed.plan, mesh=reviewed.mesh.title, losses=losses)
+            print_lines([unplanned_line(titled)])
+            print_lines(map(refusal_line, each.refusals))
+            continue
+        places, spec = Spots.of(hub, each.mesh, each.plan.losses, each.decided.places), each.mesh.spec
+        print_lines(plan_lines(titled, spec.view, spec.drain, detail, places, each.refused))
+        lossy, others = refused_by(each.plan.losses, each.refusals)
+        print_lines(loss_lines(titled, lossy, places))
+        print_lines(map(refusal_line, others))
 
 
 def data(found: Sequence[DomainReview]) -> dict[str, Any]:
@@ -214,12 +211,13 @@ def data(found: Sequence[DomainReview]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "problems": [of_domain(each.hub.config, problem_data(problem)) for each in good for problem in each.problems],
-        "meshes": [
-            of_domain(each.hub.config, plan_data(one.plan, one.mesh.spec.view, one.refusals))
-            for each in good
-            for one in each.reviewed
-        ],
+        "meshes": [of_domain(each.hub.config, _one(each.hub, one)) for each in good for one in each.reviewed],
     }
+
+
+def _one(hub: Hub, one: Reviewed) -> dict[str, Any]:
+    places = Spots.of(hub, one.mesh, one.plan.losses, one.decided.places)
+    return plan_data(one.plan, one.mesh.spec.view, one.refusals, places)
 
 
 def verdict(found: Sequence[DomainReview]) -> Exit:

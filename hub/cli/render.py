@@ -25,11 +25,14 @@ from hub.cli.context import (
     emit_text,
     fail,
     line,
+    print_lines,
     progress,
     run_now,
 )
 from hub.cli.data import SCHEMA, loss_data, native_data, of_domain
-from hub.cli.show import loss_line, problem_line, refusal_line
+from hub.cli.losses import loss_line
+from hub.cli.places import Spots
+from hub.cli.show import problem_line, refusal_line
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.meshes import Mesh
@@ -95,6 +98,11 @@ class _Rendered(Struct, frozen=True):
     mesh: Mesh
     plan: Plan
 
+    @property
+    def spots(self) -> Spots:
+        """Where it stands in the files what the mesh cannot say."""
+        return Spots.of(self.hub, self.mesh, self.plan.losses)
+
 
 async def _render(config: Path, wanted: _RenderWanted, source: str | None) -> Exit:
     domains = Domains.open(config, source, wanted.meshes)
@@ -108,8 +116,7 @@ async def _render(config: Path, wanted: _RenderWanted, source: str | None) -> Ex
             found = [_Rendered(hub, mesh, hub.render(mesh)) for hub in domains.hubs for mesh in hub.meshes]
         refused = [refusal for one in found for refusal in refusals(one.plan, one.hub.config.guards, ())]
         if any(one.plan.conflicts for one in found):
-            for refusal in refused:
-                ERR.print(refusal_line(refusal))
+            print_lines(map(refusal_line, refused), ERR)
             return Exit.REFUSED
         _emit(found if wanted.unit is None else _of_unit(found, wanted.unit), wanted)
         return Exit.SAME
@@ -120,8 +127,7 @@ async def _render(config: Path, wanted: _RenderWanted, source: str | None) -> Ex
 def _read(hub: Hub) -> bool:
     """Read a domain, and tell what is wrong there; whether all files could be read."""
     hub.read()
-    for problem in hub.intake.problems():
-        ERR.print(problem_line(problem))
+    print_lines(map(problem_line, hub.intake.problems()), ERR)
     return not hub.intake.unread
 
 
@@ -147,8 +153,11 @@ def _cut(plan: Plan, unit: str) -> Plan:
 
 def _emit(found: Sequence[_Rendered], wanted: _RenderWanted) -> None:
     """Print the objects by mesh, unit and name, and on stderr what the meshes cannot say."""
-    for loss in (loss for one in found for loss in one.plan.losses):
-        ERR.print(loss_line(loss))
+    for one in found:
+        spots = one.spots
+        print_lines(
+            (loss_line(loss, one.mesh.title, spots.written(loss), refuses=False) for loss in one.plan.losses), ERR
+        )
     if wanted.form is Form.JSON:
         data = [_data(one) for one in found]
         emit({"schema": SCHEMA, **(data[0] if wanted.alone else {"meshes": data})}, Output.JSON)
@@ -161,7 +170,7 @@ def _emit(found: Sequence[_Rendered], wanted: _RenderWanted) -> None:
 
 def _data(one: _Rendered) -> dict[str, Any]:
     objects = [native_data(native, unit, one.mesh.spec.view) for native, unit in _natives(one.plan)]
-    losses = [loss_data(loss) for loss in one.plan.losses]
+    losses = [loss_data(loss, one.spots) for loss in one.plan.losses]
     return of_domain(one.hub.config, {"mesh": one.plan.mesh, "objects": objects, "losses": losses})
 
 

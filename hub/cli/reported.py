@@ -1,4 +1,4 @@
-"""Outcomes as lines for people and as JSON-like data (schema 1, described in docs/cli.md). Pure text building."""
+"""Outcomes as lines for people and as JSON-like data (schema 2, described in docs/cli.md). Pure text building."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from msgspec.structs import asdict
 from rich.text import Text
 
 from hub.cli.context import line
-from hub.cli.show import counted, located, smi_first
+from hub.cli.places import located
+from hub.cli.show import counted, smi_first
 from hub.model import UnitKey
 from hub.plan.conditions import Condition
 from hub.status.outcomes import Cause, Outcome, Summary, summary_of

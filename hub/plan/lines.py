@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 from hub.memory.permits import describe
 from hub.memory.states import Remembered
 from hub.model import Route, RoutePort, Split
+
+_QUOTED = re.compile(r'("(?:[^"\\]|\\.)*")')
+_SHARE = re.compile(r"(\S+) ([0-9]+(?:/[0-9]+)?)(?=, |; |$)")
+OWN_ENDPOINTS = "its own endpoints"
 
 
 def route_lines(route: Route, routed: Sequence[RoutePort] | None = None) -> tuple[str, ...]:
@@ -38,4 +44,28 @@ def _paired(lost: Sequence[str], gained: Sequence[str]) -> Iterable[tuple[str, s
     before = {line.split(" -> ")[0]: line.partition(" -> ")[2] for line in lost}
     after = {line.split(" -> ")[0]: line.partition(" -> ")[2] for line in gained}
     for head in sorted(before.keys() | after.keys()):
-        yield f"{head} -> {before.get(head, 'its own endpoints')}", f"{head} -> {after.get(head, 'its own endpoints')}"
+        yield f"{head} -> {before.get(head, OWN_ENDPOINTS)}", f"{head} -> {after.get(head, OWN_ENDPOINTS)}"
+
+
+def in_percent(routed: str, root: str) -> str:
+    """What one port does (the part after ` -> ` of a line), with shares in percent and the root by its name.
+
+    Patterns in quotes stay as they are. Where no layer takes all calls, the root's own endpoints take the rest.
+    """
+    if routed == OWN_ENDPOINTS:
+        return f"100 % {root}"
+    parts = _QUOTED.split(routed)
+    parts[::2] = [_SHARE.sub(lambda found: f"{percent(Fraction(found[2]))} {found[1]}", part) for part in parts[::2]]
+    layers = "".join(parts)
+    last = "".join(part for part in _QUOTED.sub("", routed)).rpartition("; ")[2]
+    return f"{layers}; else 100 % {root}" if last.startswith("if ") else layers
+
+
+def percent(share: Fraction) -> str:
+    """A share in percent, with two digits after the point at most; one that is not exactly that begins with `~`."""
+    number = share * 100
+    rounded = round(number, 2)
+    text = f"{float(rounded):.2f}".rstrip("0").rstrip(".")
+    if rounded == number:
+        return f"{text} %"
+    return f"~{text} %" if 0 < rounded < 100 else ("<0.01 %" if rounded <= 0 else ">99.99 %")

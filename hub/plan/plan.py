@@ -24,6 +24,7 @@ from hub.model import (
     Route,
     UnitKey,
 )
+from hub.plan.because import Because, of_access, of_route
 from hub.plan.changes import FREE, Conflict, Constraints, Desired, Hindered, all_changes, by_unit, conflicts_of
 from hub.plan.lines import rerouted_lines, route_lines
 
@@ -36,7 +37,7 @@ class Plan(Struct, frozen=True, gc=False):
     `changes` are sorted by wave. `memory` goes with them.
     `gained` and `lost` are what the mesh will permit and refuse, after its Losses; `lost_lines` are losses of which only
     lines are known (hub.memory.oldlines); `losing` are the units that lose, also those that were open before; `rerouted` are
-    (before, after) lines. `governs` are the identities that nothing governed before: callers without a TrafficTarget are
+    (before, after) lines; `because` is why, by unit and TrafficTarget. `governs` are the identities that nothing governed before: callers without a TrafficTarget are
     refused from then on.
     `frozen` units stay as they are, for nobody can tell what a change would add to them; `held` ones would gain access,
     which waits; what they lose is in the plan. `recalled` are the input objects that cannot be read and count as they last
@@ -62,6 +63,7 @@ class Plan(Struct, frozen=True, gc=False):
     recalled: tuple[ObjectRef, ...] = ()
     rerouted: tuple[tuple[str, str], ...] = ()
     losing: tuple[UnitKey, ...] = ()
+    because: tuple[Because, ...] = ()
     governed: int = 0
     first: bool = False
 
@@ -178,6 +180,7 @@ class _Changed(Struct, frozen=True, gc=False):
     gained: tuple[Permit, ...] = ()
     lost: tuple[Permit, ...] = ()
     lost_lines: tuple[str, ...] = ()
+    because: tuple[Because, ...] = ()
 
 
 def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observation) -> Plan:
@@ -185,6 +188,7 @@ def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observat
     memory: dict[UnitKey, bytes] = {}
     found: dict[UnitKey, _Changed] = {}
     rerouted: list[tuple[str, str]] = []
+    because: list[Because] = []
     for each in decided:
         raw = observation.memory.get(each.key, b"")
         after = _remembered(each, lost_at(raw))
@@ -192,7 +196,10 @@ def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observat
         if encoded != raw:
             memory[each.key] = encoded
         if each.key.kind == "route":
-            rerouted.extend(rerouted_lines(decode(raw) or EMPTY, after or EMPTY))
+            past = decode(raw) or EMPTY
+            if lines := tuple(rerouted_lines(past, after or EMPTY)):
+                rerouted.extend(lines)
+                because.extend(() if past.old else of_route(each.key, past.kept, each.desired.kept))
         elif each.key.kind == "access" and after is not None:
             found[each.key] = _changed(each, after.states[0].standing, observation)
     owners = {one.owner for one in observation.objects.values()}
@@ -203,6 +210,7 @@ def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observat
         lost=tuple(permit for each in found.values() for permit in each.lost),
         lost_lines=tuple(line for each in found.values() for line in each.lost_lines),
         rerouted=tuple(rerouted),
+        because=(*because, *(one for each in found.values() for one in each.because)),
         losing=tuple(key for key, each in found.items() if each.lost or each.lost_lines),
         governs=tuple(key for key in found if key not in observation.memory and key not in owners),
         governed=sum(key.kind == "access" for key in observation.memory.keys() | {each.key for each in decided}),
@@ -234,4 +242,8 @@ def _changed(each: _Meaning, after: Standing, observation: Observation) -> _Chan
     before = known_states(each.key, observation) or ()
     states = before or (tuple(state.standing for state in past.states) if past is not None else ())
     lost = {permit for state in states for permit in gained(access.identity, (after,), state)}
-    return _Changed(gained(access.identity, before, after), tuple(sorted(lost, key=line_of)))
+    more = gained(access.identity, before, after)
+    because = tuple(
+        of_access(each.key, {*more, *lost}, (past.kept if past else (), each.desired.kept), (states, after))
+    )
+    return _Changed(more, tuple(sorted(lost, key=line_of)), because=because)

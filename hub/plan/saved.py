@@ -25,7 +25,7 @@ from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
 from hub.smi.types import SmiObject
 
-SCHEMA = 2
+SCHEMA = 3
 PREFIX = b'{"kind":"SmihubSavedPlan","schema":'
 """What every saved plan begins with, of whatever schema."""
 _ALTERED = "was altered after it was saved; plan again"

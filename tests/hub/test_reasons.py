@@ -113,7 +113,9 @@ def test_a_lost_condition_is_no_refusal_and_is_no_change_of_routes(tmp_path: Pat
     folder = shop(tmp_path)
     folder.write("site.yaml", WORKLOAD.format("site") + WORKLOAD.format("site-v2") + SPLIT)
     shown = folder.run("plan")
-    (loss,) = (line for line in shown.stdout.splitlines() if "loss TrafficSplit/team/ab" in line)
+    (loss,) = (
+        line for line in shown.stdout.splitlines() if line.startswith("    loss ") and " TrafficSplit/team/ab " in line
+    )
     assert "goes to site's own endpoints, unless another TrafficSplit takes it" in loss
     assert "refused" not in loss
     assert "calls go elsewhere" not in shown.stdout
@@ -129,7 +131,8 @@ def test_a_loss_of_access_is_told_as_refused(tmp_path: Path) -> None:
     folder.write("users.yaml", WORKLOAD.format("u") + TARGET)
     lines = folder.run("plan", "--accept", "proto.udp-not-captured", "--accept", "header.managed").stdout.splitlines()
     assert any(
-        "loss TrafficTarget/team/partner" in line
+        line.startswith("    loss manifests/users.yaml:")
+        and " TrafficTarget/team/partner spec.rules: " in line
         and "a datagram from a source of this TrafficTarget is refused" in line
         for line in lines
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -53,9 +54,11 @@ def test_apply_on_a_terminal_with_nothing_to_do_does_not_ask(folder: Folder) -> 
 
 
 def test_apply_on_a_narrow_terminal_shows_whole_names(folder: Folder) -> None:
-    """Lines are left to the terminal to wrap, so that names can be copied from the screen."""
+    """Lines are wrapped between words, so that names can be copied from the screen."""
     _, screen = converse(folder.command("apply"), folder.root, PROMPT, lambda: b"n\n", columns=40)
-    assert "TrafficTarget/shop/api-from-web, HTTPRouteGroup/shop/routes" in screen
+    assert "TrafficTarget/shop/api-from-web," in screen
+    assert "HTTPRouteGroup/shop/routes," in screen
+    assert "because\r\n        TrafficTarget/shop/api-from-web" in re.sub(r"\x1b\[[0-9]*m", "", screen)
 
 
 def test_apply_when_a_plan_is_refused_writes_nothing(folder: Folder) -> None:

@@ -201,7 +201,7 @@ def test_apply_file_when_altered_is_refused_before_anything_is_read(folder: Fold
     for spoilt, said in (
         (raw.replace(b'"wave":5', b'"wave":1', 1), "was altered after it was saved"),
         (raw[:-2], "was altered after it was saved"),
-        (raw.replace(b'"schema":2', b'"schema":1', 1), "has schema 1, this smihub reads 2"),
+        (raw.replace(b'"schema":3', b'"schema":1', 1), "has schema 1, this smihub reads 3"),
         (b"{}", "is no saved plan"),
         (b"", "is no saved plan"),
     ):

@@ -160,7 +160,7 @@ def test_check_when_text_is_hostile_prints_it_harmlessly(folder: Folder) -> None
     """No name can colour, clear or rename the terminal, forge a line, or turn one around."""
     name = "a\\e[31m\\nerror forged\\u202e[red]:warning:\\\\"
     folder.write("bad.yaml", f'apiVersion: v1\nkind: Service\nmetadata: {{name: "{name}", namespace: shop}}\n')
-    result = folder.run("check", env={"FORCE_COLOR": "1"})
+    result = folder.run("check", env={"FORCE_COLOR": "1", "COLUMNS": "300"})
     assert "\x1b[31m\n" not in result.stdout
     assert "\u202e" not in result.stdout
     assert "\nerror forged" not in result.stdout
@@ -169,4 +169,4 @@ def test_check_when_text_is_hostile_prints_it_harmlessly(folder: Folder) -> None
 
 def test_check_as_data_has_the_documented_schema(folder: Folder) -> None:
     """`-o json` is one document with a version."""
-    assert json.loads(folder.run("check", "-o", "json").stdout) == {"schema": 1, "problems": [], "refused": []}
+    assert json.loads(folder.run("check", "-o", "json").stdout) == {"schema": 2, "problems": [], "refused": []}

@@ -13,7 +13,10 @@ def test_a_loss_that_nobody_accepts_is_told_by_check(folder: Folder) -> None:
     folder.write("udp.yaml", UDP)
     result = folder.run("check")
     assert result.exit_code == 3
-    assert result.stdout.splitlines()[-1].startswith("refused mesh vms: TrafficTarget/shop/by-udp: ")
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith("refused manifests/udp.yaml:")
+    assert "TrafficTarget/shop/by-udp spec.rules: " in last
+    assert "Effect on vms: " in last
     (told,) = json.loads(folder.run("check", "-o", "json").stdout)["refused"]
     assert (told["mesh"], told["code"], told["object"]) == (
         "vms",

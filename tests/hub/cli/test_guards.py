@@ -59,8 +59,9 @@ def test_loss_on_access_refuses_and_names_the_code_to_accept(folder: Folder) -> 
     result = folder.run("plan")
     assert result.exit_code == 3
     last = result.stdout.splitlines()[-1]
-    assert last.startswith("refused TrafficTarget/shop/by-udp")
-    assert 'add "proto.udp-not-captured" to "accept" in smihub.yaml' in last
+    assert last.startswith("    refused manifests/udp.yaml:")
+    assert "TrafficTarget/shop/by-udp spec.rules: " in last
+    assert 'Or accept: --accept "proto.udp-not-captured@TrafficTarget/shop/by-udp", or in smihub.yaml' in last
     refused = json.loads(folder.run("plan", "-o", "json").stdout)["meshes"][0]["refused"]
     assert [each["code"] for each in refused] == ["proto.udp-not-captured"]
 
@@ -74,7 +75,8 @@ def test_loss_on_access_when_accepted_passes_and_is_still_shown(folder: Folder, 
         folder.config(CONFIG + "accept: [proto.udp-not-captured]\n")
     result = folder.run("plan", *options)
     assert result.exit_code == 2
-    assert "loss TrafficTarget/shop/by-udp" in result.stdout
+    assert "    loss manifests/udp.yaml:" in result.stdout
+    assert "Or accept" not in result.stdout
     assert folder.run("apply", "--yes", *options).exit_code == 0
 
 

@@ -42,26 +42,27 @@ def test_plan_when_the_source_is_missing_ends_with_1_and_one_line(folder: Folder
     assert 'check "path"' in result.stderr
 
 
-def test_plan_ends_with_the_lines_that_people_read(folder: Folder) -> None:
-    """Allowed, denied, open connections and the summary stand last, in this order."""
+def test_plan_begins_with_what_it_means_and_why(folder: Folder) -> None:
+    """Allowed, denied, each with its cause, and open connections stand first; then the units, then the summary."""
     folder.run("apply", "--yes")
     folder.write("access.yaml", target("api-from-web", matches="orders"))
     lines = folder.run("plan").stdout.splitlines()
-    assert lines[-6:-2] == [
+    assert lines[1:7] == [
         "  newly allowed (1)",
-        "    + shop/web -> shop/api:* POST /orders",
+        "    because TrafficTarget/shop/api-from-web was changed (manifests/access.yaml:1)",
+        "      + shop/web -> shop/api:* POST /orders",
         "  newly denied (1)",
-        "    - shop/web -> shop/api:* GET /books",
+        "    because TrafficTarget/shop/api-from-web was changed (manifests/access.yaml:1)",
+        "      - shop/web -> shop/api:* GET /books",
     ]
-    assert lines[-2].startswith("  open connections until the next request")
+    assert lines[7].startswith("  open connections until the next request")
+    assert lines[8].startswith("  access/shop/api  ~2  from TrafficTarget/shop/api-from-web, ")
     assert lines[-1].endswith("to change, 0 to delete")
 
 
 def test_plan_names_the_traffic_target_first_among_the_causes(folder: Folder) -> None:
     """Of all objects that a unit comes from, the one that decides is named first."""
-    assert (
-        "access/shop/api  from TrafficTarget/shop/api-from-web, HTTPRouteGroup/shop/routes" in folder.run("plan").stdout
-    )
+    assert "from TrafficTarget/shop/api-from-web, HTTPRouteGroup/shop/routes" in folder.run("plan").stdout
 
 
 @pytest.mark.parametrize(("output", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
@@ -73,7 +74,7 @@ def test_plan_as_data_has_the_documented_schema(folder: Folder, output: str, loa
     result = folder.run("plan", "-o", output)
     found = load(result.stdout)
     assert result.exit_code == 1
-    assert (found["schema"], set(found), set(found["meshes"][0])) == (1, {"schema", "problems", "meshes"}, KEYS)
+    assert (found["schema"], set(found), set(found["meshes"][0])) == (2, {"schema", "problems", "meshes"}, KEYS)
     assert found["problems"][0]["origin"] == {"source": "manifests", "file": "bad.yaml", "line": 3}
     assert found == json.loads(folder.run("plan", "--output", "json").stdout)
     assert result.stderr == ""

@@ -22,7 +22,7 @@ def rendered(folder: Folder, *options: str) -> dict[str, Any]:
     assert (result.exit_code, result.stderr) == (0, "")
     found = json.loads(result.stdout)
     assert set(found) == {"schema", "mesh", "objects", "losses"}
-    assert (found["schema"], found["mesh"]) == (1, "vms")
+    assert (found["schema"], found["mesh"]) == (2, "vms")
     return {each["object"]: each for each in found["objects"]}
 
 

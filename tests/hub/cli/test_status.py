@@ -39,7 +39,7 @@ def lines(folder: Folder, *options: str) -> list[str]:
 def data(folder: Folder, *options: str) -> dict[str, Any]:
     """The only mesh as data."""
     found = json.loads(folder.run("status", "-o", "json", *options).stdout)
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     (mesh,) = found["meshes"]
     assert isinstance(mesh, dict)
     return mesh
@@ -266,7 +266,7 @@ def test_history_shows_who_applied_what_newest_last(folder: Folder) -> None:
     assert re.match(rf"{TIME}  \S+@\S+ +apply +apply +vms +[0-9a-f]{{12}} ", first)
     assert second.split()[-3:] == ["+1", "-1", "written"]
     found = json.loads(folder.run("history", "-o", "json", "--limit", "1").stdout)
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     (entry,) = found["entries"]
     assert (entry["action"], entry["counts"]["lost"], entry["result"]) == ("apply", 1, "written")
     assert folder.run("history", "--mesh", "other").stdout == ""

@@ -33,6 +33,7 @@ from hub.model import (
     Split,
     UnitKey,
 )
+from hub.plan.because import Because, InputChange
 from hub.plan.changes import Conflict
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
@@ -82,6 +83,7 @@ PLAN = Plan(
     recalled=(REF,),
     rerouted=(("s:1 -> a 1", "s:1 -> b 1"),),
     losing=(KEY,),
+    because=(Because(KEY, REF, (InputChange(REF, "removed", ("smi:a.yaml",)),)),),
     governed=3,
     first=True,
 )
@@ -150,8 +152,8 @@ def test_decode_when_nested_without_end_refuses(spoilt: bytes) -> None:
 
 def test_decode_when_another_schema_says_which() -> None:
     """A file of a later smihub is not called altered."""
-    with pytest.raises(RefusedError, match=r"has schema 12, this smihub reads 2; plan again"):
-        decode(RAW.replace(b'"schema":2', b'"schema":12', 1))
+    with pytest.raises(RefusedError, match=r"has schema 12, this smihub reads 3; plan again"):
+        decode(RAW.replace(b'"schema":3', b'"schema":12', 1))
 
 
 @pytest.mark.parametrize("change", ["unknown field", "missing field", "spaces", "twice"])
@@ -196,6 +198,9 @@ _REF = ("group", "kind", "namespace", "name")
 _PLAN_LEAVES = {
     *("mesh", "token", "lost_lines", "rerouted", "governed", "first", "memory"),
     *(f"{where}.{part}" for where in ("memory", "frozen", "held", "pieces", "losing", "governs") for part in _UNIT),
+    *(f"because.unit.{part}" for part in _UNIT),
+    *(f"because.{where}.{part}" for where in ("origin", "changes.ref") for part in _REF),
+    *("because.changes.how", "because.changes.files"),
     *(f"{where}.{part}" for where in ("paused", "recalled", "gained.origins", "lost.origins") for part in _REF),
     *(f"{where}.{part}" for where in ("gained", "lost") for part in ("source", "transport", "ports", "labels")),
     *(

@@ -1,0 +1,79 @@
+"""What SMI asks for and a mesh cannot do, in words: place, object, field, what is missing, effect, fix, how to accept. Pure text building."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from rich.text import Text
+
+from hub.blame import Spot
+from hub.cli.context import Part, line
+from hub.cli.places import Spots, located
+from hub.model import Loss
+from hub.plan.guards import Refusal
+from hub.plan.plan import Plan
+
+
+def refused_by(losses: Collection[Loss], refusals: Sequence[Refusal]) -> tuple[tuple[Loss, ...], tuple[Refusal, ...]]:
+    """The Losses that nobody accepted, and the refusals that have another cause."""
+    known = {(refusal.code, refusal.object) for refusal in refusals}
+    refusing = tuple(loss for loss in losses if loss.access and (loss.code, str(loss.origin)) in known)
+    told = {(loss.code, str(loss.origin)) for loss in refusing}
+    return refusing, tuple(one for one in refusals if (one.code, one.object) not in told)
+
+
+def loss_lines(plan: Plan, refusing: Collection[Loss], places: Spots) -> Iterator[Text]:
+    """The Losses of a plan: those that are accepted or refuse nothing first, then those that refuse."""
+    if not plan.losses:
+        return
+    mine = set(refusing)
+    yield line(("  asked for, but not possible in this mesh", "bold"), f" ({len(plan.losses)})")
+    for loss in sorted(plan.losses, key=lambda each: each in mine):
+        yield Text("    ") + loss_line(loss, plan.mesh, places.written(loss), refuses=loss in mine)
+
+
+def loss_line(loss: Loss, mesh: str, at: Spot, *, refuses: bool) -> Text:
+    """`refused smi/routes.yaml:7 HTTPRouteGroup/shop/routes match "read": ... Effect on istio: ... Fix: ... Or accept: ...`."""
+    word, colour = ("refused", "red") if refuses else ("loss", "yellow")
+    place = located(at.origin)
+    accept: tuple[Part, ...] = ((" Or accept", "bold"), f": {how_to_accept(loss)}") if refuses else ()
+    return line(
+        (word, colour),
+        f" {place} " if place else " ",
+        (f"{at.object}{_field(at)}{_of(loss, at)}: ", "bold"),
+        f"{sentence(loss.message)} ",
+        ("Effect", "bold"),
+        f" on {mesh}: {effect(loss, at)}. ",
+        ("Fix", "bold"),
+        f": {sentence(loss.remedy)}",
+        *accept,
+        (f" ({loss.code})", "dim"),
+    )
+
+
+def effect(loss: Loss, at: Spot) -> str:
+    """What becomes of a request; of one that a match of HTTP was to let in, with its status."""
+    return f"{loss.effect} (403)" if loss.access and at.matches else loss.effect
+
+
+def how_to_accept(loss: Loss) -> str:
+    """The option, and the line of smihub.yaml."""
+    return f'--accept "{loss.code}@{loss.origin}", or in smihub.yaml accept: [{{code: {loss.code}, object: {loss.origin}}}].'
+
+
+def _field(at: Spot) -> str:
+    if at.matches:
+        names = ", ".join(f'"{name}"' for name in at.matches)
+        return f" {'match' if len(at.matches) == 1 else 'matches'} {names}"
+    return f" {at.field}" if at.field else ""
+
+
+def _of(loss: Loss, at: Spot) -> str:
+    return f" (of {loss.origin})" if loss.origin != at.object else ""
+
+
+def sentence(text: str) -> str:
+    """With a capital letter where the text begins with a plain word, and a full stop."""
+    first = text.partition(" ")[0]
+    plain = first.isalpha() and first.islower()
+    return f"{text[0].upper() if plain else text[:1]}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"

@@ -1,0 +1,59 @@
+"""Where things stand in the files, as paths that one can open from where the configuration is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from hub.blame import Spot, written
+from hub.meshes import Mesh
+from hub.model import Loss, ObjectRef, Origin
+from hub.plan.because import InputChange
+from hub.reconcile.hub import Hub
+
+
+class Spots(Struct, frozen=True):
+    """Where objects stand as they are read now, and what a mesh cannot say of them; `sources` are the names of the sources."""
+
+    objects: Mapping[ObjectRef, Origin] = {}
+    losses: Mapping[Loss, Spot] = {}
+    sources: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, hub: Hub, mesh: Mesh, losses: Sequence[Loss], objects: Mapping[ObjectRef, Origin] | None = None
+    ) -> Spots:
+        """Where these Losses of a mesh stand in the files as they were just read; `objects` are those that are known already."""
+        found = written(hub.cluster(mesh).store, mesh, losses, hub.intake.located) if losses else {}
+        return cls(objects or {}, found, tuple(hub.intake.sources))
+
+    def at(self, change: InputChange) -> Origin:
+        """Where an object stands; of one that went, the file in which it stood."""
+        if change.how != "removed" and change.ref in self.objects:
+            return self.objects[change.ref]
+        return self._file(change.files[0]) if change.files else Origin()
+
+    def written(self, loss: Loss) -> Spot:
+        """Where a Loss is written."""
+        return self.losses.get(loss) or Spot(loss.origin, loss.field, origin=self.objects.get(loss.origin, Origin()))
+
+    def _file(self, file: str) -> Origin:
+        source = next((name for name in self.sources if file.startswith(f"{name}:")), file.partition(":")[0])
+        return Origin(source, file[len(source) + 1 :])
+
+
+NOWHERE = Spots()
+
+
+def located(origin: Origin) -> str:
+    """`file:line` as one can open it from where the configuration is; empty for what came from no file."""
+    file = path_of(origin.source, origin.file)
+    return f"{file}:{origin.line}" if file and origin.line else file
+
+
+def path_of(source: str, file: str) -> str:
+    """A file's path from where the configuration is; a source may be that one file itself."""
+    if not file or source.rpartition("/")[2] == file:
+        return source
+    return file if source in {"", "."} else f"{source.rstrip('/')}/{file}"
