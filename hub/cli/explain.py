@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from hub.cli.context import (
     progress,
     run_now,
 )
+from hub.cli.denied import log_in, tell
 from hub.cli.show import problem_line
 from hub.cli.verdict import compared, near_lines, verdict_lines
 from hub.config.file import DEFAULT_FILE
@@ -73,6 +75,9 @@ def explain(
     batch: Annotated[
         str | None, typer.Option(metavar="FILE", help="JSON lines in a file, or - for standard input.")
     ] = None,
+    access_log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A sidecar's log of denials: explain each distinct one.")
+    ] = None,
     near: Annotated[
         bool, typer.Option("--near", help="With --batch: also what nearly grants each denied request.")
     ] = False,
@@ -88,17 +93,21 @@ def explain(
 ) -> None:
     """Say whether a request is allowed by SMI and by each mesh, which object decides, and where calls are routed."""
     with clean_errors():
-        if (batch is None) == (to is None):
-            raise ConfigError("give either --from and --to, or --batch")
+        if sum(one is not None for one in (batch, to, access_log)) != 1:
+            raise ConfigError("give either --from and --to, or --batch, or --access-log")
         if batch == "-" and str(source) == "-":
             raise ConfigError("--batch and --source cannot both read standard input; name a file for one of them")
-        asked = None if batch else decode(_request(caller, to or "", method, path, protocol, header or [])).request
+        denied = None if access_log is None else log_in(access_log)
+        asked = None if to is None else decode(_request(caller, to, method, path, protocol, header or [])).request
         explained, standing = run_now(_explained(source, config, domain, asked))
-        if asked is None:
-            code = answer_lines(Answering(explained.explainers, near), batch or "-")
-        else:
+        code = Exit.SAME
+        if asked is not None:
             _answer(explained.explainers, asked, output, standing)
-            code = Exit.SAME
+        elif denied is not None:
+            answering = Answering(explained.explainers, near=True)
+            tell(denied, answering, output, partial(_show_all, explained.explainers, standing=standing))
+        else:
+            code = answer_lines(Answering(explained.explainers, near), batch or "-")
     raise typer.Exit(code if explained.whole else Exit.ERROR)
 
 
@@ -137,13 +146,17 @@ def _answer(explainers: Mapping[str, Explainer], request: Request, output: Outpu
     if output is not Output.TEXT:
         emit(Answering(explainers, near=True).reply(request), output)
         return
+    _show_all(explainers, request, standing)
+    limits = {mesh: limit for each in explainers.values() for mesh, limit in each.limits().items()}
+    for mesh, limit in limits.items():
+        OUT.print(line((f"note: mesh {mesh}: {limit} (capture.bypass; smihub check names such ports)", "dim")))
+
+
+def _show_all(explainers: Mapping[str, Explainer], request: Request, standing: Standing) -> None:
     for name, explainer in explainers.items():
         if len(explainers) > 1:
             OUT.print(line((f'cluster "{name}"', "bold")))
         _show(explainer, request, standing)
-    limits = {mesh: limit for each in explainers.values() for mesh, limit in each.limits().items()}
-    for mesh, limit in limits.items():
-        OUT.print(line((f"note: mesh {mesh}: {limit} (capture.bypass; smihub check names such ports)", "dim")))
 
 
 def _show(explainer: Explainer, request: Request, standing: Standing) -> None:

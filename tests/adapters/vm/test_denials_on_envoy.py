@@ -20,6 +20,7 @@ from adapters.vm.bootstrap.denials import BURST, FLUSH_MS, RATE
 from adapters.vm.bootstrap.envoy import command, find_envoy, logged
 from adapters.vm.config import VmConfig
 from adapters.vm.translate.unit import translate
+from hub.denials import read_log
 from hub.model import HttpMatch
 from tests.servers.ads import Ads, serving
 from tests.servers.apps import echo, greeter
@@ -121,6 +122,8 @@ def test_denials_are_logged_and_what_is_granted_is_not(tmp_path: Path) -> None:
     assert connections == [(tcp, other, None), (tcp, None, web), (tcp, None, None), (http, None, None)]
     assert {one["to"] for one in lines} == {"d/api"}
     assert all(one["listener"].startswith("in/d/api/") for one in lines)
+    read = read_log(here.file.read_bytes().splitlines())
+    assert (len(read.denials), read.unread) == (8, 0)
     assert SECRET not in here.file.read_text() + here.output.read_text()
     assert stat.S_IMODE(here.file.stat().st_mode) == 0o600
 
