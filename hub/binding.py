@@ -23,18 +23,18 @@ def unbound(store: Store, key: UnitKey) -> Iterator[Refusal]:
     own = frozenset(store.workloads_of(key.namespace, key.name))
     carriers = store.carriers(key.namespace, SERVICE_ACCOUNT_LABEL, value)
     for ref in sorted(ref for ref in own - carriers if not is_workload(ref)):
-        message = f'{ref} runs as service account "{key.name}" without the label that policies select it by: it is open'
+        message = f'{ref} runs as service account "{key.name}" without the label that policies select it by, so it is open to every caller'
         yield Refusal(CODE, message, f'add "{SERVICE_ACCOUNT_LABEL}: {value}" to {_place(ref)}', key, str(ref))
     for ref in sorted(carriers - own):
-        message = f'{ref} carries "{SERVICE_ACCOUNT_LABEL}: {value}" but does not run as service account "{key.name}"'
+        message = (
+            f'{ref} has the label "{SERVICE_ACCOUNT_LABEL}: {value}" but does not run as service account "{key.name}"'
+        )
         yield Refusal(CODE, message, f"remove the label from {_place(ref)}", key, str(ref))
 
 
 def rebuilt(file: str, told: Problem, key: UnitKey) -> Refusal:
     """What is refused because objects of this unit are read from `file` as they are there, and deployed otherwise (`told`)."""
-    message = (
-        f"{told.message} ({file}): the Pods that run may be others than these, which no policy selects: they are open"
-    )
+    message = f"{told.message} ({file}), so the running Pods may differ from these; no policy selects them, and they are open to every caller"
     return Refusal(told.code, message, told.remedy, key)
 
 

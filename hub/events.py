@@ -60,7 +60,7 @@ class NotOurs(Struct, frozen=True, gc=False):
 
 def lost(source: str, error: SourceError) -> Unread:
     """What is said of a source that cannot be read as a whole."""
-    ref, remedy = ObjectRef("", "Source", "", source), "restore it; until then nothing of it changes"
+    ref, remedy = ObjectRef("", "Source", "", source), "restore it; until then its objects stay as they are"
     return Unread("", Problem("source.unreadable", ref, "", str(error), remedy, Origin(source)))
 
 

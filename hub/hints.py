@@ -78,10 +78,10 @@ def _meant(account: _Account, accounts: Collection[_Account]) -> str:
     namespace, name = account
     here = sorted(other for there, other in accounts if there == namespace)
     if near := difflib.get_close_matches(name, here, 1):
-        return f'did you mean "{near[0]}"? If it runs where the sources do not look, leave it'
+        return f'did you mean "{near[0]}"? If the workload runs outside of the sources, ignore this'
     if elsewhere := sorted(there for there, other in accounts if other == name):
-        return f'did you mean that of namespace "{elsewhere[0]}"? If it runs where the sources do not look, leave it'
-    return "correct the name; if it runs where the sources do not look, leave it"
+        return f'did you mean the account in namespace "{elsewhere[0]}"? If the workload runs outside of the sources, ignore this'
+    return "correct the name; if the workload runs outside of the sources, ignore this"
 
 
 def _ports(store: Store, target: TrafficTarget) -> Iterator[Problem]:
@@ -101,9 +101,9 @@ def _ports(store: Store, target: TrafficTarget) -> Iterator[Problem]:
     for field, where, port in asked:
         if port not in there:
             shown = ", ".join(map(str, sorted(there)[:_SHOWN]))
-            message = f"port {port} of {where} is no port of any workload that runs as {namespace}/{account} (they have {shown}"
+            message = f"port {port} of {where} is not a port of any workload that runs as {namespace}/{account} (they have {shown}"
             leads = _leading(store, refs, port)
-            yield Problem("target.no-such-port", target.ref, field, f"{message}{leads})", "name the workload's port")
+            yield Problem("target.no-such-port", target.ref, field, f"{message}{leads})", "use the workload's port")
 
 
 def _ports_of(store: Store, refs: Collection[ObjectRef]) -> frozenset[int]:
@@ -122,7 +122,7 @@ def _leading(store: Store, refs: Collection[ObjectRef], port: int) -> str:
         for service in store.services_of(ref):
             for one in service.ports:
                 if one.port == port:
-                    return f"; port {port} of Service {service.ref.name} leads to {one.target}"
+                    return f"; port {port} of Service {service.ref.name} maps to {one.target}"
     return ""
 
 
@@ -136,20 +136,22 @@ def _matches(group: HTTPRouteGroup) -> Iterator[Problem]:
         for header, _ in named.match.headers:
             if is_managed_header(header) or "_" in header:
                 message = (
-                    f'meshes refuse a condition on the header "{header}", which proxies set, rewrite or drop themselves'
+                    f'meshes refuse conditions on the header "{header}", because proxies set, rewrite or remove it'
                 )
-                yield Problem("match.refused-header", group.ref, f"{field}.headers", message, "match another header")
+                yield Problem(
+                    "match.refused-header", group.ref, f"{field}.headers", message, "match a different header"
+                )
 
 
 def _path(ref: ObjectRef, field: str, pattern: str) -> Iterator[Problem]:
     if _GLOB.search(pattern):
-        message = f'"{pattern}" means a number of slashes where it has "/*": it is a pattern, not a glob'
-        yield Problem("match.glob", ref, field, message, f'write "{_GLOB.sub("/.*", pattern)}"')
+        message = f'"/*" in "{pattern}" means zero or more slashes; this is an RE2 pattern, not a glob'
+        yield Problem("match.glob", ref, field, message, f'use "{_GLOB.sub("/.*", pattern)}"')
         return
     try:
         never = language(pattern, PATH).is_empty()
     except RegexRefusedError:
         return
     if never:
-        remedy = "write it as a path begins" if pattern.startswith(("/", "^/")) else f'write "/{pattern.lstrip("^")}"'
-        yield Problem("match.no-path", ref, field, f'"{pattern}" matches no path: each begins with "/"', remedy)
+        remedy = 'begin it with "/"' if pattern.startswith(("/", "^/")) else f'use "/{pattern.lstrip("^")}"'
+        yield Problem("match.no-path", ref, field, f'"{pattern}" matches no path: every path begins with "/"', remedy)

@@ -150,8 +150,8 @@ class Intake:
         ref = decoded.ref
         assert ref is not None  # noqa: S101 - for mypy; `_usurps` says so
         owner, origin = self._authority[ref.namespace], decoded.origin
-        message = f'ignored: source "{owner}" is the authority on SMI objects of namespace "{ref.namespace}"'
-        remedy = f'remove it, or move it to "{owner}"'
+        message = f'ignored: source "{owner}" is the authority on SMI objects in namespace "{ref.namespace}"'
+        remedy = f'remove it, or move it to source "{owner}"'
         return Problem("object.not-authoritative", ref, "metadata.name", message, remedy, origin, Severity.WARNING)
 
     # ----------------------------------------------------------------------- what cannot be read
@@ -278,8 +278,8 @@ class Intake:
     def _of_unused(self) -> Iterator[Problem]:
         for source in sorted({source for source, _ in self._unused}):
             cluster = _quoted(self._cluster[source])
-            message = f"only its SMI objects count: no mesh is in its cluster {cluster}"
-            remedy = 'write the "cluster" of a mesh, or take the other objects out'
+            message = f"only its SMI objects are used: no mesh has its cluster {cluster}"
+            remedy = 'set "cluster" to that of a mesh, or remove the other objects'
             ref, origin = ObjectRef("", "Source", "", source), Origin(source)
             yield Problem("source.no-mesh", ref, "cluster", message, remedy, origin, Severity.WARNING)
 
@@ -329,6 +329,6 @@ def _bypasses(workload: Workload | None) -> Iterator[Problem]:
     for index, port in enumerate(workload.ports):
         if not ip_address(port.app_address).is_loopback:
             number, where = port.app_port or port.port, f"spec.ports[{index}].appAddress"
-            message = f"the application listens on {port.app_address}, port {number}, past its sidecar"
-            remedy = "let it listen on 127.0.0.1, or close the port to the network by a firewall"
+            message = f"the application listens on {port.app_address}:{number}, where callers can bypass its sidecar"
+            remedy = "have it listen on 127.0.0.1, or block the port with a firewall"
             yield Problem("capture.bypass", workload.ref, where, message, remedy, severity=Severity.WARNING)

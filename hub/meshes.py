@@ -151,7 +151,7 @@ def refuse_shared(domains: Iterable[tuple[Config, Sequence[Mesh]]]) -> None:
             other = owners.setdefault(exclusive or f"mesh {mesh.title}", mesh.title)
             if other != mesh.title:
                 what = exclusive.partition(" ")[2]
-                message = f'"{what}" is that of mesh "{other}" too; give each its own'
+                message = f'"{what}" is also used by mesh "{other}"; give each mesh its own'
                 raise mistake(config, f"meshes[{index}].sink", message)
 
 
@@ -160,7 +160,7 @@ def _mesh(config: Config, place: str, written: MeshConfig, plugins: Plugins) -> 
         spec = plugins.adapter(written.adapter)
     if written.governed.mode not in spec.governs:
         known = " or ".join(f"governed: {mode}" for mode in spec.governs)
-        raise mistake(config, f"{place}.governed", f'"{written.adapter}" does not govern by that; write {known}')
+        raise mistake(config, f"{place}.governed", f'"{written.adapter}" does not support this mode; use {known}')
     with placed(config, place):
         kind = sink_kind(written)
     with placed(config, f"{place}.sink.kind"):
@@ -177,4 +177,4 @@ def make_private(state: Path) -> None:
             (state / ".gitignore").write_text("*\n", encoding="utf-8")
     except OSError as error:
         said = (error.strerror or "unusable").lower()
-        raise ConfigError(f'state folder "{state}" cannot be made: {said}; check "state" in smihub.yaml') from None
+        raise ConfigError(f'state folder "{state}" cannot be created: {said}; check "state" in smihub.yaml') from None

@@ -68,27 +68,27 @@ class Plugins(Struct, frozen=True):
         failed = next((problem for problem in self.problems if problem.plugin == name), None)
         if failed is not None:
             raise ConfigError(str(failed))
-        raise ConfigError(f'there is no adapter "{name}"; {_choice("adapter", self.adapters)}')
+        raise ConfigError(f'unknown adapter "{name}"; {_choice("adapter", self.adapters)}')
 
     def sink(self, family: str, kind: str = "") -> SinkSpec[Any]:
         """The sink that writes native objects of this family: the one named, or the only one. Raises ConfigError."""
         fitting = {name: sink for name, sink in self.sinks.items() if (sink.family or sink.name) == family}
         if not fitting:
-            raise ConfigError(f'no sink for "{family}" is installed; install the extra of the adapter that needs it')
+            raise ConfigError(f'no sink for "{family}" is installed; install the extra of that adapter')
         if kind in fitting or (not kind and len(fitting) == 1):
             return fitting[kind or min(fitting)]
-        raise ConfigError(f'"{kind}" will not do for "{family}"; {_choice("kind", fitting)}')
+        raise ConfigError(f'sink kind "{kind}" does not support "{family}"; {_choice("kind", fitting)}')
 
     def source(self, kind: str) -> SourceSpec[Any]:
         """The kind of source of that name. Raises ConfigError that says what is installed."""
         if kind in self.sources:
             return self.sources[kind]
-        raise ConfigError(f'there is no kind of source "{kind}"; {_choice("kind", self.sources)}')
+        raise ConfigError(f'unknown kind of source "{kind}"; {_choice("kind", self.sources)}')
 
 
 def _choice(field_name: str, known: Iterable[str]) -> str:
     """What to write instead."""
-    return f"write {' or '.join(f'{field_name}: {name}' for name in sorted(known))}" if known else "install one"
+    return f"use {' or '.join(f'{field_name}: {name}' for name in sorted(known))}" if known else "install one"
 
 
 def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Plugins:
@@ -121,15 +121,15 @@ def _add(kind: str, record: Any, known: dict[str, Any], entry_point: importlib.m
     """Take a record over under its name. Raises ConfigError for one that is none of this kind, or whose name is taken."""
     a, wanted = "an" if kind == "adapter" else "a", _RECORDS[kind]
     if not isinstance(record, wanted):
-        raise ConfigError(f'smihub_{kind}s handed over a "{type(record).__name__}" instead of {a} {wanted.__name__}')
+        raise ConfigError(f'smihub_{kind}s returned a "{type(record).__name__}" instead of {a} {wanted.__name__}')
     if record.name in known:
-        raise ConfigError(f'{a} {kind} named "{record.name}" is there already')
+        raise ConfigError(f'{a} {kind} named "{record.name}" exists already')
     known[record.name] = _brought(record, entry_point) if isinstance(record, CommandSpec) else record
 
 
 def _brought(spec: CommandSpec, entry_point: importlib.metadata.EntryPoint) -> Brought:
     if not _VERB.fullmatch(spec.name):
-        raise ConfigError(f'"{spec.name}" cannot be the name of a command; write lower-case letters, digits and dashes')
+        raise ConfigError(f'"{spec.name}" is not a valid command name; use lowercase letters, digits and dashes')
     return Brought(spec, entry_point.name, _distribution(entry_point))
 
 

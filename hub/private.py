@@ -33,11 +33,11 @@ def check_folder(folder: Path, purpose: str, *owners: int) -> None:
     """
     found = folder.stat()
     if found.st_mode & stat.S_ISVTX and found.st_mode & _OTHERS_WRITE:
-        raise ConfigError(f'folder "{folder}" of {purpose} is shared with others; name one of its own')
+        raise ConfigError(f'folder "{folder}" of {purpose} is also used by others; use a separate folder')
     if found.st_mode & _OTHERS_WRITE:
         raise ConfigError(f'folder "{folder}" of {purpose} is writable by others; run: chmod go-w {folder}')
     if found.st_uid not in {os.geteuid(), _ROOT, *owners}:
-        raise ConfigError(f'folder "{folder}" of {purpose} must belong to the user who runs smihub')
+        raise ConfigError(f'folder "{folder}" of {purpose} must be owned by the user who runs smihub')
 
 
 def check_way(folder: Path, purpose: str) -> None:
@@ -49,11 +49,11 @@ def check_way(folder: Path, purpose: str) -> None:
         found = step.lstat()
         if found.st_uid not in {os.geteuid(), _ROOT}:
             raise ConfigError(
-                f'folder "{folder}" of {purpose}: "{step}" on the way belongs to another user; choose a place that he cannot swap'
+                f'folder "{folder}" of {purpose}: "{step}" in its path is owned by another user, who could replace it; choose another place'
             )
         if stat.S_ISDIR(found.st_mode) and not found.st_mode & stat.S_ISVTX and _others_write(found):
             raise ConfigError(
-                f'folder "{folder}" of {purpose}: "{step}" on the way is writable by others; run: chmod go-w {step}'
+                f'folder "{folder}" of {purpose}: "{step}" in its path is writable by others; run: chmod go-w {step}'
             )
 
 
@@ -87,7 +87,7 @@ def claim(file: Path, what: str) -> int:
         holder = os.pread(descriptor, _LONGEST_PID, 0)
         os.close(descriptor)
         who = f"process {int(holder)}" if holder.isdigit() else "another process"
-        raise ConfigError(f"{what} by {who} already; stop that one first") from None
+        raise ConfigError(f"{what} by {who} already; stop it first") from None
     with suppress(OSError):  # a full disk: who it is matters to people alone
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -132,4 +132,4 @@ def _way(folder: Path) -> Iterator[Path]:
                 break
             if step != path and step.exists():
                 yield step
-    raise ConfigError(f'folder "{folder}" has too many links on the way; name it without them')
+    raise ConfigError(f'folder "{folder}" has too many symbolic links in its path; use the real path')

@@ -32,10 +32,10 @@ def changed_readings(store: Store, memory: Mapping[UnitKey, bytes], keys: Iterab
     known = reading_in(memory[changed[0]]) or "pathRegex: full, rootBackend: reject"
     more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
     message = (
-        f"SMI was read by {known} when this mesh was written, and is read otherwise now: "
-        f"{', '.join(map(str, changed[:_SHOWN]))}{more} would change by that alone"
+        f"this mesh was written with the reading {known}, which has changed since: "
+        f"{', '.join(map(str, changed[:_SHOWN]))}{more} would change because of that"
     )
-    yield Refusal(CODE, message, f'write the old switches into "reading" in smihub.yaml, or apply with --accept {CODE}')
+    yield Refusal(CODE, message, f'restore the old settings of "reading" in smihub.yaml, or apply with --accept {CODE}')
 
 
 def _differs(store: Store, key: UnitKey, words: str) -> bool:

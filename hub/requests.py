@@ -59,14 +59,14 @@ def decode_line(line: bytes | str) -> RequestLine:
     try:
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise RequestError("request.not-json", "", f"not one JSON object ({error})") from None
+        raise RequestError("request.not-json", "", f"not a JSON object ({error})") from None
     return decode(value)
 
 
 def decode(value: object) -> RequestLine:
     """Read a request that is already parsed JSON or YAML. Raises RequestError."""
     if not isinstance(value, dict):
-        raise RequestError("request.wrong-type", "", "a request is an object")
+        raise RequestError("request.wrong-type", "", "a request must be a JSON object")
     id_ = value.get("id")
     if "id" in value and (isinstance(id_, bool) or not isinstance(id_, str | int | float)):
         raise RequestError("request.wrong-type", "id", "text or a number")
@@ -94,7 +94,9 @@ def _known(value: Mapping[Any, Any], known: frozenset[str] | tuple[str, ...], pr
     for key in value:
         if key not in known:
             field = f"{prefix}{str(key)[:80]}"
-            raise RequestError("request.unknown-field", field, f"unknown; known are {', '.join(sorted(known))}")
+            raise RequestError(
+                "request.unknown-field", field, f"unknown field; expected one of {', '.join(sorted(known))}"
+            )
 
 
 def _one(value: object, kinds: tuple[str, ...], field: str) -> tuple[str, Any]:

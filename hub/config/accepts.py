@@ -75,9 +75,7 @@ def accepts_in(written: Sequence[str | WrittenAccept], meshes: Collection[str]) 
 def _check(one: WrittenAccept, field: str, meshes: Collection[str]) -> None:
     match(_CODE, one.code, f"{field}.code", "a code such as port.undeclared-mixed")
     if one.mesh and one.mesh not in meshes:
-        raise FieldError(
-            f"{field}.mesh", f'there is no mesh "{one.mesh[:80]}"; name one of {", ".join(sorted(meshes))}'
-        )
+        raise FieldError(f"{field}.mesh", f'unknown mesh "{one.mesh[:80]}"; use one of {", ".join(sorted(meshes))}')
     if one.object:
         match(
             _OBJECT,
@@ -86,13 +84,13 @@ def _check(one: WrittenAccept, field: str, meshes: Collection[str]) -> None:
             "an object such as TrafficTarget/shop/api, or a unit such as access/shop/api",
         )
         if one.code.startswith(_GUARDS) and one.code not in _BY_UNIT:
-            raise FieldError(f"{field}.object", f"{one.code} is about a mesh as a whole; leave it out, or name a mesh")
+            raise FieldError(f"{field}.object", f'{one.code} applies to a whole mesh; remove "object", or set "mesh"')
     if one.until:
-        match(_DAY, one.until, f"{field}.until", "the last day on which it holds, such as 2030-12-31")
+        match(_DAY, one.until, f"{field}.until", "the last day on which it is valid, such as 2030-12-31")
         try:
             dt.date.fromisoformat(one.until)
         except ValueError:
-            raise FieldError(f"{field}.until", f'"{one.until}" is no day of the calendar') from None
+            raise FieldError(f"{field}.until", f'"{one.until}" is not a calendar date') from None
 
 
 def words(accepts: Iterable[Accept], mesh: str, now: float) -> frozenset[str]:
@@ -107,6 +105,6 @@ def idle(
     by_mesh = dict(lifted)
     for one in accepts:
         if one.is_over(now):
-            yield one, f"it ended with {one.until}"
+            yield one, f"it expired after {one.until}"
         elif one.is_of_losses and not any(one.word in by_mesh[name] for name in by_mesh if one.mesh in {"", name}):
-            yield one, "nothing asks for it any more"
+            yield one, "nothing needs it any more"

@@ -185,7 +185,7 @@ def load_config(path: Path) -> Config:
     """Read a smihub.yaml of one domain. Raises ConfigError, as `load_configs`, and for one of several."""
     found = load_configs(path)
     if len(found) > 1:
-        raise ConfigError(f'"{path}" has {len(found)} domains; one is wanted here')
+        raise ConfigError(f'"{path}" has {len(found)} domains, but exactly one is expected here')
     return found[0]
 
 
@@ -196,13 +196,13 @@ def load_configs(path: Path) -> tuple[Config, ...]:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         hint = (
-            "write one with smihub init, or name it with --config"
+            "create one with smihub init, or name it with --config"
             if isinstance(error, FileNotFoundError)
-            else "check it"
+            else "check the file"
         )
         raise ConfigError(f'"{path}" cannot be read: {(error.strerror or "unreadable").lower()}; {hint}') from None
     if len(data) > _MOST_BYTES:
-        raise ConfigError(f'"{path}" has more than {_MOST_BYTES} bytes; name a smihub.yaml')
+        raise ConfigError(f'"{path}" has more than {_MOST_BYTES} bytes; use a smihub.yaml')
     try:
         return _domains(load_one(data), Path(path).absolute())
     except YamlError as error:
@@ -228,7 +228,7 @@ def _domains(raw: Any, file: Path) -> tuple[Config, ...]:
             raise FieldError(name, 'belongs to one domain; move it into the entries of "domains"')
     written = convert(raw, _DomainsFile, "")
     if not written.domains:
-        raise FieldError("domains", "is empty; see smihub init for what a domain has")
+        raise FieldError("domains", "is empty; smihub init writes an example of a domain")
     http = written.http.checked()
     found = tuple(_entry(each, f"domains[{index}]", file, http) for index, each in enumerate(written.domains))
     for index, config in enumerate(found):
@@ -246,7 +246,7 @@ def _entry(written: _DomainSection, place: str, file: Path, http: HttpConfig) ->
 
 
 def _domain(name: str, trust_domain: str, place: str) -> Domain:
-    match(LABEL, name, f"{place}.name", "lower-case letters, digits and dashes")
+    match(LABEL, name, f"{place}.name", "lowercase letters, digits and dashes")
     match(_TRUST_DOMAIN, trust_domain, f"{place}.trustDomain", "a SPIFFE trust domain such as example.org")
     return Domain(trust_domain, name)
 
@@ -255,17 +255,15 @@ def _check_apart(config: Config, other: Config) -> None:
     """Refuse two domains that could be taken for one, or that would keep their state in one place. Raises FieldError."""
     place, name, trust_domain = config.place, config.domain.name, config.domain.trust_domain
     if name == other.domain.name:
-        raise FieldError(f"{place}.name", f'"{name}" is there twice; give each domain its own name')
+        raise FieldError(f"{place}.name", f'"{name}" is listed twice; give each domain its own name')
     if trust_domain == other.domain.trust_domain:
-        message = f'"{trust_domain}" is that of domain "{other.domain.name}" too, so that identities of one would be those of the other'
-        raise FieldError(f"{place}.trustDomain", f"{message}; write one domain, with clusters")
+        message = f'"{trust_domain}" is also the trust domain of domain "{other.domain.name}", so identities of one would be valid in the other'
+        raise FieldError(f"{place}.trustDomain", f"{message}; use one domain with several clusters")
     if config.owner and config.owner == other.owner:
-        message = (
-            f'"{config.owner}" is that of domain "{other.domain.name}" too; write another one, such as {new_owner()}'
-        )
+        message = f'"{config.owner}" is also the owner of domain "{other.domain.name}"; use a different one, such as {new_owner()}'
         raise FieldError(f"{place}.owner", message)
     if both := _folders(config) & _folders(other):
-        message = f'"{min(both)}" is a folder of domain "{other.domain.name}" too; give each domain its own'
+        message = f'"{min(both)}" is also a folder of domain "{other.domain.name}"; give each domain its own'
         raise FieldError(f"{place}.state", message)
 
 
@@ -277,7 +275,12 @@ def _folders(config: Config) -> set[Path]:
 
 def _checked(written: _Parts, domain: Domain, place: str, file: Path, http: HttpConfig) -> Config:
     if written.owner:
-        match(_OWNER, written.owner, "owner", f"32 hexadecimal digits that nobody else has, such as {new_owner()}")
+        match(
+            _OWNER,
+            written.owner,
+            "owner",
+            f"32 hexadecimal digits that no other smihub.yaml has, such as {new_owner()}",
+        )
     between(written.guards.blast_radius_percent, 100, "guards.blastRadiusPercent")
     between(written.guards.min_units, 1_000_000, "guards.minUnits")
     between(written.recheck_seconds, 86_400, "recheckSeconds")
@@ -301,18 +304,16 @@ def _checked(written: _Parts, domain: Domain, place: str, file: Path, http: Http
 
 def _meshes(written: tuple[_MeshSection, ...], clusters: set[str]) -> tuple[MeshConfig, ...]:
     if not written:
-        raise FieldError("meshes", 'is empty; write "- {name: vms, adapter: vm}"')
+        raise FieldError("meshes", 'is empty; add "- {name: vms, adapter: vm}"')
     for index, mesh in enumerate(written):
-        match(LABEL, mesh.name, f"meshes[{index}].name", "lower-case letters, digits and dashes, at most 63")
+        match(LABEL, mesh.name, f"meshes[{index}].name", "lowercase letters, digits and dashes, at most 63")
         if mesh.name in {other.name for other in written[:index]}:
-            raise FieldError(f"meshes[{index}].name", f'"{mesh.name}" is there twice; give each mesh its own name')
+            raise FieldError(f"meshes[{index}].name", f'"{mesh.name}" is listed twice; give each mesh its own name')
         cluster_name(mesh.cluster, f"meshes[{index}].cluster")
         if mesh.cluster not in clusters:
             known = ", ".join(f'"{name}"' for name in sorted(clusters))
-            said = (
-                f'no source is of cluster "{mesh.cluster}"' if mesh.cluster else "is missing, and every source has one"
-            )
-            raise FieldError(f"meshes[{index}].cluster", f"{said}; those of sources are {known}")
+            said = f'no source has cluster "{mesh.cluster}"' if mesh.cluster else "is missing, and every source has one"
+            raise FieldError(f"meshes[{index}].cluster", f"{said}; the sources have {known}")
     return tuple(
         MeshConfig(
             mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config, mesh.sink, mesh.cluster
@@ -326,7 +327,7 @@ def _governed(mesh: _MeshSection, place: str) -> Governed:
         return Governed(mesh.governed)
     names = mesh.governed.namespaces
     if not names:
-        raise FieldError(f"{place}.namespaces", "is empty; name a namespace, or write governed: all")
+        raise FieldError(f"{place}.namespaces", "is empty; list a namespace, or use governed: all")
     for index, name in enumerate(names):
-        match(LABEL, name, f"{place}.namespaces[{index}]", "a namespace's name")
+        match(LABEL, name, f"{place}.namespaces[{index}]", "a namespace name")
     return Governed("namespaces", tuple(sorted(set(names))))

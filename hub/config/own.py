@@ -56,7 +56,7 @@ def sink_kind(mesh: MeshConfig) -> str:
     """Which sink a mesh asks for by name; "" where it leaves that to its adapter. Raises FieldError."""
     kind = mesh.sink.get("kind", "")
     if not isinstance(kind, str):
-        raise FieldError("sink.kind", "must be a name; write kind: directory")
+        raise FieldError("sink.kind", "must be a string, such as kind: directory")
     return kind
 
 

@@ -30,12 +30,12 @@ _AT = re.compile(r"(?s)(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
 _TYPE = re.compile(r"Expected `(?P<type>[\w |]+)`.*", re.DOTALL)
 _REMEDIES = {
-    "str": "write a text, in quotes",
-    "bool": "write true or false",
-    "int": "write a number without quotes",
-    "str | object": "write a code, such as port.undeclared-mixed, or a mapping with code, mesh, object, until",
-    "array": "write a list, such as [a, b]",
-    "object": "write a mapping of fields, or remove it",
+    "str": "use a string, in quotes",
+    "bool": "use true or false",
+    "int": "use a number without quotes",
+    "str | object": "use a code, such as port.undeclared-mixed, or a mapping with code, mesh, object, until",
+    "array": "use a list, such as [a, b]",
+    "object": "use a mapping of fields, or remove it",
 }
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 
@@ -44,7 +44,10 @@ def convert(value: object, kind: type[ConfigT], base: str) -> ConfigT:
     """Check and convert; a value may leave out what has a default, and nothing may be there that is not known."""
     if not isinstance(value, dict):
         raise FieldError(
-            base, "is empty; see smihub init for all fields" if value is None else "must be a mapping of fields"
+            base,
+            "is empty; smihub init writes an example with all fields"
+            if value is None
+            else "must be a mapping of fields",
         )
     _refuse_unknown(value, kind, base)
     try:
@@ -79,7 +82,7 @@ def _refuse_unknown(value: object, kind: Any, path: str) -> None:
     for name, inner in value.items():
         place = f"{path}.{name}".removeprefix(".")
         if name not in known:
-            raise FieldError(place, f"there is no such field; {_instead(name, known)}")
+            raise FieldError(place, f"unknown field; {_instead(name, known)}")
         _refuse_unknown(inner, known[name], place)
 
 
@@ -87,7 +90,7 @@ def _instead(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, list(known), 1)
     if near:
         return f'did you mean "{near[0]}"?'
-    return f"known are {', '.join(sorted(known))}" if known else "remove it, for there is nothing to set here"
+    return f"expected one of {', '.join(sorted(known))}" if known else "remove it; there is nothing to set here"
 
 
 # --------------------------------------------------------------------------- what a type cannot say
@@ -99,23 +102,23 @@ LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 def match(pattern: re.Pattern[str], text: str, place: str, wanted: str) -> None:
     """Raise FieldError unless the text of a field is of this form."""
     if not pattern.fullmatch(text):
-        raise FieldError(place, f'"{text[:80]}" will not do; write {wanted}')
+        raise FieldError(place, f'invalid value "{text[:80]}"; expected {wanted}')
 
 
 def cluster_name(name: str, place: str) -> None:
     """Raise FieldError unless a cluster can have this name ("" = the only one)."""
     if name:
-        match(LABEL, name, place, "lower-case letters, digits and dashes")
+        match(LABEL, name, place, "lowercase letters, digits and dashes")
 
 
 def between(number: int, most: int, place: str) -> None:
     """Raise FieldError unless a number lies between 0 and `most`."""
     if not 0 <= number <= most:
-        raise FieldError(place, f"{number} will not do; write a number from 0 to {most}")
+        raise FieldError(place, f"invalid value {number}; expected a number from 0 to {most}")
 
 
 def path_text(text: str, place: str) -> str:
     """The text of a field, if it can be a path. Raises FieldError."""
     if not text or "\0" in text:
-        raise FieldError(place, "will not do; write a path relative to this file")
+        raise FieldError(place, "invalid value; expected a path relative to this file")
     return text

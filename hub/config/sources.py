@@ -61,7 +61,9 @@ def instead_of(sources: tuple[SourceConfig, ...], path: str) -> tuple[SourceConf
     """
     clusters = {each.cluster for each in sources}
     if len(clusters) > 1:
-        raise ConfigError("--source: the sources are of several clusters; name what is to be read in smihub.yaml")
+        raise ConfigError(
+            "--source: the sources are in several clusters; list the folder under sources in smihub.yaml instead"
+        )
     cluster = min(clusters, default="")
     if path == STDIN:
         return (SourceConfig(STDIN, "stdin", {}, None, cluster),)
@@ -72,7 +74,7 @@ def instead_of(sources: tuple[SourceConfig, ...], path: str) -> tuple[SourceConf
 def sources_in(written: tuple[dict[str, Any], ...], folder: Path) -> tuple[SourceConfig, ...]:
     """Every source of a file that lies in `folder`. Raises FieldError."""
     if not written:
-        raise FieldError("sources", 'is empty; write "- path: FOLDER"')
+        raise FieldError("sources", 'is empty; add "- path: FOLDER"')
     found: list[SourceConfig] = []
     for index, each in enumerate(written):
         source = _source(each, f"sources[{index}]", folder)
@@ -85,14 +87,14 @@ def sources_in(written: tuple[dict[str, Any], ...], folder: Path) -> tuple[Sourc
 def _check_apart(source: SourceConfig, other: SourceConfig, place: str) -> None:
     """Refuse two sources that are one, whose parts would have one name in what is remembered, or that both rule a namespace."""
     if _same_path(source, other):
-        raise FieldError(f"{place}.path", f'"{source.name}" is there twice; drop one of them')
+        raise FieldError(f"{place}.path", f'"{source.name}" is listed twice; remove one of them')
     if source.name == other.name:
-        raise FieldError(f"{place}.name", f'"{source.name}" names another source too; give each its own name')
+        raise FieldError(f"{place}.name", f'"{source.name}" is also the name of another source; give each its own name')
     if source.name.startswith(f"{other.name}:") or other.name.startswith(f"{source.name}:"):
-        message = f'the name "{source.name}" and "{other.name}" cannot be told apart; write another "name"'
+        message = f'the name "{source.name}" and "{other.name}" cannot be told apart; change the "name" of one'
         raise FieldError(place, message)
     if both := {*source.namespaces} & {*other.namespaces}:
-        message = f'"{min(both)}" is listed by "{other.name}" too; one source is the authority on a namespace'
+        message = f'"{min(both)}" is also listed by "{other.name}"; only one source can be the authority on a namespace'
         raise FieldError(f"{place}.namespaces", message)
 
 
@@ -113,7 +115,8 @@ def _name(written: _Source, otherwise: str, place: str) -> str:
         match(_NAME, written.name, f"{place}.name", "at most 63 letters, digits and -._/, such as name: policies")
     elif len(otherwise) > _LONGEST or not otherwise.isprintable():
         raise FieldError(
-            f"{place}.name", f"is missing, and the path is no name ({_LONGEST} characters, printable); write name: ..."
+            f"{place}.name",
+            f"is missing, and the path cannot be used as the name (at most {_LONGEST} printable characters); add name: ...",
         )
     return written.name or otherwise
 
@@ -121,7 +124,7 @@ def _name(written: _Source, otherwise: str, place: str) -> str:
 def _scope(written: _Source, place: str) -> tuple[str, tuple[str, ...]]:
     cluster_name(written.cluster, f"{place}.cluster")
     for index, name in enumerate(written.namespaces):
-        match(LABEL, name, f"{place}.namespaces[{index}]", "a namespace's name")
+        match(LABEL, name, f"{place}.namespaces[{index}]", "a namespace name")
     return written.cluster, tuple(sorted(set(written.namespaces)))
 
 

@@ -7,24 +7,24 @@ import msgspec
 from hub.config.file import new_owner
 
 _TEMPLATE = """\
-# smihub.yaml: what smihub reads, and which meshes carry it out. Paths are relative to this file.
-# Then: smihub plan, smihub apply, smihub run.
+# smihub.yaml: what smihub reads, and the meshes that it configures. Paths are relative to this file.
+# Next: smihub plan, smihub apply, smihub run.
 
-# Whose the objects are that smihub writes: another smihub.yaml with another owner leaves them alone. Keep it for as long as
-# anything of this file stands in a mesh, and give a copy of this file that is to write elsewhere one of its own.
+# Marks the objects that smihub writes: a smihub.yaml with another owner does not touch them. Do not change it while objects
+# written from this file exist in a mesh. If you copy this file to manage other meshes, give the copy a new owner.
 owner: {owner}
 
 domain:
   # The SPIFFE trust domain: identities are spiffe://<trustDomain>/ns/<namespace>/sa/<service account>.
   trustDomain: cluster.local
   # name: default
-# Several domains in one file: `domains:`, a list, in place of `domain:`. Each has a `name`, a `trustDomain`, and all that
-# follows here (but `http`) for itself.
+# For several domains in one file, use a list `domains:` instead of `domain:`. Each entry has a `name`, a `trustDomain` and
+# its own values of all fields below (except `http`).
 
-# Folders (or files) of SMI YAML, of every version, mixed; with the Services, ServiceAccounts and Workloads they name.
-# `cluster` (here and of meshes): whose Services, Pods and accounts these are, where there are several clusters.
-# `namespaces`: nobody else's SMI objects count there. `include` and `exclude`: which files count, as in a .gitignore (a
-# .smihubignore in the folder does the same).
+# Folders (or files) of SMI YAML, of any version, together with the Services, ServiceAccounts and Workloads that they refer to.
+# `cluster` (here and in meshes): the cluster that the Services, Pods and accounts belong to, if there are several.
+# `namespaces`: SMI objects of these namespaces are only accepted from this source. `include` and `exclude`: which files are
+# read, in the syntax of .gitignore (a .smihubignore file in the folder works too).
 sources:
 - path: {source}
   # cluster: ""
@@ -34,52 +34,54 @@ sources:
 
 meshes:
 - name: vms
-  # The adapter that speaks the mesh's language; installed by pip install 'smihub[vm]'.
+  # The adapter for this kind of mesh; installed with pip install 'smihub[vm]'.
   adapter: vm
-  # Which identities this mesh protects. What is governed and granted nothing is denied.
-  #   all                        every identity that the sources know
-  #   namespaces: [shop, pay]    (as a mapping) those of these namespaces
-  #   targets                    those that a TrafficTarget names, or ever named
+  # The identities that this mesh protects. A protected identity without any grant is denied.
+  #   all                        every identity in the sources
+  #   namespaces: [shop, pay]    (as a mapping) the identities in these namespaces
+  #   targets                    the identities that a TrafficTarget names, or has ever named
   governed: all
-  # The adapter's own settings, and those of the sink that writes for it (vm: `socket: {{folder, group}}`,
-  # where Envoys reach the hub, and the group as which they run).
+  # Settings of the adapter, and of the sink that writes for it (vm: `socket: {{folder, group}}`, where Envoys connect
+  # to the hub, and the group that they run as).
   config: {{}}
   sink: {{}}
-# A mesh whose objects are rendered into a folder of this repository, for Argo CD, Flux or kubectl to bring into force:
+# A mesh whose objects are rendered into a folder of this repository, to be applied by Argo CD, Flux or kubectl:
 # - name: istio
 #   adapter: istio
 #   governed: targets
 #   sink: {{kind: directory, path: rendered/istio}}
 
-# A plan that takes something away from more than this share of the governed identities, and from at least `minUnits`
-# of them, within ten minutes, is refused until somebody approves or accepts it. A first apply is not counted.
+# A plan is refused if, within ten minutes, more than this percentage of the governed identities would lose access, and at
+# least `minUnits` of them, until somebody approves or accepts it. A first apply is not counted.
 guards:
   blastRadiusPercent: 20
   minUnits: 5
 
-# Codes of Losses (what a mesh cannot say, and so refuses) and of guards that need no further word, such as
-# proto.udp-not-captured. `smihub plan` prints each code that stops it. One may be accepted in one mesh, of one object, or for a time:
+# Codes of Losses (requests that a mesh cannot allow as SMI asks, and so refuses) and of guards that you accept, such as
+# proto.udp-not-captured. `smihub plan` prints the code of everything that it refuses. An accept can be limited to a mesh, an
+# object, or a time:
 #   - {{code: proto.udp-not-captured, mesh: vms, object: TrafficTarget/shop/dns, until: 2030-12-31}}
 accept: []
 
-# How SMI is read where its text leaves a choice. A change is refused once, where it would change what stands.
+# How SMI is read where its specification leaves a choice. A change here that would affect existing objects is refused once.
 reading:
-  # full: a pathRegex must match the whole path. prefix: it may stop before the path's end.
+  # full: a pathRegex must match the whole path. prefix: it only has to match the beginning of the path.
   pathRegex: full
-  # endpoints: a TrafficSplit's own root as a backend is the root's own endpoints. reject: such a split is void.
+  # endpoints: a TrafficSplit whose root is also a backend sends that share to the root's own endpoints. reject: the split is
+  # ignored.
   rootBackend: endpoints
 
-# `smihub run` serves /metrics (Prometheus), /livez and /readyz on a Unix socket beside the state folder, for its own user.
-# `address: 127.0.0.1:9464` serves them over TCP too, to everybody who can reach that; `objectNames` puts names into labels.
+# `smihub run` serves /metrics (Prometheus), /livez and /readyz on a Unix socket next to the state folder, for its own user.
+# `address: 127.0.0.1:9464` serves them over TCP too, to everybody who can reach it; `objectNames` adds object names as labels.
 # http:
 #   address: 127.0.0.1:9464
 #   objectNames: false
 
-# `smihub run` puts back what somebody else changes of its own in a mesh: as soon as the mesh tells (a folder: within seconds), and
-# after so many seconds though nothing was told (0: never). Paused objects, and those it does not manage, stay as they are.
+# `smihub run` restores objects that somebody else changed or deleted: as soon as it notices (in a folder: within seconds), and
+# at least every so many seconds (0: never). Paused objects, and those that smihub does not manage, are not touched.
 recheckSeconds: 600
 
-# Where smihub keeps its state (applied revisions, the certificate authority, tokens); for your eyes only.
+# The folder for smihub's state (applied revisions, the certificate authority, tokens); readable by its own user only.
 state: .smihub
 """
 

@@ -18,7 +18,7 @@ from hub.smi.types import Doubt, IdentityBinding, Service, TrafficTarget, Upstre
 Inbound = tuple[tuple[int, Transport, str], ...]
 """(port, transport, variant) triples: how a `Placement` selects its `InboundPort`s."""
 
-_REMEDIES = {"tcp": "grant raw TCP by a TrafficTarget of its own", "http": "add a rule with an HTTPRouteGroup"}
+_REMEDIES = {"tcp": "grant raw TCP in a separate TrafficTarget", "http": "add a rule with an HTTPRouteGroup"}
 
 
 class CompiledAccess(Struct, frozen=True, gc=False):
@@ -147,16 +147,22 @@ def upstream_fault(view: View, workload: Workload, upstream: Upstream) -> tuple[
     """Why a Workload does not get an upstream, as (code, message, remedy); None if it does."""
     place = upstream.client.address, upstream.client.port
     if any(len(view.callers_at(machine, *place)) > 1 for machine in machine_addresses(workload)):
-        message = f"another Workload of this machine calls from {place[0]}, too, and who calls could not be told"
-        return "workload.upstream-taken", message, 'write another "path", one for each Workload'
+        message = (
+            f"another Workload on this machine calls from {place[0]} too, so the two callers could not be told apart"
+        )
+        return "workload.upstream-taken", message, 'use a different "path" for each Workload'
     what = f"{upstream.namespace}/{upstream.service}"
     exposed = view.exposes(upstream.namespace, upstream.service)
     if exposed is None:
         why = why_absent(view, ObjectRef("", "Service", upstream.namespace, upstream.service))
-        return "workload.upstream-service", why, "create it, or drop the upstream"
+        return "workload.upstream-service", why, "create it, or remove the upstream"
     if (upstream.port, "TCP") not in exposed:
         known = ", ".join(str(port) for port, transport in sorted(exposed) if transport == "TCP") or "none"
-        return "workload.upstream-port", f'Service "{what}" has no TCP port {upstream.port}', f"its TCP ports: {known}"
+        return (
+            "workload.upstream-port",
+            f'Service "{what}" has no TCP port {upstream.port}',
+            f"its TCP ports are: {known}",
+        )
     return None
 
 
@@ -177,16 +183,18 @@ def _note_ineffective_ports(
     declared = {(port.port, port.declared) for port in ports if port.transport == "TCP"}
     wrong = "tcp" if grant.http is not None else "http"
     if grant.ports is None and declared and {word for _, word in declared} == {wrong}:
-        message = f"every port of the destination is declared {wrong}: this TrafficTarget grants nothing there"
+        message = f"every port of the destination is declared {wrong}, so this TrafficTarget grants nothing there"
         notes.warning("target.all-ports", "spec.rules", message, _REMEDIES[wrong])
     for number, field in listed:
         if grant.ports is not None and number not in grant.ports:
             continue
         if grant.http is not None and (number, "tcp") in declared:
-            message = f"port {number} is declared tcp: beside HTTP rules this TrafficTarget grants nothing there"
+            message = f"port {number} is declared tcp and this TrafficTarget has HTTP rules, so it grants nothing there"
             notes.error("target.tcp-port", field, message, _REMEDIES["tcp"])
         if grant.http is None and (number, "http") in declared:
-            message = f"port {number} is declared http: without HTTP rules this TrafficTarget grants nothing there"
+            message = (
+                f"port {number} is declared http and this TrafficTarget has no HTTP rules, so it grants nothing there"
+            )
             notes.error("target.http-port", field, message, _REMEDIES["http"])
 
 

@@ -55,8 +55,8 @@ def unknown_ports(
             notes = ProblemCollector(grant.origin)
             more = f", and {len(known.because) - _SHOWN} more" if len(known.because) > _SHOWN else ""
             why = ", ".join(view.fault(ref) for ref in known.because[:_SHOWN])
-            message = f"{why}{more}: what ports of the destination speak is not known, and where it is not, nothing is granted over TCP"
-            notes.error("target.unknown-port", "spec.destination", message, "mend what cannot be read")
+            message = f"{why}{more}, so the protocols of the destination's ports may be unknown; where they are, no raw TCP is granted"
+            notes.error("target.unknown-port", "spec.destination", message, "fix what cannot be read")
             return notes.problems
     return ()
 

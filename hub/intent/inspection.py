@@ -41,13 +41,15 @@ def _target(view: View, target: SmiObject) -> tuple[Problem, ...]:
     binding = identity_binding(view, subject.namespace, subject.name)
     if binding is None:
         ref = ObjectRef(ACCESS, "IdentityBinding", subject.namespace, subject.name)
-        message = f"{why_absent(view, ref)}, nothing is granted"
+        message = f"{why_absent(view, ref)}, so nothing is granted"
         notes.error(
-            "target.destination-missing", "spec.destination.name", message, "create it, or name a ServiceAccount"
+            "target.destination-missing", "spec.destination.name", message, "create it, or use a ServiceAccount"
         )
     elif not binding.labels and not any(True for _ in bound_accounts(binding, view.trust_domain)):
-        message = f'IdentityBinding "{subject.name}" names no workload of this namespace, nothing is granted'
-        notes.error("target.destination-nobody", "spec.destination.name", message, "bind a service account or labels")
+        message = f'IdentityBinding "{subject.name}" matches no workload in this namespace, so nothing is granted'
+        notes.error(
+            "target.destination-nobody", "spec.destination.name", message, "bind a service account or pod labels"
+        )
     return (*notes.problems, *resolve(view, target).problems)
 
 
@@ -55,16 +57,16 @@ def _bad_destination(target: TrafficTarget, notes: ProblemCollector) -> None:
     subject, own = target.destination, target.ref.namespace
     if subject.kind not in {"ServiceAccount", "IdentityBinding"}:
         if subject.kind:  # without a kind: the decoder has said why
-            message = f'a destination of kind "{subject.kind}" is nobody, nothing is granted'
-            notes.error("target.destination-kind", "spec.destination.kind", message, 'write "ServiceAccount"')
+            message = f'a destination of kind "{subject.kind}" matches no workload, so nothing is granted'
+            notes.error("target.destination-kind", "spec.destination.kind", message, 'use "ServiceAccount"')
         return
     if subject.namespace not in {"", own}:
-        message = f'the destination is in namespace "{subject.namespace}", this TrafficTarget in "{own}": it is ignored'
-        remedy = "move the TrafficTarget into the namespace of its destination"
+        message = f'the destination is in namespace "{subject.namespace}" but this TrafficTarget is in "{own}", so it is ignored'
+        remedy = "move the TrafficTarget to the namespace of its destination"
         notes.error("target.destination-namespace", "spec.destination.namespace", message, remedy)
         return
-    message = f'"{subject.name}" is no Kubernetes name, nothing is granted'
-    notes.error("target.destination-name", "spec.destination.name", message, "write a name; SMI has no wildcards")
+    message = f'"{subject.name}" is not a valid Kubernetes name, so nothing is granted'
+    notes.error("target.destination-name", "spec.destination.name", message, "use a name; SMI has no wildcards")
 
 
 def _split(view: View, split: SmiObject) -> tuple[Problem, ...]:
@@ -77,9 +79,9 @@ def _split(view: View, split: SmiObject) -> tuple[Problem, ...]:
     if root is not None and view.exposes(namespace, root) is not None:
         return ()
     if root is None:
-        message = f'root "{split.service}" is no Service of namespace "{namespace}", so this split does nothing'
+        message = f'root "{split.service}" is not a Service name in namespace "{namespace}", so this split does nothing'
         notes.error(
-            "split.root-namespace", "spec.service", message, "write the bare name of a Service of this namespace"
+            "split.root-namespace", "spec.service", message, "use the plain name of a Service in this namespace"
         )
     else:
         message = f"{why_absent(view, ObjectRef('', 'Service', namespace, root))}, so this split does nothing"
@@ -94,13 +96,13 @@ def _binding(view: View, binding: SmiObject) -> tuple[Problem, ...]:
     for index, text in enumerate(binding.spiffe):
         known = own_identity(text, view.trust_domain)
         if known is not None and known.namespace != binding.ref.namespace:
-            message = f'"{text}" is a workload of another namespace, it matches nobody'
-            remedy = f'bind it in namespace "{known.namespace}" and name that binding'
+            message = f'"{text}" is a workload in another namespace, so it matches no caller'
+            remedy = f'bind it in namespace "{known.namespace}" and use that IdentityBinding'
             notes.error("binding.foreign-namespace", f"spec.schemes.spiffeIdentities[{index}]", message, remedy)
         elif known is not None and not is_subdomain(known.service_account):
-            message = f'"{known.service_account}" is no service account\'s name, it matches nobody'
+            message = f'"{known.service_account}" is not a valid service account name, so it matches no caller'
             field = f"spec.schemes.spiffeIdentities[{index}]"
-            notes.error("binding.account-name", field, message, "write the name of a service account")
+            notes.error("binding.account-name", field, message, "use the name of a ServiceAccount")
     return notes.problems
 
 
@@ -111,7 +113,7 @@ def _workload(view: View, workload: SmiObject) -> tuple[Problem, ...]:
     for index, port in enumerate(workload.ports):
         field = f"spec.ports[{index}]"
         if is_contended(view, workload, port.port, port.transport):
-            message = f"another Workload binds the same address and port {port.port}, so neither gets it"
+            message = f"another Workload binds the same address and port {port.port}, so neither of them gets it"
             notes.error("workload.bind-taken", field, message, 'change "bind" or the port of one of them')
     for upstream in workload.upstreams:
         fault = upstream_fault(view, workload, upstream)

@@ -157,7 +157,7 @@ def grouped_by_variant(ports: Iterable[InboundPort]) -> Iterator[tuple[InboundPo
         named.setdefault((port.port, port.transport, port.variant), []).append(port)
     for name, found in sorted(named.items()):
         if len({(each.declared, each.labels, each.app_address, each.app_port) for each in found}) > 1:
-            raise UnsafeResourceError(f"two different ports of one identity are both called {name}; report this")
+            raise UnsafeResourceError(f"two different ports of one identity are both called {name}; please report this")
         yield found[0], tuple(found)
 
 

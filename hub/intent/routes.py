@@ -85,9 +85,9 @@ def _layers(view: View, service: Service) -> tuple[tuple[ReadSplit, ...], tuple[
 
 def _conflict(loser: ReadSplit, winner: ReadSplit) -> Problem:
     message = (
-        f'"{winner.split.origin.name}" splits the same root and is older (or first by name), so this one does nothing'
+        f'"{winner.split.origin.name}" splits the same root and is older (or first by name), so this split does nothing'
     )
-    remedy = "delete one of the two, or give this one a condition"
+    remedy = "delete one of the two, or add a condition to this one"
     return Problem("split.conflicted", loser.split.origin, "spec.service", message, remedy)
 
 
@@ -113,8 +113,10 @@ def _layer_problems(view: View, service: Service, layer: ReadSplit) -> tuple[Pro
     fields = dict(layer.fields)
     http = [port for port in service.ports if port.transport == "TCP" and declared_protocol(port) != "tcp"]
     if layer.split.matches is not None and not http:
-        message = f'no port of Service "{service.ref.name}" speaks HTTP, so the condition is never true'
-        notes.error("split.condition-tcp", "spec.matches", message, 'set "appProtocol" of the port, or drop "matches"')
+        message = f'no port of Service "{service.ref.name}" speaks HTTP, so the condition never matches'
+        notes.error(
+            "split.condition-tcp", "spec.matches", message, 'set "appProtocol" of the port, or remove "matches"'
+        )
     for backend in layer.split.backends:
         if backend.weight > 0:
             _backend_problems(view, service, backend, (fields[backend.service], notes))
@@ -128,7 +130,7 @@ def _backend_problems(view: View, service: Service, backend: Backend, where: tup
     if exposed is None:
         why = why_absent(view, ObjectRef("", "Service", service.ref.namespace, backend.service))
         message = f"{why}, and {rest}"
-        notes.error("split.backend-missing", field, message, "create the Service, or drop the backend")
+        notes.error("split.backend-missing", field, message, "create the Service, or remove the backend")
         return
     for port in service.ports:
         if (port.port, port.transport) not in exposed:
@@ -158,8 +160,8 @@ def _dead_target_ports(service: Service, profiles: Iterable[BackendProfile]) -> 
     standing = tuple(profiles)
     for index, port in enumerate(service.ports):
         if standing and not any(_reaches_port(profile, port) for profile in standing):
-            message = f'port {port.port} leads to port "{port.target}", which nobody behind the Service has'
-            remedy = 'set "targetPort" to a port of its workloads'
+            message = f'port {port.port} maps to targetPort "{port.target}", which no workload behind the Service has'
+            remedy = 'set "targetPort" to a port of those workloads'
             notes.warning("service.target-port", f"spec.ports[{index}].targetPort", message, remedy)
     return notes.problems
 

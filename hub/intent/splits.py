@@ -55,12 +55,15 @@ def read_split(view: View, split: TrafficSplit) -> tuple[ReadSplit | None, tuple
     groups: set[ObjectRef] = set()
     matches = None if split.matches is None else _merged(view, split, notes, groups)
     if matches == ():
-        message = "no condition is left, so this split applies to no request and the root serves"
+        message = "no valid condition is left, so this split applies to no request and the root Service answers them"
         notes.error(
-            "split.no-condition", "spec.matches", message, "name an HTTPRouteGroup of this namespace with valid matches"
+            "split.no-condition",
+            "spec.matches",
+            message,
+            "use an HTTPRouteGroup in this namespace that has valid matches",
         )
     if not any(backend.weight for backend in split.backends):
-        message = "every weight is 0, so requests that this split is about get no answer"
+        message = "every weight is 0, so requests that this split applies to fail"
         notes.error("split.no-weight", "spec.backends", message, "give at least one backend a positive weight")
     shares = tuple(Backend(name, weight) for name, weight in sorted(sums.items()))
     read = Split(split.ref, matches, shares)
@@ -73,7 +76,7 @@ def _merged(view: View, split: TrafficSplit, notes: ProblemCollector, groups: se
     if len(found) <= MAX_MATCHES:
         return sorted_matches(found)
     message = f"the condition has more than {MAX_MATCHES} matches"
-    notes.error("limit.exceeded", "spec.matches", message, "name fewer, or shorter, HTTPRouteGroups")
+    notes.error("limit.exceeded", "spec.matches", message, "use fewer or smaller HTTPRouteGroups")
     return ()
 
 
@@ -87,28 +90,31 @@ def _backends(
     void = not split.backends
     if void:
         notes.error(
-            "split.no-backend", "spec.backends", "no backend is listed, so the root serves", "list the backends"
+            "split.no-backend",
+            "spec.backends",
+            "no backend is listed, so the root Service answers all requests",
+            "list the backends",
         )
     if len(split.backends) > MAX_BACKENDS:
-        message = f"more than {MAX_BACKENDS} backends are listed: the whole split is void"
+        message = f"more than {MAX_BACKENDS} backends are listed, so the whole split is ignored"
         notes.error("limit.exceeded", "spec.backends", message, "list fewer backends")
         return None
     for index, backend in enumerate(split.backends):
         field = f"spec.backends[{index}].service"
         name = local_service(backend.service, split.ref.namespace, view.trust_domain)
         if name is None and not is_foreign(backend.service):
-            message = f'"{backend.service}" is no name of a Service, its share goes to the other backends'
-            notes.error("split.backend-name", field, message, "write the bare name of a Service of this namespace")
+            message = f'"{backend.service}" is not a valid Service name, so its share goes to the other backends'
+            notes.error("split.backend-name", field, message, "use the plain name of a Service in this namespace")
             continue
         if name is None:
-            message = f'backend "{backend.service}" is no Service of namespace "{split.ref.namespace}": the whole split is void'
-            notes.error("split.backend-namespace", field, message, "write the bare name of a Service of this namespace")
+            message = f'backend "{backend.service}" is not a Service in namespace "{split.ref.namespace}", so the whole split is ignored'
+            notes.error("split.backend-namespace", field, message, "use the plain name of a Service in this namespace")
             void = True
             continue
         if name == root and view.reading.root_backend == "reject":
-            message = f'the root "{root}" is its own backend: the whole split is void'
-            remedy = "give the backend a Service of its own, or set reading.rootBackend: endpoints in smihub.yaml"
-            notes.error("split.root-backend", field, message, f"{remedy} if the root's own endpoints are meant")
+            message = f'the root "{root}" is also a backend, so the whole split is ignored'
+            remedy = "use a separate Service for the backend, or set reading.rootBackend: endpoints in smihub.yaml"
+            notes.error("split.root-backend", field, message, f"{remedy} if the root's own endpoints are intended")
             void = True
         elif name == root and name not in sums:
             _own_endpoints(view, split, field, notes)
@@ -120,15 +126,15 @@ def _backends(
 def _own_endpoints(view: View, split: TrafficSplit, field: str, notes: ProblemCollector) -> None:
     """Warn of a root among its backends; and where its own endpoints are those of another backend too."""
     root = root_of(split, view.trust_domain)
-    message = f'the root "{root}" is its own backend, which SMI rules out: its own endpoints are taken to be meant'
-    remedy = "give them a Service of their own; reading.rootBackend: reject in smihub.yaml makes such a split void"
+    message = f'the root "{root}" is also a backend, which SMI does not allow; the endpoints of the root Service are used for it'
+    remedy = "use a separate Service for them; with reading.rootBackend: reject in smihub.yaml such a split is ignored"
     notes.warning("split.own-endpoints", field, message, remedy)
     for name in sorted(
         {local_service(each.service, split.ref.namespace, view.trust_domain) or "" for each in split.backends}
     ):
         if name not in {"", root} and _covers(view, split.ref.namespace, root or "", name):
-            message = f'"{root}" also selects the Pods of backend "{name}", so these serve a part of the share of "{root}" too'
-            notes.warning("split.root-overlaps", field, message, "give the others a Service of their own")
+            message = f'"{root}" also selects the Pods of backend "{name}", so they also receive part of the share of "{root}"'
+            notes.warning("split.root-overlaps", field, message, "use a separate Service for the root's other Pods")
 
 
 def _covers(view: View, namespace: str, root: str, backend: str) -> bool:
@@ -145,13 +151,13 @@ def _condition(view: View, split: TrafficSplit, notes: ProblemCollector, groups:
         field = f"spec.matches[{index}]"
         if kind != "HTTPRouteGroup":
             message = f'a condition of kind "{kind}" matches no request'
-            notes.error("split.condition-kind", f"{field}.kind", message, 'write "HTTPRouteGroup"')
+            notes.error("split.condition-kind", f"{field}.kind", message, 'use "HTTPRouteGroup"')
             continue
         group = route_group(view, split.ref.namespace, name)
         if group is None:
             ref = ObjectRef(SPECS, "HTTPRouteGroup", split.ref.namespace, name)
-            message = f"{why_absent(view, ref)}, it matches no request"
-            notes.error("split.condition-missing", f"{field}.name", message, "create it, or drop the condition")
+            message = f"{why_absent(view, ref)}, so it matches no request"
+            notes.error("split.condition-missing", f"{field}.name", message, "create it, or remove the condition")
             continue
         groups.add(group.ref)
         yield from _matches(view, group, field, notes)
@@ -162,5 +168,5 @@ def _matches(view: View, group: HTTPRouteGroup, field: str, notes: ProblemCollec
         if match.match is not None:
             yield read_match(match.match, view.reading)
             continue
-        message = f'match "{match.name}" of HTTPRouteGroup "{group.ref.name}" is void, it matches no request'
-        notes.error("split.match-void", f"{field}.name", message, "repair the match; its group's Problem says how")
+        message = f'match "{match.name}" of HTTPRouteGroup "{group.ref.name}" is invalid, so it matches no request'
+        notes.error("split.match-void", f"{field}.name", message, "fix the match; the error of its group says how")

@@ -71,7 +71,7 @@ def resolve(view: View, target: TrafficTarget) -> Resolved:
     grants = tuple(_grants(reader, sources, unproven))
     if not grants and not reader.notes.problems:
         reader.notes.error(
-            "target.nothing", _NO_RULE, "no rule grants anything", "see the Problems of the objects it names"
+            "target.nothing", _NO_RULE, "no rule grants anything", "see the errors of the objects it names"
         )
     return Resolved(grants, reader.notes.problems, tuple(sorted(reader.origins)), tuple(reader.listed))
 
@@ -102,8 +102,8 @@ def _within_limits(
     """The matches; none of them, if there are too many beside so many sources."""
     if http is None or (len(http) <= MAX_MATCHES and len(http) * len(sources) <= MAX_PAIRS):
         return http
-    message = f"its rules name more than {MAX_MATCHES} matches, or {MAX_PAIRS} pairs of a source and a match, so no HTTP is granted"
-    reader.notes.error("limit.exceeded", "spec.rules", message, "spread them over several TrafficTargets")
+    message = f"its rules name more than {MAX_MATCHES} matches, or {MAX_PAIRS} pairs of a source and a match, so no HTTP request is allowed"
+    reader.notes.error("limit.exceeded", "spec.rules", message, "split them over several TrafficTargets")
     return ()
 
 
@@ -121,7 +121,7 @@ def _grant(reader: _TargetReader, grant: Grant, sets: Iterable[Ports]) -> Iterat
     if ports is None or ports:
         yield replace(grant, ports=None if ports is None else tuple(sorted(ports)))
         return
-    remedy = 'name one port in both, or leave "destination.port" out'
+    remedy = 'use the same port in both, or remove "destination.port"'
     message = f"no port is left: the routes do not name port {only} of the destination"
     reader.notes.error("target.no-port", "spec.destination.port", message, remedy)
 
@@ -168,17 +168,17 @@ def _rule_matches(reader: _TargetReader, field: str, rule: Rule) -> Iterator[Htt
             found += 1
             yield read_match(match, reader.view.reading)
     if not found:
-        message = f'no match of HTTPRouteGroup "{rule.name}" is left, so this rule grants nothing'
-        reader.notes.error("target.no-match", field, message, "name a valid match of the group")
+        message = f'no match of HTTPRouteGroup "{rule.name}" is valid, so this rule grants nothing'
+        reader.notes.error("target.no-match", field, message, "list a valid match of the group")
 
 
 def _usable(reader: _TargetReader, field: str, match: NamedMatch | None, what: str) -> HttpMatch | None:
     if match is None:
-        reader.notes.error("target.match-missing", field, f"match {what} does not exist", "name a match of the group")
+        reader.notes.error("target.match-missing", field, f"match {what} does not exist", "list a match of the group")
         return None
     if match.match is None:
-        message = f"match {what} is void, it grants nothing"
-        reader.notes.error("target.match-void", field, message, "repair the match; its group's Problem says how")
+        message = f"match {what} is invalid and grants nothing"
+        reader.notes.error("target.match-void", field, message, "fix the match; the error of its group says how")
     return match.match
 
 
@@ -216,18 +216,18 @@ def _port_routes(reader: _TargetReader, kind: str) -> _Routes:
 def _dangling(reader: _TargetReader, field: str, rule: Rule) -> None:
     effect = "this rule grants nothing" if rule.kind == "UDPRoute" else "the whole TrafficTarget grants nothing"
     if rule.kind == "TCPRoute" and reader.target.port is not None:
-        effect = 'only "destination.port" limits the ports now, and no raw TCP is granted'
+        effect = 'so only "destination.port" limits the ports, and no raw TCP is granted'
     if rule.matches is None:
         _missing(reader, field, rule, effect)
         return
     message = f'"matches" has no meaning for a {rule.kind}, so {effect}'
-    reader.notes.error("target.route-matches", f"{field}.matches", message, 'leave "matches" out')
+    reader.notes.error("target.route-matches", f"{field}.matches", message, 'remove "matches"')
 
 
 def _missing(reader: _TargetReader, field: str, rule: Rule, effect: str) -> None:
     namespace = reader.target.ref.namespace
     message = f"{why_absent(reader.view, ObjectRef(SPECS, rule.kind, namespace, rule.name))}, so {effect}"
-    remedy = f"create the {rule.kind} in this namespace, or drop the rule"
+    remedy = f"create the {rule.kind} in this namespace, or remove the rule"
     reader.notes.error("target.route-missing", f"{field}.name", message, remedy)
 
 
@@ -260,32 +260,32 @@ def _sources(reader: _TargetReader) -> tuple[tuple[str, ...], tuple[str, ...]]:
         binding = identity_binding(reader.view, subject.namespace, subject.name)
         if binding is None:
             ref = ObjectRef(ACCESS, "IdentityBinding", subject.namespace, subject.name)
-            message = f"{why_absent(reader.view, ref)}, it matches nobody"
-            reader.notes.error("target.source-missing", f"{field}.name", message, "create it, or drop the source")
+            message = f"{why_absent(reader.view, ref)}, so it matches no caller"
+            reader.notes.error("target.source-missing", f"{field}.name", message, "create it, or remove the source")
             continue
         reader.origins.add(binding.ref)
         ids.update(_bound_ids(reader.view, binding))
         if binding.labels:
             unproven.add(_described(binding))
     if not ids and not unproven:
-        reader.notes.error("target.no-source", "spec.sources", "no source matches anybody", "name a ServiceAccount")
+        reader.notes.error("target.no-source", "spec.sources", "no source matches a caller", "name a ServiceAccount")
     return tuple(sorted(ids)), tuple(sorted(unproven))
 
 
 def _is_usable_subject(reader: _TargetReader, field: str, subject: Subject) -> bool:
     if subject.kind not in {"ServiceAccount", "IdentityBinding"}:
         if subject.kind:  # without a kind: the decoder has said why
-            message = f'a source of kind "{subject.kind}" matches nobody'
-            reader.notes.error("target.source-kind", f"{field}.kind", message, 'write "ServiceAccount"')
+            message = f'a source of kind "{subject.kind}" matches no caller'
+            reader.notes.error("target.source-kind", f"{field}.kind", message, 'use "ServiceAccount"')
         return False
     if not subject.namespace:
-        message = f'{subject.kind} "{subject.name}" without a namespace matches nobody'
-        reader.notes.error("target.source-namespace", f"{field}.namespace", message, "name its namespace")
+        message = f'{subject.kind} "{subject.name}" without a namespace matches no caller'
+        reader.notes.error("target.source-namespace", f"{field}.namespace", message, "set its namespace")
         return False
     if is_label(subject.namespace) and is_subdomain(subject.name):
         return True
-    message = f'"{subject.namespace}/{subject.name}" is no Kubernetes name, it matches nobody'
-    reader.notes.error("target.source-name", f"{field}.name", message, "write a name; SMI has no wildcards")
+    message = f'"{subject.namespace}/{subject.name}" is not a valid Kubernetes name, so it matches no caller'
+    reader.notes.error("target.source-name", f"{field}.name", message, "use a name; SMI has no wildcards")
     return False
 
 

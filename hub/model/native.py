@@ -59,7 +59,7 @@ class Loss(Struct, frozen=True, order=True, gc=False, rename={"example": "witnes
         if self.access:
             return f"{self.example} is refused"
         if self.field != "spec.matches":
-            return f"{self.example} is not shared out as the split says"
+            return f"{self.example} is not distributed as the split says"
         root = self.unit.name if self.unit is not None else "the Service"
         return f"{self.example} goes to {root}'s own endpoints, unless another TrafficSplit takes it"
 

@@ -148,7 +148,9 @@ class Said(Struct, frozen=True):
 def _accepted(problems: Iterable[Problem], broken: Collection[ObjectRef]) -> Condition:
     if broken:
         names = _joined(map(str, sorted(broken)))
-        return Condition("False", "broken", f"{names} cannot be read, and counts as it was at the last apply")
+        return Condition(
+            "False", "broken", f"{names} cannot be read; what it allowed at the last apply stays in effect"
+        )
     wrong = [each for each in problems if not each.code.endswith(_UNRESOLVED)]
     return Condition("False", "invalid", _told(wrong)) if wrong else Condition("True", "accepted")
 
@@ -180,18 +182,20 @@ def _applied(key: UnitKey, said: Said) -> Condition:
         return Condition("False", "bug", _refused(own))
     if key in said.frozen:
         return Condition(
-            "False", "frozen", _refused(own) or "nobody can tell what a change would add; it stays as it is"
+            "False", "frozen", _refused(own) or "it is unknown what a change would allow, so it stays as it is"
         )
     if key in said.changes and said.whole:
         return Condition("False", "refused", _refused(said.whole))
     if key in said.held:
         return Condition(
-            "False", "waiting", _refused(own) or "what it would gain waits until it can be read as a whole"
+            "False", "waiting", _refused(own) or "newly allowed access waits until all of its objects can be read"
         )
     if said.stopped(key):
         return Condition("False", "refused", _refused(own))
     return (
-        Condition("Unknown", "pending", "it is to be written") if key in said.changes else Condition("True", "applied")
+        Condition("Unknown", "pending", "the next apply writes it")
+        if key in said.changes
+        else Condition("True", "applied")
     )
 
 
@@ -200,10 +204,10 @@ def _drifted(key: UnitKey, decided: Decided, said: Said) -> Condition:
     if key in decided.spared:
         return Condition("True", "paused", "an object differs, and stays as it is until smihub resume")
     if key in said.frozen:
-        return Condition("Unknown", "frozen", "what stands does not fit what is remembered")
+        return Condition("Unknown", "frozen", "the objects in the mesh do not match the record of the last apply")
     if key in said.changes and key not in said.plan.memory:
         refs = _joined(str(each.ref) for each in said.changes[key])
-        return Condition("True", "changed", f"not as it was written: {refs}")
+        return Condition("True", "changed", f"changed since it was written: {refs}")
     return Condition("False", "as-written")
 
 

@@ -63,14 +63,13 @@ def refusals(plan: Plan, limits: Limits, accepted: Collection[str]) -> tuple[Ref
 def of_conflicts(conflicts: Iterable[Conflict]) -> Iterator[Refusal]:
     """An object that is not ours to write stays as it is, and what its unit would gain by others waits."""
     for conflict in conflicts:
-        yield Refusal(
-            "guard.conflict" if conflict.first else "guard.foreign-owner",
-            f'"{conflict.ref}" is wanted by {conflict.second} and belongs to {conflict.first or "somebody else"}',
-            "remove one of the two causes"
-            if conflict.first
-            else "remove it, or take it over with smihub adopt if it is equal",
-            conflict.second,
-        )
+        unit, wanted = conflict.second, f'{conflict.second} needs "{conflict.ref}"'
+        if conflict.first:
+            message = f"{wanted}, and so does {conflict.first}"
+            yield Refusal("guard.conflict", message, "remove the cause of one of the two", unit)
+        else:
+            remedy = "remove it, or if its content is the same, take it over with smihub adopt"
+            yield Refusal("guard.foreign-owner", f"{wanted}, which this smihub.yaml does not manage", remedy, unit)
 
 
 def of_owner(held: str | None, owner: str) -> Iterator[Refusal]:
@@ -79,8 +78,8 @@ def of_owner(held: str | None, owner: str) -> Iterator[Refusal]:
         ours = f"owner {short_owner(owner)}" if owner else "no owner"
         yield Refusal(
             OWNER,
-            f"everything here was written for another smihub.yaml, of owner {short_owner(held)}; this one has {ours}",
-            "if it is the same, give it back its owner (its history has the line), else write this mesh somewhere else",
+            f"the objects of this mesh were written by another smihub.yaml, with owner {short_owner(held)}; this one has {ours}",
+            "if this is the same file, restore its owner line (see its Git history); otherwise configure another place for this mesh",
         )
 
 
@@ -101,7 +100,9 @@ def of_faults(faults: Iterable[tuple[UnitKey, BaseException]], adapter: str) -> 
     """A unit on which an adapter raised stays as it stands, or is cut down to what stood where it can say that."""
     for unit, error in faults:
         said = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
-        yield Refusal("bug.adapter", f'{unit}: adapter "{adapter}" failed: {said}', "report this to its author", unit)
+        yield Refusal(
+            "bug.adapter", f'{unit}: adapter "{adapter}" failed: {said}', "report this to the adapter's author", unit
+        )
 
 
 _LONGEST_ERROR = 500

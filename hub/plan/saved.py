@@ -28,7 +28,7 @@ from hub.smi.types import SmiObject
 SCHEMA = 3
 PREFIX = b'{"kind":"SmihubSavedPlan","schema":'
 """What every saved plan begins with, of whatever schema."""
-_ALTERED = "was altered after it was saved; plan again"
+_ALTERED = "was modified after it was saved; plan again"
 
 
 class MeshSetup(Struct, frozen=True, order=True):
@@ -130,7 +130,7 @@ def decode(raw: bytes) -> Saved:
     Raises RefusedError for bytes that are no saved plan, of another schema, or not as they were saved.
     """
     if not raw.startswith(PREFIX):
-        raise RefusedError("is no saved plan; smihub plan --save writes one")
+        raise RefusedError("is not a saved plan; create one with smihub plan --save")
     try:
         schema = json.decode(raw, type=_Header).schema
         if schema != SCHEMA:
@@ -212,7 +212,7 @@ def check_verdict(saved: Saved) -> None:
         if codes:
             raise RefusedError(
                 f'mesh "{each.plan.mesh}" was refused when this plan was saved ({", ".join(codes)}); '
-                "see smihub plan, and save it again with --accept CODE"
+                "see smihub plan, then save it again with --accept CODE"
             )
 
 
@@ -238,7 +238,7 @@ def check_setup(saved: Saved, now: Setup) -> None:
         raise RefusedError(f"this plan is for another configuration ({said}); plan again")
     planned = [each.plan.mesh for each in saved.meshes]
     if not planned or planned != [each.name for each in now.meshes if each.name in planned]:
-        raise RefusedError("this plan does not have its meshes once each, in order; plan again")
+        raise RefusedError("this plan does not contain each of its meshes exactly once, in order; plan again")
 
 
 def _said(field: str, before: Setup, now: Setup) -> str:
@@ -254,21 +254,21 @@ def _said(field: str, before: Setup, now: Setup) -> str:
 def check_inputs(saved: Saved, now: str) -> None:
     """Raise RefusedError if what governs has changed; `now` is the digest of it."""
     if saved.inputs != now:
-        raise RefusedError("the sources say something else since this plan was saved; plan again")
+        raise RefusedError("the sources have changed since this plan was saved; plan again")
 
 
 def check_token(saved: SavedMesh, now: str) -> None:
     """Raise RefusedError if the mesh has changed; `now` is its revision's token."""
     if saved.plan.token != now:
-        raise RefusedError(f'mesh "{saved.plan.mesh}" changed since this plan was saved; plan again')
+        raise RefusedError(f'mesh "{saved.plan.mesh}" has changed since this plan was saved; plan again')
 
 
 def check_plan(saved: SavedMesh, now: Plan, refusals: Iterable[Refusal]) -> None:
     """Raise RefusedError unless planning anew gives the same plan, and today's guards refuse no more of it."""
     if saved.plan != now:
-        raise RefusedError(f'mesh "{now.mesh}": this is not the plan that the sources ask for; plan again')
+        raise RefusedError(f'mesh "{now.mesh}": planning now gives a different result; plan again')
     codes = sorted({refusal.code for refusal in refusals if refusal not in saved.refusals})
     if codes:
         raise RefusedError(
-            f'mesh "{now.mesh}" is refused by the guards of smihub.yaml now ({", ".join(codes)}); plan again'
+            f'mesh "{now.mesh}" is now refused by the guards in smihub.yaml ({", ".join(codes)}); plan again'
         )

@@ -33,7 +33,9 @@ class Domains:
         plugins, written = load_plugins(), load_configs(config)
         if source is not None:
             if len(written) > 1:
-                raise ConfigError("--source: there are several domains; name what is to be read in smihub.yaml")
+                raise ConfigError(
+                    "--source: there are several domains; list the folder under sources in smihub.yaml instead"
+                )
             written = tuple(replace(each, sources=instead_of(each.sources, source)) for each in written)
         hubs = [Hub(each, plugins) for each in written]
         refuse_shared((hub.config, hub.meshes) for hub in hubs)
@@ -65,8 +67,8 @@ class Domains:
                     return hub, mesh
         titles = [mesh.title for mesh in self.meshes]
         near = difflib.get_close_matches(title, titles, 2)
-        remedy = f'did you mean "{near[0]}"?' if len(near) == 1 else f"name one of {', '.join(titles)}"
-        raise ConfigError(f'there is no mesh "{title}"; {remedy}')
+        remedy = f'did you mean "{near[0]}"?' if len(near) == 1 else f"use one of {', '.join(titles)}"
+        raise ConfigError(f'unknown mesh "{title}"; {remedy}')
 
     def hub(self, domain: str) -> Hub:
         """The hub of this domain ("": of the only one). Raises ConfigError that names those there are."""
@@ -74,5 +76,5 @@ class Domains:
             return self.hubs[0]
         found = [hub for hub in self.hubs if hub.config.domain.name == domain]
         if not found:
-            raise ConfigError(f"--domain: name one of {', '.join(hub.config.domain.name for hub in self.hubs)}")
+            raise ConfigError(f"--domain: use one of {', '.join(hub.config.domain.name for hub in self.hubs)}")
         return found[0]

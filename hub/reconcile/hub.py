@@ -81,7 +81,7 @@ class Hub:
         """The mesh of this name. Raises ConfigError that names those there are."""
         found = [mesh for mesh in self.meshes if mesh.name == name]
         if not found:
-            raise ConfigError(f'there is no mesh "{name}"; name one of {", ".join(mesh.name for mesh in self.meshes)}')
+            raise ConfigError(f'unknown mesh "{name}"; use one of {", ".join(mesh.name for mesh in self.meshes)}')
         return found[0]
 
     def read(self) -> None:
@@ -328,7 +328,7 @@ def _told(results: Mapping[UnitKey, Result], narrowed: frozenset[UnitKey]) -> di
 def _idle(config: Config, accept: Accept, why: str) -> Problem:
     """The warning about an accept of a configuration."""
     field = place_in(config, f"accept[{accept.place}]")
-    message = f'"{accept.word}" is accepted for nothing: {why}'
+    message = f'accepting "{accept.word}" has no effect: {why}'
     origin = Origin(str(config.folder), config.file.name, line_of(config, field))
     nothing = ObjectRef("", "", "", "")
     return Problem("config.accept-unused", nothing, field, message, "remove it", origin, Severity.WARNING)

@@ -126,12 +126,12 @@ class Loop:
             except Exception as error:  # noqa: BLE001 - one object that nobody thought of must not stop the others
                 part = "" if isinstance(event, Synced) else event.part
                 _log.error("source_raised", source=source, part=part, exc_info=error)
-                remedy = "report this, with the trace in the log; nobody gains access meanwhile"
+                remedy = "report this, with the trace in the log; no new access is granted meanwhile"
                 problem = Problem(
                     "bug.source",
                     ObjectRef("", "", "", ""),
                     "",
-                    f"smihub failed on it: {error}",
+                    f"an internal error of smihub: {error}",
                     remedy,
                     Origin(source, part),
                 )

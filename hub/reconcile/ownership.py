@@ -57,8 +57,8 @@ def check_adoptable(hub: Hub, chosen: Iterable[Adoption]) -> None:
             shown, more = "; ".join(each.differences[:_SHOWN]), len(each.differences) - _SHOWN
             rest = f"; and {more} more" if more > 0 else ""
             raise RefusedError(
-                f"{each.native.ref} is not what smihub would write ({shown}{rest}); make it equal, or remove it and let "
-                "smihub apply write it"
+                f"{each.native.ref} differs from what smihub would write ({shown}{rest}); make it the same, or remove it and run "
+                "smihub apply"
             )
 
 
@@ -98,7 +98,7 @@ async def held_by(hub: Hub, mesh: Mesh, key: UnitKey) -> tuple[Observed, ...]:
         causes = ", ".join(sorted(str(ref) for ref in unit.origins)[:_SHOWN]) if unit else ""
         raise RefusedError(
             f'the sources have {key} in the scope of mesh "{mesh.name}"{f" ({causes})" if causes else ""}; '
-            'take it out of "governed" in smihub.yaml, or delete what names it, first'
+            'first remove it from "governed" in smihub.yaml, or delete the objects that name it'
         )
     return tuple(sorted((one for one in mirror.whole().objects.values() if one.owner == key), key=lambda one: one.ref))
 
@@ -106,7 +106,9 @@ async def held_by(hub: Hub, mesh: Mesh, key: UnitKey) -> tuple[Observed, ...]:
 async def release_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> None:
     """Govern a unit no longer: these, its objects, stay as they are, without our mark. Raises RefusedError."""
     if not isinstance(mesh.sink, MarkingSink):
-        raise RefusedError(f'mesh "{mesh.name}" holds objects of smihub\'s alone, so they can only go: add --delete')
+        raise RefusedError(
+            f'mesh "{mesh.name}" only contains objects that smihub manages, so they can only be deleted: add --delete'
+        )
     await _mark(mesh, [Marking(each.ref, "release", each.token) for each in held], {key: b""})
 
 
@@ -129,7 +131,7 @@ async def remove_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> Non
 async def set_paused(mesh: Mesh, observed: Observed, *, paused: bool) -> None:
     """Have plans leave an object of ours as it is, or manage it again. Raises RefusedError where nothing stands."""
     if not observed.token:
-        raise RefusedError(f"{observed.ref} is not there; let smihub apply write it first")
+        raise RefusedError(f"{observed.ref} does not exist; run smihub apply first")
     if observed.paused != paused:
         await _mark(mesh, [Marking(observed.ref, "pause" if paused else "resume", observed.token)], {})
 
@@ -137,7 +139,7 @@ async def set_paused(mesh: Mesh, observed: Observed, *, paused: bool) -> None:
 def _refuse_unread(hub: Hub, what: str) -> None:
     if hub.intake.unread:
         raise RefusedError(
-            f"a file of the sources cannot be read, so nobody can tell whether {what}; smihub check names it"
+            f"a file of the sources cannot be read, so it is unknown whether {what}; run smihub check to see which"
         )
 
 
@@ -145,7 +147,7 @@ async def _mark(mesh: Mesh, marks: Sequence[Marking], memory: Mapping[UnitKey, b
     sink = mesh.sink
     if not isinstance(sink, MarkingSink):
         raise RefusedError(
-            f"mesh \"{mesh.name}\" holds objects of smihub's alone: none can be somebody else's, or be paused"
+            f'mesh "{mesh.name}" only contains objects that smihub manages; none can be adopted, released or paused'
         )
     mirror = await mesh.observed()
     mesh.mirror = None
@@ -166,7 +168,7 @@ def _differences(mesh: Mesh, native: NativeObject, observed: Observed) -> Iterab
         return
     yield from map(_told, fields)
     if not fields:
-        yield "its bytes are not what smihub would write"
+        yield "its bytes differ from what smihub would write"
 
 
 def _told(field: FieldChange) -> str:

@@ -117,7 +117,7 @@ def _left_out(made: Plan, mirror: Mirror, refused: Iterable[Written]) -> dict[Un
         missing = {change.ref for change in idle if change.op is Op.CREATE or _is_baseline(change)}
         in_use = {ref for change in idle for ref in mirror.needs(change.ref)}
         more = {
-            change.unit: Result("waiting", f"{change.ref} rests on what is refused", change.ref)
+            change.unit: Result("waiting", f"{change.ref} depends on an object that was refused", change.ref)
             for change in made.changes
             if change.unit not in stopped
             and (missing & _presumed(change, mirror, gaining, guards) or _goes(change, in_use))
@@ -230,7 +230,7 @@ class _Walk:
         self._gaining = gaining_in(made)
         self._units = {change.ref: change.unit for change in made.changes}
         if len(self._units) < len(made.changes):
-            raise UnsafeResourceError(f'a plan for mesh "{made.mesh}" changes one object twice; report this')
+            raise UnsafeResourceError(f'a plan for mesh "{made.mesh}" changes one object twice; please report this')
         self._guards = _guards(made)
         self._bases: dict[ObjectRef, frozenset[UnitKey]] = {}
         self.failed: set[ObjectRef] = set()  # what was not written although it might
@@ -242,7 +242,7 @@ class _Walk:
         """Whether a change may be written; if not, its unit stops."""
         missing = self._missing & _presumed(change, self._mirror, self._gaining, self._guards)
         if missing:
-            self._stop(change.unit, Result("waiting", f"{min(missing)} is not there", min(missing)))
+            self._stop(change.unit, Result("waiting", f"{min(missing)} does not exist", min(missing)))
         if missing or not self._is_safe(change):
             self._skip(change)
             return False
@@ -251,7 +251,7 @@ class _Walk:
     def _is_safe(self, change: Change) -> bool:
         """Whether nothing opens, and nothing breaks, by a change of a unit that may have stopped before."""
         if change.wave >= _REFERENCED_DELETED and change.ref in self._in_use:
-            self._stop(change.unit, Result("waiting", f"{change.ref} is needed still", change.ref))
+            self._stop(change.unit, Result("waiting", f"{change.ref} is still needed", change.ref))
         if change.unit not in self.stopped:
             return True
         if change.wave == _GRANT_DELETED:

@@ -43,7 +43,7 @@ _TOLD = 20
 
 
 class _UnwrittenError(TransientError):
-    """Some units are not written to their end; the mesh as a whole works."""
+    """Some units are not fully written; the mesh as a whole works."""
 
 
 class Worker:
@@ -164,7 +164,7 @@ class Worker:
             self.add(self.mesh.drifted)
         self._journal.left(self.mesh.name, len(self._waiting | self._again))
         if self._again:
-            raise _UnwrittenError(f"{len(self._again)} units are not written to their end")
+            raise _UnwrittenError(f"{len(self._again)} units are not fully written")
 
     async def _take(self) -> set[UnitKey] | None:
         """What is to be planned now; what failed is not before its time, for news of others come often."""

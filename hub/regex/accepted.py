@@ -30,7 +30,7 @@ def program_size(pattern: str) -> int:
     """
     reason = error(pattern)
     if reason is not None:
-        raise ValueError(f"no RE2 pattern: {reason}")
+        raise ValueError(f"not a valid RE2 pattern: {reason}")
     return int(_compile(pattern))
 
 

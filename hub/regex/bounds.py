@@ -47,7 +47,7 @@ class StepBudget:
         """Count steps; raise `RegexRefusedError` once there are more than the limit."""
         self.spent += steps
         if self.spent > self.limit:
-            raise too_complex(f"takes more than {self.limit} steps to decide")
+            raise too_complex(f"needs more than {self.limit} steps to analyse")
 
 
 _OPEN: ContextVar[StepBudget | None] = ContextVar("_OPEN", default=None)
@@ -91,7 +91,7 @@ class Meter:
         """Count steps; raise `RegexRefusedError` when none are left."""
         self._left -= steps
         if self._left < 0:
-            raise too_complex(f"takes more than {MAX_STEPS} steps to decide")
+            raise too_complex(f"needs more than {MAX_STEPS} steps to analyse")
         if self._account is not None:
             self._account.spend(steps)
 

@@ -62,7 +62,7 @@ class PatternReader:
         self._asked.add(what)
         charge(_ASKING)
         if len(self._asked) > _MAX_ASKED:
-            raise too_complex(f"names more than {_MAX_ASKED} different Unicode classes")
+            raise too_complex(f"uses more than {_MAX_ASKED} different Unicode classes")
 
     def escape(self, fold: bool) -> CharSet:  # noqa: FBT001 - see letter
         """The set of an escape that stands for one character: a class or a letter."""

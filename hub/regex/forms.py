@@ -94,11 +94,13 @@ def _sayable(forms: Forms, star: str, forbidden: str) -> Forms | Inexpressible:
     """
     for word in (*forms.exact, *forms.excepted):
         if not word or word.startswith(star) or word.endswith(star):
-            return Inexpressible("an empty text, or a star at an edge, cannot be written as an exact value", word)
+            return Inexpressible(
+                "an empty string, or one that begins or ends with a star, cannot be written as an exact value", word
+            )
     pairs = [word for one in forms.between for word in (*one.prefixes, *one.suffixes)]
     for word in (*forms.exact, *forms.excepted, *forms.prefixes, *forms.suffixes, *pairs):
         if any(char in word for char in forbidden):
-            return Inexpressible("a brace cannot be written: it begins a template", word)
+            return Inexpressible("a brace cannot be written, because it begins a template", word)
     prefixes = (*forms.prefixes, *(word for one in forms.between for word in one.prefixes))
     starred = next((word for word in prefixes if word.startswith(star)), None)
     return forms if starred is None else Inexpressible("a prefix cannot begin with a star", starred)
@@ -125,6 +127,6 @@ def _templates(language: Language, declared: Universe) -> Forms | None:
 def _refusal(structure: StateStructure) -> Inexpressible:
     texts = contrast(structure)
     if texts is not None:
-        return Inexpressible("whether it matches depends on what stands between beginning and end", *texts)
-    reason = f"it takes more than {MAX_VALUES} values, or beginning and end of one value at once"
+        return Inexpressible("whether it matches depends on the text between the beginning and the end", *texts)
+    reason = f"it needs more than {MAX_VALUES} values, or a prefix and a suffix of one value at once"
     return Inexpressible(reason, structure.language.shortest())

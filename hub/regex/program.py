@@ -54,7 +54,7 @@ class Program:
 
     def _node(self, ways: list[int], read: int = -1, gate: int = 0) -> int:
         if len(self.ways) >= MAX_NODES:
-            raise too_complex(f"is longer than {MAX_NODES} characters when its repetitions are written out")
+            raise too_complex(f"is longer than {MAX_NODES} characters when its repetitions are expanded")
         self.ways.append(ways)
         self.reads.append(read)
         self.gates.append(gate)

@@ -140,7 +140,7 @@ class _Parser:
         reader = self._reader
         kind = reader.pattern[reader.at + 1]
         if kind == "C":
-            raise too_complex(r'"\C" matches one byte, which may be a part of a character')
+            raise too_complex(r'"\C" matches a single byte, which may be part of a character')
         if kind == "Q":
             return self._quoted()
         if kind in _PLACES:

@@ -81,7 +81,7 @@ class DirectorySink:
         async with opened(self._path, EXCLUSIVE) as folder:
             reading = self._empty if folder is None else await self._read(folder)
             if folder is None or reading.token != token:
-                raise StaleError(f'folder "{self._path}" changed meanwhile; run the command again')
+                raise StaleError(f'folder "{self._path}" changed in the meantime; run the command again')
             self._refuse_others(reading)
             standing = FolderObjects(self._mesh, reading.ours, reading.theirs, self._owner)
             actual = {file: old for old, file in reading.renamed.items()}
@@ -90,7 +90,7 @@ class DirectorySink:
                 ref: _content(folder, f"{OBJECTS}/{actual.get(file, file)}") or b"" for ref, file in places.items()
             }
             if len(texts) != len(marks):
-                raise UnsafeResourceError(f'mesh "{self._mesh}": one object is marked twice')
+                raise UnsafeResourceError(f'mesh "{self._mesh}": one object is listed twice')
             changes = [ownership_change(each, standing, texts[each.ref]) for each in marks]
             return await Writer(folder, self._path, self._mesh, reading).mark(changes, memory)
 
@@ -111,7 +111,7 @@ class DirectorySink:
     def _refuse_others(self, reading: FolderContents) -> None:
         if reading.held not in {"", self._owner}:
             raise RefusedError(
-                f'folder "{self._path}" was written for another smihub.yaml, of owner {reading.held[:8]}...'
+                f'folder "{self._path}" was written by another smihub.yaml, with owner {reading.held[:8]}...'
             )
 
     async def _read(self, folder: Folder) -> FolderContents:
@@ -172,14 +172,16 @@ def _content(folder: Folder, path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     if data is None:
-        raise ConfigError(f'"{path}" is no ordinary file of at most {MAX_INDEX_BYTES} bytes; move it away')
+        raise ConfigError(f'"{path}" is not a regular file of at most {MAX_INDEX_BYTES} bytes; move it away')
     return data
 
 
 def _refuse_other_names(folder: Folder) -> None:
     for name in _OTHER_NAMES:
         if name in folder.names():
-            raise ConfigError(f'"{name}" stands beside {KUSTOMIZATION}, and kustomize takes one only; move it out')
+            raise ConfigError(
+                f'"{name}" exists next to {KUSTOMIZATION}, and kustomize accepts only one of them; move it away'
+            )
 
 
 def open_directory(context: SinkContext, config: DirectoryConfig) -> DirectorySink:
@@ -194,7 +196,9 @@ def _real(context: SinkContext, config: DirectoryConfig) -> str:
 
 def _path(context: SinkContext, config: DirectoryConfig) -> Path:
     if not config.path or "\0" in config.path:
-        raise ConfigError(f"path will not do; write path: rendered/{context.mesh}, a folder relative to smihub.yaml")
+        raise ConfigError(
+            f"path: invalid value; expected a folder relative to smihub.yaml, such as rendered/{context.mesh}"
+        )
     return context.base / config.path
 
 

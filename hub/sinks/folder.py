@@ -226,7 +226,7 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         kind = ConfigError if error.errno in _LASTING else TransientError
         name = f' ("{os.fsdecode(error.filename)}")' if isinstance(error.filename, str | bytes) else ""
         reason = (error.strerror or str(error)).lower()
-        remedy = "check it and its permissions" if kind is ConfigError else "then try again"
+        remedy = "check it and its permissions" if kind is ConfigError else "try again"
         raise kind(f'folder "{path}" cannot be used{name}: {reason}; {remedy}') from None
 
 
@@ -237,4 +237,4 @@ async def _lock(root: int, path: Path, lock: int) -> None:
             return
         except BlockingIOError:
             await asyncio.sleep(_PAUSE_S)
-    raise TransientError(f'folder "{path}" is in use by another smihub; try again when that has ended')
+    raise TransientError(f'folder "{path}" is in use by another smihub; try again when it has finished')

@@ -54,14 +54,14 @@ def decode_memory(data: bytes, mesh: str) -> Ledger:
     try:
         schema = msgspec.json.decode(data, type=_Version).schema
         if schema > SCHEMA:
-            raise ConfigError(f"is of a newer smihub than this one, which reads schema {SCHEMA}; upgrade smihub")
+            raise ConfigError(f"was written by a newer smihub; this one reads schema {SCHEMA}; upgrade smihub")
         ledger = msgspec.json.decode(data, type=_Ledger)
         memory = {_unit(entry.unit): _bytes(entry) for entry in ledger.units}
     except (msgspec.MsgspecError, ValueError) as error:
-        remedy = "restore it, from Git say, or delete it (the next plan then tells all access as new)"
+        remedy = "restore it, for example from Git, or delete it (the next plan then shows all access as newly allowed)"
         raise ConfigError(f"cannot be read: {error}; {remedy}") from None
     if ledger.mesh != mesh:
-        raise ConfigError(f'belongs to mesh "{ledger.mesh}"; give mesh "{mesh}" a folder of its own')
+        raise ConfigError(f'belongs to mesh "{ledger.mesh}"; give mesh "{mesh}" a separate folder')
     return Ledger(memory, ledger.owner)
 
 
@@ -84,5 +84,5 @@ def _bytes(entry: _LedgerEntry) -> bytes:
 def _unit(text: str) -> UnitKey:
     unit = unit_of(text)
     if unit is None:
-        raise ValueError(f'"{text}" is no unit')
+        raise ValueError(f'"{text}" is not a unit')
     return unit

@@ -85,12 +85,12 @@ def stamp(native: NativeObject, unit: UnitKey, mesh: str, owner: str = "", *, pa
         marks = _marks(native, unit, mesh, paused=paused) | ({_OWNER: owner} if owner else {})
         data = _head(native, unit, mesh) + emit(_marked(value, marks)).encode()
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
-        raise _unsafe(native, unit, "its body is no Kubernetes object in JSON") from None
+        raise _unsafe(native, unit, "its body is not a Kubernetes object in JSON") from None
     if len(data) > MAX_OBJECT_BYTES:
-        raise _unsafe(native, unit, f"it takes {len(data)} bytes, more than {MAX_OBJECT_BYTES}")
+        raise _unsafe(native, unit, f"it has {len(data)} bytes, more than {MAX_OBJECT_BYTES}")
     wanted = Observed(native.ref, native.body, unit, digest(data), native.role, native.needs, paused=paused)
     if read(data, mesh, owner) != wanted:
-        raise _unsafe(native, unit, "it would be read back as something else")
+        raise _unsafe(native, unit, "it would be read back differently")
     return data
 
 
@@ -120,14 +120,14 @@ def _foreign(values: Sequence[Any], data: bytes, owner: str) -> Foreign:
 
 def _observed(values: Sequence[Any], data: bytes) -> Observed | Broken:
     if len(values) > 1:
-        return Broken("it holds more than one object")
+        return Broken("it has more than one object")
     value, token = values[0], digest(data)
     ref, marks = _ref(value), value["metadata"]["annotations"]
     unit, role, needs = unit_of(str(marks.get(_UNIT))), marks.get(_ROLE), _needs(marks.get(_NEEDS, "[]"))
     if ref is None:
         return Broken("it names no object (apiVersion, kind, metadata.name)")
     if unit is None or needs is None or not isinstance(role, str) or role not in set(Role):
-        return Broken(f'the annotations "{_UNIT}", "{_ROLE}" and "{_NEEDS}" are not as smihub wrote them')
+        return Broken(f'the annotations "{_UNIT}", "{_ROLE}" and "{_NEEDS}" are not what smihub wrote')
     paused = any(_is_pause(key, text) for key, text in marks.items())
     owned = canonical(_bare(value, _sync_wave(Role(role), unit)))
     return Observed(ref, owned, unit, token, Role(role), needs, paused=paused)

@@ -58,7 +58,7 @@ def ownership_change(mark: Marking, standing: FolderObjects, data: bytes) -> Own
     wanted = replace(one, paused=mark.mark == "pause", token=digest(text))
     if standing.read(text) != wanted:
         raise UnsafeResourceError(
-            f'"{OBJECTS}/{file}" is not laid out as smihub writes it; write (or take out) {PAUSED}: "true" by hand'
+            f'"{OBJECTS}/{file}" does not have the layout that smihub writes; add or remove {PAUSED}: "true" by hand'
         )
     return OwnershipChange(file, text, one.token)
 
@@ -78,13 +78,13 @@ def _release(file: str, one: Observed, standing: FolderObjects) -> OwnershipChan
     data = emit(msgspec.json.decode(one.owned)).encode()
     if standing.read(data) != Foreign((one.ref,), one.owned, digest(data)):
         raise UnsafeResourceError(
-            f'"{OBJECTS}/{file}" would be read back as something else without its mark; run smihub apply first'
+            f'"{OBJECTS}/{file}" would be read back differently without its ownership label; run smihub apply first'
         )
     return OwnershipChange(file, data, one.token, "others")
 
 
 def _stale(ref: ObjectRef) -> StaleError:
-    return StaleError(f"{ref} is not as it was, so nothing was written; run the command again")
+    return StaleError(f"{ref} has changed in the meantime, so nothing was written; run the command again")
 
 
 # --------------------------------------------------------------------------- annotations in the text of a file
@@ -100,11 +100,11 @@ def why_not_adoptable(ref: ObjectRef, files: Sequence[str], theirs: Mapping[str,
     first, *more = (f'"{OBJECTS}/{printable(file)}"' for file in files)
     found = theirs[files[0]]
     if more:
-        return f"{first} and {more[0]} both hold it or stand in its place; keep one"
+        return f"{first} and {more[0]} both contain this object or use its file name; keep one of them"
     if ref not in found.refs:
-        return f"{first} stands in its place and holds something else; move that away"
+        return f"{first} has the file name of this object and contains something else; move it away"
     if found.owner:
-        return f"{first} was written for another smihub.yaml, of owner {found.owner[:8]}...; that one has to release it"
+        return f"{first} was written by another smihub.yaml, with owner {found.owner[:8]}...; release it there first"
     if not found.token:
-        return f"{first} holds more than this object; give it a file of its own"
-    return "" if files[0] == file_name(ref) else f'{first} holds it; rename it to "{file_name(ref)}" first'
+        return f"{first} contains more than this object; move this object to a separate file"
+    return "" if files[0] == file_name(ref) else f'{first} contains it; rename the file to "{file_name(ref)}" first'

@@ -191,8 +191,8 @@ def _refuse_broken(files: Mapping[str, Known]) -> None:
     for file, found in broken.items():
         more = f" (and {len(broken) - 1} more such files)" if len(broken) > 1 else ""
         raise ConfigError(
-            f"{_path(file)} is smihub's and cannot be read: {found.reason}{more}; restore it, or delete it: the next "
-            "apply writes it anew"
+            f"{_path(file)} is managed by smihub and cannot be read: {found.reason}{more}; restore it, or delete it and the next "
+            "apply writes it again"
         )
 
 
@@ -200,11 +200,11 @@ def _refuse_moved(ours: Mapping[str, Observed]) -> None:
     for file, one in sorted(ours.items()):
         place = file_name(one.ref)
         if place in ours and place != file:
-            raise ConfigError(f"{_path(place)} and {_path(file)} both hold {one.ref}; remove the second")
+            raise ConfigError(f"{_path(place)} and {_path(file)} both contain {one.ref}; remove the second")
         if place != file:
             raise ConfigError(
-                f"{_path(file)} carries smihub's mark, but {one.ref} belongs into {_path(place)}; rename it, or take the "
-                "mark out of it"
+                f"{_path(file)} has smihub's ownership label, but {one.ref} belongs in {_path(place)}; rename it, or remove "
+                "the label from it"
             )
 
 
@@ -214,7 +214,7 @@ def _refuse_double(ours: Mapping[str, Observed], foreign: Mapping[str, Foreign])
         for ref in found.refs:
             if ref in places:
                 raise ConfigError(
-                    f"{_path(places[ref])}, which is smihub's, and {_path(file)} both hold {ref}; remove one of them"
+                    f"{_path(places[ref])}, which smihub manages, and {_path(file)} both contain {ref}; remove one of them"
                 )
 
 

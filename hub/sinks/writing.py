@@ -139,7 +139,7 @@ class Writer:
         foreign, ours = file in self._theirs or change.ref in self._foreign, self._ours.get(file)
         moved = ours is not None and change.token not in {"", ours.token}
         if foreign or moved or (ours is None) != (change.op is Op.CREATE):
-            what = "does not belong to smihub" if foreign else "is not as it was"
+            what = "is not managed by smihub" if foreign else "has changed in the meantime"
             found[change.ref] = Written(change.ref, "stale", detail=f'"{OBJECTS}/{file}" {what}')
         return change.ref not in found
 
@@ -247,4 +247,4 @@ class Writer:
             raise self._stale(path)
 
     def _stale(self, path: str) -> StaleError:
-        return StaleError(f'"{self._path / path}" was changed by somebody else meanwhile; plan again')
+        return StaleError(f'"{self._path / path}" was changed by somebody else in the meantime; plan again')

@@ -95,12 +95,12 @@ def _decode_known(reader: FieldReader, value: dict[str, object], head: Head) -> 
     if not check_names(reader, kind):
         return Decoded(problems=reader.problems, doubt=doubt_in(reader.ref, value, legible=known))
     if head.guess:
-        remedy = f'write apiVersion "{head.group}/{kind.versions[-1]}", or the one whose fields these are'
+        remedy = f'use apiVersion "{head.group}/{kind.versions[-1]}", or the version that has these fields'
         reader.warn("version.guessed", "apiVersion", head.guess, remedy)
     if not known:
         versions = ", ".join(f'"{head.group}/{name}"' if head.group else f'"{name}"' for name in kind.versions)
-        message = f"version {show(head.version)} of {head.kind} is not known"
-        reader.refuse("version.unknown", "apiVersion", message, f"write {versions}")
+        message = f"version {show(head.version)} of {head.kind} is unknown"
+        reader.refuse("version.unknown", "apiVersion", message, f"use {versions}")
         doubt = doubt_in(reader.ref, value, legible=False)
         return Decoded(reader.ref, None, reader.problems, _digest(value), doubt)
     result = kind.decode(reader, value, head.version)

@@ -21,15 +21,15 @@ NOBODY = Subject("", "", "")
 RuleKind = Literal["HTTPRouteGroup", "TCPRoute", "UDPRoute"]
 _OLD_RULES: Mapping[str, RuleKind] = {"HTTPRouteGroup": "HTTPRouteGroup", "TCPRoute": "TCPRoute"}
 _RULES: Mapping[str, RuleKind] = {**_OLD_RULES, "UDPRoute": "UDPRoute"}
-_PORT_HINT = 'name a TCPRoute with this port in "rules", or write apiVersion "access.smi-spec.io/v1alpha2"'
-_GROUP_HINT = 'leave "group" out, or write apiVersion "access.smi-spec.io/v1alpha4"'
+_PORT_HINT = 'name a TCPRoute with this port in "rules", or use apiVersion "access.smi-spec.io/v1alpha2"'
+_GROUP_HINT = 'remove "group", or use apiVersion "access.smi-spec.io/v1alpha4"'
 _RULE = level("kind", "name", "matches")
 _SUBJECT = level("kind", "name", "namespace", group=_GROUP_HINT)
 _PORTED = level("kind", "name", "namespace", "port", group=_GROUP_HINT)
 _PORTLESS = level("kind", "name", "namespace", port=_PORT_HINT, group=_GROUP_HINT)
 _GROUPED = level("kind", "name", "namespace", "group", port=_PORT_HINT)
-_SPECS = level("destination", "sources", "specs", rules='this version names the list "specs"')
-_BODY = level("destination", "sources", "rules", specs='this version names the list "rules"')
+_SPECS = level("destination", "sources", "specs", rules='in this version the list is called "specs"')
+_BODY = level("destination", "sources", "rules", specs='in this version the list is called "rules"')
 
 
 class TargetVersion(Struct, frozen=True):
@@ -81,9 +81,9 @@ def _some(reader: FieldReader, body: Body, key: str, path: str) -> tuple[tuple[s
     where = join(path, key)
     if key in body and body[key] != []:
         return tuple((f"{where}[{index}]", item) for index, item in enumerate(reader.items(body[key], where)))
-    what = "no source may call" if key == "sources" else "nothing is allowed"
+    what = "no caller is allowed" if key == "sources" else "nothing is allowed"
     remedy = f'list at least one entry in "{key}", or delete the TrafficTarget'
-    reader.refuse("target.incomplete", where, f'"{key}" is absent or empty, so {what}', remedy)
+    reader.refuse("target.incomplete", where, f'"{key}" is missing or empty, so {what}', remedy)
     return ()
 
 
@@ -108,13 +108,13 @@ def _subject(reader: FieldReader, body: Body, path: str, row: TargetVersion) -> 
     if kind not in row.subject_kinds:
         known = " or ".join(f'"{choice}"' for choice in row.subject_kinds)
         hint = " (IdentityBinding needs access.smi-spec.io/v1alpha4)" if kind == "IdentityBinding" else ""
-        message = f"{show(kind)} is no kind of subject in this version, it matches nobody"
-        reader.report("subject.kind", f"{path}.kind", message, f"write {known}{hint}")
+        message = f"{show(kind)} is not a valid subject kind in this version; it matches no workload"
+        reader.report("subject.kind", f"{path}.kind", message, f"use {known}{hint}")
         return NOBODY
     if "group" in body and not _is_group(kind, group):
         wanted = GROUP if kind == "IdentityBinding" else "core"
-        message = f"{show(group)} is not the group of {kind}, it matches nobody"
-        reader.report("subject.group", f"{path}.group", message, f'write "{wanted}"')
+        message = f"{show(group)} is not the API group of {kind}; it matches no workload"
+        reader.report("subject.group", f"{path}.group", message, f'use "{wanted}"')
         return NOBODY
     return _named(reader, Subject(kind, namespace, name), path)
 
@@ -131,8 +131,13 @@ def _named(reader: FieldReader, subject: Subject, path: str) -> Subject:
         field, value = "namespace", subject.namespace
     else:
         return subject
-    remedy = f"write the {field} of a {subject.kind}; SMI has no wildcards"
-    reader.report("subject.name", f"{path}.{field}", f"{show(value)} is no Kubernetes name, it matches nobody", remedy)
+    remedy = f"use the {field} of a {subject.kind}; SMI has no wildcards"
+    reader.report(
+        "subject.name",
+        f"{path}.{field}",
+        f"{show(value)} is not a valid Kubernetes name; it matches no workload",
+        remedy,
+    )
     return NOBODY
 
 
@@ -143,8 +148,8 @@ def _rule(reader: FieldReader, value: object, path: str, row: TargetVersion) -> 
     known = row.rule_kinds.get(kind)
     if kind and known is None:
         choices = ", ".join(f'"{choice}"' for choice in row.rule_kinds)
-        message = f"{show(kind)} is no kind of rule in this version"
-        reader.refuse("field.value", f"{path}.kind", message, f"write one of {choices}")
+        message = f"{show(kind)} is not a valid rule kind in this version"
+        reader.refuse("field.value", f"{path}.kind", message, f"use one of {choices}")
     return Rule(known or "HTTPRouteGroup", name, _rule_matches(reader, body, path, kind))
 
 
@@ -159,7 +164,7 @@ def _rule_matches(reader: FieldReader, body: Body, path: str, kind: str) -> tupl
     raw = body["matches"]
     matches = () if raw is None else reader.texts(raw, where)
     if (raw is None or raw == []) and kind == "HTTPRouteGroup":
-        remedy = 'name matches of the group, or leave "matches" out to mean all of them'
+        remedy = 'list matches of the group, or remove "matches" to mean all of them'
         reader.report("rule.matches-empty", where, '"matches" is empty, so this rule grants nothing', remedy)
     return matches
 
@@ -179,9 +184,7 @@ def guess_target(value: Body) -> str:
 
 _BINDING = nested(level("schemes"))
 _SCHEMES = level("podLabelSelector", "spiffeIdentities", "serviceAccount")
-_SELECTOR = level(
-    "matchLabels", matchExpressions='write "matchLabels"; expressions would not be enforced, so they are refused'
-)
+_SELECTOR = level("matchLabels", matchExpressions='use "matchLabels"; expressions cannot be enforced and are refused')
 
 
 def decode_binding(reader: FieldReader, value: Body, version: str) -> IdentityBinding:
@@ -193,11 +196,13 @@ def decode_binding(reader: FieldReader, value: Body, version: str) -> IdentityBi
     spiffe = _spiffe_ids(reader, schemes, path)
     account = _account(reader, schemes, path)
     if labels is not None and account is not None:
-        message = '"podLabelSelector" and "serviceAccount" exclude each other'
-        reader.refuse("binding.exclusive", path, message, "keep one of them, and put the other into a second binding")
+        message = '"podLabelSelector" and "serviceAccount" must not be used together'
+        reader.refuse(
+            "binding.exclusive", path, message, "keep one of them and move the other to a second IdentityBinding"
+        )
     if labels is None and account is None and not spiffe:
-        remedy = 'write "serviceAccount", "spiffeIdentities" or "podLabelSelector"'
-        reader.refuse("binding.empty", path, "no scheme says who this is", remedy)
+        remedy = 'set "serviceAccount", "spiffeIdentities" or "podLabelSelector"'
+        reader.refuse("binding.empty", path, "no identity scheme is set", remedy)
     return IdentityBinding(reader.ref, reader.origin, labels, spiffe, account)
 
 
@@ -209,8 +214,8 @@ def _selector(reader: FieldReader, schemes: Body, path: str) -> Labels | None:
     selector = reader.mapping(schemes["podLabelSelector"], where, _SELECTOR)
     labels = reader.pairs(selector.get("matchLabels", {}), f"{where}.matchLabels")
     if not labels:
-        message = "a selector without labels would mean every workload of the namespace"
-        reader.refuse("binding.empty", f"{where}.matchLabels", message, "write at least one label")
+        message = "a selector without labels would match every workload in the namespace"
+        reader.refuse("binding.empty", f"{where}.matchLabels", message, "add at least one label")
     return labels
 
 
@@ -223,8 +228,8 @@ def _spiffe_ids(reader: FieldReader, schemes: Body, path: str) -> tuple[str, ...
         if canonical is not None:
             ids.add(canonical)
             continue
-        remedy = 'write "spiffe://trust.domain/path" with a lower-case trust domain'
-        reader.refuse("binding.spiffe", f"{where}[{index}]", f"{show(text)} is no SPIFFE id", remedy)
+        remedy = 'use "spiffe://trust.domain/path" with a lowercase trust domain'
+        reader.refuse("binding.spiffe", f"{where}[{index}]", f"{show(text)} is not a valid SPIFFE ID", remedy)
     return tuple(sorted(ids))
 
 
@@ -233,8 +238,10 @@ def _account(reader: FieldReader, schemes: Body, path: str) -> str | None:
         return None
     account = reader.text(schemes, "serviceAccount", path)
     if account and not is_subdomain(account):
-        message = f"{show(account)} is no service account's name"
-        reader.refuse("binding.account", f"{path}.serviceAccount", message, "write a name of this namespace")
+        message = f"{show(account)} is not a valid service account name"
+        reader.refuse(
+            "binding.account", f"{path}.serviceAccount", message, "use the name of a ServiceAccount in this namespace"
+        )
     return account
 
 

@@ -44,7 +44,7 @@ def show(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):
-        return str(value) if value.bit_length() <= 64 else "a huge number"
+        return str(value) if value.bit_length() <= 64 else "a very large number"
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, list):
@@ -83,7 +83,7 @@ class FieldReader:
         """Everything found so far, in the order of reading."""
         if not self._beyond:
             return tuple(self._problems)
-        last = self._problem("object.more-problems", "", f"{self._beyond} more problems", "mend the ones above first")
+        last = self._problem("object.more-problems", "", f"{self._beyond} more problems", "fix the ones above first")
         return (*self._problems, last)
 
     # ------------------------------------------------------------- findings
@@ -103,11 +103,11 @@ class FieldReader:
 
     def mistyped(self, value: object, path: str, wanted: str) -> None:
         """Void the object because of a value's type."""
-        self.refuse("field.type", path, f"{show(value)} is not {wanted}", f"write {wanted}, or leave the field out")
+        self.refuse("field.type", path, f"{show(value)} is not {wanted}", f"use {wanted}, or remove the field")
 
     def missing(self, path: str, key: str, wanted: str) -> None:
         """Void the object because a required field is absent."""
-        self.refuse("field.missing", join(path, key), f'"{key}" is required', f"write {wanted}")
+        self.refuse("field.missing", join(path, key), f'"{key}" is required', f"add {wanted}")
 
     def _problem(self, code: str, path: str, message: str, remedy: str, severity: Severity = Severity.ERROR) -> Problem:
         return Problem(code, self.ref, path, message, remedy, self.origin, severity)
@@ -154,9 +154,9 @@ class FieldReader:
         if isinstance(value, str) and value:
             return self._clean(value, path, key)
         if key not in body and body is not _NOTHING:  # the mapping itself has been refused then
-            self.missing(path, key, "a text")
+            self.missing(path, key, "a string")
         elif key in body:
-            self.mistyped(value, join(path, key), "a non-empty text")
+            self.mistyped(value, join(path, key), "a non-empty string")
         return ""
 
     def optional_text(self, body: Mapping[str, object], key: str, path: str) -> str:
@@ -164,7 +164,7 @@ class FieldReader:
         value = body.get(key, "")
         if isinstance(value, str):
             return self._clean(value, path, key)
-        self.mistyped(value, join(path, key), "a text")
+        self.mistyped(value, join(path, key), "a string")
         return ""
 
     def texts(self, value: object, path: str) -> tuple[str, ...]:
@@ -174,14 +174,14 @@ class FieldReader:
             if isinstance(item, str):
                 found.append(self._clean(item, path, ""))
             else:
-                self.mistyped(item, f"{path}[{index}]", "a text")
+                self.mistyped(item, f"{path}[{index}]", "a string")
         return tuple(found)
 
     def port(self, value: object, path: str) -> int:
         """A port number, 1 to 65535; 0 if it is none."""
         if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
             return value
-        self.refuse("field.value", path, f"{show(value)} is not a port", "write a whole number from 1 to 65535")
+        self.refuse("field.value", path, f"{show(value)} is not a valid port", "use an integer from 1 to 65535")
         return 0
 
     def pairs(self, value: object, path: str) -> Labels:
@@ -194,7 +194,7 @@ class FieldReader:
             if isinstance(key, str) and isinstance(held, str):
                 found.append((self._clean(key, path, key), self._clean(held, path, key)))
             else:
-                self.mistyped(held if isinstance(key, str) else key, join(path, key), "a text (quote it)")
+                self.mistyped(held if isinstance(key, str) else key, join(path, key), "a string (quote it)")
         return tuple(sorted(found))
 
     # ------------------------------------------------------------- details
@@ -203,15 +203,17 @@ class FieldReader:
         """The text itself, unless it holds lone surrogates, which no certificate, header or file can carry."""
         if value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value):
             return value
-        self.refuse("field.value", join(path, key) if key else path, "text that is not valid Unicode", "write UTF-8")
+        self.refuse(
+            "field.value", join(path, key) if key else path, "the string is not valid Unicode", "use valid UTF-8"
+        )
         return ""
 
     def _unknown(self, key: object, path: str, known: Level) -> None:
         names = known.known or frozenset()
         if isinstance(key, str) and key in known.hints:
-            self.refuse("field.misplaced", join(path, key), f'"{key}" does not belong here', known.hints[key])
+            self.refuse("field.misplaced", join(path, key), f'"{key}" is not allowed here', known.hints[key])
             return
         near = difflib.get_close_matches(key, names, 1) if isinstance(key, str) and len(key) <= _SHOWN else []
         choices = ", ".join(f'"{name}"' for name in sorted(names)) or "nothing"
-        remedy = f'did you mean "{near[0]}"?' if near else f"write one of {choices}"
-        self.refuse("field.unknown", join(path, key), f"{show(key)} is not a field of this version", remedy)
+        remedy = f'did you mean "{near[0]}"?' if near else f"use one of {choices}"
+        self.refuse("field.unknown", join(path, key), f"{show(key)} is not a field in this version", remedy)

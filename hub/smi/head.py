@@ -56,7 +56,7 @@ def read_head(reader: FieldReader, value: Body) -> Head | None:
         group, version = "", api
     if not slash and kind in _SMI_GROUPS:
         return Head(
-            _SMI_GROUPS[kind], kind, version, f'apiVersion {show(api)} names no group, "{_SMI_GROUPS[kind]}" is meant'
+            _SMI_GROUPS[kind], kind, version, f'apiVersion {show(api)} has no group; read as "{_SMI_GROUPS[kind]}"'
         )
     if slash and not group:
         group = api  # no group is written so
@@ -69,7 +69,7 @@ def read_head(reader: FieldReader, value: Body) -> Head | None:
 def read_shapeless(reader: FieldReader, value: object) -> None:
     """Tell of a document that is no mapping; a list, or a text, of other people's things is theirs."""
     items = value if isinstance(value, list) else [value]
-    message, remedy = "the document is no mapping, so it is not read", "write an object with apiVersion and kind"
+    message, remedy = "the document is not a mapping and is skipped", "use an object with apiVersion and kind"
     if any(map(_is_ours, items)):
         reader.report("object.shape", "", message, remedy)
     else:
@@ -103,11 +103,11 @@ def check_names(reader: FieldReader, kind: Kind) -> bool:
         return True
     field, text = ("namespace", ref.namespace) if kind.is_name(ref.name) else ("name", ref.name)
     remedy = (
-        "write lower-case letters, digits and - (at most 63; names other than a Service's may have dots, at most 253)"
+        "use lowercase letters, digits and - (at most 63; names other than a Service's may contain dots, at most 253)"
     )
     # The ref of the Problem must not carry a text that no object can have, such as one with a slash or a line break.
     reader.ref = ObjectRef(ref.group, ref.kind, _plain(ref.namespace), _plain(ref.name))
-    message = f"{show(text)} is no {field} of an object" if text else f"{field} is absent, empty or no text"
+    message = f"{show(text)} is not a valid {field}" if text else f"{field} is missing, empty or not a string"
     reader.refuse("name.invalid", f"metadata.{field}", message, remedy)
     return False
 
@@ -122,11 +122,11 @@ def _plain(text: str) -> str:
 def _without_kind(reader: FieldReader, kind: object, api: object) -> None:
     if isinstance(api, str) and (api.partition("/")[0].endswith(SMI) or api.startswith(f"{workload.GROUP}/")):
         reader.report(
-            "object.kind", "kind", f"{show(kind)} is no kind", f"write one of {_kinds(api.partition('/')[0])}"
+            "object.kind", "kind", f"{show(kind)} is not a valid kind", f"use one of {_kinds(api.partition('/')[0])}"
         )
         return
-    message = "the document has no kind, so it is not read"
-    reader.warn("object.no-kind", "kind", message, 'write "apiVersion" and "kind", or move the file out of the folder')
+    message = "the document has no kind and is skipped"
+    reader.warn("object.no-kind", "kind", message, 'add "apiVersion" and "kind", or move the file out of the folder')
 
 
 def _without_version(reader: FieldReader, kind: str, value: Body) -> Head | None:
@@ -135,18 +135,18 @@ def _without_version(reader: FieldReader, kind: str, value: Body) -> Head | None
     guess = KINDS[group, kind].guess if group else None
     if group and guess:
         version = guess(value)
-        return Head(group, kind, version, f'no apiVersion, read as "{group}/{version}" by its fields')
+        return Head(group, kind, version, f'apiVersion is missing; read as "{group}/{version}", judging by its fields')
     if kind in _OURS:
         versions = ", ".join(
             f'"{_api(group, row.versions[-1])}"' for (group, name), row in KINDS.items() if name == kind
         )
-        reader.report("version.missing", "apiVersion", f"{kind} without apiVersion is not read", f"write {versions}")
+        reader.report("version.missing", "apiVersion", f"{kind} without apiVersion is skipped", f"set it to {versions}")
     elif _list_items(value, kind) is not None:
         _nested_list(reader)
     else:
         near = _near(kind, _SMI_GROUPS)
         if near:
-            message = f"{show(kind)} is no kind of SMI, the document is not read"
+            message = f"{show(kind)} is not an SMI kind; the document is skipped"
             reader.warn("object.kind", "kind", message, f'did you mean "{near}"?')
     return None
 
@@ -154,8 +154,8 @@ def _without_version(reader: FieldReader, kind: str, value: Body) -> Head | None
 def _mistyped_version(reader: FieldReader, kind: str, api: object) -> Head | None:
     if kind not in _OURS:
         return None
-    message = f"{show(api)} is no apiVersion, the document is not read"
-    reader.report("version.unknown", "apiVersion", message, 'write a text such as "access.smi-spec.io/v1alpha3"')
+    message = f"{show(api)} is not a valid apiVersion; the document is skipped"
+    reader.report("version.unknown", "apiVersion", message, 'use a string such as "access.smi-spec.io/v1alpha3"')
     return None
 
 
@@ -163,25 +163,28 @@ def _foreign(reader: FieldReader, group: str, kind: str, value: Body) -> None:
     """Other groups are other people's, but what looks like a slip of the pen is reported."""
     if group == METRICS and kind in {"TrafficMetrics", "TrafficMetricsList"}:
         reader.warn(
-            "object.unsupported", "kind", "the traffic metrics API is not supported yet", "nothing is read of it"
+            "object.unsupported",
+            "kind",
+            "the traffic metrics API is not supported; the object is skipped",
+            "remove it; smihub run serves metrics of its own",
         )
     elif group.endswith(SMI) or group == workload.GROUP:
         near = _near(kind, [name for owner, name in KINDS if owner == group])
         belongs = _SMI_GROUPS.get(kind)
-        remedy = f'write apiVersion "{belongs}/..."' if belongs else f"write one of {_kinds(group)}"
+        remedy = f'use apiVersion "{belongs}/..."' if belongs else f"use one of {_kinds(group)}"
         remedy = f'did you mean "{near}"?' if near else remedy
-        reader.report("object.kind", "kind", f"{show(kind)} is no kind of {show(group)}", remedy)
+        reader.report("object.kind", "kind", f"{show(kind)} is not a kind in the group {show(group)}", remedy)
     elif _list_items(value, kind) is not None:
         _nested_list(reader)
     elif kind in _SMI_GROUPS and difflib.SequenceMatcher(None, group[:63], _SMI_GROUPS[kind]).ratio() > 0.6:
-        message = f"{kind} of group {show(group)} is not read"
+        message = f"{kind} in the group {show(group)} is skipped"
         tell = reader.warn if kind in _KINDS_OF_OTHERS_TOO else reader.report
         tell("object.group", "apiVersion", message, f'did you mean "{_SMI_GROUPS[kind]}"?')
 
 
 def _nested_list(reader: FieldReader) -> None:
-    message = "a list inside a list, or a list of other kinds, is not read"
-    reader.report("object.list", "items", message, "write its items as documents of their own")
+    message = "a list inside a list, or a list of other kinds, is skipped"
+    reader.report("object.list", "items", message, "write its items as separate documents")
 
 
 def _list_items(value: Body, kind: str) -> list[object] | None:

@@ -39,13 +39,13 @@ class VersionLayout(Struct, frozen=True):
 def nested(body: Level) -> VersionLayout:
     """The shape with everything under `spec`; the same fields at the top are misplaced."""
     inside = body.known or frozenset()
-    moves = {name: f'move "{name}" under "spec", where this version keeps it' for name in inside}
+    moves = {name: f'move "{name}" under "spec", where this version has it' for name in inside}
     return VersionLayout(nested=True, top=Level(ENVELOPE | {"spec"}, {**body.hints, **moves}), body=body)
 
 
 def flat(body: Level) -> VersionLayout:
     """The shape of the oldest versions: fields at the top, and no `spec`."""
-    hint = 'this version has no "spec": write its fields beside "metadata", or write a newer apiVersion'
+    hint = 'this version has no "spec": move its fields to the top level, next to "metadata", or use a newer apiVersion'
     top = Level(ENVELOPE | (body.known or frozenset()), {**body.hints, "spec": hint})
     return VersionLayout(nested=False, top=top, body=body)
 

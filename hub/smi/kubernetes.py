@@ -47,11 +47,11 @@ def _transport(reader: FieldReader, body: Body, path: str) -> Transport | None:
     """TCP, UDP, or None for SCTP, which SMI cannot address."""
     protocol = reader.optional_text(body, "protocol", path)
     if protocol == "SCTP":
-        reader.warn("port.transport", f"{path}.protocol", "an SCTP port is not read", "SMI knows TCP and UDP")
+        reader.warn("port.transport", f"{path}.protocol", "SCTP ports are ignored", "SMI supports TCP and UDP only")
         return None
     if protocol not in _TRANSPORTS:
-        message = f"{show(protocol)} is no transport"
-        reader.refuse("field.value", f"{path}.protocol", message, 'write "TCP" or "UDP"')
+        message = f"{show(protocol)} is not a valid protocol"
+        reader.refuse("field.value", f"{path}.protocol", message, 'use "TCP" or "UDP"')
     return _TRANSPORTS.get(protocol, "TCP")
 
 
@@ -91,7 +91,12 @@ def _target(reader: FieldReader, body: Body, path: str, port: int) -> int | str:
     if isinstance(target, str):
         if target.isdecimal():
             remedy = "write the number without quotes"
-            reader.warn("port.quoted", f"{path}.targetPort", f"{show(target)} is read as a port's name", remedy)
+            reader.warn(
+                "port.quoted",
+                f"{path}.targetPort",
+                f"{show(target)} is a string and is read as the name of a port",
+                remedy,
+            )
         return reader.text(body, "targetPort", path)
     return reader.port(target, f"{path}.targetPort")
 
@@ -117,7 +122,7 @@ def _template(*keys: str) -> Callable[[FieldReader, Body, str], Workload]:
         body, path = present(value), ""
         for key in keys:
             if key not in body:
-                reader.missing(path, key, "a mapping; this kind holds a pod template")
+                reader.missing(path, key, "a mapping; this kind has a pod template")
             body, path = _fields(reader, body, key, path), join(path, key)
         return _workload(reader, body, path)
 
@@ -148,8 +153,8 @@ def _account(reader: FieldReader, spec: Body, path: str) -> str:
     named, alias = (reader.optional_text(spec, key, path) for key in ("serviceAccountName", "serviceAccount"))
     account, key = (named, "serviceAccountName") if named else (alias, "serviceAccount")
     if account and not is_subdomain(account):
-        message = f"{show(account)} is no service account's name"
-        reader.refuse("name.invalid", join(path, key), message, "write the name of a ServiceAccount")
+        message = f"{show(account)} is not a valid service account name"
+        reader.refuse("name.invalid", join(path, key), message, "use the name of a ServiceAccount")
     return account or "default"
 
 
@@ -206,8 +211,8 @@ def decode_slice(reader: FieldReader, value: Body, version: str) -> EndpointSlic
     body = present(value)
     service = dict(_labels(reader, _fields(reader, body, "metadata", ""), "metadata")).get(SERVICE_NAME_LABEL, "")
     if not is_label(service):
-        message = f"no Service is named by the label {SERVICE_NAME_LABEL}, so the slice is not used"
-        reader.warn("slice.no-service", "metadata.labels", message, "write that label")
+        message = f"the label {SERVICE_NAME_LABEL} is missing or invalid, so the slice is ignored"
+        reader.warn("slice.no-service", "metadata.labels", message, "set it to the name of the Service")
     endpoints = tuple(_endpoints(reader, body))
     return EndpointSlice(reader.ref, reader.origin, service, endpoints, tuple(_slice_ports(reader, body)))
 
@@ -219,7 +224,9 @@ def _endpoints(reader: FieldReader, body: Body) -> Iterator[SliceEndpoint]:
         for index, address in enumerate(addresses):
             if not is_address(address):
                 where = f"{path}.addresses[{index}]"
-                reader.warn("slice.address", where, f"{show(address)} is no IP address, it is not used", "write an IP")
+                reader.warn(
+                    "slice.address", where, f"{show(address)} is not an IP address and is ignored", "use an IP address"
+                )
         conditions = _fields(reader, endpoint, "conditions", path)
         ready = conditions.get("ready", True) is True
         yield SliceEndpoint(usable, _pod_of(reader, endpoint, path), ready)
@@ -232,8 +239,8 @@ def _pod_of(reader: FieldReader, endpoint: Body, path: str) -> str:
     if target.get("kind") != "Pod" or not isinstance(name, str) or not is_subdomain(name):
         return ""
     if namespace != reader.ref.namespace:
-        message = "a Pod of another namespace, so the endpoint's identity is unknown"
-        reader.report("slice.foreign-pod", f"{path}.targetRef", message, "refer to a Pod of the slice's namespace")
+        message = "the Pod is in another namespace, so the endpoint's identity is unknown"
+        reader.report("slice.foreign-pod", f"{path}.targetRef", message, "refer to a Pod in the slice's namespace")
         return ""
     return name
 
@@ -243,7 +250,7 @@ def _slice_ports(reader: FieldReader, body: Body) -> Iterator[tuple[str, int, Tr
         transport = _transport(reader, port, path)
         name = reader.optional_text(port, "name", path)
         if "port" not in port:
-            reader.warn("slice.no-port", path, "a port without a number is not used", 'write "port"')
+            reader.warn("slice.no-port", path, "a port without a number is ignored", 'set "port"')
             continue
         number = reader.port(port["port"], f"{path}.port")
         if transport is not None:

@@ -24,7 +24,7 @@ METHODS = ("*", "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", 
 _METHODS = frozenset(METHODS)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _MATCH = level("name", "pathRegex", "methods", "headers")
-_VOID = "the match never matches"
+_VOID = "this match never matches"
 
 # --------------------------------------------------------------------------- HTTPRouteGroup
 
@@ -53,7 +53,7 @@ def decode_group(reader: FieldReader, value: Body, version: str) -> HTTPRouteGro
         reader.missing(path, "matches", "a list of matches")
     items = reader.items(body.get("matches", []), where)
     if not items and not reader.invalid:
-        reader.warn("group.empty", where, "no match in this group, so it matches nothing", "add a match")
+        reader.warn("group.empty", where, "the group has no match, so it matches nothing", "add a match")
     found = [_match(reader, item, f"{where}[{index}]") for index, item in enumerate(items)]
     return HTTPRouteGroup(reader.ref, reader.origin, _distinct(reader, found))
 
@@ -64,8 +64,8 @@ def _distinct(reader: FieldReader, found: list[_Found]) -> tuple[NamedMatch, ...
     matches: dict[str, HttpMatch | None] = {}
     for entry in found:
         if counts[entry.name] > 1 and entry.name:
-            message = f"{counts[entry.name]} matches are named {show(entry.name)}, none of them counts"
-            reader.report("match.duplicate", f"{entry.path}.name", message, "give each match a name of its own")
+            message = f"{counts[entry.name]} matches are named {show(entry.name)}; all of them are ignored"
+            reader.report("match.duplicate", f"{entry.path}.name", message, "give each match its own name")
             matches[entry.name] = None
         else:
             matches[entry.name] = entry.match
@@ -79,7 +79,7 @@ def _match(reader: FieldReader, value: object, path: str) -> _Found:
     methods = _methods(reader, body, path)
     headers = tuple(_headers(reader, body, path))
     if pattern is None and methods == () and not headers:
-        remedy = 'write "pathRegex", "methods" or "headers"; to match everything write pathRegex ".*"'
+        remedy = 'set "pathRegex", "methods" or "headers"; to match everything, set pathRegex to ".*"'
         reader.report("match.no-condition", path, f"no condition, so {_VOID}", remedy)
         return _Found(path, name, None)
     usable = [_usable_path(reader, pattern, path), *(_usable(reader, held, where) for _, held, where in headers)]
@@ -98,8 +98,10 @@ def _methods(reader: FieldReader, body: Body, path: str) -> tuple[str, ...]:
     methods = reader.texts(body.get("methods", []), where)
     for index, method in enumerate(methods):
         if method not in _METHODS:
-            remedy = f'write {", ".join(METHODS[1:-1])} or {METHODS[-1]} in upper case, or "*" for all'
-            reader.refuse("field.value", f"{where}[{index}]", f"{show(method)} is no method of SMI", remedy)
+            remedy = f'use {", ".join(METHODS[1:-1])} or {METHODS[-1]} in upper case, or "*" for all'
+            reader.refuse(
+                "field.value", f"{where}[{index}]", f"{show(method)} is not an HTTP method that SMI supports", remedy
+            )
     return tuple(sorted(set(methods)))
 
 
@@ -114,21 +116,21 @@ def _headers(reader: FieldReader, body: Body, path: str) -> Iterator[tuple[str, 
         entry = reader.mapping(item, f"{where}[{index}]")
         if isinstance(item, dict) and len(entry) != 1:
             message = f"{len(entry)} headers in one entry of a list"
-            reader.refuse("field.value", f"{where}[{index}]", message, "write one header per entry, or a plain mapping")
+            reader.refuse("field.value", f"{where}[{index}]", message, "write one header per entry, or use a mapping")
         yield from _header_pairs(reader, entry, f"{where}[{index}]")
 
 
 def _header_pairs(reader: FieldReader, value: object, path: str) -> Iterator[tuple[str, str, str]]:
     for name, pattern in reader.pairs(value, path):
         if not _TOKEN.fullmatch(name):
-            remedy = "write a field name such as x-user; pseudo-headers cannot be matched"
-            reader.refuse("field.value", join(path, name), f"{show(name)} is no HTTP header name", remedy)
+            remedy = "use a header name such as x-user; pseudo-headers cannot be matched"
+            reader.refuse("field.value", join(path, name), f"{show(name)} is not a valid HTTP header name", remedy)
         yield name.lower(), pattern, join(path, name)
 
 
 def _usable_path(reader: FieldReader, pattern: str | None, path: str) -> bool:
     if pattern == "":
-        remedy = 'write ".*" for every path, or leave "pathRegex" out'
+        remedy = 'use ".*" for every path, or remove "pathRegex"'
         reader.report("regex.empty", f"{path}.pathRegex", f"an empty pathRegex matches no path, so {_VOID}", remedy)
         return False
     return pattern is None or _usable(reader, pattern, f"{path}.pathRegex")
@@ -144,13 +146,13 @@ def _usable(reader: FieldReader, pattern: str, path: str) -> bool:
         return True
     code = "regex.too-large" if len(pattern) > regex.MAX_PATTERN else "regex.invalid"
     remedy = (
-        "write an RE2 pattern (https://github.com/google/re2/wiki/Syntax); it has no look-around, no back-references"
+        "use RE2 syntax (https://github.com/google/re2/wiki/Syntax), which has no look-around and no backreferences"
     )
     if _STARS.search(pattern):
-        remedy = f'write "{_STARS.sub(".*", pattern)}"; it is an RE2 pattern, not a glob'
+        remedy = f'use "{_STARS.sub(".*", pattern)}"; this is an RE2 pattern, not a glob'
     if pattern in {"*", "**"}:
-        remedy = 'write ".*" for every path'
-    reader.report(code, path, f"{show(pattern)} is no RE2 pattern: {reason}; {_VOID}", remedy)
+        remedy = 'use ".*" for every path'
+    reader.report(code, path, f"{show(pattern)} is not a valid RE2 pattern: {reason}; {_VOID}", remedy)
     return False
 
 
@@ -161,9 +163,9 @@ def guess_group(value: Body) -> str:
 
 # --------------------------------------------------------------------------- TCPRoute, UDPRoute
 
-_PORTS_HINT = 'write apiVersion "specs.smi-spec.io/v1alpha4" to limit ports'
+_PORTS_HINT = 'use apiVersion "specs.smi-spec.io/v1alpha4" to limit ports'
 _NO_FIELDS = level(matches=_PORTS_HINT, ports=_PORTS_HINT)
-_PORT_MATCHES = level("matches", ports='write "ports" under "spec.matches"')
+_PORT_MATCHES = level("matches", ports='move "ports" under "spec.matches"')
 _PORTS = level("ports")
 PORT_ROUTES: Mapping[str, VersionLayout] = {
     "v1alpha1": flat(_NO_FIELDS),

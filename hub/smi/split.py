@@ -20,15 +20,15 @@ from hub.smi.weight import quantity, whole
 
 GROUP = "split.smi-spec.io"
 _RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
-_MATCHES_HINT = 'write apiVersion "split.smi-spec.io/v1alpha4"; this version cannot split by condition'
+_MATCHES_HINT = 'use apiVersion "split.smi-spec.io/v1alpha4"; this version has no conditions'
 _PLAIN = nested(level("service", "backends", matches=_MATCHES_HINT))
 _CONDITIONAL = nested(level("service", "backends", "matches"))
 _BACKEND = level(
-    "service", "weight", matches='write the condition under "spec.matches"; it holds for the whole TrafficSplit'
+    "service", "weight", matches='move the condition under "spec.matches"; it applies to the whole TrafficSplit'
 )
 _MATCH = level("kind", "name", "apiGroup")
 _QUANTITY = 'a quantity of at least 0, such as 90, "500m" or "1k"'
-_WHOLE = "a whole number of at least 0, such as 90"
+_WHOLE = "an integer of at least 0, such as 90"
 
 
 class SplitVersion(Struct, frozen=True):
@@ -54,7 +54,7 @@ def decode_split(reader: FieldReader, value: Body, version: str) -> TrafficSplit
     where = f"{path}.backends"
     if body.get("backends", []) == []:
         remedy = "list at least one backend, or delete the TrafficSplit"
-        reader.refuse("split.no-backends", where, '"backends" is absent or empty', remedy)
+        reader.refuse("split.no-backends", where, '"backends" is missing or empty', remedy)
     entries = reader.entries(body, "backends", path, _BACKEND)
     return TrafficSplit(
         ref=reader.ref,
@@ -73,8 +73,8 @@ def _backend(reader: FieldReader, body: Body, path: str, row: SplitVersion) -> S
         return SplitBackend(service, Fraction(0))
     weight = row.weight(body["weight"])
     if weight is None or weight < 0:
-        message = f"{show(body['weight'])} is no weight of this version"
-        reader.refuse("split.weight", f"{path}.weight", message, f"write {row.wanted}")
+        message = f"{show(body['weight'])} is not a valid weight in this version"
+        reader.refuse("split.weight", f"{path}.weight", message, f"use {row.wanted}")
         return SplitBackend(service, Fraction(0))
     return SplitBackend(service, weight)
 
@@ -94,8 +94,8 @@ def _match(reader: FieldReader, path: str, body: Body) -> tuple[str, str]:
     group = reader.optional_text(body, "apiGroup", path)
     if group in {"", SPECS}:
         return kind, name
-    message = f"{show(group)} has no route groups of SMI, so this entry never holds"
-    reader.report("split.match-group", f"{path}.apiGroup", message, f'write "{SPECS}", or leave "apiGroup" out')
+    message = f"{show(group)} has no HTTPRouteGroup, so this condition never matches"
+    reader.report("split.match-group", f"{path}.apiGroup", message, f'use "{SPECS}", or remove "apiGroup"')
     return "", name
 
 
@@ -112,8 +112,8 @@ def _created(reader: FieldReader, value: Body) -> float:
     reader.warn(
         "split.created",
         "metadata.creationTimestamp",
-        f"{show(raw)} is no RFC 3339 time, so this TrafficSplit counts as the oldest",
-        'write a time such as "2024-01-31T12:00:00Z", or leave it out',
+        f"{show(raw)} is not an RFC 3339 time, so this TrafficSplit counts as the oldest",
+        'use a time such as "2024-01-31T12:00:00Z", or remove the field',
     )
     return 0.0
 

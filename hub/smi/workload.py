@@ -45,8 +45,8 @@ def decode_workload(reader: FieldReader, value: Body, version: str) -> Workload:
 def _account(reader: FieldReader, body: Body, path: str) -> str:
     account = reader.text(body, "serviceAccount", path)
     if account and not is_subdomain(account):
-        message = f"{show(account)} is no service account's name"
-        reader.refuse("name.invalid", f"{path}.serviceAccount", message, "write lower-case letters, digits, - and .")
+        message = f"{show(account)} is not a valid service account name"
+        reader.refuse("name.invalid", f"{path}.serviceAccount", message, "use lowercase letters, digits, - and .")
     return account
 
 
@@ -75,7 +75,7 @@ def _ip(reader: FieldReader, text: str, path: str) -> str:
             return str(address)
     except ValueError:
         pass
-    reader.refuse("field.value", path, f"{show(text)} is no IP address", 'write an address such as "10.0.0.7"')
+    reader.refuse("field.value", path, f"{show(text)} is not an IP address", 'use an address such as "10.0.0.7"')
     return LOOPBACK
 
 
@@ -88,11 +88,11 @@ def _ports(reader: FieldReader, body: Body, path: str, bind: str) -> Iterator[Wo
         port = _port(reader, fields, where)
         if (port.port, port.transport) in seen:
             message = f"port {port.port} is declared twice for {port.transport}"
-            reader.refuse("workload.port-twice", f"{where}.port", message, "keep one of the two entries")
+            reader.refuse("workload.port-twice", f"{where}.port", message, "remove one of the two entries")
         seen.add((port.port, port.transport))
         if port.app_port == port.port and bind in (port.app_address, "0.0.0.0", "::"):  # noqa: S104 - compared only
-            message = f"the sidecar and the application would both listen on {bind}, port {port.port}"
-            remedy = 'let the application listen elsewhere and write "appAddress" or "appPort"'
+            message = f"the sidecar and the application would both listen on {bind}:{port.port}"
+            remedy = 'have the application listen elsewhere, and set "appAddress" or "appPort"'
             reader.warn("workload.loop", where, message, remedy)
         yield port
 
@@ -101,8 +101,8 @@ def _port(reader: FieldReader, body: Body, path: str) -> WorkloadPort:
     number = _number(reader, body, "port", path)
     protocol = reader.text(body, "protocol", path) if "protocol" in body else "TCP"
     if protocol and protocol not in _TRANSPORTS:
-        message = f"{show(protocol)} is no transport"
-        reader.refuse("field.value", f"{path}.protocol", message, 'write "TCP" or "UDP"')
+        message = f"{show(protocol)} is not a valid protocol"
+        reader.refuse("field.value", f"{path}.protocol", message, 'use "TCP" or "UDP"')
     return WorkloadPort(
         port=number,
         transport=_TRANSPORTS.get(protocol, "TCP"),
@@ -141,8 +141,8 @@ def _upstreams(reader: FieldReader, body: Body, path: str, taken: set[Socket]) -
         if "path" not in fields and _exposes_identity(reader, fields, upstream, where):
             continue
         if any(_collide(socket, other) for other in taken):
-            message = f"the sidecar already listens on {_described(socket)}, so this upstream is left out"
-            reader.report("workload.socket-taken", where, message, 'write another "path", or "address" or "localPort"')
+            message = f"the sidecar already listens on {_described(socket)}, so this upstream is ignored"
+            reader.report("workload.socket-taken", where, message, 'change "path", "address" or "localPort"')
             continue
         taken.add(socket)
         yield upstream
@@ -171,11 +171,16 @@ def _listen_address(reader: FieldReader, body: Body, path: str, port: int) -> So
     if "path" in body:
         for key in ("address", "localPort", "shared"):
             if key in body:
-                message, remedy = f'"{key}" says nothing of a Unix socket', f'drop "{key}", or "path"'
+                message, remedy = f'"{key}" has no meaning for a Unix socket', f'remove "{key}" or "path"'
                 reader.refuse("field.misplaced", f"{path}.{key}", message, remedy)
         return _socket_path(reader, body, path), 0
     if "shared" in body and body["shared"] != "host":
-        reader.refuse("field.value", f"{path}.shared", f"{show(body['shared'])} is shared with nobody", 'write "host"')
+        reader.refuse(
+            "field.value",
+            f"{path}.shared",
+            f"{show(body['shared'])} is not a valid value",
+            'use "host", or remove the field',
+        )
     address = _address(reader, body, "address", path, LOOPBACK)
     return address, reader.port(body["localPort"], f"{path}.localPort") if "localPort" in body else port
 
@@ -184,8 +189,8 @@ def _socket_path(reader: FieldReader, body: Body, path: str) -> str:
     """A clean absolute path that ends in .sock, no part before it does: whatever stands there is removed by Envoy."""
     text = reader.text(body, "path", path)
     if text and not (_SOCKET.fullmatch(text) and len(text) <= PATH_BYTES):
-        message = f"{show(text)} is no path of a Unix socket"
-        remedy = f'write one such as "/run/upstreams/web-1/api.sock", of letters, digits, ".", "_", "-", at most {PATH_BYTES} bytes'
+        message = f"{show(text)} is not a valid Unix socket path"
+        remedy = f'use a path such as "/run/upstreams/web-1/api.sock": letters, digits, ".", "_" and "-", at most {PATH_BYTES} bytes'
         reader.refuse("field.value", f"{path}.path", message, remedy)
     return text
 
@@ -193,15 +198,15 @@ def _socket_path(reader: FieldReader, body: Body, path: str) -> str:
 def _exposes_identity(reader: FieldReader, body: Body, upstream: Upstream, where: str) -> bool:
     """Whether others than the workload could call as the workload, without its owner saying so; that is reported."""
     name, address = reader.ref.name, upstream.client.address
-    path = f'"path: /run/upstreams/{name}/{upstream.service}-{upstream.port}.sock" in place of address and port'
+    path = f'"path: /run/upstreams/{name}/{upstream.service}-{upstream.port}.sock" instead of address and port'
     if not _is_loopback(address):
-        message = f'whoever reaches {address} could call as "{name}", so this upstream is left out'
-        reader.report("workload.upstream-address", f"{where}.address", message, f"write {path}")
+        message = f'anyone who can reach {address} could call as "{name}", so this upstream is ignored'
+        reader.report("workload.upstream-address", f"{where}.address", message, f"set {path}")
         return True
     if "shared" in body:
         return False
-    message = f'every program of the machine could call as "{name}", so this upstream is left out'
-    remedy = f'write {path}, or "shared: host" if that is meant'
+    message = f'every program on this machine could call as "{name}", so this upstream is ignored'
+    remedy = f'set {path}, or set "shared: host" if this is intended'
     reader.report("workload.upstream-shared", where, message, remedy)
     return True
 
@@ -218,8 +223,8 @@ def _service(reader: FieldReader, body: Body, path: str) -> tuple[str, str]:
     text = reader.text(body, "service", path)
     namespace, slash, name = text.rpartition("/")
     if text and not (is_label(name) and (is_label(namespace) or not slash)):
-        message = f"{show(text)} is no Service"
-        reader.refuse("name.invalid", f"{path}.service", message, 'write "name" or "namespace/name"')
+        message = f"{show(text)} is not a valid Service name"
+        reader.refuse("name.invalid", f"{path}.service", message, 'use "name" or "namespace/name"')
     return namespace or reader.ref.namespace, name
 
 

@@ -63,7 +63,7 @@ class _Read(Struct, frozen=True):
     templates: int = 0
 
 
-_RENDER = 'this looks like a Helm template: render it, and name the result as the source; or leave it out ("exclude")'
+_RENDER = 'this looks like a Helm template; render it and use the result as the source, or exclude it ("exclude")'
 Step = float | Event
 """A reading proceeds by events and by pauses in seconds (0 = let others run)."""
 
@@ -178,7 +178,7 @@ class DirectorySource:
         others = () if whole else (entry for part, entry in self._entries.items() if part not in entries)
         known = (*entries.values(), *others)
         if not any(entry.held or entry.problem for entry in known):
-            raise SourceError(f'source "{self._root}" holds no object in any of its files; {self._advice(known)}')
+            raise SourceError(f'source "{self._root}" has no object in any of its files; {self._advice(known)}')
         late += [_ending(part) for part in self._entries if part not in entries] if whole else []
         late += [Unread(part, new) for part, entry in entries.items() if (new := self._new_problem(part, entry))]
         late += [
@@ -197,7 +197,9 @@ class DirectorySource:
             return Listing(touched, {})
         self._listing = files.list_files(self._root, replace(self._selection, ignored=self._ignore.spec))
         if not self._listing.files and not self._listing.unread:
-            raise SourceError(f'source "{self._root}" has no .yaml, .yml or .json file that counts; {self._advice(())}')
+            raise SourceError(
+                f'source "{self._root}" has no .yaml, .yml or .json file that is read; {self._advice(())}'
+            )
         return self._listing
 
     def _advice(self, entries: Iterable[_FileEntry]) -> str:
@@ -232,7 +234,11 @@ class DirectorySource:
                 return
             yield from self._pause(waiting, seen)
         for part in waiting:
-            error = FileError("file.busy", "the file is being written all the time", "replace it by a rename")
+            error = FileError(
+                "file.busy",
+                "the file changes each time it is read",
+                "replace it atomically, by renaming a new file over it",
+            )
             entries[part] = self._failed(part, error)
 
     def _pause(self, waiting: dict[str, Path], seen: dict[str, Signature]) -> Iterator[Step]:
@@ -297,7 +303,7 @@ class DirectorySource:
         if may_be_theirs and looks in {"helm", "text"}:
             foreign = NotOurs(part, problem, "helm" if looks == "helm" else "text")
             return replace(entry, held=0, problem=None, foreign=foreign)
-        remedy = _RENDER if looks != "text" and b"{{" in data else f"{problem.remedy}, or leave the file out (exclude)"
+        remedy = _RENDER if looks != "text" and b"{{" in data else f"{problem.remedy}, or exclude the file (exclude)"
         return replace(entry, problem=replace(problem, remedy=remedy), foreign=None)
 
     def _failed(self, part: str, error: FileError) -> _FileEntry:

@@ -120,7 +120,9 @@ def _check_linked_folder(root: Path, folder: Path, listing: Listing) -> None:
     target = Path(os.path.realpath(folder))
     inside = target.is_relative_to(root) and not any(part.startswith(".") for part in target.relative_to(root).parts)
     if not inside:
-        error = FileError("file.outside", "a link to a folder elsewhere", "name that folder as a source of its own")
+        error = FileError(
+            "file.outside", "a link to a folder outside the source", "add that folder as a separate source"
+        )
         listing.unread[_part(root, folder) + "/"] = error
 
 
@@ -134,7 +136,7 @@ def _add(root: Path, path: Path, listing: Listing) -> None:
         listing.files[part] = real
         return
     listing.unread[part] = FileError(
-        "file.outside", "a link to a file outside the folder", "copy the file, or name its folder as a source"
+        "file.outside", "a link to a file outside the source", "copy the file, or add its folder as a source"
     )
 
 
@@ -193,7 +195,7 @@ def signature(path: Path) -> Signature:
 def read_settled(path: Path, before: Signature, limit: int) -> bytes | None:
     """The content of a file, or None if it is not (or no longer) what `before` says: try again later.
 
-    Reads at most `limit` bytes. Raises FileError if it is unreadable, not an ordinary file, or too large.
+    Reads at most `limit` bytes. Raises FileError if it is unreadable, not a regular file, or too large.
     """
     try:
         # O_NONBLOCK: a named pipe must not block us before we have seen what it is.
@@ -203,10 +205,10 @@ def read_settled(path: Path, before: Signature, limit: int) -> bytes | None:
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise FileError("file.special", "not an ordinary file", "remove it from the source folder")
+            raise FileError("file.special", "not a regular file", "remove it from the source folder")
         if found.st_size > limit:
             message = f"the file has {found.st_size} bytes, more than {limit}"
-            raise FileError("yaml.too-large", message, 'split it into several files, or leave it out ("exclude")')
+            raise FileError("yaml.too-large", message, 'split it into several files, or exclude it ("exclude")')
         data = _content(handle, found.st_size)
         opened, after = _signature(found), _signature(os.fstat(handle))
     except OSError as error:

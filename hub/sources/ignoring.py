@@ -42,7 +42,9 @@ class IgnoreFile:
                 continue
             before = now
             yield files.QUIET_S if now is None else now.pause_s(files.now_ns())
-        raise SourceError(f'"{self._path}" is being written all the time; replace it by a rename')
+        raise SourceError(
+            f'"{self._path}" changes each time it is read; replace it atomically, by renaming a new file over it'
+        )
 
     def _signature(self) -> Signature | None:
         try:

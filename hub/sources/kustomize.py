@@ -79,9 +79,9 @@ class Kustomizations:
 def _problem(one: Kustomization, parts: Sequence[str]) -> Problem:
     more = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
     by = " and ".join(one.changes)
-    message = f"{one.origin.file} changes by {by} what {parts[0]}{more} holds, which is read as it is written there"
+    message = f"{one.origin.file} changes {parts[0]}{more} ({by}), but these files are read without it"
     folder = posixpath.normpath(posixpath.join(one.origin.source, posixpath.dirname(one.origin.file)))
-    remedy = f'build it ("kubectl kustomize {folder}"), and name the result as the source instead'
+    remedy = f'build it ("kubectl kustomize {folder}"), and use the result as the source instead'
     ref = ObjectRef("", "Kustomization", "", "")
     return Problem(CODE, ref, one.changes[0], message, remedy, one.origin, Severity.WARNING)
 

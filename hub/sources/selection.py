@@ -48,7 +48,9 @@ def patterns(lines: Sequence[str], place: str) -> GitIgnoreSpec | None:
         return GitIgnoreSpec.from_lines(lines) if lines else None
     except ValueError:
         wrong = next(index for index, text in enumerate(lines, 1) if not _is_pattern(text))
-        message = f'{place}: line {wrong} "{lines[wrong - 1][:80]}" is no pattern; write one as in .gitignore'
+        message = (
+            f'{place}: line {wrong} "{lines[wrong - 1][:80]}" is not a valid pattern; use the syntax of .gitignore'
+        )
         raise SourceError(message) from None
 
 

@@ -40,7 +40,7 @@ class StreamSource:
         except YamlError as error:
             raise SourceError(f"standard input: {error} ({error.fault.code})") from None
         if not documents:
-            raise SourceError("standard input holds no object")
+            raise SourceError("standard input has no object")
         yield Upsert(PART, documents)
         yield Synced()
 

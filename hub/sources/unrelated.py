@@ -46,7 +46,7 @@ class Unrelated:
                 kinds = ", ".join(f"{number} {kind}" for (of, kind), number in sorted(total.items()) if of == api)
                 message = f"objects of {api} are not read: {kinds}"
                 yield _problem(
-                    "object.other-api", source, parts, message, "what they say is not carried out; say it in SMI"
+                    "object.other-api", source, parts, message, "they have no effect here; write the same policy in SMI"
                 )
 
     def templates(self) -> Iterator[Problem]:
@@ -55,16 +55,16 @@ class Unrelated:
             many = len(parts) > 1
             message = (
                 f"{_listed(parts)} {'look like Helm templates' if many else 'looks like a Helm template'}, and "
-                f"{'are' if many else 'is'} not read; templates are not checked for their label"
+                f"{'are' if many else 'is'} not read; the label of their Pod templates is not checked"
             )
-            remedy = 'render what they are ("helm template") and name the result as the source, or leave them out ("exclude")'
+            remedy = 'render them ("helm template") and use the result as the source, or exclude them ("exclude")'
             yield _problem("file.template", source, parts, message, remedy)
 
     def rest(self) -> Iterator[Problem]:
         """A warning for each source with other files that hold no object."""
         for source, parts in self._of("text"):
-            message = f"{_listed(parts)} {'hold' if len(parts) > 1 else 'holds'} nothing that is read"
-            remedy = 'if that is as it should be, "exclude" or a .smihubignore leaves them out'
+            message = f"{_listed(parts)} {'have' if len(parts) > 1 else 'has'} no object that smihub reads"
+            remedy = 'if this is intended, exclude them with "exclude" or a .smihubignore file'
             yield _problem("file.unrelated", source, parts, message, remedy)
 
     def _of(self, kind: Looks) -> Iterator[tuple[str, list[str]]]:

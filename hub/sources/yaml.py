@@ -87,7 +87,7 @@ def load_one(data: bytes, limits: ParseLimits = DEFAULT_LIMITS) -> object:
     """Read a file that holds exactly one document (a configuration); an empty file is None. Raises YamlError."""
     parsed = list(_parse(data, limits))
     if len(parsed) > 1:
-        raise YamlError(Fault("yaml.documents", "a second document starts", "keep one document only", parsed[1][1]))
+        raise YamlError(Fault("yaml.documents", "a second document starts here", "keep one document", parsed[1][1]))
     return parsed[0][0] if parsed else None
 
 
@@ -130,7 +130,7 @@ def _documents(text: str, builder: _Builder) -> Iterator[_Parsed]:
 def _parser(text: str) -> Any:
     if not yaml.__with_libyaml__:
         raise ConfigError(
-            "PyYAML was built without libyaml; install its binary wheel, e.g. pip install --only-binary :all: PyYAML"
+            "PyYAML was built without libyaml; install its binary wheel, for example pip install --only-binary :all: PyYAML"
         )
     return yaml.CSafeLoader(text)
 
@@ -143,7 +143,7 @@ def _syntax(error: yaml.YAMLError, text: str, builder: _Builder) -> YamlError:
     position = getattr(error, "position", 0)
     line = text.count("\n", 0, position if isinstance(position, int) else 0) + 1
     return builder.fault(
-        "yaml.syntax", "a character that YAML does not allow", "remove it or escape it in quotes", line
+        "yaml.syntax", "a character that is not allowed in YAML", "remove it or escape it in quotes", line
     )
 
 
@@ -153,14 +153,12 @@ def _unwrap(value: Any, line: int, lines: dict[int, int]) -> Iterator[tuple[Any,
         return
     items = value.get("items")
     if items is not None and not isinstance(items, list):
-        raise YamlError(
-            Fault("yaml.list", "a List holds something else than a list", "write items: [...]", line, "items")
-        )
+        raise YamlError(Fault("yaml.list", "the items of a List are not a list", "use items: [...]", line, "items"))
     for item in items or ():
         start = lines.get(id(item), line)
         if isinstance(item, dict) and _is_list(item):
             raise YamlError(
-                Fault("yaml.list", "a List holds a List", "put its items into the outer one", start, "items")
+                Fault("yaml.list", "a List contains a List", "move its items to the outer List", start, "items")
             )
         if item is not None:
             yield item, start
@@ -251,7 +249,7 @@ class _Builder:
         line = event.start_mark.line + 1
         if type(value) is not str:
             written = event.value or "(empty)"
-            raise self.fault("yaml.key", f'the key "{written[:80]}" is not text', "put the key in quotes", line)
+            raise self.fault("yaml.key", f'the key "{written[:80]}" is not a string', "put the key in quotes", line)
         if value == _MERGE and event.implicit[0]:
             frame.line = line
             return self._merge_key(frame, line)
@@ -260,14 +258,14 @@ class _Builder:
         elif value in frame.value:
             frame.key = value
             raise self.fault(
-                "yaml.duplicate-key", f'the key "{value[:80]}" is there twice', "keep one of the two", line
+                "yaml.duplicate-key", f'the key "{value[:80]}" is set twice', "remove one of the two", line
             )
         return value
 
     def _merge_key(self, frame: _NodeFrame, line: int) -> str:
         if frame.merged is not None:
             frame.key = _MERGE
-            raise self.fault("yaml.duplicate-key", 'the key "<<" is there twice', 'write one: "<<: [*a, *b]"', line)
+            raise self.fault("yaml.duplicate-key", 'the key "<<" is set twice', 'use one: "<<: [*a, *b]"', line)
         frame.merging = True
         return _MERGE
 
@@ -279,18 +277,16 @@ class _Builder:
         frame.merging, frame.merged = False, set()
         found = value if type(value) is list else [value]
         if not all(type(each) is dict for each in found):
-            message = '"<<" merges something else than a mapping, or a list of mappings'
-            raise self.fault("yaml.merge-key", message, 'write "<<: *anchor" of a mapping', line)
+            message = '"<<" merges a value that is neither a mapping nor a list of mappings'
+            raise self.fault("yaml.merge-key", message, 'use "<<: *anchor" with the anchor of a mapping', line)
         for each in found:
             for key, item in each.items():
                 if key not in frame.value:
                     frame.value[key] = item
                     frame.merged.add(key)
                 elif key not in frame.merged:
-                    message = (
-                        f'"{key[:80]}" is written before "<<" and is merged too, which kubectl and kustomize read apart'
-                    )
-                    raise self.fault("yaml.merge-key", message, 'write "<<" first', line)
+                    message = f'"{key[:80]}" is set before "<<" and is merged too, which kubectl and kustomize read differently'
+                    raise self.fault("yaml.merge-key", message, 'move "<<" to the top', line)
 
     def _open(self, value: Any, event: Any) -> None:
         if event.tag is not None:
@@ -328,8 +324,10 @@ class _Builder:
         self._must_not_be_key(event)
         target = self._anchors.get(event.anchor)
         if target is None:
-            said = "stands inside itself" if event.anchor in self._anchors else "has no anchor before it"
-            raise self.fault("yaml.alias", f'the alias "*{event.anchor[:80]}" {said}', "write the value out", line)
+            said = "refers to itself" if event.anchor in self._anchors else "has no anchor before it"
+            raise self.fault(
+                "yaml.alias", f'the alias "*{event.anchor[:80]}" {said}', "replace it with the value", line
+            )
         value, size, height = target
         if len(self._stack) + height > self._limits.depth:
             raise self._too_deep(event)
@@ -359,21 +357,23 @@ class _Builder:
         frame = self._stack[-1]
         if type(frame.value) is dict and frame.key is None:
             line = event.start_mark.line + 1
-            raise self.fault("yaml.key", "a key is not plain text", "write a word as the key", line)
+            raise self.fault("yaml.key", "a key is not a plain string", "use a plain string as the key", line)
 
     def _count(self, size: int, event: Any) -> None:
         self._nodes += size
         if self._nodes > self._limits.nodes:
-            message = f"the file holds more than {self._limits.nodes} values (aliases count as what they stand for)"
+            message = f"the file has more than {self._limits.nodes} values (each alias counts as what it refers to)"
             raise self.fault("yaml.too-many", message, "split it into several files", event.start_mark.line + 1)
 
     def _too_deep(self, event: Any) -> YamlError:
         message = f"nested deeper than {self._limits.depth} levels"
-        return self.fault("yaml.too-deep", message, "no SMI object needs that; flatten it", event.start_mark.line + 1)
+        return self.fault(
+            "yaml.too-deep", message, "reduce the nesting; no SMI object needs that much", event.start_mark.line + 1
+        )
 
     def _tagged(self, event: Any) -> YamlError:
-        message = f'the tag "{event.tag[:80]}" is not read'
-        remedy = "drop the tag; quote the value if it is text"
+        message = f'the tag "{event.tag[:80]}" is not supported'
+        remedy = "remove the tag; quote the value if it is a string"
         return self.fault("yaml.tag", message, remedy, event.start_mark.line + 1)
 
     def _path(self) -> str:

@@ -77,7 +77,7 @@ def _alive(metrics: Metrics | AllMetrics) -> HttpResponse:
     if metrics.stuck():
         return HttpResponse(503, b"a turn of the loop takes too long\n")
     hung = ", ".join(f"mesh {name}" for name in metrics.hung())
-    return HttpResponse(503, f"nothing is heard of the worker of {hung}\n".encode()) if hung else _OK
+    return HttpResponse(503, f"no sign of life from the worker of {hung}\n".encode()) if hung else _OK
 
 
 def _ready(missing: tuple[str, ...]) -> HttpResponse:
@@ -154,7 +154,7 @@ def listening(config: Config) -> Iterator[socket.socket | None]:
             _listening(made)
         except OSError as error:
             said = (error.strerror or str(error)).lower()
-            raise ConfigError(f'http.address: "{address[0]}", port {address[1]}, cannot be had: {said}') from None
+            raise ConfigError(f'http.address: "{address[0]}", port {address[1]}, cannot be used: {said}') from None
         yield made
 
 

@@ -131,7 +131,7 @@ class Journal:
         self.planned(reviewed)
         mesh, known = reviewed.mesh.name, self.outcomes.of(reviewed.mesh.name)
         pending = [key for key in reviewed.decided.units if key in known and known[key].pending]
-        waiting = Result("waiting", "the plan of its mesh is refused")
+        waiting = Result("waiting", "the plan of this mesh is refused")
         self.outcomes.written(mesh, dict.fromkeys(pending, waiting), self._clock())
         self._count(mesh, "refused")
         self._keep(mesh)

@@ -69,12 +69,12 @@ class Metrics:
         self._seconds = Histogram(
             "smihub_reconcile_seconds", "Time to plan a mesh and write it.", mesh, buckets=_BUCKETS, registry=registry
         )
-        self._queue = Gauge("smihub_queue_units", "Units that are to be planned.", mesh, registry=registry)
+        self._queue = Gauge("smihub_queue_units", "Units waiting to be planned.", mesh, registry=registry)
         self._objects = Counter(
             "smihub_written_objects", "Native objects written.", ("mesh", "operation"), registry=registry
         )
-        self._results = Counter("smihub_applies", "Plans by what came of them.", ("mesh", "result"), registry=registry)
-        self._retries = Counter("smihub_retries", "Tries after one that failed.", mesh, registry=registry)
+        self._results = Counter("smihub_applies", "Plans by result.", ("mesh", "result"), registry=registry)
+        self._retries = Counter("smihub_retries", "Retries after a failure.", mesh, registry=registry)
         self._failing: set[str] = set()
         ProcessCollector(registry=registry)
         registry.register(_Units(outcomes, meshes, names=names, now=clocks.now))
@@ -216,23 +216,26 @@ class _Units(Collector):
         """Called at each scrape."""
         found = {mesh: self._outcomes.summary(mesh) for mesh in self._meshes}
         yield _gauge("smihub_governed_identities", "Identities that a mesh governs.", found, lambda one: one.governed)
-        units = GaugeMetricFamily("smihub_units", "Units by what became of them.", labels=("mesh", "state"))
+        units = GaugeMetricFamily("smihub_units", "Units by state.", labels=("mesh", "state"))
         for mesh, one in found.items():
             for state in _UNITS:
                 units.add_metric((mesh, state), getattr(one, state))
         yield units
         yield _gauge(
-            "smihub_conflicts", "Units of which somebody else has an object.", found, lambda one: one.conflicts
+            "smihub_conflicts", "Units with an object that is not managed by smihub.", found, lambda one: one.conflicts
         )
+        yield _gauge("smihub_losses", "Units with a Loss that was not accepted.", found, lambda one: one.lossy)
         yield _gauge(
-            "smihub_losses", "Units that a mesh cannot say, and nobody accepted.", found, lambda one: one.lossy
+            "smihub_frozen_units",
+            "Units that are frozen: unchanged until everything can be read.",
+            found,
+            lambda one: one.frozen,
         )
-        yield _gauge("smihub_frozen_units", "Units that stay as they are.", found, lambda one: one.frozen)
-        text = "Units in which a loss of access is not written yet."
+        text = "Units with a revocation that is not written yet."
         yield _gauge("smihub_waiting_revocations", text, found, lambda one: one.losing)
-        text = "How long the oldest of these waits."
+        text = "Age of the oldest of these revocations."
         yield _gauge("smihub_waiting_revocations_oldest_seconds", text, found, self._age)
-        meshes = GaugeMetricFamily("smihub_mesh_ok", "Whether nothing refuses or hinders a mesh.", labels=("mesh",))
+        meshes = GaugeMetricFamily("smihub_mesh_ok", "Whether nothing refuses or blocks a mesh.", labels=("mesh",))
         for mesh in self._meshes:
             meshes.add_metric((mesh,), self._outcomes.mesh(mesh).status == "True")
         yield meshes
@@ -244,7 +247,7 @@ class _Units(Collector):
 
     def _named(self) -> Metric:
         labels = ("mesh", "unit", "condition", "reason")
-        bad = GaugeMetricFamily("smihub_unit_bad", "Conditions that are not as they should be.", labels=labels)
+        bad = GaugeMetricFamily("smihub_unit_bad", "Unit conditions that are not healthy.", labels=labels)
         for mesh in self._meshes:
             for key, outcome in sorted(self._outcomes.of(mesh).items()):
                 for kind in outcome.bad:

@@ -307,10 +307,10 @@ def with_programmed(outcomes: Mapping[UnitKey, Outcome], report: Mapping[str, An
 def _programmed(rows: list[tuple[str, bool]], key: UnitKey) -> Condition:
     missing = [workload for workload, done in rows if not done]
     if not rows:
-        return Condition("Unknown", "nobody", "no data plane reports it")
+        return Condition("Unknown", "nobody", "no data plane reports on it")
     if not missing:
         return Condition("True", "programmed")
-    said = f"not everything accepted by {', '.join(sorted(missing)[:3])}{' and others' if len(missing) > 3 else ''}"
+    said = f"not yet accepted by {', '.join(sorted(missing)[:3])}{' and others' if len(missing) > 3 else ''}"
     return Condition("False" if key.kind == "access" else "Unknown", "waiting", said)
 
 

@@ -188,7 +188,7 @@ class Record:
     def _complain(self, text: str) -> None:
         if not self._told:
             self._told = True
-            self._tell(f"{text}; smihub status and smihub history miss what happens")
+            self._tell(f"{text}; smihub status and smihub history are incomplete until this is fixed")
 
 
 def _closed(db: sqlite3.Connection | None) -> None:
@@ -301,10 +301,14 @@ def _read(path: Path, wait_s: float = _WAIT_S) -> Iterator[sqlite3.Connection | 
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait_s)) as db:
             if _version(db) > SCHEMA:
-                raise ConfigError(f'record "{path}" is of a newer smihub, which reads schema {SCHEMA}; upgrade smihub')
+                raise ConfigError(
+                    f'record "{path}" was written by a newer smihub; this one reads schema {SCHEMA}; upgrade smihub'
+                )
             yield db if _version(db) == SCHEMA else None
     except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ConfigError(f'record "{path}" cannot be read: {error}; move it away, smihub makes a new one') from error
+        raise ConfigError(
+            f'record "{path}" cannot be read: {error}; move it away, and smihub creates a new one'
+        ) from error
 
 
 def _writable(path: Path) -> sqlite3.Connection:
@@ -315,7 +319,7 @@ def _writable(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise ConfigError(f"it must be a regular file of this user alone; run: chmod 600 {path}")
+        raise ConfigError(f"it must be a regular file that only this user can access; run: chmod 600 {path}")
     db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = WAL")
@@ -329,7 +333,7 @@ def _writable(path: Path) -> sqlite3.Connection:
 
 def _prepare(db: sqlite3.Connection) -> None:
     if _version(db) > SCHEMA:
-        raise ConfigError(f"it is of a newer smihub, this one writes schema {SCHEMA}; upgrade smihub")
+        raise ConfigError(f"it was written by a newer smihub; this one writes schema {SCHEMA}; upgrade smihub")
     if _version(db) < SCHEMA:
         db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
 

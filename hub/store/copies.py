@@ -95,7 +95,7 @@ class Copies:
         copies = self._copies.get(ref, ())
         if not copies or self.object(ref) is not None:
             return ""
-        why = "is defined more than once, and not alike" if self._fault(ref) == _UNEQUAL else "cannot be read"
+        why = "is defined more than once with different content" if self._fault(ref) == _UNEQUAL else "cannot be read"
         return f"{ref} {why} ({', '.join(map(place, self.origins(ref)))})"
 
     def doubts(self, ref: ObjectRef) -> Iterator[Doubt]:
@@ -137,18 +137,21 @@ class Copies:
             others = ", ".join(place(other) for other in origins if other is not origin)
             if code == _UNEQUAL:
                 message, severity = (
-                    f'"{ref}" is defined more than once, and not alike, so no copy counts',
+                    f'"{ref}" is defined more than once with different content, so all copies are ignored',
                     Severity.ERROR,
                 )
             else:
-                message, severity = f'"{ref}" is written more than once, all alike, so it is one', Severity.WARNING
+                message, severity = (
+                    f'"{ref}" is defined more than once with the same content; the copies count as one',
+                    Severity.WARNING,
+                )
             what = f"{message}; also at {others}"
             yield Problem(code, ref, "metadata.name", what, _REMEDY[severity], origin, severity)
 
 
 _REMEDY = {
     Severity.WARNING: "keep one of the copies",
-    Severity.ERROR: "keep one of the copies; if one is a patch for kustomize, build that and name the result as the source",
+    Severity.ERROR: "keep one of the copies; if one of them is a kustomize patch, build it and use the result as the source",
 }
 
 

@@ -120,13 +120,10 @@ def test_run_follows_what_an_outsider_brings(folder: Folder) -> None:
 def test_mistakes_in_what_an_outsider_brings_are_told_like_ours(folder: Folder) -> None:
     """With file, line and the nearest field."""
     folder.config(CONFIG.replace("{kind: roster, path", "{kind: roster, pth"))
-    assert (
-        'smihub.yaml:3: sources[0].pth: there is no such field; did you mean "path"?' in folder.process("check").stderr
-    )
+    assert 'smihub.yaml:3: sources[0].pth: unknown field; did you mean "path"?' in folder.process("check").stderr
     folder.config(CONFIG.replace("colour", "color"))
     assert (
-        'smihub.yaml:6: meshes[0].config.color: there is no such field; did you mean "colour"?'
-        in folder.process("check").stderr
+        'smihub.yaml:6: meshes[0].config.color: unknown field; did you mean "colour"?' in folder.process("check").stderr
     )
     folder.config(CONFIG.replace("place:", "plce:"))
     assert "smihub.yaml:6: meshes[0].sink.plce: " in folder.process("check").stderr
@@ -135,4 +132,4 @@ def test_mistakes_in_what_an_outsider_brings_are_told_like_ours(folder: Folder) 
             "- {name: walls", "- {name: more, adapter: outsider, sink: {place: standing.json}}\n- {name: walls"
         )
     )
-    assert 'standing.json" is that of mesh "more" too; give each its own' in folder.process("check").stderr
+    assert 'standing.json" is also used by mesh "more"; give each mesh its own' in folder.process("check").stderr

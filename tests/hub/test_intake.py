@@ -229,9 +229,9 @@ def test_a_scope_hides_what_lies_in_it(scope: tuple[str, str], file: str, hidden
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("{kind: cloud}", 'there is no kind of source "cloud"; write kind: directory or kind: memory'),
-        ("{kind: memory, path: a}", "sources[0].path: there is no such field; remove it"),
-        ("{kind: memory}, {kind: memory}", 'sources[1].name: "memory" names another source too'),
+        ("{kind: cloud}", 'unknown kind of source "cloud"; use kind: directory or kind: memory'),
+        ("{kind: memory, path: a}", "sources[0].path: unknown field; remove it"),
+        ("{kind: memory}, {kind: memory}", 'sources[1].name: "memory" is also the name of another source'),
         ("{kind: directory}", "sources[0].path: is missing; add path: ..."),
     ],
 )

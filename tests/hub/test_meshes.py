@@ -90,7 +90,9 @@ def test_a_sink_is_told_where_it_is(tmp_path: Path, needs_state: bool) -> None: 
 def test_what_is_exclusive_is_one_mesh_s(tmp_path: Path, meshes: str) -> None:
     """A folder however it is written, and a socket: two meshes that shared one would each undo the other's work."""
     (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes=meshes))
-    with pytest.raises(ConfigError, match=r'meshes\[1\]\.sink: ".*a" is that of mesh "one" too; give each its own'):
+    with pytest.raises(
+        ConfigError, match=r'meshes\[1\]\.sink: ".*a" is also used by mesh "one"; give each mesh its own'
+    ):
         meshes_of(load_config(tmp_path / "smihub.yaml"), load_plugins())
 
 

@@ -241,5 +241,5 @@ def _known(example: Example, path: Path) -> Iterator[str]:
     """The fields that the decoder offers in place of one that it does not know."""
     where = ".".join(map(str, path))
     for problem in compiled(example)[1][f"added {where}".rstrip()].problems:
-        if problem.code == "field.unknown" and problem.remedy.startswith("write one of"):
+        if problem.code == "field.unknown" and problem.remedy.startswith("use one of"):
             yield from re.findall(r'"([^"]+)"', problem.remedy)

@@ -57,8 +57,8 @@ def test_a_broken_plugin_stops_nobody_else(modules: Path) -> None:
     assert sorted(plugins.adapters) == ["a", "z"]
     causes = {problem.plugin: problem.cause for problem in plugins.problems}
     assert causes["b"] == "RuntimeError: boom"
-    assert 'handed over a "int"' in causes["c"]
-    assert 'an adapter named "a" is there already' in causes["d"]
+    assert 'returned a "int"' in causes["c"]
+    assert 'an adapter named "a" exists already' in causes["d"]
     assert "smihub_adaptors" in causes["e"]
     assert causes["f"] == "ModuleNotFoundError: No module named 'no_such_library'"
 
@@ -83,7 +83,7 @@ def test_a_source_comes_by_its_hook(modules: Path) -> None:
     plugins = load_plugins(points)
     assert sorted(plugins.sources) == ["git", "s3"]
     assert [(each.plugin, each.cause) for each in plugins.problems] == [
-        ("b", 'ConfigError: a source named "git" is there already')
+        ("b", 'ConfigError: a source named "git" exists already')
     ]
     assert load_plugins([]).sources == {}
 
@@ -92,7 +92,7 @@ def test_a_missing_adapter_says_why(modules: Path) -> None:
     """Either what is installed, or what went wrong."""
     plugins = load_plugins([plugin(modules, "a", GOOD.format(name="a")), plugin(modules, "b", "raise OSError('no')")])
     assert plugins.adapter("a").name == "a"
-    with pytest.raises(ConfigError, match='there is no adapter "x"; write adapter: a'):
+    with pytest.raises(ConfigError, match='unknown adapter "x"; use adapter: a'):
         plugins.adapter("x")
     with pytest.raises(ConfigError, match='plugin "b" of "unknown" did not load: OSError: no; repair or uninstall it'):
         plugins.adapter("b")
@@ -118,11 +118,11 @@ def test_the_vm_mesh_registers_like_anybody() -> None:
     plugins = load_plugins()
     assert plugins.problems == ()
     assert plugins.source("directory").name == "directory"
-    with pytest.raises(ConfigError, match='there is no kind of source "git"; write kind: directory'):
+    with pytest.raises(ConfigError, match='unknown kind of source "git"; use kind: directory'):
         plugins.source("git")
     assert plugins.sink(plugins.adapter("vm").family).name == "xds"
     assert plugins.sink(plugins.adapter("istio").family, "directory").name == "directory"
-    with pytest.raises(ConfigError, match='"xds" will not do for "kubernetes"; write kind: directory'):
+    with pytest.raises(ConfigError, match='sink kind "xds" does not support "kubernetes"; use kind: directory'):
         plugins.sink("kubernetes", "xds")
 
 

@@ -54,7 +54,7 @@ def test_links_are_followed_to_where_they_lead(tmp_path: Path) -> None:
 def test_links_without_end_are_refused(tmp_path: Path) -> None:
     """As the kernel does."""
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(ConfigError, match="too many links"):
+    with pytest.raises(ConfigError, match="too many symbolic links"):
         check_way(tmp_path / "loop" / "folder", "a test")
 
 

@@ -89,7 +89,7 @@ def test_accepted_until_a_day_that_has_passed_lifts_nothing_and_is_told(lossy: F
     assert len(list(refused(lossy))) == 2
     told = lossy.run("plan").stderr
     assert (
-        f'smihub.yaml:8: accept[1]: "{CODE}" is accepted for nothing: it ended with 2020-01-31 (config.accept-unused)'
+        f'smihub.yaml:8: accept[1]: accepting "{CODE}" has no effect: it expired after 2020-01-31 (config.accept-unused)'
         in told
     )
 
@@ -102,22 +102,26 @@ def test_accepted_for_nothing_any_more_is_reported(folder: Folder) -> None:
         ("accept[0]", "config.accept-unused", "warning", 7),
         ("accept[1]", "config.accept-unused", "warning", 8),
     ]
-    assert "nothing asks for it any more" in problems[0]["message"]
+    assert "nothing needs it any more" in problems[0]["message"]
     assert folder.run("plan").exit_code == 2
 
 
 @pytest.mark.parametrize(
     ("written", "field", "said"),
     [
-        ("7", "accept[0]", "write a code, such as"),
+        ("7", "accept[0]", "use a code, such as"),
         ("{mesh: vms}", "accept[0].code", "is missing; add code: ..."),
         (f"{{code: {CODE}, mehs: vms}}", "accept[0].mehs", 'did you mean "mesh"?'),
-        (f"{{code: {CODE}, mesh: vm}}", "accept[0].mesh", 'there is no mesh "vm"; name one of vms'),
+        (f"{{code: {CODE}, mesh: vm}}", "accept[0].mesh", 'unknown mesh "vm"; use one of vms'),
         (f"{{code: {CODE}, object: api}}", "accept[0].object", "an object such as TrafficTarget/shop/api"),
-        ("{code: guard.blast-radius, object: access/shop/api}", "accept[0].object", "is about a mesh as a whole"),
-        (f"{{code: {CODE}, until: tomorrow}}", "accept[0].until", "the last day on which it holds, such as 2030-12-31"),
-        (f"{{code: {CODE}, until: 2026-02-30}}", "accept[0].until", "is no day of the calendar"),
-        ("{code: a b}", "accept[0].code", "write a code such as"),
+        ("{code: guard.blast-radius, object: access/shop/api}", "accept[0].object", "applies to a whole mesh"),
+        (
+            f"{{code: {CODE}, until: tomorrow}}",
+            "accept[0].until",
+            "the last day on which it is valid, such as 2030-12-31",
+        ),
+        (f"{{code: {CODE}, until: 2026-02-30}}", "accept[0].until", "is not a calendar date"),
+        ("{code: a b}", "accept[0].code", "expected a code such as"),
     ],
 )
 def test_an_accept_that_is_written_wrongly(folder: Folder, written: str, field: str, said: str) -> None:

@@ -92,7 +92,7 @@ def test_apply_file_twice_is_refused_the_second_time(folder: Folder) -> None:
     """The mesh's token moved, by the plan itself."""
     save(folder)
     assert folder.run("apply", "review.plan", "--yes").exit_code == 0
-    assert 'mesh "vms" changed since this plan was saved; plan again' in refused(folder)
+    assert 'mesh "vms" has changed since this plan was saved; plan again' in refused(folder)
 
 
 def test_apply_file_when_nothing_is_to_do_ends_with_0(folder: Folder) -> None:
@@ -113,7 +113,7 @@ def test_apply_file_when_somebody_applied_in_between_is_refused(folder: Folder) 
     folder.write("access.yaml", target("api-from-web"))
     folder.run("apply", "--yes")
     folder.write("access.yaml", target("api-from-web", matches="orders"))
-    assert 'mesh "vms" changed' in refused(folder)
+    assert 'mesh "vms" has changed' in refused(folder)
 
 
 @pytest.mark.parametrize("what", ["target", "route", "new", "gone", "void rule", "service", "renamed", "broken"])
@@ -139,7 +139,7 @@ def test_apply_file_when_governing_inputs_moved_is_refused(folder: Folder, what:
         (folder.manifests / "access.yaml").rename(folder.manifests / "elsewhere.yaml")
     else:
         folder.write("broken.yaml", "kind: Pod\na: [")
-    assert "the sources say something else" in refused(folder)
+    assert "the sources have changed" in refused(folder)
 
 
 @pytest.mark.parametrize("what", ["comments", "pods", "address", "foreign", "file order"])
@@ -199,11 +199,11 @@ def test_apply_file_when_altered_is_refused_before_anything_is_read(folder: Fold
     found = decode(raw)
     (folder.root / "smihub.yaml").rename(folder.root / "away.yaml")
     for spoilt, said in (
-        (raw.replace(b'"wave":5', b'"wave":1', 1), "was altered after it was saved"),
-        (raw[:-2], "was altered after it was saved"),
+        (raw.replace(b'"wave":5', b'"wave":1', 1), "was modified after it was saved"),
+        (raw[:-2], "was modified after it was saved"),
         (raw.replace(b'"schema":3', b'"schema":1', 1), "has schema 1, this smihub reads 3"),
-        (b"{}", "is no saved plan"),
-        (b"", "is no saved plan"),
+        (b"{}", "is not a saved plan"),
+        (b"", "is not a saved plan"),
     ):
         file.write_bytes(spoilt)
         assert said in refused(folder)
@@ -230,7 +230,7 @@ def test_apply_file_when_forged_with_a_right_digest_is_refused(folder: Folder, h
     }[how]
     assert forged != plan
     (folder.root / "review.plan").write_bytes(encode(replace(found, meshes=(replace(mesh, plan=forged),))))
-    assert "not the plan that the sources ask for" in refused(folder)
+    assert "planning now gives a different result" in refused(folder)
 
 
 def test_apply_file_when_missing_or_no_file_ends_with_1(folder: Folder) -> None:
@@ -313,7 +313,7 @@ def test_apply_file_when_one_mesh_cannot_be_written_ends_with_1(folder: Folder) 
     result = folder.run("apply", "review.plan", "--yes")
     assert (result.exit_code, revisions(folder)) == (1, {"vms": 1, "others": 0})
     assert "mesh others:" in result.stderr
-    assert 'mesh "vms" changed' in refused(folder)
+    assert 'mesh "vms" has changed' in refused(folder)
 
 
 # --------------------------------------------------------------------------- guards
@@ -374,7 +374,7 @@ def test_apply_file_when_guards_were_tightened_is_refused(folder: Folder) -> Non
     folder.remove("grants.yaml")
     assert save(folder).exit_code == 2
     folder.config()
-    assert "refused by the guards of smihub.yaml now (guard.blast-radius)" in refused(folder)
+    assert "now refused by the guards in smihub.yaml (guard.blast-radius)" in refused(folder)
     save(folder, "--accept", "guard.blast-radius")
     assert folder.run("apply", "review.plan", "--yes").exit_code == 0
 

@@ -162,8 +162,8 @@ ASKED = ("--from", "shop/web", "--to", "shop/api:80", "--method", "POST", "--pat
 
 def test_explain_wants_the_domain(two: Two) -> None:
     """A request is one in a domain; which one is never guessed."""
-    assert two.run("explain", *ASKED).stderr == "error: --domain: name one of eu, us\n"
-    assert two.run("explain", "--domain", "asia", *ASKED).stderr == "error: --domain: name one of eu, us\n"
+    assert two.run("explain", *ASKED).stderr == "error: --domain: use one of eu, us\n"
+    assert two.run("explain", "--domain", "asia", *ASKED).stderr == "error: --domain: use one of eu, us\n"
     assert two.run("explain", "--domain", "us", *ASKED).stdout.startswith("SMI: allow")
     assert two.run("explain", "--domain", "eu", *ASKED).stdout.startswith("SMI: deny")
 
@@ -218,7 +218,7 @@ def test_a_saved_plan_keeps_what_was_accepted_by_domain(two: Two) -> None:
 def test_a_mesh_is_named_by_domain_and_name(two: Two) -> None:
     """The name alone never means one of several."""
     wrong = two.run("render", "vms")
-    assert wrong.stderr == 'error: there is no mesh "vms"; name one of eu/vms, eu/istio, us/vms, us/istio\n'
+    assert wrong.stderr == 'error: unknown mesh "vms"; use one of eu/vms, eu/istio, us/vms, us/istio\n'
     for own, other in (NAMES, NAMES[::-1]):
         shown = two.run("render", f"{own}/vms").stdout
         assert (f"spiffe://{own}.example.org" in shown, f"spiffe://{other}." in shown) == (True, False)

@@ -160,7 +160,7 @@ def test_a_pattern_that_is_none_is_told(folder: Folder) -> None:
     configured(folder, '  exclude: ["a", "!"]')
     result = folder.run("check")
     assert result.exit_code == 1
-    assert 'source "manifests": exclude: line 2 "!" is no pattern' in result.stderr
+    assert 'source "manifests": exclude: line 2 "!" is not a valid pattern' in result.stderr
 
 
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: eu}\nspec: {selector: {app: eu}, ports: [{port: 80}]}\n"
@@ -266,4 +266,4 @@ def test_a_patch_beside_what_it_patches_is_told_as_one(folder: Folder) -> None:
         "patch.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: api, namespace: shop}\nspec: {ports: []}\n"
     )
     found = json.loads(folder.run("check", "-o", "json").stdout)["problems"]
-    assert any("a patch for kustomize" in each["remedy"] for each in found if each["code"] == "object.unequal")
+    assert any("a kustomize patch" in each["remedy"] for each in found if each["code"] == "object.unequal")

@@ -38,7 +38,7 @@ def test_a_folder_in_which_all_is_well_has_no_warning(folder: Folder) -> None:
         (
             target("typo").replace("name: web, namespace: shop", "name: web, namespace: other"),
             "spec.sources[0].name",
-            'did you mean that of namespace "shop"?',
+            'did you mean the account in namespace "shop"?',
         ),
     ],
 )
@@ -92,7 +92,7 @@ def test_the_port_of_the_service_where_the_workloads_is_meant_is_told(folder: Fo
         assert f"port {said} of" in found[0]["message"]
         assert "they have 8080" in found[0]["message"]
     if said == 80:
-        assert "port 80 of Service api leads to 8080" in found[0]["message"]
+        assert "port 80 of Service api maps to 8080" in found[0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_the_port_of_the_service_where_the_workloads_is_meant_is_told(folder: Fo
         ("pathRegex: books", "match.no-path", '"/books"'),
         ("pathRegex: ^books$", "match.no-path", '"/books$"'),
         ('pathRegex: "/a?b=.*"', "", ""),
-        ('pathRegex: "/books[?]page=.*"', "match.no-path", "as a path begins"),
+        ('pathRegex: "/books[?]page=.*"', "match.no-path", "begin it with"),
         ('pathRegex: ".*/books"', "", ""),
         ('pathRegex: "[^/]*/books"', "", ""),
-        ('headers: {host: ".*"}', "match.refused-header", "another header"),
-        ('headers: {x_a: ".*"}', "match.refused-header", "another header"),
+        ('headers: {host: ".*"}', "match.refused-header", "a different header"),
+        ('headers: {x_a: ".*"}', "match.refused-header", "a different header"),
         ('headers: {x-a: ".*"}', "", ""),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_match_that_is_hardly_meant_so_is_told(folder: Folder, match: str, cod
 
 @pytest.mark.parametrize(
     ("pattern", "remedy"),
-    [("*", 'write ".*" for every path'), ("**", 'write ".*"'), ("/api/**", '"/api/.*"'), ("*.html", '".*.html"')],
+    [("*", 'use ".*" for every path'), ("**", 'use ".*"'), ("/api/**", '"/api/.*"'), ("*.html", '".*.html"')],
 )
 def test_a_star_as_a_pattern_is_answered_with_the_pattern_that_is_meant(
     folder: Folder, pattern: str, remedy: str

@@ -60,7 +60,10 @@ def test_adopt_takes_over_what_is_equal_in_a_file_of_its_name(folder: Folder, na
     assert folder.run("plan").exit_code == 3
     if name != Path(POLICY_FILE).name:
         refused = folder.run("adopt", "istio", POLICY, "--yes")
-        assert (refused.exit_code, f'rename it to "{Path(POLICY_FILE).name}" first' in refused.stderr) == (3, True)
+        assert (refused.exit_code, f'rename the file to "{Path(POLICY_FILE).name}" first' in refused.stderr) == (
+            3,
+            True,
+        )
         made.rename(folder.root / RENDERED / POLICY_FILE)
     listed = folder.run("adopt", "istio")
     assert (listed.exit_code, listed.stdout) == (0, f"{POLICY}: equal, can be adopted\n")
@@ -102,9 +105,9 @@ def test_adopt_shows_each_field_that_differs_and_refuses(folder: Folder, old: st
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", "holds more than this object"),
-        ("again", "both hold it"),
-        ("elsewhere", "stands in its place and holds something else"),
+        ("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", "contains more than this object"),
+        ("again", "both contain this object"),
+        ("elsewhere", "has the file name of this object and contains something else"),
     ],
 )
 def test_adopt_refuses_what_does_not_stand_by_itself(folder: Folder, more: str, said: str) -> None:
@@ -305,7 +308,7 @@ def test_a_mesh_without_foreign_objects_has_nothing_to_mark(tmp_path: Path) -> N
     folder.write("access.yaml", deployment("much", ""))
     result = folder.run("release", "vms", UNIT, "--yes")
     assert result.exit_code == 3
-    assert "smihub's alone" in result.stderr
+    assert "objects that smihub manages" in result.stderr
 
 
 # --------------------------------------------------------------------------- labels that bind Pods to policies

@@ -86,7 +86,7 @@ def test_render_of_one_unit_has_its_objects_alone(folder: Folder) -> None:
     [
         (("vms", "--unit", "access/shop/apo"), 'did you mean "access/shop/api"?'),
         (("vms", "--unit", "\x1b[31m"), "write access/NS/SERVICEACCOUNT"),
-        (("vns",), 'there is no mesh "vns"; did you mean "vms"?'),
+        (("vns",), 'unknown mesh "vns"; did you mean "vms"?'),
     ],
 )
 def test_render_when_the_name_is_wrong_says_what_there_is(
@@ -137,7 +137,7 @@ def test_render_when_two_units_claim_one_object_prints_nothing(folder: Folder, m
     monkeypatch.setattr(reconcile, "load_plugins", lambda: replace(installed, adapters=adapters))
     result = folder.run("render", "vms")
     assert (result.exit_code, result.stdout) == (3, "")
-    assert '"Same/one" is wanted by access/shop/web and belongs to access/shop/api' in result.stderr
+    assert 'access/shop/web needs "Same/one", and so does access/shop/api' in result.stderr
 
 
 def test_render_follows_the_sources_and_not_what_was_applied(folder: Folder) -> None:

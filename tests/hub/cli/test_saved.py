@@ -100,7 +100,7 @@ def test_plan_save_when_somebody_writes_there_meanwhile_leaves_it(tmp_path: Path
     made, path = tmp_path / "made", tmp_path / "review.plan"
     made.write_bytes(PREFIX)
     path.write_bytes(b"precious"[:size])
-    with pytest.raises(ConfigError, match="no saved plan"):
+    with pytest.raises(ConfigError, match="not a saved plan"):
         disk._put(made, path)
     assert path.read_bytes() == b"precious"[:size]
 

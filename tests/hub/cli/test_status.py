@@ -143,7 +143,7 @@ def test_status_of_what_fails_in_a_running_hub(folder: Folder) -> None:
     result = folder.run("status")
     assert result.exit_code == 1
     assert "failed since" in result.stdout
-    assert "kustomize takes one only" in result.stdout
+    assert "kustomize accepts only one of them" in result.stdout
 
 
 def test_status_says_whether_a_hub_runs_and_is_ready(folder: Folder) -> None:
@@ -284,5 +284,5 @@ def test_history_of_a_write_that_failed(folder: Folder) -> None:
     assert converse(folder.command("apply"), folder.root, PROMPT, overtake)[0] == 1
     *_, applied, failed = json.loads(folder.run("history", "-o", "json").stdout)["entries"]
     assert (applied["result"], applied["plan"]) == ("written", failed["plan"])
-    assert failed["result"].startswith('stale: mesh "vms" changed')
+    assert failed["result"].startswith('stale: mesh "vms" has changed')
     assert "stale (Applied)" in folder.run("status").stdout

@@ -137,8 +137,8 @@ def test_a_verb_that_cannot_be_used_stops_no_other(folder: Folder, install: Inst
     told = shown.stderr.splitlines()
     for plugin, said in {
         "broken": "OSError: gone",
-        "later": 'a command named "greet" is there already',
-        "loud": '"Greet" cannot be the name of a command',
+        "later": 'a command named "greet" exists already',
+        "loud": '"Greet" is not a valid command name',
         "sync": 'command "sync": run is no async function',
         "thief": '"plan" is a command of smihub itself',
         "untyped": 'command "untyped": Typer currently',

@@ -244,7 +244,7 @@ spec: {selector: {app: api}, ports: [{name: mysql, port: 8080}]}
     found = store(service, POD.format(name="p", labels="{app: api}"), target(rules("r", "t80")))
     problem = next(each for each in found.problems() if each.code == "target.tcp-port")
     assert problem.field == "spec.rules[1].name"
-    assert "TrafficTarget of its own" in problem.remedy
+    assert "separate TrafficTarget" in problem.remedy
 
 
 def test_dangling_tcp_route_takes_udp_down_beside_a_destination_port() -> None:

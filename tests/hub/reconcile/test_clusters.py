@@ -310,7 +310,7 @@ def test_facts_of_which_no_mesh_sees_any_are_told(folder: Folder) -> None:
     folder.config(CONFIG.replace("- {name: western, adapter: vm, cluster: west}\n", ""))
     said = folder.run("check").stdout
     assert said.count("(source.no-mesh)") == 1
-    assert 'only its SMI objects count: no mesh is in its cluster "west"' in said
+    assert 'only its SMI objects are used: no mesh has its cluster "west"' in said
     assert "manifests/git" not in said
 
 
@@ -333,10 +333,10 @@ async def test_a_running_hub_takes_a_cluster_s_events(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("adapter: vm, cluster: west", "adapter: vm, cluster: wset", 8, 'meshes[1].cluster: no source is of cluster "wset"'),
-        ("cluster: west}\nmeshes", "cluster: West}\nmeshes", 5, 'sources[2].cluster: "West" will not do'),
-        ("cluster: east}\n- {path", "cluster: east, namespaces: [shop]}\n- {path", 4, 'sources[1].namespaces: "shop" is listed by'),
-        ("namespaces: [shop]", "namespaces: [Shop]", 3, 'sources[0].namespaces[0]: "Shop" will not do'),
+        ("adapter: vm, cluster: west", "adapter: vm, cluster: wset", 8, 'meshes[1].cluster: no source has cluster "wset"'),
+        ("cluster: west}\nmeshes", "cluster: West}\nmeshes", 5, 'sources[2].cluster: invalid value "West"'),
+        ("cluster: east}\n- {path", "cluster: east, namespaces: [shop]}\n- {path", 4, 'sources[1].namespaces: "shop" is also listed by'),
+        ("namespaces: [shop]", "namespaces: [Shop]", 3, 'sources[0].namespaces[0]: invalid value "Shop"'),
     ],
 )  # fmt: skip
 def test_a_mistake_about_clusters_is_named(folder: Folder, old: str, new: str, line: int, said: str) -> None:

@@ -128,7 +128,7 @@ def test_place_conditions_look_at_the_start_of_the_universe() -> None:
         ("(", "regex.invalid", "missing ): ("),
         ("(?=a)", "regex.invalid", "invalid perl operator: (?="),
         ("a" * (MAX_PATTERN + 1), "regex.too-large", "longer than 4096"),
-        ("\\C", "regex.too-complex", "one byte"),
+        ("\\C", "regex.too-complex", "a single byte"),
         ("(" * 150 + "a" + ")" * 150, "regex.too-complex", "nests groups"),
         ("(a|b)*a(a|b){12}", "regex.too-complex", "2000 states"),
         ("(?:a?){1000}", "regex.too-complex", "steps"),

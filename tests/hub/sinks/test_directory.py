@@ -134,7 +134,7 @@ def test_relative_paths_start_at_the_configuration(tmp_path: Path) -> None:
         made = open_directory(context(tmp_path), DirectoryConfig(written))
         assert asyncio.run(made.observe()) == Observation({}, {}, seen(tmp_path / "nowhere").token, "")
     for written in ("", "a\0b"):
-        with pytest.raises(ConfigError, match="write path: rendered"):
+        with pytest.raises(ConfigError, match="such as rendered"):
             open_directory(context(tmp_path), DirectoryConfig(written))
 
 
@@ -323,7 +323,7 @@ def test_a_place_that_was_taken_meanwhile_stays_taken(tmp_path: Path) -> None:
     (tmp_path / "objects").mkdir()
     (tmp_path / API).write_text("mine")
     done = wrote(tmp_path, made)
-    assert "does not belong to smihub" in done.results[access("api")].detail
+    assert "is not managed by smihub" in done.results[access("api")].detail
     assert (tmp_path / API).read_text() == "mine"
     assert "mine" not in str(seen(tmp_path).objects)
 

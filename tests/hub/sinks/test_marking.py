@@ -120,7 +120,7 @@ def test_a_file_of_another_name_is_to_be_renamed_first(path: Path, name: str) ->
     before = content(path)
     (one,) = [each for each in seen(path).objects.values() if each.ref == GRANT.ref]
     assert (one.owner, one.token) == (None, "")
-    assert f'rename it to "{Path(API).name}" first' in msgspec.json.decode(one.owned)["file"]
+    assert f'rename the file to "{Path(API).name}" first' in msgspec.json.decode(one.owned)["file"]
     for token in ("", digest(before[f"objects/{name}"])):
         with pytest.raises(StaleError):
             mark(path, [Marking(GRANT.ref, "adopt", token, GRANT, access("api"))])

@@ -102,7 +102,7 @@ def test_nearest_kind_is_named(read: Reading) -> None:
         read(f"{{apiVersion: access.smi-spec.io/v1alpha3, kind: {kind}}}").problems[0].remedy
         for kind in ("traffictarget", "TCPRoute")
     ]
-    assert remedies == ['did you mean "TrafficTarget"?', 'write apiVersion "specs.smi-spec.io/..."']
+    assert remedies == ['did you mean "TrafficTarget"?', 'use apiVersion "specs.smi-spec.io/..."']
 
 
 @pytest.mark.parametrize(

@@ -468,7 +468,7 @@ def test_a_reported_file_that_was_the_last_with_objects_is_an_error(tmp_path: Pa
     path = write(tmp_path / "a.yaml", "a: 1")
     reader.look()
     write(path, "# nothing")
-    with pytest.raises(SourceError, match="holds no object"):
+    with pytest.raises(SourceError, match="has no object"):
         assert not any(isinstance(step, Event) for step in reader.steps(frozenset([str(path)])))
 
 

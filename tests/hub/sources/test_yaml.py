@@ -50,7 +50,7 @@ def test_lists_are_unwrapped_with_the_line_of_each_item() -> None:
 
 def test_a_list_in_a_list_is_refused() -> None:
     """Nobody means it, and nothing in it is read."""
-    with pytest.raises(YamlError, match='line 3: field "items": a List holds a List'):
+    with pytest.raises(YamlError, match='line 3: field "items": a List contains a List'):
         load(b"kind: List\nitems:\n- kind: FooList\n  items:\n  - b: 2\n")
 
 

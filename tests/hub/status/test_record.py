@@ -137,7 +137,7 @@ def test_record_that_cannot_be_written_is_told_once_and_holds_up_nothing(
     record.close()
     (line,) = told
     assert str(tmp_path / FILE) in line
-    assert "smihub history miss what happens" in line
+    assert "smihub history are incomplete" in line
     if harm in {"damaged", "newer"}:
         with pytest.raises(ConfigError, match="record"):
             known(tmp_path)

@@ -48,7 +48,7 @@ def test_unit_that_fails_is_told_with_its_file_and_once_more_when_it_is_well() -
     (line,) = heard(UnitChange("vms", key(), outcome(), outcome("failed", "no room")))
     assert (line["event"], line["log_level"]) == ("unit_not_applied", "error")
     assert (line["units"], line["places"], line["reason"]) == (["access/shop/u0"], ["manifests/a.yaml:7"], "no room")
-    (line,) = heard(UnitChange("vms", key(), outcome(), outcome("waiting", "until it can be read")))
+    (line,) = heard(UnitChange("vms", key(), outcome(), outcome("waiting", "can be read")))
     assert line["log_level"] == "warning"
     (line,) = heard(UnitChange("vms", key(), outcome("failed", "no room"), outcome()))
     assert (line["event"], line["log_level"], line["state"]) == ("unit_recovered", "info", "failed")
