@@ -35,7 +35,7 @@ def test_an_unknown_mesh_is_one_line_with_the_one_that_is_meant(two: Folder, ver
     """And 1; nothing was done for those that are known."""
     result = two.run(*verb, "--mesh", "vms", "--mesh", "other")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert 'there is no mesh "other"; did you mean "others"?' in result.stderr.replace("\n", " ")
+    assert 'unknown mesh "other"; did you mean "others"?' in result.stderr.replace("\n", " ")
     assert revisions(two) == {}
 
 
