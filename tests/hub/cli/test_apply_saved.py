@@ -297,7 +297,7 @@ def test_apply_file_when_the_second_mesh_moved_writes_neither(folder: Folder) ->
     save(folder)
     (folder.root / "one.yaml").write_text(CONFIG.replace("vms", "others"))
     folder.run("apply", "--yes", "-c", "one.yaml")
-    assert 'mesh "others" changed' in refused(folder)
+    assert 'mesh "others" has changed' in refused(folder)
     assert revisions(folder) == {"vms": 0, "others": 1}
 
 
