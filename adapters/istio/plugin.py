@@ -31,9 +31,15 @@ FEATURES = {
 
 NARROWINGS = (
     Narrowing("method.nonstandard", "Envoy answers 400 to methods that HTTP/1.1 does not register"),
-    Narrowing("path.refused", "Envoy answers 400 to paths with letters that no URI has, or with an escaped zero byte"),
+    Narrowing(
+        "path.refused",
+        "Envoy answers 400 to paths with characters that are not allowed in a URI, or with an escaped zero byte",
+    ),
     Narrowing("port.unexposed", "a Workload has listeners for its own ports only"),
-    Narrowing("header.rejected", "repeated lines of a few headers are judged joined, and outer blanks cut off"),
+    Narrowing(
+        "header.rejected",
+        "repeated lines of a few headers are joined before they are matched, and leading and trailing blanks are removed",
+    ),
 )
 
 SPEC = AdapterSpec(
@@ -46,8 +52,8 @@ SPEC = AdapterSpec(
     view=view,
     narrowings=NARROWINGS,
     governs=("all", "namespaces", "targets"),
-    drain="Envoy has drained the filter chains that they came in by: 45 seconds by Istio's default",
-    capture="a Pod without a sidecar, on the host's network, or with inbound ports excluded answers whoever reaches it",
+    drain="Envoy has drained the filter chains that accepted them: 45 seconds by default in Istio",
+    capture="a Pod without a sidecar, on the host network, or with excluded inbound ports accepts every caller that can reach it",
     selects_by=SERVICE_ACCOUNT_LABEL,
     narrowest=narrowest,
 )

@@ -36,14 +36,14 @@ FEATURES = {
 NARROWINGS = (
     Narrowing(
         "path.guarded",
-        "paths that are not in normal form (//, dot segments, ;, needless or second escapes, bytes beyond ASCII) are refused",
+        "paths that are not in normal form (//, dot segments, ;, unnecessary or double escapes, bytes beyond ASCII) are refused",
     ),
     Narrowing("port.unexposed", "a port that no Service, Workload or Pod declares has no listener"),
     Narrowing("method.nonstandard", "Envoy answers 400 to methods that HTTP/1.1 does not register"),
     Narrowing(
         "header.rejected",
-        "requests with an underscored header are refused; a few headers are judged joined, and values that are no UTF-8, or "
-        "that bytes match otherwise than characters, are refused",
+        "requests with an underscore in a header name are refused; repeated lines of a few headers are joined before they are "
+        "matched; values that are not valid UTF-8, or that match differently as bytes than as characters, are refused",
     ),
 )
 
@@ -58,8 +58,8 @@ SPEC = AdapterSpec(
     carry_over=carry_over,
     narrowings=NARROWINGS,
     governs=("all",),
-    drain="the next request (HTTP), or about a second after Envoy's acknowledgement, when they are cut (streams, TCP)",
-    capture="nothing is intercepted yet: an application port that can be reached past its Envoy is open to whoever reaches it",
+    drain="the next request (HTTP), or about a second after Envoy's acknowledgement, when they are closed (streams, TCP)",
+    capture="traffic is not intercepted: an application port that can be reached without going through its Envoy is open to every caller that can reach it",
 )
 
 

@@ -116,7 +116,7 @@ def native_data(native: NativeObject, unit: UnitKey, view: View) -> dict[str, An
 
 
 def loss_data(loss: Loss, places: Spots) -> dict[str, Any]:
-    """A Loss, what becomes of its witness, and where it is written."""
+    """A Loss, what becomes of its example, and where it is written."""
     at = places.written(loss)
     written = {"object": str(at.object), "field": at.field, "matches": list(at.matches), **_origin_data(at.origin)}
     return {**_struct(loss), "effect": effect(loss, at), "at": written}

@@ -36,11 +36,10 @@ class NativeObject(Struct, frozen=True, gc=False):
     needs: tuple[ObjectRef, ...] = ()
 
 
-class Loss(Struct, frozen=True, order=True, gc=False, rename={"example": "witness", "remedy": "lift"}):
+class Loss(Struct, frozen=True, order=True, gc=False):
     """What a mesh cannot say: the refused part grants nothing.
 
-    `example` is a request in words that SMI allows and the mesh will refuse; `remedy` says what would end the loss. As data
-    they are called `witness` and `lift`.
+    `example` is a request in words that SMI allows and the mesh will refuse; `remedy` says what would end the loss.
     `access` is False for losses of a split, which may approximate but never widen. `unit` is the hub's to say.
     """
 

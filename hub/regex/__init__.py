@@ -1,4 +1,4 @@
-"""Exact answers about RE2 patterns: equality, containment, witnesses, and what a mesh without patterns can say."""
+"""Exact answers about RE2 patterns: equality, containment, shortest examples, and what a mesh without patterns can say."""
 
 from hub.regex.accepted import MAX_PATTERN, error, program_size
 from hub.regex.algebra import (

@@ -123,7 +123,7 @@ def test_state_in_a_folder_of_another_user_is_refused(folder: Folder) -> None:
     folder.config(f"{CONFIG}state: home/state\n")
     refused = folder.run("apply", "--yes")
     assert refused.exit_code == 1
-    assert "belongs to another user" in refused.stderr
+    assert "owned by another user" in refused.stderr
 
 
 def theirs(root: Path, whose: str) -> Path:
@@ -154,7 +154,7 @@ def test_place_that_another_user_could_take_is_refused(folder: Folder, sink: str
     refused = folder.process("run")
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert "socket: {folder:" in refused.stderr or "name one of its own" in refused.stderr
+    assert "socket: {folder:" in refused.stderr or "use a separate folder" in refused.stderr
 
 
 def test_of_hubs_started_together_one_serves(folder: Folder) -> None:

@@ -66,7 +66,7 @@ def _peers(manifest: shapes.PeerAuthentication, root: str) -> None:
 
 
 def _selector(selector: shapes.Selector) -> None:
-    _demand(SERVICE_ACCOUNT_LABEL in selector.match_labels, f"its selector lacks {SERVICE_ACCOUNT_LABEL}")
+    _demand(SERVICE_ACCOUNT_LABEL in selector.match_labels, f"its selector does not have {SERVICE_ACCOUNT_LABEL}")
 
 
 def _rule(rule: shapes.CheckedRule) -> None:
@@ -74,7 +74,7 @@ def _rule(rule: shapes.CheckedRule) -> None:
     conditions = () if rule.when is UNSET else rule.when
     http = {_is_http(operation) for operation in operations}
     _demand(len(http) < 2, "a rule with both raw and HTTP operations loses the raw ones")
-    _demand(not conditions or http == {True}, "conditions on headers stand beside operations that are not about HTTP")
+    _demand(not conditions or http == {True}, "conditions on headers are combined with operations that are not HTTP")
     for operation in operations:
         _operation(operation)
     for condition in conditions:
@@ -87,23 +87,23 @@ def _is_http(operation: shapes.CheckedOperation) -> bool:
 
 def _operation(operation: shapes.CheckedOperation) -> None:
     fields = (operation.ports, operation.not_ports, operation.methods, operation.paths)
-    _demand(any(field is not UNSET for field in fields), "an operation without fields means anything")
-    _demand(operation.ports is UNSET or operation.not_ports is UNSET, "ports stand beside notPorts")
-    _demand(operation.not_paths is UNSET or operation.paths is not UNSET, "notPaths stand without paths")
+    _demand(any(field is not UNSET for field in fields), "an operation without fields allows everything")
+    _demand(operation.ports is UNSET or operation.not_ports is UNSET, "ports and notPorts are combined")
+    _demand(operation.not_paths is UNSET or operation.paths is not UNSET, "notPaths without paths")
     for ports in (operation.ports, operation.not_ports):
         for port in () if ports is UNSET else ports:
-            _demand(int(port) <= 65535, f"{port} is no port")
+            _demand(int(port) <= 65535, f"{port} is not a valid port")
     for path in () if operation.paths is UNSET else operation.paths:
         _path(path)
     for path in () if operation.not_paths is UNSET else operation.not_paths:
-        _demand(path.startswith("/") and not path.endswith("*") and not set(path) & set("{}"), "notPaths are exact")
+        _demand(path.startswith("/") and not path.endswith("*") and not set(path) & set("{}"), "notPaths must be exact")
     if operation.methods is not UNSET:
-        _demand("*" not in operation.methods or operation.methods == ("*",), "any method stands beside others")
+        _demand("*" not in operation.methods or operation.methods == ("*",), '"*" is combined with other methods')
 
 
 def _path(path: str) -> None:
     """A text, a beginning, an end, or a template whose shape no Envoy was seen to misread."""
-    _demand(path != "*", "a path of any kind is written /*")
+    _demand(path != "*", "a pattern for every path must be written as /*")
     if set(path) & set("{}"):
         _demand("{" in path and path.startswith("/") and _TEMPLATE.fullmatch(path), f'template "{path}" is not safe')
 
@@ -111,17 +111,17 @@ def _path(path: str) -> None:
 def _condition(condition: shapes.When) -> None:
     name = condition.key.removeprefix("request.headers[").removesuffix("]")
     if name != ":path":
-        _demand(not is_managed_header(name), f'the header "{name}" is not the caller\'s')
+        _demand(not is_managed_header(name), f'the header "{name}" is not set by the caller')
         return
     for value in condition.values:
         begins = value.startswith("/") and value.endswith("*") and not set(value) & set("{}?#")
-        _demand(begins, ":path has the query, so only its beginning may be asked about")
+        _demand(begins, ":path includes the query, so only a prefix of it can be matched")
 
 
 def _routes(manifest: shapes.VirtualService, root: str) -> None:
     spec, (host,) = manifest.spec, manifest.spec.hosts
     namespace = manifest.metadata.namespace
-    _demand(host.split(".")[1:3] == [namespace, "svc"], "its host is no full name of a Service of its namespace")
+    _demand(host.split(".")[1:3] == [namespace, "svc"], "its host is not the full name of a Service in its namespace")
     http = () if spec.http is UNSET else spec.http
     tcp = () if spec.tcp is UNSET else spec.tcp
     _demand(http or tcp, "it has no routes")
@@ -137,8 +137,10 @@ def _routes(manifest: shapes.VirtualService, root: str) -> None:
 
 def _http_route(route: shapes.HttpRoute, family: str) -> None:
     port = route.match[0].port
-    _demand(all(entry.port == port for entry in route.match), "one route is about several ports")
-    _demand((route.route is UNSET) != (route.direct_response is UNSET), "it routes and answers, or does neither")
+    _demand(all(entry.port == port for entry in route.match), "one route applies to several ports")
+    _demand(
+        (route.route is UNSET) != (route.direct_response is UNSET), "it must have either a route or a directResponse"
+    )
     if route.route is not UNSET:
         _shares(route.route, port, family, nobody=False)
     for entry in route.match:
@@ -150,9 +152,9 @@ def _fallbacks(routes: Iterable[shapes.HttpRoute]) -> None:
     ended: dict[int, bool] = {}
     for route in routes:
         port = route.match[0].port
-        _demand(not ended.get(port), "a route follows the one for everything")
+        _demand(not ended.get(port), "a route comes after the one that matches everything")
         ended[port] = any(_is_everything(entry) for entry in route.match) and len(route.match) == 1
-    _demand(all(ended.values()), "calls that no route is about would get 404")
+    _demand(all(ended.values()), "requests that no route matches would get 404")
 
 
 def _is_everything(entry: shapes.HttpCondition) -> bool:
@@ -164,33 +166,36 @@ def _http_condition(entry: shapes.HttpCondition) -> None:
         _text(entry.uri)
     for name, match in ({} if entry.headers is UNSET else entry.headers).items():
         proper = _HEADER.fullmatch(name) and name not in _NO_HEADERS and not is_managed_header(name)
-        _demand(proper, f'"{name}" is no header that Istio matches')
+        _demand(proper, f'"{name}" is not a header that Istio can match')
         _text(match)
     without = {} if entry.without_headers is UNSET else entry.without_headers
-    _demand(not without or entry.headers is not UNSET, "a route is for all but some")
+    _demand(not without or entry.headers is not UNSET, "a route uses a negative match")
     for name, match in without.items():
         guards = match == shapes.StringMatch(regex=NOT_UTF8) and name in (entry.headers or {})
-        _demand(guards, "a header is ruled out that may be text")
+        _demand(guards, "a negative match on a header could exclude valid text")
 
 
 def _text(match: shapes.StringMatch) -> None:
     found = [text for text in (match.exact, match.prefix, match.regex) if text is not UNSET]
-    _demand(len(found) == 1, "a text is matched in one way")
+    _demand(len(found) == 1, "a string match must have exactly one of exact, prefix and regex")
     if match.regex is not UNSET:
-        _demand(is_portable(match.regex) and is_small(match.regex), "a pattern would freeze the route table")
+        _demand(
+            is_portable(match.regex) and is_small(match.regex),
+            "Envoy may reject a pattern, which would freeze the route table",
+        )
 
 
 def _shares(shares: tuple[shapes.WeightedDestination, ...], port: int, family: str, *, nobody: bool) -> None:
     weights = [0 if share.weight is UNSET else share.weight for share in shares]
-    _demand(len(shares) == 1 or all(weights), "a weight is missing beside others")
-    _demand(sum(weights) <= _INT32_MAX, "the weights are too large in sum")
+    _demand(len(shares) == 1 or all(weights), "a weight is missing although others are set")
+    _demand(sum(weights) <= _INT32_MAX, "the sum of the weights is too large")
     hosts = [share.destination.host for share in shares]
     _demand(len(set(hosts)) == len(hosts), "a destination is listed twice")
     for share in shares:
         host = share.destination.host
         known = host.partition(".")[2] == family or (nobody and hosts == [names.NOBODY])
-        _demand(known, f'the destination "{host}" is no Service of the namespace')
-        _demand(share.destination.port.number == port, "a call would change its port")
+        _demand(known, f'the destination "{host}" is not a Service in the namespace')
+        _demand(share.destination.port.number == port, "a request would change its port")
 
 
 _CHECKS: dict[type, Callable[..., None]] = {

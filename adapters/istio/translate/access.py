@@ -189,8 +189,8 @@ def _selector(owner: _Owner) -> Mapping[str, str]:
 
 _ROOT = Objection(
     "istio.root-namespace",
-    "a policy in Istio's root namespace reaches into all namespaces, so nothing is granted to accounts of that one, and Pods "
-    "elsewhere that carry the label of this account without a policy of their own are denied too",
+    "a policy in Istio's root namespace applies to all namespaces, so the accounts of that namespace are granted nothing, and "
+    "Pods elsewhere that have the label of this account and no policy of their own are denied too",
     "any request to this account",
     "move the workload to another namespace",
 )
@@ -198,5 +198,5 @@ _LIMIT = Objection(
     "limit.exceeded",
     f"the grants to this account take more than {MAX_POLICIES} policies of {MAX_RULES} rules, so none of them is written",
     "any request that this TrafficTarget allows",
-    "name more sources in each TrafficTarget, or share accounts",
+    "list more sources in each TrafficTarget, or share accounts",
 )

@@ -41,9 +41,9 @@ def _backends(service: str, port: RoutePort, split: Split) -> Iterator[Objection
 
 
 def _tls(port: RoutePort) -> Objection:
-    message = f'port {port.port} is "{port.word}", TLS to Istio, which routes such connections by the server name that callers ask for and not by this split: the root serves'
+    message = f'port {port.port} is "{port.word}", TLS to Istio, which routes such connections by the server name (SNI) and ignores this split, so the root Service serves them'
     remedy = (
-        'declare "appProtocol: tcp" on this port of the root: connections are then split, and their TLS stays as it is'
+        'declare "appProtocol: tcp" on this port of the root; connections are then split, and their TLS is not touched'
     )
     return Objection(
         "istio.tls-not-split", message, f"a TLS connection to port {port.port} of the root Service", remedy
@@ -51,23 +51,23 @@ def _tls(port: RoutePort) -> Objection:
 
 
 def _headless(backend: Backend) -> Objection:
-    message = f'backend "{backend.service}" has no cluster IP: Istio would send its share to the address that the caller dialled, so this split has no effect'
-    remedy = f'give Service "{backend.service}" a cluster IP, or name another Service of the same selector that has one'
+    message = f'backend "{backend.service}" has no cluster IP: Istio would send its share to the address that the caller connected to, so this split has no effect'
+    remedy = (
+        f'give Service "{backend.service}" a cluster IP, or use another Service with the same selector that has one'
+    )
     return Objection("istio.headless-backend", message, "any call to the root Service", remedy)
 
 
 def _called_udp(what: str) -> Objection:
-    message = (
-        f'{what} is TCP and called "udp", and sidecars carry no port of that word, so this split has no effect there'
-    )
+    message = f'{what} is a TCP port named "udp", and sidecars do not intercept ports with that name, so this split has no effect there'
     return Objection(
-        "istio.port-called-udp", message, "a connection to that port", 'declare what it speaks ("appProtocol: tcp")'
+        "istio.port-called-udp", message, "a connection to that port", 'declare its protocol ("appProtocol: tcp")'
     )
 
 
 _DATAGRAMS = Objection(
     "proto.udp-not-captured",
-    "sidecars do not carry UDP, so this split has no effect on a UDP port",
+    "sidecars do not intercept UDP, so this split has no effect on a UDP port",
     "a datagram to the root Service",
     "split UDP outside of the mesh",
 )

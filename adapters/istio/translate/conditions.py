@@ -167,28 +167,26 @@ def _literal(found: Forms | Inexpressible) -> Forms | None:
 
 
 def _ignored(name: str) -> Objection:
-    message = f'Istio does not take "{name}" for a header in a match'
-    return Objection(
-        "istio.condition-not-expressible", message, f'a request with "{name}"', "condition on another header"
-    )
+    message = f'in a match, Istio does not treat "{name}" as a header'
+    return Objection("istio.condition-not-expressible", message, f'a request with "{name}"', "match a different header")
 
 
 def _not_portable(pattern: str, *, portable: bool) -> Objection:
     example = f'a request that matches "{short(pattern)}"'
     if portable:
-        message = f'pattern "{short(pattern)}" is longer or larger than Istio and Envoy take'
-        return Objection("regex.too-large", message, example, "write a shorter pattern, or several matches")
-    message = f'"{short(pattern)}" means something else to Envoy, which sees bytes, or to Go, which checks it for Istio'
-    return Objection("regex.not-ascii", message, example, "name characters one by one, in ASCII and in both cases")
+        message = f'pattern "{short(pattern)}" is larger than Istio and Envoy allow'
+        return Objection("regex.too-large", message, example, "use a shorter pattern, or several matches")
+    message = f'"{short(pattern)}" means something different to Envoy, which matches bytes, or to Go, which validates it for Istio'
+    return Objection("regex.not-ascii", message, example, "list the characters one by one, in ASCII and in both cases")
 
 
 def _repeated_header(name: str) -> Objection:
-    message = f'a VirtualService takes one condition on the header "{short(name)}", and there are two'
-    example = f'a request whose "{short(name)}" meets both'
-    return Objection("istio.condition-not-expressible", message, example, "say both in one pattern")
+    message = f'a VirtualService allows one condition on the header "{short(name)}", but there are two'
+    example = f'a request whose "{short(name)}" matches both'
+    return Objection("istio.condition-not-expressible", message, example, "combine them in one pattern")
 
 
 def _too_many(match: HttpMatch) -> Objection:
-    message = f"the condition takes more than {_MAX_MATCHES} matches"
+    message = f"the condition needs more than {_MAX_MATCHES} matches"
     example = f'a request with path "{short(match.path or "/")}"'
-    return Objection("limit.exceeded", message, example, "write fewer alternatives")
+    return Objection("limit.exceeded", message, example, "use fewer alternatives")

@@ -135,26 +135,26 @@ def _is_selectable(labels: Labels, account: str) -> bool:
 
 _UDP = Objection(
     "proto.udp-not-captured",
-    "sidecars do not carry UDP, so this UDP grant opens nothing",
+    "sidecars do not intercept UDP, so this UDP grant has no effect",
     "a datagram from a source of this TrafficTarget",
     "remove the UDPRoute, or allow the datagrams outside of the mesh",
 )
 
 
 def _labels_unproven(text: str) -> Objection:
-    message = f'no certificate proves the labels of source "{text}", so its workloads are refused'
-    example, remedy = f'a request from "{text}"', "name a service account instead"
+    message = f'certificates do not contain the labels of source "{text}", so its workloads are refused'
+    example, remedy = f'a request from "{text}"', "use a service account instead"
     return Objection("source.labels-unauthenticated", message, example, remedy)
 
 
 def _foreign(source: str) -> Objection:
-    message = f'source "{short(source)}" would be read as an identity of this mesh, or as none'
-    example, remedy = f'a request from "{short(source)}"', "let it call from this trust domain"
+    message = f'source "{short(source)}" would be read as an identity of this mesh, or as no identity'
+    example, remedy = f'a request from "{short(source)}"', "run the caller in this trust domain"
     return Objection("source.foreign-trust-domain", message, example, remedy)
 
 
 def _selector(labels: Labels) -> Objection:
     shown = short(", ".join(f"{key}={value}" for key, value in labels))
-    message = f'Istio cannot select Pods by "{shown}": it takes an absent label for an empty one'
+    message = f'Istio cannot select Pods by "{shown}": it treats a missing label like an empty one'
     example = f'a request to a Pod with "{shown}"'
-    return Objection("istio.selector-not-expressible", message, example, "give the label a value")
+    return Objection("istio.selector-not-expressible", message, example, "set the label to a value")

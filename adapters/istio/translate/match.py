@@ -120,9 +120,9 @@ def cost(one: ConditionPattern, limit: int) -> int:
 
 
 def _too_large(match: HttpMatch) -> Objection:
-    message = f'path "{short(match.path or "")}" and its headers take too many texts'
-    example = "a request that this match admits"
-    return Objection("limit.exceeded", message, example, "match fewer texts, or by their beginning")
+    message = f'path "{short(match.path or "")}" and its headers need too many values'
+    example = "a request that this match allows"
+    return Objection("limit.exceeded", message, example, "match fewer values, or match by prefix")
 
 
 def managed_by_sidecar(name: str) -> Objection | None:
@@ -131,35 +131,41 @@ def managed_by_sidecar(name: str) -> Objection | None:
     if _HEADER_NAME.fullmatch(name) and not traced and not is_managed_header(name):
         return None
     message = f'sidecars set, remove or rewrite the header "{short(name)}", so a match on it proves nothing'
-    return Objection("header.managed", message, f'a request with "{short(name)}"', "match another header")
+    return Objection("header.managed", message, f'a request with "{short(name)}"', "match a different header")
 
 
 def matches_across_lines(name: str, pattern: str) -> Objection:
     """Why a pattern may match joined lines of which none matches."""
     message = f'sidecars (of some headers only old ones) join repeated lines of "{short(name)}", so "{short(pattern)}" may match'
     message += " across them"
-    remedy = "match a text that no separator is in"
+    remedy = "match a value without a separator"
     return Objection("header.managed", message, f'a request with "{short(name)}"', remedy)
 
 
 def matches_outer_blank(name: str, pattern: str) -> Objection:
     """Why a pattern may match a blank that is no part of the value."""
-    message = f'"{short(pattern)}" may match an outer blank of "{short(name)}", which is no part of its value'
+    message = (
+        f'"{short(pattern)}" may match a leading or trailing blank of "{short(name)}", which is not part of its value'
+    )
     example = f'a request with "{short(name)}" that matches "{short(pattern)}"'
-    return Objection("istio.header-not-expressible", message, example, "begin and end the pattern with other letters")
+    return Objection(
+        "istio.header-not-expressible", message, example, "begin and end the pattern with other characters"
+    )
 
 
 def matches_non_text(name: str, pattern: str) -> Objection:
     """Why a pattern may match what is no text."""
-    message = f'"{short(pattern)}" may match values of "{short(name)}" that are no UTF-8: Istio compares bytes'
+    message = (
+        f'"{short(pattern)}" may match values of "{short(name)}" that are not valid UTF-8, because Istio compares bytes'
+    )
     remedy = 'list the values, or declare "headerValues: text"'
     return Objection("istio.header-not-text", message, f'a request with "{short(name)}" that is not listed', remedy)
 
 
 def too_complex(refusal: RegexRefusedError, pattern: str) -> Objection:
     """Why a pattern was not decided."""
-    message = f'pattern "{short(pattern)}" was not decided: {refusal.reason}'
-    return Objection(refusal.code, message, f'a request that matches "{short(pattern)}"', "write a simpler pattern")
+    message = f'pattern "{short(pattern)}" cannot be analysed: {refusal.reason}'
+    return Objection(refusal.code, message, f'a request that matches "{short(pattern)}"', "use a simpler pattern")
 
 
 def _joined(alternatives: Iterable[MatchAlternative]) -> MatchAlternative:
@@ -176,10 +182,8 @@ def _express_methods(methods: tuple[str, ...] | None) -> Expressed:
     odd = next((method for method in methods if not _METHOD.fullmatch(method)), None)
     if odd is None:
         return Expressed((MatchAlternative(tuple(sorted(set(methods)))),))
-    message = f'"{short(odd)}" is no method that Istio takes literally'
-    return Expressed(
-        (), (Objection("method.nonstandard", message, f'a request "{short(odd)}"', "name another method"),)
-    )
+    message = f'"{short(odd)}" is not a method that Istio matches literally'
+    return Expressed((), (Objection("method.nonstandard", message, f'a request "{short(odd)}"', "use another method"),))
 
 
 @lru_cache(maxsize=16384)
@@ -224,8 +228,8 @@ def _path_alternatives(forms: Forms) -> Iterable[MatchAlternative]:
 def _narrowed(pattern: str, forms: Forms) -> tuple[Objection, ...]:
     if forms.narrowed is None:
         return ()
-    message = f'path "{short(pattern)}" is said by a template, which misses letters that no URI has unescaped'
-    remedy = "escape such letters in requests, or list the paths"
+    message = f'path "{short(pattern)}" is expressed by a template, which does not match characters that must be escaped in a URI'
+    remedy = "escape such characters in requests, or list the paths"
     return (Objection("istio.path-narrowed", message, f'a request for "{short(forms.narrowed)}"', remedy),)
 
 
@@ -277,8 +281,8 @@ def _inexpressible(kind: str, what: str, pattern: str, found: Inexpressible) -> 
     example_pair = (
         "" if found.unmatched is None else f' ("{short(found.matched or "")}", not "{short(found.unmatched)}")'
     )
-    message = f'{what} "{short(pattern)}" is more than Istio can say: {found.reason}{example_pair}'
+    message = f'{what} "{short(pattern)}" cannot be expressed in Istio: {found.reason}{example_pair}'
     shortest = language(pattern, _UNIVERSES[kind]).shortest()
     example = f'a request with {what} "{short(pattern if shortest is None else shortest)}"'
-    remedy = "list the values, or match by their beginning or end"
+    remedy = "list the values, or match by prefix or suffix"
     return Objection(_INEXPRESSIBLE[kind], message, example, remedy)

@@ -154,19 +154,19 @@ class _Port:
 
 _TOO_LARGE = Objection(
     "split.weights-too-large",
-    f"no integers up to {INT32_MAX} in sum keep these ratios: the nearest ones are used",
+    f"these ratios need integers with a sum above {INT32_MAX}; the nearest ones are used",
     "a long run of requests whose shares differ in the tenth digit",
-    "write weights with a smaller common denominator",
+    "use weights with a smaller common denominator",
 )
 _SERVER_FIRST = Objection(
     "port.server-first",
-    "the port declares no protocol, and Istio takes ports of that number for TCP: the condition never holds there",
+    "the port declares no protocol, and Istio treats ports with that number as TCP, so the condition never matches there",
     "an HTTP request to that port",
     'declare the port ("appProtocol")',
 )
 _LIMIT = Objection(
     "limit.exceeded",
-    f"the splits of this Service take more than {MAX_BYTES} bytes, so its root serves",
+    f"the splits of this Service need more than {MAX_BYTES} bytes, so the root Service answers all requests",
     "any request to the root Service",
-    "write fewer conditions",
+    "use fewer conditions",
 )

@@ -71,7 +71,7 @@ def _known_ports(
     ports = named - barred if grant.ports is None else (named & set(grant.ports)) - barred
     beyond = grant.ports is None or bool(set(grant.ports) - named)
     if beyond and set(access.beyond) != {"unknown"}:
-        losses = (*losses, _unknown("a port that no Service and no workload names"))
+        losses = (*losses, _unknown("a port that no Service and no workload declares"))
     return Scope(tuple(sorted(ports)), (), losses)
 
 
@@ -95,9 +95,9 @@ def _by_service(port: int, smi: tuple[Declared, ...], number: int, word: Declare
 
 
 def _unknown(where: str) -> Objection:
-    message = f"an object that cannot be read may declare what {where} of some of these workloads speaks, so nothing is granted there"
+    message = f"an object that cannot be read may declare the protocol of {where} for some of these workloads, so nothing is granted there"
     return Objection(
-        "port.unknown-protocol", message, f"a connection to {where} of another of them", "mend that object"
+        "port.unknown-protocol", message, f"a connection to {where} of another one of them", "fix that object"
     )
 
 
@@ -105,10 +105,12 @@ def _mixed(wrong: Declared, port: int) -> Objection:
     what = "raw bytes" if wrong == "http" else "HTTP"
     message = f"port {port} is declared {wrong} by some of these workloads or Services and not by others, so {what} cannot be granted there"
     example = f"{what} on port {port} of a workload that does not declare it {wrong}"
-    return Objection("port.mixed-protocols", message, example, 'declare the port alike ("appProtocol") everywhere')
+    return Objection(
+        "port.mixed-protocols", message, example, 'declare the port the same way everywhere ("appProtocol")'
+    )
 
 
 def _server_first(port: int) -> Objection:
-    message = f"a Service port that leads to port {port} declares no protocol, and Istio takes Service ports of its number for TCP: HTTP opens nothing there"
+    message = f"a Service port that maps to port {port} declares no protocol, and Istio treats Service ports with its number as TCP, so an HTTP grant has no effect there"
     example, remedy = f"an HTTP request to port {port}", 'declare the Service port ("appProtocol")'
     return Objection("port.server-first", message, example, remedy)

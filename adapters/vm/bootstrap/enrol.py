@@ -58,8 +58,8 @@ def _known(state: State, workload: str) -> None:
     if workload in applied:
         return
     near = difflib.get_close_matches(workload, applied, 1)
-    hint = f'did you mean "{near[0]}"?' if near else "write its Workload into a source, then run smihub apply"
-    raise ConfigError(f'Workload "{workload}" is not in what was applied to mesh "{state.mesh}"; {hint}')
+    hint = f'did you mean "{near[0]}"?' if near else "add its Workload to a source, then run smihub apply"
+    raise ConfigError(f'Workload "{workload}" has not been applied to mesh "{state.mesh}"; {hint}')
 
 
 def sockets_of(state: State, workload: str) -> tuple[Path, ...]:
@@ -76,8 +76,8 @@ def check_folders(sockets: tuple[Path, ...]) -> None:
     for folder in sorted({path.parent for path in sockets}):
         for each in (folder, *folder.parents):
             if _is_open(each, sticky=each != folder):
-                remedy = f"chmod o-w {each}, or give the upstream a path in a folder of its own"
-                raise ConfigError(f'others can write "{each}" and put a socket of theirs into it; {remedy}')
+                remedy = f"chmod o-w {each}, or give the upstream a path in a separate folder"
+                raise ConfigError(f'others can write to "{each}" and place their own socket there; {remedy}')
 
 
 def _is_open(folder: Path, *, sticky: bool) -> bool:

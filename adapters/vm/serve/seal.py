@@ -70,7 +70,7 @@ class Sealer:
 
     def _checked(self, kind: str, name: str, final: bytes) -> bytes:
         if names.BUNDLE.encode() in final:
-            raise UnsafeResourceError(f'{kind} "{name}": the trust bundle stands where smihub does not put it')
+            raise UnsafeResourceError(f'{kind} "{name}": a trust bundle is in a place where smihub never puts one')
         # The check demands marks of hexadecimal digits, and the real ones are put in after it, workload by workload.
         self._check(kind, final.replace(marks.PENDING.encode(), marks.SAMPLE.encode()))
         return final

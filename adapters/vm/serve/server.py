@@ -216,7 +216,7 @@ class AdsServer:
     def _admit(self, token: Secret, variant: _Variant) -> Session:
         bearer = self._delegate.bearer(token)
         if bearer is None:
-            raise StreamError("UNAUTHENTICATED", "missing or unknown token; issue one with: smihub bootstrap")
+            raise StreamError("UNAUTHENTICATED", "missing or unknown token; issue a new one with: smihub bootstrap")
         workload = bearer.workload
         if self._stopping.is_set():
             raise StreamError("UNAVAILABLE", "server is shutting down")
@@ -225,7 +225,7 @@ class AdsServer:
             raise StreamError("RESOURCE_EXHAUSTED", "too many streams of one workload")
         snapshot = NOTHING if bearer.ended else self._delegate.snapshot(workload)
         if snapshot is None:
-            raise StreamError("UNAVAILABLE", "no revision was applied yet")
+            raise StreamError("UNAVAILABLE", "no revision has been applied yet")
         return Session((bearer, token), variant.name, variant.make(workload, snapshot), self._clock())
 
     def _drop(self, session: Session) -> None:
@@ -269,11 +269,12 @@ class AdsServer:
                 raise StreamError("UNAUTHENTICATED", "the token of this stream was replaced by a new one")
             if session.ended and asyncio.get_running_loop().time() - session.opened_s > ENDED_STREAM_S:
                 raise StreamError(
-                    "UNAUTHENTICATED", "the token of this stream has ended; issue one with: smihub bootstrap"
+                    "UNAUTHENTICATED",
+                    "the token of this stream is no longer valid; issue a new one with: smihub bootstrap",
                 )
             silent_s = asyncio.get_running_loop().time() - session.moved_s
             if session.stream.waits and silent_s > ANSWER_TIMEOUT_S:
-                raise StreamError("DEADLINE_EXCEEDED", "the client does not answer responses")
+                raise StreamError("DEADLINE_EXCEEDED", "the client does not acknowledge responses")
             if session.changed.is_set():
                 await self._offer(session, writer)
 
@@ -316,14 +317,14 @@ class _Writer:
         self.variant = variant
 
     async def write(self, output: StreamOutput) -> None:
-        """Send the output's responses. Raises StreamError if the client does not read."""
+        """Send the output's responses. Raises StreamError if the client does not read responses."""
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 for response in output.responses:
                     self._in_flight = asyncio.ensure_future(self._context.write(self.variant.write(response)))
                     await asyncio.shield(self._in_flight)
         except TimeoutError as error:
-            raise StreamError("DEADLINE_EXCEEDED", "the client does not read") from error
+            raise StreamError("DEADLINE_EXCEEDED", "the client does not read responses") from error
 
     async def drain(self) -> None:
         """Wait until nothing is being written, or the client is gone.

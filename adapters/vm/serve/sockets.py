@@ -50,12 +50,12 @@ class XdsConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel")
         """Refuse what would let other users of the machine take the hub's place."""
         if self.address and not self.address.startswith("unix:/"):
             raise ValueError(
-                f'address "{self.address}" is no Unix socket: any local user could take a TCP port while the hub is away,'
-                " and with it every token; drop the line, or write socket: {folder: /run/smihub, group: GROUP},"
-                " and bootstrap the Envoys anew"
+                f'address "{self.address}" is not a Unix socket: any local user could take over a TCP port while the hub is down,'
+                " and with it every token; remove the line, or use socket: {folder: /run/smihub, group: GROUP},"
+                " and bootstrap the Envoys again"
             )
         if self.address and self.socket != SocketConfig():
-            raise ValueError("address and socket both say where the hub listens; drop address")
+            raise ValueError("address and socket both set where the hub listens; remove address")
 
 
 class ServerSocket(Struct, frozen=True):
@@ -95,10 +95,10 @@ def socket_path(address: str) -> Path:
     """The file of `unix:/path`. Raises ConfigError for anything else, and for a path that the kernel does not take."""
     path = Path(address.removeprefix("unix:"))
     if not address.startswith("unix:/"):
-        raise ConfigError(f'address "{address}" is no Unix socket; write unix:/path')
+        raise ConfigError(f'address "{address}" is not a Unix socket; use unix:/path')
     if not _fits(path):
         raise ConfigError(
-            f'socket path "{path}" is longer than {PATH_BYTES} bytes, which the kernel does not take; choose a shorter folder'
+            f'socket path "{path}" is longer than {PATH_BYTES} bytes, the limit of the kernel; choose a shorter folder'
         )
     return path
 
@@ -136,7 +136,7 @@ def _gid(group: str) -> int | None:
         return grp.getgrnam(group).gr_gid if group else None
     except KeyError:
         raise ConfigError(
-            f'sink.socket.group: there is no group "{group}"; make it: groupadd --system {group}'
+            f'sink.socket.group: group "{group}" does not exist; create it with: groupadd --system {group}'
         ) from None
 
 
@@ -150,7 +150,7 @@ def _make_folder(folder: Path, gid: int | None) -> None:
     if not (found.st_mode & stat.S_IXOTH or (found.st_gid == gid and found.st_mode & stat.S_IXGRP)):
         name = grp.getgrgid(gid).gr_name
         raise ConfigError(
-            f'folder "{folder}" of {_PURPOSE} is closed to group "{name}"; run: chgrp {name} {folder} && chmod 750 {folder}'
+            f'folder "{folder}" of {_PURPOSE} is not accessible by group "{name}"; run: chgrp {name} {folder} && chmod 750 {folder}'
         )
 
 
@@ -166,7 +166,7 @@ def _give(path: Path, gid: int, mode: int) -> None:
     except PermissionError:
         name = grp.getgrgid(gid).gr_name
         raise ConfigError(
-            f'"{path}" cannot be given to group "{name}": the user who runs smihub is no member of it; run: usermod -aG {name} USER'
+            f'"{path}" cannot be given to group "{name}": the user who runs smihub is not a member of it; run: usermod -aG {name} USER'
         ) from None
 
 
@@ -178,4 +178,4 @@ def _refuse_if_served(file: Path) -> None:
             probe.connect(str(file))
         except OSError:
             return
-    raise ConfigError(f'"{file}" is served by another process already; stop that one first')
+    raise ConfigError(f'"{file}" is already served by another process; stop it first')

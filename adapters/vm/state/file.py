@@ -34,7 +34,7 @@ def open_state(path: Path) -> sqlite3.Connection:
     if not known:
         db.close()
         raise ConfigError(
-            f'state file "{path}" is of a newer smihub than this one, which reads schema {SCHEMA_VERSION}; upgrade smihub'
+            f'state file "{path}" was written by a newer smihub; this one reads schema {SCHEMA_VERSION}; upgrade smihub'
         )
     return db
 
@@ -68,4 +68,4 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise TransientError(f'state file "{path}": {error}') from error
     except sqlite3.DatabaseError as error:
-        raise ConfigError(f'state file "{path}" is damaged or no state file: {error}') from error
+        raise ConfigError(f'state file "{path}" is damaged or not a state file: {error}') from error

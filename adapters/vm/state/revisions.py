@@ -114,7 +114,7 @@ class State:
         held = self.recorded_owner()
         if held not in {"", self._owner}:
             raise RefusedError(
-                f'mesh "{self.mesh}" of "{self._path}" was written for another smihub.yaml, of owner {held[:8]}...'
+                f'mesh "{self.mesh}" of "{self._path}" was written by another smihub.yaml, with owner {held[:8]}...'
             )
 
     def since(self, revision: int) -> RevisionDiff:

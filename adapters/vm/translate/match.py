@@ -49,11 +49,11 @@ def objections(match: HttpMatch) -> tuple[Objection, ...]:
 
 def _header_objection(name: str, pattern: str) -> Objection | None:
     if "_" in name:
-        message = f'Envoy refuses every request that carries the header "{_short(name)}", because of its underscore'
+        message = f'Envoy refuses every request with the header "{_short(name)}", because of the underscore'
         return Objection("header.underscored", message, f'a request with "{_short(name)}"', "use a name with dashes")
     if not HEADER_NAME.fullmatch(name) or is_managed_header(name):
         message = f'Envoy itself sets, removes or rewrites the header "{_short(name)}", so a match on it proves nothing'
-        return Objection("header.managed", message, f'a request with "{_short(name)}"', "match another header")
+        return Objection("header.managed", message, f'a request with "{_short(name)}"', "match a different header")
     if name == "cookie" and (" " in pattern or not _survives_joining(pattern)):
         message = f'Envoy joins the cookies of an HTTP/2 request, so "{_short(pattern)}" may match across them'
         return Objection(
@@ -64,20 +64,16 @@ def _header_objection(name: str, pattern: str) -> Objection | None:
 
 def _pattern_objection(pattern: str) -> Objection | None:
     if _FOLDS.search(pattern) and _BEYOND_ASCII.search(pattern):
-        message = (
-            f'"{_short(pattern)}" ignores case beyond ASCII, where Envoy sees bytes (the long s is an s to SMI alone)'
-        )
+        message = f'"{_short(pattern)}" ignores case beyond ASCII, but Envoy matches bytes (for example, only SMI treats the long s like an s)'
         return Objection(
-            "regex.not-ascii", message, f'a request that matches "{_short(pattern)}"', "write both cases without (?i)"
+            "regex.not-ascii", message, f'a request that matches "{_short(pattern)}"', "list both cases without (?i)"
         )
     size = program_size(pattern)
     if size is not None and size <= MAX_PROGRAM_SIZE:
         return None
     counted = "more" if size is None else str(size)
-    message = f'pattern "{_short(pattern)}" compiles to {counted} RE2 instructions, Envoys take {MAX_PROGRAM_SIZE}'
-    return Objection(
-        "regex.too-large", message, f'a request that matches "{_short(pattern)}"', "write a shorter pattern"
-    )
+    message = f'pattern "{_short(pattern)}" compiles to {counted} RE2 instructions; Envoy allows {MAX_PROGRAM_SIZE}'
+    return Objection("regex.too-large", message, f'a request that matches "{_short(pattern)}"', "use a shorter pattern")
 
 
 @lru_cache(maxsize=16384)

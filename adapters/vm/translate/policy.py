@@ -95,7 +95,7 @@ def mixed_losses(port: InboundPort, rulings: Sequence[Ruling]) -> tuple[Loss, ..
     """The raw bytes that an undeclared port refuses because another grant makes it HTTP."""
     if port.declared != "none":
         return ()
-    message = f"port {port.port} declares no protocol and another grant asks for HTTP there: other bytes are refused"
+    message = f"port {port.port} declares no protocol, and another grant uses HTTP there, so everything that is not HTTP is refused"
     objection = Objection(
         "port.undeclared-mixed",
         message,
@@ -147,7 +147,7 @@ def _grant_losses(grant: Grant, matches: Judged, trust_domain: str) -> Iterable[
 
 _UDP = Objection(
     "proto.udp-not-captured",
-    "sidecars do not carry UDP, so this UDP grant opens nothing",
+    "sidecars do not intercept UDP, so this UDP grant has no effect",
     "a datagram from a source of this TrafficTarget",
     "remove the UDPRoute, or allow the datagrams outside of the mesh",
 )
@@ -157,21 +157,21 @@ _FULL = Objection(
     "limit.exceeded",
     f"the TrafficTargets for this account have more than {MAX_PERMISSIONS} matches together, so none of them is granted",
     "any HTTP request that this TrafficTarget allows",
-    "match by fewer and wider patterns, or share accounts",
+    "use fewer and wider patterns, or share accounts",
 )
 
 
 def _labels(text: str) -> Objection:
-    message = f'no certificate proves the labels of source "{text}", so its workloads are refused'
+    message = f'certificates do not contain the labels of source "{text}", so its workloads are refused'
     return Objection(
-        "source.labels-unauthenticated", message, f'a request from "{text}"', "name a service account instead"
+        "source.labels-unauthenticated", message, f'a request from "{text}"', "use a service account instead"
     )
 
 
 def _foreign(spiffe: str) -> Objection:
-    message = f'source "{spiffe}" belongs to a trust domain whose certificates this mesh does not accept'
+    message = f'source "{spiffe}" is in a trust domain whose certificates this mesh does not accept'
     return Objection(
-        "source.foreign-trust-domain", message, f'a request from "{spiffe}"', "let it call from this trust domain"
+        "source.foreign-trust-domain", message, f'a request from "{spiffe}"', "run the caller in this trust domain"
     )
 
 
@@ -210,5 +210,5 @@ def _names(groups: Mapping[tuple[str, ...], set[ObjectRef]]) -> dict[tuple[str, 
             text = f"{first}~{hashlib.sha256(repr((sources, text)).encode()).hexdigest()[:32]}"
         named[sources] = text
     if len(set(named.values())) < len(named):  # one policy would take the other's place
-        raise UnsafeResourceError(f"two policies of one port share a name: {sorted(named.values())}; report this")
+        raise UnsafeResourceError(f"two policies of one port have the same name: {sorted(named.values())}; report this")
     return named

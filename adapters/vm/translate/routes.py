@@ -184,19 +184,19 @@ def udp_losses(port: RoutePort) -> tuple[Loss, ...]:
 
 _TOO_LARGE = Objection(
     "split.weights-too-large",
-    "no integers up to 4294967295 in sum keep these ratios: the nearest ones are used",
+    "these ratios need integers with a sum above 4294967295; the nearest ones are used",
     "a long run of requests whose shares differ in the tenth digit",
-    "write weights with a smaller common denominator",
+    "use weights with a smaller common denominator",
 )
 _FULL = Objection(
     "limit.exceeded",
-    f"the conditions of this Service's splits have more than {MAX_CONDITIONS} matches together, so none of them holds",
-    "any request to the root Service that meets this condition",
-    "write fewer conditions",
+    f"the conditions of this Service's splits have more than {MAX_CONDITIONS} matches together, so none of them ever matches",
+    "any request to the root Service that matches this condition",
+    "use fewer conditions",
 )
 _UDP = Objection(
     "proto.udp-not-captured",
-    "sidecars do not carry UDP, so this split has no effect on a UDP port",
+    "sidecars do not intercept UDP, so this split has no effect on a UDP port",
     "a datagram to the root Service",
     "split UDP outside of the mesh",
 )

@@ -107,6 +107,6 @@ def test_plan_does_not_promise_a_split_that_istio_does_not_carry_out(
     folder.write("bank.yaml", yaml.safe_dump_all(objects))
     said = folder.run("plan").stdout
     assert code in said
-    assert "is not shared out as the split says" in said
+    assert "is not distributed as the split says" in said
     assert "VirtualService" not in said
     assert "calls go elsewhere" not in said

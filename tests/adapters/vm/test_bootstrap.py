@@ -55,7 +55,7 @@ def test_bootstrap_is_a_function_of_its_arguments() -> None:
 def test_address_that_others_may_reach_is_refused(address: str) -> None:
     """Neither the token nor the admin interface may be where other users, or other hosts, can listen or call."""
     for made in (sidecar(server=address), sidecar(admin=address)):
-        with pytest.raises(ConfigError, match="no Unix socket"):
+        with pytest.raises(ConfigError, match="not a Unix socket"):
             bootstrap(made)
 
 

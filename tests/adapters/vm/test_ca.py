@@ -68,5 +68,7 @@ def test_authority_when_its_root_is_damaged() -> None:
     """A garbled state file is one line of error that says what to do, and holds no key."""
     root = make_root("example.org", NOW)
     for broken in (Root(b"garbage", root.key), Root(root.certificate, Secret(b"garbage"))):
-        with pytest.raises(ConfigError, match="the authority in the state file is damaged; restore the file"):
+        with pytest.raises(
+            ConfigError, match="the certificate authority in the state file is damaged; restore the file"
+        ):
             Authority(broken)

@@ -403,7 +403,7 @@ async def test_client_that_does_not_read_is_ended(rig: Rig, monkeypatch: pytest.
             await web.answer(await web.next())
             while not any("reason" in line for line in logs):  # noqa: ASYNC110 - gRPC tells of no end of a call
                 await asyncio.sleep(0.02)
-    assert [line["reason"] for line in logs if "reason" in line] == ["the client does not read"]
+    assert [line["reason"] for line in logs if "reason" in line] == ["the client does not read responses"]
     assert await stuck.ending() == (1, grpc.StatusCode.DEADLINE_EXCEEDED)
     for client in (stuck, web):
         await client.close()

@@ -260,7 +260,7 @@ def test_file_that_others_can_read_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "remedy"), [(0o777, "chmod go-w"), (0o770, "chmod go-w"), (0o1777, "name one of its own")]
+    ("mode", "remedy"), [(0o777, "chmod go-w"), (0o770, "chmod go-w"), (0o1777, "use a separate folder")]
 )
 def test_folder_that_others_can_write_is_refused(path: Path, mode: int, remedy: str) -> None:
     """Somebody could put his own file there, be it only the write-ahead log, and read the key that SQLite writes to it."""
@@ -277,7 +277,7 @@ def test_folder_of_another_user_is_refused(path: Path, monkeypatch: pytest.Monke
     other = path.parent.stat().st_uid + 1
     monkeypatch.setattr(os, "geteuid", lambda: other)
     monkeypatch.setattr("hub.private._ROOT", other + 1)
-    with pytest.raises(ConfigError, match="belongs to another user"):
+    with pytest.raises(ConfigError, match="owned by another user"):
         State(path, "vm")
 
 
@@ -290,7 +290,7 @@ def test_link_and_foreign_file_are_refused(path: Path, tmp_path: Path) -> None:
     path.unlink()
     path.write_bytes(b"not a database, but long enough to look like one" * 100)
     path.chmod(0o600)
-    with pytest.raises(ConfigError, match="no state file"):
+    with pytest.raises(ConfigError, match="not a state file"):
         State(path, "vm")
 
 

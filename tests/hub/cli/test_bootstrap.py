@@ -55,7 +55,7 @@ def test_bootstrap_sotw_differs_from_delta(folder: Folder) -> None:
     [
         (("shop/web-2",), 'did you mean "shop/web-1"?'),
         (("nobody",), "run smihub apply"),
-        (("shop/web-1", "--mesh", "other"), "name one of vms"),
+        (("shop/web-1", "--mesh", "other"), "use one of vms"),
         (("shop/web-1", "--envoy", "none"), "none"),
         (("shop/web-1", "--out", "smihub.yaml"), "smihub.yaml"),
     ],
@@ -72,5 +72,5 @@ def test_bootstrap_with_two_meshes_wants_one_named(folder: Folder) -> None:
     """Nothing is guessed."""
     folder.config(CONFIG + "- {name: others, adapter: vm}\n")
     folder.run("apply", "--yes")
-    assert "name one of vms, others" in folder.run("bootstrap", "shop/web-1").stderr
+    assert "use one of vms, others" in folder.run("bootstrap", "shop/web-1").stderr
     assert folder.run("bootstrap", "shop/web-1", "--mesh", "others").exit_code == 0

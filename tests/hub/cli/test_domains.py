@@ -224,7 +224,7 @@ def test_a_mesh_is_named_by_domain_and_name(two: Two) -> None:
         assert (f"spiffe://{own}.example.org" in shown, f"spiffe://{other}." in shown) == (True, False)
         assert json.loads(two.run("render", f"{own}/vms", "-o", "json").stdout)["domain"] == own
     two.applied()
-    assert "--mesh: name one of eu/vms, us/vms" in two.run("bootstrap", "shop/web-1").stderr
+    assert "--mesh: use one of eu/vms, us/vms" in two.run("bootstrap", "shop/web-1").stderr
     assert two.run("bootstrap", "shop/web-1", "--mesh", "us/vms", "--out", "envoy").exit_code == 0
     assert ".smihub-us-sockets/vms.sock" in (two.root / "envoy" / "envoy.json").read_text()
     enrolled = {

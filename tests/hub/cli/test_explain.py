@@ -69,7 +69,7 @@ def test_explain_always_says_that_nothing_is_intercepted(folder: Folder) -> None
     """A verdict is about what passes an Envoy; the port of the application may be reached past it."""
     for path in ("/books", "/none"):
         last = folder.run(*ASK, "--path", path).stdout.splitlines()[-1]
-        assert last.startswith("note: mesh vms: nothing is intercepted yet")
+        assert last.startswith("note: mesh vms: traffic is not intercepted")
         assert "capture.bypass" in last
 
 

@@ -171,7 +171,7 @@ def test_status_of_one_mesh(folder: Folder) -> None:
     folder.run("apply", "--yes")
     assert len(json.loads(folder.run("status", "-o", "json").stdout)["meshes"]) == 2
     assert data(folder, "--mesh", "others")["mesh"] == "others"
-    assert "name one of vms, others" in folder.run("status", "--mesh", "nobody").stderr
+    assert "use one of vms, others" in folder.run("status", "--mesh", "nobody").stderr
 
 
 def test_status_with_a_damaged_record_is_one_line(folder: Folder) -> None:

@@ -213,7 +213,7 @@ _PLAN_LEAVES = {
     *(f"changes.{where}.{part}" for where in ("ref", "after.ref", "after.origins", "after.needs") for part in _REF),
     *(f"changes.unit.{part}" for part in _UNIT),
     *(f"changes.after.{part}" for part in ("role", "body")),
-    *(f"losses.{part}" for part in ("code", "field", "message", "witness", "lift", "access")),
+    *(f"losses.{part}" for part in ("code", "field", "message", "example", "remedy", "access")),
     *(f"losses.unit.{part}" for part in _UNIT),
     *(f"losses.origin.{part}" for part in _REF),
     "conflicts.first",
