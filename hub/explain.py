@@ -77,6 +77,11 @@ class Explainer:
         return _Judge(mesh.spec.evaluator(objects, facts), governed, reasons, meanings, whole)
 
     @property
+    def meshes(self) -> tuple[str, ...]:
+        """The names of the meshes."""
+        return tuple(self._judges)
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the objects."""
         return self.compiled.problems

@@ -7,6 +7,7 @@ Decoding is strict: what it does not know is an error with a code and a field.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -49,6 +50,22 @@ class RequestLine(Struct, frozen=True):
 
     request: Request
     id: str | int | float | None = None
+
+
+_PORT = re.compile("[0-9]{1,5}")
+
+
+def spelled(caller: str | None, to: str, protocol: str = "http") -> dict[str, Any]:
+    """A request, for `decode`, from who calls (NS/SERVICEACCOUNT, a SPIFFE id; None: nobody known) and NS/SERVICE:PORT.
+
+    Raises RequestError where the latter has no port.
+    """
+    service, colon, port = to.rpartition(":")
+    if not colon or not _PORT.fullmatch(port):
+        raise RequestError("request.bad-value", "to", "write NS/SERVICE:PORT")
+    known = {"spiffe" if (caller or "").startswith("spiffe://") else "identity": caller}
+    src = {"outside": True} if caller is None else known
+    return {"src": src, "dst": {"service": service}, "port": int(port), "protocol": protocol}
 
 
 def decode_line(line: bytes | str) -> RequestLine:

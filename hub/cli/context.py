@@ -31,6 +31,7 @@ class Exit(IntEnum):
     ERROR = 1
     CHANGES = 2
     REFUSED = 3
+    DENIED = 4
 
 
 class Output(StrEnum):

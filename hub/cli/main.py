@@ -25,6 +25,7 @@ from hub.cli import (
     render,
     run,
     status,
+    test,
 )
 from hub.cli.context import Exit
 from hub.cli.verbs import Verbs
@@ -48,6 +49,7 @@ for _module in (
     render,
     run,
     explain,
+    test,
     status,
     history,
     adopt,

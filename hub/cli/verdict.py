@@ -31,12 +31,13 @@ def verdict_lines(who: str, request: Request, answer: Answer) -> Iterator[Text]:
 def near_lines(near: Sequence[NearMiss]) -> Iterator[Text]:
     """What nearly grants a denied request, the nearest few."""
     for one in near[:NEAREST]:
-        yield line(f"  {_near(one)}")
+        yield line(f"  {near_text(one)}")
     if (more := len(near) - NEAREST) > 0:
         yield line(f"  ... and {more} more as near (-o json)")
 
 
-def _near(one: NearMiss) -> str:
+def near_text(one: NearMiss) -> str:
+    """What would grant a request, and what stands between."""
     between = ", and for ".join(hurdle.message for hurdle in one.between)
     if not one.object.startswith("TrafficTarget/"):
         return f"{one.object}: {between}"

@@ -35,6 +35,7 @@ _REMEDIES = {
     "int": "use a number without quotes",
     "str | object": "use a code, such as port.undeclared-mixed, or a mapping with code, mesh, object, until",
     "array": "use a list, such as [a, b]",
+    "str | array": "use a string, in quotes, or a list of them",
     "object": "use a mapping of fields, or remove it",
 }
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
@@ -82,11 +83,12 @@ def _refuse_unknown(value: object, kind: Any, path: str) -> None:
     for name, inner in value.items():
         place = f"{path}.{name}".removeprefix(".")
         if name not in known:
-            raise FieldError(place, f"unknown field; {_instead(name, known)}")
+            raise FieldError(place, f"unknown field; {nearest(name, known)}")
         _refuse_unknown(inner, known[name], place)
 
 
-def _instead(name: str, known: Collection[str]) -> str:
+def nearest(name: str, known: Collection[str]) -> str:
+    """What to write instead of a name that is not known."""
     near = difflib.get_close_matches(name, list(known), 1)
     if near:
         return f'did you mean "{near[0]}"?'

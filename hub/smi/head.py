@@ -29,6 +29,7 @@ KINDS: Mapping[tuple[str, str], Kind] = {
 _SMI_GROUPS: Mapping[str, str] = {kind: group for group, kind in KINDS if group.endswith(SMI)}
 _KINDS_OF_OTHERS_TOO = frozenset({"TCPRoute", "UDPRoute"})  # Gateway API has them
 METRICS = "metrics.smi-spec.io"
+TEST = "Test"
 _OURS = frozenset(kind for _, kind in KINDS)
 
 
@@ -168,6 +169,8 @@ def _foreign(reader: FieldReader, group: str, kind: str, value: Body) -> None:
             "the traffic metrics API is not supported; the object is skipped",
             "remove it; smihub run serves metrics of its own",
         )
+    elif (group, kind) == (workload.GROUP, TEST):
+        return  # expectations, which `smihub test` reads
     elif group.endswith(SMI) or group == workload.GROUP:
         near = _near(kind, [name for owner, name in KINDS if owner == group])
         belongs = _SMI_GROUPS.get(kind)

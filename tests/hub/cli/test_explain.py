@@ -9,7 +9,7 @@ import yaml
 
 from hub.cli.verdict import compared
 from hub.model import Answer
-from tests.servers.folder import Folder
+from tests.servers.folder import ROUTES, Folder
 
 ASK = ("explain", "--from", "shop/web", "--to", "shop/api:80")
 SPLIT = """\
@@ -159,7 +159,7 @@ def test_explain_reads_a_folder_without_any_configuration(folder: Folder) -> Non
         (("--to", "api:80"), '"ns/name"'),
         (("--to", "shop/api:0"), "from 1 to 65535"),
         (("--to", "shop/api:80", "--from", "web"), '"ns/name"'),
-        (("--to", "shop/api:80", "-H", "x"), "NAME=VALUE"),
+        (("--to", "shop/api:80", "-H", "x"), 'write "NAME: VALUE"'),
         (("--to", "shop/api:80", "--protocol", "quic"), "one of http, tcp, udp"),
         (("--to", "shop/api:80", "--source", "[red]none[/red]"), "[red]none[/red]"),
         (("--to", "shop/api:²"), "NS/SERVICE:PORT"),
@@ -178,3 +178,25 @@ def test_difference_when_the_mesh_is_wider_is_called_by_its_name() -> None:
     text = str(compared(Answer("deny"), Answer("allow"), ()))
     assert "WIDER THAN SMI" in text
     assert "verdict allow instead of deny" in text
+
+
+@pytest.mark.parametrize("header", ["x-tier: gold", "x-tier:gold", "x-tier=gold", "x-tier:\tgold"])
+def test_explain_takes_headers_as_curl_does(folder: Folder, header: str) -> None:
+    """And as before, with `=`; several of one name are several lines."""
+    folder.write("routes.yaml", ROUTES.replace("{name: books,", '{name: books, headers: {x-tier: "g[a-z:= ]+"},'))
+    asked = ("explain", "--from", "shop/web", "--to", "shop/api:80", "--path", "/books")
+    assert folder.run(*asked, "-H", header).stdout.startswith("SMI: allow")
+    assert folder.run(*asked, "-H", "x-tier: g: a = b").stdout.startswith("SMI: allow")
+    assert folder.run(*asked, "-H", "x-tier: silver").stdout.startswith("SMI: deny")
+
+
+@pytest.mark.parametrize("output", [(), ("-o", "json")])
+def test_explain_with_exit_code_ends_with_4_on_a_deny(folder: Folder, output: tuple[str, ...]) -> None:
+    """Without it a deny is an answer like any other."""
+    asked = ("explain", "--from", "shop/web", "--to", "shop/api:80", *output)
+    assert folder.run(*asked, "--path", "/books", "--exit-code").exit_code == 0
+    assert folder.run(*asked, "--path", "/other", "--exit-code").exit_code == 4
+    assert folder.run(*asked, "--path", "/other").exit_code == 0
+    folder.write("broken.yaml", "kind: Pod\na: [")
+    assert folder.run(*asked, "--path", "/other", "--exit-code").exit_code == 1
+    assert "--exit-code is for one request" in folder.run("explain", "--batch", "-", "--exit-code").stderr

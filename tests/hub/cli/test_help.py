@@ -18,7 +18,20 @@ sources: [{path: manifests}]
 meshes: [{name: istio, adapter: istio, sink: {path: rendered}}]
 """
 
-VERBS = ("init", "check", "plan", "apply", "render", "run", "bootstrap", "explain", "status", "history", "approve")
+VERBS = (
+    "init",
+    "check",
+    "plan",
+    "apply",
+    "render",
+    "run",
+    "bootstrap",
+    "explain",
+    "status",
+    "history",
+    "approve",
+    "test",
+)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -1,0 +1,72 @@
+"""What `explain` and `test` ask: both readings of the sources, of a smihub.yaml or of a folder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from msgspec import Struct
+
+from hub.api import Evaluator
+from hub.cli.context import ERR, progress
+from hub.cli.show import problem_line
+from hub.errors import ConfigError
+from hub.explaining import Explained, explain_folder, explain_hub
+from hub.plugins import load_plugins
+from hub.reconcile.domains import Domains
+
+Standing = Mapping[str, Evaluator]
+"""By mesh, what stands there."""
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Read this folder (- for standard input), without any configuration."),
+]
+DomainOption = Annotated[
+    str, typer.Option(metavar="NAME", help="The domain in which to look, where smihub.yaml has several.")
+]
+
+
+class Asked(Struct, frozen=True):
+    """Where to read: a folder alone, or (None) what a configuration says of a domain, with all of its meshes or some."""
+
+    source: Path | None
+    config: Path
+    domain: str = ""
+    meshes: tuple[str, ...] = ()
+
+
+async def explained(asked: Asked) -> Explained:
+    """Both readings; what grants nothing is told on stderr. Raises ConfigError and SourceError."""
+    return (await explained_beside(asked, standing=False))[0]
+
+
+async def explained_beside(asked: Asked, *, standing: bool) -> tuple[Explained, Standing]:
+    """The same and, if that is wanted and something cannot be read, what stands in each mesh."""
+    if asked.source is not None:
+        if asked.meshes:
+            raise ConfigError(
+                "--mesh names meshes of smihub.yaml, and --source is read without it; leave out one of them"
+            )
+        with progress("reading the sources"):
+            found = explain_folder(asked.source, load_plugins())
+        _tell(found)
+        return found, {}
+    domains = Domains.open(asked.config, meshes=asked.meshes)
+    try:
+        hub = domains.hub(asked.domain)
+        with progress("reading the sources"):
+            found = await explain_hub(hub)
+        _tell(found)
+        await hub.recall()
+        return found, await hub.in_force() if standing and hub.intake.incomplete else {}
+    finally:
+        await domains.close()
+
+
+def _tell(found: Explained) -> None:
+    for problem in found.problems:
+        ERR.print(problem_line(problem))
+    if (more := found.all_problems - len(found.problems)) > 0:
+        ERR.print(f"... and {more} more; smihub check tells all")

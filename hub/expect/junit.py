@@ -1,0 +1,47 @@
+"""Outcomes as a JUnit report, which CI systems show beside a change.
+
+Shape: the elements testsuites, testsuite, testcase and failure, as in https://github.com/testmoapp/junitxml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from xml.etree import ElementTree as ET
+
+from hub.expect.judge import Outcome
+
+
+def junit(outcomes: Sequence[Outcome], said: Callable[[Outcome], str]) -> bytes:
+    """The report: a suite for each file, a case for each expectation; `said` is what a failed one says, on one line."""
+    root = ET.Element("testsuites", {"name": "smihub test", **_counts(outcomes)})
+    for name, found in groupby(outcomes, key=lambda each: each.expectation.file.name):
+        cases = list(found)
+        suite = ET.SubElement(root, "testsuite", {"name": _text(name), **_counts(cases)})
+        for outcome in cases:
+            _case(suite, outcome, said)
+    ET.indent(root)
+    report: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return report + b"\n"
+
+
+def _case(suite: ET.Element, outcome: Outcome, said: Callable[[Outcome], str]) -> None:
+    one = outcome.expectation
+    case = ET.SubElement(
+        suite, "testcase", name=_text(one.name or one.asked), classname=_text(one.file.name), file=_text(one.file.name)
+    )
+    if outcome.failures:
+        case.set("line", str(one.line))
+        ET.SubElement(case, "failure", message=_text(said(outcome)), type="unexpected")
+
+
+def _counts(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    failures = sum(bool(each.failures) for each in outcomes)
+    return {"tests": str(len(outcomes)), "failures": str(failures), "errors": "0"}
+
+
+def _text(text: str) -> str:
+    """Text with what XML does not allow (https://www.w3.org/TR/xml/#charsets), and what nobody can see, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,207 @@
+"""Files of expectations into `Expectation`s: strict, bounded, and every mistake with file, line, field and remedy."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from hub.config.settings import FieldError, convert, nearest
+from hub.errors import ConfigError
+from hub.expect.shape import API_VERSION, Shares, Verdict, WrittenExpectation, WrittenTest
+from hub.model import Document, Request
+from hub.requests import RequestError, decode, spelled
+from hub.sources.locate import Locator
+from hub.sources.yaml import DEFAULT_LIMITS, YamlError, load
+
+STDIN = "-"
+_FIELDS = {"src": "from", "dst": "to", "port": "to"}
+
+
+class Expected(Struct, frozen=True):
+    """A verdict and, where calls are shared out, the exact share of each backend, as answers have it."""
+
+    verdict: Verdict
+    shares: Mapping[str, str] | None = None
+
+    def __str__(self) -> str:
+        return self.verdict if self.shares is None else shares_text(self.shares)
+
+
+class Expectation(Struct, frozen=True):
+    """A request, what is expected of SMI and of every mesh, and of single meshes; where it is written."""
+
+    name: str
+    asked: str
+    request: Request
+    expected: Expected
+    meshes: Mapping[str, Expected]
+    cluster: str
+    file: TestFile
+    place: tuple[int, str]
+
+    @property
+    def line(self) -> int:
+        """The line of the file at which it begins."""
+        return self.file.line(*self.place)
+
+
+class TestFile:
+    """One file, or (`-`) standard input; says at which line something stands."""
+
+    def __init__(self, name: str) -> None:
+        """Read it. Raises ConfigError."""
+        self.name = "<stdin>" if name == STDIN else name
+        self.data = _bytes(name)
+        self._locator: Locator | None = None
+
+    def line(self, index: int, field: str) -> int:
+        """The line of a field of the document of this number."""
+        if self._locator is None:
+            self._locator = Locator(self.data)
+        return self._locator.line(index, field)
+
+    def mistake(self, index: int, error: FieldError) -> ConfigError:
+        """What to raise for a field of the document of this number."""
+        return ConfigError(f"{self.name}:{self.line(index, error.field)}: {error}")
+
+
+def read(name: str) -> list[Expectation]:
+    """Every expectation of a file. Raises ConfigError on the first mistake."""
+    file = TestFile(name)
+    try:
+        documents = load(file.data)
+    except YamlError as error:
+        fault = error.fault
+        place = f"{file.name}:{fault.line}" if fault.line else file.name
+        raise ConfigError(f"{place}: {fault.message}; {fault.remedy} ({fault.code})") from None
+    if not documents:
+        raise ConfigError(f"{file.name}: there is nothing in it; {_BEGIN}")
+    return [one for document in documents for one in _expectations(file, document)]
+
+
+_BEGIN = f"begin with apiVersion: {API_VERSION}, kind: Test, and write the requests under tests"
+
+
+def _bytes(name: str) -> bytes:
+    try:
+        if name == STDIN:
+            return sys.stdin.buffer.read(DEFAULT_LIMITS.file_bytes + 1)
+        with Path(name).open("rb") as file:
+            return file.read(DEFAULT_LIMITS.file_bytes + 1)
+    except IsADirectoryError:
+        raise ConfigError(f'"{name}" is a folder; name the files, such as {name.rstrip("/")}/*.yaml') from None
+    except (OSError, ValueError) as error:
+        said = (getattr(error, "strerror", None) or "unreadable").lower()
+        raise ConfigError(f'"{name}" cannot be read: {said}; name a file of expectations, or -') from None
+
+
+def _expectations(file: TestFile, document: Document) -> Iterator[Expectation]:
+    try:
+        written = _converted(document.value)
+        for number, one in enumerate(written.tests):
+            yield _expectation(file, (document.index, f"tests[{number}]"), one)
+    except FieldError as error:
+        raise file.mistake(document.index, error) from None
+
+
+def _converted(value: object) -> WrittenTest:
+    """One document as its type. Raises FieldError, for which it is looked at once more."""
+    try:
+        return msgspec.convert(value, WrittenTest)
+    except msgspec.ValidationError:
+        found = value if isinstance(value, dict) else {}
+        if (found.get("apiVersion"), found.get("kind")) != (API_VERSION, "Test"):
+            raise FieldError("", f"this is no file of expectations; {_BEGIN}") from None
+        try:
+            return convert(value, WrittenTest, "")
+        except FieldError as error:
+            raise FieldError(error.field, f"{error.said}{_what_to_write(error)}") from None
+
+
+def _what_to_write(error: FieldError) -> str:
+    """The remedy for a value of the wrong form, where the type alone does not tell it."""
+    of = re.search(r"\.(expect|meshes|protocol|headers)\b[^.]*$", error.field)
+    return f"; {_FORMS[of[1]]}" if of and ";" not in error.said else ""
+
+
+_VERDICT = "use allow or deny, or BACKEND: SHARE of one backend at least, with shares as whole numbers"
+_FORMS = {
+    "expect": _VERDICT,
+    "meshes": f"under each mesh's name {_VERDICT}",
+    "protocol": "use http, tcp or udp",
+    "headers": "use NAME: VALUE, or NAME: [VALUE, ...], with values in quotes",
+}
+
+
+def _expectation(file: TestFile, place: tuple[int, str], one: WrittenExpectation) -> Expectation:
+    try:
+        request = _request(one)
+        meshes = {name: _expected(said, f"meshes.{name}") for name, said in one.meshes.items()}
+        expected = _expected(one.expect, "expect")
+    except FieldError as error:
+        raise FieldError(f"{place[1]}.{error.field}", error.said) from None
+    return Expectation(one.name, _asked(one), request, expected, meshes, one.cluster, file, place)
+
+
+def _request(one: WrittenExpectation) -> Request:
+    http = {"method": one.method, "path": one.path, "headers": one.headers}
+    given = {name: said for name, said in http.items() if said is not UNSET}
+    if one.protocol != "http" and given:
+        raise FieldError(min(given), f"is a part of HTTP; remove it, or use protocol: http instead of {one.protocol}")
+    try:
+        return decode(spelled(None if one.from_ == "outside" else one.from_, one.to, one.protocol) | given).request
+    except RequestError as error:
+        first, dot, rest = error.field.partition(".")
+        field = _FIELDS.get(first) or f"{first}{dot}{rest}"
+        raise FieldError(field, f"{_quoted(one, field)}will not do; {_remedy(field, error)}") from None
+
+
+def _quoted(one: WrittenExpectation, field: str) -> str:
+    said = {"from": one.from_, "to": one.to}.get(field)
+    return "" if said is None else f'"{said[:80]}" '
+
+
+def _remedy(field: str, error: RequestError) -> str:
+    if field == "from":
+        return "use NAMESPACE/SERVICEACCOUNT, a SPIFFE id, or outside"
+    return "use NAMESPACE/SERVICE:PORT" if field == "to" else f"use {error.message}"
+
+
+def _expected(said: Verdict | Shares, field: str) -> Expected:
+    if isinstance(said, str):
+        return Expected(said)
+    whole = sum(said.values())
+    if not whole:
+        raise FieldError(field, "gives no backend a share; write deny, or a share above 0")
+    return Expected("allow", {name: str(Fraction(share, whole)) for name, share in said.items() if share})
+
+
+def _asked(one: WrittenExpectation) -> str:
+    asked = f"{one.from_} -> {one.to}"
+    if one.protocol != "http":
+        return f"{asked} {one.protocol}"
+    path = "/" if one.path is UNSET else one.path
+    return f"{asked} {'GET' if one.method is UNSET else one.method} {path}"
+
+
+def shares_text(shares: Mapping[str, str]) -> str:
+    """Shares for people."""
+    return ", ".join(f"{name} {share}" for name, share in sorted(shares.items())) or "nobody"
+
+
+def check_names(expectations: Iterable[Expectation], meshes: Sequence[str], clusters: Sequence[str]) -> None:
+    """Raise ConfigError for an expectation of a mesh or a cluster that is not there."""
+    for one in expectations:
+        index, place = one.place
+        for name in one.meshes.keys() - {*meshes}:
+            said = f'unknown mesh "{name[:80]}"; {nearest(name, meshes)}'
+            raise one.file.mistake(index, FieldError(f"{place}.meshes.{name}", said))
+        if one.cluster and one.cluster not in clusters:
+            said = f'unknown cluster "{one.cluster[:80]}"; {nearest(one.cluster, clusters)}'
+            raise one.file.mistake(index, FieldError(f"{place}.cluster", said))
