@@ -26,7 +26,7 @@ from hub.cli.context import (
     run_now,
 )
 from hub.cli.denied import log_in, tell
-from hub.cli.explained import Asked, DomainOption, FolderOption, Standing, explained_beside
+from hub.cli.explained import Sources, DomainOption, FolderOption, Standing, explained_beside
 from hub.cli.verdict import compared, near_lines, verdict_lines
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
@@ -96,7 +96,7 @@ def explain(
             raise ConfigError("--batch and --source cannot both read standard input; name a file for one of them")
         denied = None if access_log is None else log_in(access_log)
         asked = None if to is None else decode(_request(caller, to, method, path, protocol, header or [])).request
-        explained, standing = run_now(explained_beside(Asked(source, config, domain), standing=asked is not None))
+        explained, standing = run_now(explained_beside(Sources(source, config, domain), standing=asked is not None))
         code = Exit.SAME
         if asked is not None:
             denies = _answer(explained.explainers, asked, output, standing)

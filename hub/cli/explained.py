@@ -28,7 +28,7 @@ DomainOption = Annotated[
 ]
 
 
-class Asked(Struct, frozen=True):
+class Sources(Struct, frozen=True):
     """Where to read: a folder alone, or (None) what a configuration says of a domain, with all of its meshes or some."""
 
     source: Path | None
@@ -37,12 +37,12 @@ class Asked(Struct, frozen=True):
     meshes: tuple[str, ...] = ()
 
 
-async def explained(asked: Asked) -> Explained:
+async def explained(asked: Sources) -> Explained:
     """Both readings; what grants nothing is told on stderr. Raises ConfigError and SourceError."""
     return (await explained_beside(asked, standing=False))[0]
 
 
-async def explained_beside(asked: Asked, *, standing: bool) -> tuple[Explained, Standing]:
+async def explained_beside(asked: Sources, *, standing: bool) -> tuple[Explained, Standing]:
     """The same and, if that is wanted and something cannot be read, what stands in each mesh."""
     if asked.source is not None:
         if asked.meshes:

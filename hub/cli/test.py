@@ -23,12 +23,12 @@ from hub.cli.context import (
     run_now,
 )
 from hub.cli.data import SCHEMA
-from hub.cli.explained import Asked, DomainOption, FolderOption, explained
+from hub.cli.explained import Sources, DomainOption, FolderOption, explained
 from hub.cli.show import counted
 from hub.cli.verdict import near_text
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
-from hub.expect.judge import SMI, Failure, Outcome, judge
+from hub.expect.judge import SMI, Failure, Tested, judge
 from hub.expect.junit import junit
 from hub.expect.read import check_names, read, shares_text
 from hub.requests import near_to_json, to_json
@@ -61,7 +61,7 @@ def run_tests(
         if "-" in files and str(source) == "-":
             raise ConfigError("FILE and --source cannot both be standard input; name a file for one of them")
         expectations = [one for name in dict.fromkeys(files) for one in read(name)]
-        found = run_now(explained(Asked(source, config, domain, tuple(mesh or ()))))
+        found = run_now(explained(Sources(source, config, domain, tuple(mesh or ()))))
         meshes = sorted({name for each in found.explainers.values() for name in each.meshes})
         check_names(expectations, meshes, [*found.explainers])
         outcomes = [judge(each, found.explainers) for each in expectations]
@@ -79,7 +79,7 @@ def _write(path: Path, report: bytes) -> None:
         raise ConfigError(f'--junit "{path}": {(error.strerror or "unusable").lower()}; name another file') from None
 
 
-def _show(outcomes: Sequence[Outcome], failed: Sequence[Outcome], output: Output, *, quiet: bool) -> None:
+def _show(outcomes: Sequence[Tested], failed: Sequence[Tested], output: Output, *, quiet: bool) -> None:
     if output is not Output.TEXT:
         shown = failed if quiet else outcomes
         summary = {"total": len(outcomes), "passed": len(outcomes) - len(failed), "failed": len(failed)}
@@ -92,13 +92,13 @@ def _show(outcomes: Sequence[Outcome], failed: Sequence[Outcome], output: Output
         OUT.print(line((f"{counted(len(outcomes), 'test')} in {counted(files, 'file')}: ", "bold"), verdict))
 
 
-def _line(outcome: Outcome) -> Text:
+def _line(outcome: Tested) -> Text:
     one = outcome.expectation
     named = f"{one.name}: {one.asked}" if one.name else one.asked
     return line(f"{one.file.name}:{one.line}: ", ("FAIL", "bold red"), f" {named}: {_said(outcome)}")
 
 
-def _said(outcome: Outcome) -> str:
+def _said(outcome: Tested) -> str:
     """What was expected, and who says what instead; those of one answer together, with what explains it."""
     alike: dict[tuple[str, str], list[Failure]] = {}
     for failure in outcome.failures:
@@ -136,7 +136,7 @@ def _why(alike: Sequence[Failure]) -> str:
 # --------------------------------------------------------------------------- as data
 
 
-def _data(outcome: Outcome) -> dict[str, Any]:
+def _data(outcome: Tested) -> dict[str, Any]:
     one = outcome.expectation
     about = {"file": one.file.name, "line": one.line, "name": one.name, "request": to_json(one.request)}
     return {**about, "passed": not outcome.failures, "failures": [_failure_data(each) for each in outcome.failures]}

@@ -27,14 +27,14 @@ class Failure(Struct, frozen=True):
     reasons: tuple[str, ...] = ()
 
 
-class Outcome(Struct, frozen=True):
+class Tested(Struct, frozen=True):
     """An expectation, and who does not answer as it says; nobody: it holds."""
 
     expectation: Expectation
     failures: tuple[Failure, ...]
 
 
-def judge(expectation: Expectation, explainers: Mapping[str, Explainer]) -> Outcome:
+def judge(expectation: Expectation, explainers: Mapping[str, Explainer]) -> Tested:
     """Hold one expectation against every cluster that is meant; of several those that have the Service, if any has."""
     clusters = {expectation.cluster: explainers[expectation.cluster]} if expectation.cluster else explainers
     answers = {name: explainer.explain(expectation.request) for name, explainer in clusters.items()}
@@ -42,7 +42,7 @@ def judge(expectation: Expectation, explainers: Mapping[str, Explainer]) -> Outc
     failures = (
         failure for name, (smi, meshes) in having.items() for failure in _failures(expectation, name, smi, meshes)
     )
-    return Outcome(expectation, tuple(_explained(expectation, each, explainers[each.cluster]) for each in failures))
+    return Tested(expectation, tuple(_explained(expectation, each, explainers[each.cluster]) for each in failures))
 
 
 def _failures(expectation: Expectation, cluster: str, smi: Answer, meshes: Mapping[str, Answer]) -> Iterator[Failure]:

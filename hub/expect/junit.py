@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from xml.etree import ElementTree as ET
 
-from hub.expect.judge import Outcome
+from hub.expect.judge import Tested
 
 
-def junit(outcomes: Sequence[Outcome], said: Callable[[Outcome], str]) -> bytes:
+def junit(outcomes: Sequence[Tested], said: Callable[[Tested], str]) -> bytes:
     """The report: a suite for each file, a case for each expectation; `said` is what a failed one says, on one line."""
     root = ET.Element("testsuites", {"name": "smihub test", **_counts(outcomes)})
     for name, found in groupby(outcomes, key=lambda each: each.expectation.file.name):
@@ -25,7 +25,7 @@ def junit(outcomes: Sequence[Outcome], said: Callable[[Outcome], str]) -> bytes:
     return report + b"\n"
 
 
-def _case(suite: ET.Element, outcome: Outcome, said: Callable[[Outcome], str]) -> None:
+def _case(suite: ET.Element, outcome: Tested, said: Callable[[Tested], str]) -> None:
     one = outcome.expectation
     case = ET.SubElement(
         suite, "testcase", name=_text(one.name or one.asked), classname=_text(one.file.name), file=_text(one.file.name)
@@ -35,7 +35,7 @@ def _case(suite: ET.Element, outcome: Outcome, said: Callable[[Outcome], str]) -
         ET.SubElement(case, "failure", message=_text(said(outcome)), type="unexpected")
 
 
-def _counts(outcomes: Sequence[Outcome]) -> dict[str, str]:
+def _counts(outcomes: Sequence[Tested]) -> dict[str, str]:
     failures = sum(bool(each.failures) for each in outcomes)
     return {"tests": str(len(outcomes)), "failures": str(failures), "errors": "0"}
 
