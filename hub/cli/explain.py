@@ -26,7 +26,7 @@ from hub.cli.context import (
     run_now,
 )
 from hub.cli.denied import log_in, tell
-from hub.cli.explained import Sources, DomainOption, FolderOption, Standing, explained_beside
+from hub.cli.explained import DomainOption, FolderOption, Sources, Standing, explained_beside
 from hub.cli.verdict import compared, near_lines, verdict_lines
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError

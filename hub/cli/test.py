@@ -23,7 +23,7 @@ from hub.cli.context import (
     run_now,
 )
 from hub.cli.data import SCHEMA
-from hub.cli.explained import Sources, DomainOption, FolderOption, explained
+from hub.cli.explained import DomainOption, FolderOption, Sources, explained
 from hub.cli.show import counted
 from hub.cli.verdict import near_text
 from hub.config.file import DEFAULT_FILE
