@@ -23,6 +23,7 @@ from change import Company
 
 from hub.events import Event
 from hub.log import set_up_logging
+from hub.plan.guards import BLAST_RADIUS
 from hub.reconcile.loop import Loop
 from hub.sources.directory import DirectorySource
 
@@ -37,7 +38,9 @@ class Following(Company):
     async def start(self, stack: AsyncExitStack) -> None:
         """Apply and serve everything, and let the loop begin where that ended."""
         await super().start(stack)
-        self.loop = Loop(self.hub)
+        # One application of ten is more than a plan may take away unasked, one of a thousand is not: both worlds do the same.
+        self.loop = Loop(self.hub, (BLAST_RADIUS,))
+        await self.loop.hand_out()
         await self.loop.workers[0].once()
 
     def change(self, rng: random.Random) -> Path:

@@ -27,6 +27,7 @@ from hub.smi.types import Workload
 from hub.sources.kustomize import Kustomizations
 from hub.sources.unrelated import Unrelated
 from hub.store import Store
+from hub.store.problems import ProblemIndex
 
 
 class Intake:
@@ -47,7 +48,8 @@ class Intake:
         self._unread: dict[Part, Problem] = {}
         self._known: set[Part] = set()  # parts, and scopes, of which some content was read
         self._never: set[Part] = set()  # those that cannot be read, and never could by this process
-        self._ignored: dict[Part, tuple[Problem, ...]] = {}
+        self._beside = ProblemIndex()  # found in parts and folders, and in no object that counts
+        self._shown: dict[Problem, Problem] = {}  # a problem of clusters, as it was told by `changes`
         self._unused: set[Part] = set()
         self._broken: frozenset[ObjectRef] = frozenset()
         self._foreign: dict[Part, Problem] = {}  # cannot be read, and not ours by their looks: what is wrong with them
@@ -127,9 +129,7 @@ class Intake:
         if self._authority:
             ignored = [each for each in decoded if self._usurps(source, each.ref)]
             kept = [each for each in decoded if not self._usurps(source, each.ref)]
-        self._ignored.pop((source, part), None)
-        if ignored:
-            self._ignored[source, part] = tuple(map(self._not_authoritative, ignored))
+        self._beside.put((source, part), tuple(map(self._not_authoritative, ignored)))
         cluster = self._cluster[source]
         for name, store in self._stores.items():
             store.upsert(source, part, kept if name == cluster else tuple(filter(_is_smi, kept)))
@@ -248,10 +248,37 @@ class Intake:
 
     def found(self) -> tuple[Problem, ...]:
         """The same with the line of the object, which is known without reading anything again."""
-        ignored = (problem for problems in self._ignored.values() for problem in problems)
-        beside = (*self._unrelated.templates(), *(problem for problem, _ in self._kustomizations.told()))
-        every = {*self._unread.values(), *ignored, *self._by_cluster(Store.problems), *beside}
+        of_objects = dict.fromkeys(problem for store in self._stores.values() for problem in store.problems())
+        shown = (shown for problem in of_objects if (shown := self._where_found(problem)) is not None)
+        every = {*self._unread.values(), *self._looked_beside().all(), *shown}
         return tuple(sorted(every, key=_by_place))
+
+    def changes(self) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+        """What is wrong that was not at the last call, and what no longer is; costs what changed. What cannot be read is apart."""
+        beside = self._looked_beside()
+        now, gone = set[Problem](), set[Problem]()
+        for problem in beside.pop_changed():
+            (now if problem in beside else gone).add(problem)
+        for problem in {each for store in self._stores.values() for each in store.pop_changed_problems()}:
+            before, after = self._shown.pop(problem, None), self._where_found(problem)
+            if after is not None:
+                self._shown[problem] = after
+            if before != after:
+                now |= {after} if after is not None else set()
+                gone |= {before} if before is not None else set()
+        return tuple(sorted(now, key=_by_place)), tuple(sorted(gone, key=_by_place))
+
+    def _looked_beside(self) -> ProblemIndex:
+        self._beside.put("templates", tuple(self._unrelated.templates()))
+        self._beside.put("kustomizations", tuple(problem for problem, _ in self._kustomizations.told()))
+        return self._beside
+
+    def _where_found(self, problem: Problem) -> Problem | None:
+        """A problem of objects; one that not every cluster has names those that do, and one of none is none."""
+        names = [name for name, store in self._stores.items() if store.has_problem(problem)]
+        if not names or len(names) == len(self._stores):
+            return problem if names else None
+        return _in_clusters(problem, names)
 
     def warnings(self) -> tuple[Problem, ...]:
         """What may be meant otherwise: applications that listen past their sidecar, facts of which no mesh sees any, other files."""
@@ -272,8 +299,7 @@ class Intake:
             for problem in found(store):
                 clusters.setdefault(problem, []).append(name)
         for problem, names in clusters.items():
-            where = f" (in cluster {', '.join(map(_quoted, names))})" if len(names) < len(self._stores) else ""
-            yield replace(problem, message=problem.message + where) if where else problem
+            yield problem if len(names) == len(self._stores) else _in_clusters(problem, names)
 
     def _of_unused(self) -> Iterator[Problem]:
         for source in sorted({source for source, _ in self._unused}):
@@ -310,6 +336,10 @@ def _by_place(problem: Problem) -> tuple[str, str, int, Problem]:
 
 def _is_smi(decoded: Decoded) -> bool:
     return decoded.ref is not None and is_smi(decoded.ref)
+
+
+def _in_clusters(problem: Problem, names: Iterable[str]) -> Problem:
+    return replace(problem, message=f"{problem.message} (in cluster {', '.join(map(_quoted, names))})")
 
 
 def _quoted(cluster: str) -> str:

@@ -195,9 +195,7 @@ class Loop:
     # ----------------------------------------------------------------------- the log
 
     def _tell_problems(self) -> None:
-        intake = self._hub.intake
-        unread = set(intake.unread_problems.values())
-        self._telling.problems((each for each in intake.found() if each not in unread), intake.located)
+        self._telling.problems(*self._hub.intake.changes(), self._hub.intake.located)
 
 
 async def _supervised(work: Work) -> None:

@@ -241,7 +241,7 @@ class DirectorySource:
             )
             entries[part] = self._failed(part, error)
 
-    def _pause(self, waiting: dict[str, Path], seen: dict[str, Signature]) -> Iterator[Step]:
+    def _pause(self, waiting: dict[str, str], seen: dict[str, Signature]) -> Iterator[Step]:
         """Pause until these files may be quiet; shortly before, parse what they hold, for it mostly stays."""
         now_ns = files.now_ns()
         pause_s = max(seen[part].pause_s(now_ns) if part in seen else files.QUIET_S for part in waiting)
@@ -255,7 +255,7 @@ class DirectorySource:
         if left_s > 0:
             yield left_s
 
-    def _parse_early(self, part: str, path: Path, before: Signature | None) -> None:
+    def _parse_early(self, part: str, path: str, before: Signature | None) -> None:
         """Parse a file that is not quiet yet, but may soon be: nothing about it has changed since it was seen `before`.
 
         What it holds counts only if the same bytes are read when it is quiet.
@@ -265,7 +265,7 @@ class DirectorySource:
             if before is not None and data is not None:
                 self._ahead[part] = self._parsed(part, before, data)
 
-    def _attempt(self, part: str, path: Path, seen: dict[str, Signature]) -> _Read | None:
+    def _attempt(self, part: str, path: str, seen: dict[str, Signature]) -> _Read | None:
         """Read one file if it is quiet; `seen` holds what the try before saw, 100 ms ago if times cannot tell. None = try again."""
         known = self._entries.get(part)
         try:

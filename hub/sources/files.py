@@ -36,7 +36,7 @@ class Listing(Struct, frozen=True):
     what the `selection` leaves out.
     """
 
-    files: dict[str, Path]
+    files: dict[str, str]
     unread: dict[str, FileError]
     folders: set[str] = field(default_factory=set)
     linked: set[str] = field(default_factory=set)
@@ -71,8 +71,8 @@ def list_files(root: Path, selection: Selection = EVERYTHING) -> Listing:
     Links are followed to files inside the folder only. Raises SourceError if `root` is missing or unreadable.
     """
     try:
-        real = Path(os.path.realpath(root, strict=True))  # Path.resolve has its own errors for loops
-        if not real.is_dir():
+        real = os.path.realpath(root, strict=True)  # Path.resolve has its own errors for loops
+        if not Path(real).is_dir():
             return Listing({_shown(root.name): real}, {})  # by the name that stays, wherever a link leads
         return _without(_walk(real, selection), selection.skip)
     except OSError as error:
@@ -82,57 +82,53 @@ def list_files(root: Path, selection: Selection = EVERYTHING) -> Listing:
 
 
 def _without(listing: Listing, skip: Path | None) -> Listing:
-    real = None if skip is None else Path(os.path.realpath(skip))
-    return replace(
-        listing, files={part: path for part, path in listing.files.items() if path != real}, skipped=str(real or "")
-    )
+    real = "" if skip is None else os.path.realpath(skip)
+    return replace(listing, files={part: path for part, path in listing.files.items() if path != real}, skipped=real)
 
 
-def _walk(root: Path, selection: Selection) -> Listing:
+def _walk(base: str, selection: Selection) -> Listing:
     listing = Listing({}, {}, selection=selection)
-    failed: list[OSError] = []
-    for folder, names, files in os.walk(root, onerror=failed.append):
-        here = Path(folder)
-        if here == root and failed:
+    failed = list[OSError]()
+    for folder, names, files in os.walk(base, onerror=failed.append):
+        if folder == base and failed:
             raise failed[0]
         listing.folders.add(folder)
-        names[:] = sorted(
-            name for name in names if not name.startswith(".") and selection.walks(_part(root, here / name))
-        )
+        # Strings, not paths: a file that comes or goes has the whole folder listed, and paths would make that the longest part.
+        before = _part(base, folder) + "/" if folder != base else ""
+        names[:] = sorted(name for name in names if not name.startswith(".") and selection.walks(before + _shown(name)))
         for name in names:
-            _check_linked_folder(root, here / name, listing)
+            _check_linked_folder(base, f"{folder}/{name}", listing)
         for name in files:
-            if _counts(name) and selection.counts(_part(root, here / name)):
-                _add(root, here / name, listing)
-    if failed and Path(failed[0].filename) == root:
+            part = before + _shown(name)
+            if _counts(name) and selection.counts(part):
+                _add(base, f"{folder}/{name}", part, listing)
+    if failed and failed[0].filename == base:
         raise failed[0]
     for error in failed:
-        part = _part(root, Path(error.filename)) + "/"
+        part = _part(base, error.filename) + "/"
         listing.unread[part] = FileError("file.unreadable", f"cannot be listed: {_reason(error)}", "make it readable")
     return listing
 
 
-def _check_linked_folder(root: Path, folder: Path, listing: Listing) -> None:
+def _check_linked_folder(base: str, folder: str, listing: Listing) -> None:
     """A link to a folder is not walked: inside the root its files are read at their own place, else it is unread."""
-    if not folder.is_symlink():
+    if _kind(folder) != stat.S_IFLNK:
         return
-    listing.linked.add(str(folder))
-    target = Path(os.path.realpath(folder))
-    inside = target.is_relative_to(root) and not any(part.startswith(".") for part in target.relative_to(root).parts)
-    if not inside:
+    listing.linked.add(folder)
+    target = os.path.realpath(folder)
+    if not _is_inside(base, target) or any(part.startswith(".") for part in target[len(base) :].split("/")):
         error = FileError(
             "file.outside", "a link to a folder outside the source", "add that folder as a separate source"
         )
-        listing.unread[_part(root, folder) + "/"] = error
+        listing.unread[_part(base, folder) + "/"] = error
 
 
-def _add(root: Path, path: Path, listing: Listing) -> None:
-    part = _part(root, path)
+def _add(base: str, path: str, part: str, listing: Listing) -> None:
     real = path
-    if path.is_symlink():
-        listing.linked.add(str(path))
-        real = Path(os.path.realpath(path))
-    if real.is_relative_to(root):
+    if _kind(path) == stat.S_IFLNK:
+        listing.linked.add(path)
+        real = os.path.realpath(path)
+    if _is_inside(base, real):
         listing.files[part] = real
         return
     listing.unread[part] = FileError(
@@ -140,7 +136,7 @@ def _add(root: Path, path: Path, listing: Listing) -> None:
     )
 
 
-def reported_files(last: Listing, reported: Iterable[str]) -> dict[str, Path] | None:
+def reported_files(last: Listing, reported: Iterable[str]) -> dict[str, str] | None:
     """The files that these reports of the file system are about, by part name; None if only a new listing can tell.
 
     `last` is the last listing of a folder. A report is understood if it is about an ordinary file in one of its folders
@@ -149,7 +145,7 @@ def reported_files(last: Listing, reported: Iterable[str]) -> dict[str, Path] | 
     if last.linked or not last.folders:
         return None
     root = min(last.folders, key=len)
-    found: dict[str, Path] = {}
+    found: dict[str, str] = {}
     for path in reported:
         folder, name = os.path.split(path)
         kind = _kind(path)
@@ -162,7 +158,7 @@ def reported_files(last: Listing, reported: Iterable[str]) -> dict[str, Path] | 
             continue
         if not kind:
             return None
-        found[part] = Path(path)
+        found[part] = path
     return found
 
 
@@ -178,21 +174,21 @@ def _counts(name: str) -> bool:
     return (name.lower().endswith(SUFFIXES) or name == "Kustomization") and not name.startswith(".")
 
 
-def file_path(root: Path, part: str) -> Path:
+def file_path(root: Path, part: str) -> str:
     """Where a part of a source stands, links followed; `root` itself if that is a file."""
-    return Path(os.path.realpath(root / part if root.is_dir() else root))
+    return os.path.realpath(root / part if root.is_dir() else root)
 
 
-def signature(path: Path) -> Signature:
+def signature(path: str) -> Signature:
     """What the file system says about the file now. Raises FileError."""
     try:
-        found = path.stat(follow_symlinks=False)
+        found = os.lstat(path)
     except OSError as error:
         raise _unreadable(error) from None
     return _signature(found)
 
 
-def read_settled(path: Path, before: Signature, limit: int) -> bytes | None:
+def read_settled(path: str, before: Signature, limit: int) -> bytes | None:
     """The content of a file, or None if it is not (or no longer) what `before` says: try again later.
 
     Reads at most `limit` bytes. Raises FileError if it is unreadable, not a regular file, or too large.
@@ -248,10 +244,14 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def _part(root: Path, path: Path) -> str:
-    return _shown(path.relative_to(root).as_posix())
+def _is_inside(base: str, path: str) -> bool:
+    return path == base or path.startswith(base if base.endswith("/") else base + "/")
+
+
+def _part(base: str, path: str) -> str:
+    return _shown(path[len(base) :].lstrip("/"))
 
 
 def _shown(name: str) -> str:
     """A file name as text that can be printed anywhere; bytes that are not UTF-8 become escapes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")

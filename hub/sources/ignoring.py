@@ -49,7 +49,7 @@ class IgnoreFile:
     def _signature(self) -> Signature | None:
         try:
             os.lstat(self._path)
-            return files.signature(self._path)
+            return files.signature(str(self._path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except FileError as error:
@@ -60,7 +60,7 @@ class IgnoreFile:
     def _take(self, now: Signature | None) -> bool:
         """Whether it is still what it was."""
         try:
-            data = b"" if now is None else files.read_settled(self._path, now, _MOST_BYTES)
+            data = b"" if now is None else files.read_settled(str(self._path), now, _MOST_BYTES)
         except FileError as error:
             raise SourceError(f'"{self._path}" {error}') from None
         if data is None:

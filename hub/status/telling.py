@@ -6,7 +6,7 @@ say is the same as `smihub status` and `smihub check` show. Plans that were writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import structlog
@@ -55,7 +55,6 @@ class Telling:
     """Turns what is heard into lines of the log."""
 
     def __init__(self) -> None:
-        self._problems: dict[Problem, None] = {}
         self._unread: dict[Part, Problem] = {}
 
     # ----------------------------------------------------------------------- meshes and units
@@ -83,11 +82,8 @@ class Telling:
             _log.info("source_read", source=source, part=part)
         self._unread = dict(now)
 
-    def problems(self, now: Iterable[Problem], located: Located) -> None:
-        """What is wrong with objects now; `located` finds the lines of fields."""
-        found = dict.fromkeys(now)
-        fresh = [each for each in found if each not in self._problems]
-        gone = [each for each in self._problems if each not in found]
+    def problems(self, fresh: Sequence[Problem], gone: Sequence[Problem], located: Located) -> None:
+        """What is wrong with objects since the last call, and what no longer is; `located` finds the lines of fields."""
         moved = {_sense(each) for each in fresh} & {_sense(each) for each in gone}  # the same, on another line
         for problem in located([each for each in fresh if _sense(each) not in moved][:_LINES]):
             tell = _log.error if problem.severity is Severity.ERROR else _log.warning
@@ -97,7 +93,6 @@ class Telling:
             what = {"object": str(problem.ref), "field": problem.field}
             _log.info("problem_gone", place=_place(problem.origin), code=problem.code, **what)
         _tell_more(max(len(fresh), len(gone)) - _LINES)
-        self._problems = found
 
 
 def _sense(problem: Problem) -> tuple[str, ...]:

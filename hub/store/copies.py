@@ -48,15 +48,13 @@ class Copies:
 
     def __init__(self) -> None:
         self._parts: dict[Part, _CopyList] = {}
-        self._problems: dict[Part, tuple[Problem, ...]] = {}
         self._copies: dict[ObjectRef, _CopyList] = {}
         self._disputed: set[ObjectRef] = set()
         self._flawed: set[ObjectRef] = set()
 
-    def put(self, part: Part, decoded: Sequence[Decoded]) -> Iterable[ObjectRef]:
+    def put(self, part: Part, decoded: Sequence[Decoded]) -> Sequence[ObjectRef]:
         """Replace all that a part says (an empty sequence: it is gone); the refs that may now mean something else."""
         copies = tuple(_copies_in(part, decoded))
-        _set_or_drop(self._problems, part, tuple(problem for each in decoded for problem in each.problems))
         before, after = _by_ref(self._parts.get(part, ())), _by_ref(copies)
         _set_or_drop(self._parts, part, copies)
         changed = [ref for ref in before.keys() | after.keys() if before.get(ref) != after.get(ref)]
@@ -113,12 +111,9 @@ class Copies:
         """The parts of sources that hold a copy."""
         return frozenset(copy.part for copy in self._copies.get(ref, ()))
 
-    def problems(self) -> Iterator[Problem]:
-        """What decoding found, and a Problem at each copy of an object that has others beside it that matter."""
-        for problems in self._problems.values():
-            yield from problems
-        for ref in self._disputed:
-            yield from self._dispute(ref)
+    def disputes(self, ref: ObjectRef) -> tuple[Problem, ...]:
+        """A Problem at each copy of an object that has others beside it that matter."""
+        return tuple(self._dispute(ref)) if ref in self._disputed else ()
 
     def _fault(self, ref: ObjectRef) -> str:
         """What is wrong with having these copies: the code of the Problem, "" if nothing is."""

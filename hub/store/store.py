@@ -13,11 +13,12 @@ from hub.intent.inspection import inspectable
 from hub.model import Access, Identity, ObjectRef, Origin, Placement, Problem, Reading, Unit, UnitKey
 from hub.smi import Decoded
 from hub.smi.types import EndpointSlice, IdentityBinding, Service, SmiObject, Workload
-from hub.store.copies import Copies
+from hub.store.copies import Copies, Part
 from hub.store.doubts import Doubts
 from hub.store.entries import entries
 from hub.store.index import EndpointChanges, Index, Key
 from hub.store.memo import Memo
+from hub.store.problems import ProblemIndex
 from hub.store.profiles import Profiles
 from hub.store.slices import Slices
 from hub.store.view import RecordingView
@@ -59,7 +60,8 @@ class Store:
         self._dirty: set[UnitKey] = set()
         self._units: set[UnitKey] = set()
         self._stale: set[Job] = set()
-        self._faulty: dict[Job, tuple[Problem, ...]] = {}
+        self._problems = ProblemIndex(self._copies.origins)  # found in units and single objects
+        self._written = ProblemIndex()  # found in what is written: by decoding, and in copies
         self._recalled: dict[ObjectRef, SmiObject] = {}
 
     @property
@@ -76,13 +78,20 @@ class Store:
 
     def upsert(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
         """A part of a source (a file, a kind) holds exactly these objects now, instead of what it held."""
-        self._follow(self._copies.put((source, part), decoded))
-        self._doubts.put_unnamed((source, part), decoded)
+        self._put((source, part), decoded)
 
     def remove(self, source: str, part: str) -> None:
         """A part of a source is gone, and so are its objects."""
-        self._follow(self._copies.put((source, part), ()))
-        self._doubts.put_unnamed((source, part), ())
+        self._put((source, part), ())
+
+    def _put(self, part: Part, decoded: Sequence[Decoded]) -> None:
+        touched = self._copies.put(part, decoded)
+        self._follow(touched)
+        self._doubts.put_unnamed(part, decoded)
+        self._written.put(part, tuple(problem for each in decoded for problem in each.problems))
+        for ref in touched:
+            self._problems.moved(ref)
+            self._written.put(ref, self._copies.disputes(ref))
 
     def recall(self, objects: Mapping[ObjectRef, SmiObject]) -> None:
         """Let these objects, and no others, stand in for what cannot be read: they count whatever their copies say."""
@@ -196,13 +205,23 @@ class Store:
 
     def problems(self) -> tuple[Problem, ...]:
         """Everything that is wrong with any object: decoding, copies, units and single objects; sorted, each once."""
+        self._inspect()
+        return tuple(sorted({*self._written.all(), *self._problems.all()}))
+
+    def has_problem(self, problem: Problem) -> bool:
+        """Whether it is one of `problems`."""
+        return problem in self._written or problem in self._problems
+
+    def pop_changed_problems(self) -> frozenset[Problem]:
+        """The problems that came or went since the last call; costs what changed."""
+        self._inspect()
+        return frozenset((*self._written.pop_changed(), *self._problems.pop_changed()))
+
+    def _inspect(self) -> None:
+        """Judge whatever changed since it was judged."""
         self._process_changes()
         for job in tuple(self._stale):
             self._result(job)
-        found = set(self._copies.problems())
-        for problems in self._faulty.values():
-            found.update(self._located(problems))
-        return tuple(sorted(found))
 
     def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """Problems at every place where their object stands; a unit does not change because a line number does."""
@@ -270,7 +289,7 @@ class Store:
     def _drop(self, job: Job) -> None:
         self._memo.forget(job)
         self._stale.discard(job)
-        self._faulty.pop(job, None)
+        self._problems.put(job, ())
 
     def _result(self, job: Job) -> _Result:
         self._stale.discard(job)
@@ -280,10 +299,7 @@ class Store:
         view = RecordingView(self._objects, self._index, self._trust_domain, self._reading)
         result = _compute(view, job)
         self._memo.keep(job, result, tuple(view.keys))
-        if result.problems:
-            self._faulty[job] = result.problems
-        else:
-            self._faulty.pop(job, None)
+        self._problems.put(job, result.problems)
         return result
 
     # ----------------------------------------------------------------------- workloads and endpoints

@@ -80,7 +80,9 @@ class Fleet:
 
     def publish(self, endpoints: Mapping[ServiceKey, tuple[Endpoint, ...]]) -> tuple[set[str], set[ServiceKey]]:
         """Take over all endpoints; gives the workloads whose resources changed, and the service ports that did."""
-        changed = {key for key in self._facts.keys() | endpoints.keys() if self._facts.get(key) != endpoints.get(key)}
+        every = self._facts.keys() | endpoints.keys()
+        pairs = ((key, self._facts.get(key), endpoints.get(key)) for key in every)
+        changed = {key for key, before, after in pairs if before is not after and before != after}
         self._facts = dict(endpoints)
         touched: set[str] = set()
         for key in changed:

@@ -334,10 +334,10 @@ def test_a_file_that_never_rests_keeps_what_it_held(tmp_path: Path) -> None:
 def test_a_file_replaced_between_look_and_read_is_not_taken(tmp_path: Path) -> None:
     """The content must belong to what was looked at, before and after."""
     path = write(tmp_path / "a.yaml", "a: 1")
-    before = signature(path)
+    before = signature(str(path))
     write(tmp_path / "a.tmp", "a: 2").rename(path)
-    assert read_settled(path, before, 100) is None
-    assert read_settled(path, signature(path), 100) == b"a: 2"
+    assert read_settled(str(path), before, 100) is None
+    assert read_settled(str(path), signature(str(path)), 100) == b"a: 2"
 
 
 def test_problems_are_pinned_to_their_field(tmp_path: Path) -> None:
@@ -425,7 +425,7 @@ def test_a_report_is_understood_where_it_is_about_an_ordinary_file(tmp_path: Pat
     last = list_files(tmp_path, Selection(skip=own))
     new = write(tmp_path / "b.yaml", "b: 1")
     beside = [write(tmp_path / "a.tmp", ""), write(tmp_path / ".b.yaml", ""), tmp_path / "gone.tmp", own]
-    assert reported_files(last, map(str, [path, new, *beside])) == {"sub/a.yaml": path, "b.yaml": new}
+    assert reported_files(last, map(str, [path, new, *beside])) == {"sub/a.yaml": str(path), "b.yaml": str(new)}
 
 
 @pytest.mark.parametrize("what", ["gone", "folder", "new folder", "link", "linked before", "deep"])
@@ -475,7 +475,7 @@ def test_a_reported_file_that_was_the_last_with_objects_is_an_error(tmp_path: Pa
 @pytest.mark.parametrize(("age_ms", "rest_ms"), [(30, 70), (0, 100), (100, 100), (-5, 100)])
 def test_a_file_is_looked_at_again_when_it_can_be_quiet(tmp_path: Path, age_ms: int, rest_ms: int) -> None:
     """No earlier and no later; where the times say nothing, after the whole quiet time."""
-    found = signature(write(tmp_path / "a.yaml", "a: 1"))
+    found = signature(str(write(tmp_path / "a.yaml", "a: 1")))
     now_ns = max(found.modified_ns, found.changed_ns) + age_ms * 1_000_000
     assert found.pause_s(now_ns) == pytest.approx(rest_ms / 1000)
 

@@ -86,8 +86,8 @@ def test_problem_that_moves_to_another_line_is_not_told_again() -> None:
     telling = Telling()
     problem, moved = (Problem("a.b", TARGET, "spec", "no", "do", Origin("m", "f.yaml", line)) for line in (3, 9))
     with capture_logs() as lines:
-        for now in ([problem], [moved], []):
-            telling.problems(now, list)
+        for fresh, gone in (([problem], []), ([moved], [problem]), ([], [moved])):
+            telling.problems(fresh, gone, list)
     assert [(line["event"], line["place"]) for line in lines] == [
         ("problem_found", "m/f.yaml:3"),
         ("problem_gone", "m/f.yaml:9"),

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from hub.endpoints import EndpointView
-from hub.model import Document, Origin, Reading, Unit, UnitKey
+from hub.model import Document, Origin, Problem, Reading, Unit, UnitKey
 from hub.smi import Decoded, decode
 from hub.store import Store
 from hub.testing.worlds import TRUST_DOMAIN, make_values
@@ -77,6 +77,7 @@ def test_units_are_those_of_a_fresh_store_after_every_batch(rng: Random, reading
     """Recompiling only the dirty units gives what compiling everything from scratch gives, in any order of reading."""
     world = Changing(rng, reading)
     units: dict[UnitKey, Unit] = {}
+    told: set[Problem] = set()
     for _ in range(12):
         world.batch()
         dirty = world.store.dirty()
@@ -85,6 +86,8 @@ def test_units_are_those_of_a_fresh_store_after_every_batch(rng: Random, reading
         scratch = fresh(world.parts, reading, rng)
         assert units == compiled(scratch, scratch.units())
         assert world.store.problems() == scratch.problems()
+        told ^= world.store.pop_changed_problems()
+        assert tuple(sorted(told)) == scratch.problems()
         assert world.store.placements() == scratch.placements()
 
 
