@@ -8,26 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.intent.targets import read_match
 from hub.meshes import Mesh
 from hub.model import Access, HttpMatch, Loss, ObjectRef, Origin, Problem, UnitKey
+from hub.plan.because import Spot
 from hub.smi.types import HTTPRouteGroup, TrafficTarget
 from hub.store import Store
 
 _SPECS = "specs.smi-spec.io"
 Located = Callable[[Iterable[Problem]], Iterable[Problem]]
-
-
-class Spot(Struct, frozen=True):
-    """Where something is written: the object, its field, names of matches (of a route group), and file and line."""
-
-    object: ObjectRef
-    field: str = ""
-    matches: tuple[str, ...] = ()
-    origin: Origin = Origin()
 
 
 def written(store: Store, mesh: Mesh, losses: Iterable[Loss], located: Located) -> Mapping[Loss, Spot]:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.context import ConfigOption, Exit, YesOption, agreed, clean_errors, note, run_now
-from hub.cli.plan import AcceptOption, DomainReview, PlanOptions, plan_options, review, show_plans
+from hub.cli.context import ConfigOption, Exit, YesOption, agreed, clean_errors, note, print_lines, run_now
+from hub.cli.page import Sheet, sheet_lines
+from hub.cli.plan import AcceptOption, DomainReview, PlanOptions, plan_options, review
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.plan.guards import BLAST_RADIUS
@@ -46,7 +47,7 @@ async def _approve(wanted: PlanOptions, digest: str, why: str, *, yes: bool) -> 
     domains = Domains.open(wanted.config)
     try:
         hub, found = _named(await review(domains, wanted.accept), digest)
-        show_plans(hub, [found])
+        print_lines(sheet_lines(Sheet.of(hub, found)))
         if not yes and not agreed("Approve this plan?", "review the plan, then run smihub approve --yes"):
             note("nothing was approved")
             raise typer.Exit(Exit.ERROR)

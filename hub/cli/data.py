@@ -24,7 +24,12 @@ SCHEMA = 2
 
 def of_domain(config: Config, data: dict[str, Any]) -> dict[str, Any]:
     """The same data, with the domain before it where the file has several."""
-    return {"domain": config.title, **data} if config.title else data
+    return in_domain(config.title, data)
+
+
+def in_domain(domain: str, data: dict[str, Any]) -> dict[str, Any]:
+    """The same for a domain by its title ("": there is only one)."""
+    return {"domain": domain, **data} if domain else data
 
 
 def field_changes(change: Change, view: View) -> tuple[FieldChange, ...]:
@@ -60,11 +65,12 @@ def plan_data(plan: Plan, view: View, refused: Sequence[Refusal], places: Spots)
 
 def _split_data(before: str, after: str, causes: Causes) -> dict[str, Any]:
     service, _, port = before.partition(" -> ")[0].rpartition(":")
-    because = [_cause_data(each, causes.places) for each in causes.routes.get(service, ())]
+    because = [cause_data(each, causes.places) for each in causes.routes.get(service, ())]
     return {"service": service, "port": int(port), "before": before, "after": after, "because": because}
 
 
-def _cause_data(change: InputChange, places: Spots) -> dict[str, Any]:
+def cause_data(change: InputChange, places: Spots) -> dict[str, Any]:
+    """A change of an object, and where that stands."""
     return {"object": str(change.ref), "change": change.how, **_origin_data(places.at(change))}
 
 
@@ -84,7 +90,7 @@ def _permit_data(permit: Permit, causes: Causes) -> dict[str, Any]:
         if match is None
         else {"methods": match.methods and list(match.methods), "path": match.path, "headers": dict(match.headers)},
         "from": [str(origin) for origin in permit.origins],
-        "because": [_cause_data(each, causes.places) for each in causes.of_permit(permit)],
+        "because": [cause_data(each, causes.places) for each in causes.of_permit(permit)],
     }
 
 

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 from rich.text import Text
 
-from hub.blame import Spot
 from hub.cli.context import Part, line
 from hub.cli.places import Spots, located
 from hub.model import Loss
+from hub.plan.because import Spot
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
 

@@ -24,6 +24,7 @@ from hub.cli import (
     release,
     render,
     run,
+    show_plan,
     status,
     test,
 )
@@ -45,6 +46,7 @@ for _module in (
     check,
     plan,
     apply,
+    show_plan,
     approve,
     render,
     run,

@@ -13,7 +13,7 @@ from hub.cli.places import Spots, located
 from hub.memory.permits import Permit, line_of
 from hub.model import ObjectRef
 from hub.plan.because import Because, InputChange
-from hub.plan.lines import in_percent
+from hub.plan.lines import Rerouted
 from hub.plan.plan import Plan
 
 Detail = Literal["short", "all"]
@@ -111,14 +111,9 @@ def _is_split(text: Text) -> bool:
 
 
 def _split_lines(plan: Plan, causes: Causes) -> Iterator[Text]:
-    for before, after in plan.rerouted:
-        head, _, old = before.partition(" -> ")
-        service = head.rpartition(":")[0]
-        root = service.partition("/")[2]
-        new = in_percent(after.partition(" -> ")[2], root)
-        why = causes.said(causes.routes.get(service, ()))
-        yield line(("  traffic split", "bold"), f" {head}: {in_percent(old, root)}", (" -> ", "bold"), new)
-        if why:
+    for route in map(Rerouted.of, plan.rerouted):
+        yield line(("  traffic split", "bold"), f" {route.head}: {route.before}", (" -> ", "bold"), route.after)
+        if why := causes.said(causes.routes.get(route.service, ())):
             yield line((f"    {why}", "dim"))
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from hub.blame import Spot, written
+from hub.blame import written
 from hub.meshes import Mesh
 from hub.model import Loss, ObjectRef, Origin
-from hub.plan.because import InputChange
+from hub.plan.because import InputChange, Spot
 from hub.reconcile.hub import Hub
 
 

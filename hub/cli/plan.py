@@ -4,35 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from msgspec import Struct
-from msgspec.structs import replace
 
 from hub.cli import saved
 from hub.cli.context import (
-    ERR,
     ConfigOption,
     Exit,
     MeshOption,
-    Output,
-    OutputOption,
     SourceOption,
     clean_errors,
     emit,
     fail,
-    line,
     note,
-    print_lines,
     progress,
     run_now,
 )
-from hub.cli.data import SCHEMA, of_domain, plan_data, problem_data
-from hub.cli.losses import loss_lines, refused_by
+from hub.cli.forms import PlanForm, PlanFormOption
+from hub.cli.markdown import markdown
 from hub.cli.meaning import Detail
-from hub.cli.places import Spots
-from hub.cli.show import counted, plan_lines, problem_line, refusal_line, unplanned_line
+from hub.cli.page import Page, Sheet, pages_data, show_page
 from hub.config.file import DEFAULT_FILE, owner_for
 from hub.errors import ConfigError, SmihubError
 from hub.model import Problem, Severity
@@ -92,7 +85,7 @@ def plan(
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,
     accept: AcceptOption = None,
-    output: OutputOption = Output.TEXT,
+    output: PlanFormOption = PlanForm.TEXT,
     verbose: VerboseOption = False,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the plan to this file, for smihub apply FILE.")
@@ -107,17 +100,19 @@ def plan(
     raise typer.Exit(code)
 
 
-async def _plan(wanted: PlanOptions, output: Output, file: Path | None, source: str | None) -> Exit:
+async def _plan(wanted: PlanOptions, output: PlanForm, file: Path | None, source: str | None) -> Exit:
     domains = Domains.open(wanted.config, source, wanted.meshes)
     try:
         if file is not None:
             saved.check_place(file, [hub.config for hub in domains.hubs])
             saved.check_meshes(domains, wanted.meshes)
         found = await review(domains, wanted.accept)
-        if output is Output.TEXT:
+        if output is PlanForm.TEXT:
             show(found, wanted.detail)
+        elif output is PlanForm.MARKDOWN:
+            markdown(pages_of(found))
         else:
-            emit(data(found), output)
+            emit(pages_data(pages_of(found)), output.data)
         if file is not None:
             _save(file, found)
         for each in found:
@@ -179,45 +174,16 @@ async def _review(hub: Hub, accept: Sequence[str], say: Callable[[str], None]) -
 
 def show(found: Sequence[DomainReview], detail: Detail = "short") -> None:
     """Print by domain: Problems on stderr, then every plan, then what refuses it."""
-    for each in found:
-        problems = each.problems
-        if problems and each.hub.config.title:
-            ERR.print(line((f"domain {each.hub.config.title}", "bold")))
-        print_lines(map(problem_line, problems), ERR)
-        show_plans(each.hub, each.reviewed, detail)
-        errors = sum(problem.severity is Severity.ERROR for problem in problems)
-        if errors:
-            note(f"{counted(errors, 'error')} above: what these objects ask for is not granted")
+    for page in pages_of(found):
+        show_page(page, detail)
 
 
-def show_plans(hub: Hub, reviewed: Sequence[Reviewed], detail: Detail = "short") -> None:
-    """Print every plan, then what its mesh cannot do, then what else refuses it."""
-    for each in reviewed:
-        titled = replace(each.plan, mesh=each.mesh.title)
-        if OWNER in {refusal.code for refusal in each.refusals}:
-            print_lines([unplanned_line(titled)])
-            print_lines(map(refusal_line, each.refusals))
-            continue
-        places, spec = Spots.of(hub, each.mesh, each.plan.losses, each.decided.places), each.mesh.spec
-        print_lines(plan_lines(titled, spec.view, spec.drain, detail, places, each.refused))
-        lossy, others = refused_by(each.plan.losses, each.refusals)
-        print_lines(loss_lines(titled, lossy, places))
-        print_lines(map(refusal_line, others))
-
-
-def data(found: Sequence[DomainReview]) -> dict[str, Any]:
-    """Plans and Problems as JSON-like data."""
-    good = [each for each in found if not each.failed]
-    return {
-        "schema": SCHEMA,
-        "problems": [of_domain(each.hub.config, problem_data(problem)) for each in good for problem in each.problems],
-        "meshes": [of_domain(each.hub.config, _one(each.hub, one)) for each in good for one in each.reviewed],
-    }
-
-
-def _one(hub: Hub, one: Reviewed) -> dict[str, Any]:
-    places = Spots.of(hub, one.mesh, one.plan.losses, one.decided.places)
-    return plan_data(one.plan, one.mesh.spec.view, one.refusals, places)
+def pages_of(found: Sequence[DomainReview]) -> list[Page]:
+    """The plans as they are shown, by domain."""
+    return [
+        Page(each.hub.config.title, tuple(Sheet.of(each.hub, one) for one in each.reviewed), each.problems)
+        for each in found
+    ]
 
 
 def verdict(found: Sequence[DomainReview]) -> Exit:

@@ -15,13 +15,18 @@ from secrets import token_hex
 from msgspec.structs import replace
 
 from hub.cli.context import progress
+from hub.cli.places import Spots
+from hub.cli.reported import moment
 from hub.config.file import Config
 from hub.errors import ConfigError, RefusedError
+from hub.meshes import Mesh
 from hub.plan import saved as plans
+from hub.plan.moved import Fingerprint, MovedError, joined, of_mesh
 from hub.plan.saved import Saved, SavedMesh
 from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub, Reviewed
 from hub.sources.files import SUFFIXES
+from hub.status.record import history
 
 _MOST_BYTES = 1 << 30
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
@@ -55,7 +60,7 @@ def check_meshes(domains: Domains, chosen: Sequence[str]) -> None:
 
 def save(path: Path, found: Sequence[tuple[Hub, Sequence[Reviewed]]]) -> None:
     """Write the review of every domain, for this user only, whole or not at all. Raises ConfigError where there is something else."""
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
     raw = plans.encode_all(_saved(hub, reviewed, now) for hub, reviewed in found)
     if len(raw) > _MOST_BYTES:
         raise ConfigError(f"this plan has more than {_MOST_BYTES} bytes; run smihub apply instead")
@@ -65,8 +70,22 @@ def save(path: Path, found: Sequence[tuple[Hub, Sequence[Reviewed]]]) -> None:
 
 def _saved(hub: Hub, reviewed: Sequence[Reviewed], now: str) -> Saved:
     made = sorted(reviewed, key=lambda each: each.mesh.name)
-    meshes = tuple(SavedMesh(each.plan, each.refusals, tuple(sorted(each.lifted))) for each in made)
-    return Saved(hub.setup(version()), hub.inputs(), now, meshes)
+    meshes = tuple(_saved_mesh(hub, each) for each in made)
+    problems = (*hub.intake.problems(), *hub.idle_accepts(reviewed))
+    return Saved(hub.setup(version()), hub.inputs(), now, meshes, hub.fingerprints(), problems)
+
+
+def _saved_mesh(hub: Hub, each: Reviewed) -> SavedMesh:
+    spots = Spots.of(hub, each.mesh, each.plan.losses, each.decided.places)
+    named = {change.ref for one in each.plan.because for change in one.changes}
+    named |= {origin for permit in (*each.plan.gained, *each.plan.lost) for origin in permit.origins}
+    places = tuple(sorted((ref, origin) for ref, origin in spots.objects.items() if ref in named))
+    accepted, stands = tuple(sorted(each.lifted)), _standing(each.mesh)
+    return SavedMesh(each.plan, each.refusals, accepted, stands, places, tuple(sorted(spots.losses.items())))
+
+
+def _standing(mesh: Mesh) -> tuple[Fingerprint, ...]:
+    return () if mesh.mirror is None else of_mesh(mesh.mirror.whole().objects.values())
 
 
 def _check_replaceable(path: Path) -> None:
@@ -162,11 +181,17 @@ async def resume(domains: Domains, saved: Sequence[Saved]) -> list[tuple[Hub, li
 async def _resumed(hub: Hub, saved: Saved, say: Callable[[str], None]) -> list[Reviewed]:
     hub.read()
     found = {each.plan.mesh: each for each in saved.meshes}
+    errors = list[MovedError]()
     for mesh in hub.meshes:
         mesh.mirror = None  # somebody may have written since it was read
-        plans.check_token(found[mesh.name], (await mesh.observed()).token)
+        token = (await mesh.observed()).token
+        with _collected(errors):
+            plans.check_token(found[mesh.name], token, _standing(mesh), _who(hub, mesh.name, saved.saved_at))
     await hub.recall([code for each in saved.meshes for code in each.accepted])
-    plans.check_inputs(saved, hub.inputs())
+    with _collected(errors):
+        plans.check_inputs(saved, hub.inputs(), hub.fingerprints())
+    if errors:
+        raise joined(errors)
     reviewed = []
     for mesh in hub.meshes:
         say(f"planning {mesh.title}")
@@ -175,3 +200,21 @@ async def _resumed(hub: Hub, saved: Saved, say: Callable[[str], None]) -> list[R
         lifted = frozenset(found[mesh.name].accepted)
         reviewed.append(replace(made, plan=found[mesh.name].plan, lifted=lifted))
     return reviewed
+
+
+@contextmanager
+def _collected(errors: list[MovedError]) -> Iterator[None]:
+    try:
+        yield
+    except MovedError as error:
+        errors.append(error)
+
+
+def _who(hub: Hub, mesh: str, since: str) -> str:
+    """Who wrote a mesh since then, as far as the record of this state folder knows."""
+    at = dt.datetime.fromisoformat(since).timestamp()
+    found = [each for each in history(hub.config.state, [mesh], 20) if each.action == "apply" and each.at >= at]
+    if not found:
+        return "by whom is not on record here"
+    last = found[-1]
+    return f"written by {last.actor.user}@{last.actor.host} with smihub {last.actor.verb} at {moment(last.at)}"

@@ -37,15 +37,23 @@ def plan_lines(
         (f"mesh {plan.mesh}", "bold"), "  (first apply: nothing of smihub stands there yet)" if plan.first else ""
     )
     yield from meaning_lines(plan, Causes.of(plan, places), drain, detail)
-    yield from _waiting_lines(plan, refused)
-    by_unit = sorted(plan.changes, key=lambda change: (change.unit, change.wave, change.ref))
-    units = [(unit, list(changes)) for unit, changes in groupby(by_unit, key=lambda change: change.unit)]
+    yield from waiting_lines(plan, refused)
     if detail == "all":
-        for unit, changes in units:
+        for unit, changes in _by_unit(plan):
             yield from _unit_lines(unit, changes, view)
     else:
-        yield from first(_UNITS_SHOWN, (_unit_line(unit, changes) for unit, changes in units), "  ")
+        yield from unit_lines(plan)
     yield line("  ", (summary(plan), "bold"))
+
+
+def unit_lines(plan: Plan) -> Iterator[Text]:
+    """The units that change, and how many of their objects, a line each."""
+    yield from first(_UNITS_SHOWN, (_unit_line(unit, changes) for unit, changes in _by_unit(plan)), "  ")
+
+
+def _by_unit(plan: Plan) -> list[tuple[UnitKey, list[Change]]]:
+    ordered = sorted(plan.changes, key=lambda change: (change.unit, change.wave, change.ref))
+    return [(unit, list(changes)) for unit, changes in groupby(ordered, key=lambda change: change.unit)]
 
 
 def unplanned_line(plan: Plan) -> Text:
@@ -100,7 +108,8 @@ def _field_lines(change: Change, view: View) -> Iterator[Text]:
         yield line(*parts, ends if change.op is Op.REPLACE else "")
 
 
-def _waiting_lines(plan: Plan, refused: Collection[UnitKey]) -> Iterator[Text]:
+def waiting_lines(plan: Plan, refused: Collection[UnitKey]) -> Iterator[Text]:
+    """What of a plan waits, or stays as it is; of units that are `refused`, until that is mended or accepted."""
     yield from (
         line("  ", ("kept", "yellow"), f" {ref}: it cannot be read, and grants what it granted at the last apply")
         for ref in plan.recalled
@@ -172,3 +181,8 @@ def refusal_line(refusal: Refusal, mesh: str = "") -> Text:
     """A refusal in one line, of a mesh that is named."""
     where = f" mesh {mesh}:" if mesh else ""
     return line(("refused", "red"), f"{where} {refusal.message}", (f" ({refusal.code})", "dim"), f"; {refusal.remedy}")
+
+
+def stale_line(why: str) -> Text:
+    """Why a saved plan does not hold any more."""
+    return line(("stale", "red"), f": {why}")

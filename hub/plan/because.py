@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from hub.memory.permits import Permit, Standing
 from hub.memory.states import Kept
-from hub.model import ObjectRef, UnitKey
+from hub.model import ObjectRef, Origin, UnitKey
 from hub.smi import is_smi
 from hub.smi.types import SmiObject, TrafficTarget
 
@@ -28,6 +28,15 @@ class InputChange(Struct, frozen=True, order=True, gc=False):
     ref: ObjectRef
     how: Literal["added", "changed", "removed", "ports"]
     files: tuple[str, ...] = ()
+
+
+class Spot(Struct, frozen=True, gc=False):
+    """Where something is written: the object, its field, names of matches (of a route group), and file and line."""
+
+    object: ObjectRef
+    field: str = ""
+    matches: tuple[str, ...] = ()
+    origin: Origin = Origin()
 
 
 class Because(Struct, frozen=True, gc=False):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
+from msgspec import Struct
+
 from hub.memory.permits import describe
 from hub.memory.states import Remembered
 from hub.model import Route, RoutePort, Split
@@ -45,6 +47,26 @@ def _paired(lost: Sequence[str], gained: Sequence[str]) -> Iterable[tuple[str, s
     after = {line.split(" -> ")[0]: line.partition(" -> ")[2] for line in gained}
     for head in sorted(before.keys() | after.keys()):
         yield f"{head} -> {before.get(head, OWN_ENDPOINTS)}", f"{head} -> {after.get(head, OWN_ENDPOINTS)}"
+
+
+class Rerouted(Struct, frozen=True):
+    """One port of a Service whose calls go elsewhere: `namespace/name:port`, and where they go in percent, before and after."""
+
+    head: str
+    before: str
+    after: str
+
+    @classmethod
+    def of(cls, pair: tuple[str, str]) -> Rerouted:
+        """Of lines before and after (hub.plan.plan.Plan.rerouted)."""
+        head, _, before = pair[0].partition(" -> ")
+        root = head.rpartition(":")[0].partition("/")[2]
+        return cls(head, in_percent(before, root), in_percent(pair[1].partition(" -> ")[2], root))
+
+    @property
+    def service(self) -> str:
+        """`namespace/name`."""
+        return self.head.rpartition(":")[0]
 
 
 def in_percent(routed: str, root: str) -> str:

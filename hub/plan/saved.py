@@ -20,8 +20,10 @@ from msgspec import Struct, json
 from msgspec.structs import asdict, replace
 
 from hub.errors import RefusedError
-from hub.model import Access, Reading, Unit, UnitKey
+from hub.model import Access, Loss, ObjectRef, Origin, Problem, Reading, Unit, UnitKey
+from hub.plan.because import Spot
 from hub.plan.guards import Refusal
+from hub.plan.moved import Fingerprint, MovedError, moved, said
 from hub.plan.plan import Plan
 from hub.smi.types import SmiObject
 
@@ -51,20 +53,31 @@ class Setup(Struct, frozen=True):
 
 
 class SavedMesh(Struct, frozen=True):
-    """One mesh's plan, what refused it when it was saved, and the codes that would have, had nobody accepted them."""
+    """One mesh's plan, what refused it when it was saved, and the codes that would have, had nobody accepted them.
+
+    `standing` is what stood in the mesh then; `places` and `spots` are where the plan's objects and Losses were written.
+    """
 
     plan: Plan
     refusals: tuple[Refusal, ...] = ()
     accepted: tuple[str, ...] = ()
+    standing: tuple[Fingerprint, ...] = ()
+    places: tuple[tuple[ObjectRef, Origin], ...] = ()
+    spots: tuple[tuple[Loss, Spot], ...] = ()
 
 
 class Saved(Struct, frozen=True):
-    """A reviewed plan of all meshes, or of those that were asked for (sorted by name); `inputs` is the digest of what governed it, `saved_at` UTC."""
+    """A reviewed plan of all meshes, or of those that were asked for (sorted by name); `inputs` is the digest of what governed it, `saved_at` UTC.
+
+    `objects` are what the units were made from, and `problems` what was wrong then.
+    """
 
     setup: Setup
     inputs: str
     saved_at: str
     meshes: tuple[SavedMesh, ...]
+    objects: tuple[Fingerprint, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 # --------------------------------------------------------------------------- bytes
@@ -79,6 +92,9 @@ class _SavedMesh(Struct, frozen=True):
     plan: _Plan
     refusals: tuple[Refusal, ...]
     accepted: tuple[str, ...]
+    standing: tuple[Fingerprint, ...]
+    places: tuple[tuple[ObjectRef, Origin], ...]
+    spots: tuple[tuple[Loss, Spot], ...]
 
 
 class _Content(Struct, frozen=True):
@@ -86,6 +102,8 @@ class _Content(Struct, frozen=True):
     inputs: str
     saved_at: str
     meshes: tuple[_SavedMesh, ...]
+    objects: tuple[Fingerprint, ...]
+    problems: tuple[Problem, ...]
 
 
 class _Header(Struct, frozen=True):
@@ -100,8 +118,8 @@ class _SavedFile(Struct, frozen=True, tag="SmihubSavedPlan", tag_field="kind"):
 
 def encode(saved: Saved) -> bytes:
     """A saved plan as bytes; equal plans give equal bytes."""
-    meshes = tuple(_SavedMesh(_written(each.plan), each.refusals, each.accepted) for each in saved.meshes)
-    content = json.encode(_Content(saved.setup, saved.inputs, saved.saved_at, meshes))
+    meshes = tuple(_SavedMesh(**{**asdict(each), "plan": _written(each.plan)}) for each in saved.meshes)
+    content = json.encode(_Content(**{**asdict(saved), "meshes": meshes}))
     return json.encode(_SavedFile(SCHEMA, sha256(content).hexdigest(), msgspec.Raw(content))) + b"\n"
 
 
@@ -138,7 +156,7 @@ def decode(raw: bytes) -> Saved:
         content = json.decode(json.decode(raw, type=_SavedFile).content, type=_Content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise RefusedError(_ALTERED) from None
-    saved = Saved(content.setup, content.inputs, content.saved_at, tuple(map(_read, content.meshes)))
+    saved = Saved(**{**asdict(content), "meshes": tuple(map(_read, content.meshes))})
     if encode(saved) != raw:  # the digest and every byte that a decoder would forgive
         raise RefusedError(_ALTERED)
     return saved
@@ -150,7 +168,7 @@ def _written(plan: Plan) -> Any:
 
 def _read(mesh: _SavedMesh) -> SavedMesh:
     plan = Plan(**{**asdict(mesh.plan), "memory": dict(mesh.plan.memory)})
-    return SavedMesh(plan, mesh.refusals, mesh.accepted)
+    return SavedMesh(**{**asdict(mesh), "plan": plan})
 
 
 # --------------------------------------------------------------------------- what governs
@@ -251,16 +269,22 @@ def _said(field: str, before: Setup, now: Setup) -> str:
     return f"settings of mesh {', '.join(differing)}"
 
 
-def check_inputs(saved: Saved, now: str) -> None:
-    """Raise RefusedError if what governs has changed; `now` is the digest of it."""
+def check_inputs(saved: Saved, now: str, objects: Iterable[Fingerprint] = ()) -> None:
+    """Raise MovedError if what governs has changed, naming it; `now` is the digest of it, `objects` are what there is."""
     if saved.inputs != now:
-        raise RefusedError("the sources have changed since this plan was saved; plan again")
+        changes = moved(saved.objects, objects)
+        told = said(changes) if changes else "other files can be read, or other objects count"
+        raise MovedError(f"the sources have changed since this plan was saved: {told}; plan again", changes)
 
 
-def check_token(saved: SavedMesh, now: str) -> None:
-    """Raise RefusedError if the mesh has changed; `now` is its revision's token."""
+def check_token(saved: SavedMesh, now: str, standing: Iterable[Fingerprint] = (), who: str = "") -> None:
+    """Raise MovedError if the mesh has changed, naming what; `now` is its revision's token, `who` is who may have done it."""
     if saved.plan.token != now:
-        raise RefusedError(f'mesh "{saved.plan.mesh}" has changed since this plan was saved; plan again')
+        changes = moved(saved.standing, standing)
+        told = said(changes) if changes else "its objects are as they were, and were written since"
+        by = f", {who}" if who else ""
+        message = f'mesh "{saved.plan.mesh}" has changed since this plan was saved: {told}{by}; plan again'
+        raise MovedError(message, changes, saved.plan.mesh)
 
 
 def check_plan(saved: SavedMesh, now: Plan, refusals: Iterable[Refusal]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 
+from msgspec import json
 from msgspec.structs import replace
 
 from hub.config.file import Config
 from hub.endpoints import EndpointView, ServicePortKey
 from hub.errors import SmihubError
+from hub.memory.recall import file_of, placeless
 from hub.meshes import Mesh
 from hub.model import Endpoint, Facts
+from hub.plan.moved import Fingerprint, fingerprint
 from hub.planner import Planner
 from hub.store import Store
 
@@ -26,6 +29,14 @@ class Cluster:
         self._meshes = meshes
         self._stale = True
         self._published: Mapping[ServicePortKey, tuple[Endpoint, ...]] = {}
+
+    def fingerprints(self) -> Iterator[Fingerprint]:
+        """The objects that the units are made from, without what comes and goes with every machine."""
+        units = (self.store.compile(key)[0] for key in self.store.units())
+        for ref in {ref for unit in units if unit is not None for ref in unit.origins}:
+            if (one := self.store.object(ref)) is not None:
+                files = tuple(sorted({file_of(*part) for part in self.store.parts(ref)}))
+                yield fingerprint(ref, json.encode(placeless(one), enc_hook=str), files)
 
     async def withdraw(self, *, incomplete: bool) -> None:
         """Take endpoints that are gone out of service, before anything else of a change is written.

@@ -28,6 +28,7 @@ from hub.mirror import Mirror
 from hub.model import NativeObject, ObjectRef, Observation, Origin, Problem, Severity, Unit, UnitKey
 from hub.plan.changes import Desired
 from hub.plan.guards import BLAST_RADIUS, OWNER
+from hub.plan.moved import Fingerprint
 from hub.plan.plan import Plan, plan
 from hub.plan.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.planner import Reviewed
@@ -215,6 +216,10 @@ class Hub:
         objects = (found for ref in refs if (found := store.object(ref)) is not None)
         ruling = (found for found in objects if not isinstance(found, Workload | EndpointSlice))
         return inputs_digest(made, ruling, sorted(self.intake.unread))
+
+    def fingerprints(self) -> tuple[Fingerprint, ...]:
+        """The objects that the units are made from, as they were read last, sorted."""
+        return tuple(sorted({one for cluster in self.clusters.values() for one in cluster.fingerprints()}))
 
     async def in_force(self) -> dict[str, Evaluator]:
         """What stands in each mesh, ready to judge requests; opens no mesh to which nothing was applied yet."""

@@ -26,6 +26,7 @@ from hub.model import (
     Op,
     Origin,
     Placement,
+    Problem,
     Reading,
     Role,
     Route,
@@ -33,9 +34,10 @@ from hub.model import (
     Split,
     UnitKey,
 )
-from hub.plan.because import Because, InputChange
+from hub.plan.because import Because, InputChange, Spot
 from hub.plan.changes import Conflict
 from hub.plan.guards import Refusal
+from hub.plan.moved import Fingerprint
 from hub.plan.plan import Plan
 from hub.plan.saved import (
     PREFIX,
@@ -88,7 +90,11 @@ PLAN = Plan(
     first=True,
 )
 SETUP = Setup("0.1.0", "default", "td", Reading(), (MeshSetup("vms", "vm", ("all",), "0a"),))
-SAVED = Saved(SETUP, "1b", "2024-05-06T07:08:09+00:00", (SavedMesh(PLAN, (), ("a.b",)),))
+PRINT = Fingerprint(REF, "0f", ("smi:a.yaml",))
+ORIGIN = Origin("smi", "a.yaml", 1)
+MESH = SavedMesh(PLAN, (), ("a.b",), (PRINT,), ((REF, ORIGIN),), ((LOSS, Spot(REF, "spec", ("m",), ORIGIN)),))
+PROBLEM = Problem("a.d", REF, "spec", "wrong", "write it", ORIGIN)
+SAVED = Saved(SETUP, "1b", "2024-05-06T07:08:09+00:00", (MESH,), (PRINT,), (PROBLEM,))
 RAW = encode(SAVED)
 
 
@@ -190,11 +196,25 @@ def test_saved_plan_has_no_field_for_a_secret() -> None:
         ".saved_at",
         *(f".meshes.plan.{name}" for name in _PLAN_LEAVES),
         ".meshes.accepted",
+        *(f".{where}.{leaf}" for where in ("objects", "meshes.standing") for leaf in _PRINT_LEAVES),
+        *(f".meshes.places.{leaf}" for leaf in (*_REF, *_ORIGIN)),
+        *(f".meshes.spots.{leaf}" for leaf in _SPOT_LEAVES),
+        *(f".problems.{leaf}" for leaf in ("code", "field", "message", "remedy", "severity")),
+        *(f".problems.ref.{part}" for part in _REF),
+        *(f".problems.origin.{part}" for part in _ORIGIN),
     }
 
 
 _UNIT = ("kind", "namespace", "name", "domain")
 _REF = ("group", "kind", "namespace", "name")
+_ORIGIN = ("source", "file", "line")
+_PRINT_LEAVES = (*(f"ref.{part}" for part in _REF), "digest", "files")
+_SPOT_LEAVES = {
+    *(f"{where}.{part}" for where in ("object", "origin") for part in _REF),
+    *(f"unit.{part}" for part in _UNIT),
+    *(f"origin.{part}" for part in _ORIGIN),
+    *("code", "field", "message", "witness", "lift", "access", "matches"),
+}
 _PLAN_LEAVES = {
     *("mesh", "token", "lost_lines", "rerouted", "governed", "first", "memory"),
     *(f"{where}.{part}" for where in ("memory", "frozen", "held", "pieces", "losing", "governs") for part in _UNIT),

@@ -1,0 +1,118 @@
+"""`smihub show`: a saved plan as it was reviewed, and whether it still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from msgspec import Struct
+
+from hub.cli import saved
+from hub.cli.context import ConfigOption, Exit, clean_errors, emit, note, print_lines, run_now
+from hub.cli.data import cause_data
+from hub.cli.forms import PlanForm, PlanFormOption
+from hub.cli.markdown import markdown
+from hub.cli.page import Page, Sheet, pages_data, show_page
+from hub.cli.places import Spots
+from hub.cli.plan import VerboseOption
+from hub.cli.show import stale_line
+from hub.config.file import DEFAULT_FILE
+from hub.errors import ConfigError, RefusedError
+from hub.plan.moved import MovedError
+from hub.plan.saved import Saved, SavedMesh
+from hub.plugins import Plugins, load_plugins
+
+
+class Standing(Struct, frozen=True):
+    """Whether a saved plan still holds (None: there is no configuration to tell), and if not why."""
+
+    holds: bool | None
+    why: RefusedError | None = None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    epilog = "Examples: [bold]smihub show review.plan[/bold], [bold]smihub show review.plan -o markdown[/bold]"
+    app.command(epilog=epilog)(show)
+
+
+def show(
+    file: Annotated[Path, typer.Argument(help="The saved plan.")],
+    config: ConfigOption = Path(DEFAULT_FILE),
+    output: PlanFormOption = PlanForm.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show a saved plan, and what changed if apply would not write it any more. Exit code 0: it holds, 3: it does not."""
+    with clean_errors():
+        plans = saved.read(file)
+        found = run_now(_standing(config, plans)) if config.exists() else Standing(None)
+        pages = _pages(plans)
+        if output is PlanForm.TEXT:
+            for page in pages:
+                show_page(page, "all" if verbose else "short")
+            _tell(plans, found)
+        elif output is PlanForm.MARKDOWN:
+            markdown(pages, [] if found.why is None else [str(found.why)])
+        else:
+            emit({**pages_data(pages), "saved": _saved_data(plans, found)}, output.data)
+    raise typer.Exit(Exit.REFUSED if found.holds is False else Exit.SAME)
+
+
+async def _standing(config: Path, plans: Sequence[Saved]) -> Standing:
+    """Look at everything that a saved plan presumes, as apply does; writes nothing."""
+    domains = saved.open_for(config, plans)
+    try:
+        await saved.resume(domains, plans)
+    except RefusedError as error:
+        return Standing(False, error)
+    finally:
+        await domains.close()
+    return Standing(True)
+
+
+def _tell(plans: Sequence[Saved], found: Standing) -> None:
+    note(f"this plan was saved at {plans[0].saved_at} by smihub {plans[0].setup.smihub}")
+    for each in (one for plan in plans for one in plan.meshes if one.accepted):
+        note(f"mesh {each.plan.mesh}: accepted when it was saved: {', '.join(each.accepted)}")
+    if found.holds is None:
+        note("there is no smihub.yaml here, so nobody can tell whether it still holds")
+    elif found.why is not None:
+        print_lines([stale_line(str(found.why))])
+
+
+def _saved_data(plans: Sequence[Saved], found: Standing) -> dict[str, Any]:
+    accepted = {each.plan.mesh: list(each.accepted) for plan in plans for each in plan.meshes}
+    data: dict[str, Any] = {"at": plans[0].saved_at, "smihub": plans[0].setup.smihub, "accepted": accepted}
+    why = found.why
+    moved = why if isinstance(why, MovedError) else None
+    stale = {
+        "message": str(why),
+        "mesh": moved.mesh or None if moved is not None else None,
+        "objects": [cause_data(each, Spots()) for each in moved.changes] if moved is not None else [],
+    }
+    return {**data, "holds": found.holds, "stale": stale if why is not None else None}
+
+
+# --------------------------------------------------------------------------- from a file to pages
+
+
+def _pages(plans: Sequence[Saved]) -> tuple[Page, ...]:
+    plugins, several = load_plugins(), len(plans) > 1
+    return tuple(_page(plan, plan.setup.domain if several else "", plugins) for plan in plans)
+
+
+def _page(plan: Saved, domain: str, plugins: Plugins) -> Page:
+    adapters = {each.name: each.adapter for each in plan.setup.meshes}
+    sheets = tuple(_sheet(each, domain, adapters[each.plan.mesh], plugins) for each in plan.meshes)
+    return Page(domain, sheets, plan.problems)
+
+
+def _sheet(each: SavedMesh, domain: str, adapter: str, plugins: Plugins) -> Sheet:
+    try:
+        spec = plugins.adapter(adapter)
+    except ConfigError as error:
+        raise ConfigError(f'mesh "{each.plan.mesh}": {error}') from None
+    spots = Spots(dict(each.places), dict(each.spots))
+    return Sheet(domain, each.plan, each.refusals, spots, spec.view, spec.drain)
