@@ -25,7 +25,7 @@ from hub.plan.saved import Saved, SavedMesh
 from hub.plugins import Plugins, load_plugins
 
 
-class Standing(Struct, frozen=True):
+class Holding(Struct, frozen=True):
     """Whether a saved plan still holds (None: there is no configuration to tell), and if not why."""
 
     holds: bool | None
@@ -47,7 +47,7 @@ def show(
     """Show a saved plan, and what changed if apply would not write it any more. Exit code 0: it holds, 3: it does not."""
     with clean_errors():
         plans = saved.read(file)
-        found = run_now(_standing(config, plans)) if config.exists() else Standing(None)
+        found = run_now(_holding(config, plans)) if config.exists() else Holding(None)
         pages = _pages(plans)
         if output is PlanForm.TEXT:
             for page in pages:
@@ -60,19 +60,19 @@ def show(
     raise typer.Exit(Exit.REFUSED if found.holds is False else Exit.SAME)
 
 
-async def _standing(config: Path, plans: Sequence[Saved]) -> Standing:
+async def _holding(config: Path, plans: Sequence[Saved]) -> Holding:
     """Look at everything that a saved plan presumes, as apply does; writes nothing."""
     domains = saved.open_for(config, plans)
     try:
         await saved.resume(domains, plans)
     except RefusedError as error:
-        return Standing(False, error)
+        return Holding(False, error)
     finally:
         await domains.close()
-    return Standing(True)
+    return Holding(True)
 
 
-def _tell(plans: Sequence[Saved], found: Standing) -> None:
+def _tell(plans: Sequence[Saved], found: Holding) -> None:
     note(f"this plan was saved at {plans[0].saved_at} by smihub {plans[0].setup.smihub}")
     for each in (one for plan in plans for one in plan.meshes if one.accepted):
         note(f"mesh {each.plan.mesh}: accepted when it was saved: {', '.join(each.accepted)}")
@@ -82,7 +82,7 @@ def _tell(plans: Sequence[Saved], found: Standing) -> None:
         print_lines([stale_line(str(found.why))])
 
 
-def _saved_data(plans: Sequence[Saved], found: Standing) -> dict[str, Any]:
+def _saved_data(plans: Sequence[Saved], found: Holding) -> dict[str, Any]:
     accepted = {each.plan.mesh: list(each.accepted) for plan in plans for each in plan.meshes}
     data: dict[str, Any] = {"at": plans[0].saved_at, "smihub": plans[0].setup.smihub, "accepted": accepted}
     why = found.why
