@@ -41,11 +41,11 @@ lint: setup ## format, lint, types, import contracts
 	@for folder in $(wildcard deploy/demo bench); do echo "mypy $$folder"; MYPYPATH=$$folder $(BIN)/mypy $$folder || exit 1; done
 	$(BIN)/lint-imports --no-logo
 
-check: setup ## lint, and the fast tests without random searches and without started processes; about two minutes
+check: setup ## lint, and the fast tests without random searches, processes and running hubs; under a minute on two cores
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint fewer-tests
 
 fewer-tests: setup
-	$(PYTEST) -n 4 -m "not envoy and not istio and not slow and not thorough and not hypothesis" --ignore=tests/hub/cli --ignore=tests/e2e --ignore=tests/hub/reconcile/test_events.py
+	$(PYTEST) -n auto -m "not envoy and not istio and not slow and not thorough and not hypothesis"
 
 test: setup ## the fast tests, then those with real Envoys
 	@mkdir -p $(REPORTS)

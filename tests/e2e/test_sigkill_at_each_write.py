@@ -118,6 +118,7 @@ def kill_everywhere(base: Path, trials: Path, stride: int) -> list[Path]:
     return sorted(trials.iterdir(), key=lambda path: int(path.name))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("first", "stride"),
     [

@@ -46,6 +46,7 @@ def busy(seconds: float) -> float:
     return float(number)
 
 
+@pytest.mark.thorough
 async def test_the_loop_goes_on_and_the_result_arrives() -> None:
     """Other tasks get their turn again and again."""
     work = asyncio.ensure_future(aside(partial(busy, 1.0)))

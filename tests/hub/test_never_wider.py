@@ -174,6 +174,7 @@ def edited(world: World, other: World, rng: Random) -> tuple[Any, ...]:
     return (*kept, *(value for value in other.values if may_change(value) and rng.randrange(3) == 0))
 
 
+@pytest.mark.thorough
 @each_mesh
 def test_no_prefix_of_a_change_is_wider_than_before_or_after(mesh: SinklessMesh) -> None:
     """After each write of a plan: whatever is allowed was allowed before, or is after."""

@@ -126,6 +126,7 @@ def test_the_vm_mesh_registers_like_anybody() -> None:
         plugins.sink("kubernetes", "xds")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("library", ["grpc", "google.protobuf", "envoy", "cryptography"])
 def test_the_vm_mesh_without_its_extra_names_it(library: str) -> None:
     """Whatever library is missing, the answer is one line, and the rest of the hub works."""

@@ -68,6 +68,7 @@ def translated(unit: Unit) -> Translation:
     return translate(unit, IstioConfig())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("unit", [access(HARD), conditions(HARD)], ids=["access", "route"])
 def test_a_unit_of_hard_patterns_ends_in_time(unit: Unit) -> None:
     """What is beyond the budget grants nothing, and is told with its object."""
@@ -81,6 +82,7 @@ def test_a_unit_of_hard_patterns_ends_in_time(unit: Unit) -> None:
     assert all(loss.access == isinstance(unit, Access) for loss in refused)
 
 
+@pytest.mark.thorough
 def test_easy_patterns_are_granted_beside_hard_ones() -> None:
     """Whatever the hard ones take, and however many there are."""
     (alone, _) = translated(access(EASY)).objects
@@ -95,6 +97,7 @@ def test_a_pattern_that_takes_long_is_decided_where_it_is_alone() -> None:
     assert {loss.code for loss in made.losses} == {"istio.path-not-expressible"}
 
 
+@pytest.mark.thorough
 def test_units_do_not_depend_on_each_other_or_on_what_was_asked_before() -> None:
     """One by one in a new process, or together in any order: equal objects and losses."""
     units = [access(HARD[:7], "a"), access([*EASY, *HARD[3:9]], "b"), access(HARD[9:1:-1], "c"), conditions(HARD[:7])]
@@ -155,6 +158,7 @@ def test_ways_to_say_a_condition_are_counted_before_they_are_made(headers: int) 
     assert (found, objection.code) == ([], "limit.exceeded")
 
 
+@pytest.mark.thorough
 def test_very_many_conditions_are_not_compared_with_each_other() -> None:
     """Their number counts once, not squared."""
     started = time.thread_time()

@@ -385,6 +385,7 @@ async def test_client_that_never_answers_is_ended(rig: Rig, method: str, monkeyp
         await client.close()
 
 
+@pytest.mark.thorough
 async def test_client_that_does_not_read_is_ended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit into its connection is waited for only so long; a neighbour is served meanwhile."""
     monkeypatch.setattr(server, "ANSWER_TIMEOUT_S", 0.4)
@@ -409,6 +410,7 @@ async def test_client_that_does_not_read_is_ended(rig: Rig, monkeypatch: pytest.
         await client.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", METHODS)
 async def test_client_hears_of_the_end_that_came_while_a_response_was_on_its_way(rig: Rig, method: str) -> None:
     """It goes on reading, takes the response and is told: nobody serves it any more, so it must come again."""
@@ -427,6 +429,7 @@ async def test_client_hears_of_the_end_that_came_while_a_response_was_on_its_way
     assert not serving.sessions
 
 
+@pytest.mark.thorough
 async def test_stream_that_only_pings_stays_open(rig: Rig) -> None:
     """An Envoy pings every 30 seconds and may say nothing for days; cut off, it might not get in again."""
     pings = (("grpc.keepalive_time_ms", 1_200), ("grpc.http2.max_pings_without_data", 0))

@@ -343,6 +343,7 @@ for number in range(int(sys.argv[2]), 10**9):
 """
 
 
+@pytest.mark.thorough
 def test_sigkill_leaves_a_whole_revision(path: Path) -> None:
     """Killed in the middle of a stream of writes, the file holds the last acknowledged revision or the one after."""
     root = str(Path(names.__file__).parents[2])

@@ -34,6 +34,7 @@ def test_apply_when_nobody_can_be_asked_writes_nothing(folder: Folder) -> None:
     assert revisions(folder) == {"vms": 0}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("typed", "code", "revision"), [(b"y\n", 0, 1), (b"n\n", 1, 0), (b"\n", 1, 0), (b"\x04", 1, 0)]
 )
@@ -45,6 +46,7 @@ def test_apply_on_a_terminal_asks_and_obeys(folder: Folder, typed: bytes, code: 
     assert "Traceback" not in screen
 
 
+@pytest.mark.thorough
 def test_apply_on_a_terminal_with_nothing_to_do_does_not_ask(folder: Folder) -> None:
     """An empty plan needs no word."""
     folder.run("apply", "--yes")
@@ -53,6 +55,7 @@ def test_apply_on_a_terminal_with_nothing_to_do_does_not_ask(folder: Folder) -> 
     assert PROMPT not in screen
 
 
+@pytest.mark.thorough
 def test_apply_on_a_narrow_terminal_shows_whole_names(folder: Folder) -> None:
     """Lines are wrapped between words, so that names can be copied from the screen."""
     _, screen = converse(folder.command("apply"), folder.root, PROMPT, lambda: b"n\n", columns=40)
@@ -83,6 +86,7 @@ def test_apply_with_a_loss_that_nobody_accepted_writes_the_rest(folder: Folder) 
     assert revisions(folder) == {"vms": 2}
 
 
+@pytest.mark.thorough
 def test_apply_when_somebody_was_faster_in_one_mesh_writes_the_other_and_ends_with_1(folder: Folder) -> None:
     """Two meshes are written apart; the stale one is named, and its plan is not written."""
     folder.config(TWO_MESHES)
@@ -101,6 +105,7 @@ def test_apply_when_somebody_was_faster_in_one_mesh_writes_the_other_and_ends_wi
     assert revisions(folder) == {"vms": 2, "others": 2}
 
 
+@pytest.mark.thorough
 def test_apply_when_the_state_is_locked_ends_with_1(folder: Folder) -> None:
     """A state file that another writer holds is one line, not a trace."""
     folder.run("apply", "--yes")

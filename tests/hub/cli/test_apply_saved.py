@@ -241,6 +241,7 @@ def test_apply_file_when_missing_or_no_file_ends_with_1(folder: Folder) -> None:
         assert name in result.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("typed", "code", "revision"), [(b"y\n", 0, 1), (b"n\n", 1, 0)])
 def test_apply_file_on_a_terminal_asks_and_obeys(folder: Folder, typed: bytes, code: int, revision: int) -> None:
     """It shows the plan and asks, as apply does."""
@@ -258,6 +259,7 @@ def test_apply_file_when_nobody_can_be_asked_writes_nothing(folder: Folder) -> N
     assert "--yes" in result.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", ["mesh", "sources"])
 def test_apply_file_when_something_moves_while_it_asks_is_refused(folder: Folder, what: str) -> None:
     """All preconditions are looked at again after the answer: neither mesh is written."""

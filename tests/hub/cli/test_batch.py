@@ -72,6 +72,7 @@ def test_batch_when_nothing_is_asked_answers_nothing(folder: Folder) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
 
 
+@pytest.mark.thorough
 def test_batch_of_ten_thousand_lines_from_a_file(folder: Folder) -> None:
     """All are answered, in order."""
     lines = [ask(f"/{number}" if number % 2 else "/books", id=number) for number in range(10_000)]
@@ -83,6 +84,7 @@ def test_batch_of_ten_thousand_lines_from_a_file(folder: Folder) -> None:
     assert all(each["meshes"]["vms"]["verdict"] == each["smi"]["verdict"] for each in found)
 
 
+@pytest.mark.thorough
 def test_batch_answers_each_line_before_the_next_is_asked(folder: Folder) -> None:
     """A program may wait for an answer before it asks again."""
     child = subprocess.Popen(
@@ -99,6 +101,7 @@ def test_batch_answers_each_line_before_the_next_is_asked(folder: Folder) -> Non
         assert child.wait(30) == 0
 
 
+@pytest.mark.thorough
 def test_batch_when_the_reader_goes_away_ends_without_a_trace(folder: Folder) -> None:
     """`| head -1` is everyday use."""
     text = "\n".join([ask()] * 3000)

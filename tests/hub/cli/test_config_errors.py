@@ -121,6 +121,7 @@ def test_state_in_a_folder_of_the_user_leaves_her_gitignore_alone(folder: Folder
     assert not (folder.root / ".gitignore").exists()
 
 
+@pytest.mark.thorough
 def test_configuration_when_damaged_at_random_never_ends_in_a_trace(folder: Folder) -> None:
     """100 damaged templates: each is read, or is one line of error."""
     dice = random.Random(7)

@@ -325,6 +325,7 @@ def serving(two: Two, *options: str) -> Iterator[Running]:
         yield hub
 
 
+@pytest.mark.thorough
 def test_run_serves_and_follows_every_domain(two: Two) -> None:
     """One process; an edit in one domain is told and written of that domain, and each has its socket, metrics and readiness."""
     (port,) = free_ports(1)
@@ -353,6 +354,7 @@ def test_run_serves_and_follows_every_domain(two: Two) -> None:
     assert two.run("plan").exit_code == 0
 
 
+@pytest.mark.thorough
 def test_a_domain_that_cannot_be_served_stops_no_other(two: Two) -> None:
     """Another process serves a mesh of one: that is logged and not ready, and the other domain is served and written."""
     two.applied()
@@ -371,6 +373,7 @@ def test_a_domain_that_cannot_be_served_stops_no_other(two: Two) -> None:
             other.kill()
 
 
+@pytest.mark.thorough
 def test_where_no_domain_can_be_served_run_ends(two: Two) -> None:
     """As it does with one."""
     two.applied()

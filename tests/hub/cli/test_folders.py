@@ -64,6 +64,7 @@ def test_a_document_without_a_kind_among_objects_is_told_with_its_line(folder: F
     assert problems(folder) == [("warning", "object.no-kind")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "text",
     [
@@ -118,6 +119,7 @@ def configured(folder: Folder, source: str) -> None:
 BAD = "apiVersion: access.smi-spec.io/v1alpha3\nkind: TrafficTarget\nspec: [\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "setting",
     [
@@ -166,6 +168,7 @@ def test_a_pattern_that_is_none_is_told(folder: Folder) -> None:
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: eu}\nspec: {selector: {app: eu}, ports: [{port: 80}]}\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("overlay", "told"),
     [

@@ -80,6 +80,7 @@ def test_loss_on_access_when_accepted_passes_and_is_still_shown(folder: Folder, 
     assert folder.run("apply", "--yes", *options).exit_code == 0
 
 
+@pytest.mark.thorough
 def test_last_traffic_target_deleted_leaves_an_explicit_deny(folder: Folder) -> None:
     """A fresh process that never saw the target keeps the identity governed: it stands there with an empty policy."""
     folder.run("apply", "--yes")

@@ -69,6 +69,7 @@ def test_help_lists_every_verb(folder: Folder) -> None:
     assert "2 changes" in text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_can_be_shown_for_every_shell(folder: Folder, shell: str) -> None:
     """What `--install-completion` installs."""
@@ -78,6 +79,7 @@ def test_completion_can_be_shown_for_every_shell(folder: Folder, shell: str) -> 
     assert "_SMIHUB_COMPLETE" in result.stdout
 
 
+@pytest.mark.thorough
 def test_completion_knows_the_verbs(folder: Folder) -> None:
     """What bash asks for after `smihub e`."""
     environment = {"_SMIHUB_COMPLETE": "complete_bash", "COMP_WORDS": "smihub e", "COMP_CWORD": "1"}
@@ -105,6 +107,7 @@ NAMED = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("words", "names"), NAMED)
 def test_completion_offers_names(folder: Folder, words: tuple[str, ...], names: list[str]) -> None:
     """Those of smihub.yaml and of its sources; nothing is written for it."""
@@ -113,6 +116,7 @@ def test_completion_offers_names(folder: Folder, words: tuple[str, ...], names: 
     assert sorted(folder.root.rglob("*")) == before
 
 
+@pytest.mark.thorough
 def test_completion_offers_the_objects_of_the_mesh_named_before(folder: Folder) -> None:
     """Once there are any."""
     folder.config(FOLDER_MESH)
@@ -121,12 +125,14 @@ def test_completion_offers_the_objects_of_the_mesh_named_before(folder: Folder) 
     assert "AuthorizationPolicy/shop/smihub-api" in offered(folder, "pause", "istio", "Auth")
 
 
+@pytest.mark.thorough
 def test_completion_reads_the_configuration_that_is_named(folder: Folder) -> None:
     """And not the one that lies here."""
     (folder.root / "other.yaml").write_text(CONFIG.replace("vms", "elsewhere"))
     assert offered(folder, "plan", "-c", "other.yaml", "--mesh", "") == ["elsewhere"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "text",
     ["", "meshes: [", "meshes: 7", "[1, 2]", "domain: {}\nmeshes: [7]", "domains: x", "\x00", "&a [*a]"],
@@ -140,6 +146,7 @@ def test_completion_when_the_configuration_is_broken_offers_nothing(
     assert offered(folder, *words) == []
 
 
+@pytest.mark.thorough
 def test_completion_of_meshes_needs_no_more_than_their_names(folder: Folder) -> None:
     """A mistake elsewhere in the file is for check to tell."""
     folder.config(CONFIG.replace("trustDomain", "trustdomain"))
@@ -157,6 +164,7 @@ def test_completion_when_a_source_is_slow_offers_what_was_found(folder: Folder) 
     assert set(found) <= {f"shop/{name}" for name in ("web-1", "api-1", *(f"w-{number}" for number in range(3000)))}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arguments", [("plan", "-o", "xml"), ("plan", "--no-such"), ("paln",), ("bootstrap",), ()])
 def test_usage_when_wrong_never_looks_like_changes(folder: Folder, arguments: tuple[str, ...]) -> None:
     """Exit code 2 means changes, so a misspelt option must end with 1."""

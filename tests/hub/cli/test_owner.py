@@ -107,6 +107,7 @@ def test_a_second_smihub_yaml_on_the_folder_is_refused(folder: Folder, owner: st
     assert folder.run("plan").exit_code == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("owner", [OTHER, ""])
 def test_a_running_second_hub_is_refused(folder: Folder, owner: str) -> None:
     """It says so, and writes nothing."""

@@ -88,6 +88,7 @@ def test_plan_puts_problems_on_stderr_and_the_plan_on_stdout(folder: Folder) -> 
     assert "UPPER" not in result.stdout
 
 
+@pytest.mark.thorough
 def test_plan_twice_gives_the_same_bytes(folder: Folder) -> None:
     """Fresh processes with other hash seeds print the same."""
     first = folder.process("plan", "-o", "json", env={"PYTHONHASHSEED": "1"})
@@ -128,6 +129,7 @@ def _standing(folder: Folder) -> dict[str, str]:
     return found
 
 
+@pytest.mark.thorough
 def test_plan_when_no_color_is_set_prints_no_escape_even_on_a_terminal(folder: Folder) -> None:
     """NO_COLOR wins over a forced terminal; without it there are colours."""
     plain = folder.process("plan", env={"NO_COLOR": "1", "FORCE_COLOR": "1", "TERM": "xterm-256color"})
@@ -142,6 +144,7 @@ def test_plan_verbose_shows_the_fields_of_created_objects(folder: Folder) -> Non
     assert "filter_chains[0].name" not in folder.run("plan").stdout
 
 
+@pytest.mark.thorough
 def test_plan_when_long_shows_units_and_counts(folder: Folder) -> None:
     """A plan of hundreds of objects fits a screen or two; -v and -o json have all of it."""
     folder.write("many.yaml", *(workload(f"w{number}", number) for number in range(120)))
@@ -167,6 +170,7 @@ def test_plan_when_a_file_is_broken_shows_the_plan_and_ends_with_1(folder: Folde
     assert "route/shop/api" in result.stdout
 
 
+@pytest.mark.thorough
 def test_plan_when_the_output_cannot_be_written_is_one_line(folder: Folder) -> None:
     """A full disk is told, not traced."""
     for options in (("-o", "json"), ()):
@@ -182,6 +186,7 @@ def test_plan_when_the_output_cannot_be_written_is_one_line(folder: Folder) -> N
         assert (child.returncode, child.stderr) == (1, "error: output: no space left on device\n")
 
 
+@pytest.mark.thorough
 def test_plan_where_the_terminal_is_no_utf8_shows_escapes_and_data_as_ever(folder: Folder) -> None:
     """Text is made to fit, data is UTF-8."""
     folder.write("routes.yaml", ROUTES.replace("/books", "/b\u00fccher/\u4e2d"))

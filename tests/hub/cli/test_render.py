@@ -63,6 +63,7 @@ def test_render_as_yaml_has_one_document_per_object_with_its_cause(folder: Folde
     assert "/books" in route
 
 
+@pytest.mark.thorough
 def test_render_is_sorted_by_unit_and_the_same_in_every_process(folder: Folder) -> None:
     """Other hash seeds and another order of the sources give the same bytes."""
     first = folder.process("render", "vms", env={"PYTHONHASHSEED": "1"}).stdout

@@ -60,6 +60,7 @@ def running(folder: Folder, *options: str) -> Iterator[Running]:
         child.communicate()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_run_when_told_to_end_does_so_without_a_trace(folder: Folder, number: int) -> None:
     """Both signals end it with exit code 0."""
@@ -70,6 +71,7 @@ def test_run_when_told_to_end_does_so_without_a_trace(folder: Folder, number: in
     assert "Traceback" not in rest
 
 
+@pytest.mark.thorough
 def test_run_goes_on_when_nobody_reads_its_log_any_more(folder: Folder) -> None:
     """A revocation is carried out, though the other end of the pipe was closed."""
     with running(folder) as hub:
@@ -82,6 +84,7 @@ def test_run_goes_on_when_nobody_reads_its_log_any_more(folder: Folder) -> None:
         hub.child.stderr = None
 
 
+@pytest.mark.thorough
 def test_run_goes_on_and_ends_when_its_log_is_not_read(folder: Folder) -> None:
     """The pipe is full: a revocation is carried out all the same, and SIGTERM ends the hub within seconds."""
     for number in range(40):
@@ -108,6 +111,7 @@ def until_applied(folder: Folder) -> None:
     raise AssertionError("it was not carried out")
 
 
+@pytest.mark.thorough
 def test_run_serves_first_then_applies_and_follows_an_edit(folder: Folder) -> None:
     """Serving starts before the folder is read; an edit arrives with what it means."""
     with running(folder) as hub:
@@ -121,6 +125,7 @@ def test_run_serves_first_then_applies_and_follows_an_edit(folder: Folder) -> No
     assert folder.run("plan").exit_code == 0
 
 
+@pytest.mark.thorough
 def test_run_serve_only_never_reads_the_sources(folder: Folder) -> None:
     """Even a folder that is not there does not matter."""
     folder.run("apply", "--yes")
@@ -131,6 +136,7 @@ def test_run_serve_only_never_reads_the_sources(folder: Folder) -> None:
     assert (code, rest) == (0, "")
 
 
+@pytest.mark.thorough
 def test_run_when_the_source_is_missing_serves_the_last_revision_and_waits(folder: Folder) -> None:
     """It says so, changes nothing, and goes on as soon as the folder is there."""
     folder.run("apply", "--yes")
@@ -145,6 +151,7 @@ def test_run_when_the_source_is_missing_serves_the_last_revision_and_waits(folde
         assert hub.end()[0] == 0
 
 
+@pytest.mark.thorough
 def test_run_when_somebody_else_wrote_plans_again_at_once(folder: Folder) -> None:
     """What an apply from another checkout added is taken back at once, and what is new is planned against it."""
     other = folder.root / "checkout"
@@ -163,6 +170,7 @@ def test_run_when_somebody_else_wrote_plans_again_at_once(folder: Folder) -> Non
     assert folder.run("plan").exit_code == 0
 
 
+@pytest.mark.thorough
 def test_run_twice_on_one_state_is_one_line(folder: Folder) -> None:
     """The second one finds the mesh served."""
     with running(folder) as hub:
@@ -174,6 +182,7 @@ def test_run_twice_on_one_state_is_one_line(folder: Folder) -> None:
         hub.end()
 
 
+@pytest.mark.thorough
 def test_run_twice_on_a_folder_of_objects_names_the_first(folder: Folder) -> None:
     """Nothing of such a mesh is served, and yet two hubs on one state folder would write it in turns."""
     folder.config(
@@ -191,6 +200,7 @@ def test_run_twice_on_a_folder_of_objects_names_the_first(folder: Folder) -> Non
         assert hub.end()[0] == 0
 
 
+@pytest.mark.thorough
 def test_run_leaves_no_core_dump(folder: Folder) -> None:
     """Neither as a file nor through a pipe: the kernel gives the files in /proc of such a process to root."""
     with running(folder) as hub:
@@ -204,6 +214,7 @@ def test_run_leaves_no_core_dump(folder: Folder) -> None:
     assert done.stdout == "0\n"
 
 
+@pytest.mark.thorough
 def test_run_after_a_kill_serves_what_it_had(folder: Folder) -> None:
     """SIGKILL leaves a revision that the next one serves before it reads anything."""
     with running(folder) as hub:
@@ -235,6 +246,7 @@ def until_ready(folder: Folder) -> None:
     raise AssertionError("it never got ready")
 
 
+@pytest.mark.thorough
 def test_run_serves_metrics_and_says_when_it_is_ready(folder: Folder) -> None:
     """Ready once every source was read and every mesh planned; numbers, and no name of an object."""
     elsewhere = folder.manifests.rename(folder.root / "elsewhere")
@@ -254,6 +266,7 @@ def test_run_serves_metrics_and_says_when_it_is_ready(folder: Folder) -> None:
     assert not (folder.root / ".smihub-sockets" / "hub.http.sock").exists()
 
 
+@pytest.mark.thorough
 def test_run_serve_only_is_ready_at_once_and_names_are_in_labels_if_asked_for(folder: Folder) -> None:
     """What an earlier run left undone is on record, and counted."""
     folder.config(CONFIG + "guards: {blastRadiusPercent: 0, minUnits: 1}\nhttp: {objectNames: true}\n")
@@ -271,6 +284,7 @@ def test_run_serve_only_is_ready_at_once_and_names_are_in_labels_if_asked_for(fo
     assert re.search(r'smihub_waiting_revocations_oldest_seconds\{mesh="vms"\} [0-9.]*[1-9]', text)
 
 
+@pytest.mark.thorough
 def test_run_when_its_address_is_taken_ends_with_one_line(folder: Folder) -> None:
     """Metrics over TCP were asked for, so it is an error that they cannot be had."""
     with socket.socket() as other:
@@ -282,6 +296,7 @@ def test_run_when_its_address_is_taken_ends_with_one_line(folder: Folder) -> Non
     assert ended.stderr.startswith("error: http.address: ")
 
 
+@pytest.mark.thorough
 def test_run_with_a_wrong_configuration_is_one_line(folder: Folder) -> None:
     """Before anything is served."""
     folder.config("nonsense: 1\n")

@@ -53,6 +53,7 @@ def test_plan_save_has_the_plan_that_is_shown(folder: Folder) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", found.saved_at)
 
 
+@pytest.mark.thorough
 def test_plan_save_twice_gives_the_same_but_for_the_time(folder: Folder) -> None:
     """In processes with other hash seeds."""
     found = []

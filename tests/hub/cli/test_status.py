@@ -131,6 +131,7 @@ def test_status_names_a_missing_reference_with_its_object(folder: Folder) -> Non
     assert "TrafficTarget/shop/more" in result.stdout
 
 
+@pytest.mark.thorough
 def test_status_of_what_fails_in_a_running_hub(folder: Folder) -> None:
     """The running hub keeps the record; a folder that cannot be written is named with the reason."""
     folder.config(ISTIO)
@@ -146,6 +147,7 @@ def test_status_of_what_fails_in_a_running_hub(folder: Folder) -> None:
     assert "kustomize accepts only one of them" in result.stdout
 
 
+@pytest.mark.thorough
 def test_status_says_whether_a_hub_runs_and_is_ready(folder: Folder) -> None:
     """A record that nobody writes any more must not look like a mesh where all is well."""
     folder.config(ISTIO)
@@ -195,6 +197,7 @@ def applied(folder: Folder) -> Folder:
     return folder
 
 
+@pytest.mark.thorough
 def test_watch_on_a_terminal_draws_again_and_ends_with_ctrl_c(applied: Folder) -> None:
     """What changed is shown below a cleared screen; no trace at the end."""
     changed = False
@@ -215,6 +218,7 @@ def test_watch_on_a_terminal_draws_again_and_ends_with_ctrl_c(applied: Folder) -
     assert code in {124, 130}
 
 
+@pytest.mark.thorough
 def test_watch_on_a_terminal_ends_with_ctrl_c_as_it_is_typed(applied: Folder) -> None:
     """130, as of any command that Ctrl-C ends."""
     code, screen = converse(applied.command("status", "--watch"), applied.root, "2 of 2 units applied", lambda: b"\x03")
@@ -222,6 +226,7 @@ def test_watch_on_a_terminal_ends_with_ctrl_c_as_it_is_typed(applied: Folder) ->
     assert "Traceback" not in screen
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("output", ["text", "json", "yaml"])
 def test_watch_elsewhere_appends_what_is_new(applied: Folder, output: str) -> None:
     """Lines once each, data as one document for each change; nothing moves the cursor."""
@@ -272,6 +277,7 @@ def test_history_shows_who_applied_what_newest_last(folder: Folder) -> None:
     assert folder.run("history", "--mesh", "other").stdout == ""
 
 
+@pytest.mark.thorough
 def test_history_of_a_write_that_failed(folder: Folder) -> None:
     """It is no less a part of what happened; status names it until it is written."""
     folder.run("apply", "--yes")

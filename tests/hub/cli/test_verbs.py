@@ -160,6 +160,7 @@ def test_an_unknown_verb_names_the_plugins_that_failed(folder: Folder, install: 
     assert folder.run("plan").stderr.count("broken") == 0
 
 
+@pytest.mark.thorough
 def test_completion_says_nothing_of_plugins_that_failed(folder: Folder, install: Install, tmp_path: Path) -> None:
     """A shell would print that into the middle of a line."""
     install("broken", "raise OSError('gone')")

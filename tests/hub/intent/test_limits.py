@@ -97,6 +97,7 @@ def test_a_split_of_too_much_is_void(backends: int, matches: int, in_force: int)
     assert ("limit.exceeded" in codes(store)) != bool(in_force)
 
 
+@pytest.mark.thorough
 def test_many_targets_that_name_one_large_group_end_in_time() -> None:
     """Of 200 KB: 250 targets times 5000 matches took minutes with what followed."""
     store = store_of("\n---\n".join([group(5000), *(target(name=f"t{number}") for number in range(250))]))

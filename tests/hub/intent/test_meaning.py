@@ -235,6 +235,7 @@ def test_units_say_what_the_case_says(title: str, reading: Reading, stage: Stage
         assert any(field.startswith(wanted_problem.get("field", "")) for field in fields), (wanted_problem, told)
 
 
+@pytest.mark.thorough
 def test_units_say_what_the_independent_reading_says() -> None:
     """On random worlds the units allow what the reading from raw YAML allows, and never more; most of it is compared exactly."""
     tally: Counter[str] = Counter()

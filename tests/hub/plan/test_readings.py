@@ -51,6 +51,7 @@ def found_wrong(reading: str) -> int:
     return 1 if "reject" in reading else 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("before", "after"),
     [("rootBackend: reject", ""), ("", "rootBackend: reject"), ("", "pathRegex: prefix"), ("pathRegex: prefix", "")],
@@ -93,6 +94,7 @@ def test_a_first_apply_is_read_as_configured(folder: Folder) -> None:
     assert refused(folder) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["vm", "istio"])
 def test_the_new_default_is_refused_on_what_an_older_hub_wrote(tmp_path: Path, kind: Literal["vm", "istio"]) -> None:
     """f44faaa remembered no reading, and took such a split for void: it goes on being so until somebody accepts more."""

@@ -191,6 +191,7 @@ CHANGES: tuple[tuple[Iterable[str], Iterable[str]], ...] = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("before", "after"), CHANGES)
 async def test_killed_at_any_write_it_lets_nobody_through_and_a_new_process_ends_it(
@@ -211,6 +212,7 @@ async def test_killed_at_any_write_it_lets_nobody_through_and_a_new_process_ends
     assert number > (1 if form == "memory-at-once" else 3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("knob", ["refused", "failing", "unanswered", "unaccepted"])
 @pytest.mark.parametrize("broken", [MESH, SHOP, policy("api"), policy("db")], ids=lambda ref: f"{ref.kind}-{ref.name}")
 @pytest.mark.parametrize(("before", "after"), CHANGES)

@@ -47,6 +47,7 @@ FOLDER = """
 """
 
 
+@pytest.mark.thorough
 def test_nobody_is_served_whom_smi_denied_before_and_after() -> None:
     """Fixed seeds; with many steps what ends badly is not made small for long."""
     run_state_machine_as_test(machine(Scene, STEPS, PATIENCE_S / SEARCH), settings=searching(*FEW, fixed=True))

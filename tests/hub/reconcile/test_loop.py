@@ -18,6 +18,8 @@ from tests.hub.cli.test_apply import UDP
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
 from tests.servers.remembered import lines_in
 
+pytestmark = pytest.mark.thorough
+
 BOOKS, ORDERS = "shop/web -> shop/api:* GET /books", "shop/web -> shop/api:* POST /orders"
 API = UnitKey("access", "shop", "api")
 LIMIT_S, STEP_S = 20.0, 0.02

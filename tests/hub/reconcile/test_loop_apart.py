@@ -23,6 +23,8 @@ from hub.status.metrics import HUNG_S, Clocks, Metrics
 from tests.hub.reconcile.test_loop import API, BOOKS, ORDERS, Live, eventually
 from tests.servers.folder import CONFIG, WORKLOADS, Folder, shop, target
 
+pytestmark = pytest.mark.thorough
+
 TWO = CONFIG + "- {name: istio, adapter: istio, sink: {kind: directory, path: rendered}}\n"
 ISTIO_SELECTS = "accept: [selector.unlabelled-pods]\n"
 

@@ -38,6 +38,7 @@ def _is(request: Request, receiver: str, caller: str) -> bool:
     return asked == (f"shop/{caller}", f"shop/{receiver}", "/books")
 
 
+@pytest.mark.thorough
 def test_whatever_happens_to_meshes_and_source() -> None:
     """Fixed seeds; and all that can happen does, often."""
     found = machine(KIND, STEPS)

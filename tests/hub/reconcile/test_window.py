@@ -262,6 +262,7 @@ def test_approve_as_people_do_it(tmp_path: Path) -> None:
     assert "accepted guard.blast-radius" in applied
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", [CONFIG, ISTIO], ids=["vm", "folder"])
 def test_running_hub_writes_what_somebody_approved(tmp_path: Path, config: str) -> None:
     """It planned less than `plan` does, but the same; nobody has to tell it."""
@@ -280,6 +281,7 @@ def test_running_hub_writes_what_somebody_approved(tmp_path: Path, config: str) 
     assert folder.run("plan").exit_code == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", [CONFIG, ISTIO], ids=["vm", "folder"])
 def test_running_hub_remembers_what_is_refused_of_callees_that_are_gone(tmp_path: Path, config: str) -> None:
     """It starts when they have left the sources: what it writes next, after an approval, revokes them too."""

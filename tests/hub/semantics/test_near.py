@@ -183,6 +183,7 @@ def _names(near: tuple[NearMiss, ...], word: str) -> bool:
     return any({hurdle.what for hurdle in one.between} == {word} for one in near)
 
 
+@pytest.mark.thorough
 def test_one_field_of_an_allowed_request_flipped_is_what_the_near_miss_names() -> None:
     """Random worlds: flip caller, port, method, path or headers of what is allowed; where that denies it, it is named alone.
 
@@ -216,6 +217,7 @@ def _tells(near: tuple[NearMiss, ...], field: str) -> bool:
     return any(_names(near, word) for word in (_FIELDS[field], *also))
 
 
+@pytest.mark.thorough
 def test_every_denied_request_is_told_something_and_no_allowed_one_anything() -> None:
     """Random worlds, damaged objects among them: no near miss is empty, and none is told of what is allowed."""
     for seed in range(120):

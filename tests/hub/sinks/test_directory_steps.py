@@ -61,6 +61,7 @@ def base() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.thorough
 def test_each_step_of_any_plan_may_be_applied(base: Path) -> None:
     """Files and kustomization alike; and from each step the next plan converges to the same bytes."""
     tally: Counter[str] = Counter()

@@ -145,6 +145,7 @@ async def test_mesh_that_fails_is_written_when_it_works_again(kind: str, how: st
     assert served(bench, await observed(bench)) == allowed(bench, {"api": ["web"], "db": ["web"]})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("change", CHANGES)
 async def test_process_may_end_at_any_write(bench: Bench, change: str, tmp_path: Path) -> None:
     """What stands then is never wider than before or after, is a beginning of the plan, and the next plan ends it."""

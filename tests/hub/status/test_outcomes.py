@@ -190,6 +190,7 @@ async def test_refused_loss_is_told_at_its_unit(world: World) -> None:
     assert said(world.of())["Lowered"] == "True/accepted-loss"
 
 
+@pytest.mark.thorough
 async def test_foreign_object_leaves_its_unit_in_conflict_after_the_write(tmp_path: Path) -> None:
     """The rest of the mesh is written; this unit waits for somebody to decide."""
     folder = shop(tmp_path)
@@ -221,6 +222,7 @@ spec: {serviceAccountName: api, containers: [{name: main}]}
 """
 
 
+@pytest.mark.thorough
 async def test_open_pod_leaves_its_unit_refused_after_the_write(tmp_path: Path) -> None:
     """Nothing of the unit waits to be written, and yet it is not as it should be."""
     folder = shop(tmp_path)

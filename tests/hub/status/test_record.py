@@ -177,6 +177,7 @@ def test_locked_record_is_written_when_it_is_free(tmp_path: Path, opened: Callab
     assert [each.at for each in history(tmp_path)] == [1.0, 2.0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("held", ["IMMEDIATE", "EXCLUSIVE"])
 def test_revocation_waits_for_no_record(folder: Folder, held: str) -> None:
     """Neither where it is written, nor, while a plan is refused, where approvals are looked for."""

@@ -94,6 +94,7 @@ def test_problem_that_moves_to_another_line_is_not_told_again() -> None:
     ]
 
 
+@pytest.mark.thorough
 def test_running_hub_tells_each_problem_once(folder: Folder) -> None:
     """Of an object, of a file, and of a unit that the mesh cannot say; event, level and time come first in a line."""
     with running(folder) as hub:
@@ -125,6 +126,7 @@ def times(hub: Running) -> dict[str, int]:
     return {name: names.count(name) for name in ("problem_found", "source_unread", "unit_not_lowered")}
 
 
+@pytest.mark.thorough
 def test_hub_that_begins_tells_what_an_earlier_one_left(folder: Folder) -> None:
     """What did not change since is in the log of the new one too."""
     folder.write("udp.yaml", UDP)

@@ -69,6 +69,7 @@ def put(store: Store, part: str, text: str) -> None:
     store.upsert("test", part, decoded(text))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch", [1, 100])
 def test_replaced_pods_dirty_nothing(batch: int) -> None:
     """10 000 replacements of Pods by equal ones: no dirty unit, and the endpoints are the new Pods."""
