@@ -13,6 +13,7 @@ import pytest
 
 from tests.house.test_install import pins
 
+pytestmark = pytest.mark.thorough
 ROOT = Path(__file__).parents[2]
 IMPORTS = """\
 import importlib.metadata, os

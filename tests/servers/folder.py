@@ -6,10 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from hub.cli.main import app
@@ -112,7 +117,8 @@ class Folder:
         before = Path.cwd()
         os.chdir(self.root)
         try:
-            result = CliRunner().invoke(app, list(arguments), input=text, env=env)
+            with patch("typer.testing._get_command", fresh_command):
+                result = CliRunner().invoke(app, list(arguments), input=text, env=env)
         finally:
             os.chdir(before)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -135,6 +141,21 @@ class Folder:
     def command(self, *arguments: str) -> list[str]:
         """The command line of a verb."""
         return [str(Path(sys.executable).with_name("smihub")), *arguments]
+
+
+@cache
+def _built() -> TyperGroup:
+    """The command, built once: typer takes longer to read the parameters of every verb than most verbs to run."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group
+
+
+def fresh_command(_: object) -> TyperGroup:
+    """The command as in a process that has just started: no plugin has brought a verb yet."""
+    group = copy(_built())
+    group.commands = dict(group.commands)
+    return group
 
 
 def shop(root: Path) -> Folder:

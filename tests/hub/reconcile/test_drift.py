@@ -26,6 +26,8 @@ from tests.hub.sinks.istio_shop import PEERS_FILE, POLICY_FILE, RENDERED, istio_
 from tests.servers.folder import Folder, target
 from tests.servers.small_town import BASE
 
+pytestmark = pytest.mark.thorough
+
 UNIT = UnitKey("access", "shop", "api")
 
 

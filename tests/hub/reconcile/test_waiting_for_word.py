@@ -57,6 +57,7 @@ async def living(folder: Folder) -> AsyncIterator[tuple[Hub, Journal, MemoryMesh
         await hub.close()
 
 
+@pytest.mark.thorough
 async def test_plan_that_is_refused_stays_so_when_a_unit_that_failed_before_is_tried_again(tmp_path: Path) -> None:
     """Else nobody's approval would be heard, and the ten minutes of the blast radius would go on: waiting makes nothing pass."""
     folder = Folder(tmp_path)

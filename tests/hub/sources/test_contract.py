@@ -47,7 +47,7 @@ class Files:
         self._root.mkdir()
         self._away.mkdir()
         self._broken: set[str] = set()
-        self.source: ObjectSource = DirectorySource("files", self._root)
+        self.source: ObjectSource = DirectorySource("files", self._root, poll_s=0.5)
 
     def part(self, namespace: str, name: str) -> str:
         """A file."""
