@@ -16,6 +16,10 @@ class SourceError(SmihubError):
     """A source as a whole cannot be used (absent, unreadable, empty); it is never taken as empty."""
 
 
+class EmptySourceError(SourceError):
+    """A source is there and holds no file that is read."""
+
+
 class UnmodelledError(SmihubError):
     """`evaluate` met a native kind or field whose meaning it does not model; it never guesses."""
 

@@ -29,8 +29,8 @@ from hub.cli.losses import loss_line, refused_by
 from hub.cli.places import Spots
 from hub.cli.show import counted, problem_line, refusal_line
 from hub.config.file import DEFAULT_FILE
-from hub.errors import SmihubError
-from hub.model import Problem, Severity
+from hub.errors import EmptySourceError, SmihubError
+from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub, Reviewed
 
@@ -55,7 +55,7 @@ def check(
 async def _check(config: Path, output: Output, source: str | None, meshes: Sequence[str]) -> Exit:
     domains = Domains.open(config, source, meshes)
     try:
-        found = [(hub, _problems(hub)) for hub in domains.hubs]
+        found = [(hub, await _problems(hub)) for hub in domains.hubs]
         foreseen = {
             hub: [] if problems is None else [hub.foreseen(mesh) for mesh in hub.meshes] for hub, problems in found
         }
@@ -80,17 +80,32 @@ async def _check(config: Path, output: Output, source: str | None, meshes: Seque
         await domains.close()
 
 
-def _problems(hub: Hub) -> Sequence[Problem] | None:
+async def _problems(hub: Hub) -> Sequence[Problem] | None:
     """What is wrong in a domain; None where one of several cannot be read at all, which is told."""
     try:
         with progress("reading the sources"):
             hub.read()
             return (*hub.intake.problems(), *hub.intake.warnings())
     except SmihubError as error:
+        if isinstance(error, EmptySourceError) and await _begins(hub):
+            return (_empty(hub),)
         if not hub.config.title:
             raise
         fail(f"domain {hub.config.title}: {error}")
         return None
+
+
+async def _begins(hub: Hub) -> bool:
+    """Whether nothing was applied yet: then an empty folder is where everybody begins, else it may be a mistake."""
+    return all([mesh.untouched or (await mesh.observed()).empty for mesh in hub.meshes])
+
+
+def _empty(hub: Hub) -> Problem:
+    name = hub.config.sources[0].name
+    remedy = "add TrafficTargets, their routes, and the Services and Workloads (or Deployments) that they refer to"
+    place = ObjectRef("", "Source", "", name)
+    message = "there is no .yaml, .yml or .json file yet"
+    return Problem("source.empty", place, "", message, remedy, Origin(name), Severity.WARNING)
 
 
 def _show_refused(hub: Hub, reviewed: Reviewed) -> None:

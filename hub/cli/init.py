@@ -1,20 +1,43 @@
-"""`smihub init`: a commented configuration file to start from."""
+"""`smihub init`: a commented configuration file to start from, for what the folder holds."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from hub.cli.context import clean_errors, note
-from hub.config.template import template
-from hub.errors import ConfigError
+from hub.cli.schema import Written, schema_of
+from hub.config.settings import nearest
+from hub.config.template import RENDERED, SCHEMA_FILE, template
+from hub.errors import ConfigError, SourceError
+from hub.events import Upsert
+from hub.plugins import Plugins, load_plugins
+from hub.sources.directory import DirectorySource
+from hub.sources.selection import Selection
+
+_SMIHUB = "smihub.io/"
+_SMI = "smi-spec.io/"
+_KUBERNETES = frozenset(
+    ("CronJob", "DaemonSet", "Deployment", "DeploymentConfig", "Job", "Pod", "ReplicaSet", "Rollout", "StatefulSet")
+)
+
+
+class _Held(Struct, frozen=True):
+    """What a folder holds: the adapters of what runs there, whether there is any SMI, and whether it can be read at all."""
+
+    adapters: tuple[str, ...] = ()
+    smi: bool = False
+    unreadable: str = ""
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command(epilog="Example: [bold]smihub init --source manifests/[/bold]")(init)
+    epilog = "Examples: [bold]smihub init --source manifests/[/bold], [bold]smihub init --adapter istio[/bold]"
+    app.command(epilog=epilog)(init)
 
 
 def init(
@@ -22,14 +45,91 @@ def init(
         "smihub.yaml"
     ),
     source: Annotated[str, typer.Option(metavar="FOLDER", help="The folder of SMI YAML, relative to the file.")] = ".",
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--adapter",
+            metavar="NAME",
+            help="A mesh of this kind; may be given several times. Otherwise what runs in the folder decides: "
+            "Workloads (vm), Deployments and other Pods (istio), or both.",
+        ),
+    ] = None,
 ) -> None:
-    """Write a commented smihub.yaml; an existing file is never overwritten."""
+    """Write a commented smihub.yaml for what the folder holds; an existing file is never overwritten."""
     with clean_errors():
-        try:
-            with config.open("x", encoding="utf-8") as file:
-                file.write(template(source))
-        except FileExistsError:
-            raise ConfigError(f'"{config}" exists already; edit it, or name another file with --config') from None
-        except OSError as error:
-            raise ConfigError(f'cannot write "{config}": {error.strerror}') from None
-        note(f"wrote {config}; next: smihub check, then smihub plan")
+        folder, plugins = config.parent / source, load_plugins()
+        held = _held(folder, config)
+        adapters = _chosen(adapter, plugins) if adapter else (held.adapters or ("vm",))
+        reads_rendered = "istio" in adapters and _within(config.parent / RENDERED, folder)
+        _write(config, template(source, adapters, reads_rendered=reads_rendered))
+        _write_schema(config.parent / SCHEMA_FILE, plugins)
+        _tell(config, source, adapters, held)
+
+
+def _chosen(wanted: Sequence[str], plugins: Plugins) -> tuple[str, ...]:
+    for name in wanted:
+        if name not in plugins.adapters:
+            raise ConfigError(f'--adapter "{name}": unknown adapter; {nearest(name, plugins.adapters)}')
+    return tuple(dict.fromkeys(wanted))
+
+
+def _held(folder: Path, config: Path) -> _Held:
+    source = DirectorySource("", folder, selection=Selection(skip=config))
+    try:
+        found = set(_kinds(source))
+    except SourceError as error:
+        return _Held(unreadable=str(error))
+    workloads = any(kind == "Workload" and api.startswith(_SMIHUB) for api, kind in found)
+    pods = any(kind in _KUBERNETES for _, kind in found) or any(api.startswith("serving.knative") for api, _ in found)
+    adapters = (*(["vm"] if workloads else []), *(["istio"] if pods else []))
+    if not adapters and any((api, kind) == ("v1", "Service") for api, kind in found):
+        adapters = ("istio",)
+    return _Held(adapters, any(_SMI in api for api, _ in found))
+
+
+def _kinds(source: DirectorySource) -> Iterator[tuple[str, str]]:
+    """The apiVersion and kind of every object."""
+    for event in source.read():
+        for document in event.documents if isinstance(event, Upsert) else ():
+            value = document.value if isinstance(document.value, dict) else {}
+            api, kind = value.get("apiVersion"), value.get("kind")
+            yield api if isinstance(api, str) else "", kind if isinstance(kind, str) else ""
+
+
+def _within(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _write(config: Path, text: str) -> None:
+    try:
+        with config.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f'"{config}" exists already; edit it, or name another file with --config') from None
+    except OSError as error:
+        raise ConfigError(f'cannot write "{config}": {error.strerror}') from None
+
+
+def _write_schema(path: Path, plugins: Plugins) -> None:
+    """Beside the file, for editors; one that is there stays, and nothing depends on it."""
+    try:
+        with path.open("xb") as file:
+            file.write(schema_of(Written.CONFIG, plugins))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        note(f'"{path}", by which editors check the file, cannot be written: {error.strerror}')
+
+
+def _tell(config: Path, source: str, adapters: Sequence[str], held: _Held) -> None:
+    """What was written and why, and what to do next."""
+    note(f"wrote {config} with {' and '.join(f'a mesh for {name}' for name in adapters)}")
+    if not held.adapters:
+        note("nothing in the folder tells which mesh it is for; --adapter NAME names another one (see smihub features)")
+    if held.unreadable:
+        note(
+            f"{held.unreadable}: add SMI objects there first, with the Services and Workloads (or Deployments) of them"
+        )
+    elif not held.smi:
+        note(f'there is no SMI in "{source}" yet: nothing that is governed is allowed until a TrafficTarget grants it')
+    note("next: smihub check, then smihub plan")

@@ -24,6 +24,7 @@ from hub.cli import (
     release,
     render,
     run,
+    schema,
     show_plan,
     status,
     test,
@@ -58,6 +59,7 @@ for _module in (
     release,
     pause,
     features,
+    schema,
 ):
     _module.register(app)
 _PR_SET_DUMPABLE = 4

@@ -163,6 +163,11 @@ class _DomainsFile(ConfigSection, frozen=True, rename="camel", forbid_unknown_fi
     http: WrittenHttp = WrittenHttp()
 
 
+def written_types() -> tuple[tuple[type, type], tuple[type, ...], type]:
+    """The types of the file as it is written: both of its forms, the parts that have sources, and a mesh."""
+    return (_ConfigFile, _DomainsFile), (_DomainSection,), _MeshSection
+
+
 # --------------------------------------------------------------------------- reading it
 
 

@@ -36,7 +36,7 @@ class SourceConfig(Struct, frozen=True):
     namespaces: tuple[str, ...] = ()
 
 
-class _Source(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
+class WrittenSource(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
     """What every source may say; what else it says is its kind's own."""
 
     kind: str = DIRECTORY
@@ -45,13 +45,15 @@ class _Source(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=
     namespaces: tuple[str, ...] = ()
 
 
-class _Folder(_Source, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+class WrittenFolder(WrittenSource, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """A folder, or a file."""
+
     path: str
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
 
-_OURS = frozenset(info.encode_name for info in msgspec.structs.fields(_Source))
+_OURS = frozenset(info.encode_name for info in msgspec.structs.fields(WrittenSource))
 
 
 def instead_of(sources: tuple[SourceConfig, ...], path: str) -> tuple[SourceConfig, ...]:
@@ -102,14 +104,14 @@ def _source(raw: dict[str, Any], place: str, folder: Path) -> SourceConfig:
     kind = raw.get("kind", DIRECTORY)
     own = {name: value for name, value in raw.items() if name not in _OURS}
     if kind != DIRECTORY:
-        ours = convert({name: raw[name] for name in raw.keys() & _OURS}, _Source, place)
+        ours = convert({name: raw[name] for name in raw.keys() & _OURS}, WrittenSource, place)
         return SourceConfig(_name(ours, ours.kind, place), ours.kind, own, None, *_scope(ours, place))
-    written = convert(raw, _Folder, place)
+    written = convert(raw, WrittenFolder, place)
     path = folder / path_text(written.path, f"{place}.path")
     return SourceConfig(_name(written, written.path, place), DIRECTORY, own, path, *_scope(written, place))
 
 
-def _name(written: _Source, otherwise: str, place: str) -> str:
+def _name(written: WrittenSource, otherwise: str, place: str) -> str:
     """What a source is called. It is remembered with every object, and stands in lines of logs."""
     if written.name:
         match(_NAME, written.name, f"{place}.name", "at most 63 letters, digits and -._/, such as name: policies")
@@ -121,7 +123,7 @@ def _name(written: _Source, otherwise: str, place: str) -> str:
     return written.name or otherwise
 
 
-def _scope(written: _Source, place: str) -> tuple[str, tuple[str, ...]]:
+def _scope(written: WrittenSource, place: str) -> tuple[str, tuple[str, ...]]:
     cluster_name(written.cluster, f"{place}.cluster")
     for index, name in enumerate(written.namespaces):
         match(LABEL, name, f"{place}.namespaces[{index}]", "a namespace name")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from hub.config.file import new_owner
 
 _TEMPLATE = """\
+# yaml-language-server: $schema={schema}
 # smihub.yaml: what smihub reads, and the meshes that it configures. Paths are relative to this file.
 # Next: smihub plan, smihub apply, smihub run.
 
@@ -30,27 +33,10 @@ sources:
   # cluster: ""
   # namespaces: []
   # include: []
-  # exclude: []
+  {exclude}
 
 meshes:
-- name: vms
-  # The adapter for this kind of mesh; installed with pip install 'smihub[vm]'.
-  adapter: vm
-  # The identities that this mesh protects. A protected identity without any grant is denied.
-  #   all                        every identity in the sources
-  #   namespaces: [shop, pay]    (as a mapping) the identities in these namespaces
-  #   targets                    the identities that a TrafficTarget names, or has ever named
-  governed: all
-  # Settings of the adapter, and of the sink that writes for it (vm: `socket: {{folder, group}}`, where Envoys connect
-  # to the hub, and the group that they run as).
-  config: {{}}
-  sink: {{}}
-# A mesh whose objects are rendered into a folder of this repository, to be applied by Argo CD, Flux or kubectl:
-# - name: istio
-#   adapter: istio
-#   governed: targets
-#   sink: {{kind: directory, path: rendered/istio}}
-
+{meshes}
 # A plan is refused if, within ten minutes, more than this percentage of the governed identities would lose access, and at
 # least `minUnits` of them, until somebody approves or accepts it. A first apply is not counted.
 guards:
@@ -86,6 +72,60 @@ state: .smihub
 """
 
 
-def template(source: str = ".") -> str:
-    """A commented smihub.yaml with every field and its default, and a new `owner`; `source` is the folder that it reads."""
-    return _TEMPLATE.format(source=msgspec.json.encode(source).decode(), owner=f'"{new_owner()}"')
+_FIRST = """\
+- name: {name}
+  # The adapter for this kind of mesh; installed with pip install 'smihub[{adapter}]'.
+  adapter: {adapter}
+  # The identities that this mesh protects. A protected identity without any grant is denied.
+  #   all                        every identity in the sources
+  #   namespaces: [shop, pay]    (as a mapping) the identities in these namespaces
+  #   targets                    the identities that a TrafficTarget names, or has ever named
+  governed: {governed}
+  # Settings of the adapter, and of the sink that writes for it (vm: `socket: {{folder, group}}`, where Envoys connect
+  # to the hub, and the group that they run as; istio: a folder, to be applied by Argo CD, Flux or kubectl).
+  config: {{}}
+  sink: {sink}
+"""
+_NEXT = """\
+- name: {name}
+  adapter: {adapter}
+  governed: {governed}
+  config: {{}}
+  sink: {sink}
+"""
+_ISTIO_TOO = """\
+# A mesh whose objects are rendered into a folder of this repository, to be applied by Argo CD, Flux or kubectl:
+# - name: istio
+#   adapter: istio
+#   governed: targets
+#   sink: {kind: directory, path: rendered/istio}
+"""
+RENDERED = "rendered"
+"""The folder of what is rendered for GitOps, beside the file."""
+_KNOWN = {
+    "vm": {"name": "vms", "governed": "all", "sink": "{}"},
+    "istio": {"name": "istio", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/istio}}"},
+}
+SCHEMA_FILE = ".smihub.schema.json"
+"""Where editors find the JSON Schema of the file, beside it; hidden, so that no source reads it."""
+
+
+def template(source: str = ".", adapters: Sequence[str] = ("vm",), *, reads_rendered: bool = False) -> str:
+    """A commented smihub.yaml with every field and its default, and a new `owner`.
+
+    `source` is the folder that it reads, and each adapter gets a mesh. `reads_rendered`: what is rendered lies in that folder,
+    and is left out of it.
+    """
+    meshes = [_mesh(adapter, _NEXT if index else _FIRST) for index, adapter in enumerate(adapters)]
+    return _TEMPLATE.format(
+        schema=SCHEMA_FILE,
+        source=msgspec.json.encode(source).decode(),
+        exclude=f"exclude: [{RENDERED}/]" if reads_rendered else "# exclude: []",
+        owner=f'"{new_owner()}"',
+        meshes="".join(meshes) + ("" if "istio" in adapters else _ISTIO_TOO),
+    )
+
+
+def _mesh(adapter: str, text: str) -> str:
+    known = _KNOWN.get(adapter, {"name": adapter, "governed": "all", "sink": "{}"})
+    return text.format(adapter=adapter, **known)

@@ -22,7 +22,7 @@ from watchfiles import Change, awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from hub.api import SourceContext, SourceSpec
-from hub.errors import ConfigError, SourceError
+from hub.errors import ConfigError, EmptySourceError, SourceError
 from hub.events import Delete, Event, Listed, NotOurs, Synced, Unread, Upsert, covers, lost
 from hub.model import Document, ObjectRef, Origin, Problem
 from hub.sources import files
@@ -197,7 +197,7 @@ class DirectorySource:
             return Listing(touched, {})
         self._listing = files.list_files(self._root, replace(self._selection, ignored=self._ignore.spec))
         if not self._listing.files and not self._listing.unread:
-            raise SourceError(
+            raise EmptySourceError(
                 f'source "{self._root}" has no .yaml, .yml or .json file that is read; {self._advice(())}'
             )
         return self._listing

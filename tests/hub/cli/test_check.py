@@ -145,15 +145,28 @@ def test_check_beside_its_configuration_does_not_read_it_as_a_source(folder: Fol
     assert folder.run("check").stdout == "0 errors, 0 warnings in 1 source, 2 identities, 1 service\n"
 
 
-def test_check_when_only_the_configuration_is_left_in_the_folder_is_an_error(folder: Folder) -> None:
-    """A folder emptied of everything else is an empty source, and that is never an order to delete everything."""
+def test_check_of_an_empty_folder_says_how_to_begin(folder: Folder) -> None:
+    """Where nothing was applied yet; to plan it is an error, for it is never an order to delete everything."""
     (folder.root / "smihub.yaml").unlink()
     for path in folder.manifests.iterdir():
         path.unlink()
     folder.run("init")
-    for verb in ("check", "plan"):
-        result = folder.run(verb)
-        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    result = folder.run("check")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "(source.empty); add TrafficTargets" in result.stdout
+    result = folder.run("plan")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+
+
+@pytest.mark.parametrize("mesh", ["{name: vms, adapter: vm}", "{name: istio, adapter: istio, sink: {path: rendered}}"])
+def test_check_of_a_folder_that_was_emptied_is_an_error(folder: Folder, mesh: str) -> None:
+    """Once something was applied, nobody can tell that from a mistake in its path."""
+    folder.config(f"domain: {{trustDomain: cluster.local}}\nsources: [{{path: manifests}}]\nmeshes: [{mesh}]\n")
+    folder.run("apply", "--yes")
+    for path in folder.manifests.iterdir():
+        path.unlink()
+    result = folder.run("check")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
 
 
 def test_check_when_text_is_hostile_prints_it_harmlessly(folder: Folder) -> None:
