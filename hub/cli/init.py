@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 
 from hub.cli.context import clean_errors, note
-from hub.cli.schema import Written, schema_of
+from hub.cli.schema import Shown, schema_of
 from hub.config.settings import nearest
 from hub.config.template import RENDERED, SCHEMA_FILE, template
 from hub.errors import ConfigError, SourceError
@@ -21,6 +21,7 @@ from hub.sources.selection import Selection
 
 _SMIHUB = "smihub.io/"
 _SMI = "smi-spec.io/"
+_KNATIVE = "serving.knative.dev/"
 _KUBERNETES = frozenset(
     ("CronJob", "DaemonSet", "Deployment", "DeploymentConfig", "Job", "Pod", "ReplicaSet", "Rollout", "StatefulSet")
 )
@@ -80,7 +81,7 @@ def _held(folder: Path, config: Path) -> _Held:
     except SourceError as error:
         return _Held(unreadable=str(error))
     workloads = any(kind == "Workload" and api.startswith(_SMIHUB) for api, kind in found)
-    pods = any(kind in _KUBERNETES for _, kind in found) or any(api.startswith("serving.knative") for api, _ in found)
+    pods = any(kind in _KUBERNETES for _, kind in found) or any(api.startswith(_KNATIVE) for api, _ in found)
     adapters = (*(["vm"] if workloads else []), *(["istio"] if pods else []))
     if not adapters and any((api, kind) == ("v1", "Service") for api, kind in found):
         adapters = ("istio",)
@@ -114,7 +115,7 @@ def _write_schema(path: Path, plugins: Plugins) -> None:
     """Beside the file, for editors; one that is there stays, and nothing depends on it."""
     try:
         with path.open("xb") as file:
-            file.write(schema_of(Written.CONFIG, plugins))
+            file.write(schema_of(Shown.CONFIG, plugins))
     except FileExistsError:
         pass
     except OSError as error:

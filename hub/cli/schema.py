@@ -25,7 +25,7 @@ _REF = "#/definitions/{name}"
 Schema = dict[str, Any]
 
 
-class Written(StrEnum):
+class Shown(StrEnum):
     """What there is a schema of."""
 
     CONFIG = "config"
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
 
 def schema(
-    of: Annotated[Written, typer.Argument(metavar="config|workload|test", help="Of which file or object.")],
+    of: Annotated[Shown, typer.Argument(metavar="config|workload|test", help="Of which file or object.")],
 ) -> None:
     """Print the JSON Schema of smihub.yaml, of the Workload kind, or of a file of expectations."""
     with clean_errors():
@@ -50,9 +50,9 @@ def schema(
         emit_text(schema_of(of, plugins).decode())
 
 
-def schema_of(of: Written, plugins: Plugins) -> bytes:
+def schema_of(of: Shown, plugins: Plugins) -> bytes:
     """A schema as JSON text; of smihub.yaml with the settings of the adapters, sinks and sources that are installed."""
-    made = _config(plugins) if of is Written.CONFIG else _of({Written.WORKLOAD: WrittenWorkload}.get(of, WrittenTest))
+    made = _config(plugins) if of is Shown.CONFIG else _of({Shown.WORKLOAD: WrittenWorkload}.get(of, WrittenTest))
     return json.format(json.encode(made), indent=2) + b"\n"
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import yaml
 
-from hub.cli.schema import Written, schema_of
+from hub.cli.schema import Shown, schema_of
 from hub.config.template import template
 from hub.plugins import load_plugins
 from hub.smi import workload
@@ -42,10 +42,10 @@ http: {address: "127.0.0.1:9464"}
 
 
 @pytest.fixture(scope="module", name="of")
-def schemas() -> dict[Written, Validate]:
+def schemas() -> dict[Shown, Validate]:
     """What validates each of the things that people write."""
     plugins = load_plugins()
-    return {each: fastjsonschema.compile(json.loads(schema_of(each, plugins))) for each in Written}
+    return {each: fastjsonschema.compile(json.loads(schema_of(each, plugins))) for each in Shown}
 
 
 def configs() -> Iterator[Any]:
@@ -70,11 +70,11 @@ def expectations() -> Iterator[Any]:
         yield from yaml.safe_load_all(path.read_text())
 
 
-GOOD = {Written.CONFIG: configs, Written.WORKLOAD: workloads, Written.TEST: expectations}
+GOOD = {Shown.CONFIG: configs, Shown.WORKLOAD: workloads, Shown.TEST: expectations}
 
 
-@pytest.mark.parametrize("kind", list(Written))
-def test_every_example_is_good(of: dict[Written, Validate], kind: Written) -> None:
+@pytest.mark.parametrize("kind", list(Shown))
+def test_every_example_is_good(of: dict[Shown, Validate], kind: Shown) -> None:
     """Those of the repository, and what init writes."""
     found = list(GOOD[kind]())
     assert found
@@ -82,8 +82,8 @@ def test_every_example_is_good(of: dict[Written, Validate], kind: Written) -> No
         of[kind](each)
 
 
-@pytest.mark.parametrize("kind", list(Written))
-def test_a_field_that_nobody_knows_is_not(of: dict[Written, Validate], kind: Written) -> None:
+@pytest.mark.parametrize("kind", list(Shown))
+def test_a_field_that_nobody_knows_is_not(of: dict[Shown, Validate], kind: Shown) -> None:
     """Wherever it stands."""
     tried = 0
     for each in GOOD[kind]():
@@ -118,23 +118,23 @@ def mappings(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
             yield from mappings(inner, (*path, index))
 
 
-BAD: list[tuple[Written, str]] = [
-    (Written.CONFIG, "domain: {trustDomain: a}\nsources: []\nmeshes: [{name: a, adapter: vm}]"),
-    (Written.CONFIG, "domain: {trustDomain: a}\nmeshes: [{name: a, adapter: vm}]"),
-    (Written.CONFIG, "domain: {trustDomain: a}\nsources: [{path: x}]\nmeshes: [{name: a, adapter: vm, sink: {path: r}}]"),
-    (Written.CONFIG, "domain: {trustDomain: a}\nsources: [{path: x}]\nmeshes: [{name: a, adapter: istio, sink: {}}]"),
-    (Written.CONFIG, "domain: {trustDomain: a}\nsources: [{kind: directory}]\nmeshes: [{name: a, adapter: vm}]"),
-    (Written.CONFIG, "domain: {trustDomain: a}\nsources: [{path: x}]\nmeshes: [{name: a, adapter: vm, governed: some}]"),
-    (Written.WORKLOAD, "apiVersion: smihub.io/v1alpha1\nkind: Workload\nmetadata: {name: a}\nspec: {serviceAccount: a}"),
-    (Written.WORKLOAD, "apiVersion: v1\nkind: Workload\nmetadata: {name: a}\nspec: {serviceAccount: a, addresses: [a]}"),
-    (Written.TEST, "apiVersion: smihub.io/v1alpha1\nkind: Test\ntests: [{from: a/b, to: 'a/b:1', expect: yes}]"),
-    (Written.TEST, "apiVersion: smihub.io/v1alpha1\nkind: Test\ntests: [{from: a/b, to: 'a/b:1', expect: {a: -1}}]"),
-    (Written.TEST, "apiVersion: smihub.io/v1alpha1\nkind: Test\ntests: []"),
+BAD: list[tuple[Shown, str]] = [
+    (Shown.CONFIG, "domain: {trustDomain: a}\nsources: []\nmeshes: [{name: a, adapter: vm}]"),
+    (Shown.CONFIG, "domain: {trustDomain: a}\nmeshes: [{name: a, adapter: vm}]"),
+    (Shown.CONFIG, "domain: {trustDomain: a}\nsources: [{path: x}]\nmeshes: [{name: a, adapter: vm, sink: {path: r}}]"),
+    (Shown.CONFIG, "domain: {trustDomain: a}\nsources: [{path: x}]\nmeshes: [{name: a, adapter: istio, sink: {}}]"),
+    (Shown.CONFIG, "domain: {trustDomain: a}\nsources: [{kind: directory}]\nmeshes: [{name: a, adapter: vm}]"),
+    (Shown.CONFIG, "domain: {trustDomain: a}\nsources: [{path: x}]\nmeshes: [{name: a, adapter: vm, governed: some}]"),
+    (Shown.WORKLOAD, "apiVersion: smihub.io/v1alpha1\nkind: Workload\nmetadata: {name: a}\nspec: {serviceAccount: a}"),
+    (Shown.WORKLOAD, "apiVersion: v1\nkind: Workload\nmetadata: {name: a}\nspec: {serviceAccount: a, addresses: [a]}"),
+    (Shown.TEST, "apiVersion: smihub.io/v1alpha1\nkind: Test\ntests: [{from: a/b, to: 'a/b:1', expect: yes}]"),
+    (Shown.TEST, "apiVersion: smihub.io/v1alpha1\nkind: Test\ntests: [{from: a/b, to: 'a/b:1', expect: {a: -1}}]"),
+    (Shown.TEST, "apiVersion: smihub.io/v1alpha1\nkind: Test\ntests: []"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "text"), BAD)
-def test_what_the_reader_refuses_by_its_form_is_bad(of: dict[Written, Validate], kind: Written, text: str) -> None:
+def test_what_the_reader_refuses_by_its_form_is_bad(of: dict[Shown, Validate], kind: Shown, text: str) -> None:
     """What is missing, and what is of another type."""
     with pytest.raises(fastjsonschema.JsonSchemaException):
         of[kind](yaml.safe_load(text))
@@ -149,7 +149,7 @@ def test_the_schema_of_workloads_has_the_fields_that_are_read(shape: type, level
     assert {info.encode_name for info in msgspec.structs.fields(shape)} == level.known
 
 
-@pytest.mark.parametrize("name", list(Written))
+@pytest.mark.parametrize("name", list(Shown))
 def test_schema_prints_json(folder: Folder, name: str) -> None:
     """On stdout, whole, the same each time."""
     result = folder.run("schema", name)
