@@ -9,7 +9,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.intent.doubted import certainties, unknown_ports
-from hub.intent.ports import EVERYWHERE, bound_ports, grouped_by_variant, machine_addresses, profile_ports, sliced_ports
+from hub.intent.ports import (
+    EVERYWHERE,
+    bound_ports,
+    grouped_by_variant,
+    machine_addresses,
+    profile_ports,
+    sliced_ports,
+    uncommon_words,
+)
 from hub.intent.targets import Resolved, resolve
 from hub.intent.view import Labels, ProblemCollector, View, WorkloadProfile, why_absent
 from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
@@ -65,6 +73,7 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
         grants=tuple(sorted(grants, key=lambda grant: (grant.origin, grant.transport))),
         ports=ports,
         sliced=tuple(sorted(set(sliced_ports(view, identity.namespace, identity.service_account)))),
+        words=tuple(sorted(set(uncommon_words(view, identity.namespace, identity.service_account, selecting)))),
         workloads=tuple(sorted(placement(view, workload, inbound[profile]) for workload, profile in members)),
         origins=_origins(granting, resolved, selecting, members),
         beyond=certain.beyond(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Literal
 
@@ -20,6 +20,8 @@ _TCP = frozenset(
     {"https", "tcp", "tls", "mysql", "mongo", "redis", "postgres", "postgresql", "mqtt", "amqp", "kafka", "cassandra"}
     | {"ldap", "smtp", "ssh", "dns", "wss", "kubernetes.io/wss"}
 )
+_COMMON = frozenset({"http", "http2", "grpc", "grpc-web", "https", "tcp", "tls", "mysql", "mongo", "redis"})
+"""Words that every mesh reads as SMI's reading does."""
 _Key = tuple[int, Transport]
 Certainty = Literal["all", "http", "none"]
 """What the declarations of a profile's TCP ports are worth: all that they say; only that a port is HTTP, since another Service
@@ -169,6 +171,27 @@ def sliced_ports(view: View, namespace: str, account: str) -> Iterator[tuple[int
                 number = target_port(profile, port)
                 if number is not None and port.transport == "TCP":
                     yield number, port.port, declared_protocol(port)
+
+
+def uncommon_words(
+    view: View, namespace: str, account: str, selecting: Mapping[WorkloadProfile, Iterable[object]]
+) -> Iterator[tuple[int, int, str]]:
+    """(workload port, Service port, word) of Services before the account's Pods that say something which meshes read in their own ways."""
+    for profile, found in selecting.items():
+        for port, number in _leading_ports(profile, (one for one in found if isinstance(one, Service))):
+            yield from _uncommon(port, number)
+    for service in view.slicing(namespace, account):
+        for behind in view.backend_profiles(service):
+            for port in service.ports if behind.account == account else ():
+                led = target_port(behind, port)
+                yield from () if led is None else _uncommon(port, led)
+
+
+def _uncommon(port: ServicePort, number: int) -> Iterator[tuple[int, int, str]]:
+    word = port.app_protocol or port.name.partition("-")[0]
+    says = bool(port.app_protocol) or protocol_of(word) != "none"  # a name is a word only where it is one
+    if port.transport == "TCP" and says and word.lower() not in _COMMON:
+        yield number, port.port, word
 
 
 def bound_ports(view: View, workload: Workload, ports: Iterable[InboundPort]) -> tuple[InboundPort, ...]:

@@ -94,7 +94,8 @@ class Access(Struct, frozen=True, gc=False):
 
     `workloads` are its smihub.io Workloads (they are configured by name); Pods are not listed, so churn costs nothing.
     `sliced` are (workload port, Service port, what that declares) of Services without a selector whose EndpointSlices name
-    a Pod of the identity: SMI does not count them as declarations, a mesh may.
+    a Pod of the identity: SMI does not count them as declarations, a mesh may. `words` are (workload port, Service port,
+    word) of all these Services where the word (`appProtocol`, or what a name begins with) is one that meshes read in their own ways.
     `beyond` is what the ports that no fact names declare, over the identity's Pods and templates (or the identity itself, if
     there are none). `doubts` are the objects that cannot be read and make something unknown here.
     """
@@ -107,6 +108,7 @@ class Access(Struct, frozen=True, gc=False):
     sliced: tuple[tuple[int, int, Declared], ...] = ()
     beyond: tuple[Declared, ...] = ("none",)
     doubts: tuple[ObjectRef, ...] = ()
+    words: tuple[tuple[int, int, str], ...] = ()
 
 
 class Backend(Struct, frozen=True, order=True, gc=False):

@@ -19,7 +19,7 @@ from adapters.istio.translate.budget import expensive_patterns
 from adapters.istio.translate.carried import not_carried
 from adapters.istio.translate.conditions import cost, matches_of
 from adapters.istio.translate.objects import Json, virtual_service
-from adapters.istio.translate.scope import SERVER_FIRST
+from adapters.istio.translate.protocols import taken_for
 from hub.api import Loss, NativeObject, Objection, Role, Route, RoutePort, Split, Translation, to_integers
 
 INT32_MAX = 2**31 - 1
@@ -101,7 +101,7 @@ class _Port:
     def _sayable(self, split: Split) -> Split:
         if split.matches is None:
             return split
-        if self._port.declared == "none" and self._port.port in SERVER_FIRST:
+        if _is_bytes(self._port):
             return replace(split, matches=())
         said = (
             match for match in split.matches if matches_of(match, self._port.port, self._favour, text=self._text)[0]
@@ -115,8 +115,8 @@ class _Port:
             found, objections = matches_of(match, self._port.port, self._favour, text=self._text)
             entries |= {msgspec.json.encode(entry): entry for entry in found}
             losses += [one.loss(split.origin, "spec.matches", access=False) for one in objections]
-        if split.matches is not None and self._port.declared == "none" and self._port.port in SERVER_FIRST:
-            losses.append(_SERVER_FIRST.loss(split.origin, "spec.matches", access=False))
+        if split.matches is not None and _is_bytes(self._port):
+            losses.append(_never(self._port).loss(split.origin, "spec.matches", access=False))
         if not self._shares(split)[1]:
             losses.append(_TOO_LARGE.loss(split.origin, "spec.backends", access=False))
         if entries:
@@ -164,6 +164,21 @@ _SERVER_FIRST = Objection(
     "an HTTP request to that port",
     'declare the port ("appProtocol")',
 )
+
+
+def _is_bytes(port: RoutePort) -> bool:
+    """Whether Istio takes a port for TCP that SMI does not."""
+    return port.declared != "tcp" and taken_for(port.word or port.declared, port.port) == "tcp"
+
+
+def _never(port: RoutePort) -> Objection:
+    """Why conditions never hold on a port that Istio takes for TCP and SMI does not: its number, or its word."""
+    if taken_for(port.word, 0) == "none":
+        return _SERVER_FIRST
+    message = f'port {port.port} says "{port.word}", which Istio takes for TCP: the condition never holds there'
+    return replace(_SERVER_FIRST, code="istio.other-protocol", message=message)
+
+
 _LIMIT = Objection(
     "limit.exceeded",
     f"the splits of this Service need more than {MAX_BYTES} bytes, so the root Service answers all requests",

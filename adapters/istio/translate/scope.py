@@ -11,10 +11,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from adapters.istio.translate.protocols import SERVER_FIRST, taken_for
 from hub.api import Access, Declared, Grant, Objection
-
-SERVER_FIRST = frozenset({25, 53, 3306, 27017})
-"""Undeclared Service ports that Istio takes for TCP."""
 
 
 class Scope(Struct, frozen=True, gc=False):
@@ -33,6 +31,8 @@ class _PortDeclaration(Struct, frozen=True, gc=False):
     istio: Declared
     is_number: bool = False
     """Whether it is the Service port's number alone that makes it TCP."""
+    word: str = ""
+    """What the Service says, where Istio reads that in another way than SMI."""
 
 
 def scope_of(grant: Grant, access: Access) -> Scope:
@@ -44,9 +44,12 @@ def scope_of(grant: Grant, access: Access) -> Scope:
     granted = {one.port for one in declarations if set(one.smi) - {wrong, "unknown"}}
     unknown = {one.port for one in declarations if "unknown" in one.smi}
     declared = {one.port for one in declarations if wrong in one.smi or (one.istio == wrong and not one.is_number)}
+    called = {one.port: one for one in declarations if one.word and one.istio == wrong}
     losses = tuple(
         _unknown(f"port {port}")
         if port in unknown
+        else _read_otherwise(called[port])
+        if port in called
         else _mixed(wrong, port)
         if port in declared
         else _server_first(port)
@@ -87,6 +90,8 @@ def _declarations(grant: Grant, access: Access) -> Iterator[_PortDeclaration]:
                 yield _by_service(port.port, smi, number, word)
     for at, number, word in access.sliced:
         yield _by_service(at, () if at in listed else access.beyond, number, word)
+    for at, number, written in access.words:
+        yield _PortDeclaration(at, (), taken_for(written, number), word=written)
 
 
 def _by_service(port: int, smi: tuple[Declared, ...], number: int, word: Declared) -> _PortDeclaration:
@@ -108,6 +113,13 @@ def _mixed(wrong: Declared, port: int) -> Objection:
     return Objection(
         "port.mixed-protocols", message, example, 'declare the port the same way everywhere ("appProtocol")'
     )
+
+
+def _read_otherwise(at: _PortDeclaration) -> Objection:
+    taken, lost = ("HTTP", "raw bytes") if at.istio == "http" else ("TCP", "HTTP")
+    message = f'a Service port that leads to port {at.port} says "{at.word}", which Istio takes for {taken}: {lost} cannot be granted there'
+    remedy = 'write the protocol in a word that all know ("appProtocol: http" or "tcp")'
+    return Objection("istio.other-protocol", message, f"{lost} on port {at.port}", remedy)
 
 
 def _server_first(port: int) -> Objection:

@@ -31,7 +31,16 @@ def sliced(name: str, pod: str, port: tuple[str, int, int]) -> list[dict[str, An
     return [{**found, "spec": spec}, slice_]
 
 
+def declared(name: str, pod: str, words: dict[int, str]) -> dict[str, Any]:
+    """A Service before a Pod, whose ports (by container port) say these words as `appProtocol`."""
+    found = service(name, {"app": pod}, *((f"p{to}", 100 + place, to) for place, to in enumerate(words)))
+    for port in found["spec"]["ports"]:
+        port["appProtocol"] = words[port["targetPort"]]
+    return found
+
+
 ODD = (
+    declared("words", "ledger", {8080: "tcp-x", 9090: "http-x", 7070: "http_proxy"}),
     service("by-number", {"app": "orders"}, ("main", 3306, 7070)),
     service("says-http", {"app": "orders"}, ("http-x", 81, 9090)),
     service("says-tcp", {"app": "orders"}, ("tcp-x", 82, 9090)),
@@ -43,6 +52,9 @@ WORLD = World(
         *ODD,
         group("any", {"pathRegex": "/.*"}),
         ports("raw", 7070, 9090),
+        ports("all", 7070, 8080, 9090),
+        target("ledger-odd", "ledger", ["web"], "http:any"),
+        target("ledger-odd-raw", "ledger", ["orders"], "tcp:all"),
         target("orders", "orders", ["web"], "http:any"),
         target("orders-raw", "orders", ["partner"], "tcp:raw"),
         target("partner", "partner", ["web"], "http:any"),
@@ -81,6 +93,12 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, judge: IstioJudge) -> Iterato
         ("web", "partner-1", 9090, "http", True),  # nobody declares it
         ("orders", "partner-1", 9090, "tcp", True),
         ("partner", "partner-1", 9090, "http", False),
+        ("web", "ledger-1", 8080, "http", False),  # "tcp-x" declares nothing to SMI, and TCP to Istio
+        ("orders", "ledger-1", 8080, "tcp", True),
+        ("web", "ledger-1", 9090, "http", True),  # "http-x" is HTTP to Istio
+        ("orders", "ledger-1", 9090, "tcp", False),
+        ("web", "ledger-1", 7070, "http", True),  # and so is "http_proxy"
+        ("orders", "ledger-1", 7070, "tcp", False),
     ],
 )
 def test_port_when_services_declare_it_oddly(

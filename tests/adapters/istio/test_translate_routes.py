@@ -275,7 +275,6 @@ def test_pattern_when_it_is_large_over_characters() -> None:
         ("kubernetes.io/wss", "istio.tls-not-split"),
         ("udp", "istio.port-called-udp"),
         ("udp-x", "istio.port-called-udp"),
-        ("tcp-https", ""),
         ("wss", ""),
         ("kubernetes.io/ws", ""),
         ("", ""),
@@ -324,3 +323,22 @@ def test_split_when_only_one_layer_has_a_headless_backend() -> None:
     made = translate(route("web", port(80, "http", lost, shared("b", v1=V1))), IstioConfig())
     assert made.objects == translate(route("web", port(80, "http", shared("b", v1=V1))), IstioConfig()).objects
     assert [loss.origin.name for loss in made.losses] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("word", "number", "code"),
+    [
+        ("tcp-https", 80, "istio.other-protocol"),
+        ("TCP-x", 80, "istio.other-protocol"),
+        ("h2c", 3306, "port.server-first"),
+        ("http_proxy", 3306, ""),
+        ("http-x", 25, ""),
+        ("strange", 80, ""),
+    ],
+)
+def test_condition_when_istio_takes_the_port_for_tcp(word: str, number: int, code: str) -> None:
+    """By its word or its number: the condition never holds there, and the split of everything stays."""
+    layers = (split("a", (CONDITION,), v2=1), split("b", None, v1=1))
+    made = translate(route("web", replace(port(number, "none", *layers), word=word)), IstioConfig())
+    assert {(loss.code, loss.origin.name) for loss in made.losses} == ({(code, "a")} if code else set())
+    assert len(spec(made)["tcp"]) == 1
