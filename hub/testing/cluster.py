@@ -42,7 +42,7 @@ def service(rng: Random) -> Value:
         if name := rng.choice(PROTOCOLS):
             one["name"] = name
         if rng.randrange(6) == 0:
-            one["appProtocol"] = rng.choice(("http", "tcp", "kubernetes.io/h2c", "HTTPS", "strange"))
+            one["appProtocol"] = rng.choice(("http", "tcp-x", "kubernetes.io/h2c", "HTTPS", "strange"))
         if rng.randrange(4) == 0:
             one["targetPort"] = rng.choice((*PORTS, "main", "http-a", ""))
         if rng.randrange(8) == 0:
