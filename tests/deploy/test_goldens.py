@@ -20,7 +20,7 @@ meshes:
 """
 
 
-@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir()))
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
 def test_an_example_is_rendered_as_its_golden_says(example: str, tmp_path: Path) -> None:
     """Every object with its unit and causes, and every loss; a change of translation shows here, to be read."""
     (tmp_path / "smihub.yaml").write_text(CONFIG.format(folder=EXAMPLES / example))

@@ -34,6 +34,7 @@ LISTENER = names.inbound_listener("d", "api", 8080, "http", "10.0.0.1")
 TCP_LISTENER = names.inbound_listener("d", "api", 9000, "tcp", "10.0.0.1")
 APP = names.app("d", "api", "127.0.0.1", 8080)
 Json = Any
+ANY: Json = {"any": True}
 Transport = Literal["TCP", "UDP"]
 
 
@@ -201,3 +202,19 @@ def judged(objects: Sequence[NativeObject], request: Request, known: Facts | Non
     from adapters.vm.evaluate.mesh import evaluator  # noqa: PLC0415 - tests of parts import this module too
 
     return evaluator([cluster(APP), workload(), *objects], known or facts()).judge(request)
+
+
+def mesh(*objects: NativeObject, **hcm: Json) -> list[NativeObject]:
+    """The inbound HTTP listener with these other objects."""
+    return [listener(LISTENER, [manager(**hcm)], TLS), *objects]
+
+
+def granting(*permissions: Json, principals: list[Json] | None = None) -> list[NativeObject]:
+    """A mesh with one policy for web."""
+    entry = per_route({"rules": rules({"web": policy(principals or san(WEB), *permissions)})})
+    return mesh(table(entry))
+
+
+def allows(objects: list[NativeObject], request: Request) -> bool:
+    """Whether the mesh lets the request in."""
+    return judged(objects, request).verdict == "allow"

@@ -21,6 +21,7 @@ from tests.adapters.vm.native import (
     OTHER,
     TLS,
     WEB,
+    granting,
     header_is,
     http,
     judged,
@@ -33,7 +34,8 @@ from tests.adapters.vm.native import (
     table,
     tls,
 )
-from tests.adapters.vm.test_evaluate_http import HEADERS, LEVELS, VALUES, granting
+from tests.adapters.vm.test_evaluate_headers import HEADERS, VALUES
+from tests.adapters.vm.test_evaluate_policies import LEVELS
 from tests.adapters.vm.test_evaluate_tls import FOREIGN, GATES, PRINCIPALS, SOURCES
 from tests.servers.apps import echo
 from tests.servers.calls import from_context, http1, http2
