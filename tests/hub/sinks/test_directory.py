@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shutil
 import subprocess
@@ -17,12 +16,10 @@ import yaml
 from msgspec.structs import replace
 
 from hub.api import LiveSink, SinkContext
-from hub.errors import ConfigError, StaleError, TransientError, UnsafeResourceError
+from hub.errors import ConfigError
 from hub.mirror import Mirror
 from hub.model import Change, NativeObject, Observation, Observed, Op, Role
 from hub.plan.plan import Plan
-from hub.reconcile.rollout import Done
-from hub.sinks import folder as on_disk
 from hub.sinks.directory import DIRECTORY, DirectoryConfig, DirectorySink, open_directory
 from hub.sinks.ledger import Ledger, decode_memory, encode_memory
 from hub.sinks.names import file_name, former_name
@@ -33,27 +30,16 @@ from tests.hub.sinks.small_mesh import (
     ROUTE,
     access,
     apply,
-    carried_out,
     content,
     native,
-    planned,
     seen,
     settled,
-    sink,
     wanted,
     whole,
     wrote,
 )
 
 One = TypeVar("One", Observed, NativeObject)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A folder with one unit in it."""
-    made = tmp_path / "deep" / "rendered"
-    apply(made, wanted({"api": ["web"]}))
-    return made
 
 
 def _sorted(objects: Iterable[One]) -> list[One]:
@@ -288,114 +274,6 @@ def test_a_planned_change_leaves_paused_files_alone(path: Path, annotation: str)
     before = content(path)
     apply(path, wanted({"api": ["web"]}))
     assert content(path) == before
-
-
-# --------------------------------------------------------------------------- races
-
-
-@pytest.mark.parametrize("changed", [API, "kustomization.yaml", ".smihub.json", "new"])
-def test_a_plan_that_was_overtaken_writes_nothing(path: Path, changed: str) -> None:
-    """Whichever of our files changed since."""
-    made = planned(wanted({"api": ["new"]}), seen(path))
-    if changed == "new":
-        apply(path, wanted({"api": ["web"], "db": []}))
-    else:
-        with (path / changed).open("a") as file:
-            file.write("\n")
-    before = content(path)
-    with pytest.raises(StaleError, match="plan again"):
-        wrote(path, made)
-    assert content(path) == before
-
-
-def test_a_folder_that_is_gone_is_not_made_again(path: Path) -> None:
-    """A plan for what was there is stale."""
-    made = planned(wanted({"api": ["new"]}), seen(path))
-    shutil.rmtree(path)
-    with pytest.raises(StaleError):
-        wrote(path, made)
-    assert not path.exists()
-
-
-def test_a_place_that_was_taken_meanwhile_stays_taken(tmp_path: Path) -> None:
-    """Foreign files are not in the token; they are looked at nevertheless, before anything is written."""
-    made = planned(wanted({"api": ["web"]}), seen(tmp_path))
-    (tmp_path / "objects").mkdir()
-    (tmp_path / API).write_text("mine")
-    done = wrote(tmp_path, made)
-    assert "is not managed by smihub" in done.results[access("api")].detail
-    assert (tmp_path / API).read_text() == "mine"
-    assert "mine" not in str(seen(tmp_path).objects)
-
-
-def test_an_unsafe_object_stops_its_unit(path: Path) -> None:
-    """Nothing of it is written, and the rest is."""
-    bad = replace(native(Role.GRANT, "db"), body=b"{}")
-    changes = [Change(Op.CREATE, one.ref, 5, None, one, access("db")) for one in (native(Role.GUARD, "db"), bad)]
-    done = wrote(path, Plan("istio", seen(path).token, tuple(changes)))
-    assert (done.results[access("db")].state, done.results[access("db")].ref) == ("refused", bad.ref)
-    assert [change.ref for change, _ in done.written] == [changes[0].ref]
-    before = content(path)
-    twice = (changes[0], replace(changes[0], op=Op.DELETE, after=None))
-    with pytest.raises(UnsafeResourceError, match="twice"):
-        wrote(path, Plan("istio", seen(path).token, twice))
-    assert content(path) == before
-
-
-def test_writers_wait_for_each_other_and_then_give_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder in use is a TransientError; nothing is written, and when it is free again all is well."""
-    monkeypatch.setattr(on_disk, "_TRIES", 3)
-    handle = os.open(path, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    for work in (sink(path).observe(), carried_out(path, Plan("istio", "", memory={access("api"): b""}))):
-        with pytest.raises(TransientError, match="in use by another smihub"):
-            asyncio.run(work)
-    os.close(handle)
-    assert settled(path, wanted({"api": ["web"]}))
-
-
-async def test_one_of_two_concurrent_writers_is_overtaken(tmp_path: Path) -> None:
-    """In one process or in two."""
-    plans = [planned(wanted({"api": [source]}), await sink(tmp_path).observe()) for source in ("web", "shop")]
-    writes = (carried_out(tmp_path, made) for made in plans)
-    ends = await asyncio.gather(*writes, return_exceptions=True)
-    assert [type(end) for end in ends if not isinstance(end, Done)] == [StaleError]
-    observed = await sink(tmp_path).observe()
-    assert (
-        sum(
-            not (made.changes or made.memory)
-            for made in (planned(wanted({"api": [s]}), observed) for s in ("web", "shop"))
-        )
-        == 1
-    )
-
-
-def test_on_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are moved to their places, still never over another."""
-
-    def link(*_: object, **__: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", link)
-    apply(tmp_path, wanted({"api": ["web"]}))
-    assert settled(tmp_path, wanted({"api": ["web"]}))
-    assert ".smihub.tmp" not in content(tmp_path)
-
-
-def test_a_full_disk_is_told_as_such(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And leaves what was there."""
-
-    def fsync(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    made = planned(wanted({"api": ["new"]}), seen(path))
-    with pytest.raises(TransientError, match="no space left on device"):
-        wrote(path, made)
-    monkeypatch.undo()
-    apply(path, wanted({"api": ["new"]}))
-    assert settled(path, wanted({"api": ["new"]}))
-    assert not list(path.rglob("*.tmp"))
 
 
 # --------------------------------------------------------------------------- the memory
