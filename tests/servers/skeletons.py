@@ -44,6 +44,7 @@ from tests.servers.small_town import BASE, CALLERS, RECEIVERS
 
 GROUP = "mesh.example.com"
 MESH, SHOP = ObjectRef(GROUP, "Skeleton", "", "all"), ObjectRef(GROUP, "Skeleton", "shop", "all")
+SKELETONS = {MESH, SHOP}
 OF_MESH, OF_SHOP = UnitKey("baseline", "", ""), UnitKey("baseline", "shop", "")
 Granted = frozenset[str]
 """Who may call whom: `receiver.caller`."""
@@ -52,6 +53,11 @@ _TURNS = 400
 
 class SkeletalConfig(Struct, frozen=True):
     """Nothing is to be set."""
+
+
+def access(name: str) -> UnitKey:
+    """The unit of an account."""
+    return UnitKey("access", "shop", name)
 
 
 def policy(account: str) -> ObjectRef:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +185,13 @@ def found(response: Any) -> dict[str, Any]:
         message: Any = wire.parse(kinds[packed.type_url], packed.value)
         out[getattr(message, "cluster_name", "") or message.name] = message
     return out
+
+
+@asynccontextmanager
+async def serving(folder: Path, *objects: NativeObject) -> AsyncIterator[Rig]:
+    """A serving sink with these objects."""
+    made = Rig(folder)
+    await made.write(put(*objects))
+    await made.sink.start()
+    yield made
+    await made.sink.close()

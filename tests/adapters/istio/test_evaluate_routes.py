@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.istio.evaluate.mesh import evaluator
-from hub.api import Answer, Destination, Exposed, Facts, NativeObject, Request, UnmodelledError
+from hub.api import Answer, Destination, Exposed, Facts, NativeObject, UnmodelledError
+from tests.adapters.istio.routes import V1, Json, shares, split, to, vs
 from tests.adapters.istio.test_evaluate_workloads import (
     FACTS,
     IS_CLIENT,
@@ -28,35 +29,11 @@ from tests.adapters.istio.test_evaluate_workloads import (
     tcp,
 )
 
-Json = Any
 VS = "VirtualService/default/web"
 
 
-def to(service: str, weight: int | None = None, port: int | None = 8080) -> Json:
-    """A destination of the namespace."""
-    destination: Json = {"host": f"{service}.default.svc.cluster.local"}
-    if port is not None:
-        destination["port"] = {"number": port}
-    return {"destination": destination} | ({} if weight is None else {"weight": weight})
-
-
-def vs(*entries: Json, host: str = "web.default.svc.cluster.local", **parts: Json) -> NativeObject:
-    """The VirtualService of `web`."""
-    return native("VirtualService", {"hosts": [host], "http": list(entries), **parts}, "web")
-
-
-def split(*route: Json, **match: Json) -> Json:
-    """An HTTP entry: matches on 8080, if anything is asked, and destinations."""
-    return {"match": [{"port": 8080, **match}], "route": list(route)}
-
-
-def shares(objects: list[NativeObject], request: Request | None = None) -> Json:
-    """The exact shares, or the word where nobody has one."""
-    answer = judged(objects, request or call())
-    return answer.weights or answer.route
-
-
 # ------------------------------------------------------------------------------------------------- weights
+
 
 WEIGHTS: list[tuple[list[tuple[str, int | None]], dict[str, str]]] = [
     ([("web-v1", 90), ("web-v2", 10)], {"web-v1": "9/10", "web-v2": "1/10"}),
@@ -213,78 +190,6 @@ def test_undeclared_port_has_routes_of_both_kinds() -> None:
     assert judged([vs(tcp=[tcp_route])], call(), at).weights == {"web": "1"}
 
 
-# ------------------------------------------------------------------------------------------------- matches
-
-V1, V2 = {"web-v1": "1"}, {"web-v2": "1"}
-MATCHES: list[tuple[Json, list[Json], list[Json]]] = [
-    ({"uri": {"regex": "/u/[0-9]+"}}, ["/u/7", "/u/7?x=a", "/u/%37"], ["/u/a", "/u/7/", "/x/u/7"]),
-    ({"uri": {"regex": "/[[:digit:]]+"}}, ["/1"], ["/a"]),
-    ({"uri": {"regex": r"/\d+"}}, ["/1"], ["/a"]),
-    ({"uri": {"prefix": "/a"}}, ["/a", "/ab", "/a/b"], ["/b"]),
-    ({"uri": {"prefix": "/a/"}}, ["/a/"], ["/a"]),
-    ({"uri": {"exact": "/a"}}, ["/a", "/a?x"], ["/a/", "/A"]),
-    ({"uri": {"prefix": "/"}}, ["/", "/a"], []),
-]
-TIERS: list[tuple[Json, list[tuple[str, ...]], list[tuple[str, ...]]]] = [
-    ({"exact": "gold"}, [("gold",), ("guest", "gold"), ("gold", "guest")], [("guest,gold",), (), ("",), ("Gold",)]),
-    ({"prefix": "gold"}, [("gold1",), ("guest", "gold")], [("guest,gold",), ()]),
-    ({"regex": "gold"}, [("gold",), ("guest", "gold")], [("gold1",), ("guest,gold",), ()]),
-    ({"regex": ".*gold.*"}, [("guest,gold",), ("gold",)], [("",), ()]),
-    ({"regex": ".*"}, [("",), ("x",)], [()]),
-    ({}, [("",), ("x",)], [()]),
-    ({"regex": "*"}, [("",), ("x",)], [()]),
-    ({"exact": ""}, [("",)], [("x",), ()]),
-]
-
-
-@pytest.mark.parametrize(("match", "good", "bad"), MATCHES)
-def test_uri_is_matched_without_query(match: Json, good: list[str], bad: list[str]) -> None:
-    """Regexes match the whole path, after normalisation."""
-    objects = [vs(split(to("web-v1"), **match), split(to("web-v2")))]
-    assert [shares(objects, call(path)) for path in good] == [V1] * len(good)
-    assert [shares(objects, call(path)) for path in bad] == [V2] * len(bad)
-
-
-@pytest.mark.parametrize(("test", "good", "bad"), TIERS)
-def test_header_lines_are_matched_one_by_one(test: Json, good: Any, bad: Any) -> None:
-    """One line is enough; `withoutHeaders` is the opposite, an absent header counting as an empty one."""
-    asked = [vs(split(to("web-v1"), headers={"X-Tier": test}), split(to("web-v2")))]
-    without = [vs(split(to("web-v1"), withoutHeaders={"x-tier": test}), split(to("web-v2")))]
-    for values in (*good, *bad):
-        request = call(headers=tuple(("x-tier", value) for value in values))
-        assert shares(asked, request) == (V1 if values in good else V2)
-        if values:
-            assert shares(without, request) == (V2 if values in good else V1)
-
-
-@pytest.mark.parametrize(
-    ("test", "wanted"), [({"exact": "gold"}, V1), ({"exact": ""}, V2), ({}, V1), ({"regex": ".*"}, V2)]
-)
-def test_absent_header_without(test: Json, wanted: Json) -> None:
-    """Present tests ask for absence, others see an empty value."""
-    assert shares([vs(split(to("web-v1"), withoutHeaders={"x-tier": test}), split(to("web-v2")))]) == wanted
-
-
-def test_method_and_several_matches() -> None:
-    """`method` exact GET is neither HEAD nor POST; one of the matches is enough, each with all it asks."""
-    either = [{"port": 8080, "method": {"exact": "GET"}, "uri": {"exact": "/a"}}, {"uri": {"exact": "/b"}}]
-    objects = [vs({"match": either, "route": [to("web-v1")]}, split(to("web-v2")))]
-    asked = [call("/a"), call("/a", method="HEAD"), call("/a", method="POST"), call("/b", method="POST"), call("/c")]
-    assert [shares(objects, request) for request in asked] == [V1, V2, V2, V1, V2]
-
-
-def test_joined_lines_and_wide_characters_are_told() -> None:
-    """Where Envoy's joining, or its reading of bytes, leads another way than single lines would."""
-    objects = [vs(split(to("web-v1"), headers={"user-agent": {"exact": "a"}}), split(to("web-v2")))]
-    steered = judged(objects, call(headers=(("user-agent", "a"), ("user-agent", "b"))))
-    assert (steered.weights, steered.losses) == (V2, ("header.rejected",))
-    straight = judged(objects, call(headers=(("user-agent", "c"), ("user-agent", "b"))))
-    assert (straight.weights, straight.losses) == (V2, ())
-    one = [vs(split(to("web-v1"), headers={"x-tier": {"regex": "."}}), split(to("web-v2")))]
-    wide = judged(one, call(headers=(("x-tier", "é"),)))
-    assert (wide.weights, wide.losses) == (V2, ("header.rejected",))
-
-
 # ------------------------------------------------------------------------------------------------- refused, received
 
 
@@ -331,6 +236,7 @@ def test_path_that_backends_receive() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- not modelled
+
 
 ROUTE: Json = {"route": [to("web-v1")]}
 

@@ -6,141 +6,25 @@ import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 from cryptography import x509
 
 from adapters.vm import names, wire
-from adapters.vm.serve.seal import Sealer, pins_of
+from adapters.vm.serve.seal import Sealer
 from adapters.vm.serve.sink import XdsSink
 from adapters.vm.state import marks
 from adapters.vm.state.revisions import State
-from hub.api import Endpoint, Facts, NativeObject, ObjectRef, StaleError, UnsafeResourceError
-from tests.servers.xds import TD, Client, Rig, anything_goes, drop, found, native, put, stump, workload
-
-OUT = names.outbound("d", "api", 80)
-API_ID = f"spiffe://{TD}/ns/d/sa/api"
-
-
-def outbound(*callees: str) -> NativeObject:
-    """An EDS cluster that pins these identities, with the placeholder where the bundle goes."""
-    uri = wire.SubjectAltNameMatcher.SanType.Value("URI")
-    matchers = [wire.SubjectAltNameMatcher(san_type=uri, matcher=wire.StringMatcher(exact=item)) for item in callees]
-    context = wire.CertificateValidationContext(
-        trusted_ca=wire.DataSource(inline_string=names.BUNDLE), match_typed_subject_alt_names=matchers
-    )
-    tls = wire.UpstreamTlsContext(common_tls_context=wire.CommonTlsContext(validation_context=context))
-    source = wire.ConfigSource(ads=wire.AggregatedConfigSource())
-    cluster: Any = wire.Cluster(name=OUT, eds_cluster_config={"eds_config": source})
-    cluster.transport_socket.name = "tls"
-    cluster.transport_socket.typed_config.CopyFrom(wire.any_of(tls))
-    return native("Cluster", OUT, wire.pack(cluster))
-
-
-def at(address: str, spiffe: str = API_ID, *, ready: bool = True) -> Endpoint:
-    """An endpoint on port 8080."""
-    return Endpoint(ObjectRef("smihub.io", "Workload", "d", f"w{address}"), spiffe, address, 8080, ready)
-
-
-def facts(*endpoints: Endpoint) -> Facts:
-    """Facts with the endpoints of the one service."""
-    return Facts(TD, endpoints={("d", "api", 80): endpoints})
-
-
-def addresses(assignment: Any) -> list[tuple[str, int]]:
-    """(address, health status) of an assignment's endpoints."""
-    items = [item for group in assignment.endpoints for item in group.lb_endpoints]
-    return [(item.endpoint.address.socket_address.address, item.health_status) for item in items]
-
-
-WEB = [workload("d/web", "web", names.ref("Cluster", OUT)), outbound(API_ID)]
+from hub.api import NativeObject, StaleError, UnsafeResourceError
+from tests.adapters.vm.one_caller import OUT, WEB, addresses, at, endpoints_of, facts
+from tests.servers.xds import TD, Client, Rig, anything_goes, drop, found, native, put, serving, stump, workload
 
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     """A serving sink with one caller of one service."""
-    made = Rig(tmp_path)
-    await made.write(put(*WEB))
-    await made.sink.start()
-    yield made
-    await made.sink.close()
-
-
-async def endpoints_of(rig: Rig) -> Any:
-    """The assignment that a new stream gets."""
-    client = Client(rig.address, rig.token("d/web"))
-    await client.ask("ClusterLoadAssignment", "d/web", resource_names_subscribe=[OUT])
-    response = await client.next()
-    await client.close()
-    return found(response)[OUT]
-
-
-async def test_bundle_takes_the_placeholders_place(rig: Rig) -> None:
-    """What leaves the hub holds the certificate of its authority, in clusters and in `trust`."""
-    client = Client(rig.address, rig.token("d/web"))
-    await client.ask("Cluster", "d/web")
-    cluster = found(await client.next())[OUT]
-    tls: Any = wire.opened(cluster.transport_socket.typed_config)
-    sent = tls.common_tls_context.validation_context.trusted_ca.inline_string
-    await client.ask("Secret", resource_names_subscribe=["trust"])
-    trust = found(await client.next())["trust"].validation_context.trusted_ca.inline_bytes
-    assert x509.load_pem_x509_certificate(sent.encode()) == x509.load_pem_x509_certificate(trust)
-    await client.close()
-
-
-async def test_only_pinned_endpoints_are_published(rig: Rig) -> None:
-    """An endpoint whose identity the cluster does not pin would only be refused by TLS, so it is left out."""
-    await rig.sink.publish(facts(at("10.0.0.1"), at("10.0.0.2", f"spiffe://{TD}/ns/d/sa/evil")))
-    assert addresses(await endpoints_of(rig)) == [("10.0.0.1", 0)]
-
-
-async def test_unready_endpoints_are_left_out_unless_all_are(rig: Rig) -> None:
-    """All unready: they are published as UNHEALTHY, so that callers see 503 from a known cluster."""
-    await rig.sink.publish(facts(at("10.0.0.1"), at("10.0.0.2", ready=False)))
-    assert addresses(await endpoints_of(rig)) == [("10.0.0.1", 0)]
-    await rig.sink.publish(facts(at("10.0.0.1", ready=False), at("10.0.0.2", ready=False)))
-    assert addresses(await endpoints_of(rig)) == [("10.0.0.1", 2), ("10.0.0.2", 2)]
-
-
-async def test_endpoint_without_an_address_is_left_out(rig: Rig) -> None:
-    """A host name or an impossible port would make Envoy refuse the good ones beside it."""
-    odd = [at("api.example.org"), at("999.1.1.1"), msgspec.structs.replace(at("10.0.0.2"), port=0)]
-    await rig.sink.publish(facts(at("10.0.0.1"), at("fd00::1"), *odd))
-    assert addresses(await endpoints_of(rig)) == [("10.0.0.1", 0), ("fd00::1", 0)]
-
-
-async def test_no_endpoints_is_an_answer(rig: Rig) -> None:
-    """A cluster without endpoints gets the empty assignment, else Envoy would wait for one."""
-    assert addresses(await endpoints_of(rig)) == []
-
-
-async def test_endpoint_change_is_one_small_push(rig: Rig) -> None:
-    """Only the assignment goes out; equal facts send nothing."""
-    await rig.sink.publish(facts(at("10.0.0.1")))
-    client = Client(rig.address, rig.token("d/web"))
-    await client.ask("Cluster", "d/web")
-    await client.answer(await client.next())
-    await client.ask("ClusterLoadAssignment", resource_names_subscribe=[OUT])
-    await client.answer(await client.next())
-    await rig.sink.publish(facts(at("10.0.0.1"), at("10.0.0.3")))
-    response = await client.next()
-    assert response.type_url == wire.TYPE_URLS["ClusterLoadAssignment"]
-    assert addresses(found(response)[OUT]) == [("10.0.0.1", 0), ("10.0.0.3", 0)]
-    await client.answer(response)
-    await rig.sink.publish(facts(at("10.0.0.3"), at("10.0.0.1")))
-    await rig.sink.publish(facts(at("10.0.0.3"), at("10.0.0.1")))
-    assert await client.silence()
-    await client.close()
-
-
-async def test_pins_that_change_filter_known_endpoints_anew(rig: Rig) -> None:
-    """Endpoints that were not pinned become so with a new revision, without new facts."""
-    other = f"spiffe://{TD}/ns/d/sa/other"
-    await rig.sink.publish(facts(at("10.0.0.1"), at("10.0.0.2", other)))
-    await rig.write(put(outbound(other)))
-    assert addresses(await endpoints_of(rig)) == [("10.0.0.2", 0)]
+    async with serving(tmp_path, *WEB) as made:
+        yield made
 
 
 async def test_restart_serves_the_same_before_any_source_is_read(rig: Rig, tmp_path: Path) -> None:
@@ -371,13 +255,6 @@ async def test_status_says_what_was_accepted(rig: Rig) -> None:
     await reader.close()
 
 
-def test_bundle_elsewhere_is_unsafe() -> None:
-    """The placeholder in a place that sealing does not know never leaves the hub."""
-    stray = stump("Cluster", "c", note=names.BUNDLE)
-    with pytest.raises(UnsafeResourceError, match="trust bundle"):
-        Sealer(b"PEM", anything_goes).seal(stray.ref, stray.body)
-
-
 def test_order_of_map_fields_does_not_change_versions() -> None:
     """Maps may come in any order; what is hashed and sent has one."""
     parts = [
@@ -403,10 +280,3 @@ def test_listener_without_its_chain_names_has_one_stem() -> None:
     assert (old[1], new[2]) == (new[1], f"g1/{marks.PENDING}")
     assert old[0] != new[0]
     assert old[1] != other[1]
-
-
-def test_pins_are_exact_uris_only() -> None:
-    """What is not pinned by an exact URI is not pinned; a cluster with endpoints of its own has no pins."""
-    assert pins_of(outbound(API_ID).body) == frozenset({API_ID})
-    assert pins_of(outbound().body) == frozenset()
-    assert pins_of(stump("Cluster", "c").body) is None

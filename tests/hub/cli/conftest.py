@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub.cli.two_domains import Two
 from tests.servers.folder import Folder, shop
 
 
@@ -13,3 +14,9 @@ from tests.servers.folder import Folder, shop
 def make_folder(tmp_path: Path) -> Folder:
     """A folder in which `web` may GET /books from `api`; nothing is applied yet."""
     return shop(tmp_path)
+
+
+@pytest.fixture(name="two")
+def make_two(tmp_path: Path) -> Two:
+    """Two domains that use the same names; nothing is applied yet."""
+    return Two(tmp_path)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.hub.cli.test_apply import TWO_MESHES, revisions
-from tests.hub.cli.test_domains import Two
 from tests.hub.cli.test_run import running
+from tests.hub.cli.two_domains import Two
 from tests.servers.folder import CONFIG, Folder, target
 
 UDP_IN_OTHERS = TWO_MESHES + "accept: [{code: proto.udp-not-captured, mesh: others}]\n"
