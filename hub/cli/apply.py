@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.cli import saved
-from hub.cli.context import ConfigOption, Exit, MeshOption, agreed, clean_errors, fail, note, progress, run_now
-from hub.cli.plan import AcceptOption, DomainReview, PlanOptions, VerboseOption, plan_options, review, show, verdict
+from hub.cli.context import (
+    ConfigOption,
+    Exit,
+    MeshOption,
+    Output,
+    OutputOption,
+    agreed,
+    clean_errors,
+    emit,
+    fail,
+    note,
+    progress,
+    run_now,
+)
+from hub.cli.data import in_domain
+from hub.cli.page import pages_data, show_page, show_wrong
+from hub.cli.plan import AcceptOption, DomainReview, PlanOptions, VerboseOption, pages_of, plan_options, review, verdict
 from hub.cli.show import summary
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError, SmihubError, StaleError
+from hub.model import UnitKey
 from hub.plan.plan import Plan
 from hub.plan.saved import Saved
 from hub.reconcile.domains import Domains
@@ -23,6 +41,8 @@ from hub.status.outcomes import Result
 from hub.status.record import Actor, Record
 
 Consent = Literal["ask", "given"]
+Manner = Literal["lines", "quiet", "data"]
+"""How it is told: the plan and what became of it in lines; nothing but what is wrong or refused; as one document."""
 
 _LEFT = {
     "revision": "nothing of its plan was written",
@@ -36,6 +56,51 @@ _EPILOG = (
 )
 
 
+class Applied(Struct, frozen=True):
+    """What became of the plan of one mesh, and of the units that were not written to their end."""
+
+    domain: str
+    mesh: str
+    result: Literal["written", "unchanged", "refused", "partial", "stale", "failed", "declined"]
+    message: str = ""
+    units: tuple[tuple[UnitKey, Result], ...] = ()
+
+    def data(self) -> dict[str, Any]:
+        """As JSON-like data."""
+        units = [{"unit": str(key), "state": each.state, "detail": each.detail} for key, each in self.units]
+        found = {"mesh": self.mesh, "result": self.result, "message": self.message, "units": units}
+        return in_domain(self.domain, found)
+
+
+class Wanted(Struct, frozen=True):
+    """What is asked for: the options of plan, who has agreed, and how it is told."""
+
+    options: PlanOptions
+    consent: Consent
+    manner: Manner
+    output: Output
+
+    def show(self, found: Sequence[DomainReview]) -> None:
+        """Show what is about to be written."""
+        pages = pages_of(found)
+        if self.manner == "lines":
+            for page in pages:
+                show_page(page, self.options.detail)
+        elif self.manner == "quiet":
+            for page in pages:
+                show_wrong(page)
+
+    def note(self, text: str) -> None:
+        """Say something beside the data, to who wants to hear it."""
+        if self.manner == "lines":
+            note(text)
+
+    def end(self, found: Sequence[DomainReview], applied: Sequence[Applied]) -> None:
+        """Print what became of it, where that is wanted as data."""
+        if self.manner == "data":
+            emit({**pages_data(pages_of(found)), "applied": [each.data() for each in applied]}, self.output)
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb."""
     app.command(epilog=_EPILOG)(apply)
@@ -47,23 +112,30 @@ def apply(
     mesh: MeshOption = None,
     accept: AcceptOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: OutputOption = Output.TEXT,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but what is wrong or refused; wants --yes.")
+    ] = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Plan, show the plan, ask, and write it; refused plans are not written. Exit code 0 only if everything was."""
-    consent: Consent = "given" if yes else "ask"
     with clean_errors():
-        wanted = plan_options(config, accept, verbose, mesh)
-        code = run_now(_apply(wanted, consent) if file is None else _apply_saved(file, wanted, consent))
+        options = plan_options(config, accept, verbose, mesh)
+        manner: Manner = "quiet" if quiet else "lines" if output is Output.TEXT else "data"
+        if manner != "lines" and not yes:
+            raise ConfigError("nobody can agree to a plan that is not shown; give --yes with --quiet and with -o")
+        wanted = Wanted(options, "given" if yes else "ask", manner, output)
+        code = run_now(_apply(wanted) if file is None else _apply_saved(file, wanted))
     raise typer.Exit(code)
 
 
-async def _apply(wanted: PlanOptions, consent: Consent) -> Exit:
-    domains = Domains.open(wanted.config, meshes=wanted.meshes)
+async def _apply(wanted: Wanted) -> Exit:
+    domains = Domains.open(wanted.options.config, meshes=wanted.options.meshes)
     journals = _journals(domains)
     try:
-        found = await review(domains, wanted.accept)
-        show(found, wanted.detail)
-        return await _carry_out(found, consent, journals, wanted.accept)
+        found = await review(domains, wanted.options.accept)
+        wanted.show(found)
+        return await _carry_out(found, wanted, journals)
     finally:
         await domains.close()
         for journal in journals.values():
@@ -77,45 +149,50 @@ def _journals(domains: Domains) -> Journals:
     return {hub: Journal(Record(hub.config.state, note), Actor.here("apply")) for hub in domains.hubs}
 
 
-async def _carry_out(
-    found: Sequence[DomainReview], consent: Consent, journals: Journals, accept: Sequence[str] = ()
-) -> Exit:
+async def _carry_out(found: Sequence[DomainReview], wanted: Wanted, journals: Journals) -> Exit:
     """Write what is not refused, once somebody agreed; 3 if anything was refused, else 1 if something failed."""
-    allowed = [(each.hub, [one for one in each.reviewed if not one.whole]) for each in found]
-    plans = [one.plan for _, reviewed in allowed for one in reviewed]
     refused = Exit.REFUSED if verdict(found) is Exit.REFUSED else Exit.SAME
-    for each in found:
-        for one in each.reviewed:
-            if one.whole:
-                journals[each.hub].refused(one)
+    whole = [(each.hub, one) for each in found for one in each.reviewed if one.whole]
+    for hub, one in whole:
+        journals[hub].refused(one)
+    applied = [Applied(hub.config.title, one.mesh.name, "refused", one.whole[0].message) for hub, one in whole]
+    plans = [one.plan for each in found for one in each.reviewed if not one.whole]
     if refused and not any(plan.changes or plan.memory for plan in plans):
-        note("nothing was written")
+        wanted.note("nothing was written")
+        wanted.end(found, [*applied, *_all(found, "unchanged")])
         return refused
-    if _declined(plans, consent):
+    if _declined(plans, wanted.consent):
         return Exit.ERROR
-    written = [await _write(hub, reviewed, journals[hub], accept) for hub, reviewed in allowed]
-    wrong = any(each.wrong for each in found)
-    return refused or max(*written, Exit.ERROR if wrong else Exit.SAME)
+    for each in found:
+        applied += await _write(each, wanted, journals[each.hub])
+    wanted.end(found, applied)
+    failed = any(each.result in {"failed", "stale", "partial"} for each in applied)
+    return refused or (Exit.ERROR if failed or any(each.wrong for each in found) else Exit.SAME)
 
 
-async def _apply_saved(file: Path, wanted: PlanOptions, consent: Consent) -> Exit:
+def _all(found: Sequence[DomainReview], result: Literal["unchanged"]) -> list[Applied]:
+    names = ((each.hub.config.title, one.mesh.name) for each in found for one in each.reviewed if not one.whole)
+    return [Applied(domain, mesh, result) for domain, mesh in names]
+
+
+async def _apply_saved(file: Path, wanted: Wanted) -> Exit:
     """Write a saved plan: all that it presumes is looked at before the first write, and again after an answer."""
-    if wanted.accept:
+    if wanted.options.accept:
         raise ConfigError("a saved plan has the codes that were accepted; give --accept to smihub plan --save")
-    if wanted.meshes:
+    if wanted.options.meshes:
         raise ConfigError("a saved plan has its meshes; give --mesh to smihub plan --save")
     plan = saved.read(file)
-    domains = saved.open_for(wanted.config, plan)
+    domains = saved.open_for(wanted.options.config, plan)
     journals = _journals(domains)
     try:
         found = await _resumed(domains, plan)
-        show(found, wanted.detail)
-        _tell(plan, domains)
-        if consent == "ask":
-            if _declined([one.plan for each in found for one in each.reviewed], consent):
+        wanted.show(found)
+        _tell(plan, domains, wanted)
+        if wanted.consent == "ask":
+            if _declined([one.plan for each in found for one in each.reviewed], wanted.consent):
                 return Exit.ERROR
             found = await _resumed(domains, plan)
-        return await _carry_out(found, "given", journals)
+        return await _carry_out(found, replace(wanted, consent="given"), journals)
     finally:
         await domains.close()
         for journal in journals.values():
@@ -126,13 +203,13 @@ async def _resumed(domains: Domains, plan: Sequence[Saved]) -> list[DomainReview
     return [DomainReview(hub, tuple(reviewed)) for hub, reviewed in await saved.resume(domains, plan)]
 
 
-def _tell(plan: Sequence[Saved], domains: Domains) -> None:
+def _tell(plan: Sequence[Saved], domains: Domains, wanted: Wanted) -> None:
     """Say when a plan was saved, and what somebody accepted then."""
-    note(f"this plan was saved at {plan[0].saved_at} by smihub {plan[0].setup.smihub}")
+    wanted.note(f"this plan was saved at {plan[0].saved_at} by smihub {plan[0].setup.smihub}")
     for hub, each in zip(domains.hubs, plan, strict=True):
         accepted = {one.plan.mesh: one.accepted for one in each.meshes if one.accepted}
         for mesh in (mesh for mesh in hub.meshes if mesh.name in accepted):
-            note(f"mesh {mesh.title}: accepted when it was saved: {', '.join(accepted[mesh.name])}")
+            wanted.note(f"mesh {mesh.title}: accepted when it was saved: {', '.join(accepted[mesh.name])}")
 
 
 def _declined(plans: Sequence[Plan], consent: Consent) -> bool:
@@ -146,25 +223,38 @@ def _declined(plans: Sequence[Plan], consent: Consent) -> bool:
     return True
 
 
-async def _write(hub: Hub, reviewed: Sequence[Reviewed], journal: Journal, accept: Sequence[str] = ()) -> Exit:
-    """Write every mesh's plan; one that fails does not stop the others, but the exit code says so."""
-    code = Exit.SAME
-    for each in reviewed:
+async def _write(found: DomainReview, wanted: Wanted, journal: Journal) -> list[Applied]:
+    """Write the plan of every mesh that is not refused; one that fails does not stop the others."""
+    accept = wanted.options.accept
+    applied = []
+    for each in (one for one in found.reviewed if not one.whole):
         journal.planned(each)
         journal.accepted(each, each.lifted.intersection(accept))
         try:
             with progress(f"writing {each.mesh.title}"):
-                results = await hub.apply(each.mesh, each.plan, (*accept, *each.lifted))
+                results = await found.hub.apply(each.mesh, each.plan, (*accept, *each.lifted))
         except SmihubError as error:
-            fail(f"mesh {each.mesh.title}: {error}; {_LEFT[each.mesh.order]}")
-            journal.failed(each, Result("stale" if isinstance(error, StaleError) else "failed", str(error)))
-            code = Exit.ERROR
+            applied.append(_failed(found.hub, each, error, journal))
             continue
         journal.wrote(each, results)
-        stopped = {key: result for key, result in results.items() if result.state != "written"}
-        for key, result in sorted(stopped.items()):
-            fail(f"mesh {each.mesh.title}: {key} is not written to its end: {result.detail} ({result.state})")
-        code = Exit.ERROR if stopped else code
-        if each.plan.changes and not stopped:
-            note(f"mesh {each.mesh.title}: applied, {summary(each.plan)}")
-    return code
+        applied.append(_written(found.hub, each, results))
+        if applied[-1].result == "written":
+            wanted.note(f"mesh {each.mesh.title}: applied, {summary(each.plan)}")
+    return applied
+
+
+def _failed(hub: Hub, each: Reviewed, error: SmihubError, journal: Journal) -> Applied:
+    fail(f"mesh {each.mesh.title}: {error}; {_LEFT[each.mesh.order]}")
+    state: Literal["stale", "failed"] = "stale" if isinstance(error, StaleError) else "failed"
+    journal.failed(each, Result(state, str(error)))
+    return Applied(hub.config.title, each.mesh.name, state, str(error))
+
+
+def _written(hub: Hub, each: Reviewed, results: Mapping[UnitKey, Result]) -> Applied:
+    stopped = tuple(
+        sorted(((key, each) for key, each in results.items() if each.state != "written"), key=lambda pair: pair[0])
+    )
+    for key, result in stopped:
+        fail(f"mesh {each.mesh.title}: {key} is not written to its end: {result.detail} ({result.state})")
+    done: Literal["written", "unchanged"] = "written" if each.plan.changes else "unchanged"
+    return Applied(hub.config.title, each.mesh.name, "partial" if stopped else done, units=stopped)

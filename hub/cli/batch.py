@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from hub.cli.context import Exit
+from hub.cli.data import SCHEMA
 from hub.errors import ConfigError
 from hub.explain import Explainer
 from hub.model import Request
@@ -31,8 +32,8 @@ class Answering(Struct, frozen=True):
         try:
             request = decode_line(asked)
         except RequestError as error:
-            return msgspec.json.encode(error.to_json()), False
-        return msgspec.json.encode(self.reply(request.request, request.id)), True
+            return msgspec.json.encode({"schema": SCHEMA, **error.to_json()}), False
+        return msgspec.json.encode({"schema": SCHEMA, **self.reply(request.request, request.id)}), True
 
     def reply(self, request: Request, id_: object = None) -> dict[str, Any]:
         """The answer to one request."""

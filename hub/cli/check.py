@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -14,7 +15,6 @@ from hub.cli.context import (
     Exit,
     MeshOption,
     Output,
-    OutputOption,
     SourceOption,
     clean_errors,
     emit,
@@ -25,8 +25,10 @@ from hub.cli.context import (
     run_now,
 )
 from hub.cli.data import SCHEMA, of_domain, problem_data, refusal_data
+from hub.cli.forms import CheckForm, CheckFormOption
 from hub.cli.losses import loss_line, refused_by
 from hub.cli.places import Spots
+from hub.cli.sarif import Checked, sarif
 from hub.cli.show import counted, problem_line, refusal_line
 from hub.config.file import DEFAULT_FILE
 from hub.errors import EmptySourceError, SmihubError
@@ -37,13 +39,15 @@ from hub.reconcile.hub import Hub, Reviewed
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command(epilog="Example: [bold]smihub check[/bold] in a pipeline before merging")(check)
+    app.command(
+        epilog="Examples: [bold]smihub check[/bold] in a pipeline before merging, [bold]smihub check -o sarif[/bold] for code scanning"
+    )(check)
 
 
 def check(
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,
-    output: OutputOption = Output.TEXT,
+    output: CheckFormOption = CheckForm.TEXT,
     source: SourceOption = None,
 ) -> None:
     """Read everything, report every Problem and warning, write nothing. Exit code 3 if a mesh would refuse something, 1 if something grants nothing."""
@@ -52,32 +56,40 @@ def check(
     raise typer.Exit(code)
 
 
-async def _check(config: Path, output: Output, source: str | None, meshes: Sequence[str]) -> Exit:
+async def _check(config: Path, output: CheckForm, source: str | None, meshes: Sequence[str]) -> Exit:
     domains = Domains.open(config, source, meshes)
     try:
         found = [(hub, await _problems(hub)) for hub in domains.hubs]
         foreseen = {
             hub: [] if problems is None else [hub.foreseen(mesh) for mesh in hub.meshes] for hub, problems in found
         }
-        if output is not Output.TEXT:
-            rows = [of_domain(hub.config, problem_data(each)) for hub, problems in found for each in problems or ()]
-            told = [
-                of_domain(hub.config, {"mesh": each.mesh.name, **refusal_data(one)})
-                for hub, _ in found
-                for each in foreseen[hub]
-                for one in each.refusals
-            ]
-            emit({"schema": SCHEMA, "problems": rows, "refused": told}, output)
-        else:
+        if output is CheckForm.TEXT:
             for hub, problems in found:
                 _show(hub, problems)
                 for each in foreseen[hub]:
                     _show_refused(hub, each)
+        elif output is CheckForm.SARIF:
+            emit(sarif([Checked(hub, problems or (), foreseen[hub]) for hub, problems in found]), Output.JSON)
+        else:
+            emit(_data(found, foreseen), output.data)
         if any(each.refusals for reviewed in foreseen.values() for each in reviewed):
             return Exit.REFUSED
         return Exit.ERROR if any(problems is None or _errors(problems) for _, problems in found) else Exit.SAME
     finally:
         await domains.close()
+
+
+def _data(
+    found: Sequence[tuple[Hub, Sequence[Problem] | None]], foreseen: Mapping[Hub, Sequence[Reviewed]]
+) -> dict[str, Any]:
+    told = [
+        of_domain(hub.config, {"mesh": each.mesh.name, **refusal_data(one)})
+        for hub, _ in found
+        for each in foreseen[hub]
+        for one in each.refusals
+    ]
+    rows = [of_domain(hub.config, problem_data(each)) for hub, problems in found for each in problems or ()]
+    return {"schema": SCHEMA, "problems": rows, "refused": told}
 
 
 async def _problems(hub: Hub) -> Sequence[Problem] | None:

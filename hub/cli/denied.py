@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from hub.cli.batch import Answering
 from hub.cli.context import OUT, Output, emit, line, note
+from hub.cli.data import SCHEMA
 from hub.denials import MAX_LINE_BYTES, Denial, DenialLog, read_log
 from hub.errors import ConfigError
 from hub.model import Request
@@ -84,7 +85,7 @@ def _left(found: DenialLog) -> Iterator[str]:
 
 def _data(found: DenialLog, answering: Answering) -> dict[str, Any]:
     counts = {"leftOut": found.left_out, "more": found.more, "unread": found.unread}
-    return {"denials": [_denial_data(one, answering) for one in found.denials], **counts}
+    return {"schema": SCHEMA, "denials": [_denial_data(one, answering) for one in found.denials], **counts}
 
 
 def _denial_data(one: Denial, answering: Answering) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from hub.cli.context import (
     print_lines,
     run_now,
 )
+from hub.cli.data import SCHEMA
 from hub.cli.denied import log_in, tell
 from hub.cli.explained import DomainOption, FolderOption, Sources, Standing, explained_beside
 from hub.cli.verdict import compared, near_lines, verdict_lines
@@ -112,7 +113,7 @@ def explain(
 def _answer(explainers: Mapping[str, Explainer], request: Request, output: Output, standing: Standing) -> bool:
     """Print the answer to one request; whether anybody denies it, in part or altogether."""
     if output is not Output.TEXT:
-        emit(Answering(explainers, near=True).reply(request), output)
+        emit({"schema": SCHEMA, **Answering(explainers, near=True).reply(request)}, output)
         return any(_denies(each, request) for each in explainers.values())
     _show_all(explainers, request, standing)
     limits = {mesh: limit for each in explainers.values() for mesh, limit in each.limits().items()}

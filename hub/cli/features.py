@@ -10,6 +10,7 @@ from rich.text import Text
 
 from hub.api import AdapterSpec
 from hub.cli.context import Exit, Output, OutputOption, clean_errors, emit, line, note, print_lines
+from hub.cli.data import SCHEMA
 from hub.features import Feature, Support
 from hub.plugins import load_plugins
 
@@ -37,7 +38,8 @@ def features(output: OutputOption = Output.TEXT) -> None:
         if output is Output.TEXT:
             print_lines(_lines(plugins.adapters))
         else:
-            emit({name: _declared(spec) for name, spec in sorted(plugins.adapters.items())}, output)
+            declared = {name: _declared(spec) for name, spec in sorted(plugins.adapters.items())}
+            emit({"schema": SCHEMA, "adapters": declared}, output)
     raise typer.Exit(Exit.ERROR if plugins.problems else Exit.SAME)
 
 

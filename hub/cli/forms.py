@@ -24,4 +24,19 @@ class PlanForm(StrEnum):
         return Output.YAML if self is PlanForm.YAML else Output.JSON
 
 
+class CheckForm(StrEnum):
+    """`-o`: how what is wrong is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    SARIF = "sarif"
+
+    @property
+    def data(self) -> Output:
+        """How data is printed."""
+        return Output.YAML if self is CheckForm.YAML else Output.JSON
+
+
+CheckFormOption = Annotated[CheckForm, typer.Option("--output", "-o", help="How to print it.")]
 PlanFormOption = Annotated[PlanForm, typer.Option("--output", "-o", help="How to print it.")]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hub.cli.context import ERR, line, note, print_lines
 from hub.cli.data import SCHEMA, View, in_domain, plan_data, problem_data
-from hub.cli.losses import loss_lines, refused_by
+from hub.cli.losses import loss_line, loss_lines, refused_by
 from hub.cli.meaning import Detail
 from hub.cli.places import Spots
 from hub.cli.show import counted, plan_lines, problem_line, refusal_line, unplanned_line
@@ -72,6 +72,16 @@ def show_page(page: Page, detail: Detail = "short") -> None:
     errors = sum(problem.severity is Severity.ERROR for problem in page.problems)
     if errors:
         note(f"{counted(errors, 'error')} above: what these objects ask for is not granted")
+
+
+def show_wrong(page: Page) -> None:
+    """Print nothing but what is wrong or refused, on stderr."""
+    print_lines((problem_line(each) for each in page.problems if each.severity is Severity.ERROR), ERR)
+    for sheet in page.sheets:
+        lossy, others = refused_by(sheet.plan.losses, sheet.refusals)
+        told = (loss_line(each, sheet.title, sheet.spots.written(each), refuses=True) for each in lossy)
+        print_lines(told, ERR)
+        print_lines((refusal_line(each, sheet.title) for each in others), ERR)
 
 
 def sheet_lines(sheet: Sheet, detail: Detail = "short") -> Iterator[Text]:

@@ -23,6 +23,7 @@ def converse(
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color"}
+    environment.pop("COLUMNS", None)  # of this terminal, and not of that in which the tests run
     child = subprocess.Popen(
         command,
         cwd=cwd,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.folder import CONFIG, Folder, target
+from tests.servers.schemas import check_strictly
 from tests.servers.terminal import converse
 
 PROMPT = "Apply this plan? [y/N]: "
@@ -180,3 +182,66 @@ spec:
   rules: [{kind: UDPRoute, name: dns}]
   sources: [{kind: ServiceAccount, name: web, namespace: shop}]
 """
+
+
+# --------------------------------------------------------------------------- -o json, -q
+
+
+def test_apply_as_data_prints_the_plan_and_what_became_of_it(folder: Folder) -> None:
+    """One document, and nothing else on either stream."""
+    folder.config(CONFIG + f'owner: "{"1" * 32}"\n')
+    result = folder.run("apply", "--yes", "-o", "json")
+    found = json.loads(result.stdout)
+    check_strictly("plan.json", found)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert found["applied"] == [{"mesh": "vms", "result": "written", "message": "", "units": []}]
+    assert found["meshes"][0]["newlyAllowed"] == ["shop/web -> shop/api:* GET /books"]
+    again = json.loads(folder.run("apply", "--yes", "-o", "json").stdout)
+    assert [each["result"] for each in again["applied"]] == ["unchanged"]
+
+
+def test_apply_as_data_tells_what_was_refused(folder: Folder) -> None:
+    """The mesh, and why; the code is 3."""
+    folder.run("apply", "--yes")
+    folder.config(CONFIG + STRICT)
+    folder.remove("access.yaml")
+    result = folder.run("apply", "--yes", "-o", "json")
+    found = json.loads(result.stdout)
+    check_strictly("plan.json", found)
+    assert (result.exit_code, found["applied"][0]["result"]) == (3, "refused")
+    assert "lose access" in found["applied"][0]["message"]
+
+
+def test_apply_as_data_tells_what_could_not_be_written(folder: Folder) -> None:
+    """The mesh that failed beside the one that was written; the error is on stderr too."""
+    folder.config(TWO_MESHES)
+    folder.run("plan")
+    with sqlite3.connect(folder.root / ".smihub" / "hub.sqlite") as db:
+        db.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON objects WHEN NEW.mesh = 'others' BEGIN SELECT RAISE(FAIL, 'disk'); END"
+        )
+    db.close()
+    result = folder.run("apply", "--yes", "-o", "json")
+    found = json.loads(result.stdout)
+    check_strictly("plan.json", found)
+    assert result.exit_code == 1
+    assert {each["mesh"]: each["result"] for each in found["applied"]} == {"vms": "written", "others": "failed"}
+    assert "mesh others:" in result.stderr
+
+
+def test_apply_quietly_says_nothing_but_what_is_wrong(folder: Folder) -> None:
+    """Nothing where all is well; what is refused, on stderr."""
+    result = folder.run("apply", "--yes", "-q")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    folder.write("udp.yaml", UDP)
+    result = folder.run("apply", "--yes", "--quiet")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith("refused manifests/udp.yaml:")
+
+
+@pytest.mark.parametrize("options", [("-q",), ("-o", "json")])
+def test_apply_without_showing_the_plan_wants_yes(folder: Folder, options: tuple[str, ...]) -> None:
+    """Nobody can agree to what he does not see."""
+    result = folder.run("apply", *options)
+    assert (result.exit_code, revisions(folder)) == (1, {})
+    assert "give --yes" in result.stderr

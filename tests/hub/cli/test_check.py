@@ -173,7 +173,7 @@ def test_check_when_text_is_hostile_prints_it_harmlessly(folder: Folder) -> None
     """No name can colour, clear or rename the terminal, forge a line, or turn one around."""
     name = "a\\e[31m\\nerror forged\\u202e[red]:warning:\\\\"
     folder.write("bad.yaml", f'apiVersion: v1\nkind: Service\nmetadata: {{name: "{name}", namespace: shop}}\n')
-    result = folder.run("check", env={"FORCE_COLOR": "1", "COLUMNS": "300"})
+    result = folder.process("check", env={"FORCE_COLOR": "1", "COLUMNS": "300"})
     assert "\x1b[31m\n" not in result.stdout
     assert "\u202e" not in result.stdout
     assert "\nerror forged" not in result.stdout
