@@ -16,6 +16,7 @@ DOCS = ROOT / "docs"
 FORM = r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*"
 FIELDS = ("spec.", "metadata.")
 NOT_CODES = {
+    "problems.md",
     *("destination.port", "domain.name", "http.address", "sink.kind", "src.outside", "src.spiffe"),  # fields
     *(
         "admin.sock",
