@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hub.api import AdapterSpec, LiveSink, Sink, SinkContext, SinkSpec, Transactional
+from hub.api import AdapterSpec, Diagnosis, LiveSink, Sink, SinkContext, SinkSpec, Transactional
 from hub.baselines import has
 from hub.config.file import Config, Governed, MeshConfig
 from hub.config.own import adapter_config, mistake, placed, sink_config, sink_kind
@@ -59,6 +59,10 @@ class Mesh:
         """What no other mesh may share with this one; "" if there is nothing of that kind. Raises ConfigError."""
         found = self._spec.exclusive(self._context, self._sink_settings)
         return f"{self._spec.name} {found}" if found else ""
+
+    def diagnose(self) -> Iterable[Diagnosis]:
+        """What the mesh needs on this machine; opens nothing."""
+        return self._spec.diagnose(self._context, self._sink_settings)
 
     @property
     def untouched(self) -> bool:

@@ -5,7 +5,7 @@ Plugins import these from `hub.api`; hooks that hand them over are in hub.hooksp
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, Generic, Literal, Protocol, TypeVar, runtime_checkable
@@ -243,6 +243,23 @@ def shared(context: SinkContext, config: object) -> str:
     return ""
 
 
+class Diagnosis(Struct, frozen=True):
+    """One thing that a mesh needs on this machine, for `smihub doctor`: what it is, whether it is there, and the remedy if not.
+
+    `missing` ends with exit code 1; `advice` is about what works and had better be otherwise, and what is optional.
+    """
+
+    subject: str
+    state: Literal["ok", "advice", "missing"]
+    detail: str
+    remedy: str = ""
+
+
+def undiagnosed(context: SinkContext, config: object) -> Iterable[Diagnosis]:
+    """The `diagnose` of a sink that needs nothing on this machine."""
+    return ()
+
+
 class SinkSpec(Struct, Generic[ConfigT], frozen=True):
     """A sink by name; `config` are its settings in smihub.yaml. `open` touches nothing but the state file.
 
@@ -250,7 +267,7 @@ class SinkSpec(Struct, Generic[ConfigT], frozen=True):
     `revision` that all of it binds at once, `objects` that each object is whole and they are written in wave order, which
     is not the order in which somebody else brings them into force. `needs_state`: it keeps what was applied in the state
     file, so the folder is made, for this user alone, before it is opened. `exclusive` names what no two meshes may share, such
-    as a folder ("": nothing).
+    as a folder ("": nothing). `diagnose` looks for what the mesh needs on this machine, and changes nothing.
     """
 
     name: str
@@ -260,6 +277,7 @@ class SinkSpec(Struct, Generic[ConfigT], frozen=True):
     order: Literal["revision", "objects"] = "revision"
     needs_state: bool = False
     exclusive: Callable[[SinkContext, ConfigT], str] = shared
+    diagnose: Callable[[SinkContext, ConfigT], Iterable[Diagnosis]] = undiagnosed
 
 
 class SourceContext(Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from adapters.vm.bootstrap.diagnose import diagnose
 from adapters.vm.bootstrap.verb import BOOTSTRAP
 from adapters.vm.carry_over import carry_over
 from adapters.vm.config import VmConfig
@@ -73,7 +74,7 @@ def _socket(context: SinkContext, config: XdsConfig) -> str:
     return config.address or f"unix:{socket_folder(config, context).resolve() / context.mesh}.sock"
 
 
-XDS = SinkSpec(name="xds", config=XdsConfig, open=open_xds, needs_state=True, exclusive=_socket)
+XDS = SinkSpec(name="xds", config=XdsConfig, open=open_xds, needs_state=True, exclusive=_socket, diagnose=diagnose)
 
 
 @hookimpl

@@ -15,6 +15,7 @@ from hub.cli import (
     apply,
     approve,
     check,
+    doctor,
     explain,
     features,
     history,
@@ -60,6 +61,7 @@ for _module in (
     pause,
     features,
     schema,
+    doctor,
 ):
     _module.register(app)
 _PR_SET_DUMPABLE = 4

@@ -6,7 +6,9 @@ What is promised and what is not: docs/gitops.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from hub.api import Marking, SinkContext, SinkSpec
+from hub.api import Diagnosis, Marking, SinkContext, SinkSpec
 from hub.aside import aside
 from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
 from hub.model import Observation, UnitKey
@@ -202,6 +204,20 @@ def _path(context: SinkContext, config: DirectoryConfig) -> Path:
     return context.base / config.path
 
 
+def _diagnose(context: SinkContext, config: DirectoryConfig) -> Iterator[Diagnosis]:
+    """Whether the folder can be written, and whether the tools that people use on it are there."""
+    folder = _path(context, config)
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir():
+        yield Diagnosis("folder", "missing", f'"{there}" is not a folder', "set another path in smihub.yaml")
+    elif not os.access(there, os.W_OK | os.X_OK):
+        yield Diagnosis("folder", "missing", f'"{there}" cannot be written', "give it to the user who runs smihub")
+    else:
+        yield Diagnosis("folder", "ok", f"{folder}{'' if there == folder else ', which is made when it is needed'}")
+    if shutil.which("kubectl") is None:
+        yield Diagnosis("kubectl", "advice", "is not installed", "install it to look at a cluster, or apply by hand")
+
+
 DIRECTORY = SinkSpec(
     name="directory",
     config=DirectoryConfig,
@@ -209,4 +225,5 @@ DIRECTORY = SinkSpec(
     family="kubernetes",
     order="objects",
     exclusive=_real,
+    diagnose=_diagnose,
 )
