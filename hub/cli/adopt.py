@@ -47,13 +47,13 @@ def adopt(
         typer.Argument(
             metavar="OBJECT",
             autocompletion=completion.objects,
-            help="KIND/NAMESPACE/NAME; none: show what there is to adopt.",
+            help="KIND/NAMESPACE/NAME; without it, list what can be adopted.",
         ),
     ] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
     yes: YesOption = False,
 ) -> None:
-    """Put our mark on objects that stand where ours belong. Only on equal ones: no request is judged otherwise after it."""
+    """Take over objects that smihub would write itself. Only if their content is the same, so no request is affected."""
     with clean_errors():
         code = run_now(_adopt(config, mesh, tuple(dict.fromkeys(objects or ())), yes))
     raise typer.Exit(code)
@@ -70,7 +70,7 @@ async def _adopt(config: Path, name: str, wanted: Sequence[str], yes: bool) -> E
             return _show(mesh, found, hub)
         chosen = [await _chosen(mesh, found, each) for each in wanted]
         check_adoptable(hub, chosen)
-        if not (yes or agreed(f"Adopt {', '.join(wanted)}?", "run smihub adopt --yes")):
+        if not (yes or agreed(f"Adopt {', '.join(wanted)}?", "rerun with --yes")):
             note("nothing was written")
             return Exit.ERROR
         await adopt_all(hub, mesh, chosen)
@@ -83,18 +83,18 @@ async def _adopt(config: Path, name: str, wanted: Sequence[str], yes: bool) -> E
 def _show(mesh: Mesh, found: Sequence[Adoption], hub: Hub) -> Exit:
     """What could be adopted, with the command that does it, and what else is in the way."""
     for each in found:
-        colour, said = ("green", "equal, can be adopted") if not each.differences else ("red", "differs")
+        colour, said = ("green", "same content, can be adopted") if not each.differences else ("red", "differs")
         print_lines([line((f"{each.native.ref}", "bold"), ": ", (said, colour))])
         print_lines(line(f"  {difference}") for difference in each.differences[:_SHOWN])
         if len(each.differences) > _SHOWN:
             print_lines([line(f"  ... {len(each.differences) - _SHOWN} more fields")])
     equal = [str(each.native.ref) for each in found if not each.differences]
     if not found:
-        note("nothing of somebody else's stands where ours belong")
+        note("no unmanaged object is in the place of one of smihub's")
     if equal:
         note(f"adopt them with smihub adopt {mesh.title} {' '.join(equal)}")
     if hub.intake.unread:
-        note("a file of the sources cannot be read, so there may be more; smihub check names it")
+        note("a file of the sources cannot be read, so there may be more; run smihub check to see which")
         return Exit.ERROR
     return Exit.SAME
 
@@ -106,11 +106,11 @@ async def _chosen(mesh: Mesh, found: Sequence[Adoption], name: str) -> Adoption:
             return each
     standing = [one for one in (await mesh.observed()).whole().objects.values() if str(one.ref) == name]
     if any(one.owner is not None for one in standing):
-        raise ConfigError(f'"{name}" is smihub\'s already; there is nothing to adopt')
+        raise ConfigError(f'"{name}" is already managed by smihub; there is nothing to adopt')
     if standing:
         raise ConfigError(
-            f'"{name}" stands in mesh "{mesh.title}", but the sources ask for no such object; smihub render {mesh.title} '
-            "shows those that they ask for"
+            f'"{name}" exists in mesh "{mesh.title}", but the sources do not need such an object; smihub render {mesh.title} '
+            "shows the ones that they need"
         )
     there = ", ".join(str(each.native.ref) for each in found[:5]) or "nothing"
-    raise ConfigError(f'"{name}" is not there; what could be adopted in mesh "{mesh.title}": {there}')
+    raise ConfigError(f'"{name}" does not exist; what can be adopted in mesh "{mesh.title}": {there}')

@@ -46,7 +46,7 @@ Manner = Literal["lines", "quiet", "data"]
 
 _LEFT = {
     "revision": "nothing of its plan was written",
-    "objects": "what was written of its plan, if anything, may be applied as it is; smihub plan shows what is left",
+    "objects": "its plan may be partly written, which is safe to apply as it is; smihub plan shows what is left",
 }
 """What a mesh whose plan could not be written has of it, by what its sink promises."""
 
@@ -107,11 +107,11 @@ def register(app: typer.Typer) -> None:
 
 
 def apply(
-    file: Annotated[Path | None, typer.Argument(help="Write exactly this plan, of smihub plan --save.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Apply exactly this plan, saved by smihub plan --save.")] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,
     accept: AcceptOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     output: OutputOption = Output.TEXT,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but what is wrong or refused; wants --yes.")
@@ -178,9 +178,9 @@ def _all(found: Sequence[DomainReview], result: Literal["unchanged"]) -> list[Ap
 async def _apply_saved(file: Path, wanted: Wanted) -> Exit:
     """Write a saved plan: all that it presumes is looked at before the first write, and again after an answer."""
     if wanted.options.accept:
-        raise ConfigError("a saved plan has the codes that were accepted; give --accept to smihub plan --save")
+        raise ConfigError("--accept cannot be used with a saved plan; use it with smihub plan --save")
     if wanted.options.meshes:
-        raise ConfigError("a saved plan has its meshes; give --mesh to smihub plan --save")
+        raise ConfigError("--mesh cannot be used with a saved plan; use it with smihub plan --save")
     plan = saved.read(file)
     domains = saved.open_for(wanted.options.config, plan)
     journals = _journals(domains)
@@ -216,7 +216,7 @@ def _declined(plans: Sequence[Plan], consent: Consent) -> bool:
     if (
         consent == "given"
         or not any(plan.changes for plan in plans)
-        or agreed("Apply this plan?", "review the plan, then run smihub apply --yes")
+        or agreed("Apply this plan?", "review the plan, then rerun with --yes")
     ):
         return False
     note("nothing was written")
@@ -255,6 +255,6 @@ def _written(hub: Hub, each: Reviewed, results: Mapping[UnitKey, Result]) -> App
         sorted(((key, each) for key, each in results.items() if each.state != "written"), key=lambda pair: pair[0])
     )
     for key, result in stopped:
-        fail(f"mesh {each.mesh.title}: {key} is not written to its end: {result.detail} ({result.state})")
+        fail(f"mesh {each.mesh.title}: {key} is not fully written: {result.detail} ({result.state})")
     done: Literal["written", "unchanged"] = "written" if each.plan.changes else "unchanged"
     return Applied(hub.config.title, each.mesh.name, "partial" if stopped else done, units=stopped)

@@ -37,7 +37,7 @@ def approve(
     why: Annotated[str, typer.Option(help="The reason, for smihub history.")] = "",
     yes: YesOption = False,
 ) -> None:
-    """Let exactly this plan pass, which is refused because too many lose access: on the mesh as it is now, within an hour."""
+    """Allow one refused plan in which too many identities lose access: this plan only, on the mesh as it is now, within an hour."""
     with clean_errors():
         found = plan_options(config, accept, verbose=False)
         run_now(_approve(found, digest, why, yes=yes))
@@ -48,7 +48,7 @@ async def _approve(wanted: PlanOptions, digest: str, why: str, *, yes: bool) -> 
     try:
         hub, found = _named(await review(domains, wanted.accept), digest)
         print_lines(sheet_lines(Sheet.of(hub, found)))
-        if not yes and not agreed("Approve this plan?", "review the plan, then run smihub approve --yes"):
+        if not yes and not agreed("Approve this plan?", "review the plan, then rerun with --yes"):
             note("nothing was approved")
             raise typer.Exit(Exit.ERROR)
         plan = found.plan
@@ -58,7 +58,7 @@ async def _approve(wanted: PlanOptions, digest: str, why: str, *, yes: bool) -> 
             Entry(now, "approve", plan.mesh, actor, digest_of(plan), counts_of(plan), (BLAST_RADIUS,), why),
         )
         note(
-            f"mesh {found.mesh.title}: approved for {APPROVED_S // 60} minutes; smihub apply writes it, and so does a running hub"
+            f"mesh {found.mesh.title}: approved for {APPROVED_S // 60} minutes; smihub apply or a running hub will write it"
         )
     finally:
         await domains.close()
@@ -75,5 +75,7 @@ def _named(domains: Sequence[DomainReview], digest: str) -> tuple[Hub, Reviewed]
     found = [pair for pair in refused if digest_of(pair[1].plan).startswith(digest)]
     if len(found) == 1:
         return found[0]
-    known = ", ".join(f"{each.mesh.title}: {digest_of(each.plan)[:12]}" for _, each in refused) or "none is"
-    raise ConfigError(f'no plan of digest "{digest}" is refused because too many lose access; refused now: {known}')
+    known = ", ".join(f"{each.mesh.title}: {digest_of(each.plan)[:12]}" for _, each in refused) or "none"
+    raise ConfigError(
+        f'no plan with digest "{digest}" is refused because too many identities lose access; refused now: {known}'
+    )

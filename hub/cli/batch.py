@@ -53,7 +53,7 @@ def answer_lines(answering: Answering, where: str) -> Exit:
         file = Path(where).open("rb")  # noqa: SIM115 - opened apart, so that what fails later is not taken for it
     except OSError as error:
         raise ConfigError(
-            f'"{where}" cannot be read: {(error.strerror or "unreadable").lower()}; name a file, or -'
+            f'"{where}" cannot be read: {(error.strerror or "unreadable").lower()}; use a file, or -'
         ) from None
     with file:
         return _answer_all(answering, file)

@@ -50,7 +50,7 @@ def check(
     output: CheckFormOption = CheckForm.TEXT,
     source: SourceOption = None,
 ) -> None:
-    """Read everything, report every Problem and warning, write nothing. Exit code 3 if a mesh would refuse something, 1 if something grants nothing."""
+    """Read everything and report every error and warning, without writing anything. Exit code 3 if a mesh would refuse something, 1 if an object is wrong."""
     with clean_errors():
         code = run_now(_check(config, output, source, mesh or ()))
     raise typer.Exit(code)

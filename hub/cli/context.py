@@ -42,7 +42,7 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 MeshArgument = Annotated[
     str, typer.Argument(help="The mesh, as smihub.yaml names it.", autocompletion=completion.meshes)
 ]
@@ -52,15 +52,15 @@ MeshOption = Annotated[
     typer.Option(
         "--mesh",
         metavar="NAME",
-        help="This mesh alone; may be given several times.",
+        help="Only this mesh; can be repeated.",
         autocompletion=completion.meshes,
     ),
 ]
 SourceOption = Annotated[
     str | None,
-    typer.Option(metavar="PATH", help="Read this folder or file in place of the sources, or - for standard input."),
+    typer.Option(metavar="PATH", help="Read this folder or file instead of the sources; - for standard input."),
 ]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", metavar="text|json|yaml", help="How to print it.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", metavar="text|json|yaml", help="Output format.")]
 
 OUT = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
 """Data. rich honours NO_COLOR and turns colours off where stdout is no terminal."""
@@ -146,7 +146,7 @@ def fail(text: str) -> None:
 def agreed(question: str, otherwise: str) -> bool:
     """Ask on the terminal. Raises ConfigError that says what to do otherwise, where nobody is there to ask."""
     if not sys.stdin.isatty():
-        raise ConfigError(f"nobody is there to ask; {otherwise}")
+        raise ConfigError(f"stdin is not a terminal; {otherwise}")
     try:
         return typer.confirm(question, err=True)
     except typer.Abort:

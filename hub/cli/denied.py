@@ -23,7 +23,7 @@ def log_in(file: Path) -> DenialLog:
     except OSError as error:
         raise ConfigError(f'"{file}" cannot be read: {(error.strerror or "unreadable").lower()}') from None
     if found.unread and not found.denials and not found.left_out:
-        raise ConfigError(f'"{file}" has no line of a log of denials; name the denials.jsonl of a sidecar')
+        raise ConfigError(f'"{file}" has no line of a denial log; use the denials.jsonl file of a sidecar')
     return found
 
 
@@ -69,18 +69,18 @@ def _remarks(one: Denial) -> Iterator[str]:
     if one.why:
         yield f"the sidecar: {one.why}"
     if one.cut:
-        yield "its path is longer than the log has it; what follows is about its beginning"
+        yield "the log has only the beginning of its path; what follows is about that part"
     if one.request.protocol == "http":
-        yield "judged without headers and query, which no log has"
+        yield "explained without headers and query, which the log does not contain"
 
 
 def _left(found: DenialLog) -> Iterator[str]:
     if found.left_out:
-        yield f"the sidecar left out {found.left_out} further denials, which came too fast"
+        yield f"the sidecar did not log {found.left_out} more denials (rate limit)"
     if found.more:
-        yield f"{found.more} more lines, of further distinct denials, are not shown"
+        yield f"{found.more} more lines, of other denials, are not shown"
     if found.unread:
-        yield f"{found.unread} lines are none of a log of denials"
+        yield f"{found.unread} lines are not denial log entries"
 
 
 def _data(found: DenialLog, answering: Answering) -> dict[str, Any]:

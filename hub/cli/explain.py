@@ -54,30 +54,30 @@ def explain(
             "--from",
             metavar="NS/SERVICEACCOUNT",
             autocompletion=completion.identities,
-            help="Who calls: NS/SERVICEACCOUNT or a SPIFFE id; nobody known if left out.",
+            help="The caller: NS/SERVICEACCOUNT or a SPIFFE ID; without it, an unknown caller.",
         ),
     ] = None,
     to: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="NS/SERVICE:PORT", autocompletion=completion.ports, help="The Service port called."
+            "--to", metavar="NS/SERVICE:PORT", autocompletion=completion.ports, help="The Service port that is called."
         ),
     ] = None,
     method: Annotated[str, typer.Option(help="HTTP method.")] = "GET",
-    path: Annotated[str, typer.Option(help="HTTP path, with its query if any.")] = "/",
+    path: Annotated[str, typer.Option(help="HTTP path, including the query.")] = "/",
     header: Annotated[
         list[str] | None,
         typer.Option("--header", "-H", metavar='"NAME: VALUE"', help="A header, as curl takes it; may be given again."),
     ] = None,
-    protocol: Annotated[str, typer.Option(metavar="http|tcp|udp", help="What the caller speaks.")] = "http",
+    protocol: Annotated[str, typer.Option(metavar="http|tcp|udp", help="The protocol of the request.")] = "http",
     batch: Annotated[
         str | None, typer.Option(metavar="FILE", help="JSON lines in a file, or - for standard input.")
     ] = None,
     access_log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A sidecar's log of denials: explain each distinct one.")
+        Path | None, typer.Option(metavar="FILE", help="The denial log of a sidecar: explain each distinct denial.")
     ] = None,
     near: Annotated[
-        bool, typer.Option("--near", help="With --batch: also what nearly grants each denied request.")
+        bool, typer.Option("--near", help="With --batch: for each denied request, also what nearly allows it.")
     ] = False,
     source: FolderOption = None,
     config: ConfigOption = Path(DEFAULT_FILE),
@@ -90,11 +90,11 @@ def explain(
     """Say whether a request is allowed by SMI and by each mesh, which object decides, and where calls are routed."""
     with clean_errors():
         if sum(one is not None for one in (batch, to, access_log)) != 1:
-            raise ConfigError("give either --from and --to, or --batch, or --access-log")
+            raise ConfigError("use either --from and --to, or --batch, or --access-log")
         if exit_code and to is None:
             raise ConfigError("--exit-code is for one request; leave out --batch and --access-log, or see smihub test")
         if batch == "-" and str(source) == "-":
-            raise ConfigError("--batch and --source cannot both read standard input; name a file for one of them")
+            raise ConfigError("--batch and --source cannot both read standard input; use a file for one of them")
         denied = None if access_log is None else log_in(access_log)
         asked = None if to is None else decode(_request(caller, to, method, path, protocol, header or [])).request
         explained, standing = run_now(explained_beside(Sources(source, config, domain), standing=asked is not None))
@@ -118,7 +118,7 @@ def _answer(explainers: Mapping[str, Explainer], request: Request, output: Outpu
     _show_all(explainers, request, standing)
     limits = {mesh: limit for each in explainers.values() for mesh, limit in each.limits().items()}
     for mesh, limit in limits.items():
-        OUT.print(line((f"note: mesh {mesh}: {limit} (capture.bypass; smihub check names such ports)", "dim")))
+        OUT.print(line((f"note: mesh {mesh}: {limit} (capture.bypass; smihub check lists such ports)", "dim")))
     return any(_denies(each, request) for each in explainers.values())
 
 
@@ -151,7 +151,7 @@ def _asked_of(explainer: Explainer, request: Request, smi: Answer, mesh: Answer)
     if mesh.received is None:
         return smi
     said = explainer.explain(replace(request, path=mesh.received))[0]
-    OUT.print(line(f'  the application receives "{mesh.received}", of which SMI says: {said.verdict}'))
+    OUT.print(line(f'  the application receives "{mesh.received}", for which SMI says: {said.verdict}'))
     return said
 
 

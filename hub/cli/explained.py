@@ -21,11 +21,9 @@ Standing = Mapping[str, Evaluator]
 """By mesh, what stands there."""
 FolderOption = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Read this folder (- for standard input), without any configuration."),
+    typer.Option(metavar="FOLDER", help="Read this folder (- for standard input), without a configuration file."),
 ]
-DomainOption = Annotated[
-    str, typer.Option(metavar="NAME", help="The domain in which to look, where smihub.yaml has several.")
-]
+DomainOption = Annotated[str, typer.Option(metavar="NAME", help="The domain, if smihub.yaml has several.")]
 
 
 class Sources(Struct, frozen=True):
@@ -69,4 +67,4 @@ def _tell(found: Explained) -> None:
     for problem in found.problems:
         ERR.print(problem_line(problem))
     if (more := found.all_problems - len(found.problems)) > 0:
-        ERR.print(f"... and {more} more; smihub check tells all")
+        ERR.print(f"... and {more} more; smihub check shows all")

@@ -17,10 +17,10 @@ from hub.plugins import load_plugins
 _COLOURS = {Support.FULL: "green", Support.PARTIAL: "yellow", Support.APPROXIMATE: "yellow"}
 _MEANING = {
     Support.FULL: "exactly",
-    Support.PARTIAL: "exactly, or refused with a code and a request that shows it",
-    Support.APPROXIMATE: "nearly, for splits alone; each difference is told",
-    Support.NOT_YET: "refused; to come",
-    Support.NEVER: "refused; the mesh has no way to do it",
+    Support.PARTIAL: "exactly, or refused with a code and an example request",
+    Support.APPROXIMATE: "approximately, for splits only; each difference is reported",
+    Support.NOT_YET: "refused; not implemented yet",
+    Support.NEVER: "refused; the mesh cannot do it",
 }
 
 
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def features(output: OutputOption = Output.TEXT) -> None:
-    """Print how well each installed mesh carries out what SMI can ask for. What is not carried out is refused, and told."""
+    """Show how well each installed mesh supports the features of SMI. What a mesh does not support is refused and reported."""
     with clean_errors():
         plugins = load_plugins()
         for problem in plugins.problems:

@@ -38,5 +38,5 @@ class CheckForm(StrEnum):
         return Output.YAML if self is CheckForm.YAML else Output.JSON
 
 
-CheckFormOption = Annotated[CheckForm, typer.Option("--output", "-o", help="How to print it.")]
-PlanFormOption = Annotated[PlanForm, typer.Option("--output", "-o", help="How to print it.")]
+CheckFormOption = Annotated[CheckForm, typer.Option("--output", "-o", help="Output format.")]
+PlanFormOption = Annotated[PlanForm, typer.Option("--output", "-o", help="Output format.")]

@@ -41,7 +41,7 @@ def history(
     config: ConfigOption = Path(DEFAULT_FILE),
     output: OutputOption = Output.TEXT,
     mesh: MeshOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show so many of the newest.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Number of entries to show, newest first.")] = 100,
 ) -> None:
     """Show what was applied, accepted and approved here, newest last: who, when, which plan, and how much."""
     with clean_errors():
@@ -54,7 +54,7 @@ def history(
         elif entries:
             print_lines(_table([_HEAD, *(_row(*each) for each in entries)]))
         else:
-            note(f"nothing is on record of {', '.join(mesh)}" if mesh else "nothing is on record yet")
+            note(f"there is no record of {', '.join(mesh)}" if mesh else "there is no record yet")
     raise typer.Exit(Exit.SAME)
 
 

@@ -106,7 +106,7 @@ def _write(config: Path, text: str) -> None:
         with config.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError(f'"{config}" exists already; edit it, or name another file with --config') from None
+        raise ConfigError(f'"{config}" exists already; edit it, or choose another file with --config') from None
     except OSError as error:
         raise ConfigError(f'cannot write "{config}": {error.strerror}') from None
 

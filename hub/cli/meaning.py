@@ -21,7 +21,7 @@ Detail = Literal["short", "all"]
 _LINES_SHOWN = 100
 _GOVERNED_SHOWN = 8
 _CHANGES_SHOWN = 3
-_GOVERNED = ": callers without a TrafficTarget are refused from now on"
+_GOVERNED = ": callers without a TrafficTarget will be refused"
 MORE = "(-v shows all)"
 
 
@@ -48,7 +48,7 @@ class Causes(Struct, frozen=True):
         if changes := self.of_permit(permit):
             return self.said(changes)
         names = ", ".join(self._placed(str(origin), InputChange(origin, "changed")) for origin in permit.origins)
-        return f"because this mesh carries out {names} otherwise than before" if names else "for another reason"
+        return f"because this mesh implements {names} differently than before" if names else "for another reason"
 
     def said(self, changes: Sequence[InputChange]) -> str:
         """`because TrafficTarget/shop/x was removed (smi/targets.yaml)`."""
@@ -57,7 +57,7 @@ class Causes(Struct, frozen=True):
 
     def _said(self, change: InputChange) -> str:
         if change.how == "ports":
-            return f"the ports of {change.ref} changed, or what they declare"
+            return f"the ports of {change.ref} or their protocols changed"
         return self._placed(f"{change.ref} was {change.how}", change)
 
     def _placed(self, text: str, change: InputChange) -> str:

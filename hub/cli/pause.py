@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def pause(mesh: MeshArgument, name: ObjectArgument, config: ConfigOption = Path(DEFAULT_FILE)) -> None:
-    """Leave one managed object as it is, whatever the sources say; plan names it while it differs."""
+    """Leave one managed object as it is, whatever the sources say; plan shows it while it differs."""
     _run(config, mesh, name, paused=True)
 
 
@@ -65,7 +65,7 @@ async def _set_paused(config: Path, mesh: str, name: str, *, paused: bool) -> Ex
     try:
         _, found = domains.mesh(mesh)
         await set_paused(found, await _ours(found, name), paused=paused)
-        outcome = "paused; plan names it while it differs" if paused else "resumed; the next apply manages it again"
+        outcome = "paused; plan shows it while it differs" if paused else "resumed; the next apply manages it again"
         note(f"mesh {mesh}: {name} is {outcome}")
         return Exit.SAME
     finally:

@@ -36,7 +36,7 @@ from hub.reconcile.hub import Hub, Reviewed
 AcceptOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--accept", metavar="CODE", help="Accept this code of a guard or Loss, this once; CODE@OBJECT: of one object."
+        "--accept", metavar="CODE", help="Accept this code of a guard or Loss once; CODE@OBJECT for one object only."
     ),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show every object and every field.")]
@@ -88,14 +88,14 @@ def plan(
     output: PlanFormOption = PlanForm.TEXT,
     verbose: VerboseOption = False,
     save: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the plan to this file, for smihub apply FILE.")
+        Path | None, typer.Option(metavar="FILE", help="Save the plan to this file, for smihub apply FILE.")
     ] = None,
     source: SourceOption = None,
 ) -> None:
     """Show what would change in every mesh. Exit code 0: nothing, 2: changes, 3: refused, 1: error."""
     with clean_errors():
         if save is not None and source is not None:
-            raise ConfigError("--save is for the sources that smihub.yaml names, which apply reads; leave out --source")
+            raise ConfigError("--save needs the sources of smihub.yaml, which apply reads too; remove --source")
         code = run_now(_plan(plan_options(config, accept, verbose, mesh), output, save, source))
     raise typer.Exit(code)
 
@@ -134,7 +134,7 @@ def _told(file: Path, reviewed: Sequence[Reviewed]) -> str:
     """What a saved plan is good for."""
     if any(each.whole for each in reviewed):
         return f"saved {file}, which smihub apply will refuse for the reasons above"
-    return f"saved {file}; write exactly this with smihub apply {file}"
+    return f"saved {file}; apply exactly this plan with smihub apply {file}"
 
 
 def _suggest_owner(found: DomainReview) -> None:
@@ -143,7 +143,7 @@ def _suggest_owner(found: DomainReview) -> None:
     config = found.hub.config
     if not (config.owner or found.failed) and OWNER not in refused:
         place, line = f"domain {config.title}: " if config.title else "", f'owner: "{owner_for(config)}"'
-        note(f"{place}any other smihub.yaml can change what this one writes; add the line: {line}")
+        note(f"{place}this smihub.yaml has no owner, so another one could change its objects; add the line: {line}")
 
 
 async def review(domains: Domains, accept: Sequence[str]) -> list[DomainReview]:
@@ -152,7 +152,7 @@ async def review(domains: Domains, accept: Sequence[str]) -> list[DomainReview]:
         found = [await _review(hub, accept, say) for hub in domains.hubs]
     lifted = {code for each in found for one in each.reviewed for code in one.lifted}
     for code in sorted(set(accept) - lifted):
-        note(f'nothing here asked for --accept "{code}"')
+        note(f'--accept "{code}" has no effect: nothing here has this code')
     return found
 
 

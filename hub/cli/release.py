@@ -25,8 +25,8 @@ from hub.model import UnitKey
 from hub.reconcile.domains import Domains
 from hub.reconcile.ownership import held_by, release_unit, remove_unit
 
-_KEPT = "its objects stay as they are, in force, and are nobody's"
-_OPEN = "its objects are deleted, so what they closed is open to everybody whom the mesh lets in"
+_KEPT = "its objects stay in effect as they are, no longer managed by smihub"
+_OPEN = "its objects are deleted, so the workloads they protected accept every caller that the mesh accepts"
 
 
 def register(app: typer.Typer) -> None:
@@ -43,12 +43,12 @@ def release(
         str, typer.Argument(autocompletion=completion.units, help="access/NS/SERVICEACCOUNT or route/NS/SERVICE.")
     ],
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete its objects, too. This opens what they closed.")
+        bool, typer.Option("--delete", help="Delete its objects too. This opens the workloads that they protect.")
     ] = False,
     config: ConfigOption = Path(DEFAULT_FILE),
     yes: YesOption = False,
 ) -> None:
-    """Give up a unit that the sources no longer have in scope. Without this it stays governed, and denied, for ever."""
+    """Stop governing a unit that is no longer in the sources. Until then it stays governed, and denied."""
     with clean_errors():
         code = run_now(_release(config, mesh, unit, delete, yes))
     raise typer.Exit(code)
@@ -62,9 +62,9 @@ async def _release(config: Path, name: str, unit: str, delete: bool, yes: bool) 
         with progress("reading the sources"):
             hub.read()
             held = await held_by(hub, mesh, key)
-        objects = ", ".join(str(each.ref) for each in held) or "it has none"
+        objects = ", ".join(str(each.ref) for each in held) or "none"
         meaning = _OPEN if delete else _KEPT
-        if not (yes or agreed(f"Release {unit}? {meaning}: {objects}.", "run smihub release --yes")):
+        if not (yes or agreed(f"Release {unit}? {meaning}: {objects}.", "rerun with --yes")):
             note("nothing was written")
             return Exit.ERROR
         await (remove_unit if delete else release_unit)(mesh, key, held)
@@ -79,5 +79,5 @@ def _key(text: str, domain: str) -> UnitKey:
     kind, _, rest = text.partition("/")
     namespace, _, name = rest.partition("/")
     if kind not in {"access", "route"} or not namespace or not name or "/" in name:
-        raise ConfigError(f'"{text}": write access/NS/SERVICEACCOUNT or route/NS/SERVICE')
+        raise ConfigError(f'"{text}": expected access/NS/SERVICEACCOUNT or route/NS/SERVICE')
     return UnitKey("access" if kind == "access" else "route", namespace, name, domain)

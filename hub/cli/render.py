@@ -64,7 +64,7 @@ def render(
     ] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,
-    output: Annotated[Form, typer.Option("--output", "-o", metavar="yaml|json", help="How to print it.")] = Form.YAML,
+    output: Annotated[Form, typer.Option("--output", "-o", metavar="yaml|json", help="Output format.")] = Form.YAML,
     unit: Annotated[
         str | None,
         typer.Option(
@@ -73,10 +73,10 @@ def render(
     ] = None,
     source: SourceOption = None,
 ) -> None:
-    """Print the native objects that the sources mean, from nothing: no state is read or written, no guard is asked."""
+    """Print the native objects for the sources, from scratch: no state is read or written, no guard is checked."""
     with clean_errors():
         if only and mesh:
-            raise ConfigError("name a mesh either as MESH or by --mesh")
+            raise ConfigError("set the mesh either as MESH or with --mesh, not both")
         wanted = _RenderWanted(tuple(mesh or ([only] if only else ())), output, unit, only is not None)
         code = run_now(_render(config, wanted, source))
     raise typer.Exit(code)
@@ -137,8 +137,8 @@ def _of_unit(found: Sequence[_Rendered], wanted: str) -> list[_Rendered]:
     known = sorted(set().union(*units))
     if wanted not in known:
         near = difflib.get_close_matches(wanted, known, 1)
-        hint = f'did you mean "{near[0]}"?' if near else "write access/NS/SERVICEACCOUNT or route/NS/SERVICE"
-        raise ConfigError(f'--unit "{wanted}": there is no such unit; {hint}')
+        hint = f'did you mean "{near[0]}"?' if near else "expected access/NS/SERVICEACCOUNT or route/NS/SERVICE"
+        raise ConfigError(f'--unit "{wanted}": unknown unit; {hint}')
     return [
         _Rendered(one.hub, one.mesh, _cut(one.plan, wanted))
         for one, there in zip(found, units, strict=True)

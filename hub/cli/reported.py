@@ -91,7 +91,7 @@ def _unit_lines(key: UnitKey, outcome: Outcome, mesh: Condition, now: float | No
         if kind != "Programmed":
             yield line("    ", (each.reason, "red"), f" ({kind}) {_since(each.since, now)}{text}")
     if outcome.losing_since is not None:
-        yield line("    ", ("a loss of access waits", "red"), f" {_since(outcome.losing_since, now)}")
+        yield line("    ", ("a revocation is waiting", "red"), f" {_since(outcome.losing_since, now)}")
     yield from _cause_lines(outcome.causes)
 
 
@@ -111,7 +111,7 @@ def _workload_lines(report: Mapping[str, Any]) -> Iterator[Text]:
         first, *others = _said(row)
         yield line(f"  {workload:{width}}  ", first)
         if not row.get("enrolled", True):
-            others.append((f"no token that holds; run smihub bootstrap {workload}", "red"))
+            others.append((f"no valid token; run smihub bootstrap {workload}", "red"))
         yield from (line(f"  {'':{width}}  ", other) for other in others)
 
 

@@ -45,9 +45,11 @@ def run(
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,
     accept: AcceptOption = None,
-    serve_only: Annotated[bool, typer.Option("--serve-only", help="Serve the last revision; read no source.")] = False,
+    serve_only: Annotated[
+        bool, typer.Option("--serve-only", help="Serve the last revision without reading the sources.")
+    ] = False,
 ) -> None:
-    """Serve the last revision at once; then watch the sources, plan what changed, apply what no guard refuses."""
+    """Serve the last revision at once, then watch the sources, plan changes, and apply what no guard refuses."""
     lines = set_up_logging()
     with clean_errors():
         try:
@@ -74,7 +76,7 @@ def _hold(config: Config, locks: ExitStack) -> Exception | None:
     """Keep a second hub from a state folder, for both would write the same meshes; what hinders that names the first one."""
     try:
         make_private(config.state)
-        held = claim(config.state / "run-lock", f'a hub is run on state folder "{config.state}"')
+        held = claim(config.state / "run-lock", f'a hub is running on state folder "{config.state}"')
     except SmihubError as error:
         return _ended(config, error)
     locks.callback(os.close, held)

@@ -47,7 +47,9 @@ def check_place(path: Path, configs: Sequence[Config]) -> None:
     for source in (source for config in configs for source in config.sources):
         read = source.path is not None and place.is_relative_to(source.path.resolve())
         if read and path.suffix in SUFFIXES:
-            raise ConfigError(f'"{path}" lies in source "{source.name}", which would read it; end it in .plan')
+            raise ConfigError(
+                f'"{path}" is inside source "{source.name}", which would read it; use a name that ends in .plan'
+            )
     with _explained(path):
         _check_replaceable(path)
 
@@ -55,7 +57,7 @@ def check_place(path: Path, configs: Sequence[Config]) -> None:
 def check_meshes(domains: Domains, chosen: Sequence[str]) -> None:
     """Raise ConfigError where some meshes are chosen of several domains, of which a saved plan has all."""
     if chosen and any(hub.config.title for hub in domains.hubs):
-        raise ConfigError("--save is for all meshes of all domains; leave out --mesh")
+        raise ConfigError("--save is for all meshes of all domains; remove --mesh")
 
 
 def save(path: Path, found: Sequence[tuple[Hub, Sequence[Reviewed]]]) -> None:
@@ -95,10 +97,10 @@ def _check_replaceable(path: Path) -> None:
         path.parent.stat()  # a folder that is missing is told before anything is planned
         return
     if not stat.S_ISREG(found.st_mode):
-        raise ConfigError(f'"{path}" is no file; name a new one')
+        raise ConfigError(f'"{path}" is not a file; choose another one')
     with path.open("rb") as file:
         if file.read(len(plans.PREFIX)) != plans.PREFIX:
-            raise ConfigError(f'"{path}" is there and no saved plan; it stays as it is, name another file')
+            raise ConfigError(f'"{path}" exists and is not a saved plan, so it is not overwritten; choose another file')
 
 
 def _replace(path: Path, raw: bytes) -> None:
@@ -137,7 +139,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         said = (error.strerror or "unusable").lower()
-        raise ConfigError(f'"{path}" cannot be used for a plan: {said}; name another file') from None
+        raise ConfigError(f'"{path}" cannot be used for a plan: {said}; choose another file') from None
 
 
 # --------------------------------------------------------------------------- from a file to a review
@@ -147,7 +149,7 @@ def read(path: Path) -> tuple[Saved, ...]:
     """The plans in a file, by domain. Raises ConfigError if it cannot be read, RefusedError if it is not as it was saved."""
     with _explained(path):
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigError(f'"{path}" is no file; name one that smihub plan --save wrote')
+            raise ConfigError(f'"{path}" is not a file; use one written by smihub plan --save')
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)
     if len(raw) > _MOST_BYTES:

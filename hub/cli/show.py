@@ -33,9 +33,7 @@ def plan_lines(
 
     Of units that are `refused` something waits until that is mended or accepted.
     """
-    yield line(
-        (f"mesh {plan.mesh}", "bold"), "  (first apply: nothing of smihub stands there yet)" if plan.first else ""
-    )
+    yield line((f"mesh {plan.mesh}", "bold"), "  (first apply: smihub manages nothing there yet)" if plan.first else "")
     yield from meaning_lines(plan, Causes.of(plan, places), drain, detail)
     yield from waiting_lines(plan, refused)
     if detail == "all":
@@ -82,10 +80,10 @@ def _causes(changes: Sequence[Change]) -> Part:
     found = {origin for change in changes if change.after for origin in change.after.origins}
     if changes[0].unit.kind == "baseline":
         there = any(change.after for change in changes)
-        return ("  stands while anything here is governed" if there else "  nothing here is governed any more", "dim")
+        return ("  needed while anything here is governed" if there else "  nothing here is governed any more", "dim")
     if not found:
         fresh = any(change.op is Op.CREATE for change in changes)
-        return ("  nobody is granted anything here" if fresh else "  no longer in the sources", "dim")
+        return ("  no caller is granted anything here" if fresh else "  no longer in the sources", "dim")
     names = [str(ref) for ref in sorted(found, key=smi_first)]
     more = f" and {len(names) - _CAUSES_SHOWN} more" if len(names) > _CAUSES_SHOWN else ""
     return (f"  from {', '.join(names[:_CAUSES_SHOWN])}{more}", "dim")
@@ -111,31 +109,31 @@ def _field_lines(change: Change, view: View) -> Iterator[Text]:
 def waiting_lines(plan: Plan, refused: Collection[UnitKey]) -> Iterator[Text]:
     """What of a plan waits, or stays as it is; of units that are `refused`, until that is mended or accepted."""
     yield from (
-        line("  ", ("kept", "yellow"), f" {ref}: it cannot be read, and grants what it granted at the last apply")
+        line("  ", ("kept", "yellow"), f" {ref}: cannot be read; it keeps what it granted at the last apply")
         for ref in plan.recalled
     )
     yield from (
-        line("  ", ("frozen", "yellow"), f" {unit}: it stays as it is until everything can be read")
+        line("  ", ("frozen", "yellow"), f" {unit}: stays as it is until everything can be read")
         for unit in plan.frozen
     )
     yield from (
-        line("  ", ("held", "yellow"), f" {unit}: what it would gain waits until {_until(refused=unit in refused)}")
+        line("  ", ("waiting", "yellow"), f" {unit}: new access waits until {_until(refused=unit in refused)}")
         for unit in plan.held
     )
     yield from (
-        line("  ", ("paused", "yellow"), f" {ref}: it differs, and stays as it is until smihub resume")
+        line("  ", ("paused", "yellow"), f" {ref}: differs, and stays as it is until smihub resume")
         for ref in plan.paused
     )
     if plan.pieces:
         yield line(
             "  ",
-            ("in pieces", "yellow"),
-            f" {_some(plan.pieces)}: more than one object; whoever applies this directory decides their order",
+            ("not atomic", "yellow"),
+            f" {_some(plan.pieces)}: more than one object; the tool that applies this directory decides their order",
         )
 
 
 def _until(*, refused: bool) -> str:
-    return "what is refused below is mended or accepted" if refused else "everything behind it can be read"
+    return "what is refused below is fixed or accepted" if refused else "all of its objects can be read"
 
 
 def _some(units: Sequence[UnitKey]) -> str:

@@ -66,9 +66,9 @@ def status(
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,
     output: OutputOption = Output.TEXT,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing what changes, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing changes, until Ctrl-C.")] = False,
 ) -> None:
-    """Show what is refused, waiting or failed in every mesh, why and since when. Exit code 1 if anything is not as it should be."""
+    """Show what is refused, waiting or failed in every mesh, why, and since when. Exit code 1 if there is anything."""
     with clean_errors():
         code = run_now(_status(config, output, tuple(mesh or ()), _watched if watch else _once))
     raise typer.Exit(code)
@@ -188,12 +188,12 @@ def _lines(seen: Sequence[Sight], *, ages: bool = True) -> Iterator[Text]:
     for each in (each for one in seen for each in one.meshes):
         title = each.which.title
         if each.mesh is None and not each.units and not each.report:
-            yield line((f"mesh {title}", "bold"), ": nothing was applied yet, as far as this state folder knows")
+            yield line((f"mesh {title}", "bold"), ": no apply is recorded in this state folder")
         else:
             yield from lines_of(title, each.mesh, each.units, each.report, now)
     for one in seen:
         domain = f"domain {one.config.title}: " if one.config.title else ""
         if one.hub is None:
-            yield line((f"{domain}no hub runs here: this is what the last run or apply saw", "dim"))
+            yield line((f"{domain}no hub is running here; this is the result of the last run or apply", "dim"))
         elif one.hub[0] != 200:
             yield line((f"{domain}the hub is not ready", "yellow"), f": {one.hub[1]}")

@@ -72,7 +72,7 @@ def _tell(problems: Sequence[LoadProblem]) -> None:
 def _command(spec: CommandSpec) -> Any:
     """The verb as typer has it: its own parameters without the context, which the hub gives. Raises what typer raises."""
     if not inspect.iscoroutinefunction(spec.run):
-        raise TypeError("run is no async function")
+        raise TypeError("run is not an async function")
     signature = inspect.signature(spec.run, eval_str=True)
     _, *own = signature.parameters.values()
     for name, kind in spec.completes.items():

@@ -42,7 +42,7 @@ def near_text(one: NearMiss) -> str:
     if not one.object.startswith("TrafficTarget/"):
         return f"{one.object}: {between}"
     via = f" by {one.via}" if one.via else ""
-    return f"{one.object}{via} would, but for {between}"
+    return f"{one.object}{via} would, except for {between}"
 
 
 def _word(word: str) -> Part:
@@ -52,10 +52,10 @@ def _word(word: str) -> Part:
 def _route(request: Request, answer: Answer) -> str:
     service = request.dst.service
     return {
-        "split": "a TrafficSplit shares the calls out:",
-        "root": "no TrafficSplit applies, the Service itself is called:",
-        "unavailable": "a TrafficSplit applies, and none of its backends has a share",
-        "no-service": f'there is no Service "{service}"',
+        "split": "a TrafficSplit distributes the calls:",
+        "root": "no TrafficSplit applies; the Service itself is called:",
+        "unavailable": "a TrafficSplit applies, but none of its backends has a share",
+        "no-service": f'Service "{service}" does not exist',
         "no-port": f'Service "{service}" has no port {request.port} for {request.protocol}',
     }[answer.route or "root"]
 
@@ -76,13 +76,17 @@ def compared(smi: Answer, mesh: Answer, reasons: Sequence[str]) -> Text:
         return line("  ", ("the same as SMI", "green"))
     if mesh.verdict == "ungoverned" != smi.verdict:
         return line(
-            "  ", ("not governed", "yellow"), ': outside of "governed" in smihub.yaml; whoever reaches it gets in'
+            "  ",
+            ("not governed", "yellow"),
+            ': outside of "governed" in smihub.yaml, so every caller that can reach it is accepted',
         )
     if _OPENNESS[mesh.verdict] > _OPENNESS[smi.verdict]:
         return line(
-            "  ", ("WIDER THAN SMI", "bold red"), f": {'; '.join(differences)}; this must not be, please report it"
+            "  ",
+            ("WIDER THAN SMI", "bold red"),
+            f": {'; '.join(differences)}; this must never happen, please report it",
         )
-    because = "; ".join(reasons) or "no reason is known for it, please report it"
+    because = "; ".join(reasons) or "the reason is unknown, please report it"
     return line("  ", ("differs from SMI", "yellow"), f": {'; '.join(differences)}: {because}")
 
 

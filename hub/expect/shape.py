@@ -23,7 +23,7 @@ class WrittenExpectation(ConfigSection, frozen=True, rename="camel", forbid_unkn
         Meta(description="Who calls: NS/SERVICEACCOUNT, a SPIFFE id, or outside (nobody who has an identity)."),
     ] = field(name="from")
     to: Annotated[str, Meta(description="The port of a Service that is called: NS/SERVICE:PORT.")]
-    protocol: Annotated[Literal["http", "tcp", "udp"], Meta(description="What the caller speaks.")] = "http"
+    protocol: Annotated[Literal["http", "tcp", "udp"], Meta(description="The protocol of the request.")] = "http"
     method: Annotated[str | UnsetType, Meta(description="HTTP method; GET by default.")] = UNSET
     path: Annotated[str | UnsetType, Meta(description="HTTP path, with its query if any; / by default.")] = UNSET
     headers: Annotated[

@@ -88,7 +88,7 @@ def decode_binding(found: Manifest) -> Binding:
     if not schemes:
         raise Invalid("an IdentityBinding needs a scheme")
     if "podLabelSelector" in schemes and "serviceAccount" in schemes:
-        raise Invalid("podLabelSelector and serviceAccount exclude each other")
+        raise Invalid("podLabelSelector and serviceAccount are used together")
     return Binding(
         namespace=found.namespace,
         name=found.name,
@@ -102,7 +102,7 @@ def _spiffe_ids(schemes: Mapping[str, object]) -> tuple[str, ...]:
     ids = [canonical_spiffe(text) for text in reader.texts(schemes.get("spiffeIdentities", []), "spiffeIdentities")]
     valid = tuple(one for one in ids if one is not None)
     if len(valid) < len(ids):
-        raise Invalid("spiffeIdentities holds a text that is no SPIFFE id")
+        raise Invalid("spiffeIdentities has an entry that is not a SPIFFE ID")
     return valid
 
 

@@ -50,7 +50,7 @@ def _match(value: object) -> Match:
 def _methods(written: Mapping[str, object]) -> frozenset[str]:
     methods = frozenset(reader.texts(written.get("methods", []), "methods"))
     if not methods <= _METHODS:
-        raise Invalid("methods holds a word that is no method")
+        raise Invalid("methods has an entry that is not a method")
     return methods
 
 
@@ -61,10 +61,10 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     for single in singles:
         header = reader.pairs(single, "headers")
         if isinstance(value, list) and len(header) != 1:
-            raise Invalid("an item of headers has not exactly one key")
+            raise Invalid("an item of headers does not have exactly one key")
         pairs += header
     if not all(is_header_name(name) for name, _ in pairs):
-        raise Invalid("headers holds a name that is no header name")
+        raise Invalid("headers has a name that is not a header name")
     return tuple(sorted((name.lower(), pattern) for name, pattern in pairs))
 
 

@@ -66,7 +66,7 @@ def _service(written: str, namespace: str) -> str:
         return name
     of, _, suffix = rest.partition(".")
     if of != namespace or suffix not in _SAME_NAMESPACE or rest.endswith("."):
-        raise Invalid(f"{written!r} is no Service of namespace {namespace!r}")
+        raise Invalid(f"{written!r} is not a Service in namespace {namespace!r}")
     return name
 
 

@@ -25,7 +25,7 @@ def decode_workload(found: Manifest) -> Instance:
     spec = reader.fields(body.get("spec"), "spec", _SPEC)
     account = reader.required_text(spec, "serviceAccount")
     if not is_subdomain(account):
-        raise Invalid("serviceAccount is no valid name")
+        raise Invalid("serviceAccount is not a valid name")
     addresses = reader.items(spec.get("addresses"), "addresses")
     if not addresses:
         raise Invalid("addresses is empty")
@@ -62,7 +62,7 @@ def _check_upstream(value: object) -> None:
     written = reader.fields(value, "upstream", _UPSTREAM)
     namespace, slash, name = reader.required_text(written, "service").rpartition("/")
     if not is_label(name) or (slash and not is_label(namespace)):
-        raise Invalid("service is no valid name")
+        raise Invalid("service is not a valid name")
     reader.port_number(written.get("localPort", reader.port_number(written.get("port"), "port")), "localPort")
     _check_address(written.get("address", "127.0.0.1"))
     if written.get("shared", "host") != "host":
@@ -79,9 +79,9 @@ def _check_path(written: str) -> None:
         raise Invalid(f"{written!r} is not absolute, or too long for the kernel")
     *folders, name = written[1:].split("/")
     if not all(_NAME.fullmatch(part) for part in (*folders, name)):
-        raise Invalid(f"{written!r} is no path of a Unix socket")
+        raise Invalid(f"{written!r} is not a Unix socket path")
     if any(part in {".", ".."} or part.endswith(".sock") for part in folders):
-        raise Invalid(f"{written!r} leads through a folder that cannot be")
+        raise Invalid(f"{written!r} contains an invalid folder")
     if len(name) <= len(".sock") or not name.endswith(".sock"):
         raise Invalid(f"{written!r} does not end in .sock")
 
@@ -91,6 +91,6 @@ def _check_address(value: object) -> None:
     try:
         ip_address(written)
     except ValueError:
-        raise Invalid(f"{value!r} is no IP address") from None
+        raise Invalid(f"{value!r} is not an IP address") from None
     if "%" in written:
-        raise Invalid(f"{value!r} is good on one machine only")
+        raise Invalid(f"{value!r} is only valid on one machine")

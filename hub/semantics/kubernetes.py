@@ -36,7 +36,7 @@ def transport_of(port: Mapping[str, object]) -> str:
     """Return the transport of a port, TCP unless it says otherwise (empty is absent). Raises `Invalid`."""
     transport = reader.text(reader.unless_null(port, "protocol", ""), "protocol") or "TCP"
     if transport not in _TRANSPORTS:
-        raise Invalid(f"{transport!r} is no protocol of a port")
+        raise Invalid(f"{transport!r} is not a protocol")
     return transport
 
 
@@ -64,7 +64,7 @@ def _workload(found: Manifest, pod: Mapping[str, object]) -> Instance:
     legacy = reader.text(reader.unless_null(spec, "serviceAccount", ""), "serviceAccount")
     account = named or legacy or "default"
     if not is_subdomain(account):
-        raise Invalid("serviceAccountName is no valid name")
+        raise Invalid("serviceAccountName is not a valid name")
     return Instance(
         kind=word_of_kind(found),
         namespace=found.namespace,

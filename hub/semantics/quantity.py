@@ -25,22 +25,22 @@ _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 def whole_weight(value: object) -> Fraction:
     """Read a weight of v1alpha2 and later: 50 and 50.0 are whole, 0.5, "50" and true are invalid."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Invalid("weight is no number")
+        raise Invalid("weight is not a number")
     if isinstance(value, float) and not value.is_integer():
-        raise Invalid("weight is no whole number")
+        raise Invalid("weight is not an integer")
     return _in_range(Fraction(value))
 
 
 def quantity_weight(value: object) -> Fraction:
     """Read a weight of v1alpha1: a quantity as text ("500m", "1e3", "2Ki") or a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise Invalid("weight is no quantity")
+        raise Invalid("weight is not a quantity")
     if isinstance(value, int):
         return _not_negative(_short(value))
     if isinstance(value, str):
         return _not_negative(_parse(value))
     if not math.isfinite(value):
-        raise Invalid("weight is no finite number")
+        raise Invalid("weight is not finite")
     return _not_negative(_parse(repr(value)))  # the decimal that was written, not its binary neighbour
 
 
@@ -54,7 +54,7 @@ def _short(value: int) -> Fraction:
 def _parse(text: str) -> Fraction:
     found = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
-        raise Invalid("weight is no quantity")
+        raise Invalid("weight is not a quantity")
     number, unit = Fraction(found["number"].rstrip(".")), found["unit"]
     if unit in _BINARY:
         return number * (1 << _BINARY[unit])

@@ -15,7 +15,7 @@ class Invalid(Exception):  # noqa: N818 - the word that SMI uses for such an obj
 def mapping(value: object, place: str) -> Mapping[str, object]:
     """Return the value as a mapping with text keys, or raise `Invalid`."""
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise Invalid(f"{place} is no mapping")
+        raise Invalid(f"{place} is not a mapping")
     return value
 
 
@@ -31,14 +31,14 @@ def fields(value: object, place: str, known: Collection[str]) -> Mapping[str, ob
 def items(value: object, place: str) -> list[object]:
     """Return the value as a list, or raise `Invalid`."""
     if not isinstance(value, list):
-        raise Invalid(f"{place} is no list")
+        raise Invalid(f"{place} is not a list")
     return value
 
 
 def text(value: object, place: str) -> str:
     """Return the value as text, or raise `Invalid`."""
     if not isinstance(value, str):
-        raise Invalid(f"{place} is no text")
+        raise Invalid(f"{place} is not a string")
     return value
 
 
@@ -62,7 +62,7 @@ def texts(value: object, place: str) -> tuple[str, ...]:
 def port_number(value: object, place: str) -> int:
     """Return the value as a port 1 to 65535; a boolean, a float and a numeric text are none."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise Invalid(f"{place} is no port")
+        raise Invalid(f"{place} is not a port")
     return value
 
 

@@ -59,7 +59,7 @@ def protected(folder: Folder) -> set[str]:
 
 
 def explained(folder: Folder, key: UnitKey) -> tuple[str, str]:
-    """What SMI and the mesh say to somebody unknown who calls an identity."""
+    """What SMI and the mesh say to an unknown workload who calls an identity."""
     batch = f'{{"src": {{"outside": true}}, "dst": {{"identity": "{key.namespace}/{key.name}"}}, "port": 8080}}\n'
     answer = msgspec.json.decode(folder.run("explain", "--batch", "-", text=batch).stdout)
     return answer["smi"]["verdict"], answer["meshes"]["istio"]["verdict"]

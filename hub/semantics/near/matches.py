@@ -26,13 +26,13 @@ def hurdles_of_match(compiled: CompiledMatch, written: Match, http: Http) -> Ite
 
 
 def _text(raw: bytes | None) -> str:
-    return "no text (not UTF-8)" if raw is None else raw.decode()
+    return "not valid UTF-8" if raw is None else raw.decode()
 
 
 def _hint(pattern: str, path: str) -> str:
     """Return what people often mean instead: a glob, or the beginning of a path."""
     if "*" in pattern and fnmatchcase(path, pattern):
-        return " (a regular expression, not a glob: any text is .*)"
+        return " (a regular expression, not a glob: use .* for any text)"
     options = re2.Options()
     options.log_errors = False
     beginning = re2.compile(pattern, options).match(path.encode())

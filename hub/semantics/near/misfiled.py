@@ -37,9 +37,9 @@ def _misfiled(value: dict[str, object]) -> Iterator[Misfiled]:
     if not slash or (group == ACCESS and version in _READ):
         return
     if group == ACCESS:
-        hurdle = Hurdle("kind", f'its version "{version}", which is not read{meant(version, _READ)}')
+        hurdle = Hurdle("kind", f'its version "{version}", which is not supported{meant(version, _READ)}')
     else:
-        hurdle = Hurdle("kind", f'its group "{group}", which is not read{meant(group, [ACCESS])}')
+        hurdle = Hurdle("kind", f'its group "{group}", which is not supported{meant(group, [ACCESS])}')
     meta = value.get("metadata")
     name, namespace = (meta.get("name"), meta.get("namespace")) if isinstance(meta, dict) else (None, None)
     if not isinstance(name, str) or not isinstance(namespace, str | None):

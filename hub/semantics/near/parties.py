@@ -30,7 +30,7 @@ class Caller(Struct, frozen=True):
 def caller_of(source: Source, keys: frozenset[SubjectKey]) -> Caller:
     """Say who calls."""
     named = next(iter(accounts_in(keys)), None) or source.identity or source.spiffe or source.pod
-    return Caller(keys, named or "nobody known")
+    return Caller(keys, named or "an unknown caller")
 
 
 class Parties:
@@ -47,12 +47,12 @@ class Parties:
         if key is None:
             return self._nobody("destination", subject)
         if subject.namespace != target.namespace:
-            said = f"its destination in namespace {subject.namespace}: a TrafficTarget grants in its own, {target.namespace}"
+            said = f"its destination in namespace {subject.namespace}: a TrafficTarget only applies to its own namespace, {target.namespace}"
             return Hurdle("namespace", said)
         if key in at.keys:
             return None
         unknown = self._unknown("destination", subject, "" if at.account is None else at.account[1])
-        receiver = "somebody unknown" if at.account is None else of_account(at.account)
+        receiver = "an unknown workload" if at.account is None else of_account(at.account)
         return unknown or Hurdle("destination", f"its destination: {of_subject(subject)}; the receiver is {receiver}")
 
     def concerns(self, target: Target, at: Situation) -> bool:
@@ -81,18 +81,18 @@ class Parties:
     def _nobody(self, end: End, subject: TargetSubject) -> Hurdle:
         """Say why a subject can match nobody."""
         if subject.kind not in _KINDS:
-            return Hurdle("kind", f'its {end} of kind "{subject.kind}", which is not read: SMI knows ServiceAccount')
+            return Hurdle("kind", f'its {end} of kind "{subject.kind}", which is not supported; use ServiceAccount')
         if not subject.namespace:
-            return Hurdle("namespace", f"its {end} {subject.name} without a namespace, which matches nobody")
+            return Hurdle("namespace", f"its {end} {subject.name} without a namespace, which matches no caller")
         if subject.group is not None:
-            return Hurdle("kind", f'its {end} {of_subject(subject)} of group "{subject.group}", which is not read')
-        return Hurdle(_WHAT[end], f"its {end} {of_subject(subject)}, which is no name: SMI has no wildcards")
+            return Hurdle("kind", f'its {end} {of_subject(subject)} of group "{subject.group}", which is not supported')
+        return Hurdle(_WHAT[end], f"its {end} {of_subject(subject)}, which is not a valid name; SMI has no wildcards")
 
     def _unknown(self, end: End, subject: TargetSubject, wanted: str) -> Hurdle | None:
         """Say that a subject stands for nobody who runs, if it may be meant to be another one."""
         if not self._is_unknown(subject) or not (subject.kind == "IdentityBinding" or alike(subject.name, wanted)):
             return None
-        lack = "which does not exist" if subject.kind == "IdentityBinding" else "as which nothing runs"
+        lack = "which does not exist" if subject.kind == "IdentityBinding" else "which no workload runs as"
         return Hurdle("account", f"its {end} {of_subject(subject)}, {lack}{meant(subject.name, [wanted])}")
 
     def _is_unknown(self, subject: TargetSubject) -> bool:

@@ -29,7 +29,7 @@ class Places:
         for name in denied.empty:
             yield self._empty(service[0], name, denied.request)
         if any(at.account is None for at in denied.receivers):
-            message = "an EndpointSlice names nobody who is known, so nothing can be granted there"
+            message = "an EndpointSlice has an endpoint without a known identity, so nothing can be granted there"
             yield _miss("Service", service, Hurdle("endpoint", message))
 
     def _absent(self, request: Request) -> Iterator[NearMiss]:
@@ -39,13 +39,13 @@ class Places:
             yield _miss("Pod", pod, Hurdle("service", f"there is no Pod or Workload {pod[1]} in namespace {pod[0]}"))
         elif service is not None and not self._world.has_service(*service):
             known = meant(service[1], self._world.services(service[0]))
-            yield _miss("Service", service, Hurdle("service", f"there is none in namespace {service[0]}{known}"))
+            yield _miss("Service", service, Hurdle("service", f"it does not exist in namespace {service[0]}{known}"))
         elif service is not None and not self._port(service, request):
             yield _miss("Service", service, Hurdle("port", self._ports(service, request)))
 
     def _empty(self, namespace: str, service: str, request: Request) -> NearMiss:
         """Say that nobody stands behind a port of a Service that is there."""
-        message = f"nothing that runs stands behind port {request.port}{self._why(namespace, service)}"
+        message = f"no running workload is behind port {request.port}{self._why(namespace, service)}"
         return _miss("Service", (namespace, service), Hurdle("endpoint", message))
 
     def _port(self, service: tuple[str, str], request: Request) -> ExposedPort | None:
@@ -55,13 +55,13 @@ class Places:
         ports = self._world.ports_of(*service)
         numbers = listed(f"{one.port}/{one.transport}" for one in ports) or "(none)"
         leading = [one.port for one in ports if one.target == request.port]
-        hint = f"; {request.port} is the workload's, behind port {leading[0]}" if leading else ""
+        hint = f"; {request.port} is the port of the workload, behind port {leading[0]}" if leading else ""
         return f"it has ports {numbers}; the request's is {request.port}/{_TRANSPORTS[request.protocol]}{hint}"
 
     def _why(self, namespace: str, service: str) -> str:
         selector = self._world.selector_of(namespace, service)
         if not selector:
-            return " (it has no selector, and no EndpointSlice says who)"
+            return " (it has no selector and no EndpointSlice)"
         labels = ", ".join(f"{key}={value}" for key, value in sorted(selector))
         return f" (it selects {labels})"
 

@@ -89,7 +89,7 @@ class NearMisses:
     def _unreadable(self, denied: Denied) -> Iterator[NearMiss]:
         """Yield the TrafficTargets that cannot be read, and whose destination is a receiver as far as one can see."""
         receivers = {at.account for at in denied.receivers}
-        hurdle = Hurdle("unreadable", "what cannot be read of it (smihub check says why)")
+        hurdle = Hurdle("unreadable", "a part of it that cannot be read (smihub check shows why)")
         names = {
             f"TrafficTarget/{one.namespace}/{one.name}"
             for one in self._decoded.broken
@@ -104,7 +104,7 @@ class NearMisses:
         if account is not None and self._world.shows_workloads and not self._is_known(denied.callers, account):
             known = {name for namespace, name in self._accounts() if namespace == account[0]}
             like = meant(account[1], known)
-            hurdle = Hurdle("account", f"nothing runs as it, and no TrafficTarget names it{like}")
+            hurdle = Hurdle("account", f"no workload runs as it, and no TrafficTarget names it{like}")
             if like or alone:
                 yield NearMiss(f"ServiceAccount/{of_account(account)}", between=(hurdle,))
         for receiver in sorted({at.account for at in denied.receivers if at.account is not None}):

@@ -57,7 +57,7 @@ class Ways:
         """Yield what a rule names that is not there."""
         routes = self._routes[rule.kind]
         if rule.void:
-            yield Hurdle("route", f'its rule {rule.kind} "{rule.name}", whose "matches" name nothing')
+            yield Hurdle("route", f'its rule {rule.kind} "{rule.name}", whose "matches" is empty')
         elif (target.namespace, rule.name) not in routes:
             yield Hurdle("route", f'its {rule.kind} "{rule.name}", {self._absence(target, rule)}')
         elif rule.matches is not None:
@@ -68,14 +68,14 @@ class Ways:
 
     def _absence(self, target: Target, rule: TargetRule) -> str:
         if (rule.kind, target.namespace, rule.name) in self._broken:
-            return "which cannot be read (smihub check says why)"
+            return "which cannot be read (smihub check shows why)"
         known = (name for namespace, name in self._routes[rule.kind] if namespace == target.namespace)
         return f"which does not exist in namespace {target.namespace}{meant(rule.name, known)}"
 
     def _missing_match(self, target: Target, rule: TargetRule, name: str) -> Hurdle:
         written = [one.name for one in self._decoded.groups[target.namespace, rule.name]]
         why = (
-            "which is void (smihub check says why)"
+            "which is invalid (smihub check shows why)"
             if name in written
             else f"which it does not have{meant(name, written)}"
         )
@@ -87,11 +87,11 @@ class Ways:
         if grant.ports is None or at.port in grant.ports:
             return
         if not grant.ports:
-            yield Hurdle("port", "its ports: none is left by its routes and destination.port")
+            yield Hurdle("port", "its ports: its routes and destination.port have no port in common")
             return
         ports = sorted(grant.ports)
         leading = [name for name, port in self._world.leading_to(at.account, at.port) if port in grant.ports]
-        hint = f" ({listed(leading)} leads there; a TrafficTarget names the workload's port)" if leading else ""
+        hint = f" ({listed(leading)} maps to it; a TrafficTarget uses the workload's port)" if leading else ""
         words = "port" if len(ports) == 1 else "ports"
         yield Hurdle("port", f"its {words}: {listed(map(str, ports))}, the workload's is {at.port}{hint}")
 
@@ -111,14 +111,14 @@ class Ways:
 def _protocol(request: Request, at: Situation) -> Hurdle:
     """Say why the rules of a TrafficTarget grant another kind of traffic."""
     if request.protocol == "udp":
-        return Hurdle("protocol", "its rules, which name no UDPRoute")
+        return Hurdle("protocol", "its rules, which have no UDPRoute")
     if at.declared == "unknown":
-        return Hurdle("protocol", f"port {at.port}, of which an object that cannot be read may say what it speaks")
+        return Hurdle("protocol", f"port {at.port}, whose protocol may be declared by an object that cannot be read")
     if request.protocol == "http" and at.declared != "tcp":
-        return Hurdle("protocol", f"its rules, which name no HTTPRouteGroup (port {at.port} speaks HTTP)")
+        return Hurdle("protocol", f"its rules, which have no HTTPRouteGroup (port {at.port} speaks HTTP)")
     if at.declared == "http":
-        return Hurdle("protocol", f"its rules: port {at.port} speaks HTTP, and raw bytes are granted nowhere there")
-    declared = "is declared as TCP" if at.declared == "tcp" else "is asked for raw bytes"
+        return Hurdle("protocol", f"its rules: port {at.port} speaks HTTP, where raw TCP is never granted")
+    declared = "is declared as TCP" if at.declared == "tcp" else "is used for raw TCP"
     return Hurdle(
-        "protocol", f"its rules, which grant HTTP (port {at.port} {declared}: name a TCPRoute and no HTTPRouteGroup)"
+        "protocol", f"its rules, which grant HTTP (port {at.port} {declared}: use a TCPRoute and no HTTPRouteGroup)"
     )

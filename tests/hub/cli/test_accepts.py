@@ -69,8 +69,8 @@ def test_accepted_for_one_object_lifts_that_of_no_other_one(lossy: Folder) -> No
 def test_accepted_once_for_an_object_or_a_unit(lossy: Folder, word: str) -> None:
     """--accept CODE@OBJECT, which is told if nothing asked for it."""
     assert list(refused(lossy, "--accept", f"{CODE}@{word}")) == [("vms", "TrafficTarget/shop/to-web")]
-    assert "nothing here asked for" not in lossy.run("plan", "--accept", f"{CODE}@{word}").stderr
-    assert "nothing here asked for" in lossy.run("plan", "--accept", f"{CODE}@{word}x").stderr
+    assert "has no effect" not in lossy.run("plan", "--accept", f"{CODE}@{word}").stderr
+    assert "has no effect" in lossy.run("plan", "--accept", f"{CODE}@{word}x").stderr
 
 
 def test_accepted_in_one_mesh_lifts_nothing_in_another(lossy: Folder) -> None:

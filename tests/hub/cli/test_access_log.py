@@ -65,7 +65,7 @@ def test_each_distinct_denial_is_told_once_with_its_near_miss(folder: Folder) ->
     ]
     assert result.stdout.count("SMI: deny") == result.stdout.count("mesh vms: deny") == 3
     assert "TrafficTarget/shop/api-from-web by match" in result.stdout
-    assert "would, but for its path" in result.stdout
+    assert "would, except for its path" in result.stdout
 
 
 def test_denials_as_data(folder: Folder) -> None:
@@ -84,13 +84,13 @@ def test_hostile_lines_are_counted_and_nothing_else(folder: Folder) -> None:
     name = log(folder, *HOSTILE, line(path="/\x1b[31m\n\u202e"), *HOSTILE)
     result = folder.run("explain", "--access-log", name)
     assert result.exit_code == 0
-    assert f"{2 * len(HOSTILE)} lines are none of a log of denials" in result.stderr
+    assert f"{2 * len(HOSTILE)} lines are not denial log entries" in result.stderr
     assert "\x1b" not in result.stdout
     assert "\u202e" not in result.stdout
     assert r"/\x1b[31m\n\u202e" in result.stdout
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"hello\n", "no line of a log"), (None, "cannot be read")])
+@pytest.mark.parametrize(("content", "said"), [(b"hello\n", "no line of a denial log"), (None, "cannot be read")])
 def test_a_file_that_is_no_log_is_one_error(folder: Folder, content: bytes | None, said: str) -> None:
     """Named with what to do; an empty log is none."""
     if content is not None:

@@ -32,7 +32,7 @@ def test_apply_when_nobody_can_be_asked_writes_nothing(folder: Folder) -> None:
     """Without a terminal --yes is needed, and the error says so."""
     result = folder.run("apply")
     assert result.exit_code == 1
-    assert "smihub apply --yes" in result.stderr
+    assert "rerun with --yes" in result.stderr
     assert revisions(folder) == {"vms": 0}
 
 

@@ -67,7 +67,7 @@ def test_explain_names_the_loss_of_the_unit_that_was_asked(tmp_path: Path) -> No
     folder.write("routes.yaml", ROUTES.replace("/books", '"/books/[0-9]+"'))
     result = folder.run(*ASKED, "/books/1")
     assert "differs from SMI" in result.stdout
-    assert "no reason is known" not in result.stdout, result.stdout
+    assert "the reason is unknown" not in result.stdout, result.stdout
 
 
 @pytest.mark.parametrize("made", [vm_shop, istio_prod])

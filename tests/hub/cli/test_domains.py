@@ -136,7 +136,7 @@ def test_a_saved_plan_keeps_what_was_accepted_by_domain(two: Two) -> None:
     two.run("plan", "--save", "review.plan", "--accept", "guard.blast-radius")
     result = two.run("apply", "review.plan", "--yes")
     assert result.exit_code == 0, result.output
-    assert "mesh us/vms: accepted when it was saved: guard.blast-radius" in result.stderr
+    assert "mesh us/vms: accepted when it was saved:   guard.blast-radius" in result.stderr
     assert "mesh eu/" not in result.stderr
 
 
@@ -206,7 +206,7 @@ def test_an_approval_is_one_domain_s(two: Two) -> None:
     assert "eu/vms" not in text
     assert "us/istio" not in text
     assert len(two.run("history", "--limit", "1").stdout.splitlines()) == 2
-    assert two.run("history", "--mesh", "vms").stderr == "note: nothing is on record of vms\n"
+    assert two.run("history", "--mesh", "vms").stderr == "note: there is no record of vms\n"
 
 
 def test_status_shows_every_mesh_by_its_domain(two: Two) -> None:
@@ -221,7 +221,7 @@ def test_status_shows_every_mesh_by_its_domain(two: Two) -> None:
     assert eu.startswith("mesh eu/istio: ")
     assert ("refused since" in eu, "refused since" in us) == (False, True)
     assert us.splitlines()[-2:] == [
-        f"domain {name}: no hub runs here: this is what the last run or apply saw" for name in NAMES
+        f"domain {name}: no hub is running here; this is the result of the last run or apply" for name in NAMES
     ]
     rows = json.loads(two.run("status", "-o", "json").stdout)["meshes"]
     assert [(row["domain"], row["mesh"]) for row in rows] == [(d, m) for d in NAMES for m in ("vms", "istio")]

@@ -53,11 +53,11 @@ def test_a_failure_is_one_line_with_the_near_miss(folder: Folder) -> None:
         failure
         == (
             "x.yaml:5: FAIL shop/web -> shop/api:80 POST /orders: expected allow, SMI and mesh vms say deny; "
-            'TrafficTarget/shop/api-from-web by match "books" of HTTPRouteGroup/shop/routes would, but for '
+            'TrafficTarget/shop/api-from-web by match "books" of HTTPRouteGroup/shop/routes would, except for '
         )
-        + failure.partition("would, but for ")[2]
+        + failure.partition("would, except for ")[2]
     )
-    assert "POST" in failure.partition("would, but for ")[2]
+    assert "POST" in failure.partition("would, except for ")[2]
     assert summary == "2 tests in 1 file: 1 failed"
     assert folder.run("test", "-q", "x.yaml").stdout.splitlines() == [failure]
 
@@ -218,7 +218,7 @@ def test_standard_input_is_read_once(folder: Folder) -> None:
     """It cannot be both."""
     assert "cannot both be standard input" in folder.run("test", "-", "--source", "-").stderr
     assert (
-        "--mesh names meshes of smihub.yaml"
+        "--mesh needs smihub.yaml"
         in folder.run("test", "-", "--source", "manifests", "--mesh", "vm", text=HEAD + BOOKS).stderr
     )
 

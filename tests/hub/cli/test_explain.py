@@ -57,12 +57,12 @@ def test_explain_when_denied_says_that_nothing_grants_it(folder: Folder, options
 def test_explain_when_denied_tells_what_nearly_grants_it(folder: Folder) -> None:
     """The TrafficTarget, by which match, and what stands between, both values named."""
     lines = folder.run(*ASK, "--path", "/books", "--method", "POST").stdout.splitlines()
-    said = (
-        'TrafficTarget/shop/api-from-web by match "books" of HTTPRouteGroup/shop/routes would, but for its methods: GET'
-    )
+    said = 'TrafficTarget/shop/api-from-web by match "books" of HTTPRouteGroup/shop/routes would, except for its methods: GET'
     assert f"  {said}; the request's is POST" in lines
     lines = folder.run("explain", "--from", "shop/wbe", "--to", "shop/api:80", "--path", "/books").stdout.splitlines()
-    assert '  ServiceAccount/shop/wbe: nothing runs as it, and no TrafficTarget names it; did you mean "web"?' in lines
+    assert (
+        '  ServiceAccount/shop/wbe: no workload runs as it, and no TrafficTarget names it; did you mean "web"?' in lines
+    )
 
 
 def test_explain_always_says_that_nothing_is_intercepted(folder: Folder) -> None:
@@ -98,7 +98,7 @@ def test_explain_of_a_split_shows_exact_shares_and_each_backend(folder: Folder) 
 @pytest.mark.parametrize(
     ("to", "said"),
     [
-        ("shop/none:80", 'there is no Service "shop/none"'),
+        ("shop/none:80", 'Service "shop/none" does not exist'),
         ("shop/api:81", 'Service "shop/api" has no port 81 for http'),
     ],
 )
@@ -152,8 +152,8 @@ def test_explain_reads_a_folder_without_any_configuration(folder: Folder) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give either"),
-        (("--to", "shop/api:80", "--batch", "-"), "give either"),
+        ((), "use either"),
+        (("--to", "shop/api:80", "--batch", "-"), "use either"),
         (("--to", "api"), "NS/SERVICE:PORT"),
         (("--to", "shop/api:http"), "NS/SERVICE:PORT"),
         (("--to", "api:80"), '"ns/name"'),

@@ -32,7 +32,7 @@ def test_blast_radius_when_too_many_lose_refuses_until_accepted(folder: Folder) 
     assert (refused.exit_code, revisions(folder)) == (3, {"vms": 1})
     accepted = folder.run("apply", "--yes", "--accept", "guard.blast-radius")
     assert (accepted.exit_code, revisions(folder)) == (0, {"vms": 2})
-    assert "nothing here asked" not in accepted.stderr
+    assert "has no effect" not in accepted.stderr
 
 
 def test_blast_radius_follows_the_configured_limits(folder: Folder) -> None:

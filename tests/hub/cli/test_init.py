@@ -121,7 +121,7 @@ def test_init_on_the_example_passes_check(folder: Folder) -> None:
     ("documents", "said"),
     [
         ((), "add SMI objects there first"),
-        ((ROUTES,), "nothing in the folder tells which mesh it is for; --adapter NAME"),
+        ((ROUTES,), "nothing in the folder shows which mesh it is for; --adapter NAME"),
         ((WORKLOADS,), "there is no SMI in"),
     ],
 )

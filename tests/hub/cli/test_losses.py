@@ -62,7 +62,7 @@ def test_check_and_render_tell_it_in_the_same_words(folder: Folder) -> None:
 def test_what_is_held_by_a_loss_says_so(folder: Folder) -> None:
     """It waits for somebody's word, and not for a file."""
     lossy(folder)
-    assert "held access/shop/api: what it would gain waits until what is refused below" in folder.run("plan").stdout
+    assert "waiting access/shop/api: new access waits until what is refused below" in folder.run("plan").stdout
 
 
 def test_as_data_a_loss_has_its_place(folder: Folder) -> None:

@@ -77,7 +77,7 @@ def test_a_saved_plan_of_some_meshes_writes_these(two: Folder) -> None:
 def test_a_saved_plan_has_its_meshes(two: Folder) -> None:
     """They cannot be chosen once more, nor of several domains."""
     two.run("plan", "--save", "all.plan")
-    assert "give --mesh to smihub plan --save" in two.run("apply", "all.plan", "--mesh", "vms").stderr
+    assert "use it with smihub plan --save" in two.run("apply", "all.plan", "--mesh", "vms").stderr
 
 
 def test_domains_are_chosen_by_their_meshes(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_domains_are_chosen_by_their_meshes(tmp_path: Path) -> None:
     assert (result.exit_code, "us" in result.stdout) == (0, False)
     assert two.run("apply", "--yes", "--mesh", "eu/vms").exit_code == 0
     assert not (tmp_path / ".smihub-us").exists()
-    assert "leave out --mesh" in two.run("plan", "--mesh", "eu/vms", "--save", "x.plan").stderr
+    assert "remove --mesh" in two.run("plan", "--mesh", "eu/vms", "--save", "x.plan").stderr
 
 
 def test_check_asks_the_named_meshes_alone(two: Folder) -> None:

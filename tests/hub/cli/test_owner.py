@@ -100,7 +100,7 @@ def test_a_second_smihub_yaml_on_the_folder_is_refused(folder: Folder, owner: st
     before = rendered(folder)
     result = folder.run(*verb, *second(folder, owner))
     assert (result.exit_code, "(guard.owner)" in result.stdout) == (3, True)
-    assert f"of owner {ONE[:8]}..." in result.stdout
+    assert f"with owner {ONE[:8]}..." in result.stdout
     assert "no changes" not in result.stdout
     assert "add the line" not in result.stderr
     assert rendered(folder) == before
@@ -177,7 +177,7 @@ def test_an_object_of_another_owner_in_our_folder_is_foreign(folder: Folder) -> 
         result = folder.run(*verb)
         assert (result.exit_code, "(guard.foreign-owner)" in result.stdout) == (3, True)
     adopted = folder.run("adopt", "istio", POLICY, "--yes")
-    assert (adopted.exit_code, f"of owner {OTHER[:8]}..." in adopted.stderr) == (3, True), adopted.stderr
+    assert (adopted.exit_code, f"with owner {OTHER[:8]}..." in adopted.stderr) == (3, True), adopted.stderr
     assert folder.run("pause", "istio", POLICY).exit_code == 1
     folder.remove("access.yaml")
     folder.run("apply", "--yes", "--accept", "guard.blast-radius")

@@ -66,7 +66,7 @@ def test_adopt_takes_over_what_is_equal_in_a_file_of_its_name(folder: Folder, na
         )
         made.rename(folder.root / RENDERED / POLICY_FILE)
     listed = folder.run("adopt", "istio")
-    assert (listed.exit_code, listed.stdout) == (0, f"{POLICY}: equal, can be adopted\n")
+    assert (listed.exit_code, listed.stdout) == (0, f"{POLICY}: same content, can be adopted\n")
     assert f"smihub adopt istio {POLICY}" in listed.stderr
     done = folder.run("adopt", "istio", POLICY, "--yes")
     assert (done.exit_code, done.stderr) == (0, f"note: mesh istio: adopted {POLICY}\n")
@@ -92,7 +92,7 @@ def test_adopt_shows_each_field_that_differs_and_refuses(folder: Folder, old: st
     listed = folder.run("adopt", "istio")
     assert listed.exit_code == 0
     if not said:
-        assert "equal" in listed.stdout
+        assert "same content" in listed.stdout
         return
     assert listed.stdout == f"{POLICY}: differs\n  {said}\n"
     result = folder.run("adopt", "istio", POLICY, "--yes")
@@ -131,13 +131,17 @@ def test_adopt_says_why_a_name_is_not_among_them(folder: Folder) -> None:
     other = folder.root / RENDERED / "objects" / "config.yaml"
     other.write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: shop}\n")
     before = rendered(folder)
-    for name, said in ((POLICY, "already"), ("ConfigMap/shop/x", "ask for no such object"), ("X/y", "is not there")):
+    for name, said in (
+        (POLICY, "already"),
+        ("ConfigMap/shop/x", "do not need such an object"),
+        ("X/y", "does not exist"),
+    ):
         result = folder.run("adopt", "istio", name, "--yes")
         assert result.exit_code == 1
         assert name in result.stderr
         assert said in result.stderr
     assert folder.run("adopt", "nowhere").exit_code == 1
-    assert "nothing of somebody else's" in folder.run("adopt", "istio").stderr
+    assert "no unmanaged object" in folder.run("adopt", "istio").stderr
     assert rendered(folder) == before
 
 
@@ -147,7 +151,7 @@ def test_adopt_where_nobody_can_be_asked_wants_yes(folder: Folder) -> None:
     before = rendered(folder)
     result = folder.run("adopt", "istio", POLICY)
     assert (result.exit_code, rendered(folder)) == (1, before)
-    assert "smihub adopt --yes" in result.stderr
+    assert "rerun with --yes" in result.stderr
 
 
 def test_nothing_is_decided_while_a_file_cannot_be_read(folder: Folder) -> None:
@@ -170,7 +174,7 @@ def test_release_and_adopt_again_change_no_byte(folder: Folder) -> None:
     before = rendered(folder)
     folder.config(config("{namespaces: [other]}"))
     result = folder.run("release", "istio", UNIT, "--yes")
-    assert (result.exit_code, "nobody's" in result.stderr, POLICY in result.stderr) == (0, True, True)
+    assert (result.exit_code, "no longer managed" in result.stderr, POLICY in result.stderr) == (0, True, True)
     files = rendered(folder)
     assert files.keys() == before.keys()
     assert b"smihub" not in files[PEERS_FILE].replace(b"smihub-api", b"").replace(b"smihub.io/sa", b"")
@@ -204,7 +208,7 @@ def test_release_delete_says_that_it_opens_and_deletes(folder: Folder) -> None:
     assert (asked.exit_code, POLICY_FILE in rendered(folder)) == (1, True)
     result = folder.run("release", "istio", UNIT, "--delete", "--yes")
     assert result.exit_code == 0
-    assert "open to everybody" in result.stderr
+    assert "accept every caller" in result.stderr
     assert POLICY in result.stderr
     assert rendered(folder).keys() == {"kustomization.yaml", ".smihub.json"}
     assert folder.run("plan").exit_code == 0
@@ -301,7 +305,7 @@ def test_a_mesh_without_foreign_objects_has_nothing_to_mark(tmp_path: Path) -> N
         "domain: {trustDomain: cluster.local}\nsources: [{path: manifests}]\nmeshes: [{name: vms, adapter: vm}]"
     )
     folder.run("apply", "--yes")
-    assert "nothing of somebody else's" in folder.run("adopt", "vms").stderr
+    assert "no unmanaged object" in folder.run("adopt", "vms").stderr
     for file in ("access.yaml", "routes.yaml", "workloads.yaml"):
         folder.write(file, bound("other"))
     folder.write("routes.yaml", deployment("more", ""))

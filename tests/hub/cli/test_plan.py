@@ -23,7 +23,7 @@ def test_plan_when_nothing_stands_there_says_so_and_ends_with_2(folder: Folder) 
     result = folder.run("plan")
     assert result.exit_code == 2
     assert "first apply" in result.stdout
-    assert result.stderr.startswith("note: any other smihub.yaml can change")
+    assert result.stderr.startswith("note: this smihub.yaml has no owner")
     assert result.stderr.count("\n") == 1
 
 
@@ -158,7 +158,7 @@ def test_plan_when_long_shows_units_and_counts(folder: Folder) -> None:
 def test_plan_when_a_code_was_accepted_for_nothing_says_so(folder: Folder) -> None:
     """A misspelt --accept is not silently ignored."""
     result = folder.run("plan", "--accept", "guard.blast-radios")
-    assert 'nothing here asked for --accept "guard.blast-radios"' in result.stderr
+    assert '--accept "guard.blast-radios" has no effect' in result.stderr
 
 
 def test_plan_when_a_file_is_broken_shows_the_plan_and_ends_with_1(folder: Folder) -> None:

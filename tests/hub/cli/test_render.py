@@ -86,7 +86,7 @@ def test_render_of_one_unit_has_its_objects_alone(folder: Folder) -> None:
     ("arguments", "said"),
     [
         (("vms", "--unit", "access/shop/apo"), 'did you mean "access/shop/api"?'),
-        (("vms", "--unit", "\x1b[31m"), "write access/NS/SERVICEACCOUNT"),
+        (("vms", "--unit", "\x1b[31m"), "expected access/NS/SERVICEACCOUNT"),
         (("vns",), 'unknown mesh "vns"; did you mean "vms"?'),
     ],
 )

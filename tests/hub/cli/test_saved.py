@@ -28,7 +28,7 @@ def test_plan_save_writes_a_private_file_and_ends_as_plan_does(folder: Folder) -
     plain = folder.run("plan")
     result = save(folder)
     assert (result.exit_code, result.stdout) == (2, plain.stdout)
-    assert result.stderr == "note: saved review.plan; write exactly this with smihub apply review.plan\n"
+    assert result.stderr == "note: saved review.plan; apply exactly this plan with smihub apply review.plan\n"
     file = folder.root / "review.plan"
     assert oct(file.stat().st_mode & 0o777) == "0o600"
     assert [each.name for each in folder.root.glob("*.plan*")] == ["review.plan"]
@@ -118,7 +118,7 @@ def test_plan_save_when_a_source_would_read_it_refuses(folder: Folder, name: str
     """A saved plan must not become part of what it was made from."""
     result = folder.run("plan", "--save", name)
     assert (result.exit_code, (folder.root / name).exists()) == (1, False)
-    assert "end it in .plan" in result.stderr
+    assert "ends in .plan" in result.stderr
     assert folder.run("plan", "--save", "manifests/review.plan").exit_code == 2
     assert folder.run("apply", "manifests/review.plan", "--yes").exit_code == 0
 

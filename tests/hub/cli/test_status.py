@@ -24,7 +24,7 @@ meshes:
 - {name: istio, adapter: istio, governed: targets, sink: {kind: directory, path: rendered}}
 """
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-NO_HUB = "no hub runs here: this is what the last run or apply saw"
+NO_HUB = "no hub is running here; this is the result of the last run or apply"
 GUARDED = CONFIG + "guards: {blastRadiusPercent: 0, minUnits: 1}\n"
 
 
@@ -50,7 +50,7 @@ def test_status_when_nothing_was_applied_says_so_and_makes_nothing(folder: Folde
     result = folder.run("status")
     assert (result.exit_code, result.stdout) == (
         0,
-        f"mesh vms: nothing was applied yet, as far as this state folder knows\n{NO_HUB}\n",
+        f"mesh vms: no apply is recorded in this state folder\n{NO_HUB}\n",
     )
     assert not (folder.root / ".smihub").exists()
 
@@ -62,9 +62,9 @@ def test_status_when_no_envoy_ever_connected_says_so_and_ends_with_1(folder: Fol
     assert lines(folder) == [
         "mesh vms: 2 identities governed, 3 of 3 units applied; 0 of 2 workloads have accepted everything",
         "  shop/api-1  not connected",
-        "              no token that holds; run smihub bootstrap shop/api-1",
+        "              no valid token; run smihub bootstrap shop/api-1",
         "  shop/web-1  not connected",
-        "              no token that holds; run smihub bootstrap shop/web-1",
+        "              no valid token; run smihub bootstrap shop/web-1",
     ]
 
 
@@ -103,7 +103,7 @@ def test_status_of_a_folder_mesh_is_good_where_everything_is_written(folder: Fol
 
 
 def test_status_names_what_a_guard_refuses_and_since_when(folder: Folder) -> None:
-    """The mesh says why, once; each unit which file asks for it, and that a loss of access waits."""
+    """The mesh says why, once; each unit which file asks for it, and that a revocation is waiting."""
     folder.config(GUARDED)
     folder.run("apply", "--yes")
     folder.write("access.yaml", target("api-from-web", source="friend"))
@@ -114,7 +114,7 @@ def test_status_names_what_a_guard_refuses_and_since_when(folder: Folder) -> Non
     assert rest == [
         "  access/shop/api",
         "    refused (Applied) since TIME",
-        "    a loss of access waits since TIME",
+        "    a revocation is waiting since TIME",
     ]
     assert "    manifests/access.yaml:1 TrafficTarget/shop/api-from-web" in lines(folder)
     assert data(folder)["summary"]["losing"] == 1
@@ -290,5 +290,5 @@ def test_history_of_a_write_that_failed(folder: Folder) -> None:
     assert converse(folder.command("apply"), folder.root, PROMPT, overtake)[0] == 1
     *_, applied, failed = json.loads(folder.run("history", "-o", "json").stdout)["entries"]
     assert (applied["result"], applied["plan"]) == ("written", failed["plan"])
-    assert failed["result"].startswith('stale: mesh "vms" has changed')
+    assert failed["result"].startswith('stale: mesh "vms" changed')
     assert "stale (Applied)" in folder.run("status").stdout

@@ -139,7 +139,7 @@ def test_a_verb_that_cannot_be_used_stops_no_other(folder: Folder, install: Inst
         "broken": "OSError: gone",
         "later": 'a command named "greet" exists already',
         "loud": '"Greet" is not a valid command name',
-        "sync": 'command "sync": run is no async function',
+        "sync": 'command "sync": run is not an async function',
         "thief": '"plan" is a command of smihub itself',
         "untyped": 'command "untyped": Typer currently',
     }.items():

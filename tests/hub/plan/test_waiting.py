@@ -283,7 +283,7 @@ def test_an_identity_that_becomes_governed_is_told_first(folder: Folder) -> None
     plan = folder.plan()["meshes"][0]
     assert plan["newlyGoverned"] == ["shop/more"]
     text = folder.run("plan").stdout
-    assert "shop/more: callers without a TrafficTarget are refused from now on" in text
+    assert "shop/more: callers without a TrafficTarget will be refused" in text
 
 
 def test_a_workload_that_was_never_readable_takes_nothing_and_holds_what_is_new(folder: Folder) -> None:

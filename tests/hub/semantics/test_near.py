@@ -47,7 +47,7 @@ def test_what_is_allowed_has_no_near_miss(near: Near, target: Target) -> None:
         ({"path": "/apix"}, ["path: its path: /api; the request's is /apix (it has to match the whole path)"]),
         ({"path": "/x?q"}, ["path: its path: /api; the request's is /x"]),
         ({"src": "d/pay"}, ["caller: its sources: d/web; the caller is d/pay"] * 2),
-        ({"src": "outside"}, ["caller: its sources: d/web; the caller is nobody known"] * 2),
+        ({"src": "outside"}, ["caller: its sources: d/web; the caller is an unknown caller"] * 2),
         ({"path": "/metrics", "method": "PUT"}, ["method: its methods: GET; the request's is PUT"]),
     ],
 )
@@ -72,7 +72,7 @@ spec: {selector: {app: api}, ports: [{name: http, port: 80, targetPort: 8080}]}
     (said,) = near(service + target(rules, more=", port: 80", version="v1alpha2"), dst="service:d/front", port=80)
     assert said == (
         "TrafficTarget/d/t: port: its port: 80, the workload's is 8080 "
-        "(port 80 of Service/d/front leads there; a TrafficTarget names the workload's port)"
+        "(port 80 of Service/d/front maps to it; a TrafficTarget uses the workload's port)"
     )
 
 
@@ -88,7 +88,7 @@ spec: {selector: {app: api}, ports: [{name: http, port: 80, targetPort: 8080}]}
             "[{kind: HTTPRouteGroup, name: r}, {kind: TCPRoute, name: none}]",
             'its TCPRoute "none", which does not exist',
         ),
-        ("[{kind: HTTPRouteGroup, name: void}]", "which is void (smihub check says why)"),
+        ("[{kind: HTTPRouteGroup, name: void}]", "which is invalid (smihub check shows why)"),
     ],
 )
 def test_a_rule_that_names_what_is_not_there(near: Near, target: Target, rules: str, said: str) -> None:
@@ -104,12 +104,12 @@ def test_an_account_as_which_nothing_runs(near: Near, target: Target) -> None:
     """A source or a destination that is misspelt, and a caller that is."""
     pod = "kind: Pod\napiVersion: v1\nmetadata: {name: web-0, namespace: d}\nspec: {serviceAccountName: web}"
     assert near(target(RULE, src="wbe") + "\n---\n" + pod)[0] == (
-        'TrafficTarget/d/t: account: its source d/wbe, as which nothing runs; did you mean "web"?'
+        'TrafficTarget/d/t: account: its source d/wbe, which no workload runs as; did you mean "web"?'
     )
     moved = target(RULE).replace("name: api,", "name: appi,")
-    assert any('its destination d/appi, as which nothing runs; did you mean "api"?' in one for one in near(moved))
+    assert any('its destination d/appi, which no workload runs as; did you mean "api"?' in one for one in near(moved))
     assert near(target(RULE) + "\n---\n" + pod, src="d/wbe")[0] == (
-        'ServiceAccount/d/wbe: account: nothing runs as it, and no TrafficTarget names it; did you mean "web"?'
+        'ServiceAccount/d/wbe: account: no workload runs as it, and no TrafficTarget names it; did you mean "web"?'
     )
 
 
@@ -118,35 +118,40 @@ def test_kinds_and_groups_that_nobody_reads(near: Near, target: Target) -> None:
     whole = target(RULE)
     sources = "[{kind: ServiceAccount, name: web, namespace: d}]"
     assert (
-        'kind: its source of kind "User", which is not read'
+        'kind: its source of kind "User", which is not supported'
         in near(whole.replace(sources, "[{kind: User, name: web}]"))[0]
     )
     assert "namespace: its source web without a namespace" in near(whole.replace(", namespace: d}]", "}]"))[0]
     group = near(whole.replace("access.smi", "acces.smi"))
-    assert any('"acces.smi-spec.io", which is not read; did you mean "access.smi-spec.io"?' in one for one in group)
-    assert any('its version "v1beta1", which is not read' in one for one in near(whole.replace("v1alpha3", "v1beta1")))
+    assert any(
+        '"acces.smi-spec.io", which is not supported; did you mean "access.smi-spec.io"?' in one for one in group
+    )
+    assert any(
+        'its version "v1beta1", which is not supported' in one for one in near(whole.replace("v1alpha3", "v1beta1"))
+    )
 
 
 def test_a_target_in_another_namespace_and_one_that_cannot_be_read(near: Near, target: Target) -> None:
     """A TrafficTarget grants in its own namespace only; a broken one grants nothing, and says so."""
     elsewhere = target(RULE).replace("{name: t, namespace: d}", "{name: t, namespace: e}")
     assert any(
-        "namespace: its destination in namespace d: a TrafficTarget grants in its own, e" in x for x in near(elsewhere)
+        "namespace: its destination in namespace d: a TrafficTarget only applies to its own namespace, e" in x
+        for x in near(elsewhere)
     )
     broken = near(target(RULE) + "  nonsense: 1\n")
-    assert "TrafficTarget/d/t: unreadable: what cannot be read of it (smihub check says why)" in broken
+    assert "TrafficTarget/d/t: unreadable: a part of it that cannot be read (smihub check shows why)" in broken
 
 
 def test_a_place_where_nobody_is(near: Near, target: Target) -> None:
     """No Service, no such port, nobody behind it, and a receiver that no TrafficTarget names."""
     empty = "\n---\napiVersion: v1\nkind: Service\nmetadata: {name: lost, namespace: d}\nspec: {selector: {app: none}, ports: [{port: 80}]}"
-    assert near(target(RULE), dst="service:d/appi")[0].endswith('there is none in namespace d; did you mean "api"?')
+    assert near(target(RULE), dst="service:d/appi")[0].endswith('it does not exist in namespace d; did you mean "api"?')
     assert (
         "it has ports 8080/TCP, 9090/TCP, 5432/TCP; the request's is 81/TCP"
         in near("", dst="service:d/api", port=81)[0]
     )
     assert near(target(RULE) + empty, dst="service:d/lost", port=80) == [
-        "Service/d/lost: endpoint: nothing that runs stands behind port 80 (it selects app=none)"
+        "Service/d/lost: endpoint: no running workload is behind port 80 (it selects app=none)"
     ]
     assert "ServiceAccount/d/api: destination: no TrafficTarget names it as its destination" in near("")
 
