@@ -114,7 +114,7 @@ def apply(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     output: OutputOption = Output.TEXT,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but what is wrong or refused; wants --yes.")
+        bool, typer.Option("--quiet", "-q", help="Only print errors and refusals; requires --yes.")
     ] = False,
     verbose: VerboseOption = False,
 ) -> None:

@@ -44,9 +44,7 @@ async def explained_beside(asked: Sources, *, standing: bool) -> tuple[Explained
     """The same and, if that is wanted and something cannot be read, what stands in each mesh."""
     if asked.source is not None:
         if asked.meshes:
-            raise ConfigError(
-                "--mesh names meshes of smihub.yaml, and --source is read without it; leave out one of them"
-            )
+            raise ConfigError("--mesh needs smihub.yaml, and --source is read without it; remove one of them")
         with progress("reading the sources"):
             found = explain_folder(asked.source, load_plugins())
         _tell(found)

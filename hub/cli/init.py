@@ -51,12 +51,12 @@ def init(
         typer.Option(
             "--adapter",
             metavar="NAME",
-            help="A mesh of this kind; may be given several times. Otherwise what runs in the folder decides: "
+            help="A mesh of this kind; can be repeated. By default, the workloads in the folder decide:  "
             "Workloads (vm), Deployments and other Pods (istio), or both.",
         ),
     ] = None,
 ) -> None:
-    """Write a commented smihub.yaml for what the folder holds; an existing file is never overwritten."""
+    """Write a commented smihub.yaml for the objects in a folder; an existing file is never overwritten."""
     with clean_errors():
         folder, plugins = config.parent / source, load_plugins()
         held = _held(folder, config)
@@ -119,18 +119,18 @@ def _write_schema(path: Path, plugins: Plugins) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        note(f'"{path}", by which editors check the file, cannot be written: {error.strerror}')
+        note(f'"{path}", the schema that editors use for this file, cannot be written: {error.strerror}')
 
 
 def _tell(config: Path, source: str, adapters: Sequence[str], held: _Held) -> None:
     """What was written and why, and what to do next."""
     note(f"wrote {config} with {' and '.join(f'a mesh for {name}' for name in adapters)}")
     if not held.adapters:
-        note("nothing in the folder tells which mesh it is for; --adapter NAME names another one (see smihub features)")
-    if held.unreadable:
         note(
-            f"{held.unreadable}: add SMI objects there first, with the Services and Workloads (or Deployments) of them"
+            "nothing in the folder shows which mesh it is for; --adapter NAME selects another one (see smihub features)"
         )
+    if held.unreadable:
+        note(f"{held.unreadable}: add SMI objects there first, with their Services and Workloads (or Deployments)")
     elif not held.smi:
-        note(f'there is no SMI in "{source}" yet: nothing that is governed is allowed until a TrafficTarget grants it')
+        note(f'there is no SMI in "{source}" yet: governed workloads accept no request until a TrafficTarget allows it')
     note("next: smihub check, then smihub plan")

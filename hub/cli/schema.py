@@ -35,12 +35,12 @@ class Shown(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    epilog = "Example: [bold]smihub schema config > .smihub.schema.json[/bold], to which the first line of smihub.yaml refers"
+    epilog = "Example: [bold]smihub schema config > .smihub.schema.json[/bold], which the first line of smihub.yaml refers to"
     app.command(epilog=epilog)(schema)
 
 
 def schema(
-    of: Annotated[Shown, typer.Argument(metavar="config|workload|test", help="Of which file or object.")],
+    of: Annotated[Shown, typer.Argument(metavar="config|workload|test", help="The file or object.")],
 ) -> None:
     """Print the JSON Schema of smihub.yaml, of the Workload kind, or of a file of expectations."""
     with clean_errors():

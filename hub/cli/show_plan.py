@@ -75,9 +75,9 @@ async def _holding(config: Path, plans: Sequence[Saved]) -> Holding:
 def _tell(plans: Sequence[Saved], found: Holding) -> None:
     note(f"this plan was saved at {plans[0].saved_at} by smihub {plans[0].setup.smihub}")
     for each in (one for plan in plans for one in plan.meshes if one.accepted):
-        note(f"mesh {each.plan.mesh}: accepted when it was saved:  {', '.join(each.accepted)}")
+        note(f"mesh {each.plan.mesh}: accepted when it was saved: {', '.join(each.accepted)}")
     if found.holds is None:
-        note("there is no smihub.yaml here, so nobody can tell whether it still holds")
+        note("there is no smihub.yaml here, so it is unknown whether this plan is still valid")
     elif found.why is not None:
         print_lines([stale_line(str(found.why))])
 

@@ -47,9 +47,9 @@ def register(app: typer.Typer) -> None:
 def run_tests(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Expectations in YAML, or - for standard input.")],
     junit_file: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit report to this file, too.")
+        Path | None, typer.Option("--junit", metavar="FILE", help="Also write a JUnit report to this file.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print what fails alone.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only print failures.")] = False,
     source: FolderOption = None,
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,
@@ -59,7 +59,7 @@ def run_tests(
     """Hold what SMI and every mesh say of requests against expectations. Exit code 0 if all hold, 1 if one fails."""
     with clean_errors():
         if "-" in files and str(source) == "-":
-            raise ConfigError("FILE and --source cannot both be standard input; name a file for one of them")
+            raise ConfigError("FILE and --source cannot both be standard input; use a file for one of them")
         expectations = [one for name in dict.fromkeys(files) for one in read(name)]
         found = run_now(explained(Sources(source, config, domain, tuple(mesh or ()))))
         meshes = sorted({name for each in found.explainers.values() for name in each.meshes})

@@ -81,11 +81,11 @@ def read(name: str) -> list[Expectation]:
         place = f"{file.name}:{fault.line}" if fault.line else file.name
         raise ConfigError(f"{place}: {fault.message}; {fault.remedy} ({fault.code})") from None
     if not documents:
-        raise ConfigError(f"{file.name}: there is nothing in it; {_BEGIN}")
+        raise ConfigError(f"{file.name}: is empty; {_BEGIN}")
     return [one for document in documents for one in _expectations(file, document)]
 
 
-_BEGIN = f"begin with apiVersion: {API_VERSION}, kind: Test, and write the requests under tests"
+_BEGIN = f"begin with apiVersion: {API_VERSION}, kind: Test, and add the requests under tests"
 
 
 def _bytes(name: str) -> bytes:
@@ -95,10 +95,10 @@ def _bytes(name: str) -> bytes:
         with Path(name).open("rb") as file:
             return file.read(DEFAULT_LIMITS.file_bytes + 1)
     except IsADirectoryError:
-        raise ConfigError(f'"{name}" is a folder; name the files, such as {name.rstrip("/")}/*.yaml') from None
+        raise ConfigError(f'"{name}" is a folder; list the files, such as {name.rstrip("/")}/*.yaml') from None
     except (OSError, ValueError) as error:
         said = (getattr(error, "strerror", None) or "unreadable").lower()
-        raise ConfigError(f'"{name}" cannot be read: {said}; name a file of expectations, or -') from None
+        raise ConfigError(f'"{name}" cannot be read: {said}; use a file of expectations, or -') from None
 
 
 def _expectations(file: TestFile, document: Document) -> Iterator[Expectation]:
@@ -117,7 +117,7 @@ def _converted(value: object) -> WrittenTest:
     except msgspec.ValidationError:
         found = value if isinstance(value, dict) else {}
         if (found.get("apiVersion"), found.get("kind")) != (API_VERSION, "Test"):
-            raise FieldError("", f"this is no file of expectations; {_BEGIN}") from None
+            raise FieldError("", f"not a file of expectations; {_BEGIN}") from None
         try:
             return convert(value, WrittenTest, "")
         except FieldError as error:
@@ -130,7 +130,7 @@ def _what_to_write(error: FieldError) -> str:
     return f"; {_FORMS[of[1]]}" if of and ";" not in error.said else ""
 
 
-_VERDICT = "use allow or deny, or BACKEND: SHARE of one backend at least, with shares as whole numbers"
+_VERDICT = "use allow or deny, or BACKEND: SHARE for at least one backend, with integer shares"
 _FORMS = {
     "expect": _VERDICT,
     "meshes": f"under each mesh's name {_VERDICT}",
@@ -153,23 +153,25 @@ def _request(one: WrittenExpectation) -> Request:
     http = {"method": one.method, "path": one.path, "headers": one.headers}
     given = {name: said for name, said in http.items() if said is not UNSET}
     if one.protocol != "http" and given:
-        raise FieldError(min(given), f"is a part of HTTP; remove it, or use protocol: http instead of {one.protocol}")
+        raise FieldError(
+            min(given), f"is only valid for HTTP; remove it, or use protocol: http instead of {one.protocol}"
+        )
     try:
         return decode(spelled(None if one.from_ == "outside" else one.from_, one.to, one.protocol) | given).request
     except RequestError as error:
         first, dot, rest = error.field.partition(".")
         field = _FIELDS.get(first) or f"{first}{dot}{rest}"
-        raise FieldError(field, f"{_quoted(one, field)}will not do; {_remedy(field, error)}") from None
+        raise FieldError(field, f"invalid value{_quoted(one, field)}; {_remedy(field, error)}") from None
 
 
 def _quoted(one: WrittenExpectation, field: str) -> str:
     said = {"from": one.from_, "to": one.to}.get(field)
-    return "" if said is None else f'"{said[:80]}" '
+    return "" if said is None else f' "{said[:80]}"'
 
 
 def _remedy(field: str, error: RequestError) -> str:
     if field == "from":
-        return "use NAMESPACE/SERVICEACCOUNT, a SPIFFE id, or outside"
+        return "use NAMESPACE/SERVICEACCOUNT, a SPIFFE ID, or outside"
     return "use NAMESPACE/SERVICE:PORT" if field == "to" else f"use {error.message}"
 
 
@@ -178,7 +180,7 @@ def _expected(said: Verdict | Shares, field: str) -> Expected:
         return Expected(said)
     whole = sum(said.values())
     if not whole:
-        raise FieldError(field, "gives no backend a share; write deny, or a share above 0")
+        raise FieldError(field, "gives no backend a share; use deny, or a share above 0")
     return Expected("allow", {name: str(Fraction(share, whole)) for name, share in said.items() if share})
 
 

@@ -17,28 +17,28 @@ Shares = Annotated[dict[str, Share], Meta(min_length=1)]
 class WrittenExpectation(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """A request, and what is expected of it: a verdict, or the backends among which calls are shared out."""
 
-    name: Annotated[str, Meta(description="What this is about; shown where it fails.")] = ""
+    name: Annotated[str, Meta(description="A description; shown if the test fails.")] = ""
     from_: Annotated[
         str,
-        Meta(description="Who calls: NS/SERVICEACCOUNT, a SPIFFE id, or outside (nobody who has an identity)."),
+        Meta(description="Who calls: NS/SERVICEACCOUNT, a SPIFFE ID, or outside (a caller without an identity)."),
     ] = field(name="from")
-    to: Annotated[str, Meta(description="The port of a Service that is called: NS/SERVICE:PORT.")]
+    to: Annotated[str, Meta(description="The Service port that is called: NS/SERVICE:PORT.")]
     protocol: Annotated[Literal["http", "tcp", "udp"], Meta(description="The protocol of the request.")] = "http"
     method: Annotated[str | UnsetType, Meta(description="HTTP method; GET by default.")] = UNSET
-    path: Annotated[str | UnsetType, Meta(description="HTTP path, with its query if any; / by default.")] = UNSET
+    path: Annotated[str | UnsetType, Meta(description="HTTP path, including the query; / by default.")] = UNSET
     headers: Annotated[
         dict[str, str | list[str]] | UnsetType, Meta(description="HTTP headers: a value, or a list of them.")
     ] = UNSET
     expect: Annotated[
         Verdict | Shares,
         Meta(
-            description="What SMI and every mesh are to say; or BACKEND: SHARE, for a call that is allowed and shared out so."
+            description="The expected verdict of SMI and of every mesh; or BACKEND: SHARE, for a call that is allowed and split like this."
         ),
     ]
     meshes: Annotated[
-        dict[str, Verdict | Shares], Meta(description="What single meshes are to say instead, by their names.")
+        dict[str, Verdict | Shares], Meta(description="The expected verdict of single meshes, by name, if it differs.")
     ] = field(default_factory=dict)
-    cluster: Annotated[str, Meta(description="The only cluster that is asked, where there are several.")] = ""
+    cluster: Annotated[str, Meta(description="The cluster to ask, if there are several.")] = ""
 
 
 class Named(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):

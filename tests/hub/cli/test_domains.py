@@ -136,7 +136,7 @@ def test_a_saved_plan_keeps_what_was_accepted_by_domain(two: Two) -> None:
     two.run("plan", "--save", "review.plan", "--accept", "guard.blast-radius")
     result = two.run("apply", "review.plan", "--yes")
     assert result.exit_code == 0, result.output
-    assert "mesh us/vms: accepted when it was saved:   guard.blast-radius" in result.stderr
+    assert "mesh us/vms: accepted when it was saved: guard.blast-radius" in result.stderr
     assert "mesh eu/" not in result.stderr
 
 

@@ -34,7 +34,7 @@ def test_problems_and_what_was_accepted_are_shown(folder: Folder) -> None:
     save(folder, "--accept", "istio.path-not-expressible")
     shown = folder.run("show", "review.plan")
     assert "UPPER" in shown.stderr
-    assert "mesh east: accepted when it was saved:  istio.path-not-expressible" in shown.stderr
+    assert "mesh east: accepted when it was saved: istio.path-not-expressible" in shown.stderr
     (folder.root / "smihub.yaml").unlink()
     assert "it is unknown whether this plan is still valid" in folder.run("show", "review.plan").stderr
 
