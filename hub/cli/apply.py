@@ -123,7 +123,7 @@ def apply(
         options = plan_options(config, accept, verbose, mesh)
         manner: Manner = "quiet" if quiet else "lines" if output is Output.TEXT else "data"
         if manner != "lines" and not yes:
-            raise ConfigError("nobody can agree to a plan that is not shown; give --yes with --quiet and with -o")
+            raise ConfigError("--quiet and -o do not show the plan, so they require --yes")
         wanted = Wanted(options, "given" if yes else "ask", manner, output)
         code = run_now(_apply(wanted) if file is None else _apply_saved(file, wanted))
     raise typer.Exit(code)

@@ -244,4 +244,4 @@ def test_apply_without_showing_the_plan_wants_yes(folder: Folder, options: tuple
     """Nobody can agree to what he does not see."""
     result = folder.run("apply", *options)
     assert (result.exit_code, revisions(folder)) == (1, {})
-    assert "give --yes" in result.stderr
+    assert "require --yes" in result.stderr
