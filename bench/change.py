@@ -22,7 +22,7 @@ import world
 
 from hub.events import Event
 from hub.log import set_up_logging
-from hub.reconcile.hub import Hub
+from hub.reconcile.domains import Domains
 from hub.sources.directory import DirectorySource
 from hub.sources.files import QUIET_S
 
@@ -39,7 +39,7 @@ class Company:
         self.folder = base / "manifests"
         self.apps = world.write(self.folder, smi_objects)
         (base / "smihub.yaml").write_text(world.CONFIG)
-        self.hub = Hub.open(base / "smihub.yaml")
+        self.hub = Domains.open(base / "smihub.yaml").hubs[0]
 
     @property
     def objects(self) -> int:

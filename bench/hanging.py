@@ -22,7 +22,7 @@ from change import Company
 from hub.api import Observation
 from hub.events import Event
 from hub.log import set_up_logging
-from hub.reconcile.hub import Hub
+from hub.reconcile.domains import Domains
 from hub.reconcile.loop import Loop
 from hub.sources.files import QUIET_S
 
@@ -54,7 +54,7 @@ class TwoMeshes(Company):
     def __init__(self, base: Path, smi_objects: int, *, hanging: bool) -> None:
         super().__init__(base, smi_objects)
         (base / "smihub.yaml").write_text(CONFIG)
-        self.hub = Hub.open(base / "smihub.yaml")
+        self.hub = Domains.open(base / "smihub.yaml").hubs[0]
         if hanging:
             self.hub.meshes[1]._sink = Hanging()  # type: ignore[assignment]  # noqa: SLF001 - no setting makes a mesh hang
         self.loop = Loop(self.hub)

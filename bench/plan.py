@@ -21,6 +21,7 @@ from pathlib import Path
 import world
 import yaml
 
+from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub
 
 TARGET_RSS = 8.0
@@ -30,9 +31,9 @@ FEW = 80
 
 def weigh(folder: Path) -> dict[str, float]:
     """Plan a small folder for the same mesh, then this one; bytes of memory that the second gained."""
-    adapter = Hub.open(folder.parent / "smihub.yaml").meshes[0].spec.name
+    adapter = Domains.open(folder.parent / "smihub.yaml").hubs[0].meshes[0].spec.name
     with tempfile.TemporaryDirectory() as base:
-        few = Hub.open(make(Path(base), FEW, adapter)[0].parent / "smihub.yaml")
+        few = Domains.open(make(Path(base), FEW, adapter)[0].parent / "smihub.yaml").hubs[0]
         few.read()
     asyncio.run(_plan(few))
     gc.collect()
@@ -52,7 +53,7 @@ def make(base: Path, objects: int, adapter: str) -> tuple[Path, int]:
 
 def measure(folder: Path) -> dict[str, float]:
     """Plan a folder in this process; seconds and changes."""
-    hub = Hub.open(folder.parent / "smihub.yaml")
+    hub = Domains.open(folder.parent / "smihub.yaml").hubs[0]
     started, cpu = time.perf_counter(), time.process_time()
     hub.read()
     read = time.perf_counter()

@@ -36,6 +36,7 @@ from adapters.vm.serve.server import AdsServer
 from adapters.vm.serve.sink import XdsSink
 from hub.events import Upsert
 from hub.log import set_up_logging
+from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.sources.directory import DirectorySource
@@ -216,14 +217,14 @@ async def running(base: Path, smi_objects: int, ports: list[int]) -> AsyncIterat
     write(base / "manifests", smi_objects)
     (base / "manifests" / "caller.yaml").write_text(_WORKLOAD % tuple(ports))
     (base / "smihub.yaml").write_text(world.CONFIG)
-    first = Hub.open(base / "smihub.yaml")
+    first = Domains.open(base / "smihub.yaml").hubs[0]
     first.read()
     await first.apply(first.meshes[0], (await first.plan(first.meshes[0])).plan)
     sink = first.meshes[0].sink
     assert isinstance(sink, XdsSink)
     command = enrol(sink, Enrolment(CALLER, base / "envoy"))
     await first.close()
-    clocked = Clocked(Hub.open(base / "smihub.yaml"))
+    clocked = Clocked(Domains.open(base / "smihub.yaml").hubs[0])
     loop = asyncio.create_task(Loop(clocked.hub).run())
     with (base / "envoy.log").open("wb") as log:
         envoy = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)

@@ -186,14 +186,6 @@ _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _OWNER = re.compile(r"[0-9a-f]{32}")
 
 
-def load_config(path: Path) -> Config:
-    """Read a smihub.yaml of one domain. Raises ConfigError, as `load_configs`, and for one of several."""
-    found = load_configs(path)
-    if len(found) > 1:
-        raise ConfigError(f'"{path}" has {len(found)} domains, but exactly one is expected here')
-    return found[0]
-
-
 def load_configs(path: Path) -> tuple[Config, ...]:
     """Read smihub.yaml: its domains. Raises ConfigError with file, line, field path and what to write instead."""
     try:

@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -17,9 +16,9 @@ from hub.api import Accepting, Evaluator
 from hub.aside import aside
 from hub.baselines import NOTHING_HELD, Holds, baselines_of
 from hub.config.accepts import Accept, idle, words
-from hub.config.file import Config, load_config
+from hub.config.file import Config
 from hub.config.own import line_of, place_in
-from hub.errors import ConfigError, SmihubError
+from hub.errors import SmihubError
 from hub.intake import Intake, sources_of
 from hub.memory.recall import KeptIndex
 from hub.memory.states import Kept, stamped
@@ -32,7 +31,7 @@ from hub.plan.moved import Fingerprint
 from hub.plan.plan import Plan, plan
 from hub.plan.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.planner import Reviewed
-from hub.plugins import Plugins, load_plugins
+from hub.plugins import Plugins
 from hub.reconcile.cluster import Cluster, each
 from hub.reconcile.lanes import units_of
 from hub.reconcile.rollout import bases, mixed, roll_out, swapping
@@ -50,7 +49,7 @@ _UNSURE = frozenset(("stale", "failed", "bug"))
 
 
 class Hub:
-    """One domain: its sources, its clusters, its meshes. Open it, `read`, `plan`, `apply`, `close`."""
+    """One domain: its sources, its clusters, its meshes. `read`, `plan`, `apply`, `close`."""
 
     def __init__(self, config: Config, plugins: Plugins, only: Collection[str] = ()) -> None:
         """Nothing is opened. Of the meshes those count that `only` names (nothing: all). Raises ConfigError."""
@@ -68,22 +67,10 @@ class Hub:
         """Held by whoever reads or changes the stores; plans are made in a thread of their own."""
         self._kept: dict[str, tuple[Mirror, KeptIndex]] = {}
 
-    @classmethod
-    def open(cls, config: Path) -> Hub:
-        """Read the configuration and load the adapters that it names; opens no mesh and no source. Raises ConfigError."""
-        return cls(load_config(config), load_plugins())
-
     async def close(self) -> None:
         """End everything that was opened."""
         for mesh in self.meshes:
             await mesh.close()
-
-    def mesh(self, name: str) -> Mesh:
-        """The mesh of this name. Raises ConfigError that names those there are."""
-        found = [mesh for mesh in self.meshes if mesh.name == name]
-        if not found:
-            raise ConfigError(f'unknown mesh "{name}"; use one of {", ".join(mesh.name for mesh in self.meshes)}')
-        return found[0]
 
     def read(self) -> None:
         """Read every source now; of several, one that cannot be used as a whole is unread. Raises SourceError if none can."""

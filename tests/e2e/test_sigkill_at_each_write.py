@@ -18,7 +18,7 @@ from adapters.vm.identity.ca import make_root
 from adapters.vm.serve.sink import utc_now
 from adapters.vm.state.revisions import State
 from hub.model import Observation
-from hub.reconcile.hub import Hub
+from tests.servers.hubs import hub_of
 from tests.servers.live_mesh import CONFIG
 from tests.servers.shop import folder
 
@@ -86,7 +86,7 @@ def prepare(base: Path, *, revoked: bool) -> None:
 
 async def apply(base: Path) -> None:
     """What the command does, here."""
-    hub = Hub.open(base / "smihub.yaml")
+    hub = hub_of(base / "smihub.yaml")
     hub.read()
     await hub.apply(hub.meshes[0], (await hub.plan(hub.meshes[0])).plan)
     await hub.close()

@@ -19,6 +19,7 @@ from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from tests.hub.cli.test_run import running
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
+from tests.servers.hubs import hub_of
 from tests.servers.xds import Client, found, token_for
 
 API, LATE = UnitKey("access", "shop", "api"), UnitKey("access", "shop", "late")
@@ -78,7 +79,7 @@ async def test_whoever_is_cancelled_does_not_wait() -> None:
 @pytest.mark.thorough
 async def test_envoys_are_served_while_a_long_plan_is_made(folder: Folder) -> None:
     """A new stream is answered within a second, again and again, while a plan takes ten seconds of CPU."""
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     mesh = hub.meshes[0]
     translate, began = mesh.spec.translate, asyncio.Event()
     loop = asyncio.get_running_loop()

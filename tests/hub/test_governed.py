@@ -13,11 +13,11 @@ import yaml
 from hub.errors import StaleError
 from hub.model import UnitKey
 from hub.plan.plan import Plan
-from hub.reconcile.hub import Hub
 from hub.sinks.writing import Writer
 from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, UNIT, bound, config, istio_shop
 from tests.hub.sinks.small_mesh import content
 from tests.servers.folder import Folder, target
+from tests.servers.hubs import hub_of, mesh_of
 
 API, WEB, DB, PAY = (
     UnitKey("access", namespace, name)
@@ -39,9 +39,9 @@ def apply(folder: Folder) -> Plan:
 
 
 async def _apply(folder: Folder) -> Plan:
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
-    reviewed = await hub.plan(hub.mesh("istio"))
+    reviewed = await hub.plan(mesh_of(hub, "istio"))
     assert not reviewed.refusals
     await hub.apply(reviewed.mesh, reviewed.plan)
     await hub.close()
@@ -209,10 +209,10 @@ def test_a_running_hub_reads_nothing_out_of_a_folder_inside_its_source(folder: F
 
 
 async def _applies_and_looks_again(folder: Folder) -> None:
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     hub.clusters[""].store.dirty()
-    reviewed = await hub.plan(hub.mesh("istio"))
+    reviewed = await hub.plan(mesh_of(hub, "istio"))
     await hub.apply(reviewed.mesh, reviewed.plan)
     hub.read()
     assert not hub.clusters[""].store.dirty()

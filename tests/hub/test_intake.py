@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hub.config.file import load_config
 from hub.errors import ConfigError
 from hub.events import Delete, Event, Listed, Unread, Upsert
 from hub.memory.recall import hides
@@ -23,6 +22,7 @@ from hub.smi import Decoded, decode
 from hub.testing.memory_source import MemorySource, MemorySources
 from tests.hub.reconcile.test_loop import living
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, shop, target
+from tests.servers.hubs import config_of
 
 CONFIG = """\
 domain: {trustDomain: cluster.local}
@@ -56,7 +56,7 @@ def cluster() -> tuple[MemorySources, MemorySource]:
 async def opened(folder: Path, sources: MemorySources) -> AsyncIterator[Hub]:
     """A fresh hub that has read the cluster."""
     (folder / "smihub.yaml").write_text(CONFIG)
-    hub = Hub(load_config(folder / "smihub.yaml"), with_sources(sources))
+    hub = Hub(config_of(folder / "smihub.yaml"), with_sources(sources))
     try:
         hub.read()
         yield hub
@@ -239,7 +239,7 @@ def test_a_wrong_source_is_named(tmp_path: Path, written: str, said: str) -> Non
     """The kind's own settings are its own; names are unique."""
     (tmp_path / "smihub.yaml").write_text(CONFIG.replace("{kind: memory, name: cluster}", written))
     with pytest.raises(ConfigError) as caught:
-        Hub(load_config(tmp_path / "smihub.yaml"), with_sources(MemorySources()))
+        Hub(config_of(tmp_path / "smihub.yaml"), with_sources(MemorySources()))
     assert said in str(caught.value)
 
 
@@ -281,7 +281,7 @@ async def test_what_raised_when_it_was_read_first_counts_as_it_was_applied(
 
     monkeypatch.setattr("hub.intake.decode", fails)
     (tmp_path / "smihub.yaml").write_text(CONFIG)
-    hub = Hub(load_config(tmp_path / "smihub.yaml"), with_sources(sources))
+    hub = Hub(config_of(tmp_path / "smihub.yaml"), with_sources(sources))
     await Loop(hub).ingest("cluster", tuple(fresh.read()))
     plan = (await hub.plan(hub.meshes[0])).plan
     await hub.close()

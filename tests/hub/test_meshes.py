@@ -11,13 +11,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.api import SinkContext, SinkSpec, Written
-from hub.config.file import load_config
 from hub.errors import ConfigError
 from hub.meshes import meshes_of
 from hub.model import Change, Observation, Op, Role, UnitKey
 from hub.plugins import load_plugins
 from hub.testing.memory import MemoryMeshes
 from tests.hub.sinks.small_mesh import native
+from tests.servers.hubs import config_of
 
 CONFIG = """\
 domain: {{name: eu, trustDomain: example.org}}
@@ -69,7 +69,7 @@ def test_a_sink_is_told_where_it_is(tmp_path: Path, needs_state: bool) -> None: 
     (tmp_path / "smihub.yaml").write_text(
         CONFIG.format(meshes="{name: one, adapter: istio, sink: {kind: memory, colour: blue}}")
     )
-    (mesh,) = meshes_of(load_config(tmp_path / "smihub.yaml"), plugins)
+    (mesh,) = meshes_of(config_of(tmp_path / "smihub.yaml"), plugins)
     assert mesh.untouched is needs_state
     assert not (tmp_path / "kept").exists()
     assert mesh.sink is opened[0]
@@ -93,13 +93,13 @@ def test_what_is_exclusive_is_one_mesh_s(tmp_path: Path, meshes: str) -> None:
     with pytest.raises(
         ConfigError, match=r'meshes\[1\]\.sink: ".*a" is also used by mesh "one"; give each mesh its own'
     ):
-        meshes_of(load_config(tmp_path / "smihub.yaml"), load_plugins())
+        meshes_of(config_of(tmp_path / "smihub.yaml"), load_plugins())
 
 
 def test_meshes_of_one_state_file_share_it(tmp_path: Path) -> None:
     """Each has its own part of it."""
     (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes="{name: one, adapter: vm}, {name: two, adapter: vm}"))
-    assert len(meshes_of(load_config(tmp_path / "smihub.yaml"), load_plugins())) == 2
+    assert len(meshes_of(config_of(tmp_path / "smihub.yaml"), load_plugins())) == 2
 
 
 async def test_reading_of_before_a_write_of_ours_is_not_taken_for_what_stands(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ async def test_reading_of_before_a_write_of_ours_is_not_taken_for_what_stands(tm
     (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes="{name: a, adapter: istio, sink: {kind: memory-apart}}"))
     memory, plugins = MemoryMeshes(), load_plugins()
     plugins = replace(plugins, sinks={**plugins.sinks, **memory.specs})
-    (mesh,) = meshes_of(load_config(tmp_path / "smihub.yaml"), plugins)
+    (mesh,) = meshes_of(config_of(tmp_path / "smihub.yaml"), plugins)
     written = native(Role.GUARD, "api")
     change = Change(Op.CREATE, written.ref, 1, None, written, UnitKey("access", "shop", "api"))
 

@@ -15,6 +15,7 @@ from hub.reconcile.rollout import roll_out
 from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, bound, istio_shop
 from tests.hub.sinks.small_mesh import access, native
 from tests.servers.folder import Folder, shop, target, workload
+from tests.servers.hubs import hub_of
 
 Edit = Callable[[Folder], object]
 EDITS: dict[str, Edit] = {
@@ -46,7 +47,7 @@ async def test_the_mirror_after_a_write_is_a_fresh_reading(
 ) -> None:
     """Objects with their tokens, memory, revision; and what it counts. Units that change alone, as in a running hub."""
     folder = made(tmp_path)
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     mirror = Mirror(await hub.meshes[0].sink.observe())
     assert await follow(hub, mirror, None)
@@ -65,7 +66,7 @@ async def test_the_mirror_after_a_write_is_a_fresh_reading(
 async def applied(root: Path) -> Folder:
     """The shop on Istio, applied by another process."""
     folder = istio_shop(root)
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     await hub.apply(hub.meshes[0], (await hub.plan(hub.meshes[0])).plan)
     await hub.close()
@@ -76,7 +77,7 @@ async def test_an_object_that_changed_by_itself_is_not_written_over(tmp_path: Pa
     """A change presumes its object's own token, not that of the folder alone."""
     folder = await applied(tmp_path)
     folder.write("access.yaml", target("api-from-web", matches="orders"))
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     seen = await hub.meshes[0].sink.observe()
     before = (folder.root / RENDERED / POLICY_FILE).read_bytes()
@@ -97,7 +98,7 @@ async def test_a_folder_whose_list_was_edited_is_read_anew_after_the_write(tmp_p
     listed = folder.root / RENDERED / "kustomization.yaml"
     listed.write_text(listed.read_text() + "# mine\n")
     folder.write("access.yaml", target("api-from-web", matches="orders"))
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     mesh = hub.meshes[0]
     assert (await mesh.observed()).mends

@@ -11,7 +11,6 @@ import msgspec
 
 from adapters.vm.serve.sink import XdsSink
 from hub.api import Evaluator
-from hub.config.file import load_config
 from hub.errors import StaleError
 from hub.meshes import Mesh
 from hub.model import (
@@ -34,6 +33,7 @@ from hub.semantics import Semantics
 from hub.testing.documents import Scope, compile_documents
 from tests.servers.ground import Ground
 from tests.servers.held import CALLERS, RECEIVERS, Envoys
+from tests.servers.hubs import config_of
 
 _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2, "ungoverned": 2}
 _plugins = cache(load_plugins)
@@ -205,7 +205,7 @@ class Trial:
         """The running hub is new: nobody connects to it here."""
 
     def _open(self) -> Hub:
-        return Hub(load_config(self.ground.root / "smihub.yaml"), _plugins())
+        return Hub(config_of(self.ground.root / "smihub.yaml"), _plugins())
 
     # -- what stands
 

@@ -22,6 +22,7 @@ from adapters.vm.state.revisions import State
 from hub.meshes import Mesh as ConfiguredMesh
 from hub.reconcile.hub import Hub
 from tests.servers.envoy import Envoy
+from tests.servers.hubs import hub_of
 from tests.servers.ports import claimed
 
 TRUST_DOMAIN = "cluster.local"
@@ -111,7 +112,7 @@ class LiveMesh:
     def hub(self) -> Hub:
         """The hub; opened when it is first needed."""
         if self._hub is None:
-            self._hub = Hub.open(self.base / "smihub.yaml")
+            self._hub = hub_of(self.base / "smihub.yaml")
         return self._hub
 
     @property

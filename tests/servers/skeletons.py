@@ -28,7 +28,6 @@ from hub.api import (
     Translation,
     Unit,
 )
-from hub.config.file import load_config
 from hub.meshes import Mesh
 from hub.model import UnitKey, identity_of
 from hub.planner import Reviewed
@@ -40,6 +39,7 @@ from hub.testing.memory import Died, MemoryMesh, MemoryMeshes
 from hub.testing.memory_source import MemorySource, MemorySources
 from tests.servers.driving import drive
 from tests.servers.folder import target
+from tests.servers.hubs import config_of
 from tests.servers.small_town import BASE, CALLERS, RECEIVERS
 
 GROUP = "mesh.example.com"
@@ -212,7 +212,7 @@ class Trial:
             sinks=self._meshes.specs,
             sources={"memory": self._sources.spec},
         )
-        return Hub(load_config(self.root / "smihub.yaml"), plugins)
+        return Hub(config_of(self.root / "smihub.yaml"), plugins)
 
     async def plan(self) -> Reviewed:
         """What a new process would plan."""

@@ -27,7 +27,6 @@ import structlog.testing
 from msgspec.structs import replace
 
 from hub.api import Transactional
-from hub.config.file import load_config
 from hub.errors import TransientError
 from hub.model import ObjectRef
 from hub.plugins import Plugins, load_plugins
@@ -37,6 +36,7 @@ from hub.testing.memory import Died, MemoryMesh, MemoryMeshes
 from hub.testing.memory_source import MemorySource, MemorySources
 from tests.servers.driving import drive, inline
 from tests.servers.folder import target
+from tests.servers.hubs import config_of, mesh_of
 from tests.servers.scene import WiderError
 from tests.servers.sides import Side, changed, troubled
 from tests.servers.small_town import BASE, CALLERS, RECEIVERS, Granted, allowed, receiver, served
@@ -315,7 +315,7 @@ class Turns(AbstractContextManager["Turns"]):
     def _is_blocked(self, side: Side) -> bool:
         """Whether a mesh that takes one write at a time waits for a slow object, or all of a plan fails with one."""
         assert self._hub is not None
-        sink, mesh = self._hub.mesh(side.name).sink, side.mesh
+        sink, mesh = mesh_of(self._hub, side.name).sink, side.mesh
         if isinstance(sink, Transactional):
             return bool(mesh.failing | mesh.unanswered)
         return bool(mesh.waiting) and not sink.apart
@@ -370,7 +370,7 @@ class Turns(AbstractContextManager["Turns"]):
             sources={**plugins.sources, "memory": self._sources.spec},
         )
         self._fresh = True
-        self._hub = Hub(load_config(self.root / "smihub.yaml"), plugins)
+        self._hub = Hub(config_of(self.root / "smihub.yaml"), plugins)
         self._running = Loop(self._hub)
         self._watches = [asyncio.create_task(worker.watch()) for worker in self._running.workers]
         for side in self.sides.values():

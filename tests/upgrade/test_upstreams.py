@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hub.reconcile.hub import Hub
+from tests.servers.hubs import hub_of
 from tests.servers.older import install
 
 LENT = 12
@@ -14,7 +14,7 @@ LENT = 12
 
 async def _listeners(config: Path) -> tuple[set[str], set[str]]:
     """The listeners for workloads' own calls that stand after the next plan, and those that it touches."""
-    hub = Hub.open(config)
+    hub = hub_of(config)
     try:
         hub.read()
         made = (await hub.plan(hub.meshes[0])).plan
@@ -30,7 +30,7 @@ async def _listeners(config: Path) -> tuple[set[str], set[str]]:
 async def test_each_upstream_that_is_lost_is_named_with_what_to_write(tmp_path: Path) -> None:
     """An error per line, with file, line and remedy; nobody loses one without being told before."""
     config = install(tmp_path, "vm")
-    hub = Hub.open(config)
+    hub = hub_of(config)
     try:
         hub.read()
         told = [each for each in hub.intake.problems() if each.code == "workload.upstream-shared"]

@@ -210,11 +210,6 @@ class XdsSink:
         """Where new Envoys are told to find the hub: `unix:/path`. Raises ConfigError."""
         return server_sockets(self._config, self._context)[0].address
 
-    @property
-    def withheld(self) -> str:
-        """Why the newest revision is not served, which is withheld as a whole if an object in it is unsafe; empty if it is."""
-        return self._withheld
-
     def status(self) -> dict[str, status.WorkloadStatus]:
         """What each workload's sidecar has accepted; read from the state file if another process serves."""
         if self._server is None:

@@ -89,12 +89,12 @@ async def test_revision_with_an_unsafe_object_is_withheld_whole(tmp_path: Path) 
     )
     await rig.sink.start()
     token = rig.state.apply(put(stump("Cluster", "a", note="2"), stump("Cluster", _BAD)), {}, rig.state.head()[1])
-    await until(lambda: "unsafe" in rig.sink.withheld)
+    await until(lambda: "unsafe" in rig.sink._withheld)
     snapshot = rig.sink.snapshot("d/web")
     assert snapshot is not None
     assert set(snapshot[wire.TYPE_URLS["Cluster"]]) == {"a"}
     rig.state.apply(drop(names.ref("Cluster", _BAD)), {}, token)
-    await until(lambda: not rig.sink.withheld)
+    await until(lambda: not rig.sink._withheld)
     await rig.sink.close()
 
 
@@ -110,7 +110,7 @@ async def test_own_write_after_a_revision_of_another_process_serves_both(tmp_pat
     assert _served(rig) == {"a", "b"}
     token = rig.state.apply(put(stump("Cluster", _BAD)), {}, token)
     await rig.sink.write_all(drop(names.ref("Cluster", "b")), {}, token)
-    assert "unsafe" in rig.sink.withheld
+    assert "unsafe" in rig.sink._withheld
     assert _served(rig) == {"a", "b"}
     await rig.sink.close()
 
@@ -141,7 +141,7 @@ async def test_object_that_cannot_be_read_withholds_its_revision(rig: Rig, item:
     """A damaged revision is withheld as a whole, and the one before is served."""
     before = rig.sink.snapshot("d/web")
     rig.state.apply(put(item), {}, rig.state.head()[1])
-    await until(lambda: bool(rig.sink.withheld))
+    await until(lambda: bool(rig.sink._withheld))
     assert rig.sink.snapshot("d/web") == before
 
 
@@ -248,7 +248,7 @@ async def test_status_says_what_was_accepted(rig: Rig) -> None:
     assert rig.sink.report()["d/web"]["programmed"]
     assert reader.report()["d/web"]["programmed"]
     rig.state.apply(put(native("Cluster", "broken", b"\xff\xff")), {}, rig.state.head()[1])
-    await until(lambda: bool(rig.sink.withheld))
+    await until(lambda: bool(rig.sink._withheld))
     assert not rig.sink.report()["d/web"]["programmed"]
     assert not reader.report()["d/web"]["programmed"]
     await client.close()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.config.file import load_config
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, target
+from tests.servers.hubs import config_of
 
 
 def test_init_writes_a_configuration_that_plans(folder: Folder) -> None:
@@ -17,7 +17,7 @@ def test_init_writes_a_configuration_that_plans(folder: Folder) -> None:
     result = folder.run("init", "--source", "manifests")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "smihub plan" in result.stderr
-    assert [source.name for source in load_config(folder.root / "smihub.yaml").sources] == ["manifests"]
+    assert [source.name for source in config_of(folder.root / "smihub.yaml").sources] == ["manifests"]
     assert folder.run("plan").exit_code == 2
 
 
@@ -98,7 +98,7 @@ def test_init_writes_the_meshes_of_what_runs_in_the_folder(
     result = folder.run("init", *asked)
     assert (result.exit_code, result.stdout) == (0, "")
     where = asked[1] if inside else "smihub.yaml"
-    assert [mesh.adapter for mesh in load_config(folder.root / where).meshes] == adapters
+    assert [mesh.adapter for mesh in config_of(folder.root / where).meshes] == adapters
     result = folder.run("check", "-c", where)
     assert result.exit_code == code, result.stdout
     if documents:
@@ -144,7 +144,7 @@ def test_init_with_adapters_asks_the_folder_nothing(folder: Folder) -> None:
     """The meshes are those that are named, in this order."""
     (folder.root / "smihub.yaml").unlink()
     folder.run("init", "--source", "manifests", "--adapter", "istio", "--adapter", "vm", "--adapter", "istio")
-    assert [mesh.adapter for mesh in load_config(folder.root / "smihub.yaml").meshes] == ["istio", "vm"]
+    assert [mesh.adapter for mesh in config_of(folder.root / "smihub.yaml").meshes] == ["istio", "vm"]
 
 
 def test_init_with_an_unknown_adapter_writes_nothing(folder: Folder) -> None:

@@ -16,11 +16,12 @@ from msgspec.structs import replace
 from adapters.istio.plugin import SPEC as ISTIO
 from hub.cli.context import Exit
 from hub.model import Access, NativeObject, ObjectRef, Observed, Translation, Unit
-from hub.reconcile.hub import Hub, Reviewed
+from hub.reconcile.hub import Reviewed
 from hub.sinks import folder as on_disk
 from tests.hub.cli.test_apply import UDP
 from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, deployment, istio_shop
 from tests.servers.folder import Folder, target
+from tests.servers.hubs import hub_of
 
 FOREIGN = """\
 apiVersion: security.istio.io/v1
@@ -132,7 +133,7 @@ def reviewed(folder: Folder, fails: Break) -> Reviewed:
 
 
 async def _reviewed(folder: Folder, parts: Mapping[str, Any]) -> Reviewed:
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     try:
         hub.read()
         (mesh,) = hub.meshes

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from hub.model import Destination, NativeObject, Observed, Request, Source
-from hub.reconcile.hub import Hub
 from tests.servers.folder import CONFIG, Folder, target
+from tests.servers.hubs import hub_of
 
 ISTIO = """\
 domain: {trustDomain: cluster.local}
@@ -97,7 +97,7 @@ def standing(folder: Folder, calls: Iterable[Call]) -> dict[Call, str]:
 
 
 async def _standing(folder: Folder, calls: Iterable[Call]) -> dict[Call, str]:
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     try:
         hub.read()
         (mesh,) = hub.meshes

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from adapters.vm.state.revisions import State
-from hub.config.file import load_config
 from hub.errors import ConfigError, TransientError
 from hub.model import Access, Facts, Problem, UnitKey
 from hub.plan.plan import Plan
 from hub.reconcile.hub import Hub
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, target
+from tests.servers.hubs import config_of, hub_of
 
 API = UnitKey("access", "shop", "api")
 CONFIG = """\
@@ -65,7 +65,7 @@ def make_folder(tmp_path: Path) -> Folder:
 @asynccontextmanager
 async def opened(folder: Folder) -> AsyncIterator[Hub]:
     """A fresh hub that has read the folder."""
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     try:
         hub.read()
         yield hub
@@ -343,5 +343,5 @@ def test_a_mistake_about_clusters_is_named(folder: Folder, old: str, new: str, l
     """With its line."""
     folder.config(CONFIG.replace(old, new, 1))
     with pytest.raises(ConfigError) as caught:
-        load_config(folder.root / "smihub.yaml")
+        config_of(folder.root / "smihub.yaml")
     assert f"smihub.yaml:{line}: {said}" in str(caught.value)

@@ -12,7 +12,6 @@ import pytest
 from msgspec.structs import replace
 
 from hub.api import Watching
-from hub.config.file import load_config
 from hub.model import Observation, UnitKey
 from hub.plugins import load_plugins
 from hub.reconcile.hub import Hub
@@ -24,6 +23,7 @@ from tests.hub.reconcile.test_flights import API, until
 from tests.hub.reconcile.test_loop import eventually
 from tests.hub.sinks.istio_shop import PEERS_FILE, POLICY_FILE, RENDERED, istio_shop
 from tests.servers.folder import Folder, target
+from tests.servers.hubs import config_of, hub_of
 from tests.servers.small_town import BASE
 
 pytestmark = pytest.mark.thorough
@@ -56,7 +56,7 @@ class Live:
 async def living(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
     """A running hub that has applied the folder."""
     monkeypatch.setattr("hub.sinks.directory._LOOK_S", 0.2)
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     live, observe = Live(hub, folder), hub.meshes[0].sink.observe
 
     async def counted() -> Observation:
@@ -171,7 +171,7 @@ async def test_mesh_that_tells_nothing_is_looked_at_now_and_then(tmp_path: Path)
     folder.write("base.yaml", BASE)
     folder.write("api.yaml", target("api.web", "api", "web"))
     meshes, plugins = MemoryMeshes(), load_plugins()
-    hub = Hub(load_config(folder.root / "smihub.yaml"), replace(plugins, sinks={**plugins.sinks, **meshes.specs}))
+    hub = Hub(config_of(folder.root / "smihub.yaml"), replace(plugins, sinks={**plugins.sinks, **meshes.specs}))
     mesh = meshes.meshes.setdefault("one", MemoryMesh())
     hub.meshes[0]._sink = silent = Silent(hub.meshes[0].sink)  # type: ignore[assignment]
     assert not isinstance(silent, Watching)

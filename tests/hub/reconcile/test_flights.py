@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from hub.config.file import load_config
 from hub.model import ObjectRef
 from hub.plugins import load_plugins
 from hub.reconcile.hub import Hub
@@ -18,6 +17,7 @@ from hub.reconcile.loop import Loop
 from hub.testing.memory import MemoryMesh, MemoryMeshes
 from tests.hub.reconcile.test_loop import eventually
 from tests.servers.folder import Folder, target
+from tests.servers.hubs import config_of
 from tests.servers.small_town import BASE, served
 
 CONFIG = """\
@@ -45,7 +45,7 @@ async def living(folder: Folder) -> AsyncIterator[MemoryMesh]:
     """The mesh of a running hub; whatever it still writes ends with it."""
     meshes, plugins = MemoryMeshes(), load_plugins()
     plugins = replace(plugins, sinks={**plugins.sinks, **meshes.specs})
-    hub = Hub(load_config(folder.root / "smihub.yaml"), plugins)
+    hub = Hub(config_of(folder.root / "smihub.yaml"), plugins)
     mesh = meshes.meshes["one"] = MemoryMesh()
     task = asyncio.create_task(Loop(hub).run())
     try:

@@ -15,6 +15,7 @@ from hub.model import Op, UnitKey
 from hub.plugins import load_plugins
 from hub.reconcile.hub import Hub
 from tests.servers.folder import CONFIG, WORKLOADS, Folder, shop, target, workload
+from tests.servers.hubs import hub_of
 
 API, WEB, ROUTE = UnitKey("access", "shop", "api"), UnitKey("access", "shop", "web"), UnitKey("route", "shop", "api")
 BOOKS = "shop/web -> shop/api:* GET /books"
@@ -29,7 +30,7 @@ def make_folder(tmp_path: Path) -> Folder:
 @pytest_asyncio.fixture(name="hub")
 async def open_hub(folder: Folder) -> AsyncIterator[Hub]:
     """A hub that has read the folder and applied it."""
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     await hub.apply(hub.meshes[0], (await hub.plan(hub.meshes[0])).plan)
     yield hub
@@ -38,7 +39,7 @@ async def open_hub(folder: Folder) -> AsyncIterator[Hub]:
 
 async def test_open_and_read_make_no_state(folder: Folder) -> None:
     """Only what plans or serves opens the state file."""
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     assert hub.units() == {API, WEB, ROUTE}
     await hub.close()
@@ -48,7 +49,7 @@ async def test_open_and_read_make_no_state(folder: Folder) -> None:
 async def test_state_folder_when_it_cannot_be_made_names_the_setting(folder: Folder) -> None:
     """A file in its place is a ConfigError that says where to look."""
     (folder.root / ".smihub").write_text("")
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     with pytest.raises(ConfigError, match=r'check "state" in smihub\.yaml'):
         await hub.plan(hub.meshes[0])
     await hub.close()
@@ -57,7 +58,7 @@ async def test_state_folder_when_it_cannot_be_made_names_the_setting(folder: Fol
 async def test_plan_after_apply_is_empty_in_this_and_in_a_fresh_hub(folder: Folder, hub: Hub) -> None:
     """The mirror follows what was written as the state file does."""
     assert (await hub.plan(hub.meshes[0])).plan.changes == ()
-    fresh = Hub.open(folder.root / "smihub.yaml")
+    fresh = hub_of(folder.root / "smihub.yaml")
     fresh.read()
     assert (await fresh.plan(fresh.meshes[0])).plan.changes == ()
     await fresh.close()
@@ -81,7 +82,7 @@ async def test_apply_of_an_older_plan_is_stale_and_the_next_plan_is_not(folder: 
     folder.write("access.yaml", target("api-from-web", matches="orders"))
     hub.read()
     mine = (await hub.plan(hub.meshes[0])).plan
-    other = Hub.open(folder.root / "smihub.yaml")
+    other = hub_of(folder.root / "smihub.yaml")
     other.read()
     await other.apply(other.meshes[0], (await other.plan(other.meshes[0])).plan)
     await other.close()
@@ -108,7 +109,7 @@ async def test_broken_file_keeps_what_it_granted_and_holds_gains(folder: Folder,
 async def test_broken_file_in_a_fresh_hub_keeps_what_it_granted(folder: Folder, hub: Hub) -> None:
     """Its objects count as they were when they were applied; endpoints wait, for some may be in that file."""
     folder.write("access.yaml", "kind: [")
-    fresh = Hub.open(folder.root / "smihub.yaml")
+    fresh = hub_of(folder.root / "smihub.yaml")
     fresh.read()
     made = (await fresh.plan(fresh.meshes[0])).plan
     assert (made.changes, made.denied) == ((), ())
@@ -122,7 +123,7 @@ async def test_governed_once_is_governed_until_released(folder: Folder, hub: Hub
     folder.remove("access.yaml")
     text = (folder.manifests / "workloads.yaml").read_text()
     folder.write("workloads.yaml", *[part for part in text.split("---\n") if "name: api" not in part])
-    fresh = Hub.open(folder.root / "smihub.yaml")
+    fresh = hub_of(folder.root / "smihub.yaml")
     fresh.read()
     assert API not in fresh.units()
     reviewed = await fresh.plan(fresh.meshes[0])
@@ -136,7 +137,7 @@ async def test_accepted_codes_that_mattered_are_told(folder: Folder, hub: Hub) -
     """`lifted` names what would have refused; a code that nothing asked for is not in it."""
     folder.config(CONFIG + "guards: {blastRadiusPercent: 0, minUnits: 1}\n")
     folder.remove("access.yaml")
-    strict = Hub.open(folder.root / "smihub.yaml")
+    strict = hub_of(folder.root / "smihub.yaml")
     strict.read()
     refused = await strict.plan(strict.meshes[0])
     accepted = await strict.plan(strict.meshes[0], ("guard.blast-radius", "guard.other"))
@@ -173,7 +174,7 @@ async def test_two_sources_are_one_domain(folder: Folder) -> None:
     (folder.root / "second").mkdir()
     (folder.manifests / "access.yaml").rename(folder.root / "second" / "access.yaml")
     folder.config(CONFIG.replace("- path: manifests", "- path: manifests\n- path: second"))
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     made = (await hub.plan(hub.meshes[0])).plan
     assert made.allowed == (BOOKS,)

@@ -16,6 +16,7 @@ from hub.reconcile.loop import Loop
 from hub.sources.directory import DirectorySource
 from tests.hub.cli.test_apply import UDP
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
+from tests.servers.hubs import hub_of
 from tests.servers.remembered import lines_in
 
 pytestmark = pytest.mark.thorough
@@ -79,7 +80,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 @asynccontextmanager
 async def living(folder: Folder) -> AsyncIterator[Live]:
     """A running hub that has applied the folder."""
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     for source in hub.intake.sources.values():
         assert isinstance(source, DirectorySource)
         source._poll_s = 0.2  # a folder that is gone is looked for every 5 s else

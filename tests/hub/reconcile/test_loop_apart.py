@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from hub.errors import TransientError
 from hub.intake import Intake
 from hub.model import Access, Observation, Translation, Unit
-from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.status.http import pages
 from hub.status.journal import Journal
 from hub.status.metrics import HUNG_S, Clocks, Metrics
 from tests.hub.reconcile.test_loop import API, BOOKS, ORDERS, Live, eventually
 from tests.servers.folder import CONFIG, WORKLOADS, Folder, shop, target
+from tests.servers.hubs import hub_of
 
 pytestmark = pytest.mark.thorough
 
@@ -40,7 +40,7 @@ def make_folder(tmp_path: Path) -> Folder:
 @asynccontextmanager
 async def living(folder: Folder) -> AsyncIterator[Live]:
     """A running hub; the VM mesh is the one that is looked at."""
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     for source in hub.intake.sources.values():
         source._poll_s = 0.2  # type: ignore[attr-defined]
     task = asyncio.create_task(Loop(hub).run())
@@ -69,7 +69,7 @@ class Hanging:
 
 async def test_mesh_that_never_answers_holds_up_no_other(folder: Folder) -> None:
     """The other is planned and written, endpoints are published, and what is unread there waits for nobody."""
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.meshes[1]._sink = Hanging()  # type: ignore[assignment]
     task = asyncio.create_task(Loop(hub).run())
     live = Live(hub)
@@ -91,7 +91,7 @@ async def test_worker_that_hangs_is_told_and_the_others_are_not(
 ) -> None:
     """`/livez` names its mesh once nothing was heard of it for some minutes; one that waits for news is heard."""
     monkeypatch.setattr("hub.reconcile.worker._BEAT_S", 0.05)
-    hub, now, journal = Hub.open(folder.root / "smihub.yaml"), [0.0], Journal()
+    hub, now, journal = hub_of(folder.root / "smihub.yaml"), [0.0], Journal()
     hub.meshes[1]._sink = Hanging()  # type: ignore[assignment]
     journal.listener = metrics = Metrics(journal.outcomes, ["vms", "istio"], clocks=Clocks(lambda: now[0]))
     livez = pages(metrics)["/livez"]
@@ -119,7 +119,7 @@ class Cancelling(Hanging):
 async def test_worker_that_a_plugin_cancels_goes_on(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a bug like any other, and tried again."""
     monkeypatch.setattr("hub.reconcile.loop._AGAIN_S", 0.05)
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     sink = hub.meshes[0].sink
     hub.meshes[0]._sink = Cancelling()  # type: ignore[assignment]
     task = asyncio.create_task(Loop(hub).run())
@@ -226,7 +226,7 @@ async def test_mesh_of_another_owner_is_not_served_and_the_others_are_followed(f
     folder.config(f"owner: {'a' * 32}\n" + CONFIG)
     assert folder.process("apply", "--yes").returncode == 0
     folder.config(f"owner: {'b' * 32}\n" + TWO + ISTIO_SELECTS)
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     task = asyncio.create_task(Loop(hub).run())
     try:
         await eventually(lambda: _written(folder, "sa/web"))
@@ -277,7 +277,7 @@ async def test_bug_in_what_serves_endpoints_holds_up_no_revocation(folder: Folde
 
 async def test_worker_ends_when_told_to_at_the_moment_of_news(folder: Folder) -> None:
     """It took the end for the news and went on for ever, and so did `smihub run` after SIGTERM."""
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     worker = Loop(hub).workers[0]
     task = asyncio.create_task(worker.run())

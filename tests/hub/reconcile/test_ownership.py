@@ -24,6 +24,7 @@ from hub.reconcile.ownership import adopt_all, adoptions, held_by, release_unit,
 from tests.hub.sinks.istio_shop import PEERS_FILE, POLICY_FILE, RENDERED, config, istio_shop
 from tests.hub.sinks.small_mesh import content
 from tests.servers.folder import Folder, target
+from tests.servers.hubs import hub_of, mesh_of
 
 API = UnitKey("access", "shop", "api")
 SCOPES = ("targets", "all", "{namespaces: [other]}")
@@ -123,7 +124,7 @@ def _grant(folder: Folder, match: str) -> None:
 
 
 async def _as_a_process(folder: Folder, stranger: Stranger, verb: str) -> None:
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     before = stranger.ours()
     try:
@@ -141,7 +142,7 @@ async def _as_a_process(folder: Folder, stranger: Stranger, verb: str) -> None:
 
 
 async def _apply(hub: Hub) -> None:
-    reviewed = await hub.plan(hub.mesh("istio"))
+    reviewed = await hub.plan(mesh_of(hub, "istio"))
     if not reviewed.refusals:
         await hub.apply(reviewed.mesh, reviewed.plan)
         again = await hub.plan(reviewed.mesh)
@@ -149,22 +150,22 @@ async def _apply(hub: Hub) -> None:
 
 
 async def _adopt(hub: Hub) -> None:
-    mesh = hub.mesh("istio")
+    mesh = mesh_of(hub, "istio")
     await adopt_all(hub, mesh, [each for each in await adoptions(hub, mesh) if not each.differences])
 
 
 async def _release(hub: Hub) -> None:
-    mesh = hub.mesh("istio")
+    mesh = mesh_of(hub, "istio")
     await release_unit(mesh, API, await held_by(hub, mesh, API))
 
 
 async def _delete(hub: Hub) -> None:
-    mesh = hub.mesh("istio")
+    mesh = mesh_of(hub, "istio")
     await remove_unit(mesh, API, await held_by(hub, mesh, API))
 
 
 async def _set_paused(hub: Hub, *, paused: bool) -> None:
-    mesh = hub.mesh("istio")
+    mesh = mesh_of(hub, "istio")
     for observed in [one for one in (await mesh.observed()).whole().objects.values() if one.owner is not None]:
         await set_paused(mesh, observed, paused=paused)
 

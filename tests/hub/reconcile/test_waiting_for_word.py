@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from hub.config.file import load_config
 from hub.model import ObjectRef, UnitKey
 from hub.plugins import load_plugins
 from hub.reconcile.hub import Hub
@@ -21,6 +20,7 @@ from tests.hub.reconcile.test_flights import until
 from tests.hub.reconcile.test_loop import eventually
 from tests.hub.reconcile.test_turns import lets
 from tests.servers.folder import Folder, target
+from tests.servers.hubs import config_of
 from tests.servers.small_town import BASE
 from tests.servers.turning import Turns
 
@@ -45,7 +45,7 @@ def make_turns() -> Iterator[Turns]:
 async def living(folder: Folder) -> AsyncIterator[tuple[Hub, Journal, MemoryMesh]]:
     """A running hub, what it knows, and its mesh."""
     meshes, plugins = MemoryMeshes(), load_plugins()
-    hub = Hub(load_config(folder.root / "smihub.yaml"), replace(plugins, sinks={**plugins.sinks, **meshes.specs}))
+    hub = Hub(config_of(folder.root / "smihub.yaml"), replace(plugins, sinks={**plugins.sinks, **meshes.specs}))
     mesh, journal = meshes.meshes.setdefault("one", MemoryMesh()), Journal()
     task = asyncio.create_task(Loop(hub, journal=journal).run())
     try:

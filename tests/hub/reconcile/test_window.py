@@ -16,6 +16,7 @@ from hub.status.record import APPROVED_S, Actor, Entry, Record, approve
 from tests.hub.cli.test_apply import UDP
 from tests.hub.cli.test_run import running
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
+from tests.servers.hubs import hub_of
 
 COUNT = 12
 ISTIO = CONFIG.replace(
@@ -60,7 +61,7 @@ class World:
             journal.close()
 
     def _hub(self) -> Hub:
-        hub = Hub.open(self.folder.root / "smihub.yaml")
+        hub = hub_of(self.folder.root / "smihub.yaml")
         hub.clock = lambda: self.now
         hub.read()
         return hub

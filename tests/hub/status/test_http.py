@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from hub.config.file import Config, load_config
+from hub.config.file import Config
 from hub.errors import ConfigError
 from hub.status import http
 from hub.status.http import listening, served, served_on
@@ -21,6 +21,7 @@ from hub.status.metrics import Metrics
 from hub.status.outcomes import Outcomes
 from hub.status.sockets import ask, socket_file
 from tests.servers.folder import CONFIG, Folder
+from tests.servers.hubs import config_of
 from tests.servers.ports import free_ports
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -31,7 +32,7 @@ def config(tmp_path: Path) -> Config:
     """A configuration with both sockets."""
     folder = Folder(tmp_path)
     folder.config(f"{CONFIG}http: {{address: '127.0.0.1:{free_ports(1)[0]}'}}\n")
-    return load_config(tmp_path / "smihub.yaml")
+    return config_of(tmp_path / "smihub.yaml")
 
 
 @pytest.fixture
@@ -157,7 +158,7 @@ async def test_second_hub_goes_on_without_a_socket(file: Path) -> None:
     (file.parent.parent / "other").mkdir()
     other = Folder(file.parent.parent / "other")
     (other.root / "smihub.yaml").write_text(f"{CONFIG}state: {file.parent.parent / '.smihub'}\n")
-    async with served(load_config(other.root / "smihub.yaml"), Metrics(Outcomes(), [])):
+    async with served(config_of(other.root / "smihub.yaml"), Metrics(Outcomes(), [])):
         assert (await asked(file, GET)).startswith(b"HTTP/1.1 200 OK")
     assert (await asked(file, GET)).startswith(b"HTTP/1.1 200 OK")
 

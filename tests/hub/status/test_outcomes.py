@@ -15,6 +15,7 @@ from hub.status.outcomes import Outcome, Outcomes, Result
 from tests.hub.cli.test_apply import UDP
 from tests.hub.cli.test_status import ISTIO
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
+from tests.servers.hubs import hub_of
 
 API, WEB, ROUTE = UnitKey("access", "shop", "api"), UnitKey("access", "shop", "web"), UnitKey("route", "shop", "api")
 TARGET = ObjectRef("access.smi-spec.io", "TrafficTarget", "shop", "api-from-web")
@@ -30,7 +31,7 @@ class World:
 
     def hub(self) -> Hub:
         """A fresh one that has read the folder."""
-        hub = Hub.open(self.folder.root / "smihub.yaml")
+        hub = hub_of(self.folder.root / "smihub.yaml")
         hub.read()
         return hub
 
@@ -202,7 +203,7 @@ async def test_foreign_object_leaves_its_unit_in_conflict_after_the_write(tmp_pa
     shutil.rmtree(folder.root / "rendered")
     objects.mkdir(parents=True)
     file.write_text("\n".join(unmarked))
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     journal, reviewed = Journal(), await hub.plan(hub.meshes[0])
     journal.planned(reviewed)
@@ -230,7 +231,7 @@ async def test_open_pod_leaves_its_unit_refused_after_the_write(tmp_path: Path) 
     folder.write("pods.yaml", POD % (0, "smihub.io/sa: api"))
     assert folder.process("apply", "--yes").returncode == 0
     folder.write("more.yaml", POD % (1, "app: other"))
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     journal, reviewed = Journal(), await hub.plan(hub.meshes[0])
     journal.planned(reviewed)
@@ -318,7 +319,7 @@ async def test_journal_of_a_refused_plan_says_what_waits_for_it(tmp_path: Path) 
     folder = Folder(tmp_path)
     folder.config()
     folder.write("all.yaml", *(workload(f"w{number}", number) for number in range(3)))
-    hub = Hub.open(folder.root / "smihub.yaml")
+    hub = hub_of(folder.root / "smihub.yaml")
     hub.read()
     journal = Journal()
     journal.refused(await hub.plan(hub.meshes[0]))

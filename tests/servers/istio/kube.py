@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
 MANAGER = "smihub-test"
 _PLURALS = {
@@ -96,8 +95,3 @@ def _checked(answer: httpx.Response, manifest: Manifest) -> dict[str, Any]:
         raise RuntimeError(f"the API server refuses {name} ({answer.status_code}): {answer.text[:2000]}")
     found: dict[str, Any] = answer.json()
     return found
-
-
-def manifests_of(text: str) -> list[dict[str, Any]]:
-    """The objects of a YAML text."""
-    return [one for one in yaml.safe_load_all(text) if one]
