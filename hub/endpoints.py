@@ -112,11 +112,12 @@ class EndpointView:
                 yield port.port, Endpoint(workload.ref, spiffe, address, number, ready)
 
     def _of_slice(self, slice_: EndpointSlice, service: Service) -> Iterator[tuple[int, Endpoint]]:
-        profile = slice_profile(slice_, "")
-        for port in _ports(service):
-            number = target_port(profile, port)
-            for endpoint in slice_.endpoints if number is not None else ():
-                yield port.port, self._of_endpoint(slice_, endpoint, number or 0)
+        for endpoint in slice_.endpoints:
+            profile = slice_profile(slice_, endpoint, "")
+            for port in _ports(service):
+                number = target_port(profile, port)
+                if number is not None:
+                    yield port.port, self._of_endpoint(slice_, endpoint, number)
 
     def _of_endpoint(self, slice_: EndpointSlice, endpoint: SliceEndpoint, number: int) -> Endpoint:
         pod = self._store.workload(pod_ref(slice_.ref.namespace, endpoint.pod))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
@@ -69,11 +69,21 @@ def decode(documents: Iterable[Document]) -> DecodedDocuments:
         udp_routes=named("UDPRoute", decode_specs.decode_port_route),
         splits=tuple(named("TrafficSplit", decode_split.decode_split).values()),
         services=services,
-        slices=tuple(named("EndpointSlice", kubernetes.decode_slice).values()),
+        slices=_slices(
+            named("EndpointSlice", kubernetes.decode_slice).values(),
+            named("Endpoints", kubernetes.decode_endpoints).values(),
+        ),
         workloads=tuple(workloads),
         doubts=tuple(doubt for found in broken if (doubt := doubt_of(found)) is not None),
         broken=tuple(broken),
     )
+
+
+def _slices(slices: Collection[Slice], endpoints: Iterable[Iterable[Slice]]) -> tuple[Slice, ...]:
+    """All that count: Endpoints of which there is a mirror do not."""
+    mirrored = {(one.namespace, one.service) for one in slices if one.mirror}
+    subsets = (one for each in endpoints for one in each)
+    return (*slices, *(one for one in subsets if (one.namespace, one.service) not in mirrored))
 
 
 def _valid(

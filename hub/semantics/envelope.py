@@ -37,6 +37,7 @@ VERSIONS: Mapping[tuple[str, str], frozenset[str]] = {
     (HUB, "Workload"): frozenset({"v1alpha1"}),
     ("", "Service"): _V1,
     ("", "Pod"): _V1,
+    ("", "Endpoints"): _V1,
     ("apps", "Deployment"): _V1,
     ("apps", "StatefulSet"): _V1,
     ("apps", "DaemonSet"): _V1,

@@ -1,4 +1,4 @@
-"""The Kubernetes objects that SMI refers to: Service, Pod, pod templates and EndpointSlice.
+"""The Kubernetes objects that SMI refers to: Service, Pod, pod templates, EndpointSlice and Endpoints.
 
 Unknown fields are none of our business here, and null is the same as absent, as in a Kubernetes API server. A value
 of the wrong type voids the object. Source: Kubernetes API reference, core/v1, apps/v1, batch/v1, discovery.k8s.io/v1.
@@ -17,6 +17,7 @@ from hub.semantics.types import ContainerPort, ExposedPort, ExposedService, Inst
 
 _TRANSPORTS = frozenset({"TCP", "UDP", "SCTP"})
 _SERVICE_OF_SLICE = "kubernetes.io/service-name"
+_SLICES = "endpointslice.kubernetes.io/"
 TEMPLATE_KINDS = frozenset(
     {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Rollout", "DeploymentConfig"}
 ) | {"Service of Knative"}
@@ -138,7 +139,33 @@ def decode_slice(found: Manifest) -> Slice:
     ports = reader.items(reader.unless_null(found.body, "ports", []), "ports")
     pods = tuple(_pod_behind(endpoint, found.namespace) for endpoint in endpoints)
     service = labels.get(_SERVICE_OF_SLICE, "")
-    return Slice(found.namespace, found.name, service, pods, tuple(_slice_port(port) for port in ports))
+    mirror = labels.get(f"{_SLICES}managed-by") == "endpointslicemirroring-controller.k8s.io"
+    return Slice(found.namespace, found.name, service, pods, tuple(_slice_port(port) for port in ports), mirror)
+
+
+def decode_endpoints(found: Manifest) -> tuple[Slice, ...]:
+    """Decode Endpoints as the slices that Kubernetes mirrors them into, one for each subset. Raises `Invalid`.
+
+    Source: Kubernetes, "EndpointSlices", on mirroring; core/v1 Endpoints.
+    """
+    meta = reader.mapping(found.body.get("metadata"), "metadata")
+    labels = dict(labels_of(meta))
+    notes = reader.mapping(reader.unless_null(meta, "annotations", {}), "annotations")
+    subsets = reader.items(reader.unless_null(found.body, "subsets", []), "subsets")
+    slices = tuple(_subset(found, subset) for subset in subsets)
+    is_leader = notes.get("control-plane.alpha.kubernetes.io/leader") is not None
+    return () if is_leader or labels.get(f"{_SLICES}skip-mirror") == "true" else slices
+
+
+def _subset(found: Manifest, value: object) -> Slice:
+    subset = reader.mapping(value, "subset")
+    pods: list[str | None] = []
+    for key in ("addresses", "notReadyAddresses"):
+        for entry in reader.items(reader.unless_null(subset, key, []), key):
+            reader.text(reader.unless_null(reader.mapping(entry, key), "ip", ""), "ip")  # read for its type alone
+            pods.append(_pod_behind(entry, found.namespace))
+    ports = reader.items(reader.unless_null(subset, "ports", []), "ports")
+    return Slice(found.namespace, found.name, found.name, tuple(pods), tuple(_slice_port(port) for port in ports))
 
 
 def _pod_behind(value: object, namespace: str) -> str | None:

@@ -176,10 +176,14 @@ class SlicePort(Struct, frozen=True):
 
 
 class Slice(Struct, frozen=True):
-    """An EndpointSlice: the Pods behind a Service; None stands for an endpoint that names no Pod of its namespace."""
+    """An EndpointSlice, or a subset of Endpoints: the Pods behind a Service; None stands for an endpoint that names no Pod of its namespace.
+
+    `mirror`: made by Kubernetes of the Service's Endpoints.
+    """
 
     namespace: str
     name: str
     service: str
     pods: tuple[str | None, ...]
     ports: tuple[SlicePort, ...]
+    mirror: bool = False

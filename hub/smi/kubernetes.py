@@ -8,7 +8,7 @@ apps.openshift.io/v1; Knative Serving v1.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hub.model import Transport
 from hub.smi.fields import ANY, FieldReader, Labels, join, present, show
@@ -206,27 +206,58 @@ def is_address(text: str) -> bool:
 # --------------------------------------------------------------------------- EndpointSlice
 
 
+_MANAGER_LABEL, _MIRRORING = "endpointslice.kubernetes.io/managed-by", "endpointslicemirroring-controller.k8s.io"
+_SKIP_LABEL, _LEADER_ANNOTATION = "endpointslice.kubernetes.io/skip-mirror", "control-plane.alpha.kubernetes.io/leader"
+
+
 def decode_slice(reader: FieldReader, value: Body, version: str) -> EndpointSlice:
     """Read an EndpointSlice; the label `kubernetes.io/service-name` says whose it is."""
     body = present(value)
-    service = dict(_labels(reader, _fields(reader, body, "metadata", ""), "metadata")).get(SERVICE_NAME_LABEL, "")
+    labels = dict(_labels(reader, _fields(reader, body, "metadata", ""), "metadata"))
+    service = labels.get(SERVICE_NAME_LABEL, "")
     if not is_label(service):
         message = f"the label {SERVICE_NAME_LABEL} is missing or invalid, so the slice is ignored"
         reader.warn("slice.no-service", "metadata.labels", message, "set it to the name of the Service")
-    endpoints = tuple(_endpoints(reader, body))
-    return EndpointSlice(reader.ref, reader.origin, service, endpoints, tuple(_slice_ports(reader, body)))
+    endpoints, ports = tuple(_endpoints(reader, body)), tuple(_slice_ports(reader, body, ""))
+    mirror = labels.get(_MANAGER_LABEL) == _MIRRORING
+    return EndpointSlice(reader.ref, reader.origin, service, endpoints, ports, mirror)
+
+
+def decode_endpoints(reader: FieldReader, value: Body, version: str) -> EndpointSlice:
+    """Read Endpoints as the slice into which Kubernetes mirrors them; the Service is the one of their name.
+
+    Source: Kubernetes, "EndpointSlices", EndpointSlice mirroring: neither with the label to skip it, nor those of a leader election.
+    """
+    body = present(value)
+    meta = _fields(reader, body, "metadata", "")
+    skipped = dict(_labels(reader, meta, "metadata")).get(_SKIP_LABEL) == "true"
+    leads = _LEADER_ANNOTATION in _fields(reader, meta, "annotations", "metadata")
+    found = tuple(_of_subsets(reader, body))
+    return EndpointSlice(reader.ref, reader.origin, "" if skipped or leads else reader.ref.name, found, ())
+
+
+def _of_subsets(reader: FieldReader, body: Body) -> Iterator[SliceEndpoint]:
+    for path, subset in _entries(reader, body, "subsets", ""):
+        ports = tuple(_slice_ports(reader, subset, path))
+        for key in ("addresses", "notReadyAddresses"):
+            for where, entry in _entries(reader, subset, key, path):
+                usable = _usable(reader, (reader.optional_text(entry, "ip", where),), (f"{where}.ip",))
+                yield SliceEndpoint(usable, _pod_of(reader, entry, where), key == "addresses", ports)
+
+
+def _usable(reader: FieldReader, addresses: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:
+    """Those that are IP addresses; the others are told."""
+    for address, where in zip(addresses, places, strict=True):
+        if not is_address(address):
+            message = f"{show(address)} is not an IP address and is ignored"
+            reader.warn("slice.address", where, message, "use an IP address")
+    return tuple(address for address in addresses if is_address(address))
 
 
 def _endpoints(reader: FieldReader, body: Body) -> Iterator[SliceEndpoint]:
     for path, endpoint in _entries(reader, body, "endpoints", ""):
         addresses = reader.texts(endpoint.get("addresses", []), f"{path}.addresses")
-        usable = tuple(address for address in addresses if is_address(address))
-        for index, address in enumerate(addresses):
-            if not is_address(address):
-                where = f"{path}.addresses[{index}]"
-                reader.warn(
-                    "slice.address", where, f"{show(address)} is not an IP address and is ignored", "use an IP address"
-                )
+        usable = _usable(reader, addresses, [f"{path}.addresses[{index}]" for index in range(len(addresses))])
         conditions = _fields(reader, endpoint, "conditions", path)
         ready = conditions.get("ready", True) is True
         yield SliceEndpoint(usable, _pod_of(reader, endpoint, path), ready)
@@ -245,8 +276,8 @@ def _pod_of(reader: FieldReader, endpoint: Body, path: str) -> str:
     return name
 
 
-def _slice_ports(reader: FieldReader, body: Body) -> Iterator[tuple[str, int, Transport]]:
-    for path, port in _entries(reader, body, "ports", ""):
+def _slice_ports(reader: FieldReader, body: Body, inside: str) -> Iterator[tuple[str, int, Transport]]:
+    for path, port in _entries(reader, body, "ports", inside):
         transport = _transport(reader, port, path)
         name = reader.optional_text(port, "name", path)
         if "port" not in port:
@@ -281,6 +312,7 @@ KINDS: Mapping[tuple[str, str], Kind] = {
     ("", "Service"): _kind(decode_service, is_label),
     ("", "ServiceAccount"): _kind(decode_account),
     ("", "Pod"): _kind(decode_pod),
+    ("", "Endpoints"): _kind(decode_endpoints),
     **{
         ("apps", kind): _kind(_template("spec", "template"))
         for kind in ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")

@@ -164,21 +164,29 @@ class Workload(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
 
 
 class SliceEndpoint(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One endpoint of an EndpointSlice; `pod` is the targetRef's name, "" if it has none."""
+    """One endpoint of an EndpointSlice; `pod` is the targetRef's name, "" if it has none.
+
+    `ports` are its own, as Endpoints have them for each subset; None: those of the slice.
+    """
 
     addresses: tuple[str, ...]
     pod: str
     ready: bool
+    ports: tuple[tuple[str, int, Transport], ...] | None = None
 
 
 class EndpointSlice(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
-    """discovery.k8s.io EndpointSlice; `ports` are (name, number, transport)."""
+    """discovery.k8s.io EndpointSlice, or the core Endpoints of its Service; `ports` are (name, number, transport).
+
+    `mirror`: Kubernetes made it of the Endpoints of that name, which say nothing beside it.
+    """
 
     ref: ObjectRef
     origin: Origin
     service: str
     endpoints: tuple[SliceEndpoint, ...]
     ports: tuple[tuple[str, int, Transport], ...]
+    mirror: bool = False
 
 
 class ServiceAccount(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""EndpointSlices as reference-counted profiles: who is behind a Service without a selector, as far as a route can tell.
+"""EndpointSlices, and Endpoints, as reference-counted profiles: who is behind a Service without a selector, as far as a route can tell.
 
 Keys of the index: ("sliced", namespace, service) has the profiles, ("slices", namespace, service) the slices themselves,
 ("slicing", namespace, account) the Services of whose slices some name a Pod of the account.
@@ -6,6 +6,7 @@ Keys of the index: ("sliced", namespace, service) has the profiles, ("slices", n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 
 from hub.intent.view import BackendProfile
@@ -26,12 +27,28 @@ class Slices:
         """`moved` collects the slices whose endpoints may differ."""
         self._index = index
         self._moved = moved
-        self._slices: dict[ObjectRef, EndpointSlice] = {}
-        self._naming: dict[ObjectRef, dict[ObjectRef, int]] = {}  # Pod -> slices that name it, and how often
+        self._told: dict[ObjectRef, EndpointSlice] = {}
+        self._mirrors: Counter[ObjectRef] = Counter()  # Endpoints -> slices that mirror them
+        self._slices: dict[ObjectRef, EndpointSlice] = {}  # those that count
+        self._naming: dict[
+            ObjectRef, dict[ObjectRef, list[SliceEndpoint]]
+        ] = {}  # Pod -> slices, and where these name it
         self._accounts: dict[ObjectRef, str] = {}
 
     def put(self, ref: ObjectRef, slice_: EndpointSlice | None) -> None:
-        """A slice is there, is another, or (None) is gone."""
+        """A slice, or Endpoints, is there, is another, or (None) is gone. Beside a slice that mirrors them, Endpoints do not count."""
+        before = self._told.pop(ref, None)
+        if slice_ is not None:
+            self._told[ref] = slice_
+        touched = {ref}
+        for each, by in ((before, -1), (slice_, 1)):
+            if each is not None and each.mirror:
+                touched.add(_mirrored(each))
+                self._mirrors[_mirrored(each)] += by
+        for one in touched:
+            self._let_count(one, None if self._mirrors[one] else self._told.get(one))
+
+    def _let_count(self, ref: ObjectRef, slice_: EndpointSlice | None) -> None:
         before = self._slices.pop(ref, None)
         if before is not None:
             self._count(before, -1)
@@ -41,7 +58,7 @@ class Slices:
         self._moved.add(ref)
 
     def get(self, ref: ObjectRef) -> EndpointSlice | None:
-        """The slice of this ref."""
+        """The slice, or Endpoints, of this ref, if it counts."""
         return self._slices.get(ref)
 
     def account(self, pod: ObjectRef, account: str) -> None:
@@ -53,31 +70,41 @@ class Slices:
             self._accounts.pop(pod, None)
         if before == account:
             return
-        for ref, times in self._naming.get(pod, {}).items():
+        for ref, named in self._naming.get(pod, {}).items():
             self._moved.add(ref)
             slice_ = self._slices[ref]
-            for _ in range(times):
-                _change(self._index.add, slice_, account)
-                _change(self._index.discard, slice_, before)
+            for endpoint in named:
+                _change(self._index.add, slice_, endpoint, account)
+                _change(self._index.discard, slice_, endpoint, before)
 
     def _count(self, slice_: EndpointSlice, by: int) -> None:
         change = self._index.add if by > 0 else self._index.discard
         change(("slices", slice_.ref.namespace, slice_.service), slice_.ref)
-        for pod, _ in _endpoints(slice_):
-            _change(change, slice_, self._accounts.get(pod, "") if pod else "")
-            if pod is not None:
-                naming = self._naming.setdefault(pod, {})
-                naming[slice_.ref] = naming.get(slice_.ref, 0) + by
-                if not naming[slice_.ref]:
-                    del naming[slice_.ref]
-                if not naming:
-                    del self._naming[pod]
+        for pod, endpoint in _endpoints(slice_):
+            _change(change, slice_, endpoint, self._accounts.get(pod, "") if pod else "")
+            if pod is not None and by > 0:
+                self._naming.setdefault(pod, {}).setdefault(slice_.ref, []).append(endpoint)
+            elif pod is not None:
+                self._forget(pod, slice_.ref)
+
+    def _forget(self, pod: ObjectRef, ref: ObjectRef) -> None:
+        naming = self._naming.get(pod, {})
+        naming.pop(ref, None)
+        if not naming:
+            self._naming.pop(pod, None)
 
 
-def _change(change: Callable[[Key, Hashable], bool], slice_: EndpointSlice, account: str) -> None:
+def _mirrored(slice_: EndpointSlice) -> ObjectRef:
+    """The Endpoints that a slice would be the mirror of."""
+    return ObjectRef("", "Endpoints", slice_.ref.namespace, slice_.service)
+
+
+def _change(
+    change: Callable[[Key, Hashable], bool], slice_: EndpointSlice, endpoint: SliceEndpoint, account: str
+) -> None:
     """Add or discard what an endpoint of this account makes of its slice."""
     namespace, service = slice_.ref.namespace, slice_.service
-    change(("sliced", namespace, service), slice_profile(slice_, account))
+    change(("sliced", namespace, service), slice_profile(slice_, endpoint, account))
     if account:
         change(("slicing", namespace, account), service)
 
@@ -87,8 +114,7 @@ def _endpoints(slice_: EndpointSlice) -> Iterator[tuple[ObjectRef | None, SliceE
         yield (pod_ref(slice_.ref.namespace, endpoint.pod) if endpoint.pod else None), endpoint
 
 
-def slice_profile(slice_: EndpointSlice, account: str) -> BackendProfile:
-    """What a Service can tell of an endpoint of this slice."""
-    return BackendProfile(
-        account, "sliced", tuple((number, transport, name) for name, number, transport in slice_.ports)
-    )
+def slice_profile(slice_: EndpointSlice, endpoint: SliceEndpoint, account: str) -> BackendProfile:
+    """What a Service can tell of this endpoint of a slice."""
+    ports = slice_.ports if endpoint.ports is None else endpoint.ports
+    return BackendProfile(account, "sliced", tuple((number, transport, name) for name, number, transport in ports))

@@ -118,6 +118,10 @@ def endpoints(rng: Random) -> Value:
     if rng.randrange(8) == 0:
         ports[0]["protocol"] = "UDP"
     behind = [_endpoint(rng, f"10.0.1.{number}") for number in range(rng.randrange(1, 4))]
+    if meta["name"] == "slice-2":
+        return _as_endpoints(meta, behind, ports)
+    if meta["name"] == "slice-1" and len(behind) == 1:
+        meta["labels"] = {**meta["labels"], "endpointslice.kubernetes.io/managed-by": _MIRRORING}
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -125,6 +129,24 @@ def endpoints(rng: Random) -> Value:
         "endpoints": behind,
         "ports": ports,
     }
+
+
+_MIRRORING = "endpointslicemirroring-controller.k8s.io"
+
+
+def _as_endpoints(meta: Value, behind: list[Value], ports: list[Value]) -> Value:
+    """The same as Endpoints of the Service, each address in a subset of its own."""
+    named = {**meta, "name": meta["labels"]["kubernetes.io/service-name"]}
+    subsets = [
+        {
+            "addresses" if one.get("conditions") is None else "notReadyAddresses": [
+                {"ip": one["addresses"][0], **({"targetRef": one["targetRef"]} if "targetRef" in one else {})}
+            ],
+            "ports": ports[: 1 + index % 2],
+        }
+        for index, one in enumerate(behind)
+    ]
+    return {"apiVersion": "v1", "kind": "Endpoints", "metadata": named, "subsets": subsets}
 
 
 def _endpoint(rng: Random, address: str) -> Value:

@@ -171,6 +171,7 @@ _AROUND: Mapping[str, Callable[[Value], bool]] = {
     "a Workload with an application address": _of("Workload", _holds("appAddress")),
     "a sidecar container": _holds("initContainers"),
     "an EndpointSlice": lambda value: value.get("kind") == "EndpointSlice",
+    "Endpoints": lambda value: value.get("kind") == "Endpoints",
 }
 """What counts wherever it is in a world."""
 _ABOUT: Mapping[str, Callable[[Value], bool]] = {

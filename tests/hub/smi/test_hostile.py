@@ -73,6 +73,11 @@ FACT_BODIES = [
     ("apps/v1", "Deployment", "spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{ports: []}]}}}"),
     ("batch/v1", "CronJob", "spec: {jobTemplate: {spec: {template: {spec: {serviceAccount: s}}}}}"),
     (
+        "v1",
+        "Endpoints",
+        "subsets: [{addresses: [{ip: 10.0.0.1, targetRef: {kind: Pod, name: p}}], ports: [{name: h, port: 80, protocol: TCP}]}]",
+    ),
+    (
         "discovery.k8s.io/v1",
         "EndpointSlice",
         (
