@@ -40,7 +40,8 @@ class Ways:
     def of(self, target: Target, at: Situation, request: Request, http: Http) -> list[Way]:
         """Return every way of a TrafficTarget at a receiver; never empty."""
         kinds = traffic_of(request.protocol, at.declared)
-        found = [Way("", (hurdle,)) for rule in target.rules for hurdle in self._holes(target, rule)]
+        closed = () if kinds else (_protocol(request, at),)  # whatever a hole were filled with would not grant it
+        found = [Way("", (hurdle, *closed)) for rule in target.rules for hurdle in self._holes(target, rule)]
         for grant in self._access.grants_of(target):
             port = tuple(self._port(grant, at))
             if grant.traffic not in kinds:
