@@ -65,10 +65,7 @@ class Domains:
             for mesh in hub.meshes:
                 if mesh.title == title:
                     return hub, mesh
-        titles = [mesh.title for mesh in self.meshes]
-        near = difflib.get_close_matches(title, titles, 2)
-        remedy = f'did you mean "{near[0]}"?' if len(near) == 1 else f"use one of {', '.join(titles)}"
-        raise ConfigError(f'unknown mesh "{title}"; {remedy}')
+        raise ConfigError(f'unknown mesh "{title}"; {_meant(title, [mesh.title for mesh in self.meshes])}')
 
     def hub(self, domain: str) -> Hub:
         """The hub of this domain ("": of the only one). Raises ConfigError that names those there are."""
@@ -76,5 +73,13 @@ class Domains:
             return self.hubs[0]
         found = [hub for hub in self.hubs if hub.config.domain.name == domain]
         if not found:
-            raise ConfigError(f"--domain: use one of {', '.join(hub.config.domain.name for hub in self.hubs)}")
+            names = [hub.config.domain.name for hub in self.hubs]
+            unknown = f'unknown domain "{domain}"; ' if domain else ""
+            raise ConfigError(f"--domain: {unknown}{_meant(domain, names)}")
         return found[0]
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """What to use instead of a name: the only one that is like it, or one of them."""
+    near = difflib.get_close_matches(name, known, 2)
+    return f'did you mean "{near[0]}"?' if len(near) == 1 else f"use one of {', '.join(known)}"
