@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from enum import StrEnum
 from time import monotonic
 from typing import TextIO, cast
 
@@ -25,15 +26,28 @@ _MOST_CHARS = 4_194_304
 _FIRST = ("event", "level", "timestamp")
 
 
-def set_up_logging(level: int = logging.INFO, stream: TextIO | None = None, most: int = _MOST_CHARS) -> Lines:
+class LogForm(StrEnum):
+    """How events are written: lines for people, JSON, or what fits the stream."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+def set_up_logging(
+    level: int = logging.INFO,
+    stream: TextIO | None = None,
+    most: int = _MOST_CHARS,
+    form: LogForm = LogForm.AUTO,
+) -> Lines:
     """Send every event of at least `level` to `stream` (default: stderr); call it once, from the command.
 
-    A terminal gets readable lines (coloured unless NO_COLOR is set), everything else JSON lines. Lines are written by a thread of
+    By default a terminal gets readable lines (coloured unless NO_COLOR is set), everything else JSON lines. Lines are written by a thread of
     their own, and at most `most` characters wait for it; `flush` what is given back before the process ends. What libraries log
     by Python's own `logging` comes as `library_warned`.
     """
     target = sys.stderr if stream is None else stream
-    final = _final(target)
+    final = _final(target, form)
     lines = Lines(target, most, lambda dropped: _rendered(final, dropped))
     structlog.configure(
         processors=[*_shared(), *final],
@@ -163,8 +177,8 @@ def _shared() -> list[Processor]:
     ]
 
 
-def _final(target: TextIO) -> list[Processor]:
-    if not target.isatty():
+def _final(target: TextIO, form: LogForm) -> list[Processor]:
+    if form is LogForm.JSON or (form is LogForm.AUTO and not target.isatty()):
         stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
         return [
             stamp,
@@ -173,7 +187,7 @@ def _final(target: TextIO) -> list[Processor]:
             structlog.processors.JSONRenderer(default=str),
         ]
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
-    colours = not os.environ.get("NO_COLOR")  # https://no-color.org
+    colours = target.isatty() and not os.environ.get("NO_COLOR")  # https://no-color.org
     # The plain formatter: the rich one prints local variables, and some hold keys and tokens.
     return [stamp, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)]
 

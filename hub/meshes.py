@@ -76,9 +76,10 @@ class Mesh:
         return sink if isinstance(sink, LiveSink) else None
 
     async def close(self) -> None:
-        """End what was opened."""
-        if self._sink is not None:
-            await self._sink.close()
+        """End what was opened; once."""
+        opened, self._sink = self._sink, None
+        if opened is not None:
+            await opened.close()
 
     async def observed(self) -> Mirror:
         """The mirror, read from the mesh where there is none yet."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
@@ -17,7 +18,7 @@ from hub.cli.context import ConfigOption, MeshOption, clean_errors
 from hub.cli.plan import AcceptOption
 from hub.config.file import DEFAULT_FILE, Config
 from hub.errors import SmihubError
-from hub.log import set_up_logging
+from hub.log import LogForm, set_up_logging
 from hub.meshes import make_private
 from hub.private import claim
 from hub.reconcile.domains import Domains
@@ -30,10 +31,11 @@ from hub.status.telling import Telling
 if TYPE_CHECKING:
     from hub.status.metrics import Metrics
 
-Work = Callable[[], Coroutine[Any, Any, None]]
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _FLUSH_S = 2.0
 """So long the end waits for whoever reads the log."""
+_MOST_S = 60.0
+"""How long a domain that cannot be served waits at most before it is tried again."""
 
 
 def register(app: typer.Typer) -> None:
@@ -48,9 +50,12 @@ def run(
     serve_only: Annotated[
         bool, typer.Option("--serve-only", help="Serve the last revision without reading the sources.")
     ] = False,
+    log: Annotated[
+        LogForm, typer.Option(help="Lines for people, or JSON; auto: as stderr is a terminal or not.")
+    ] = LogForm.AUTO,
 ) -> None:
     """Serve the last revision at once, then watch the sources, plan changes, and apply what no guard refuses."""
-    lines = set_up_logging()
+    lines = set_up_logging(form=log)
     with clean_errors():
         try:
             asyncio.run(_run(Domains.open(config, meshes=mesh or ()), tuple(accept or ()), serve_only))
@@ -59,65 +64,116 @@ def run(
 
 
 async def _run(domains: Domains, accept: tuple[str, ...], serve_only: bool) -> None:
-    with ExitStack() as locks:
-        hindered = {hub: error for hub in domains.hubs if (error := _hold(hub.config, locks)) is not None}
-        work = asyncio.create_task(_served(domains.hubs, hindered, accept, serve_only=serve_only))
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, work.cancel)
-        try:
-            await work
-        except asyncio.CancelledError:
-            pass
-        finally:
-            await domains.close()
-
-
-def _hold(config: Config, locks: ExitStack) -> Exception | None:
-    """Keep a second hub from a state folder, for both would write the same meshes; what hinders that names the first one."""
+    work = asyncio.create_task(_served(domains.hubs, accept, serve_only=serve_only))
+    told: list[signal.Signals] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, partial(_stop, work, number, told))
     try:
-        make_private(config.state)
-        held = claim(config.state / "run-lock", f'a hub is running on state folder "{config.state}"')
-    except SmihubError as error:
-        return _ended(config, error)
+        await work
+    except asyncio.CancelledError:
+        pass
+    finally:
+        await domains.close()
+    if told:
+        _log.info("hub_stopped", signal=told[0].name, reason="what is served and written stays as it is")
+
+
+def _stop(work: asyncio.Task[None], number: signal.Signals, told: list[signal.Signals]) -> None:
+    told.append(number)
+    work.cancel()
+
+
+class _Service:
+    """One domain of a running hub: its hub, made anew after a failure, and what is told and counted of it."""
+
+    def __init__(self, hub: Hub, accept: tuple[str, ...], *, serve_only: bool) -> None:
+        self.config = hub.config
+        self._telling = Telling()
+        record = Record(hub.config.state, _tell)
+        self.journal = Journal(record, Actor.here("run"), heard=self._telling.heard)
+        self.metrics = _metrics(hub, self.journal, serve_only)
+        self._hub = hub
+        self._accept = accept
+        self._serve_only = serve_only
+
+    async def serve(self) -> None:
+        """Run its loop, its metrics beside it, for ever. Raises what ends it."""
+        from hub.status.http import served  # noqa: PLC0415
+
+        with ExitStack() as locks:
+            _hold(self.config, locks)
+            loop = Loop(self._hub, self._accept, self.journal, self._telling)
+            working = asyncio.create_task(loop.serve_only() if self._serve_only else loop.run())
+            try:
+                await asyncio.sleep(0)  # what another process serves ends this one before it says anything else
+                async with served(self.config, self.metrics) if not working.done() else nullcontext():
+                    await working
+            finally:
+                working.cancel()
+
+    async def renew(self) -> None:
+        """Begin anew with nothing opened."""
+        await self._hub.close()
+        self._hub = self._hub.again()
+
+    async def close(self) -> None:
+        """End what was opened; the record is written to its end."""
+        await self._hub.close()
+        self.journal.close()
+
+
+def _hold(config: Config, locks: ExitStack) -> None:
+    """Keep a second hub from a state folder, for both would write the same meshes; what hinders that names the first one."""
+    make_private(config.state)
+    held = claim(config.state / "run-lock", f'a hub is running on state folder "{config.state}"')
     locks.callback(os.close, held)
-    return None
 
 
-def _ended(config: Config, error: Exception) -> Exception:
-    """What ends one of several domains is logged, and the others go on. What ends a file's only one is raised."""
-    if not config.title:
-        raise error
-    trace = None if isinstance(error, SmihubError) else error
-    _log.error("domain_ended", domain=config.title, reason=str(error), exc_info=trace)
-    return error
-
-
-async def _served(
-    hubs: Sequence[Hub], hindered: Mapping[Hub, Exception], accept: tuple[str, ...], *, serve_only: bool
-) -> None:
-    """Run a loop for each domain, with their metrics beside them. Raises what ended the first one, when all have."""
+async def _served(hubs: Sequence[Hub], accept: tuple[str, ...], *, serve_only: bool) -> None:
+    """Run a loop for each domain, with their metrics beside them. Raises what ends the only one, or all at their first try."""
     # Other verbs need not wait until the client library is imported.
     from hub.status.http import listening, served_on  # noqa: PLC0415
     from hub.status.metrics import AllMetrics  # noqa: PLC0415
 
-    told = {hub: Telling() for hub in hubs}
-    journals = {hub: Journal(Record(hub.config.state, _tell), Actor.here("run"), heard=told[hub].heard) for hub in hubs}
-    metrics = {hub: _metrics(hub, journals[hub], serve_only) for hub in hubs}
-    loops = {hub: Loop(hub, accept, journals[hub], told[hub]) for hub in hubs if hub not in hindered}
+    domains = [_Service(hub, accept, serve_only=serve_only) for hub in hubs]
+    failed = dict[str, Exception]()
+    works = [asyncio.create_task(_kept_up(each, failed, len(domains))) for each in domains]
     try:
         with listening(hubs[0].config) as tcp:
-            async with served_on(tcp, AllMetrics({hub.config.title: metrics[hub] for hub in hubs})):
-                works = (
-                    _domain(hub, metrics[hub], loop.serve_only if serve_only else loop.run)
-                    for hub, loop in loops.items()
-                )
-                ended = await asyncio.gather(*works)
+            async with served_on(tcp, AllMetrics({each.config.title: each.metrics for each in domains})):
+                await asyncio.gather(*works)
     finally:
-        for journal in journals.values():
-            journal.close()
-    for error in (*hindered.values(), *ended):
-        if error is not None:
-            raise error
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+        for each in domains:
+            await each.close()
+
+
+async def _kept_up(domain: _Service, failed: dict[str, Exception], number: int) -> None:
+    """Serve a domain; one of several that cannot be served is tried again, later and later.
+
+    `failed` are the domains that are down now. Raises where there is nothing else that could be served.
+    """
+    title, tries = domain.config.title, 0
+    if title:
+        structlog.contextvars.bind_contextvars(domain=title)
+    while True:
+        failed.pop(title, None)
+        try:
+            await domain.serve()
+        except Exception as error:  # noqa: BLE001 - the other domains go on
+            failed[title] = error
+            if not title or (tries == 0 and len(failed) == number):
+                raise min(failed.items(), key=lambda pair: pair[0])[1] from None
+            retry_s = min(2.0**tries, _MOST_S)
+            trace = None if isinstance(error, SmihubError) else error
+            _log.error("domain_failed", reason=str(error), retry_s=retry_s, exc_info=trace)
+            tries += 1
+            await domain.renew()
+            await asyncio.sleep(retry_s)
+        else:
+            return
 
 
 def _metrics(hub: Hub, journal: Journal, serve_only: bool) -> Metrics:
@@ -130,24 +186,6 @@ def _metrics(hub: Hub, journal: Journal, serve_only: bool) -> Metrics:
     )
     journal.listener = metrics = Metrics(journal.outcomes, meshes, awaited, names=hub.config.http.object_names)
     return metrics
-
-
-async def _domain(hub: Hub, metrics: Metrics, work: Work) -> Exception | None:
-    """Run a domain's loop, its metrics beside it; gives what ended it."""
-    from hub.status.http import served  # noqa: PLC0415
-
-    if hub.config.title:
-        structlog.contextvars.bind_contextvars(domain=hub.config.title)
-    working = asyncio.create_task(work())
-    try:
-        await asyncio.sleep(0)  # what another process serves ends this one before it says anything else
-        async with served(hub.config, metrics) if not working.done() else nullcontext():
-            await working
-    except Exception as error:  # noqa: BLE001 - the other domains go on
-        return _ended(hub.config, error)
-    finally:
-        working.cancel()
-    return None
 
 
 def _tell(text: str) -> None:

@@ -54,6 +54,7 @@ class Hub:
     def __init__(self, config: Config, plugins: Plugins, only: Collection[str] = ()) -> None:
         """Nothing is opened. Of the meshes those count that `only` names (nothing: all). Raises ConfigError."""
         self.config = config
+        self._plugins, self._only = plugins, tuple(only)
         self.meshes = tuple(mesh for mesh in meshes_of(config, plugins) if not only or mesh.name in only)
         self.clusters = {
             name: Cluster(config, [mesh for mesh in self.meshes if mesh.cluster == name])
@@ -66,6 +67,10 @@ class Hub:
         self.deciding = asyncio.Lock()
         """Held by whoever reads or changes the stores; plans are made in a thread of their own."""
         self._kept: dict[str, tuple[Mirror, KeptIndex]] = {}
+
+    def again(self) -> Hub:
+        """The same anew, of which nothing is opened."""
+        return Hub(self.config, self._plugins, self._only)
 
     async def close(self) -> None:
         """End everything that was opened."""

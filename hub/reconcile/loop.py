@@ -52,11 +52,13 @@ class Loop:
     async def serve_only(self) -> None:
         """Serve the last revision of every mesh, for ever."""
         await self._start()
+        self._tell_started("serving the last revision")
         await asyncio.Event().wait()
 
     async def run(self) -> None:
         """Serve, watch, plan and apply, for ever."""
         await self._start()
+        self._tell_started(f"watching {', '.join(self._hub.intake.sources)}")
         for worker in self.workers:
             self._journal.beat(worker.mesh.name)
         works: list[Work] = [partial(self._watch, name) for name in self._hub.intake.sources]
@@ -193,6 +195,9 @@ class Loop:
             _log.error("publish_failed", reason=str(error), exc_info=None if isinstance(error, SmihubError) else error)
 
     # ----------------------------------------------------------------------- the log
+
+    def _tell_started(self, doing: str) -> None:
+        _log.info("hub_started", doing=f"{doing}; Ctrl-C ends", meshes=[worker.mesh.name for worker in self.workers])
 
     def _tell_problems(self) -> None:
         self._telling.problems(*self._hub.intake.changes(), self._hub.intake.located)

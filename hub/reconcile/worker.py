@@ -23,6 +23,7 @@ from hub.meshes import Mesh
 from hub.mirror import Mirror
 from hub.model import ObjectRef, UnitKey
 from hub.plan.plan import Plan
+from hub.reconcile.fights import Fights
 from hub.reconcile.flights import Flights
 from hub.reconcile.hub import Hub, Reviewed
 from hub.reconcile.lanes import gaining_in, lanes, ties, units_of
@@ -72,6 +73,7 @@ class Worker:
         self._unseen = False  # somebody else may have changed the mesh since it was read
         self._news = asyncio.Event()
         self._flights = Flights(self._news, self._landed)
+        self._fights = Fights(mesh.name)
         self._failing = ""
 
     def add(self, keys: Collection[UnitKey]) -> None:
@@ -111,10 +113,17 @@ class Worker:
             self._journal.beat(self.mesh.name)
             with suppress(TimeoutError):
                 # Not asyncio.wait_for: in Python 3.11 it swallows a cancellation that comes together with the news.
-                async with asyncio.timeout(_APPROVED_S if self._refused else _BEAT_S):
+                async with asyncio.timeout(self._patience_s()):
                     await self._news.wait()
+            if self._fights.next_s() == 0:
+                self._news.set()
             if self._refused and self._hub.window.approved(self.mesh.name, self._hub.clock()):
                 self.add(())
+
+    def _patience_s(self) -> float:
+        """How long to wait for news at most."""
+        usual, fight = _APPROVED_S if self._refused else _BEAT_S, self._fights.next_s()
+        return usual if fight is None else min(usual, fight)
 
     async def watch(self) -> None:
         """Look at the mesh again when somebody else changed it, for ever."""
@@ -161,7 +170,8 @@ class Worker:
         await self._flights.wait()
         self._collect(self._flights.ended())
         if self.mesh.drifted:  # found when the mesh was read for something else
-            self.add(self.mesh.drifted)
+            self.idle.clear()
+            self._news.set()
         self._journal.left(self.mesh.name, len(self._waiting | self._again))
         if self._again:
             raise _UnwrittenError(f"{len(self._again)} units are not fully written")
@@ -196,8 +206,9 @@ class Worker:
                 self._unseen = True
                 raise
             self._pending |= self._waiting
+        fought = self._fights.changed(self.mesh.drifted) | self._fights.due()
         if self._pending is not None:
-            self._pending |= self.mesh.drifted
+            self._pending |= fought
         self.mesh.drifted.clear()
 
     async def _every(self) -> set[UnitKey]:
@@ -212,6 +223,7 @@ class Worker:
         await self._planned()
         self._trace(reviewed)
         plan = reviewed.plan
+        self._fights.settled(keys, {change.unit for change in plan.changes})
         self._losing = (frozenset() if keys is None else self._losing - keys) | {*plan.losing}
         self._refused = bool(reviewed.whole)
         if reviewed.whole:

@@ -79,7 +79,8 @@ class Telling:
             said = {"reason": problem.message, "remedy": problem.remedy}
             _log.error("source_unread", source=source, part=part, place=_place(problem.origin), **said)
         for source, part in sorted(self._unread.keys() - now.keys()):
-            _log.info("source_read", source=source, part=part)
+            back = {} if part else {"reason": "the source as a whole can be read again"}
+            _log.info("source_read", source=source, part=part, **back)
         self._unread = dict(now)
 
     def problems(self, fresh: Sequence[Problem], gone: Sequence[Problem], located: Located) -> None:

@@ -71,7 +71,7 @@ def test_run_serves_and_follows_every_domain(two: Two) -> None:
 
 @pytest.mark.thorough
 def test_a_domain_that_cannot_be_served_stops_no_other(two: Two) -> None:
-    """Another process serves a mesh of one: that is logged and not ready, and the other domain is served and written."""
+    """Another process serves a mesh of one: that is logged, the other domain is served and written; once it is gone, both are."""
     two.applied()
     us = TEXT.partition("- name: us")[2]
     (two.root / "us.yaml").write_text(f"domains:\n- name: us{us}")
@@ -80,9 +80,14 @@ def test_a_domain_that_cannot_be_served_stops_no_other(two: Two) -> None:
         try:
             Running(other).until("serving_started")
             with serving(two) as hub:
-                assert '.smihub-us" by process' in hub.until("domain_ended")["reason"]
+                said = hub.until("domain_failed")
+                assert (said["domain"], said["level"], said["retry_s"]) == ("us", "error", 1.0)
+                assert '.smihub-us" by process' in said["reason"]
                 two.write("eu", "access.yaml", ROUTES)
                 assert until(hub, "plan_applied", "eu")["denied"] == ["shop/web -> shop/api:* GET /books"]
+                other.kill()
+                two.write("us", "access.yaml", ROUTES)
+                assert until(hub, "plan_applied", "us")["denied"] == ["shop/web -> shop/api:* POST /orders"]
                 assert hub.end()[0] == 0
         finally:
             other.kill()

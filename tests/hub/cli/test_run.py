@@ -62,13 +62,32 @@ def running(folder: Folder, *options: str) -> Iterator[Running]:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_run_when_told_to_end_does_so_without_a_trace(folder: Folder, number: int) -> None:
-    """Both signals end it with exit code 0."""
+def test_run_when_told_to_end_does_so_without_a_trace(folder: Folder, number: signal.Signals) -> None:
+    """Both signals end it with exit code 0; the log says what began and how it ended."""
     with running(folder) as hub:
+        started = hub.until("hub_started")
         hub.until("plan_applied")
         code, rest = hub.end(number)
+    assert (started["doing"], started["meshes"]) == ("watching manifests; Ctrl-C ends", ["vms"])
     assert code == 0
     assert "Traceback" not in rest
+    last = json.loads(rest.splitlines()[-1])
+    assert (last["event"], last["level"], last["signal"]) == ("hub_stopped", "info", number.name)
+
+
+@pytest.mark.thorough
+def test_run_writes_lines_for_people_where_that_is_asked_for(folder: Folder) -> None:
+    """In a pipe too, and without colours."""
+    command = folder.command("run", "--log", "text")
+    with subprocess.Popen(command, cwd=folder.root, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr
+        lines = iter(child.stderr.readline, "")
+        said = next(each for each in lines if "hub_started" in each)
+        child.send_signal(signal.SIGINT)
+        rest = child.stderr.read()
+    assert "watching manifests; Ctrl-C ends" in said
+    assert "hub_stopped" in rest.splitlines()[-1]
+    assert "\x1b" not in said + rest
 
 
 @pytest.mark.thorough
@@ -133,7 +152,8 @@ def test_run_serve_only_never_reads_the_sources(folder: Folder) -> None:
     with running(folder, "--serve-only") as hub:
         assert hub.until("serving_started")["revision"] == 1
         code, rest = hub.end()
-    assert (code, rest) == (0, "")
+    told = [json.loads(each)["event"] for each in rest.splitlines()]
+    assert (code, told) == (0, ["hub_started", "hub_stopped"])
 
 
 @pytest.mark.thorough

@@ -188,3 +188,25 @@ async def test_mesh_that_tells_nothing_is_looked_at_now_and_then(tmp_path: Path)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await hub.close()
+
+
+async def test_an_object_that_somebody_keeps_changing_is_put_back_later_each_time(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In five seconds three times at most, and what the sources say is written at once all the same."""
+    async with living(folder, monkeypatch) as live:
+        path, ended = live.root / POLICY_FILE, asyncio.get_running_loop().time() + 5.0
+        fought = 0
+        while asyncio.get_running_loop().time() < ended:
+            text = path.read_text()
+            if "sa/evil" not in text:
+                path.write_text(text.replace("sa/web", "sa/evil"))
+                fought += 1
+            await asyncio.sleep(0.05)
+        assert 2 <= fought <= 4
+        folder.write("access.yaml", target("api-from-web", source="late"))
+
+        async def told() -> bool:
+            return "sa/late" in path.read_text()
+
+        await asyncio.wait_for(eventually(told), 1.5)
