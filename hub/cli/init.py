@@ -60,11 +60,16 @@ def init(
     with clean_errors():
         folder, plugins = config.parent / source, load_plugins()
         held = _held(folder, config)
-        adapters = _chosen(adapter, plugins) if adapter else (held.adapters or ("vm",))
+        adapters = _chosen(adapter, plugins) if adapter else (held.adapters or _default(plugins))
         reads_rendered = "istio" in adapters and _within(config.parent / RENDERED, folder)
         _write(config, template(source, adapters, reads_rendered=reads_rendered))
         _write_schema(config.parent / SCHEMA_FILE, plugins)
         _tell(config, source, adapters, held)
+
+
+def _default(plugins: Plugins) -> tuple[str, ...]:
+    """The mesh of a folder that tells nothing: one for VMs, unless only others are installed."""
+    return ("vm",) if "vm" in plugins.adapters or not plugins.adapters else (min(plugins.adapters),)
 
 
 def _chosen(wanted: Sequence[str], plugins: Plugins) -> tuple[str, ...]:

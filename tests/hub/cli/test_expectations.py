@@ -231,3 +231,12 @@ def test_every_installed_mesh_is_asked_without_a_configuration(folder: Folder) -
     folder.write("more.yaml", target("more", source="wob"))
     result = folder.run("test", "x.yaml", "--source", "manifests")
     assert "SMI and mesh istio and mesh vm say allow; by TrafficTarget/shop/more" in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["Tets", "test", "Tests"])
+def test_a_misspelt_kind_among_the_sources_is_told(folder: Folder, kind: str) -> None:
+    """Or nobody would know that it is not what it looks like."""
+    folder.write("shop.test.yaml", (HEAD + BOOKS).replace("kind: Test", f"kind: {kind}"))
+    result = folder.run("check")
+    assert result.exit_code == 1
+    assert '"Test"' in result.stdout

@@ -6,7 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from hub.cli import init as hub_init
+from hub.plugins import load_plugins
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, target
 from tests.servers.hubs import config_of
 
@@ -145,6 +148,16 @@ def test_init_with_adapters_asks_the_folder_nothing(folder: Folder) -> None:
     (folder.root / "smihub.yaml").unlink()
     folder.run("init", "--source", "manifests", "--adapter", "istio", "--adapter", "vm", "--adapter", "istio")
     assert [mesh.adapter for mesh in config_of(folder.root / "smihub.yaml").meshes] == ["istio", "vm"]
+
+
+def test_init_where_only_another_mesh_is_installed_takes_that(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a folder that tells nothing."""
+    begun(folder, ROUTES)
+    installed = load_plugins()
+    alone = replace(installed, adapters={"istio": installed.adapters["istio"]})
+    monkeypatch.setattr(hub_init, "load_plugins", lambda: alone)
+    folder.run("init", "--source", "manifests")
+    assert [mesh.adapter for mesh in config_of(folder.root / "smihub.yaml").meshes] == ["istio"]
 
 
 def test_init_with_an_unknown_adapter_writes_nothing(folder: Folder) -> None:
