@@ -65,6 +65,8 @@ def init(
         _write(config, template(source, adapters, reads_rendered=reads_rendered))
         _write_schema(config.parent / SCHEMA_FILE, plugins)
         _tell(config, source, adapters, held)
+        for name in adapters:
+            plugins.adapter(name)  # one that is not installed is told, once the file is there
 
 
 def _default(plugins: Plugins) -> tuple[str, ...]:

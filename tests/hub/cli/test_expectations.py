@@ -194,6 +194,14 @@ def test_a_file_of_expectations_among_the_sources_is_no_object_of_smi(folder: Fo
     assert folder.run("apply", "--yes").exit_code == 0
 
 
+def test_the_example_holds_in_every_installed_mesh(folder: Folder) -> None:
+    """As its head says it is run."""
+    (folder.root / "smihub.yaml").unlink()
+    result = folder.run("test", str(EXAMPLE / "bookshop.test.yaml"), "--source", str(EXAMPLE / "bookshop"))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "all passed" in result.stdout
+
+
 def test_the_example_holds(folder: Folder) -> None:
     """As its head says it is run."""
     folder.config(

@@ -182,3 +182,18 @@ def test_init_writes_the_schema_for_editors_beside_it(folder: Folder) -> None:
     schema.write_text("{}")
     folder.run("init", "-c", "other.yaml")
     assert schema.read_text() == "{}"
+
+
+def test_init_for_a_mesh_that_is_not_installed_says_how_to_get_it(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is written all the same, for what the folder holds; the exit code is 1, as that of the next verb would be."""
+    begun(folder, WORKLOADS)
+    installed = load_plugins()
+    alone = replace(installed, adapters={"istio": installed.adapters["istio"]})
+    monkeypatch.setattr(hub_init, "load_plugins", lambda: alone)
+    result = folder.run("init", "--source", "manifests")
+    assert result.exit_code == 1
+    assert "wrote smihub.yaml" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert (folder.root / "smihub.yaml").exists()

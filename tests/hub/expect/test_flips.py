@@ -19,7 +19,11 @@ from hub.model import Destination, Request, Source
 from hub.plugins import load_plugins
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "examples"
-ALLOWED = [one for one in read(str(EXAMPLE / "bookshop.test.yaml")) if one.expected.verdict == "allow"]
+WRITTEN = [one for one in read(str(EXAMPLE / "bookshop.test.yaml")) if one.expected.verdict == "allow"]
+ORDER = {"method": "POST", "path": "/v1/orders", "headers": (("x-tier", "gold-2"),)}
+GOLD = replace(WRITTEN[0], name="only gold", request=replace(WRITTEN[0].request, **ORDER))
+"""What a mesh without patterns cannot say, and so is not in the example."""
+ALLOWED = [*WRITTEN, GOLD]
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,12}[a-z0-9]", fullmatch=True)
 WORDS: Mapping[str, frozenset[str]] = {
     "method": frozenset({"method"}),
