@@ -17,28 +17,10 @@ import pytest
 from tests.adversary.machine import MEMBER, NOBODY, as_user, needs_root
 from tests.servers.live_mesh import LiveMesh, free_octet
 from tests.servers.many_apps import Apps
+from tests.servers.one_grant import POLICY
 
 pytestmark = [pytest.mark.envoy, needs_root]
 PORT = 8080
-POLICY = """\
-apiVersion: v1
-kind: Service
-metadata: {name: api, namespace: shop}
-spec: {selector: {app: api}, ports: [{name: http, port: 8080}]}
----
-apiVersion: specs.smi-spec.io/v1alpha4
-kind: HTTPRouteGroup
-metadata: {name: all, namespace: shop}
-spec: {matches: [{name: all, pathRegex: "/.*", methods: [GET]}]}
----
-apiVersion: access.smi-spec.io/v1alpha3
-kind: TrafficTarget
-metadata: {name: web, namespace: shop}
-spec:
-  destination: {kind: ServiceAccount, name: api, namespace: shop}
-  sources: [{kind: ServiceAccount, name: web, namespace: shop}]
-  rules: [{kind: HTTPRouteGroup, name: all}]
-"""
 WORKLOAD = """\
 ---
 apiVersion: smihub.io/v1alpha1

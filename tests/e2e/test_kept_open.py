@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers.kept import Http2, Watch, keep_asking, keep_echoing, keep_reading, now, upgrade
-from tests.servers.live_mesh import LiveMesh, free_octet
-from tests.servers.many_apps import Apps
 from tests.servers.raw_calls import Ask, Door, http1, tcp
-from tests.servers.shop import LOCAL, PORTS, WORKLOADS, Shop, folder
+from tests.servers.shop import Shop, standing
 
 pytestmark = pytest.mark.envoy
 GENEROUS_S = 5.0
@@ -24,24 +22,8 @@ GENEROUS_S = 5.0
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     """Three workloads with an Envoy each, programmed."""
-    octet = free_octet([*PORTS.values(), *range(LOCAL, LOCAL + 4)], 3)
-    apps, mesh = Apps(), LiveMesh(tmp_path)
-    try:
-        for port in PORTS.values():
-            await apps.start(f"api:{port}", (f"127.{octet}.1.1", port))
-        apps.greets = {(f"127.{octet}.1.1", PORTS[port]) for port in ("tcp", "other-tcp")}
-        mesh.replace(folder(octet))
-        await mesh.apply()
-        await mesh.serve()
-        for name in WORKLOADS:
-            await mesh.start(name, mesh.enrol(name))
-        for envoy in mesh.envoys.values():
-            await envoy.ready()
-        await mesh.settled()
-        yield Shop(mesh, apps, octet)
-    finally:
-        await mesh.stop()
-        await apps.stop()
+    async with standing(tmp_path, greets=True) as made:
+        yield made
 
 
 async def test_revocation_reaches_every_kind_of_open_connection(shop: Shop) -> None:

@@ -16,10 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.servers.kept import Http2, Watch, keep_asking, keep_echoing, keep_reading, now, upgrade
-from tests.servers.live_mesh import LiveMesh, free_octet
-from tests.servers.many_apps import Apps
+from tests.servers.live_mesh import LiveMesh
 from tests.servers.raw_calls import Ask, http1, tcp
-from tests.servers.shop import LOCAL, PORTS, WORKLOADS, Shop, folder, grant
+from tests.servers.shop import Shop, folder, grant, standing
 
 pytestmark = pytest.mark.envoy
 GENEROUS_S = 5.0
@@ -31,25 +30,8 @@ LASTING = ("stream", "WebSocket", "TCP")
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     """Three workloads with an Envoy each, programmed; web may call every port of api."""
-    octet = free_octet([*PORTS.values(), *range(LOCAL, LOCAL + 4)], 3)
-    apps, mesh = Apps(), LiveMesh(tmp_path)
-    try:
-        for port in PORTS.values():
-            await apps.start(f"api:{port}", (f"127.{octet}.1.1", port))
-        mesh.replace(folder(octet))
-        await mesh.apply()
-        await mesh.serve()
-        for name in WORKLOADS:
-            line = mesh.enrol(name)
-            assert line[line.index("--concurrency") + 1] == "2"
-            await mesh.start(name, line)
-        for envoy in mesh.envoys.values():
-            await envoy.ready()
-        await mesh.settled()
-        yield Shop(mesh, apps, octet)
-    finally:
-        await mesh.stop()
-        await apps.stop()
+    async with standing(tmp_path) as made:
+        yield made
 
 
 class Kept:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.servers.live_mesh import LiveMesh
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.servers.live_mesh import LiveMesh, free_octet
 from tests.servers.many_apps import Apps
 from tests.servers.raw_calls import Door
 
@@ -89,3 +93,29 @@ class Shop:
     def door(self, caller: str, port: str) -> Door:
         """Where a caller's sidecar listens for a port of `api`."""
         return Door(f"127.{self.octet}.2.{('api', 'web', 'peer').index(caller) + 1}", LOCAL + list(PORTS).index(port))
+
+
+@asynccontextmanager
+async def standing(root: Path, *, greets: bool = False) -> AsyncIterator[Shop]:
+    """The shop with an Envoy beside each workload, served and programmed; `greets`: what is behind raw ports speaks first."""
+    octet = free_octet([*PORTS.values(), *range(LOCAL, LOCAL + len(PORTS))], 3)
+    apps, mesh = Apps(), LiveMesh(root)
+    try:
+        for port in PORTS.values():
+            await apps.start(f"api:{port}", (f"127.{octet}.1.1", port))
+        if greets:
+            apps.greets = {(f"127.{octet}.1.1", PORTS[port]) for port in ("tcp", "other-tcp")}
+        mesh.replace(folder(octet))
+        await mesh.apply()
+        await mesh.serve()
+        for name in WORKLOADS:
+            line = mesh.enrol(name)
+            assert line[line.index("--concurrency") + 1] == "2", "one worker has every connection"
+            await mesh.start(name, line)
+        for envoy in mesh.envoys.values():
+            await envoy.ready()
+        await mesh.settled()
+        yield Shop(mesh, apps, octet)
+    finally:
+        await mesh.stop()
+        await apps.stop()

@@ -224,9 +224,9 @@ class Turns(AbstractContextManager["Turns"]):
         """The hub ends; the next turn begins another one."""
         self._do(self._stop())
 
-    def policy(self, name: str) -> ObjectRef:
-        """The policy of a receiver."""
-        return ObjectRef("security.istio.io", "AuthorizationPolicy", "shop", f"smihub-{name}")
+    def policy(self, name: str, kind: str = "AuthorizationPolicy") -> ObjectRef:
+        """The policy of a receiver: of whom it accepts, or (PeerAuthentication) how they prove who they are."""
+        return ObjectRef("security.istio.io", kind, "shop", f"smihub-{name}")
 
     def mend(self, rng: Random) -> None:
         """Nothing is wrong in a mesh any more."""

@@ -94,8 +94,7 @@ def test_gain_that_was_revoked_on_its_way_is_taken_back(turns: Turns) -> None:
 def test_loss_does_not_need_what_the_gain_beside_it_needs(turns: Turns) -> None:
     """The new guard of a unit does not come into force in time: who loses there does so, who gains waits for it."""
     turns.begun(("memory-accepting", "memory"), ["api.web"])
-    mesh, guard = turns.sides["one"].mesh, turns.policy("api")
-    guard = type(guard)(guard.group, "PeerAuthentication", guard.namespace, guard.name)
+    mesh, guard = turns.sides["one"].mesh, turns.policy("api", "PeerAuthentication")
     mesh.vanish(guard)
     turns.restart_without_writing()
     mesh.unaccepted.add(guard)
@@ -175,8 +174,7 @@ def test_new_hub_begins_while_a_mesh_holds_what_another_one_left_half_done(turns
 def test_loss_does_not_wait_until_what_the_gain_beside_it_builds_on_is_in_force(turns: Turns) -> None:
     """The guard stands, but the mesh has not taken it yet; also a later plan that only gains waits for it."""
     turns.begun(("memory-accepting", "memory"), ["api.web"])
-    mesh, policy = turns.sides["one"].mesh, turns.policy("api")
-    guard = type(policy)(policy.group, "PeerAuthentication", policy.namespace, policy.name)
+    mesh, guard = turns.sides["one"].mesh, turns.policy("api", "PeerAuthentication")
     mesh.unaccepted.add(guard)
     turns.change(["api.other"], ["api.web"])
     for _ in range(2):
@@ -196,8 +194,8 @@ def test_loss_does_not_wait_until_what_the_gain_beside_it_builds_on_is_in_force(
 def test_loss_is_written_while_the_guard_of_the_gain_beside_it_is_late(turns: Turns) -> None:
     """At once, and not when the deadline of the guard has passed."""
     turns.begun(("memory-accepting", "memory"), ["api.web"])
-    mesh, policy = turns.sides["one"].mesh, turns.policy("api")
-    mesh.late[type(policy)(policy.group, "PeerAuthentication", policy.namespace, policy.name)] = asyncio.Event()
+    mesh = turns.sides["one"].mesh
+    mesh.late[turns.policy("api", "PeerAuthentication")] = asyncio.Event()
     turns.change(["api.other"], ["api.web"])
     turns.turn()
     assert not lets(turns, "one", "api.web")
@@ -211,8 +209,7 @@ def test_loss_is_written_while_the_guard_of_the_gain_beside_it_is_late(turns: Tu
 def test_loss_is_written_where_the_gain_beside_it_cannot_be(turns: Turns, form: str) -> None:
     """A guard that the mesh refuses keeps what its unit would gain, and nothing of what it loses."""
     turns.begun((form, "memory"), ["api.web"])
-    mesh, policy = turns.sides["one"].mesh, turns.policy("api")
-    guard = type(policy)(policy.group, "PeerAuthentication", policy.namespace, policy.name)
+    mesh, guard = turns.sides["one"].mesh, turns.policy("api", "PeerAuthentication")
     mesh.vanish(guard)
     turns.restart_without_writing()
     mesh.refused.add(guard)

@@ -91,8 +91,8 @@ async def test_plan_that_is_refused_stays_so_when_a_unit_that_failed_before_is_t
 def test_loss_that_was_written_beside_a_gain_that_cannot_be_does_not_count_as_waiting(turns: Turns) -> None:
     """Neither in what is told of the unit, nor in how often its gain is tried."""
     turns.begun(("memory-accepting", "memory"), ["api.web"])
-    mesh, policy = turns.sides["one"].mesh, turns.policy("api")
-    mesh.unaccepted.add(type(policy)(policy.group, "PeerAuthentication", policy.namespace, policy.name))
+    mesh = turns.sides["one"].mesh
+    mesh.unaccepted.add(turns.policy("api", "PeerAuthentication"))
     turns.change(["api.other"], ["api.web"])
     turns.turn()
     assert not lets(turns, "one", "api.web")
