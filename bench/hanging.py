@@ -77,7 +77,7 @@ class TwoMeshes(Company):
         begun = time.perf_counter()
         events = tuple(step for step in source[1].steps(frozenset([str(path)])) if isinstance(step, Event))  # type: ignore[attr-defined]
         await self.loop.ingest(source[0], events)
-        await self.loop.hand_out()
+        await self.loop.dispatch()
         await self.loop.workers[0].once()
         await self.loop.publish()
         return time.perf_counter() - begun

@@ -40,7 +40,7 @@ class Following(Company):
         await super().start(stack)
         # One application of ten is more than a plan may take away unasked, one of a thousand is not: both worlds do the same.
         self.loop = Loop(self.hub, (BLAST_RADIUS,))
-        await self.loop.hand_out()
+        await self.loop.dispatch()
         await self.loop.workers[0].once()
 
     def change(self, rng: random.Random) -> Path:
@@ -63,7 +63,7 @@ class Following(Company):
         before = time.process_time()
         events = tuple(step for step in source.steps(frozenset([str(path)])) if isinstance(step, Event))
         await self.loop.ingest(source.name, events)
-        await self.loop.hand_out()
+        await self.loop.dispatch()
         await self.loop.workers[0].once()
         await self.loop.publish()
         return time.process_time() - before

@@ -33,8 +33,8 @@ from hub.plan.saved import Made, MeshSetup, Setup, inputs_digest, settings_diges
 from hub.planner import Reviewed
 from hub.plugins import Plugins
 from hub.reconcile.cluster import Cluster, each
-from hub.reconcile.lanes import units_of
-from hub.reconcile.rollout import bases, mixed, roll_out, swapping
+from hub.reconcile.partition import units_of
+from hub.reconcile.rollout import gaining_and_losing, mixed, prerequisites, roll_out
 from hub.reconcile.window import Window
 from hub.smi.types import EndpointSlice, Workload
 from hub.status.outcomes import Result
@@ -311,7 +311,7 @@ class Hub:
 
 async def _mixed(sink: Accepting, made: Plan, mirror: Mirror) -> frozenset[UnitKey]:
     """The units that lose, and also gain by what the mesh has not taken yet: what they lose does not wait for that."""
-    needing = bases(made, swapping(made), mirror)
+    needing = prerequisites(made, gaining_and_losing(made), mirror)
     late = await sink.unaccepted(sorted(needing), 0.0) if needing else ()
     return mixed(made).union(*(needing[one.ref] for one in late))
 

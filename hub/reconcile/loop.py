@@ -25,7 +25,7 @@ from hub.status.journal import Journal
 from hub.status.telling import Telling
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
-_AGAIN_S = 5.0
+_RESTART_S = 5.0
 _PUBLISH_S = 1.0
 """How long new endpoints wait for the configuration that goes with them."""
 Batch = tuple[str, tuple[Event, ...]]
@@ -41,11 +41,11 @@ class Loop:
         self._hub = hub
         self._journal = journal or Journal()
         self._accept = tuple(accept)
-        self.workers = [Worker(hub, mesh, self._journal, accept, self._respread) for mesh in hub.meshes]
+        self.workers = [Worker(hub, mesh, self._journal, accept, self._enqueue_recalled) for mesh in hub.meshes]
         self._synced: set[str] = set()
-        self._away: set[str] = set()
+        self._unreachable: set[str] = set()
         self._batches: asyncio.Queue[Batch] = asyncio.Queue()
-        self._moved = asyncio.Event()
+        self._endpoints_changed = asyncio.Event()
         self._telling = telling or Telling()
         self._frozen = False
 
@@ -60,7 +60,7 @@ class Loop:
         await self._start()
         self._tell_started(f"watching {', '.join(self._hub.intake.sources)}")
         for worker in self.workers:
-            self._journal.beat(worker.mesh.name)
+            self._journal.heartbeat(worker.mesh.name)
         works: list[Work] = [partial(self._watch, name) for name in self._hub.intake.sources]
         works += [self._follow, self._publish]
         works += [work for worker in self.workers for work in (worker.run, worker.watch, worker.recheck)]
@@ -98,14 +98,14 @@ class Loop:
                 await self.ingest(*batch)
                 while not self._batches.empty():
                     await self.ingest(*self._batches.get_nowait())
-                if self._synced and self._synced | self._away == self._hub.intake.sources.keys():
-                    await self._hand_out_or_again(batch[0])
-                    self._moved.set()
+                if self._synced and self._synced | self._unreachable == self._hub.intake.sources.keys():
+                    await self._dispatch_or_requeue(batch[0])
+                    self._endpoints_changed.set()
                     self._freeze()
 
-    async def _hand_out_or_again(self, source: str) -> None:
+    async def _dispatch_or_requeue(self, source: str) -> None:
         try:
-            await self.hand_out()
+            await self.dispatch()
         except Exception:
             self._batches.put_nowait((source, ()))  # what was taken is owed still, though nobody says anything more
             raise
@@ -113,15 +113,15 @@ class Loop:
     async def ingest(self, source: str, events: tuple[Event, ...]) -> None:
         """Take what a source says; a part on which that raises cannot be read."""
         async with self._hub.deciding:
-            await aside(partial(self._take_each, source, events))
+            await aside(partial(self._ingest_each, source, events))
         if any(isinstance(event, Unread) and not event.part for event in events):
-            self._away.add(source)  # what it held counts as it was applied last; the others do not wait for it
+            self._unreachable.add(source)  # what it held counts as it was applied last; the others do not wait for it
         if any(isinstance(event, Synced) for event in events):
             self._synced.add(source)
             self._journal.synced(source)
         self._telling.unread(self._hub.intake.unread_problems)
 
-    def _take_each(self, source: str, events: tuple[Event, ...]) -> None:
+    def _ingest_each(self, source: str, events: tuple[Event, ...]) -> None:
         for event in events:
             try:
                 self._hub.intake.ingest(source, (event,))
@@ -139,20 +139,20 @@ class Loop:
                 )
                 self._hub.intake.ingest(source, (Unread(part, problem),))
 
-    async def hand_out(self) -> None:
+    async def dispatch(self) -> None:
         """Tell every mesh what it has to plan, after endpoints that are gone were taken out of service."""
         async with self._hub.deciding:
             await self._hub.recall(self._accept, apart=True)
-            await aside(self._tell_problems)
-            self._spread()
+            await aside(self._log_problems)
+            self._enqueue_dirty()
             await self._endpoints(self._hub.withdraw)
 
-    def _spread(self) -> None:
+    def _enqueue_dirty(self) -> None:
         dirty = self._hub.dirty()
         for worker in self.workers:
             worker.add(dirty[worker.mesh.name])
 
-    async def _respread(self) -> None:
+    async def _enqueue_recalled(self) -> None:
         """What a mesh remembers was recalled when it was planned, and may concern others."""
         async with self._hub.deciding:
             dirty = self._hub.dirty()
@@ -174,8 +174,8 @@ class Loop:
     async def _publish(self) -> None:
         """Publish endpoints after what goes with them was written, but never wait long for a mesh."""
         while True:
-            await self._moved.wait()
-            self._moved.clear()
+            await self._endpoints_changed.wait()
+            self._endpoints_changed.clear()
             waits = [asyncio.ensure_future(worker.idle.wait()) for worker in self.workers if worker.mesh.live]
             if waits:
                 _, late = await asyncio.wait(waits, timeout=_PUBLISH_S)
@@ -188,9 +188,9 @@ class Loop:
         async with self._hub.deciding:
             await self._endpoints(self._hub.publish)
 
-    async def _endpoints(self, hand_over: Work) -> None:
+    async def _endpoints(self, update: Work) -> None:
         try:
-            await hand_over()
+            await update()
         except Exception as error:  # noqa: BLE001 - what was revoked does not wait for it
             _log.error("publish_failed", reason=str(error), exc_info=None if isinstance(error, SmihubError) else error)
 
@@ -199,7 +199,7 @@ class Loop:
     def _tell_started(self, doing: str) -> None:
         _log.info("hub_started", doing=f"{doing}; Ctrl-C ends", meshes=[worker.mesh.name for worker in self.workers])
 
-    def _tell_problems(self) -> None:
+    def _log_problems(self) -> None:
         self._telling.problems(*self._hub.intake.changes(), self._hub.intake.located)
 
 
@@ -212,6 +212,6 @@ async def _supervised(work: Work) -> None:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise  # the hub is to end; what a plugin cancelled by itself is a bug like any other
             _log.error("task_raised", task=getattr(work, "__qualname__", str(work)), exc_info=error)
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(_RESTART_S)
         else:
             return

@@ -20,7 +20,7 @@ from hub.mirror import Mirror
 from hub.model import Change, ObjectRef, Op, Role, UnitKey
 from hub.plan.changes import wave
 from hub.plan.plan import Plan
-from hub.reconcile.lanes import gaining_in, lanes, needs_of, units_of
+from hub.reconcile.partition import gaining_in, needs_of, partition, units_of
 from hub.status.outcomes import Result
 
 ACCEPTED_S = 30.0
@@ -29,10 +29,10 @@ _GRANT_DELETED = wave(Role.GRANT, Op.DELETE)
 _GRANT_REPLACED = wave(Role.GRANT, Op.REPLACE)
 _ROUTE = wave(Role.ROUTE, Op.REPLACE)
 _REFERENCED_DELETED = wave(Role.REFERENCED, Op.DELETE)
-_BASES = (Role.GUARD, Role.REFERENCED)
+_PREREQUISITE_ROLES = (Role.GUARD, Role.REFERENCED)
 
 
-class Done(Struct, frozen=True):
+class RolloutResult(Struct, frozen=True):
     """What a rollout gave: what was written, with the token of each object; what is remembered since; a result by unit.
 
     `whole`: that is all that was written; else the mesh has to be read again. `failed` are objects that could not be written.
@@ -51,33 +51,33 @@ class Done(Struct, frozen=True):
         return frozenset(key for key, each in self.results.items() if each.state != "written")
 
 
-async def roll_out(sink: Sink | Transactional, made: Plan, mirror: Mirror) -> Done:
+async def roll_out(sink: Sink | Transactional, plan: Plan, mirror: Mirror) -> RolloutResult:
     """Write a plan. Raises StaleError, with nothing written, if the mesh as a whole is not as it was planned on."""
     if isinstance(sink, Transactional):
-        return await _at_once(sink, made, mirror)
+        return await _write_transaction(sink, plan, mirror)
     if not sink.apart:
-        return await _by_object(sink, made, mirror)
-    parts = lanes(made, mirror)
-    found = await asyncio.gather(*(_by_object(sink, part, mirror) for part in parts), return_exceptions=True)
-    return _joined(made, parts, found)
+        return await _write_by_object(sink, plan, mirror)
+    parts = partition(plan, mirror)
+    found = await asyncio.gather(*(_write_by_object(sink, part, mirror) for part in parts), return_exceptions=True)
+    return _joined(plan, parts, found)
 
 
-def _joined(made: Plan, parts: Sequence[Plan], found: Sequence[Done | BaseException]) -> Done:
+def _joined(plan: Plan, parts: Sequence[Plan], found: Sequence[RolloutResult | BaseException]) -> RolloutResult:
     """What came of all parts. One that failed as a whole concerns its own units, unless all did, or by a bug."""
     errors = [each for each in found if isinstance(each, BaseException)]
     bugs = [each for each in errors if not isinstance(each, SmihubError)]
     if bugs or (errors and len(errors) == len(found)):
         raise (bugs or errors)[0]
-    done = [each for each in found if isinstance(each, Done)]
+    done = [each for each in found if isinstance(each, RolloutResult)]
     results = {key: each for one in done for key, each in one.results.items()}
     for part, error in zip(parts, found, strict=True):
         if isinstance(error, BaseException):
             results |= dict.fromkeys(units_of(part), result_of(error))
-    return Done(
+    return RolloutResult(
         written=tuple(each for one in done for each in one.written),
         memory={key: raw for one in done for key, raw in one.memory.items()},
         results=results,
-        token=done[-1].token if done else made.token,
+        token=done[-1].token if done else plan.token,
         whole=not errors,
         failed=frozenset(ref for one in done for ref in one.failed),
     )
@@ -94,33 +94,33 @@ def result_of(error: BaseException) -> Result:
     return Result("bug", f"{type(error).__name__}: {error}")
 
 
-async def _at_once(sink: Transactional, made: Plan, mirror: Mirror) -> Done:
+async def _write_transaction(sink: Transactional, plan: Plan, mirror: Mirror) -> RolloutResult:
     """All that may be written, as one; a unit of which anything may not is left out, and so are those that rest on it."""
-    refused = sink.refused(made.changes)
-    stopped = _left_out(made, mirror, refused)
-    changes = tuple(change for change in made.changes if change.unit not in stopped)
-    memory = {key: raw for key, raw in made.memory.items() if key not in stopped}
-    token = await sink.write_all(changes, memory, made.token) if changes or memory else made.token
-    keys = {change.unit for change in made.changes} | made.memory.keys()
+    refused = sink.refused(plan.changes)
+    stopped = _excluded(plan, mirror, refused)
+    changes = tuple(change for change in plan.changes if change.unit not in stopped)
+    memory = {key: raw for key, raw in plan.memory.items() if key not in stopped}
+    token = await sink.write_all(changes, memory, plan.token) if changes or memory else plan.token
+    keys = {change.unit for change in plan.changes} | plan.memory.keys()
     results = {key: stopped.get(key, Result("written")) for key in sorted(keys)}
     failed = frozenset(one.ref for one in refused)
-    return Done(tuple((change, token) for change in changes), memory, results, token, failed=failed)
+    return RolloutResult(tuple((change, token) for change in changes), memory, results, token, failed=failed)
 
 
-def _left_out(made: Plan, mirror: Mirror, refused: Iterable[Written]) -> dict[UnitKey, Result]:
+def _excluded(plan: Plan, mirror: Mirror, refused: Iterable[Written]) -> dict[UnitKey, Result]:
     """The units of refused objects; those that need what these would have made, or would delete what these need still."""
-    units = {change.ref: change.unit for change in made.changes}
+    units = {change.ref: change.unit for change in plan.changes}
     stopped = {units[one.ref]: Result("refused", one.detail, one.ref) for one in refused}
-    gaining, guards = gaining_in(made), _guards(made)
-    while True:
-        idle = [change for change in made.changes if change.unit in stopped]
+    gaining, guards = gaining_in(plan), _guards(plan)
+    while True:  # each unit that is left out may take others with it
+        idle = [change for change in plan.changes if change.unit in stopped]
         missing = {change.ref for change in idle if change.op is Op.CREATE or _is_baseline(change)}
         in_use = {ref for change in idle for ref in mirror.needs(change.ref)}
         more = {
             change.unit: Result("waiting", f"{change.ref} depends on an object that was refused", change.ref)
-            for change in made.changes
+            for change in plan.changes
             if change.unit not in stopped
-            and (missing & _presumed(change, mirror, gaining, guards) or _goes(change, in_use))
+            and (missing & _required(change, mirror, gaining, guards) or _deletes_in_use(change, in_use))
         }
         if not more:
             return stopped
@@ -131,108 +131,113 @@ def _is_baseline(change: Change) -> bool:
     return change.unit.kind == "baseline" and change.after is not None
 
 
-def _goes(change: Change, in_use: Collection[ObjectRef]) -> bool:
+def _deletes_in_use(change: Change, in_use: Collection[ObjectRef]) -> bool:
     return change.op is Op.DELETE and change.ref in in_use
 
 
-async def _by_object(sink: Sink, made: Plan, mirror: Mirror) -> Done:
-    walk = _Walk(made, mirror)
-    async with sink.writing(made.token) as writing:
-        announced = _announced(made, mirror.memory)
-        if announced:
-            await writing.remember(announced)
-        if isinstance(sink, Accepting) and (closing := walk.closing()):
-            walk.note_all(await sink.unaccepted(closing, 0.0))
-        for batch in _batches(made, mirror, gated=isinstance(sink, Accepting)):
-            todo = [change for change in batch if walk.may(change)]
+async def _write_by_object(sink: Sink, plan: Plan, mirror: Mirror) -> RolloutResult:
+    progress = _Progress(plan, mirror)
+    async with sink.writing(plan.token) as writing:
+        # Before the first write: after a crash the memory must name every state that may stand by then.
+        pending_memory = _pending_memory(plan, mirror.memory)
+        if pending_memory:
+            await writing.remember(pending_memory)
+        # Deleting the last grant is safe only while a guard denies in its place, in the mesh and not only in its API.
+        if isinstance(sink, Accepting) and (closing_guards := progress.closing_guards()):
+            progress.record_unaccepted(await sink.unaccepted(closing_guards, 0.0))
+        for batch in _batches(plan, mirror, gated=isinstance(sink, Accepting)):
+            todo = [change for change in batch if progress.may(change)]
             if todo:
-                walk.note(todo, await writing.write(todo))
-            if not batch and isinstance(sink, Accepting) and (gate := walk.gate()):
-                walk.note_all(await sink.unaccepted(gate, ACCEPTED_S))
-        final = {key: raw for key, raw in made.memory.items() if key not in walk.stopped}
-        known = {**mirror.memory, **announced}
-        shrunk = walk.shrunk & made.memory.keys() & known.keys()
-        final |= {key: narrowed(known[key], walk.standing(key)) for key in shrunk}
+                progress.record(todo, await writing.write(todo))
+            if not batch and isinstance(sink, Accepting) and (gate_refs := progress.gate_refs()):
+                progress.record_unaccepted(await sink.unaccepted(gate_refs, ACCEPTED_S))
+        final = {key: raw for key, raw in plan.memory.items() if key not in progress.stopped}
+        known = {**mirror.memory, **pending_memory}
+        narrowed_units = progress.narrowed_units & plan.memory.keys() & known.keys()
+        final |= {key: narrowed(known[key], progress.standing(key)) for key in narrowed_units}
         if final:
             await writing.remember(final)
-        memory = {**announced, **final}
-        return Done(tuple(walk.written), memory, walk.results(), writing.token, failed=frozenset(walk.failed))
+        memory = {**pending_memory, **final}
+        return RolloutResult(
+            tuple(progress.written), memory, progress.results(), writing.token, failed=frozenset(progress.failed)
+        )
 
 
-def _announced(made: Plan, known: Mapping[UnitKey, bytes]) -> dict[UnitKey, bytes]:
+def _pending_memory(plan: Plan, known: Mapping[UnitKey, bytes]) -> dict[UnitKey, bytes]:
     """What may come to stand, to be remembered before the first write."""
-    changed = {change.unit for change in made.changes}
-    todo = {key: pending(known.get(key, b""), raw) for key, raw in made.memory.items() if key in changed}
+    changed = {change.unit for change in plan.changes}
+    todo = {key: pending(known.get(key, b""), raw) for key, raw in plan.memory.items() if key in changed}
     return {key: raw for key, raw in todo.items() if raw != known.get(key, b"")}
 
 
-def _batches(made: Plan, mirror: Mirror, *, gated: bool) -> Iterator[Sequence[Change]]:
+def _batches(plan: Plan, mirror: Mirror, *, gated: bool) -> Iterator[Sequence[Change]]:
     """The changes wave by wave; an empty batch is where the mesh is waited for."""
-    waves = [list(found) for _, found in groupby(made.changes, key=lambda change: change.wave)]
+    waves = [list(found) for _, found in groupby(plan.changes, key=lambda change: change.wave)]
     if not gated:
         yield from waves
         return
+    # Guards and what is referred to, then losses that depend on none of it, then the gate, then what gains.
     ready = [one for one in waves if one[0].wave < _GRANT_DELETED]
-    early = _early(made, mirror)
+    independent = _independent_losses(plan, mirror)
     yield from ready
-    yield from ([change for change in made.changes if change.ref in early],) if early else ()
+    yield from ([change for change in plan.changes if change.ref in independent],) if independent else ()
     yield []
-    yield from ([change for change in one if change.ref not in early] for one in waves[len(ready) :])
+    yield from ([change for change in one if change.ref not in independent] for one in waves[len(ready) :])
 
 
-def _early(made: Plan, mirror: Mirror) -> set[ObjectRef]:
+def _independent_losses(plan: Plan, mirror: Mirror) -> set[ObjectRef]:
     """The losses that need not wait for the mesh: of units that gain nothing and get no new guard, by objects that need nothing new."""
-    fresh = {change.ref: change for change in made.changes if change.wave < _GRANT_DELETED}
-    gaining, guards = gaining_in(made), _guards(made)
+    fresh = {change.ref: change for change in plan.changes if change.wave < _GRANT_DELETED}
+    gaining, guards = gaining_in(plan), _guards(plan)
     waiting = gaining | {change.unit for change in fresh.values() if change.ref in guards}
     return {
         change.ref
-        for change in made.changes
+        for change in plan.changes
         if change.wave in {_GRANT_DELETED, _GRANT_REPLACED}
         and change.unit not in waiting
-        and not fresh.keys() & _presumed(change, mirror, gaining, guards)
+        and not fresh.keys() & _required(change, mirror, gaining, guards)
     }
 
 
-def mixed(made: Plan) -> frozenset[UnitKey]:
+def mixed(plan: Plan) -> frozenset[UnitKey]:
     """The units that both gain and lose, and whose gains wait for the mesh to take what they need."""
-    fresh = {change.ref: change.unit for change in made.changes if change.wave < _GRANT_DELETED}
-    units = {*fresh.values()} | {change.unit for change in made.changes if fresh.keys() & set(needs_of(change))}
-    return frozenset(units & swapping(made))
+    fresh = {change.ref: change.unit for change in plan.changes if change.wave < _GRANT_DELETED}
+    units = {*fresh.values()} | {change.unit for change in plan.changes if fresh.keys() & set(needs_of(change))}
+    return frozenset(units & gaining_and_losing(plan))
 
 
-def swapping(made: Plan) -> frozenset[UnitKey]:
+def gaining_and_losing(plan: Plan) -> frozenset[UnitKey]:
     """The units that both gain and lose."""
-    return frozenset(gaining_in(made) & {*made.losing})
+    return frozenset(gaining_in(plan) & {*plan.losing})
 
 
-def bases(made: Plan, units: Collection[UnitKey], mirror: Mirror) -> dict[ObjectRef, frozenset[UnitKey]]:
+def prerequisites(plan: Plan, units: Collection[UnitKey], mirror: Mirror) -> dict[ObjectRef, frozenset[UnitKey]]:
     """What stands that these units build on: guards and the like of their own, and of others what they need; with the units."""
     found: dict[ObjectRef, frozenset[UnitKey]] = {}
     own = ((ref, key) for key in units for ref in mirror.standing(key))
-    needed = ((ref, change.unit) for change in made.changes if change.unit in units for ref in needs_of(change))
+    needed = ((ref, change.unit) for change in plan.changes if change.unit in units for ref in needs_of(change))
     for ref, key in (*own, *needed):
         one = mirror.get(ref)
-        if one is not None and one.owner is not None and one.role in _BASES:
+        if one is not None and one.owner is not None and one.role in _PREREQUISITE_ROLES:
             found[ref] = found.get(ref, frozenset()) | {key}
     return found
 
 
-class _Walk:
+class _Progress:
     """Which changes may still be written, given what became of those before."""
 
-    def __init__(self, made: Plan, mirror: Mirror) -> None:
+    def __init__(self, plan: Plan, mirror: Mirror) -> None:
         self.stopped: dict[UnitKey, Result] = {}
         self.written: list[tuple[Change, str]] = []
         self.fresh: set[ObjectRef] = set()  # written before anything gains: what grants may need
-        self._made = made
+        self._plan = plan
         self._mirror = mirror
-        self._gaining = gaining_in(made)
-        self._units = {change.ref: change.unit for change in made.changes}
-        if len(self._units) < len(made.changes):
-            raise UnsafeResourceError(f'a plan for mesh "{made.mesh}" changes one object twice; please report this')
-        self._guards = _guards(made)
-        self._bases: dict[ObjectRef, frozenset[UnitKey]] = {}
+        self._gaining = gaining_in(plan)
+        self._units = {change.ref: change.unit for change in plan.changes}
+        if len(self._units) < len(plan.changes):
+            raise UnsafeResourceError(f'a plan for mesh "{plan.mesh}" changes one object twice; please report this')
+        self._guards = _guards(plan)
+        self._prerequisites: dict[ObjectRef, frozenset[UnitKey]] = {}
         self.failed: set[ObjectRef] = set()  # what was not written although it might
         self._missing: set[ObjectRef] = set()  # the same, and what would have been made after it
         self._unguarded: set[UnitKey] = set()
@@ -240,7 +245,7 @@ class _Walk:
 
     def may(self, change: Change) -> bool:
         """Whether a change may be written; if not, its unit stops."""
-        missing = self._missing & _presumed(change, self._mirror, self._gaining, self._guards)
+        missing = self._missing & _required(change, self._mirror, self._gaining, self._guards)
         if missing:
             self._stop(change.unit, Result("waiting", f"{min(missing)} does not exist", min(missing)))
         if missing or not self._is_safe(change):
@@ -254,12 +259,12 @@ class _Walk:
             self._stop(change.unit, Result("waiting", f"{change.ref} is still needed", change.ref))
         if change.unit not in self.stopped:
             return True
-        if change.wave == _GRANT_DELETED:
+        if change.wave == _GRANT_DELETED:  # without its guard, no grant would mean that everybody is accepted
             return change.unit not in self._unguarded
         return change.wave < _ROUTE and change.unit not in self._gaining
 
-    def note(self, todo: Sequence[Change], found: Iterable[Written]) -> None:
-        """Take down what became of these."""
+    def record(self, todo: Sequence[Change], found: Iterable[Written]) -> None:
+        """Record what became of these."""
         for change, one in zip(todo, found, strict=True):
             if one.state == "written":
                 self.written.append((change, one.token))
@@ -268,40 +273,40 @@ class _Walk:
                 self._fail(change.unit, one)
                 self._skip(change)
 
-    def closing(self) -> list[ObjectRef]:
+    def closing_guards(self) -> list[ObjectRef]:
         """The guards of others that stand, without which grants that go would leave everything open."""
-        going = [change for change in self._made.changes if change.after is None]
+        going = [change for change in self._plan.changes if change.after is None]
         needed = [(ref, change.unit) for change in going for ref in self._mirror.needs(change.ref)]
         for ref, key in needed:
             one = self._mirror.get(ref)
             if one is not None and one.role is Role.GUARD and ref not in self._units:
-                self._bases[ref] = self._bases.get(ref, frozenset()) | {key}
-        self._guards |= self._bases.keys()
-        return sorted(self._bases)
+                self._prerequisites[ref] = self._prerequisites.get(ref, frozenset()) | {key}
+        self._guards |= self._prerequisites.keys()
+        return sorted(self._prerequisites)
 
-    def gate(self) -> list[ObjectRef]:
+    def gate_refs(self) -> list[ObjectRef]:
         """What the mesh itself must have taken before anything gains: what is new, and what stands that a gain builds on."""
-        gone = {change.ref for change in self._made.changes if change.after is None}
-        found = bases(self._made, self._gaining, self._mirror)
-        self._bases = {ref: keys for ref, keys in found.items() if ref not in gone}
-        return sorted(self.fresh | self._bases.keys())
+        gone = {change.ref for change in self._plan.changes if change.after is None}
+        found = prerequisites(self._plan, self._gaining, self._mirror)
+        self._prerequisites = {ref: keys for ref, keys in found.items() if ref not in gone}
+        return sorted(self.fresh | self._prerequisites.keys())
 
-    def note_all(self, found: Iterable[Written]) -> None:
-        """Take down what was not accepted."""
+    def record_unaccepted(self, found: Iterable[Written]) -> None:
+        """Record what the mesh did not accept."""
         for one in found:
             owner = self._units.get(one.ref)
-            for key in self._bases.get(one.ref, frozenset()) | ({owner} if owner is not None else frozenset()):
+            for key in self._prerequisites.get(one.ref, frozenset()) | ({owner} if owner is not None else frozenset()):
                 self._fail(key, one)
 
     @property
-    def shrunk(self) -> frozenset[UnitKey]:
+    def narrowed_units(self) -> frozenset[UnitKey]:
         """The units that stopped, gain nothing, and of which every grant that should shrink or go has done so."""
         done = {change.ref for change, _ in self.written}
-        late = {change.unit for change in self._made.changes if self._shrinks(change) and change.ref not in done}
+        late = {change.unit for change in self._plan.changes if self._narrows(change) and change.ref not in done}
         access = {key for key in self.stopped if key.kind == "access"}
         return frozenset(access - self._gaining - late)
 
-    def _shrinks(self, change: Change) -> bool:
+    def _narrows(self, change: Change) -> bool:
         before = self._mirror.get(change.ref)
         return before is not None and bool(before.token) and before.role is Role.GRANT
 
@@ -316,7 +321,7 @@ class _Walk:
 
     def results(self) -> dict[UnitKey, Result]:
         """What became of each unit."""
-        keys = units_of(self._made)
+        keys = units_of(self._plan)
         return {key: self.stopped.get(key, Result("written")) for key in sorted(keys)}
 
     def _fail(self, unit: UnitKey, one: Written) -> None:
@@ -333,17 +338,18 @@ class _Walk:
     def _skip(self, change: Change) -> None:
         """What stands there goes on, and so must what it needs."""
         self._in_use.update(self._mirror.needs(change.ref))
+        # A replacement that was not written leaves the old object, on which others can still rely; a creation leaves none.
         if change.after is not None and self._mirror.get(change.ref) is None:
             self._missing.add(change.ref)
             self._unguarded |= {change.unit} if change.ref in self._guards else set()
 
 
-def _guards(made: Plan) -> set[ObjectRef]:
+def _guards(plan: Plan) -> set[ObjectRef]:
     """The guards that a plan writes."""
-    return {change.ref for change in made.changes if change.after is not None and change.after.role is Role.GUARD}
+    return {change.ref for change in plan.changes if change.after is not None and change.after.role is Role.GUARD}
 
 
-def _presumed(
+def _required(
     change: Change, mirror: Mirror, gaining: Collection[UnitKey], guards: Collection[ObjectRef]
 ) -> set[ObjectRef]:
     """The objects without which a change may not be written: what it needs, and where it deletes, the guards that close then.

@@ -39,7 +39,7 @@ class Listener(Protocol):
     def applied(self, mesh: str, result: str, changes: Sequence[Change] = ()) -> None:
         """What came of a plan."""
 
-    def beat(self, mesh: str) -> None:
+    def heartbeat(self, mesh: str) -> None:
         """The worker of a mesh goes on, or waits for news."""
 
     def turn_started(self) -> int:
@@ -78,10 +78,10 @@ class Journal:
         if self.listener is not None:
             self.listener.synced(source)
 
-    def beat(self, mesh: str) -> None:
+    def heartbeat(self, mesh: str) -> None:
         """The worker of a mesh goes on, or waits for news."""
         if self.listener is not None:
-            self.listener.beat(mesh)
+            self.listener.heartbeat(mesh)
 
     @contextmanager
     def turning(self) -> Iterator[None]:

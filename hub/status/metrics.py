@@ -113,7 +113,7 @@ class Metrics:
         else:
             self._failing.add(mesh)
 
-    def beat(self, mesh: str) -> None:
+    def heartbeat(self, mesh: str) -> None:
         """The worker of a mesh goes on, or waits for news."""
         self._beats[mesh] = self._clock()
 

@@ -37,7 +37,7 @@ from hub.model import (
 )
 from hub.plan.changes import Desired
 from hub.plan.plan import Plan, plan
-from hub.reconcile.rollout import Done, roll_out
+from hub.reconcile.rollout import RolloutResult, roll_out
 from hub.semantics import Semantics
 from hub.sinks import folder
 from hub.sinks.directory import DIRECTORY, DirectoryConfig
@@ -123,7 +123,7 @@ def planned(bench: Bench, desired: Mapping[UnitKey, Desired], seen: Observation)
     return plan("bench", units, seen, bench.spec.carry_over)
 
 
-async def apply(bench: Bench, desired: Mapping[UnitKey, Desired]) -> Done:
+async def apply(bench: Bench, desired: Mapping[UnitKey, Desired]) -> RolloutResult:
     """Observe, plan and write, as a fresh process does."""
     sink = bench.sink()
     try:

@@ -175,7 +175,7 @@ class Trial:
         for name, source in self._running.intake.sources.items():
             await self._loop.ingest(name, tuple(source.read()))
         self.ground.read()
-        await self._loop.hand_out()
+        await self._loop.dispatch()
         for worker in self._loop.workers:
             try:
                 await worker.once()

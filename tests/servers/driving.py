@@ -27,9 +27,9 @@ async def drive(worker: Worker) -> None:
         except StaleError:
             continue
         except Exception:  # noqa: BLE001 - it is tried again in the next turn
-            if not worker._news.is_set():
+            if not worker._wake.is_set():
                 return
         else:
-            if not worker._news.is_set():
+            if not worker._wake.is_set():
                 return
     raise WiderError(f"{worker.mesh.name} never comes to rest")

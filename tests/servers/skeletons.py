@@ -269,7 +269,7 @@ class Running:
         source._objects = dict(self.trial._source._objects)
         source.fail(*self.trial._failing)
         await self.loop.ingest("cluster", tuple(source.read()))
-        await self.loop.hand_out()
+        await self.loop.dispatch()
         if self.driver is None or self.driver.done():
             self.driver = asyncio.create_task(drive(self.loop.workers[0]))
         for _ in range(_TURNS):

@@ -335,7 +335,7 @@ class Turns(AbstractContextManager["Turns"]):
         for side in self.sides.values():
             side.bound.append(self.known)
         await self._running.ingest("cluster", events)
-        await self._running.hand_out()
+        await self._running.dispatch()
         for worker in self._running.workers:
             driver = self._drivers.get(worker.mesh.name)
             if driver is None or driver.done():

@@ -15,7 +15,7 @@ from hub.memory.states import decode, digest
 from hub.mirror import Mirror
 from hub.model import Change, Identity, NativeObject, ObjectRef, Op, Role, UnitKey
 from hub.plan.plan import Plan
-from hub.reconcile.rollout import Done, roll_out
+from hub.reconcile.rollout import RolloutResult, roll_out
 from hub.testing.memory import FORMS, MemoryMesh, MemoryMeshes, MemorySinkConfig
 from tests.hub.sinks.small_mesh import access, native, planned
 from tests.servers.benches import context
@@ -41,12 +41,12 @@ class Trial:
         seen = await self._sink.observe()
         return planned(units, seen), Mirror(seen)
 
-    async def apply(self, units: Units, *gaining: str) -> Done:
+    async def apply(self, units: Units, *gaining: str) -> RolloutResult:
         """Write the plan for these units, some of which gain something."""
         made, mirror = await self.plan(units)
         return await roll_out(self._sink, replace(made, gained=tuple(map(_permit, gaining))), mirror)
 
-    async def write(self, made: Plan, mirror: Mirror) -> Done:
+    async def write(self, made: Plan, mirror: Mirror) -> RolloutResult:
         """Write this plan."""
         return await roll_out(self._sink, made, mirror)
 

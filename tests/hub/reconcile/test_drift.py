@@ -19,7 +19,7 @@ from hub.reconcile.loop import Loop
 from hub.status.journal import Journal
 from hub.status.outcomes import Changed
 from hub.testing.memory import MemoryMesh, MemoryMeshes
-from tests.hub.reconcile.test_flights import API, until
+from tests.hub.reconcile.test_in_flight import API, until
 from tests.hub.reconcile.test_loop import eventually
 from tests.hub.sinks.istio_shop import PEERS_FILE, POLICY_FILE, RENDERED, istio_shop
 from tests.servers.folder import Folder, target

@@ -90,7 +90,7 @@ async def test_worker_that_hangs_is_told_and_the_others_are_not(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`/livez` names its mesh once nothing was heard of it for some minutes; one that waits for news is heard."""
-    monkeypatch.setattr("hub.reconcile.worker._BEAT_S", 0.05)
+    monkeypatch.setattr("hub.reconcile.worker._HEARTBEAT_S", 0.05)
     hub, now, journal = hub_of(folder.root / "smihub.yaml"), [0.0], Journal()
     hub.meshes[1]._sink = Hanging()  # type: ignore[assignment]
     journal.listener = metrics = Metrics(journal.outcomes, ["vms", "istio"], clocks=Clocks(lambda: now[0]))
@@ -118,7 +118,7 @@ class Cancelling(Hanging):
 
 async def test_worker_that_a_plugin_cancels_goes_on(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a bug like any other, and tried again."""
-    monkeypatch.setattr("hub.reconcile.loop._AGAIN_S", 0.05)
+    monkeypatch.setattr("hub.reconcile.loop._RESTART_S", 0.05)
     hub = hub_of(folder.root / "smihub.yaml")
     sink = hub.meshes[0].sink
     hub.meshes[0]._sink = Cancelling()  # type: ignore[assignment]
@@ -240,7 +240,7 @@ async def test_mesh_of_another_owner_is_not_served_and_the_others_are_followed(f
 
 async def test_bug_beside_a_revocation_does_not_lose_it(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read then is handed out once that works again, though no source says anything more."""
-    monkeypatch.setattr("hub.reconcile.loop._AGAIN_S", 0.1)
+    monkeypatch.setattr("hub.reconcile.loop._RESTART_S", 0.1)
     async with living(folder) as live:
         await live.until(BOOKS)
         recall = live.hub.recall

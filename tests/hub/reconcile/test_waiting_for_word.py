@@ -16,7 +16,7 @@ from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.status.journal import Journal
 from hub.testing.memory import MemoryMesh, MemoryMeshes
-from tests.hub.reconcile.test_flights import until
+from tests.hub.reconcile.test_in_flight import until
 from tests.hub.reconcile.test_loop import eventually
 from tests.hub.reconcile.test_turns import lets
 from tests.servers.folder import Folder, target

@@ -23,7 +23,7 @@ from hub.model import (
 )
 from hub.plan.changes import Desired
 from hub.plan.plan import Plan, plan
-from hub.reconcile.rollout import Done, roll_out
+from hub.reconcile.rollout import RolloutResult, roll_out
 from hub.sinks.directory import DirectorySink
 
 ORIGINS = (ObjectRef("access.smi-spec.io", "TrafficTarget", "shop", "api-from-web"),)
@@ -95,12 +95,12 @@ def apply(path: Path, desired: Wanted, mesh: str = "istio") -> Plan:
     return made
 
 
-def wrote(path: Path, made: Plan, mesh: str = "istio") -> Done:
+def wrote(path: Path, made: Plan, mesh: str = "istio") -> RolloutResult:
     """Carry out a plan."""
     return asyncio.run(carried_out(path, made, mesh))
 
 
-async def carried_out(path: Path, made: Plan, mesh: str = "istio") -> Done:
+async def carried_out(path: Path, made: Plan, mesh: str = "istio") -> RolloutResult:
     """The same, where a loop runs."""
     made_for = sink(path, mesh)
     return await roll_out(made_for, made, Mirror(await made_for.observe()))

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from hub.errors import StaleError, TransientError, UnsafeResourceError
 from hub.model import Change, Op, Role
 from hub.plan.plan import Plan
-from hub.reconcile.rollout import Done
+from hub.reconcile.rollout import RolloutResult
 from hub.sinks import folder as on_disk
 from tests.hub.sinks.small_mesh import (
     API,
@@ -98,7 +98,7 @@ async def test_one_of_two_concurrent_writers_is_overtaken(tmp_path: Path) -> Non
     plans = [planned(wanted({"api": [source]}), await sink(tmp_path).observe()) for source in ("web", "shop")]
     writes = (carried_out(tmp_path, made) for made in plans)
     ends = await asyncio.gather(*writes, return_exceptions=True)
-    assert [type(end) for end in ends if not isinstance(end, Done)] == [StaleError]
+    assert [type(end) for end in ends if not isinstance(end, RolloutResult)] == [StaleError]
     observed = await sink(tmp_path).observe()
     assert (
         sum(

@@ -1,4 +1,4 @@
-"""Lanes: parts of a plan that can be written at the same time, for units in different ones need nothing of each other."""
+"""A plan split into parts that can be written at the same time, because units in different parts need nothing of each other."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from hub.model import Change, ObjectRef, Op, UnitKey
 from hub.plan.plan import Plan
 
 
-def units_of(made: Plan) -> frozenset[UnitKey]:
+def units_of(plan: Plan) -> frozenset[UnitKey]:
     """The units that a plan writes."""
-    return frozenset({change.unit for change in made.changes} | made.memory.keys())
+    return frozenset({change.unit for change in plan.changes} | plan.memory.keys())
 
 
-def gaining_in(made: Plan) -> set[UnitKey]:
+def gaining_in(plan: Plan) -> set[UnitKey]:
     """The units that gain, as far as a plan changes them."""
-    named = {(permit.receiver.namespace, permit.receiver.service_account) for permit in made.gained}
-    return {change.unit for change in made.changes if (change.unit.namespace, change.unit.name) in named}
+    named = {(permit.receiver.namespace, permit.receiver.service_account) for permit in plan.gained}
+    return {change.unit for change in plan.changes if (change.unit.namespace, change.unit.name) in named}
 
 
 def needs_of(change: Change) -> tuple[ObjectRef, ...]:
@@ -27,31 +27,31 @@ def needs_of(change: Change) -> tuple[ObjectRef, ...]:
     return change.after.needs if change.after is not None else ()
 
 
-def lanes(made: Plan, mirror: Mirror) -> tuple[Plan, ...]:
-    """A plan as plans that can be written at the same time: units in different ones need nothing of each other."""
-    owners = {change.ref: change.unit for change in made.changes}
-    group = {key: key for key in {*owners.values(), *made.memory}}
+def partition(plan: Plan, mirror: Mirror) -> tuple[Plan, ...]:
+    """A plan as several, one for each set of units that are connected by what their objects need (union-find)."""
+    owners = {change.ref: change.unit for change in plan.changes}
+    group = {key: key for key in {*owners.values(), *plan.memory}}
 
     def root(key: UnitKey) -> UnitKey:
         while group[key] != key:
             key = group[key]
         return key
 
-    gaining = gaining_in(made)
-    for change in made.changes:
-        for ref in ties(change, mirror, gaining):
+    gaining = gaining_in(plan)
+    for change in plan.changes:
+        for ref in dependencies(change, mirror, gaining):
             if ref in owners:
                 group[root(change.unit)] = root(owners[ref])
     changes: dict[UnitKey, list[Change]] = {root(key): [] for key in group}
-    for change in made.changes:
+    for change in plan.changes:
         changes[root(change.unit)].append(change)
     memory: dict[UnitKey, dict[UnitKey, bytes]] = {key: {} for key in changes}
-    for key, raw in made.memory.items():
+    for key, raw in plan.memory.items():
         memory[root(key)][key] = raw
-    return tuple(replace(made, changes=tuple(changes[key]), memory=memory[key]) for key in sorted(changes))
+    return tuple(replace(plan, changes=tuple(changes[key]), memory=memory[key]) for key in sorted(changes))
 
 
-def ties(change: Change, mirror: Mirror, gaining: Collection[UnitKey]) -> set[ObjectRef]:
+def dependencies(change: Change, mirror: Mirror, gaining: Collection[UnitKey]) -> set[ObjectRef]:
     """The objects that may not be written at the same time as this one: what it needs, as it stands and as it is to be.
 
     Of a unit that gains nothing, an object that is replaced and goes on needing the same does not wait for that.

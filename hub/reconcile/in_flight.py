@@ -1,4 +1,4 @@
-"""Flights: parts of plans that are being written now, each in a task of its own, so that a slow object holds up its own unit alone."""
+"""Writes in flight: parts of plans that are being written now, each in a task of its own, so that a slow object holds up its own unit alone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 from hub.model import ObjectRef, UnitKey
 from hub.plan.plan import Plan
-from hub.reconcile.lanes import units_of
+from hub.reconcile.partition import units_of
 from hub.status.outcomes import Result
 
 Results = dict[UnitKey, Result]
 
 
-class Flights:
-    """The parts that a mesh is being written by; `news` ends any wait for them, `landed` is told of each that has ended."""
+class InFlight:
+    """The parts of plans that are being written to a mesh; `wake` ends any wait for them, `on_finished` is called with the units of each that has ended."""
 
-    def __init__(self, news: asyncio.Event, landed: Callable[[frozenset[UnitKey]], None]) -> None:
-        self._news = news
-        self._landed = landed
+    def __init__(self, wake: asyncio.Event, on_finished: Callable[[frozenset[UnitKey]], None]) -> None:
+        self._wake = wake
+        self._on_finished = on_finished
         self._parts: dict[asyncio.Task[Results], Plan] = {}
         self._ended: Results = {}
         self._fatal: BaseException | None = None
@@ -41,13 +41,13 @@ class Flights:
         task.add_done_callback(self._end)
 
     async def wait(self) -> None:
-        """Wait until all have ended, or there are news."""
-        while self._parts and not self._news.is_set():
-            news = asyncio.ensure_future(self._news.wait())
+        """Wait until all have ended, or `wake` is set."""
+        while self._parts and not self._wake.is_set():
+            wake = asyncio.ensure_future(self._wake.wait())
             try:
-                await asyncio.wait({*self._parts, news}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({*self._parts, wake}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                news.cancel()
+                wake.cancel()
             await asyncio.sleep(0)  # for those that ended to be counted
 
     def ended(self) -> Results:
@@ -73,4 +73,4 @@ class Flights:
             self._ended |= task.result()
         else:
             self._fatal = self._fatal or error
-        self._landed(units_of(part))
+        self._on_finished(units_of(part))
