@@ -101,7 +101,7 @@ async def test_worker_that_hangs_is_told_and_the_others_are_not(
         assert livez().status == 200
         now[0] = HUNG_S + 1
         await asyncio.sleep(0.3)
-        assert (livez().status, livez().body) == (503, b"nothing is heard of the worker of mesh istio\n")
+        assert (livez().status, livez().body) == (503, b"no sign of life from the worker of mesh istio\n")
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
