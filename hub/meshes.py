@@ -65,6 +65,11 @@ class Mesh:
         return self._spec.diagnose(self._context, self._sink_settings)
 
     @property
+    def stateful(self) -> bool:
+        """Whether opening it may make the state folder, so that looking at it is not for every verb."""
+        return self._spec.needs_state
+
+    @property
     def untouched(self) -> bool:
         """Whether nothing can have been applied yet, so that the mesh need not be opened to tell what stands there."""
         return self._spec.needs_state and not self._context.state_file.exists()

@@ -31,7 +31,8 @@ from hub.cli.places import Spots
 from hub.cli.sarif import Checked, sarif
 from hub.cli.show import counted, problem_line, refusal_line
 from hub.config.file import DEFAULT_FILE
-from hub.errors import EmptySourceError, SmihubError
+from hub.config.own import mistake
+from hub.errors import EmptySourceError, RefusedError, SmihubError
 from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub, Reviewed
@@ -63,6 +64,8 @@ async def _check(config: Path, output: CheckForm, source: str | None, meshes: Se
         foreseen = {
             hub: [] if problems is None else [hub.foreseen(mesh) for mesh in hub.meshes] for hub, problems in found
         }
+        for hub in domains.hubs:
+            await _look_at_sinks(hub)
         if output is CheckForm.TEXT:
             for hub, problems in found:
                 _show(hub, problems)
@@ -77,6 +80,19 @@ async def _check(config: Path, output: CheckForm, source: str | None, meshes: Se
         return Exit.ERROR if any(problems is None or _errors(problems) for _, problems in found) else Exit.SAME
     finally:
         await domains.close()
+
+
+async def _look_at_sinks(hub: Hub) -> None:
+    """Refuse a folder that apply would refuse. Raises ConfigError with file, line and field."""
+    for index, mesh in enumerate(hub.config.meshes):
+        found = next((each for each in hub.meshes if each.name == mesh.name), None)
+        if found is not None and not found.stateful:
+            try:
+                await found.sink.observe()
+            except RefusedError:
+                continue  # of another owner: plan refuses that as a guard
+            except (SmihubError, OSError) as error:
+                raise mistake(hub.config, f"meshes[{index}].sink", str(error)) from None
 
 
 def _data(

@@ -16,6 +16,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import fields
 
 from hub.config.accepts import Accept, WrittenAccept, accepts_in
+from hub.config.examples import with_example
 from hub.config.http import HttpConfig, WrittenHttp
 from hub.config.settings import (
     LABEL,
@@ -208,7 +209,8 @@ def load_configs(path: Path) -> tuple[Config, ...]:
         field_path = f"{fault.field}: " if fault.field else ""
         raise ConfigError(f"{place}{field_path}{fault.message}; {fault.remedy}") from None
     except FieldError as error:
-        raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {error}") from None
+        said = FieldError(error.field, with_example(error.field, error.said))
+        raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {said}") from None
 
 
 # --------------------------------------------------------------------------- what a type cannot say

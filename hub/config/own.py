@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from hub.config.examples import with_example
 from hub.config.file import Config, MeshConfig
 from hub.config.settings import ConfigT, FieldError, convert
 from hub.config.sources import SourceConfig
@@ -15,7 +17,12 @@ from hub.sources.locate import Locator
 def mistake(config: Config, place: str, message: str) -> ConfigError:
     """What to raise for a field of a domain's part of the file, with its line if the file is still there."""
     place = place_in(config, place)
-    return ConfigError(f"{config.file}:{line_of(config, place)}: {place}: {message}")
+    return ConfigError(f"{_shown(config.file)}:{line_of(config, place)}: {place}: {with_example(place, message)}")
+
+
+def _shown(file: Path) -> Path:
+    """The file as one can open it from here."""
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
 def place_in(config: Config, place: str) -> str:

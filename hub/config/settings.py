@@ -10,6 +10,8 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from hub.config.examples import CHOICES, example_of
+
 ConfigT = TypeVar("ConfigT", bound=Struct)
 
 
@@ -38,6 +40,7 @@ _REMEDIES = {
     "str | array": "use a string, in quotes, or a list of them",
     "object": "use a mapping of fields, or remove it",
 }
+_ENUM = re.compile(r"Invalid enum value '(?P<value>.*)'", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 
 
@@ -48,7 +51,7 @@ def convert(value: object, kind: type[ConfigT], base: str) -> ConfigT:
             base,
             "is empty; smihub init writes an example with all fields"
             if value is None
-            else "must be a mapping of fields",
+            else "must be a mapping of fields; smihub init writes an example with all fields",
         )
     _refuse_unknown(value, kind, base)
     try:
@@ -62,10 +65,18 @@ def _explained(text: str, base: str) -> FieldError:
     message, path = (found["message"], found["path"] or "") if found else (text, "")
     place = (base + path).removeprefix(".")
     if missing := _MISSING.fullmatch(message):
-        return FieldError(f"{place}.{missing['name']}".removeprefix("."), f"is missing; add {missing['name']}: ...")
+        return FieldError(f"{place}.{missing['name']}".removeprefix("."), _missing(place, missing["name"]))
+    if odd := _ENUM.fullmatch(message):
+        wanted = CHOICES.get(place.rpartition(".")[2], "another value")
+        return FieldError(place, f'invalid value "{odd["value"][:80]}"; expected {wanted}')
     wrong = _TYPE.fullmatch(message)
     remedy = f"; {_REMEDIES[wrong['type']]}" if wrong and wrong["type"] in _REMEDIES else ""
     return FieldError(place, message[:1].lower() + message[1:].replace("`", '"') + remedy)
+
+
+def _missing(place: str, name: str) -> str:
+    """What to add for a field that has to be there."""
+    return f"is missing; add {example_of(f'{place}.{name}') or f'{name}: ...'}"
 
 
 def _refuse_unknown(value: object, kind: Any, path: str) -> None:

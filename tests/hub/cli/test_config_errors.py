@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
+import yaml
 
+from hub.config.examples import EXAMPLES
 from hub.config.template import template
 from tests.servers.folder import CONFIG, Folder
 
@@ -65,7 +67,7 @@ ISTIO = CONFIG.replace("adapter: vm", "adapter: istio, sink: {kind: directory, p
         (CONFIG.replace("adapter: vm", "adapter: vm, config: {x: 1}"), 5, "meshes[0].config.x", "expected one of"),
         (ISTIO.replace("kind: directory", "kind: xds"), 5, "meshes[0].sink.kind", "kind: directory"),
         (ISTIO.replace("kind: directory", "kind: 7"), 5, "meshes[0].sink.kind", "kind: directory"),
-        (ISTIO.replace(", path: out", ""), 5, "meshes[0].sink.path", "add path: ..."),
+        (ISTIO.replace(", path: out", ""), 5, "meshes[0].sink.path", "add path: rendered/istio"),
         (ISTIO.replace("path: out", "path: ''"), 5, "meshes[0].sink", "such as rendered/vms"),
         (CONFIG.replace("- path: manifests", "- kind: cloud"), 3, "sources[0].kind", "kind: directory"),
         (
@@ -152,3 +154,60 @@ def test_configuration_when_damaged_at_random_never_ends_in_a_trace(folder: Fold
         folder.config(text)
         result = folder.run("check")  # raises what is no clean exit
         assert result.exit_code == 0 or (result.exit_code, result.stderr.count("\n")) == (1, 1), (text, result.stderr)
+
+
+# --------------------------------------------------------------------------- what to write
+
+
+@pytest.mark.parametrize(
+    "name", ["sources", "meshes", "guards", "accept", "state", "reading", "http", "recheckSeconds"]
+)
+def test_an_error_about_a_field_says_what_to_write_and_that_works(folder: Folder, name: str) -> None:
+    """Paste the line in place of the wrong one, and the file is read."""
+    base = {"sources": "sources: [{path: manifests}]", "meshes": "meshes: [{name: vms, adapter: vm}]"}
+    lines = {"domain": "domain: {trustDomain: cluster.local}", **base, name: f"{name}: [[]]"}
+    folder.config("\n".join(lines.values()) + "\n")
+    said = folder.run("check").stderr
+    example = said.rstrip().rpartition("for example ")[2]
+    assert example.startswith(f"{name}: "), said
+    folder.config("\n".join({**lines, name: example}.values()) + "\n")
+    assert folder.run("check").exit_code == 0
+
+
+def test_every_example_is_yaml_for_its_own_field() -> None:
+    """So that it can be pasted."""
+    for field, example in EXAMPLES.items():
+        assert list(yaml.safe_load(example)) == [field.rpartition(".")[2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (CONFIG + "reading: {pathRegex: x}\n", 'invalid value "x"; expected full or prefix; for example pathRegex: full'),
+        (CONFIG.replace("adapter: vm", "adapter: vm, governed: x"), "expected all, targets, or a mapping with namespaces"),
+        (CONFIG.replace("trustDomain: cluster.local", ""), "domain.trustDomain: is missing; add trustDomain: example.org"),
+        (CONFIG + "guards: {minUnits: -1}\n", "for example minUnits: 5"),
+        (CONFIG.replace("adapter: vm", "adapter: vm, sink: {address: 5}"), "for example address: unix:/"),
+    ],
+)  # fmt: skip
+def test_of_few_values_all_are_named(folder: Folder, text: str, said: str) -> None:
+    """What may stand there, and one that does."""
+    folder.config(text)
+    assert said in folder.run("check").stderr
+
+
+@pytest.mark.parametrize("what", ["address", "file", "foreign"])
+def test_check_refuses_a_sink_that_apply_or_run_would_refuse(folder: Folder, what: str) -> None:
+    """With file, line and field, before anybody tries it."""
+    text = ISTIO
+    if what == "address":
+        text = CONFIG.replace("adapter: vm", "adapter: vm, sink: {address: 'tcp://10.0.0.1:1'}")
+    elif what == "file":
+        (folder.root / "out").write_text("")
+    else:
+        (folder.root / "out").mkdir()
+        (folder.root / "out" / "kustomization.yaml").write_text("resources: [mine.yaml]\n")
+    folder.config(text)
+    result = folder.run("check")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: smihub.yaml:5: meshes[0].sink")
