@@ -188,7 +188,10 @@ def _lines(seen: Sequence[Sight], *, ages: bool = True) -> Iterator[Text]:
     for each in (each for one in seen for each in one.meshes):
         title = each.which.title
         if each.mesh is None and not each.units and not each.report:
-            yield line((f"mesh {title}", "bold"), ": no apply is recorded in this state folder; smihub plan shows what it would write")
+            yield line(
+                (f"mesh {title}", "bold"),
+                ": no apply is recorded in this state folder; smihub plan shows what it would write",
+            )
         else:
             yield from lines_of(title, each.mesh, each.units, each.report, now)
     for one in seen:

@@ -50,7 +50,7 @@ def test_status_when_nothing_was_applied_says_so_and_makes_nothing(folder: Folde
     result = folder.run("status")
     assert (result.exit_code, result.stdout) == (
         0,
-        f"mesh vms: no apply is recorded in this state folder\n{NO_HUB}\n",
+        f"mesh vms: no apply is recorded in this state folder; smihub plan shows what it would write\n{NO_HUB}\n",
     )
     assert not (folder.root / ".smihub").exists()
 
