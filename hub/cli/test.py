@@ -120,6 +120,10 @@ def _answer(failure: Failure) -> str:
         return shares_text(answer.weights or {})
     if answer.verdict == "mixed":
         return f"mixed ({shares_text(answer.backends or {})})"
+    if answer.verdict == "ungoverned":
+        return 'ungoverned (outside of "governed" in smihub.yaml; whoever reaches it gets in)'
+    if answer.received is not None:
+        return f'{answer.verdict} (the application receives "{answer.received}")'
     return answer.verdict
 
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from tests.servers.folder import Folder, target
+from tests.servers.folder import CONFIG, Folder, target
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "deploy" / "examples"
@@ -248,3 +248,12 @@ def test_a_misspelt_kind_among_the_sources_is_told(folder: Folder, kind: str) ->
     result = folder.run("check")
     assert result.exit_code == 1
     assert '"Test"' in result.stdout
+
+
+def test_a_path_that_a_mesh_normalises_is_told_as_it_arrives(folder: Folder) -> None:
+    """What is denied as it was sent is allowed as the application receives it."""
+    folder.config(CONFIG.replace("adapter: vm", "adapter: vm, config: {paths: normalise}"))
+    write(folder, BOOKS.replace("/books", "//books").replace("allow", "deny"))
+    result = folder.run("test", "x.yaml")
+    assert result.exit_code == 1
+    assert 'expected deny, mesh vms says allow (the application receives "/books")' in result.stdout
