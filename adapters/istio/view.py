@@ -16,7 +16,7 @@ def view(body: bytes, kind: str) -> Any:
     try:
         manifest = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UnmodelledError(f'these bytes are no "{kind}"') from error
+        raise UnmodelledError(f'these bytes are not a "{kind}"') from error
     if kind not in KINDS or manifest.get("kind") != kind:
-        raise UnmodelledError(f'these bytes are no "{kind}"')
+        raise UnmodelledError(f'these bytes are not a "{kind}"')
     return manifest

@@ -143,7 +143,7 @@ def _show(explainer: Explainer, request: Request, standing: Standing) -> None:
         reasons = explainer.reasons(mesh, request, answer) if answer.losses else []
         OUT.print(compared(_asked_of(explainer, request, smi, answer), answer, reasons))
         if mesh in standing and (now := standing[mesh].judge(request).verdict) != answer.verdict:
-            OUT.print(line(("  in force: ", "bold"), f"{now}, kept from the last apply; see smihub plan"))
+            OUT.print(line(("  in effect: ", "bold"), f"{now}, kept from the last apply; see smihub plan"))
 
 
 def _asked_of(explainer: Explainer, request: Request, smi: Answer, mesh: Answer) -> Answer:

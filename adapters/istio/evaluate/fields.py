@@ -43,28 +43,28 @@ class Fields:
         """A text field; absent is empty."""
         value = self.take(name)
         if value is not None and not isinstance(value, str):
-            raise self.unmodelled(f'"{name}" that is no text')
+            raise self.unmodelled(f'"{name}" that is not a string')
         return value or ""
 
     def number(self, name: str) -> int | None:
         """An integer field, None where it is absent."""
         value = self.take(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise self.unmodelled(f'"{name}" that is no integer')
+            raise self.unmodelled(f'"{name}" that is not an integer')
         return value
 
     def items(self, name: str) -> list[Any]:
         """A list; absent is empty."""
         value = self.take(name)
         if value is not None and not isinstance(value, list):
-            raise self.unmodelled(f'"{name}" that is no list')
+            raise self.unmodelled(f'"{name}" that is not a list')
         return value or []
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts; absent is empty."""
         values = self.items(name)
         if not all(isinstance(value, str) for value in values):
-            raise self.unmodelled(f'"{name}" that is no list of texts')
+            raise self.unmodelled(f'"{name}" that is not a list of strings')
         return tuple(values)
 
     def pairs(self, name: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Fields:
         """A mapping of texts to texts, as pairs; absent is empty."""
         pairs = self.pairs(name)
         if not all(isinstance(value, str) for value in pairs.values()):
-            raise self.unmodelled(f'"{name}" with a value that is no text')
+            raise self.unmodelled(f'"{name}" with a value that is not a string')
         return frozenset(pairs.items())
 
     def neutral(self, *names: str) -> None:

@@ -40,10 +40,10 @@ def _envoy() -> Diagnosis:
     try:
         done = subprocess.run([envoy, "--version"], capture_output=True, text=True, check=False, timeout=_LONGEST_S)  # noqa: S603 - the program that bootstrap starts
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Diagnosis("Envoy", "missing", f'"{envoy}" cannot be started: {error}', "install it anew")
+        return Diagnosis("Envoy", "missing", f'"{envoy}" cannot be started: {error}', "install it again")
     found = _VERSION.search(done.stdout)
     if done.returncode or found is None:
-        return Diagnosis("Envoy", "missing", f'"{envoy}" does not say its version', "install it anew")
+        return Diagnosis("Envoy", "missing", f'"{envoy}" does not say its version', "install it again")
     said = f"{found['version']} ({envoy})"
     if (int(found["major"]), int(found["minor"])) < _EXACT:
         remedy = "use 1.38 or later, or a patch release since March 2026 (CVE-2026-26308): older ones join header lines"

@@ -107,7 +107,7 @@ def check_client_listener(message: wire.Message, origin: str) -> None:
     if kind == "pipe" and here.get("path", "").startswith("/") and not here.get("mode", 0o777) & 0o007:
         return
     if kind != "socket_address" or not ip_address(here.get("address", "0.0.0.0")).is_loopback:  # noqa: S104 - no bind
-        raise UnmodelledError(f"{origin}: whoever reaches it calls as its workload, which is not modelled")
+        raise UnmodelledError(f"{origin}: every program that can reach it calls as its workload, which is not modelled")
 
 
 class _Missing(Struct, frozen=True):

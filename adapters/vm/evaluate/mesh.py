@@ -328,7 +328,7 @@ def _service_of(cluster: str, own: str) -> str:
     parts, mine = cluster.split("/"), own.split("/")
     if len(parts) != len(mine) or (parts[0], parts[1], parts[3]) != (mine[0], mine[1], mine[3]):
         raise UnmodelledError(
-            f'a route of "{own}" leads to "{cluster}", which is no service of that namespace and port'
+            f'a route of "{own}" leads to "{cluster}", which is not a service with that namespace and port'
         )
     return parts[2]
 

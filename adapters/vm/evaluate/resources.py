@@ -58,4 +58,6 @@ def _require_known(ref: ObjectRef) -> None:
     if ref.group != names.GROUP or ref.kind not in _KINDS:
         raise UnmodelledError(f'the meaning of "{ref}" (group "{ref.group}") is not modelled')
     if ref.kind == "Listener" and not ref.name.startswith(("in/", "out/")):
-        raise UnmodelledError(f'listener "{ref.name}" has no name of ours, so nobody knows what it opens')
+        raise UnmodelledError(
+            f'listener "{ref.name}" does not have a name that smihub uses, so it is unknown what it opens'
+        )

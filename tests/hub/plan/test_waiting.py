@@ -184,7 +184,7 @@ def test_explain_tells_what_is_in_force_beside_what_the_sources_say(folder: Fold
     """SMI grants nothing by a broken object; the mesh still does."""
     folder.write("web.yaml", target("web", matches="x").replace("sources:", "source:"))
     said = folder.run("explain", "--from", "shop/web", "--to", "shop/api:80", "--path", "/x").stdout
-    assert "in force: allow, kept from the last apply" in said
+    assert "in effect: allow, kept from the last apply" in said
     folder.write("web.yaml", target("web", matches="x"))
     said = folder.run("explain", "--from", "shop/web", "--to", "shop/api:80", "--path", "/x").stdout
     assert "in force" not in said
