@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from hub.intent.targets import read_match
 from hub.meshes import Mesh
 from hub.model import Access, HttpMatch, Loss, ObjectRef, Origin, Problem, UnitKey
-from hub.plan.because import Spot
+from hub.plan.causes import Spot
 from hub.smi.types import HTTPRouteGroup, TrafficTarget
 from hub.store import Store
 

@@ -1,4 +1,4 @@
-"""What is well-formed and hardly meant: accounts that nobody has, ports that no workload has, patterns that match no path.
+"""What is valid and probably a mistake: accounts that nobody has, ports that no workload has, patterns that match no path.
 
 Pure. Only `check` tells; nothing here takes anything away.
 """
@@ -34,7 +34,7 @@ class _Known(Struct, frozen=True):
 
 
 def hints(store: Store) -> Iterator[Problem]:
-    """A warning for everything that is hardly meant, at each place where its object was read."""
+    """A warning for each probable mistake, at each place where its object was read."""
     objects = tuple(store.objects())
     running = frozenset((one.ref.namespace, one.service_account) for one in objects if isinstance(one, Workload))
     named = frozenset((one.ref.namespace, one.ref.name) for one in objects if isinstance(one, ServiceAccount))

@@ -41,7 +41,7 @@ from hub.status.outcomes import Result
 from hub.status.record import Actor, Record
 
 Consent = Literal["ask", "given"]
-Manner = Literal["lines", "quiet", "data"]
+OutputStyle = Literal["lines", "quiet", "data"]
 """How it is told: the plan and what became of it in lines; nothing but what is wrong or refused; as one document."""
 
 _LEFT = {
@@ -77,27 +77,27 @@ class Wanted(Struct, frozen=True):
 
     options: PlanOptions
     consent: Consent
-    manner: Manner
+    style: OutputStyle
     output: Output
 
     def show(self, found: Sequence[DomainReview]) -> None:
         """Show what is about to be written."""
         pages = pages_of(found)
-        if self.manner == "lines":
+        if self.style == "lines":
             for page in pages:
                 show_page(page, self.options.detail)
-        elif self.manner == "quiet":
+        elif self.style == "quiet":
             for page in pages:
                 show_wrong(page)
 
     def note(self, text: str) -> None:
         """Say something beside the data, to who wants to hear it."""
-        if self.manner == "lines":
+        if self.style == "lines":
             note(text)
 
     def end(self, found: Sequence[DomainReview], applied: Sequence[Applied]) -> None:
         """Print what became of it, where that is wanted as data."""
-        if self.manner == "data":
+        if self.style == "data":
             emit({**pages_data(pages_of(found)), "applied": [each.data() for each in applied]}, self.output)
 
 
@@ -121,10 +121,10 @@ def apply(
     """Plan, show the plan, ask, and write it; refused plans are not written. Exit code 0 only if everything was."""
     with clean_errors():
         options = plan_options(config, accept, verbose, mesh)
-        manner: Manner = "quiet" if quiet else "lines" if output is Output.TEXT else "data"
-        if manner != "lines" and not yes:
+        style: OutputStyle = "quiet" if quiet else "lines" if output is Output.TEXT else "data"
+        if style != "lines" and not yes:
             raise ConfigError("--quiet and -o do not show the plan, so they require --yes")
-        wanted = Wanted(options, "given" if yes else "ask", manner, output)
+        wanted = Wanted(options, "given" if yes else "ask", style, output)
         code = run_now(_apply(wanted) if file is None else _apply_saved(file, wanted))
     raise typer.Exit(code)
 

@@ -12,7 +12,7 @@ from hub.cli.places import Spots
 from hub.config.file import Config
 from hub.memory.permits import Permit
 from hub.model import Change, Loss, NativeObject, Op, Origin, Problem, UnitKey
-from hub.plan.because import InputChange
+from hub.plan.causes import InputChange
 from hub.plan.diff import FieldChange, diff
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan

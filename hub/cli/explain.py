@@ -27,7 +27,7 @@ from hub.cli.context import (
 )
 from hub.cli.data import SCHEMA
 from hub.cli.denied import log_in, tell
-from hub.cli.explained import DomainOption, FolderOption, Sources, Standing, explained_beside
+from hub.cli.explained import DomainOption, Evaluators, FolderOption, Sources, explained_beside
 from hub.cli.verdict import compared, near_lines, verdict_lines
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
@@ -110,7 +110,7 @@ def explain(
     raise typer.Exit(code if explained.whole else Exit.ERROR)
 
 
-def _answer(explainers: Mapping[str, Explainer], request: Request, output: Output, standing: Standing) -> bool:
+def _answer(explainers: Mapping[str, Explainer], request: Request, output: Output, standing: Evaluators) -> bool:
     """Print the answer to one request; whether anybody denies it, in part or altogether."""
     if output is not Output.TEXT:
         emit({"schema": SCHEMA, **Answering(explainers, near=True).reply(request)}, output)
@@ -122,7 +122,7 @@ def _answer(explainers: Mapping[str, Explainer], request: Request, output: Outpu
     return any(_denies(each, request) for each in explainers.values())
 
 
-def _show_all(explainers: Mapping[str, Explainer], request: Request, standing: Standing) -> None:
+def _show_all(explainers: Mapping[str, Explainer], request: Request, standing: Evaluators) -> None:
     for name, explainer in explainers.items():
         if len(explainers) > 1:
             OUT.print(line((f'cluster "{name}"', "bold")))
@@ -134,7 +134,7 @@ def _denies(explainer: Explainer, request: Request) -> bool:
     return any(answer.verdict in {"deny", "mixed"} for answer in (smi, *meshes.values()))
 
 
-def _show(explainer: Explainer, request: Request, standing: Standing) -> None:
+def _show(explainer: Explainer, request: Request, standing: Evaluators) -> None:
     smi, meshes = explainer.explain(request)
     print_lines(verdict_lines("SMI", request, smi))
     print_lines(near_lines(explainer.near(request)))

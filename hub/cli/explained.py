@@ -17,7 +17,7 @@ from hub.explaining import Explained, explain_folder, explain_hub
 from hub.plugins import load_plugins
 from hub.reconcile.domains import Domains
 
-Standing = Mapping[str, Evaluator]
+Evaluators = Mapping[str, Evaluator]
 """By mesh, what stands there."""
 FolderOption = Annotated[
     Path | None,
@@ -40,7 +40,7 @@ async def explained(asked: Sources) -> Explained:
     return (await explained_beside(asked, standing=False))[0]
 
 
-async def explained_beside(asked: Sources, *, standing: bool) -> tuple[Explained, Standing]:
+async def explained_beside(asked: Sources, *, standing: bool) -> tuple[Explained, Evaluators]:
     """The same and, if that is wanted and something cannot be read, what stands in each mesh."""
     if asked.source is not None:
         if asked.meshes:

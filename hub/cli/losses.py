@@ -9,7 +9,7 @@ from rich.text import Text
 from hub.cli.context import Part, line
 from hub.cli.places import Spots, located
 from hub.model import Loss
-from hub.plan.because import Spot
+from hub.plan.causes import Spot
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
 

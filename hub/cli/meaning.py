@@ -12,7 +12,7 @@ from hub.cli.context import line
 from hub.cli.places import Spots, located
 from hub.memory.permits import Permit, line_of
 from hub.model import ObjectRef
-from hub.plan.because import Because, InputChange
+from hub.plan.causes import ChangeCause, InputChange
 from hub.plan.lines import Rerouted
 from hub.plan.plan import Plan
 
@@ -65,7 +65,7 @@ class Causes(Struct, frozen=True):
         return f"{text} ({place})" if place else text
 
 
-def _unit(each: Because) -> str:
+def _unit(each: ChangeCause) -> str:
     return f"{each.unit.namespace}/{each.unit.name}"
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from hub.blame import written
 from hub.meshes import Mesh
 from hub.model import Loss, ObjectRef, Origin
-from hub.plan.because import InputChange, Spot
+from hub.plan.causes import InputChange, Spot
 from hub.reconcile.hub import Hub
 
 

@@ -26,7 +26,7 @@ from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.status.journal import Journal
 from hub.status.record import Actor, Record
-from hub.status.telling import Telling
+from hub.status.status_log import StatusLog
 
 if TYPE_CHECKING:
     from hub.status.metrics import Metrics
@@ -88,9 +88,9 @@ class _Service:
 
     def __init__(self, hub: Hub, accept: tuple[str, ...], *, serve_only: bool) -> None:
         self.config = hub.config
-        self._telling = Telling()
+        self._status_log = StatusLog()
         record = Record(hub.config.state, _tell)
-        self.journal = Journal(record, Actor.here("run"), heard=self._telling.heard)
+        self.journal = Journal(record, Actor.here("run"), on_change=self._status_log.outcomes_changed)
         self.metrics = _metrics(hub, self.journal, serve_only)
         self._hub = hub
         self._accept = accept
@@ -102,7 +102,7 @@ class _Service:
 
         with ExitStack() as locks:
             _hold(self.config, locks)
-            loop = Loop(self._hub, self._accept, self.journal, self._telling)
+            loop = Loop(self._hub, self._accept, self.journal, self._status_log)
             working = asyncio.create_task(loop.serve_only() if self._serve_only else loop.run())
             try:
                 await asyncio.sleep(0)  # what another process serves ends this one before it says anything else

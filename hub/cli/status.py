@@ -40,7 +40,7 @@ from hub.status.sockets import ask
 _LOOK_S = 1.0
 
 
-class Seen(Struct, frozen=True):
+class MeshStatus(Struct, frozen=True):
     """One mesh as it is known: itself (None: nothing is on record), its units, and what its data planes say."""
 
     which: Mesh
@@ -74,52 +74,56 @@ def status(
     raise typer.Exit(code)
 
 
-class Sight(Struct, frozen=True):
+class DomainStatus(Struct, frozen=True):
     """All meshes of a domain, and what the running hub says of itself (None: none runs)."""
 
     config: Config
-    meshes: tuple[Seen, ...]
+    meshes: tuple[MeshStatus, ...]
     hub: tuple[int, str] | None = None
 
 
-Look = Callable[[], Sequence[Sight]]
+ReadStatus = Callable[[], Sequence[DomainStatus]]
 
 
-async def _status(config: Path, output: Output, names: Sequence[str], show: Callable[[Look, Output], Exit]) -> Exit:
+async def _status(
+    config: Path, output: Output, names: Sequence[str], show: Callable[[ReadStatus, Output], Exit]
+) -> Exit:
     domains = Domains.open(config, meshes=names)
     try:
-        looks = [_looking(hub) for hub in domains.hubs]
-        return show(lambda: [look() for look in looks], output)
+        readers = [_reader(hub) for hub in domains.hubs]
+        return show(lambda: [read_status() for read_status in readers], output)
     finally:
         await domains.close()
 
 
-def _looking(hub: Hub) -> Callable[[], Sight]:
+def _reader(hub: Hub) -> Callable[[], DomainStatus]:
     """A function that looks; the record is read again only if it changed."""
     state = hub.config.state
     last: list[tuple[tuple[int, int], record.Known]] = []
 
-    def look() -> Sight:
+    def read_status() -> DomainStatus:
         version = record.version(state)
         if not last or last[0][0] != version:
             last[:] = [(version, record.known(state))]
-        return Sight(hub.config, tuple(_seen(mesh, last[0][1]) for mesh in hub.meshes), ask(hub.config, "/readyz"))
+        return DomainStatus(
+            hub.config, tuple(_mesh_status(mesh, last[0][1]) for mesh in hub.meshes), ask(hub.config, "/readyz")
+        )
 
-    return look
+    return read_status
 
 
-def _seen(mesh: Mesh, known: record.Known) -> Seen:
+def _mesh_status(mesh: Mesh, known: record.Known) -> MeshStatus:
     units = {key: outcome for name, key, outcome in known.units if name == mesh.name}
     live = None if mesh.untouched else mesh.live  # looking makes no state file
     report = live.report() if live is not None else {}
-    return Seen(mesh, known.meshes.get(mesh.name), with_programmed(units, report), report)
+    return MeshStatus(mesh, known.meshes.get(mesh.name), with_programmed(units, report), report)
 
 
 # --------------------------------------------------------------------------- showing
 
 
-def _once(look: Look, output: Output) -> Exit:
-    seen = look()
+def _once(read_status: ReadStatus, output: Output) -> Exit:
+    seen = read_status()
     if output is Output.TEXT:
         print_lines(_lines(seen))
     else:
@@ -127,18 +131,18 @@ def _once(look: Look, output: Output) -> Exit:
     return Exit.SAME if all(each.good for one in seen for each in one.meshes) else Exit.ERROR
 
 
-def _watched(look: Look, output: Output) -> Exit:
+def _watched(read_status: ReadStatus, output: Output) -> Exit:
     """Draw the whole again on a terminal; elsewhere append what is new. Ends with Ctrl-C alone."""
     draw = _drawing() if output is Output.TEXT and OUT.is_terminal else _appending(output)
     while True:
-        draw(look())
+        draw(read_status())
         time.sleep(_LOOK_S)
 
 
-def _drawing() -> Callable[[Sequence[Sight]], None]:
+def _drawing() -> Callable[[Sequence[DomainStatus]], None]:
     shown: list[str] = []
 
-    def draw(seen: Sequence[Sight]) -> None:
+    def draw(seen: Sequence[DomainStatus]) -> None:
         lines = list(_lines(seen))
         text = [each.plain for each in lines]
         if text != shown:
@@ -149,11 +153,11 @@ def _drawing() -> Callable[[Sequence[Sight]], None]:
     return draw
 
 
-def _appending(output: Output) -> Callable[[Sequence[Sight]], None]:
+def _appending(output: Output) -> Callable[[Sequence[DomainStatus]], None]:
     """Each line once while it stands; data as one document for each change."""
     shown: list[str] = []
 
-    def append(seen: Sequence[Sight]) -> None:
+    def append(seen: Sequence[DomainStatus]) -> None:
         if output is Output.TEXT:
             lines = list(_lines(seen, ages=False))
             fresh = [each for each in lines if each.plain not in shown]
@@ -172,7 +176,7 @@ def _appending(output: Output) -> Callable[[Sequence[Sight]], None]:
     return append
 
 
-def _data(seen: Sequence[Sight]) -> dict[str, Any]:
+def _data(seen: Sequence[DomainStatus]) -> dict[str, Any]:
     rows = [
         of_domain(one.config, mesh_data(each.which.name, each.mesh, each.units, each.report))
         for one in seen
@@ -183,7 +187,7 @@ def _data(seen: Sequence[Sight]) -> dict[str, Any]:
     return {"schema": SCHEMA, "hub": {"running": running, "ready": ready}, "meshes": rows}
 
 
-def _lines(seen: Sequence[Sight], *, ages: bool = True) -> Iterator[Text]:
+def _lines(seen: Sequence[DomainStatus], *, ages: bool = True) -> Iterator[Text]:
     now = time.time() if ages else None
     for each in (each for one in seen for each in one.meshes):
         title = each.which.title

@@ -169,7 +169,7 @@ def conflicts_of(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef
     return tuple(sorted(found, key=lambda one: (one.second, one.ref)))
 
 
-class Hindered(Struct, frozen=True):
+class Blocked(Struct, frozen=True):
     """What of some units cannot be written, or not be counted on to stand: `taken` by others, by unit, or lacking."""
 
     decided: Mapping[UnitKey, Desired]
@@ -189,7 +189,7 @@ class Hindered(Struct, frozen=True):
         constraints: Constraints,
         decided: Mapping[UnitKey, Desired],
         standing: Mapping[ObjectRef, Observed],
-    ) -> Hindered:
+    ) -> Blocked:
         """By conflicts, and by what is lacking."""
         taken: dict[UnitKey, frozenset[ObjectRef]] = {}
         for one in conflicts:

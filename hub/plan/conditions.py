@@ -66,7 +66,7 @@ class Decided(Struct, frozen=True):
     whole: bool = False
 
 
-class Said(Struct, frozen=True):
+class PlanIndex(Struct, frozen=True):
     """What a plan and its refusals say, by unit; `whole` are the refusals of the mesh as a whole."""
 
     plan: Plan
@@ -80,7 +80,7 @@ class Said(Struct, frozen=True):
     recalled: frozenset[ObjectRef]
 
     @classmethod
-    def of(cls, plan: Plan, refusals: Iterable[Refusal]) -> Said:
+    def of(cls, plan: Plan, refusals: Iterable[Refusal]) -> PlanIndex:
         """Grouped once, so that a plan costs what it holds."""
         refused: dict[UnitKey, list[Refusal]] = {}
         whole = []
@@ -123,10 +123,10 @@ class Said(Struct, frozen=True):
         """What the plan says of the mesh as a whole; `refused_since` counts if too many lose access."""
         if not self.whole:
             return MeshCondition("True", "planned")
-        said = _joined(f"{each.message} ({each.code}); {each.remedy}" for each in self.whole)
+        message = _joined(f"{each.message} ({each.code}); {each.remedy}" for each in self.whole)
         wide = any(each.code == BLAST_RADIUS for each in self.whole)
         remedy = _joined(dict.fromkeys(each.remedy for each in self.whole))
-        return MeshCondition("False", "refused", said, refused_since=refused_since if wide else None, remedy=remedy)
+        return MeshCondition("False", "refused", message, refused_since=refused_since if wide else None, remedy=remedy)
 
     def of_unit(self, key: UnitKey, decided: Decided) -> dict[ConditionType, Condition]:
         """Every condition of a unit that a plan speaks of: all but Programmed."""
@@ -160,53 +160,53 @@ def _resolved(problems: Iterable[Problem]) -> Condition:
     return Condition("False", "missing", _told(missing)) if missing else Condition("True", "resolved")
 
 
-def _lowered(key: UnitKey, said: Said) -> Condition:
-    losses = said.losses.get(key, ())
-    codes = {each.code for each in said.refusals.get(key, ())}
+def _lowered(key: UnitKey, index: PlanIndex) -> Condition:
+    losses = index.losses.get(key, ())
+    codes = {each.code for each in index.refusals.get(key, ())}
     refused = [each for each in losses if each.access and each.code in codes]
     if refused:
         return Condition("False", "loss", _joined(f"{each.origin}: {each.message} ({each.code})" for each in refused))
     if _BUG in codes:
-        return Condition("False", "bug", _refused(said.refusals[key]))
+        return Condition("False", "bug", _refused(index.refusals[key]))
     if losses:
         return Condition("True", "accepted-loss", _joined(f"{each.message} ({each.code})" for each in losses))
     return Condition("True", "lowered")
 
 
-def _applied(key: UnitKey, said: Said) -> Condition:
+def _applied(key: UnitKey, index: PlanIndex) -> Condition:
     """The strongest reason first: what nobody may write, what nobody may decide, what waits, and what is to be written."""
-    own = said.refusals.get(key, ())
+    own = index.refusals.get(key, ())
     if any(each.code in _CONFLICTS for each in own):
         return Condition("False", "conflict", _refused(own))
     if any(each.code == _BUG for each in own):
         return Condition("False", "bug", _refused(own))
-    if key in said.frozen:
+    if key in index.frozen:
         return Condition(
             "False", "frozen", _refused(own) or "it is unknown what a change would allow, so it stays as it is"
         )
-    if key in said.changes and said.whole:
-        return Condition("False", "refused", _refused(said.whole))
-    if key in said.held:
+    if key in index.changes and index.whole:
+        return Condition("False", "refused", _refused(index.whole))
+    if key in index.held:
         return Condition(
             "False", "waiting", _refused(own) or "newly allowed access waits until all of its objects can be read"
         )
-    if said.stopped(key):
+    if index.stopped(key):
         return Condition("False", "refused", _refused(own))
     return (
         Condition("Unknown", "pending", "the next apply writes it")
-        if key in said.changes
+        if key in index.changes
         else Condition("True", "applied")
     )
 
 
-def _drifted(key: UnitKey, decided: Decided, said: Said) -> Condition:
+def _drifted(key: UnitKey, decided: Decided, index: PlanIndex) -> Condition:
     """A unit that is to be written although all that is remembered of it stays: somebody else changed its objects."""
     if key in decided.spared:
         return Condition("True", "paused", "an object differs, and stays as it is until smihub resume")
-    if key in said.frozen:
+    if key in index.frozen:
         return Condition("Unknown", "frozen", "the objects in the mesh do not match the record of the last apply")
-    if key in said.changes and key not in said.plan.memory:
-        refs = _joined(str(each.ref) for each in said.changes[key])
+    if key in index.changes and key not in index.plan.memory:
+        refs = _joined(str(each.ref) for each in index.changes[key])
         return Condition("True", "changed", f"changed since it was written: {refs}")
     return Condition("False", "as-written")
 

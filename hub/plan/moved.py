@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from hub.errors import RefusedError
 from hub.model import ObjectRef, Observed
-from hub.plan.because import InputChange
+from hub.plan.causes import InputChange
 
 _SHOWN = 5
 _DIGITS = 16

@@ -24,8 +24,8 @@ from hub.model import (
     Route,
     UnitKey,
 )
-from hub.plan.because import Because, of_access, of_route
-from hub.plan.changes import FREE, Conflict, Constraints, Desired, Hindered, all_changes, by_unit, conflicts_of
+from hub.plan.causes import ChangeCause, of_access, of_route
+from hub.plan.changes import FREE, Blocked, Conflict, Constraints, Desired, all_changes, by_unit, conflicts_of
 from hub.plan.lines import rerouted_lines, route_lines
 
 CarryOver = Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]]
@@ -63,7 +63,7 @@ class Plan(Struct, frozen=True, gc=False):
     recalled: tuple[ObjectRef, ...] = ()
     rerouted: tuple[tuple[str, str], ...] = ()
     losing: tuple[UnitKey, ...] = ()
-    because: tuple[Because, ...] = ()
+    because: tuple[ChangeCause, ...] = ()
     governed: int = 0
     first: bool = False
 
@@ -101,8 +101,8 @@ def plan(
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
     settled = {key: carry_over(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
     planned = all_changes(decided, settled, observation.objects, standing, observation.memory)
-    hindered = Hindered.by(conflicts, constraints, decided, observation.objects)
-    changes, waiting = hindered.split(one for one in planned if one.after or one.ref not in claimed)
+    blocked = Blocked.by(conflicts, constraints, decided, observation.objects)
+    changes, waiting = blocked.split(one for one in planned if one.after or one.ref not in claimed)
     written = [change for change in changes if change.ref not in spared]
     left = {change.unit for change in changes if change.ref in spared}
     left |= {change.unit for change in waiting if change.ref in standing.get(change.unit, {})}
@@ -180,7 +180,7 @@ class _Changed(Struct, frozen=True, gc=False):
     gained: tuple[Permit, ...] = ()
     lost: tuple[Permit, ...] = ()
     lost_lines: tuple[str, ...] = ()
-    because: tuple[Because, ...] = ()
+    because: tuple[ChangeCause, ...] = ()
 
 
 def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observation) -> Plan:
@@ -188,7 +188,7 @@ def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observat
     memory: dict[UnitKey, bytes] = {}
     found: dict[UnitKey, _Changed] = {}
     rerouted: list[tuple[str, str]] = []
-    because: list[Because] = []
+    because: list[ChangeCause] = []
     for each in decided:
         raw = observation.memory.get(each.key, b"")
         after = _remembered(each, lost_at(raw))

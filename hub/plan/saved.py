@@ -21,7 +21,7 @@ from msgspec.structs import asdict, replace
 
 from hub.errors import RefusedError
 from hub.model import Access, Loss, ObjectRef, Origin, Problem, Reading, Unit, UnitKey
-from hub.plan.because import Spot
+from hub.plan.causes import Spot
 from hub.plan.guards import Refusal
 from hub.plan.moved import Fingerprint, MovedError, moved, said
 from hub.plan.plan import Plan
@@ -174,7 +174,7 @@ def _read(mesh: _SavedMesh) -> SavedMesh:
 # --------------------------------------------------------------------------- what governs
 
 
-class Made(Struct, frozen=True):
+class CompiledUnit(Struct, frozen=True):
     """A unit and the files that it was made from."""
 
     key: UnitKey
@@ -182,7 +182,7 @@ class Made(Struct, frozen=True):
     files: tuple[str, ...]
 
 
-def inputs_digest(made: Iterable[Made], objects: Iterable[SmiObject], unread: Iterable[tuple[str, str]]) -> str:
+def inputs_digest(made: Iterable[CompiledUnit], objects: Iterable[SmiObject], unread: Iterable[tuple[str, str]]) -> str:
     """SHA-256 of everything that governs, all three in a stable order.
 
     These are the units with the files that they come from, the objects that they rest on as they are read (without

@@ -29,7 +29,7 @@ from hub.plan.changes import Desired
 from hub.plan.guards import BLAST_RADIUS, OWNER
 from hub.plan.moved import Fingerprint
 from hub.plan.plan import Plan, plan
-from hub.plan.saved import Made, MeshSetup, Setup, inputs_digest, settings_digest
+from hub.plan.saved import CompiledUnit, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.planner import Reviewed
 from hub.plugins import Plugins
 from hub.reconcile.cluster import Cluster, each
@@ -203,7 +203,7 @@ class Hub:
     def _inputs(self, cluster: Cluster) -> str:
         store = cluster.store
         compiled = ((key, store.compile(key)[0]) for key in sorted(store.units()))
-        made = [Made(key, unit, _files(cluster, key, unit)) for key, unit in compiled if unit is not None]
+        made = [CompiledUnit(key, unit, _files(cluster, key, unit)) for key, unit in compiled if unit is not None]
         refs = sorted({ref for each in made for ref in each.unit.origins})
         objects = (found for ref in refs if (found := store.object(ref)) is not None)
         ruling = (found for found in objects if not isinstance(found, Workload | EndpointSlice))

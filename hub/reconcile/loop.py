@@ -22,7 +22,7 @@ from hub.model import ObjectRef, Origin, Problem
 from hub.reconcile.hub import Hub
 from hub.reconcile.worker import Worker
 from hub.status.journal import Journal
-from hub.status.telling import Telling
+from hub.status.status_log import StatusLog
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _RESTART_S = 5.0
@@ -36,7 +36,7 @@ class Loop:
     """Runs one hub; `accept` are guard and Loss codes accepted besides those of the configuration."""
 
     def __init__(
-        self, hub: Hub, accept: Sequence[str] = (), journal: Journal | None = None, telling: Telling | None = None
+        self, hub: Hub, accept: Sequence[str] = (), journal: Journal | None = None, status_log: StatusLog | None = None
     ) -> None:
         self._hub = hub
         self._journal = journal or Journal()
@@ -46,7 +46,7 @@ class Loop:
         self._unreachable: set[str] = set()
         self._batches: asyncio.Queue[Batch] = asyncio.Queue()
         self._endpoints_changed = asyncio.Event()
-        self._telling = telling or Telling()
+        self._status_log = status_log or StatusLog()
         self._frozen = False
 
     async def serve_only(self) -> None:
@@ -119,7 +119,7 @@ class Loop:
         if any(isinstance(event, Synced) for event in events):
             self._synced.add(source)
             self._journal.synced(source)
-        self._telling.unread(self._hub.intake.unread_problems)
+        self._status_log.unread(self._hub.intake.unread_problems)
 
     def _ingest_each(self, source: str, events: tuple[Event, ...]) -> None:
         for event in events:
@@ -200,7 +200,7 @@ class Loop:
         _log.info("hub_started", doing=f"{doing}; Ctrl-C ends", meshes=[worker.mesh.name for worker in self.workers])
 
     def _log_problems(self) -> None:
-        self._telling.problems(*self._hub.intake.changes(), self._hub.intake.located)
+        self._status_log.problems(*self._hub.intake.changes(), self._hub.intake.located)
 
 
 async def _supervised(work: Work) -> None:

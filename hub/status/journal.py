@@ -52,7 +52,7 @@ class Listener(Protocol):
 class Journal:
     """Outcomes that are recorded as they change; without a `record` they live in this process alone.
 
-    `heard` gets every change once, after it was recorded, and at first all that is known of a mesh. `listener` may be set until the first call.
+    `on_change` gets every change once, after it was recorded, and at first all that is known of a mesh. `listener` may be set until the first call.
     """
 
     def __init__(
@@ -60,15 +60,15 @@ class Journal:
         record: Record | None = None,
         actor: Actor | None = None,
         clock: Clock = time.time,
-        heard: Callable[[Changed], None] = lambda _: None,
+        on_change: Callable[[Changed], None] = lambda _: None,
     ) -> None:
         found = record.known() if record is not None else None
         self.outcomes = Outcomes(found.units, found.meshes) if found is not None else Outcomes()
         self._record = record
         self._actor = actor or Actor.here("")
         self._clock = clock
-        self._heard = heard
-        self._begun: set[str] = set()  # the meshes of which something was heard
+        self._on_change = on_change
+        self._reported: set[str] = set()  # the meshes of which `on_change` was given all that is known
         self.listener: Listener | None = None
 
     # ----------------------------------------------------------------------- what is counted
@@ -193,11 +193,11 @@ class Journal:
         changed = self.outcomes.changed()
         if self._record is not None:
             self._record.keep(changed)
-        self._heard(changed if mesh in self._begun else self._first(mesh, changed))
+        self._on_change(changed if mesh in self._reported else self._first_report(mesh, changed))
 
-    def _first(self, mesh: str, changed: Changed) -> Changed:
+    def _first_report(self, mesh: str, changed: Changed) -> Changed:
         """What changed, with all that is of this mesh: this process tells of it for the first time."""
-        self._begun.add(mesh)
+        self._reported.add(mesh)
         units = (UnitChange(mesh, key, None, outcome) for key, outcome in self.outcomes.of(mesh).items())
         gone = (each for each in changed.units if each.mesh != mesh or each.after is None)
         meshes = (each for each in changed.meshes if each.mesh != mesh)

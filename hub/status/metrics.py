@@ -30,7 +30,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # a series more for e
 STUCK_S = 120.0
 """A turn of the loop that takes longer than this is stuck: `/livez` says so."""
 HUNG_S = 300.0
-"""A worker of which nothing was heard for longer than this hangs, or is no more: planning 100 000 units takes less."""
+"""A worker without a heartbeat for longer than this hangs, or has ended: planning 100 000 units takes less."""
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _FRESH_S = 1.0
 """So long a text is handed out again: whoever asks all the time makes nobody wait."""

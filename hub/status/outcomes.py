@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from hub.model import ObjectRef, Origin, UnitKey
-from hub.plan.conditions import CONDITIONS, Condition, ConditionType, Decided, MeshCondition, Said
+from hub.plan.conditions import CONDITIONS, Condition, ConditionType, Decided, MeshCondition, PlanIndex
 
 if TYPE_CHECKING:
     from hub.planner import Reviewed
@@ -162,18 +162,18 @@ class Outcomes:
     def planned(self, reviewed: Reviewed, now: float) -> None:
         """A mesh was planned. What has to be written is pending until `written` is told."""
         mesh, decided = reviewed.mesh.name, reviewed.decided
-        said = Said.of(reviewed.plan, reviewed.refusals)
-        self._set_mesh(mesh, said.of_mesh(self.mesh(mesh).refused_since or now), now)
+        index = PlanIndex.of(reviewed.plan, reviewed.refusals)
+        self._set_mesh(mesh, index.of_mesh(self.mesh(mesh).refused_since or now), now)
         known = self._units.get(mesh, {})
         gone = {key for key, refs in decided.units.items() if refs is None}
         for key, refs in decided.units.items():
-            if refs is not None or key in said.changes:
-                self._put(mesh, key, _planned(known.get(key, Outcome()), key, decided, said, now))
+            if refs is not None or key in index.changes:
+                self._put(mesh, key, _planned(known.get(key, Outcome()), key, decided, index, now))
             else:
                 self._put(mesh, key, None)
         for key in (known.keys() - decided.units.keys()) if decided.whole else ():
             self._put(mesh, key, None)
-        self._gone[mesh], self._waiting[mesh] = frozenset(gone), said.waiting
+        self._gone[mesh], self._waiting[mesh] = frozenset(gone), index.waiting
 
     def written(self, mesh: str, results: Mapping[UnitKey, Result], now: float) -> None:
         """What a write gave. A unit of which something waits goes on waiting; what it lost is written."""
@@ -235,10 +235,10 @@ class Outcomes:
 # --------------------------------------------------------------------------- one unit
 
 
-def _planned(before: Outcome, key: UnitKey, decided: Decided, said: Said, now: float) -> Outcome:
-    wanted = said.wanted(key)
+def _planned(before: Outcome, key: UnitKey, decided: Decided, index: PlanIndex, now: float) -> Outcome:
+    wanted = index.wanted(key)
     causes = tuple(Cause(ref, decided.places.get(ref, Origin())) for ref in sorted(decided.units[key] or ()))
-    waits = key in said.losing and key in said.changes
+    waits = key in index.losing and key in index.changes
     moved = replace(
         before,
         causes=causes or before.causes,  # of one that goes, those that it had
@@ -246,7 +246,7 @@ def _planned(before: Outcome, key: UnitKey, decided: Decided, said: Said, now: f
         wanted=wanted or before.wanted,
         losing_since=(before.losing_since or now) if waits else None,
     )
-    return _with(moved, said.of_unit(key, decided), now)
+    return _with(moved, index.of_unit(key, decided), now)
 
 
 def _written(before: Outcome, now: float, *, waits: bool) -> Outcome:
@@ -299,8 +299,8 @@ def with_programmed(outcomes: Mapping[UnitKey, Outcome], report: Mapping[str, An
     everyone = [each for found in rows.values() for each in found]
     found: dict[UnitKey, Outcome] = {}
     for key, each in outcomes.items():
-        said = _programmed(rows.get(str(key), []) if key.kind == "access" else everyone, key)
-        found[key] = replace(each, conditions=_ordered({**each.conditions, "Programmed": said}))
+        index = _programmed(rows.get(str(key), []) if key.kind == "access" else everyone, key)
+        found[key] = replace(each, conditions=_ordered({**each.conditions, "Programmed": index}))
     return found
 
 
@@ -310,8 +310,8 @@ def _programmed(rows: list[tuple[str, bool]], key: UnitKey) -> Condition:
         return Condition("Unknown", "nobody", "no data plane reports on it")
     if not missing:
         return Condition("True", "programmed")
-    said = f"not yet accepted by {', '.join(sorted(missing)[:3])}{' and others' if len(missing) > 3 else ''}"
-    return Condition("False" if key.kind == "access" else "Unknown", "waiting", said)
+    index = f"not yet accepted by {', '.join(sorted(missing)[:3])}{' and others' if len(missing) > 3 else ''}"
+    return Condition("False" if key.kind == "access" else "Unknown", "waiting", index)
 
 
 def summary_of(outcomes: Mapping[UnitKey, Outcome]) -> Summary:

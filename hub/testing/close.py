@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.model import Answer, Request
-from hub.testing.asks import Hints, any_header_value, any_port, any_request, any_source
+from hub.testing.random_requests import Hints, any_header_value, any_port, any_request, any_source
 
 Part = Literal["byte", "line", "port", "caller"]
 PARTS: tuple[Part, ...] = ("byte", "line", "port", "caller")

@@ -27,7 +27,7 @@ Value = dict[str, Any]
 # ------------------------------------------------------------------------------------------------- features of worlds
 
 
-class Met:
+class WorldFeatures:
     """What the objects of a world have: those around a request always, those that decide it where it is about them."""
 
     def __init__(self, values: Sequence[Any]) -> None:
@@ -258,7 +258,7 @@ class Count(Struct):
     parts: Counter[str] = field(default_factory=Counter)
     features: Counter[str] = field(default_factory=Counter)
 
-    def add(self, met: Met, one: AnsweredRequest) -> None:
+    def add(self, met: WorldFeatures, one: AnsweredRequest) -> None:
         """Count one request in a world."""
         self.asked += 1
         self.allowed += one.answer.verdict == "allow"

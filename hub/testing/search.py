@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from hub.model import Answer, Document, Reading, Request
 from hub.testing.compare import disagreement
 from hub.testing.conditions import Without, answers_without
-from hub.testing.found import Disagreement, shrink
+from hub.testing.counterexamples import Disagreement, shrink
 from hub.testing.worlds import documents_of
 
 Explain = Callable[[Request], tuple[Answer, Mapping[str, Answer]]]

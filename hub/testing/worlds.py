@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from hub.model import SERVICE_ACCOUNT_LABEL, Document, Origin, Request
 from hub.testing import cluster
-from hub.testing.asks import Hints, any_request
 from hub.testing.cluster import ACCOUNTS, LABELS, NAMESPACES, PORTS, SERVICES, Value, meta_of
 from hub.testing.damage import damaged, declares, doubted
 from hub.testing.patterns import any_header, any_path
+from hub.testing.random_requests import Hints, any_request
 from hub.testing.town import MATCHES as ALIKE
 from hub.testing.town import SELECTORS, again, corrupted, make_town, twins
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.testing.found import to_yaml
+from hub.testing.counterexamples import to_yaml
 from hub.testing.kit import CASES, load_case
 from tests.servers.live_mesh import LiveMesh, free_octet
 from tests.servers.many_apps import Apps

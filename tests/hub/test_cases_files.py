@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.model import Answer, Document, Request
-from hub.testing.asks import Hints, any_request
-from hub.testing.found import Disagreement, shrink, to_yaml, write_found
+from hub.testing.counterexamples import Disagreement, shrink, to_yaml, write_found
 from hub.testing.kit import load_case, load_cases, read_documents, wrong_answers, wrong_mesh_answers
+from hub.testing.random_requests import Hints, any_request
 from hub.testing.worlds import documents_of, make_values
 
 CASES = load_cases()

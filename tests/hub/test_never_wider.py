@@ -21,11 +21,11 @@ from hub.model import Answer, Facts, NativeObject, Observation, Observed, Op, Pl
 from hub.plan.changes import Desired
 from hub.plan.plan import plan
 from hub.semantics import Semantics
-from hub.testing.asks import Hints
 from hub.testing.close import row
+from hub.testing.counterexamples import write_found
 from hub.testing.documents import Scope, SinklessMesh, compile_documents, explainer_of, translate_units
-from hub.testing.found import write_found
 from hub.testing.grammar import LEAST
+from hub.testing.random_requests import Hints
 from hub.testing.search import find
 from hub.testing.worlds import World, documents_of, worlds
 from tests.servers.proving import prove, prove_many

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from hub.model import Document, Origin
 from hub.smi import decode
-from hub.testing.found import to_yaml
+from hub.testing.counterexamples import to_yaml
 
 _CODES = re.findall(
     r"^\| `([a-z0-9.-]+)`", (Path(__file__).parents[2] / "docs/problems.md").read_text("utf-8"), re.MULTILINE

@@ -9,10 +9,10 @@ from random import Random
 
 from hub.model import Reading
 from hub.semantics import Semantics
-from hub.testing.asks import Hints
 from hub.testing.close import row
-from hub.testing.found import Disagreement, write_found
-from hub.testing.grammar import Count, Met
+from hub.testing.counterexamples import Disagreement, write_found
+from hub.testing.grammar import Count, WorldFeatures
+from hub.testing.random_requests import Hints
 from hub.testing.search import find
 from hub.testing.worlds import documents_of, make_values
 from tests.servers.readings import compiling
@@ -52,7 +52,7 @@ def _world(rng: Random, count: Count, reading: Reading) -> Disagreement | None:
     values = make_values(rng)
     judge = Semantics(documents_of(values), reading=reading).judge
     asked = list(row(rng, Hints.of(values), judge, WILD, CLOSE))
-    met = Met(values)
+    met = WorldFeatures(values)
     for one in asked:
         count.add(met, one)
     return find(values, [one.request for one in asked], reading, compiling)

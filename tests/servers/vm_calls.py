@@ -12,8 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.model import Answer, Destination, Request, Source
-from hub.testing.asks import Hints, any_request, meant_by
 from hub.testing.close import AnsweredRequest, Part, close_to
+from hub.testing.random_requests import Hints, any_request, meant_by
 from tests.servers.vm_worlds import CALLERS, SERVERS, Plant
 
 _DRAWS = 16
@@ -80,7 +80,7 @@ class Maker:
         return tuple(found)
 
     def _wild(self, draws: int) -> Iterator[Call]:
-        meant = (meant_by(self._rng, aim) for aim in self._hints.aims for _ in range(_MEANT))
+        meant = (meant_by(self._rng, flow) for flow in self._hints.flows for _ in range(_MEANT))
         for request in chain(meant, (any_request(self._rng, self._hints) for _ in range(draws))):
             call = _call(self._rng, self._world, request)
             if call is not None:

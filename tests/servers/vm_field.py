@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from adapters.vm import names
 from hub.model import Source
 from hub.requests import to_json
-from hub.testing.grammar import Count, Met
+from hub.testing.grammar import Count, WorldFeatures
 from tests.servers.judging import Happened, Judge
 from tests.servers.live_mesh import LiveMesh, free_octet
 from tests.servers.many_apps import Apps
@@ -52,7 +52,7 @@ class Dice(Struct, frozen=True):
         """One world of them; of some, the one that has most of the wanted features. In the first, all Workloads are there."""
         seeds = [f"{self.seed}/{number}/{one}" for one in range(_DRAWN if wanted else 1)]
         drawn = [plant(Random(seed), doubts=number > 0) for seed in seeds]
-        return max(drawn, key=lambda world: len(wanted & Met(world.values).every()))
+        return max(drawn, key=lambda world: len(wanted & WorldFeatures(world.values).every()))
 
     def meant(self, number: int, world: Plant, judge: Judge) -> tuple[Meant, ...]:
         """The calls of that world."""
@@ -163,7 +163,7 @@ class Field:
         faults: list[Fault] = []
         served: Counter[str] = Counter()
         self.apps.raw.clear()
-        met = Met(trial.world.values)
+        met = WorldFeatures(trial.world.values)
         for one in trial.meant:
             self.met.add(met, one.asked)
         queue = list(trial.calls)

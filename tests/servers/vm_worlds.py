@@ -9,8 +9,8 @@ from typing import Any
 from msgspec import Struct
 
 from hub.testing.cluster import ACCOUNTS, LABELS
+from hub.testing.counterexamples import to_yaml
 from hub.testing.damage import doubted
-from hub.testing.found import to_yaml
 from hub.testing.worlds import make_values
 from tests.servers.vm_grants import CALLER_LABELS, SERVER_PORTS, grant, shared
 

@@ -1,4 +1,4 @@
-"""What `check` warns of: well-formed, and hardly meant. Nothing here is an error, and `plan` says nothing of it."""
+"""What `check` warns of: valid, and probably a mistake. Nothing here is an error, and `plan` says nothing of it."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_port_of_the_service_where_the_workloads_is_meant_is_told(folder: Fo
         ('headers: {x-a: ".*"}', "", ""),
     ],
 )
-def test_a_match_that_is_hardly_meant_so_is_told(folder: Folder, match: str, code: str, remedy: str) -> None:
+def test_a_match_that_is_probably_a_mistake_is_named(folder: Folder, match: str, code: str, remedy: str) -> None:
     """A glob, a path that never comes, a header that meshes refuse."""
     folder.write("more.yaml", routes(match))
     found = told(folder)

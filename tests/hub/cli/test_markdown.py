@@ -13,7 +13,7 @@ from hub.cli.page import Page, Sheet
 from hub.cli.places import Spots
 from hub.memory.permits import Permit
 from hub.model import HttpMatch, Identity, Loss, ObjectRef, Origin, Problem, UnitKey
-from hub.plan.because import Because, InputChange
+from hub.plan.causes import ChangeCause, InputChange
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
 from tests.servers.folder import Folder, target
@@ -51,7 +51,7 @@ def page(text: str, many: int = 1) -> Page:
         governs=(unit,),
         recalled=(ref,),
         rerouted=((f"{text}:1 -> {text} 1", f"{text}:1 -> {text} 1/2"),),
-        because=(Because(unit, ref, (InputChange(ref, "removed", (text,)),)),),
+        because=(ChangeCause(unit, ref, (InputChange(ref, "removed", (text,)),)),),
     )
     refusals = (Refusal("a.b", text, text, unit, str(ref)), Refusal("guard.x", text, text))
     problem = Problem("a.d", ref, text, text, text, Origin(text, text, 1))

@@ -35,10 +35,10 @@ from hub.model import (
 from hub.semantics import Semantics
 from hub.smi import decode
 from hub.store import Store
-from hub.testing.asks import Hints
 from hub.testing.close import row
 from hub.testing.compare import widening
 from hub.testing.kit import Stage, load_cases
+from hub.testing.random_requests import Hints
 from hub.testing.worlds import TRUST_DOMAIN, make_world
 
 READINGS = (Reading(), Reading(path_regex="prefix", root_backend="endpoints"))

@@ -34,7 +34,7 @@ from hub.model import (
     Split,
     UnitKey,
 )
-from hub.plan.because import Because, InputChange, Spot
+from hub.plan.causes import ChangeCause, InputChange, Spot
 from hub.plan.changes import Conflict
 from hub.plan.guards import Refusal
 from hub.plan.moved import Fingerprint
@@ -42,7 +42,7 @@ from hub.plan.plan import Plan
 from hub.plan.saved import (
     PREFIX,
     SCHEMA,
-    Made,
+    CompiledUnit,
     MeshSetup,
     Saved,
     SavedMesh,
@@ -85,7 +85,7 @@ PLAN = Plan(
     recalled=(REF,),
     rerouted=(("s:1 -> a 1", "s:1 -> b 1"),),
     losing=(KEY,),
-    because=(Because(KEY, REF, (InputChange(REF, "removed", ("smi:a.yaml",)),)),),
+    because=(ChangeCause(KEY, REF, (InputChange(REF, "removed", ("smi:a.yaml",)),)),),
     governed=3,
     first=True,
 )
@@ -262,7 +262,7 @@ ROUTES = PortRoute(REF, Origin(), (1,))
 
 def digest(unit: Access | Route, *objects: PortRoute, files: tuple[str, ...] = ("a",), unread: str = "") -> str:
     """The digest of one unit."""
-    return inputs_digest([Made(KEY, unit, files)], objects, [("src", unread)] if unread else [])
+    return inputs_digest([CompiledUnit(KEY, unit, files)], objects, [("src", unread)] if unread else [])
 
 
 def test_inputs_digest_when_something_that_governs_differs_is_another() -> None:

@@ -64,7 +64,7 @@ async def living(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         return await observe()
 
     monkeypatch.setattr(hub.meshes[0].sink, "observe", counted)
-    task = asyncio.create_task(Loop(hub, journal=Journal(heard=live.told.append)).run())
+    task = asyncio.create_task(Loop(hub, journal=Journal(on_change=live.told.append)).run())
     try:
         await eventually(lambda: holds(live.root / POLICY_FILE, "sa/web"))
         await asyncio.sleep(0.5)

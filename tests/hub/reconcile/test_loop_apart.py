@@ -89,7 +89,7 @@ async def test_mesh_that_never_answers_holds_up_no_other(folder: Folder) -> None
 async def test_worker_that_hangs_is_told_and_the_others_are_not(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`/livez` names its mesh once nothing was heard of it for some minutes; one that waits for news is heard."""
+    """`/livez` names its mesh after some minutes without a heartbeat; a worker that waits for work has one."""
     monkeypatch.setattr("hub.reconcile.worker._HEARTBEAT_S", 0.05)
     hub, now, journal = hub_of(folder.root / "smihub.yaml"), [0.0], Journal()
     hub.meshes[1]._sink = Hanging()  # type: ignore[assignment]

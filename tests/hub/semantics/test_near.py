@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from hub.model import NearMiss, Request, Source
 from hub.semantics import Semantics
-from hub.testing.asks import Hints, any_request
+from hub.testing.random_requests import Hints, any_request
 from hub.testing.worlds import make_values, make_world
 
 Read = Callable[..., Semantics]

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.model import Destination, Request, Source
-from hub.testing.aims import Aim, aims_of, pick, samples
+from hub.testing.flows import Flow, flows_of, pick, samples
 from hub.testing.patterns import near, near_value
 
 _PROTOCOLS: Sequence[Literal["http", "tcp", "udp"]] = ("http", "http", "http", "http", "http", "tcp", "tcp", "udp")
@@ -51,7 +51,7 @@ class Hints(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     methods: tuple[str, ...]
     spiffe: tuple[str, ...]
-    aims: tuple[Aim, ...] = ()
+    flows: tuple[Flow, ...] = ()
 
     @staticmethod
     def of(values: Sequence[Any]) -> Hints:
@@ -70,7 +70,7 @@ class Hints(Struct, frozen=True):
             headers=tuple(sorted(set(_header_lines(values)))),
             methods=tuple(sorted({text for key, text in leaves if key == "methods" and text != "*"})),
             spiffe=tuple(sorted({text for key, text in leaves if key == "spiffeIdentities"})),
-            aims=aims_of(values),
+            flows=flows_of(values),
         )
 
 
@@ -138,22 +138,22 @@ def _conditions(headers: Any) -> Iterator[tuple[str, str]]:
 
 def any_request(rng: Random, hints: Hints) -> Request:
     """One request: most do what the world's own objects mean, some miss it by a hair, some are wild."""
-    return _aimed(rng, hints) if hints.aims and rng.randrange(4) else _wild(rng, hints)
+    return _on_flow(rng, hints) if hints.flows and rng.randrange(4) else _wild(rng, hints)
 
 
-def _aimed(rng: Random, hints: Hints) -> Request:
+def _on_flow(rng: Random, hints: Hints) -> Request:
     """What a TrafficTarget or TrafficSplit of the world means, with one or two parts exchanged half of the time."""
-    request = meant_by(rng, rng.choice(hints.aims))
+    request = meant_by(rng, rng.choice(hints.flows))
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
         request = replace(request, **_exchange(rng, hints, request))
     return request if request.protocol == "http" else Request(request.src, request.dst, request.port, request.protocol)
 
 
-def meant_by(rng: Random, aim: Aim) -> Request:
+def meant_by(rng: Random, flow: Flow) -> Request:
     """A request of the kind that an object means, to the letter."""
-    place, ports = rng.choice(aim.places)
-    method, path, headers = pick(rng, rng.choice(aim.lines))
-    return Request(rng.choice(aim.sources), place, rng.choice(ports), rng.choice(_PROTOCOLS), method, path, headers)
+    place, ports = rng.choice(flow.places)
+    method, path, headers = pick(rng, rng.choice(flow.lines))
+    return Request(rng.choice(flow.sources), place, rng.choice(ports), rng.choice(_PROTOCOLS), method, path, headers)
 
 
 def _exchange(rng: Random, hints: Hints, request: Request) -> dict[str, Any]:
@@ -169,10 +169,10 @@ def _exchange(rng: Random, hints: Hints, request: Request) -> dict[str, Any]:
         return {"method": _method(rng, hints)}
     if dice < 7:
         return {"path": near(rng, request.path)}
-    return {"headers": _twisted(rng, request.headers) if dice == 7 else _headers(rng, hints)}
+    return {"headers": _mutated(rng, request.headers) if dice == 7 else _headers(rng, hints)}
 
 
-def _twisted(rng: Random, lines: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+def _mutated(rng: Random, lines: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """The same header lines, one of them doubled, dropped, renamed or with another value."""
     if not lines:
         return (("x-tier", "gold"),)

@@ -35,13 +35,13 @@ _UNIT: Mapping[ConditionType, str] = {
     "Programmed": "unit_not_programmed",
     "Drifted": "unit_drifted",
 }
-"""What is wrong with objects is told of them, and not of each unit that they are behind."""
-_LATER = {"waiting", "frozen", "stale", "changed"}
+"""What is wrong with an object is logged once for it, and not for each unit that depends on it."""
+_TRANSIENT = {"waiting", "frozen", "stale", "changed"}
 """Reasons that end without anybody's help, or ended when they were seen."""
 
 
-class _Said(Struct, frozen=True):
-    """What is told of units alike."""
+class _LogLine(Struct, frozen=True):
+    """One line of the log, for all units of which it is true."""
 
     level: Level
     event: str
@@ -51,25 +51,25 @@ class _Said(Struct, frozen=True):
     message: str
 
 
-class Telling:
-    """Turns what is heard into lines of the log."""
+class StatusLog:
+    """Logs each problem once, and once more when it is gone."""
 
     def __init__(self) -> None:
         self._unread: dict[Part, Problem] = {}
 
     # ----------------------------------------------------------------------- meshes and units
 
-    def heard(self, changed: Changed) -> None:
+    def outcomes_changed(self, changed: Changed) -> None:
         """What changed in outcomes (hub.status.journal)."""
         for mesh in changed.meshes:
-            _tell_mesh(mesh)
-        found: dict[_Said, list[UnitChange]] = {}
+            _log_mesh(mesh)
+        found: dict[_LogLine, list[UnitChange]] = {}
         for unit in changed.units:
-            for said in _of_unit(unit):
+            for said in _unit_lines(unit):
                 found.setdefault(said, []).append(unit)
         for said, units in list(found.items())[:_LINES]:
-            _tell_units(said, units)
-        _tell_more(len(found) - _LINES)
+            _log_units(said, units)
+        _log_omitted(len(found) - _LINES)
 
     # ----------------------------------------------------------------------- sources
 
@@ -85,22 +85,22 @@ class Telling:
 
     def problems(self, fresh: Sequence[Problem], gone: Sequence[Problem], located: Located) -> None:
         """What is wrong with objects since the last call, and what no longer is; `located` finds the lines of fields."""
-        moved = {_sense(each) for each in fresh} & {_sense(each) for each in gone}  # the same, on another line
-        for problem in located([each for each in fresh if _sense(each) not in moved][:_LINES]):
+        moved = {_identity(each) for each in fresh} & {_identity(each) for each in gone}  # the same, on another line
+        for problem in located([each for each in fresh if _identity(each) not in moved][:_LINES]):
             tell = _log.error if problem.severity is Severity.ERROR else _log.warning
             what = {"object": str(problem.ref), "field": problem.field, "reason": problem.message}
             tell("problem_found", place=_place(problem.origin), code=problem.code, **what, remedy=problem.remedy)
-        for problem in [each for each in gone if _sense(each) not in moved][:_LINES]:
+        for problem in [each for each in gone if _identity(each) not in moved][:_LINES]:
             what = {"object": str(problem.ref), "field": problem.field}
             _log.info("problem_gone", place=_place(problem.origin), code=problem.code, **what)
-        _tell_more(max(len(fresh), len(gone)) - _LINES)
+        _log_omitted(max(len(fresh), len(gone)) - _LINES)
 
 
-def _sense(problem: Problem) -> tuple[str, ...]:
+def _identity(problem: Problem) -> tuple[str, ...]:
     return (problem.code, str(problem.ref), problem.field, problem.message, problem.origin.source, problem.origin.file)
 
 
-def _tell_mesh(change: MeshChange) -> None:
+def _log_mesh(change: MeshChange) -> None:
     before, after = change.before, change.after
     if after.status == "False":
         level, event = _MESH.get(after.reason, ("error", "mesh_failed"))
@@ -110,23 +110,23 @@ def _tell_mesh(change: MeshChange) -> None:
         _log.info("mesh_recovered", mesh=change.mesh, was=before.reason)
 
 
-def _of_unit(change: UnitChange) -> Iterable[_Said]:
+def _unit_lines(change: UnitChange) -> Iterable[_LogLine]:
     for kind in CONDITIONS:
         if kind not in _UNIT:
             continue
         before, after = _bad(change.before, kind), _bad(change.after, kind)
         if after is not None and (before is None or (before.reason, before.message) != (after.reason, after.message)):
-            level: Level = "warning" if after.reason in _LATER else "error"
-            yield _Said(level, _UNIT[kind], change.mesh, kind, after.reason, after.message)
+            level: Level = "warning" if after.reason in _TRANSIENT else "error"
+            yield _LogLine(level, _UNIT[kind], change.mesh, kind, after.reason, after.message)
         elif before is not None and after is None:
-            yield _Said("info", "unit_recovered", change.mesh, kind, before.reason, "")
+            yield _LogLine("info", "unit_recovered", change.mesh, kind, before.reason, "")
 
 
 def _bad(outcome: Outcome | None, kind: ConditionType) -> Condition | None:
     return outcome.condition(kind) if outcome is not None and kind in outcome.bad else None
 
 
-def _tell_units(said: _Said, units: list[UnitChange]) -> None:
+def _log_units(said: _LogLine, units: list[UnitChange]) -> None:
     outcomes = (each.after or each.before for each in units[:_NAMED])
     places = dict.fromkeys(_place(cause.origin) for one in outcomes if one is not None for cause in one.causes)
     getattr(_log, said.level)(
@@ -141,9 +141,9 @@ def _tell_units(said: _Said, units: list[UnitChange]) -> None:
     )
 
 
-def _tell_more(untold: int) -> None:
-    if untold > 0:
-        _log.warning("more_untold", count=untold, remedy="smihub status, smihub check")
+def _log_omitted(omitted: int) -> None:
+    if omitted > 0:
+        _log.warning("log_lines_omitted", count=omitted, remedy="smihub status, smihub check")
 
 
 def _place(origin: Origin) -> str:

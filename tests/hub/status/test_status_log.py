@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from hub.model import ObjectRef, Origin, Problem, UnitKey
 from hub.plan.conditions import Condition, MeshCondition
 from hub.status.outcomes import Cause, Changed, MeshChange, Outcome, UnitChange
-from hub.status.telling import Telling
+from hub.status.status_log import StatusLog
 from tests.hub.cli.test_apply import UDP
 from tests.hub.cli.test_run import Running, running
 from tests.servers.folder import ROUTES, Folder, shop, target
@@ -31,10 +31,10 @@ def outcome(reason: str = "", message: str = "") -> Outcome:
     return Outcome({"Applied": applied}, (Cause(TARGET, Origin("manifests", "a.yaml", 7)),))
 
 
-def heard(*changes: UnitChange, meshes: tuple[MeshChange, ...] = ()) -> list[dict[str, Any]]:
+def logged(*changes: UnitChange, meshes: tuple[MeshChange, ...] = ()) -> list[dict[str, Any]]:
     """The lines of these changes."""
     with capture_logs() as lines:
-        Telling().heard(Changed(changes, meshes))
+        StatusLog().outcomes_changed(Changed(changes, meshes))
     return [dict(line) for line in lines]
 
 
@@ -45,49 +45,49 @@ def key(number: int = 0) -> UnitKey:
 
 def test_unit_that_fails_is_told_with_its_file_and_once_more_when_it_is_well() -> None:
     """By seriousness: what nobody but a person ends is an error."""
-    (line,) = heard(UnitChange("vms", key(), outcome(), outcome("failed", "no room")))
+    (line,) = logged(UnitChange("vms", key(), outcome(), outcome("failed", "no room")))
     assert (line["event"], line["log_level"]) == ("unit_not_applied", "error")
     assert (line["units"], line["places"], line["reason"]) == (["access/shop/u0"], ["manifests/a.yaml:7"], "no room")
-    (line,) = heard(UnitChange("vms", key(), outcome(), outcome("waiting", "can be read")))
+    (line,) = logged(UnitChange("vms", key(), outcome(), outcome("waiting", "can be read")))
     assert line["log_level"] == "warning"
-    (line,) = heard(UnitChange("vms", key(), outcome("failed", "no room"), outcome()))
+    (line,) = logged(UnitChange("vms", key(), outcome("failed", "no room"), outcome()))
     assert (line["event"], line["log_level"], line["state"]) == ("unit_recovered", "info", "failed")
-    (line,) = heard(UnitChange("vms", key(), outcome("failed", "no room"), None))
+    (line,) = logged(UnitChange("vms", key(), outcome("failed", "no room"), None))
     assert line["event"] == "unit_recovered"
 
 
 def test_what_stays_as_it_was_is_not_told_again() -> None:
     """Also where something else of the unit changed; another reason is."""
     moved = Outcome(outcome("failed", "no room").conditions, (), 3)
-    assert heard(UnitChange("vms", key(), outcome("failed", "no room"), moved)) == []
-    assert len(heard(UnitChange("vms", key(), moved, outcome("refused", "no room")))) == 1
+    assert logged(UnitChange("vms", key(), outcome("failed", "no room"), moved)) == []
+    assert len(logged(UnitChange("vms", key(), moved, outcome("refused", "no room")))) == 1
 
 
 def test_many_units_of_one_reason_are_one_line() -> None:
     """Nobody is served while a hundred thousand lines are written."""
-    (line,) = heard(*(UnitChange("vms", key(n), None, outcome("failed", "no room")) for n in range(500)))
+    (line,) = logged(*(UnitChange("vms", key(n), None, outcome("failed", "no room")) for n in range(500)))
     assert (line["count"], len(line["units"])) == (500, 20)
-    lines = heard(*(UnitChange("vms", key(n), None, outcome("failed", f"no {n}")) for n in range(500)))
+    lines = logged(*(UnitChange("vms", key(n), None, outcome("failed", f"no {n}")) for n in range(500)))
     assert len(lines) == 101
-    assert (lines[-1]["event"], lines[-1]["count"]) == ("more_untold", 400)
+    assert (lines[-1]["event"], lines[-1]["count"]) == ("log_lines_omitted", 400)
 
 
 def test_mesh_is_told_with_its_remedy_and_when_it_is_well() -> None:
     """As a whole."""
     refused = MeshCondition("False", "refused", "too many", remedy="smihub approve abc")
-    (line,) = heard(meshes=(MeshChange("vms", None, refused),))
+    (line,) = logged(meshes=(MeshChange("vms", None, refused),))
     assert (line["event"], line["log_level"], line["remedy"]) == ("plan_refused", "error", "smihub approve abc")
-    (line,) = heard(meshes=(MeshChange("vms", refused, MeshCondition("True", "planned")),))
+    (line,) = logged(meshes=(MeshChange("vms", refused, MeshCondition("True", "planned")),))
     assert (line["event"], line["was"]) == ("mesh_recovered", "refused")
 
 
 def test_problem_that_moves_to_another_line_is_not_told_again() -> None:
     """It is the same; one that is gone is told."""
-    telling = Telling()
+    status_log = StatusLog()
     problem, moved = (Problem("a.b", TARGET, "spec", "no", "do", Origin("m", "f.yaml", line)) for line in (3, 9))
     with capture_logs() as lines:
         for fresh, gone in (([problem], []), ([moved], [problem]), ([], [moved])):
-            telling.problems(fresh, gone, list)
+            status_log.problems(fresh, gone, list)
     assert [(line["event"], line["place"]) for line in lines] == [
         ("problem_found", "m/f.yaml:3"),
         ("problem_gone", "m/f.yaml:9"),

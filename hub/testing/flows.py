@@ -1,6 +1,6 @@
-"""Where a world's own objects point: requests that its TrafficTargets and TrafficSplits mean to allow or to share out.
+"""The flows that a world's TrafficTargets allow and its TrafficSplits share out, as far as a random search needs to know them.
 
-Reads objects in the most forgiving way, since it only helps the dice: a wrong guess is one more denied request.
+Reads objects in the most forgiving way, since it only makes random requests likelier to be allowed: a wrong guess is one more denied request.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Line(Struct, frozen=True):
     headers: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-class Aim(Struct, frozen=True):
-    """What one object means: who calls, whom at which ports, with what."""
+class Flow(Struct, frozen=True):
+    """The traffic that one object is about: who calls, whom at which ports, with what."""
 
     sources: tuple[Source, ...]
     places: tuple[Place, ...]
@@ -40,13 +40,13 @@ def samples(pattern: str) -> tuple[str, ...]:
     return _SAMPLES.get(pattern, (pattern, pattern.replace(".*", "x"), "/aa/b", "/a"))
 
 
-def aims_of(values: Sequence[Any]) -> tuple[Aim, ...]:
-    """One aim per TrafficTarget and per TrafficSplit that has somebody on either side."""
-    seen = _Seen(values)
-    targets = [aim for value in seen.of("TrafficTarget") if (aim := seen.target(value)) is not None]
-    callers = tuple(source for aim in targets for source in aim.sources)
-    splits = [seen.split(value, callers) for value in seen.of("TrafficSplit")] if callers else []
-    return (*targets, *(aim for aim in splits if aim.places))
+def flows_of(values: Sequence[Any]) -> tuple[Flow, ...]:
+    """One flow per TrafficTarget and per TrafficSplit that has somebody on either side."""
+    index = _ObjectIndex(values)
+    targets = [flow for value in index.of("TrafficTarget") if (flow := index.target(value)) is not None]
+    callers = tuple(source for flow in targets for source in flow.sources)
+    splits = [index.split(value, callers) for value in index.of("TrafficSplit")] if callers else []
+    return (*targets, *(flow for flow in splits if flow.places))
 
 
 def _dig(value: Any, *keys: str) -> Any:
@@ -71,7 +71,7 @@ def _pair(value: Any) -> str:
     return f"{_space(value)}/{_word(_dig(value, 'metadata', 'name'), 'none')}"
 
 
-class _Seen:
+class _ObjectIndex:
     """The objects of a world by kind, and who carries which account and labels."""
 
     def __init__(self, values: Sequence[Any]) -> None:
@@ -81,16 +81,16 @@ class _Seen:
     def of(self, kind: str) -> Iterator[Any]:
         return (value for value in self._values if value.get("kind") == kind)
 
-    def target(self, value: Any) -> Aim | None:
+    def target(self, value: Any) -> Flow | None:
         body = value if "destination" in value else _dig(value, "spec")
         namespace = _space(value)
         sources = tuple(one for subject in _entries(_dig(body, "sources")) for one in self._sources(subject))
         places = tuple(self._places(_dig(body, "destination"), namespace))
         rules = _entries(_dig(body, "rules") or _dig(body, "specs"))
         lines = tuple(line for rule in rules for line in self._lines(namespace, rule))
-        return Aim(sources, places, lines or (Line(),)) if sources and places else None
+        return Flow(sources, places, lines or (Line(),)) if sources and places else None
 
-    def split(self, value: Any, callers: tuple[Source, ...]) -> Aim:
+    def split(self, value: Any, callers: tuple[Source, ...]) -> Flow:
         namespace, body = _space(value), _dig(value, "spec")
         root = _word(_dig(body, "service"), "none").partition(".")[0]
         lines = tuple(line for rule in _entries(_dig(body, "matches")) for line in self._lines(namespace, rule))
@@ -100,7 +100,7 @@ class _Seen:
             for service in self.of("Service")
             if _pair(service) == f"{namespace}/{root}" and (ports := _ports(service))
         )
-        return Aim(callers, places, (*lines, *lines, *every) or (Line(),))
+        return Flow(callers, places, (*lines, *lines, *every) or (Line(),))
 
     def _sources(self, subject: Any) -> Iterator[Source]:
         namespace, name = _word(_dig(subject, "namespace"), ""), _word(_dig(subject, "name"), "")

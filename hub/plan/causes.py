@@ -39,7 +39,7 @@ class Spot(Struct, frozen=True, gc=False):
     origin: Origin = Origin()
 
 
-class Because(Struct, frozen=True, gc=False):
+class ChangeCause(Struct, frozen=True, gc=False):
     """Why a unit changes: of an Access the permits of one TrafficTarget (`origin`), of a Route all (None)."""
 
     unit: UnitKey
@@ -47,11 +47,11 @@ class Because(Struct, frozen=True, gc=False):
     changes: tuple[InputChange, ...]
 
 
-def of_route(unit: UnitKey, before: Sequence[Kept], after: Sequence[Kept]) -> Iterator[Because]:
+def of_route(unit: UnitKey, before: Sequence[Kept], after: Sequence[Kept]) -> Iterator[ChangeCause]:
     """Why a Route changes: by what splits it, and by other objects only where none of that changed."""
     if changes := changed(before, after):
         splits = {ref: each for ref, each in changes.items() if is_smi(ref)}
-        yield Because(unit, None, tuple(sorted((splits or changes).values())))
+        yield ChangeCause(unit, None, tuple(sorted((splits or changes).values())))
 
 
 def of_access(
@@ -59,14 +59,14 @@ def of_access(
     permits: Iterable[Permit],
     objects: tuple[Sequence[Kept], Sequence[Kept]],
     states: tuple[Sequence[Standing], Standing],
-) -> Iterator[Because]:
+) -> Iterator[ChangeCause]:
     """Why these permits of an Access are gained or lost, given its objects and what it means, each before and after."""
     changes = changed(*objects)
     known = {each.object.ref: each.object for part in objects for each in part}
     moved = _moved_ports(unit, *states)
     for origin in sorted({origin for permit in permits for origin in permit.origins}):
         if found := _of_target(origin, changes, known) or moved or tuple(sorted(changes.values())):
-            yield Because(unit, origin, found)
+            yield ChangeCause(unit, origin, found)
 
 
 def changed(before: Sequence[Kept], after: Sequence[Kept]) -> dict[ObjectRef, InputChange]:
