@@ -51,7 +51,7 @@ def test_a_route_group_that_changed_is_named_and_not_the_target_that_names_it(fo
 def test_a_port_that_declares_something_else_is_told_as_that(folder: Folder) -> None:
     """No TrafficTarget and no route changed."""
     folder.write("workloads.yaml", WORKLOADS.replace("appProtocol: http", "appProtocol: tcp"))
-    assert because(folder, BOOKS) == "because the ports of ServiceAccount/shop/api changed, or what they declare"
+    assert because(folder, BOOKS) == "because the ports of ServiceAccount/shop/api or their protocols changed"
 
 
 def test_of_two_changes_each_permit_has_its_own(folder: Folder) -> None:

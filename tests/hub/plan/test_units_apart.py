@@ -190,7 +190,7 @@ def test_file_that_cannot_be_written_stops_its_unit_alone(folder: Folder, monkey
     monkeypatch.setattr(on_disk, "_write", _full_at("smihub-db"))
     result = folder.run("apply", "--yes")
     assert result.exit_code == Exit.ERROR, result.output
-    assert "access/shop/db is not written to its end" in result.stderr
+    assert "access/shop/db is not fully written" in result.stderr
     assert "no space left on device" in result.stderr
     assert "sa/evil" not in policy(folder)
     monkeypatch.undo()
