@@ -121,7 +121,7 @@ def _answer(failure: Failure) -> str:
     if answer.verdict == "mixed":
         return f"mixed ({shares_text(answer.backends or {})})"
     if answer.verdict == "ungoverned":
-        return 'ungoverned (outside of "governed" in smihub.yaml; whoever reaches it gets in)'
+        return 'ungoverned (outside of "governed" in smihub.yaml; every caller that can reach it is accepted)'
     if answer.received is not None:
         return f'{answer.verdict} (the application receives "{answer.received}")'
     return answer.verdict

@@ -17,7 +17,16 @@ FORM = r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*"
 FIELDS = ("spec.", "metadata.")
 NOT_CODES = {
     "problems.md",
-    *("destination.port", "domain.name", "http.address", "sink.kind", "src.outside", "src.spiffe"),  # fields
+    *(
+        "destination.port",
+        "domain.name",
+        "http.address",
+        "sink.address",
+        "sink.kind",
+        "sink.path",
+        "src.outside",
+        "src.spiffe",
+    ),  # fields
     *(
         "admin.sock",
         "argoproj.io",
