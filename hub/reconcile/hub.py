@@ -159,6 +159,11 @@ class Hub:
             found[mesh.cluster] |= known[1].about(self.intake.broken, self.intake.unread)
         return found
 
+    @property
+    def may_have_stood(self) -> bool:
+        """Whether a file that looks like somebody else's may be one of ours, for a mesh that was not read yet remembers it."""
+        return bool(self.intake.foreign) and any(mesh.mirror is None for mesh in self.meshes)
+
     def foreseen(self, mesh: Mesh) -> Reviewed:
         """What of the sources a mesh would refuse in which nothing stands yet; reads and writes no state."""
         accepted = sorted(words(self.config.accept, mesh.name, self.clock()))

@@ -48,6 +48,8 @@ class Loop:
         self._endpoints_changed = asyncio.Event()
         self._status_log = status_log or StatusLog()
         self._frozen = False
+        self._logged_unread: frozenset[tuple[str, str]] | None = None
+        """What could not be read when the log last told of the sources; None: it has not yet."""
 
     async def serve_only(self) -> None:
         """Serve the last revision of every mesh, for ever."""
@@ -143,7 +145,8 @@ class Loop:
         """Tell every mesh what it has to plan, after endpoints that are gone were taken out of service."""
         async with self._hub.deciding:
             await self._hub.recall(self._accept, apart=True)
-            await aside(self._log_problems)
+            if self._logged_unread is not None or not self._hub.may_have_stood:
+                await self._log_sources()
             self._enqueue_dirty()
             await self._endpoints(self._hub.withdraw)
 
@@ -156,6 +159,8 @@ class Loop:
         """What a mesh remembers was recalled when it was planned, and may concern others."""
         async with self._hub.deciding:
             dirty = self._hub.dirty()
+            if self._logged_unread != self._hub.intake.unread:
+                await self._log_sources()
         for worker in self.workers:
             if dirty[worker.mesh.name]:
                 worker.add(dirty[worker.mesh.name])
@@ -199,8 +204,11 @@ class Loop:
     def _tell_started(self, doing: str) -> None:
         _log.info("hub_started", doing=f"{doing}; Ctrl-C ends", meshes=[worker.mesh.name for worker in self.workers])
 
-    def _log_problems(self) -> None:
-        self._status_log.problems(*self._hub.intake.changes(), self._hub.intake.located)
+    async def _log_sources(self) -> None:
+        """Tell first what cannot be read, and then what follows from it."""
+        self._logged_unread = self._hub.intake.unread
+        self._status_log.unread(self._hub.intake.unread_problems)
+        await aside(lambda: self._status_log.problems(*self._hub.intake.changes(), self._hub.intake.located))
 
 
 async def _supervised(work: Work) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hub.api import SERVICE_ACCOUNT_LABEL
+from tests.hub.cli.test_run import running
 from tests.servers.folder import Folder, target
 
 HELM = (
@@ -108,6 +109,26 @@ def test_a_file_from_which_something_stands_is_missed_whatever_it_looks_like_now
     plan = folder.plan()["meshes"][0]
     assert (plan["held"], plan["newlyDenied"], plan["newlyAllowed"]) == (["access/shop/api"], [], [])
     assert folder.run("plan").exit_code == 1
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("text", ["a: [\n", "{{ x }}\n"])
+def test_the_log_of_a_hub_that_starts_names_such_a_file_and_nothing_that_only_follows(
+    folder: Folder, text: str
+) -> None:
+    """No Service is told missing, and no template unread, while what the file held still stands; told anew once it is mended."""
+    service = (folder.manifests / "workloads.yaml").read_text().rpartition("---\n")
+    folder.write("workloads.yaml", service[0])
+    folder.write("service.yaml", service[2])
+    assert folder.run("apply", "--yes").exit_code == 0
+    folder.write("service.yaml", text)
+    with running(folder) as hub:
+        unread = hub.until("source_unread")
+        folder.write("service.yaml", service[2])
+        hub.until("source_read")
+        hub.end()
+    assert (unread["level"], unread["part"]) == ("error", "service.yaml")
+    assert "problem_found" not in {each["event"] for each in hub.events}
 
 
 def configured(folder: Folder, source: str) -> None:
