@@ -73,8 +73,9 @@ def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> t
         return ()
     found: dict[_Body, set[int | None]] = {}
     for atoms, known in _compared(before, after):
+        nothing = not all(known)
         for atom in atoms:
-            if not all(_has(each, atom) for each in known):
+            if nothing or not all(_has(each, atom) for each in known):
                 found.setdefault((atom[0], atom[1], atom[3], atom[4]), set()).add(atom[2])
     made = (_permit(receiver, body, ports, after) for body, ports in found.items())
     return tuple(sorted(made, key=msgspec.json.encode))

@@ -116,7 +116,9 @@ def _documents(text: str, builder: _Builder) -> Iterator[_Parsed]:
         while True:
             event = parser.get_event()
             kind = type(event)
-            if kind is DocumentEndEvent:
+            if kind is ScalarEvent:
+                builder.scalar(event)  # nine of ten
+            elif kind is DocumentEndEvent:
                 if builder.root is not None:
                     yield builder.root, builder.start, builder.lines
             elif kind is StreamEndEvent:
@@ -202,14 +204,13 @@ class _Builder:
         self.lines: dict[int, int] = {}  # id(item) -> line, for items of a list at the top of a document
         self._limits = limits
         self._nodes = 0
+        self._read: dict[str, str | int | float | bool | None] = {}  # what unquoted scalars mean, each read once
         self._stack: list[_NodeFrame] = []
         self._anchors: dict[str, tuple[Any, int, int] | None] = {}  # None: still open, an alias would be recursive
 
     def take(self, kind: type[Event], event: Any) -> None:
-        """Take one event other than the end of a document or of the stream."""
-        if kind is ScalarEvent:
-            self._scalar(event)
-        elif kind is MappingStartEvent:
+        """Take one event other than a scalar, the end of a document or of the stream."""
+        if kind is MappingStartEvent:
             self._open({}, event)
         elif kind is MappingEndEvent or kind is SequenceEndEvent:
             self._close()
@@ -230,33 +231,41 @@ class _Builder:
         self.lines = {}
         self._anchors.clear()
 
-    def _scalar(self, event: Any) -> None:
+    def scalar(self, event: Any) -> None:
+        """Take the event of a scalar."""
         if event.tag is not None:
             raise self._tagged(event)
-        self._count(1, event)
-        value: Any = sys.intern(event.value)  # names are said again and again, and are kept
-        frame = self._stack[-1] if self._stack else None
-        if event.implicit[0]:
-            value = plain(value)
+        self._nodes += 1
+        if self._nodes > self._limits.nodes:
+            raise self._too_many(event)
+        text = event.value
+        if not event.implicit[0]:
+            value: Any = sys.intern(text)
+        elif text in self._read:
+            value = self._read[text]
+        else:
+            value = self._read[text] = plain(sys.intern(text))  # names are said again and again, and are kept
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, 1, 0)
+        frame = self._stack[-1] if self._stack else None
         if frame is not None and frame.key is None and type(frame.value) is dict:
             frame.key = self._key(frame, value, event)
-            return
-        self._put(value, event)
+        else:
+            self._put(value, event)
 
     def _key(self, frame: _NodeFrame, value: object, event: Any) -> str:
-        line = event.start_mark.line + 1
         if type(value) is not str:
+            line = event.start_mark.line + 1
             written = event.value or "(empty)"
             raise self.fault("yaml.key", f'the key "{written[:80]}" is not a string', "put the key in quotes", line)
         if value == _MERGE and event.implicit[0]:
-            frame.line = line
+            frame.line = line = event.start_mark.line + 1
             return self._merge_key(frame, line)
         if frame.merged and value in frame.merged:
             frame.merged.discard(value)  # what is written wins over what is merged
         elif value in frame.value:
             frame.key = value
+            line = event.start_mark.line + 1
             raise self.fault(
                 "yaml.duplicate-key", f'the key "{value[:80]}" is set twice', "remove one of the two", line
             )
@@ -362,8 +371,11 @@ class _Builder:
     def _count(self, size: int, event: Any) -> None:
         self._nodes += size
         if self._nodes > self._limits.nodes:
-            message = f"the file has more than {self._limits.nodes} values (each alias counts as what it refers to)"
-            raise self.fault("yaml.too-many", message, "split it into several files", event.start_mark.line + 1)
+            raise self._too_many(event)
+
+    def _too_many(self, event: Any) -> YamlError:
+        message = f"the file has more than {self._limits.nodes} values (each alias counts as what it refers to)"
+        return self.fault("yaml.too-many", message, "split it into several files", event.start_mark.line + 1)
 
     def _too_deep(self, event: Any) -> YamlError:
         message = f"nested deeper than {self._limits.depth} levels"

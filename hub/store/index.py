@@ -51,6 +51,11 @@ class Index:
     def __contains__(self, key: Key) -> bool:
         return key in self._members
 
+    @property
+    def changed(self) -> bool:
+        """Whether there are any such keys as `pop_changed_keys` gives."""
+        return bool(self._net)
+
     def pop_changed_keys(self) -> list[Key]:
         """The keys whose members are others than at the last look."""
         changed = list(dict.fromkeys(key for key, _ in self._net))

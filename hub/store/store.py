@@ -234,6 +234,8 @@ class Store:
     def _process_changes(self) -> None:
         """Turn what has changed in sum since the last look into stale results and dirty units."""
         # Not in `upsert`: an object that passes from one file to another within a batch has not changed in sum.
+        if not (self._former or self._reread or self._index.changed):
+            return
         changed: list[Key] = []
         for ref, before in self._former.items():
             if self._objects.get(ref) != before:
