@@ -42,7 +42,8 @@ def carried_over(
     for key, unit in decided.items():
         with faults.of(key):
             objects = mesh.spec.carry_over(unit.translation.objects, standing.get(key, {}))
-            found[key] = replace(unit, translation=replace(unit.translation, objects=objects))
+            same = objects == unit.translation.objects
+            found[key] = unit if same else replace(unit, translation=replace(unit.translation, objects=objects))
     return found
 
 

@@ -8,6 +8,7 @@ other, and two permits are one only if all their fields are.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -77,7 +78,8 @@ def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> t
         for atom in atoms:
             if nothing or not all(_has(each, atom) for each in known):
                 found.setdefault((atom[0], atom[1], atom[3], atom[4]), set()).add(atom[2])
-    made = (_permit(receiver, body, ports, after) for body, ports in found.items())
+    shared: dict[object, Any] = {}  # most permits of an identity name the same ports and objects
+    made = (_permit(receiver, body, ports, after, shared) for body, ports in found.items())
     return tuple(sorted(made, key=msgspec.json.encode))
 
 
@@ -206,7 +208,9 @@ def _has(atoms: Collection[_Atom], atom: _Atom) -> bool:
     return any((source, transport, port, each, what) in atoms for each in wider for what in {match, None})
 
 
-def _permit(receiver: Identity, body: _Body, numbers: set[int | None], state: Standing) -> Permit:
+def _permit(
+    receiver: Identity, body: _Body, numbers: set[int | None], state: Standing, shared: dict[object, Any]
+) -> Permit:
     source, transport, labels, match = body
     granting = [
         grant
@@ -219,6 +223,7 @@ def _permit(receiver: Identity, body: _Body, numbers: set[int | None], state: St
     origins = tuple(sorted({grant.origin for grant in granting}))
     every = any(grant.ports is None for grant in granting) and (None in numbers or _everywhere(numbers, state))
     ports = None if every else tuple(sorted(number for number in numbers if number is not None))
+    ports, origins = shared.setdefault(ports, ports), shared.setdefault(origins, origins)
     return Permit(receiver, source, transport, ports, labels, match, origins)
 
 

@@ -8,7 +8,7 @@ f44faaa and older remembered lines of text; those are read, and tell no more tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from hashlib import sha256
 
@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.memory.permits import Standing
-from hub.model import ObjectRef
+from hub.model import ObjectRef, UnitKey
 from hub.smi.types import SmiObject
 
 SCHEMA = 2
@@ -85,6 +85,31 @@ class _Stamp(Struct, frozen=True, gc=False):
 _ENCODER = msgspec.json.Encoder(enc_hook=_text)
 _DECODER = msgspec.json.Decoder(Remembered, dec_hook=_fraction)
 _STAMPS = msgspec.json.Decoder(_Stamp)
+
+
+class Encoded(Mapping[UnitKey, bytes]):
+    """What to remember of units, in bytes as soon as somebody asks: all of them at once weigh as much as what was read.
+
+    None is to be forgotten (b"").
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[UnitKey, Remembered | bytes | None]) -> None:
+        self._values = values
+
+    def __getitem__(self, key: UnitKey) -> bytes:
+        """The bytes of one unit. Raises KeyError."""
+        found = self._values[key]
+        return found if isinstance(found, bytes) else b"" if found is None else encode(found)
+
+    def __iter__(self) -> Iterator[UnitKey]:
+        """The units."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """How many units."""
+        return len(self._values)
 
 
 def encode(remembered: Remembered) -> bytes:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hub.memory.oldlines import old_lines, unlisted
 from hub.memory.permits import NOTHING, Permit, Standing, gained, line_of
 from hub.memory.permits import standing as standing_of
-from hub.memory.states import EMPTY, SCHEMA, Remembered, State, decode, digest, encode, lost_at, mixed, trusted
+from hub.memory.states import EMPTY, SCHEMA, Encoded, Remembered, State, decode, digest, encode, lost_at, mixed, trusted
 from hub.model import (
     Access,
     Change,
@@ -110,7 +110,7 @@ def plan(
     natives = {key: digest((one.ref, one.body) for one in objects) for key, objects in settled.items()}
     short = {one.second for one in conflicts} | {change.unit for change in waiting} | left
     natives |= {key: _outcome(standing.get(key, {}), written, key) for key in short}
-    meant = _with_meaning(
+    meant, memory = _with_meaning(
         Plan(
             mesh=mesh,
             token=observation.token,
@@ -125,9 +125,11 @@ def plan(
         observation,
     )
     # What an object that stays as it is keeps from coming about is not remembered as if it had.
-    partly = {key: mixed(known_states(key, observation), meant.memory[key]) for key in left & meant.memory.keys()}
-    memory = {key: raw for key, raw in {**meant.memory, **partly}.items() if raw is not None}
-    return replace(meant, memory=memory)
+    whole = Encoded(memory)
+    mixtures = {key: mixed(known_states(key, observation), whole[key]) for key in left & memory.keys()}
+    unproven = {key for key, raw in mixtures.items() if raw is None}
+    memory = {key: one for key, one in {**memory, **mixtures}.items() if key not in unproven}
+    return replace(meant, memory=Encoded(memory))
 
 
 def _outcome(before: Mapping[ObjectRef, Observed], written: Iterable[Change], key: UnitKey) -> str:
@@ -183,18 +185,19 @@ class _Changed(Struct, frozen=True, gc=False):
     because: tuple[ChangeCause, ...] = ()
 
 
-def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observation) -> Plan:
+def _with_meaning(
+    bare: Plan, decided: Sequence[_Meaning], observation: Observation
+) -> tuple[Plan, dict[UnitKey, Remembered | bytes | None]]:
     """Add what the change means: what is gained and lost, units that lose, and what to remember."""
-    memory: dict[UnitKey, bytes] = {}
+    memory: dict[UnitKey, Remembered | bytes | None] = {}
     found: dict[UnitKey, _Changed] = {}
     rerouted: list[tuple[str, str]] = []
     because: list[ChangeCause] = []
     for each in decided:
         raw = observation.memory.get(each.key, b"")
         after = _remembered(each, lost_at(raw))
-        encoded = b"" if after is None else encode(after)
-        if encoded != raw:
-            memory[each.key] = encoded
+        if _differs(after, raw):
+            memory[each.key] = after
         if each.key.kind == "route":
             past = decode(raw) or EMPTY
             if lines := tuple(rerouted_lines(past, after or EMPTY)):
@@ -203,9 +206,8 @@ def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observat
         elif each.key.kind == "access" and after is not None:
             found[each.key] = _changed(each, after.states[0].standing, observation)
     owners = {one.owner for one in observation.objects.values()}
-    return replace(
+    meant = replace(
         bare,
-        memory=memory,
         gained=tuple(permit for each in found.values() for permit in each.gained),
         lost=tuple(permit for each in found.values() for permit in each.lost),
         lost_lines=tuple(line for each in found.values() for line in each.lost_lines),
@@ -215,6 +217,14 @@ def _with_meaning(bare: Plan, decided: Sequence[_Meaning], observation: Observat
         governs=tuple(key for key in found if key not in observation.memory and key not in owners),
         governed=sum(key.kind == "access" for key in observation.memory.keys() | {each.key for each in decided}),
     )
+    return meant, memory
+
+
+def _differs(after: Remembered | None, raw: bytes) -> bool:
+    """Whether anything else is to be remembered than these bytes; where there are none yet, nothing is encoded to compare."""
+    if not raw or after is None:
+        return bool(raw) or after is not None
+    return encode(after) != raw
 
 
 def _remembered(each: _Meaning, lost: int) -> Remembered | None:

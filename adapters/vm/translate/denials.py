@@ -8,6 +8,8 @@ Source: Envoy, "Access logging"; Envoy API, config.accesslog.v3 and extensions.a
 
 from __future__ import annotations
 
+from functools import cache
+
 from adapters.vm import wire
 from adapters.vm.vocabulary import CEL_FILTER, DENIAL_SWITCH, REFUSED, STDOUT_LOG, UNLISTED, UNPROVEN
 from hub.api import Identity
@@ -48,6 +50,7 @@ def _log(which: str, fields: dict[str, str]) -> wire.AccessLog:
     )
 
 
+@cache  # it is copied into each log
 def _both(which: str) -> wire.AccessLogFilter:
     """The switch first: it costs nothing where nobody reads."""
     expression = wire.any_of(wire.ExpressionFilter(expression=which))
