@@ -121,13 +121,13 @@ def _converted(value: object) -> WrittenTest:
         try:
             return convert(value, WrittenTest, "")
         except FieldError as error:
-            raise FieldError(error.field, f"{error.said}{_what_to_write(error)}") from None
+            raise _with_form(error) from None
 
 
-def _what_to_write(error: FieldError) -> str:
-    """The remedy for a value of the wrong form, where the type alone does not tell it."""
+def _with_form(error: FieldError) -> FieldError:
+    """The same error with the form of the field as its remedy, where the type alone does not tell it."""
     of = re.search(r"\.(expect|meshes|protocol|headers)\b[^.]*$", error.field)
-    return f"; {_FORMS[of[1]]}" if of and ";" not in error.said else ""
+    return FieldError(error.field, f"{error.said.partition('; ')[0]}; {_FORMS[of[1]]}") if of else error
 
 
 _VERDICT = "use allow or deny, or BACKEND: SHARE for at least one backend, with integer shares"

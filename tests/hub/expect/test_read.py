@@ -83,7 +83,7 @@ BAD = [
     (f"{HEAD}tests:\n- {{from: a/b, to: a/c, expect: deny}}", 'tests[0].to: invalid value "a/c"; use NAMESPACE/SERVICE:PORT'),
     (f"{HEAD}tests:\n- {{from: a/b, to: 'c:80', expect: deny}}", 'tests[0].to: invalid value "c:80"; use NAMESPACE/SERVICE:PORT'),
     (f"{HEAD}tests:\n- {{from: a/b, to: 'a/c:99999', expect: deny}}", 'tests[0].to: invalid value "a/c:99999"'),
-    (f"{HEAD}tests:\n- {{from: a/b, to: 'a/c:1', expect: yes}}", "tests[0].expect: invalid enum value 'yes'; use allow or deny, or BACKEND: SHARE"),
+    (f"{HEAD}tests:\n- {{from: a/b, to: 'a/c:1', expect: yes}}", 'tests[0].expect: invalid value "yes"; use allow or deny, or BACKEND: SHARE'),
     (f"{HEAD}tests:\n- {{from: a/b, to: 'a/c:1', expect: allowed}}", "tests[0].expect: "),
     (f"{HEAD}tests:\n- {{from: a/b, to: 'a/c:1', expect: {{v1: 0}}}}", "tests[0].expect: gives no backend a share"),
     (f"{HEAD}tests:\n- {{from: a/b, to: 'a/c:1', expect: {{}}}}", "tests[0].expect: "),
