@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.intent import CompiledAccess, WorkloadProfile, compile_access, inspect, route
+from hub.intent import WorkloadProfile, compile_access
 from hub.intent.accesses import Inbound
 from hub.intent.inspection import inspectable
 from hub.model import Access, Identity, ObjectRef, Origin, Placement, Problem, Reading, Unit, UnitKey
 from hub.smi import Decoded
 from hub.smi.types import EndpointSlice, IdentityBinding, Service, SmiObject, Workload
+from hub.store.computed import Computed, Job, compute
 from hub.store.copies import Copies, Part
 from hub.store.doubts import Doubts
 from hub.store.entries import entries
@@ -23,16 +23,7 @@ from hub.store.profiles import Profiles
 from hub.store.slices import Slices
 from hub.store.view import RecordingView
 
-Job = UnitKey | ObjectRef
-"""What is computed and remembered: a unit, or the Problems of one object that no unit reports."""
 _DEFAULT = Reading()
-
-
-class _Result(Struct, frozen=True, gc=False):
-    unit: Unit | None
-    problems: tuple[Problem, ...]
-    inbound: Mapping[WorkloadProfile, Inbound] = {}
-    placed: Mapping[ObjectRef, Placement] = {}
 
 
 class Store:
@@ -53,7 +44,7 @@ class Store:
         self._profiles = Profiles(self._index, self._endpoint_changes.workloads)
         self._doubts = Doubts(self._index, self._profiles)
         self._slices = Slices(self._index, self._endpoint_changes.slices)
-        self._memo: Memo[Job, _Result] = Memo()
+        self._memo: Memo[Job, Computed] = Memo()
         self._former: dict[ObjectRef, SmiObject | None] = {}
         # Objects that are recalled and whose copies changed: a unit may now be held to other copies.
         self._reread: set[ObjectRef] = set()
@@ -193,7 +184,7 @@ class Store:
         self._process_changes()
         if key not in self._units:
             return None
-        return _compute(RecordingView(self._objects, self._index, self._trust_domain, reading), key).unit
+        return compute(RecordingView(self._objects, self._index, self._trust_domain, reading), key).unit
 
     def without_doubts(self, key: UnitKey) -> Access | None:
         """An access unit as if nothing that cannot be read declared anything: no more than that may ever be kept."""
@@ -293,13 +284,13 @@ class Store:
         self._stale.discard(job)
         self._problems.put(job, ())
 
-    def _result(self, job: Job) -> _Result:
+    def _result(self, job: Job) -> Computed:
         self._stale.discard(job)
         known = self._memo.get(job)
         if known is not None:
             return known
         view = RecordingView(self._objects, self._index, self._trust_domain, self._reading)
-        result = _compute(view, job)
+        result = compute(view, job)
         self._memo.keep(job, result, tuple(view.keys))
         self._problems.put(job, result.problems)
         return result
@@ -395,14 +386,3 @@ class Store:
         """The workloads of an account."""
         for profile in self._index.members(("profiles", namespace, account)):
             yield from self._profiles.workloads_of(profile)
-
-
-def _compute(view: RecordingView, job: Job) -> _Result:
-    if isinstance(job, ObjectRef):
-        return _Result(None, inspect(view, job))
-    if job.kind == "route":
-        unit, problems = route(view, job.namespace, job.name)
-        return _Result(unit, problems)
-    compiled: CompiledAccess = compile_access(view, Identity(view.trust_domain, job.namespace, job.name))
-    placed = {each.ref: each for each in compiled.unit.workloads}
-    return _Result(compiled.unit, compiled.problems, compiled.inbound, placed)
