@@ -32,8 +32,9 @@ from hub.config.sources import SourceConfig, sources_in
 from hub.errors import ConfigError
 from hub.model import Reading
 from hub.plan.guards import Limits
+from hub.sources.limits import YamlError
 from hub.sources.locate import Locator
-from hub.sources.yaml import YamlError, load_one
+from hub.sources.yaml import load_one
 
 DEFAULT_FILE = "smihub.yaml"
 RECHECK_S = 600

@@ -16,8 +16,9 @@ from hub.errors import ConfigError
 from hub.expect.shape import API_VERSION, Shares, Verdict, WrittenExpectation, WrittenTest
 from hub.model import Document, Request
 from hub.requests import RequestError, decode, spelled
+from hub.sources.limits import DEFAULT_LIMITS, YamlError
 from hub.sources.locate import Locator
-from hub.sources.yaml import DEFAULT_LIMITS, YamlError, load
+from hub.sources.yaml import load
 
 STDIN = "-"
 _FIELDS = {"src": "from", "dst": "to", "port": "to"}

@@ -70,7 +70,7 @@ def _shared(match: HttpMatch | None, whole: _Where, rivals: Iterable[_Rival]) ->
     found: list[tuple[_Where, HttpMatch | None]] = []
     for rival in rivals:
         for known in rival.grant.http or (None,):
-            if match is None or known is None:
+            if match is None or known is None:  # raw bytes may be any request, so the narrower of the two is the match
                 both, some = match or known, True
             else:
                 both = _both(known, match)

@@ -211,6 +211,7 @@ class Blocked(Struct, frozen=True):
                 waiting.append(change)
             elif narrow.body != change.before:
                 may.append(replace(change, op=Op.REPLACE, wave=wave(Role.GRANT, Op.REPLACE), after=narrow))
+        # An object that waits stays, and what it refers to must not be deleted under it.
         used = {ref for change in waiting if (one := self.standing.get(change.ref)) is not None for ref in one.needs}
         needed = [change for change in may if change.after is None and change.ref in used]
         return [change for change in may if change not in needed], [*waiting, *needed]
@@ -221,6 +222,7 @@ class Blocked(Struct, frozen=True):
         had = one.needs if (one := self.standing.get(change.ref)) is not None else ()
         if change.after is None:
             return self._might_open(change, had)
+        # What it needs already is no worse by this change: only new references can hold it up.
         fresh = (ref for ref in change.after.needs if ref not in had)
         return change.ref in mine or any(ref in mine or ref in self.lacking for ref in fresh)
 

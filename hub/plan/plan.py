@@ -106,8 +106,10 @@ def plan(
     written = [change for change in changes if change.ref not in spared]
     left = {change.unit for change in changes if change.ref in spared}
     left |= {change.unit for change in waiting if change.ref in standing.get(change.unit, {})}
+    # Nothing of these units is written: their memory stays as it is, for it still says what stands.
     idle = left - {change.unit for change in written}
     natives = {key: digest((one.ref, one.body) for one in objects) for key, objects in settled.items()}
+    # Of these not all is written, so the digest must be that of what will stand, and not of what is desired.
     short = {one.second for one in conflicts} | {change.unit for change in waiting} | left
     natives |= {key: _outcome(standing.get(key, {}), written, key) for key in short}
     meant, memory = _with_meaning(

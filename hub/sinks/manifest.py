@@ -18,7 +18,8 @@ from hub.errors import UnsafeResourceError
 from hub.model import NativeObject, ObjectRef, Observed, Role, UnitKey
 from hub.sinks.emit import emit, escaped
 from hub.sinks.names import header, unit_of, unit_text
-from hub.sources.yaml import ParseLimits, YamlError, load
+from hub.sources.limits import ParseLimits, YamlError
+from hub.sources.yaml import load
 
 MAX_OBJECT_BYTES = 1_048_576
 """More than a Kubernetes API server takes for one object (etcd: 1.5 MiB per request, in JSON and with what it adds)."""

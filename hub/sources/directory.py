@@ -29,9 +29,10 @@ from hub.sources import files
 from hub.sources.files import FileError, Listing, Signature
 from hub.sources.foreign import holds_objects, is_template, looks_like
 from hub.sources.ignoring import IgnoreFile
+from hub.sources.limits import DEFAULT_LIMITS, ParseLimits, YamlError
 from hub.sources.locate import Locator
 from hub.sources.selection import EVERYTHING, IGNORE, Selection, patterns
-from hub.sources.yaml import DEFAULT_LIMITS, ParseLimits, YamlError, load
+from hub.sources.yaml import load
 
 _TRIES = 20
 _POLL_S = 5.0

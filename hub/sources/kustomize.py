@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from hub.model import Document, ObjectRef, Origin, Problem, Severity
 from hub.smi import KINDS
-from hub.sources.yaml import YamlError, load_one
+from hub.sources.limits import YamlError
+from hub.sources.yaml import load_one
 
 CODE = "source.kustomization"
 _NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")

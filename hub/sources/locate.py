@@ -8,7 +8,8 @@ import yaml
 from msgspec.structs import replace
 
 from hub.model import Problem
-from hub.sources.yaml import DEFAULT_LIMITS, ParseLimits, YamlError, is_list_kind, load
+from hub.sources.limits import DEFAULT_LIMITS, ParseLimits, YamlError
+from hub.sources.yaml import is_list_kind, load
 
 
 class Locator:

@@ -11,8 +11,9 @@ from msgspec import Struct
 from hub.errors import SourceError
 from hub.events import Event, Synced, Upsert
 from hub.model import Origin, Problem
+from hub.sources.limits import DEFAULT_LIMITS, YamlError
 from hub.sources.locate import Locator
-from hub.sources.yaml import DEFAULT_LIMITS, YamlError, load
+from hub.sources.yaml import load
 from hub.spec import SourceContext, SourceSpec
 
 PART = "stdin"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hub.events import Snapshot
 from hub.sources.directory import DirectorySource
-from hub.sources.yaml import ParseLimits
+from hub.sources.limits import ParseLimits
 
 
 def write(path: Path, text: str) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from hub.errors import SourceError
 from hub.model import ObjectRef, Origin, Problem
-from hub.sources.yaml import ParseLimits
+from hub.sources.limits import ParseLimits
 from tests.hub.sources.reader import held, source, write
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.model import ObjectRef, Origin
-from hub.sources.yaml import Fault, ParseLimits, YamlError, load, load_one
+from hub.sources.limits import Fault, ParseLimits, YamlError
+from hub.sources.yaml import load, load_one
 
 TARGET = """\
 apiVersion: access.smi-spec.io/v1alpha3
