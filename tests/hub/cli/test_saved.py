@@ -50,7 +50,7 @@ def test_plan_save_has_the_plan_that_is_shown(folder: Folder) -> None:
     assert found.meshes[0].plan.token.startswith("1-")
     assert all(c.token.startswith("1-") for c in changes if c.before is not None)
     assert found.setup.smihub == "0.1.0"
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", found.saved_at)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", found.saved_at)
 
 
 @pytest.mark.thorough
