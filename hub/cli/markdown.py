@@ -74,8 +74,8 @@ def _sheet(sheet: Sheet, rows: int, *, folded: bool) -> Iterator[str]:
         return
     first = ", first apply" if plan.first else ""
     yield from ("", f"**mesh `{sheet.title}`**: {summary(plan)}{first}")
-    if meaning := list(_meaning(sheet)):
-        yield from _fence(meaning, rows, "diff")
+    if meaning := list(_meaning(sheet, rows)):
+        yield from _fence(meaning, 3 * rows, "diff")
     refusing, others = refused_by(plan.losses, sheet.refusals)
     told = [loss_line(each, sheet.title, sheet.spots.written(each), refuses=True).plain for each in refusing]
     if told or others:
@@ -90,23 +90,26 @@ def _sheet(sheet: Sheet, rows: int, *, folded: bool) -> Iterator[str]:
     yield from _details(f"{counted(len(plan.changes), 'native object')}", objects, rows)
 
 
-def _meaning(sheet: Sheet) -> Iterator[str]:
+def _meaning(sheet: Sheet, rows: int) -> Iterator[str]:
     plan, causes = sheet.plan, Causes.of(sheet.plan, sheet.spots)
     yield from (f"! newly governed: {each.namespace}/{each.name}" for each in plan.governs)
-    yield from _permits("+", plan.gained, causes)
+    yield from _permits("+", plan.gained, causes, rows)
     yield from (f"- {text}" for text in plan.lost_lines)
-    yield from _permits("-", plan.lost, causes)
+    yield from _permits("-", plan.lost, causes, rows)
     for route in map(Rerouted.of, plan.rerouted):
         yield f"! traffic split {route.head}: {route.before} -> {route.after}"
 
 
-def _permits(sign: str, permits: Sequence[Permit], causes: Causes) -> Iterator[str]:
+def _permits(sign: str, permits: Sequence[Permit], causes: Causes, rows: int) -> Iterator[str]:
+    """So many gains or losses under their causes, and how many are left out."""
     groups = dict[str, list[Permit]]()
-    for permit in permits:
+    for permit in permits[:rows]:
         groups.setdefault(causes.told(permit), []).append(permit)
     for cause, mine in groups.items():
         yield f"# {cause}"
         yield from (f"{sign} {line_of(permit)}" for permit in mine)
+    if len(permits) > rows:
+        yield f"# ... {len(permits) - rows} more"
 
 
 def _plain(lines: Iterable[Text]) -> Iterator[str]:

@@ -208,9 +208,11 @@ class Worker:
                 self._mesh_changed = True  # it was not read, so the change is still to be found
                 raise
             self._pending |= self._waiting
-        fought = self._fights.changed(self.mesh.drifted) | self._fights.due()
+        now = self._fights.changed(self.mesh.drifted)
+        if later := self.mesh.drifted - now:
+            self._journal.planned(await self._hub.plan(self.mesh, self._accept, later, apart=True))  # for status
         if self._pending is not None:
-            self._pending |= fought
+            self._pending |= now | self._fights.due()
         self.mesh.drifted.clear()
 
     async def _all_units(self) -> set[UnitKey]:

@@ -20,7 +20,7 @@ from hub.api import Diagnosis, Marking, SinkContext, SinkSpec
 from hub.aside import aside
 from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
 from hub.model import Observation, UnitKey
-from hub.sinks.folder import EXCLUSIVE, SHARED, Entry, Folder, entries, make, opened, signature
+from hub.sinks.folder import EXCLUSIVE, SHARED, Entry, Folder, make, opened, signature
 from hub.sinks.index import ListedFiles, decode_index
 from hub.sinks.ledger import Ledger, decode_memory
 from hub.sinks.manifest import MAX_OBJECT_BYTES, Foreign, digest, read
@@ -32,6 +32,8 @@ from hub.sinks.writing import MAX_INDEX_BYTES, Writer
 _OTHER_NAMES = ("kustomization.yml", "Kustomization")  # kustomize wants one of the three to be there, and only one
 _NOTHING, _ANYBODY = Ledger(), FolderReader()
 _LOOK_S = 2.0
+_NEWS: Entry = (-1, -1)
+"""What no file is: of one that we did not write, nothing is as we left it."""
 
 
 class DirectoryConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -70,13 +72,11 @@ class DirectorySink:
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed while this plan was made; plan again')
             self._refuse_others(reading)
+            folder.left = self._own
             writer = Writer(folder, self._path, self._mesh, reading)
             with writer.cleaning():
-                try:
-                    yield writer
-                    await writer.claim()
-                finally:
-                    self._own |= entries(self._path, writer.touched)
+                yield writer
+                await writer.claim()
 
     async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """See `hub.api.MarkingSink`. A file that is not as it was is a StaleError; all are looked at before the first write."""
@@ -104,8 +104,11 @@ class DirectorySink:
             now = await aside(partial(signature, self._path))
             changed = {path for path, _ in now.items() ^ seen.items()}
             seen = now
-            if any(path not in self._own or self._own[path] != now.get(path) for path in changed):
+            if any(self._own.get(self._relative(path), _NEWS) != now.get(path) for path in changed):
                 yield ""
+
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(f"{self._path}/")
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class Folder:
     def __init__(self, root: int) -> None:
         self._root = root
         self._objects: int | None = None
+        self._staged: Entry = (0, 0)
+        self.left: dict[str, Entry | None] = {}  # what was put here, as we left it; None: removed
         with suppress(FileNotFoundError):
             self._objects = os.open(OBJECTS, _FOLDER | os.O_NOFOLLOW, dir_fd=root)
 
@@ -78,7 +80,7 @@ class Folder:
     def stage(self, path: str, data: bytes) -> None:
         """Write a file beside its place, for `add` or `replace`."""
         at, _ = self._place(path)
-        _write(at, data)
+        self._staged = _write(at, data)
 
     def add(self, path: str) -> None:
         """Put what was staged where nothing stands. Raises FileExistsError if something does."""
@@ -89,18 +91,21 @@ class Folder:
             if error.errno not in _NO_LINKS:
                 raise
             _move_to_empty(at, name)
-            return
-        os.unlink(TEMPORARY, dir_fd=at)
+        else:
+            os.unlink(TEMPORARY, dir_fd=at)
+        self.left[path] = self._staged
 
     def replace(self, path: str) -> None:
         """Put what was staged in the place of another file."""
         at, name = self._place(path)
         os.rename(TEMPORARY, name, src_dir_fd=at, dst_dir_fd=at)
+        self.left[path] = self._staged
 
     def remove(self, path: str) -> None:
         """Remove a file."""
         at, name = self._place(path)
         os.unlink(name, dir_fd=at)
+        self.left[path] = None
 
     def sync(self) -> None:
         """Have everything that was put and removed survive a loss of power."""
@@ -132,13 +137,16 @@ def _content(handle: int, most: int) -> bytes:
     return b"".join(parts)
 
 
-def _write(at: int, data: bytes) -> None:
+def _write(at: int, data: bytes) -> Entry:
+    """Write the temporary file; what it is then, and still is under its name."""
     handle = os.open(TEMPORARY, _MAKE, 0o644, dir_fd=at)
     with os.fdopen(handle, "wb", buffering=0) as file:
         rest = memoryview(data)
         while rest:
             rest = rest[file.write(rest) :]
         os.fsync(handle)
+        about = os.fstat(handle)
+    return (about.st_size, about.st_mtime_ns)
 
 
 def _move_to_empty(at: int, name: str) -> None:
@@ -191,21 +199,9 @@ def signature(path: Path) -> dict[str, Entry]:
         with suppress(OSError), os.scandir(folder) as listed:
             for each in listed:
                 with suppress(OSError):
-                    if not each.is_dir(follow_symlinks=False):
+                    if each.name != TEMPORARY and not each.is_dir(follow_symlinks=False):
                         about = each.stat(follow_symlinks=False)
                         found[each.path] = (about.st_size, about.st_mtime_ns)
-    return found
-
-
-def entries(path: Path, files: Iterable[str]) -> dict[str, Entry | None]:
-    """The same of these files of a folder (None: it is not there)."""
-    found = dict[str, Entry | None]()
-    for file in files:
-        name = os.path.join(path, file)  # noqa: PTH118 - as os.scandir joins it
-        found[name] = None
-        with suppress(OSError):
-            about = os.lstat(name)
-            found[name] = (about.st_size, about.st_mtime_ns)
     return found
 
 

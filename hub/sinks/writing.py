@@ -65,11 +65,6 @@ class Writer:
         """See `hub.api.Writing`."""
         return token(self._digests)
 
-    @property
-    def touched(self) -> frozenset[str]:
-        """The files that hold something else than before by now, or are there no more, or are new."""
-        return frozenset(file for file, _ in self._before.items() ^ self._digests.items())
-
     async def write(self, changes: Sequence[Change]) -> list[Written]:
         """See `hub.api.Writing`. Raises StaleError where somebody else writes kustomization.yaml."""
         self._folder.make_objects()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from hub.cli.data import View
-from hub.cli.markdown import markdown_of
+from hub.cli.markdown import _fence, markdown_of
 from hub.cli.page import Page, Sheet
 from hub.cli.places import Spots
 from hub.memory.permits import Permit
@@ -78,6 +78,13 @@ def test_no_text_gets_out_of_its_fence(text: str) -> None:
     _only_ours(markdown_of([page(text)]))
 
 
+@given(st.lists(st.text(st.sampled_from("`~ a"), max_size=8), max_size=6))
+def test_a_fence_is_longer_than_any_in_it(lines: list[str]) -> None:
+    """Also where a line begins with one."""
+    (token,) = MarkdownIt("commonmark").parse("\n".join(_fence(lines, 10)))
+    assert (token.type, token.content) == ("fence", "".join(f"{line}\n" for line in lines))
+
+
 def _only_ours(text: str) -> None:
     html, inline = outside(text)
     assert html == [each for each in html if each == "</details>" or each in _SUMMARIES], html
@@ -97,7 +104,7 @@ _SUMMARIES = {
 
 def test_a_large_plan_fits_a_comment() -> None:
     """GitHub refuses more than 65 536 characters; what is left out is counted."""
-    text = markdown_of([page("x" * 3000, 1000)] * 20)
+    text = markdown_of([page("x" * 3000, 150)] * 2)
     assert len(text) < 65_536
     assert "newly allowed" in text
     middle = markdown_of([page("x" * 100, 1000)])

@@ -16,6 +16,7 @@ from hub.model import Observation, UnitKey
 from hub.plugins import load_plugins
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
+from hub.sinks.folder import Folder as Files
 from hub.status.journal import Journal
 from hub.status.outcomes import Changed
 from hub.testing.memory import MemoryMesh, MemoryMeshes
@@ -204,9 +205,38 @@ async def test_an_object_that_somebody_keeps_changing_is_put_back_later_each_tim
                 fought += 1
             await asyncio.sleep(0.05)
         assert 2 <= fought <= 4
+        await eventually(lambda: holds(path, "sa/web"))
+        path.write_text(path.read_text().replace("sa/web", "sa/evil"))
+        before = len(live.drifted)
+
+        async def told_at_once() -> bool:
+            return len(live.drifted) > before
+
+        await eventually(told_at_once)
+        assert "sa/evil" in path.read_text()  # it waits, and status says what it is
         folder.write("access.yaml", target("api-from-web", source="late"))
 
         async def told() -> bool:
             return "sa/late" in path.read_text()
 
         await asyncio.wait_for(eventually(told), 1.5)
+
+
+async def test_an_edit_that_comes_while_the_rest_is_written_is_seen(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a file was when it was put there is no news; what it is when all is written may be somebody else's."""
+    sync = Files.sync
+
+    def overtaken(self: Files) -> None:
+        sync(self)
+        path = folder.root / RENDERED / POLICY_FILE
+        if path.exists() and "/orders" in path.read_text():
+            monkeypatch.setattr(Files, "sync", sync)
+            path.write_text(path.read_text().replace("sa/web", "sa/overtaking"))
+
+    async with living(folder, monkeypatch) as live:
+        monkeypatch.setattr(Files, "sync", overtaken)
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        await eventually(lambda: holds(live.root / POLICY_FILE, "sa/overtaking"))
+        await eventually(lambda: holds(live.root / POLICY_FILE, "sa/web"))
