@@ -17,7 +17,8 @@ from hub.model import Access, Declared, Grant, HttpMatch, InboundPort
 from hub.regex import HEADER, PATH, RegexRefusedError, Universe, excess, language
 
 Ports = tuple[int, ...] | None
-_Where = tuple[Ports, Labels | None]
+_Where = tuple[Ports, Labels | None, Ports]
+"""Ports, labels, and which ports are left out of all of them (None: none is)."""
 
 
 def meet(states: Iterable[Standing], after: Access) -> Access:
@@ -47,14 +48,14 @@ def _kept(before: Standing, after: Access, grant: Grant) -> Iterator[Grant]:
     for source in grant.sources:
         near = [rival for rival in rivals if rival.where is not None and source in rival.grant.sources]
         for match in grant.http or (None,):
-            for where, what in _shared(match, (grant.ports, grant.labels), near):
+            for where, what in _shared(match, (grant.ports, grant.labels, grant.not_ports or None), near):
                 pieces.setdefault((source, where), set()).add(what)
     merged: dict[tuple[_Where, tuple[HttpMatch | None, ...]], list[str]] = {}
     for (source, where), found in pieces.items():
         merged.setdefault((where, tuple(sorted(found, key=repr))), []).append(source)
-    for ((ports, labels), matches), sources in sorted(merged.items(), key=repr):
+    for ((ports, labels, left_out), matches), sources in sorted(merged.items(), key=repr):
         raw, http = None in matches, tuple(match for match in matches if match is not None)
-        kept = replace(grant, sources=tuple(sorted(sources)), ports=ports, labels=labels)
+        kept = replace(grant, sources=tuple(sorted(sources)), ports=ports, labels=labels, not_ports=left_out or ())
         yield from (replace(kept, http=each) for each in ((None,) if raw else ()) + ((http,) if http else ()))
 
 
@@ -89,13 +90,16 @@ def _where(before: Standing, after: Access, grant: Grant, rival: Grant) -> _Wher
         ports = tuple(sorted({*grant.ports} & {*rival.ports}))
     if (grant.http is None) != (rival.http is None):
         ports = _open_to_raw(ports, after.ports if grant.http is None else before.ports, (*before.ports, *after.ports))
+    left_out = tuple(sorted({*grant.not_ports, *rival.not_ports})) or None
+    if ports is not None:
+        ports, left_out = tuple(port for port in ports if port not in (left_out or ())), None
     if ports == ():
         return None
     mine, theirs = grant.labels, rival.labels
     if theirs is None or (mine is not None and {*theirs} <= {*mine}):
-        return ports, mine
+        return ports, mine, left_out
     if mine is None or {*mine} <= {*theirs}:
-        return ports, theirs
+        return ports, theirs, left_out
     return None
 
 

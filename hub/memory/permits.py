@@ -147,6 +147,7 @@ def may_carry(port: InboundPort, labels: Labels, known: Collection[Labels]) -> b
 def _numbers(before: Sequence[Standing], after: Standing) -> list[tuple[Transport, int | None]]:
     """The ports of which grants of `after` speak, or facts of either; and (None) all others."""
     named = {(grant.transport, number) for grant in after.grants for number in grant.ports or ()}
+    named |= {(one.transport, number) for each in (*before, after) for one in each.grants for number in one.not_ports}
     named |= {(port.transport, port.port) for each in (*before, after) for port in each.ports}
     every: set[tuple[Transport, int | None]] = {
         (grant.transport, None) for grant in after.grants if grant.ports is None
@@ -193,7 +194,8 @@ def _fits(grant: Grant, ports: Iterable[InboundPort], beyond: Sequence[Declared]
 
 def _names(grant: Grant, transport: Transport, number: int | None) -> bool:
     """Whether a grant is about a port (None: each that nobody names)."""
-    return grant.transport == transport and (grant.ports is None or number in grant.ports)
+    named = number not in grant.not_ports if grant.ports is None else number in grant.ports
+    return grant.transport == transport and named
 
 
 def _spread(grant: Grant, port: int | None) -> Iterator[_Atom]:

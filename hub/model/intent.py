@@ -34,6 +34,7 @@ class Grant(Struct, frozen=True, order=True, gc=False, omit_defaults=True):
     `http` None = raw bytes; else the HTTP requests that match one of these (never an empty tuple).
     `labels` None = every workload of the destination identity; else only workloads that carry these labels.
     `unauthenticated` counts sources that no certificate can prove (label selectors): SMI admits them, meshes refuse.
+    `not_ports` are ports that a mesh leaves out of every port: what a mesh carries has them, and a unit whose gains wait in it.
     """
 
     origin: ObjectRef
@@ -43,6 +44,7 @@ class Grant(Struct, frozen=True, order=True, gc=False, omit_defaults=True):
     http: tuple[HttpMatch, ...] | None
     labels: tuple[tuple[str, str], ...] | None = None
     unauthenticated: tuple[str, ...] = ()
+    not_ports: tuple[int, ...] = ()
 
 
 class InboundPort(Struct, frozen=True, order=True, gc=False, omit_defaults=True):

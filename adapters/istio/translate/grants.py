@@ -79,7 +79,7 @@ def ruling_of(
 def _carried(grant: Grant, scope: Scope, principals: Sequence[str], matches: Iterable[HttpMatch]) -> Grant:
     http = None if grant.http is None else tuple(sorted(matches, key=msgspec.json.encode))
     sources = tuple(sorted(_SPIFFE + principal for principal in principals))
-    return replace(grant, sources=sources, ports=scope.ports, http=http)
+    return replace(grant, sources=sources, ports=scope.ports, not_ports=scope.not_ports, http=http)
 
 
 def _pieces(

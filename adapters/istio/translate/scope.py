@@ -55,6 +55,7 @@ def scope_of(grant: Grant, access: Access) -> Scope:
         else _server_first(port)
         for port in sorted(meant & granted)
     )
+    barred |= {*grant.not_ports}  # what waits there is no loss
     if "unknown" in access.beyond:
         return _known_ports(grant, declarations, barred, access, losses)
     if grant.ports is None:

@@ -99,3 +99,21 @@ def test_what_the_mesh_refuses_is_not_listed_as_newly_allowed_nor_later_as_denie
     folder.write("all.yaml", SERVICE, deployed)
     without = planned(folder)
     assert (without["newlyDenied"], without["revokes"]) == ([], [])
+
+
+def test_a_port_that_was_lost_is_told_as_newly_allowed_once_it_is_not(folder: Folder) -> None:
+    """Two Services disagree about a port, one of them goes: a grant for every port grants this one too from then on."""
+    deployed = template("apps/v1", "Deployment", {"smihub.io/sa": "quotes"})
+    other = SERVICE.replace("name: quotes", "name: raw").replace("{name: http, ", "{name: tcp-raw, ")
+    smi = TARGET.replace("PATTERN", "/q/.*")
+    folder.write("all.yaml", SERVICE, other, smi, deployed)
+    assert folder.run("apply", "--yes", "--accept", "port.mixed-protocols").exit_code == 0
+    said = folder.run("explain", "--from", "fin/web", "--to", "fin/quotes:80", "--path", "/q/1").stdout
+    assert "mesh mesh: deny" in said
+    folder.write("all.yaml", SERVICE, smi, deployed)
+    assert planned(folder)["newlyAllowed"] == ["fin/web -> fin/quotes:8080 GET /q/.*"]
+    assert folder.run("apply", "--yes").exit_code == 0
+    folder.write("all.yaml", SERVICE, other, smi, deployed)
+    assert planned(folder, "--accept", "port.mixed-protocols")["newlyDenied"] == [
+        "fin/web -> fin/quotes:8080 GET /q/.*"
+    ]

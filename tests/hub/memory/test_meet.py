@@ -250,3 +250,17 @@ def test_equal_states_gain_nothing() -> None:
         assert gained(API, (world.state,), replace(world.state)) == ()
         both = standing(meet([world.state], world.unit))
         assert (gained(API, (world.state,), both), gained(API, (both,), world.state)) == ((), ())
+
+
+def test_a_port_that_a_mesh_left_out_is_none_that_stood() -> None:
+    """Every port but that one stays, and that one is a gain that waits."""
+    rng = Random(1)
+    world = a_world(rng, receivers(rng, closed=False))
+    ports = tuple(InboundPort(number, "TCP", "http", "http", number, binds=(EVERYWHERE,)) for number in (80, 81))
+    grant = Grant(ObjectRef("", "TrafficTarget", "d", "t"), SOURCES[:1], "TCP", None, (HttpMatch("/a"),))
+    unit = replace(world.unit, grants=(grant,), ports=ports)
+    before = standing(unit, (replace(grant, not_ports=(81,)),))
+    assert [permit.ports for permit in gained(API, (before,), standing(unit))] == [(81,)]
+    assert [(one.ports, one.not_ports) for one in meet([before], unit).grants] == [(None, (81,))]
+    some = replace(unit, grants=(replace(grant, ports=(80, 81)),))
+    assert [(one.ports, one.not_ports) for one in meet([before], some).grants] == [((80,), ())]
