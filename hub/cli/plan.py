@@ -127,10 +127,10 @@ def _save(file: Path, found: Sequence[DomainReview]) -> None:
     if failed:
         raise ConfigError(f"domain {', '.join(failed)} could not be planned, so nothing was saved")
     saved.save(file, [(each.hub, each.reviewed) for each in found])
-    note(_told(file, [one for each in found for one in each.reviewed]))
+    note(_next_step(file, [one for each in found for one in each.reviewed]))
 
 
-def _told(file: Path, reviewed: Sequence[Reviewed]) -> str:
+def _next_step(file: Path, reviewed: Sequence[Reviewed]) -> str:
     """What a saved plan is good for."""
     if any(each.whole for each in reviewed):
         return f"saved {file}, which smihub apply will refuse for the reasons above"

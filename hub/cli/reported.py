@@ -49,7 +49,7 @@ def lines_of(
     yield line((f"mesh {name}", "bold"), f": {'; '.join(parts)}")
     if mesh is not None and mesh.status == "False":
         yield line("  ", (mesh.reason, "red"), f" {_since(mesh.since, now)}: {mesh.message}")
-    bad = [(key, each) for key, each in sorted(units.items()) if _told(each)]
+    bad = [(key, each) for key, each in sorted(units.items()) if _shown_conditions(each)]
     for key, each in bad[:_UNITS_SHOWN]:
         yield from _unit_lines(key, each, mesh or _NOTHING, now)
     if len(bad) > _UNITS_SHOWN:
@@ -57,7 +57,7 @@ def lines_of(
     yield from _workload_lines(report)
 
 
-def _told(outcome: Outcome) -> tuple[str, ...]:
+def _shown_conditions(outcome: Outcome) -> tuple[str, ...]:
     """The conditions to tell: those that are bad but for Programmed, which is told by workload."""
     return tuple(kind for kind in outcome.bad if kind != "Programmed")
 
@@ -108,14 +108,14 @@ def _cause_lines(causes: Sequence[Cause]) -> Iterator[Text]:
 def _workload_lines(report: Mapping[str, Any]) -> Iterator[Text]:
     width = max(map(len, report), default=0)
     for workload, row in sorted(report.items()):
-        first, *others = _said(row)
+        first, *others = _workload_state(row)
         yield line(f"  {workload:{width}}  ", first)
         if not row.get("enrolled", True):
             others.append((f"no valid token; run smihub bootstrap {workload}", "red"))
         yield from (line(f"  {'':{width}}  ", other) for other in others)
 
 
-def _said(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _workload_state(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is to be said of one workload, with its colour."""
     since = row["connected_since"]
     connected = f"connected since {since}" if since else "not connected"

@@ -101,8 +101,8 @@ def all_changes(
     for key, after in settled.items():
         before = {**_taken_over(after, objects), **standing.get(key, {})}
         changes = _unit_changes(key, after, before, frozenset(decided[key].translation.former))
-        robbed = key in remembered and not any(one.role is Role.GRANT for one in before.values())
-        yield from map(_closing_first, changes) if robbed else changes
+        grants_deleted = key in remembered and not any(one.role is Role.GRANT for one in before.values())
+        yield from map(_closing_first, changes) if grants_deleted else changes
 
 
 def _closing_first(change: Change) -> Change:

@@ -152,12 +152,12 @@ def _accepted(problems: Iterable[Problem], broken: Collection[ObjectRef]) -> Con
             "False", "broken", f"{names} cannot be read; what it allowed at the last apply stays in effect"
         )
     wrong = [each for each in problems if not each.code.endswith(_UNRESOLVED)]
-    return Condition("False", "invalid", _told(wrong)) if wrong else Condition("True", "accepted")
+    return Condition("False", "invalid", _problem_text(wrong)) if wrong else Condition("True", "accepted")
 
 
 def _resolved(problems: Iterable[Problem]) -> Condition:
     missing = [each for each in problems if each.code.endswith(_UNRESOLVED)]
-    return Condition("False", "missing", _told(missing)) if missing else Condition("True", "resolved")
+    return Condition("False", "missing", _problem_text(missing)) if missing else Condition("True", "resolved")
 
 
 def _lowered(key: UnitKey, index: PlanIndex) -> Condition:
@@ -167,7 +167,7 @@ def _lowered(key: UnitKey, index: PlanIndex) -> Condition:
     if refused:
         return Condition("False", "loss", _joined(f"{each.origin}: {each.message} ({each.code})" for each in refused))
     if _BUG in codes:
-        return Condition("False", "bug", _refused(index.refusals[key]))
+        return Condition("False", "bug", _refusal_text(index.refusals[key]))
     if losses:
         return Condition("True", "accepted-loss", _joined(f"{each.message} ({each.code})" for each in losses))
     return Condition("True", "lowered")
@@ -177,21 +177,21 @@ def _applied(key: UnitKey, index: PlanIndex) -> Condition:
     """The strongest reason first: what nobody may write, what nobody may decide, what waits, and what is to be written."""
     own = index.refusals.get(key, ())
     if any(each.code in _CONFLICTS for each in own):
-        return Condition("False", "conflict", _refused(own))
+        return Condition("False", "conflict", _refusal_text(own))
     if any(each.code == _BUG for each in own):
-        return Condition("False", "bug", _refused(own))
+        return Condition("False", "bug", _refusal_text(own))
     if key in index.frozen:
         return Condition(
-            "False", "frozen", _refused(own) or "it is unknown what a change would allow, so it stays as it is"
+            "False", "frozen", _refusal_text(own) or "it is unknown what a change would allow, so it stays as it is"
         )
     if key in index.changes and index.whole:
-        return Condition("False", "refused", _refused(index.whole))
+        return Condition("False", "refused", _refusal_text(index.whole))
     if key in index.held:
         return Condition(
-            "False", "waiting", _refused(own) or "newly allowed access waits until all of its objects can be read"
+            "False", "waiting", _refusal_text(own) or "newly allowed access waits until all of its objects can be read"
         )
     if index.stopped(key):
-        return Condition("False", "refused", _refused(own))
+        return Condition("False", "refused", _refusal_text(own))
     return (
         Condition("Unknown", "pending", "the next apply writes it")
         if key in index.changes
@@ -222,11 +222,11 @@ def _digest(changes: Sequence[Change], memory: bytes) -> str:
     return total.hexdigest()
 
 
-def _told(problems: Iterable[Problem]) -> str:
+def _problem_text(problems: Iterable[Problem]) -> str:
     return _joined(f"{each.ref}: {each.field}: {each.message} ({each.code}); {each.remedy}" for each in problems)
 
 
-def _refused(refusals: Iterable[Refusal]) -> str:
+def _refusal_text(refusals: Iterable[Refusal]) -> str:
     return _joined(f"{each.message} ({each.code}); {each.remedy}" for each in refusals)
 
 

@@ -62,12 +62,12 @@ def moved(before: Iterable[Fingerprint], now: Iterable[Fingerprint]) -> tuple[In
     return tuple(sorted(found))
 
 
-def said(changes: Sequence[InputChange]) -> str:
+def describe(changes: Sequence[InputChange]) -> str:
     """`TrafficTarget/shop/x was changed (smi/targets.yaml), ...`."""
     more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
-    return ", ".join(map(_said, changes[:_SHOWN])) + more
+    return ", ".join(map(_describe, changes[:_SHOWN])) + more
 
 
-def _said(change: InputChange) -> str:
+def _describe(change: InputChange) -> str:
     files = ", ".join(file.replace(":", "/", 1) for file in change.files)
     return f"{change.ref} was {change.how}{f' ({files})' if files else ''}"

@@ -23,7 +23,7 @@ from hub.errors import RefusedError
 from hub.model import Access, Loss, ObjectRef, Origin, Problem, Reading, Unit, UnitKey
 from hub.plan.causes import Spot
 from hub.plan.guards import Refusal
-from hub.plan.moved import Fingerprint, MovedError, moved, said
+from hub.plan.moved import Fingerprint, MovedError, describe, moved
 from hub.plan.plan import Plan
 from hub.smi.types import SmiObject
 
@@ -238,8 +238,8 @@ def check_setups(saved: Sequence[Saved], now: Sequence[Setup]) -> None:
     """Raise RefusedError unless there is a plan for each domain, in order, and for the configuration that it has now."""
     then, names = [each.setup.domain for each in saved], [each.domain for each in now]
     if then != names and (len(then), len(names)) != (1, 1):
-        said = f"domains {', '.join(then)} instead of {', '.join(names)}"
-        raise RefusedError(f"this plan is for another configuration ({said}); plan again")
+        describe = f"domains {', '.join(then)} instead of {', '.join(names)}"
+        raise RefusedError(f"this plan is for another configuration ({describe}); plan again")
     for each, setup in zip(saved, now, strict=True):
         check_setup(each, setup)
 
@@ -252,14 +252,14 @@ def check_setup(saved: Saved, now: Setup) -> None:
         )
     differing = [name for name in Setup.__struct_fields__ if getattr(saved.setup, name) != getattr(now, name)]
     if differing:
-        said = ", ".join(_said(name, saved.setup, now) for name in differing)
-        raise RefusedError(f"this plan is for another configuration ({said}); plan again")
+        describe = ", ".join(_difference(name, saved.setup, now) for name in differing)
+        raise RefusedError(f"this plan is for another configuration ({describe}); plan again")
     planned = [each.plan.mesh for each in saved.meshes]
     if not planned or planned != [each.name for each in now.meshes if each.name in planned]:
         raise RefusedError("this plan does not contain each of its meshes exactly once, in order; plan again")
 
 
-def _said(field: str, before: Setup, now: Setup) -> str:
+def _difference(field: str, before: Setup, now: Setup) -> str:
     if field != "meshes":
         return {"trust_domain": "domain.trustDomain", "domain": "domain.name"}.get(field, field)
     names, known = [each.name for each in before.meshes], [each.name for each in now.meshes]
@@ -273,7 +273,7 @@ def check_inputs(saved: Saved, now: str, objects: Iterable[Fingerprint] = ()) ->
     """Raise MovedError if what governs has changed, naming it; `now` is the digest of it, `objects` are what there is."""
     if saved.inputs != now:
         changes = moved(saved.objects, objects)
-        told = said(changes) if changes else "other files can be read, or other objects count"
+        told = describe(changes) if changes else "other files can be read, or other objects count"
         raise MovedError(f"the sources have changed since this plan was saved: {told}; plan again", changes)
 
 
@@ -281,7 +281,7 @@ def check_token(saved: SavedMesh, now: str, standing: Iterable[Fingerprint] = ()
     """Raise MovedError if the mesh has changed, naming what; `now` is its revision's token, `who` is who may have done it."""
     if saved.plan.token != now:
         changes = moved(saved.standing, standing)
-        told = said(changes) if changes else "its objects are as they were, and were written since"
+        told = describe(changes) if changes else "its objects are as they were, and were written since"
         by = f", {who}" if who else ""
         message = f'mesh "{saved.plan.mesh}" has changed since this plan was saved: {told}{by}; plan again'
         raise MovedError(message, changes, saved.plan.mesh)

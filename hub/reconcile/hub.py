@@ -248,14 +248,14 @@ class Hub:
             reviewed = await self._planned(mesh, accept, units_of(made), apart=True)
             if reviewed.whole:
                 waiting = dict.fromkeys(units_of(made), Result("waiting", reviewed.whole[0].message))
-                return _told(waiting, narrowed)
+                return _with_narrowed(waiting, narrowed)
             made = reviewed.plan
         made = self._stamped(made, accept)
         results, failed = await self._roll_out(mesh, made)
         stopped = frozenset(key for key, each in results.items() if each.state != "written" and key.kind == "access")
         if stopped.intersection({*made.losing, *(change.unit for change in made.changes if change.after is None)}):
             narrowed |= await self._narrow(mesh, stopped, accept, failed)
-        return _told(results, narrowed)
+        return _with_narrowed(results, narrowed)
 
     async def _narrow(
         self, mesh: Mesh, units: frozenset[UnitKey], accept: Sequence[str], failed: frozenset[ObjectRef]
@@ -321,7 +321,7 @@ async def _mixed(sink: Accepting, made: Plan, mirror: Mirror) -> frozenset[UnitK
     return mixed(made).union(*(needing[one.ref] for one in late))
 
 
-def _told(results: Mapping[UnitKey, Result], narrowed: frozenset[UnitKey]) -> dict[UnitKey, Result]:
+def _with_narrowed(results: Mapping[UnitKey, Result], narrowed: frozenset[UnitKey]) -> dict[UnitKey, Result]:
     """These results, with what was written of units that stopped all the same."""
     stopped = {key for key in narrowed & results.keys() if results[key].state != "written"}
     return {**results, **{key: replace(results[key], narrowed=True) for key in stopped}}

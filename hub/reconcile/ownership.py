@@ -166,12 +166,12 @@ def _differences(mesh: Mesh, native: NativeObject, observed: Observed) -> Iterab
     if not observed.token:
         yield from (f"{field.path}: {field.before}" for field in fields if field.after is None)
         return
-    yield from map(_told, fields)
+    yield from map(_difference_text, fields)
     if not fields:
         yield "its bytes differ from what smihub would write"
 
 
-def _told(field: FieldChange) -> str:
+def _difference_text(field: FieldChange) -> str:
     if field.after is None:
         return f"{field.path}: {field.before} would be lost"
     return f"{field.path}: {'nothing' if field.before is None else field.before} instead of {field.after}"

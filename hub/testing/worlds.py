@@ -16,8 +16,8 @@ from hub.testing.cluster import ACCOUNTS, LABELS, NAMESPACES, PORTS, SERVICES, V
 from hub.testing.damage import damaged, declares, doubted
 from hub.testing.patterns import any_header, any_path
 from hub.testing.random_requests import Hints, any_request
-from hub.testing.town import MATCHES as ALIKE
-from hub.testing.town import SELECTORS, again, corrupted, make_town, twins
+from hub.testing.small_worlds import MATCHES as ALIKE
+from hub.testing.small_worlds import SELECTORS, again, corrupted, make_small_world, twins
 
 GROUPS = ("r", "q")
 ROUTES = ("t", "u")
@@ -86,7 +86,7 @@ def _town(rng: Random) -> list[Value]:
 
     Its Pods go without the label by which meshes find them: what is bound to an account is judged as if all carried it.
     """
-    values = make_town(rng)
+    values = make_small_world(rng)
     for value in values:
         template = value["spec"].get("template", value)
         template["metadata"].get("labels", {}).pop(SERVICE_ACCOUNT_LABEL, None)

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from adapters.vm.resource import CDS, LDS, Resource, Snapshot
 from hub.model import Destination, Request, Source
-from hub.testing.town import NAMESPACE, SERVED
+from hub.testing.small_worlds import NAMESPACE, SERVED
 
 CALLERS = (f"{NAMESPACE}/web-1", f"{NAMESPACE}/peer-1")
 RECEIVERS = (f"{NAMESPACE}/api-1", f"{NAMESPACE}/api-2")

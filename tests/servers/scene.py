@@ -20,14 +20,14 @@ from unittest import mock
 
 import structlog.testing
 
-from hub.testing.town import again, corrupted, make_town, town_requests
+from hub.testing.small_worlds import again, corrupted, make_small_world, small_world_requests
 from tests.servers.changing import Trial
 from tests.servers.ground import COPY, Ground, is_sound
 from tests.servers.held import CALLERS, RECEIVERS
 
 ASKED = 100
 PATIENCE_S = 60.0
-REQUESTS = {"vm": town_requests("Workload"), "istio": town_requests("Pod")}
+REQUESTS = {"vm": small_world_requests("Workload"), "istio": small_world_requests("Pod")}
 _HEAD = ("apiVersion", "kind")
 Step = tuple[str, int]
 
@@ -78,7 +78,7 @@ class Scene(AbstractContextManager["Scene"]):
 
     def begin(self, rng: Random) -> None:
         """A town, applied."""
-        for value in make_town(rng):
+        for value in make_small_world(rng):
             self.put(f"{value['kind'].lower()}/{value['metadata']['name']}", value)
         self.apply(rng)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hub.testing.cluster import LABELS
 from hub.testing.patterns import any_header, any_path
-from hub.testing.town import MATCHES, twins
+from hub.testing.small_worlds import MATCHES, twins
 
 Value = dict[str, Any]
 CALLER_LABELS: Mapping[str, str] = {"app": "caller"}

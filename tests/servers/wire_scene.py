@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Self, cast
 from unittest import mock
 
-from hub.testing.town import ACCOUNTS, make_town
+from hub.testing.small_worlds import ACCOUNTS, make_small_world
 from tests.servers.envoy import Envoy
 from tests.servers.held import CALLERS
 from tests.servers.scene import STEPS, Scene, WiderError
@@ -60,7 +60,7 @@ class WireScene(Scene):
 
     def begin(self, rng: Random) -> None:
         """A town, applied and served."""
-        for value in make_town(rng):
+        for value in make_small_world(rng):
             if value["kind"] not in _ELSEWHERE:
                 self.put(f"{value['kind'].lower()}/{value['metadata']['name']}", value)
         self.apply(rng)

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from hub.meshes import Mesh
 from hub.model import Destination, Facts, Request, Source
 from hub.testing.documents import Scope, compile_documents
-from hub.testing.town import NAMESPACE, SERVED
+from hub.testing.small_worlds import NAMESPACE, SERVED
 from tests.servers.changing import Bound, Standing, Trial
 from tests.servers.ground import CONFIG, Ground
 from tests.servers.held import CALLERS, RECEIVERS

@@ -169,6 +169,7 @@ def test_check_of_a_folder_that_was_emptied_is_an_error(folder: Folder, mesh: st
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
 
 
+@pytest.mark.thorough
 def test_check_when_text_is_hostile_prints_it_harmlessly(folder: Folder) -> None:
     """No name can colour, clear or rename the terminal, forge a line, or turn one around."""
     name = "a\\e[31m\\nerror forged\\u202e[red]:warning:\\\\"

@@ -1,4 +1,4 @@
-"""Towns: small worlds in which a change of one object changes what another one means, and objects' other versions.
+"""Small worlds in which a change of one object changes what another one means, and objects' other versions.
 
 A few callers and receivers, a port that others may or may not call HTTP, raw and HTTP grants for it, grants bound to
 labels, and texts that read alike. `again` gives another version of an object, as an editor would leave it.
@@ -41,8 +41,8 @@ _WORDS = ("http", "tcp", None, None, "odd")
 _NAMES = ("http-web", "web", "tcp-web", "grpc-web")
 
 
-def make_town(rng: Random) -> list[Value]:
-    """The objects of a town, each with a name of its own."""
+def make_small_world(rng: Random) -> list[Value]:
+    """The objects of a small world, each with a name of its own."""
     workloads = [
         _workload("web-1", "web", 1, {"app": "web"}),
         _workload("peer-1", "peer", 2, {"app": "peer"}),
@@ -291,7 +291,7 @@ _TEXTS = (("GET", "/a", ()), ("POST", "/a", ()), ("GET", "/a", (("x-t", "gold"),
 _OTHERS = (("GET", "/b", ()), ("GET", "any path", ()), ("DELETE", "/ab", ()), ("GET", "/a x-t=x", ()))
 
 
-def town_requests(family: Literal["Workload", "Pod"]) -> tuple[Request, ...]:
+def small_world_requests(family: Literal["Workload", "Pod"]) -> tuple[Request, ...]:
     """Every request to a Workload, or to a Pod, that a town's objects speak about, and those beside them.
 
     Who calls a Pod is named by account: who a Pod is, no mesh but its own says.
