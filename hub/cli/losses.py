@@ -40,14 +40,14 @@ def loss_line(loss: Loss, mesh: str, at: Spot, *, refuses: bool) -> Text:
     return line(
         (word, colour),
         f" {place} " if place else " ",
-        (f"{at.object}{_field(at)}{_of(loss, at)}: ", "bold"),
+        (f"{at.object}{_field(at)}: ", "bold"),
         f"{sentence(loss.message)} ",
         ("Effect", "bold"),
         f" on {mesh}: {effect(loss, at)}. ",
         ("Fix", "bold"),
         f": {sentence(loss.remedy)}",
         *accept,
-        (f" ({loss.code})", "dim"),
+        (f" ({loss.code}{_of(loss, at)})", "dim"),
     )
 
 
@@ -69,7 +69,7 @@ def _field(at: Spot) -> str:
 
 
 def _of(loss: Loss, at: Spot) -> str:
-    return f" (of {loss.origin})" if loss.origin != at.object else ""
+    return f", {loss.origin}" if loss.origin != at.object else ""
 
 
 def sentence(text: str) -> str:
