@@ -142,7 +142,9 @@ def _domain(hub: Hub) -> Iterator[Diagnosis]:
 
 def _source(name: str, path: Path) -> Diagnosis:
     if not path.exists():
-        return Diagnosis(f'source "{name}"', "missing", "does not exist", f"make {path}, or correct it in smihub.yaml")
+        return Diagnosis(
+            f'source "{name}"', "missing", "does not exist", f"create {path}, or correct it in smihub.yaml"
+        )
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         return Diagnosis(f'source "{name}"', "missing", "cannot be read", f"chmod u+rX {path}")
     return Diagnosis(f'source "{name}"', "ok", "can be read")
@@ -170,9 +172,9 @@ def _taken(known: Listeners, address: str, port: int, workload: str) -> Diagnosi
         return None
     subject = f"port {port} at {address} of Workload {workload}"
     if by is None:
-        remedy = "look whether that is its Envoy, or ask as root"
+        remedy = "check whether that is its Envoy, or run smihub doctor as root"
         return Diagnosis(subject, "advice", "is in use by a process of another user", remedy)
-    remedy = "let the application listen on 127.0.0.1, or on another port (appPort)"
+    remedy = "have the application listen on 127.0.0.1, or on another port (appPort)"
     return Diagnosis(subject, "missing", f"is in use by {by[0]} (process {by[1]}), so its Envoy cannot listen", remedy)
 
 
@@ -185,13 +187,13 @@ def _state(state: Path) -> Diagnosis:
     except ConfigError as error:
         return _broken("state folder", error)
     except OSError as error:
-        return Diagnosis("state folder", "missing", f"cannot be looked at: {error.strerror}", f"check {state}")
+        return Diagnosis("state folder", "missing", f"cannot be accessed: {error.strerror}", f"check {state}")
     there = _nearest(state)
     if not os.access(there, os.W_OK | os.X_OK):
         return Diagnosis(
             "state folder", "missing", f'"{there}" cannot be written', "chown it to the user who runs smihub"
         )
-    return Diagnosis("state folder", "ok", f"{state}{'' if there == state else ', which is made when it is needed'}")
+    return Diagnosis("state folder", "ok", f"{state}{'' if there == state else ', which is created when it is needed'}")
 
 
 def _disk(state: Path) -> Diagnosis:

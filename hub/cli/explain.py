@@ -67,7 +67,7 @@ def explain(
     path: Annotated[str, typer.Option(help="HTTP path, including the query.")] = "/",
     header: Annotated[
         list[str] | None,
-        typer.Option("--header", "-H", metavar='"NAME: VALUE"', help="A header, as curl takes it; may be given again."),
+        typer.Option("--header", "-H", metavar='"NAME: VALUE"', help="A header, written as for curl; can be repeated."),
     ] = None,
     protocol: Annotated[str, typer.Option(metavar="http|tcp|udp", help="The protocol of the request.")] = "http",
     batch: Annotated[

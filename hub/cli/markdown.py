@@ -85,7 +85,7 @@ def _sheet(sheet: Sheet, rows: int, *, folded: bool) -> Iterator[str]:
     accepted = [each for each in plan.losses if each not in set(refusing)]
     lines = [loss_line(each, sheet.title, sheet.spots.written(each), refuses=False).plain for each in accepted]
     yield from _details(f"Not possible in this mesh, and accepted: {len(lines)}", lines, rows)
-    yield from _details("What waits", _plain(waiting_lines(plan, sheet.refused)), rows)
+    yield from _details("Waiting", _plain(waiting_lines(plan, sheet.refused)), rows)
     objects = list(_plain(unit_lines(plan)))
     yield from _details(f"{counted(len(plan.changes), 'native object')}", objects, rows)
 

@@ -76,7 +76,7 @@ def _write(path: Path, report: bytes) -> None:
     try:
         path.write_bytes(report)
     except OSError as error:
-        raise ConfigError(f'--junit "{path}": {(error.strerror or "unusable").lower()}; name another file') from None
+        raise ConfigError(f'--junit "{path}": {(error.strerror or "unusable").lower()}; choose another file') from None
 
 
 def _show(outcomes: Sequence[Tested], failed: Sequence[Tested], output: Output, *, quiet: bool) -> None:

@@ -268,7 +268,7 @@ def _sources(reader: _TargetReader) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if binding.labels:
             unproven.add(_described(binding))
     if not ids and not unproven:
-        reader.notes.error("target.no-source", "spec.sources", "no source matches a caller", "name a ServiceAccount")
+        reader.notes.error("target.no-source", "spec.sources", "no source matches a caller", "use a ServiceAccount")
     return tuple(sorted(ids)), tuple(sorted(unproven))
 
 

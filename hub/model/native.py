@@ -60,7 +60,7 @@ class Loss(Struct, frozen=True, order=True, gc=False):
         if self.field != "spec.matches":
             return f"{self.example} is not distributed as the split says"
         root = self.unit.name if self.unit is not None else "the Service"
-        return f"{self.example} goes to {root}'s own endpoints, unless another TrafficSplit takes it"
+        return f"{self.example} goes to {root}'s own endpoints, unless another TrafficSplit applies"
 
 
 class Objection(Struct, frozen=True, order=True, gc=False):

@@ -83,6 +83,6 @@ class Fights:
                 units=[str(key) for key in units[:_NAMED]],
                 count=len(units),
                 wait_s=wait_s,
-                reason=f"somebody else keeps changing it; it is put back again in {wait_s:g} s",
-                remedy="find out who else writes it, or leave the object to them with smihub pause",
+                reason=f"somebody else keeps changing it; it will be restored again in {wait_s:g} s",
+                remedy="find out who else changes it, or leave it alone with smihub pause",
             )

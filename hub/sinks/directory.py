@@ -216,7 +216,7 @@ def _diagnose(context: SinkContext, config: DirectoryConfig) -> Iterator[Diagnos
     elif not os.access(there, os.W_OK | os.X_OK):
         yield Diagnosis("folder", "missing", f'"{there}" cannot be written', "give it to the user who runs smihub")
     else:
-        yield Diagnosis("folder", "ok", f"{folder}{'' if there == folder else ', which is made when it is needed'}")
+        yield Diagnosis("folder", "ok", f"{folder}{'' if there == folder else ', which is created when it is needed'}")
     if shutil.which("kubectl") is None:
         yield Diagnosis("kubectl", "advice", "is not installed", "install it to look at a cluster, or apply by hand")
 

@@ -18,9 +18,9 @@ class WrittenPort(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     port: Annotated[Number, Meta(description="Where the sidecar listens, and others call.")]
     name: Annotated[str, Meta(description="A prefix such as http- declares the protocol, as in a Service.")] = ""
     protocol: Literal["TCP", "UDP"] = "TCP"
-    app_protocol: Annotated[str, Meta(description="What is spoken: http, http2, grpc, tcp, ...")] = ""
+    app_protocol: Annotated[str, Meta(description="The protocol: http, http2, grpc, tcp, ...")] = ""
     app_address: Annotated[str, Meta(description="Where the application listens; 127.0.0.1 by default.")] = "127.0.0.1"
-    app_port: Annotated[Number | UnsetType, Meta(description="The application's port, if it is another one.")] = UNSET
+    app_port: Annotated[Number | UnsetType, Meta(description="The application's port, if it differs.")] = UNSET
 
 
 class WrittenUpstream(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -35,7 +35,9 @@ class WrittenUpstream(Struct, frozen=True, rename="camel", forbid_unknown_fields
     )
     shared: Annotated[
         Literal["host"] | UnsetType,
-        Meta(description="With an address: every program on the machine may call as this workload, and that is meant."),
+        Meta(
+            description="With an address: every program on the machine may call as this workload; set this if it is intended."
+        ),
     ] = UNSET
 
 
@@ -43,7 +45,7 @@ class WrittenSpec(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     """Who a workload is, where it receives, and whom it calls."""
 
     service_account: Annotated[str, Meta(min_length=1, description="Its identity, with its namespace.")]
-    addresses: Annotated[tuple[str, ...], Meta(min_length=1, description="The IP addresses at which others reach it.")]
+    addresses: Annotated[tuple[str, ...], Meta(min_length=1, description="The IP addresses where others reach it.")]
     bind: Annotated[str | UnsetType, Meta(description="Where the sidecar listens; the first address by default.")] = (
         UNSET
     )

@@ -116,7 +116,7 @@ def test_a_lost_condition_is_no_refusal_and_is_no_change_of_routes(tmp_path: Pat
     (loss,) = (
         line for line in shown.stdout.splitlines() if line.startswith("    loss ") and " TrafficSplit/team/ab " in line
     )
-    assert "goes to site's own endpoints, unless another TrafficSplit takes it" in loss
+    assert "goes to site's own endpoints, unless another TrafficSplit applies" in loss
     assert "refused" not in loss
     assert "calls go elsewhere" not in shown.stdout
     assert shown.exit_code == 2

@@ -196,7 +196,7 @@ _ROOT = Objection(
 )
 _LIMIT = Objection(
     "limit.exceeded",
-    f"the grants to this account take more than {MAX_POLICIES} policies of {MAX_RULES} rules, so none of them is written",
+    f"the grants to this account need more than {MAX_POLICIES} policies of {MAX_RULES} rules, so none of them is written",
     "any request that this TrafficTarget allows",
     "list more sources in each TrafficTarget, or share accounts",
 )

@@ -175,7 +175,9 @@ def _never(port: RoutePort) -> Objection:
     """Why conditions never hold on a port that Istio takes for TCP and SMI does not: its number, or its word."""
     if port.declared == "none" == taken_for(port.word, 0):
         return _SERVER_FIRST
-    message = f'port {port.port} says "{port.word}", which Istio takes for TCP: the condition never holds there'
+    message = (
+        f'port {port.port} declares "{port.word}", which Istio treats as TCP, so the condition never matches there'
+    )
     return replace(_SERVER_FIRST, code="istio.other-protocol", message=message)
 
 

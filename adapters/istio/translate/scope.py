@@ -118,8 +118,8 @@ def _mixed(wrong: Declared, port: int) -> Objection:
 
 def _read_otherwise(at: _PortDeclaration) -> Objection:
     taken, lost = ("HTTP", "raw bytes") if at.istio == "http" else ("TCP", "HTTP")
-    message = f'a Service port that leads to port {at.port} says "{at.word}", which Istio takes for {taken}: {lost} cannot be granted there'
-    remedy = 'write the protocol in a word that all know ("appProtocol: http" or "tcp")'
+    message = f'a Service port that maps to port {at.port} declares "{at.word}", which Istio treats as {taken}, so {lost} cannot be granted there'
+    remedy = 'use "appProtocol: http" or "tcp", which both understand'
     return Objection("istio.other-protocol", message, f"{lost} on port {at.port}", remedy)
 
 

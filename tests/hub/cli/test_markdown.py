@@ -95,7 +95,7 @@ _SUMMARIES = {
     f"<details><summary>{title}</summary>"
     for title in (
         "Not possible in this mesh, and accepted: 1",
-        "What waits",
+        "Waiting",
         "1 problem in the sources",
         "0 native objects",
     )
