@@ -65,7 +65,9 @@ def _group(name: str) -> Diagnosis:
     if os.geteuid() and group.gr_gid not in {os.getegid(), *os.getgroups()}:
         with suppress(KeyError):
             user = pwd.getpwuid(os.geteuid()).pw_name
-            return Diagnosis(subject, "missing", f'the hub\'s user "{user}" is not a member', f"usermod -aG {name} {user}")
+            return Diagnosis(
+                subject, "missing", f'the hub\'s user "{user}" is not a member', f"usermod -aG {name} {user}"
+            )
     return Diagnosis(subject, "ok", f"{', '.join(sorted(members)[:5])}{', ...' if len(members) > 5 else ''}")
 
 
