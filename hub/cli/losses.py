@@ -7,11 +7,14 @@ from collections.abc import Collection, Iterator, Sequence
 from rich.text import Text
 
 from hub.cli.context import Part, line
+from hub.cli.meaning import Detail, first
 from hub.cli.places import Spots, located
 from hub.model import Loss
 from hub.plan.causes import Spot
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
+
+_LINES_SHOWN = 100
 
 
 def refused_by(losses: Collection[Loss], refusals: Sequence[Refusal]) -> tuple[tuple[Loss, ...], tuple[Refusal, ...]]:
@@ -22,14 +25,16 @@ def refused_by(losses: Collection[Loss], refusals: Sequence[Refusal]) -> tuple[t
     return refusing, tuple(one for one in refusals if (one.code, one.object) not in told)
 
 
-def loss_lines(plan: Plan, refusing: Collection[Loss], places: Spots) -> Iterator[Text]:
+def loss_lines(plan: Plan, refusing: Collection[Loss], places: Spots, detail: Detail = "short") -> Iterator[Text]:
     """The Losses of a plan: those that are accepted or refuse nothing first, then those that refuse."""
     if not plan.losses:
         return
-    mine = set(refusing)
+    mine, most = set(refusing), None if detail == "all" else _LINES_SHOWN
     yield line(("  asked for, but not possible in this mesh", "bold"), f" ({len(plan.losses)})")
-    for loss in sorted(plan.losses, key=lambda each: each in mine):
-        yield Text("    ") + loss_line(loss, plan.mesh, places.written(loss), refuses=loss in mine)
+    for refuses in (False, True):
+        found = (loss for loss in plan.losses if (loss in mine) is refuses)
+        shown = (Text("    ") + loss_line(each, plan.mesh, places.written(each), refuses=refuses) for each in found)
+        yield from first(most, shown, "    ")
 
 
 def loss_line(loss: Loss, mesh: str, at: Spot, *, refuses: bool) -> Text:

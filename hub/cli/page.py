@@ -93,7 +93,7 @@ def sheet_lines(sheet: Sheet, detail: Detail = "short") -> Iterator[Text]:
         return
     yield from plan_lines(titled, sheet.view, sheet.drain, detail, sheet.spots, sheet.refused)
     lossy, others = refused_by(sheet.plan.losses, sheet.refusals)
-    yield from loss_lines(titled, lossy, sheet.spots)
+    yield from loss_lines(titled, lossy, sheet.spots, detail)
     yield from map(refusal_line, others)
 
 

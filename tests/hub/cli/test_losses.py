@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from hub.cli.losses import loss_lines
+from hub.cli.places import Spots
+from hub.model import Loss, ObjectRef
+from hub.plan.plan import Plan
 from tests.servers.folder import Folder, target
 
 CONFIG = """\
@@ -79,3 +83,15 @@ def test_as_data_a_loss_has_its_place(folder: Folder) -> None:
         "line": 7,
     }
     assert loss["effect"] == 'a request with path "/orders/0" is refused (403)'
+
+
+def test_many_losses_are_cut_and_those_that_refuse_are_not_left_out() -> None:
+    """A hundred of each kind, with the number that is missing; -v shows all."""
+    ref = ObjectRef("g", "TrafficTarget", "shop", "t")
+    losses = tuple(Loss(code, ref, f"f{number}", "m", "e", "r") for code in ("a.b", "a.c") for number in range(150))
+    refusing = [loss for loss in losses if loss.code == "a.c"]
+    shown = [text.plain for text in loss_lines(Plan("vms", "t", losses=losses), refusing, Spots())]
+    assert sum(text.startswith("    loss ") for text in shown) == 100
+    assert sum(text.startswith("    refused ") for text in shown) == 100
+    assert shown.count("    ... 50 more (-v shows all)") == 2
+    assert len(list(loss_lines(Plan("vms", "t", losses=losses), refusing, Spots(), "all"))) == 301
