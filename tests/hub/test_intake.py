@@ -232,7 +232,7 @@ def test_a_scope_hides_what_lies_in_it(scope: tuple[str, str], file: str, hidden
         ("{kind: cloud}", 'unknown kind of source "cloud"; use kind: directory or kind: memory'),
         ("{kind: memory, path: a}", "sources[0].path: unknown field; remove it"),
         ("{kind: memory}, {kind: memory}", 'sources[1].name: "memory" is also the name of another source'),
-        ("{kind: directory}", "sources[0].path: is missing; add path: ..."),
+        ("{kind: directory}", "sources[0].path: is missing; add path: manifests"),
     ],
 )
 def test_a_wrong_source_is_named(tmp_path: Path, written: str, said: str) -> None:
