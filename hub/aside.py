@@ -36,3 +36,15 @@ async def aside(work: Callable[[], _T]) -> _T:
 
     threading.Thread(target=run, name="smihub-aside", daemon=True).start()
     return await done
+
+
+async def to_end(work: Callable[[], _T]) -> _T:
+    """The same for a step that must not be left halfway: who is cancelled waits for its end first."""
+    running = asyncio.ensure_future(aside(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((running,))
+        raise

@@ -17,7 +17,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from hub.api import Diagnosis, Marking, SinkContext, SinkSpec
-from hub.aside import aside
+from hub.aside import aside, to_end
 from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
 from hub.model import Observation, UnitKey
 from hub.sinks.folder import EXCLUSIVE, SHARED, Entry, Folder, make, opened, signature
@@ -59,38 +59,37 @@ class DirectorySink:
     async def observe(self) -> Observation:
         """Everything in the folder. Raises ConfigError where it cannot be told what is ours."""
         async with opened(self._path, SHARED) as folder:
-            reading = self._empty if folder is None else await self._read(folder)
+            reading = self._empty if folder is None else await to_end(partial(self._read, folder))
         return reading.observation()
 
     @asynccontextmanager
     async def writing(self, token: str) -> AsyncIterator[Writer]:
         """See `hub.api.Sink`: the folder is locked until the end."""
         if token == self._empty.token:
-            make(self._path)
+            await to_end(partial(make, self._path))
         async with opened(self._path, EXCLUSIVE) as folder:
-            reading = self._empty if folder is None else await self._read(folder)
+            reading = self._empty if folder is None else await to_end(partial(self._read, folder))
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed while this plan was made; plan again')
             self._refuse_others(reading)
             folder.left = self._own
             writer = Writer(folder, self._path, self._mesh, reading)
-            with writer.cleaning():
+            async with writer.cleaning():
                 yield writer
                 await writer.claim()
 
     async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """See `hub.api.MarkingSink`. A file that is not as it was is a StaleError; all are looked at before the first write."""
         async with opened(self._path, EXCLUSIVE) as folder:
-            reading = self._empty if folder is None else await self._read(folder)
+            reading = self._empty if folder is None else await to_end(partial(self._read, folder))
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed in the meantime; run the command again')
             self._refuse_others(reading)
             standing = FolderObjects(self._mesh, reading.ours, reading.theirs, self._owner)
             actual = {file: old for old, file in reading.renamed.items()}
             places = {each.ref: file_name(each.ref) for each in marks}
-            texts = {
-                ref: _content(folder, f"{OBJECTS}/{actual.get(file, file)}") or b"" for ref, file in places.items()
-            }
+            current = {ref: f"{OBJECTS}/{actual.get(file, file)}" for ref, file in places.items()}
+            texts = await to_end(lambda: {ref: _content(folder, path) or b"" for ref, path in current.items()})
             if len(texts) != len(marks):
                 raise UnsafeResourceError(f'mesh "{self._mesh}": one object is listed twice')
             changes = [ownership_change(each, standing, texts[each.ref]) for each in marks]
@@ -119,11 +118,11 @@ class DirectorySink:
                 f'folder "{self._path}" was written by another smihub.yaml, with owner {reading.held[:8]}...'
             )
 
-    async def _read(self, folder: Folder) -> FolderContents:
+    def _read(self, folder: Folder) -> FolderContents:
         try:
             _refuse_other_names(folder)
             index, memory = _content(folder, KUSTOMIZATION), _content(folder, MEMORY)
-            files = await self._objects(folder)
+            files = self._objects(folder)
             digests = {f"{OBJECTS}/{file}": known for file, (known, _) in self._known.items()}
             digests |= {
                 path: digest(data) for path, data in ((KUSTOMIZATION, index), (MEMORY, memory)) if data is not None
@@ -132,14 +131,12 @@ class DirectorySink:
         except ConfigError as error:
             raise ConfigError(f'mesh "{self._mesh}", folder "{self._path}": {error}') from None
 
-    async def _objects(self, folder: Folder) -> dict[str, Found]:
-        """What each file of `objects` holds. Others get their turn now and then, for there may be many thousand files."""
+    def _objects(self, folder: Folder) -> dict[str, Found]:
+        """What each file of `objects` holds."""
         known: dict[str, tuple[str, Found]] = {}
-        for number, file in enumerate(folder.objects()):
+        for file in folder.objects():
             if file.endswith(SUFFIXES):
                 known |= self._found(folder, file)
-            if number % 64 == 63:
-                await asyncio.sleep(0)
         self._known = known
         return {file: found for file, (_, found) in known.items()}
 

@@ -13,8 +13,10 @@ import os
 import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+from hub.aside import to_end
 from hub.errors import ConfigError, SmihubError, TransientError
 from hub.sinks.names import OBJECTS, TEMPORARY
 
@@ -166,7 +168,7 @@ def _move_to_empty(at: int, name: str) -> None:
 async def opened(path: Path, lock: int) -> AsyncIterator[Folder | None]:
     """The folder, locked; None if it is not there. What the system refuses is told as ConfigError or TransientError."""
     with translate_os_errors(path):
-        root = _open(path)
+        root = await to_end(partial(_open, path))
         if root is None:
             yield None
             return

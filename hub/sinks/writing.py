@@ -3,18 +3,21 @@
 In each wave: what goes is taken out of kustomization.yaml, what comes is written, then listed, and what went is removed.
 So kustomize is never told of a file that is not there, and what it is told of is always a prefix of the plan, as are the
 files themselves. A file that cannot be written, or that somebody else changed, concerns its object alone.
+
+Disks are slow, and network folders may hang: every step is taken beside the event loop, on which other meshes are served.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
 from hub.api import Written
+from hub.aside import to_end
 from hub.errors import StaleError, UnsafeResourceError
 from hub.model import Change, ObjectRef, Op, Role, UnitKey
 from hub.sinks.folder import Folder
@@ -67,31 +70,41 @@ class Writer:
 
     async def write(self, changes: Sequence[Change]) -> list[Written]:
         """See `hub.api.Writing`. Raises StaleError where somebody else writes kustomization.yaml."""
-        self._folder.make_objects()
         found: dict[ObjectRef, Written] = {}
+        await to_end(self._folder.make_objects)
         puts = [put for change in changes if change.after and (put := self._made(change, found)) is not None]
         drops = [change for change in changes if change.after is None and self._is_as_planned(change, found)]
-        self._unlist(drops)
+        await to_end(partial(self._unlist, drops))
         for put in puts:
-            with self._isolated(put.change, found):
-                self._put(f"{OBJECTS}/{put.file}", put.data)
-                self._listed[put.file] = (put.role, put.change.unit)
-                found[put.change.ref] = Written(put.change.ref, token=digest(put.data))
-            await asyncio.sleep(0)
+            await to_end(partial(self._put_object, put, found))
         if puts:
-            self._folder.sync()
-            self._list()
+            await to_end(self._list_new)
         for change in drops:
-            with self._isolated(change, found):
-                self._remove(f"{OBJECTS}/{file_name(change.ref)}")
-                found[change.ref] = Written(change.ref)
-            await asyncio.sleep(0)
+            await to_end(partial(self._remove_object, change, found))
         if drops:
-            self._folder.sync()
+            await to_end(self._folder.sync)
         return [found[change.ref] for change in changes]
+
+    def _put_object(self, put: Put, found: dict[ObjectRef, Written]) -> None:
+        with self._isolated(put.change, found):
+            self._put(f"{OBJECTS}/{put.file}", put.data)
+            self._listed[put.file] = (put.role, put.change.unit)
+            found[put.change.ref] = Written(put.change.ref, token=digest(put.data))
+
+    def _list_new(self) -> None:
+        self._folder.sync()
+        self._list()
+
+    def _remove_object(self, change: Change, found: dict[ObjectRef, Written]) -> None:
+        with self._isolated(change, found):
+            self._remove(f"{OBJECTS}/{file_name(change.ref)}")
+            found[change.ref] = Written(change.ref)
 
     async def remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         """See `hub.api.Writing`."""
+        await to_end(partial(self._remember, memory))
+
+    def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         self._memory.update(memory)
         self._put(MEMORY, encode_memory(self._mesh, self._memory, self._owner), MAX_INDEX_BYTES)
         self._unclaimed = False
@@ -148,13 +161,12 @@ class Writer:
 
     async def mark(self, changes: Sequence[OwnershipChange], memory: Mapping[UnitKey, bytes]) -> str:
         """Have objects change hands, and give the new token. Raises StaleError, as `write` does."""
-        with self.cleaning():
+        async with self.cleaning():
             for change in changes:
-                self._change_owner(change)
-                await asyncio.sleep(0)
-            self._folder.sync()
+                await to_end(partial(self._change_owner, change))
+            await to_end(self._folder.sync)
             if any(change.listed != "as before" for change in changes):
-                self._list()
+                await to_end(self._list)
             if memory:
                 await self.remember(memory)
         return self.token
@@ -174,17 +186,17 @@ class Writer:
             self._listed.pop(change.file, None)
             self._others |= {change.file} if change.data is not None else set()
 
-    @contextmanager
-    def cleaning(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def cleaning(self) -> AsyncIterator[None]:
         """End what another write did not: what it left is removed, and what changed hands is listed as what it is."""
-        self._folder.clean()
+        await to_end(self._folder.clean)
         try:
-            self._rename()
+            await to_end(self._rename)
             if self._released:
-                self._list()
+                await to_end(self._list)
             yield
         finally:
-            self._folder.clean()
+            await to_end(self._folder.clean)
 
     def _rename(self) -> None:
         """Give files that have a former name still the one that they have now: written, then listed, then the old one goes."""

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hub.model import Change, Op, Role
 from hub.plan.plan import Plan
 from hub.reconcile.rollout import RolloutResult
 from hub.sinks import folder as on_disk
+from hub.sinks.names import TEMPORARY
 from tests.hub.sinks.small_mesh import (
     API,
     access,
@@ -135,3 +137,50 @@ def test_a_full_disk_is_told_as_such(path: Path, monkeypatch: pytest.MonkeyPatch
     apply(path, wanted({"api": ["new"]}))
     assert settled(path, wanted({"api": ["new"]}))
     assert not list(path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("stuck", ["read", "stage", "sync", "remove"])
+async def test_a_slow_disk_stops_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch, stuck: str) -> None:
+    """What is read, written and removed is not waited for by the event loop, on which other meshes are served."""
+    made, gate, waited = planned(wanted({"db": ["web"]}), await sink(path).observe()), threading.Event(), list[bool]()
+    known = getattr(on_disk.Folder, stuck)
+
+    def slow(folder: on_disk.Folder, *arguments: object) -> object:
+        waited.append(gate.wait(20))
+        return known(folder, *arguments)
+
+    monkeypatch.setattr(on_disk.Folder, stuck, slow)
+    writing = asyncio.create_task(carried_out(path, made))
+    await asyncio.sleep(0.05)
+    gate.set()
+    await writing
+    assert waited
+    assert all(waited)
+
+
+async def test_a_write_that_is_cancelled_ends_its_step_and_begins_no_other(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is let go of only then, and a prefix of the plan stands there."""
+    made, gate, begun = planned(wanted({"db": ["web"]}), await sink(path).observe()), threading.Event(), list[str]()
+    known, loop, reached = on_disk.Folder.add, asyncio.get_running_loop(), asyncio.Event()
+
+    def slow(folder: on_disk.Folder, file: str) -> None:
+        begun.append(file)
+        loop.call_soon_threadsafe(reached.set)
+        assert gate.wait(20)
+        known(folder, file)
+
+    monkeypatch.setattr(on_disk.Folder, "add", slow)
+    writing = asyncio.create_task(carried_out(path, made))
+    await reached.wait()
+    writing.cancel()
+    await asyncio.sleep(0.05)
+    assert not writing.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    (file,) = begun
+    assert (path / file).is_file()
+    assert not (path / TEMPORARY).exists()
+    assert not (path / "objects" / TEMPORARY).exists()
