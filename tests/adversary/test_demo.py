@@ -21,6 +21,7 @@ STAGE = Path(__file__).with_name("stage.py")
 SECRETS = re.compile(rb"PRIVATE KEY|[a-z0-9.-]+/[a-z0-9.-]+:[A-Za-z0-9_-]{43}")
 """A key in PEM, or a token in full."""
 EXPECTED: Mapping[str, str] = {
+    r"read \.smihub\.schema\.json": "the form of smihub.yaml, for editors; init writes it, and it is in the documentation",
     r"connect \S+:\d+ of envoy-\S+ inbound": "mutual TLS: who has no certificate of the mesh gets no byte",
     r"connect \S+:\d+ of applications": "the demo's applications, on loopback: reachable past their Envoy (docs/vm.md)",
     r"read (folder|pristine)(/[a-z-]+\.yaml)?": "the example's manifests, which are no secret",

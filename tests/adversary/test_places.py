@@ -96,7 +96,7 @@ def test_folder_with_other_files_is_not_given_away(folder: Folder) -> None:
     folder.run("apply", "--yes")
     refused = folder.run("bootstrap", "shop/api-1", "--out", "manifests", "--user", "nobody")
     assert (refused.exit_code, folder.manifests.stat().st_uid) == (1, 0)
-    assert "a folder of its own" in refused.stderr
+    assert "use a separate folder" in refused.stderr
 
 
 @pytest.mark.parametrize("whose", ["folder", "mode", "above", "link"])
