@@ -15,7 +15,7 @@ BESIDE := --dist loadfile --no-loadscope-reorder -n
 # Tests start hundreds of Python processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lint check fewer-tests test servers test-istio demo proof goldens constraints clean
+.PHONY: help setup lint check fewer-tests test servers test-istio demo proof goldens constraints dist clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -83,6 +83,10 @@ constraints: ## resolve the newest versions, and the hashes of their files, into
 	build/constraints/bin/python -m pip list --format=freeze --exclude smihub --exclude pip --exclude setuptools > build/versions.txt
 	build/constraints/bin/python .ci/pins.py < build/versions.txt > build/constraints.txt
 	mv build/constraints.txt constraints.txt && rm -rf build/constraints build/versions.txt
+
+dist: setup ## the wheel and the sdist of this commit, the same bytes each time
+	rm -rf dist
+	epoch=$$(git log -1 --format=%ct) && SOURCE_DATE_EPOCH=$$epoch $(BIN)/python -m build --no-isolation
 
 clean: ## remove everything that make made
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

