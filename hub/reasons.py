@@ -131,7 +131,7 @@ class Reasons:
             written = Match("m", match.path, frozenset(match.methods or ()), match.headers)
             anything = match.path is None and not match.methods and not match.headers
             self._compiled[match] = self._compiler.conditions(
-                (replace(written, path="(?s).*") if anything else written,)
+                (replace(written, methods=frozenset({"*"})) if anything else written,)  # any path, also of no text
             )
         return match.methods != () and any(one.holds(http) for one in self._compiled[match])
 
