@@ -18,6 +18,7 @@ import typer
 from hub.spec import Named
 
 if TYPE_CHECKING:
+    from hub.meshes import Mesh
     from hub.reconcile.domains import Domains
     from hub.reconcile.hub import Hub
     from hub.store import Store
@@ -150,5 +151,11 @@ def _objects(config: Path, name: str) -> Iterator[str]:
 
     _, mesh = _open(config).mesh(name)
     if not mesh.untouched:
-        for seen in asyncio.run(mesh.observed()).whole().objects.values():
-            yield str(seen.ref)
+        yield from asyncio.run(_seen(mesh))
+
+
+async def _seen(mesh: Mesh) -> list[str]:
+    try:
+        return [str(seen.ref) for seen in (await mesh.observed()).whole().objects.values()]
+    finally:
+        await mesh.close()

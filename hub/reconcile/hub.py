@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 
 from msgspec.structs import replace
@@ -74,8 +75,9 @@ class Hub:
 
     async def close(self) -> None:
         """End everything that was opened."""
-        for mesh in self.meshes:
-            await mesh.close()
+        async with AsyncExitStack() as stack:
+            for mesh in self.meshes:
+                stack.push_async_callback(mesh.close)
 
     def read(self) -> None:
         """Read every source now; of several, one that cannot be used as a whole is unread. Raises SourceError if none can."""

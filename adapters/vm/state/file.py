@@ -24,19 +24,33 @@ def open_state(path: Path) -> sqlite3.Connection:
     _make_private(path)
     with translate_sqlite_errors(path):
         db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA secure_delete = ON")
-        db.execute("BEGIN IMMEDIATE")
-        known = prepare(db)
-        db.execute("COMMIT")
+        with closed_on_error(db):
+            _prepare(db, path)
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA secure_delete = ON")
+    db.execute("BEGIN IMMEDIATE")
+    known = prepare(db)
+    db.execute("COMMIT")
     if not known:
-        db.close()
         raise ConfigError(
             f'state file "{path}" was written by a newer smihub; this one reads schema {SCHEMA_VERSION}; upgrade smihub'
         )
-    return db
+
+
+@contextmanager
+def closed_on_error(db: sqlite3.Connection) -> Iterator[None]:
+    """Leave no connection behind that nobody holds: its locks would stay until Python finds it."""
+    try:
+        yield
+    except BaseException:
+        db.close()
+        raise
 
 
 def _make_private(path: Path) -> None:

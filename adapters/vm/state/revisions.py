@@ -24,7 +24,7 @@ from adapters.vm.identity.ca import Root, Secret
 from adapters.vm.identity.tokens import StoredToken
 from adapters.vm.resource import version_of
 from adapters.vm.state import marks
-from adapters.vm.state.file import open_state, translate_sqlite_errors
+from adapters.vm.state.file import closed_on_error, open_state, translate_sqlite_errors
 from hub.api import (
     Change,
     Endpoint,
@@ -87,7 +87,7 @@ class State:
         self._former_rows: dict[UnitKey, list[str]] = {}  # rows of memory that have another domain's name
         self._path = path
         self._db = open_state(path)
-        with self._transaction():
+        with closed_on_error(self._db), self._transaction():
             self._db.execute("INSERT OR IGNORE INTO meshes VALUES (?, 0, '', '')", (mesh,))
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -302,6 +303,30 @@ def test_newer_schema_is_refused(path: Path) -> None:
     db.close()
     with pytest.raises(ConfigError, match="upgrade smihub"):
         State(path, "vm")
+
+
+@pytest.mark.parametrize("how", ["newer", "garbage", "locked"])
+def test_a_file_that_cannot_be_used_is_not_kept_open(path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Its locks would hold up whoever comes next."""
+    monkeypatch.setattr("adapters.vm.state.file._WAIT_S", 0.05)
+    real = sqlite3.connect
+    State(path, "vm").close()
+    if how == "garbage":
+        path.write_bytes(b"no database at all, but long enough" * 100)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        if how != "garbage":
+            other.execute("PRAGMA user_version = 99" if how == "newer" else "BEGIN IMMEDIATE")
+        made: list[sqlite3.Connection] = []
+
+        def connect(*args: Any, **more: Any) -> sqlite3.Connection:
+            made.append(real(*args, **more))
+            return made[-1]
+
+        monkeypatch.setattr(sqlite3, "connect", connect)
+        with pytest.raises((ConfigError, TransientError)):
+            State(path, "vm")
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            made[0].execute("SELECT 1")
 
 
 def test_data_version_tells_of_other_writers_only(path: Path) -> None:
