@@ -1,6 +1,6 @@
 # make demo: the main job, on real Envoys.   make test: all tests but the long ones.   The rest: make help.
 PYTHON ?= python3
-DEMO ?= deploy/demo/run.py
+DEMO ?=
 MUTATE ?=
 
 BIN := .venv/bin
@@ -65,9 +65,9 @@ ifeq ($(MUTATE),1)
 MAKEFLAGS += -q
 endif
 
-demo: ## real Envoys obey a folder of SMI (MUTATE=1 breaks a rule on the way, and must exit 1)
+demo: ## real Envoys obey a folder of SMI (DEMO=full shows every request; MUTATE=1 breaks a rule, and must exit 1)
 	+@MAKEFLAGS= $(MAKE) --no-print-directory setup MUTATE=
-	+@MUTATE=$(MUTATE) $(BIN)/python $(DEMO)
+	+@MUTATE=$(MUTATE) DEMO='$(DEMO)' $(BIN)/python deploy/demo/run.py
 
 proof: setup ## the long ones: large random searches, mutants, installs
 	@mkdir -p $(REPORTS)

@@ -1,6 +1,7 @@
 """`make demo`: the main job on one machine. Real Envoys obey a folder of SMI, and every claim is checked on the wire.
 
 Exit 0 if everything was as SMI says, 1 if anything differed (`MUTATE=1` breaks one rule on purpose and must end so).
+`DEMO=full` prints every request and the whole plan for Istio.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+from io import TextIOWrapper
 from pathlib import Path
 
 from apps import Apps
@@ -17,10 +19,20 @@ from fleet import Fleet, wait_for
 from istio import istio
 from revocation import revoke
 from rich.console import Console
+from rich.markup import escape
+from screen import WIDTH, Act, first_screen, last_screen, perform
 from story import Story, live, splits, table, without_hub
-from world import EXAMPLE, MUTATION, World
+from world import MUTATION, World
 
 LIMIT_S = 90.0
+ACTS = (
+    Act("Access: what SMI says, and what the Envoys did", table),
+    Act("Traffic splits", splits),
+    Act("A weight is edited while a connection is open", live),
+    Act("Access is revoked while connections are open", revoke),
+    Act("The hub is killed and started again", without_hub),
+    Act("The same folder for Istio (nothing is started)", istio),
+)
 
 
 async def start(world: World, apps: Apps, fleet: Fleet) -> None:
@@ -35,55 +47,45 @@ async def start(world: World, apps: Apps, fleet: Fleet) -> None:
     await wait_for(world.inbound() + world.outbound(), fleet)
 
 
-async def play(console: Console, base: Path) -> list[str]:
+async def play(console: Console, base: Path, *, full: bool) -> list[str]:
     """All acts; gives what was not as SMI says."""
     world, apps, fleet = World.make(base), Apps(), Fleet(base)
     try:
-        console.print(f"[bold]smihub demo[/bold]: {len(world.workloads)} workloads, a real Envoy each, on loopback")
-        with console.status("init, plan, apply, bootstrap, then the hub and the Envoys ..."):
+        first_screen(console)
+        with console.status("smihub init, plan, apply, bootstrap; starting the hub and the Envoys ..."):
             await start(world, apps, fleet)
         if os.environ.get("MUTATE") == "1":
-            console.print(
-                f'[yellow]MUTATE=1[/yellow]: the hub reads {MUTATION[0]} with "{MUTATION[2]}" for "{MUTATION[1]}"'
-            )
-        story = Story(world, apps, fleet, console)
-        for act in (table, splits, live, revoke, without_hub, istio):
-            await act(story)
+            file, good, bad = MUTATION
+            console.print(f"\n[yellow]MUTATE=1[/yellow]: the hub reads {file} with {escape(bad)} for {escape(good)}")
+        story = Story(world, apps, fleet, console, full)
+        for number, act in enumerate(ACTS, 1):
+            await perform(story, number, act)
         return story.failures
     finally:
         fleet.stop()
         await apps.stop()
 
 
-def last_screen(console: Console, failures: list[str], seconds: float) -> None:
-    """What was shown, and what to do next."""
-    console.print()
-    if failures:
-        console.print(f"[bold red]{len(failures)} things were not as SMI says[/bold red]")
-        for failure in failures:
-            console.print(f"  - {failure}")
-        return
-    console.print(f"[bold green]Everything was as SMI says[/bold green] ({seconds:.0f} s).")
-    console.print(
-        "What changed on the way: the weights of the API went from 90/10 to 0/10, the partner and the\n"
-        "ledger lost and regained their TrafficTargets, the hub was killed and came back; no Envoy was restarted.\n"
-        "For Istio nothing was started: its objects were planned and rendered.\n\n"
-        "Now your own folder:\n"
-        "  .venv/bin/smihub explain --batch requests.jsonl --source YOUR/FOLDER   who may call what, without any set-up\n"
-        "  cd YOUR/FOLDER && smihub init && smihub plan                           what would be written for your VMs\n"
-        f"The example is in {EXAMPLE.relative_to(EXAMPLE.parents[2])}."
-    )
+def new_console() -> Console:
+    """As wide as the terminal; characters that its encoding lacks are replaced."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
 
 
 def main() -> int:
     """Play the demo within its time limit, in a folder of its own that is removed afterwards."""
-    console = Console(width=None if sys.stdout.isatty() else 170)
+    console = new_console()
+    detail = os.environ.get("DEMO", "")
+    if detail not in {"", "full"}:
+        console.print(f'[red]error[/red]: invalid value "{escape(detail)}" of DEMO; expected "full", or leave it out')
+        return 1
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="smihub-demo-") as base:
         try:
-            failures = asyncio.run(asyncio.wait_for(play(console, Path(base)), LIMIT_S))
+            failures = asyncio.run(asyncio.wait_for(play(console, Path(base), full=detail == "full"), LIMIT_S))
         except (RuntimeError, TimeoutError, OSError) as error:
-            console.print(f"[red]error[/red]: {str(error) or f'not finished within {LIMIT_S:.0f} s'}", markup=True)
+            console.print("[red]error[/red]:", escape(str(error) or f"not finished within {LIMIT_S:.0f} s"))
             return 1
     last_screen(console, failures, time.monotonic() - started)
     return 1 if failures else 0

@@ -58,7 +58,7 @@ PROSE = (
 )
 CODE = [
     path
-    for room in ("hub", "adapters")
+    for room in ("hub", "adapters", "deploy")
     for path in sorted((ROOT / room).rglob("*.py"))
     if not path.is_relative_to(ROOT / "hub" / "testing")  # what tests alone show
 ]
@@ -106,6 +106,12 @@ def findings(path: Path, texts: Iterable[str]) -> list[str]:
 def test_messages_and_help_are_in_plain_words() -> None:
     """String literals of the hub and of adapters."""
     assert [each for path in CODE for each in findings(path, said(path))] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "deploy").rglob("*.yaml")), ids=lambda path: path.name)
+def test_examples_are_in_plain_words(path: Path) -> None:
+    """Manifests that operators copy, with their comments."""
+    assert findings(path, [path.read_text()]) == []
 
 
 @pytest.mark.parametrize("path", PROSE, ids=lambda path: str(path.relative_to(ROOT)))

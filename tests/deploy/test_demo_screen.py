@@ -1,0 +1,99 @@
+"""What `make demo` prints fits a terminal of 100 columns, shows red only for a failure, and ends with commands that work."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+ROOT = Path(__file__).parents[2]
+RED = "\x1b[1;31m"
+
+
+@pytest.fixture
+def demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The demo's modules, by name."""
+    folder = ROOT / "deploy" / "demo"
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(folder))
+    yield import_module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(f"{folder}/"):
+            del sys.modules[name]
+
+
+def new_console() -> Console:
+    """A terminal of 100 columns that is not shown."""
+    return Console(file=io.StringIO(), width=100, force_terminal=True, color_system="standard", highlight=False)
+
+
+def text(console: Console) -> str:
+    """What was printed, with its colours."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_introduction_is_six_lines_of_at_most_100_columns(demo: Any) -> None:
+    """Its drawing included."""
+    lines = demo("screen").INTRODUCTION.splitlines()
+    assert len(lines) == 6
+    assert max(map(len, lines)) <= 100
+
+
+def test_ten_rows_are_shown_on_a_line_each(demo: Any) -> None:
+    """With the longest answer that Envoy gives."""
+    story, rows, console = demo("story"), demo("rows"), new_console()
+    shown = story.new_table()
+    for row in rows.BRIEF:
+        story.add_row(shown, row, "allow", "closed, no answer", agrees=True)
+    story.print_table(console, shown)
+    assert len(rows.BRIEF) == 10
+    assert len(text(console).splitlines()) == 11
+    assert "…" not in text(console)
+
+
+@pytest.mark.parametrize(("verdict", "agrees"), [("allow", True), ("deny", True), ("deny", False)])
+def test_only_a_difference_is_red(demo: Any, verdict: str, agrees: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """A denial that SMI asks for is none."""
+    story, console = demo("story"), new_console()
+    shown = story.new_table()
+    story.add_row(shown, demo("rows").ROWS[0], verdict, "403", agrees=agrees)
+    console.print(shown)
+    assert (RED in text(console)) is not agrees
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_an_act_ends_with_one_verdict(demo: Any, holds: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """PASS, or FAIL with what differed."""
+    screen, console = demo("screen"), new_console()
+    story = demo("story").Story(None, None, None, console)
+
+    async def play(story: Any) -> str:
+        story.check("first", True)
+        story.check("second", holds)
+        return "it was proved"
+
+    asyncio.run(screen.perform(story, 1, screen.Act("An act", play)))
+    screen.last_screen(console, story.failures, 1.0)
+    printed = text(console)
+    assert (printed.count("PASS"), printed.count("FAIL")) == ((1, 0) if holds else (0, 1))
+    assert ("not as SMI says" in printed, RED in printed) == (not holds, not holds)
+
+
+@pytest.mark.thorough
+def test_the_next_commands_work_when_pasted(demo: Any) -> None:
+    """At the root of the repository, in one shell."""
+    script = "\n".join(("set -e", *demo("screen").NEXT)).replace(".venv/bin/activate", f"{sys.prefix}/bin/activate")
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "all passed" in done.stdout
+    assert "except for its methods" in done.stdout
+    assert max(map(len, demo("screen").NEXT)) <= 98
