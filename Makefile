@@ -15,7 +15,7 @@ BESIDE := --dist loadfile --no-loadscope-reorder -n
 # Tests start hundreds of Python processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lint check fewer-tests test servers test-istio demo proof goldens constraints dist clean
+.PHONY: help setup lint check fewer-tests test servers test-istio demo proof docs goldens constraints dist clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -73,16 +73,34 @@ proof: setup ## the long ones: large random searches, mutants, installs
 	@mkdir -p $(REPORTS)
 	$(PYTEST) $(LIMIT)=3000 -m slow --junit-xml=$(REPORTS)/proof.xml
 
+docs: build/docs/.ready ## the pages of docs/ as a site, in build/site; a broken link is an error
+	rm -rf build/site build/pages && mkdir -p build/pages
+	git ls-files -z -- '*.md' docs hub adapters deploy | xargs -0 cp --parents -t build/pages
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict --config-file docs/mkdocs.yml
+	@echo "build/site/index.html"
+
+build/docs/.ready: constraints-docs.txt
+	$(PYTHON) -m venv build/docs
+	build/docs/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints-docs.txt
+	@touch $@
+
 goldens: setup ## write every golden anew; then read the diff
 	SMIHUB_UPDATE_GOLDENS=1 $(PYTEST) tests/deploy/test_goldens.py $(wildcard tests/adapters/*/test_translate_goldens.py)
 
-constraints: ## resolve the newest versions, and the hashes of their files, into constraints.txt (some minutes)
+DOCS_EXTRA := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])
+# $(call pin,what to install,the file that lists it)
+define pin
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	build/constraints/bin/python -m pip install --quiet --upgrade pip
-	build/constraints/bin/python -m pip install --quiet '.[dev]'
+	build/constraints/bin/python -m pip install --quiet $(1)
 	build/constraints/bin/python -m pip list --format=freeze --exclude smihub --exclude pip --exclude setuptools > build/versions.txt
 	build/constraints/bin/python .ci/pins.py < build/versions.txt > build/constraints.txt
-	mv build/constraints.txt constraints.txt && rm -rf build/constraints build/versions.txt
+	mv build/constraints.txt $(2) && rm -rf build/constraints build/versions.txt
+endef
+
+constraints: ## resolve the newest versions, and the hashes of their files, into constraints*.txt (some minutes)
+	$(call pin,'.[dev]',constraints.txt)
+	$(call pin,$$($(PYTHON) -c '$(DOCS_EXTRA)'),constraints-docs.txt)
 
 dist: setup ## the wheel and the sdist of this commit, the same bytes each time
 	rm -rf dist

@@ -1,4 +1,4 @@
-"""Pin what make setup installs: `python .ci/pins.py < versions > constraints.txt` (see make constraints).
+"""Pin what make setup and make docs install: `python .ci/pins.py < versions > constraints.txt` (see make constraints).
 
 Standard input names a version per line (`name==1.2`). For every Python and platform that we install on, pip says which file it
 would take and what its SHA-256 is, by the index that it is configured for; nothing is installed. An install from the result
@@ -19,7 +19,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
 GLIBCS = (31, 41)
 """Linux from glibc 2.31 on, which the Envoy wheel asks for, and a newer one, for which there may be other files."""
-HEAD = "# Every version and file that make setup installs; written by make constraints."
+HEAD = "# Every version and file that is installed from this list; written by make constraints."
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""docs/architecture.md names functions that are where it says."""
+"""docs/internals/architecture.md names functions that are where it says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LINK = re.compile(r"\[`([\w.]+)`\]\(\.\./([\w/]+\.py)\)")
+LINK = re.compile(r"\[`([\w.]+)`\]\(\.\./\.\./([\w/]+\.py)\)")
 
 
 def names_in(file: Path) -> set[str]:
@@ -27,6 +27,6 @@ def names_in(file: Path) -> set[str]:
 
 def test_functions_are_where_the_docs_say() -> None:
     """The way of one TrafficTarget, step by step."""
-    links = LINK.findall((ROOT / "docs" / "architecture.md").read_text("utf-8"))
+    links = LINK.findall((ROOT / "docs" / "internals" / "architecture.md").read_text("utf-8"))
     assert len(links) >= 15
     assert [(name, file) for name, file in links if name not in names_in(ROOT / file)] == []

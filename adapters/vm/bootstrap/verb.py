@@ -46,7 +46,7 @@ async def bootstrap(
     asked = Enrolment(workload, folder, envoy, "rotate" if rotate else "keep", "sotw" if sotw else "delta", user)
     async with hub.meshes(config) as meshes:
         command = enrol(_chosen(meshes, mesh), asked)
-    whose, starts = (f"{user}'s", f" as {user}") if user else ("your", "")
+    whose, starts = (f"{user}'s", f" as {user}") if user else ("your user", "")
     hub.note(f"wrote {folder}/envoy.json and its credentials, readable by {whose} only; start Envoy{starts} with:")
     typer.echo(shlex.join(logged(command, folder.absolute())))
 

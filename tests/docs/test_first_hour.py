@@ -1,0 +1,103 @@
+"""docs/first-hour-vm.md works as it stands: its blocks are pasted into one shell, with a real Envoy for each workload."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.ports import free_ports
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "first-hour-vm.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BORDER = "@@ next block @@"
+SECONDS = 120
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """What is pasted, each with what the page says that it prints: nothing, if no block of text follows."""
+    found: list[tuple[str, str]] = []
+    for kind, body in BLOCK.findall(text):
+        if kind == "text":
+            found[-1] = (found[-1][0], body)
+        else:
+            assert kind == "sh", f"{PAGE.name} has a block of {kind}, which this test does not run"
+            found.append((body, ""))
+    return found
+
+
+def looks_like(said: str, printed: str) -> bool:
+    """Whether a block printed what the page says; a line `...` stands for any number of lines."""
+    parts = [re.escape(part) for part in re.split(r"^\.\.\.\n", said, flags=re.MULTILINE)]
+    return re.fullmatch(r"(?:.*\n)*?".join(parts), printed) is not None
+
+
+def pasted(text: str, folder: Path) -> list[str]:
+    """What each block printed. The shell ends with every process that it started."""
+    script = folder / "page.sh"
+    script.write_text(f"echo '{BORDER}'\n".join(command for command, _ in blocks(text)), encoding="utf-8")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    shell = subprocess.Popen(
+        ["bash", "--norc", str(script)],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "COLUMNS": "200"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        return shell.communicate(timeout=SECONDS)[0].split(f"{BORDER}\n")
+    finally:
+        for each in (signal.SIGTERM, signal.SIGKILL):
+            with_group(shell.pid, each)
+
+
+def with_group(group: int, sign: signal.Signals) -> None:
+    """Signal what is left of a process group, if anything is."""
+    try:
+        os.killpg(group, sign)
+    except ProcessLookupError:
+        return
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose sockets have names that are short enough."""
+    with tempfile.TemporaryDirectory(prefix="hour") as name:
+        yield Path(name)
+
+
+@pytest.mark.envoy
+@pytest.mark.thorough
+def test_every_block_prints_what_the_page_says(short_folder: Path) -> None:
+    """From an empty folder to an Envoy that obeys an edit, and to nothing left; the ports are the test's own."""
+    envoy, program = free_ports(2)
+    text = PAGE.read_text(encoding="utf-8").replace("8080", str(envoy)).replace("9080", str(program))
+    expected = blocks(text)
+    printed = pasted(text, short_folder)
+    assert len(printed) == len(expected), "\n".join(printed)
+    different = [
+        f"{command}printed:\n{out}"
+        for (command, said), out in zip(expected, printed, strict=True)
+        if not looks_like(said, out)
+    ]
+    assert not different, "\n".join(different)
+    assert not (short_folder / "first-hour").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "same"), [("a\n...\nd\n", True), ("a\nd\n", False), ("...\nc\n", False), ("a\n...\n", True)]
+)
+def test_what_is_left_out_is_any_number_of_lines(said: str, same: bool) -> None:  # noqa: FBT001 - a column
+    """And nothing else may differ."""
+    assert looks_like(said, "a\nb\nc\nd\n") == same
