@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 STREAM_PATHS = frozenset({"/v1/stream"})
-"""Requests to these paths are answered with a chunk every 50 ms, without end."""
+"""Requests to these paths are answered with a chunk every 50 ms, until the client closes."""
 BANNER = b"ledger ready\n"
 """What the database says before its client has said anything."""
 

@@ -30,7 +30,7 @@ class Certificates:
         return self._context(Authority(root, LEAF_LIFE), account, now)
 
     def foreign(self, account: str) -> ssl.SSLContext:
-        """The same identity, signed by somebody else."""
+        """The same identity, signed by another CA."""
         now = dt.datetime.now(dt.UTC)
         return self._context(Authority(make_root(TRUST_DOMAIN, now), LEAF_LIFE), account, now)
 

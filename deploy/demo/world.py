@@ -31,7 +31,7 @@ class World:
 
     @classmethod
     def make(cls, base: Path) -> World:
-        """Copy the example into `base`, on loopback addresses that nobody uses."""
+        """Copy the example into `base`, on free loopback addresses."""
         octet = free_network([8080, 9090, 5432])
         here = {"127.10.": f"127.{octet}.", "/run/upstreams/": f"{base}/run/"}
         texts = {file.name: _replaced(file.read_text(), here) for file in sorted(EXAMPLE.glob("*.yaml"))}

@@ -6,7 +6,7 @@ import asyncio
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,29 @@ def test_the_introduction_is_six_lines_of_at_most_100_columns(demo: Any) -> None
     assert max(map(len, lines)) <= 100
 
 
-def test_ten_rows_are_shown_on_a_line_each(demo: Any) -> None:
-    """With the longest answer that Envoy gives."""
-    story, rows, console = demo("story"), demo("rows"), new_console()
+def printed_table(demo: Any, rows: Sequence[Any]) -> list[str]:
+    """The table of these rows, with the longest answer that an Envoy gives."""
+    story, console = demo("story"), new_console()
     shown = story.new_table()
-    for row in rows.BRIEF:
-        story.add_row(shown, row, "allow", "closed, no answer", agrees=True)
+    for row in rows:
+        story.add_row(shown, row, "allow", "200 by catalog-1", agrees=True)
     story.print_table(console, shown)
+    return text(console).splitlines()
+
+
+def test_ten_rows_are_shown_on_a_line_each(demo: Any) -> None:
+    """Below one line of headings."""
+    rows = demo("rows")
     assert len(rows.BRIEF) == 10
-    assert len(text(console).splitlines()) == 11
-    assert "…" not in text(console)
+    assert len(printed_table(demo, rows.BRIEF)) == 1 + 10
+
+
+def test_the_full_table_cuts_nothing(demo: Any) -> None:
+    """A long cell goes on in the next line, between words."""
+    rows, story = demo("rows").ROWS, demo("story")
+    lines = "\n".join(printed_table(demo, rows))
+    words = {word for row in rows for word in (*row.title.split(), *story.request_text(row).split())}
+    assert [word for word in words if word not in lines] == []
 
 
 @pytest.mark.parametrize(("verdict", "agrees"), [("allow", True), ("deny", True), ("deny", False)])
