@@ -72,10 +72,25 @@ def demo() -> Iterator[Demo]:
             assert child.stdout
             try:
                 told = json.loads(child.stdout.readline())
-                yield Demo(base, told["pids"], frozenset((host, port) for host, port in told["inbound"]))
+                yield Demo(
+                    base,
+                    told["pids"] | denial_logs(told["pids"]),
+                    frozenset((host, port) for host, port in told["inbound"]),
+                )
             finally:
                 child.stdin.close()
                 child.wait(30)
+
+
+def denial_logs(pids: Mapping[str, int]) -> dict[str, int]:
+    """The processes that write the Envoys' denial logs, each a child of its Envoy; by name."""
+    children = {name: descendants(pid)[1:] for name, pid in pids.items() if name.startswith("envoy-")}
+    return {
+        f"denials of {name}": child
+        for name, found in children.items()
+        for child in found
+        if b"\0adapters.vm.bootstrap.denials\0" in Path(f"/proc/{child}/cmdline").read_bytes()
+    }
 
 
 def within_reach(demo: Demo, files: Sequence[str] = ()) -> list[str]:
