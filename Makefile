@@ -45,7 +45,7 @@ check: setup ## lint, and the fast tests without random searches, processes and 
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint fewer-tests
 
 fewer-tests: setup
-	$(PYTEST) -n 3 -m "not envoy and not istio and not slow and not thorough and not hypothesis"
+	$(PYTEST) -n 6 -m "not envoy and not istio and not slow and not thorough and not hypothesis"
 
 test: setup ## the fast tests, then those with real Envoys
 	@mkdir -p $(REPORTS)

@@ -19,6 +19,8 @@ from tests.hub.sinks.small_mesh import content
 from tests.servers.folder import Folder, target
 from tests.servers.hubs import hub_of, mesh_of
 
+pytestmark = pytest.mark.thorough
+
 API, WEB, DB, PAY = (
     UnitKey("access", namespace, name)
     for namespace, name in (("shop", "api"), ("shop", "web"), ("shop", "db"), ("pay", "pay"))

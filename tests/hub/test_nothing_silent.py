@@ -23,6 +23,8 @@ from hub.testing.worlds import documents_of
 from tests.hub.full_examples import EXAMPLES, OLDER, YOUNGER, Example
 from tests.servers.readings import MESHES
 
+pytestmark = pytest.mark.thorough
+
 Path = tuple[str | int, ...]
 
 # ------------------------------------------------------------------------------------------------ what may be silent

@@ -17,6 +17,8 @@ from tests.servers.folder import CONFIG, ROUTES, WORKLOADS, Folder, target, work
 from tests.servers.saved import save, saved
 from tests.servers.terminal import converse
 
+pytestmark = pytest.mark.thorough
+
 POD = """\
 apiVersion: v1
 kind: Pod

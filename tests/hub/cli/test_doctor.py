@@ -22,6 +22,8 @@ from hub.spec import Diagnosis
 from tests.servers.folder import CONFIG, WORKLOADS, Folder
 from tests.servers.ports import free_ports
 
+pytestmark = pytest.mark.thorough
+
 ISTIO = CONFIG.replace("{name: vms, adapter: vm}", "{name: istio, adapter: istio, sink: {path: rendered}}")
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.hub.cli.two_domains import NAMES, TEXT, Two
 from tests.servers.folder import CONFIG, ROUTES, target
 
+pytestmark = pytest.mark.thorough
+
 POLICY = "AuthorizationPolicy/shop/smihub-api"
 
 

@@ -14,6 +14,8 @@ from tests.hub.sinks.small_mesh import content
 from tests.servers.folder import CONFIG, Folder, shop, target
 from tests.servers.older import install
 
+pytestmark = pytest.mark.thorough
+
 ONE, OTHER = "1" * 32, "2" * 32
 OWNER = "smihub.io/owner"
 

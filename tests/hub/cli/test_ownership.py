@@ -23,6 +23,8 @@ from tests.hub.sinks.istio_shop import (
 from tests.hub.sinks.small_mesh import content
 from tests.servers.folder import Folder, target
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(name="folder")
 def make_folder(tmp_path: Path) -> Folder:

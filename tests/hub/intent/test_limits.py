@@ -12,6 +12,8 @@ from hub.model import Access, Route, UnitKey
 from hub.store import Store
 from hub.testing.store import store_of
 
+pytestmark = pytest.mark.thorough
+
 API, ROOT = UnitKey("access", "d", "api"), UnitKey("route", "d", "api")
 
 

@@ -23,6 +23,8 @@ from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, deployment, istio_
 from tests.servers.folder import Folder, target
 from tests.servers.hubs import hub_of
 
+pytestmark = pytest.mark.thorough
+
 FOREIGN = """\
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy

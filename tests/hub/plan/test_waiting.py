@@ -14,6 +14,8 @@ from hub.model import Destination, NativeObject, Observed, Request, Source
 from tests.servers.folder import CONFIG, Folder, target
 from tests.servers.hubs import hub_of
 
+pytestmark = pytest.mark.thorough
+
 ISTIO = """\
 domain: {trustDomain: cluster.local}
 sources:

@@ -28,6 +28,8 @@ from tests.servers.skeletons import (
 )
 from tests.servers.small_town import CALLERS
 
+pytestmark = pytest.mark.thorough
+
 # ------------------------------------------------------------------------------- where it ends at any write
 
 

@@ -17,6 +17,8 @@ from hub.reconcile.hub import Hub
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, target
 from tests.servers.hubs import config_of, hub_of
 
+pytestmark = pytest.mark.thorough
+
 API = UnitKey("access", "shop", "api")
 CONFIG = """\
 domain: {trustDomain: cluster.local}

@@ -18,6 +18,8 @@ from tests.hub.cli.test_run import running
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
 from tests.servers.hubs import hub_of
 
+pytestmark = pytest.mark.thorough
+
 COUNT = 12
 ISTIO = CONFIG.replace(
     "{name: vms, adapter: vm}", "{name: vms, adapter: istio, sink: {kind: directory, path: rendered}}"

@@ -37,6 +37,8 @@ from tests.hub.sinks.small_mesh import (
 from tests.hub.sinks.snapshots import Files, copy, each_write, listed, objects, taken
 from tests.hub.sinks.test_manifest import natives
 
+pytestmark = pytest.mark.thorough
+
 WANTED = wanted({"api": ["web"]})
 GRANT = next(one for one in whole("api", "web") if one.role is Role.GRANT)
 Mark = Literal["adopt", "release", "pause", "resume"]
