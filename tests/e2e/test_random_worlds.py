@@ -75,7 +75,7 @@ async def obeyed(field: Field, dice: Dice, numbers: Iterable[int], requests: int
 
 async def test_random_worlds_are_obeyed_on_the_wire(tmp_path: Path) -> None:
     """More than 2 000 requests in a row of worlds: none that SMI denies reaches an application, none is lost."""
-    dice = Dice("w8", 202)
+    dice = Dice("w9", 202)
     async with standing(tmp_path, dice.world(0)) as field:
         wrong = await obeyed(field, dice, range(1, 1 + FEW), MANY)
     print(field.told())  # noqa: T201 - what was measured
