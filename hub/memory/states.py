@@ -8,7 +8,7 @@ f44faaa and older remembered lines of text; those are read, and tell no more tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from hashlib import sha256
 
@@ -97,6 +97,10 @@ class Encoded(Mapping[UnitKey, bytes]):
 
     def __init__(self, values: Mapping[UnitKey, Remembered | bytes | None]) -> None:
         self._values = values
+
+    def replaced(self, others: Mapping[UnitKey, bytes | None], without: Collection[UnitKey]) -> Encoded:
+        """The same with these instead, and without some units."""
+        return Encoded({key: one for key, one in {**self._values, **others}.items() if key not in without})
 
     def __getitem__(self, key: UnitKey) -> bytes:
         """The bytes of one unit. Raises KeyError."""

@@ -126,12 +126,14 @@ def plan(
         [_Meaning(key, unit, natives[key]) for key, unit in decided.items() if key not in idle],
         observation,
     )
-    # What an object that stays as it is keeps from coming about is not remembered as if it had.
-    whole = Encoded(memory)
-    mixtures = {key: mixed(known_states(key, observation), whole[key]) for key in left & memory.keys()}
+    return replace(meant, memory=_with_what_stays(Encoded(memory), left, observation))
+
+
+def _with_what_stays(memory: Encoded, left: set[UnitKey], observation: Observation) -> Encoded:
+    """What to remember, where objects of the units `left` stay as they are: what these prevent is not remembered as done."""
+    mixtures = {key: mixed(known_states(key, observation), memory[key]) for key in left & memory.keys()}
     unproven = {key for key, raw in mixtures.items() if raw is None}
-    memory = {key: one for key, one in {**memory, **mixtures}.items() if key not in unproven}
-    return replace(meant, memory=Encoded(memory))
+    return memory.replaced(mixtures, without=unproven) if mixtures else memory
 
 
 def _outcome(before: Mapping[ObjectRef, Observed], written: Iterable[Change], key: UnitKey) -> str:

@@ -122,8 +122,10 @@ class DirectorySink:
         try:
             _refuse_other_names(folder)
             index, memory = _content(folder, KUSTOMIZATION), _content(folder, MEMORY)
-            files = self._objects(folder)
-            digests = {f"{OBJECTS}/{file}": known for file, (known, _) in self._known.items()}
+            objects = self._known = self._objects(folder)
+            # Not by `_known`: beside this thread another may read the same folder, as it is a moment later.
+            files = {file: found for file, (_, found) in objects.items()}
+            digests = {f"{OBJECTS}/{file}": known for file, (known, _) in objects.items()}
             digests |= {
                 path: digest(data) for path, data in ((KUSTOMIZATION, index), (MEMORY, memory)) if data is not None
             }
@@ -131,14 +133,13 @@ class DirectorySink:
         except ConfigError as error:
             raise ConfigError(f'mesh "{self._mesh}", folder "{self._path}": {error}') from None
 
-    def _objects(self, folder: Folder) -> dict[str, Found]:
-        """What each file of `objects` holds."""
+    def _objects(self, folder: Folder) -> dict[str, tuple[str, Found]]:
+        """What each file of `objects` holds, with its digest."""
         known: dict[str, tuple[str, Found]] = {}
         for file in folder.objects():
             if file.endswith(SUFFIXES):
                 known |= self._found(folder, file)
-        self._known = known
-        return {file: found for file, (_, found) in known.items()}
+        return known
 
     def _found(self, folder: Folder, file: str) -> dict[str, tuple[str, Found]]:
         """One file with its digest and its meaning; nothing if it is gone by now."""

@@ -184,3 +184,21 @@ async def test_a_write_that_is_cancelled_ends_its_step_and_begins_no_other(
     assert (path / file).is_file()
     assert not (path / TEMPORARY).exists()
     assert not (path / "objects" / TEMPORARY).exists()
+
+
+def test_a_token_is_of_what_was_read_with_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tasks may read one folder at the same time, and somebody edits it between them."""
+    before, mine = seen(path), sink(path)
+    known, again = mine._objects, list[str]()
+
+    def overtaken(folder: on_disk.Folder) -> object:
+        found = known(folder)
+        if not again:
+            again.append("")
+            with (path / API).open("a") as file:
+                file.write("# edited\n")
+            mine._read(folder)
+        return found
+
+    monkeypatch.setattr(mine, "_objects", overtaken)
+    assert asyncio.run(mine.observe()) == before
