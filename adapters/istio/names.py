@@ -39,6 +39,7 @@ def former(stem: str, *facts: object) -> str | None:
 
 def _derived(stem: str, facts: tuple[object, ...], digits: int) -> str:
     head = f"smihub.{sha256(repr((stem, facts)).encode()).hexdigest()[:digits]}."
+    # A name that ends with a dash or a dot is no DNS subdomain, and the API server refuses it.
     return head + stem[: _LONGEST - len(head)].rstrip("-.")
 
 

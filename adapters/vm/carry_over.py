@@ -32,6 +32,7 @@ def carry_over(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Obs
 def _with_generation(item: NativeObject, before: Observed | None, narrowed: set[ObjectRef]) -> NativeObject:
     if item.ref.kind != "Listener" or before is None:
         return item
+    # By what the listener refers to, so a narrowed port cuts its own connections and nobody else's.
     generation = _generation(before.owned) + (1 if narrowed.intersection(item.needs) else 0)
     if generation == 0:
         return item
@@ -58,6 +59,7 @@ def _has_narrowed(item: NativeObject, before: bytes) -> bool:
         return False
     try:
         old = readers[item.ref.kind](wire.parse(item.ref.kind, before))
+    # One cut too many costs reconnects; one too few lets a revoked caller go on.
     except UnmodelledError:
         return True
     return not old <= readers[item.ref.kind](wire.parse(item.ref.kind, item.body))
@@ -75,6 +77,7 @@ def _has_policy(host: Any) -> bool:
 
 def _peer_pairs(secret: Any) -> set[Pair]:
     admitted = secret.validation_context.match_typed_subject_alt_names
+    # NOBODY stands for an empty list, so its end takes nothing from anybody.
     return {(wire.pack(san), b"") for san in admitted if san.matcher.exact != NOBODY}
 
 

@@ -109,6 +109,7 @@ def _rules(rulings: Iterable[Ruling]) -> Iterator[Rule]:
         for conditions, operation in ruling.alternatives:
             groups.setdefault((ruling.raw, ruling.principals, conditions), set()).add(operation)
     for (raw, principals, conditions), operations in sorted(groups.items()):
+        # It allows everything already, and written out it would be an empty object, which Istio reads as "any" as well.
         anything = raw and Operation() in operations
         every: list[Sequence[Operation]] = [()] if anything else _chunks(sorted(operations))
         for callers in _chunks(principals):
@@ -151,6 +152,7 @@ def _policies(owner: _Owner, labels: Labels, rule_sets: Sequence[tuple[Rule, ...
     selector = {**dict(labels), **_selector(owner)}
     for index, rules in enumerate(rule_sets):
         first = not labels and index == 0
+        # Only the first one denies by being there; another one without rules says nothing.
         if not rules and not first:
             continue
         name = names.plain(owner.account) if first else names.derived(owner.account, labels, index)

@@ -68,6 +68,7 @@ def ruling_of(
         found.add(_selector(labels))
         alternatives = ()
     losses = tuple(sorted(access_loss(one, grant.origin) for one in found))
+    # A rule without callers or operations means "any" to Istio.
     if not alternatives or not principals:
         return None, losses
     matches = {one for match in grant.http or () for one in express(match, expensive, text=text).carried(match)}

@@ -104,6 +104,7 @@ def _express(match: HttpMatch, expensive: frozenset[ConditionPattern], *, text: 
         else _express_path(path.pattern, step_limit(path, expensive))[0]
     )
     objections = {one for each in (paths, *found) for one in each.objections}
+    # Leaving out one condition would widen the match, so all of it goes.
     if not all(each.alternatives for each in (paths, *found)):
         return Expressed((), tuple(sorted(objections)))
     alternatives = sorted(

@@ -52,6 +52,7 @@ def translate_route(route: Route, config: IstioConfig) -> Translation:
     ref = names.virtual_service(route.namespace, route.service)
     host = names.host(route.namespace, route.service, config.cluster_domain)
     body = virtual_service(ref, host, made.http, made.tcp)
+    # None of it: half of the conditions would send requests to backends that another split was to take.
     if len(body) > MAX_BYTES:
         split_by = {split.origin for port in route.ports for split in port.splits}
         found = {*losses, *(_LIMIT.loss(origin, "spec.matches", access=False) for origin in split_by)}
@@ -125,6 +126,7 @@ class _Port:
 
     def _http(self, split: Split) -> Json:
         route, _ = self._shares(split)
+        # Not a weight of zero: Istio sends everything to a destination that is alone, whatever its weight.
         return {"route": route} if route else {"directResponse": {"status": 503}}
 
     def _tcp(self, split: Split) -> Json:

@@ -45,6 +45,7 @@ def scope_of(grant: Grant, access: Access) -> Scope:
     unknown = {one.port for one in declarations if "unknown" in one.smi}
     declared = {one.port for one in declarations if wrong in one.smi or (one.istio == wrong and not one.is_number)}
     called = {one.port: one for one in declarations if one.word and one.istio == wrong}
+    # A port where the grant would not have counted anyway loses nothing.
     losses = tuple(
         _unknown(f"port {port}")
         if port in unknown

@@ -64,6 +64,7 @@ def _contained_in_start(values: Language, states: Iterable[int]) -> bool:
             if to >= 0 and to != pair[1] and pair not in seen:
                 seen.add(pair)
                 work.append(pair)
+        # Too much to decide, and doubt counts as no.
         if len(work) > _MAX_PAIRS:
             return False
     return True

@@ -84,6 +84,7 @@ class BoundedFile:
         """Add a line. Raises OSError; then a part of it may stand there, and the next line begins anew."""
         descriptor = self._opened(len(line) + 1)
         try:
+            # A short write (a full disk) leaves half a line; the next one must not continue it.
             if os.write(descriptor, line + b"\n") <= len(line):
                 os.write(descriptor, b"\n")
         finally:
@@ -139,6 +140,7 @@ def _write(waiting: queue.Queue[bytes | None], file: BoundedFile) -> None:
 def run(file: Path, command: list[str]) -> None:
     """Become this Envoy, with a child that keeps its denials. Does not come back; raises OSError where there is no Envoy."""
     read, write = os.pipe()
+    # The child reads and this process becomes Envoy: signals and the exit code are Envoy's own.
     if os.fork() == 0:
         os.close(write)
         for ends in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -221,6 +221,7 @@ def _bootstrap(sidecar: Sidecar) -> dict[str, Any]:
     ads = {"ads": {}, "resource_api_version": "V3"}
     return {
         "node": {"id": sidecar.workload, "cluster": "smihub"},
+        # The operator must get in when callers have used up all connections.
         "admin": {"address": _address(sidecar.admin), "ignore_global_conn_limit": True},
         "dynamic_resources": {
             "ads_config": {
@@ -229,6 +230,7 @@ def _bootstrap(sidecar: Sidecar) -> dict[str, Any]:
                 "set_node_on_first_message_only": True,
                 "grpc_services": [service],
             },
+            # Both over the one stream: order between types holds on a single stream only.
             "cds_config": ads,
             "lds_config": ads,
         },
@@ -252,6 +254,7 @@ def _connections() -> dict[str, Any]:
 
 def _hub(sidecar: Sidecar) -> dict[str, Any]:
     endpoint = {"endpoint": {"address": _address(sidecar.server)}}
+    # A hub that hangs is noticed, and its Envoys look for it again.
     keepalive = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
     options = {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",

@@ -83,6 +83,7 @@ class Authority:
     def issue(self, spiffe: str, now: dt.datetime) -> Leaf:
         """A new key and certificate for one identity. The moment of renewal is spread over 50 to 70 % of its life."""
         key = ec.generate_private_key(ec.SECP256R1())
+        # Beyond the end of its root nobody would accept it, and nothing would renew it in time.
         not_after = min(now + self._life, self._certificate.not_valid_after_utc)
         certificate = (
             _builder(self._certificate.subject, x509.Name([]), key.public_key(), (now - SKEW, not_after))

@@ -25,6 +25,7 @@ def check(kind: str, body: bytes) -> None:
     except UnmodelledError as error:
         raise UnsafeResourceError(f'a "{kind}" must not be sent: {error}') from error
     label = f'{kind} "{wire.name_of(message)}"'
+    # A field that our generated classes do not know passes the shapes unseen, and a newer Envoy may act on it.
     if not wire.is_canonical(message, body):
         raise UnsafeResourceError(f"{label} must not be sent: it has unknown fields or irregular bytes")
     try:
@@ -38,6 +39,7 @@ def _listener(name: str) -> Shape:
 
 
 def _routes(name: str) -> Shape:
+    # A shorter name lacks the parts from which an inbound shape is made.
     inbound = name.startswith("in/") and name.count("/") > 2
     return inbound_routes(name) if inbound else OUTBOUND_ROUTES
 

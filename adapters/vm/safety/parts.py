@@ -47,6 +47,8 @@ CALLER = message(must={"san_type": equal(URI), "matcher": message(must={"exact":
 PEER = message(must={"san_type": equal(URI), "matcher": message(must={"exact": either(equal(NOBODY), text(SPIFFE))})})
 SANS = each(PEER)
 
+# The certificate alone: `any`, headers, addresses and names in a subject are all things that a caller can choose or
+# that more than one caller has.
 PRINCIPAL = message(
     must={
         "custom": message(
@@ -87,6 +89,7 @@ def downstream_tls(validation: str) -> Shape:
         must={
             "common_tls_context": common,
             "require_client_certificate": ON,
+            # On a resumed session Envoy judges no certificate (see translate.build.downstream_tls).
             "disable_stateless_session_resumption": equal(True),
             "disable_stateful_session_resumption": equal(True),
         }

@@ -99,6 +99,7 @@ def _conditions(value: Any, path: str) -> None:
     positive, first = value[:-1], value[0]
     if len(positive) == 1 and first.HasField("any"):
         return _ANY(first, f"{path}[0]")
+    # "Not /admin" alone would allow everything else.
     if all(one.HasField("not_rule") for one in positive):
         raise Misshapen(f"{path}: only negative conditions")
     return each(_CONDITION)(positive, path)
@@ -113,6 +114,7 @@ def _rules(permission: Shape) -> Shape:
     return message(may={"policies": keyed(policy)})
 
 
+# Set and empty, which denies everything. Not set at all, the filter would enforce nothing.
 CLOSED_HTTP_RBAC = message(must={"rules": message()})
 _PER_ROUTE = extension(wire.RBACPerRoute, message(must={"rbac": message(must={"rules": _rules(_PERMISSION)})}))
 
@@ -131,6 +133,7 @@ def inbound_routes(name: str) -> Shape:
 
     def own(value: Any, path: str) -> None:
         app(value, path)
+        # A listener that forwards to another account's application would put that one's traffic under the wrong policy.
         if not value.startswith(f"app/{namespace}/{account}/"):
             raise Misshapen(f'{path}: "{value}" is the application of another identity')
 
@@ -157,6 +160,7 @@ def _outbound_routes() -> Shape:
     share = message(must={"name": cluster, "weight": wrapped(number(1, UINT32_MAX))})
     weighted = message(must={"clusters": each(share)})
     action = one({"cluster": cluster, "weighted_clusters": weighted}, beside={"timeout": DURATION})
+    # Routes only choose a backend, so an inverted condition may stand alone here; in a policy it must not.
     negative = message(must={"name": _ordinary, "string_match": _REGEX, "invert_match": equal(True)})
     beyond = message(must={"safe_regex": message(must={"regex": equal(ROUTE_PATH_GUARD)})})
     guard = message(must={"name": equal(":path"), "string_match": beyond, "invert_match": equal(True)})

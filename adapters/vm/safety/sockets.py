@@ -42,6 +42,7 @@ _CHAIN = text(r"g(?:0|[1-9][0-9]{0,17})(?:/[0-9a-f]{32})?")
 _INBOUND = re.compile(
     rf"in/(?P<stem>(?P<owner>{LABEL}/{LABEL})/(?P<port>[0-9]{{1,5}})/{VARIANT})@(?P<bind>[0-9A-Fa-f.:]+)"
 )
+# No dot segments: whoever reads the name of a listener must see where its socket is.
 _PATH = r"(?:/(?!\.{1,2}/)[A-Za-z0-9._-]+)+\.sock"
 _MODE = 0o660
 _OUTBOUND = re.compile(
@@ -144,6 +145,7 @@ def _by_filters(http: Shape, tcp: Shape) -> Shape:
     """Whichever shape the first filter announces, so that the complaint is about what was meant."""
 
     def check(chain: wire.FilterChain, path: str) -> None:
+        # Any, not the first: a TCP chain with one HTTP filter in it is judged, and refused, as HTTP.
         is_http = any(filter_.name == HCM for filter_ in chain.filters)
         return (http if is_http else tcp)(chain, path)
 

@@ -119,6 +119,7 @@ class Subscription(Struct, eq=False):
         self.outstanding = None
         if request.error is not None:
             return self._refuse(response, request.error)
+        # An ACK, so the client has dropped these.
         for name in response.removed:
             self.held.pop(name, None)
             self.nacked.pop(name, None)
@@ -138,6 +139,7 @@ class Subscription(Struct, eq=False):
         """A refusal is not atomic: Envoy applies the good neighbours of a bad resource, so either version may be in use."""
         if response.resources:  # what a refused response took away is said once more, by itself
             self.sent.update({name: held[-1].version for name, held in self.held.items() if name in response.removed})
+        # What the client had accepted in this very form is not what it refuses; if it had all of them, any may be.
         suspects = [item for item in response.resources if self.held.get(item.name, ())[-1:] != (item,)]
         for item in suspects or response.resources:
             self.held[item.name] = (*self.held.get(item.name, ())[:1], item)
@@ -189,6 +191,7 @@ class ClientState(Struct, eq=False):
                 continue
             for held in subscription.held.values():
                 yield from ((type_url, item) for item in held)
+            # On its way: the client may apply it before we hear the answer.
             if subscription.outstanding is not None:
                 yield from ((type_url, item) for item in subscription.outstanding.resources)
 

@@ -22,15 +22,20 @@ class DeltaStream(Stream):
             self._resume(subscription, request)
         added, starred = split_wildcard(request.subscribe)
         dropped, unstarred = split_wildcard(request.unsubscribe)
+        # A first request without names is the older spelling of "*" (section "How the client specifies what resources
+        # to return").
         if starred or (subscription.fresh and not added and request.type_url in FULL_SET):
             subscription.wildcard = subscription.due = True
         if unstarred:
             subscription.wildcard = False
+            # What was asked for by name stays subscribed when the wildcard ends.
             for name in [name for name in subscription.sent if name not in subscription.names]:
                 subscription.forget(name)
         for name in dropped:
             _drop(subscription, name)
         subscription.names |= added
+        # Answered although the client seems to have it: it may have dropped it and asked again before its
+        # unsubscription left (Envoy API, discovery.proto, `resource_names_subscribe`).
         subscription.force |= added
 
     def _resume(self, subscription: Subscription, request: DiscoveryRequest) -> None:
@@ -62,6 +67,7 @@ class DeltaStream(Stream):
 
     def _gone(self, type_url: str, subscription: Subscription, ready: list[str]) -> tuple[str, ...]:
         current = self._client.current(type_url)
+        # A name that does not exist is answered as removed, or the client waits for it until its fetch times out.
         asked = {name for name in subscription.force if name not in current}
         known = {name for name in subscription.sent if name not in current}
         known -= waiting_removals(self._client, type_url, known, current.keys() - ready)
@@ -76,6 +82,7 @@ def _one_by_one(type_url: str, subscription: Subscription, ready: list[str]) -> 
     """A few updates of policy go out each alone, so that a refusal names one resource and spares its neighbours."""
     if subscription.due or subscription.force or type_url not in _ALONE:
         return False
+    # Each waits for the answer to the one before: with many, the last revocation would come late.
     return len(ready) <= _ALONE_LIMIT
 
 

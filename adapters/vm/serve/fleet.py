@@ -69,6 +69,7 @@ class Fleet:
         sealed = {**self.seal(item for ref, item in changed.items() if ref not in ready), **ready}
         pins = {ref.name: pins_of(item.body) for ref, item in changed.items() if ref.kind == "Cluster"}
         identities = {ref.name: _identity(item) for ref, item in changed.items() if ref.kind == names.WORKLOAD}
+        # By the closures of before: whoever used what is gone has to hear of it, and `_index` forgets that.
         touched = {name for ref in (*changed, *deleted) for name in self._users.get(ref, ())}
         touched |= {ref.name for ref in (*changed, *deleted) if ref.kind == names.WORKLOAD}
         self._apply(changed, deleted, sealed)
@@ -87,6 +88,7 @@ class Fleet:
         touched: set[str] = set()
         for key in changed:
             cluster = names.outbound(*key)
+            # A Service that no applied object calls has no cluster, so nobody is woken for its endpoints.
             if cluster in self._pins and self._assign(cluster):
                 touched |= self._users.get(names.ref("Cluster", cluster), set())
         for workload in touched:
@@ -112,6 +114,7 @@ class Fleet:
 
     def forget(self, workload: str) -> None:
         """Drop what is kept for a workload that is no longer connected."""
+        # A private key is in memory only while somebody is connected who needs it.
         self._leaves.pop(workload, None)
         self._snapshots.pop(workload, None)
 
@@ -130,6 +133,7 @@ class Fleet:
             self._resources.pop(ref, None)
 
     def _repin(self, pins: Mapping[str, frozenset[str] | None], gone: Iterable[str]) -> None:
+        # Endpoints are filtered by the identities that the cluster pins, so other pins mean other endpoints.
         for cluster in (*gone, *pins):
             self._pins.pop(cluster, None)
             self._endpoints.pop(cluster, None)
@@ -171,6 +175,7 @@ class Fleet:
         if names.ref(names.WORKLOAD, workload) not in self._stored:
             return types
         for ref in sorted(self._closures[workload]):
+            # The Workload object itself, which is sent to nobody, or something that is needed and not there yet.
             if ref not in self._resources:
                 continue
             types[URL_OF_KIND[ref.kind]][ref.name] = self._with_marks(ref, workload)
@@ -204,6 +209,7 @@ class Fleet:
     def _own_certificate(self, workload: str, now: dt.datetime) -> Resource:
         spiffe = self._identities[workload]
         kept = self._leaves.get(workload)
+        # A new account is a new identity: the old certificate must not live on under it.
         if kept is None or kept[0].spiffe != spiffe or kept[0].renew_at <= now:
             leaf = self._authority.issue(spiffe, now)
             kept = self._leaves[workload] = (leaf, self._sealer.identity_secret(self._mark(workload), leaf))

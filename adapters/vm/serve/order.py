@@ -81,10 +81,12 @@ def _cluster_is_new(client: ClientState, change: Change) -> bool:
 
 def _is_new(client: ClientState, cluster: str) -> bool:
     clusters, endpoints = client.subscriptions.get(CDS), client.subscriptions.get(EDS)
+    # It never comes, so waiting for it would hold up the route, and a revocation in it, for good.
     if clusters is None or cluster not in client.current(CDS) or not clusters.wants(cluster):
         return False
     if cluster not in clusters.held:
         return True
+    # Accepted, but Envoy warms it, which means it does not use it, until its endpoints have come.
     return endpoints is not None and endpoints.in_flight(cluster) and cluster not in endpoints.held
 
 

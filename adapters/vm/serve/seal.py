@@ -57,6 +57,7 @@ class Sealer:
 
     def endpoints(self, cluster: str, pins: frozenset[str], found: Iterable[Endpoint]) -> Resource:
         """The ClusterLoadAssignment of a cluster: endpoints whose identity the cluster pins, ready ones if there are any."""
+        # One of another identity would only fail the check of its certificate, call by call.
         pinned = sorted({item for item in found if item.spiffe in pins and _is_address(item)})
         chosen = [item for item in pinned if item.ready] or pinned
         body = wire.pack(_assignment(cluster, chosen))
@@ -97,6 +98,7 @@ def pins_of(body: bytes) -> frozenset[str] | None:
     cluster: Any = wire.parse("Cluster", body)
     if not cluster.HasField("eds_cluster_config"):
         return None
+    # Without mutual TLS no endpoint can prove its identity, so none is chosen.
     if not cluster.HasField("transport_socket"):
         return frozenset()
     tls: Any = wire.opened(cluster.transport_socket.typed_config)

@@ -47,10 +47,15 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     # A restart brings every sidecar at once; with the defaults gRPC cancels streams that wait to be accepted.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
+    # A request holds names only; a hostile one is refused before any of it is decoded.
     ("grpc.max_receive_message_length", RECEIVE_LIMIT_BYTES),
+    # A whole set of clusters is one response, and has no upper bound.
     ("grpc.max_send_message_length", -1),
+    # An Envoy that hangs answers no ping: its stream ends, and status stops calling it connected.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # Envoy pings an idle stream too. By default gRPC allows one ping in 5 minutes and then ends the connection with
+    # too_many_pings (gRPC, "Keepalive"), so idle streams would end about every 2 minutes.
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # A connection without a stream ends, whether it speaks HTTP/2 or not: an Envoy always has a stream.
@@ -124,6 +129,7 @@ class AdsServer:
             for each in self._sockets:
                 self._bind(server, each)
             await server.start()
+        # Of two sockets the first may be bound already; its lock would keep the next try out.
         except BaseException:
             await server.stop(None)
             self._unlock()
@@ -223,7 +229,10 @@ class AdsServer:
         alike = [each for each in self._sessions.get(workload, ()) if each.ended == bearer.ended]
         if len(alike) >= STREAMS_PER_WORKLOAD:  # whoever has an old token takes no place of one that holds
             raise StreamError("RESOURCE_EXHAUSTED", "too many streams of one workload")
+        # Nothing instead of a refusal: an Envoy that cannot reach its management server keeps what it has, and so would
+        # go on accepting connections under a token that has ended.
         snapshot = NOTHING if bearer.ended else self._delegate.snapshot(workload)
+        # Not an empty answer: that would end Envoy's initialisation with no listener. It retries by itself.
         if snapshot is None:
             raise StreamError("UNAVAILABLE", "no revision has been applied yet")
         return Session((bearer, token), variant.name, variant.make(workload, snapshot), self._clock())
@@ -245,6 +254,7 @@ class AdsServer:
         finally:
             for task in tasks:
                 task.cancel()
+            # What the others raise while they are cancelled is not why the stream ended.
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _end(self) -> None:
@@ -253,6 +263,7 @@ class AdsServer:
 
     async def _read(self, requests: Requests, session: Session, writer: _Writer) -> None:
         """Take requests until the client half-closes. While a response cannot be written, nothing more is read."""
+        # One request at a time, answered before the next is read: a client that floods us waits for itself.
         async for raw in requests:
             async with session.turn:
                 session.moved_s = asyncio.get_running_loop().time()
@@ -262,6 +273,7 @@ class AdsServer:
     async def _follow(self, session: Session, writer: _Writer) -> None:
         """Push the newest snapshot whenever there is one, and end a stream whose client has stopped answering."""
         while True:
+            # Also without news, to notice a client that has stopped answering.
             with suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_TIMEOUT_S / 4):
                     await session.changed.wait()
@@ -280,6 +292,7 @@ class AdsServer:
 
     async def _offer(self, session: Session, writer: _Writer) -> None:
         async with session.turn:
+            # Before the snapshot is taken: what changes while these responses are written sets it again.
             session.changed.clear()
             snapshot = NOTHING if session.ended else self._delegate.snapshot(session.workload)
             if snapshot is not None:
@@ -321,6 +334,7 @@ class _Writer:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 for response in output.responses:
+                    # The timeout may end our waiting and not gRPC's write, which `drain` waits for.
                     self._in_flight = asyncio.ensure_future(self._context.write(self.variant.write(response)))
                     await asyncio.shield(self._in_flight)
         except TimeoutError as error:
@@ -338,6 +352,7 @@ class _Writer:
 
 def _token(context: Context) -> Secret:
     """The bearer token of the metadata; an empty one if there is not exactly one."""
+    # Of two headers a proxy in between might honour the other one than we do, so neither counts.
     found = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
     raw = found[0] if len(found) == 1 else ""
     text = raw if isinstance(raw, str) else ""

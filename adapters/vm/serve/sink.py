@@ -101,6 +101,7 @@ class XdsSink:
 
     async def write_all(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """Write one revision and serve it. Raises UnsafeResourceError or StaleError, with nothing written."""
+        # Sealing and checking is most of a write, and `refused` has just done it for these very changes.
         known, ready = self._sealed
         self._sealed = ((), {})
         sealed = ready if known == changes else self._seal(changes)
@@ -158,6 +159,7 @@ class XdsSink:
         if self._closed:
             return
         self._closed = True
+        # First of all: it writes to the state that is closed below.
         if self._maintenance is not None:
             self._maintenance.cancel()
             with suppress(asyncio.CancelledError):
@@ -266,6 +268,8 @@ class XdsSink:
 
     def _apply(self, diff: RevisionDiff, ready: Mapping[ObjectRef, Resource] = _NOTHING) -> set[str]:
         try:
+            # All of a revision or nothing: a grant may be safe only beside the guard that came with it. What was served
+            # before stays served, and the next revision is tried again.
             touched = self._load_fleet().advance(diff, ready)
         except UnsafeResourceError as error:
             if self._withheld != str(error):

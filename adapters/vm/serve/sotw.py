@@ -20,6 +20,8 @@ class SotwStream(Stream):
             self._client.unnamed_listeners = True  # it names a version, so it has some
         if request.nonce and request.nonce != subscription.last_nonce and not subscription.fresh:
             return  # an answer to an older response: the client repeats its names with the newer one's answer
+        # No names in the first request mean everything; after a name was given once, they mean nothing. Source: Envoy,
+        # "xDS REST and gRPC protocol", section "How the client specifies what resources to return".
         names, starred = split_wildcard(request.names)
         subscription.explicit = subscription.explicit or bool(names) or starred
         wildcard = starred or (request.type_url in FULL_SET and not subscription.explicit)
@@ -35,6 +37,8 @@ class SotwStream(Stream):
     def _next(self, type_url: str, subscription: Subscription) -> Response | None:
         if type_url in FULL_SET:
             return self._whole(type_url, subscription)
+        # Only what changed, and nothing says that one is gone: for these types absence has no meaning, and a client
+        # drops by itself what no listener or route refers to any more.
         changed = [
             item
             for name, item in sorted(self._client.current(type_url).items())
@@ -62,6 +66,7 @@ class SotwStream(Stream):
             return None
         if not carried and not subscription.wildcard and not subscription.sent:
             return None  # names that do not exist (yet) get no answer
+        # What a whole set leaves out is deleted by that.
         subscription.sent = {name: version for name, version in subscription.sent.items() if name in carried}
         return self._answer(type_url, subscription, carried)
 
@@ -71,6 +76,7 @@ class SotwStream(Stream):
 
     def _kept(self, type_url: str, subscription: Subscription, waiting: set[str]) -> dict[str, Resource]:
         """What the client keeps meanwhile: old forms of waiting updates, and removals that something still uses."""
+        # Repeated in the form that the client has: left out of a whole set, it would be deleted.
         current = self._client.current(type_url)
         gone = {name for name in subscription.held if name not in current and subscription.wants(name)}
         kept = waiting | waiting_removals(self._client, type_url, gone, waiting)

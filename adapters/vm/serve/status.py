@@ -92,6 +92,7 @@ class StatusTracker:
         """Encoded statuses that changed since the last call."""
         dirty, self._dirty = self._dirty, set()
         made = {workload: self._of(workload, revision, now) for workload in dirty}
+        # These become programmed by the passing of time alone, which nobody reports.
         self._dirty |= {name for name, item in made.items() if item.open_until is not None and not item.programmed}
         return {workload: msgspec.json.encode(item) for workload, item in made.items()}
 
@@ -99,11 +100,14 @@ class StatusTracker:
         sessions = self._sessions.get(workload, [])
         if not sessions:
             return WorkloadStatus(workload, revision, open_until=self._cuts.get(workload))
+        # While an Envoy restarts hot, the old and the new process are both connected: the new one takes the calls.
         newest = sessions[-1]
         stream = newest.stream
         pending = {short(url): names for url in PUSH_ORDER if (names := stream.unsettled(url))}
         refused = self._standing(workload, stream.refused())
         until = self._cuts.get(workload)
+        # `changed`: the newest revision was not offered yet. An Envoy asks for listeners once its clusters are warm, so
+        # before it has asked for both it receives nothing (Envoy, "Initialization").
         settled = not pending and not refused and not newest.changed.is_set() and {CDS, LDS} <= set(stream.subscribed)
         done = settled and not stream.waits and (until is None or until <= now)
         return WorkloadStatus(workload, revision, newest.since, newest.variant, pending, refused, until, done)

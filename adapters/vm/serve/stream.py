@@ -52,6 +52,7 @@ class Stream(ABC):
             return StreamOutput()
         subscription = self._client.subscriptions.setdefault(request.type_url, Subscription())
         waited = subscription.outstanding is not None
+        # The answer before the names: an ACK may bring a new list of names with it.
         answers = subscription.record_answer(request)
         self._client.answered |= waited and subscription.outstanding is None
         self._subscribe(subscription, request)
@@ -72,6 +73,7 @@ class Stream(ABC):
             return ()
         wanted = {name for name in self._client.current(type_url) if subscription.wants(name)}
         odd = {name for name in wanted if not self._client.has_accepted(type_url, name)}
+        # Of other types nobody tells us what the client has dropped, and it uses none that nothing refers to.
         gone = {name for name in subscription.held if name not in wanted and type_url in FULL_SET}
         return tuple(sorted(odd | gone))
 
@@ -109,6 +111,8 @@ class Stream(ABC):
             if not self._introduced:
                 raise StreamError("INVALID_ARGUMENT", "the first request must carry node.id")
             return
+        # The token says who it is. A node id that could differ would let one workload ask for another one's listeners
+        # and keys.
         if request.node != self._node and not self._introduced:
             raise StreamError("PERMISSION_DENIED", "node.id is not the workload that this token was issued to")
         if request.node != self._node:
@@ -119,6 +123,8 @@ class Stream(ABC):
         out: list[Response] = []
         for type_url in PUSH_ORDER:
             subscription = self._client.subscriptions.get(type_url)
+            # While an answer is awaited, versions pile up in the snapshot and only the newest is sent: a slow client
+            # costs one response per type, and an ACK can only mean the response that we think it does.
             if subscription is None or subscription.outstanding is not None:
                 continue
             response = self._next(type_url, subscription)

@@ -23,6 +23,7 @@ def open_state(path: Path) -> sqlite3.Connection:
     """Open the state file, made or brought up to date where needed. Raises ConfigError where it is not usable or not private."""
     _make_private(path)
     with translate_sqlite_errors(path):
+        # No implicit transactions: each of ours says itself whether it only reads.
         db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
         with closed_on_error(db):
             _prepare(db, path)
@@ -30,10 +31,15 @@ def open_state(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    # Readers and the one writer do not wait for each other, so `status` works beside a serving hub.
     db.execute("PRAGMA journal_mode = WAL")
+    # NORMAL, the default of some builds in WAL mode, may lose the last commits when the machine loses power: a
+    # revocation that was reported as applied would be undone.
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
+    # Deleted keys and token hashes are overwritten, not left behind in free pages.
     db.execute("PRAGMA secure_delete = ON")
+    # Two processes may open a new file at once: the second waits, and finds the tables made.
     db.execute("BEGIN IMMEDIATE")
     known = prepare(db)
     db.execute("COMMIT")
@@ -58,6 +64,7 @@ def _make_private(path: Path) -> None:
     try:
         make_folder(path.parent, "the state file")
         _create(path)
+        # Not `stat`, which would follow a link to a file that somebody else can change.
         found = path.lstat()
     except OSError as error:
         raise ConfigError(f'state file "{path}" cannot be opened: {error.strerror}') from error

@@ -42,6 +42,7 @@ def derived_mark(*parts: str | bytes) -> str:
     digest = blake2b(digest_size=_BITS // 8)
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part
+        # The length first, or ("ab", "c") and ("a", "bc") would be one mark.
         digest.update(len(raw).to_bytes(8))
         digest.update(raw)
     return digest.hexdigest()

@@ -119,6 +119,7 @@ class State:
 
     def since(self, revision: int) -> RevisionDiff:
         """What changed after this revision; everything if it is 0 or its history is gone."""
+        # Number and rows of one snapshot, whatever another process writes in between.
         with self._transaction("DEFERRED"):
             newest, token = self.head()
             # A number that is ahead of ours: an older file was put back, so nothing that is served need be right.
@@ -213,6 +214,7 @@ class State:
 
     def _change(self, change: Change, revision: int, token: str) -> StoredObject | None:
         ref, after = _encode(change.ref), change.after
+        # Before the old row ends: whether the object lives on is seen from what stands.
         mark = "" if after is None or after.ref.kind not in marks.MARKED else self._mark(ref, after, change.unit)
         if change.ref.kind == names.WORKLOAD:
             # In the same transaction: no revision may leave a token that holds to a Workload that it takes away.
@@ -276,6 +278,8 @@ class State:
         """Make this the token of a workload, for as long as it stands with the account that it has now."""
         with self._transaction("IMMEDIATE"):
             key = (self.mesh, workload)
+            # A token that is replaced is deleted, not ended: whoever still comes with it is refused and keeps what it
+            # has, where an ended one takes everything away from a workload that is still enrolled.
             self._db.execute("DELETE FROM tokens WHERE mesh = ? AND workload = ? AND NOT ended", key)
             newest = "SELECT hash FROM tokens WHERE mesh = ? AND workload = ? ORDER BY rowid DESC LIMIT ?"
             old = f"DELETE FROM tokens WHERE mesh = ? AND workload = ? AND hash NOT IN ({newest})"  # noqa: S608 - ours

@@ -125,6 +125,7 @@ def _to_callees() -> bytes:
             validation_context_sds_secret_config=secret(names.TRUST),
         ),
     )
+    # No sessions to resume: see `downstream_tls`.
     return wire.pack(wire.UpstreamTlsContext(common_tls_context=common, max_session_keys=wire.UInt32Value(value=0)))
 
 

@@ -26,9 +26,12 @@ def connection_manager(routes: str, filters: Sequence[wire.HttpFilter], config: 
         http_filters=[*filters, _router()],
         normalize_path=yes() if normalises else no(),
         merge_slashes=normalises,
+        # An application that decodes %2F gets another path than the one that the policy judged.
         path_with_escaped_slashes_action=manager.REJECT_REQUEST,
         upgrade_configs=[manager.UpgradeConfig(upgrade_type="websocket")],
     )
+    # Many application servers read `x_user` as `x-user`, so it would pass for a header that a policy has matched
+    # (Envoy, "Configuring Envoy as an edge proxy").
     result.common_http_protocol_options.headers_with_underscores_action = wire.CoreHttpProtocolOptions.REJECT_REQUEST
     return result
 

@@ -24,10 +24,15 @@ from adapters.vm.vocabulary import (
 )
 from hub.api import JOINED_HEADERS, NOT_UTF8, HttpMatch, Objection, is_managed_header
 
+# What is left of a pattern after these are taken out decides whether Envoy, which matches bytes, and SMI, which means
+# characters, agree on it. None of them parses the pattern: what they do not know counts as a disagreement.
 _PUNCTUATION = re.compile(r"\\[^A-Za-z0-9\x80-\U0010ffff]|\\[dws]|\[(?!\^)[\x20-\x5a\x5e-\x7e]+\]")
+# Not before a repetition: over bytes that would repeat the last byte of the character alone.
 _LITERAL = re.compile(r"[^\x00-\x7f](?![*+?{])")
+# Parts of a pattern that never take a blank or a tab.
 _NO_BLANK = re.compile(r"\\[^A-Za-z0-9\s\x80-\U0010ffff]|\\[dw]|\[(?!\^)[\x21-\x5a\x5e-\x7e]+\]")
 _ANYTHING_STARRED = re.compile(r"(?:\.|\[\^[\x20-\x5a\x5e-\x7e]\])\*\??")
+# "Contains, begins with, ends with, is" a text of which no part is a separator of joined lines.
 _CONTAINS = re.compile(
     r"(?:\(\?i\))?\^?(?:\.\*)?((?:[A-Za-z0-9 _/=@#%&!<>\"'`~:-]|\\[^A-Za-z0-9,;])*)(?:\.\*)?\$?", re.ASCII
 )

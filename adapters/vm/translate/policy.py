@@ -49,6 +49,7 @@ def rulings_of(access: Access) -> tuple[tuple[Ruling, ...], tuple[Loss, ...]]:
     """What the grants of a unit come to on the VM mesh, and what of them is lost whatever the port."""
     trust_domain = access.identity.trust_domain
     if sum(len(grant.http or ()) for grant in access.grants) > MAX_PERMISSIONS:
+        # All or none: which ones fit must not depend on the order of TrafficTargets.
         full = tuple(loss_of(_FULL, grant.origin) for grant in access.grants if grant.http is not None)
         none = tuple(grant if grant.http is None else replace(grant, http=()) for grant in access.grants)
         left, others = rulings_of(replace(access, grants=none))
@@ -179,6 +180,7 @@ def _rules(allowed: Sequence[tuple[Ruling, tuple[bytes, ...]]]) -> wire.RBAC:
     """Policies by source set; always set explicitly, because unset rules would let everybody in."""
     groups: dict[tuple[str, ...], tuple[set[bytes], set[ObjectRef]]] = {}
     for ruling, permissions in allowed:
+        # A policy without principals or permissions is refused by Envoy, and with it the whole resource.
         if not ruling.sources or not permissions:
             continue
         known, origins = groups.setdefault(ruling.sources, (set(), set()))

@@ -142,6 +142,7 @@ def _routes(layer: Layer) -> list[wire.Route]:
 
 
 def _route(target: Target, match: wire.RouteMatch) -> wire.Route:
+    # Not a cluster without endpoints: the answer says why there is none.
     if not target.clusters:
         body = wire.DataSource(inline_string=UNAVAILABLE)
         answer = wire.DirectResponseAction(status=503, body=body)
@@ -162,6 +163,7 @@ def _target(route: Route, port: RoutePort, split: Split) -> tuple[Target, tuple[
     weights: dict[str, Fraction] = {}
     for backend in split.backends:
         weights[backend.service] = weights.get(backend.service, Fraction(0)) + backend.weight
+    # Envoy's TCP proxy refuses a weight of zero, and with it the whole listener.
     services = sorted(service for service, weight in weights.items() if weight > 0)
     integers = to_integers([weights[service] for service in services], keys=services)
     clusters = tuple(

@@ -118,6 +118,7 @@ class _Access:
         listeners = sorted({*received, *called})
         body = {"workload": name, "spiffe": placement.identity.spiffe, "listeners": listeners}
         needs = tuple(names.ref("Listener", listener) for listener in listeners)
+        # A route, so it is written after the listeners that it names and before any of them goes.
         ref = names.ref("Workload", name)
         return NativeObject(ref, Role.ROUTE, msgspec.json.encode(body), (placement.ref,), needs)
 
