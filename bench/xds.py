@@ -95,7 +95,7 @@ def other_permission(table: Any, turn: int) -> None:
     """One permission more in a table of permissions."""
     (name,) = table.virtual_hosts[0].typed_per_filter_config
     packed = table.virtual_hosts[0].typed_per_filter_config[name]
-    content: Any = wire.opened(packed)
+    content: Any = wire.unpack(packed)
     for policy in content.rbac.rules.policies.values():
         policy.permissions.append(policy.permissions[turn % 50])
     packed.CopyFrom(wire.any_of(content))

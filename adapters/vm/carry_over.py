@@ -67,7 +67,7 @@ def _has_narrowed(item: NativeObject, before: bytes) -> bool:
 
 def _route_pairs(table: Any) -> set[Pair]:
     packed = [host.typed_per_filter_config[HTTP_RBAC] for host in table.virtual_hosts if _has_policy(host)]
-    entries: list[Any] = [wire.opened(one) for one in packed]
+    entries: list[Any] = [wire.unpack(one) for one in packed]
     return {pair for entry in entries for pair in _pairs(entry.rbac.rules)}
 
 
@@ -82,7 +82,7 @@ def _peer_pairs(secret: Any) -> set[Pair]:
 
 
 def _network_pairs(extension: Any) -> set[Pair]:
-    config: Any = wire.opened(extension.typed_config)
+    config: Any = wire.unpack(extension.typed_config)
     return _pairs(config.rules)
 
 

@@ -20,13 +20,13 @@ CEL_FILTER = "envoy.access_loggers.extension_filters.cel"
 DENIAL_SWITCH = "smihub.denials"
 """Key of Envoy's runtime: the percentage of denials that are written to its standard output; 0 where nobody sets it."""
 _RBAC = 'startsWith("rbac_access_denied")'
-_STRANGER = 'connection.transport_failure_reason.contains("SAN matcher")'
+_SAN_MISMATCH = 'connection.transport_failure_reason.contains("SAN matcher")'
 """The certificate is of our authority, and its identity is not among those let in: Envoy verifies the chain first."""
-REFUSED = f"response.code_details.{_RBAC}"
+DENIED_REQUESTS = f"response.code_details.{_RBAC}"
 """Which requests are denials. Not those with an escaped slash, answered 400: their path would be logged unescaped."""
-UNLISTED = f"{_STRANGER} || connection.termination_details.{_RBAC}"
+DENIED_KNOWN_CALLERS = f"{_SAN_MISMATCH} || connection.termination_details.{_RBAC}"
 """Which connections are denials of a caller who is known."""
-UNPROVEN = f'connection.transport_failure_reason != "" && !{_STRANGER}'
+DENIED_UNKNOWN_CALLERS = f'connection.transport_failure_reason != "" && !{_SAN_MISMATCH}'
 """Which connections are denials of a caller who has proven nothing: no certificate, or one of somebody else's authority."""
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 

@@ -122,7 +122,7 @@ _NESTED: tuple[type[Message], ...] = (
     TcpProxy,
     UpstreamTlsContext,
 )
-_OPENABLE = {_PREFIX + message.DESCRIPTOR.full_name: message for message in _NESTED}
+_UNPACKABLE = {_PREFIX + message.DESCRIPTOR.full_name: message for message in _NESTED}
 
 M = TypeVar("M", bound=Message)
 
@@ -149,11 +149,11 @@ def any_of(message: Message) -> Any:
     return Any(type_url=type_url(message), value=pack(message))
 
 
-def opened(packed: Any) -> Message:
+def unpack(packed: Any) -> Message:
     """What an `Any` holds. Raises UnmodelledError for a type that smihub never emits, or for undecodable bytes."""
-    if packed.type_url not in _OPENABLE:
+    if packed.type_url not in _UNPACKABLE:
         raise UnmodelledError(f'"{packed.type_url}" is not an extension that smihub knows')
-    return _decode(_OPENABLE[packed.type_url], packed.value)
+    return _decode(_UNPACKABLE[packed.type_url], packed.value)
 
 
 def _decode(message: type[M], body: bytes) -> M:
@@ -213,7 +213,7 @@ def from_json(kind: str, value: Json) -> Message:
 def _tidy(message: Json) -> None:
     """Give every `Any` in a message deterministic bytes; the JSON parser packs map entries in any order."""
     if isinstance(message, Any):
-        inner = opened(message)
+        inner = unpack(message)
         _tidy(inner)
         message.CopyFrom(any_of(inner))
         return
@@ -316,9 +316,9 @@ __all__ = [
     "from_json",
     "is_canonical",
     "name_of",
-    "opened",
     "pack",
     "parse",
     "to_json",
     "type_url",
+    "unpack",
 ]

@@ -16,7 +16,7 @@ from msgspec import Struct
 from adapters.istio import names
 from adapters.istio.config import IstioConfig
 from adapters.istio.translate.budget import expensive_patterns
-from adapters.istio.translate.grants import Labels, Ruling, ruling_of
+from adapters.istio.translate.grants import Labels, LoweredGrant, lower_grant
 from adapters.istio.translate.losses import access_loss
 from adapters.istio.translate.match import cost
 from adapters.istio.translate.objects import (
@@ -83,31 +83,31 @@ def translate_access(access: Access, config: IstioConfig) -> Translation:
 
 def _policies_by_labels(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Loss], list[Grant]]:
     """The rules of each label set, spread over as many policies as they need; what is lost, and the grants that are not."""
-    rulings: dict[Labels, list[Ruling]] = {}
+    lowered: dict[Labels, list[LoweredGrant]] = {}
     losses: list[Loss] = []
     expensive = expensive_patterns((match for grant in owner.access.grants for match in grant.http or ()), cost)
     for grant in owner.access.grants:
-        ruling, lost = ruling_of(grant, owner.access, expensive, text=owner.text)
+        lowered_grant, lost = lower_grant(grant, owner.access, expensive, text=owner.text)
         losses += lost
-        if ruling is not None:
-            rulings.setdefault(ruling.labels, []).append(ruling)
+        if lowered_grant is not None:
+            lowered.setdefault(lowered_grant.labels, []).append(lowered_grant)
     policies: dict[Labels, list[tuple[Rule, ...]]] = {}
-    for labels, found in rulings.items():
+    for labels, found in lowered.items():
         spread = _sharded(tuple(_rules(found)))
         if spread is None:
             meant = {grant.origin for grant in owner.access.grants if (grant.labels or ()) == labels}
             losses += [access_loss(_LIMIT, origin) for origin in meant]
         else:
             policies[labels] = spread
-    return policies, losses, [one.grant for labels in policies for one in rulings[labels]]
+    return policies, losses, [one.grant for labels in policies for one in lowered[labels]]
 
 
-def _rules(rulings: Iterable[Ruling]) -> Iterator[Rule]:
+def _rules(lowered: Iterable[LoweredGrant]) -> Iterator[Rule]:
     """Operations of equal callers and conditions stand in one rule; raw bytes and HTTP never do."""
     groups: dict[_Key, set[Operation]] = {}
-    for ruling in rulings:
-        for conditions, operation in ruling.alternatives:
-            groups.setdefault((ruling.raw, ruling.principals, conditions), set()).add(operation)
+    for lowered_grant in lowered:
+        for conditions, operation in lowered_grant.alternatives:
+            groups.setdefault((lowered_grant.raw, lowered_grant.principals, conditions), set()).add(operation)
     for (raw, principals, conditions), operations in sorted(groups.items()):
         # It allows everything already, and written out it would be an empty object, which Istio reads as "any" as well.
         anything = raw and Operation() in operations

@@ -33,13 +33,13 @@ Labels = tuple[tuple[str, str], ...]
 
 _SPIFFE = "spiffe://"
 _PRINCIPAL = re.compile(r"[a-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
-_POINTER = "cluster.local"
+_TRUST_DOMAIN_ALIAS = "cluster.local"
 """A trust domain that Istio reads as the mesh's own, whatever that is called (observed on Istio 1.31)."""
 _DNS = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*"
 _LABEL_PREFIX = re.compile(_DNS)
 
 
-class Ruling(Struct, frozen=True, gc=False):
+class LoweredGrant(Struct, frozen=True, gc=False):
     """A grant as far as Istio carries it: at which Pods (by labels), for whom, and what; raw bytes know no conditions.
 
     `grant` is the same without what is lost of it.
@@ -52,14 +52,14 @@ class Ruling(Struct, frozen=True, gc=False):
     alternatives: tuple[tuple[tuple[Condition, ...], Operation], ...]
 
 
-def ruling_of(
+def lower_grant(
     grant: Grant, access: Access, expensive: frozenset[ConditionPattern], *, text: bool
-) -> tuple[Ruling | None, tuple[Loss, ...]]:
-    """A grant as a ruling, None if nothing is left of it, and what is lost. The rest: see `match.express`."""
+) -> tuple[LoweredGrant | None, tuple[Loss, ...]]:
+    """A grant as far as Istio carries it (None: nothing is left of it), and what is lost. The rest: see `match.express`."""
     if grant.transport == "UDP":
         return None, (access_loss(_UDP, grant.origin),)
     scope = scope_of(grant, access)
-    alternatives, objections = _pieces(grant, scope, expensive, text=text)
+    alternatives, objections = _alternatives(grant, scope, expensive, text=text)
     principals, refused = _principals(grant, access.identity.trust_domain)
     found = {*objections, *refused, *scope.losses}
     found.update(_labels_unproven(text) for text in grant.unauthenticated)
@@ -72,7 +72,7 @@ def ruling_of(
     if not alternatives or not principals:
         return None, losses
     matches = {one for match in grant.http or () for one in express(match, expensive, text=text).carried(match)}
-    return Ruling(
+    return LoweredGrant(
         _carried(grant, scope, principals, matches), labels, grant.http is None, principals, alternatives
     ), losses
 
@@ -83,7 +83,7 @@ def _carried(grant: Grant, scope: Scope, principals: Sequence[str], matches: Ite
     return replace(grant, sources=sources, ports=scope.ports, not_ports=scope.not_ports, http=http)
 
 
-def _pieces(
+def _alternatives(
     grant: Grant, scope: Scope, expensive: frozenset[ConditionPattern], *, text: bool
 ) -> tuple[tuple[tuple[tuple[Condition, ...], Operation], ...], tuple[Objection, ...]]:
     if grant.http is None:
@@ -112,8 +112,8 @@ def _principals(grant: Grant, trust_domain: str) -> tuple[tuple[str, ...], Seque
     refused: list[Objection] = []
     for source in grant.sources:
         principal = source.removeprefix(_SPIFFE)
-        pointer = principal.partition("/")[0] == _POINTER and trust_domain != _POINTER
-        if source.startswith(_SPIFFE) and _PRINCIPAL.fullmatch(principal) and not pointer:
+        is_alias = principal.partition("/")[0] == _TRUST_DOMAIN_ALIAS and trust_domain != _TRUST_DOMAIN_ALIAS
+        if source.startswith(_SPIFFE) and _PRINCIPAL.fullmatch(principal) and not is_alias:
             kept.add(principal)
         else:
             refused.append(_foreign(source))

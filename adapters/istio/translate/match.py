@@ -180,11 +180,13 @@ def _joined(alternatives: Iterable[MatchAlternative]) -> MatchAlternative:
 def _express_methods(methods: tuple[str, ...] | None) -> Expressed:
     if methods is None:
         return Expressed((MatchAlternative(),))
-    odd = next((method for method in methods if not _METHOD.fullmatch(method)), None)
-    if odd is None:
+    invalid = next((method for method in methods if not _METHOD.fullmatch(method)), None)
+    if invalid is None:
         return Expressed((MatchAlternative(tuple(sorted(set(methods)))),))
-    message = f'"{short(odd)}" is not a method that Istio matches literally'
-    return Expressed((), (Objection("method.nonstandard", message, f'a request "{short(odd)}"', "use another method"),))
+    message = f'"{short(invalid)}" is not a method that Istio matches literally'
+    return Expressed(
+        (), (Objection("method.nonstandard", message, f'a request "{short(invalid)}"', "use another method"),)
+    )
 
 
 @lru_cache(maxsize=16384)
@@ -200,11 +202,11 @@ def _decide_path(pattern: str) -> Expressed:
     paths = language(pattern, PATH)
     forms = path_forms(paths)
     if isinstance(forms, Inexpressible):
-        return _partly(paths, _inexpressible("path", "path", pattern, forms))
+        return _expressible_part(paths, _inexpressible("path", "path", pattern, forms))
     return Expressed(tuple(_path_alternatives(forms)), _narrowed(pattern, forms))
 
 
-def _partly(paths: Language, refused: Objection) -> Expressed:
+def _expressible_part(paths: Language, refused: Objection) -> Expressed:
     """The part that can be said, if there is one and it is not too much work to find."""
     try:
         part = path_part(paths)

@@ -23,7 +23,7 @@ _WORDS: Mapping[str, Declared] = {
 }
 
 
-def taken_for(written: str, number: int) -> Declared:
+def istio_protocol(written: str, number: int) -> Declared:
     """The protocol of the Service port of this number; "none": Istio looks at the first bytes."""
     known = _OF_KUBERNETES.get(written) or _WORDS.get(written.partition("-")[0].lower())
     return known or ("tcp" if number in SERVER_FIRST else "none")

@@ -19,7 +19,7 @@ from adapters.istio.translate.budget import expensive_patterns
 from adapters.istio.translate.carried import not_carried
 from adapters.istio.translate.conditions import cost, matches_of
 from adapters.istio.translate.objects import Json, virtual_service
-from adapters.istio.translate.protocols import taken_for
+from adapters.istio.translate.protocols import istio_protocol
 from hub.api import Loss, NativeObject, Objection, Role, Route, RoutePort, Split, Translation, to_integers
 
 INT32_MAX = 2**31 - 1
@@ -79,7 +79,7 @@ class _Port:
         self._domain = config.cluster_domain
         self._text = config.header_values == "text"
         splits = (split for each in route.ports for split in each.splits)
-        self._favour = expensive_patterns((match for split in splits for match in split.matches or ()), cost)
+        self._expensive = expensive_patterns((match for split in splits for match in split.matches or ()), cost)
 
     def add_to(self, made: _VirtualServiceParts) -> None:
         """Conditional layers in order, then the one for everything, or the root; raw bytes know no conditions."""
@@ -96,16 +96,16 @@ class _Port:
 
     def carried(self) -> RoutePort:
         """The port with those of its splits, and of their matches, that calls are shared out by."""
-        kept = map(self._sayable, self._port.splits)
+        kept = map(self._expressible, self._port.splits)
         return replace(self._port, splits=tuple(split for split in kept if split.matches != ()))
 
-    def _sayable(self, split: Split) -> Split:
+    def _expressible(self, split: Split) -> Split:
         if split.matches is None:
             return split
-        if _is_bytes(self._port):
+        if _is_raw_tcp(self._port):
             return replace(split, matches=())
         said = (
-            match for match in split.matches if matches_of(match, self._port.port, self._favour, text=self._text)[0]
+            match for match in split.matches if matches_of(match, self._port.port, self._expensive, text=self._text)[0]
         )
         return replace(split, matches=tuple(said))
 
@@ -113,11 +113,11 @@ class _Port:
         everything: Json = {"port": self._port.port}
         entries = {b"": everything} if split.matches is None else {}
         for match in split.matches or ():
-            found, objections = matches_of(match, self._port.port, self._favour, text=self._text)
+            found, objections = matches_of(match, self._port.port, self._expensive, text=self._text)
             entries |= {msgspec.json.encode(entry): entry for entry in found}
             losses += [one.loss(split.origin, "spec.matches", access=False) for one in objections]
-        if split.matches is not None and _is_bytes(self._port):
-            losses.append(_never(self._port).loss(split.origin, "spec.matches", access=False))
+        if split.matches is not None and _is_raw_tcp(self._port):
+            losses.append(_never_matches(self._port).loss(split.origin, "spec.matches", access=False))
         if not self._shares(split)[1]:
             losses.append(_TOO_LARGE.loss(split.origin, "spec.backends", access=False))
         if entries:
@@ -168,14 +168,14 @@ _SERVER_FIRST = Objection(
 )
 
 
-def _is_bytes(port: RoutePort) -> bool:
+def _is_raw_tcp(port: RoutePort) -> bool:
     """Whether Istio takes a port for TCP that SMI does not."""
-    return port.declared != "tcp" and taken_for(port.word or port.declared, port.port) == "tcp"
+    return port.declared != "tcp" and istio_protocol(port.word or port.declared, port.port) == "tcp"
 
 
-def _never(port: RoutePort) -> Objection:
+def _never_matches(port: RoutePort) -> Objection:
     """Why conditions never hold on a port that Istio takes for TCP and SMI does not: its number, or its word."""
-    if port.declared == "none" == taken_for(port.word, 0):
+    if port.declared == "none" == istio_protocol(port.word, 0):
         return _SERVER_FIRST
     message = (
         f'port {port.port} declares "{port.word}", which Istio treats as TCP, so the condition never matches there'

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from adapters.istio.translate.protocols import SERVER_FIRST, taken_for
+from adapters.istio.translate.protocols import SERVER_FIRST, istio_protocol
 from hub.api import Access, Declared, Grant, Objection
 
 
@@ -93,7 +93,7 @@ def _declarations(grant: Grant, access: Access) -> Iterator[_PortDeclaration]:
     for at, number, word in access.sliced:
         yield _by_service(at, () if at in listed else access.beyond, number, word)
     for at, number, written in access.words:
-        yield _PortDeclaration(at, (), taken_for(written, number), word=written)
+        yield _PortDeclaration(at, (), istio_protocol(written, number), word=written)
 
 
 def _by_service(port: int, smi: tuple[Declared, ...], number: int, word: Declared) -> _PortDeclaration:

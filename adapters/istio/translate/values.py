@@ -1,4 +1,4 @@
-"""How a pattern fares with what Envoy makes of header values before it looks: questions to its automaton.
+"""Whether a pattern still gives the right answer after what Envoy does to header values before it matches them.
 
 Envoy joins repeated lines of some headers, keeps outer blanks over HTTP/2 (which are no part of a value: RFC 9110, 5.5),
 and runs RE2 over bytes. Observed on Envoy 1.40. Sidecars without the fix of CVE-2026-26308 join the lines of every header.

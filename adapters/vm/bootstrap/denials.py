@@ -38,7 +38,7 @@ _KEY = b'"listener":"'
 
 
 @dataclass
-class _Allowance:
+class _Bucket:
     tokens: float
     at: float
     dropped: int = 0
@@ -49,7 +49,7 @@ class Limit:
     """Token buckets by listener: of each, so many lines a second get through, and the next one says how many did not."""
 
     clock: Callable[[], float] = time.monotonic
-    _by_listener: dict[bytes, _Allowance] = field(default_factory=dict)
+    _by_listener: dict[bytes, _Bucket] = field(default_factory=dict)
 
     def passed(self, line: bytes) -> list[bytes]:
         """The lines to write for this one: none, itself, or before it how many of its listener were left out."""
@@ -69,7 +69,7 @@ class Limit:
 
     def _knows(self, listener: bytes) -> bool:
         if listener not in self._by_listener and len(self._by_listener) < _MAX_LISTENERS:
-            self._by_listener[listener] = _Allowance(BURST, self.clock())
+            self._by_listener[listener] = _Bucket(BURST, self.clock())
         return listener in self._by_listener
 
 

@@ -58,7 +58,7 @@ def resource(kind: str, name: str, body: bytes) -> wire.Message:
 
 def extension(packed: wire.Any, where: str) -> tuple[str, wire.Message]:
     """The short name and content of an `Any`; the same errors as `resource`."""
-    return str(packed.type_url).removeprefix("type.googleapis.com/"), _known(wire.opened(packed), where)
+    return str(packed.type_url).removeprefix("type.googleapis.com/"), _known(wire.unpack(packed), where)
 
 
 def _known(message: wire.Message, where: str) -> wire.Message:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from adapters.vm import wire
 from adapters.vm.safety.policy import NETWORK_RBAC, OUTBOUND_ROUTES, PEERS, SECRETS, inbound_routes
-from adapters.vm.safety.shape import Misshapen, Shape
+from adapters.vm.safety.shape import Shape, ShapeError
 from adapters.vm.safety.sockets import ASSIGNMENT, cluster_shape, inbound_listener, outbound_listener
 from hub.api import UnmodelledError, UnsafeResourceError
 
@@ -30,7 +30,7 @@ def check(kind: str, body: bytes) -> None:
         raise UnsafeResourceError(f"{label} must not be sent: it has unknown fields or irregular bytes")
     try:
         _SHAPES[kind](wire.name_of(message))(message, kind)
-    except Misshapen as finding:
+    except ShapeError as finding:
         raise UnsafeResourceError(f"{label} must not be sent: {finding}") from finding
 
 

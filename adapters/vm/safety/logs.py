@@ -10,8 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.vm import wire
-from adapters.vm.safety.shape import Misshapen, Shape, equal, extension, message, row
-from adapters.vm.vocabulary import CEL_FILTER, DENIAL_SWITCH, REFUSED, STDOUT_LOG, UNLISTED, UNPROVEN
+from adapters.vm.safety.shape import Shape, ShapeError, equal, extension, message, sequence
+from adapters.vm.vocabulary import (
+    CEL_FILTER,
+    DENIAL_SWITCH,
+    DENIED_KNOWN_CALLERS,
+    DENIED_REQUESTS,
+    DENIED_UNKNOWN_CALLERS,
+    STDOUT_LOG,
+)
 
 _PEER, _FAILURE = "%DOWNSTREAM_PEER_URI_SAN%", "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%"
 _REQUEST = {
@@ -26,13 +33,16 @@ _CONNECTION = {"why": _FAILURE, "ended": "%CONNECTION_TERMINATION_DETAILS%"}
 
 def request_logs(listener: str, owner: str) -> Shape:
     """The logs of an HTTP port: of refused requests."""
-    return row(_log(REFUSED, _line(listener, owner, _REQUEST)))
+    return sequence(_log(DENIED_REQUESTS, _line(listener, owner, _REQUEST)))
 
 
 def connection_logs(listener: str, owner: str) -> Shape:
     """The logs of a listener: of connections whose caller is known, and of those whose caller is not."""
     known, unknown = ({**_CONNECTION, who: _PEER} for who in ("caller", "claims"))
-    return row(_log(UNLISTED, _line(listener, owner, known)), _log(UNPROVEN, _line(listener, owner, unknown)))
+    return sequence(
+        _log(DENIED_KNOWN_CALLERS, _line(listener, owner, known)),
+        _log(DENIED_UNKNOWN_CALLERS, _line(listener, owner, unknown)),
+    )
 
 
 def _line(listener: str, owner: str, fields: dict[str, str]) -> Shape:
@@ -43,9 +53,9 @@ def _line(listener: str, owner: str, fields: dict[str, str]) -> Shape:
         for key in sorted(value.fields):
             written = value.fields[key].string_value
             if wanted.get(key) != written:
-                raise Misshapen(f'{path}["{key}"]: "{written[:80]}" is never logged')
+                raise ShapeError(f'{path}["{key}"]: "{written[:80]}" is never logged')
         if missing := wanted.keys() - set(value.fields):
-            raise Misshapen(f'{path}: "{min(missing)}" is not logged')
+            raise ShapeError(f'{path}: "{min(missing)}" is not logged')
 
     return check
 
@@ -55,7 +65,7 @@ def _log(which: str, line: Shape) -> Shape:
     switch = message(must={"runtime_filter": message(must={"runtime_key": equal(DENIAL_SWITCH)})})
     expression = extension(wire.ExpressionFilter, message(must={"expression": equal(which)}))
     kind = message(must={"name": equal(CEL_FILTER), "typed_config": expression})
-    both = message(must={"filters": row(switch, message(must={"extension_filter": kind}))})
+    both = message(must={"filters": sequence(switch, message(must={"extension_filter": kind}))})
     return message(
         must={
             "name": equal(STDOUT_LOG),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from adapters.vm import names, wire
 from adapters.vm.safety.shape import (
-    Misshapen,
     Shape,
+    ShapeError,
     each,
     either,
     equal,
+    exactly_one,
     extension,
     message,
     number,
-    one,
-    row,
+    sequence,
     text,
     wrapped,
 )
@@ -63,10 +63,10 @@ PRINCIPAL = message(
 
 def _pem(value: bytes, path: str) -> None:
     if b"-----BEGIN CERTIFICATE-----" not in value:
-        raise Misshapen(f"{path}: no certificate in it")
+        raise ShapeError(f"{path}: no certificate in it")
 
 
-BUNDLE = one(
+BUNDLE = exactly_one(
     {
         "inline_string": either(equal(names.BUNDLE), text(r"(?s)\s*-----BEGIN CERTIFICATE-----.+")),
         "inline_bytes": _pem,
@@ -76,7 +76,7 @@ BUNDLE = one(
 
 OWN = rf"{names.SELF}(?:/[0-9a-f]{{32}})?"
 """The workload's own certificate; translation leaves its mark out."""
-_OWN = {"tls_params": _tls_1_3(), "tls_certificate_sds_secret_configs": row(secret(OWN))}
+_OWN = {"tls_params": _tls_1_3(), "tls_certificate_sds_secret_configs": sequence(secret(OWN))}
 
 
 def downstream_tls(validation: str) -> Shape:

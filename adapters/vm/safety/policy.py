@@ -21,18 +21,18 @@ from adapters.vm.safety.parts import (
     STEM,
 )
 from adapters.vm.safety.shape import (
-    Misshapen,
     Shape,
+    ShapeError,
     anything,
     each,
     either,
     equal,
+    exactly_one,
     extension,
     keyed,
     message,
     number,
-    one,
-    row,
+    sequence,
     text,
     wrapped,
 )
@@ -55,16 +55,19 @@ def _path(pattern: Shape) -> Shape:
     return message(must={"path": message(must={"safe_regex": message(must={"regex": pattern})})})
 
 
-def _ordinary(value: Any, path: str) -> None:
+def _matchable_header(value: Any, path: str) -> None:
     if not HEADER_NAME.fullmatch(value) or is_managed_header(value):
-        raise Misshapen(f'{path}: a match on "{value}" asks about Envoy and not about the caller')
+        raise ShapeError(f'{path}: a match on "{value}" asks about Envoy and not about the caller')
 
 
 _METHOD = message(must={"name": equal(":method"), "string_match": message(must={"exact": text(r"[!-~]+")})})
-_VALUE = message(must={"name": _ordinary, "string_match": _REGEX})
-_WIDENED = text("|".join(map(re.escape, (NON_ASCII, NOT_UTF8, OUTER_BLANK))))
-_UNWIDENED = message(
-    must={"name": _ordinary, "string_match": message(must={"safe_regex": message(must={"regex": _WIDENED})})}
+_VALUE = message(must={"name": _matchable_header, "string_match": _REGEX})
+_GUARD_PATTERN = text("|".join(map(re.escape, (NON_ASCII, NOT_UTF8, OUTER_BLANK))))
+_HEADER_GUARD = message(
+    must={
+        "name": _matchable_header,
+        "string_match": message(must={"safe_regex": message(must={"regex": _GUARD_PATTERN})}),
+    }
 )
 
 
@@ -73,11 +76,11 @@ def _header(value: Any, path: str) -> None:
 
 
 _METHODS = message(must={"rules": each(message(must={"header": _METHOD}), least=2)})
-_CONDITION = one(
+_CONDITION = exactly_one(
     {
         "url_path": _path(text(r"(?s).+")),
         "or_rules": _METHODS,
-        "not_rule": message(must={"header": _UNWIDENED}),
+        "not_rule": message(must={"header": _HEADER_GUARD}),
         "header": _header,
     }
 )
@@ -94,14 +97,14 @@ _ANY = message(must={"any": equal(True)})
 def _conditions(value: Any, path: str) -> None:
     """At least one positive condition (or `any`), then the path guard."""
     if len(value) < 2:
-        raise Misshapen(f"{path}: a permission needs a condition and the path guard")
+        raise ShapeError(f"{path}: a permission needs a condition and the path guard")
     _GUARD(value[-1], f"{path}[{len(value) - 1}]")
     positive, first = value[:-1], value[0]
     if len(positive) == 1 and first.HasField("any"):
         return _ANY(first, f"{path}[0]")
     # "Not /admin" alone would allow everything else.
     if all(one.HasField("not_rule") for one in positive):
-        raise Misshapen(f"{path}: only negative conditions")
+        raise ShapeError(f"{path}: only negative conditions")
     return each(_CONDITION)(positive, path)
 
 
@@ -135,7 +138,7 @@ def inbound_routes(name: str) -> Shape:
         app(value, path)
         # A listener that forwards to another account's application would put that one's traffic under the wrong policy.
         if not value.startswith(f"app/{namespace}/{account}/"):
-            raise Misshapen(f'{path}: "{value}" is the application of another identity')
+            raise ShapeError(f'{path}: "{value}" is the application of another identity')
 
     route = message(
         must={
@@ -146,22 +149,22 @@ def inbound_routes(name: str) -> Shape:
     host = message(
         must={
             "name": equal("in"),
-            "domains": row(equal("*")),
-            "routes": row(route),
-            "request_headers_to_remove": row(*(equal(header) for header in REMOVED_HEADERS)),
+            "domains": sequence(equal("*")),
+            "routes": sequence(route),
+            "request_headers_to_remove": sequence(*(equal(header) for header in REMOVED_HEADERS)),
             "typed_per_filter_config": keyed(_PER_ROUTE, (HTTP_RBAC,)),
         }
     )
-    return message(must={"name": text(rf"in/{STEM}"), "virtual_hosts": row(host)})
+    return message(must={"name": text(rf"in/{STEM}"), "virtual_hosts": sequence(host)})
 
 
 def _outbound_routes() -> Shape:
     cluster = text(SERVICE)
     share = message(must={"name": cluster, "weight": wrapped(number(1, UINT32_MAX))})
     weighted = message(must={"clusters": each(share)})
-    action = one({"cluster": cluster, "weighted_clusters": weighted}, beside={"timeout": DURATION})
+    action = exactly_one({"cluster": cluster, "weighted_clusters": weighted}, beside={"timeout": DURATION})
     # Routes only choose a backend, so an inverted condition may stand alone here; in a policy it must not.
-    negative = message(must={"name": _ordinary, "string_match": _REGEX, "invert_match": equal(True)})
+    negative = message(must={"name": _matchable_header, "string_match": _REGEX, "invert_match": equal(True)})
     beyond = message(must={"safe_regex": message(must={"regex": equal(ROUTE_PATH_GUARD)})})
     guard = message(must={"name": equal(":path"), "string_match": beyond, "invert_match": equal(True)})
 
@@ -172,16 +175,16 @@ def _outbound_routes() -> Shape:
             (negative if value.invert_match else _header)(value, path)
 
     paths = {"safe_regex": message(must={"regex": text(r"(?s).+")}), "prefix": equal("/")}
-    match = either(one(paths, beside={"headers": each(header)}), one(paths))
+    match = either(exactly_one(paths, beside={"headers": each(header)}), exactly_one(paths))
     answer = message(must={"status": equal(503), "body": message(must={"inline_string": anything})})
-    route = one({"direct_response": answer, "route": action}, beside={"name": anything, "match": match})
-    host = message(must={"name": equal("out"), "domains": row(equal("*")), "routes": each(route)})
-    return message(must={"name": cluster, "virtual_hosts": row(host)})
+    route = exactly_one({"direct_response": answer, "route": action}, beside={"name": anything, "match": match})
+    host = message(must={"name": equal("out"), "domains": sequence(equal("*")), "routes": each(route)})
+    return message(must={"name": cluster, "virtual_hosts": sequence(host)})
 
 
 OUTBOUND_ROUTES = _outbound_routes()
 
-_PEM = one({"inline_bytes": anything, "inline_string": anything})
+_PEM = exactly_one({"inline_bytes": anything, "inline_string": anything})
 SECRETS = {
     names.SELF: message(
         must={

@@ -1,6 +1,6 @@
 """A small language for saying which messages are allowed: everything that a shape does not name is refused.
 
-A shape is a function that looks at one value and raises `Misshapen` with the path to what is wrong.
+A shape is a function that looks at one value and raises `ShapeError` with the path to what is wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hub.api import UnmodelledError
 Shape = Callable[[Any, str], None]
 
 
-class Misshapen(Exception):  # noqa: N818 - a finding on its way to one UnsafeResourceError
+class ShapeError(Exception):
     """A value that its shape does not allow; the text starts with the path to it."""
 
 
@@ -28,24 +28,24 @@ def message(must: Mapping[str, Shape] | None = None, may: Mapping[str, Shape] | 
         for descriptor, part in value.ListFields():
             name = descriptor.name
             if name not in allowed:
-                raise Misshapen(f'{path}: "{name}" is never sent')
+                raise ShapeError(f'{path}: "{name}" is never sent')
             missing -= name in needed
             allowed[name](part, f"{path}.{name}")
         if missing:
             absent = min(needed.keys() - {descriptor.name for descriptor, _ in value.ListFields()})
-            raise Misshapen(f'{path}: "{absent}" is not set')
+            raise ShapeError(f'{path}: "{absent}" is not set')
 
     return check
 
 
-def one(fields: Mapping[str, Shape], beside: Mapping[str, Shape] | None = None) -> Shape:
+def exactly_one(fields: Mapping[str, Shape], beside: Mapping[str, Shape] | None = None) -> Shape:
     """A message with exactly one of these fields set (and every field of `beside`)."""
     shape = message(must=beside, may=fields)
 
     def check(value: Any, path: str) -> None:
         shape(value, path)
         if sum(descriptor.name in fields for descriptor, _ in value.ListFields()) != 1:
-            raise Misshapen(f"{path}: not exactly one of {sorted(fields)} is set")
+            raise ShapeError(f"{path}: not exactly one of {sorted(fields)} is set")
 
     return check
 
@@ -55,19 +55,19 @@ def each(shape: Shape, least: int = 1, most: int | None = None) -> Shape:
 
     def check(value: Any, path: str) -> None:
         if len(value) < least or (most is not None and len(value) > most):
-            raise Misshapen(f"{path}: {len(value)} entries")
+            raise ShapeError(f"{path}: {len(value)} entries")
         for index, part in enumerate(value):
             shape(part, f"{path}[{index}]")
 
     return check
 
 
-def row(*shapes: Shape) -> Shape:
+def sequence(*shapes: Shape) -> Shape:
     """A list of exactly these shapes, in this order."""
 
     def check(value: Any, path: str) -> None:
         if len(value) != len(shapes):
-            raise Misshapen(f"{path}: {len(value)} entries where {len(shapes)} belong")
+            raise ShapeError(f"{path}: {len(value)} entries where {len(shapes)} belong")
         for index, (part, shape) in enumerate(zip(value, shapes, strict=True)):
             shape(part, f"{path}[{index}]")
 
@@ -79,7 +79,7 @@ def keyed(shape: Shape, keys: Collection[str] | None = None) -> Shape:
 
     def check(value: Any, path: str) -> None:
         if keys is not None and set(value) != set(keys):
-            raise Misshapen(f"{path}: keys {sorted(value)} where {sorted(keys)} belong")
+            raise ShapeError(f"{path}: keys {sorted(value)} where {sorted(keys)} belong")
         for key in sorted(value):
             shape(value[key], f'{path}["{key}"]')
 
@@ -91,7 +91,7 @@ def equal(*wanted: object) -> Shape:
 
     def check(value: Any, path: str) -> None:
         if value not in wanted:
-            raise Misshapen(f"{path}: {value!r} is never sent")
+            raise ShapeError(f"{path}: {value!r} is never sent")
 
     return check
 
@@ -102,7 +102,7 @@ def text(pattern: str) -> Shape:
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, str) or compiled.fullmatch(value) is None:
-            raise Misshapen(f"{path}: {str(value)[:80]!r} is never sent")
+            raise ShapeError(f"{path}: {str(value)[:80]!r} is never sent")
 
     return check
 
@@ -112,7 +112,7 @@ def number(least: int, most: int) -> Shape:
 
     def check(value: Any, path: str) -> None:
         if not least <= value <= most:
-            raise Misshapen(f"{path}: {value} is not in {least}..{most}")
+            raise ShapeError(f"{path}: {value} is not in {least}..{most}")
 
     return check
 
@@ -124,7 +124,7 @@ def either(*shapes: Shape) -> Shape:
         for shape in shapes[:-1]:
             try:
                 return shape(value, path)
-            except Misshapen:
+            except ShapeError:
                 continue
         return shapes[-1](value, path)
 
@@ -140,13 +140,13 @@ def extension(kind: type[wire.Message], shape: Shape) -> Shape:
 
     def check(value: Any, path: str) -> None:
         if value.type_url != wire.type_url(kind):
-            raise Misshapen(f'{path}: "{value.type_url}" is never sent here')
+            raise ShapeError(f'{path}: "{value.type_url}" is never sent here')
         try:
-            content = wire.opened(value)
+            content = wire.unpack(value)
         except UnmodelledError as error:
-            raise Misshapen(f"{path}: {error}") from error
+            raise ShapeError(f"{path}: {error}") from error
         if not wire.is_canonical(content, value.value):
-            raise Misshapen(f"{path}: it has unknown fields or irregular bytes")
+            raise ShapeError(f"{path}: it has unknown fields or irregular bytes")
         shape(content, path)
 
     return check

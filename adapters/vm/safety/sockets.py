@@ -21,18 +21,18 @@ from adapters.vm.safety.parts import (
 )
 from adapters.vm.safety.policy import CLOSED_HTTP_RBAC
 from adapters.vm.safety.shape import (
-    Misshapen,
     Shape,
+    ShapeError,
     anything,
     each,
     either,
     equal,
+    exactly_one,
     extension,
     keyed,
     message,
     number,
-    one,
-    row,
+    sequence,
     text,
     wrapped,
 )
@@ -62,7 +62,7 @@ def inbound_listener(name: str) -> Shape:
     stem, owner = parts["stem"], parts["owner"]
     manager, raw = _inbound_manager(), (_discovered(f"rbac/{stem}"), _inbound_proxy(owner))
     logged = {"access_log": logs.request_logs(name, owner)}
-    bounded = {**manager, "request_headers_timeout": _SOON}
+    bounded = {**manager, "request_headers_timeout": _TIMEOUT}
     http = _inbound_chain(names.TRUST, (_http(f"in/{stem}", bounded, logged),), (_http(f"in/{stem}", manager),))
     tcp = _inbound_chain(f"peers/{re.escape(stem)}", raw, raw)
     bound = {"address": equal(parts["bind"]), "port_value": equal(int(parts["port"]))}
@@ -70,7 +70,7 @@ def inbound_listener(name: str) -> Shape:
         must={
             "name": equal(name),
             "address": message(must={"socket_address": message(must=bound)}),
-            "filter_chains": row(_by_filters(http, tcp)),
+            "filter_chains": sequence(_by_filters(http, tcp)),
             "traffic_direction": equal(wire.TrafficDirection.INBOUND),
         },
         may={"access_log": logs.connection_logs(name, owner)},  # an older hub left listeners without
@@ -85,11 +85,11 @@ def outbound_listener(name: str) -> Shape:
     parts = _OUTBOUND.fullmatch(name)
     if parts is None:
         return _refused
-    http = message(must={"name": _CHAIN, "filters": row(_http(parts["service"], _outbound_manager()))})
-    tcp = message(must={"name": _CHAIN, "filters": row(_outbound_proxy(parts["service"]))})
+    http = message(must={"name": _CHAIN, "filters": sequence(_http(parts["service"], _outbound_manager()))})
+    tcp = message(must={"name": _CHAIN, "filters": sequence(_outbound_proxy(parts["service"]))})
     shared = {
         "name": equal(name),
-        "filter_chains": row(_by_filters(http, tcp)),
+        "filter_chains": sequence(_by_filters(http, tcp)),
         "traffic_direction": equal(wire.TrafficDirection.OUTBOUND),
     }
     if parts["path"] is not None:
@@ -123,8 +123,8 @@ def cluster_shape(name: str) -> Shape:
         return message(must={**shared, "type": equal(wire.Cluster.STATIC), "load_assignment": nobody})
     if not re.fullmatch(rf"app/{LABEL}/{LABEL}/[0-9A-Fa-f.:]+:[0-9]{{1,5}}", name):
         return _refused
-    group = message(must={"lb_endpoints": row(message(must={"endpoint": message(must={"address": ADDRESS})}))})
-    assignment = message(must={"cluster_name": equal(name), "endpoints": row(group)})
+    group = message(must={"lb_endpoints": sequence(message(must={"endpoint": message(must={"address": ADDRESS})}))})
+    assignment = message(must={"cluster_name": equal(name), "endpoints": sequence(group)})
     return message(must={**shared, "type": equal(wire.Cluster.STATIC), "load_assignment": assignment})
 
 
@@ -138,7 +138,7 @@ ASSIGNMENT = _assignment()
 
 
 def _refused(value: object, path: str) -> None:
-    raise Misshapen(f"{path}: it has no name of ours")
+    raise ShapeError(f"{path}: it has no name of ours")
 
 
 def _by_filters(http: Shape, tcp: Shape) -> Shape:
@@ -155,8 +155,8 @@ def _by_filters(http: Shape, tcp: Shape) -> Shape:
 def _inbound_chain(validation: str, filters: Sequence[Shape], older: Sequence[Shape]) -> Shape:
     """A chain with bounds; or one without any, as revisions have them that were written before there were bounds."""
     shared = {"name": _CHAIN, "transport_socket": downstream_tls(validation)}
-    bounds = {"transport_socket_connect_timeout": _SOON, "filters": row(_LIMIT, *filters)}
-    bounded, unbounded = message(must={**shared, **bounds}), message(must={**shared, "filters": row(*older)})
+    bounds = {"transport_socket_connect_timeout": _TIMEOUT, "filters": sequence(_LIMIT, *filters)}
+    bounded, unbounded = message(must={**shared, **bounds}), message(must={**shared, "filters": sequence(*older)})
 
     def check(chain: wire.FilterChain, path: str) -> None:
         has_bounds = chain.HasField("transport_socket_connect_timeout")
@@ -165,7 +165,7 @@ def _inbound_chain(validation: str, filters: Sequence[Shape], older: Sequence[Sh
     return check
 
 
-_SOON = message(must={"seconds": number(1, 60)})
+_TIMEOUT = message(must={"seconds": number(1, 60)})
 _LIMIT = message(
     must={
         "name": equal(CONNECTION_LIMIT),
@@ -192,10 +192,10 @@ def _manager(*filters: Shape) -> dict[str, Shape]:
     underscores = equal(wire.CoreHttpProtocolOptions.REJECT_REQUEST)
     return {
         "stat_prefix": anything,
-        "http_filters": row(*filters, router),
+        "http_filters": sequence(*filters, router),
         "path_with_escaped_slashes_action": equal(wire.HttpConnectionManager.REJECT_REQUEST),
         "common_http_protocol_options": message(must={"headers_with_underscores_action": underscores}),
-        "upgrade_configs": row(message(must={"upgrade_type": equal("websocket")})),
+        "upgrade_configs": sequence(message(must={"upgrade_type": equal("websocket")})),
     }
 
 
@@ -216,7 +216,7 @@ def _http_filter(name: str, config: Shape) -> Shape:
 
 
 def _discovered(name: str) -> Shape:
-    source = message(must={"config_source": ADS, "type_urls": row(equal(wire.type_url(wire.NetworkRbac)))})
+    source = message(must={"config_source": ADS, "type_urls": sequence(equal(wire.type_url(wire.NetworkRbac)))})
     return message(must={"name": equal(name), "config_discovery": source})
 
 
@@ -237,5 +237,5 @@ def _outbound_proxy(service: str) -> Shape:
     cluster = text(rf"out/{namespace}/{LABEL}/[0-9]{{1,5}}(?:/none)?")
     share = message(must={"name": cluster, "weight": number(1, UINT32_MAX)})
     weighted = message(must={"clusters": each(share)})
-    routes = one({"weighted_clusters": weighted, "cluster": cluster}, beside={"stat_prefix": anything})
+    routes = exactly_one({"weighted_clusters": weighted, "cluster": cluster}, beside={"stat_prefix": anything})
     return message(must={"name": equal(TCP_PROXY), "typed_config": extension(wire.TcpProxy, routes)})

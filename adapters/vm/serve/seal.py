@@ -101,7 +101,7 @@ def pins_of(body: bytes) -> frozenset[str] | None:
     # Without mutual TLS no endpoint can prove its identity, so none is chosen.
     if not cluster.HasField("transport_socket"):
         return frozenset()
-    tls: Any = wire.opened(cluster.transport_socket.typed_config)
+    tls: Any = wire.unpack(cluster.transport_socket.typed_config)
     context = tls.common_tls_context
     validations = (context.combined_validation_context.default_validation_context, context.validation_context)
     matchers = [item for each in validations for item in each.match_typed_subject_alt_names]
@@ -167,7 +167,7 @@ def _add_mark_places(message: Any) -> None:
         for chain in owners:
             chain.name = f"{chain.name}/{marks.PENDING}"
     for socket in [owner.transport_socket for owner in owners if owner.HasField("transport_socket")]:
-        tls: Any = wire.opened(socket.typed_config)
+        tls: Any = wire.unpack(socket.typed_config)
         for secret in tls.common_tls_context.tls_certificate_sds_secret_configs:
             if secret.name == names.SELF:
                 secret.name = names.own(marks.PENDING)
@@ -183,7 +183,7 @@ def _put_bundle(message: Any, bundle: bytes) -> None:
     if isinstance(message, wire.Listener):
         owners = list(message.filter_chains)
     for socket in [owner.transport_socket for owner in owners if owner.HasField("transport_socket")]:
-        tls: Any = wire.opened(socket.typed_config)
+        tls: Any = wire.unpack(socket.typed_config)
         context = tls.common_tls_context
         if context.HasField("validation_context"):
             _fill_bundle(context.validation_context, bundle)

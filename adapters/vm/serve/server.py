@@ -41,7 +41,7 @@ ENDED_STREAM_S = 10.0
 STREAMS_PER_WORKLOAD = 8
 CONNECTIONS = 4096
 """The most per socket; each Envoy of the machine needs one."""
-_SHARE = 8
+_DESCRIPTOR_SHARE = 8
 """Of all descriptors, the connections of one socket may take the eighth part: several meshes leave enough for the rest."""
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     # A restart brings every sidecar at once; with the defaults gRPC cancels streams that wait to be accepted.
@@ -76,9 +76,8 @@ class Session:
         self.variant = variant
         self.stream = stream
         self.since = since
-        self.opened_s = self.moved_s = (
-            asyncio.get_running_loop().time()
-        )  # `moved`: when either side last said something
+        # `active_s`: when either side last sent something
+        self.opened_s = self.active_s = asyncio.get_running_loop().time()
         self.changed = asyncio.Event()
         self.turn = asyncio.Lock()  # requests and snapshots take turns, so responses leave in the order they were made
 
@@ -118,7 +117,7 @@ class AdsServer:
 
     async def start(self) -> None:
         """Bind and accept. Raises ConfigError if a socket cannot be had."""
-        most = min(CONNECTIONS, raise_descriptor_limit() // _SHARE)
+        most = min(CONNECTIONS, raise_descriptor_limit() // _DESCRIPTOR_SHARE)
         server = grpc.aio.server(options=(*_OPTIONS, ("grpc.max_allowed_incoming_connections", most)))
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(self._sotw),
@@ -170,7 +169,7 @@ class AdsServer:
             for session in self._sessions.get(workload, ()):
                 session.changed.set()
 
-    def review(self, workloads: Iterable[str] | None = None) -> set[str]:
+    def recheck_tokens(self, workloads: Iterable[str] | None = None) -> set[str]:
         """Look at the tokens of open streams again, of these workloads or of all; gives those whose token has ended now.
 
         Streams whose token was replaced end: they would go on to get renewed keys. From one whose token has ended
@@ -203,17 +202,17 @@ class AdsServer:
         self._delegate.opened(session)
         try:
             writer = _Writer(context, variant)
-            ended = await self._served(requests, session, writer)
+            ended = await self._serve_until_ended(requests, session, writer)
             await writer.drain()
             if ended is not None:
                 await context.abort(grpc.StatusCode[ended.code], str(ended))
         finally:
             self._drop(session)
 
-    async def _served(self, requests: Requests, session: Session, writer: _Writer) -> StreamError | None:
+    async def _serve_until_ended(self, requests: Requests, session: Session, writer: _Writer) -> StreamError | None:
         """Serve a stream until it must end; gives why, None if its client has ended it."""
         try:
-            await self._until_first(self._read(requests, session, writer), self._follow(session, writer))
+            await self._until_first(self._read(requests, session, writer), self._push_snapshots(session, writer))
         except StreamError as error:
             _log.info("stream_refused", workload=session.workload, code=error.code, reason=str(error))
             return error
@@ -266,11 +265,11 @@ class AdsServer:
         # One request at a time, answered before the next is read: a client that floods us waits for itself.
         async for raw in requests:
             async with session.turn:
-                session.moved_s = asyncio.get_running_loop().time()
+                session.active_s = asyncio.get_running_loop().time()
                 output = session.stream.receive(writer.variant.read(raw))
                 await self._emit(session, writer, output)
 
-    async def _follow(self, session: Session, writer: _Writer) -> None:
+    async def _push_snapshots(self, session: Session, writer: _Writer) -> None:
         """Push the newest snapshot whenever there is one, and end a stream whose client has stopped answering."""
         while True:
             # Also without news, to notice a client that has stopped answering.
@@ -284,7 +283,7 @@ class AdsServer:
                     "UNAUTHENTICATED",
                     "the token of this stream is no longer valid; issue a new one with: smihub bootstrap",
                 )
-            silent_s = asyncio.get_running_loop().time() - session.moved_s
+            silent_s = asyncio.get_running_loop().time() - session.active_s
             if session.stream.waits and silent_s > ANSWER_TIMEOUT_S:
                 raise StreamError("DEADLINE_EXCEEDED", "the client does not acknowledge responses")
             if session.changed.is_set():
@@ -300,7 +299,7 @@ class AdsServer:
 
     async def _emit(self, session: Session, writer: _Writer, output: StreamOutput) -> None:
         if output.responses:
-            session.moved_s = asyncio.get_running_loop().time()
+            session.active_s = asyncio.get_running_loop().time()
         self._delegate.heard(session, output.answers)
         await writer.write(output)
 

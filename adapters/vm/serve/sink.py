@@ -110,7 +110,9 @@ class XdsSink:
             # What we wrote ourselves need not be read again, unless we do not serve the revision before it.
             next_one = diff.revision == self._revision + 1
             # First of all: whose token ended with this revision gets nothing of it.
-            self._review({each.ref.name for each in changes if each.ref.kind == names.WORKLOAD} if next_one else None)
+            self._recheck_tokens(
+                {each.ref.name for each in changes if each.ref.kind == names.WORKLOAD} if next_one else None
+            )
             self._wake(self._apply(diff, sealed) if next_one else self._advance())
             await asyncio.sleep(0)  # the streams send it before anybody writes its status
         return diff.token
@@ -241,7 +243,7 @@ class XdsSink:
         """Let `write` (the state, our address) issue a workload's token; streams whose token ended by that end at once."""
         self._state.refuse_others()
         made = write(self._state, self.address)
-        self._review()
+        self._recheck_tokens()
         return made
 
     # -- inside
@@ -284,10 +286,10 @@ class XdsSink:
     def _sessions(self) -> tuple[Session, ...]:
         return () if self._server is None else self._server.sessions
 
-    def _review(self, workloads: set[str] | None = None) -> None:
+    def _recheck_tokens(self, workloads: set[str] | None = None) -> None:
         """Look again at the tokens of open streams: of these workloads, or of all."""
         if self._server is not None:
-            self._report_ended(self._server.review(workloads))
+            self._report_ended(self._server.recheck_tokens(workloads))
 
     def _report_ended(self, workloads: set[str]) -> None:
         """Sidecars came, or are here, with tokens that have ended: once each, until one with a token that holds comes."""
@@ -308,7 +310,7 @@ class XdsSink:
             try:
                 version = self._state.data_version()
                 if version != self._seen_version:
-                    self._review()
+                    self._recheck_tokens()
                     self._wake(self._advance())
                     self._seen_version = version  # last: what a locked file hindered is looked at again
                 self._wake(self._load_fleet().renew(self._clock()))

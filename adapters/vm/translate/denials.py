@@ -11,10 +11,17 @@ from __future__ import annotations
 from functools import cache
 
 from adapters.vm import wire
-from adapters.vm.vocabulary import CEL_FILTER, DENIAL_SWITCH, REFUSED, STDOUT_LOG, UNLISTED, UNPROVEN
+from adapters.vm.vocabulary import (
+    CEL_FILTER,
+    DENIAL_SWITCH,
+    DENIED_KNOWN_CALLERS,
+    DENIED_REQUESTS,
+    DENIED_UNKNOWN_CALLERS,
+    STDOUT_LOG,
+)
 from hub.api import Identity
 
-_EVERY = {"time": "%START_TIME%", "port": "%DOWNSTREAM_LOCAL_PORT%"}
+_COMMON = {"time": "%START_TIME%", "port": "%DOWNSTREAM_LOCAL_PORT%"}
 _CALLER = "%DOWNSTREAM_PEER_URI_SAN%"
 _REQUEST = {
     "caller": _CALLER,
@@ -28,17 +35,20 @@ _FAILURE = {"why": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%", "ended": "%CONNECTIO
 
 def request_log(listener: str, to: Identity) -> wire.AccessLog:
     """Of requests that the port's policy refuses."""
-    return _log(REFUSED, {**_said_of(listener, to), **_REQUEST})
+    return _log(DENIED_REQUESTS, {**_common_fields(listener, to), **_REQUEST})
 
 
 def connection_logs(listener: str, to: Identity) -> list[wire.AccessLog]:
     """Of connections that end in the TLS handshake or at the TCP policy: of known callers, and of all others."""
-    shared = {**_said_of(listener, to), **_FAILURE}
-    return [_log(UNLISTED, {**shared, "caller": _CALLER}), _log(UNPROVEN, {**shared, "claims": _CALLER})]
+    shared = {**_common_fields(listener, to), **_FAILURE}
+    return [
+        _log(DENIED_KNOWN_CALLERS, {**shared, "caller": _CALLER}),
+        _log(DENIED_UNKNOWN_CALLERS, {**shared, "claims": _CALLER}),
+    ]
 
 
-def _said_of(listener: str, to: Identity) -> dict[str, str]:
-    return {**_EVERY, "listener": listener, "to": f"{to.namespace}/{to.service_account}"}
+def _common_fields(listener: str, to: Identity) -> dict[str, str]:
+    return {**_COMMON, "listener": listener, "to": f"{to.namespace}/{to.service_account}"}
 
 
 def _log(which: str, fields: dict[str, str]) -> wire.AccessLog:
@@ -46,12 +56,12 @@ def _log(which: str, fields: dict[str, str]) -> wire.AccessLog:
     line.update(fields)
     form = wire.SubstitutionFormatString(json_format=line, omit_empty_values=True)
     return wire.AccessLog(
-        name=STDOUT_LOG, filter=_both(which), typed_config=wire.any_of(wire.StdoutAccessLog(log_format=form))
+        name=STDOUT_LOG, filter=_denial_filter(which), typed_config=wire.any_of(wire.StdoutAccessLog(log_format=form))
     )
 
 
 @cache  # it is copied into each log
-def _both(which: str) -> wire.AccessLogFilter:
+def _denial_filter(which: str) -> wire.AccessLogFilter:
     """The switch first: it costs nothing where nobody reads."""
     expression = wire.any_of(wire.ExpressionFilter(expression=which))
     of_kind = wire.ExtensionFilter(name=CEL_FILTER, typed_config=expression)

@@ -118,7 +118,7 @@ def _conditions(match: HttpMatch) -> list[wire.Permission]:
         rules.append(wire.Permission(header=value_matcher(name, pattern)))
         if _needs_join_guard(name, pattern):
             rules.append(wire.Permission(header=value_matcher(name, JOIN_GUARD)))
-        rules += [wire.Permission(not_rule=wire.Permission(header=one)) for one in _widened(name, pattern)]
+        rules += [wire.Permission(not_rule=wire.Permission(header=one)) for one in _value_guards(name, pattern)]
     return rules
 
 
@@ -129,7 +129,7 @@ def route_match(match: HttpMatch, method: str | None) -> wire.RouteMatch:
         headers.append(value_matcher(name, pattern))
         if _needs_join_guard(name, pattern):
             headers.append(value_matcher(name, JOIN_GUARD))
-        headers += [_inverted(one) for one in _widened(name, pattern)]
+        headers += [_inverted(one) for one in _value_guards(name, pattern)]
     if match.path is None:
         return wire.RouteMatch(prefix="/", headers=headers)
     if not _is_ascii_only(match.path):
@@ -147,7 +147,7 @@ def value_matcher(name: str, pattern: str) -> wire.HeaderMatcher:
     return wire.HeaderMatcher(name=name, string_match=wire.StringMatcher(safe_regex=full_match(pattern)))
 
 
-def _widened(name: str, pattern: str) -> list[wire.HeaderMatcher]:
+def _value_guards(name: str, pattern: str) -> list[wire.HeaderMatcher]:
     """Requests for which Envoy reads this header's value otherwise than SMI, and the pattern may match for it."""
     guards = [] if _is_ascii_only(pattern) else [NOT_UTF8 if is_byte_exact(pattern) else NON_ASCII]
     guards += [] if is_trim_exact(pattern) else [OUTER_BLANK]

@@ -26,7 +26,7 @@ Judged = Sequence[tuple[HttpMatch, tuple[Objection, ...]]]
 """The matches of a grant, each with what Envoys cannot carry of it."""
 
 
-class Ruling(Struct, frozen=True):
+class LoweredGrant(Struct, frozen=True):
     """A TCP grant as far as certificates and Envoy carry it: its sources, and its HTTP permissions (None: raw bytes).
 
     `matches` are those that the permissions say.
@@ -45,54 +45,54 @@ class Ruling(Struct, frozen=True):
         return replace(self.grant, sources=self.sources, http=self.matches)
 
 
-def rulings_of(access: Access) -> tuple[tuple[Ruling, ...], tuple[Loss, ...]]:
+def lower_grants(access: Access) -> tuple[tuple[LoweredGrant, ...], tuple[Loss, ...]]:
     """What the grants of a unit come to on the VM mesh, and what of them is lost whatever the port."""
     trust_domain = access.identity.trust_domain
     if sum(len(grant.http or ()) for grant in access.grants) > MAX_PERMISSIONS:
         # All or none: which ones fit must not depend on the order of TrafficTargets.
         full = tuple(loss_of(_FULL, grant.origin) for grant in access.grants if grant.http is not None)
         none = tuple(grant if grant.http is None else replace(grant, http=()) for grant in access.grants)
-        left, others = rulings_of(replace(access, grants=none))
+        left, others = lower_grants(replace(access, grants=none))
         return left, (*others, *full)
     judged = [(grant, tuple((match, objections(match)) for match in grant.http or ())) for grant in access.grants]
     losses = [loss for grant, matches in judged for loss in _grant_losses(grant, matches, trust_domain)]
-    rulings = [_ruling(grant, matches, trust_domain) for grant, matches in judged if grant.transport == "TCP"]
-    return tuple(rulings), tuple(losses)
+    lowered = [_lower_grant(grant, matches, trust_domain) for grant, matches in judged if grant.transport == "TCP"]
+    return tuple(lowered), tuple(losses)
 
 
-def holding(rulings: Iterable[Ruling], port: InboundPort) -> tuple[Ruling, ...]:
-    """The rulings whose grant covers this port of these workloads; none where nobody knows what it speaks."""
+def grants_on_port(lowered: Iterable[LoweredGrant], port: InboundPort) -> tuple[LoweredGrant, ...]:
+    """The grants that cover this port of these workloads; none where nobody knows what it speaks."""
     if port.declared == "unknown":
         return ()
-    return tuple(one for one in rulings if _covers(one.grant, port))
+    return tuple(one for one in lowered if _covers(one.grant, port))
 
 
-def speaks_http(port: InboundPort, rulings: Sequence[Ruling]) -> bool:
+def speaks_http(port: InboundPort, lowered: Sequence[LoweredGrant]) -> bool:
     """Whether a port is served as HTTP: it is declared so, or nothing is declared and a grant asks for HTTP."""
     if port.declared == "none":
-        return any(one.permissions is not None for one in rulings)
+        return any(one.permissions is not None for one in lowered)
     return port.declared == "http"
 
 
-def http_rules(port: InboundPort, rulings: Sequence[Ruling]) -> wire.RBAC:
+def http_rules(port: InboundPort, lowered: Sequence[LoweredGrant]) -> wire.RBAC:
     """The rules of an HTTP port. On a port that declares nothing, a raw grant allows every HTTP request."""
     every = (wire.pack(permission(None)),)
     raw = every if port.declared == "none" else ()
-    return _rules([(one, raw if one.permissions is None else one.permissions) for one in rulings])
+    return _rules([(one, raw if one.permissions is None else one.permissions) for one in lowered])
 
 
-def tcp_rules(rulings: Sequence[Ruling]) -> wire.RBAC:
+def tcp_rules(lowered: Sequence[LoweredGrant]) -> wire.RBAC:
     """The rules of a TCP port: raw grants only, any bytes."""
     every = (wire.pack(wire.Permission(any=True)),)
-    return _rules([(one, every) for one in rulings if one.permissions is None])
+    return _rules([(one, every) for one in lowered if one.permissions is None])
 
 
-def tcp_sources(rulings: Sequence[Ruling]) -> tuple[str, ...]:
+def tcp_sources(lowered: Sequence[LoweredGrant]) -> tuple[str, ...]:
     """The SPIFFE ids that may open a connection to a TCP port, sorted."""
-    return tuple(sorted({source for one in rulings if one.permissions is None for source in one.sources}))
+    return tuple(sorted({source for one in lowered if one.permissions is None for source in one.sources}))
 
 
-def mixed_losses(port: InboundPort, rulings: Sequence[Ruling]) -> tuple[Loss, ...]:
+def mixed_losses(port: InboundPort, lowered: Sequence[LoweredGrant]) -> tuple[Loss, ...]:
     """The raw bytes that an undeclared port refuses because another grant makes it HTTP."""
     if port.declared != "none":
         return ()
@@ -103,7 +103,7 @@ def mixed_losses(port: InboundPort, rulings: Sequence[Ruling]) -> tuple[Loss, ..
         f"a connection to port {port.port} that does not speak HTTP",
         'declare the port ("appProtocol") as http or tcp',
     )
-    return tuple(loss_of(objection, one.grant.origin) for one in rulings if one.permissions is None)
+    return tuple(loss_of(objection, one.grant.origin) for one in lowered if one.permissions is None)
 
 
 def loss_of(objection: Objection, origin: ObjectRef) -> Loss:
@@ -118,13 +118,13 @@ def _covers(grant: Grant, port: InboundPort) -> bool:
     return grant.labels is None or grant.labels in port.labels
 
 
-def _ruling(grant: Grant, matches: Judged, trust_domain: str) -> Ruling:
+def _lower_grant(grant: Grant, matches: Judged, trust_domain: str) -> LoweredGrant:
     sources = tuple(sorted(source for source in set(grant.sources) if _is_ours(source, trust_domain)))
     if grant.http is None:
-        return Ruling(grant, sources, None)
-    sayable = [match for match, refused in matches if match.methods != () and not refused]
-    permissions = tuple(sorted({_packed(match) for match in sayable}))
-    return Ruling(grant, sources, permissions, tuple(sorted(sayable, key=msgspec.json.encode)))
+        return LoweredGrant(grant, sources, None)
+    expressible = [match for match, refused in matches if match.methods != () and not refused]
+    permissions = tuple(sorted({_packed(match) for match in expressible}))
+    return LoweredGrant(grant, sources, permissions, tuple(sorted(expressible, key=msgspec.json.encode)))
 
 
 @lru_cache(maxsize=8192)
@@ -176,16 +176,16 @@ def _foreign(spiffe: str) -> Objection:
     )
 
 
-def _rules(allowed: Sequence[tuple[Ruling, tuple[bytes, ...]]]) -> wire.RBAC:
+def _rules(allowed: Sequence[tuple[LoweredGrant, tuple[bytes, ...]]]) -> wire.RBAC:
     """Policies by source set; always set explicitly, because unset rules would let everybody in."""
     groups: dict[tuple[str, ...], tuple[set[bytes], set[ObjectRef]]] = {}
-    for ruling, permissions in allowed:
+    for lowered_grant, permissions in allowed:
         # A policy without principals or permissions is refused by Envoy, and with it the whole resource.
-        if not ruling.sources or not permissions:
+        if not lowered_grant.sources or not permissions:
             continue
-        known, origins = groups.setdefault(ruling.sources, (set(), set()))
+        known, origins = groups.setdefault(lowered_grant.sources, (set(), set()))
         known.update(permissions)
-        origins.add(ruling.grant.origin)
+        origins.add(lowered_grant.grant.origin)
     policies = {
         name: _policy(sources, groups[sources][0])
         for sources, name in _names({sources: origins for sources, (_, origins) in groups.items()}).items()

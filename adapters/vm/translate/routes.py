@@ -64,8 +64,8 @@ def layers_of(route: Route, port: RoutePort) -> tuple[tuple[Layer, ...], tuple[L
         losses += [*inexact, *_match_losses(split)]
         if split.matches is None:
             return (*layers, Layer(target, None)), tuple(losses)
-        sayable = tuple(match for match in split.matches if match.methods != () and not objections(match))
-        layers += [Layer(target, sayable)] if sayable else []
+        expressible = tuple(match for match in split.matches if match.methods != () and not objections(match))
+        layers += [Layer(target, expressible)] if expressible else []
     own = names.outbound(route.namespace, route.service, port.port)
     return (*layers, Layer(Target("root", ((own, 1),), weighted=False), None)), tuple(losses)
 
@@ -77,10 +77,10 @@ def carried(port: RoutePort) -> RoutePort:
     splits = port.splits
     if sum(len(split.matches or ()) for split in splits) > MAX_CONDITIONS:
         splits = tuple(split for split in splits if split.matches is None)
-    return replace(port, splits=tuple(kept for split in splits if (kept := _sayable(split)).matches != ()))
+    return replace(port, splits=tuple(kept for split in splits if (kept := _expressible(split)).matches != ()))
 
 
-def _sayable(split: Split) -> Split:
+def _expressible(split: Split) -> Split:
     if split.matches is None:
         return split
     return replace(

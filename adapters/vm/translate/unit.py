@@ -11,11 +11,11 @@ from adapters.vm.config import VmConfig
 from adapters.vm.translate import inbound, routes
 from adapters.vm.translate.clusters import app_cluster, service_cluster, unavailable_cluster, unavailable_name
 from adapters.vm.translate.policy import (
-    Ruling,
-    holding,
+    LoweredGrant,
+    grants_on_port,
     http_rules,
+    lower_grants,
     mixed_losses,
-    rulings_of,
     speaks_http,
     tcp_rules,
     tcp_sources,
@@ -58,9 +58,9 @@ class _Access:
     def __init__(self, access: Access, config: VmConfig) -> None:
         self._access = access
         self._config = config
-        self._rulings, losses = rulings_of(access)
+        self._rulings, losses = lower_grants(access)
         self.losses: list[Loss] = list(losses)
-        carried = (grant for ruling in self._rulings if (grant := ruling.carried) is not None)
+        carried = (grant for lowered_grant in self._rulings if (grant := lowered_grant.carried) is not None)
         self.carried = tuple(sorted(carried, key=msgspec.json.encode))
         self.routed = None
 
@@ -75,27 +75,27 @@ class _Access:
         name = inbound.app_of(self._access.identity, port)
         app = app_cluster(name, port.app_address, port.app_port, self._config)
         yield _object(app, Role.REFERENCED)
-        rulings = holding(self._rulings, port)
-        if speaks_http(port, rulings):
-            self.losses += mixed_losses(port, rulings)
-            yield from self._http(port, rulings)
+        lowered = grants_on_port(self._rulings, port)
+        if speaks_http(port, lowered):
+            self.losses += mixed_losses(port, lowered)
+            yield from self._http(port, lowered)
         else:
-            yield from self._tcp(port, rulings)
+            yield from self._tcp(port, lowered)
 
-    def _http(self, port: InboundPort, rulings: Sequence[Ruling]) -> Iterator[NativeObject]:
+    def _http(self, port: InboundPort, lowered: Sequence[LoweredGrant]) -> Iterator[NativeObject]:
         identity = self._access.identity
         app = names.ref("Cluster", inbound.app_of(identity, port))
-        policy = _object(inbound.http_policy(identity, port, http_rules(port, rulings)), Role.GRANT, [app])
+        policy = _object(inbound.http_policy(identity, port, http_rules(port, lowered)), Role.GRANT, [app])
         yield policy
         # The listener by itself denies everything, so it is safe before its policy has come, and after it has gone.
         for bind in port.binds:
             yield _object(inbound.http_listener(identity, port, bind, self._config), Role.GUARD, [policy.ref])
 
-    def _tcp(self, port: InboundPort, rulings: Sequence[Ruling]) -> Iterator[NativeObject]:
+    def _tcp(self, port: InboundPort, lowered: Sequence[LoweredGrant]) -> Iterator[NativeObject]:
         identity = self._access.identity
         stem = (identity.namespace, identity.service_account, port.port, port.variant)
-        peers = _object(inbound.tcp_peers(names.peers(*stem), tcp_sources(rulings)), Role.GRANT)
-        rbac = _object(inbound.tcp_policy(names.rbac(*stem), tcp_rules(rulings)), Role.GRANT)
+        peers = _object(inbound.tcp_peers(names.peers(*stem), tcp_sources(lowered)), Role.GRANT)
+        rbac = _object(inbound.tcp_policy(names.rbac(*stem), tcp_rules(lowered)), Role.GRANT)
         app = names.ref("Cluster", inbound.app_of(identity, port))
         yield from (peers, rbac)
         for bind in port.binds:

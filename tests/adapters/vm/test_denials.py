@@ -131,7 +131,7 @@ def _listener() -> Any:
 
 def _changed(key: str, said: str) -> bytes:
     listener = _listener()
-    log: Any = wire.opened(listener.access_log[0].typed_config)
+    log: Any = wire.unpack(listener.access_log[0].typed_config)
     log.log_format.json_format[key] = said
     listener.access_log[0].typed_config.CopyFrom(wire.any_of(log))
     return wire.pack(listener)

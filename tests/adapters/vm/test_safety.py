@@ -283,7 +283,7 @@ def test_extension_when_its_type_is_not_ours(url: str) -> None:
     """An extension of another type is refused whatever it holds."""
     kind, body = GOOD["http"]
     listener: Any = wire.parse(kind, body)
-    manager: Any = wire.opened(listener.filter_chains[0].filters[1].typed_config)
+    manager: Any = wire.unpack(listener.filter_chains[0].filters[1].typed_config)
     manager.http_filters[0].typed_config.type_url = url
     listener.filter_chains[0].filters[1].typed_config.CopyFrom(wire.any_of(manager))
     with pytest.raises(UnsafeResourceError, match="is never sent here"):

@@ -29,7 +29,7 @@ async def test_bundle_takes_the_placeholders_place(rig: Rig) -> None:
     client = Client(rig.address, rig.token("d/web"))
     await client.ask("Cluster", "d/web")
     cluster = found(await client.next())[OUT]
-    tls: Any = wire.opened(cluster.transport_socket.typed_config)
+    tls: Any = wire.unpack(cluster.transport_socket.typed_config)
     sent = tls.common_tls_context.validation_context.trusted_ca.inline_string
     await client.ask("Secret", resource_names_subscribe=["trust"])
     trust = found(await client.next())["trust"].validation_context.trusted_ca.inline_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapters.vm.translate import policy as translate_policy
 from adapters.vm.translate import routes as translate_routes
-from adapters.vm.translate.policy import http_rules, rulings_of, tcp_rules
+from adapters.vm.translate.policy import http_rules, lower_grants, tcp_rules
 from adapters.vm.translate.routes import layers_of
 from hub.model import HttpMatch, RoutePort, UnitKey
 from tests.servers.units import access, http_grant, inbound, route, split, tcp_grant
@@ -16,12 +16,12 @@ MATCHES = tuple(HttpMatch(path=f"/{number}") for number in range(2000))
 def test_an_account_with_too_many_matches_grants_no_http() -> None:
     """Raw bytes are granted as before; each TrafficTarget with HTTP is told."""
     full = [http_grant(f"t{number}", [f"s{number}"], *MATCHES) for number in range(11)]
-    rulings, losses = rulings_of(access(*full, tcp_grant("raw", ["s"]), ports=()))
-    assert not http_rules(inbound(8080), rulings).policies
-    assert len(tcp_rules(rulings).policies) == 1
+    lowered, losses = lower_grants(access(*full, tcp_grant("raw", ["s"]), ports=()))
+    assert not http_rules(inbound(8080), lowered).policies
+    assert len(tcp_rules(lowered).policies) == 1
     assert [loss.code for loss in losses] == ["limit.exceeded"] * 11
     assert all(loss.access for loss in losses)
-    fitting, none = rulings_of(access(*full[: translate_policy.MAX_PERMISSIONS // len(MATCHES)], ports=()))
+    fitting, none = lower_grants(access(*full[: translate_policy.MAX_PERMISSIONS // len(MATCHES)], ports=()))
     assert len(http_rules(inbound(8080), fitting).policies) == 10
     assert none == ()
 

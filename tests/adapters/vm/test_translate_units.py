@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from adapters.vm import wire
 from adapters.vm.config import VmConfig
 from adapters.vm.safety.check import check
-from adapters.vm.translate.policy import http_rules, rulings_of
+from adapters.vm.translate.policy import http_rules, lower_grants
 from adapters.vm.translate.unit import translate
 from hub.model import (
     Access,
@@ -37,8 +37,8 @@ UNIT = UnitKey("access", "d", "api")
 
 def policies(*grants: Grant) -> dict[str, Any]:
     """The policies of an HTTP port by name."""
-    rulings, _ = rulings_of(access(*grants, ports=()))
-    return dict(http_rules(inbound(8080), rulings).policies)
+    lowered, _ = lower_grants(access(*grants, ports=()))
+    return dict(http_rules(inbound(8080), lowered).policies)
 
 
 def by_name(translation: Translation) -> dict[str, NativeObject]:
@@ -99,7 +99,7 @@ def test_port_when_its_grant_cannot_be_carried_out(grant: Grant) -> None:
     made = by_name(translate(access(grant, ports=[inbound(8080)]), VmConfig()))
     table: Any = wire.parse("RouteConfiguration", made["RouteConfiguration/in/d/api/8080/http"].body)
     check("RouteConfiguration", made["RouteConfiguration/in/d/api/8080/http"].body)
-    per_route: Any = wire.opened(table.virtual_hosts[0].typed_per_filter_config["envoy.filters.http.rbac"])
+    per_route: Any = wire.unpack(table.virtual_hosts[0].typed_per_filter_config["envoy.filters.http.rbac"])
     assert per_route.rbac.HasField("rules")
     assert not per_route.rbac.rules.policies
 
@@ -108,11 +108,11 @@ def test_port_when_its_grant_cannot_be_carried_out(grant: Grant) -> None:
 def test_port_when_a_grant_asks_for_labels(labels: tuple[tuple[tuple[str, str], ...], ...], count: int) -> None:
     """Only workloads that carry the labels of a grant get it."""
     grant = replace(http_grant("labels", ["web"], HttpMatch(path="/a")), labels=(("app", "api"),))
-    rulings, _ = rulings_of(access(grant, ports=()))
+    lowered, _ = lower_grants(access(grant, ports=()))
     port = replace(inbound(8080), labels=labels)
     made = by_name(translate(access(grant, ports=[port]), VmConfig()))
     assert (b"d/labels" in made["RouteConfiguration/in/d/api/8080/http"].body) == bool(count)
-    assert len(rulings) == 1
+    assert len(lowered) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_raw_grant_when_an_undeclared_port_speaks_http() -> None:
     made = translate(access(*grants, ports=[inbound(8080, "none")]), VmConfig())
     assert [(loss.code, loss.origin.name) for loss in made.losses] == [("port.undeclared-mixed", "t")]
     table: Any = wire.parse("RouteConfiguration", by_name(made)["RouteConfiguration/in/d/api/8080/none"].body)
-    per_route: Any = wire.opened(table.virtual_hosts[0].typed_per_filter_config["envoy.filters.http.rbac"])
+    per_route: Any = wire.unpack(table.virtual_hosts[0].typed_per_filter_config["envoy.filters.http.rbac"])
     assert wire.to_json(per_route.rbac.rules.policies["d/t"].permissions[0].and_rules.rules[0]) == {"any": True}
 
 
@@ -168,7 +168,7 @@ def shares(weights: Sequence[Fraction], protocol: Any) -> dict[str, int]:
         clusters = table.virtual_hosts[0].routes[0].route.weighted_clusters.clusters
         return {cluster.name.split("/")[2]: cluster.weight.value for cluster in clusters}
     listener: Any = wire.parse("Listener", made["Listener/out/d/web/80"].body)
-    proxy: Any = wire.opened(listener.filter_chains[0].filters[0].typed_config)
+    proxy: Any = wire.unpack(listener.filter_chains[0].filters[0].typed_config)
     return {cluster.name.split("/")[2]: cluster.weight for cluster in proxy.weighted_clusters.clusters}
 
 
