@@ -73,9 +73,10 @@ proof: setup ## the long ones: large random searches, mutants, installs
 	@mkdir -p $(REPORTS)
 	$(PYTEST) $(LIMIT)=3000 -m slow --junit-xml=$(REPORTS)/proof.xml
 
-docs: build/docs/.ready ## the pages of docs/ as a site, in build/site; a broken link is an error
+docs: build/docs/.ready build/docs/mermaid.min.js ## the pages of docs/ as a site, in build/site; a broken link is an error
 	rm -rf build/site build/pages && mkdir -p build/pages
 	git ls-files -z -- '*.md' docs hub adapters deploy | xargs -0 cp --parents -t build/pages
+	cp build/docs/mermaid.min.js build/pages/docs
 	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict --config-file docs/mkdocs.yml
 	@echo "build/site/index.html"
 
@@ -86,6 +87,16 @@ build/docs/.ready: constraints-docs.txt
 
 goldens: setup ## write every golden anew; then read the diff
 	SMIHUB_UPDATE_GOLDENS=1 $(PYTEST) tests/deploy/test_goldens.py $(wildcard tests/adapters/*/test_translate_goldens.py)
+
+# Diagrams are drawn in the browser; with its own copy the site asks no other server.
+MERMAID := 11.17.2
+MERMAID_SHA256 := 6ad2f42c3fc26bbf9e45cbb6d11898972573ea52b33a5f4ff51952899f950ffd
+
+build/docs/mermaid.min.js: build/docs/.ready
+	@command -v npm >/dev/null || { echo "npm is missing: sudo apt install npm" >&2; exit 1; }
+	cd build/docs && npm pack --silent mermaid@$(MERMAID)
+	cd build/docs && echo "$(MERMAID_SHA256)  mermaid-$(MERMAID).tgz" | sha256sum --check --quiet
+	tar -xzOf build/docs/mermaid-$(MERMAID).tgz package/dist/mermaid.min.js > $@.new && mv $@.new $@
 
 DOCS_EXTRA := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])
 # $(call pin,what to install,the file that lists it)

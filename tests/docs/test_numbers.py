@@ -1,0 +1,86 @@
+"""The numbers of README's first table are true."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hub.testing.kit import load_cases
+from tests.e2e import test_istio_obeys as istio
+from tests.e2e import test_random_worlds as vm
+from tests.servers.folder import Folder, target
+
+ROOT = Path(__file__).parents[2]
+PATTERNS = ROOT / "bench" / "patterns.txt"
+ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)
+MESHES = """\
+domain: {trustDomain: cluster.local}
+sources: [{path: manifests}]
+meshes:
+- {name: vm, adapter: vm, governed: all}
+- {name: istio, adapter: istio, governed: all, sink: {path: rendered}}
+"""
+
+
+def row(title: str) -> list[str]:
+    """The numbers of each mesh, in the row that begins so."""
+    lines: list[str] = ROW.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    (line,) = (line for line in lines if line.startswith(title))
+    return line.split(" | ")
+
+
+def numbers(cell: str) -> list[int]:
+    """Every number of a cell; thousands are set apart by a blank."""
+    return [int(found.replace(" ", "")) for found in re.findall(r"\d+(?: \d{3})*", cell)]
+
+
+@pytest.fixture
+def patterns(tmp_path: Path) -> Folder:
+    """A folder that grants each of the typical patterns, to an account of its own."""
+    folder = Folder(tmp_path)
+    folder.config(MESHES)
+    lines = PATTERNS.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(line for line in lines if line and not line.startswith("#")):
+        header = line.removeprefix("header: ")
+        match = {"pathRegex": line} if header == line else {"headers": {"x-tier": header}}
+        group = {
+            "apiVersion": "specs.smi-spec.io/v1alpha4",
+            "kind": "HTTPRouteGroup",
+            "metadata": {"name": "routes", "namespace": f"n{number}"},
+            "spec": {"matches": [{"name": "books", **match}]},
+        }
+        grant = target("t").replace("namespace: shop", f"namespace: n{number}")
+        folder.write(f"{number}.yaml", yaml.safe_dump(group), grant)
+    return folder
+
+
+def test_every_mesh_has_every_case() -> None:
+    """Each runs against both (tests/hub/test_cases.py)."""
+    title, *cells = row("conformance cases")
+    assert [numbers(title), *map(numbers, cells[:2])] == [[len(load_cases())]] * 3
+
+
+def test_so_many_requests_are_made() -> None:
+    """At least: the tests themselves fail below, or make exactly so many."""
+    _, *cells = row("random requests")
+    assert [numbers(cell) for cell in cells[:2]] == [[2000, vm.MANY], [len(istio.SEEDS) * istio.CALLS]]
+
+
+@pytest.mark.thorough
+def test_so_many_patterns_are_written_exactly(patterns: Folder) -> None:
+    """A Loss of access leaves an account without its grant; a narrowed path is the other kind."""
+    title, *cells = row("of 283")
+    said = json.loads(patterns.run("render", "-o", "json").stdout)["meshes"]
+    lossy = {mesh["mesh"]: [loss["code"] for loss in mesh["losses"]] for mesh in said}
+    total = len(list(patterns.manifests.iterdir()))
+    assert {mesh["mesh"]: len({each["unit"] for each in mesh["losses"]}) for mesh in said} == {
+        name: len(codes) for name, codes in lossy.items()
+    }, "one Loss for each pattern"
+    istio_exact = [total - len(lossy["istio"]), Counter(lossy["istio"])["istio.path-narrowed"]]
+    assert numbers(title) == [total]
+    assert [numbers(cell) for cell in cells[:2]] == [[total - len(lossy["vm"])], istio_exact]
