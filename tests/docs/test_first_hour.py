@@ -1,4 +1,8 @@
-"""docs/first-hour-vm.md works as it stands: its blocks are pasted into one shell, with a real Envoy for each workload."""
+"""The first hours work as they stand: the blocks of a page are pasted into one shell, on VMs with a real Envoy for each workload.
+
+Blocks of `console` need a cluster and are not pasted. What they apply, real API servers and a real istiod obey in
+tests/deploy/test_admission.py and tests/e2e/test_istio_obeys.py.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.servers.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "first-hour-vm.md"
+ON_VMS, ON_ISTIO = ROOT / "docs" / "first-hour-vm.md", ROOT / "docs" / "first-hour-istio.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+AUTHOR = {f"GIT_{who}_{what}": "somebody@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 BORDER = "@@ next block @@"
 SECONDS = 120
+NOT_PASTED = ("console", "yaml")
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -28,8 +35,8 @@ def blocks(text: str) -> list[tuple[str, str]]:
     for kind, body in BLOCK.findall(text):
         if kind == "text":
             found[-1] = (found[-1][0], body)
-        else:
-            assert kind == "sh", f"{PAGE.name} has a block of {kind}, which this test does not run"
+        elif kind not in NOT_PASTED:
+            assert kind == "sh", f"a block of {kind} is neither pasted nor left out"
             found.append((body, ""))
     return found
 
@@ -48,7 +55,7 @@ def pasted(text: str, folder: Path) -> list[str]:
     shell = subprocess.Popen(
         ["bash", "--norc", str(script)],
         cwd=folder,
-        env={**os.environ, "PATH": path, "COLUMNS": "200"},
+        env={**os.environ, **AUTHOR, "PATH": path, "COLUMNS": "200"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -60,6 +67,14 @@ def pasted(text: str, folder: Path) -> list[str]:
     finally:
         for each in (signal.SIGTERM, signal.SIGKILL):
             with_group(shell.pid, each)
+
+
+def differences(text: str, folder: Path) -> list[str]:
+    """Each block of a page that printed something else than the page says, with what it printed."""
+    expected, printed = blocks(text), pasted(text, folder)
+    assert len(printed) == len(expected), "\n".join(printed)
+    pairs = zip(expected, printed, strict=True)
+    return [f"{command}printed:\n{out}" for (command, said), out in pairs if not looks_like(said, out)]
 
 
 def with_group(group: int, sign: signal.Signals) -> None:
@@ -82,17 +97,27 @@ def short_folder() -> Iterator[Path]:
 def test_every_block_prints_what_the_page_says(short_folder: Path) -> None:
     """From an empty folder to an Envoy that obeys an edit, and to nothing left; the ports are the test's own."""
     envoy, program = free_ports(2)
-    text = PAGE.read_text(encoding="utf-8").replace("8080", str(envoy)).replace("9080", str(program))
-    expected = blocks(text)
-    printed = pasted(text, short_folder)
-    assert len(printed) == len(expected), "\n".join(printed)
-    different = [
-        f"{command}printed:\n{out}"
-        for (command, said), out in zip(expected, printed, strict=True)
-        if not looks_like(said, out)
-    ]
-    assert not different, "\n".join(different)
+    text = ON_VMS.read_text(encoding="utf-8").replace("8080", str(envoy)).replace("9080", str(program))
+    assert differences(text, short_folder) == []
     assert not (short_folder / "first-hour").exists()
+
+
+@pytest.mark.thorough
+def test_every_block_for_istio_prints_what_the_page_says(tmp_path: Path) -> None:
+    """From an empty folder to a revocation in Git, and to nothing left."""
+    assert differences(ON_ISTIO.read_text(encoding="utf-8"), tmp_path) == []
+    assert not (tmp_path / "first-hour").exists()
+
+
+def test_gitops_tools_are_given_the_folder_that_is_pruned() -> None:
+    """Of Argo CD and of Flux: what `smihub init` writes to, and with pruning."""
+    application, kustomization = (
+        yaml.safe_load(body)["spec"]
+        for kind, body in BLOCK.findall(ON_ISTIO.read_text(encoding="utf-8"))
+        if kind == "yaml"
+    )
+    assert (application["source"]["path"], application["syncPolicy"]["automated"]["prune"]) == ("rendered/istio", True)
+    assert (kustomization["path"], kustomization["prune"]) == ("./rendered/istio", True)
 
 
 @pytest.mark.parametrize(
