@@ -88,6 +88,7 @@ def _where(before: Standing, after: Access, grant: Grant, rival: Grant) -> _Wher
     ports = grant.ports if rival.ports is None else rival.ports
     if grant.ports is not None and rival.ports is not None:
         ports = tuple(sorted({*grant.ports} & {*rival.ports}))
+    # One grants raw bytes and the other HTTP: on a port that is known to speak HTTP the raw one never counted.
     if (grant.http is None) != (rival.http is None):
         ports = _open_to_raw(ports, after.ports if grant.http is None else before.ports, (*before.ports, *after.ports))
     left_out = tuple(sorted({*grant.not_ports, *rival.not_ports})) or None
@@ -95,6 +96,7 @@ def _where(before: Standing, after: Access, grant: Grant, rival: Grant) -> _Wher
         ports, left_out = tuple(port for port in ports if port not in (left_out or ())), None
     if ports == ():
         return None
+    # Two selectors hold together only where both do, and that is a selector only if one contains the other.
     mine, theirs = grant.labels, rival.labels
     if theirs is None or (mine is not None and {*theirs} <= {*mine}):
         return ports, mine, left_out
@@ -120,6 +122,7 @@ def _both(one: HttpMatch, other: HttpMatch) -> HttpMatch | None:
     headers = _headers(dict(one.headers), dict(other.headers))
     paths = [path for path in (one.path, other.path) if path is not None]
     path = _smaller(paths[0], paths[-1], PATH) if paths else None
+    # Without a pattern for the intersection nothing is granted: narrower than either is safe, wider is not.
     if methods == () or headers is None or (paths and path is None):
         return None
     return HttpMatch(path, methods, headers)

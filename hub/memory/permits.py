@@ -121,6 +121,7 @@ def counterparts(state: Standing, port: InboundPort, bind: str) -> tuple[Inbound
     if here:
         alike = [one for one in here if (one.declared, one.labels) == (port.declared, port.labels)]
         return tuple(alike or here)
+    # It received at this address, but not on this port.
     if bind != EVERYWHERE and any(bind in one.binds for one in state.ports):
         return ()
     return tuple(same) if same or state.closed else None
@@ -206,6 +207,7 @@ def _spread(grant: Grant, port: int | None) -> Iterator[_Atom]:
 def _has(atoms: Collection[_Atom], atom: _Atom) -> bool:
     """Whether an atom is among these: as it is, for every workload, or as raw bytes, which may be any request."""
     source, transport, port, labels, match = atom
+    # What every workload was granted, or as raw bytes, covers this one as well.
     wider = {labels, None}
     return any((source, transport, port, each, what) in atoms for each in wider for what in {match, None})
 

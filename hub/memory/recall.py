@@ -107,6 +107,7 @@ def recalled(
 ) -> dict[ObjectRef, Kept]:
     """The remembered objects that count: broken ones, and those which are hidden by what is unread and are nowhere else."""
     found = {ref: kept[ref] for ref in broken if ref in kept}
+    # One that is readable elsewhere counts as it is there, and what its other file said is past.
     found |= {ref: one for ref, one in kept.items() if hidden(one) and (ref in broken or not there(ref))}
     return found
 

@@ -84,6 +84,7 @@ class _Stamp(Struct, frozen=True, gc=False):
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_text)
 _DECODER = msgspec.json.Decoder(Remembered, dec_hook=_fraction)
+# Skips all but two fields: the blast radius looks at the memory of every unit.
 _STAMPS = msgspec.json.Decoder(_Stamp)
 
 

@@ -19,12 +19,15 @@ _WAVES: Mapping[tuple[Role, Op], int] = {
     (Role.GUARD, Op.REPLACE): 1,
     (Role.REFERENCED, Op.CREATE): 2,
     (Role.REFERENCED, Op.REPLACE): 2,
+    # Grants that go, then those that change, then new ones: at no point do two of them together allow what neither the
+    # old state nor the new one does.
     (Role.GRANT, Op.DELETE): 3,
     (Role.GRANT, Op.REPLACE): 4,
     (Role.GRANT, Op.CREATE): 5,
     (Role.ROUTE, Op.CREATE): 6,
     (Role.ROUTE, Op.REPLACE): 6,
     (Role.ROUTE, Op.DELETE): 6,
+    # Last: until here something may still refer to these, or rely on them to deny.
     (Role.REFERENCED, Op.DELETE): 7,
     (Role.GUARD, Op.DELETE): 8,
 }
@@ -126,6 +129,7 @@ def _unit_changes(
     for native in after:
         observed = before.get(native.ref)
         if observed is None:
+            # One that stands only beside another grant comes after that one, which denies what this does not allow.
             role = Role.ROUTE if absent.intersection(native.needs) else native.role
             yield Change(Op.CREATE, native.ref, wave(role, Op.CREATE, key), None, native, key)
         elif (observed.owned, observed.needs, observed.owner) != (native.body, native.needs, key):

@@ -31,6 +31,7 @@ def _walk(path: str, before: Any, after: Any) -> Iterator[FieldChange]:
         yield from _walk_keys(path, before, after)
     elif isinstance(before, list) or isinstance(after, list):
         yield from _walk_items(path, before, after)
+    # In Python 1 equals True and 1.0; in a manifest they are different values.
     elif before != after or type(before) is not type(after):
         yield FieldChange(path, _text(before), _text(after))
 

@@ -116,6 +116,7 @@ def of_blast_radius(plan: Plan, limits: Limits, recent: Collection[UnitKey] = ()
     """Too many identities lose access at once, or with those that lost some recently."""
     if not plan.losing:
         return []
+    # An identity counts once, however often it lost something within the window.
     losing, governed = len({*plan.losing, *recent}), max(plan.governed, 1)
     if losing < limits.min_units or losing * 100 <= limits.percent * governed:
         return []

@@ -102,6 +102,7 @@ def plan(
     settled = {key: carry_over(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
     planned = all_changes(decided, settled, observation.objects, standing, observation.memory)
     blocked = Blocked.by(conflicts, constraints, decided, observation.objects)
+    # An object that another unit claims now is handed over to it, not deleted and made again.
     changes, waiting = blocked.split(one for one in planned if one.after or one.ref not in claimed)
     written = [change for change in changes if change.ref not in spared]
     left = {change.unit for change in changes if change.ref in spared}

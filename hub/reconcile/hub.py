@@ -124,6 +124,7 @@ class Hub:
         """The same, of which the window is told nothing: of a part of a plan that passes nobody learns whether all does."""
         mirror = await mesh.observed()
         async with self.deciding:
+            # Under the lock, since recalling changes the stores, which the planning thread then reads.
             lifted = await self.recall(accept, apart=apart)
             planner = self.cluster(mesh).planner
             now = self.clock()
@@ -246,6 +247,7 @@ class Hub:
         """
         narrowed = frozenset[UnitKey]()
         if isinstance(mesh.sink, Accepting) and (both := await _mixed(mesh.sink, made, await mesh.observed())):
+            # First what these lose: their gains wait up to `ACCEPTED_S` for the mesh, and a revocation must not.
             narrowed = await self._narrow(mesh, both, accept, frozenset())
             reviewed = await self._planned(mesh, accept, units_of(made), apart=True)
             if reviewed.whole:
@@ -291,6 +293,7 @@ class Hub:
             with mesh.writes(units_of(made)):
                 done = await roll_out(mesh.sink, made, mirror)
         except BaseException:
+            # Also when it is cancelled: some of the objects may be written.
             mesh.lost_track()
             raise
         mesh.wrote(done.written, done.memory, done.token)

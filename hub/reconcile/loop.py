@@ -98,8 +98,11 @@ class Loop:
             batch = await self._batches.get()
             with self._journal.turning():
                 await self.ingest(*batch)
+                # What came meanwhile is planned together: a checkout of a hundred files is one plan.
                 while not self._batches.empty():
                     await self.ingest(*self._batches.get_nowait())
+                # Until every source has been read once, or cannot be, an object that is missing means nothing: planning
+                # now would revoke what was not read yet.
                 if self._synced and self._synced | self._unreachable == self._hub.intake.sources.keys():
                     await self._dispatch_or_requeue(batch[0])
                     self._endpoints_changed.set()

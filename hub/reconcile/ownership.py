@@ -121,6 +121,7 @@ async def remove_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> Non
         Change(Op.DELETE, each.ref, wave(each.role, Op.DELETE), each.owned, None, key, each.token) for each in held
     ]
     mirror = await mesh.observed()
+    # Whatever comes of the write, what stands is no longer what was read.
     mesh.mirror = None
     ordered = tuple(sorted(changes, key=lambda change: (change.wave, change.ref)))
     done = await roll_out(mesh.sink, Plan(mesh.name, mirror.token, ordered, {key: b""}), mirror)

@@ -39,6 +39,7 @@ def partition(plan: Plan, mirror: Mirror) -> tuple[Plan, ...]:
 
     gaining = gaining_in(plan)
     for change in plan.changes:
+        # Also what it needs as it stands: that may be deleted only after this change is written.
         for ref in dependencies(change, mirror, gaining):
             if ref in owners:
                 group[root(change.unit)] = root(owners[ref])

@@ -57,6 +57,8 @@ async def roll_out(sink: Sink | Transactional, plan: Plan, mirror: Mirror) -> Ro
         return await _write_transaction(sink, plan, mirror)
     if not sink.apart:
         return await _write_by_object(sink, plan, mirror)
+    # Of a sink with one token for all of its mesh, parts that are written at once would make each other stale; of one
+    # with a token per object, a slow unit must not hold up the others.
     parts = partition(plan, mirror)
     found = await asyncio.gather(*(_write_by_object(sink, part, mirror) for part in parts), return_exceptions=True)
     return _joined(plan, parts, found)
@@ -114,6 +116,7 @@ def _excluded(plan: Plan, mirror: Mirror, refused: Iterable[Written]) -> dict[Un
     gaining, guards = gaining_in(plan), _guards(plan)
     while True:  # each unit that is left out may take others with it
         idle = [change for change in plan.changes if change.unit in stopped]
+        # Of a replacement that is left out the old object stays; of a creation nothing is there.
         missing = {change.ref for change in idle if change.op is Op.CREATE or _is_baseline(change)}
         in_use = {ref for change in idle for ref in mirror.needs(change.ref)}
         more = {
@@ -151,6 +154,7 @@ async def _write_by_object(sink: Sink, plan: Plan, mirror: Mirror) -> RolloutRes
                 progress.record(todo, await writing.write(todo))
             if not batch and isinstance(sink, Accepting) and (gate_refs := progress.gate_refs()):
                 progress.record_unaccepted(await sink.unaccepted(gate_refs, ACCEPTED_S))
+        # A unit that stopped keeps the memory of both states, so that its next plan counts gains against either.
         final = {key: raw for key, raw in plan.memory.items() if key not in progress.stopped}
         known = {**mirror.memory, **pending_memory}
         narrowed_units = progress.narrowed_units & plan.memory.keys() & known.keys()
@@ -261,6 +265,7 @@ class _Progress:
             return True
         if change.wave == _GRANT_DELETED:  # without its guard, no grant would mean that everybody is accepted
             return change.unit not in self._unguarded
+        # It may go on losing: guards, and grants that shrink. A route could send callers to what was not written.
         return change.wave < _ROUTE and change.unit not in self._gaining
 
     def record(self, todo: Sequence[Change], found: Iterable[Written]) -> None:

@@ -79,6 +79,7 @@ class Worker:
     def add(self, keys: Collection[UnitKey]) -> None:
         """These units may be other than they were; those of which something waits are planned with them."""
         if self._pending is not None:
+            # What waits may have waited for any of these, such as a file that can be read again.
             self._pending |= {*keys, *self._waiting}
         if self._pending is None or self._pending:
             self.idle.clear()
@@ -131,6 +132,7 @@ class Worker:
             return
         async for token in self.mesh.sink.changes():
             known = self.mesh.mirror
+            # Our own writes change the token, too, and are no reason to read the mesh again.
             if not token or known is None or known.token != token:
                 self.refresh()
 
@@ -308,10 +310,12 @@ class Worker:
         error = state.outcome.exception() if state.outcome is not None else None
         self._min_pause_s = 0.0 if isinstance(error, _UnwrittenError) else 1.0
         if isinstance(error, StaleError):
+            # Somebody else was faster: the mesh is read again, and nothing is wrong with it.
             return _STALE_RETRY_S
         wait_s = min(_BACKOFF(state), _MAX_BACKOFF_REVOKING_S if self._losing or self._pending else _MAX_BACKOFF_S)
         if not isinstance(error, _UnwrittenError):
             return wait_s
+        # Only a new failure sets a new time: else a stream of news would put the retry off for good.
         if self._retry_grew:
             self._retry_grew, self._retry_at = False, monotonic() + wait_s
         return max(self._retry_at - monotonic(), 0.0)

@@ -145,6 +145,7 @@ class _Pairs:
         return found
 
     def _open(self, pair: tuple[int, int]) -> bool:
+        # One automaton has no way on: the pair matters only if the rule can hold by the other one alone.
         if pair[0] >= 0:
             return pair[1] >= 0 or self._alone[0]
         return pair[1] >= 0 and self._alone[1]

@@ -111,6 +111,7 @@ def language(pattern: str, universe: Universe = TEXT) -> Language:
     of hub.regex.bounds). Time: that of the subset construction, exponential in the worst case and cut off by the
     bounds after some 50 ms; a pattern as people write them takes about 1 ms.
     """
+    # Within a block nothing comes from the cache: what a pattern costs must not depend on what was asked before.
     return _made(pattern, universe) if is_bounded() else _remembered(pattern, universe)
 
 

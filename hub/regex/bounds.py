@@ -92,6 +92,7 @@ class Meter:
         self._left -= steps
         if self._left < 0:
             raise too_complex(f"needs more than {MAX_STEPS} steps to analyse")
+        # Both limits count: that of the operation, and that of the block around it.
         if self._account is not None:
             self._account.spend(steps)
 

@@ -123,6 +123,7 @@ def partition(sets: Sequence[CharSet], letters: CharSet) -> tuple[Classes, list[
             toggles[low] = toggles.get(low, 0) ^ (1 << bit)
             toggles[high + 1] = toggles.get(high + 1, 0) ^ (1 << bit)
     charge(len(toggles))
+    # A sweep over the points at which some set begins or ends; the mask has a bit for each set that one is in.
     mask, keys = 0, []
     for cut in sorted(cut for cut in toggles if cut <= HIGHEST):
         mask ^= toggles[cut]

@@ -104,6 +104,7 @@ class PatternReader:
         listed: list[tuple[int, int]] = []
         sets: list[CharSet] = []
         first = True
+        # Right after the opening bracket, a closing one is a letter.
         while first or not self.skip("]"):
             first = False
             named = self._class_in_bracket(fold)

@@ -81,6 +81,7 @@ class Program:
             first = loop
         else:
             first = then
+            # Optional copies are nested, a{2,4} as aa(a(a)?)?, so that there is one way to read each text.
             for _ in range(tree.most - tree.least):
                 first = self._node([self._build(tree.part, first), then])
         for _ in range(tree.least):
@@ -170,6 +171,7 @@ class _Machine:
     def _bits(self, nodes: int) -> list[int]:
         found = []
         while nodes:
+            # The lowest bit that is set.
             low = nodes & -nodes
             found.append(low.bit_length() - 1)
             nodes ^= low
@@ -200,6 +202,7 @@ class _Machine:
     def read(self, state: _State, code: int) -> _State:
         """The state after one letter, which need not be one of the letters of the automaton."""
         program = self._program
+        # A node reads one set, so these masks have no bit in common, and their sum is their union.
         readers = sum(self._reading[number] for number, chars in enumerate(program.sets) if contains(chars, code))
         beside = 2 if code == 10 else 1 if contains(WORD, code) else 0
         after = (_OTHER, _WORD, _LINE)[beside] if program.has_gates else _OTHER

@@ -114,6 +114,7 @@ class _Parser:
             least = int(count[1])
             most = least if count[2] is None else int(count[3]) if count[3] else None
         reader.at += 1 if count is None else len(count[0])
+        # Lazy or greedy: a full match does not see the difference.
         reader.skip("?")
         parts = self._frames[-1].parts
         parts[-1] = Times(parts[-1], least, most)
@@ -125,6 +126,7 @@ class _Parser:
         before = self._flags
         if named is not None and named["end"] is not None:
             self._flags = _switched(before, named["flags"])
+            # Flags without a colon hold until the group around them ends.
             if named["end"] == ")":
                 return
         if len(self._frames) > MAX_DEPTH:

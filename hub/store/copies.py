@@ -121,6 +121,7 @@ class Copies:
         if len(copies) < 2:
             return ""
         first = copies[0]
+        # An invalid copy has no digest: nobody can tell that another one says the same.
         if not first.digest or any((copy.digest, copy.object) != (first.digest, first.object) for copy in copies):
             return _UNEQUAL
         return "object.duplicate" if len({copy.part[0] for copy in copies}) < len(copies) else ""

@@ -55,6 +55,7 @@ class Doubts:
         before = self._kept.pop(key, ())
         if entries:
             self._kept[key] = tuple(entries)
+        # First what comes: an entry that stays is counted up and down, and makes nobody dirty.
         for entry, member in entries:
             self._index.add(entry, member)
             self._reselect(entry)

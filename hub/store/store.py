@@ -134,6 +134,7 @@ class Store:
             self._objects.pop(ref, None)
         else:
             self._objects[ref] = after
+        # First what comes: an entry that both have is then never gone, and makes nobody dirty.
         for key, member in entries(after, self._trust_domain) if after is not None else ():
             self._index.add(key, member)
         for key, member in entries(before, self._trust_domain) if before is not None else ():
