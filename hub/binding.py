@@ -32,10 +32,10 @@ def unbound(store: Store, key: UnitKey) -> Iterator[Refusal]:
         yield Refusal(CODE, message, f"remove the label from {_place(ref)}", key, str(ref))
 
 
-def rebuilt(file: str, told: Problem, key: UnitKey) -> Refusal:
-    """What is refused because objects of this unit are read from `file` as they are there, and deployed otherwise (`told`)."""
-    message = f"{told.message} ({file}), so the running Pods may differ from these; no policy selects them, and they are open to every caller"
-    return Refusal(told.code, message, told.remedy, key)
+def rebuilt(file: str, problem: Problem, key: UnitKey) -> Refusal:
+    """What is refused because objects of this unit are read from `file` as they are there, and deployed otherwise (`problem`)."""
+    message = f"{problem.message} ({file}), so the running Pods may differ from these; no policy selects them, and they are open to every caller"
+    return Refusal(problem.code, message, problem.remedy, key)
 
 
 def _place(ref: ObjectRef) -> str:

@@ -19,7 +19,7 @@ from hub.errors import SourceError
 from hub.events import Delete, Event, Listed, NotOurs, ObjectSource, Unread, Upsert, lost
 from hub.hints import hints
 from hub.memory.recall import Missing, Part, file_of, hides, recalled
-from hub.memory.states import Kept
+from hub.memory.states import RememberedInput
 from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.plugins import Plugins
 from hub.smi import Decoded, decode, is_smi
@@ -46,9 +46,9 @@ class Intake:
         self._cluster = {each.name: each.cluster for each in written}
         self._authority = {namespace: each.name for each in written for namespace in each.namespaces}
         self._unread: dict[Part, Problem] = {}
-        self._known: set[Part] = set()  # parts, and scopes, of which some content was read
-        self._never: set[Part] = set()  # those that cannot be read, and never could by this process
-        self._beside = ProblemIndex()  # found in parts and folders, and in no object that counts
+        self._ever_read: set[Part] = set()  # parts, and scopes, of which some content was read
+        self._never_read: set[Part] = set()  # those that cannot be read, and never could by this process
+        self._part_problems = ProblemIndex()  # found in parts and folders, and in no object that counts
         self._shown: dict[Problem, Problem] = {}  # a problem of clusters, as it was told by `changes`
         self._unused: set[Part] = set()
         self._broken: frozenset[ObjectRef] = frozenset()
@@ -78,26 +78,26 @@ class Intake:
                 self._foreign.pop((source, event.part), None)
                 self._unread[source, event.part] = event.problem
                 if not self._was_read(source, event.part):
-                    self._never.add((source, event.part))
+                    self._never_read.add((source, event.part))
             elif isinstance(event, Delete):
                 self._fill(source, event.part, ())
-                self._learn(source, event.part)
-                self._known.discard((source, event.part))
+                self._mark_read(source, event.part)
+                self._ever_read.discard((source, event.part))
                 self._unrelated.put(source, event.part, None)
                 self._unrelated.count(source, event.part, ())
                 self._kustomizations.put(source, event.part, (), ())
             elif isinstance(event, NotOurs):
                 self._fill(source, event.part, ())
-                self._learn(source, event.part)
-                self._known.discard((source, event.part))
+                self._mark_read(source, event.part)
+                self._ever_read.discard((source, event.part))
                 self._foreign[source, event.part] = event.problem
                 self._unrelated.put(source, event.part, event.looks)
                 self._kustomizations.put(source, event.part, (), ())
             elif isinstance(event, Upsert):
                 self._fill(source, event.part, self._objects(source, event))
-                self._learn(source, event.part)  # last: what reading it raises, it was not read
+                self._mark_read(source, event.part)  # last: what reading it raises, it was not read
             else:
-                self._learn(source, event.part if isinstance(event, Listed) else "")
+                self._mark_read(source, event.part if isinstance(event, Listed) else "")
 
     def _objects(self, source: str, event: Upsert) -> tuple[Decoded, ...]:
         """What a part holds; of one without any object of ours, nothing is said of each document that has no kind."""
@@ -110,26 +110,26 @@ class Intake:
         self._unrelated.put(source, event.part, "helm" if event.templates else "text" if kindless else None)
         return tuple(replace(each, problems=()) for each in decoded) if plain else decoded
 
-    def _learn(self, source: str, part: str) -> None:
+    def _mark_read(self, source: str, part: str) -> None:
         self._foreign.pop((source, part), None)
         self._unread.pop((source, part), None)
-        self._never.discard((source, part))
-        self._known.add((source, part))
+        self._never_read.discard((source, part))
+        self._ever_read.add((source, part))
 
     def _was_read(self, source: str, part: str) -> bool:
         """Whether this process has read the part, or knows what else there was in a scope around it."""
         around = ("", *(part[: at + 1] for at, letter in enumerate(part) if letter == "/"), part)
-        return any((source, scope) in self._known for scope in around) and not any(
-            (source, scope) in self._never for scope in around
+        return any((source, scope) in self._ever_read for scope in around) and not any(
+            (source, scope) in self._never_read for scope in around
         )
 
     def _fill(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
         """Put what a part holds now into every store for which it counts."""
         kept, ignored = decoded, list[Decoded]()
         if self._authority:
-            ignored = [each for each in decoded if self._usurps(source, each.ref)]
-            kept = [each for each in decoded if not self._usurps(source, each.ref)]
-        self._beside.put((source, part), tuple(map(self._not_authoritative, ignored)))
+            ignored = [each for each in decoded if self._is_not_authoritative(source, each.ref)]
+            kept = [each for each in decoded if not self._is_not_authoritative(source, each.ref)]
+        self._part_problems.put((source, part), tuple(map(self._not_authoritative, ignored)))
         cluster = self._cluster[source]
         for name, store in self._stores.items():
             store.upsert(source, part, kept if name == cluster else tuple(filter(_is_smi, kept)))
@@ -138,7 +138,7 @@ class Intake:
         else:
             self._unused.discard((source, part))
 
-    def _usurps(self, source: str, ref: ObjectRef | None) -> bool:
+    def _is_not_authoritative(self, source: str, ref: ObjectRef | None) -> bool:
         """Whether this is an SMI object in a namespace on which another source is the authority."""
         return ref is not None and is_smi(ref) and not self._counts(source, ref, "")
 
@@ -148,7 +148,7 @@ class Intake:
 
     def _not_authoritative(self, decoded: Decoded) -> Problem:
         ref = decoded.ref
-        assert ref is not None  # noqa: S101 - for mypy; `_usurps` says so
+        assert ref is not None  # noqa: S101 - for mypy; `_is_not_authoritative` says so
         owner, origin = self._authority[ref.namespace], decoded.origin
         message = f'ignored: source "{owner}" is the authority on SMI objects in namespace "{ref.namespace}"'
         remedy = f'remove it, or move it to source "{owner}"'
@@ -171,21 +171,21 @@ class Intake:
         """The parts that cannot be read now, and hold nothing of ours unless something stands that came from them."""
         return frozenset(self._foreign)
 
-    def stood(self, parts: Iterable[Part]) -> None:
+    def claim(self, parts: Iterable[Part]) -> None:
         """Something stands that came from these parts: those that cannot be read are unread, whatever they look like."""
         for part in parts:
             if (problem := self._foreign.pop(part, None)) is not None:
                 self._unread[part] = problem
-                self._never.add(part)
+                self._never_read.add(part)
                 self._unrelated.put(*part, None)
 
     def rebuilt(self) -> dict[str, Problem]:
         """By file as it is remembered, what is told of a kustomization that changes its objects before they are deployed."""
-        return {file_of(*part): problem for problem, parts in self._kustomizations.told() for part in parts}
+        return {file_of(*part): problem for problem, parts in self._kustomizations.problems() for part in parts}
 
     def misses_facts(self, cluster: str) -> bool:
         """Whether one of them may hold facts of this cluster and was never read by this process: nobody knows what it held."""
-        return any(part not in self._known and self._cluster[part[0]] == cluster for part in self._unread)
+        return any(part not in self._ever_read and self._cluster[part[0]] == cluster for part in self._unread)
 
     @property
     def doubtful(self) -> bool:
@@ -202,7 +202,7 @@ class Intake:
         """The objects that cannot be read as they are written, of any cluster."""
         return frozenset(ref for store in self._stores.values() for ref in store.broken())
 
-    def recall(self, kept: Mapping[str, Mapping[ObjectRef, Kept]], *, give_up: bool) -> frozenset[ObjectRef]:
+    def recall(self, kept: Mapping[str, Mapping[ObjectRef, RememberedInput]], *, give_up: bool) -> frozenset[ObjectRef]:
         """Let what cannot be read count as it was applied last, given by cluster every object that its meshes remember.
 
         `give_up`: broken objects do not; those of which that lets go something are given back.
@@ -215,7 +215,7 @@ class Intake:
         return given_up
 
     def _recall(
-        self, name: str, store: Store, kept: Mapping[ObjectRef, Kept], *, give_up: bool
+        self, name: str, store: Store, kept: Mapping[ObjectRef, RememberedInput], *, give_up: bool
     ) -> frozenset[ObjectRef]:
         broken = store.broken()
         found = recalled(kept, broken, partial(self._hidden, name), lambda ref: bool(store.readable(ref)))
@@ -232,12 +232,12 @@ class Intake:
             return frozenset()
         return frozenset(namespace for namespace, source in self._authority.items() if source not in unread)
 
-    def _hidden(self, cluster: str, one: Kept) -> bool:
+    def _hidden(self, cluster: str, one: RememberedInput) -> bool:
         """Whether it was read from a part that this process could never read, and could be read again so that it counts.
 
         What a part held when it was read last is in the stores, and what it no longer held then is gone.
         """
-        unread = [part for part in self._never if self._counts(part[0], one.object.ref, cluster)]
+        unread = [part for part in self._never_read if self._counts(part[0], one.object.ref, cluster)]
         return any(hides(unread, file) for file in one.files)
 
     # ----------------------------------------------------------------------- what is wrong
@@ -250,12 +250,12 @@ class Intake:
         """The same with the line of the object, which is known without reading anything again."""
         of_objects = dict.fromkeys(problem for store in self._stores.values() for problem in store.problems())
         shown = (shown for problem in of_objects if (shown := self._where_found(problem)) is not None)
-        every = {*self._unread.values(), *self._looked_beside().all(), *shown}
+        every = {*self._unread.values(), *self._current_part_problems().all(), *shown}
         return tuple(sorted(every, key=_by_place))
 
     def changes(self) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
         """What is wrong that was not at the last call, and what no longer is; costs what changed. What cannot be read is apart."""
-        beside = self._looked_beside()
+        beside = self._current_part_problems()
         now, gone = set[Problem](), set[Problem]()
         for problem in beside.pop_changed():
             (now if problem in beside else gone).add(problem)
@@ -268,10 +268,10 @@ class Intake:
                 gone |= {before} if before is not None else set()
         return tuple(sorted(now, key=_by_place)), tuple(sorted(gone, key=_by_place))
 
-    def _looked_beside(self) -> ProblemIndex:
-        self._beside.put("templates", tuple(self._unrelated.templates()))
-        self._beside.put("kustomizations", tuple(problem for problem, _ in self._kustomizations.told()))
-        return self._beside
+    def _current_part_problems(self) -> ProblemIndex:
+        self._part_problems.put("templates", tuple(self._unrelated.templates()))
+        self._part_problems.put("kustomizations", tuple(problem for problem, _ in self._kustomizations.problems()))
+        return self._part_problems
 
     def _where_found(self, problem: Problem) -> Problem | None:
         """A problem of objects; one that not every cluster has names those that do, and one of none is none."""

@@ -81,7 +81,7 @@ class Lines:
             if self._waiting + len(text) > (self._most // 2 if self._dropped else self._most):
                 self._dropped += 1
                 return
-            self._tell_dropped()
+            self._add_dropped_line()
             self._add(text)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="smihub-log", daemon=True)
@@ -105,14 +105,14 @@ class Lines:
             with self._changed:
                 self._waiting -= len(text)
                 if not self._texts:
-                    self._tell_dropped()
+                    self._add_dropped_line()
                 self._changed.notify_all()
 
     def _add(self, text: str) -> None:
         self._texts.append(text)
         self._waiting += len(text)
 
-    def _tell_dropped(self) -> None:
+    def _add_dropped_line(self) -> None:
         if self._dropped:
             self._add(self._told(self._dropped))
             self._dropped = 0

@@ -111,7 +111,7 @@ class Mesh:
         if self.mirror is not None:
             self.mirror.follow(written, memory, token)
 
-    def lost_track(self) -> None:
+    def invalidate_mirror(self) -> None:
         """Nobody can tell what stands: it is read anew, and held against what was known."""
         self._writes += 1
         self._past = self.mirror or self._past

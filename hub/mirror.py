@@ -71,7 +71,7 @@ class Mirror:
         """How many units are held in the scope of a baseline, but for baselines."""
         return self._scopes[baseline.domain, baseline.namespace]
 
-    def spares(self, key: UnitKey) -> bool:
+    def has_paused(self, key: UnitKey) -> bool:
         """Whether something that stands of a unit is to be left alone."""
         return any(self._objects[ref].paused for ref in self._units.get(key, ()))
 

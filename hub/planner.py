@@ -23,14 +23,14 @@ from hub.memory.meet import meet
 from hub.memory.permits import Standing, gained
 from hub.memory.permits import standing as standing_of
 from hub.memory.recall import Missing, file_of, hides, placeless
-from hub.memory.states import Kept, decode
+from hub.memory.states import RememberedInput, decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
 from hub.model import Access, Identity, ObjectRef, Observation, Observed, Problem, Unit, UnitKey
 from hub.plan.changes import Constraints, Desired, by_unit, conflicts_of
 from hub.plan.conditions import Decided
 from hub.plan.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
-from hub.plan.plan import Plan, claimed_states, in_pieces, known_states, plan, ungranted
+from hub.plan.plan import Plan, claimed_states, grantless_states, known_states, plan, with_non_atomic_units
 from hub.readings import changed_readings, reading_words
 from hub.smi import is_smi
 from hub.smi.types import SmiObject, Workload
@@ -99,19 +99,19 @@ class Planner:
         accepted = frozenset(accept)
         refused_units = {one.unit for one in unaccepted(found, accepted) if one.unit is not None}
         holds = beside_baselines(mesh.spec, desired, mirror, holds.also(refused_units | faults.found.keys()))
-        cut = self._cut(mesh, mirror, _Wanted(desired, observation, holds), faults)
-        made = self._made(mesh, mirror, cut, faults)
+        decision = self._withhold_gains(mesh, mirror, _PlanInput(desired, observation, holds), faults)
+        made = self._plan_of(mesh, mirror, decision, faults)
         recent = mirror.lost_since(self.since.get(mesh.name, inf)) if made.losing else ()
         found += [*of_faults(faults.found.items(), mesh.spec.name), *of_blast_radius(made, self._config.guards, recent)]
         refused = unaccepted(found, accepted)
         lifted = frozenset[str]().union(*(each.lifted_by(accepted) for each in found))
-        spared = frozenset(owner for ref in made.paused if (owner := cut.observation.objects[ref].owner))
-        decided = self._decided(desired, spared, whole=keys is None)
+        paused_units = frozenset(owner for ref in made.paused if (owner := decision.observation.objects[ref].owner))
+        decided = self._decided(desired, paused_units, whole=keys is None)
         return Reviewed(mesh, made, refused, lifted, decided, tuple(faults.found.items()))
 
-    def _cut(self, mesh: Mesh, mirror: Mirror, wanted: _Wanted, faults: Faults) -> _Cut:
+    def _withhold_gains(self, mesh: Mesh, mirror: Mirror, proposed: _PlanInput, faults: Faults) -> _Decision:
         """Take from the units what has to wait."""
-        desired, observation, withhold = wanted.desired, wanted.observation, wanted.holds.withhold
+        desired, observation, withhold = proposed.desired, proposed.observation, proposed.holds.withhold
         waiting = frozenset(self._waiting(desired, observation, withhold))
         doubted = self._doubted(desired)
         states = {key: known_states(key, observation) for key in sorted(waiting | doubted)}
@@ -119,51 +119,55 @@ class Planner:
             # All can be read, so that nothing of what is wanted is wider; only what is new waits for somebody's word.
             unproven = [key for key, known in states.items() if known is None and key not in doubted]
             standing = by_unit(observation.objects) if unproven else {}
-            states |= {key: claimed_states(key, observation) or ungranted(standing.get(key, {})) for key in unproven}
+            states |= {
+                key: claimed_states(key, observation) or grantless_states(standing.get(key, {})) for key in unproven
+            }
         frozen = self._frozen(mesh, desired, observation, states, faults)
+        # A route grants nothing that could be taken out of it, so while something of it waits it stays as it stands.
         frozen |= {key for key in withhold if key.kind == "route" and key in desired}
-        met = dict[UnitKey, Desired]()
+        narrowed = dict[UnitKey, Desired]()
         for key, known in states.items():
             with faults.of(key):
                 if known is not None:
-                    cut = self._met if key in waiting else self._kept
-                    met[key] = cut(mesh, desired[key], known)
-        stuck = {key for key in faults.found if key not in met or met[key] is desired[key]}
-        held = {key for key, unit in met.items() if _meaning(unit) != _meaning(desired[key])}
-        decided = {**desired, **met}
-        if met:
+                    narrow = self._cut_down if key in waiting else self._certain_or_standing
+                    narrowed[key] = narrow(mesh, desired[key], known)
+        stuck = {key for key in faults.found if key not in narrowed or narrowed[key] is desired[key]}
+        held = {key for key, unit in narrowed.items() if unit.standing != desired[key].standing}
+        decided = {**desired, **narrowed}
+        if narrowed:
+            # Cut down, a unit may need other objects than in full.
             natives = (native for unit in decided.values() for native in unit.translation.objects)
             observation = mirror.restrict(decided, natives)
-        return _Cut(
-            desired, decided, observation, Constraints(frozen | stuck, wanted.holds.lacking), frozenset(held - stuck)
+        return _Decision(
+            desired, decided, observation, Constraints(frozen | stuck, proposed.holds.lacking), frozenset(held - stuck)
         )
 
-    def _made(self, mesh: Mesh, mirror: Mirror, cut: _Cut, faults: Faults) -> Plan:
-        decided, settled = cut.decided, carried_over(mesh, cut.decided, cut.observation, faults)
-        unsettled = frozenset(decided.keys() - settled.keys())
+    def _plan_of(self, mesh: Mesh, mirror: Mirror, decision: _Decision, faults: Faults) -> Plan:
+        decided, final = decision.decided, carried_over(mesh, decision.decided, decision.observation, faults)
+        undecided = frozenset(decided.keys() - final.keys())
         narrow = partial(narrowest, mesh, faults)
-        constraints = Constraints(cut.constraints.frozen | unsettled, cut.constraints.lacking, narrow)
-        made = plan(mesh.name, {**decided, **settled}, cut.observation, stateless, constraints)
+        constraints = Constraints(decision.constraints.frozen | undecided, decision.constraints.lacking, narrow)
+        made = plan(mesh.name, {**decided, **final}, decision.observation, stateless, constraints)
         # Pods that nothing governed before were open; a sidecar on a VM that is not configured lets nobody in.
         shut = made.governs if mesh.spec.selects_by and not mirror.empty else ()
         made = replace(
             made,
             losing=(*made.losing, *shut),
-            losses=tuple(sorted(loss for unit in cut.desired.values() for loss in unit.translation.losses)),
+            losses=tuple(sorted(loss for unit in decision.desired.values() for loss in unit.translation.losses)),
             governed=max(mirror.governed, made.governed),
             first=mirror.empty,
-            held=tuple(sorted(cut.held)),
-            recalled=tuple(sorted({ref for key in cut.desired for ref in self._broken(key)})),
+            held=tuple(sorted(decision.held)),
+            recalled=tuple(sorted({ref for key in decision.desired for ref in self._broken(key)})),
         )
-        return made if mesh.order == "revision" else in_pieces(made)
+        return made if mesh.order == "revision" else with_non_atomic_units(made)
 
-    def _decided(self, desired: Mapping[UnitKey, Desired], spared: frozenset[UnitKey], *, whole: bool) -> Decided:
+    def _decided(self, desired: Mapping[UnitKey, Desired], paused: frozenset[UnitKey], *, whole: bool) -> Decided:
         """The units with the objects behind them, and what is wrong with them."""
         units = {key: None if one.unit is None else one.unit.origins for key, one in desired.items()}
         refs = {ref for origins in units.values() for ref in origins or ()}
         places = {ref: found[0] for ref in refs if (found := self._store.origins(ref))}
         problems = {key: wrong for key in units if (wrong := self._store.compile(key)[1])}
-        return Decided(units, places, problems, spared, whole)
+        return Decided(units, places, problems, paused, whole)
 
     def _unbound(self, mesh: Mesh, keys: Iterable[UnitKey]) -> tuple[Refusal, ...]:
         """What keeps a mesh that selects Pods by label from protecting these identities."""
@@ -200,27 +204,27 @@ class Planner:
                 unit = self._store.compile(key)[0]
                 # By what the sources say now, or because it was before.
                 if mirror.holds(key) or mesh.governs(key, unit):
-                    found[key] = Desired(self._present(key, unit))
+                    found[key] = Desired(self._or_deny_all(key, unit))
                     found[key] = self._translated(mesh, key, found[key].unit)
         for key in sorted(baselines | (baselines_of(mesh.spec, asked) if keys is None else frozenset())):
             with nullcontext() if faults is None else faults.of(key):
-                skeleton = mesh.baseline(key) if self._stands(mesh, mirror, key, found) else None
+                skeleton = mesh.baseline(key) if self._needs_baseline(mesh, mirror, key, found) else None
                 if skeleton is not None or mirror.holds(key):
                     found[key] = self._translated(mesh, key, skeleton)
         return found
 
-    def _stands(self, mesh: Mesh, mirror: Mirror, baseline: UnitKey, found: Mapping[UnitKey, Desired]) -> bool:
+    def _needs_baseline(self, mesh: Mesh, mirror: Mirror, baseline: UnitKey, found: Mapping[UnitKey, Desired]) -> bool:
         """Whether anything in the scope of a baseline is governed, or nobody can tell. Looks far only where it seems to go."""
         mine = {key: each.unit for key, each in found.items() if covers(baseline, key)}
         if any(unit is not None for unit in mine.values()) or (self.missing.unread and mirror.holds(baseline)):
             return True
-        going = sum(not mirror.spares(key) for key in mine)
+        going = sum(not mirror.has_paused(key) for key in mine)
         if mirror.held_in(baseline) > going or any(covers(baseline, key) for key in mesh.busy - mine.keys()):
             return True
         others = (key for key in self._store.units() - mine.keys() if covers(baseline, key))
         return any(mesh.governs(key, self._store.compile(key)[0]) for key in others)
 
-    def _present(self, key: UnitKey, unit: Unit | None) -> Unit | None:
+    def _or_deny_all(self, key: UnitKey, unit: Unit | None) -> Unit | None:
         if unit is None and key.kind == "access":
             # Governed once, governed until released: nothing is granted, and that is said.
             return Access(Identity(self._store.trust_domain, key.namespace, key.name))
@@ -230,9 +234,9 @@ class Planner:
         if unit is None:
             return Desired(None)
         words = reading_words(key, self._store.reading)
-        return Desired(unit, mesh.translate(key, unit), self.kept(key, unit), words)
+        return Desired(unit, mesh.translate(key, unit), self.inputs_of(key, unit), words)
 
-    def kept(self, key: UnitKey, unit: Unit) -> tuple[Kept, ...]:
+    def inputs_of(self, key: UnitKey, unit: Unit) -> tuple[RememberedInput, ...]:
         """The objects that a unit rests on, as they count now, with their files; of equal pod templates one.
 
         A Service is kept by its own route alone, for there is one for each.
@@ -240,7 +244,7 @@ class Planner:
         own = ObjectRef("", "Service", key.namespace, key.name) if key.kind == "route" else None
         refs = (ref for ref in sorted(self._refs(key, unit)) if (ref.group, ref.kind) != ("", "Service") or ref == own)
         found = ((ref, self._store.object(ref)) for ref in refs)
-        return tuple(Kept(placeless(each), self._files(ref)) for ref, each in found if each is not None)
+        return tuple(RememberedInput(placeless(each), self._files(ref)) for ref, each in found if each is not None)
 
     def _refs(self, key: UnitKey, unit: Unit | None) -> set[ObjectRef]:
         return {*(unit.origins if unit is not None else ()), *self._store.template_samples(key)}
@@ -280,20 +284,20 @@ class Planner:
         past = decode(observation.memory.get(key)) if self.missing.recalled else None
         return past is not None and any(each.object.ref in self.missing.recalled for each in past.kept)
 
-    def _met(self, mesh: Mesh, desired: Desired, known: Sequence[Standing]) -> Desired:
+    def _cut_down(self, mesh: Mesh, desired: Desired, known: Sequence[Standing]) -> Desired:
         """The unit, cut down to what every state that may stand permits, and every copy of an object in unequal copies."""
         if not isinstance(desired.unit, Access):
             return desired
-        desired = self._supposed(mesh, desired, desired.unit)
+        desired = self._ignoring_doubts(mesh, desired, desired.unit)
         assert isinstance(desired.unit, Access)  # noqa: S101 - for mypy
         now = standing_of(desired.unit)
         others = [each for each in (*known, *self._copies(desired.unit)) if each != now]
-        unit = self._standing_as(meet(others, desired.unit))
+        unit = self._without_moved_workloads(meet(others, desired.unit))
         if unit == desired.unit:
             return desired
         return replace(desired, unit=unit, translation=mesh.translate(self._key(unit), unit))
 
-    def _standing_as(self, unit: Access) -> Access:
+    def _without_moved_workloads(self, unit: Access) -> Access:
         """The unit without Workloads of which some readable copy runs as another account: as callers they would be it still."""
         stay = tuple(
             one for one in unit.workloads if all(_runs_as(unit, copy) for copy in self._store.readable(one.ref))
@@ -306,20 +310,20 @@ class Planner:
             return frozenset()
         return frozenset(key for key, one in desired.items() if isinstance(one.unit, Access) and one.unit.doubts)
 
-    def _supposed(self, mesh: Mesh, desired: Desired, unit: Access) -> Desired:
+    def _ignoring_doubts(self, mesh: Mesh, desired: Desired, unit: Access) -> Desired:
         """The unit as if nothing that cannot be read declared anything: what stood is kept where that permits it."""
-        supposed = None if self.missing.given_up or not unit.doubts else self._store.without_doubts(self._key(unit))
-        if supposed is None:
+        certain = None if self.missing.given_up or not unit.doubts else self._store.without_doubts(self._key(unit))
+        if certain is None:
             return desired
-        return replace(desired, unit=supposed, translation=mesh.translate(self._key(unit), supposed))
+        return replace(desired, unit=certain, translation=mesh.translate(self._key(unit), certain))
 
-    def _kept(self, mesh: Mesh, desired: Desired, known: Sequence[Standing]) -> Desired:
+    def _certain_or_standing(self, mesh: Mesh, desired: Desired, known: Sequence[Standing]) -> Desired:
         """A unit with ports of unknown protocol: what is certain, or, if more than that stands, what stands of it."""
-        met = self._met(mesh, desired, known)
-        certain, kept = _meaning(desired), _meaning(met)
+        narrowed = self._cut_down(mesh, desired, known)
+        certain, kept = desired.standing, narrowed.standing
         if certain is None or kept is None or not isinstance(desired.unit, Access):
             return desired
-        return met if gained(desired.unit.identity, (certain,), kept) else desired
+        return narrowed if gained(desired.unit.identity, (certain,), kept) else desired
 
     def _key(self, unit: Access) -> UnitKey:
         return UnitKey("access", unit.identity.namespace, unit.identity.service_account, self._store.domain)
@@ -334,6 +338,7 @@ class Planner:
                 self._store.recall({**recalled, ref: copy})
                 other = self._store.compile(key)[0]
                 found.append(standing_of(other) if isinstance(other, Access) else Standing())
+                # Back at once: no other unit may be compiled with this copy.
                 self._store.recall(recalled)
         return found
 
@@ -362,7 +367,7 @@ class Planner:
         return past is not None and past.old and any(hides(self.missing.unread, file) for file in past.files)
 
 
-class _Wanted(Struct, frozen=True):
+class _PlanInput(Struct, frozen=True):
     """Units as they should be, what stands of them, and what is held."""
 
     desired: Mapping[UnitKey, Desired]
@@ -370,7 +375,7 @@ class _Wanted(Struct, frozen=True):
     holds: Holds
 
 
-class _Cut(Struct, frozen=True):
+class _Decision(Struct, frozen=True):
     """Units as they should be, and as they are decided now, less what waits, with what stands of them.
 
     `held` ones have something that waits.
@@ -381,12 +386,6 @@ class _Cut(Struct, frozen=True):
     observation: Observation
     constraints: Constraints
     held: frozenset[UnitKey]
-
-
-def _meaning(desired: Desired) -> Standing | None:
-    """What a mesh carries out of a unit."""
-    unit = desired.unit
-    return standing_of(unit, desired.translation.carried) if isinstance(unit, Access) else None
 
 
 def _differs(mesh: Mesh, unit: Desired, mine: Mapping[ObjectRef, Observed]) -> bool:

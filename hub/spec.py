@@ -50,7 +50,7 @@ def stateless(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Obse
     return tuple(desired)
 
 
-def unsaid(body: bytes, kind: str) -> bytes | None:
+def no_narrowest(body: bytes, kind: str) -> bytes | None:
     """The `narrowest` of an adapter whose grants open nothing by going."""
     return None
 
@@ -86,7 +86,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     capture: str = ""
     selects_by: str = ""
     baselines: tuple[Literal["mesh", "namespace"], ...] = ()
-    narrowest: Callable[[bytes, str], bytes | None] = unsaid
+    narrowest: Callable[[bytes, str], bytes | None] = no_narrowest
 
 
 class Written(Struct, frozen=True, gc=False):

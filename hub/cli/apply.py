@@ -187,7 +187,7 @@ async def _apply_saved(file: Path, wanted: Wanted) -> Exit:
     try:
         found = await _resumed(domains, plan)
         wanted.show(found)
-        _tell(plan, domains, wanted)
+        _report(plan, domains, wanted)
         if wanted.consent == "ask":
             if _declined([one.plan for each in found for one in each.reviewed], wanted.consent):
                 return Exit.ERROR
@@ -203,7 +203,7 @@ async def _resumed(domains: Domains, plan: Sequence[Saved]) -> list[DomainReview
     return [DomainReview(hub, tuple(reviewed)) for hub, reviewed in await saved.resume(domains, plan)]
 
 
-def _tell(plan: Sequence[Saved], domains: Domains, wanted: Wanted) -> None:
+def _report(plan: Sequence[Saved], domains: Domains, wanted: Wanted) -> None:
     """Say when a plan was saved, and what somebody accepted then."""
     wanted.note(f"this plan was saved at {plan[0].saved_at} by smihub {plan[0].setup.smihub}")
     for hub, each in zip(domains.hubs, plan, strict=True):

@@ -47,21 +47,21 @@ async def explained_beside(asked: Sources, *, standing: bool) -> tuple[Explained
             raise ConfigError("--mesh needs smihub.yaml, and --source is read without it; remove one of them")
         with progress("reading the sources"):
             found = explain_folder(asked.source, load_plugins())
-        _tell(found)
+        _report(found)
         return found, {}
     domains = Domains.open(asked.config, meshes=asked.meshes)
     try:
         hub = domains.hub(asked.domain)
         with progress("reading the sources"):
             found = await explain_hub(hub)
-        _tell(found)
+        _report(found)
         await hub.recall()
         return found, await hub.in_force() if standing and hub.intake.incomplete else {}
     finally:
         await domains.close()
 
 
-def _tell(found: Explained) -> None:
+def _report(found: Explained) -> None:
     for problem in found.problems:
         ERR.print(problem_line(problem))
     if (more := found.all_problems - len(found.problems)) > 0:

@@ -64,7 +64,7 @@ def init(
         reads_rendered = "istio" in adapters and _within(config.parent / RENDERED, folder)
         _write(config, template(source, adapters, reads_rendered=reads_rendered))
         _write_schema(config.parent / SCHEMA_FILE, plugins)
-        _tell(config, source, adapters, held)
+        _report(config, source, adapters, held)
         for name in adapters:
             plugins.adapter(name)  # one that is not installed is told, once the file is there
 
@@ -129,7 +129,7 @@ def _write_schema(path: Path, plugins: Plugins) -> None:
         note(f'"{path}", the schema that editors use for this file, cannot be written: {error.strerror}')
 
 
-def _tell(config: Path, source: str, adapters: Sequence[str], held: _Held) -> None:
+def _report(config: Path, source: str, adapters: Sequence[str], held: _Held) -> None:
     """What was written and why, and what to do next."""
     note(f"wrote {config} with {' and '.join(f'a mesh for {name}' for name in adapters)}")
     if not held.adapters:

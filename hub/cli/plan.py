@@ -73,7 +73,7 @@ class DomainReview(Struct, frozen=True):
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the objects, and what smihub.yaml accepts for nothing."""
-        return () if self.failed else (*self.hub.intake.problems(), *self.hub.idle_accepts(self.reviewed))
+        return () if self.failed else (*self.hub.intake.problems(), *self.hub.unused_accepts(self.reviewed))
 
 
 def register(app: typer.Typer) -> None:

@@ -89,7 +89,7 @@ class _Service:
     def __init__(self, hub: Hub, accept: tuple[str, ...], *, serve_only: bool) -> None:
         self.config = hub.config
         self._status_log = StatusLog()
-        record = Record(hub.config.state, _tell)
+        record = Record(hub.config.state, _log_unwritten)
         self.journal = Journal(record, Actor.here("run"), on_change=self._status_log.outcomes_changed)
         self.metrics = _metrics(hub, self.journal, serve_only)
         self._hub = hub
@@ -114,7 +114,7 @@ class _Service:
     async def renew(self) -> None:
         """Begin anew with nothing opened."""
         await self._hub.close()
-        self._hub = self._hub.again()
+        self._hub = self._hub.unopened_copy()
 
     async def close(self) -> None:
         """End what was opened; the record is written to its end."""
@@ -188,5 +188,5 @@ def _metrics(hub: Hub, journal: Journal, serve_only: bool) -> Metrics:
     return metrics
 
 
-def _tell(text: str) -> None:
+def _log_unwritten(text: str) -> None:
     _log.warning("record_unwritten", reason=text)

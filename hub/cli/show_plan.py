@@ -52,7 +52,7 @@ def show(
         if output is PlanForm.TEXT:
             for page in pages:
                 show_page(page, "all" if verbose else "short")
-            _tell(plans, found)
+            _report(plans, found)
         elif output is PlanForm.MARKDOWN:
             markdown(pages, [] if found.why is None else [str(found.why)])
         else:
@@ -72,7 +72,7 @@ async def _holding(config: Path, plans: Sequence[Saved]) -> Holding:
     return Holding(True)
 
 
-def _tell(plans: Sequence[Saved], found: Holding) -> None:
+def _report(plans: Sequence[Saved], found: Holding) -> None:
     note(f"this plan was saved at {plans[0].saved_at} by smihub {plans[0].setup.smihub}")
     for each in (one for plan in plans for one in plan.meshes if one.accepted):
         note(f"mesh {each.plan.mesh}: accepted when it was saved: {', '.join(each.accepted)}")

@@ -28,7 +28,7 @@ class Verbs(TyperGroup):
         """Every verb; plugins that could not be used are told, but not to a shell that completes a word."""
         problems = self._load()
         if not ctx.resilient_parsing:
-            _tell(problems)
+            _report(problems)
         return super().list_commands(ctx)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -36,7 +36,7 @@ class Verbs(TyperGroup):
         problems = () if cmd_name in self.commands else self._load()
         found = super().get_command(ctx, cmd_name)
         if found is None and not ctx.resilient_parsing:
-            _tell(problems)
+            _report(problems)
         if found is not None:
             plain(found.get_params(ctx))
         return found
@@ -64,7 +64,7 @@ class Verbs(TyperGroup):
         return problems
 
 
-def _tell(problems: Sequence[LoadProblem]) -> None:
+def _report(problems: Sequence[LoadProblem]) -> None:
     for problem in problems:
         note(str(problem))
 

@@ -210,7 +210,7 @@ def load_configs(path: Path) -> tuple[Config, ...]:
         field_path = f"{fault.field}: " if fault.field else ""
         raise ConfigError(f"{place}{field_path}{fault.message}; {fault.remedy}") from None
     except FieldError as error:
-        said = FieldError(error.field, with_example(error.field, error.said))
+        said = FieldError(error.field, with_example(error.field, error.message))
         raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {said}") from None
 
 
@@ -242,7 +242,7 @@ def _entry(written: _DomainSection, place: str, file: Path, http: HttpConfig) ->
     try:
         return _checked(written, domain, place, file, http)
     except FieldError as error:
-        raise FieldError(f"{place}.{error.field}", error.said) from None
+        raise FieldError(f"{place}.{error.field}", error.message) from None
 
 
 def _domain(name: str, trust_domain: str, place: str) -> Domain:

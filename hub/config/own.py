@@ -44,7 +44,7 @@ def placed(config: Config, place: str) -> Iterator[None]:
     try:
         yield
     except FieldError as error:
-        raise mistake(config, f"{place}.{error.field}", error.said) from None
+        raise mistake(config, f"{place}.{error.field}", error.message) from None
     except ConfigError as error:
         raise mistake(config, place, str(error)) from None
 

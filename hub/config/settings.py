@@ -20,11 +20,11 @@ class ConfigSection(Struct, frozen=True, rename="camel", forbid_unknown_fields=T
 
 
 class FieldError(Exception):
-    """What is wrong with one field (`said`); `field` is its path in the file."""
+    """What is wrong with one field (`message`); `field` is its path in the file."""
 
     def __init__(self, field_path: str, message: str) -> None:
         self.field = field_path
-        self.said = message
+        self.message = message
         super().__init__(f"{field_path}: {message}" if field_path else message)
 
 

@@ -128,7 +128,7 @@ def _converted(value: object) -> WrittenTest:
 def _with_form(error: FieldError) -> FieldError:
     """The same error with the form of the field as its remedy, where the type alone does not tell it."""
     of = re.search(r"\.(expect|meshes|protocol|headers)\b[^.]*$", error.field)
-    return FieldError(error.field, f"{error.said.partition('; ')[0]}; {_FORMS[of[1]]}") if of else error
+    return FieldError(error.field, f"{error.message.partition('; ')[0]}; {_FORMS[of[1]]}") if of else error
 
 
 _VERDICT = "use allow or deny, or BACKEND: SHARE for at least one backend, with integer shares"
@@ -146,7 +146,7 @@ def _expectation(file: TestFile, place: tuple[int, str], one: WrittenExpectation
         meshes = {name: _expected(said, f"meshes.{name}") for name, said in one.meshes.items()}
         expected = _expected(one.expect, "expect")
     except FieldError as error:
-        raise FieldError(f"{place[1]}.{error.field}", error.said) from None
+        raise FieldError(f"{place[1]}.{error.field}", error.message) from None
     return Expectation(one.name, _asked(one), request, expected, meshes, one.cluster, file, place)
 
 

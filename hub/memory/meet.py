@@ -44,9 +44,9 @@ def _meet(before: Standing, after: Access) -> Access:
 def _kept(before: Standing, after: Access, grant: Grant) -> Iterator[Grant]:
     """What is left of a grant, as few grants of the same origin."""
     pieces: dict[tuple[str, _Where], set[HttpMatch | None]] = {}
-    rivals = [_Rival(one, _where(before, after, grant, one)) for one in before.grants]
+    earlier = [_EarlierGrant(one, _where(before, after, grant, one)) for one in before.grants]
     for source in grant.sources:
-        near = [rival for rival in rivals if rival.where is not None and source in rival.grant.sources]
+        near = [former for former in earlier if former.where is not None and source in former.grant.sources]
         for match in grant.http or (None,):
             for where, what in _shared(match, (grant.ports, grant.labels, grant.not_ports or None), near):
                 pieces.setdefault((source, where), set()).add(what)
@@ -59,45 +59,47 @@ def _kept(before: Standing, after: Access, grant: Grant) -> Iterator[Grant]:
         yield from (replace(kept, http=each) for each in ((None,) if raw else ()) + ((http,) if http else ()))
 
 
-class _Rival(Struct, frozen=True):
+class _EarlierGrant(Struct, frozen=True):
     """A grant of before, and where it and the one of now both hold (None: nowhere)."""
 
     grant: Grant
     where: _Where | None
 
 
-def _shared(match: HttpMatch | None, whole: _Where, rivals: Iterable[_Rival]) -> list[tuple[_Where, HttpMatch | None]]:
+def _shared(
+    match: HttpMatch | None, whole: _Where, earlier: Iterable[_EarlierGrant]
+) -> list[tuple[_Where, HttpMatch | None]]:
     """Where, and as what, one match was granted before; the whole of it alone, if one grant had that. Raw bytes may be anything."""
     found: list[tuple[_Where, HttpMatch | None]] = []
-    for rival in rivals:
-        for known in rival.grant.http or (None,):
+    for former in earlier:
+        for known in former.grant.http or (None,):
             if match is None or known is None:  # raw bytes may be any request, so the narrower of the two is the match
                 both, some = match or known, True
             else:
                 both = _both(known, match)
                 some = both is not None
-            if some and rival.where is not None:
-                found.append((rival.where, both))
+            if some and former.where is not None:
+                found.append((former.where, both))
     return [(whole, match)] if (whole, match) in found else found
 
 
-def _where(before: Standing, after: Access, grant: Grant, rival: Grant) -> _Where | None:
+def _where(before: Standing, after: Access, grant: Grant, former: Grant) -> _Where | None:
     """The ports and labels of two grants; None if no workload has both, or no selector says so."""
-    if grant.transport != rival.transport:
+    if grant.transport != former.transport:
         return None
-    ports = grant.ports if rival.ports is None else rival.ports
-    if grant.ports is not None and rival.ports is not None:
-        ports = tuple(sorted({*grant.ports} & {*rival.ports}))
+    ports = grant.ports if former.ports is None else former.ports
+    if grant.ports is not None and former.ports is not None:
+        ports = tuple(sorted({*grant.ports} & {*former.ports}))
     # One grants raw bytes and the other HTTP: on a port that is known to speak HTTP the raw one never counted.
-    if (grant.http is None) != (rival.http is None):
+    if (grant.http is None) != (former.http is None):
         ports = _open_to_raw(ports, after.ports if grant.http is None else before.ports, (*before.ports, *after.ports))
-    left_out = tuple(sorted({*grant.not_ports, *rival.not_ports})) or None
+    left_out = tuple(sorted({*grant.not_ports, *former.not_ports})) or None
     if ports is not None:
         ports, left_out = tuple(port for port in ports if port not in (left_out or ())), None
     if ports == ():
         return None
     # Two selectors hold together only where both do, and that is a selector only if one contains the other.
-    mine, theirs = grant.labels, rival.labels
+    mine, theirs = grant.labels, former.labels
     if theirs is None or (mine is not None and {*theirs} <= {*mine}):
         return ports, mine, left_out
     if mine is None or {*mine} <= {*theirs}:
@@ -161,15 +163,15 @@ def _ports(before: Standing, after: Access) -> tuple[InboundPort, ...]:
     grant on every port would reach one that was barred, because what barred it cannot be read.
     """
     old, new = selectors(before.grants), selectors(after.grants)
-    then = replace(before, ports=tuple(_told(port, old | new, old) for port in before.ports))
-    now = [_port(then, port, _told(port, old | new, new)) for port in after.ports]
+    then = replace(before, ports=tuple(_with_all_selectors(port, old | new, old) for port in before.ports))
+    now = [_port(then, port, _with_all_selectors(port, old | new, new)) for port in after.ports]
     for port in then.ports:
         if EVERYWHERE in port.binds:
             _bar(now, port)
     return tuple(sorted(now))
 
 
-def _told(port: InboundPort, every: Collection[Labels], known: Collection[Labels]) -> InboundPort:
+def _with_all_selectors(port: InboundPort, every: Collection[Labels], known: Collection[Labels]) -> InboundPort:
     """The port with all selectors that its workloads satisfy, where it tells of the `known` ones alone.
 
     Grants by the others were not there: whoever satisfied what they ask beside had all of what was granted.
@@ -179,15 +181,15 @@ def _told(port: InboundPort, every: Collection[Labels], known: Collection[Labels
     return replace(port, labels=tuple(sorted(surely)), maybe_labels=tuple(sorted(maybe)))
 
 
-def _port(then: Standing, port: InboundPort, told: InboundPort) -> InboundPort:
+def _port(then: Standing, port: InboundPort, complete: InboundPort) -> InboundPort:
     """The port of now, cut down for each place where it is received on to what both states say there."""
-    narrow, labels = told, {*told.labels}
+    narrow, labels = complete, {*complete.labels}
     for bind in port.binds:
-        found = counterparts(then, told, bind)
+        found = counterparts(then, complete, bind)
         # Without facts of before nobody is known to satisfy more selectors than the port of now says.
-        labels &= {*port.labels} if found is None else {*told.labels}.intersection(*(one.labels for one in found))
+        labels &= {*port.labels} if found is None else {*complete.labels}.intersection(*(one.labels for one in found))
         narrow = narrow if found is None else _narrower(narrow, found)
-    return replace(narrow, labels=tuple(sorted(labels)), maybe_labels=_others(told, labels))
+    return replace(narrow, labels=tuple(sorted(labels)), maybe_labels=_others(complete, labels))
 
 
 def _narrower(port: InboundPort, found: Sequence[InboundPort]) -> InboundPort:

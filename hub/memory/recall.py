@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.events import covers
-from hub.memory.states import Kept, decode
+from hub.memory.states import RememberedInput, decode
 from hub.model import ObjectRef, UnitKey
 from hub.smi.types import SmiObject, Workload
 
@@ -30,7 +30,7 @@ class Missing(Struct, frozen=True):
     """
 
     unread: frozenset[Part] = frozenset()
-    recalled: Mapping[ObjectRef, Kept] = {}
+    recalled: Mapping[ObjectRef, RememberedInput] = {}
     given_up: bool = False
     ruled: frozenset[str] = frozenset()
 
@@ -51,13 +51,13 @@ def hides(unread: Iterable[Part], file: str) -> bool:
     )
 
 
-class KeptIndex:
+class RememberedInputIndex:
     """The input objects that a mesh remembers, by ref and by file. It follows what is remembered at the cost of that alone."""
 
     def __init__(self, memory: Mapping[UnitKey, bytes]) -> None:
-        self._units: dict[UnitKey, tuple[Kept, ...]] = {}
-        self._refs: dict[ObjectRef, dict[UnitKey, Kept]] = {}
-        self._files: dict[str, dict[tuple[UnitKey, ObjectRef], Kept]] = {}
+        self._units: dict[UnitKey, tuple[RememberedInput, ...]] = {}
+        self._refs: dict[ObjectRef, dict[UnitKey, RememberedInput]] = {}
+        self._files: dict[str, dict[tuple[UnitKey, ObjectRef], RememberedInput]] = {}
         self.follow(memory)
 
     def follow(self, memory: Mapping[UnitKey, bytes]) -> None:
@@ -81,7 +81,7 @@ class KeptIndex:
         """Whether something that is remembered came from this very part."""
         return file_of(*part) in self._files
 
-    def about(self, refs: Iterable[ObjectRef], unread: Collection[Part]) -> dict[ObjectRef, Kept]:
+    def about(self, refs: Iterable[ObjectRef], unread: Collection[Part]) -> dict[ObjectRef, RememberedInput]:
         """What is remembered of these objects, and of those in these unread parts. Of several units the last one to change."""
         exact = {file_of(*part) for part in unread}
         scopes = [part for part in unread if not part[1] or part[1].endswith("/")]
@@ -92,7 +92,7 @@ class KeptIndex:
         return {ref: next(reversed(self._refs[ref].values())) for ref in wanted}
 
 
-def _drop(index: dict[_K, dict[_L, Kept]], key: _K, inner: _L) -> None:
+def _drop(index: dict[_K, dict[_L, RememberedInput]], key: _K, inner: _L) -> None:
     found = index.get(key, {})
     found.pop(inner, None)
     if not found:
@@ -100,11 +100,11 @@ def _drop(index: dict[_K, dict[_L, Kept]], key: _K, inner: _L) -> None:
 
 
 def recalled(
-    kept: Mapping[ObjectRef, Kept],
+    kept: Mapping[ObjectRef, RememberedInput],
     broken: Collection[ObjectRef],
-    hidden: Callable[[Kept], bool],
+    hidden: Callable[[RememberedInput], bool],
     there: Callable[[ObjectRef], bool],
-) -> dict[ObjectRef, Kept]:
+) -> dict[ObjectRef, RememberedInput]:
     """The remembered objects that count: broken ones, and those which are hidden by what is unread and are nowhere else."""
     found = {ref: kept[ref] for ref in broken if ref in kept}
     # One that is readable elsewhere counts as it is there, and what its other file said is past.

@@ -33,7 +33,7 @@ class State(Struct, frozen=True, gc=False, omit_defaults=True):
     natives: str = ""
 
 
-class Kept(Struct, frozen=True, gc=False):
+class RememberedInput(Struct, frozen=True, gc=False):
     """An input object as it was last readable, and the files (`source:part`) that it was read from."""
 
     object: SmiObject
@@ -50,7 +50,7 @@ class Remembered(Struct, frozen=True, gc=False, omit_defaults=True):
     schema: int = 1
     states: tuple[State, ...] = ()
     routes: tuple[str, ...] = ()
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[RememberedInput, ...] = ()
     lines: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     lost: int = 0
@@ -192,7 +192,7 @@ def narrowed(announced: bytes, natives: str) -> bytes:
     return encode(replace(found, states=_folded(tuple(dict.fromkeys(states)))))
 
 
-def mixed(known: Sequence[Standing] | None, after: bytes) -> bytes | None:
+def partly_written(known: Sequence[Standing] | None, after: bytes) -> bytes | None:
     """What to remember where some objects stay as in these known states, and the others come to be as in the memory `after`.
 
     Each state may stand in part. None if nobody can tell what stood (`known` None).

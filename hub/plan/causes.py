@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from hub.memory.permits import Permit, Standing
-from hub.memory.states import Kept
+from hub.memory.states import RememberedInput
 from hub.model import ObjectRef, Origin, UnitKey
 from hub.smi import is_smi
 from hub.smi.types import SmiObject, TrafficTarget
@@ -47,7 +47,9 @@ class ChangeCause(Struct, frozen=True, gc=False):
     changes: tuple[InputChange, ...]
 
 
-def of_route(unit: UnitKey, before: Sequence[Kept], after: Sequence[Kept]) -> Iterator[ChangeCause]:
+def of_route(
+    unit: UnitKey, before: Sequence[RememberedInput], after: Sequence[RememberedInput]
+) -> Iterator[ChangeCause]:
     """Why a Route changes: by what splits it, and by other objects only where none of that changed."""
     if changes := changed(before, after):
         splits = {ref: each for ref, each in changes.items() if is_smi(ref)}
@@ -57,7 +59,7 @@ def of_route(unit: UnitKey, before: Sequence[Kept], after: Sequence[Kept]) -> It
 def of_access(
     unit: UnitKey,
     permits: Iterable[Permit],
-    objects: tuple[Sequence[Kept], Sequence[Kept]],
+    objects: tuple[Sequence[RememberedInput], Sequence[RememberedInput]],
     states: tuple[Sequence[Standing], Standing],
 ) -> Iterator[ChangeCause]:
     """Why these permits of an Access are gained or lost, given its objects and what it means, each before and after."""
@@ -69,7 +71,7 @@ def of_access(
             yield ChangeCause(unit, origin, found)
 
 
-def changed(before: Sequence[Kept], after: Sequence[Kept]) -> dict[ObjectRef, InputChange]:
+def changed(before: Sequence[RememberedInput], after: Sequence[RememberedInput]) -> dict[ObjectRef, InputChange]:
     """The objects that came, changed or went."""
     old, new = {each.object.ref: each for each in before}, {each.object.ref: each for each in after}
     found = {ref: InputChange(ref, "removed", old[ref].files) for ref in old.keys() - new.keys()}

@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.memory.states import Kept
-from hub.model import Change, NativeObject, ObjectRef, Observed, Op, Role, Translation, Unit, UnitKey
+from hub.memory.permits import Standing
+from hub.memory.permits import standing as standing_of
+from hub.memory.states import RememberedInput
+from hub.model import Access, Change, NativeObject, ObjectRef, Observed, Op, Role, Translation, Unit, UnitKey
 
 _WAVES: Mapping[tuple[Role, Op], int] = {
     (Role.GUARD, Op.CREATE): 1,
@@ -44,11 +46,16 @@ class Desired(Struct, frozen=True, gc=False):
 
     unit: Unit | None
     translation: Translation = Translation()
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[RememberedInput, ...] = ()
     reading: str = ""
 
+    @property
+    def standing(self) -> Standing | None:
+        """What the mesh carries out of an Access; None for anything else."""
+        return standing_of(self.unit, self.translation.carried) if isinstance(self.unit, Access) else None
 
-def _unsaid(key: UnitKey, observed: Observed) -> bytes | None:
+
+def _no_narrowest(key: UnitKey, observed: Observed) -> bytes | None:
     return None
 
 
@@ -60,7 +67,7 @@ class Constraints(Struct, frozen=True):
 
     frozen: frozenset[UnitKey] = frozenset()
     lacking: frozenset[ObjectRef] = frozenset()
-    narrowest: Callable[[UnitKey, Observed], bytes | None] = _unsaid
+    narrowest: Callable[[UnitKey, Observed], bytes | None] = _no_narrowest
 
 
 FREE = Constraints()
@@ -95,13 +102,13 @@ def by_unit(objects: Mapping[ObjectRef, Observed]) -> dict[UnitKey, dict[ObjectR
 
 def all_changes(
     decided: Mapping[UnitKey, Desired],
-    settled: Mapping[UnitKey, Sequence[NativeObject]],
+    final: Mapping[UnitKey, Sequence[NativeObject]],
     objects: Mapping[ObjectRef, Observed],
     standing: Mapping[UnitKey, Mapping[ObjectRef, Observed]],
     remembered: Collection[UnitKey] = (),
 ) -> Iterable[Change]:
-    """Every difference between what these units should be (`settled`), and what stands (`objects`, and by unit `standing`)."""
-    for key, after in settled.items():
+    """Every difference between what these units should be (`final`), and what stands (`objects`, and by unit `standing`)."""
+    for key, after in final.items():
         before = {**_taken_over(after, objects), **standing.get(key, {})}
         changes = _unit_changes(key, after, before, frozenset(decided[key].translation.former))
         grants_deleted = key in remembered and not any(one.role is Role.GRANT for one in before.values())

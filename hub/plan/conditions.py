@@ -55,14 +55,14 @@ class Decided(Struct, frozen=True):
     """What a plan was made of, beside the plan.
 
     `units` are the units that were decided, with the input objects behind each (None: the unit is gone); `places` is where
-    these were read. `problems` are what is wrong with units, `spared` the units with an object that differs and is left
+    these were read. `problems` are what is wrong with units, `paused` the units with an object that differs and is left
     alone. `whole` says that these are all units of the mesh.
     """
 
     units: Mapping[UnitKey, tuple[ObjectRef, ...] | None] = {}
     places: Mapping[ObjectRef, Origin] = {}
     problems: Mapping[UnitKey, tuple[Problem, ...]] = {}
-    spared: frozenset[UnitKey] = frozenset()
+    paused: frozenset[UnitKey] = frozenset()
     whole: bool = False
 
 
@@ -201,7 +201,7 @@ def _applied(key: UnitKey, index: PlanIndex) -> Condition:
 
 def _drifted(key: UnitKey, decided: Decided, index: PlanIndex) -> Condition:
     """A unit that is to be written although all that is remembered of it stays: somebody else changed its objects."""
-    if key in decided.spared:
+    if key in decided.paused:
         return Condition("True", "paused", "an object differs, and stays as it is until smihub resume")
     if key in index.frozen:
         return Condition("Unknown", "frozen", "the objects in the mesh do not match the record of the last apply")

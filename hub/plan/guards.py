@@ -99,9 +99,9 @@ def of_losses(losses: Iterable[Loss]) -> Iterator[Refusal]:
 def of_faults(faults: Iterable[tuple[UnitKey, BaseException]], adapter: str) -> Iterator[Refusal]:
     """A unit on which an adapter raised stays as it stands, or is cut down to what stood where it can say that."""
     for unit, error in faults:
-        said = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
+        cause = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
         yield Refusal(
-            "bug.adapter", f'{unit}: adapter "{adapter}" failed: {said}', "report this to the adapter's author", unit
+            "bug.adapter", f'{unit}: adapter "{adapter}" failed: {cause}', "report this to the adapter's author", unit
         )
 
 

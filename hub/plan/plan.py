@@ -11,7 +11,19 @@ from msgspec.structs import replace
 from hub.memory.oldlines import old_lines, unlisted
 from hub.memory.permits import NOTHING, Permit, Standing, gained, line_of
 from hub.memory.permits import standing as standing_of
-from hub.memory.states import EMPTY, SCHEMA, Encoded, Remembered, State, decode, digest, encode, lost_at, mixed, trusted
+from hub.memory.states import (
+    EMPTY,
+    SCHEMA,
+    Encoded,
+    Remembered,
+    State,
+    decode,
+    digest,
+    encode,
+    lost_at,
+    partly_written,
+    trusted,
+)
 from hub.model import (
     Access,
     Change,
@@ -97,44 +109,44 @@ def plan(
     decided = {key: unit for key, unit in sorted(desired.items()) if key not in frozen}
     standing = by_unit(observation.objects)
     conflicts = conflicts_of(decided, observation.objects)
-    spared = {ref for ref, observed in observation.objects.items() if observed.paused}
+    paused_refs = {ref for ref, observed in observation.objects.items() if observed.paused}
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
-    settled = {key: carry_over(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
-    planned = all_changes(decided, settled, observation.objects, standing, observation.memory)
+    final = {key: carry_over(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
+    planned = all_changes(decided, final, observation.objects, standing, observation.memory)
     blocked = Blocked.by(conflicts, constraints, decided, observation.objects)
     # An object that another unit claims now is handed over to it, not deleted and made again.
     changes, waiting = blocked.split(one for one in planned if one.after or one.ref not in claimed)
-    written = [change for change in changes if change.ref not in spared]
-    left = {change.unit for change in changes if change.ref in spared}
-    left |= {change.unit for change in waiting if change.ref in standing.get(change.unit, {})}
+    written = [change for change in changes if change.ref not in paused_refs]
+    held_back = {change.unit for change in changes if change.ref in paused_refs}
+    held_back |= {change.unit for change in waiting if change.ref in standing.get(change.unit, {})}
     # Nothing of these units is written: their memory stays as it is, for it still says what stands.
-    idle = left - {change.unit for change in written}
-    natives = {key: digest((one.ref, one.body) for one in objects) for key, objects in settled.items()}
+    unwritten = held_back - {change.unit for change in written}
+    natives = {key: digest((one.ref, one.body) for one in objects) for key, objects in final.items()}
     # Of these not all is written, so the digest must be that of what will stand, and not of what is desired.
-    short = {one.second for one in conflicts} | {change.unit for change in waiting} | left
-    natives |= {key: _outcome(standing.get(key, {}), written, key) for key in short}
-    meant, memory = _with_meaning(
+    partial = {one.second for one in conflicts} | {change.unit for change in waiting} | held_back
+    natives |= {key: _outcome(standing.get(key, {}), written, key) for key in partial}
+    annotated, memory = _with_access_diff(
         Plan(
             mesh=mesh,
             token=observation.token,
             changes=tuple(sorted(written, key=lambda change: (change.wave, change.ref))),
-            paused=tuple(sorted({change.ref for change in changes if change.ref in spared})),
+            paused=tuple(sorted({change.ref for change in changes if change.ref in paused_refs})),
             losses=tuple(sorted(loss for unit in decided.values() for loss in unit.translation.losses)),
             conflicts=conflicts,
             frozen=tuple(sorted(frozen & desired.keys())),
             first=not standing and not observation.memory,
         ),
-        [_Meaning(key, unit, natives[key]) for key, unit in decided.items() if key not in idle],
+        [_FinalUnit(key, unit, natives[key]) for key, unit in decided.items() if key not in unwritten],
         observation,
     )
-    return replace(meant, memory=_with_what_stays(Encoded(memory), left, observation))
+    return replace(annotated, memory=_with_what_stays(Encoded(memory), held_back, observation))
 
 
-def _with_what_stays(memory: Encoded, left: set[UnitKey], observation: Observation) -> Encoded:
-    """What to remember, where objects of the units `left` stay as they are: what these prevent is not remembered as done."""
-    mixtures = {key: mixed(known_states(key, observation), memory[key]) for key in left & memory.keys()}
-    unproven = {key for key, raw in mixtures.items() if raw is None}
-    return memory.replaced(mixtures, without=unproven) if mixtures else memory
+def _with_what_stays(memory: Encoded, held_back: set[UnitKey], observation: Observation) -> Encoded:
+    """What to remember, where objects of the units `held_back` stay as they are: what these prevent is not remembered as done."""
+    partial = {key: partly_written(known_states(key, observation), memory[key]) for key in held_back & memory.keys()}
+    unproven = {key for key, raw in partial.items() if raw is None}
+    return memory.replaced(partial, without=unproven) if partial else memory
 
 
 def _outcome(before: Mapping[ObjectRef, Observed], written: Iterable[Change], key: UnitKey) -> str:
@@ -148,10 +160,10 @@ def _outcome(before: Mapping[ObjectRef, Observed], written: Iterable[Change], ke
     return digest(bodies.items())
 
 
-def in_pieces(made: Plan) -> Plan:
+def with_non_atomic_units(plan: Plan) -> Plan:
     """The same plan, telling which units are not one atomic write where each object is brought into force by itself."""
-    count = Counter(change.unit for change in made.changes)
-    return replace(made, pieces=tuple(sorted(unit for unit, number in count.items() if number > 1)))
+    count = Counter(change.unit for change in plan.changes)
+    return replace(plan, pieces=tuple(sorted(unit for unit, number in count.items() if number > 1)))
 
 
 # --------------------------------------------------------------------------- what it means
@@ -172,30 +184,30 @@ def claimed_states(key: UnitKey, observation: Observation) -> tuple[Standing, ..
     return tuple(state.standing for state in past.states) or None if past is not None else None
 
 
-def ungranted(mine: Mapping[ObjectRef, Observed]) -> tuple[Standing, ...] | None:
+def grantless_states(mine: Mapping[ObjectRef, Observed]) -> tuple[Standing, ...] | None:
     """What nobody remembers anything of grants nothing, where no object that grants stands."""
     return None if any(one.role is Role.GRANT and one.token for one in mine.values()) else (NOTHING,)
 
 
-class _Meaning(Struct, frozen=True, gc=False):
+class _FinalUnit(Struct, frozen=True, gc=False):
     key: UnitKey
     desired: Desired
     natives: str
 
 
-class _Changed(Struct, frozen=True, gc=False):
+class _AccessDiff(Struct, frozen=True, gc=False):
     gained: tuple[Permit, ...] = ()
     lost: tuple[Permit, ...] = ()
     lost_lines: tuple[str, ...] = ()
     because: tuple[ChangeCause, ...] = ()
 
 
-def _with_meaning(
-    bare: Plan, decided: Sequence[_Meaning], observation: Observation
+def _with_access_diff(
+    bare: Plan, decided: Sequence[_FinalUnit], observation: Observation
 ) -> tuple[Plan, dict[UnitKey, Remembered | bytes | None]]:
     """Add what the change means: what is gained and lost, units that lose, and what to remember."""
     memory: dict[UnitKey, Remembered | bytes | None] = {}
-    found: dict[UnitKey, _Changed] = {}
+    found: dict[UnitKey, _AccessDiff] = {}
     rerouted: list[tuple[str, str]] = []
     because: list[ChangeCause] = []
     for each in decided:
@@ -211,7 +223,7 @@ def _with_meaning(
         elif each.key.kind == "access" and after is not None:
             found[each.key] = _changed(each, after.states[0].standing, observation)
     owners = {one.owner for one in observation.objects.values()}
-    meant = replace(
+    annotated = replace(
         bare,
         gained=tuple(permit for each in found.values() for permit in each.gained),
         lost=tuple(permit for each in found.values() for permit in each.lost),
@@ -222,7 +234,7 @@ def _with_meaning(
         governs=tuple(key for key in found if key not in observation.memory and key not in owners),
         governed=sum(key.kind == "access" for key in observation.memory.keys() | {each.key for each in decided}),
     )
-    return meant, memory
+    return annotated, memory
 
 
 def _differs(after: Remembered | None, raw: bytes) -> bool:
@@ -232,7 +244,7 @@ def _differs(after: Remembered | None, raw: bytes) -> bool:
     return encode(after) != raw
 
 
-def _remembered(each: _Meaning, lost: int) -> Remembered | None:
+def _remembered(each: _FinalUnit, lost: int) -> Remembered | None:
     unit = each.desired.unit
     if unit is None:
         return None
@@ -244,16 +256,16 @@ def _remembered(each: _Meaning, lost: int) -> Remembered | None:
     return Remembered(SCHEMA, (state,), kept=each.desired.kept, lost=lost, reading=each.desired.reading)
 
 
-def _changed(each: _Meaning, after: Standing, observation: Observation) -> _Changed:
+def _changed(each: _FinalUnit, after: Standing, observation: Observation) -> _AccessDiff:
     """What an identity gains over all, and loses of any, of the states that may stand."""
     access = each.desired.unit
     if not isinstance(access, Access):
-        return _Changed()
+        return _AccessDiff()
     past = decode(observation.memory.get(each.key))
     if past is not None and past.old:
         fresh = standing_of(access, unlisted(access, frozenset(past.lines)))
         lines = sorted({*past.lines} - old_lines(access))
-        return _Changed(gained(access.identity, (), fresh), lost_lines=tuple(lines))
+        return _AccessDiff(gained(access.identity, (), fresh), lost_lines=tuple(lines))
     before = known_states(each.key, observation) or ()
     states = before or (tuple(state.standing for state in past.states) if past is not None else ())
     lost = {permit for state in states for permit in gained(access.identity, (after,), state)}
@@ -261,4 +273,4 @@ def _changed(each: _Meaning, after: Standing, observation: Observation) -> _Chan
     because = tuple(
         of_access(each.key, {*more, *lost}, (past.kept if past else (), each.desired.kept), (states, after))
     )
-    return _Changed(more, tuple(sorted(lost, key=line_of)), because=because)
+    return _AccessDiff(more, tuple(sorted(lost, key=line_of)), because=because)

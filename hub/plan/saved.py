@@ -273,17 +273,17 @@ def check_inputs(saved: Saved, now: str, objects: Iterable[Fingerprint] = ()) ->
     """Raise MovedError if what governs has changed, naming it; `now` is the digest of it, `objects` are what there is."""
     if saved.inputs != now:
         changes = moved(saved.objects, objects)
-        told = describe(changes) if changes else "other files can be read, or other objects count"
-        raise MovedError(f"the sources have changed since this plan was saved: {told}; plan again", changes)
+        what = describe(changes) if changes else "other files can be read, or other objects count"
+        raise MovedError(f"the sources have changed since this plan was saved: {what}; plan again", changes)
 
 
 def check_token(saved: SavedMesh, now: str, standing: Iterable[Fingerprint] = (), who: str = "") -> None:
     """Raise MovedError if the mesh has changed, naming what; `now` is its revision's token, `who` is who may have done it."""
     if saved.plan.token != now:
         changes = moved(saved.standing, standing)
-        told = describe(changes) if changes else "its objects are as they were, and were written since"
+        what = describe(changes) if changes else "its objects are as they were, and were written since"
         by = f", {who}" if who else ""
-        message = f'mesh "{saved.plan.mesh}" has changed since this plan was saved: {told}{by}; plan again'
+        message = f'mesh "{saved.plan.mesh}" has changed since this plan was saved: {what}{by}; plan again'
         raise MovedError(message, changes, saved.plan.mesh)
 
 

@@ -67,11 +67,11 @@ class Cluster:
         return touched
 
     async def _hand_over(self, facts: Facts) -> None:
-        await each(_published_in(mesh, facts) for mesh in self._meshes)
+        await await_each(_published_in(mesh, facts) for mesh in self._meshes)
         self._published = facts.endpoints
 
 
-async def each(works: Iterable[Awaitable[None]]) -> None:
+async def await_each(works: Iterable[Awaitable[None]]) -> None:
     """Do all of these; what the first that failed raised is raised once the others are done."""
     failed: SmihubError | None = None
     for work in works:

@@ -14,15 +14,14 @@ from functools import partial
 from msgspec.structs import replace
 
 from hub.api import Accepting, Evaluator
-from hub.aside import aside
 from hub.baselines import NOTHING_HELD, Holds, baselines_of
 from hub.config.accepts import Accept, idle, words
 from hub.config.file import Config
 from hub.config.own import line_of, place_in
 from hub.errors import SmihubError
 from hub.intake import Intake, sources_of
-from hub.memory.recall import KeptIndex
-from hub.memory.states import Kept, stamped
+from hub.memory.recall import RememberedInputIndex
+from hub.memory.states import RememberedInput, stamped
 from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
 from hub.model import NativeObject, ObjectRef, Observation, Origin, Problem, Severity, Unit, UnitKey
@@ -33,12 +32,13 @@ from hub.plan.plan import Plan, plan
 from hub.plan.saved import CompiledUnit, MeshSetup, Setup, inputs_digest, settings_digest
 from hub.planner import Reviewed
 from hub.plugins import Plugins
-from hub.reconcile.cluster import Cluster, each
+from hub.reconcile.cluster import Cluster, await_each
 from hub.reconcile.partition import units_of
-from hub.reconcile.rollout import gaining_and_losing, mixed, prerequisites, roll_out
+from hub.reconcile.rollout import gaining_and_losing, gated_gaining_and_losing, prerequisites, roll_out
 from hub.reconcile.window import Window
 from hub.smi.types import EndpointSlice, Workload
 from hub.status.outcomes import Result
+from hub.threads import run_in_thread
 
 __all__ = ["Hub", "Reviewed"]
 
@@ -67,10 +67,10 @@ class Hub:
         self.window = Window(config.state)
         self.deciding = asyncio.Lock()
         """Held by whoever reads or changes the stores; plans are made in a thread of their own."""
-        self._kept: dict[str, tuple[Mirror, KeptIndex]] = {}
+        self._kept: dict[str, tuple[Mirror, RememberedInputIndex]] = {}
 
-    def again(self) -> Hub:
-        """The same anew, of which nothing is opened."""
+    def unopened_copy(self) -> Hub:
+        """The same hub again, with nothing opened."""
         return Hub(self.config, self._plugins, self._only)
 
     async def close(self) -> None:
@@ -110,7 +110,7 @@ class Hub:
 
         While a part cannot be read they gain nothing; what they lose is planned. `apart`: of other meshes only those count that were observed already, so that none of them can hold this one up.
         """
-        return self.window.judged(await self._planned(mesh, accept, keys, apart=apart), self.clock())
+        return self.window.with_approvals(await self._planned(mesh, accept, keys, apart=apart), self.clock())
 
     async def _planned(
         self,
@@ -130,7 +130,7 @@ class Hub:
             now = self.clock()
             planner.since[mesh.name] = self.window.begins(mesh.name, now)
             accepted = sorted({*accept, *words(self.config.accept, mesh.name, now)})
-            reviewed = await aside(partial(planner.planned, mesh, mirror, accepted, keys, holds))
+            reviewed = await run_in_thread(partial(planner.planned, mesh, mirror, accepted, keys, holds))
         return replace(reviewed, lifted=reviewed.lifted | lifted)
 
     async def recall(self, accept: Sequence[str] = (), *, apart: bool = False) -> frozenset[str]:
@@ -145,9 +145,9 @@ class Hub:
             cluster.planner.missing, cluster.planner.rebuilt = self.intake.missing[name], rebuilt
         return frozenset({BROKEN} if given_up else ())
 
-    async def _remembered(self, *, apart: bool) -> dict[str, dict[ObjectRef, Kept]]:
+    async def _remembered(self, *, apart: bool) -> dict[str, dict[ObjectRef, RememberedInput]]:
         """By cluster, what its meshes remember of what cannot be read; a mesh that cannot be read itself tells of nothing."""
-        found: dict[str, dict[ObjectRef, Kept]] = {name: {} for name in self.clusters}
+        found: dict[str, dict[ObjectRef, RememberedInput]] = {name: {} for name in self.clusters}
         for mesh in self.meshes:
             if apart and mesh.mirror is None:
                 continue
@@ -157,13 +157,16 @@ class Hub:
                 continue
             known = self._kept.get(mesh.name)
             if known is None or known[0] is not mirror:
-                known = self._kept[mesh.name] = (mirror, await aside(partial(KeptIndex, mirror.memory)))
-            self.intake.stood(part for part in sorted(self.intake.foreign) if known[1].knows(part))
+                known = self._kept[mesh.name] = (
+                    mirror,
+                    await run_in_thread(partial(RememberedInputIndex, mirror.memory)),
+                )
+            self.intake.claim(part for part in sorted(self.intake.foreign) if known[1].knows(part))
             found[mesh.cluster] |= known[1].about(self.intake.broken, self.intake.unread)
         return found
 
     @property
-    def may_have_stood(self) -> bool:
+    def may_be_ours(self) -> bool:
         """Whether a file that looks like somebody else's may be one of ours, for a mesh that was not read yet remembers it."""
         return bool(self.intake.foreign) and any(mesh.mirror is None for mesh in self.meshes)
 
@@ -172,14 +175,14 @@ class Hub:
         accepted = sorted(words(self.config.accept, mesh.name, self.clock()))
         return self.cluster(mesh).planner.planned(mesh, Mirror(Observation()), accepted)
 
-    def idle_accepts(self, reviewed: Sequence[Reviewed]) -> tuple[Problem, ...]:
+    def unused_accepts(self, reviewed: Sequence[Reviewed]) -> tuple[Problem, ...]:
         """A warning for each accept of smihub.yaml that lifts nothing in these plans; nothing, if they are not of all meshes."""
         if len(reviewed) < len(self.config.meshes) or any(
             OWNER in {refusal.code for refusal in one.refusals} for one in reviewed
         ):
             return ()  # what is not planned asks for nothing, and may tomorrow
         lifted = [(one.mesh.name, one.lifted) for one in reviewed]
-        return tuple(_idle(self.config, *each) for each in idle(self.config.accept, lifted, self.clock()))
+        return tuple(_unused_accept(self.config, *each) for each in idle(self.config.accept, lifted, self.clock()))
 
     def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
         """The units of a mesh as they should be (hub.planner)."""
@@ -246,7 +249,9 @@ class Hub:
         Raises StaleError, with nothing written, if somebody else was faster; then plan again.
         """
         narrowed = frozenset[UnitKey]()
-        if isinstance(mesh.sink, Accepting) and (both := await _mixed(mesh.sink, made, await mesh.observed())):
+        if isinstance(mesh.sink, Accepting) and (
+            both := await _losing_behind_gains(mesh.sink, made, await mesh.observed())
+        ):
             # First what these lose: their gains wait up to `ACCEPTED_S` for the mesh, and a revocation must not.
             narrowed = await self._narrow(mesh, both, accept, frozenset())
             reviewed = await self._planned(mesh, accept, units_of(made), apart=True)
@@ -294,7 +299,7 @@ class Hub:
                 done = await roll_out(mesh.sink, made, mirror)
         except BaseException:
             # Also when it is cancelled: some of the objects may be written.
-            mesh.lost_track()
+            mesh.invalidate_mirror()
             raise
         mesh.wrote(done.written, done.memory, done.token)
         current, known = mesh.mirror, self._kept.get(mesh.name)
@@ -303,27 +308,27 @@ class Hub:
         if known is not None and known[0] is current:
             known[1].follow(done.memory)
         if mirror.mends or not done.whole or any(each.state in _UNSURE for each in done.results.values()):
-            mesh.lost_track()  # what somebody else did there, or whether an object was written after all
+            mesh.invalidate_mirror()  # what somebody else did there, or whether an object was written after all
         return dict(done.results), done.failed
 
     async def withdraw(self) -> None:
         """Take endpoints that are gone out of service, before anything else of a change is written."""
-        await each(
+        await await_each(
             cluster.withdraw(incomplete=self.intake.misses_facts(name)) for name, cluster in self.clusters.items()
         )
 
     async def publish(self) -> None:
         """Hand endpoints to the meshes that serve them, unless a part is missing that may hold some of them."""
-        await each(
+        await await_each(
             cluster.publish(incomplete=self.intake.misses_facts(name)) for name, cluster in self.clusters.items()
         )
 
 
-async def _mixed(sink: Accepting, made: Plan, mirror: Mirror) -> frozenset[UnitKey]:
+async def _losing_behind_gains(sink: Accepting, made: Plan, mirror: Mirror) -> frozenset[UnitKey]:
     """The units that lose, and also gain by what the mesh has not taken yet: what they lose does not wait for that."""
     needing = prerequisites(made, gaining_and_losing(made), mirror)
     late = await sink.unaccepted(sorted(needing), 0.0) if needing else ()
-    return mixed(made).union(*(needing[one.ref] for one in late))
+    return gated_gaining_and_losing(made).union(*(needing[one.ref] for one in late))
 
 
 def _with_narrowed(results: Mapping[UnitKey, Result], narrowed: frozenset[UnitKey]) -> dict[UnitKey, Result]:
@@ -332,7 +337,7 @@ def _with_narrowed(results: Mapping[UnitKey, Result], narrowed: frozenset[UnitKe
     return {**results, **{key: replace(results[key], narrowed=True) for key in stopped}}
 
 
-def _idle(config: Config, accept: Accept, why: str) -> Problem:
+def _unused_accept(config: Config, accept: Accept, why: str) -> Problem:
     """The warning about an accept of a configuration."""
     field = place_in(config, f"accept[{accept.place}]")
     message = f'accepting "{accept.word}" has no effect: {why}'
@@ -342,4 +347,4 @@ def _idle(config: Config, accept: Accept, why: str) -> Problem:
 
 
 def _files(cluster: Cluster, key: UnitKey, unit: Unit) -> tuple[str, ...]:
-    return tuple(sorted({file for kept in cluster.planner.kept(key, unit) for file in kept.files}))
+    return tuple(sorted({file for kept in cluster.planner.inputs_of(key, unit) for file in kept.files}))

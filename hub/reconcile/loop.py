@@ -15,7 +15,6 @@ from functools import partial
 
 import structlog
 
-from hub.aside import aside
 from hub.errors import RefusedError, SmihubError
 from hub.events import Event, Synced, Unread
 from hub.model import ObjectRef, Origin, Problem
@@ -23,6 +22,7 @@ from hub.reconcile.hub import Hub
 from hub.reconcile.worker import Worker
 from hub.status.journal import Journal
 from hub.status.status_log import StatusLog
+from hub.threads import run_in_thread
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _RESTART_S = 5.0
@@ -54,13 +54,13 @@ class Loop:
     async def serve_only(self) -> None:
         """Serve the last revision of every mesh, for ever."""
         await self._start()
-        self._tell_started("serving the last revision")
+        self._log_started("serving the last revision")
         await asyncio.Event().wait()
 
     async def run(self) -> None:
         """Serve, watch, plan and apply, for ever."""
         await self._start()
-        self._tell_started(f"watching {', '.join(self._hub.intake.sources)}")
+        self._log_started(f"watching {', '.join(self._hub.intake.sources)}")
         for worker in self.workers:
             self._journal.heartbeat(worker.mesh.name)
         works: list[Work] = [partial(self._watch, name) for name in self._hub.intake.sources]
@@ -118,7 +118,7 @@ class Loop:
     async def ingest(self, source: str, events: tuple[Event, ...]) -> None:
         """Take what a source says; a part on which that raises cannot be read."""
         async with self._hub.deciding:
-            await aside(partial(self._ingest_each, source, events))
+            await run_in_thread(partial(self._ingest_each, source, events))
         if any(isinstance(event, Unread) and not event.part for event in events):
             self._unreachable.add(source)  # what it held counts as it was applied last; the others do not wait for it
         if any(isinstance(event, Synced) for event in events):
@@ -148,7 +148,7 @@ class Loop:
         """Tell every mesh what it has to plan, after endpoints that are gone were taken out of service."""
         async with self._hub.deciding:
             await self._hub.recall(self._accept, apart=True)
-            if self._logged_unread is not None or not self._hub.may_have_stood:
+            if self._logged_unread is not None or not self._hub.may_be_ours:
                 await self._log_sources()
             self._enqueue_dirty()
             await self._endpoints(self._hub.withdraw)
@@ -204,14 +204,14 @@ class Loop:
 
     # ----------------------------------------------------------------------- the log
 
-    def _tell_started(self, doing: str) -> None:
+    def _log_started(self, doing: str) -> None:
         _log.info("hub_started", doing=f"{doing}; Ctrl-C ends", meshes=[worker.mesh.name for worker in self.workers])
 
     async def _log_sources(self) -> None:
         """Tell first what cannot be read, and then what follows from it."""
         self._logged_unread = self._hub.intake.unread
         self._status_log.unread(self._hub.intake.unread_problems)
-        await aside(lambda: self._status_log.problems(*self._hub.intake.changes(), self._hub.intake.located))
+        await run_in_thread(lambda: self._status_log.problems(*self._hub.intake.changes(), self._hub.intake.located))
 
 
 async def _supervised(work: Work) -> None:

@@ -203,7 +203,7 @@ def _independent_losses(plan: Plan, mirror: Mirror) -> set[ObjectRef]:
     }
 
 
-def mixed(plan: Plan) -> frozenset[UnitKey]:
+def gated_gaining_and_losing(plan: Plan) -> frozenset[UnitKey]:
     """The units that both gain and lose, and whose gains wait for the mesh to take what they need."""
     fresh = {change.ref: change.unit for change in plan.changes if change.wave < _GRANT_DELETED}
     units = {*fresh.values()} | {change.unit for change in plan.changes if fresh.keys() & set(needs_of(change))}

@@ -34,7 +34,7 @@ class Window:
         """From when on losses in this mesh count."""
         return min(now, self._known().get(mesh, now)) - WINDOW_S
 
-    def judged(self, reviewed: Reviewed, now: float) -> Reviewed:
+    def with_approvals(self, reviewed: Reviewed, now: float) -> Reviewed:
         """The review, without the refusal that somebody approved, or with the digest by which it can be."""
         mesh = reviewed.mesh.name
         if not any(each.code == BLAST_RADIUS for each in reviewed.whole):

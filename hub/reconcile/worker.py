@@ -23,7 +23,7 @@ from hub.meshes import Mesh
 from hub.mirror import Mirror
 from hub.model import ObjectRef, UnitKey
 from hub.plan.plan import Plan
-from hub.reconcile.fights import Fights
+from hub.reconcile.drift_backoff import DriftBackoff
 from hub.reconcile.hub import Hub, Reviewed
 from hub.reconcile.in_flight import InFlight
 from hub.reconcile.partition import dependencies, gaining_in, partition, units_of
@@ -73,7 +73,7 @@ class Worker:
         self._mesh_changed = False  # somebody else may have changed the mesh since it was read
         self._wake = asyncio.Event()
         self._in_flight = InFlight(self._wake, self._on_finished)
-        self._fights = Fights(mesh.name)
+        self._drift_backoff = DriftBackoff(mesh.name)
         self._last_error = ""
 
     def add(self, keys: Collection[UnitKey]) -> None:
@@ -114,16 +114,16 @@ class Worker:
             self._journal.heartbeat(self.mesh.name)
             with suppress(TimeoutError):
                 # Not asyncio.wait_for: in Python 3.11 it swallows a cancellation that comes together with the news.
-                async with asyncio.timeout(self._patience_s()):
+                async with asyncio.timeout(self._max_wait_s()):
                     await self._wake.wait()
-            if self._fights.next_s() == 0:
+            if self._drift_backoff.next_s() == 0:
                 self._wake.set()
             if self._refused and self._hub.window.approved(self.mesh.name, self._hub.clock()):
                 self.add(())
 
-    def _patience_s(self) -> float:
+    def _max_wait_s(self) -> float:
         """How long to wait for work at most."""
-        usual, fight = _APPROVAL_POLL_S if self._refused else _HEARTBEAT_S, self._fights.next_s()
+        usual, fight = _APPROVAL_POLL_S if self._refused else _HEARTBEAT_S, self._drift_backoff.next_s()
         return usual if fight is None else min(usual, fight)
 
     async def watch(self) -> None:
@@ -145,7 +145,7 @@ class Worker:
 
     def refresh(self) -> None:
         """Read the mesh again; plan what differs from what was written, and the units of which something waits."""
-        self.mesh.lost_track()
+        self.mesh.invalidate_mirror()
         self._mesh_changed = True
         self._wake.set()
 
@@ -210,11 +210,11 @@ class Worker:
                 self._mesh_changed = True  # it was not read, so the change is still to be found
                 raise
             self._pending |= self._waiting
-        now = self._fights.changed(self.mesh.drifted)
+        now = self._drift_backoff.on_drift(self.mesh.drifted)
         if later := self.mesh.drifted - now:
             self._journal.planned(await self._hub.plan(self.mesh, self._accept, later, apart=True))  # for status
         if self._pending is not None:
-            self._pending |= now | self._fights.due()
+            self._pending |= now | self._drift_backoff.due()
         self.mesh.drifted.clear()
 
     async def _all_units(self) -> set[UnitKey]:
@@ -229,7 +229,7 @@ class Worker:
         await self._planned()
         self._log_faults(reviewed)
         plan = reviewed.plan
-        self._fights.settled(keys, {change.unit for change in plan.changes})
+        self._drift_backoff.forget_restored(keys, {change.unit for change in plan.changes})
         self._losing = (frozenset() if keys is None else self._losing - keys) | {*plan.losing}
         self._refused = bool(reviewed.whole)
         if reviewed.whole:
@@ -237,7 +237,7 @@ class Worker:
             self._waiting |= await self._all_units() if keys is None else keys
             return
         self._journal.planned(reviewed)
-        waits = {*plan.frozen, *plan.held, *reviewed.refused, *reviewed.decided.spared}
+        waits = {*plan.frozen, *plan.held, *reviewed.refused, *reviewed.decided.paused}
         self._waiting = self._waiting_outside(keys) | waits
         results = await self._write(reviewed)
         self._journal.wrote(reviewed, results)
@@ -331,15 +331,15 @@ class Worker:
         """Note why a try failed; a trace is logged once."""
         error = state.outcome.exception() if state.outcome is not None else None
         self.idle.set()
-        said = f"{type(error).__name__}: {error}"
+        cause = f"{type(error).__name__}: {error}"
         if isinstance(error, SmihubError):
             reason = "stale" if isinstance(error, StaleError) else "failed"
             self._journal.problem(self.mesh.name, self._pending or (), reason, str(error))
         else:
-            self._journal.problem(self.mesh.name, self._pending or (), "bug", said)
-            if said != self._last_error:
-                _log.error("mesh_raised", mesh=self.mesh.name, reason=said, exc_info=error)
-        self._last_error = said
+            self._journal.problem(self.mesh.name, self._pending or (), "bug", cause)
+            if cause != self._last_error:
+                _log.error("mesh_raised", mesh=self.mesh.name, reason=cause, exc_info=error)
+        self._last_error = cause
 
     # ----------------------------------------------------------------------- the log
 

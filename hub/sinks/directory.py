@@ -17,7 +17,6 @@ from typing import ClassVar
 from msgspec import Struct
 
 from hub.api import Diagnosis, Marking, SinkContext, SinkSpec
-from hub.aside import aside, to_end
 from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
 from hub.model import Observation, UnitKey
 from hub.sinks.folder import EXCLUSIVE, SHARED, Entry, Folder, make, opened, signature
@@ -28,6 +27,7 @@ from hub.sinks.marking import FolderObjects, ownership_change
 from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, SUFFIXES, file_name
 from hub.sinks.reading import FolderContents, FolderReader, Found, interpret
 from hub.sinks.writing import MAX_INDEX_BYTES, Writer
+from hub.threads import run_in_thread, run_to_end
 
 _OTHER_NAMES = ("kustomization.yml", "Kustomization")  # kustomize wants one of the three to be there, and only one
 _NOTHING, _ANYBODY = Ledger(), FolderReader()
@@ -59,16 +59,16 @@ class DirectorySink:
     async def observe(self) -> Observation:
         """Everything in the folder. Raises ConfigError where it cannot be told what is ours."""
         async with opened(self._path, SHARED) as folder:
-            reading = self._empty if folder is None else await to_end(partial(self._read, folder))
+            reading = self._empty if folder is None else await run_to_end(partial(self._read, folder))
         return reading.observation()
 
     @asynccontextmanager
     async def writing(self, token: str) -> AsyncIterator[Writer]:
         """See `hub.api.Sink`: the folder is locked until the end."""
         if token == self._empty.token:
-            await to_end(partial(make, self._path))
+            await run_to_end(partial(make, self._path))
         async with opened(self._path, EXCLUSIVE) as folder:
-            reading = self._empty if folder is None else await to_end(partial(self._read, folder))
+            reading = self._empty if folder is None else await run_to_end(partial(self._read, folder))
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed while this plan was made; plan again')
             self._refuse_others(reading)
@@ -81,7 +81,7 @@ class DirectorySink:
     async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """See `hub.api.MarkingSink`. A file that is not as it was is a StaleError; all are looked at before the first write."""
         async with opened(self._path, EXCLUSIVE) as folder:
-            reading = self._empty if folder is None else await to_end(partial(self._read, folder))
+            reading = self._empty if folder is None else await run_to_end(partial(self._read, folder))
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed in the meantime; run the command again')
             self._refuse_others(reading)
@@ -89,7 +89,7 @@ class DirectorySink:
             actual = {file: old for old, file in reading.renamed.items()}
             places = {each.ref: file_name(each.ref) for each in marks}
             current = {ref: f"{OBJECTS}/{actual.get(file, file)}" for ref, file in places.items()}
-            texts = await to_end(lambda: {ref: _content(folder, path) or b"" for ref, path in current.items()})
+            texts = await run_to_end(lambda: {ref: _content(folder, path) or b"" for ref, path in current.items()})
             if len(texts) != len(marks):
                 raise UnsafeResourceError(f'mesh "{self._mesh}": one object is listed twice')
             changes = [ownership_change(each, standing, texts[each.ref]) for each in marks]
@@ -97,10 +97,10 @@ class DirectorySink:
 
     async def changes(self) -> AsyncIterator[str]:
         """See `hub.api.Watching`: told by names, sizes and times of the files, but for those that we wrote ourselves."""
-        seen = await aside(partial(signature, self._path))
+        seen = await run_in_thread(partial(signature, self._path))
         while True:
             await asyncio.sleep(_LOOK_S)
-            now = await aside(partial(signature, self._path))
+            now = await run_in_thread(partial(signature, self._path))
             changed = {path for path, _ in now.items() ^ seen.items()}
             seen = now
             if any(self._own.get(self._relative(path), _NEWS) != now.get(path) for path in changed):

@@ -16,9 +16,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from hub.aside import to_end
 from hub.errors import ConfigError, SmihubError, TransientError
 from hub.sinks.names import OBJECTS, TEMPORARY
+from hub.threads import run_to_end
 
 SHARED, EXCLUSIVE = fcntl.LOCK_SH, fcntl.LOCK_EX
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -168,7 +168,7 @@ def _move_to_empty(at: int, name: str) -> None:
 async def opened(path: Path, lock: int) -> AsyncIterator[Folder | None]:
     """The folder, locked; None if it is not there. What the system refuses is told as ConfigError or TransientError."""
     with translate_os_errors(path):
-        root = await to_end(partial(_open, path))
+        root = await run_to_end(partial(_open, path))
         if root is None:
             yield None
             return

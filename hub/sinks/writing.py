@@ -17,7 +17,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from hub.api import Written
-from hub.aside import to_end
 from hub.errors import StaleError, UnsafeResourceError
 from hub.model import Change, ObjectRef, Op, Role, UnitKey
 from hub.sinks.folder import Folder
@@ -27,6 +26,7 @@ from hub.sinks.manifest import MAX_OBJECT_BYTES, digest, stamp
 from hub.sinks.marking import OwnershipChange
 from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, file_name
 from hub.sinks.reading import FolderContents, token
+from hub.threads import run_to_end
 
 MAX_INDEX_BYTES = 256 * 1_048_576
 """How large kustomization.yaml and the memory may be: both grow with the number of objects."""
@@ -71,18 +71,18 @@ class Writer:
     async def write(self, changes: Sequence[Change]) -> list[Written]:
         """See `hub.api.Writing`. Raises StaleError where somebody else writes kustomization.yaml."""
         found: dict[ObjectRef, Written] = {}
-        await to_end(self._folder.make_objects)
+        await run_to_end(self._folder.make_objects)
         puts = [put for change in changes if change.after and (put := self._made(change, found)) is not None]
         drops = [change for change in changes if change.after is None and self._is_as_planned(change, found)]
-        await to_end(partial(self._unlist, drops))
+        await run_to_end(partial(self._unlist, drops))
         for put in puts:
-            await to_end(partial(self._put_object, put, found))
+            await run_to_end(partial(self._put_object, put, found))
         if puts:
-            await to_end(self._list_new)
+            await run_to_end(self._list_new)
         for change in drops:
-            await to_end(partial(self._remove_object, change, found))
+            await run_to_end(partial(self._remove_object, change, found))
         if drops:
-            await to_end(self._folder.sync)
+            await run_to_end(self._folder.sync)
         return [found[change.ref] for change in changes]
 
     def _put_object(self, put: Put, found: dict[ObjectRef, Written]) -> None:
@@ -102,7 +102,7 @@ class Writer:
 
     async def remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         """See `hub.api.Writing`."""
-        await to_end(partial(self._remember, memory))
+        await run_to_end(partial(self._remember, memory))
 
     def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         self._memory.update(memory)
@@ -163,10 +163,10 @@ class Writer:
         """Have objects change hands, and give the new token. Raises StaleError, as `write` does."""
         async with self.cleaning():
             for change in changes:
-                await to_end(partial(self._change_owner, change))
-            await to_end(self._folder.sync)
+                await run_to_end(partial(self._change_owner, change))
+            await run_to_end(self._folder.sync)
             if any(change.listed != "as before" for change in changes):
-                await to_end(self._list)
+                await run_to_end(self._list)
             if memory:
                 await self.remember(memory)
         return self.token
@@ -189,14 +189,14 @@ class Writer:
     @asynccontextmanager
     async def cleaning(self) -> AsyncIterator[None]:
         """End what another write did not: what it left is removed, and what changed hands is listed as what it is."""
-        await to_end(self._folder.clean)
+        await run_to_end(self._folder.clean)
         try:
-            await to_end(self._rename)
+            await run_to_end(self._rename)
             if self._released:
-                await to_end(self._list)
+                await run_to_end(self._list)
             yield
         finally:
-            await to_end(self._folder.clean)
+            await run_to_end(self._folder.clean)
 
     def _rename(self) -> None:
         """Give files that have a former name still the one that they have now: written, then listed, then the old one goes."""

@@ -50,7 +50,7 @@ class Kustomizations:
         if namespaces:
             held[part] = frozenset(namespaces)
 
-    def told(self) -> Iterator[tuple[Problem, tuple[tuple[str, str], ...]]]:
+    def problems(self) -> Iterator[tuple[Problem, tuple[tuple[str, str], ...]]]:
         """A warning for each kustomization that changes what is read as it is written, with the parts of which it does."""
         for source, each in sorted(self._found.items()):
             for _, one in sorted(each.items()):

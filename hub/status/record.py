@@ -116,7 +116,7 @@ class Record:
     def __init__(self, state: Path, tell: Callable[[str], None]) -> None:
         self._path = state / FILE
         self._tell = tell
-        self._told = False
+        self._failure_reported = False
         self._work = _Work()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -182,12 +182,12 @@ class Record:
                 db = None
                 self._complain(f'record "{self._path}" cannot be written: {error}')
             else:
-                left, self._told = _Work(), False
+                left, self._failure_reported = _Work(), False
         _closed(db)
 
     def _complain(self, text: str) -> None:
-        if not self._told:
-            self._told = True
+        if not self._failure_reported:
+            self._failure_reported = True
             self._tell(f"{text}; smihub status and smihub history are incomplete until this is fixed")
 
 

@@ -27,7 +27,7 @@ class Slices:
         """`moved` collects the slices whose endpoints may differ."""
         self._index = index
         self._moved = moved
-        self._told: dict[ObjectRef, EndpointSlice] = {}
+        self._known: dict[ObjectRef, EndpointSlice] = {}
         self._mirrors: Counter[ObjectRef] = Counter()  # Endpoints -> slices that mirror them
         self._slices: dict[ObjectRef, EndpointSlice] = {}  # those that count
         self._naming: dict[
@@ -37,18 +37,18 @@ class Slices:
 
     def put(self, ref: ObjectRef, slice_: EndpointSlice | None) -> None:
         """A slice, or Endpoints, is there, is another, or (None) is gone. Beside a slice that mirrors them, Endpoints do not count."""
-        before = self._told.pop(ref, None)
+        before = self._known.pop(ref, None)
         if slice_ is not None:
-            self._told[ref] = slice_
+            self._known[ref] = slice_
         touched = {ref}
         for each, by in ((before, -1), (slice_, 1)):
             if each is not None and each.mirror:
                 touched.add(_mirrored(each))
                 self._mirrors[_mirrored(each)] += by
         for one in touched:
-            self._let_count(one, None if self._mirrors[one] else self._told.get(one))
+            self._set_counted(one, None if self._mirrors[one] else self._known.get(one))
 
-    def _let_count(self, ref: ObjectRef, slice_: EndpointSlice | None) -> None:
+    def _set_counted(self, ref: ObjectRef, slice_: EndpointSlice | None) -> None:
         before = self._slices.pop(ref, None)
         if before is not None:
             self._count(before, -1)

@@ -90,23 +90,23 @@ class MemoryMesh:
         if before is None:
             before = Observed(native.ref, b"", None, "", native.role, native.needs)
         self._put(replace(before, owned=native.body, token=self.next()))
-        self._tell()
+        self._notify()
 
     def unmark(self, ref: ObjectRef) -> None:
         """Somebody takes our mark off an object. Raises KeyError if it is not there."""
         self._put(replace(self.objects[ref], owner=None, token=self.next()))
-        self._tell()
+        self._notify()
 
     def pause(self, ref: ObjectRef, *, on: bool = True) -> None:
         """Somebody pauses an object of ours, or resumes it. Raises KeyError if it is not there."""
         self._put(replace(self.objects[ref], paused=on, token=self.next()))
-        self._tell()
+        self._notify()
 
     def vanish(self, ref: ObjectRef) -> None:
         """Somebody deletes an object. Raises KeyError if it is not there."""
         del self.objects[ref]
         self.next()
-        self._tell()
+        self._notify()
 
     def recover(self) -> None:
         """Nothing is wrong any more; whoever waits goes on."""
@@ -204,7 +204,7 @@ class MemoryMesh:
     def _put(self, observed: Observed) -> None:
         self.objects[observed.ref] = observed
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for event in self._changed:
             event.set()
 

@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 
 async def inline(work: Callable[[], _T]) -> _T:
-    """In place of hub.aside: threads would make turns of the event loop count for nothing."""
+    """In place of hub.threads: threads would make turns of the event loop count for nothing."""
     return work()
 
 

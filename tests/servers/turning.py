@@ -72,7 +72,7 @@ class Turns(AbstractContextManager["Turns"]):
         self._failing: tuple[str, ...] = ()
         self._source = MemorySource("cluster")
         self._meshes, self._sources = MemoryMeshes(), MemorySources()
-        self._patches = [mock.patch(f"hub.reconcile.{each}.aside", inline) for each in ("hub", "loop")]
+        self._patches = [mock.patch(f"hub.reconcile.{each}.run_in_thread", inline) for each in ("hub", "loop")]
         self._silence = structlog.testing.capture_logs()
 
     def __enter__(self) -> Self:

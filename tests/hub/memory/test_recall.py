@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.memory.recall import KeptIndex, hides
-from hub.memory.states import Kept, Remembered, encode
+from hub.memory.recall import RememberedInputIndex, hides
+from hub.memory.states import Remembered, RememberedInput, encode
 from hub.model import ObjectRef, Origin, UnitKey
 from hub.smi.types import Service
 
@@ -33,7 +33,10 @@ def memory_of(kept: list[tuple[str, set[str]]] | None) -> bytes:
         return b""
     return encode(
         Remembered(
-            2, kept=tuple(Kept(Service(ref(name), Origin(), None, ()), tuple(sorted(files))) for name, files in kept)
+            2,
+            kept=tuple(
+                RememberedInput(Service(ref(name), Origin(), None, ()), tuple(sorted(files))) for name, files in kept
+            ),
         )
     )
 
@@ -44,7 +47,7 @@ def test_index_that_followed_is_one_made_anew(
     done: list[tuple[str, list[tuple[str, set[str]]] | None]], names: set[str], unread: set[tuple[str, str]]
 ) -> None:
     """Whatever was remembered and forgotten in between."""
-    index, last = KeptIndex({}), dict[UnitKey, bytes]()
+    index, last = RememberedInputIndex({}), dict[UnitKey, bytes]()
     for unit, kept in done:
         key, raw = UnitKey("access", "shop", unit), memory_of(kept)
         index.follow({key: raw})
@@ -52,7 +55,7 @@ def test_index_that_followed_is_one_made_anew(
         last[key] = raw
     refs = {ref(name) for name in names}
     found = index.about(refs, unread)
-    assert found == KeptIndex(last).about(refs, unread)
+    assert found == RememberedInputIndex(last).about(refs, unread)
     assert found.keys() == expected(last, done, refs, unread)
 
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from hub.api import Baseline, NativeObject, ObjectRef, Role, Translation, Unit
-from hub.spec import unsaid
+from hub.spec import no_narrowest
 from hub.testing.memory import FORMS
 from tests.servers.skeletons import (
     MESH,
@@ -129,7 +129,7 @@ async def test_unit_that_gains_and_loses_loses_while_a_skeleton_fails(trial: Tri
 @pytest.mark.parametrize("narrow", [True, False])
 async def test_last_grant_is_not_deleted_while_the_skeleton_is_missing(trial: Trial, narrow: bool) -> None:  # noqa: FBT001 - drawn
     """Nothing would be left that refuses anybody anything: it grants nothing any more, if the adapter can say that, or stays."""
-    trial.spec = SPEC if narrow else replace(SPEC, narrowest=unsaid)
+    trial.spec = SPEC if narrow else replace(SPEC, narrowest=no_narrowest)
     trial.change(["api.web", "db.web"])
     await trial.settled()
     for ref in SKELETONS:
@@ -169,7 +169,7 @@ async def test_narrowest_form_is_remembered_as_what_stands(trial: Trial) -> None
 
 async def test_grant_that_stays_as_it_is_is_told_as_denied_until_it_is(trial: Trial) -> None:
     """The adapter has no narrower form: what was to be deleted stands, and nobody may take it for gone."""
-    trial.spec = replace(SPEC, narrowest=unsaid)
+    trial.spec = replace(SPEC, narrowest=no_narrowest)
     trial.change(["api.web"])
     await trial.settled()
     trial.mesh.vanish(MESH)

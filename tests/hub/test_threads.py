@@ -13,10 +13,10 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.vm.state.revisions import State
-from hub.aside import aside
 from hub.model import Translation, Unit, UnitKey
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
+from hub.threads import run_in_thread
 from tests.hub.cli.test_run import running
 from tests.servers.folder import CONFIG, Folder, shop, target, workload
 from tests.servers.hubs import hub_of
@@ -50,7 +50,7 @@ def busy(seconds: float) -> float:
 @pytest.mark.thorough
 async def test_the_loop_goes_on_and_the_result_arrives() -> None:
     """Other tasks get their turn again and again."""
-    work = asyncio.ensure_future(aside(partial(busy, 1.0)))
+    work = asyncio.ensure_future(run_in_thread(partial(busy, 1.0)))
     longest, last = 0.0, time.monotonic()
     while not work.done():
         await asyncio.sleep(0.005)
@@ -62,12 +62,12 @@ async def test_the_loop_goes_on_and_the_result_arrives() -> None:
 async def test_what_is_raised_is_raised_where_it_is_awaited() -> None:
     """As if it were called there."""
     with pytest.raises(ZeroDivisionError):
-        await aside(lambda: 1 / 0)
+        await run_in_thread(lambda: 1 / 0)
 
 
 async def test_whoever_is_cancelled_does_not_wait() -> None:
     """The computation ends by itself, and its result is nobody's."""
-    work = asyncio.ensure_future(aside(partial(busy, 1.0)))
+    work = asyncio.ensure_future(run_in_thread(partial(busy, 1.0)))
     await asyncio.sleep(0.05)
     work.cancel()
     begun = time.monotonic()

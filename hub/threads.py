@@ -1,4 +1,4 @@
-"""Long computations beside the event loop, which goes on serving meanwhile."""
+"""Threads for what takes long or blocks, beside the event loop, which goes on serving meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-async def aside(work: Callable[[], _T]) -> _T:
+async def run_in_thread(work: Callable[[], _T]) -> _T:
     """The result of a computation in a thread of its own, or what it raises.
 
     Whoever awaits it must leave alone what it works on. A caller that is cancelled does not wait for its end, and neither does
@@ -26,21 +26,21 @@ async def aside(work: Callable[[], _T]) -> _T:
         try:
             found = context.run(work)
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
-            tell(partial(done.set_exception, error))
+            settle(partial(done.set_exception, error))
         else:
-            tell(partial(done.set_result, found))
+            settle(partial(done.set_result, found))
 
-    def tell(end: Callable[[], None]) -> None:
+    def settle(end: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop has ended, nobody is there any more
             loop.call_soon_threadsafe(lambda: None if done.done() else end())
 
-    threading.Thread(target=run, name="smihub-aside", daemon=True).start()
+    threading.Thread(target=run, name="smihub-thread", daemon=True).start()
     return await done
 
 
-async def to_end(work: Callable[[], _T]) -> _T:
+async def run_to_end(work: Callable[[], _T]) -> _T:
     """The same for a step that must not be left halfway: who is cancelled waits for its end first."""
-    running = asyncio.ensure_future(aside(work))
+    running = asyncio.ensure_future(run_in_thread(work))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
