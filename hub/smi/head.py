@@ -6,6 +6,7 @@ Sources: Kubernetes API conventions, "Types (Kinds)"; SMI specification, whose e
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -113,8 +114,11 @@ def check_names(reader: FieldReader, kind: Kind) -> bool:
     return False
 
 
+_HARMLESS = re.compile(r"[A-Za-z0-9._-]{0,60}")
+
+
 def _plain(text: str) -> str:
-    return show(text).strip('"')
+    return text if _HARMLESS.fullmatch(text) else show(text).strip('"')
 
 
 # --------------------------------------------------------------------------- what is not ours, or not quite

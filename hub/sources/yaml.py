@@ -28,6 +28,7 @@ from yaml.events import (
 
 from hub.errors import ConfigError
 from hub.model import Document, ObjectRef, Origin
+from hub.sources.composed import ParsedDocument, compose
 from hub.sources.limits import DEFAULT_LIMITS, Fault, ParseLimits, YamlError
 from hub.sources.scalars import plain
 
@@ -53,10 +54,7 @@ def load_one(data: bytes, limits: ParseLimits = DEFAULT_LIMITS) -> object:
     return parsed[0][0] if parsed else None
 
 
-_Parsed = tuple[Any, int, dict[int, int]]
-
-
-def _parse(data: bytes, limits: ParseLimits) -> Iterator[_Parsed]:
+def _parse(data: bytes, limits: ParseLimits) -> Iterator[ParsedDocument]:
     if len(data) > limits.file_bytes:
         message = f"the file has {len(data)} bytes, more than {limits.file_bytes}"
         raise YamlError(Fault("yaml.too-large", message, "split it into several files"))
@@ -65,14 +63,20 @@ def _parse(data: bytes, limits: ParseLimits) -> Iterator[_Parsed]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise YamlError(Fault("yaml.encoding", "the file is not UTF-8", "save it as UTF-8", line)) from None
+    ordinary = compose(text, limits)
+    yield from documents(text, limits) if ordinary is None else ordinary
+
+
+def documents(text: str, limits: ParseLimits) -> Iterator[ParsedDocument]:
+    """The documents of any file, event by event."""
     builder = _Builder(limits)
     try:
-        yield from _documents(text, builder)
+        yield from _built(text, builder)
     except yaml.YAMLError as error:
         raise _syntax(error, text, builder) from None
 
 
-def _documents(text: str, builder: _Builder) -> Iterator[_Parsed]:
+def _built(text: str, builder: _Builder) -> Iterator[ParsedDocument]:
     parser = _parser(text)
     try:
         while True:
