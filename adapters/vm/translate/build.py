@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 from adapters.vm import names, wire
@@ -11,21 +12,25 @@ from adapters.vm.vocabulary import MTLS_PRINCIPAL, NOBODY, TLS_SOCKET
 SOCKET_MODE = 0o660
 
 
+@cache  # a message that is put into another is copied
 def ads() -> wire.ConfigSource:
     """Take a resource over the stream that everything comes over."""
     return wire.ConfigSource(ads=wire.AggregatedConfigSource(), resource_api_version=wire.ApiVersion.V3)
 
 
+@cache
 def yes() -> wire.BoolValue:
     """A BoolValue that is true."""
     return wire.BoolValue(value=True)
 
 
+@cache
 def no() -> wire.BoolValue:
     """A BoolValue that is false, said aloud: where it is absent, Envoy asks its runtime."""
     return wire.BoolValue(value=False)
 
 
+@lru_cache
 def seconds(value: float) -> wire.Duration:
     """A duration of so many seconds, exact to the nanosecond."""
     nanos = round(value * 1_000_000_000)
@@ -62,6 +67,7 @@ def uri_san(uri: str) -> wire.SubjectAltNameMatcher:
     return wire.SubjectAltNameMatcher(san_type=wire.SubjectAltNameMatcher.URI, matcher=exact(uri))
 
 
+@lru_cache(maxsize=1024)
 def principal(spiffe: str) -> wire.Principal:
     """A caller whose validated certificate carries this SPIFFE id as a URI SAN.
 
@@ -89,6 +95,7 @@ def secret(name: str) -> wire.SdsSecretConfig:
     return wire.SdsSecretConfig(name=name, sds_config=ads())
 
 
+@lru_cache(maxsize=64)
 def downstream_tls(validation: str, alpn: Sequence[str] = ()) -> wire.Any:
     """Mutual TLS 1.3 towards callers: our own certificate, theirs judged by the SDS validation context `validation`.
 

@@ -6,6 +6,8 @@ Source: Envoy API, config.cluster.v3.Cluster; extensions.upstreams.http.v3.HttpP
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache, lru_cache
+from typing import Any
 
 from adapters.vm import names, wire
 from adapters.vm.config import VmConfig
@@ -31,13 +33,22 @@ def unavailable_cluster(name: str, config: VmConfig) -> wire.Cluster:
 
 def service_cluster(name: str, callees: Iterable[str], config: VmConfig) -> wire.Cluster:
     """A Service port: endpoints by EDS, and only servers whose certificate carries one of `callees` (none: nobody)."""
-    return wire.Cluster(
-        name=name,
-        type=wire.Cluster.EDS,
-        eds_cluster_config=wire.Cluster.EdsClusterConfig(eds_config=ads()),
-        connect_timeout=seconds(config.connect_timeout_s),
-        transport_socket=transport_socket(upstream_tls(callees)),
-        typed_extension_protocol_options={HTTP_OPTIONS: _same_protocol()},
+    cluster: Any = wire.Cluster.FromString(_discovered(config.connect_timeout_s))
+    cluster.name = name
+    cluster.transport_socket.CopyFrom(transport_socket(upstream_tls(callees)))
+    return cluster
+
+
+@lru_cache
+def _discovered(connect_timeout_s: float) -> bytes:
+    """What all clusters of Service ports share, as bytes: reading them is much faster than building the same again."""
+    return wire.pack(
+        wire.Cluster(
+            type=wire.Cluster.EDS,
+            eds_cluster_config=wire.Cluster.EdsClusterConfig(eds_config=ads()),
+            connect_timeout=seconds(connect_timeout_s),
+            typed_extension_protocol_options={HTTP_OPTIONS: _same_protocol()},
+        )
     )
 
 
@@ -51,17 +62,11 @@ def _static(name: str, endpoints: Iterable[wire.LocalityLbEndpoints], config: Vm
     )
 
 
-def _protocol_options() -> bytes:
+@cache
+def _same_protocol() -> wire.Any:
+    """Speak upstream what the caller spoke: HTTP/1.1 (and its upgrades) stays so, HTTP/2 (and gRPC) too."""
     downstream = wire.HttpProtocolOptions.UseDownstreamHttpConfig
     options = downstream(
         http_protocol_options=wire.Http1ProtocolOptions(), http2_protocol_options=wire.Http2ProtocolOptions()
     )
-    return wire.pack(wire.any_of(wire.HttpProtocolOptions(use_downstream_protocol_config=options)))
-
-
-_SAME_PROTOCOL = _protocol_options()
-
-
-def _same_protocol() -> wire.Any:
-    """Speak upstream what the caller spoke: HTTP/1.1 (and its upgrades) stays so, HTTP/2 (and gRPC) too."""
-    return wire.Any.FromString(_SAME_PROTOCOL)
+    return wire.any_of(wire.HttpProtocolOptions(use_downstream_protocol_config=options))

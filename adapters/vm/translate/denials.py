@@ -8,7 +8,9 @@ Source: Envoy, "Access logging"; Envoy API, config.accesslog.v3 and extensions.a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from adapters.vm import wire
 from adapters.vm.vocabulary import (
@@ -21,43 +23,46 @@ from adapters.vm.vocabulary import (
 )
 from hub.api import Identity
 
-_COMMON = {"time": "%START_TIME%", "port": "%DOWNSTREAM_LOCAL_PORT%"}
 _CALLER = "%DOWNSTREAM_PEER_URI_SAN%"
-_REQUEST = {
-    "caller": _CALLER,
-    "method": "%REQ(:METHOD):64%",
-    "path": "%PATH(NQ:PATH):2048%",
-    "status": "%RESPONSE_CODE%",
-    "why": "%RESPONSE_CODE_DETAILS%",
-}
 _FAILURE = {"why": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%", "ended": "%CONNECTION_TERMINATION_DETAILS%"}
+
+
+def _lines(fields: Mapping[str, str]) -> bytes:
+    """A log whose lines have these fields, as bytes: reading them is much faster than building the same again."""
+    line = wire.Struct()
+    line.update({"time": "%START_TIME%", "port": "%DOWNSTREAM_LOCAL_PORT%", **fields})
+    form = wire.SubstitutionFormatString(json_format=line, omit_empty_values=True)
+    return wire.pack(wire.StdoutAccessLog(log_format=form))
+
+
+_REQUEST = _lines(
+    {
+        "caller": _CALLER,
+        "method": "%REQ(:METHOD):64%",
+        "path": "%PATH(NQ:PATH):2048%",
+        "status": "%RESPONSE_CODE%",
+        "why": "%RESPONSE_CODE_DETAILS%",
+    }
+)
+_KNOWN, _UNKNOWN = _lines({**_FAILURE, "caller": _CALLER}), _lines({**_FAILURE, "claims": _CALLER})
 
 
 def request_log(listener: str, to: Identity) -> wire.AccessLog:
     """Of requests that the port's policy refuses."""
-    return _log(DENIED_REQUESTS, {**_common_fields(listener, to), **_REQUEST})
+    return _log(DENIED_REQUESTS, _REQUEST, listener, to)
 
 
 def connection_logs(listener: str, to: Identity) -> list[wire.AccessLog]:
     """Of connections that end in the TLS handshake or at the TCP policy: of known callers, and of all others."""
-    shared = {**_common_fields(listener, to), **_FAILURE}
-    return [
-        _log(DENIED_KNOWN_CALLERS, {**shared, "caller": _CALLER}),
-        _log(DENIED_UNKNOWN_CALLERS, {**shared, "claims": _CALLER}),
-    ]
+    return [_log(DENIED_KNOWN_CALLERS, _KNOWN, listener, to), _log(DENIED_UNKNOWN_CALLERS, _UNKNOWN, listener, to)]
 
 
-def _common_fields(listener: str, to: Identity) -> dict[str, str]:
-    return {**_COMMON, "listener": listener, "to": f"{to.namespace}/{to.service_account}"}
-
-
-def _log(which: str, fields: dict[str, str]) -> wire.AccessLog:
-    line = wire.Struct()
-    line.update(fields)
-    form = wire.SubstitutionFormatString(json_format=line, omit_empty_values=True)
-    return wire.AccessLog(
-        name=STDOUT_LOG, filter=_denial_filter(which), typed_config=wire.any_of(wire.StdoutAccessLog(log_format=form))
-    )
+def _log(which: str, lines: bytes, listener: str, to: Identity) -> wire.AccessLog:
+    log: Any = wire.StdoutAccessLog.FromString(lines)
+    fields = log.log_format.json_format.fields
+    fields["listener"].string_value = listener
+    fields["to"].string_value = f"{to.namespace}/{to.service_account}"
+    return wire.AccessLog(name=STDOUT_LOG, filter=_denial_filter(which), typed_config=wire.any_of(log))
 
 
 @cache  # it is copied into each log
