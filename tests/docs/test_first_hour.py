@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,7 +50,7 @@ def looks_like(said: str, printed: str) -> bool:
 
 
 def pasted(text: str, folder: Path) -> list[str]:
-    """What each block printed. The shell ends with every process that it started."""
+    """What each block printed; last, a line for each process that is still there. They end then."""
     script = folder / "page.sh"
     script.write_text(f"echo '{BORDER}'\n".join(command for command, _ in blocks(text)), encoding="utf-8")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -63,7 +65,9 @@ def pasted(text: str, folder: Path) -> list[str]:
         start_new_session=True,
     )
     try:
-        return shell.communicate(timeout=SECONDS)[0].split(f"{BORDER}\n")
+        printed = shell.communicate(timeout=SECONDS)[0].split(f"{BORDER}\n")
+        printed[-1] += "".join(f"{command} is still running\n" for command in left_over(shell.pid))
+        return printed
     finally:
         for each in (signal.SIGTERM, signal.SIGKILL):
             with_group(shell.pid, each)
@@ -75,6 +79,22 @@ def differences(text: str, folder: Path) -> list[str]:
     assert len(printed) == len(expected), "\n".join(printed)
     pairs = zip(expected, printed, strict=True)
     return [f"{command}printed:\n{out}" for (command, said), out in pairs if not looks_like(said, out)]
+
+
+def left_over(group: int) -> list[str]:
+    """The commands of a process group, after up to 5 seconds in which they may end."""
+    end = time.monotonic() + 5
+    while (found := list(commands(group))) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
+def commands(group: int) -> Iterator[str]:
+    """The command line of every process of a group, from the proc file system."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if int((process / "stat").read_text().rpartition(")")[2].split()[2]) == group:
+                yield (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 def with_group(group: int, sign: signal.Signals) -> None:
