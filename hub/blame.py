@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from hub.intent.targets import read_match
 from hub.meshes import Mesh
 from hub.model import Access, HttpMatch, Loss, ObjectRef, Origin, Problem, UnitKey
-from hub.plan.causes import Spot
+from hub.plan.causes import FieldLocation
 from hub.smi.types import HTTPRouteGroup, TrafficTarget
 from hub.store import Store
 
@@ -21,7 +21,7 @@ _SPECS = "specs.smi-spec.io"
 Located = Callable[[Iterable[Problem]], Iterable[Problem]]
 
 
-def written(store: Store, mesh: Mesh, losses: Iterable[Loss], located: Located) -> Mapping[Loss, Spot]:
+def written(store: Store, mesh: Mesh, losses: Iterable[Loss], located: Located) -> Mapping[Loss, FieldLocation]:
     """Where each of these losses is written; `located` finds the lines of fields."""
     blame = _Blame(store, mesh)
     found = {loss: blame.of(loss) for loss in losses}
@@ -30,7 +30,7 @@ def written(store: Store, mesh: Mesh, losses: Iterable[Loss], located: Located) 
     return {loss: replace(each, origin=lines[index]) for index, (loss, each) in enumerate(found.items())}
 
 
-def _asked(index: int, store: Store, code: str, place: Spot) -> Problem:
+def _asked(index: int, store: Store, code: str, place: FieldLocation) -> Problem:
     origins = store.origins(place.object)
     return Problem(code, place.object, place.field, str(index), "", origins[0] if origins else Origin())
 
@@ -41,15 +41,15 @@ class _Blame:
         self._mesh = mesh
         self._lost: dict[tuple[UnitKey, ObjectRef, HttpMatch], frozenset[Loss]] = {}
 
-    def of(self, loss: Loss) -> Spot:
+    def of(self, loss: Loss) -> FieldLocation:
         """The matches of the first route group with one that is lost by itself; else the field that the Loss names."""
         target = self._store.object(loss.origin)
         if loss.unit is not None and isinstance(target, TrafficTarget) and loss.field == "spec.rules":
             for rule in (each for each in target.rules if each.kind == "HTTPRouteGroup"):
                 ref = replace(loss.origin, group=_SPECS, kind=rule.kind, name=rule.name)
                 if found := list(self._lossy(loss, ref, rule.matches)):
-                    return Spot(ref, f"spec.matches[{found[0][0]}]", tuple(name for _, name in found))
-        return Spot(loss.origin, loss.field)
+                    return FieldLocation(ref, f"spec.matches[{found[0][0]}]", tuple(name for _, name in found))
+        return FieldLocation(loss.origin, loss.field)
 
     def _lossy(self, loss: Loss, ref: ObjectRef, chosen: tuple[str, ...] | None) -> Iterator[tuple[int, str]]:
         """The matches of a group, by index and name, that have this Loss."""

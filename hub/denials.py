@@ -72,10 +72,10 @@ def read_log(lines: Iterable[bytes]) -> DenialLog:
     found: dict[Denial, Denial] = {}
     unread = left_out = more = 0
     for line in filter(bytes.strip, lines):
-        said = _said(line)
-        denial = None if said is None or said.left_out else _denial(said)
-        if said is not None and said.left_out > 0:
-            left_out += said.left_out
+        entry = _entry_of(line)
+        denial = None if entry is None or entry.left_out else _denial(entry)
+        if entry is not None and entry.left_out > 0:
+            left_out += entry.left_out
         elif denial is None:
             unread += 1
         elif not _count(found, denial):
@@ -84,28 +84,28 @@ def read_log(lines: Iterable[bytes]) -> DenialLog:
     return DenialLog(tuple(ranked), unread, left_out, more)
 
 
-def _said(line: bytes) -> _Line | None:
+def _entry_of(line: bytes) -> _Line | None:
     try:
         return _DECODER.decode(line) if len(line) <= MAX_LINE_BYTES else None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
 
-def _denial(said: _Line) -> Denial | None:
+def _denial(entry: _Line) -> Denial | None:
     request: dict[str, Any] = {
-        "src": {"spiffe": said.caller} if said.caller else {"outside": True},
-        "dst": {"identity": said.to},
-        "port": said.port,
-        "protocol": "tcp" if said.method is None else "http",
+        "src": {"spiffe": entry.caller} if entry.caller else {"outside": True},
+        "dst": {"identity": entry.to},
+        "port": entry.port,
+        "protocol": "tcp" if entry.method is None else "http",
     }
-    if said.method is not None:
-        request |= {"method": said.method, "path": said.path}
+    if entry.method is not None:
+        request |= {"method": entry.method, "path": entry.path}
     try:
-        asked = decode(request).request
+        decoded = decode(request).request
     except RequestError:
         return None
-    cut = len(said.path) >= _PATH_CHARS
-    return Denial(asked, said.ended or said.why, said.claims, cut, first=said.time, last=said.time)
+    cut = len(entry.path) >= _PATH_CHARS
+    return Denial(decoded, entry.ended or entry.why, entry.claims, cut, first=entry.time, last=entry.time)
 
 
 def _count(found: dict[Denial, Denial], denial: Denial) -> bool:

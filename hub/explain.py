@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from hub.api import AdapterSpec, Evaluator
 from hub.endpoints import EndpointView
 from hub.model import Answer, Facts, Identity, Loss, NearMiss, Problem, Request, Translation, Unit, UnitKey, identity_of
-from hub.reasons import Asked, Reasons, Translate
+from hub.reasons import ArrivingRequest, Reasons, Translate
 from hub.semantics import Semantics
 from hub.store import Store
 
@@ -37,7 +37,7 @@ def compiled(store: Store, view: EndpointView) -> Compiled:
     return Compiled(units, store.problems(), view.facts(), store.domain)
 
 
-class Judged(Struct, frozen=True):
+class ExplainedMesh(Struct, frozen=True):
     """A mesh to explain: its name, its adapter, the translations of the units that it governs, baselines too, and how to make one."""
 
     name: str
@@ -46,7 +46,7 @@ class Judged(Struct, frozen=True):
     translate: Translate
 
 
-class _Judge(Struct, frozen=True):
+class _MeshJudge(Struct, frozen=True):
     """One mesh, ready to judge, the units that it governs, why it does something else than SMI says, and what its own codes mean.
 
     `whole`: it governs every unit.
@@ -62,19 +62,19 @@ class _Judge(Struct, frozen=True):
 class Explainer:
     """Judges requests by SMI and by every mesh; built once per set of documents, then thousands of requests a second."""
 
-    def __init__(self, semantics: Semantics, compiled: Compiled, meshes: Sequence[Judged]) -> None:
+    def __init__(self, semantics: Semantics, compiled: Compiled, meshes: Sequence[ExplainedMesh]) -> None:
         self._semantics = semantics
         self._meshes = tuple(meshes)
         self.compiled = compiled
         self._judges = {mesh.name: self._judge_of(mesh) for mesh in meshes}
 
-    def _judge_of(self, mesh: Judged) -> _Judge:
+    def _judge_of(self, mesh: ExplainedMesh) -> _MeshJudge:
         objects = [native for translation in mesh.translations.values() for native in translation.objects]
         facts, governed = self.compiled.facts, mesh.translations.keys()
         reasons = Reasons(self.compiled.units, mesh.translations, mesh.translate, facts)
         meanings = {narrowing.code: narrowing.message for narrowing in mesh.spec.narrowings}
         whole = self.compiled.units.keys() <= governed
-        return _Judge(mesh.spec.evaluator(objects, facts), governed, reasons, meanings, whole)
+        return _MeshJudge(mesh.spec.evaluator(objects, facts), governed, reasons, meanings, whole)
 
     @property
     def meshes(self) -> tuple[str, ...]:
@@ -102,31 +102,31 @@ class Explainer:
         messages: dict[str, list[str]] = {}
         for loss in sorted(self._explaining(judge, request, smi, answer)):
             messages.setdefault(loss.code, []).append(loss.message)
-        said = ((code, messages.get(code) or [judge.meanings.get(code, "")]) for code in answer.losses)
-        return [f"{message} ({code})" for code, found in said for message in found]
+        by_code = ((code, messages.get(code) or [judge.meanings.get(code, "")]) for code in answer.losses)
+        return [f"{message} ({code})" for code, found in by_code for message in found]
 
     def limits(self) -> Mapping[str, str]:
         """By mesh: which traffic it never gets to see, one sentence each; meshes that see all are left out."""
         return {mesh.name: mesh.spec.capture for mesh in self._meshes if mesh.spec.capture}
 
-    def _mesh_answer(self, judge: _Judge, request: Request, smi: Answer) -> Answer:
+    def _mesh_answer(self, judge: _MeshJudge, request: Request, smi: Answer) -> Answer:
         answer = self._known(judge.evaluator.judge(request), request)
         if answer.received is not None:
             smi = self._semantics.judge(replace(request, path=answer.received))
         if self._ungoverned(judge, request, smi):
             open_ = dict.fromkeys(answer.backends, "allow") if answer.backends is not None else None
             return replace(answer, verdict="ungoverned", by=(), backends=open_, losses=())
-        if _said(answer) == _said(smi):
+        if _outcome_of(answer) == _outcome_of(smi):
             return answer
         codes = {loss.code for loss in self._explaining(judge, request, smi, answer)}
         return replace(answer, losses=tuple(sorted({*answer.losses, *codes})))
 
-    def _explaining(self, judge: _Judge, request: Request, smi: Answer, answer: Answer) -> frozenset[Loss]:
+    def _explaining(self, judge: _MeshJudge, request: Request, smi: Answer, answer: Answer) -> frozenset[Loss]:
         """The losses by which a mesh does something else with a request: of its route only where it is routed otherwise."""
         moved = (answer.route, answer.weights) != (smi.route, smi.weights)
         path = request.path if answer.received is None else answer.received
         keys = [key for key in self._addressed(request, smi) if moved or key.kind != "route"]
-        return judge.reasons.of(keys, Asked(replace(request, path=path), self._ports(request, smi)))
+        return judge.reasons.of(keys, ArrivingRequest(replace(request, path=path), self._ports(request, smi)))
 
     def _ports(self, request: Request, smi: Answer) -> dict[Identity, set[int]]:
         """By receiver, the workload ports at which a request arrives."""
@@ -144,7 +144,7 @@ class Explainer:
     def _identity(self, key: UnitKey) -> Identity:
         return Identity(self.compiled.facts.trust_domain, key.namespace, key.name)
 
-    def _ungoverned(self, judge: _Judge, request: Request, smi: Answer) -> bool:
+    def _ungoverned(self, judge: _MeshJudge, request: Request, smi: Answer) -> bool:
         """Whether nobody who could receive this request is in the scope of the mesh."""
         if judge.whole:
             return False
@@ -183,7 +183,7 @@ class Explainer:
                 yield self._key("access", identity.namespace, identity.service_account)
 
 
-def _said(answer: Answer) -> tuple[object, ...]:
+def _outcome_of(answer: Answer) -> tuple[object, ...]:
     return answer.verdict, answer.route, answer.weights, answer.backends
 
 

@@ -19,7 +19,7 @@ from hub.config.sources import DIRECTORY, STDIN, SourceConfig
 from hub.endpoints import EndpointView
 from hub.errors import ConfigError
 from hub.events import ObjectSource, Snapshot
-from hub.explain import Compiled, Explainer, Judged, compiled
+from hub.explain import Compiled, ExplainedMesh, Explainer, compiled
 from hub.intake import Intake
 from hub.meshes import Mesh
 from hub.model import Baseline, Document, Problem, Translation, Unit, UnitKey
@@ -66,7 +66,7 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
     intake = Intake([written], {name: source}, {"": store})
     documents, made = _read(intake)[name], compiled(store, EndpointView(store))
     judged = [
-        Judged(
+        ExplainedMesh(
             name,
             spec,
             {key: translated(spec, key, unit, spec.config()) for key, unit in _with_baselines(spec, made)},
@@ -147,7 +147,7 @@ def _namespace(value: Any) -> str:
     return namespace if isinstance(namespace, str) and namespace else "default"
 
 
-async def _judged(mesh: Mesh, made: Compiled) -> Judged:
+async def _judged(mesh: Mesh, made: Compiled) -> ExplainedMesh:
     """A mesh with what it governs: what the sources have in its scope now, and what it governed once, which it governs on."""
     held = frozenset[UnitKey]() if mesh.governed.mode == "all" else (await mesh.observed()).units
     units: dict[UnitKey, Unit] = {
@@ -155,4 +155,6 @@ async def _judged(mesh: Mesh, made: Compiled) -> Judged:
     }
     skeletons = {key: mesh.baseline(key) for key in sorted(baselines_of(mesh.spec, {*units, *held}))}
     units |= {key: unit for key, unit in skeletons.items() if unit is not None}
-    return Judged(mesh.name, mesh.spec, {key: mesh.translate(key, unit) for key, unit in units.items()}, mesh.translate)
+    return ExplainedMesh(
+        mesh.name, mesh.spec, {key: mesh.translate(key, unit) for key, unit in units.items()}, mesh.translate
+    )

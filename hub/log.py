@@ -62,13 +62,13 @@ def set_up_logging(
 class Lines:
     """Text on its way to a stream that may be slow, full or gone: a hub whose log nobody reads has revocations to carry out.
 
-    `told` renders a line that says how many were dropped.
+    `render_dropped` renders a line that says how many were dropped.
     """
 
-    def __init__(self, stream: TextIO, most: int, told: Callable[[int], str]) -> None:
+    def __init__(self, stream: TextIO, most: int, render_dropped: Callable[[int], str]) -> None:
         self._put = _by_descriptor(stream)
         self._most = most
-        self._told = told
+        self._render_dropped = render_dropped
         self._texts: deque[str] = deque()
         self._waiting = 0  # characters that are not written yet
         self._dropped = 0
@@ -114,7 +114,7 @@ class Lines:
 
     def _add_dropped_line(self) -> None:
         if self._dropped:
-            self._add(self._told(self._dropped))
+            self._add(self._render_dropped(self._dropped))
             self._dropped = 0
 
 

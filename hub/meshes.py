@@ -186,5 +186,5 @@ def make_private(state: Path) -> None:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             (state / ".gitignore").write_text("*\n", encoding="utf-8")
     except OSError as error:
-        said = (error.strerror or "unusable").lower()
-        raise ConfigError(f'state folder "{state}" cannot be created: {said}; check "state" in smihub.yaml') from None
+        reason = (error.strerror or "unusable").lower()
+        raise ConfigError(f'state folder "{state}" cannot be created: {reason}; check "state" in smihub.yaml') from None

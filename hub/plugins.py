@@ -40,7 +40,7 @@ class LoadProblem(Struct, frozen=True, order=True):
         return f'plugin "{self.plugin}" of "{self.distribution}" did not load: {self.cause}; {self.remedy}'
 
 
-class Brought(Struct, frozen=True):
+class PluginCommand(Struct, frozen=True):
     """A verb, and the plugin that brings it."""
 
     spec: CommandSpec
@@ -58,7 +58,7 @@ class Plugins(Struct, frozen=True):
     adapters: Mapping[str, AdapterSpec[Any]] = field(default_factory=dict)
     sinks: Mapping[str, SinkSpec[Any]] = field(default_factory=dict)
     sources: Mapping[str, SourceSpec[Any]] = field(default_factory=dict)
-    commands: Mapping[str, Brought] = field(default_factory=dict)
+    commands: Mapping[str, PluginCommand] = field(default_factory=dict)
     problems: tuple[LoadProblem, ...] = ()
 
     def adapter(self, name: str) -> AdapterSpec[Any]:
@@ -124,13 +124,13 @@ def _add(kind: str, record: Any, known: dict[str, Any], entry_point: importlib.m
         raise ConfigError(f'smihub_{kind}s returned a "{type(record).__name__}" instead of {a} {wanted.__name__}')
     if record.name in known:
         raise ConfigError(f'{a} {kind} named "{record.name}" exists already')
-    known[record.name] = _brought(record, entry_point) if isinstance(record, CommandSpec) else record
+    known[record.name] = _plugin_command(record, entry_point) if isinstance(record, CommandSpec) else record
 
 
-def _brought(spec: CommandSpec, entry_point: importlib.metadata.EntryPoint) -> Brought:
+def _plugin_command(spec: CommandSpec, entry_point: importlib.metadata.EntryPoint) -> PluginCommand:
     if not _VERB.fullmatch(spec.name):
         raise ConfigError(f'"{spec.name}" is not a valid command name; use lowercase letters, digits and dashes')
-    return Brought(spec, entry_point.name, _distribution(entry_point))
+    return PluginCommand(spec, entry_point.name, _distribution(entry_point))
 
 
 def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:

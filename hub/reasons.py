@@ -34,7 +34,7 @@ Translate = Callable[[UnitKey, Unit], Translation]
 _MOST_REMEMBERED = 4096
 
 
-class Asked(Struct, frozen=True):
+class ArrivingRequest(Struct, frozen=True):
     """A request, and by service account the workload ports at which it would arrive there."""
 
     request: Request
@@ -64,32 +64,32 @@ class Reasons:
         self._compiled: dict[HttpMatch, tuple[CompiledMatch, ...]] = {}
         self._lost: dict[tuple[UnitKey, Grant | Split], frozenset[Loss]] = {}
 
-    def of(self, keys: Iterable[UnitKey], asked: Asked) -> frozenset[Loss]:
+    def of(self, keys: Iterable[UnitKey], arriving: ArrivingRequest) -> frozenset[Loss]:
         """The losses of these units that explain what becomes of a request."""
-        http = http_of(asked.request)
+        http = http_of(arriving.request)
         found = set[Loss]()
         for key in keys:
             made, unit = self._translations.get(key), self._units.get(key)
             if made is None or not made.losses:
                 continue
             if isinstance(unit, Access):
-                found |= self._of_access(key, unit, asked, http)
+                found |= self._of_access(key, unit, arriving, http)
             elif isinstance(unit, Route):
-                found |= self._of_route(key, unit, asked, http)
+                found |= self._of_route(key, unit, arriving, http)
         return frozenset(found)
 
-    def _of_access(self, key: UnitKey, unit: Access, asked: Asked, http: Http) -> frozenset[Loss]:
-        admitting = [piece for grant in unit.grants for piece in self._admitting(grant, asked, unit.identity, http)]
+    def _of_access(self, key: UnitKey, unit: Access, arriving: ArrivingRequest, http: Http) -> frozenset[Loss]:
+        admitting = [piece for grant in unit.grants for piece in self._admitting(grant, arriving, unit.identity, http)]
         pieces = frozenset[Loss]().union(*(self._losses(key, unit, piece) for piece in admitting))
         return pieces or self._beyond(key, {piece.origin for piece in admitting})
 
-    def _of_route(self, key: UnitKey, unit: Route, asked: Asked, http: Http) -> frozenset[Loss]:
+    def _of_route(self, key: UnitKey, unit: Route, arriving: ArrivingRequest, http: Http) -> frozenset[Loss]:
         """Those of the first layer that takes the request."""
-        place = (asked.request.port, asked.transport)
+        place = (arriving.request.port, arriving.transport)
         splits = (split for port in unit.ports if (port.port, port.transport) == place for split in port.splits)
         for split in splits:
             held = None if split.matches is None else tuple(one for one in split.matches if self._holds(one, http))
-            if held is None or (held and asked.request.protocol == "http"):
+            if held is None or (held and arriving.request.protocol == "http"):
                 piece = replace(split, matches=held)
                 return self._losses(key, unit, piece) or self._beyond(key, {split.origin})
         return frozenset()
@@ -108,17 +108,17 @@ class Reasons:
 
     # ----------------------------------------------------------------------- what admits a request
 
-    def _admitting(self, grant: Grant, asked: Asked, receiver: Identity, http: Http) -> Iterator[Grant]:
+    def _admitting(self, grant: Grant, arriving: ArrivingRequest, receiver: Identity, http: Http) -> Iterator[Grant]:
         """The grant for this caller, port and match alone, for each of its matches that holds."""
-        if grant.transport != asked.transport:
+        if grant.transport != arriving.transport:
             return
-        caller = self._caller(asked.request)
+        caller = self._caller(arriving.request)
         proven = caller in grant.sources
         if not proven and not grant.unauthenticated:
             return
         nobody = f"spiffe://{self._facts.trust_domain}/nobody"
         mine = replace(grant, sources=(caller,), unauthenticated=()) if proven else replace(grant, sources=(nobody,))
-        for port in sorted(set(asked.ports.get(receiver, ()))):
+        for port in sorted(set(arriving.ports.get(receiver, ()))):
             if grant.ports is None or port in grant.ports:
                 if grant.http is None:
                     yield replace(mine, ports=(port,))

@@ -128,20 +128,20 @@ def _one(value: object, kinds: tuple[str, ...], field: str) -> tuple[str, Any]:
 
 
 def _source(value: object) -> Source:
-    kind, said = _one(value, _SOURCES, "src")
+    kind, written = _one(value, _SOURCES, "src")
     if kind == "outside":
-        if said is not True:
+        if written is not True:
             raise RequestError("request.one-of", "src.outside", "true, or name who calls")
         return Source(outside=True)
     if kind == "spiffe":
-        return Source(spiffe=_named(said, "src.spiffe"))
-    pair = _pair(said, f"src.{kind}")
+        return Source(spiffe=_named(written, "src.spiffe"))
+    pair = _pair(written, f"src.{kind}")
     return Source(identity=pair) if kind == "identity" else Source(pod=pair)
 
 
 def _destination(value: object) -> Destination:
-    kind, said = _one(value, _DESTINATIONS, "dst")
-    pair = _pair(said, f"dst.{kind}")
+    kind, written = _one(value, _DESTINATIONS, "dst")
+    pair = _pair(written, f"dst.{kind}")
     if kind == "identity":
         return Destination(identity=pair)
     return Destination(pod=pair) if kind == "pod" else Destination(service=pair)
@@ -192,9 +192,9 @@ def _bytes(value: object, field: str) -> str:
     """Text, or bytes that need not be UTF-8."""
     if not isinstance(value, dict):
         return raw_text(raw_bytes(_text(value, field)))
-    _, said = _one(value, _LATIN1, field)
+    _, latin1 = _one(value, _LATIN1, field)
     try:
-        return raw_text(_text(said, f"{field}.latin1").encode("latin-1"))
+        return raw_text(_text(latin1, f"{field}.latin1").encode("latin-1"))
     except UnicodeEncodeError:
         raise RequestError(
             "request.bad-value", f"{field}.latin1", "characters up to U+00FF, one for each byte"
@@ -205,13 +205,13 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise RequestError("request.wrong-type", "headers", "an object of name to value, or to a list of values")
     lines: list[tuple[str, str]] = []
-    for name, said in value.items():
+    for name, given in value.items():
         field = f"headers.{str(name)[:80]}"
         if not isinstance(name, str):
             raise RequestError("request.wrong-type", field, "the name of a header is text")
         if not name:
             raise RequestError("request.bad-value", field, "a header has a name")
-        values = said if isinstance(said, list) else [said]
+        values = given if isinstance(given, list) else [given]
         if len(lines) + len(values) > MAX_HEADER_LINES:
             raise RequestError("request.too-large", "headers", f"at most {MAX_HEADER_LINES} lines")
         lines.extend((name, _bytes(one, field)) for one in values)
@@ -224,21 +224,21 @@ def to_json(request: Request) -> dict[str, Any]:
     """A request as JSON; `decode` reads it back to an equal one (lines of one header name stand together)."""
     source, destination = request.src, request.dst
     out: dict[str, Any] = {
-        "src": {kind: said for kind in _SOURCES if (said := getattr(source, kind))},
-        "dst": {kind: said for kind in _DESTINATIONS if (said := getattr(destination, kind))},
+        "src": {kind: given for kind in _SOURCES if (given := getattr(source, kind))},
+        "dst": {kind: given for kind in _DESTINATIONS if (given := getattr(destination, kind))},
         "port": request.port,
         "protocol": request.protocol,
     }
     if request.protocol != "http":
         return out
-    out |= {"method": request.method, "path": _said(request.path)}
+    out |= {"method": request.method, "path": _text_or_latin1(request.path)}
     headers: dict[str, list[Any]] = {}
     for name, value in request.headers:
-        headers.setdefault(name, []).append(_said(value))
+        headers.setdefault(name, []).append(_text_or_latin1(value))
     return {**out, "headers": headers} if headers else out
 
 
-def _said(text: str) -> str | dict[str, str]:
+def _text_or_latin1(text: str) -> str | dict[str, str]:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -254,7 +254,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
         out["weights"] = dict(answer.weights or {})
         out["backends"] = dict(answer.backends or {})
     if answer.received is not None:
-        out["received"] = _said(answer.received)
+        out["received"] = _text_or_latin1(answer.received)
     return out
 
 
@@ -272,8 +272,8 @@ def explained_to_json(
     `near`, if there is any, stands beside SMI's answer.
     """
     judged = {name: {**answer_to_json(answer), "losses": list(answer.losses)} for name, answer in meshes.items()}
-    said = {**answer_to_json(smi), "near": near_to_json(near)} if near else answer_to_json(smi)
-    reply: dict[str, Any] = {"smi": said, "meshes": judged}
+    smi_reply = {**answer_to_json(smi), "near": near_to_json(near)} if near else answer_to_json(smi)
+    reply: dict[str, Any] = {"smi": smi_reply, "meshes": judged}
     return reply if id_ is None else {"id": id_, **reply}
 
 

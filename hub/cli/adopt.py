@@ -59,22 +59,22 @@ def adopt(
     raise typer.Exit(code)
 
 
-async def _adopt(config: Path, name: str, wanted: Sequence[str], yes: bool) -> Exit:
+async def _adopt(config: Path, name: str, names: Sequence[str], yes: bool) -> Exit:
     domains = Domains.open(config)
     try:
         hub, mesh = domains.mesh(name)
         with progress("reading the sources"):
             hub.read()
             found = await adoptions(hub, mesh)
-        if not wanted:
+        if not names:
             return _show(mesh, found, hub)
-        chosen = [await _chosen(mesh, found, each) for each in wanted]
+        chosen = [await _chosen(mesh, found, each) for each in names]
         check_adoptable(hub, chosen)
-        if not (yes or agreed(f"Adopt {', '.join(wanted)}?", "rerun with --yes")):
+        if not (yes or agreed(f"Adopt {', '.join(names)}?", "rerun with --yes")):
             note("nothing was written")
             return Exit.ERROR
         await adopt_all(hub, mesh, chosen)
-        note(f"mesh {name}: adopted {', '.join(wanted)}")
+        note(f"mesh {name}: adopted {', '.join(names)}")
         return Exit.SAME
     finally:
         await domains.close()
@@ -83,8 +83,8 @@ async def _adopt(config: Path, name: str, wanted: Sequence[str], yes: bool) -> E
 def _show(mesh: Mesh, found: Sequence[Adoption], hub: Hub) -> Exit:
     """What could be adopted, with the command that does it, and what else is in the way."""
     for each in found:
-        colour, said = ("green", "same content, can be adopted") if not each.differences else ("red", "differs")
-        print_lines([line((f"{each.native.ref}", "bold"), ": ", (said, colour))])
+        colour, text = ("green", "same content, can be adopted") if not each.differences else ("red", "differs")
+        print_lines([line((f"{each.native.ref}", "bold"), ": ", (text, colour))])
         print_lines(line(f"  {difference}") for difference in each.differences[:_SHOWN])
         if len(each.differences) > _SHOWN:
             print_lines([line(f"  ... {len(each.differences) - _SHOWN} more fields")])

@@ -40,7 +40,7 @@ from hub.status.journal import Journal
 from hub.status.outcomes import Result
 from hub.status.record import Actor, Record
 
-Consent = Literal["ask", "given"]
+Confirmation = Literal["ask", "given"]
 OutputStyle = Literal["lines", "quiet", "data"]
 """How it is told: the plan and what became of it in lines; nothing but what is wrong or refused; as one document."""
 
@@ -72,11 +72,11 @@ class Applied(Struct, frozen=True):
         return in_domain(self.domain, found)
 
 
-class Wanted(Struct, frozen=True):
-    """What is asked for: the options of plan, who has agreed, and how it is told."""
+class ApplyOptions(Struct, frozen=True):
+    """What is asked for: the options of plan, whether it was confirmed, and how it is told."""
 
-    options: PlanOptions
-    consent: Consent
+    plan: PlanOptions
+    confirmation: Confirmation
     style: OutputStyle
     output: Output
 
@@ -85,18 +85,18 @@ class Wanted(Struct, frozen=True):
         pages = pages_of(found)
         if self.style == "lines":
             for page in pages:
-                show_page(page, self.options.detail)
+                show_page(page, self.plan.detail)
         elif self.style == "quiet":
             for page in pages:
                 show_wrong(page)
 
     def note(self, text: str) -> None:
-        """Say something beside the data, to who wants to hear it."""
+        """Say something beside the data, where the output is text."""
         if self.style == "lines":
             note(text)
 
     def end(self, found: Sequence[DomainReview], applied: Sequence[Applied]) -> None:
-        """Print what became of it, where that is wanted as data."""
+        """Print what became of it, where the output is data."""
         if self.style == "data":
             emit({**pages_data(pages_of(found)), "applied": [each.data() for each in applied]}, self.output)
 
@@ -120,22 +120,22 @@ def apply(
 ) -> None:
     """Plan, show the plan, ask, and write it; refused plans are not written. Exit code 0 only if everything was."""
     with clean_errors():
-        options = plan_options(config, accept, verbose, mesh)
+        plan = plan_options(config, accept, verbose, mesh)
         style: OutputStyle = "quiet" if quiet else "lines" if output is Output.TEXT else "data"
         if style != "lines" and not yes:
             raise ConfigError("--quiet and -o do not show the plan, so they require --yes")
-        wanted = Wanted(options, "given" if yes else "ask", style, output)
-        code = run_now(_apply(wanted) if file is None else _apply_saved(file, wanted))
+        options = ApplyOptions(plan, "given" if yes else "ask", style, output)
+        code = run_now(_apply(options) if file is None else _apply_saved(file, options))
     raise typer.Exit(code)
 
 
-async def _apply(wanted: Wanted) -> Exit:
-    domains = Domains.open(wanted.options.config, meshes=wanted.options.meshes)
+async def _apply(options: ApplyOptions) -> Exit:
+    domains = Domains.open(options.plan.config, meshes=options.plan.meshes)
     journals = _journals(domains)
     try:
-        found = await review(domains, wanted.options.accept)
-        wanted.show(found)
-        return await _carry_out(found, wanted, journals)
+        found = await review(domains, options.plan.accept)
+        options.show(found)
+        return await _carry_out(found, options, journals)
     finally:
         await domains.close()
         for journal in journals.values():
@@ -149,7 +149,7 @@ def _journals(domains: Domains) -> Journals:
     return {hub: Journal(Record(hub.config.state, note), Actor.here("apply")) for hub in domains.hubs}
 
 
-async def _carry_out(found: Sequence[DomainReview], wanted: Wanted, journals: Journals) -> Exit:
+async def _carry_out(found: Sequence[DomainReview], options: ApplyOptions, journals: Journals) -> Exit:
     """Write what is not refused, once somebody agreed; 3 if anything was refused, else 1 if something failed."""
     refused = Exit.REFUSED if verdict(found) is Exit.REFUSED else Exit.SAME
     whole = [(each.hub, one) for each in found for one in each.reviewed if one.whole]
@@ -158,14 +158,14 @@ async def _carry_out(found: Sequence[DomainReview], wanted: Wanted, journals: Jo
     applied = [Applied(hub.config.title, one.mesh.name, "refused", one.whole[0].message) for hub, one in whole]
     plans = [one.plan for each in found for one in each.reviewed if not one.whole]
     if refused and not any(plan.changes or plan.memory for plan in plans):
-        wanted.note("nothing was written")
-        wanted.end(found, [*applied, *_all(found, "unchanged")])
+        options.note("nothing was written")
+        options.end(found, [*applied, *_all(found, "unchanged")])
         return refused
-    if _declined(plans, wanted.consent):
+    if _declined(plans, options.confirmation):
         return Exit.ERROR
     for each in found:
-        applied += await _write(each, wanted, journals[each.hub])
-    wanted.end(found, applied)
+        applied += await _write(each, options, journals[each.hub])
+    options.end(found, applied)
     failed = any(each.result in {"failed", "stale", "partial"} for each in applied)
     return refused or (Exit.ERROR if failed or any(each.wrong for each in found) else Exit.SAME)
 
@@ -175,24 +175,24 @@ def _all(found: Sequence[DomainReview], result: Literal["unchanged"]) -> list[Ap
     return [Applied(domain, mesh, result) for domain, mesh in names]
 
 
-async def _apply_saved(file: Path, wanted: Wanted) -> Exit:
+async def _apply_saved(file: Path, options: ApplyOptions) -> Exit:
     """Write a saved plan: all that it presumes is looked at before the first write, and again after an answer."""
-    if wanted.options.accept:
+    if options.plan.accept:
         raise ConfigError("--accept cannot be used with a saved plan; use it with smihub plan --save")
-    if wanted.options.meshes:
+    if options.plan.meshes:
         raise ConfigError("--mesh cannot be used with a saved plan; use it with smihub plan --save")
     plan = saved.read(file)
-    domains = saved.open_for(wanted.options.config, plan)
+    domains = saved.open_for(options.plan.config, plan)
     journals = _journals(domains)
     try:
         found = await _resumed(domains, plan)
-        wanted.show(found)
-        _report(plan, domains, wanted)
-        if wanted.consent == "ask":
-            if _declined([one.plan for each in found for one in each.reviewed], wanted.consent):
+        options.show(found)
+        _report(plan, domains, options)
+        if options.confirmation == "ask":
+            if _declined([one.plan for each in found for one in each.reviewed], options.confirmation):
                 return Exit.ERROR
             found = await _resumed(domains, plan)
-        return await _carry_out(found, replace(wanted, consent="given"), journals)
+        return await _carry_out(found, replace(options, confirmation="given"), journals)
     finally:
         await domains.close()
         for journal in journals.values():
@@ -203,18 +203,18 @@ async def _resumed(domains: Domains, plan: Sequence[Saved]) -> list[DomainReview
     return [DomainReview(hub, tuple(reviewed)) for hub, reviewed in await saved.resume(domains, plan)]
 
 
-def _report(plan: Sequence[Saved], domains: Domains, wanted: Wanted) -> None:
+def _report(plan: Sequence[Saved], domains: Domains, options: ApplyOptions) -> None:
     """Say when a plan was saved, and what somebody accepted then."""
-    wanted.note(f"this plan was saved at {plan[0].saved_at} by smihub {plan[0].setup.smihub}")
+    options.note(f"this plan was saved at {plan[0].saved_at} by smihub {plan[0].setup.smihub}")
     for hub, each in zip(domains.hubs, plan, strict=True):
         accepted = {one.plan.mesh: one.accepted for one in each.meshes if one.accepted}
         for mesh in (mesh for mesh in hub.meshes if mesh.name in accepted):
-            wanted.note(f"mesh {mesh.title}: accepted when it was saved: {', '.join(accepted[mesh.name])}")
+            options.note(f"mesh {mesh.title}: accepted when it was saved: {', '.join(accepted[mesh.name])}")
 
 
-def _declined(plans: Sequence[Plan], consent: Consent) -> bool:
+def _declined(plans: Sequence[Plan], confirmation: Confirmation) -> bool:
     if (
-        consent == "given"
+        confirmation == "given"
         or not any(plan.changes for plan in plans)
         or agreed("Apply this plan?", "review the plan, then rerun with --yes")
     ):
@@ -223,9 +223,9 @@ def _declined(plans: Sequence[Plan], consent: Consent) -> bool:
     return True
 
 
-async def _write(found: DomainReview, wanted: Wanted, journal: Journal) -> list[Applied]:
+async def _write(found: DomainReview, options: ApplyOptions, journal: Journal) -> list[Applied]:
     """Write the plan of every mesh that is not refused; one that fails does not stop the others."""
-    accept = wanted.options.accept
+    accept = options.plan.accept
     applied = []
     for each in (one for one in found.reviewed if not one.whole):
         journal.planned(each)
@@ -239,7 +239,7 @@ async def _write(found: DomainReview, wanted: Wanted, journal: Journal) -> list[
         journal.wrote(each, results)
         applied.append(_written(found.hub, each, results))
         if applied[-1].result == "written":
-            wanted.note(f"mesh {each.mesh.title}: applied, {summary(each.plan)}")
+            options.note(f"mesh {each.mesh.title}: applied, {summary(each.plan)}")
     return applied
 
 

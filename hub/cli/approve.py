@@ -43,10 +43,10 @@ def approve(
         run_now(_approve(found, digest, why, yes=yes))
 
 
-async def _approve(wanted: PlanOptions, digest: str, why: str, *, yes: bool) -> None:
-    domains = Domains.open(wanted.config)
+async def _approve(options: PlanOptions, digest: str, why: str, *, yes: bool) -> None:
+    domains = Domains.open(options.config)
     try:
-        hub, found = _named(await review(domains, wanted.accept), digest)
+        hub, found = _named(await review(domains, options.accept), digest)
         print_lines(sheet_lines(Sheet.of(hub, found)))
         if not yes and not agreed("Approve this plan?", "review the plan, then rerun with --yes"):
             note("nothing was approved")

@@ -27,7 +27,7 @@ from hub.cli.context import (
 from hub.cli.data import SCHEMA, of_domain, problem_data, refusal_data
 from hub.cli.forms import CheckForm, CheckFormOption
 from hub.cli.losses import loss_line, refused_by
-from hub.cli.places import Spots
+from hub.cli.places import Locations
 from hub.cli.sarif import Checked, sarif
 from hub.cli.show import counted, problem_line, refusal_line
 from hub.config.file import DEFAULT_FILE
@@ -98,14 +98,14 @@ async def _look_at_sinks(hub: Hub) -> None:
 def _data(
     found: Sequence[tuple[Hub, Sequence[Problem] | None]], foreseen: Mapping[Hub, Sequence[Reviewed]]
 ) -> dict[str, Any]:
-    told = [
+    refused = [
         of_domain(hub.config, {"mesh": each.mesh.name, **refusal_data(one)})
         for hub, _ in found
         for each in foreseen[hub]
         for one in each.refusals
     ]
     rows = [of_domain(hub.config, problem_data(each)) for hub, problems in found for each in problems or ()]
-    return {"schema": SCHEMA, "problems": rows, "refused": told}
+    return {"schema": SCHEMA, "problems": rows, "refused": refused}
 
 
 async def _problems(hub: Hub) -> Sequence[Problem] | None:
@@ -138,7 +138,7 @@ def _empty(hub: Hub) -> Problem:
 
 def _show_refused(hub: Hub, reviewed: Reviewed) -> None:
     """Say what a mesh would refuse of the sources, if it was planned from nothing."""
-    title, places = reviewed.mesh.title, Spots.of(hub, reviewed.mesh, reviewed.plan.losses)
+    title, places = reviewed.mesh.title, Locations.of(hub, reviewed.mesh, reviewed.plan.losses)
     lossy, others = refused_by(reviewed.plan.losses, reviewed.refusals)
     print_lines(loss_line(one, title, places.written(one), refuses=True) for one in lossy)
     print_lines(refusal_line(one, title) for one in others)

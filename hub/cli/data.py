@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.cli.losses import effect
 from hub.cli.meaning import Causes
-from hub.cli.places import Spots
+from hub.cli.places import Locations
 from hub.config.file import Config
 from hub.memory.permits import Permit
 from hub.model import Change, Loss, NativeObject, Op, Origin, Problem, UnitKey
@@ -39,7 +39,7 @@ def field_changes(change: Change, view: View) -> tuple[FieldChange, ...]:
     return diff(before, after)
 
 
-def plan_data(plan: Plan, view: View, refused: Sequence[Refusal], places: Spots) -> dict[str, Any]:
+def plan_data(plan: Plan, view: View, refused: Sequence[Refusal], places: Locations) -> dict[str, Any]:
     """A plan with every field difference, and the causes of what it means."""
     causes = Causes.of(plan, places)
     return {
@@ -69,7 +69,7 @@ def _split_data(before: str, after: str, causes: Causes) -> dict[str, Any]:
     return {"service": service, "port": int(port), "before": before, "after": after, "because": because}
 
 
-def cause_data(change: InputChange, places: Spots) -> dict[str, Any]:
+def cause_data(change: InputChange, places: Locations) -> dict[str, Any]:
     """A change of an object, and where that stands."""
     return {"object": str(change.ref), "change": change.how, **_origin_data(places.at(change))}
 
@@ -121,7 +121,7 @@ def native_data(native: NativeObject, unit: UnitKey, view: View) -> dict[str, An
     }
 
 
-def loss_data(loss: Loss, places: Spots) -> dict[str, Any]:
+def loss_data(loss: Loss, places: Locations) -> dict[str, Any]:
     """A Loss, what becomes of its example, and where it is written."""
     at = places.written(loss)
     written = {"object": str(at.object), "field": at.field, "matches": list(at.matches), **_origin_data(at.origin)}

@@ -42,13 +42,13 @@ def tell(found: DenialLog, answering: Answering, output: Output, show: Callable[
         return
     for one in found.denials:
         OUT.print(line((_title(one), "bold")))
-        for said in _remarks(one):
-            OUT.print(line(f"  {said}"))
+        for text in _remarks(one):
+            OUT.print(line(f"  {text}"))
         show(one.request)
     if not found.denials:
         OUT.print(line("no denials"))
-    for said in _left(found):
-        note(said)
+    for text in _left(found):
+        note(text)
 
 
 def _title(one: Denial) -> str:

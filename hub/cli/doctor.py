@@ -122,8 +122,8 @@ def _address(config: Config) -> Iterator[Diagnosis]:
         try:
             probe.bind((host, port))
         except OSError as error:
-            said = f"{host}:{port} cannot be used: {(error.strerror or str(error)).lower()}"
-            yield Diagnosis("http.address", "missing", said, "stop what uses it, or set another port in smihub.yaml")
+            detail = f"{host}:{port} cannot be used: {(error.strerror or str(error)).lower()}"
+            yield Diagnosis("http.address", "missing", detail, "stop what uses it, or set another port in smihub.yaml")
             return
     yield Diagnosis("http.address", "ok", f"{host}:{port} is free")
 
@@ -198,10 +198,10 @@ def _state(state: Path) -> Diagnosis:
 
 def _disk(state: Path) -> Diagnosis:
     free = shutil.disk_usage(_nearest(state)).free
-    said = f"{free // (1024 * 1024)} MiB free"
+    detail = f"{free // (1024 * 1024)} MiB free"
     if free < _LEAST_FREE:
-        return Diagnosis("disk of the state folder", "missing", said, f"free {_LEAST_FREE // (1024 * 1024)} MiB")
-    return Diagnosis("disk of the state folder", "ok", said)
+        return Diagnosis("disk of the state folder", "missing", detail, f"free {_LEAST_FREE // (1024 * 1024)} MiB")
+    return Diagnosis("disk of the state folder", "ok", detail)
 
 
 def _nearest(folder: Path) -> Path:

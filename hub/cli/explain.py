@@ -150,9 +150,9 @@ def _asked_of(explainer: Explainer, request: Request, smi: Answer, mesh: Answer)
     """SMI's answer to what a mesh's application receives, which is another path where the mesh normalises."""
     if mesh.received is None:
         return smi
-    said = explainer.explain(replace(request, path=mesh.received))[0]
-    OUT.print(line(f'  the application receives "{mesh.received}", for which SMI says: {said.verdict}'))
-    return said
+    answer = explainer.explain(replace(request, path=mesh.received))[0]
+    OUT.print(line(f'  the application receives "{mesh.received}", for which SMI says: {answer.verdict}'))
+    return answer
 
 
 def _request(

@@ -53,7 +53,7 @@ def _lines(adapters: Mapping[str, AdapterSpec[Any]]) -> Iterator[Text]:
     cell = max((*map(len, names), *map(len, Support))) + 2
     yield line((f"{'':{wide}}" + "".join(f"{name:{cell}}" for name in names), "bold"))
     for feature in Feature:
-        said = [adapters[name].features.get(feature, Support.NOT_YET) for name in names]
-        yield line(f"{feature:{wide}}", *((f"{each:{cell}}", _COLOURS.get(each, "red")) for each in said))
+        levels = [adapters[name].features.get(feature, Support.NOT_YET) for name in names]
+        yield line(f"{feature:{wide}}", *((f"{each:{cell}}", _COLOURS.get(each, "red")) for each in levels))
     yield line("")
     yield from (line(f"{support:{wide}}", meaning) for support, meaning in _MEANING.items())

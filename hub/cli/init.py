@@ -27,7 +27,7 @@ _KUBERNETES = frozenset(
 )
 
 
-class _Held(Struct, frozen=True):
+class _FolderContents(Struct, frozen=True):
     """What a folder holds: the adapters of what runs there, whether there is any SMI, and whether it can be read at all."""
 
     adapters: tuple[str, ...] = ()
@@ -59,12 +59,12 @@ def init(
     """Write a commented smihub.yaml for the objects in a folder; an existing file is never overwritten."""
     with clean_errors():
         folder, plugins = config.parent / source, load_plugins()
-        held = _held(folder, config)
-        adapters = _chosen(adapter, plugins) if adapter else (held.adapters or _default(plugins))
+        contents = _contents_of(folder, config)
+        adapters = _chosen(adapter, plugins) if adapter else (contents.adapters or _default(plugins))
         reads_rendered = "istio" in adapters and _within(config.parent / RENDERED, folder)
         _write(config, template(source, adapters, reads_rendered=reads_rendered))
         _write_schema(config.parent / SCHEMA_FILE, plugins)
-        _report(config, source, adapters, held)
+        _report(config, source, adapters, contents)
         for name in adapters:
             plugins.adapter(name)  # one that is not installed is told, once the file is there
 
@@ -81,18 +81,18 @@ def _chosen(wanted: Sequence[str], plugins: Plugins) -> tuple[str, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
-def _held(folder: Path, config: Path) -> _Held:
+def _contents_of(folder: Path, config: Path) -> _FolderContents:
     source = DirectorySource("", folder, selection=Selection(skip=config))
     try:
         found = set(_kinds(source))
     except SourceError as error:
-        return _Held(unreadable=str(error))
+        return _FolderContents(unreadable=str(error))
     workloads = any(kind == "Workload" and api.startswith(_SMIHUB) for api, kind in found)
     pods = any(kind in _KUBERNETES for _, kind in found) or any(api.startswith(_KNATIVE) for api, _ in found)
     adapters = (*(["vm"] if workloads else []), *(["istio"] if pods else []))
     if not adapters and any((api, kind) == ("v1", "Service") for api, kind in found):
         adapters = ("istio",)
-    return _Held(adapters, any(_SMI in api for api, _ in found))
+    return _FolderContents(adapters, any(_SMI in api for api, _ in found))
 
 
 def _kinds(source: DirectorySource) -> Iterator[tuple[str, str]]:
@@ -129,15 +129,15 @@ def _write_schema(path: Path, plugins: Plugins) -> None:
         note(f'"{path}", the schema that editors use for this file, cannot be written: {error.strerror}')
 
 
-def _report(config: Path, source: str, adapters: Sequence[str], held: _Held) -> None:
+def _report(config: Path, source: str, adapters: Sequence[str], contents: _FolderContents) -> None:
     """What was written and why, and what to do next."""
     note(f"wrote {config} with {' and '.join(f'a mesh for {name}' for name in adapters)}")
-    if not held.adapters:
+    if not contents.adapters:
         note(
             "nothing in the folder shows which mesh it is for; --adapter NAME selects another one (see smihub features)"
         )
-    if held.unreadable:
-        note(f"{held.unreadable}: add SMI objects there first, with their Services and Workloads (or Deployments)")
-    elif not held.smi:
+    if contents.unreadable:
+        note(f"{contents.unreadable}: add SMI objects there first, with their Services and Workloads (or Deployments)")
+    elif not contents.smi:
         note(f'there is no SMI in "{source}" yet: governed workloads accept no request until a TrafficTarget allows it')
     note("next: smihub check, then smihub plan")

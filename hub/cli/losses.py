@@ -8,9 +8,9 @@ from rich.text import Text
 
 from hub.cli.context import Part, line
 from hub.cli.meaning import Detail, first
-from hub.cli.places import Spots, located
+from hub.cli.places import Locations, located
 from hub.model import Loss
-from hub.plan.causes import Spot
+from hub.plan.causes import FieldLocation
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
 
@@ -21,11 +21,11 @@ def refused_by(losses: Collection[Loss], refusals: Sequence[Refusal]) -> tuple[t
     """The Losses that nobody accepted, and the refusals that have another cause."""
     known = {(refusal.code, refusal.object) for refusal in refusals}
     refusing = tuple(loss for loss in losses if loss.access and (loss.code, str(loss.origin)) in known)
-    told = {(loss.code, str(loss.origin)) for loss in refusing}
-    return refusing, tuple(one for one in refusals if (one.code, one.object) not in told)
+    covered = {(loss.code, str(loss.origin)) for loss in refusing}
+    return refusing, tuple(one for one in refusals if (one.code, one.object) not in covered)
 
 
-def loss_lines(plan: Plan, refusing: Collection[Loss], places: Spots, detail: Detail = "short") -> Iterator[Text]:
+def loss_lines(plan: Plan, refusing: Collection[Loss], places: Locations, detail: Detail = "short") -> Iterator[Text]:
     """The Losses of a plan: those that are accepted or refuse nothing first, then those that refuse."""
     if not plan.losses:
         return
@@ -37,7 +37,7 @@ def loss_lines(plan: Plan, refusing: Collection[Loss], places: Spots, detail: De
         yield from first(most, shown, "    ")
 
 
-def loss_line(loss: Loss, mesh: str, at: Spot, *, refuses: bool) -> Text:
+def loss_line(loss: Loss, mesh: str, at: FieldLocation, *, refuses: bool) -> Text:
     """`refused smi/routes.yaml:7 HTTPRouteGroup/shop/routes match "read": ... Effect on istio: ... Fix: ... Or accept: ...`."""
     word, colour = ("refused", "red") if refuses else ("loss", "yellow")
     place = located(at.origin)
@@ -56,7 +56,7 @@ def loss_line(loss: Loss, mesh: str, at: Spot, *, refuses: bool) -> Text:
     )
 
 
-def effect(loss: Loss, at: Spot) -> str:
+def effect(loss: Loss, at: FieldLocation) -> str:
     """What becomes of a request; of one that a match of HTTP was to let in, with its status."""
     return f"{loss.effect} (403)" if loss.access and at.matches else loss.effect
 
@@ -66,14 +66,14 @@ def how_to_accept(loss: Loss) -> str:
     return f'--accept "{loss.code}@{loss.origin}", or in smihub.yaml accept: [{{code: {loss.code}, object: {loss.origin}}}].'
 
 
-def _field(at: Spot) -> str:
+def _field(at: FieldLocation) -> str:
     if at.matches:
         names = ", ".join(f'"{name}"' for name in at.matches)
         return f" {'match' if len(at.matches) == 1 else 'matches'} {names}"
     return f" {at.field}" if at.field else ""
 
 
-def _of(loss: Loss, at: Spot) -> str:
+def _of(loss: Loss, at: FieldLocation) -> str:
     return f", {loss.origin}" if loss.origin != at.object else ""
 
 

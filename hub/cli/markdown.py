@@ -77,9 +77,9 @@ def _sheet(sheet: Sheet, rows: int, *, folded: bool) -> Iterator[str]:
     if meaning := list(_meaning(sheet, rows)):
         yield from _fence(meaning, 3 * rows, "diff")
     refusing, others = refused_by(plan.losses, sheet.refusals)
-    told = [loss_line(each, sheet.title, sheet.spots.written(each), refuses=True).plain for each in refusing]
-    if told or others:
-        yield from ("", "Refused:", *_fence([*told, *(refusal_line(each).plain for each in others)], rows))
+    loss_texts = [loss_line(each, sheet.title, sheet.spots.written(each), refuses=True).plain for each in refusing]
+    if loss_texts or others:
+        yield from ("", "Refused:", *_fence([*loss_texts, *(refusal_line(each).plain for each in others)], rows))
     if not folded:
         return
     accepted = [each for each in plan.losses if each not in set(refusing)]
@@ -104,7 +104,7 @@ def _permits(sign: str, permits: Sequence[Permit], causes: Causes, rows: int) ->
     """So many gains or losses under their causes, and how many are left out."""
     groups = dict[str, list[Permit]]()
     for permit in permits[:rows]:
-        groups.setdefault(causes.told(permit), []).append(permit)
+        groups.setdefault(causes.reason(permit), []).append(permit)
     for cause, mine in groups.items():
         yield f"# {cause}"
         yield from (f"{sign} {line_of(permit)}" for permit in mine)

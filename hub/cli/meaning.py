@@ -9,7 +9,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from hub.cli.context import line
-from hub.cli.places import Spots, located
+from hub.cli.places import Locations, located
 from hub.memory.permits import Permit, line_of
 from hub.model import ObjectRef
 from hub.plan.causes import ChangeCause, InputChange
@@ -28,12 +28,12 @@ MORE = "(-v shows all)"
 class Causes(Struct, frozen=True):
     """Why the permits and routes of a plan change; routes by `namespace/name`."""
 
-    places: Spots
+    places: Locations
     targets: Mapping[tuple[str, ObjectRef], tuple[InputChange, ...]]
     routes: Mapping[str, tuple[InputChange, ...]]
 
     @classmethod
-    def of(cls, plan: Plan, places: Spots) -> Causes:
+    def of(cls, plan: Plan, places: Locations) -> Causes:
         """Those of a plan."""
         targets = {(_unit(each), each.origin): each.changes for each in plan.because if each.origin is not None}
         return cls(places, targets, {_unit(each): each.changes for each in plan.because if each.origin is None})
@@ -43,19 +43,19 @@ class Causes(Struct, frozen=True):
         found = (self.targets.get((str(permit.receiver), origin), ()) for origin in permit.origins)
         return tuple(dict.fromkeys(change for changes in found for change in changes))
 
-    def told(self, permit: Permit) -> str:
+    def reason(self, permit: Permit) -> str:
         """The same in words; where no object changed, whose permit it is."""
         if changes := self.of_permit(permit):
-            return self.said(changes)
+            return self.reason_of(changes)
         names = ", ".join(self._placed(str(origin), InputChange(origin, "changed")) for origin in permit.origins)
         return f"because this mesh implements {names} differently than before" if names else "for another reason"
 
-    def said(self, changes: Sequence[InputChange]) -> str:
+    def reason_of(self, changes: Sequence[InputChange]) -> str:
         """`because TrafficTarget/shop/x was removed (smi/targets.yaml)`."""
         more = f" and {len(changes) - _CHANGES_SHOWN} more" if len(changes) > _CHANGES_SHOWN else ""
-        return f"because {' and '.join(map(self._said, changes[:_CHANGES_SHOWN]))}{more}" if changes else ""
+        return f"because {' and '.join(map(self._change_text, changes[:_CHANGES_SHOWN]))}{more}" if changes else ""
 
-    def _said(self, change: InputChange) -> str:
+    def _change_text(self, change: InputChange) -> str:
         if change.how == "ports":
             return f"the ports of {change.ref} or their protocols changed"
         return self._placed(f"{change.ref} was {change.how}", change)
@@ -73,10 +73,10 @@ def meaning_lines(plan: Plan, causes: Causes, drain: str, detail: Detail) -> Ite
     """Newly governed identities, gains, losses, and where calls go, in this order."""
     governed = [line((f"    ! {each.namespace}/{each.name}", "yellow"), _GOVERNED) for each in plan.governs]
     yield from _section("newly governed", governed, len(governed), _most(detail, _GOVERNED_SHOWN))
-    gains = [(line((f"      + {line_of(one)}", "green")), causes.told(one)) for one in plan.gained]
+    gains = [(line((f"      + {line_of(one)}", "green")), causes.reason(one)) for one in plan.gained]
     yield from _caused("newly allowed", gains, detail)
     losses = [(line((f"      - {text}", "red")), "") for text in plan.lost_lines]
-    losses += [(line((f"      - {line_of(one)}", "red")), causes.told(one)) for one in plan.lost]
+    losses += [(line((f"      - {line_of(one)}", "red")), causes.reason(one)) for one in plan.lost]
     yield from _caused("newly denied", losses, detail)
     if losses and drain:
         yield line("  ", ("open connections until", "bold"), f" {drain}")
@@ -113,7 +113,7 @@ def _is_split(text: Text) -> bool:
 def _split_lines(plan: Plan, causes: Causes) -> Iterator[Text]:
     for route in map(Rerouted.of, plan.rerouted):
         yield line(("  traffic split", "bold"), f" {route.head}: {route.before}", (" -> ", "bold"), route.after)
-        if why := causes.said(causes.routes.get(route.service, ())):
+        if why := causes.reason_of(causes.routes.get(route.service, ())):
             yield line((f"    {why}", "dim"))
 
 

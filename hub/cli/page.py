@@ -13,7 +13,7 @@ from hub.cli.context import ERR, line, note, print_lines
 from hub.cli.data import SCHEMA, View, in_domain, plan_data, problem_data
 from hub.cli.losses import loss_line, loss_lines, refused_by
 from hub.cli.meaning import Detail
-from hub.cli.places import Spots
+from hub.cli.places import Locations
 from hub.cli.show import counted, plan_lines, problem_line, refusal_line, unplanned_line
 from hub.model import Problem, Severity, UnitKey
 from hub.plan.guards import OWNER, Refusal
@@ -27,7 +27,7 @@ class Sheet(Struct, frozen=True):
     domain: str
     plan: Plan
     refusals: tuple[Refusal, ...]
-    spots: Spots
+    spots: Locations
     view: View
     drain: str
 
@@ -35,7 +35,7 @@ class Sheet(Struct, frozen=True):
     def of(cls, hub: Hub, reviewed: Reviewed) -> Sheet:
         """Of a plan that was just made."""
         mesh, places = reviewed.mesh, reviewed.decided.places
-        spots = Spots.of(hub, mesh, reviewed.plan.losses, places)
+        spots = Locations.of(hub, mesh, reviewed.plan.losses, places)
         return cls(hub.config.title, reviewed.plan, reviewed.refusals, spots, mesh.spec.view, mesh.spec.drain)
 
     @property
@@ -79,8 +79,8 @@ def show_wrong(page: Page) -> None:
     print_lines((problem_line(each) for each in page.problems if each.severity is Severity.ERROR), ERR)
     for sheet in page.sheets:
         lossy, others = refused_by(sheet.plan.losses, sheet.refusals)
-        told = (loss_line(each, sheet.title, sheet.spots.written(each), refuses=True) for each in lossy)
-        print_lines(told, ERR)
+        lines = (loss_line(each, sheet.title, sheet.spots.written(each), refuses=True) for each in lossy)
+        print_lines(lines, ERR)
         print_lines((refusal_line(each, sheet.title) for each in others), ERR)
 
 

@@ -100,15 +100,15 @@ def plan(
     raise typer.Exit(code)
 
 
-async def _plan(wanted: PlanOptions, output: PlanForm, file: Path | None, source: str | None) -> Exit:
-    domains = Domains.open(wanted.config, source, wanted.meshes)
+async def _plan(options: PlanOptions, output: PlanForm, file: Path | None, source: str | None) -> Exit:
+    domains = Domains.open(options.config, source, options.meshes)
     try:
         if file is not None:
             saved.check_place(file, [hub.config for hub in domains.hubs])
-            saved.check_meshes(domains, wanted.meshes)
-        found = await review(domains, wanted.accept)
+            saved.check_meshes(domains, options.meshes)
+        found = await review(domains, options.accept)
         if output is PlanForm.TEXT:
-            show(found, wanted.detail)
+            show(found, options.detail)
         elif output is PlanForm.MARKDOWN:
             markdown(pages_of(found))
         else:

@@ -31,7 +31,7 @@ from hub.cli.context import (
 )
 from hub.cli.data import SCHEMA, loss_data, native_data, of_domain
 from hub.cli.losses import loss_line
-from hub.cli.places import Spots
+from hub.cli.places import Locations
 from hub.cli.show import problem_line, refusal_line
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
@@ -77,12 +77,12 @@ def render(
     with clean_errors():
         if only and mesh:
             raise ConfigError("set the mesh either as MESH or with --mesh, not both")
-        wanted = _RenderWanted(tuple(mesh or ([only] if only else ())), output, unit, only is not None)
-        code = run_now(_render(config, wanted, source))
+        options = _RenderOptions(tuple(mesh or ([only] if only else ())), output, unit, only is not None)
+        code = run_now(_render(config, options, source))
     raise typer.Exit(code)
 
 
-class _RenderWanted(Struct, frozen=True):
+class _RenderOptions(Struct, frozen=True):
     """Which meshes (none: all), how, and which unit (None: all); `alone`: one mesh was named, and is printed without its name."""
 
     meshes: tuple[str, ...]
@@ -99,13 +99,13 @@ class _Rendered(Struct, frozen=True):
     plan: Plan
 
     @property
-    def spots(self) -> Spots:
+    def spots(self) -> Locations:
         """Where it stands in the files what the mesh cannot say."""
-        return Spots.of(self.hub, self.mesh, self.plan.losses)
+        return Locations.of(self.hub, self.mesh, self.plan.losses)
 
 
-async def _render(config: Path, wanted: _RenderWanted, source: str | None) -> Exit:
-    domains = Domains.open(config, source, wanted.meshes)
+async def _render(config: Path, options: _RenderOptions, source: str | None) -> Exit:
+    domains = Domains.open(config, source, options.meshes)
     try:
         with progress("reading the sources"):
             readable = [_read(hub) for hub in domains.hubs]
@@ -118,7 +118,7 @@ async def _render(config: Path, wanted: _RenderWanted, source: str | None) -> Ex
         if any(one.plan.conflicts for one in found):
             print_lines(map(refusal_line, refused), ERR)
             return Exit.REFUSED
-        _emit(found if wanted.unit is None else _of_unit(found, wanted.unit), wanted)
+        _emit(found if options.unit is None else _of_unit(found, options.unit), options)
         return Exit.SAME
     finally:
         await domains.close()
@@ -131,18 +131,18 @@ def _read(hub: Hub) -> bool:
     return not hub.intake.unread
 
 
-def _of_unit(found: Sequence[_Rendered], wanted: str) -> list[_Rendered]:
+def _of_unit(found: Sequence[_Rendered], unit: str) -> list[_Rendered]:
     """What meshes have of one unit. Raises ConfigError if there is no such unit."""
     units = [{str(key) for key in one.hub.cluster(one.mesh).store.units()} for one in found]
     known = sorted(set().union(*units))
-    if wanted not in known:
-        near = difflib.get_close_matches(wanted, known, 1)
+    if unit not in known:
+        near = difflib.get_close_matches(unit, known, 1)
         hint = f'did you mean "{near[0]}"?' if near else "expected access/NS/SERVICEACCOUNT or route/NS/SERVICE"
-        raise ConfigError(f'--unit "{wanted}": unknown unit; {hint}')
+        raise ConfigError(f'--unit "{unit}": unknown unit; {hint}')
     return [
-        _Rendered(one.hub, one.mesh, _cut(one.plan, wanted))
+        _Rendered(one.hub, one.mesh, _cut(one.plan, unit))
         for one, there in zip(found, units, strict=True)
-        if wanted in there
+        if unit in there
     ]
 
 
@@ -151,20 +151,20 @@ def _cut(plan: Plan, unit: str) -> Plan:
     return replace(plan, changes=changes, losses=tuple(loss for loss in plan.losses if str(loss.unit) == unit))
 
 
-def _emit(found: Sequence[_Rendered], wanted: _RenderWanted) -> None:
+def _emit(found: Sequence[_Rendered], options: _RenderOptions) -> None:
     """Print the objects by mesh, unit and name, and on stderr what the meshes cannot say."""
     for one in found:
         spots = one.spots
         print_lines(
             (loss_line(loss, one.mesh.title, spots.written(loss), refuses=False) for loss in one.plan.losses), ERR
         )
-    if wanted.form is Form.JSON:
+    if options.form is Form.JSON:
         data = [_data(one) for one in found]
-        emit({"schema": SCHEMA, **(data[0] if wanted.alone else {"meshes": data})}, Output.JSON)
+        emit({"schema": SCHEMA, **(data[0] if options.alone else {"meshes": data})}, Output.JSON)
         return
     for one in found:
         for native, unit in _natives(one.plan):
-            emit_text(_head(native, unit, "" if wanted.alone else one.mesh.title))
+            emit_text(_head(native, unit, "" if options.alone else one.mesh.title))
             emit(one.mesh.spec.view(native.body, native.ref.kind), Output.YAML)
 
 
@@ -182,5 +182,5 @@ def _natives(plan: Plan) -> list[tuple[NativeObject, UnitKey]]:
 def _head(native: NativeObject, unit: UnitKey, mesh: str) -> str:
     """What goes before a YAML document: which object it is, of which mesh and unit, and where it comes from, as comments."""
     whose = (f"mesh: {mesh}", f"unit: {unit}") if mesh else (f"unit: {unit}",)
-    said = (str(native.ref), *whose, *(f"from: {origin}" for origin in native.origins))
-    return "---\n" + "".join(f"# {line(each).plain}\n" for each in said)
+    comments = (str(native.ref), *whose, *(f"from: {origin}" for origin in native.origins))
+    return "---\n" + "".join(f"# {line(each).plain}\n" for each in comments)

@@ -70,9 +70,9 @@ def _summed(summary: Summary) -> str:
         "frozen": summary.frozen,
         "failed": summary.failed,
     }
-    said = [f"{number} {word}" for word, number in numbers.items() if number]
+    counts = [f"{number} {word}" for word, number in numbers.items() if number]
     applied = f"{summary.applied} of {counted(summary.units, 'unit')} applied"
-    return ", ".join([f"{counted(summary.governed, 'identity')} governed", applied, *said])
+    return ", ".join([f"{counted(summary.governed, 'identity')} governed", applied, *counts])
 
 
 def _accepted(report: Mapping[str, Any]) -> str:
@@ -81,13 +81,13 @@ def _accepted(report: Mapping[str, Any]) -> str:
 
 
 def _unit_lines(key: UnitKey, outcome: Outcome, mesh: Condition, now: float | None) -> Iterator[Text]:
-    said: set[str] = set()
+    shown: set[str] = set()
     yield line(("  " + str(key), "bold"))
     for kind in outcome.bad:
         each = outcome.condition(kind)
         with_mesh = mesh.status == "False" and (mesh.reason, mesh.since) == (each.reason, each.since)
-        text = "" if with_mesh or each.message in said else f": {each.message}"
-        said.add(each.message)
+        text = "" if with_mesh or each.message in shown else f": {each.message}"
+        shown.add(each.message)
         if kind != "Programmed":
             yield line("    ", (each.reason, "red"), f" ({kind}) {_since(each.since, now)}{text}")
     if outcome.losing_since is not None:

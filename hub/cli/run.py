@@ -65,21 +65,21 @@ def run(
 
 async def _run(domains: Domains, accept: tuple[str, ...], serve_only: bool) -> None:
     work = asyncio.create_task(_served(domains.hubs, accept, serve_only=serve_only))
-    told: list[signal.Signals] = []
+    received: list[signal.Signals] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, partial(_stop, work, number, told))
+        asyncio.get_running_loop().add_signal_handler(number, partial(_stop, work, number, received))
     try:
         await work
     except asyncio.CancelledError:
         pass
     finally:
         await domains.close()
-    if told:
-        _log.info("hub_stopped", signal=told[0].name, reason="what is served and written stays as it is")
+    if received:
+        _log.info("hub_stopped", signal=received[0].name, reason="what is served and written stays as it is")
 
 
-def _stop(work: asyncio.Task[None], number: signal.Signals, told: list[signal.Signals]) -> None:
-    told.append(number)
+def _stop(work: asyncio.Task[None], number: signal.Signals, received: list[signal.Signals]) -> None:
+    received.append(number)
     work.cancel()
 
 

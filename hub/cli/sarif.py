@@ -18,7 +18,7 @@ from msgspec import Struct
 import hub
 from hub.cli.context import line
 from hub.cli.losses import effect, how_to_accept, refused_by, sentence
-from hub.cli.places import Spots
+from hub.cli.places import Locations
 from hub.cli.saved import version
 from hub.config.file import Config
 from hub.model import ObjectRef, Origin, Problem
@@ -120,23 +120,23 @@ def _findings(each: Checked) -> Iterator[Finding]:
     places = _Places(each.hub.config)
     for problem in each.problems:
         name, field = str(problem.ref), problem.field
-        said = ": ".join(part for part in (name, field, problem.message) if part)
+        text = ": ".join(part for part in (name, field, problem.message) if part)
         path, number = places.of(problem.origin)
-        yield Finding(problem.code, problem.severity.value, said, problem.remedy, path, number, name)
+        yield Finding(problem.code, problem.severity.value, text, problem.remedy, path, number, name)
     for reviewed in each.foreseen:
         yield from _refused(each.hub, reviewed, places)
 
 
 def _refused(domain: Hub, reviewed: Reviewed, places: _Places) -> Iterator[Finding]:
     title, losses = reviewed.mesh.title, reviewed.plan.losses
-    spots = Spots.of(domain, reviewed.mesh, losses, reviewed.decided.places)
+    spots = Locations.of(domain, reviewed.mesh, losses, reviewed.decided.places)
     lossy, others = refused_by(losses, reviewed.refusals)
     for loss in lossy:
         at = spots.written(loss)
-        said = f"{loss.origin}: {sentence(loss.message)} Effect on mesh {title}: {effect(loss, at)}"
+        message = f"{loss.origin}: {sentence(loss.message)} Effect on mesh {title}: {effect(loss, at)}"
         path, number = places.of(at.origin)
         remedy = f"{loss.remedy}, or accept it: {how_to_accept(loss)}"
-        yield Finding(loss.code, "error", said, remedy, path, number, str(at.object))
+        yield Finding(loss.code, "error", message, remedy, path, number, str(at.object))
     for one in others:
         refs = () if one.unit is None else reviewed.decided.units.get(one.unit) or ()
         path, number = places.of(_first(refs, reviewed.decided.places))

@@ -15,7 +15,7 @@ from secrets import token_hex
 from msgspec.structs import replace
 
 from hub.cli.context import progress
-from hub.cli.places import Spots
+from hub.cli.places import Locations
 from hub.cli.reported import moment
 from hub.config.file import Config
 from hub.errors import ConfigError, RefusedError
@@ -78,7 +78,7 @@ def _saved(hub: Hub, reviewed: Sequence[Reviewed], now: str) -> Saved:
 
 
 def _saved_mesh(hub: Hub, each: Reviewed) -> SavedMesh:
-    spots = Spots.of(hub, each.mesh, each.plan.losses, each.decided.places)
+    spots = Locations.of(hub, each.mesh, each.plan.losses, each.decided.places)
     named = {change.ref for one in each.plan.because for change in one.changes}
     named |= {origin for permit in (*each.plan.gained, *each.plan.lost) for origin in permit.origins}
     places = tuple(sorted((ref, origin) for ref, origin in spots.objects.items() if ref in named))
@@ -138,8 +138,8 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = (error.strerror or "unusable").lower()
-        raise ConfigError(f'"{path}" cannot be used for a plan: {said}; choose another file') from None
+        reason = (error.strerror or "unusable").lower()
+        raise ConfigError(f'"{path}" cannot be used for a plan: {reason}; choose another file') from None
 
 
 # --------------------------------------------------------------------------- from a file to a review

@@ -11,7 +11,7 @@ from rich.text import Text
 from hub.cli.context import Part, line
 from hub.cli.data import View, field_changes
 from hub.cli.meaning import Causes, Detail, first, meaning_lines
-from hub.cli.places import NOWHERE, Spots, located
+from hub.cli.places import NOWHERE, Locations, located
 from hub.model import Change, ObjectRef, Op, Problem, UnitKey
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
@@ -26,7 +26,7 @@ def plan_lines(
     view: View,
     drain: str,
     detail: Detail = "short",
-    places: Spots = NOWHERE,
+    places: Locations = NOWHERE,
     refused: Collection[UnitKey] = (),
 ) -> Iterator[Text]:
     """A plan as lines: what it means first, then what waits, and the units that change (with `all`: every object and field).

@@ -15,7 +15,7 @@ from hub.cli.data import cause_data
 from hub.cli.forms import PlanForm, PlanFormOption
 from hub.cli.markdown import markdown
 from hub.cli.page import Page, Sheet, pages_data, show_page
-from hub.cli.places import Spots
+from hub.cli.places import Locations
 from hub.cli.plan import VerboseOption
 from hub.cli.show import stale_line
 from hub.config.file import DEFAULT_FILE
@@ -25,7 +25,7 @@ from hub.plan.saved import Saved, SavedMesh
 from hub.plugins import Plugins, load_plugins
 
 
-class Holding(Struct, frozen=True):
+class PlanValidity(Struct, frozen=True):
     """Whether a saved plan still holds (None: there is no configuration to tell), and if not why."""
 
     holds: bool | None
@@ -47,7 +47,7 @@ def show(
     """Show a saved plan, and what changed if apply would not write it any more. Exit code 0: it holds, 3: it does not."""
     with clean_errors():
         plans = saved.read(file)
-        found = run_now(_holding(config, plans)) if config.exists() else Holding(None)
+        found = run_now(_check_validity(config, plans)) if config.exists() else PlanValidity(None)
         pages = _pages(plans)
         if output is PlanForm.TEXT:
             for page in pages:
@@ -60,19 +60,19 @@ def show(
     raise typer.Exit(Exit.REFUSED if found.holds is False else Exit.SAME)
 
 
-async def _holding(config: Path, plans: Sequence[Saved]) -> Holding:
+async def _check_validity(config: Path, plans: Sequence[Saved]) -> PlanValidity:
     """Look at everything that a saved plan presumes, as apply does; writes nothing."""
     domains = saved.open_for(config, plans)
     try:
         await saved.resume(domains, plans)
     except RefusedError as error:
-        return Holding(False, error)
+        return PlanValidity(False, error)
     finally:
         await domains.close()
-    return Holding(True)
+    return PlanValidity(True)
 
 
-def _report(plans: Sequence[Saved], found: Holding) -> None:
+def _report(plans: Sequence[Saved], found: PlanValidity) -> None:
     note(f"this plan was saved at {plans[0].saved_at} by smihub {plans[0].setup.smihub}")
     for each in (one for plan in plans for one in plan.meshes if one.accepted):
         note(f"mesh {each.plan.mesh}: accepted when it was saved: {', '.join(each.accepted)}")
@@ -82,7 +82,7 @@ def _report(plans: Sequence[Saved], found: Holding) -> None:
         print_lines([stale_line(str(found.why))])
 
 
-def _saved_data(plans: Sequence[Saved], found: Holding) -> dict[str, Any]:
+def _saved_data(plans: Sequence[Saved], found: PlanValidity) -> dict[str, Any]:
     accepted = {each.plan.mesh: list(each.accepted) for plan in plans for each in plan.meshes}
     data: dict[str, Any] = {"at": plans[0].saved_at, "smihub": plans[0].setup.smihub, "accepted": accepted}
     why = found.why
@@ -90,7 +90,7 @@ def _saved_data(plans: Sequence[Saved], found: Holding) -> dict[str, Any]:
     stale = {
         "message": str(why),
         "mesh": moved.mesh or None if moved is not None else None,
-        "objects": [cause_data(each, Spots()) for each in moved.changes] if moved is not None else [],
+        "objects": [cause_data(each, Locations()) for each in moved.changes] if moved is not None else [],
     }
     return {**data, "holds": found.holds, "stale": stale if why is not None else None}
 
@@ -114,5 +114,5 @@ def _sheet(each: SavedMesh, domain: str, adapter: str, plugins: Plugins) -> Shee
         spec = plugins.adapter(adapter)
     except ConfigError as error:
         raise ConfigError(f'mesh "{each.plan.mesh}": {error}') from None
-    spots = Spots(dict(each.places), dict(each.spots))
+    spots = Locations(dict(each.places), dict(each.spots))
     return Sheet(domain, each.plan, each.refusals, spots, spec.view, spec.drain)

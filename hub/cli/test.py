@@ -66,7 +66,7 @@ def run_tests(
         check_names(expectations, meshes, [*found.explainers])
         outcomes = [judge(each, found.explainers) for each in expectations]
         if junit_file is not None:
-            _write(junit_file, junit(outcomes, _said))
+            _write(junit_file, junit(outcomes, _failure_text))
         failed = [each for each in outcomes if each.failures]
         _show(outcomes, failed, output, quiet=quiet)
     raise typer.Exit(Exit.ERROR if failed or not found.whole else Exit.SAME)
@@ -95,10 +95,10 @@ def _show(outcomes: Sequence[Tested], failed: Sequence[Tested], output: Output, 
 def _line(outcome: Tested) -> Text:
     one = outcome.expectation
     named = f"{one.name}: {one.asked}" if one.name else one.asked
-    return line(f"{one.file.name}:{one.line}: ", ("FAIL", "bold red"), f" {named}: {_said(outcome)}")
+    return line(f"{one.file.name}:{one.line}: ", ("FAIL", "bold red"), f" {named}: {_failure_text(outcome)}")
 
 
-def _said(outcome: Tested) -> str:
+def _failure_text(outcome: Tested) -> str:
     """What was expected, and who says what instead; those of one answer together, with what explains it."""
     alike: dict[tuple[str, str], list[Failure]] = {}
     for failure in outcome.failures:
@@ -149,6 +149,6 @@ def _data(outcome: Tested) -> dict[str, Any]:
 def _failure_data(failure: Failure) -> dict[str, Any]:
     answer = failure.answer
     who = {"mesh": None if failure.who == SMI else failure.who, "cluster": failure.cluster}
-    said = {"verdict": answer.verdict, "by": list(answer.by), "weights": answer.weights, "backends": answer.backends}
+    given = {"verdict": answer.verdict, "by": list(answer.by), "weights": answer.weights, "backends": answer.backends}
     why = {"near": near_to_json(failure.near), "reasons": list(failure.reasons)}
-    return {**who, "expected": failure.expected.shares or failure.expected.verdict, **said, **why}
+    return {**who, "expected": failure.expected.shares or failure.expected.verdict, **given, **why}

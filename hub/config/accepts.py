@@ -98,7 +98,7 @@ def words(accepts: Iterable[Accept], mesh: str, now: float) -> frozenset[str]:
     return frozenset(one.word for one in accepts if one.mesh in {"", mesh} and not one.is_over(now))
 
 
-def idle(
+def without_effect(
     accepts: Iterable[Accept], lifted: Iterable[tuple[str, Collection[str]]], now: float
 ) -> Iterator[tuple[Accept, str]]:
     """Those that lift nothing any more, each with why; `lifted` are by mesh the words that lifted something in a whole plan."""

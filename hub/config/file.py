@@ -210,8 +210,8 @@ def load_configs(path: Path) -> tuple[Config, ...]:
         field_path = f"{fault.field}: " if fault.field else ""
         raise ConfigError(f"{place}{field_path}{fault.message}; {fault.remedy}") from None
     except FieldError as error:
-        said = FieldError(error.field, with_example(error.field, error.message))
-        raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {said}") from None
+        problem = FieldError(error.field, with_example(error.field, error.message))
+        raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {problem}") from None
 
 
 # --------------------------------------------------------------------------- what a type cannot say
@@ -312,8 +312,10 @@ def _meshes(written: tuple[_MeshSection, ...], clusters: set[str]) -> tuple[Mesh
         cluster_name(mesh.cluster, f"meshes[{index}].cluster")
         if mesh.cluster not in clusters:
             known = ", ".join(f'"{name}"' for name in sorted(clusters))
-            said = f'no source has cluster "{mesh.cluster}"' if mesh.cluster else "is missing, and every source has one"
-            raise FieldError(f"meshes[{index}].cluster", f"{said}; the sources have {known}")
+            problem = (
+                f'no source has cluster "{mesh.cluster}"' if mesh.cluster else "is missing, and every source has one"
+            )
+            raise FieldError(f"meshes[{index}].cluster", f"{problem}; the sources have {known}")
     return tuple(
         MeshConfig(
             mesh.name, mesh.adapter, _governed(mesh, f"meshes[{index}].governed"), mesh.config, mesh.sink, mesh.cluster

@@ -39,5 +39,5 @@ def _address(text: str) -> tuple[str, int] | None:
     with suppress(ValueError):
         if found is not None and 0 < int(found[2]) < 65536:
             return (str(ip_address(found[1].strip("[]"))), int(found[2]))
-    said = f'"{text[:80]}" is not a valid address; expected an IP address and a port, such as 127.0.0.1:9464'
-    raise FieldError("http.address", said)
+    message = f'"{text[:80]}" is not a valid address; expected an IP address and a port, such as 127.0.0.1:9464'
+    raise FieldError("http.address", message)

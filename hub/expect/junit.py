@@ -12,27 +12,27 @@ from xml.etree import ElementTree as ET
 from hub.expect.judge import Tested
 
 
-def junit(outcomes: Sequence[Tested], said: Callable[[Tested], str]) -> bytes:
-    """The report: a suite for each file, a case for each expectation; `said` is what a failed one says, on one line."""
+def junit(outcomes: Sequence[Tested], describe: Callable[[Tested], str]) -> bytes:
+    """The report: a suite for each file, a case for each expectation; `describe` is what a failed one says, on one line."""
     root = ET.Element("testsuites", {"name": "smihub test", **_counts(outcomes)})
     for name, found in groupby(outcomes, key=lambda each: each.expectation.file.name):
         cases = list(found)
         suite = ET.SubElement(root, "testsuite", {"name": _text(name), **_counts(cases)})
         for outcome in cases:
-            _case(suite, outcome, said)
+            _case(suite, outcome, describe)
     ET.indent(root)
     report: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return report + b"\n"
 
 
-def _case(suite: ET.Element, outcome: Tested, said: Callable[[Tested], str]) -> None:
+def _case(suite: ET.Element, outcome: Tested, describe: Callable[[Tested], str]) -> None:
     one = outcome.expectation
     case = ET.SubElement(
         suite, "testcase", name=_text(one.name or one.asked), classname=_text(one.file.name), file=_text(one.file.name)
     )
     if outcome.failures:
         case.set("line", str(one.line))
-        ET.SubElement(case, "failure", message=_text(said(outcome)), type="unexpected")
+        ET.SubElement(case, "failure", message=_text(describe(outcome)), type="unexpected")
 
 
 def _counts(outcomes: Sequence[Tested]) -> dict[str, str]:

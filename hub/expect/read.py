@@ -98,8 +98,8 @@ def _bytes(name: str) -> bytes:
     except IsADirectoryError:
         raise ConfigError(f'"{name}" is a folder; list the files, such as {name.rstrip("/")}/*.yaml') from None
     except (OSError, ValueError) as error:
-        said = (getattr(error, "strerror", None) or "unreadable").lower()
-        raise ConfigError(f'"{name}" cannot be read: {said}; use a file of expectations, or -') from None
+        reason = (getattr(error, "strerror", None) or "unreadable").lower()
+        raise ConfigError(f'"{name}" cannot be read: {reason}; use a file of expectations, or -') from None
 
 
 def _expectations(file: TestFile, document: Document) -> Iterator[Expectation]:
@@ -143,7 +143,7 @@ _FORMS = {
 def _expectation(file: TestFile, place: tuple[int, str], one: WrittenExpectation) -> Expectation:
     try:
         request = _request(one)
-        meshes = {name: _expected(said, f"meshes.{name}") for name, said in one.meshes.items()}
+        meshes = {name: _expected(verdict, f"meshes.{name}") for name, verdict in one.meshes.items()}
         expected = _expected(one.expect, "expect")
     except FieldError as error:
         raise FieldError(f"{place[1]}.{error.field}", error.message) from None
@@ -152,7 +152,7 @@ def _expectation(file: TestFile, place: tuple[int, str], one: WrittenExpectation
 
 def _request(one: WrittenExpectation) -> Request:
     http = {"method": one.method, "path": one.path, "headers": one.headers}
-    given = {name: said for name, said in http.items() if said is not UNSET}
+    given = {name: value for name, value in http.items() if value is not UNSET}
     if one.protocol != "http" and given:
         raise FieldError(
             min(given), f"is only valid for HTTP; remove it, or use protocol: http instead of {one.protocol}"
@@ -166,8 +166,8 @@ def _request(one: WrittenExpectation) -> Request:
 
 
 def _quoted(one: WrittenExpectation, field: str) -> str:
-    said = {"from": one.from_, "to": one.to}.get(field)
-    return "" if said is None else f' "{said[:80]}"'
+    text = {"from": one.from_, "to": one.to}.get(field)
+    return "" if text is None else f' "{text[:80]}"'
 
 
 def _remedy(field: str, error: RequestError) -> str:
@@ -176,13 +176,13 @@ def _remedy(field: str, error: RequestError) -> str:
     return "use NAMESPACE/SERVICE:PORT" if field == "to" else f"use {error.message}"
 
 
-def _expected(said: Verdict | Shares, field: str) -> Expected:
-    if isinstance(said, str):
-        return Expected(said)
-    whole = sum(said.values())
+def _expected(written: Verdict | Shares, field: str) -> Expected:
+    if isinstance(written, str):
+        return Expected(written)
+    whole = sum(written.values())
     if not whole:
         raise FieldError(field, "gives no backend a share; use deny, or a share above 0")
-    return Expected("allow", {name: str(Fraction(share, whole)) for name, share in said.items() if share})
+    return Expected("allow", {name: str(Fraction(share, whole)) for name, share in written.items() if share})
 
 
 def _asked(one: WrittenExpectation) -> str:
@@ -203,8 +203,8 @@ def check_names(expectations: Iterable[Expectation], meshes: Sequence[str], clus
     for one in expectations:
         index, place = one.place
         for name in one.meshes.keys() - {*meshes}:
-            said = f'unknown mesh "{name[:80]}"; {nearest(name, meshes)}'
-            raise one.file.mistake(index, FieldError(f"{place}.meshes.{name}", said))
+            message = f'unknown mesh "{name[:80]}"; {nearest(name, meshes)}'
+            raise one.file.mistake(index, FieldError(f"{place}.meshes.{name}", message))
         if one.cluster and one.cluster not in clusters:
-            said = f'unknown cluster "{one.cluster[:80]}"; {nearest(one.cluster, clusters)}'
-            raise one.file.mistake(index, FieldError(f"{place}.cluster", said))
+            message = f'unknown cluster "{one.cluster[:80]}"; {nearest(one.cluster, clusters)}'
+            raise one.file.mistake(index, FieldError(f"{place}.cluster", message))

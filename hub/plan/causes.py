@@ -30,7 +30,7 @@ class InputChange(Struct, frozen=True, order=True, gc=False):
     files: tuple[str, ...] = ()
 
 
-class Spot(Struct, frozen=True, gc=False):
+class FieldLocation(Struct, frozen=True, gc=False):
     """Where something is written: the object, its field, names of matches (of a route group), and file and line."""
 
     object: ObjectRef

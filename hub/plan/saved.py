@@ -21,7 +21,7 @@ from msgspec.structs import asdict, replace
 
 from hub.errors import RefusedError
 from hub.model import Access, Loss, ObjectRef, Origin, Problem, Reading, Unit, UnitKey
-from hub.plan.causes import Spot
+from hub.plan.causes import FieldLocation
 from hub.plan.guards import Refusal
 from hub.plan.moved import Fingerprint, MovedError, describe, moved
 from hub.plan.plan import Plan
@@ -63,7 +63,7 @@ class SavedMesh(Struct, frozen=True):
     accepted: tuple[str, ...] = ()
     standing: tuple[Fingerprint, ...] = ()
     places: tuple[tuple[ObjectRef, Origin], ...] = ()
-    spots: tuple[tuple[Loss, Spot], ...] = ()
+    spots: tuple[tuple[Loss, FieldLocation], ...] = ()
 
 
 class Saved(Struct, frozen=True):
@@ -94,7 +94,7 @@ class _SavedMesh(Struct, frozen=True):
     accepted: tuple[str, ...]
     standing: tuple[Fingerprint, ...]
     places: tuple[tuple[ObjectRef, Origin], ...]
-    spots: tuple[tuple[Loss, Spot], ...]
+    spots: tuple[tuple[Loss, FieldLocation], ...]
 
 
 class _Content(Struct, frozen=True):

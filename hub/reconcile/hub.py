@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from hub.api import Accepting, Evaluator
 from hub.baselines import NOTHING_HELD, Holds, baselines_of
-from hub.config.accepts import Accept, idle, words
+from hub.config.accepts import Accept, without_effect, words
 from hub.config.file import Config
 from hub.config.own import line_of, place_in
 from hub.errors import SmihubError
@@ -182,7 +182,9 @@ class Hub:
         ):
             return ()  # what is not planned asks for nothing, and may tomorrow
         lifted = [(one.mesh.name, one.lifted) for one in reviewed]
-        return tuple(_unused_accept(self.config, *each) for each in idle(self.config.accept, lifted, self.clock()))
+        return tuple(
+            _unused_accept(self.config, *each) for each in without_effect(self.config.accept, lifted, self.clock())
+        )
 
     def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
         """The units of a mesh as they should be (hub.planner)."""

@@ -115,10 +115,10 @@ def _excluded(plan: Plan, mirror: Mirror, refused: Iterable[Written]) -> dict[Un
     stopped = {units[one.ref]: Result("refused", one.detail, one.ref) for one in refused}
     gaining, guards = gaining_in(plan), _guards(plan)
     while True:  # each unit that is left out may take others with it
-        idle = [change for change in plan.changes if change.unit in stopped]
+        left_out = [change for change in plan.changes if change.unit in stopped]
         # Of a replacement that is left out the old object stays; of a creation nothing is there.
-        missing = {change.ref for change in idle if change.op is Op.CREATE or _is_baseline(change)}
-        in_use = {ref for change in idle for ref in mirror.needs(change.ref)}
+        missing = {change.ref for change in left_out if change.op is Op.CREATE or _is_baseline(change)}
+        in_use = {ref for change in left_out for ref in mirror.needs(change.ref)}
         more = {
             change.unit: Result("waiting", f"{change.ref} depends on an object that was refused", change.ref)
             for change in plan.changes

@@ -46,7 +46,7 @@ def path_forms(language: Language, declared: Universe = URI_PATH) -> Forms | Ine
     for guess in (affix_pieces, prefix_suffix_pieces):
         forms = _proven(structure, guess)
         if forms is not None:
-            return _sayable(forms, "*", "{}")
+            return _expressible(forms, "*", "{}")
     return _templates(language, declared) or _refusal(structure)
 
 
@@ -58,7 +58,7 @@ def header_forms(language: Language) -> Forms | Inexpressible:
     """
     structure = StateStructure(language, Meter())
     forms = _proven(structure, affix_pieces)
-    return _refusal(structure) if forms is None or forms.excepted else _sayable(forms, "*", "")
+    return _refusal(structure) if forms is None or forms.excepted else _expressible(forms, "*", "")
 
 
 def _proven(structure: StateStructure, guess: Callable[[StateStructure], list[Piece]]) -> Forms | None:
@@ -69,8 +69,8 @@ def _proven(structure: StateStructure, guess: Callable[[StateStructure], list[Pi
         if not pieces:
             return Forms(exact=all_texts(language))
         forms = _grouped(pieces, language.universe.start)
-        said = language_of_forms(forms, language.universe)
-        missing, excepted = all_texts(difference(language, said)), all_texts(difference(said, language))
+        expressed = language_of_forms(forms, language.universe)
+        missing, excepted = all_texts(difference(language, expressed)), all_texts(difference(expressed, language))
     except TooManyError:
         return None
     return replace(forms, exact=missing, excepted=excepted)
@@ -87,7 +87,7 @@ def _grouped(pieces: Iterable[Piece], start: str) -> Forms:
     return Forms(prefixes=prefixes, suffixes=suffixes, between=tuple(sorted(pairs)))
 
 
-def _sayable(forms: Forms, star: str, forbidden: str) -> Forms | Inexpressible:
+def _expressible(forms: Forms, star: str, forbidden: str) -> Forms | Inexpressible:
     """Refuse values that would be read differently: a text with a star at its edge is no text but a prefix or suffix.
 
     Observed on Istio 1.31: one star is eaten, at the front first, the rest is literal; an empty value matches nothing.
@@ -116,12 +116,12 @@ def _templates(language: Language, declared: Universe) -> Forms | None:
     exact = tuple(text for text in texts if "{" not in text)
     templates = tuple(text for text in texts if is_safe(text) and "{" in text)
     forms = Forms(exact=exact, templates=templates)
-    if not templates or len(exact) > MAX_VALUES or not isinstance(_sayable(forms, "*", ""), Forms):
+    if not templates or len(exact) > MAX_VALUES or not isinstance(_expressible(forms, "*", ""), Forms):
         return None
-    said = language_of_forms(forms, language.universe)
-    if excess(said, language) is not None or restricted(said, declared) != within:
+    expressed = language_of_forms(forms, language.universe)
+    if excess(expressed, language) is not None or restricted(expressed, declared) != within:
         return None
-    return replace(forms, narrowed=excess(language, said))
+    return replace(forms, narrowed=excess(language, expressed))
 
 
 def _refusal(structure: StateStructure) -> Inexpressible:

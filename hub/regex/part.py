@@ -36,9 +36,9 @@ def path_part(language: Language) -> Part | None:
     patterns = (*map(_quoted, forms.exact), *(f"{_quoted(text)}(?s:.*)" for text in forms.prefixes))
     if not patterns or any(map(error, patterns)):
         return None
-    said = language_of_forms(forms, language.universe)
-    rest = excess(language, said)
-    return None if rest is None or excess(said, language) is not None else Part(forms, patterns, rest)
+    expressed = language_of_forms(forms, language.universe)
+    rest = excess(language, expressed)
+    return None if rest is None or excess(expressed, language) is not None else Part(forms, patterns, rest)
 
 
 def _unrepeated(structure: StateStructure) -> tuple[list[str], list[str]]:

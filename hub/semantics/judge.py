@@ -186,12 +186,12 @@ class Semantics:
 
     def _of_all(self, words: Iterable[BackendWord], receivers: Sequence[Situation]) -> VerdictWord:
         """Fold the words of all backends into the verdict of a Service."""
-        said = set(words)
+        verdicts = set(words)
         if receivers and not any(self._governs(at) for at in receivers):
             return "ungoverned"
-        if said == {"allow"}:
+        if verdicts == {"allow"}:
             return "allow"
-        return "mixed" if said & {"allow", "mixed"} else "deny"
+        return "mixed" if verdicts & {"allow", "mixed"} else "deny"
 
 
 class _Asked(Struct, frozen=True):

@@ -32,7 +32,7 @@ def word_of_service_port(port: ExposedPort) -> Word:
 
 def agree(words: Iterable[Word]) -> Word:
     """Return what several declarations amount to: http when they contradict each other, none when there are none."""
-    said = set(words) - {"none"}
-    if not said:
+    declared = set(words) - {"none"}
+    if not declared:
         return "none"
-    return said.pop() if len(said) == 1 else "http"
+    return declared.pop() if len(declared) == 1 else "http"

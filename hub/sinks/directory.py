@@ -65,6 +65,7 @@ class DirectorySink:
     @asynccontextmanager
     async def writing(self, token: str) -> AsyncIterator[Writer]:
         """See `hub.api.Sink`: the folder is locked until the end."""
+        # Planned on a folder that was not there: it is made here, and not by looking at it.
         if token == self._empty.token:
             await run_to_end(partial(make, self._path))
         async with opened(self._path, EXCLUSIVE) as folder:
@@ -86,6 +87,7 @@ class DirectorySink:
                 raise StaleError(f'folder "{self._path}" changed in the meantime; run the command again')
             self._refuse_others(reading)
             standing = FolderObjects(self._mesh, reading.ours, reading.theirs, self._owner)
+            # The reading tells of files by their new names; on disk some still have the former one.
             actual = {file: old for old, file in reading.renamed.items()}
             places = {each.ref: file_name(each.ref) for each in marks}
             current = {ref: f"{OBJECTS}/{actual.get(file, file)}" for ref, file in places.items()}
@@ -101,6 +103,7 @@ class DirectorySink:
         while True:
             await asyncio.sleep(_LOOK_S)
             now = await run_in_thread(partial(signature, self._path))
+            # By size and time, not by content: looking must be cheap, and a false alarm costs one reading.
             changed = {path for path, _ in now.items() ^ seen.items()}
             seen = now
             if any(self._own.get(self._relative(path), _NEWS) != now.get(path) for path in changed):

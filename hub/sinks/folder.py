@@ -22,6 +22,7 @@ from hub.threads import run_to_end
 
 SHARED, EXCLUSIVE = fcntl.LOCK_SH, fcntl.LOCK_EX
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# O_NONBLOCK: opening a named pipe must not wait for somebody to write into it.
 _LOOK = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}  # a link, a socket, a device: opened by nobody
@@ -88,6 +89,7 @@ class Folder:
         """Put what was staged where nothing stands. Raises FileExistsError if something does."""
         at, name = self._place(path)
         try:
+            # Unlike a rename, a link fails where a file stands, whenever that came.
             os.link(TEMPORARY, name, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
         except OSError as error:
             if error.errno not in _NO_LINKS:
@@ -146,6 +148,7 @@ def _write(at: int, data: bytes) -> Entry:
         rest = memoryview(data)
         while rest:
             rest = rest[file.write(rest) :]
+        # Before it gets its name: after a loss of power the name must not lead to an empty file.
         os.fsync(handle)
         about = os.fstat(handle)
     return (about.st_size, about.st_mtime_ns)
@@ -231,6 +234,7 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 async def _lock(root: int, path: Path, lock: int) -> None:
     for _ in range(_TRIES):
         try:
+            # Tried again and again instead of waited for: a thread that blocks in flock could not be cancelled.
             fcntl.flock(root, lock | fcntl.LOCK_NB)
             return
         except BlockingIOError:

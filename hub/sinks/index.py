@@ -48,4 +48,5 @@ def decode_index(data: bytes, mesh: str) -> ListedFiles:
     found = (listed_in(line) for line in lines)
     listed = {entry[0]: entry[1:] for entry in found if entry is not None}
     others = frozenset(file for line in lines if (file := foreign_in(line)) is not None)
+    # Whole only if these very bytes come of it: whatever else kustomize is told there is not ours.
     return ListedFiles(listed, encode_index(mesh, listed, others) == data, others)

@@ -68,6 +68,7 @@ def decode_memory(data: bytes, mesh: str) -> Ledger:
 def _entry(unit: str, raw: bytes) -> _LedgerEntry:
     try:
         msgspec.json.decode(raw)
+        # Only bytes that come back exactly from the readable form: the memory is compared byte by byte.
         if msgspec.json.format(raw, indent=-1) == raw and raw != b"null":
             return _LedgerEntry(unit, Raw(raw))
     except (msgspec.MsgspecError, ValueError):

@@ -90,6 +90,7 @@ def stamp(native: NativeObject, unit: UnitKey, mesh: str, owner: str = "", *, pa
     if len(data) > MAX_OBJECT_BYTES:
         raise _unsafe(native, unit, f"it has {len(data)} bytes, more than {MAX_OBJECT_BYTES}")
     wanted = Observed(native.ref, native.body, unit, digest(data), native.role, native.needs, paused=paused)
+    # Read back before it is written: a file that we would not recognise as ours would never be revoked.
     if read(data, mesh, owner) != wanted:
         raise _unsafe(native, unit, "it would be read back differently")
     return data
@@ -100,6 +101,7 @@ def read(data: bytes, mesh: str, owner: str = "") -> Observed | Unowned | Foreig
     try:
         values = [document.value for document in load(data, limits=_LIMITS)]
     except YamlError as error:
+        # A file of ours that somebody broke must not be taken for a foreign one, which nobody would ever put right.
         return Broken(str(error)) if f"{_UNIT}:".encode() in data else Foreign()
     owners = [found for value in values if (found := _owner_of(value, mesh)) is not None]
     if owner in owners:
@@ -115,6 +117,7 @@ def _foreign(values: Sequence[Any], data: bytes, owner: str) -> Foreign:
     refs = tuple(ref for value in values if (ref := _ref(value)) is not None)
     if len(values) > 1 or not refs:
         return Foreign(refs, owner=owner)
+    # Labels that were emptied by releasing must not keep the object from being adopted again.
     metadata = {key: part for key, part in values[0]["metadata"].items() if part or key not in _EMPTIED}
     return Foreign(refs, canonical({**values[0], "metadata": metadata}), digest(data), owner)
 

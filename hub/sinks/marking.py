@@ -56,6 +56,7 @@ def ownership_change(mark: Marking, standing: FolderObjects, data: bytes) -> Own
         return _release(file, one, standing)
     text = _with_pause(data) if mark.mark == "pause" else _PAUSED.sub(b"", data)
     wanted = replace(one, paused=mark.mark == "pause", token=digest(text))
+    # The text is edited by pattern, so that comments and layout stay; what comes of it is proven here.
     if standing.read(text) != wanted:
         raise UnsafeResourceError(
             f'"{OBJECTS}/{file}" does not have the layout that smihub writes; add or remove {PAUSED}: "true" by hand'
@@ -76,6 +77,7 @@ def _release(file: str, one: Observed, standing: FolderObjects) -> OwnershipChan
     if not one.token:  # it is listed, and its file is gone
         return OwnershipChange(file, None, "", "others")
     data = emit(msgspec.json.decode(one.owned)).encode()
+    # If it still read as ours, the next plan would delete what was released.
     if standing.read(data) != Foreign((one.ref,), one.owned, digest(data)):
         raise UnsafeResourceError(
             f'"{OBJECTS}/{file}" would be read back differently without its ownership label; run smihub apply first'

@@ -48,6 +48,7 @@ def former_name(ref: ObjectRef) -> str:
 def _file_name(ref: ObjectRef, digits: int) -> str:
     kind = f"{ref.kind}.{ref.group}" if ref.group else ref.kind
     whole = f"{ref.namespace}_{kind}_{ref.name}.yaml"
+    # Only a name that reads back as this object: else two objects could have one file.
     if len(whole) <= _LONGEST and ref_of_file(whole) == ref:
         return whole
     parts = (_UNSAFE.sub("-", part)[:60] for part in (ref.namespace.lower(), kind, ref.name.lower()))

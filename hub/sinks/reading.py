@@ -53,6 +53,7 @@ class FolderContents(Struct, frozen=True):
     def observation(self) -> Observation:
         """The same, as plans want it."""
         listed = self.index.listed if self.index.whole else {}
+        # On disk but not listed: kustomize does not apply it, so it differs from anything desired.
         standing = (_unlisted(one) if one.token and file not in listed else one for file, one in self.ours.items())
         objects = {**self.foreign, **{one.ref: one for one in standing}}
         return Observation(objects, self.memory, self.token, self.held, bool(self.ours) and not self.index.whole)
@@ -102,6 +103,7 @@ def interpret(
     Raises ConfigError where it cannot be told what is ours.
     """
     held = ledger.owner or _owner(found.values(), reader.owner)
+    # What another smihub.yaml remembers proves nothing about our units.
     memory = reader.memory(ledger.memory) if held in {"", reader.owner} else {}
     files = {file: reader.known(one, memory) for file, one in found.items()}
     _refuse_broken(files)

@@ -120,6 +120,7 @@ class DirectorySource:
                     batch = await self._read_async(reported)
                 except SourceError as error:
                     away = lost(self._name, error)
+                    # Once, and not at each look: the hub logs what it is told.
                     if failed != away:
                         failed = away
                         yield (away,)
@@ -178,8 +179,10 @@ class DirectorySource:
         whole = listing is self._listing
         others = () if whole else (entry for part, entry in self._entries.items() if part not in entries)
         known = (*entries.values(), *others)
+        # An empty reading is a mistake (a wrong path, an unmounted disk), never an order to revoke everything.
         if not any(entry.held or entry.problem for entry in known):
             raise SourceError(f'source "{self._root}" has no object in any of its files; {self._advice(known)}')
+        # Only a whole listing shows that a file is gone; a report of a few files says nothing about the others.
         late += [_ending(part) for part in self._entries if part not in entries] if whole else []
         late += [Unread(part, new) for part, entry in entries.items() if (new := self._new_problem(part, entry))]
         late += [
@@ -271,6 +274,7 @@ class DirectorySource:
         known = self._entries.get(part)
         try:
             now = files.signature(path)
+            # Same inode, size and times: not even opened.
             if known is not None and known.seen == now:
                 return _Read(known)
             quiet = now.quiet_at(files.now_ns()) or seen.get(part) == now
@@ -292,6 +296,7 @@ class DirectorySource:
         except YamlError as error:
             return _Read(self._unparsed(part, replace(known, seen=seen, digest=digest), data, error))
         objects = documents
+        # Without braces there is no template to look for, and nine of ten files have none.
         if b"{{" in data and looks_like(data) != "smi":
             objects = tuple(each for each in documents if not is_template(each))
         entry = _FileEntry(seen, digest, len(documents), ours=holds_objects(objects))
@@ -330,6 +335,8 @@ class DirectorySource:
                     async for reported in reports:
                         now = target.stat()
                         moved = (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino)
+                        # inotify can lose events (a full queue, a network file system), so all is looked at now and
+                        # then in any case.
                         due = moved or not reported or time.monotonic() - whole >= self._poll_s
                         whole = time.monotonic() if due else whole
                         yield None if due else frozenset(path for _, path in reported)

@@ -114,6 +114,7 @@ def _check_linked_folder(base: str, folder: str, listing: Listing) -> None:
     """A link to a folder is not walked: inside the root its files are read at their own place, else it is unread."""
     if _kind(folder) != stat.S_IFLNK:
         return
+    # While there are links, a report about a path does not tell at which other place its file is seen.
     listing.linked.add(folder)
     target = os.path.realpath(folder)
     if not _is_inside(base, target) or any(part.startswith(".") for part in target[len(base) :].split("/")):
@@ -195,6 +196,7 @@ def read_settled(path: str, before: Signature, limit: int) -> bytes | None:
     """
     try:
         # O_NONBLOCK: a named pipe must not block us before we have seen what it is.
+        # O_NOFOLLOW: the path was resolved when it was listed; a link that stands there now was put there since.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise _unreadable(error) from None

@@ -36,6 +36,7 @@ class IgnoreFile:
             now = self._signature()
             if now == self._seen:
                 return
+            # A file that is gone has no time to go by, so it must be gone twice.
             if now == before or (now is not None and now.quiet_at(files.now_ns())):
                 if self._take(now):
                     return

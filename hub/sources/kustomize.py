@@ -63,6 +63,7 @@ class Kustomizations:
         parts, reached, pending = set[str](), set[str](), [*one.built_on]
         while pending:
             path = pending.pop()
+            # Two kustomizations may name each other.
             if path in reached:
                 continue
             reached.add(path)

@@ -23,6 +23,7 @@ class Locator:
             load(data, limits=limits)  # first the bounds: composing recurses as deep as the text nests
         except YamlError:
             return
+        # Nodes carry the lines that plain values have lost.
         composed = yaml.compose_all(data.decode("utf-8-sig"), Loader=yaml.CSafeLoader)
         self._roots = tuple(item for root in composed if not _empty(root) for item in _unwrap(root))
         self._starts = {_line(root): index for index, root in enumerate(self._roots)}

@@ -106,8 +106,8 @@ def _parser(text: str) -> Any:
 def _syntax(error: yaml.YAMLError, text: str, builder: _Builder) -> YamlError:
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
-        said = str(getattr(error, "problem", None) or "not YAML")
-        return builder.fault("yaml.syntax", said, "fix the YAML at this line", mark.line + 1)
+        reason = str(getattr(error, "problem", None) or "not YAML")
+        return builder.fault("yaml.syntax", reason, "fix the YAML at this line", mark.line + 1)
     position = getattr(error, "position", 0)
     line = text.count("\n", 0, position if isinstance(position, int) else 0) + 1
     return builder.fault(
@@ -206,6 +206,7 @@ class _Builder:
             raise self._too_many(event)
         text = event.value
         if not event.implicit[0]:
+            # Quoted, so it is a text whatever it looks like.
             value: Any = sys.intern(text)
         elif text in self._read:
             value = self._read[text]
@@ -274,6 +275,7 @@ class _Builder:
         if depth <= 3:
             self._mark(value, depth, event)
         if event.anchor is not None:
+            # Open: an alias to it from inside would be a value that contains itself.
             self._anchors[event.anchor] = None
         self._stack.append(_NodeFrame(value, event.anchor, self._nodes - 1))
 
@@ -299,13 +301,14 @@ class _Builder:
         self._must_not_be_key(event)
         target = self._anchors.get(event.anchor)
         if target is None:
-            said = "refers to itself" if event.anchor in self._anchors else "has no anchor before it"
+            reason = "refers to itself" if event.anchor in self._anchors else "has no anchor before it"
             raise self.fault(
-                "yaml.alias", f'the alias "*{event.anchor[:80]}" {said}', "replace it with the value", line
+                "yaml.alias", f'the alias "*{event.anchor[:80]}" {reason}', "replace it with the value", line
             )
         value, size, height = target
         if len(self._stack) + height > self._limits.depth:
             raise self._too_deep(event)
+        # As large as all that it stands for: nine levels of ten aliases each are a billion values.
         self._count(size, event)
         if self._stack:
             self._stack[-1].height = max(self._stack[-1].height, height)

@@ -128,6 +128,7 @@ def _bound(file: Path, stack: ExitStack) -> socket.socket:
     make_folder(file.parent, "the hub's sockets")
     stack.callback(os.close, claim(file.with_name(f"{file.name}.lock"), f'"{file}" is served'))
     with suppress(FileNotFoundError):
+        # Of a hub that was killed; a living one holds the lock, so we would not be here.
         if stat.S_ISSOCK(file.lstat().st_mode):
             file.unlink()
     made = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -153,8 +154,8 @@ def listening(config: Config) -> Iterator[socket.socket | None]:
             made.bind(address)
             _listening(made)
         except OSError as error:
-            said = (error.strerror or str(error)).lower()
-            raise ConfigError(f'http.address: "{address[0]}", port {address[1]}, cannot be used: {said}') from None
+            reason = (error.strerror or str(error)).lower()
+            raise ConfigError(f'http.address: "{address[0]}", port {address[1]}, cannot be used: {reason}') from None
         yield made
 
 

@@ -190,6 +190,7 @@ class Journal:
         self.note(Entry(at, action, plan.mesh, self._actor, digest, counts_of(plan), found, result=result))
 
     def _keep(self, mesh: str) -> None:
+        # First on record, then told: what is logged can be looked up.
         changed = self.outcomes.changed()
         if self._record is not None:
             self._record.keep(changed)

@@ -108,6 +108,7 @@ class Metrics:
         self._results.labels(mesh, result).inc()
         for change in changes:
             self._objects.labels(mesh, change.op.value).inc()
+        # A refusal waits for people and is no failure, so the next plan is no retry.
         if result in {"written", "refused"}:
             self._failing.discard(mesh)
         else:

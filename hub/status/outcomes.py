@@ -171,6 +171,7 @@ class Outcomes:
                 self._put(mesh, key, _planned(known.get(key, Outcome()), key, decided, index, now))
             else:
                 self._put(mesh, key, None)
+        # Only a plan of all units shows that one is gone.
         for key in (known.keys() - decided.units.keys()) if decided.whole else ():
             self._put(mesh, key, None)
         self._gone[mesh], self._waiting[mesh] = frozenset(gone), index.waiting
@@ -250,6 +251,7 @@ def _planned(before: Outcome, key: UnitKey, decided: Decided, index: PlanIndex, 
 
 
 def _written(before: Outcome, now: float, *, waits: bool) -> Outcome:
+    # Most units of most writes: nothing about them is new.
     if before.settled:
         return before
     found: dict[ConditionType, Condition] = {} if waits else {"Applied": Condition("True", "applied")}
@@ -299,8 +301,8 @@ def with_programmed(outcomes: Mapping[UnitKey, Outcome], report: Mapping[str, An
     everyone = [each for found in rows.values() for each in found]
     found: dict[UnitKey, Outcome] = {}
     for key, each in outcomes.items():
-        index = _programmed(rows.get(str(key), []) if key.kind == "access" else everyone, key)
-        found[key] = replace(each, conditions=_ordered({**each.conditions, "Programmed": index}))
+        programmed = _programmed(rows.get(str(key), []) if key.kind == "access" else everyone, key)
+        found[key] = replace(each, conditions=_ordered({**each.conditions, "Programmed": programmed}))
     return found
 
 
@@ -310,8 +312,8 @@ def _programmed(rows: list[tuple[str, bool]], key: UnitKey) -> Condition:
         return Condition("Unknown", "nobody", "no data plane reports on it")
     if not missing:
         return Condition("True", "programmed")
-    index = f"not yet accepted by {', '.join(sorted(missing)[:3])}{' and others' if len(missing) > 3 else ''}"
-    return Condition("False" if key.kind == "access" else "Unknown", "waiting", index)
+    message = f"not yet accepted by {', '.join(sorted(missing)[:3])}{' and others' if len(missing) > 3 else ''}"
+    return Condition("False" if key.kind == "access" else "Unknown", "waiting", message)
 
 
 def summary_of(outcomes: Mapping[UnitKey, Outcome]) -> Summary:

@@ -169,9 +169,11 @@ class Record:
         while not ended:
             with self._wake:
                 self._wake.wait_for(lambda: self._work or self._ended)
+                # So that one transaction, and one fsync, takes all that follows at once.
                 self._wake.wait_for(lambda: self._ended, _LATER_S)
                 work, self._work = self._work, _Work()
                 ended = self._ended
+            # What could not be written is tried again with what is new, the newer outcome in place of the older.
             left = _joined(left, work)
             try:
                 db = db or _writable(self._path)
@@ -323,6 +325,7 @@ def _writable(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = WAL")
+        # Unlike the state of a mesh: outcomes that a loss of power takes are found again by the next plan.
         db.execute("PRAGMA synchronous = NORMAL")
         _prepare(db)
     except BaseException:

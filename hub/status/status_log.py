@@ -65,10 +65,10 @@ class StatusLog:
             _log_mesh(mesh)
         found: dict[_LogLine, list[UnitChange]] = {}
         for unit in changed.units:
-            for said in _unit_lines(unit):
-                found.setdefault(said, []).append(unit)
-        for said, units in list(found.items())[:_LINES]:
-            _log_units(said, units)
+            for line in _unit_lines(unit):
+                found.setdefault(line, []).append(unit)
+        for line, units in list(found.items())[:_LINES]:
+            _log_units(line, units)
         _log_omitted(len(found) - _LINES)
 
     # ----------------------------------------------------------------------- sources
@@ -76,8 +76,8 @@ class StatusLog:
     def unread(self, now: Mapping[Part, Problem]) -> None:
         """Which parts of sources cannot be read now, and why."""
         for (source, part), problem in sorted(now.items() - self._unread.items(), key=lambda each: each[0]):
-            said = {"reason": problem.message, "remedy": problem.remedy}
-            _log.error("source_unread", source=source, part=part, place=_place(problem.origin), **said)
+            facts = {"reason": problem.message, "remedy": problem.remedy}
+            _log.error("source_unread", source=source, part=part, place=_place(problem.origin), **facts)
         for source, part in sorted(self._unread.keys() - now.keys()):
             back = {} if part else {"reason": "the source as a whole can be read again"}
             _log.info("source_read", source=source, part=part, **back)
@@ -126,17 +126,17 @@ def _bad(outcome: Outcome | None, kind: ConditionType) -> Condition | None:
     return outcome.condition(kind) if outcome is not None and kind in outcome.bad else None
 
 
-def _log_units(said: _LogLine, units: list[UnitChange]) -> None:
+def _log_units(line: _LogLine, units: list[UnitChange]) -> None:
     outcomes = (each.after or each.before for each in units[:_NAMED])
     places = dict.fromkeys(_place(cause.origin) for one in outcomes if one is not None for cause in one.causes)
-    getattr(_log, said.level)(
-        said.event,
-        mesh=said.mesh,
-        condition=said.condition,
-        state=said.reason,
+    getattr(_log, line.level)(
+        line.event,
+        mesh=line.mesh,
+        condition=line.condition,
+        state=line.reason,
         units=[str(each.unit) for each in units[:_NAMED]],
         count=len(units),
-        reason=said.message,
+        reason=line.message,
         places=[place for place in places if place][:_NAMED],
     )
 

@@ -49,9 +49,9 @@ def _misrouted(smi: Answer, mesh: Answer) -> str:
 def _unequal(request: Request, smi: Answer, mesh: Answer) -> str:
     if excuses(request, mesh):
         return ""
-    said = (mesh.verdict, dict(mesh.backends or {}))
+    verdicts = (mesh.verdict, dict(mesh.backends or {}))
     wanted = (smi.verdict, dict(smi.backends or {}))
-    return "" if said == wanted else f"unequal without a loss: the mesh says {said}, SMI says {wanted}"
+    return "" if verdicts == wanted else f"unequal without a loss: the mesh says {verdicts}, SMI says {wanted}"
 
 
 def excuses(request: Request, mesh: Answer) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from hub.api import AdapterSpec
 from hub.baselines import baselines_of, covers
 from hub.endpoints import EndpointView
-from hub.explain import Compiled, Explainer, Judged, compiled
+from hub.explain import Compiled, ExplainedMesh, Explainer, compiled
 from hub.model import Baseline, Document, Reading, Translation, Unit, UnitKey
 from hub.semantics import Semantics
 from hub.smi import Decoded, decode
@@ -78,6 +78,7 @@ def explainer_of(
     semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading)
     made = compile_documents(documents, scope)
     judged = [
-        Judged(mesh.name, mesh.spec, translate_units(made.units, mesh), partial(_translated, mesh)) for mesh in meshes
+        ExplainedMesh(mesh.name, mesh.spec, translate_units(made.units, mesh), partial(_translated, mesh))
+        for mesh in meshes
     ]
     return Explainer(semantics, made, judged)

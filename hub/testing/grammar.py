@@ -81,11 +81,11 @@ class WorldFeatures:
 
     def _twins(self) -> frozenset[str]:
         """What two unequal matches, or two unequal selectors, are to a careless reader."""
-        said: dict[str, set[str]] = {}
+        spellings: dict[str, set[str]] = {}
         for one in (inner for value in self._objects for inner in _leaves(value)):
             if line := _written(one):
-                said.setdefault(line, set()).add(str({key: one[key] for key in sorted(one) if key != "name"}))
-        return frozenset(line for line, wholes in said.items() if len(wholes) > 1)
+                spellings.setdefault(line, set()).add(str({key: one[key] for key in sorted(one) if key != "name"}))
+        return frozenset(line for line, wholes in spellings.items() if len(wholes) > 1)
 
 
 def _versions(read: Iterable[Decoded]) -> set[tuple[ObjectRef, bytes]]:

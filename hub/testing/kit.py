@@ -151,9 +151,9 @@ def wrong_answers(stage: Stage, judge: Judge) -> tuple[str, ...]:
 
 
 def _wrong(check: Check, answer: Answer) -> Iterator[str]:
-    said = answer_to_json(answer)
+    given = answer_to_json(answer)
     for part, wanted in check.expect.items():
-        got = said.get(part)
+        got = given.get(part)
         if not (set(wanted) <= set(got or ()) if part == "by" else wanted == got):
             yield f"{to_json(check.request)}: {part} is {got!r}, not {wanted!r}; decided by {list(answer.by)}"
 

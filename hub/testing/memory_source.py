@@ -37,7 +37,7 @@ class MemorySource:
         self._name = name
         self._objects: dict[str, object] = {}
         self._failing: set[str] = set()
-        self._said: dict[str, object] = {}
+        self._reported: dict[str, object] = {}
         self._unread: set[str] = set()
         self._changed = asyncio.Event()
 
@@ -68,11 +68,11 @@ class MemorySource:
         if "" in self._failing:
             raise SourceError(f'source "{self._name}" cannot be read')
         for part, value in self._objects.items():
-            if not self._hidden(part) and (part in self._unread or self._said.get(part) != value):
-                self._said[part] = value
+            if not self._hidden(part) and (part in self._unread or self._reported.get(part) != value):
+                self._reported[part] = value
                 yield Upsert(part, (Document(value, Origin(self._name)),))
-        for part in [part for part in self._said if part not in self._objects and not self._hidden(part)]:
-            del self._said[part]
+        for part in [part for part in self._reported if part not in self._objects and not self._hidden(part)]:
+            del self._reported[part]
             yield Delete(part)
         read = sorted(self._unread - self._failing)
         yield from (Delete(part) for part in read if part and not part.endswith("/") and part not in self._objects)

@@ -161,17 +161,17 @@ PROBES = (
 def faults(spec: AdapterSpec[Any]) -> Iterator[str]:
     """Where an adapter does otherwise than it declares; one sentence for each feature."""
     for probe in PROBES:
-        said = spec.features.get(probe.feature)
-        if said is None:
+        support = spec.features.get(probe.feature)
+        if support is None:
             yield f"{probe.feature}: nothing is declared"
             continue
         worked, lost = _tried(spec, probe.text, probe.request)
-        works = said in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE}
+        works = support in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE}
         if works != worked:
-            yield f'{probe.feature}: "{said}" is declared, but a simple case is {"carried out" if worked else "refused"}'
+            yield f'{probe.feature}: "{support}" is declared, but a simple case is {"carried out" if worked else "refused"}'
         if not works and not lost:
-            yield f'{probe.feature}: "{said}" is declared, and nothing is reported as lost'
-        if said is Support.FULL and probe.hard and _tried(spec, probe.hard, probe.request)[1]:
+            yield f'{probe.feature}: "{support}" is declared, and nothing is reported as lost'
+        if support is Support.FULL and probe.hard and _tried(spec, probe.hard, probe.request)[1]:
             yield f'{probe.feature}: "full" is declared, but some of it is lost'
 
 

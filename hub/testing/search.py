@@ -27,11 +27,11 @@ def find(
         word = _word(why)
 
         def fails(kept: Sequence[Any], request: Request, word: str = word) -> bool:
-            return any(_word(said) == word for _, said in _disagreements(kept, (request,), reading, compiling))
+            return any(_word(reason) == word for _, reason in _disagreements(kept, (request,), reading, compiling))
 
         small = shrink(values, request, fails)
-        said = next((said for _, said in _disagreements(small, (request,), reading, compiling)), why)
-        return Disagreement(small, request, said, reading)
+        reason = next((reason for _, reason in _disagreements(small, (request,), reading, compiling)), why)
+        return Disagreement(small, request, reason, reading)
     return None
 
 

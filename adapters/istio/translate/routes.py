@@ -104,10 +104,10 @@ class _Port:
             return split
         if _is_raw_tcp(self._port):
             return replace(split, matches=())
-        said = (
+        expressible = (
             match for match in split.matches if matches_of(match, self._port.port, self._expensive, text=self._text)[0]
         )
-        return replace(split, matches=tuple(said))
+        return replace(split, matches=tuple(expressible))
 
     def _layer(self, split: Split, losses: list[Loss]) -> Iterator[Json]:
         everything: Json = {"port": self._port.port}

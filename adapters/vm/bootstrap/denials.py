@@ -126,15 +126,15 @@ def keep(descriptor: int, file: BoundedFile) -> None:
 
 
 def _write(waiting: queue.Queue[bytes | None], file: BoundedFile) -> None:
-    told = False
+    reported = False
     while (line := waiting.get()) is not None:
         try:
             file.append(line)
-            told = False
+            reported = False
         except OSError as error:
-            if not told:
+            if not reported:
                 sys.stderr.write(f"denials are not logged: {error}\n")
-            told = True
+            reported = True
 
 
 def run(file: Path, command: list[str]) -> None:

@@ -44,11 +44,11 @@ def _envoy() -> Diagnosis:
     found = _VERSION.search(done.stdout)
     if done.returncode or found is None:
         return Diagnosis("Envoy", "missing", f'"{envoy}" does not print its version', "install it again")
-    said = f"{found['version']} ({envoy})"
+    version = f"{found['version']} ({envoy})"
     if (int(found["major"]), int(found["minor"])) < _EXACT:
         remedy = "use 1.38 or later, or a patch release since March 2026 (CVE-2026-26308): older ones join header lines"
-        return Diagnosis("Envoy", "advice", said, remedy)
-    return Diagnosis("Envoy", "ok", said)
+        return Diagnosis("Envoy", "advice", version, remedy)
+    return Diagnosis("Envoy", "ok", version)
 
 
 def _group(name: str) -> Diagnosis:

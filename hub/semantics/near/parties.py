@@ -47,8 +47,8 @@ class Parties:
         if key is None:
             return self._nobody("destination", subject)
         if subject.namespace != target.namespace:
-            said = f"its destination in namespace {subject.namespace}: a TrafficTarget only applies to its own namespace, {target.namespace}"
-            return Hurdle("namespace", said)
+            message = f"its destination in namespace {subject.namespace}: a TrafficTarget only applies to its own namespace, {target.namespace}"
+            return Hurdle("namespace", message)
         if key in at.keys:
             return None
         unknown = self._unknown("destination", subject, "" if at.account is None else at.account[1])
@@ -66,9 +66,9 @@ class Parties:
         """Say why no source of a TrafficTarget is the caller, None if one is."""
         if any(key_of(subject) in caller.keys for subject in target.sources):
             return None
-        said = (one for subject in target.sources for one in self._near_source(subject, caller))
+        hurdles = (one for subject in target.sources for one in self._near_source(subject, caller))
         sources = listed(of_subject(subject) for subject in target.sources)
-        return next(said, Hurdle("caller", f"its sources: {sources}; the caller is {caller.words}"))
+        return next(hurdles, Hurdle("caller", f"its sources: {sources}; the caller is {caller.words}"))
 
     def _near_source(self, subject: TargetSubject, caller: Caller) -> Iterator[Hurdle]:
         """Yield why a source that may be meant to be the caller is not: it has the same name, or nearly that of one who runs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.cli.losses import loss_lines
-from hub.cli.places import Spots
+from hub.cli.places import Locations
 from hub.model import Loss, ObjectRef
 from hub.plan.plan import Plan
 from tests.servers.folder import Folder, target
@@ -90,8 +90,8 @@ def test_many_losses_are_cut_and_those_that_refuse_are_not_left_out() -> None:
     ref = ObjectRef("g", "TrafficTarget", "shop", "t")
     losses = tuple(Loss(code, ref, f"f{number}", "m", "e", "r") for code in ("a.b", "a.c") for number in range(150))
     refusing = [loss for loss in losses if loss.code == "a.c"]
-    shown = [text.plain for text in loss_lines(Plan("vms", "t", losses=losses), refusing, Spots())]
+    shown = [text.plain for text in loss_lines(Plan("vms", "t", losses=losses), refusing, Locations())]
     assert sum(text.startswith("    loss ") for text in shown) == 100
     assert sum(text.startswith("    refused ") for text in shown) == 100
     assert shown.count("    ... 50 more (-v shows all)") == 2
-    assert len(list(loss_lines(Plan("vms", "t", losses=losses), refusing, Spots(), "all"))) == 301
+    assert len(list(loss_lines(Plan("vms", "t", losses=losses), refusing, Locations(), "all"))) == 301

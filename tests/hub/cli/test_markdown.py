@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from hub.cli.data import View
 from hub.cli.markdown import _fence, markdown_of
 from hub.cli.page import Page, Sheet
-from hub.cli.places import Spots
+from hub.cli.places import Locations
 from hub.memory.permits import Permit
 from hub.model import HttpMatch, Identity, Loss, ObjectRef, Origin, Problem, UnitKey
 from hub.plan.causes import ChangeCause, InputChange
@@ -55,7 +55,7 @@ def page(text: str, many: int = 1) -> Page:
     )
     refusals = (Refusal("a.b", text, text, unit, str(ref)), Refusal("guard.x", text, text))
     problem = Problem("a.d", ref, text, text, text, Origin(text, text, 1))
-    return Page("", (Sheet("", plan, refusals, Spots(), VIEW, text),), (problem,))
+    return Page("", (Sheet("", plan, refusals, Locations(), VIEW, text),), (problem,))
 
 
 def outside(text: str) -> tuple[list[str], list[str]]:

@@ -34,7 +34,7 @@ from hub.model import (
     Split,
     UnitKey,
 )
-from hub.plan.causes import ChangeCause, InputChange, Spot
+from hub.plan.causes import ChangeCause, FieldLocation, InputChange
 from hub.plan.changes import Conflict
 from hub.plan.guards import Refusal
 from hub.plan.moved import Fingerprint
@@ -92,7 +92,7 @@ PLAN = Plan(
 SETUP = Setup("0.1.0", "default", "td", Reading(), (MeshSetup("vms", "vm", ("all",), "0a"),))
 PRINT = Fingerprint(REF, "0f", ("smi:a.yaml",))
 ORIGIN = Origin("smi", "a.yaml", 1)
-MESH = SavedMesh(PLAN, (), ("a.b",), (PRINT,), ((REF, ORIGIN),), ((LOSS, Spot(REF, "spec", ("m",), ORIGIN)),))
+MESH = SavedMesh(PLAN, (), ("a.b",), (PRINT,), ((REF, ORIGIN),), ((LOSS, FieldLocation(REF, "spec", ("m",), ORIGIN)),))
 PROBLEM = Problem("a.d", REF, "spec", "wrong", "write it", ORIGIN)
 SAVED = Saved(SETUP, "1b", "2024-05-06T07:08:09+00:00", (MESH,), (PRINT,), (PROBLEM,))
 RAW = encode(SAVED)
