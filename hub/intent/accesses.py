@@ -90,6 +90,8 @@ def _applicable_targets(
 ) -> tuple[_ApplicableTarget, ...]:
     """Every TrafficTarget that reaches the identity, once, by its widest way."""
     namespace, account = identity.namespace, identity.service_account
+    # From the narrowest way to the widest, later ones overwrite: a target that reaches the
+    # identity both by labels and by account must count for every workload, and only once.
     found: dict[ObjectRef, _ApplicableTarget] = {}
     for each in selecting.values():
         for binding in each:
@@ -114,6 +116,8 @@ def _ports(
     members: Iterable[tuple[Workload, WorkloadProfile]],
 ) -> tuple[InboundPort, ...]:
     """The distinct inbound ports, each with every address on which a sidecar receives."""
+    # Pods and templates are not listed one by one (they come and
+    # go); the sidecar of each takes the port at its own address.
     standing = [
         replace(port, binds=(EVERYWHERE,))
         for profile, found in inbound.items()
@@ -135,6 +139,7 @@ def _ports(
 
 def placement(view: View, workload: Workload, ports: Iterable[InboundPort]) -> Placement:
     """Where one Workload stands: the ports that its sidecar binds, and the upstreams that it may use."""
+    # A broken upstream costs only itself: the sidecar must go on serving what the Workload receives.
     kept = (upstream for upstream in workload.upstreams if upstream_fault(view, workload, upstream) is None)
     return Placement(
         ref=workload.ref,
@@ -155,6 +160,7 @@ def _upstream_key(upstream: Upstream) -> tuple[str, str, int, str, int]:
 def upstream_fault(view: View, workload: Workload, upstream: Upstream) -> tuple[str, str, str] | None:
     """Why a Workload does not get an upstream, as (code, message, remedy); None if it does."""
     place = upstream.client.address, upstream.client.port
+    # An Envoy lends its workload's certificate to whoever reaches this socket, so one socket must mean one workload.
     if any(len(view.callers_at(machine, *place)) > 1 for machine in machine_addresses(workload)):
         message = (
             f"another Workload on this machine calls from {place[0]} too, so the two callers could not be told apart"
@@ -177,6 +183,7 @@ def upstream_fault(view: View, workload: Workload, upstream: Upstream) -> tuple[
 
 def _ineffective_ports(found: Resolved, ports: Iterable[InboundPort]) -> Iterable[Problem]:
     """A Problem for every listed port whose declared protocol makes the listing mean nothing."""
+    # What grants nothing has been reported with its reason; a second report about its ports would only hide that one.
     if not found.grants:
         return ()
     notes = ProblemCollector(found.grants[0].origin)

@@ -35,6 +35,8 @@ def certainties(view: View, identity: Identity, selecting: Mapping[WorkloadProfi
     doubting = {
         profile: [*anyone, *(each for each in found if isinstance(each, Doubt))] for profile, found in selecting.items()
     }
+    # A broken workload may declare any protocol for any port of
+    # the identity, so what the others declare is worth nothing.
     if others:
         certain: dict[WorkloadProfile, Certainty] = dict.fromkeys(doubting, "none")
     else:

@@ -51,6 +51,8 @@ def target_port(profile: BackendProfile | WorkloadProfile, port: ServicePort) ->
 
     Source: Kubernetes documentation, Service, "Field spec.ports.targetPort"; EndpointSlice API, `ports[].name`.
     """
+    # A Service without a selector leads where its slices say,
+    # under the name of its own port; targetPort is not looked at.
     if isinstance(profile, BackendProfile) and profile.standing == "sliced":
         return _named(profile.ports, port.name, port.transport)
     if isinstance(port.target, int):
@@ -77,6 +79,8 @@ def profile_ports(
     """
     leading = tuple(_leading_ports(profile, services))
     apps = {(port.port, port.transport): _application(port) for port in profile.ports}
+    # A Pod's sidecar captures every port, also those that no
+    # container lists; the sidecar of a Workload binds what is listed.
     if profile.standing != "workload":
         apps.update({(number, port.transport): _localhost(number) for port, number in leading})
     labels = tuple(sorted({selector for selector in selectors if profile.carries(selector)}))
@@ -124,6 +128,8 @@ def _declared(
     if profile.standing == "workload":
         words |= {protocol_of(port.app_protocol) for port in profile.ports if (port.port, port.transport) == key}
     words -= {"none"}
+    # Where Services disagree, HTTP: an HTTP listener refuses raw
+    # bytes, while a TCP one would let any request through unread.
     if len(words) > 1 or "http" in words:
         return "http"
     if certain == "http":
@@ -205,8 +211,10 @@ def bound_ports(view: View, workload: Workload, ports: Iterable[InboundPort]) ->
 
 def is_contended(view: View, workload: Workload, port: int, transport: Transport) -> bool:
     """Whether another Workload binds one of this Workload's addresses on the same TCP port."""
+    # UDP ports are declared, but no sidecar binds them.
     if transport != "TCP":
         return False
+    # Neither of them gets it: which Envoy wins a bind depends on who starts first, and grants must not depend on that.
     return any(len(view.claimants(address, port)) > 1 for address in bound_addresses(workload))
 
 

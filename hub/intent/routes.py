@@ -73,6 +73,7 @@ def _layers(view: View, service: Service) -> tuple[tuple[ReadSplit, ...], tuple[
         problems += found
         if layer is not None:
             valid.append(layer)
+    # The oldest wins, so that whoever may create TrafficSplits cannot take over a root that is already split.
     valid.sort(key=lambda layer: layer.age)
     plain = [layer for layer in valid if layer.split.matches is None]
     for loser in plain[1:]:
@@ -94,6 +95,8 @@ def _conflict(loser: ReadSplit, winner: ReadSplit) -> Problem:
 def _splits(view: View, namespace: str, port: ServicePort, layers: Iterable[ReadSplit]) -> Iterator[Split]:
     """The layers as they stand on one port: conditions only where calls are HTTP, backends only with that port."""
     speaks_http = port.transport == "TCP" and declared_protocol(port) != "tcp"
+    # Without HTTP no condition can be tested; the layer is left out
+    # there, since without its condition it would take everything.
     for layer in layers:
         if layer.split.matches is None or speaks_http:
             yield replace(layer.split, backends=tuple(_backends_on(view, namespace, port, layer)))
@@ -102,6 +105,8 @@ def _splits(view: View, namespace: str, port: ServicePort, layers: Iterable[Read
 def _backends_on(view: View, namespace: str, port: ServicePort, layer: ReadSplit) -> Iterator[Backend]:
     for backend in layer.split.backends:
         exposed = view.exposes(namespace, backend.service)
+        # A backend without this port gets no share of it (SMI traffic-
+        # split, "Ports"); what is left is shared by the others.
         if exposed is not None and (port.port, port.transport) in exposed:
             word, headless = view.described(namespace, backend.service).get((port.port, port.transport), ("", False))
             yield replace(backend, word=word, headless=headless)
@@ -118,6 +123,7 @@ def _layer_problems(view: View, service: Service, layer: ReadSplit) -> tuple[Pro
             "split.condition-tcp", "spec.matches", message, 'set "appProtocol" of the port, or remove "matches"'
         )
     for backend in layer.split.backends:
+        # A backend of weight 0 may well be gone: that is how a rollout ends.
         if backend.weight > 0:
             _backend_problems(view, service, backend, (fields[backend.service], notes))
     return notes.problems

@@ -72,6 +72,7 @@ def read_split(view: View, split: TrafficSplit) -> tuple[ReadSplit | None, tuple
 
 def _merged(view: View, split: TrafficSplit, notes: ProblemCollector, groups: set[ObjectRef]) -> tuple[HttpMatch, ...]:
     """The matches of the condition, sorted; none of them if there are too many."""
+    # One more than allowed is enough to know; the full product of groups and matches is never built.
     found = list(islice(_condition(view, split, notes, groups), MAX_MATCHES + 1))
     if len(found) <= MAX_MATCHES:
         return sorted_matches(found)
@@ -106,6 +107,8 @@ def _backends(
             message = f'"{backend.service}" is not a valid Service name, so its share goes to the other backends'
             notes.error("split.backend-name", field, message, "use the plain name of a Service in this namespace")
             continue
+        # A backend in another namespace would send this root's traffic to owners who never agreed. Leaving out only
+        # its share would shift the others' percentages to something that nobody wrote, so the whole split falls.
         if name is None:
             message = f'backend "{backend.service}" is not a Service in namespace "{split.ref.namespace}", so the whole split is ignored'
             notes.error("split.backend-namespace", field, message, "use the plain name of a Service in this namespace")

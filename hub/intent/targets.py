@@ -143,6 +143,7 @@ def _http(reader: _TargetReader) -> tuple[HttpMatch, ...] | None:
     rules = tuple(reader.rules("HTTPRouteGroup"))
     if not rules:
         return None
+    # One more than allowed is enough to know; the full product of rules and matches is never built.
     matches = list(islice((match for each in rules for match in _rule_matches(reader, *each)), MAX_MATCHES + 1))
     return tuple(matches) if len(matches) > MAX_MATCHES else sorted_matches(matches)
 
@@ -159,6 +160,7 @@ def _rule_matches(reader: _TargetReader, field: str, rule: Rule) -> Iterator[Htt
         return
     reader.origins.add(group.ref)
     named = {match.name: match for match in group.matches}
+    # No list means every match of the group, an empty list means none: an emptied list must not widen a grant.
     chosen = tuple(named) if rule.matches is None else rule.matches
     found = 0
     for index, name in enumerate(chosen):
@@ -186,6 +188,8 @@ def read_match(match: HttpMatch, reading: Reading) -> HttpMatch:
     """The match as this domain reads it: in the prefix reading a path pattern without an end anchor may go on."""
     if reading.path_regex == "full" or match.path is None or _ends_anchored(match.path):
         return match
+    # In brackets, since "a|b" with ".*" after it would be "a" or
+    # "b.*". Too large with it: the exact pattern grants less.
     longer = f"(?:{match.path}).*"
     return match if error(longer) else replace(match, path=longer)
 
@@ -195,6 +199,8 @@ def _ends_anchored(pattern: str) -> bool:
     for anchor in ("$", r"\z"):
         if pattern.endswith(anchor):
             before = pattern[: -len(anchor)]
+            # Backslashes pair up from the left: an odd number of them
+            # escapes the anchor, which is then a literal character.
             return (len(before) - len(before.rstrip("\\"))) % 2 == 0
     return False
 
@@ -265,6 +271,8 @@ def _sources(reader: _TargetReader) -> tuple[tuple[str, ...], tuple[str, ...]]:
             continue
         reader.origins.add(binding.ref)
         ids.update(_bound_ids(reader.view, binding))
+        # Labels are nothing that a certificate says, so they are
+        # kept apart: whoever enforces must report them, not guess.
         if binding.labels:
             unproven.add(_described(binding))
     if not ids and not unproven:
@@ -293,6 +301,8 @@ def _bound_ids(view: View, binding: IdentityBinding) -> Iterator[str]:
     """The SPIFFE ids that a binding stands for as a source; one of another namespace of ours stands for nobody."""
     for account in bound_accounts(binding, view.trust_domain):
         yield spiffe(view, binding.ref.namespace, account)
+    # Ids of our own trust domain come only through accounts of the
+    # binding's own namespace: a binding cannot speak for others.
     yield from (text for text in binding.spiffe if own_identity(text, view.trust_domain) is None)
 
 

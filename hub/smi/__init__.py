@@ -84,6 +84,7 @@ def decode(document: Document) -> Decoded:
     head = read_head(reader, value)
     if head is None:
         return Decoded(problems=reader.problems, doubt=_versionless(value)) if reader.problems else _IGNORED
+    # Its Deployment is read by itself; reading the Rollout as broken would put the whole identity in doubt.
     if is_elsewhere(head.group, head.kind, value):
         return _IGNORED
     return _decode_known(FieldReader(read_ref(value, head), document.origin), value, head)

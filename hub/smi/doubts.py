@@ -53,6 +53,7 @@ def _selector(value: object) -> Labels | None:
     """The labels that a Service selects by, () if it selects nothing; None if that cannot be read."""
     spec = inner(value, "spec")
     written = spec.get("selector") if isinstance(spec, dict) else spec
+    # Without a selector a Service selects nothing, as in Kubernetes; None would mean that it may select anybody.
     if written is None:
         return ()
     if not isinstance(written, dict) or not all(map(_is_text, (*written, *written.values()))):

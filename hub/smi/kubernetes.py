@@ -86,6 +86,7 @@ def _service_ports(reader: FieldReader, spec: Body) -> Iterator[ServicePort]:
 def _target(reader: FieldReader, body: Body, path: str, port: int) -> int | str:
     """A number, a container port's name, or the Service's own number where nothing (or 0) is written."""
     target = body.get("targetPort", 0)
+    # In Python False == 0; `targetPort: false` is a mistake to be reported, not the default.
     if target == "" or (target == 0 and not isinstance(target, bool)):
         return port
     if isinstance(target, str):
@@ -155,6 +156,7 @@ def _account(reader: FieldReader, spec: Body, path: str) -> str:
     if account and not is_subdomain(account):
         message = f"{show(account)} is not a valid service account name"
         reader.refuse("name.invalid", join(path, key), message, "use the name of a ServiceAccount")
+    # As the API server fills it in: a Pod always runs under an account.
     return account or "default"
 
 
@@ -162,6 +164,7 @@ def _container_ports(reader: FieldReader, spec: Body, path: str) -> Iterator[Wor
     """Ports of containers, and of init containers that keep running beside them (sidecars)."""
     for key in ("containers", "initContainers"):
         for where, container in _entries(reader, spec, key, path):
+            # Other init containers have ended before the Pod receives anything (Kubernetes, "Sidecar Containers").
             if key == "containers" or container.get("restartPolicy") == "Always":
                 yield from _ports_of(reader, container, where)
 
@@ -219,6 +222,7 @@ def decode_slice(reader: FieldReader, value: Body, version: str) -> EndpointSlic
         message = f"the label {SERVICE_NAME_LABEL} is missing or invalid, so the slice is ignored"
         reader.warn("slice.no-service", "metadata.labels", message, "set it to the name of the Service")
     endpoints, ports = tuple(_endpoints(reader, body)), tuple(_slice_ports(reader, body, ""))
+    # A mirrored slice repeats the Endpoints that it was made from, which may be among the documents as well.
     mirror = labels.get(_MANAGER_LABEL) == _MIRRORING
     return EndpointSlice(reader.ref, reader.origin, service, endpoints, ports, mirror)
 
@@ -259,6 +263,7 @@ def _endpoints(reader: FieldReader, body: Body) -> Iterator[SliceEndpoint]:
         addresses = reader.texts(endpoint.get("addresses", []), f"{path}.addresses")
         usable = _usable(reader, addresses, [f"{path}.addresses[{index}]" for index in range(len(addresses))])
         conditions = _fields(reader, endpoint, "conditions", path)
+        # Unset means ready (EndpointSlice API, conditions.ready: "nil should be interpreted as true").
         ready = conditions.get("ready", True) is True
         yield SliceEndpoint(usable, _pod_of(reader, endpoint, path), ready)
 

@@ -186,6 +186,7 @@ def decode_port_route(reader: FieldReader, value: Body, version: str) -> PortRou
     matches = reader.mapping(body["matches"], where, _PORTS) if shape.nested and "matches" in body else {}
     numbers = reader.items(matches.get("ports", []), f"{where}.ports")
     ports = {reader.port(number, f"{where}.ports[{index}]") for index, number in enumerate(numbers)}
+    # A bad port has refused the object by now, so an empty set here was written empty and means every port.
     return PortRoute(reader.ref, reader.origin, tuple(sorted(ports)) or None)
 
 

@@ -72,6 +72,7 @@ def _backend(reader: FieldReader, body: Body, path: str, row: SplitVersion) -> S
         reader.missing(path, "weight", row.wanted)
         return SplitBackend(service, Fraction(0))
     weight = row.weight(body["weight"])
+    # Refused as a whole: a weight read as 0 would send the share of this backend to the others without a word.
     if weight is None or weight < 0:
         message = f"{show(body['weight'])} is not a valid weight in this version"
         reader.refuse("split.weight", f"{path}.weight", message, f"use {row.wanted}")
@@ -106,6 +107,7 @@ def _created(reader: FieldReader, value: Body) -> float:
         return 0.0
     if isinstance(raw, str) and _RFC3339.fullmatch(raw):
         try:
+            # Never before 0, which is the age of what has no date: nobody gets in front of it by a date in the past.
             return max(0.0, datetime.fromisoformat(raw).timestamp())
         except (ValueError, OverflowError):
             pass

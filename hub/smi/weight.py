@@ -28,6 +28,8 @@ def quantity(value: object) -> Fraction | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return Fraction(value) if abs(value) < 10**MAX_EXPONENT else None
     if isinstance(value, float) and math.isfinite(value):
+        # By its shortest decimal text: Fraction(0.1) would be the
+        # binary value, and shares would not add up to what was written.
         return _parsed(repr(value))
     return None
 

@@ -156,6 +156,7 @@ def _collide(one: Socket, other: Socket) -> bool:
     """Whether two listeners cannot stand side by side."""
     if not one[1] or not other[1]:
         return one == other
+    # A socket on every address takes the port from each single one.
     wild = any(ipaddress.ip_address(address).is_unspecified for address, _ in (one, other))
     return one[1] == other[1] and (wild or one[0] == other[0])
 

@@ -1,4 +1,4 @@
-"""Reading Istio's manifests strictly: a field that nobody asked for is an error, never a shrug."""
+"""Reading Istio's manifests strictly: a field that nobody asks for is an error, never passed over."""
 
 from __future__ import annotations
 

@@ -53,10 +53,13 @@ class Chain(Struct, frozen=True):
 
     def decide(self, call: Call) -> Decision:
         """The decision on one call, with every policy that made it."""
+        # DENY before ALLOW (Istio, "Authorization Policy", evaluation
+        # order); CUSTOM, which comes first, is not modelled.
         denying = _matching(self.deny, call)
         if denying:
             return Decision(False, denying)
         allowing = _matching(self.allow, call)
+        # Without any ALLOW policy a workload is open. With one whose rules never match it is closed.
         if allowing or not self.allow:
             return Decision(True, allowing)
         return Decision(False, tuple(label for label, _ in self.allow))
@@ -134,6 +137,7 @@ def _by_place(policies: Iterable[AnyPolicy]) -> dict[SelectorKey, list[AnyPolicy
 
 def _selected(policies: Mapping[SelectorKey, list[AnyPolicy]], namespace: str, labels: Labels) -> Iterator[AnyPolicy]:
     for where in dict.fromkeys((namespace, ROOT)):
+        # Indexed by one label of the selector: asking every policy for every workload would be their product.
         for label in (None, *labels):
             yield from (one for one in policies.get((where, label), ()) if one.selector <= labels)
 
@@ -166,6 +170,7 @@ def policy_of(manifest: Manifest, trust_domain: str) -> Policy | None:
         raise left.unmodelled(f'the action "{action}"')
     setting = Setting(manifest.label, manifest.namespace, "DENY" if action == "DENY" else "ALLOW", trust_domain)
     compiled = tuple(rule_of(rule, setting) for rule in rules)
+    # After compiling: a dry run that is not modelled is reported now, not on the day when it is put in force.
     if dict(manifest.annotations).get(DRY_RUN) in _TRUE:
         return None
     return Policy(manifest.label, manifest.namespace, selector, setting.action, compiled)

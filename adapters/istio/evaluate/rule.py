@@ -75,6 +75,8 @@ def rule_of(value: Any, setting: Setting) -> CompiledRule:
 def _left_on_tcp(parts: Sequence[Sequence[_Terms]], action: Action) -> Predicate | None:
     """One HTTP field takes an ALLOW rule away as a whole, and from a DENY rule only itself."""
     l7 = any(term.l7 for part in parts for terms in part for term in terms)
+    # On a TCP chain nobody can test an HTTP field. Ignored, it
+    # would widen an ALLOW; ignored, it can only sharpen a DENY.
     if l7 and action == "ALLOW":
         return None
     return _all([[tuple(term for term in terms if not term.l7) for terms in part] for part in parts])
@@ -113,6 +115,8 @@ def _source(fields: Fields, setting: Setting) -> Iterator[_Term]:
 
 def _caller(test_of: Callable[[Values, Setting], Test], setting: Setting, values: Values) -> Predicate:
     test = test_of(values, setting)
+    # Without mutual TLS there is no caller to compare with, so a
+    # `principals` never holds and a `notPrincipals` always does.
     return lambda call: call.uri is not None and test(call.uri)
 
 
@@ -174,6 +178,7 @@ def _operation(fields: Fields, setting: Setting) -> Iterator[_Term]:
 def _numbers(values: Values, setting: Setting) -> Values:
     """The values that are port numbers; one that is none voids an ALLOW rule, and is missing from a DENY rule."""
     good = tuple(str(int(value)) for value in values if _PORT.fullmatch(value) and int(value) <= 65535)
+    # Either way it errs on the side of refusing: less is allowed, or more is denied.
     if len(good) < len(values) and setting.action == "ALLOW":
         raise _VoidError
     return good

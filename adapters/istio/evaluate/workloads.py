@@ -64,7 +64,9 @@ class Receiver(Struct, frozen=True):
         gate = self.gate
         if self.closed and port not in self.kinds:
             return Verdict(False, (), (UNEXPOSED,))
+        # A server without TLS asks for no certificate, so policies see an anonymous caller, whoever it is.
         uri = None if gate.mode == DISABLE else peer.uri
+        # The handshake fails at the CA, before any policy; a loss, since SMI may name foreign SPIFFE ids.
         if uri is not None and not peer.ours:
             return Verdict(False, (), (FOREIGN,))
         if uri is None and gate.mode == STRICT:

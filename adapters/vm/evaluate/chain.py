@@ -62,6 +62,7 @@ class Chain(Struct, frozen=True):
             return Decision(False, self.origin)
         decisions = [guard.decide(Call(connection)) for guard in self.guards if guard is not None]
         refused = next((one for one in decisions if not one.passes), None)
+        # Filters run in their order and the first refusal ends the chain; without any RBAC filter the port is open.
         return refused or (decisions[-1] if decisions else Decision(True, self.origin))
 
 
@@ -82,6 +83,7 @@ def chain_of(message: wire.Message, resources: Resources) -> Chain:
         places = [_address(left.take("address"), origin)]
         places += [_additional(one, origin) for one in left.take("additional_addresses", ())]
         chains = left.take("filter_chains", ())
+    # With several chains Envoy picks one by SNI, ALPN or address, which a request of ours does not tell.
     if len(chains) != 1:
         raise UnmodelledError(f"{origin}: {len(chains)} filter chains are not modelled, only one")
     gate, filters = _filter_chain(chains[0], resources, origin)
@@ -257,6 +259,8 @@ def _check_eds(message: wire.Message, name: str, origin: str) -> None:
     with Fields(message, origin) as left:
         left.neutral("eds_config")
         service = left.take("service_name", name)
+    # Facts know endpoints by Service; a cluster that borrows
+    # another's endpoints would be judged against the wrong ones.
     if service != name:
         raise UnmodelledError(f'{origin}: it takes the endpoints of "{service}"')
 

@@ -1,4 +1,4 @@
-"""Reading Envoy's messages strictly: a set field that nobody asked for is an error, never a shrug."""
+"""Reading Envoy's messages strictly: a set field that nobody asks for is an error, never passed over."""
 
 from __future__ import annotations
 

@@ -103,6 +103,7 @@ def serve(manager: Manager, connection: Connection, request: Request) -> Outcome
     first = _serve(manager, _read(manager, connection, request, _ONE))
     if not _differs(request):
         return first
+    # A caller chooses the version of HTTP, so what either of them lets pass counts as let in.
     second = _serve(manager, _read(manager, connection, request, _TWO))
     chosen = second if second.passes and not first.passes else first
     turned = first.passes and second.passes and first.choice != second.choice
@@ -119,6 +120,8 @@ def _differs(request: Request) -> bool:
 
 def _serve(manager: Manager, reading: Reading) -> Outcome:
     judged = _judge(manager, reading.call, reading.authority)
+    # Envoy answers 400 before any policy is asked: a loss only if policy would
+    # let it pass, or cannot tell since the path could not be normalised.
     if reading.faults:
         is_loss = judged.passes or PATH in reading.faults or _excused_by(manager, reading)
         return replace(judged, passes=False, losses=reading.faults if is_loss else ())
@@ -172,6 +175,7 @@ def _filtered(manager: Manager, call: Call, choice: Choice | None) -> Decision:
         return _run_filters(manager, call, ())
     ways = [share.levels for share in choice.shares] or [choice.levels]
     decisions = [_run_filters(manager, call, way) for way in dict.fromkeys(ways)]
+    # Which cluster is drawn is chance: if one of them opens, the request gets in sooner or later.
     return next((one for one in decisions if one.passes), decisions[0])
 
 
@@ -238,6 +242,7 @@ def _headers(manager: Manager, request: Request, version: Version) -> tuple[dict
         seen[name.lower()] = (*seen.get(name.lower(), ()), value)
     refused |= _bad_framing(seen) or _bad_upgrade(manager, seen)
     refused |= version.http2 and (not _HOP_BY_HOP.isdisjoint(seen) or len(seen.get("host", ())) > 1)
+    # A caller can have headers removed by naming them in Connection (RFC 9110, 7.6.1): filters do not see them either.
     for name in _tokens(seen, "connection"):
         seen.pop(name, None)
     return seen, {HEADER} if refused else set()

@@ -95,6 +95,7 @@ class _Mesh:
         if not verdicts:
             return Answer("deny", losses=(UNEXPOSED,))
         refusing = [one for one in verdicts if not one.allowed]
+        # One workload that refuses is enough: an identity is granted what all of its workloads grant.
         deciding = refusing or verdicts
         word: VerdictWord = "deny" if refusing else "allow"
         return Answer(
@@ -168,6 +169,7 @@ class _Mesh:
         chain = self._chain(name)
         if chain is None or not chain.bound or not self._resources.receives(placement.ref, name):
             return None
+        # A listener that binds more than its name says would open a port at which nobody here would look.
         if (placement.bind, port) not in chain.places or any(one[1] != port for one in chain.places):
             raise UnmodelledError(f'listener "{name}" binds {chain.places}, not what its name says')
         return chain
@@ -179,6 +181,8 @@ class _Mesh:
             return _Verdict(False, (proxy.origin,))
         if decision.passes:
             return _Verdict(True, (decision.by,))
+        # The proxy has connected upstream before the client's first byte, at which RBAC decides: a server that
+        # greets first (SMTP, MySQL) has spoken to the stranger by then. For a request the verdict comes in time.
         leaks = request.protocol == "tcp" and not proxy.waits and not chain.closed
         return _Verdict(leaks, (proxy.origin if leaks else decision.by,))
 
@@ -259,6 +263,7 @@ class _Mesh:
     def _split(self, shares: Sequence[tuple[str, Fraction]], plain: bool, own: str, base: _Routing) -> _Routing:  # noqa: FBT001
         if plain and shares[0][0] == own:
             return replace(base, word="root", parts={_service_of(own, own): Fraction(1)})
+        # Envoy rejects weights that add up to 0, so "nobody serves" is written as static clusters without endpoints.
         if all(self._is_dead(cluster) for cluster, _ in shares):
             return replace(base, word="unavailable")
         parts: dict[str, Fraction] = {}
@@ -278,6 +283,7 @@ class _Mesh:
         """The word of one service of a split, and the verdicts behind it."""
         upstream = self._upstream(names.outbound(namespace, service, routing.request.port))
         endpoints = self._facts.endpoints.get((namespace, service, routing.request.port), ())
+        # Envoy has nowhere to send the call, so nobody behind the Service has been asked.
         if upstream is None or not endpoints:
             return "no-endpoint", ()
         if upstream.fixed is not None:

@@ -50,6 +50,8 @@ class Engine(Struct, frozen=True):
         by = f"{self.origin}#{matched.name}" if matched else self.origin
         if self.action == LOG:
             return Decision(True, by)
+        # ALLOW lets pass what some policy matched, DENY what none
+        # did: an ALLOW without policies closes, such a DENY opens.
         return Decision((matched is None) == (self.action == DENY), by)
 
 
@@ -107,6 +109,8 @@ class _Compiler(Struct, frozen=True):
 
     def _not_rule(self, message: wire.Message, where: str) -> Predicate:
         inner = self.permission(message, where)
+        # A guard is written as a negation ("not this odd path");
+        # taking it as fulfilled tells its refusals from policy's.
         kinds = {name for name, _ in wire.fields(message)}
         return lambda call: not inner(call) or kinds <= call.free
 
@@ -167,6 +171,7 @@ def _authenticated(message: wire.Message, where: str) -> Predicate:
     if name is None:
         return lambda call: call.connection.secure
     test = string(name, where)
+    # The subject, the last name that Envoy tries, is empty in our certificates: a test that takes "" takes every peer.
     empty_subject = test(b"")
     return lambda call: (
         call.connection.secure and (empty_subject or (call.connection.uri is not None and test(call.connection.uri)))

@@ -84,6 +84,7 @@ class RouteTable(Struct, frozen=True):
 
     def host(self, authority: str) -> VirtualHost | None:
         """The virtual host of an authority: the exact domain, else `*`, else none."""
+        # Domains with a star inside are refused below, so the exact one and "*" are all that there is.
         for wanted in (authority.lower(), "*"):
             found = next((host for host in self.hosts if wanted in host.domains), None)
             if found is not None:

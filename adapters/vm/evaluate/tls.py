@@ -114,6 +114,8 @@ def gate_of(socket: wire.Message | None, resources: Resources, where: str) -> Ga
     certificate, validation = _common(common, resources, where)
     if certificate is None:
         raise left.rejected("no certificate")
+    # Until SDS has delivered, Envoy resets connections (Envoy
+    # docs, "Secret discovery service"); nothing passes unguarded.
     ready = certificate and validation is not None
     return Gate(True, required, validation or Validation(), ready)
 
@@ -197,6 +199,7 @@ def _complete(found: Validation, where: str) -> Validation:
 
 def _merged(base: Validation, over: Validation) -> Validation:
     """How protobuf merges: lists are joined, so a combined SAN list is the union."""
+    # This is a trap of combined contexts: a second SAN list does not narrow the first one but widens it.
     return Validation(base.ca or over.ca, base.sans + over.sans, base.lax or over.lax)
 
 
