@@ -135,12 +135,10 @@ def _matches(group: HTTPRouteGroup) -> Iterator[Problem]:
             yield from _path(group.ref, f"{field}.pathRegex", named.match.path)
         for header, _ in named.match.headers:
             if is_managed_header(header) or "_" in header:
-                message = (
-                    f'meshes refuse conditions on the header "{header}", because proxies set, rewrite or remove it'
-                )
-                yield Problem(
-                    "match.refused-header", group.ref, f"{field}.headers", message, "match a different header"
-                )
+                why = "set, rewrite or remove it" if is_managed_header(header) else 'refuse or drop names with "_"'
+                message = f'meshes refuse conditions on the header "{header}", because proxies {why}'
+                remedy = "match a different header"
+                yield Problem("match.refused-header", group.ref, f"{field}.headers", message, remedy)
 
 
 def _path(ref: ObjectRef, field: str, pattern: str) -> Iterator[Problem]:

@@ -25,6 +25,7 @@ _FIELDS = frozenset({"id", "src", "dst", "port", "protocol", "method", "path", "
 _SOURCES = ("identity", "pod", "spiffe", "outside")
 _DESTINATIONS = ("identity", "pod", "service")
 _LATIN1 = ("latin1",)
+_MISSING = "request.missing-field"
 _Protocol = Literal["http", "tcp", "udp"]
 _PROTOCOLS = get_args(_Protocol)
 
@@ -45,6 +46,11 @@ class RequestError(SmihubError):
         return error if self.id is None else {"id": self.id, **error}
 
 
+def _expected(code: str, field: str, wanted: str) -> RequestError:
+    """What is wrong with a field that is to be `wanted`."""
+    return RequestError(code, field, f"{'is missing; ' if code == _MISSING else ''}expected {wanted}")
+
+
 class RequestLine(Struct, frozen=True):
     """A request and the `id` (text or number) that its answer repeats; None if it had none."""
 
@@ -62,7 +68,7 @@ def spelled(caller: str | None, to: str, protocol: str = "http") -> dict[str, An
     """
     service, colon, port = to.rpartition(":")
     if not colon or not _PORT.fullmatch(port):
-        raise RequestError("request.bad-value", "to", "write NS/SERVICE:PORT")
+        raise RequestError("request.bad-value", "to", "expected NS/SERVICE:PORT")
     known = {"spiffe" if (caller or "").startswith("spiffe://") else "identity": caller}
     src = {"outside": True} if caller is None else known
     return {"src": src, "dst": {"service": service}, "port": int(port), "protocol": protocol}
@@ -73,6 +79,8 @@ def decode_line(line: bytes | str) -> RequestLine:
     size = len(line) if isinstance(line, bytes) else len(line.encode("utf-8", "surrogatepass"))
     if size > MAX_LINE_BYTES:
         raise RequestError("request.too-large", "", f"the line has more than {MAX_LINE_BYTES} bytes")
+    if not line.strip():
+        raise RequestError("request.not-json", "", "the line is empty; expected a JSON object")
     try:
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -83,10 +91,10 @@ def decode_line(line: bytes | str) -> RequestLine:
 def decode(value: object) -> RequestLine:
     """Read a request that is already parsed JSON or YAML. Raises RequestError."""
     if not isinstance(value, dict):
-        raise RequestError("request.wrong-type", "", "a request must be a JSON object")
+        raise _expected("request.wrong-type", "", "a JSON object")
     id_ = value.get("id")
     if "id" in value and (isinstance(id_, bool) or not isinstance(id_, str | int | float)):
-        raise RequestError("request.wrong-type", "id", "text or a number")
+        raise _expected("request.wrong-type", "id", "text or a number")
     try:
         return RequestLine(_request(value), id_)
     except RequestError as error:
@@ -118,12 +126,12 @@ def _known(value: Mapping[Any, Any], known: frozenset[str] | tuple[str, ...], pr
 
 def _one(value: object, kinds: tuple[str, ...], field: str) -> tuple[str, Any]:
     if value is None:
-        raise RequestError("request.missing-field", field, f"an object with one of {', '.join(kinds)}")
+        raise _expected(_MISSING, field, f"an object with one of {', '.join(kinds)}")
     if not isinstance(value, dict):
-        raise RequestError("request.wrong-type", field, f"an object with one of {', '.join(kinds)}")
+        raise _expected("request.wrong-type", field, f"an object with one of {', '.join(kinds)}")
     _known(value, kinds, f"{field}.")
     if len(value) != 1:
-        raise RequestError("request.one-of", field, f"exactly one of {', '.join(kinds)}")
+        raise _expected("request.one-of", field, f"exactly one of {', '.join(kinds)}")
     return next(iter(value.items()))
 
 
@@ -131,7 +139,7 @@ def _source(value: object) -> Source:
     kind, written = _one(value, _SOURCES, "src")
     if kind == "outside":
         if written is not True:
-            raise RequestError("request.one-of", "src.outside", "true, or name who calls")
+            raise _expected("request.one-of", "src.outside", "true; to name the caller, use identity, pod or spiffe")
         return Source(outside=True)
     if kind == "spiffe":
         return Source(spiffe=_named(written, "src.spiffe"))
@@ -150,41 +158,41 @@ def _destination(value: object) -> Destination:
 def _pair(value: object, field: str) -> str:
     text = _named(value, field)
     if text.count("/") != 1 or text.startswith("/") or text.endswith("/"):
-        raise RequestError("request.bad-value", field, 'namespace and name, as "ns/name"')
+        raise _expected("request.bad-value", field, 'namespace and name, as "ns/name"')
     return text
 
 
 def _named(value: object, field: str) -> str:
     text = _text(value, field)
     if not text:
-        raise RequestError("request.bad-value", field, "not empty")
+        raise _expected("request.bad-value", field, "a value that is not empty")
     return text
 
 
 def _port(value: Mapping[str, object]) -> int:
     port = value.get("port")
     if port is None:
-        raise RequestError("request.missing-field", "port", "a number from 1 to 65535")
+        raise _expected(_MISSING, "port", "a number from 1 to 65535")
     if isinstance(port, bool) or not isinstance(port, int):
-        raise RequestError("request.wrong-type", "port", "a whole number from 1 to 65535")
+        raise _expected("request.wrong-type", "port", "a whole number from 1 to 65535")
     if not 1 <= port <= 65535:
-        raise RequestError("request.bad-value", "port", "a number from 1 to 65535")
+        raise _expected("request.bad-value", "port", "a number from 1 to 65535")
     return port
 
 
 def _protocol(value: object) -> _Protocol:
     if not isinstance(value, str):
-        raise RequestError("request.wrong-type", "protocol", f"one of {', '.join(_PROTOCOLS)}")
+        raise _expected("request.wrong-type", "protocol", f"one of {', '.join(_PROTOCOLS)}")
     if value not in _PROTOCOLS:
-        raise RequestError("request.bad-value", "protocol", f"one of {', '.join(_PROTOCOLS)}")
+        raise _expected("request.bad-value", "protocol", f"one of {', '.join(_PROTOCOLS)}")
     return value  # type: ignore[return-value] # mypy does not narrow by `in` a tuple of literals
 
 
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str):
-        raise RequestError("request.wrong-type", field, "text")
+        raise _expected("request.wrong-type", field, "text")
     if len(value) > MAX_TEXT:
-        raise RequestError("request.too-large", field, f"at most {MAX_TEXT} characters")
+        raise _expected("request.too-large", field, f"at most {MAX_TEXT} characters")
     return value
 
 
@@ -196,27 +204,25 @@ def _bytes(value: object, field: str) -> str:
     try:
         return raw_text(_text(latin1, f"{field}.latin1").encode("latin-1"))
     except UnicodeEncodeError:
-        raise RequestError(
-            "request.bad-value", f"{field}.latin1", "characters up to U+00FF, one for each byte"
-        ) from None
+        raise _expected("request.bad-value", f"{field}.latin1", "characters up to U+00FF, one for each byte") from None
 
 
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
-        raise RequestError("request.wrong-type", "headers", "an object of name to value, or to a list of values")
+        raise _expected("request.wrong-type", "headers", "an object of name to value, or to a list of values")
     lines: list[tuple[str, str]] = []
     for name, given in value.items():
         field = f"headers.{str(name)[:80]}"
         if not isinstance(name, str):
-            raise RequestError("request.wrong-type", field, "the name of a header is text")
+            raise _expected("request.wrong-type", field, "a header name as text")
         if not name:
-            raise RequestError("request.bad-value", field, "a header has a name")
-        values = given if isinstance(given, list) else [given]
+            raise _expected("request.bad-value", field, "a header name that is not empty")
+        values = said if isinstance(said, list) else [said]
         if len(lines) + len(values) > MAX_HEADER_LINES:
-            raise RequestError("request.too-large", "headers", f"at most {MAX_HEADER_LINES} lines")
+            raise _expected("request.too-large", "headers", f"at most {MAX_HEADER_LINES} lines")
         lines.extend((name, _bytes(one, field)) for one in values)
     if sum(len(name) + len(one) for name, one in lines) > MAX_TEXT:
-        raise RequestError("request.too-large", "headers", f"at most {MAX_TEXT} characters together")
+        raise _expected("request.too-large", "headers", f"at most {MAX_TEXT} characters together")
     return tuple(lines)
 
 

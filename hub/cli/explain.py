@@ -96,7 +96,7 @@ def explain(
         if batch == "-" and str(source) == "-":
             raise ConfigError("--batch and --source cannot both read standard input; use a file for one of them")
         denied = None if access_log is None else log_in(access_log)
-        asked = None if to is None else decode(_request(caller, to, method, path, protocol, header or [])).request
+        asked = None if to is None else _asked(caller, to, method, path, protocol, header or [])
         explained, standing = run_now(explained_beside(Sources(source, config, domain), standing=asked is not None))
         code = Exit.SAME
         if asked is not None:
@@ -155,6 +155,21 @@ def _asked_of(explainer: Explainer, request: Request, smi: Answer, mesh: Answer)
     return answer
 
 
+_OPTIONS = {"src": "--from", "dst": "--to", "port": "--to", "to": "--to", "headers": "-H"}
+
+
+def _asked(caller: str | None, to: str, method: str, path: str, protocol: str, header: list[str]) -> Request:
+    """The request that the options describe. Raises ConfigError that names the option."""
+    try:
+        return decode(_request(caller, to, method, path, protocol, header)).request
+    except RequestError as error:
+        field = error.field.partition(".")[0]
+        option = _OPTIONS.get(field, f"--{field}")
+        said = {"--from": caller, "--to": to, "--protocol": protocol}.get(option)
+        value = "" if said is None else f' "{said[:80]}"'
+        raise ConfigError(f"{option}{value}: {error.message}") from None
+
+
 def _request(
     caller: str | None, to: str, method: str, path: str, protocol: str, header: list[str]
 ) -> dict[str, object]:
@@ -162,11 +177,9 @@ def _request(
     for written in header:
         name, value = _header(written)
         headers.setdefault(name, []).append(value)
-    try:
-        request = spelled(caller, to, protocol)
-    except RequestError as error:
-        raise ConfigError(f'--to "{to}": {error.message}') from None
-    return request | ({"method": method, "path": path, "headers": headers} if protocol == "http" else {})
+    return spelled(caller, to, protocol) | (
+        {"method": method, "path": path, "headers": headers} if protocol == "http" else {}
+    )
 
 
 def _header(written: str) -> tuple[str, str]:

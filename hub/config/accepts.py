@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from hub.config.settings import ConfigSection, FieldError, match
+from hub.config.settings import ConfigSection, FieldError, match, nearest
 
 _CODE = re.compile(r"[a-z][a-z-]*\.[a-z-]+")
 _OBJECT = re.compile(r"[A-Za-z]+/[a-z0-9.-]+/[a-z0-9.-]+")
@@ -75,7 +75,7 @@ def accepts_in(written: Sequence[str | WrittenAccept], meshes: Collection[str]) 
 def _check(one: WrittenAccept, field: str, meshes: Collection[str]) -> None:
     match(_CODE, one.code, f"{field}.code", "a code such as port.undeclared-mixed")
     if one.mesh and one.mesh not in meshes:
-        raise FieldError(f"{field}.mesh", f'unknown mesh "{one.mesh[:80]}"; use one of {", ".join(sorted(meshes))}')
+        raise FieldError(f"{field}.mesh", f'unknown mesh "{one.mesh[:80]}"; {nearest(one.mesh, meshes)}')
     if one.object:
         match(
             _OBJECT,

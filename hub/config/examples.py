@@ -18,6 +18,7 @@ EXAMPLES: Mapping[str, str] = {
     "include": 'include: ["smi/**"]',
     "exclude": 'exclude: ["chart/"]',
     "kind": "kind: directory",
+    "tests": "tests: [{from: shop/web, to: shop/api:80, expect: allow}]",
     "governed": "governed: {namespaces: [shop]}",
     "namespaces": "namespaces: [shop]",
     "sink": "sink: {path: rendered/istio}",
@@ -58,6 +59,6 @@ def with_example(field: str, message: str) -> str:
     """The message about a field, with what to write; one that says so already, and one about an unknown field, stay as they are."""
     example = example_of(field)
     what, _, remedy = message.partition("; ")
-    if example is None or remedy.startswith("remove") or _YAML.search(remedy or what):
+    if example is None or remedy.startswith(("remove", "give", "did you mean")) or _YAML.search(remedy or what):
         return message
     return f"{message}; for example {example}"

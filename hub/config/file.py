@@ -208,7 +208,7 @@ def load_configs(path: Path) -> tuple[Config, ...]:
         fault = error.fault
         place = f"{path}:{fault.line}: " if fault.line else f"{path}: "
         field_path = f"{fault.field}: " if fault.field else ""
-        raise ConfigError(f"{place}{field_path}{fault.message}; {fault.remedy}") from None
+        raise ConfigError(f"{place}{field_path}{fault.message}; {fault.remedy} ({fault.code})") from None
     except FieldError as error:
         problem = FieldError(error.field, with_example(error.field, error.message))
         raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {problem}") from None

@@ -17,10 +17,10 @@ from hub.sources.locate import Locator
 def mistake(config: Config, place: str, message: str) -> ConfigError:
     """What to raise for a field of a domain's part of the file, with its line if the file is still there."""
     place = place_in(config, place)
-    return ConfigError(f"{_shown(config.file)}:{line_of(config, place)}: {place}: {with_example(place, message)}")
+    return ConfigError(f"{shown(config.file)}:{line_of(config, place)}: {place}: {with_example(place, message)}")
 
 
-def _shown(file: Path) -> Path:
+def shown(file: Path) -> Path:
     """The file as one can open it from here."""
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 

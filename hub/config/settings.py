@@ -30,7 +30,16 @@ class FieldError(Exception):
 
 _AT = re.compile(r"(?s)(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
-_TYPE = re.compile(r"Expected `(?P<type>[\w |]+)`.*", re.DOTALL)
+_TYPE = re.compile(r"Expected `(?P<type>[\w |]+)`(?:, got `(?P<got>\w+)`)?.*", re.DOTALL)
+_EMPTY = "Expected `array` of length >= 1"
+_NAMES = {
+    "str": "a string",
+    "bool": "true or false",
+    "int": "an integer",
+    "float": "a number",
+    "array": "a list",
+    "object": "a mapping",
+}
 _REMEDIES = {
     "str": "use a string, in quotes",
     "bool": "use true or false",
@@ -57,21 +66,43 @@ def convert(value: object, kind: type[ConfigT], base: str) -> ConfigT:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise _explained(str(error), base) from None
+        raise _explained(str(error), kind, base) from None
 
 
-def _explained(text: str, base: str) -> FieldError:
+def _explained(text: str, kind: type[Struct], base: str) -> FieldError:
     found = _AT.fullmatch(text)
     message, path = (found["message"], found["path"] or "") if found else (text, "")
     place = (base + path).removeprefix(".")
     if missing := _MISSING.fullmatch(message):
         return FieldError(f"{place}.{missing['name']}".removeprefix("."), _missing(place, missing["name"]))
     if odd := _ENUM.fullmatch(message):
-        wanted = CHOICES.get(place.rpartition(".")[2], "another value")
+        wanted = CHOICES.get(place.rpartition(".")[2]) or _choices(kind, path)
         return FieldError(place, f'invalid value "{odd["value"][:80]}"; expected {wanted}')
-    wrong = _TYPE.fullmatch(message)
-    remedy = f"; {_REMEDIES[wrong['type']]}" if wrong and wrong["type"] in _REMEDIES else ""
-    return FieldError(place, message[:1].lower() + message[1:].replace("`", '"') + remedy)
+    if message == _EMPTY:
+        return FieldError(place, f"is empty; add {example_of(place) or 'at least one entry'}")
+    if wrong := _TYPE.fullmatch(message):
+        return FieldError(place, _mistyped(wrong["type"], wrong["got"] or ""))
+    return FieldError(place, message[:1].lower() + message[1:].replace("`", '"'))
+
+
+def _mistyped(wanted: str, got: str) -> str:
+    """What is wrong with a value of another type, and what to write."""
+    named = " or ".join(_NAMES.get(each, each) for each in wanted.split(" | "))
+    instead = f", not {_NAMES.get(got, got)}" if got else ""
+    return f"must be {named}{instead}" + (f"; {_REMEDIES[wanted]}" if wanted in _REMEDIES else "")
+
+
+def _choices(kind: type[Struct], path: str) -> str:
+    """The values of a field of this section that has few."""
+    types = get_type_hints(kind)
+    for info in msgspec.structs.fields(kind):
+        if f".{info.encode_name}" == path and (known := [*filter(_is_text, get_args(types[info.name]))]):
+            return " or ".join(known)
+    return "another value"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _missing(place: str, name: str) -> str:

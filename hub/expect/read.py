@@ -173,7 +173,7 @@ def _quoted(one: WrittenExpectation, field: str) -> str:
 def _remedy(field: str, error: RequestError) -> str:
     if field == "from":
         return "use NAMESPACE/SERVICEACCOUNT, a SPIFFE ID, or outside"
-    return "use NAMESPACE/SERVICE:PORT" if field == "to" else f"use {error.message}"
+    return "use NAMESPACE/SERVICE:PORT" if field == "to" else f"use {error.message.partition('expected ')[2]}"
 
 
 def _expected(written: Verdict | Shares, field: str) -> Expected:

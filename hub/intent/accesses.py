@@ -19,7 +19,7 @@ from hub.intent.ports import (
     uncommon_words,
 )
 from hub.intent.targets import Resolved, resolve
-from hub.intent.view import Labels, ProblemCollector, View, WorkloadProfile, why_absent
+from hub.intent.view import Labels, ProblemCollector, View, WorkloadProfile, remedy_if_absent, why_absent
 from hub.model import Access, Grant, Identity, InboundPort, ObjectRef, Placement, Problem, Transport
 from hub.smi.types import Doubt, IdentityBinding, Service, TrafficTarget, Upstream, Workload
 
@@ -169,8 +169,9 @@ def upstream_fault(view: View, workload: Workload, upstream: Upstream) -> tuple[
     what = f"{upstream.namespace}/{upstream.service}"
     exposed = view.exposes(upstream.namespace, upstream.service)
     if exposed is None:
-        why = why_absent(view, ObjectRef("", "Service", upstream.namespace, upstream.service))
-        return "workload.upstream-service", why, "create it, or remove the upstream"
+        ref = ObjectRef("", "Service", upstream.namespace, upstream.service)
+        remedy = remedy_if_absent(view, ref, "create it, or remove the upstream")
+        return "workload.upstream-service", why_absent(view, ref), remedy
     if (upstream.port, "TCP") not in exposed:
         known = ", ".join(str(port) for port, transport in sorted(exposed) if transport == "TCP") or "none"
         return (

@@ -9,7 +9,7 @@ from hub.intent.names import bound_accounts, destination, is_workload, own_ident
 from hub.intent.ports import is_contended
 from hub.intent.splits import read_split, root_of
 from hub.intent.targets import identity_binding, resolve
-from hub.intent.view import ACCESS, ProblemCollector, View, why_absent
+from hub.intent.view import ACCESS, ProblemCollector, View, remedy_if_absent, why_absent
 from hub.model import ObjectRef, Problem
 from hub.smi.names import is_subdomain
 from hub.smi.types import IdentityBinding, SmiObject, TrafficSplit, TrafficTarget, Workload
@@ -42,9 +42,8 @@ def _target(view: View, target: SmiObject) -> tuple[Problem, ...]:
     if binding is None:
         ref = ObjectRef(ACCESS, "IdentityBinding", subject.namespace, subject.name)
         message = f"{why_absent(view, ref)}, so nothing is granted"
-        notes.error(
-            "target.destination-missing", "spec.destination.name", message, "create it, or use a ServiceAccount"
-        )
+        remedy = remedy_if_absent(view, ref, "create it, or use a ServiceAccount")
+        notes.error("target.destination-missing", "spec.destination.name", message, remedy)
     elif not binding.labels and not any(True for _ in bound_accounts(binding, view.trust_domain)):
         message = f'IdentityBinding "{subject.name}" matches no workload in this namespace, so nothing is granted'
         notes.error(
@@ -84,8 +83,10 @@ def _split(view: View, split: SmiObject) -> tuple[Problem, ...]:
             "split.root-namespace", "spec.service", message, "use the plain name of a Service in this namespace"
         )
     else:
-        message = f"{why_absent(view, ObjectRef('', 'Service', namespace, root))}, so this split does nothing"
-        notes.error("split.root-missing", "spec.service", message, "create the Service, or delete the split")
+        ref = ObjectRef("", "Service", namespace, root)
+        message = f"{why_absent(view, ref)}, so this split does nothing"
+        remedy = remedy_if_absent(view, ref, "create the Service, or delete the split")
+        notes.error("split.root-missing", "spec.service", message, remedy)
     return (*notes.problems, *read_split(view, split)[1])
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from hub.intent.ports import declared_protocol, target_port
 from hub.intent.splits import ReadSplit, read_split
-from hub.intent.view import BackendProfile, ProblemCollector, View, spiffe, why_absent
+from hub.intent.view import BackendProfile, ProblemCollector, View, remedy_if_absent, spiffe, why_absent
 from hub.model import Backend, Client, ObjectRef, Problem, Route, RoutePort, Split
 from hub.smi.types import Service, ServicePort, Upstream
 
@@ -132,11 +132,11 @@ def _layer_problems(view: View, service: Service, layer: ReadSplit) -> tuple[Pro
 def _backend_problems(view: View, service: Service, backend: Backend, where: tuple[str, ProblemCollector]) -> None:
     field, notes = where
     exposed = view.exposes(service.ref.namespace, backend.service)
-    rest = "its share goes to the other backends"
+    rest = "so its share goes to the other backends"
     if exposed is None:
-        why = why_absent(view, ObjectRef("", "Service", service.ref.namespace, backend.service))
-        message = f"{why}, and {rest}"
-        notes.error("split.backend-missing", field, message, "create the Service, or remove the backend")
+        ref = ObjectRef("", "Service", service.ref.namespace, backend.service)
+        remedy = remedy_if_absent(view, ref, "create the Service, or remove the backend")
+        notes.error("split.backend-missing", field, f"{why_absent(view, ref)}, {rest}", remedy)
         return
     for port in service.ports:
         if (port.port, port.transport) not in exposed:

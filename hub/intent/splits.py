@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from hub.intent.names import is_foreign, local_service
 from hub.intent.targets import MAX_MATCHES, read_match, route_group, sorted_matches
-from hub.intent.view import SPECS, ProblemCollector, View, why_absent
+from hub.intent.view import SPECS, ProblemCollector, View, remedy_if_absent, why_absent
 from hub.model import Backend, HttpMatch, ObjectRef, Problem, Split
 from hub.smi.types import HTTPRouteGroup, Service, TrafficSplit
 
@@ -152,6 +152,8 @@ def _condition(view: View, split: TrafficSplit, notes: ProblemCollector, groups:
     """Every usable match of the groups that the condition names."""
     for index, (kind, name) in enumerate(split.matches or ()):
         field = f"spec.matches[{index}]"
+        if not kind:
+            continue  # of another API group, as the decoder has said
         if kind != "HTTPRouteGroup":
             message = f'a condition of kind "{kind}" matches no request'
             notes.error("split.condition-kind", f"{field}.kind", message, 'use "HTTPRouteGroup"')
@@ -160,7 +162,8 @@ def _condition(view: View, split: TrafficSplit, notes: ProblemCollector, groups:
         if group is None:
             ref = ObjectRef(SPECS, "HTTPRouteGroup", split.ref.namespace, name)
             message = f"{why_absent(view, ref)}, so it matches no request"
-            notes.error("split.condition-missing", f"{field}.name", message, "create it, or remove the condition")
+            remedy = remedy_if_absent(view, ref, "create it, or remove the condition")
+            notes.error("split.condition-missing", f"{field}.name", message, remedy)
             continue
         groups.add(group.ref)
         yield from _matches(view, group, field, notes)

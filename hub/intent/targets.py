@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.intent.names import bound_accounts, own_identity
-from hub.intent.view import ACCESS, SPECS, ProblemCollector, View, spiffe, why_absent
+from hub.intent.view import ACCESS, SPECS, ProblemCollector, View, remedy_if_absent, spiffe, why_absent
 from hub.model import Grant, HttpMatch, ObjectRef, Problem, Reading
 from hub.regex import error
 from hub.smi.names import is_label, is_subdomain
@@ -231,9 +231,9 @@ def _dangling(reader: _TargetReader, field: str, rule: Rule) -> None:
 
 
 def _missing(reader: _TargetReader, field: str, rule: Rule, effect: str) -> None:
-    namespace = reader.target.ref.namespace
-    message = f"{why_absent(reader.view, ObjectRef(SPECS, rule.kind, namespace, rule.name))}, so {effect}"
-    remedy = f"create the {rule.kind} in this namespace, or remove the rule"
+    ref = ObjectRef(SPECS, rule.kind, reader.target.ref.namespace, rule.name)
+    message = f"{why_absent(reader.view, ref)}, so {effect}"
+    remedy = remedy_if_absent(reader.view, ref, f"create the {rule.kind} in this namespace, or remove the rule")
     reader.notes.error("target.route-missing", f"{field}.name", message, remedy)
 
 
@@ -267,7 +267,8 @@ def _sources(reader: _TargetReader) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if binding is None:
             ref = ObjectRef(ACCESS, "IdentityBinding", subject.namespace, subject.name)
             message = f"{why_absent(reader.view, ref)}, so it matches no caller"
-            reader.notes.error("target.source-missing", f"{field}.name", message, "create it, or remove the source")
+            remedy = remedy_if_absent(reader.view, ref, "create it, or remove the source")
+            reader.notes.error("target.source-missing", f"{field}.name", message, remedy)
             continue
         reader.origins.add(binding.ref)
         ids.update(_bound_ids(reader.view, binding))

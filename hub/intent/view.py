@@ -148,3 +148,8 @@ def spiffe(view: View, namespace: str, account: str) -> str:
 def why_absent(view: View, ref: ObjectRef) -> str:
     """Why there is no object of this ref: nobody wrote it, or what is written does not count, and where that stands."""
     return view.fault(ref) or f'there is no {ref.kind} "{ref.name}" in namespace "{ref.namespace}"'
+
+
+def remedy_if_absent(view: View, ref: ObjectRef, remedy: str) -> str:
+    """What to do about an object that is not there; one that is written and does not count has errors of its own."""
+    return f"fix that {ref.kind}; its own error says how" if view.fault(ref) else remedy

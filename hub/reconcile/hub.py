@@ -17,7 +17,7 @@ from hub.api import Accepting, Evaluator
 from hub.baselines import NOTHING_HELD, Holds, baselines_of
 from hub.config.accepts import Accept, without_effect, words
 from hub.config.file import Config
-from hub.config.own import line_of, place_in
+from hub.config.own import line_of, place_in, shown
 from hub.errors import SmihubError
 from hub.intake import Intake, sources_of
 from hub.memory.recall import RememberedInputIndex
@@ -343,7 +343,7 @@ def _unused_accept(config: Config, accept: Accept, why: str) -> Problem:
     """The warning about an accept of a configuration."""
     field = place_in(config, f"accept[{accept.place}]")
     message = f'accepting "{accept.word}" has no effect: {why}'
-    origin = Origin(str(config.folder), config.file.name, line_of(config, field))
+    origin = Origin(str(shown(config.file).parent), config.file.name, line_of(config, field))
     nothing = ObjectRef("", "", "", "")
     return Problem("config.accept-unused", nothing, field, message, "remove it", origin, Severity.WARNING)
 

@@ -225,7 +225,8 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         kind = ConfigError if error.errno in _LASTING else TransientError
-        name = f' ("{os.fsdecode(error.filename)}")' if isinstance(error.filename, str | bytes) else ""
+        file = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path)
+        name = "" if file == str(path) else f' ("{file}")'
         reason = (error.strerror or str(error)).lower()
         remedy = "check it and its permissions" if kind is ConfigError else "try again"
         raise kind(f'folder "{path}" cannot be used{name}: {reason}; {remedy}') from None

@@ -99,7 +99,7 @@ def _decode_known(reader: FieldReader, value: dict[str, object], head: Head) -> 
         remedy = f'use apiVersion "{head.group}/{kind.versions[-1]}", or the version that has these fields'
         reader.warn("version.guessed", "apiVersion", head.guess, remedy)
     if not known:
-        versions = ", ".join(f'"{head.group}/{name}"' if head.group else f'"{name}"' for name in kind.versions)
+        versions = " or ".join(f'"{head.group}/{name}"' if head.group else f'"{name}"' for name in kind.versions)
         message = f"version {show(head.version)} of {head.kind} is unknown"
         reader.refuse("version.unknown", "apiVersion", message, f"use {versions}")
         doubt = doubt_in(reader.ref, value, legible=False)

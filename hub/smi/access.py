@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from hub.smi.fields import FieldReader, Labels, Level, join, level, show
+from hub.smi.fields import NOTHING, FieldReader, Labels, Level, join, level, show
 from hub.smi.kinds import Body, Kind, VersionLayout, flat, inner, nested, read_body
 from hub.smi.names import canonical_spiffe, is_label, is_subdomain
 from hub.smi.types import IdentityBinding, Rule, Subject, TrafficTarget
@@ -62,7 +62,7 @@ def decode_target(reader: FieldReader, value: Body, version: str) -> TrafficTarg
     destination, port = NOBODY, None
     if "destination" in body:
         destination, port = _destination(reader, body["destination"], join(path, "destination"), row)
-    else:
+    elif reader.lacks(body, "destination"):
         reader.missing(path, "destination", 'a mapping with "kind" and "name"')
     rules = _some(reader, body, row.rules, path)
     sources = _some(reader, body, "sources", path)
@@ -81,6 +81,8 @@ def _some(reader: FieldReader, body: Body, key: str, path: str) -> tuple[tuple[s
     where = join(path, key)
     if key in body and body[key] != []:
         return tuple((f"{where}[{index}]", item) for index, item in enumerate(reader.items(body[key], where)))
+    if key not in body and not reader.lacks(body, key):
+        return ()
     what = "no caller is allowed" if key == "sources" else "nothing is allowed"
     remedy = f'list at least one entry in "{key}", or delete the TrafficTarget'
     reader.refuse("target.incomplete", where, f'"{key}" is missing or empty, so {what}', remedy)
@@ -191,7 +193,7 @@ def decode_binding(reader: FieldReader, value: Body, version: str) -> IdentityBi
     """Read an IdentityBinding; its schemes are ORed (SMI access v1alpha4, IdentityBinding)."""
     body, _ = read_body(reader, value, _BINDING)
     path = "spec.schemes"
-    schemes = reader.mapping(body["schemes"], path, _SCHEMES) if "schemes" in body else {}
+    schemes = reader.mapping(body["schemes"], path, _SCHEMES) if "schemes" in body else _unsaid(reader, body)
     labels = _selector(reader, schemes, path)
     spiffe = _spiffe_ids(reader, schemes, path)
     account = _account(reader, schemes, path)
@@ -200,10 +202,15 @@ def decode_binding(reader: FieldReader, value: Body, version: str) -> IdentityBi
         reader.refuse(
             "binding.exclusive", path, message, "keep one of them and move the other to a second IdentityBinding"
         )
-    if labels is None and account is None and not spiffe:
+    if labels is None and account is None and not schemes.get("spiffeIdentities") and schemes is not NOTHING:
         remedy = 'set "serviceAccount", "spiffeIdentities" or "podLabelSelector"'
         reader.refuse("binding.empty", path, "no identity scheme is set", remedy)
     return IdentityBinding(reader.ref, reader.origin, labels, spiffe, account)
+
+
+def _unsaid(reader: FieldReader, body: Body) -> Body:
+    """The schemes of a binding without any."""
+    return {} if reader.lacks(body, "schemes") else NOTHING
 
 
 def _selector(reader: FieldReader, schemes: Body, path: str) -> Labels | None:

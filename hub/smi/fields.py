@@ -15,7 +15,8 @@ from hub.model import ObjectRef, Origin, Problem, Severity
 MAX_PROBLEMS = 50
 """Most Problems that one object reports one by one; a last one counts the others."""
 _SHOWN = 60
-_NOTHING: Mapping[str, object] = {}
+NOTHING: Mapping[str, object] = {}
+"""What is read in place of a mapping that has been refused: of its fields nothing more is said."""
 Labels = tuple[tuple[str, str], ...]
 Entries = Iterator[tuple[str, Mapping[str, object]]]
 
@@ -83,7 +84,8 @@ class FieldReader:
         """Everything found so far, in the order of reading."""
         if not self._beyond:
             return tuple(self._problems)
-        last = self._problem("object.more-problems", "", f"{self._beyond} more problems", "fix the ones above first")
+        more = f"{self._beyond} more {'problem' if self._beyond == 1 else 'problems'}"
+        last = self._problem("object.more-problems", "", more, "fix the ones that are listed first")
         return (*self._problems, last)
 
     # ------------------------------------------------------------- findings
@@ -100,6 +102,10 @@ class FieldReader:
     def warn(self, code: str, path: str, message: str, remedy: str) -> None:
         """Say what was read in an unexpected way, or ignored, without taking anything away."""
         self._add(self._problem(code, path, message, remedy, Severity.WARNING))
+
+    def lacks(self, body: Mapping[str, object], key: str) -> bool:
+        """Whether a field is absent from a mapping that has not been refused itself."""
+        return key not in body and body is not NOTHING
 
     def mistyped(self, value: object, path: str, wanted: str) -> None:
         """Void the object because of a value's type."""
@@ -124,7 +130,7 @@ class FieldReader:
         """The mapping, all its fields checked against the level; empty if it is none."""
         if not isinstance(value, dict):
             self.mistyped(value, path, "a mapping")
-            return _NOTHING
+            return NOTHING
         if known.known is not None and not known.known.issuperset(value):
             for key in value:
                 if key not in known.known:
@@ -153,7 +159,7 @@ class FieldReader:
         value = body.get(key)
         if isinstance(value, str) and value:
             return self._clean(value, path, key)
-        if key not in body and body is not _NOTHING:  # the mapping itself has been refused then
+        if self.lacks(body, key):
             self.missing(path, key, "a string")
         elif key in body:
             self.mistyped(value, join(path, key), "a non-empty string")
@@ -194,7 +200,7 @@ class FieldReader:
             if isinstance(key, str) and isinstance(held, str):
                 found.append((self._clean(key, path, key), self._clean(held, path, key)))
             else:
-                self.mistyped(held if isinstance(key, str) else key, join(path, key), "a string (quote it)")
+                self.mistyped(held if isinstance(key, str) else key, join(path, key), "a string in quotes")
         return tuple(sorted(found))
 
     # ------------------------------------------------------------- details

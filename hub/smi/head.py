@@ -126,9 +126,8 @@ def _plain(text: str) -> str:
 
 def _without_kind(reader: FieldReader, kind: object, api: object) -> None:
     if isinstance(api, str) and (api.partition("/")[0].endswith(SMI) or api.startswith(f"{workload.GROUP}/")):
-        reader.report(
-            "object.kind", "kind", f"{show(kind)} is not a valid kind", f"use one of {_kinds(api.partition('/')[0])}"
-        )
+        message = "the document has no kind" if kind is None else f"{show(kind)} is not a valid kind"
+        reader.report("object.kind", "kind", message, f"use {_kinds(api.partition('/')[0])}")
         return
     message = "the document has no kind and is skipped"
     reader.warn("object.no-kind", "kind", message, 'add "apiVersion" and "kind", or move the file out of the folder')
@@ -142,7 +141,7 @@ def _without_version(reader: FieldReader, kind: str, value: Body) -> Head | None
         version = guess(value)
         return Head(group, kind, version, f'apiVersion is missing; read as "{group}/{version}", judging by its fields')
     if kind in _OURS:
-        versions = ", ".join(
+        versions = " or ".join(
             f'"{_api(group, row.versions[-1])}"' for (group, name), row in KINDS.items() if name == kind
         )
         reader.report("version.missing", "apiVersion", f"{kind} without apiVersion is skipped", f"set it to {versions}")
@@ -178,7 +177,7 @@ def _foreign(reader: FieldReader, group: str, kind: str, value: Body) -> None:
     elif group.endswith(SMI) or group == workload.GROUP:
         near = _near(kind, _names(group))
         belongs = _SMI_GROUPS.get(kind)
-        remedy = f'use apiVersion "{belongs}/..."' if belongs else f"use one of {_kinds(group)}"
+        remedy = f'use apiVersion "{belongs}/..."' if belongs else f"use {_kinds(group)}"
         remedy = f'did you mean "{near}"?' if near else remedy
         reader.report("object.kind", "kind", f"{show(kind)} is not a kind in the group {show(group)}", remedy)
     elif _list_items(value, kind) is not None:
@@ -206,7 +205,7 @@ def _names(group: str) -> list[str]:
 
 def _kinds(group: str) -> str:
     known = [f'"{name}"' for name in _names(group)]
-    return ", ".join(known) or ", ".join(f'"{name}"' for name in _SMI_GROUPS)
+    return " or ".join(known or [f'"{name}"' for name in _SMI_GROUPS])
 
 
 def _api(group: str, version: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from hub.smi.fields import FieldReader, Level
+from hub.smi.fields import NOTHING, FieldReader, Level
 from hub.smi.names import is_subdomain
 from hub.smi.types import SmiObject
 
@@ -57,7 +57,7 @@ def read_body(reader: FieldReader, value: Body, shape: VersionLayout) -> tuple[B
         return top, ""
     if "spec" not in top:
         reader.missing("", "spec", "a mapping with the fields of this kind")
-        return {}, "spec"
+        return NOTHING, "spec"
     return reader.mapping(top["spec"], "spec", shape.body), "spec"
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from hub import regex
 from hub.model import HttpMatch
-from hub.smi.fields import FieldReader, join, level, show
+from hub.smi.fields import NOTHING, FieldReader, join, level, show
 from hub.smi.kinds import Body, Kind, VersionLayout, flat, inner, nested, read_body
 from hub.smi.types import HTTPRouteGroup, NamedMatch, PortRoute
 
@@ -49,7 +49,7 @@ def decode_group(reader: FieldReader, value: Body, version: str) -> HTTPRouteGro
     """Read an HTTPRouteGroup; a void match stays in it, so that a reference to it is no dangling one."""
     body, path = read_body(reader, value, GROUPS[version])
     where = join(path, "matches")
-    if "matches" not in body:
+    if reader.lacks(body, "matches"):
         reader.missing(path, "matches", "a list of matches")
     items = reader.items(body.get("matches", []), where)
     if not items and not reader.invalid:
@@ -79,10 +79,14 @@ def _match(reader: FieldReader, value: object, path: str) -> _Found:
     methods = _methods(reader, body, path)
     headers = tuple(_headers(reader, body, path))
     if pattern is None and methods == () and not headers:
-        remedy = 'set "pathRegex", "methods" or "headers"; to match everything, set pathRegex to ".*"'
-        reader.report("match.no-condition", path, f"no condition, so {_VOID}", remedy)
+        if body is not NOTHING and body.get("methods", []) == [] and body.get("headers", {}) in ({}, []):
+            remedy = 'set "pathRegex", "methods" or "headers"; to match everything, set pathRegex to ".*"'
+            reader.report("match.no-condition", path, f"no condition, so {_VOID}", remedy)
         return _Found(path, name, None)
-    usable = [_usable_path(reader, pattern, path), *(_usable(reader, held, where) for _, held, where in headers)]
+    usable = [
+        pattern is None or _usable_path(reader, body["pathRegex"], path),
+        *(_usable(reader, held, where) for _, held, where in headers),
+    ]
     any_method = not methods or "*" in methods
     match = HttpMatch(
         path=pattern,
@@ -128,12 +132,14 @@ def _header_pairs(reader: FieldReader, value: object, path: str) -> Iterator[tup
         yield name.lower(), pattern, join(path, name)
 
 
-def _usable_path(reader: FieldReader, pattern: str | None, path: str) -> bool:
+def _usable_path(reader: FieldReader, pattern: object, path: str) -> bool:
+    if not isinstance(pattern, str):
+        return False  # what is wrong with its type has been said
     if pattern == "":
         remedy = 'use ".*" for every path, or remove "pathRegex"'
         reader.report("regex.empty", f"{path}.pathRegex", f"an empty pathRegex matches no path, so {_VOID}", remedy)
         return False
-    return pattern is None or _usable(reader, pattern, f"{path}.pathRegex")
+    return _usable(reader, pattern, f"{path}.pathRegex")
 
 
 _STARS = re.compile(r"(?:^|(?<=/))\*+|\*{2,}")  # stars of a glob
@@ -145,11 +151,16 @@ def _usable(reader: FieldReader, pattern: str, path: str) -> bool:
     if reason is None:
         return True
     code = "regex.too-large" if len(pattern) > regex.MAX_PATTERN else "regex.invalid"
+    if code == "regex.too-large":
+        reader.report(code, path, f"{show(pattern)} is {reason}; {_VOID}", "shorten it, or use several matches")
+        return False
     remedy = (
         "use RE2 syntax (https://github.com/google/re2/wiki/Syntax), which has no look-around and no backreferences"
     )
     if _STARS.search(pattern):
         remedy = f'use "{_STARS.sub(".*", pattern)}"; this is an RE2 pattern, not a glob'
+    if "too large" in reason:
+        remedy = "shorten it, or use several matches"
     if pattern in {"*", "**"}:
         remedy = 'use ".*" for every path'
     reader.report(code, path, f"{show(pattern)} is not a valid RE2 pattern: {reason}; {_VOID}", remedy)
@@ -164,7 +175,7 @@ def guess_group(value: Body) -> str:
 # --------------------------------------------------------------------------- TCPRoute, UDPRoute
 
 _PORTS_HINT = 'use apiVersion "specs.smi-spec.io/v1alpha4" to limit ports'
-_NO_FIELDS = level(matches=_PORTS_HINT, ports=_PORTS_HINT)
+_NO_FIELDS = level(matches=_PORTS_HINT, ports=_PORTS_HINT, port=_PORTS_HINT)
 _PORT_MATCHES = level("matches", ports='move "ports" under "spec.matches"')
 _PORTS = level("ports")
 PORT_ROUTES: Mapping[str, VersionLayout] = {

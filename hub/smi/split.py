@@ -52,7 +52,7 @@ def decode_split(reader: FieldReader, value: Body, version: str) -> TrafficSplit
     row = VERSIONS[version]
     body, path = read_body(reader, value, row.shape)
     where = f"{path}.backends"
-    if body.get("backends", []) == []:
+    if body.get("backends") == [] or reader.lacks(body, "backends"):
         remedy = "list at least one backend, or delete the TrafficSplit"
         reader.refuse("split.no-backends", where, '"backends" is missing or empty', remedy)
     entries = reader.entries(body, "backends", path, _BACKEND)

@@ -55,6 +55,8 @@ def _account(reader: FieldReader, body: Body, path: str) -> str:
 
 def _addresses(reader: FieldReader, body: Body, path: str) -> tuple[str, ...]:
     where = f"{path}.addresses"
+    if "addresses" not in body and not reader.lacks(body, "addresses"):
+        return ()
     if body.get("addresses", []) == []:
         reader.missing(path, "addresses", "the IP addresses at which others reach this workload")
         return ()

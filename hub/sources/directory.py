@@ -309,7 +309,7 @@ class DirectorySource:
         if may_be_theirs and looks in {"helm", "text"}:
             foreign = NotOurs(part, problem, "helm" if looks == "helm" else "text")
             return replace(entry, held=0, problem=None, foreign=foreign)
-        remedy = _RENDER if looks != "text" and b"{{" in data else f"{problem.remedy}, or exclude the file (exclude)"
+        remedy = _RENDER if looks != "text" and b"{{" in data else f'{problem.remedy}, or exclude the file ("exclude")'
         return replace(entry, problem=replace(problem, remedy=remedy), foreign=None)
 
     def _failed(self, part: str, error: FileError) -> _FileEntry:

@@ -54,17 +54,19 @@ class Unrelated:
         for source, parts in self._of("helm"):
             many = len(parts) > 1
             message = (
-                f"{_listed(parts)} {'look like Helm templates' if many else 'looks like a Helm template'}, and "
-                f"{'are' if many else 'is'} not read; the label of their Pod templates is not checked"
+                f"{_listed(parts)} {'look like Helm templates and are' if many else 'looks like a Helm template and is'} "
+                f"not read; the labels of {'their' if many else 'its'} Pod templates are not checked"
             )
-            remedy = 'render them ("helm template") and use the result as the source, or exclude them ("exclude")'
+            it = "them" if many else "it"
+            remedy = f'render {it} ("helm template") and use the result as the source, or exclude {it} ("exclude")'
             yield _problem("file.template", source, parts, message, remedy)
 
     def rest(self) -> Iterator[Problem]:
         """A warning for each source with other files that hold no object."""
         for source, parts in self._of("text"):
-            message = f"{_listed(parts)} {'have' if len(parts) > 1 else 'has'} no object that smihub reads"
-            remedy = 'if this is intended, exclude them with "exclude" or a .smihubignore file'
+            many = len(parts) > 1
+            message = f"{_listed(parts)} {'have' if many else 'has'} no object that smihub reads"
+            remedy = f'if this is intended, exclude {"them" if many else "it"} with "exclude" or a .smihubignore file'
             yield _problem("file.unrelated", source, parts, message, remedy)
 
     def _of(self, kind: Looks) -> Iterator[tuple[str, list[str]]]:

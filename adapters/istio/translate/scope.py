@@ -109,7 +109,7 @@ def _unknown(where: str) -> Objection:
 
 
 def _mixed(wrong: Declared, port: int) -> Objection:
-    what = "raw bytes" if wrong == "http" else "HTTP"
+    what = "raw TCP" if wrong == "http" else "HTTP"
     message = f"port {port} is declared {wrong} by some of these workloads or Services and not by others, so {what} cannot be granted there"
     example = f"{what} on port {port} of a workload that does not declare it {wrong}"
     return Objection(
@@ -118,7 +118,7 @@ def _mixed(wrong: Declared, port: int) -> Objection:
 
 
 def _read_otherwise(at: _PortDeclaration) -> Objection:
-    taken, lost = ("HTTP", "raw bytes") if at.istio == "http" else ("TCP", "HTTP")
+    taken, lost = ("HTTP", "raw TCP") if at.istio == "http" else ("TCP", "HTTP")
     message = f'a Service port that maps to port {at.port} declares "{at.word}", which Istio treats as {taken}, so {lost} cannot be granted there'
     remedy = 'use "appProtocol: http" or "tcp", which both understand'
     return Objection("istio.other-protocol", message, f"{lost} on port {at.port}", remedy)

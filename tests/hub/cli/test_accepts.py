@@ -112,7 +112,7 @@ def test_accepted_for_nothing_any_more_is_reported(folder: Folder) -> None:
         ("7", "accept[0]", "use a code, such as"),
         ("{mesh: vms}", "accept[0].code", "is missing; add code: port.undeclared-mixed"),
         (f"{{code: {CODE}, mehs: vms}}", "accept[0].mehs", 'did you mean "mesh"?'),
-        (f"{{code: {CODE}, mesh: vm}}", "accept[0].mesh", 'unknown mesh "vm"; use one of vms'),
+        (f"{{code: {CODE}, mesh: vm}}", "accept[0].mesh", 'unknown mesh "vm"; did you mean "vms"?'),
         (f"{{code: {CODE}, object: api}}", "accept[0].object", "an object such as TrafficTarget/shop/api"),
         ("{code: guard.blast-radius, object: access/shop/api}", "accept[0].object", "applies to a whole mesh"),
         (

@@ -216,6 +216,7 @@ async def test_object_on_which_reading_raises_counts_as_unread(folder: Folder, m
         folder.write("odd.yaml", target("odd", source="api"))
         folder.write("second.yaml", target("second", source="other", matches="orders"))
         await live.until(BOOKS)
+        assert {problem.code for problem in live.hub.intake.unread_problems.values()} == {"bug.source"}
         bad[0] = False
         folder.write("odd.yaml", target("odd", source="third"))
         await live.until("shop/other -> shop/api:* POST /orders", "shop/third -> shop/api:* GET /books", BOOKS)
