@@ -217,7 +217,7 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
             raise _expected("request.wrong-type", field, "a header name as text")
         if not name:
             raise _expected("request.bad-value", field, "a header name that is not empty")
-        values = said if isinstance(said, list) else [said]
+        values = given if isinstance(given, list) else [given]
         if len(lines) + len(values) > MAX_HEADER_LINES:
             raise _expected("request.too-large", "headers", f"at most {MAX_HEADER_LINES} lines")
         lines.extend((name, _bytes(one, field)) for one in values)

@@ -98,7 +98,7 @@ http: {address: '[::1]:9464', objectNames: true}
         ("sources", "srcs", 2, "srcs: unknown field; "),
         ("- path", "- pth", 3, 'sources[0].pth: unknown field; did you mean "path"?'),
         ("  adapter: vm", "", 5, "meshes[0].adapter: is missing; add adapter: vm"),
-        ("adapter: vm", "adapter: 5", 6, 'meshes[0].adapter: must be a string, not an integer'),
+        ("adapter: vm", "adapter: 5", 6, "meshes[0].adapter: must be a string, not an integer"),
         ("name: vms", "name: Vms", 5, 'meshes[0].name: invalid value "Vms"; expected lowercase letters'),
         ("example.org", "Example", 1, 'domain.trustDomain: invalid value "Example"; expected a SPIFFE trust domain'),
         ("manifests", "''", 3, "sources[0].path: invalid value; expected a path"),
@@ -107,14 +107,14 @@ http: {address: '[::1]:9464', objectNames: true}
         ("- path: manifests", "- path: a\n- path: a:b", 4, 'sources[1]: the name "a:b" and "a" cannot be told apart'),
         ("- path: manifests", "- {path: a, name: x}\n- {path: b, name: x}", 4, 'sources[1].name: "x" is also the name of another source'),
         ("path: manifests", "path: manifests\n  cluster: east", 6, 'meshes[0].cluster: is missing, and every source has one; the sources have "east"'),
-        ("adapter: vm", "adapter: vm\nhttp:", 7, 'http: must be a mapping, not null; use a mapping of fields, or'),
-        ("adapter: vm", "adapter: vm\nhttp: {objectNames: yes}", 7, 'must be true or false, not a string; use true or false'),
-        ("adapter: vm", "adapter: vm\nowner: 1", 7, 'owner: must be a string, not an integer; use a string, in quotes'),
+        ("adapter: vm", "adapter: vm\nhttp:", 7, "http: must be a mapping, not null; use a mapping of fields, or"),
+        ("adapter: vm", "adapter: vm\nhttp: {objectNames: yes}", 7, "must be true or false, not a string; use true or false"),
+        ("adapter: vm", "adapter: vm\nowner: 1", 7, "owner: must be a string, not an integer; use a string, in quotes"),
         ("adapter: vm", "adapter: vm\n- {name: vms, adapter: x}", 7, 'meshes[1].name: "vms" is listed twice'),
         ("adapter: vm", "adapter: vm\n  governed: some", 7, "meshes[0].governed: "),
         ("adapter: vm", "adapter: vm\n  governed: {namespaces: []}", 7, "meshes[0].governed.namespaces: is empty"),
         ("adapter: vm", "adapter: vm\n  governed: {namespace: [a]}", 7, 'did you mean "namespaces"?'),
-        ("adapter: vm", "adapter: vm\nhttp: {address: 9464}", 7, 'http.address: must be a string'),
+        ("adapter: vm", "adapter: vm\nhttp: {address: 9464}", 7, "http.address: must be a string"),
         ("adapter: vm", "adapter: vm\nhttp: {address: 'localhost:9464'}", 7, "an IP address and a port"),
         ("adapter: vm", "adapter: vm\nhttp: {address: '127.0.0.1'}", 7, "an IP address and a port"),
         ("adapter: vm", "adapter: vm\nhttp: {address: '127.0.0.1:65536'}", 7, "an IP address and a port"),
@@ -161,7 +161,7 @@ def test_an_adapter_reads_its_own_settings() -> None:
     assert adapter_config(MeshConfig("m", "a", config={"ads_port": 5}), Settings) == Settings(5)
     with pytest.raises(FieldError, match=r'config.ads_prt: unknown field; did you mean "ads_port"\?'):
         adapter_config(MeshConfig("m", "a", config={"ads_prt": 5}), Settings)
-    with pytest.raises(FieldError, match=r'config.ads_port: must be an integer, not a string'):
+    with pytest.raises(FieldError, match=r"config.ads_port: must be an integer, not a string"):
         adapter_config(MeshConfig("m", "a", config={"ads_port": "5"}), Settings)
 
 
