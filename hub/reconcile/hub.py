@@ -96,6 +96,11 @@ class Hub:
         dirty = {name: cluster.store.dirty() for name, cluster in self.clusters.items()}
         return {mesh.name: dirty[mesh.cluster] for mesh in self.meshes}
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether `dirty` may give anything; may be asked without `deciding`."""
+        return any(cluster.store.has_changes for cluster in self.clusters.values())
+
     # ----------------------------------------------------------------------- planning
 
     async def plan(

@@ -160,6 +160,8 @@ class Loop:
 
     async def _enqueue_recalled(self) -> None:
         """What a mesh remembers was recalled when it was planned, and may concern others."""
+        if self._logged_unread == self._hub.intake.unread and not self._hub.has_changes:
+            return  # nothing was: what this mesh has to write must not wait until another one is planned
         async with self._hub.deciding:
             dirty = self._hub.dirty()
             if self._logged_unread != self._hub.intake.unread:

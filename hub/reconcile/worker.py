@@ -64,6 +64,7 @@ class Worker:
         self._accept = tuple(accept)
         self._pending: set[UnitKey] | None = None  # None: every unit
         self._waiting: frozenset[UnitKey] = frozenset()  # planned, and something of them waits
+        self._settled: frozenset[UnitKey] = frozenset()  # of these, those for which no other object can matter
         self._to_retry: set[UnitKey] = set()  # not written to their end; planned again when it is time
         self._retry_at = 0.0
         self._retry_grew = False  # something was added to them since the last try
@@ -80,7 +81,7 @@ class Worker:
         """These units may be other than they were; those of which something waits are planned with them."""
         if self._pending is not None:
             # What waits may have waited for any of these, such as a file that can be read again.
-            self._pending |= {*keys, *self._waiting}
+            self._pending |= {*keys, *(self._waiting - self._settled)}
         if self._pending is None or self._pending:
             self.idle.clear()
             self._wake.set()
@@ -235,10 +236,15 @@ class Worker:
         if reviewed.whole:
             self._journal.refused(reviewed)
             self._waiting |= await self._all_units() if keys is None else keys
+            self._settled = frozenset()
             return
         self._journal.planned(reviewed)
         waits = {*plan.frozen, *plan.held, *reviewed.refused, *reviewed.decided.paused}
-        self._waiting = self._waiting_outside(keys) | waits
+        outside = self._waiting_outside(keys)
+        self._waiting = outside | waits
+        self._settled &= outside
+        if not self._hub.intake.doubtful:  # else what is unread may hold up the same units
+            self._settled |= _refused_for_losses(reviewed)
         results = await self._write(reviewed)
         self._journal.wrote(reviewed, results)
         if plan.changes:
@@ -359,6 +365,12 @@ class Worker:
             rerouted=[after for _, after in plan.rerouted[:_LOG_LIMIT]],
             frozen=len(plan.frozen) + len(plan.held),
         )
+
+
+def _refused_for_losses(reviewed: Reviewed) -> frozenset[UnitKey]:
+    """The units that are refused for nothing but losses of their own, which no other object can take away."""
+    losses = {(loss.unit, loss.code) for loss in reviewed.plan.losses}
+    return reviewed.refused - {each.unit for each in reviewed.refusals if (each.unit, each.code) not in losses}
 
 
 def _narrowed(results: Mapping[UnitKey, Result]) -> set[UnitKey]:

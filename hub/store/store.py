@@ -169,6 +169,11 @@ class Store:
         self._dirty.clear()
         return dirty
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether `dirty` may give anything. Safe to ask while another thread computes units."""
+        return bool(self._dirty or self._former or self._reread or self._index.changed)
+
     def compile(self, key: UnitKey) -> tuple[Unit | None, tuple[Problem, ...]]:
         """The unit (None: there is none of this key) and the Problems that it found, with their origins."""
         self._process_changes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -154,6 +155,27 @@ async def test_slow_write_of_one_mesh_does_not_delay_another(folder: Folder) -> 
         await live.until(ORDERS)
         assert time.monotonic() - begun < 3
         await eventually(lambda: _written(folder, "/orders"))
+
+
+async def test_write_of_one_mesh_does_not_wait_for_the_planning_of_another(folder: Folder) -> None:
+    """The VM mesh is planned first, and written while Istio is planned."""
+    async with living(folder) as live:
+        await live.until(BOOKS)
+        istio, free = live.hub.meshes[1], threading.Event()
+        await eventually(lambda: _written(folder, "sa/web"))
+        translate = istio.spec.translate
+
+        def slowly(unit: Unit, config: Any) -> Translation:
+            free.wait(10)
+            return translate(unit, config)
+
+        istio.spec = replace(istio.spec, translate=slowly)
+        begun = time.monotonic()
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        await live.until(ORDERS)
+        took = time.monotonic() - begun
+        free.set()
+        assert took < 5
 
 
 async def _written(folder: Folder, text: str) -> bool:

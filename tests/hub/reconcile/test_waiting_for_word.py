@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from hub.model import ObjectRef, UnitKey
+from hub.planner import Reviewed
 from hub.plugins import load_plugins
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
@@ -29,6 +31,12 @@ domain: {trustDomain: cluster.local}
 sources: [{path: manifests}]
 meshes: [{name: one, adapter: istio, sink: {kind: memory-apart}}]
 guards: {blastRadiusPercent: 0, minUnits: 2}
+"""
+NUMBERED = """\
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: numbered, namespace: shop}
+spec: {matches: [{name: numbered, pathRegex: "/users/[0-9]+"}]}
 """
 API = ObjectRef("security.istio.io", "AuthorizationPolicy", "shop", "smihub-api")
 UNIT = UnitKey("access", "shop", "api")
@@ -113,3 +121,35 @@ def test_loss_that_is_not_written_does_count(turns: Turns) -> None:
     assert turns._running is not None
     assert turns._running._journal.outcomes.of("one")[UNIT].losing_since is not None
     assert turns._running.workers[0]._losing
+
+
+@pytest.mark.thorough
+async def test_unit_that_is_refused_for_its_own_losses_is_not_planned_with_every_change(tmp_path: Path) -> None:
+    """One change costs one change; once it is about the unit itself, it is planned, and goes through."""
+    folder = Folder(tmp_path)
+    folder.config(CONFIG)
+    folder.write("base.yaml", BASE + "---\n" + NUMBERED)
+    folder.write(
+        "api.yaml", target("api.web", "api", "web", matches="numbered").replace("name: routes", "name: numbered")
+    )
+    async with living(folder) as (hub, journal, mesh):
+
+        async def refused() -> bool:
+            outcome = journal.outcomes.of("one").get(UNIT)
+            return outcome is not None and outcome.condition("Lowered").reason == "loss"
+
+        planned, plan = list[set[UnitKey]](), hub.plan
+
+        async def counted(*arguments: Any, **named: Any) -> Reviewed:
+            planned.append(set(arguments[2] or ()))
+            return await plan(*arguments, **named)
+
+        hub.plan = counted  # type: ignore[method-assign]
+        await eventually(refused)
+        planned.clear()
+        folder.write("db.yaml", target("db.web", "db", "web"))
+        await until(mesh, "db.web")
+        assert planned
+        assert UNIT not in set().union(*planned)
+        folder.write("api.yaml", target("api.web", "api", "web"))
+        await until(mesh, "api.web", "db.web")
