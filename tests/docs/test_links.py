@@ -29,6 +29,12 @@ def test_every_page_of_docs_is_in_the_navigation() -> None:
     assert [page for page in pages if f": {page}\n" not in navigation] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_code_has_an_escaped_bar(page: Path) -> None:
+    """In a table GitHub removes the backslash from code, and the site shows it."""
+    assert re.findall(r"`[^`\n]*\\\|[^`\n]*`", page.read_text(encoding="utf-8")) == []
+
+
 @pytest.mark.slow
 def test_the_site_is_built() -> None:
     """Strictly: every warning is an error. Needs the network once; a browser that shows the site needs no other server."""
