@@ -61,4 +61,4 @@ def last_screen(console: Console, failures: list[str], seconds: float) -> None:
     console.print(f"[bold green]Everything was as SMI says[/bold green] ({seconds:.0f} s). Try it on the same example:")
     for command in NEXT:
         console.print(f"  {command}", markup=False, soft_wrap=True)
-    console.print("Your own services: docs/vm.md for VMs, docs/istio.md for Istio.")
+    console.print("Your own services: docs/first-hour-vm.md for VMs, docs/first-hour-istio.md for Istio.")
