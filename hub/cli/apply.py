@@ -191,6 +191,7 @@ async def _apply_saved(file: Path, options: ApplyOptions) -> Exit:
         if options.confirmation == "ask":
             if _declined([one.plan for each in found for one in each.reviewed], options.confirmation):
                 return Exit.ERROR
+            # Again after the answer: somebody may have thought for an hour, and the mesh has not waited.
             found = await _resumed(domains, plan)
         return await _carry_out(found, replace(options, confirmation="given"), journals)
     finally:

@@ -98,6 +98,7 @@ def emit(data: Any, output: Output) -> None:
 
 def emit_text(text: str) -> None:
     """Print text on stdout as it is; data is UTF-8 whatever the terminal speaks."""
+    # Data goes past Python's text layer; without the flush, lines printed before would come out after it.
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode())
 

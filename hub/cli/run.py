@@ -66,6 +66,7 @@ def run(
 async def _run(domains: Domains, accept: tuple[str, ...], serve_only: bool) -> None:
     work = asyncio.create_task(_served(domains.hubs, accept, serve_only=serve_only))
     received: list[signal.Signals] = []
+    # Both end it the same way: Kubernetes and systemd send SIGTERM, a terminal SIGINT.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, partial(_stop, work, number, received))
     try:
@@ -164,6 +165,8 @@ async def _kept_up(domain: _Service, failed: dict[str, Exception], number: int) 
             await domain.serve()
         except Exception as error:  # noqa: BLE001 - the other domains go on
             failed[title] = error
+            # With one domain, or with all of them down at their first try, the cause is most likely the configuration:
+            # the process ends, and whoever started it sees why, instead of a hub that runs and serves nothing.
             if not title or (tries == 0 and len(failed) == number):
                 raise min(failed.items(), key=lambda pair: pair[0])[1] from None
             retry_s = min(2.0**tries, _MOST_S)

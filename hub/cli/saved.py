@@ -111,6 +111,7 @@ def _replace(path: Path, raw: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         _put(made, path)
+        # The folder too, or the new name may be lost in a crash although the file's content is on disk.
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         os.fsync(folder)
         os.close(folder)
@@ -124,6 +125,7 @@ def _put(made: Path, path: Path) -> None:
     _check_replaceable(path)
     if not path.exists():
         try:
+            # A link fails where the name is taken, a rename would replace what somebody put there since the check.
             os.link(made, path)
         except OSError as error:
             if error.errno not in _NO_LINKS:

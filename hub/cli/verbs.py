@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +14,6 @@ from typer.core import TyperGroup
 from hub.api import CommandMesh, CommandSpec
 from hub.cli.completion import KINDS
 from hub.cli.context import clean_errors, note, run_now
-from hub.cli.usage import plain
 from hub.plugins import LoadProblem, load_plugins
 from hub.reconcile.domains import Domains
 
@@ -38,13 +37,13 @@ class Verbs(TyperGroup):
         if found is None and not ctx.resilient_parsing:
             _report(problems)
         if found is not None:
-            plain(found.get_params(ctx))
+            _show_plainly(found.get_params(ctx))
         return found
 
     def get_params(self, ctx: Any) -> Any:
         """The options of the command itself."""
         found = super().get_params(ctx)
-        plain(found)
+        _show_plainly(found)
         return found
 
     def _load(self) -> Sequence[LoadProblem]:
@@ -62,6 +61,23 @@ class Verbs(TyperGroup):
                 problems.append(brought.problem(f'command "{name}": {error}'))
         self._problems = problems
         return problems
+
+
+def _show_plainly(parameters: Iterable[Any]) -> None:
+    """Let flags show nothing, options what they name or take (`--mesh NAME`), arguments their name alone."""
+    for parameter in parameters:
+        if parameter.param_type_name == "argument":
+            parameter.metavar = parameter.metavar or parameter.name.upper()
+            shown = ""
+        elif parameter.is_flag:
+            shown = ""
+        else:
+            shown = parameter.metavar = parameter.metavar or parameter.name.upper()
+        vars(parameter)["display_type_rich"] = _always(shown)
+
+
+def _always(text: str) -> Any:
+    return lambda *_, **__: text
 
 
 def _report(problems: Sequence[LoadProblem]) -> None:

@@ -180,6 +180,7 @@ def new_owner() -> str:
 
 def owner_for(config: Config) -> str:
     """An `owner` for this domain, always the same as long as the file's folder stays where it is, and of no other folder."""
+    # With device and inode: the same path on another machine must not pass for the folder that wrote the mesh.
     about = config.folder.stat()
     return blake2b(f"{config.title}{config.file}\n{about.st_dev}\n{about.st_ino}".encode(), digest_size=16).hexdigest()
 
@@ -200,6 +201,7 @@ def load_configs(path: Path) -> tuple[Config, ...]:
             else "check the file"
         )
         raise ConfigError(f'"{path}" cannot be read: {(error.strerror or "unreadable").lower()}; {hint}') from None
+    # Read up to one byte more than allowed: `--config /dev/zero` must not fill the memory.
     if len(data) > _MOST_BYTES:
         raise ConfigError(f'"{path}" has more than {_MOST_BYTES} bytes; use a smihub.yaml')
     try:
@@ -211,6 +213,7 @@ def load_configs(path: Path) -> tuple[Config, ...]:
         raise ConfigError(f"{place}{field_path}{fault.message}; {fault.remedy} ({fault.code})") from None
     except FieldError as error:
         problem = FieldError(error.field, with_example(error.field, error.message))
+        # Lines are looked up only now: a good file never needs them.
         raise ConfigError(f"{path}:{Locator(data).line(0, error.field)}: {problem}") from None
 
 
@@ -256,6 +259,7 @@ def _check_apart(config: Config, other: Config) -> None:
     place, name, trust_domain = config.place, config.domain.name, config.domain.trust_domain
     if name == other.domain.name:
         raise FieldError(f"{place}.name", f'"{name}" is listed twice; give each domain its own name')
+    # A certificate names a trust domain, not a smihub domain: the same name in both would admit callers of the other.
     if trust_domain == other.domain.trust_domain:
         message = f'"{trust_domain}" is also the trust domain of domain "{other.domain.name}", so identities of one would be valid in the other'
         raise FieldError(f"{place}.trustDomain", f"{message}; use one domain with several clusters")

@@ -61,6 +61,7 @@ def normalise(path: bytes, options: PathOptions) -> bytes | None:
     if _is_plain(path):
         return path
     part, mark, query = path.partition(b"?")
+    # Escaped slashes before normalisation, slashes merged after it: the order is Envoy's, and %2F..%2F depends on it.
     if options.slashes in (REJECT_REQUEST, UNESCAPE_AND_REDIRECT) and _ESCAPED_SLASH.search(part):
         return None
     if options.slashes == UNESCAPE_AND_FORWARD:

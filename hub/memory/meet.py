@@ -23,6 +23,7 @@ _Where = tuple[Ports, Labels | None, Ports]
 
 def meet(states: Iterable[Standing], after: Access) -> Access:
     """The unit `after`, its grants and declared ports cut down to what each of these states permits as well."""
+    # Each state that may stand: what is left is permitted under all of them, so nobody gains whichever it was.
     for state in states:
         after = _meet(state, after)
     return after
@@ -50,6 +51,7 @@ def _kept(before: Standing, after: Access, grant: Grant) -> Iterator[Grant]:
         for match in grant.http or (None,):
             for where, what in _shared(match, (grant.ports, grant.labels, grant.not_ports or None), near):
                 pieces.setdefault((source, where), set()).add(what)
+    # Sources with the same rest share one grant again: one grant per source would multiply the native objects.
     merged: dict[tuple[_Where, tuple[HttpMatch | None, ...]], list[str]] = {}
     for (source, where), found in pieces.items():
         merged.setdefault((where, tuple(sorted(found, key=repr))), []).append(source)
@@ -149,6 +151,7 @@ def _smaller(one: str, other: str, universe: Universe) -> str | None:
         if excess(first, second) is None:
             return one
         return other if excess(second, first) is None else None
+    # Too large to compare within the limit: taken as not comparable, so nothing is granted. That is the safe side.
     except RegexRefusedError:
         return None
 
@@ -165,6 +168,8 @@ def _ports(before: Standing, after: Access) -> tuple[InboundPort, ...]:
     old, new = selectors(before.grants), selectors(after.grants)
     then = replace(before, ports=tuple(_with_all_selectors(port, old | new, old) for port in before.ports))
     now = [_port(then, port, _with_all_selectors(port, old | new, new)) for port in after.ports]
+    # Only ports of Pods: a Workload receives where it lists a
+    # port, so what it no longer lists cannot be reached at all.
     for port in then.ports:
         if EVERYWHERE in port.binds:
             _bar(now, port)

@@ -70,6 +70,7 @@ def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> t
     a workload that was there before is compared with itself.
     """
     before = before or (NOTHING,)
+    # The usual case of a replan; spreading grants over ports costs far more than comparing.
     if all(each == after for each in before):
         return ()
     found: dict[_Body, set[int | None]] = {}
@@ -95,6 +96,7 @@ def _compared(
         for bind in port.binds:
             if now := _atoms(after.grants, port):
                 yield now, [_at(each, port, bind) for each in before]
+    # Pods receive on every port, so those that no fact names are compared as well (None: all the rest).
     if not after.closed:
         for transport, number in _numbers(before, after):
             if shared := _pod_atoms(after, transport, number):
@@ -118,6 +120,7 @@ def counterparts(state: Standing, port: InboundPort, bind: str) -> tuple[Inbound
     """The facts that a receiver with this bind address had on a port: none, if it did not receive; None, if no fact named it."""
     same = [one for one in state.ports if (one.port, one.transport) == (port.port, port.transport)]
     here = [one for one in same if bind in one.binds]
+    # Of several variants at this very address, the one with the same protocol and labels is the same workload.
     if here:
         alike = [one for one in here if (one.declared, one.labels) == (port.declared, port.labels)]
         return tuple(alike or here)

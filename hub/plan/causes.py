@@ -52,6 +52,8 @@ def of_route(
 ) -> Iterator[ChangeCause]:
     """Why a Route changes: by what splits it, and by other objects only where none of that changed."""
     if changes := changed(before, after):
+        # Services and Pods of a route change all the time, mostly
+        # without a meaning; whoever reviews looks for the split first.
         splits = {ref: each for ref, each in changes.items() if is_smi(ref)}
         yield ChangeCause(unit, None, tuple(sorted((splits or changes).values())))
 
@@ -86,6 +88,7 @@ def _of_target(
 ) -> tuple[InputChange, ...]:
     """What changed of a TrafficTarget and of what it names; where it came or went itself, that says all."""
     own = changes.get(origin)
+    # With the target itself new or gone, that its groups are new or gone as well explains nothing further.
     if own is not None and own.how != "changed":
         return (own,)
     target = known.get(origin)

@@ -167,6 +167,7 @@ def conflicts_of(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef
     claims: dict[ObjectRef, list[UnitKey]] = {}
     for key, unit in decided.items():
         for native in unit.translation.objects:
+            # By key order, which is the same in every run: who is named first in a conflict must not depend on hashing.
             if (other := first.setdefault(native.ref, key)) is not key:
                 claims.setdefault(native.ref, [other]).append(key)
     claims |= {ref: [first[ref]] for ref in standing if ref in first and ref not in claims}

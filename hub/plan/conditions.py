@@ -205,6 +205,7 @@ def _drifted(key: UnitKey, decided: Decided, index: PlanIndex) -> Condition:
         return Condition("True", "paused", "an object differs, and stays as it is until smihub resume")
     if key in index.frozen:
         return Condition("Unknown", "frozen", "the objects in the mesh do not match the record of the last apply")
+    # Intent that changes comes with a new memory; changes without one undo what somebody did to the objects.
     if key in index.changes and key not in index.plan.memory:
         refs = _joined(str(each.ref) for each in index.changes[key])
         return Condition("True", "changed", f"changed since it was written: {refs}")
@@ -215,6 +216,7 @@ def _digest(changes: Sequence[Change], memory: bytes) -> str:
     """A name for what is to be written of a unit; "" if that is nothing."""
     if not changes:
         return ""
+    # With the memory: equal bodies that mean something else are a new attempt.
     total = blake2b(memory, digest_size=8)
     for change in changes:
         total.update(msgspec.json.encode((change.op, change.ref)))

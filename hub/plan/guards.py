@@ -118,6 +118,7 @@ def of_blast_radius(plan: Plan, limits: Limits, recent: Collection[UnitKey] = ()
         return []
     # An identity counts once, however often it lost something within the window.
     losing, governed = len({*plan.losing, *recent}), max(plan.governed, 1)
+    # `min_units` keeps small meshes usable, where one identity of three is already 33 %.
     if losing < limits.min_units or losing * 100 <= limits.percent * governed:
         return []
     when = "in one apply" if losing == len({*plan.losing}) else f"within {WINDOW_S // 60} minutes"

@@ -110,6 +110,7 @@ def plan(
     standing = by_unit(observation.objects)
     conflicts = conflicts_of(decided, observation.objects)
     paused_refs = {ref for ref, observed in observation.objects.items() if observed.paused}
+    # Of all desired units, frozen ones too: what a frozen unit claims must not be deleted by the unit that had it.
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
     final = {key: carry_over(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
     planned = all_changes(decided, final, observation.objects, standing, observation.memory)
@@ -171,6 +172,8 @@ def with_non_atomic_units(plan: Plan) -> Plan:
 
 def known_states(key: UnitKey, observation: Observation) -> tuple[Standing, ...] | None:
     """What may stand of an Access unit, as values; None if nobody can tell from what is remembered and what stands."""
+    # Nothing remembered and no object: it grants nothing. Objects without a memory, or with one of an older
+    # schema: nobody can tell. Else the remembered states, as far as the objects' digest bears them out.
     past = decode(observation.memory.get(key))
     mine = [(ref, one.owned) for ref, one in observation.objects.items() if one.owner == key]
     if past is None:
@@ -262,12 +265,14 @@ def _changed(each: _FinalUnit, after: Standing, observation: Observation) -> _Ac
     if not isinstance(access, Access):
         return _AccessDiff()
     past = decode(observation.memory.get(each.key))
+    # An older schema remembers lines of text alone: what has such a line is not gained.
     if past is not None and past.old:
         fresh = standing_of(access, unlisted(access, frozenset(past.lines)))
         lines = sorted({*past.lines} - old_lines(access))
         return _AccessDiff(gained(access.identity, (), fresh), lost_lines=tuple(lines))
     before = known_states(each.key, observation) or ()
     states = before or (tuple(state.standing for state in past.states) if past is not None else ())
+    # From any of the states: a write that may have happened must not hide that somebody loses by this one.
     lost = {permit for state in states for permit in gained(access.identity, (after,), state)}
     more = gained(access.identity, before, after)
     because = tuple(

@@ -80,6 +80,7 @@ class AccessRules:
 
     def _add(self, target: Target) -> None:
         receiver = key_of(destination_of(target))
+        # Whoever may write in one namespace must not grant access to the workloads of another.
         if receiver is None or receiver[1] != target.namespace:
             return
         grants = self.grants_of(target)
@@ -160,6 +161,7 @@ def traffic_of(protocol: Protocol, declared: Word) -> frozenset[str]:
     if declared == "unknown":
         return _NOTHING
     if protocol == "tcp":
+        # Raw bytes on an HTTP port may be any request, so a grant of TCP would undo every HTTP rule there.
         return _NOTHING if declared == "http" else _RAW
     return {"http": _HTTP, "tcp": _RAW, "none": _HTTP_OR_RAW}[declared]
 

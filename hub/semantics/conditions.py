@@ -106,6 +106,7 @@ class Compiler:
         whole = self._pattern(written)
         if whole is None or not self._prefix or _ends_in_anchor(written):
             return whole
+        # In brackets, since "a|b" with ".*" after it would be "a" or "b.*".
         return self._compile(f"(?:{written}).*")
 
     def _pattern(self, written: str) -> Pattern | None:
@@ -125,6 +126,8 @@ def _backslashes(text: str) -> int:
 
 def _compile(pattern: str) -> Pattern | None:
     """Compile with RE2's defaults, or None when RE2 refuses the pattern."""
+    # RE2 itself, and never Python's re: the two differ in syntax,
+    # and re can take exponential time on a hostile pattern.
     options = re2.Options()
     options.log_errors = False
     try:

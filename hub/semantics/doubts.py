@@ -98,6 +98,8 @@ class UnreadableObjects:
 
     def may_select(self, namespace: str, labels: Labels) -> bool:
         """Tell whether a broken Service may select a workload with these labels."""
+        # An unknown selector may be any, an unknown namespace too:
+        # doubt must reach at least as far as the object could have.
         if self._selecting & {namespace, None}:
             return True
         return any(self._selectors.satisfied_by(namespace, labels))

@@ -62,6 +62,7 @@ class Semantics:
     def judge(self, request: Request) -> Answer:
         """Judge one request. Pure; the answer depends on the documents and the request alone."""
         named = (request.dst.identity, request.dst.pod, request.dst.service)
+        # A request that names two receivers (or none) has no reading; denying is the answer that opens nothing.
         if sum(name is not None for name in named) != 1:
             return _DENY
         asked = _Asked(request, self._callers(request.src), http_of(request))
@@ -182,6 +183,7 @@ class Semantics:
         by = frozenset[str]().union(*deciding)
         if all(deciding):
             return "allow", by
+        # An ungoverned receiver lets everything in, so beside one that denies the Service as a whole does both.
         return ("mixed" if by or len(governed) < len(receivers) else "deny"), by
 
     def _of_all(self, words: Iterable[BackendWord], receivers: Sequence[Situation]) -> VerdictWord:

@@ -48,6 +48,7 @@ class RouteRules:
         self._world = world
         self._access = access
         self._layers: dict[tuple[str, str], list[WeightedSplit]] = {}
+        # False sorts first: conditional layers before unconditional ones, and the oldest first among each.
         for split in sorted(splits, key=lambda one: (one.groups is None, one.age)):
             names_root = any(share.service == split.root for share in split.shares)
             if not names_root or reading.root_backend == "endpoints":

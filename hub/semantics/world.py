@@ -54,6 +54,7 @@ class ReceiverIndex:
         self._slices: dict[tuple[str, str], list[Slice]] = {}
         for one in decoded.slices:
             self._slices.setdefault((one.namespace, one.service), []).append(one)
+        # Per instance, not on the class: a cache of methods would keep every old set of documents alive.
         self.under_account = lru_cache(_REMEMBERED)(self._under_account)
         self.behind = lru_cache(_REMEMBERED)(self._behind)
         self._keys = lru_cache(_REMEMBERED)(self._find_keys)
@@ -148,6 +149,8 @@ class ReceiverIndex:
     def _selected(self, service: ExposedService, entry: ExposedPort) -> Iterator[tuple[Instance, int]]:
         """Yield what a selector reaches: what runs, or else what would run; with the port that it is reached at."""
         running = self._running.selected_by(service.namespace, service.selector)
+        # Templates stand in for Pods only where there are none: beside
+        # running Pods they would count the same workload twice.
         for workload in running or self._planned.selected_by(service.namespace, service.selector):
             for number in _target_ports(workload, entry):
                 yield workload, number
@@ -173,6 +176,7 @@ class ReceiverIndex:
         if self._doubts.may_run_under(workload.account):
             return "unknown"
         agreed = agree([*_own_words(workload, port), *self._words_of_services(workload, port)])
+        # One more declaration can change anything but HTTP, which wins over all others.
         if agreed != "http" and self._doubts.may_select(workload.namespace, workload.labels):
             return "unknown"
         return agreed

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import yaml
 from msgspec import Struct, field
 
 from hub.api import AdapterSpec
 from hub.baselines import baselines_of, covers
 from hub.endpoints import EndpointView
 from hub.explain import Compiled, ExplainedMesh, Explainer, compiled
-from hub.model import Baseline, Document, Reading, Translation, Unit, UnitKey
+from hub.model import Baseline, Document, Origin, Reading, Translation, Unit, UnitKey
 from hub.semantics import Semantics
 from hub.smi import Decoded, decode
 from hub.store import Store
@@ -43,8 +44,8 @@ class SinklessMesh(Struct, frozen=True):
 def compile_documents(documents: Sequence[Document], scope: Scope) -> Compiled:
     """Bring documents into the normal form; the order of documents has no meaning."""
     store = Store(scope.trust_domain, scope.reading, scope.domain)
-    for (source, part), decoded in _parts(documents).items():
-        store.upsert(source, part, decoded)
+    for (source, part), objects in _parts(documents).items():
+        store.upsert(source, part, objects)
     return compiled(store, EndpointView(store))
 
 
@@ -52,8 +53,7 @@ def _parts(documents: Iterable[Document]) -> dict[tuple[str, str], list[Decoded]
     """Decoded objects by the source and the file that they came from."""
     parts: dict[tuple[str, str], list[Decoded]] = {}
     for document in documents:
-        decoded = parts.setdefault((document.origin.source, document.origin.file), [])
-        decoded.append(decode(document))
+        parts.setdefault((document.origin.source, document.origin.file), []).append(decode(document))
     return parts
 
 
@@ -82,3 +82,23 @@ def explainer_of(
         for mesh in meshes
     ]
     return Explainer(semantics, made, judged)
+
+
+# --------------------------------------------------------------------------- YAML text
+
+_READING = Reading()
+
+
+def decoded(text: str, source: str = "test", file: str = "text.yaml") -> tuple[Decoded, ...]:
+    """Every document of a YAML text, decoded; its origin is the source and its position in the text."""
+    values = [value for value in yaml.safe_load_all(text) if value is not None]
+    documents = (Document(value, Origin(source, file, line + 1), line) for line, value in enumerate(values))
+    return tuple(map(decode, documents))
+
+
+def store_of(objects: Iterable[Decoded] | str, reading: Reading = _READING) -> Store:
+    """A store of trust domain `td` with one source, in which every object is a part of its own."""
+    store = Store("td", reading)
+    for index, each in enumerate(decoded(objects) if isinstance(objects, str) else objects):
+        store.upsert("test", f"part-{index}", (each,))
+    return store

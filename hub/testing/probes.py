@@ -11,8 +11,7 @@ from hub.api import AdapterSpec
 from hub.features import Feature, Support
 from hub.model import Destination, Request, Source
 from hub.testing.compare import disagreement
-from hub.testing.documents import Scope as Reading
-from hub.testing.documents import SinklessMesh, compile_documents, explainer_of, translate_units
+from hub.testing.documents import Scope, SinklessMesh, compile_documents, explainer_of, translate_units
 from hub.testing.kit import read_documents
 
 _FACTS = """\
@@ -180,6 +179,6 @@ def _tried(spec: AdapterSpec[Any], text: str, request: Request) -> tuple[bool, b
     documents, mesh = read_documents(_FACTS + text), SinklessMesh(spec.name, spec)
     smi, answers = explainer_of(documents, (mesh,)).explain(request)
     answer = answers[spec.name]
-    lost = any(one.losses for one in translate_units(compile_documents(documents, Reading()).units, mesh).values())
+    lost = any(one.losses for one in translate_units(compile_documents(documents, Scope()).units, mesh).values())
     same = (answer.verdict, answer.weights) == (smi.verdict, smi.weights)
     return same and not disagreement(request, smi, answer), lost

@@ -16,12 +16,11 @@ from hub.testing.cluster import ACCOUNTS, LABELS, NAMESPACES, PORTS, SERVICES, V
 from hub.testing.damage import damaged, declares, doubted
 from hub.testing.patterns import any_header, any_path
 from hub.testing.random_requests import Hints, any_request
-from hub.testing.small_worlds import MATCHES as ALIKE
-from hub.testing.small_worlds import SELECTORS, again, corrupted, make_small_world, twins
+from hub.testing.small_worlds import MATCHES, SELECTORS, again, corrupted, make_small_world, twins
 
 GROUPS = ("r", "q")
 ROUTES = ("t", "u")
-MATCHES = ("a", "m", "b", "A b")
+MATCH_NAMES = ("a", "m", "b", "A b")
 BINDINGS = ("b1", "b2")
 METHODS = ("GET", "POST", "HEAD", "*", "CONNECT", "TRACE", "get", "FOO", "")
 HEADER_NAMES = ("x-tier", "X-Tier", "x-region", "user-agent", "x_y", "host", "x-forwarded-for", ":path", "cookie")
@@ -145,9 +144,9 @@ def _headers(rng: Random) -> Any:
 
 
 def _match(rng: Random) -> Value:
-    match: Value = {"name": rng.choice(MATCHES[:3] if rng.randrange(8) else MATCHES)}
+    match: Value = {"name": rng.choice(MATCH_NAMES[:3] if rng.randrange(8) else MATCH_NAMES)}
     if rng.randrange(6) == 0:
-        return match | deepcopy(rng.choice(ALIKE))
+        return match | deepcopy(rng.choice(MATCHES))
     if rng.randrange(4):
         match["pathRegex"] = any_path(rng)[0]
     if rng.randrange(2):
@@ -163,9 +162,9 @@ def _group(rng: Random) -> Value:
     value = _versioned("specs", "HTTPRouteGroup", version, meta_of(rng, rng.choice(GROUPS)))
     matches = [_match(rng) for _ in range(rng.choice((0, 1, 2, 2, 2, 3, 3, 3)))]
     if rng.randrange(10) == 0:
-        matches = [{"name": name, **deepcopy(match)} for name, match in zip(MATCHES, twins(rng), strict=False)]
+        matches = [{"name": name, **deepcopy(match)} for name, match in zip(MATCH_NAMES, twins(rng), strict=False)]
     if rng.randrange(6):
-        for name, match in zip(MATCHES, matches, strict=False):
+        for name, match in zip(MATCH_NAMES, matches, strict=False):
             match["name"] = name
     where = value if version <= 2 else value.setdefault("spec", {})
     where["matches"] = matches
@@ -204,7 +203,7 @@ def _rule(rng: Random) -> Value:
     kind = rng.choice((*("HTTPRouteGroup",) * 6, "TCPRoute", "TCPRoute", "TCPRoute", "UDPRoute"))
     rule: Value = {"kind": kind, "name": rng.choice(GROUPS if kind == "HTTPRouteGroup" else ROUTES)}
     if kind == "HTTPRouteGroup" and rng.randrange(2):
-        names = [rng.choice(MATCHES[:2]), rng.choice(MATCHES[:2])]
+        names = [rng.choice(MATCH_NAMES[:2]), rng.choice(MATCH_NAMES[:2])]
         rule["matches"] = rng.choice((names, names, names, names[:1], names[:1], [*names, "nope"], ["nope"], [], None))
     elif rng.randrange(25) == 0:
         rule["matches"] = ["a"]

@@ -13,8 +13,8 @@ from hub.semantics.doubts import UnreadableObjects, doubt_of
 from hub.semantics.envelope import read_objects
 from hub.smi import decode
 from hub.store import Store
+from hub.testing.documents import decoded, store_of
 from hub.testing.kit import read_documents
-from hub.testing.store import decoded, store_of
 
 WORKLOAD = """
 apiVersion: smihub.io/v1alpha1

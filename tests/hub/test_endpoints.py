@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hub.endpoints import EndpointView
 from hub.store import Store
-from hub.testing.store import decoded, store_of
+from hub.testing.documents import decoded, store_of
 
 SERVICE = """
 apiVersion: v1

@@ -3,7 +3,7 @@
 Built on the decoded objects and the predicates with which `hub.semantics` judges; it decides nothing by itself.
 """
 
-from hub.semantics.near.denied import Denied
+from hub.semantics.near.places import Denied
 from hub.semantics.near.search import NearMisses
 
 __all__ = ["Denied", "NearMisses"]

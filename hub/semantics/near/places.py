@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from hub.model import Hurdle, NearMiss, Request
+from hub.semantics.conditions import Http
+from hub.semantics.identities import SubjectKey
 from hub.semantics.names import split_pair
-from hub.semantics.near.denied import Denied
 from hub.semantics.near.names import listed, meant
 from hub.semantics.types import ExposedPort
-from hub.semantics.world import ReceiverIndex
+from hub.semantics.world import ReceiverIndex, Situation
 
 _TRANSPORTS = {"http": "TCP", "tcp": "TCP", "udp": "UDP"}
+
+
+class Denied(Struct, frozen=True):
+    """A request with what the judge knows of it, the receivers that deny it, and the Services behind which nobody is."""
+
+    request: Request
+    callers: frozenset[SubjectKey]
+    http: Http
+    receivers: frozenset[Situation]
+    empty: tuple[str, ...] = ()
 
 
 class Places:

@@ -11,11 +11,10 @@ from hub.semantics.access import AccessRules, destination_of
 from hub.semantics.decoded import DecodedDocuments
 from hub.semantics.identities import SubjectKey, key_of
 from hub.semantics.names import split_pair
-from hub.semantics.near.denied import Denied
 from hub.semantics.near.misfiled import Misfiled, misfiled
 from hub.semantics.near.names import accounts_in, meant, of_account
 from hub.semantics.near.parties import Caller, Parties, caller_of
-from hub.semantics.near.places import Places
+from hub.semantics.near.places import Denied, Places
 from hub.semantics.near.ways import Ways
 from hub.semantics.types import Account, Target
 from hub.semantics.world import ReceiverIndex, Situation

@@ -10,8 +10,7 @@ import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.istio.translate.match import Expressed, MatchAlternative
-from adapters.istio.translate.match import express as said_of
+from adapters.istio.translate.match import Expressed, MatchAlternative, express
 from adapters.istio.translate.values import is_byte_exact, survives_joining, survives_trimming
 from hub.api import HEADER, Objection, language
 from hub.model import HttpMatch
@@ -19,9 +18,9 @@ from hub.model import HttpMatch
 LETTERS = r"[A-Za-z0-9\-._~%!$&'()*+,;:@=]"
 
 
-def express(match: HttpMatch) -> Expressed:
+def express_text(match: HttpMatch) -> Expressed:
     """A match where header values are declared to be text."""
-    return said_of(match, text=True)
+    return express(match, text=True)
 
 
 def means(value: str, text: str) -> bool:
@@ -53,7 +52,7 @@ def _admits(alternative: MatchAlternative, path: str, lines: tuple[str, ...], qu
 
 def codes(match: HttpMatch) -> list[str]:
     """Why a match is refused; nothing of it is left then."""
-    found = express(match)
+    found = express_text(match)
     assert found.alternatives == ()
     return [objection.code for objection in found.objections]
 
@@ -70,7 +69,7 @@ TEXTS = st.text(st.sampled_from("ab/.jsonpuxyv1*é"), max_size=8).map(lambda tex
 @given(path=TEXTS)
 def test_path_when_it_can_be_said(pattern: str, path: str) -> None:
     """The same paths as RE2, whatever the query."""
-    found = express(HttpMatch(path=pattern))
+    found = express_text(HttpMatch(path=pattern))
     assert found.objections == ()
     for query in ("", "?a", "?/v1/x.json"):
         assert admits(found.alternatives, path, query=query) == (re2.fullmatch(pattern, path) is not None)
@@ -80,7 +79,7 @@ def test_path_when_it_can_be_said(pattern: str, path: str) -> None:
 @given(path=TEXTS)
 def test_path_when_a_template_says_it(pattern: str, path: str) -> None:
     """The same paths among those of a URI, no other ones, and the difference is told."""
-    found = express(HttpMatch(path=pattern))
+    found = express_text(HttpMatch(path=pattern))
     assert [objection.code for objection in found.objections] == ["istio.path-narrowed"]
     expected = re2.fullmatch(pattern, path) is not None
     assert admits(found.alternatives, path) == (expected and path.isascii())
@@ -91,7 +90,7 @@ def test_path_when_a_template_says_it(pattern: str, path: str) -> None:
 )
 def test_path_when_it_cannot_be_said(pattern: str) -> None:
     """Refused, with a path that is lost for it."""
-    (objection,) = express(HttpMatch(path=pattern)).objections
+    (objection,) = express_text(HttpMatch(path=pattern)).objections
     assert codes(HttpMatch(path=pattern)) == ["istio.path-not-expressible"]
     example = objection.example.split('"')[1]
     assert re2.fullmatch(pattern, example)
@@ -101,7 +100,7 @@ def test_path_when_it_cannot_be_said(pattern: str) -> None:
 @given(lines=st.lists(st.text(st.sampled_from("goldabB*é,"), max_size=5), max_size=3))
 def test_header_when_it_can_be_said(pattern: str, lines: list[str]) -> None:
     """One line of any is enough; an absent header never matches."""
-    found = express(HttpMatch(headers=(("x", pattern),)))
+    found = express_text(HttpMatch(headers=(("x", pattern),)))
     assert found.objections == ()
     assert admits(found.alternatives, "/", tuple(lines)) == any(re2.fullmatch(pattern, line) for line in lines)
 
@@ -112,7 +111,7 @@ def test_header_when_it_can_be_said(pattern: str, lines: list[str]) -> None:
 )
 def test_header_when_its_values_may_be_bytes(pattern: str, codes_: int | list[str]) -> None:
     """Beginnings and ends match bytes that are no text, which no policy can rule out: so they grant nothing."""
-    found = said_of(HttpMatch(headers=(("x", pattern),)), text=False)
+    found = express(HttpMatch(headers=(("x", pattern),)), text=False)
     assert bool(found.alternatives) == (codes_ == [])
     wanted = {"[^x]*": "istio.header-not-expressible"}.get(pattern, "istio.header-not-text")
     assert [one.code for one in found.objections] == ([wanted] if codes_ else [])
@@ -127,7 +126,7 @@ def test_header_when_old_sidecars_join_its_lines(name: str, pattern: str) -> Non
 
 def test_header_when_it_is_named_twice() -> None:
     """Two conditions, each of which any line may meet."""
-    (alternative,) = express(HttpMatch(headers=(("x", "a.*"), ("x", ".*b")))).alternatives
+    (alternative,) = express_text(HttpMatch(headers=(("x", "a.*"), ("x", ".*b")))).alternatives
     assert [one.values for one in alternative.conditions] == [("*b",), ("a*",)]
     assert admits([alternative], "/", ("a", "b"))
     assert not admits([alternative], "/", ("a",))
@@ -162,24 +161,24 @@ def test_header_when_it_cannot_be_said(name: str, pattern: str, code: str) -> No
 @pytest.mark.parametrize(("name", "pattern"), [("accept", "text/html"), ("cookie", "a=1"), ("x_y", "1")])
 def test_header_when_it_may_be_said(name: str, pattern: str) -> None:
     """Joined headers by texts that no separator is in; underscores reach the application in Istio."""
-    (alternative,) = express(HttpMatch(headers=((name, pattern),))).alternatives
+    (alternative,) = express_text(HttpMatch(headers=((name, pattern),))).alternatives
     assert [(one.key, one.values) for one in alternative.conditions] == [(f"request.headers[{name}]", (pattern,))]
 
 
 def test_pieces_when_a_match_has_no_condition() -> None:
     """Any HTTP request, and HTTP only."""
-    assert express(HttpMatch()).alternatives == (MatchAlternative(("*",)),)
+    assert express_text(HttpMatch()).alternatives == (MatchAlternative(("*",)),)
 
 
 @pytest.mark.parametrize("match", [HttpMatch(methods=()), HttpMatch(path="a"), HttpMatch(headers=(("x", r"\n"),))])
 def test_pieces_when_nothing_can_match(match: HttpMatch) -> None:
     """Nothing is said, and nothing is lost."""
-    assert express(match) == type(express(match))()
+    assert express_text(match) == type(express_text(match))()
 
 
 def test_methods_when_given() -> None:
     """Sorted, once each; a star in one would be read as a pattern."""
-    assert express(HttpMatch(methods=("POST", "GET", "POST"))).alternatives == (MatchAlternative(("GET", "POST")),)
+    assert express_text(HttpMatch(methods=("POST", "GET", "POST"))).alternatives == (MatchAlternative(("GET", "POST")),)
     assert codes(HttpMatch(methods=("GET", "P*"))) == ["method.nonstandard"]
 
 
@@ -214,12 +213,12 @@ def test_values_when_bytes_are_counted(value: str) -> None:
 def test_pieces_when_they_would_take_too_much() -> None:
     """One match cannot crowd out the others of its account."""
     words = f"[a-p][a-p]{'z' * 60}"
-    assert len(express(HttpMatch(headers=(("x", words),))).alternatives) == 1
+    assert len(express_text(HttpMatch(headers=(("x", words),))).alternatives) == 1
     assert codes(HttpMatch(headers=tuple((f"x-{n}", words) for n in range(4)))) == ["limit.exceeded"]
 
 
 def test_objections_when_printed() -> None:
     """Long patterns are cut."""
-    (objection,) = express(HttpMatch(path="/[0-9]+" + "x" * 500)).objections
+    (objection,) = express_text(HttpMatch(path="/[0-9]+" + "x" * 500)).objections
     assert isinstance(objection, Objection)
     assert len(objection.message) < 400

@@ -15,7 +15,7 @@ from hub.smi import decode
 from hub.smi.types import TrafficTarget
 from hub.store import Store
 from hub.store.view import RecordingView
-from hub.testing.store import decoded, store_of
+from hub.testing.documents import decoded, store_of
 from hub.testing.worlds import make_values
 
 R = """

@@ -10,7 +10,7 @@ from hub.intent.splits import MAX_BACKENDS
 from hub.intent.targets import MAX_MATCHES, MAX_PAIRS
 from hub.model import Access, Route, UnitKey
 from hub.store import Store
-from hub.testing.store import store_of
+from hub.testing.documents import store_of
 
 pytestmark = pytest.mark.thorough
 

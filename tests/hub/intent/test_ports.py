@@ -11,7 +11,7 @@ from hub.intent.view import WorkloadProfile
 from hub.model import Access, UnitKey
 from hub.smi.types import WorkloadPort
 from hub.store import Store
-from hub.testing.store import store_of
+from hub.testing.documents import store_of
 
 POD = """
 apiVersion: v1

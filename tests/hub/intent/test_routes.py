@@ -8,7 +8,7 @@ import pytest
 
 from hub.model import Backend, Reading, Route, RoutePort, Severity, UnitKey
 from hub.store import Store
-from hub.testing.store import store_of
+from hub.testing.documents import store_of
 
 SERVICE = """
 apiVersion: v1

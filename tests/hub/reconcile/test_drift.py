@@ -16,7 +16,7 @@ from hub.model import Observation, UnitKey
 from hub.plugins import load_plugins
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
-from hub.sinks.folder import Folder as Files
+from hub.sinks.folder import Folder as FolderSink
 from hub.status.journal import Journal
 from hub.status.outcomes import Changed
 from hub.testing.memory import MemoryMesh, MemoryMeshes
@@ -226,17 +226,17 @@ async def test_an_edit_that_comes_while_the_rest_is_written_is_seen(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a file was when it was put there is no news; what it is when all is written may be somebody else's."""
-    sync = Files.sync
+    sync = FolderSink.sync
 
-    def overtaken(self: Files) -> None:
+    def overtaken(self: FolderSink) -> None:
         sync(self)
         path = folder.root / RENDERED / POLICY_FILE
         if path.exists() and "/orders" in path.read_text():
-            monkeypatch.setattr(Files, "sync", sync)
+            monkeypatch.setattr(FolderSink, "sync", sync)
             path.write_text(path.read_text().replace("sa/web", "sa/overtaking"))
 
     async with living(folder, monkeypatch) as live:
-        monkeypatch.setattr(Files, "sync", overtaken)
+        monkeypatch.setattr(FolderSink, "sync", overtaken)
         folder.write("access.yaml", target("api-from-web", matches="orders"))
         await eventually(lambda: holds(live.root / POLICY_FILE, "sa/overtaking"))
         await eventually(lambda: holds(live.root / POLICY_FILE, "sa/web"))

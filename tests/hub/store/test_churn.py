@@ -8,7 +8,7 @@ from hub.endpoints import EndpointView
 from hub.model import Access, Document, UnitKey
 from hub.smi import Decoded, decode
 from hub.store import Store
-from hub.testing.store import decoded, store_of
+from hub.testing.documents import decoded, store_of
 
 SERVICE = """
 apiVersion: v1

@@ -8,7 +8,7 @@ import pytest
 
 from hub.model import ObjectRef, Severity
 from hub.store import Store
-from hub.testing.store import decoded
+from hub.testing.documents import decoded
 
 SERVICE = """
 apiVersion: v1
