@@ -7,7 +7,7 @@ import pytest
 from hub.model import ObjectRef, Origin
 from hub.smi import Decoded
 from hub.smi.types import Rule, SmiObject, Subject, TrafficSplit, TrafficTarget
-from hub.testing.store import decoded, store_of
+from hub.testing.documents import decoded, store_of
 
 PLACES = """
 apiVersion: v1
