@@ -94,6 +94,7 @@ def _examined(config: Path, meshes: Sequence[str]) -> Iterator[Examined]:
 def _machine() -> Iterator[Diagnosis]:
     yield Diagnosis("smihub", "ok", metadata.version("smihub"))
     yield Diagnosis("Python", "ok", platform.python_version())
+    # Without it there is no CSafeLoader, with which sources are read.
     if not yaml.__with_libyaml__:
         yield Diagnosis(
             "PyYAML",
@@ -118,6 +119,7 @@ def _address(config: Config) -> Iterator[Diagnosis]:
     host, port = config.http.address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
+        # As the hub binds it: without it, connections in TIME_WAIT would pass for a listener.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

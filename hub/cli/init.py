@@ -110,6 +110,7 @@ def _within(path: Path, folder: Path) -> bool:
 
 def _write(config: Path, text: str) -> None:
     try:
+        # "x" and no check before it: between a check and a write somebody else could make the file.
         with config.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:

@@ -103,6 +103,7 @@ def _reader(hub: Hub) -> Callable[[], DomainStatus]:
 
     def read_status() -> DomainStatus:
         version = record.version(state)
+        # --watch looks once a second; reading thousands of outcomes each time would load the machine for nothing.
         if not last or last[0][0] != version:
             last[:] = [(version, record.known(state))]
         return DomainStatus(

@@ -60,6 +60,7 @@ def run_tests(
     with clean_errors():
         if "-" in files and str(source) == "-":
             raise ConfigError("FILE and --source cannot both be standard input; use a file for one of them")
+        # Read before the sources: a typing error in a test file is then told at once, not after a long compilation.
         expectations = [one for name in dict.fromkeys(files) for one in read(name)]
         found = run_now(explained(Sources(source, config, domain, tuple(mesh or ()))))
         meshes = sorted({name for each in found.explainers.values() for name in each.meshes})

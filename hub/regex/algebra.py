@@ -91,6 +91,7 @@ def _shortest(one: Language, other: Language, rule: _Rule) -> str | None:
     pairs = _Pairs(one, other, rule)
     letters = pairs.classes.letters()
     seen = {(0, 0)}
+    # The list grows while it is walked: that is the breadth-first queue, and the first hit is a shortest text.
     layer = [(one.universe.start, (0, 0))]
     for text, pair in layer:
         if pairs.accepts(pair):

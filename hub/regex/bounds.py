@@ -50,6 +50,7 @@ class StepBudget:
             raise too_complex(f"needs more than {self.limit} steps to analyse")
 
 
+# A context variable, not a global: translations run in threads and tasks side by side, each with a budget of its own.
 _OPEN: ContextVar[StepBudget | None] = ContextVar("_OPEN", default=None)
 
 

@@ -115,6 +115,7 @@ def _blocks(language: Language, states: set[int], meter: Meter) -> dict[int, int
         at = waiting.pop()
         meter.spend(1 + len(rows[at]) // 4)
         other = known.setdefault(tuple(block[to] for to in rows[at]), at)
+        # The smaller block moves: each state then moves at most log n times.
         small, large = sorted((block[at], block[other]), key=lambda one: len(members[one]))
         if small == large:
             continue

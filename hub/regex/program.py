@@ -53,6 +53,7 @@ class Program:
         self.has_gates = any(self.gates)
 
     def _node(self, ways: list[int], read: int = -1, gate: int = 0) -> int:
+        # While building, not after it: a few counted repetitions make thousands of nodes of a short pattern.
         if len(self.ways) >= MAX_NODES:
             raise too_complex(f"is longer than {MAX_NODES} characters when its repetitions are expanded")
         self.ways.append(ways)
@@ -131,6 +132,8 @@ class _Machine:
 
     def __init__(self, program: Program, letters: CharSet, meter: Meter) -> None:
         self._program, self._meter = program, meter
+        # Only gates look at neighbours; without one, splitting the
+        # letters further would make a larger automaton for nothing.
         beside = [WORD, _NEWLINE] if program.has_gates else []
         self.classes, masks = partition([*program.sets, *beside], letters)
         self._reading = self._by_set()

@@ -174,6 +174,7 @@ async def serve(listening: socket.socket, found: Pages) -> None:
     room = asyncio.Semaphore(max(2, min(CONNECTIONS, raise_descriptor_limit() // _SHARE)))
     async with asyncio.TaskGroup() as group:
         while True:
+            # Before accepting: connections beyond the limit wait in the kernel's backlog and cost no descriptor.
             await room.acquire()
             try:
                 connection, _ = await loop.sock_accept(listening)

@@ -62,6 +62,7 @@ class Journal:
         clock: Clock = time.time,
         on_change: Callable[[Changed], None] = lambda _: None,
     ) -> None:
+        # With what is on record, so that "since when" survives a restart.
         found = record.known() if record is not None else None
         self.outcomes = Outcomes(found.units, found.meshes) if found is not None else Outcomes()
         self._record = record

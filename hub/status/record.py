@@ -158,6 +158,7 @@ class Record:
     # ----------------------------------------------------------------------- beside the caller
 
     def _start(self) -> None:
+        # Started at the first write only: verbs that read, and tests, need no thread.
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="smihub-record", daemon=True)
             self._thread.start()
@@ -207,6 +208,7 @@ def _joined(older: _Work, newer: _Work) -> _Work:
 
 
 def _write(db: sqlite3.Connection, work: _Work) -> None:
+    # Outcomes are replaced, entries appended: the one is how things stand, the other what happened.
     rows = [(mesh, _key(unit), after and msgspec.json.encode(after)) for (mesh, unit), after in work.units.items()]
     db.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)", [row for row in rows if row[2] is not None])
     db.executemany("DELETE FROM outcomes WHERE mesh = ? AND unit = ?", [row[:2] for row in rows if row[2] is None])
@@ -301,6 +303,7 @@ def _read(path: Path, wait_s: float = _WAIT_S) -> Iterator[sqlite3.Connection | 
         yield None
         return
     try:
+        # Read-only: `status` may be run by somebody who must not be able to change, or make, the hub's files.
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait_s)) as db:
             if _version(db) > SCHEMA:
                 raise ConfigError(
@@ -317,11 +320,14 @@ def _writable(path: Path) -> sqlite3.Connection:
     """Open the file, for this user alone; make it, and its folder, where they are not there."""
     if make_folder(path.parent, "the record"):
         (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    # Made here with its mode, since SQLite would make it by the umask, readable by others for a moment.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise ConfigError(f"it must be a regular file that only this user can access; run: chmod 600 {path}")
+    # No implicit transactions: `_transaction` begins them IMMEDIATE,
+    # or a reader that turns writer may fail as busy at once.
     db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = WAL")

@@ -339,6 +339,7 @@ class AtOnceSink(_Any):
         if self.mesh.failing.intersection(one.ref for one in changes):
             raise TransientError("nobody knows why")
         self.mesh.step()
+        # One call of `seen` for the whole transaction: in between nobody could have seen a part of it.
         seen, self.mesh.seen, after = self.mesh.seen, _nothing, self.mesh.next()
         for change in changes:
             self.mesh.carry_out(change, after)

@@ -26,7 +26,7 @@ _INT32_MAX = 2**31 - 1
 _MANIFEST: Any = shapes.Manifest  # a union, which the signature of `convert` takes for no type
 
 
-class _MisshapenError(Exception):
+class _ShapeError(Exception):
     """What is wrong, and where."""
 
 
@@ -42,20 +42,23 @@ def check(body: bytes, root_namespace: str = "istio-system") -> None:
         raise UnsafeResourceError(f"an Istio object must not be written: {error}") from error
     label = f'{type(manifest).__name__} "{manifest.metadata.namespace}/{manifest.metadata.name}"'
     try:
+        # Compared as bytes: a duplicate key, or a number written in
+        # another way, may be read differently by Go than it was here.
         _demand(msgspec.json.encode(raw, order="sorted") == body, "its bytes are not canonical")
         _CHECKS[type(manifest)](manifest, root_namespace)
-    except _MisshapenError as finding:
+    except _ShapeError as finding:
         raise UnsafeResourceError(f"{label} must not be written: {finding}") from finding
 
 
 def _demand(held: object, otherwise: str) -> None:
     if not held:
-        raise _MisshapenError(otherwise)
+        raise _ShapeError(otherwise)
 
 
 def _policy(manifest: shapes.AuthorizationPolicy, root: str) -> None:
     _selector(manifest.spec.selector)
     rules = () if manifest.spec.rules is UNSET else manifest.spec.rules
+    # Without rules it can only deny, so the guard of an account there is allowed.
     _demand(not rules or manifest.metadata.namespace != root, "a policy in the root namespace reaches into all")
     for rule in rules:
         _rule(rule)
@@ -73,6 +76,7 @@ def _rule(rule: shapes.CheckedRule) -> None:
     operations = () if rule.to is UNSET else tuple(entry.operation for entry in rule.to)
     conditions = () if rule.when is UNSET else rule.when
     http = {_is_http(operation) for operation in operations}
+    # One HTTP field takes an ALLOW rule off the TCP filter chain as a whole (Istio, "Authorization Policy", TCP).
     _demand(len(http) < 2, "a rule with both raw and HTTP operations loses the raw ones")
     _demand(not conditions or http == {True}, "conditions on headers are combined with operations that are not HTTP")
     for operation in operations:
@@ -89,6 +93,7 @@ def _operation(operation: shapes.CheckedOperation) -> None:
     fields = (operation.ports, operation.not_ports, operation.methods, operation.paths)
     _demand(any(field is not UNSET for field in fields), "an operation without fields allows everything")
     _demand(operation.ports is UNSET or operation.not_ports is UNSET, "ports and notPorts are combined")
+    # By itself an exclusion allows everything else.
     _demand(operation.not_paths is UNSET or operation.paths is not UNSET, "notPaths without paths")
     for ports in (operation.ports, operation.not_ports):
         for port in () if ports is UNSET else ports:
@@ -109,6 +114,8 @@ def _path(path: str) -> None:
 
 
 def _condition(condition: shapes.When) -> None:
+    # Envoy sets or rewrites some headers itself; a condition on
+    # one of these would be about Envoy, not about the caller.
     name = condition.key.removeprefix("request.headers[").removesuffix("]")
     if name != ":path":
         _demand(not is_managed_header(name), f'the header "{name}" is not set by the caller')
@@ -126,6 +133,7 @@ def _routes(manifest: shapes.VirtualService, root: str) -> None:
     tcp = () if spec.tcp is UNSET else spec.tcp
     _demand(http or tcp, "it has no routes")
     family = host.partition(".")[2]
+    # One bad route freezes the whole route table of a port in every caller, so each is looked at, whatever made it.
     for route in http:
         _http_route(route, family)
     _fallbacks(http)
@@ -165,6 +173,8 @@ def _http_condition(entry: shapes.HttpCondition) -> None:
     if entry.uri is not UNSET:
         _text(entry.uri)
     for name, match in ({} if entry.headers is UNSET else entry.headers).items():
+        # Istio reads four names of this field as parts of the
+        # request line; a header of that name could not be asked for.
         proper = _HEADER.fullmatch(name) and name not in _NO_HEADERS and not is_managed_header(name)
         _demand(proper, f'"{name}" is not a header that Istio can match')
         _text(match)
@@ -187,6 +197,7 @@ def _text(match: shapes.StringMatch) -> None:
 
 def _shares(shares: tuple[shapes.WeightedDestination, ...], port: int, family: str, *, nobody: bool) -> None:
     weights = [0 if share.weight is UNSET else share.weight for share in shares]
+    # Of several destinations Istio sends nothing to one without a weight (observed on Istio 1.31).
     _demand(len(shares) == 1 or all(weights), "a weight is missing although others are set")
     _demand(sum(weights) <= _INT32_MAX, "the sum of the weights is too large")
     hosts = [share.destination.host for share in shares]

@@ -83,6 +83,7 @@ def translate_access(access: Access, config: IstioConfig) -> Translation:
 
 def _policies_by_labels(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Loss], list[Grant]]:
     """The rules of each label set, spread over as many policies as they need; what is lost, and the grants that are not."""
+    # By labels, since one policy has one selector: grants for other Pods must stand in another policy.
     lowered: dict[Labels, list[LoweredGrant]] = {}
     losses: list[Loss] = []
     expensive = expensive_patterns((match for grant in owner.access.grants for match in grant.http or ()), cost)
@@ -94,6 +95,7 @@ def _policies_by_labels(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ..
     policies: dict[Labels, list[tuple[Rule, ...]]] = {}
     for labels, found in lowered.items():
         spread = _sharded(tuple(_rules(found)))
+        # All grants to these labels or none: which ones fit must not depend on the order of TrafficTargets.
         if spread is None:
             meant = {grant.origin for grant in owner.access.grants if (grant.labels or ()) == labels}
             losses += [access_loss(_LIMIT, origin) for origin in meant]
@@ -139,6 +141,8 @@ def _sharded(rules: Sequence[Rule]) -> list[tuple[Rule, ...]] | None:
         shares: list[list[Rule]] = [[] for _ in range(count)]
         bytes_of = [0] * count
         for rule, body, size in sized:
+            # By content, not by position: a new rule in the middle
+            # would otherwise move all later ones into other policies.
             place = 0 if count == 1 else int.from_bytes(sha256(body).digest()[:4]) % count
             shares[place].append(rule)
             bytes_of[place] += size

@@ -140,6 +140,7 @@ def _decide_header(name: str, pattern: str) -> StringMatches:
         forms = _literal(header_forms(values))
     except RegexRefusedError:
         forms = None  # the pattern says it as well
+    # Any value, but there must be one; Envoy refuses an empty prefix.
     if forms is not None and forms.prefixes == ("",):
         return StringMatches((("regex", ".*"),), beyond=True)
     return replace(_string_matches(pattern, forms, portable=is_portable(pattern) and exact), beyond=beyond)
@@ -152,6 +153,7 @@ def _string_matches(pattern: str, forms: Forms | None, *, portable: bool) -> Str
         texts = [*(("exact", text) for text in forms.exact), *(("prefix", text) for text in forms.prefixes)]
     if forms is not None and len(texts) <= 1:
         return StringMatches(tuple(texts))
+    # One entry with the pattern rather than up to sixteen with literals, where Go and RE2 read it alike.
     if portable and is_small(pattern):
         return StringMatches((("regex", pattern),))
     if forms is not None and len(texts) <= _MAX_VALUES:

@@ -112,6 +112,7 @@ def _principals(grant: Grant, trust_domain: str) -> tuple[tuple[str, ...], Seque
     refused: list[Objection] = []
     for source in grant.sources:
         principal = source.removeprefix(_SPIFFE)
+        # Istio would let in our own identity of that name, whom nobody granted anything.
         is_alias = principal.partition("/")[0] == _TRUST_DOMAIN_ALIAS and trust_domain != _TRUST_DOMAIN_ALIAS
         if source.startswith(_SPIFFE) and _PRINCIPAL.fullmatch(principal) and not is_alias:
             kept.add(principal)
@@ -129,6 +130,7 @@ def _is_label_key(key: str) -> bool:
 
 def _is_selectable(labels: Labels, account: str) -> bool:
     """Whether a selector means these labels: for Istio, an absent label has the empty value."""
+    # The policy's selector has the account's label already; a grant that asks for another account's can select nobody.
     ours = dict(labels).get(SERVICE_ACCOUNT_LABEL, service_account_label(account))
     proper = all(_is_label_key(key) and is_label_value(value) for key, value in labels)
     return proper and ours == service_account_label(account) and len(dict(labels)) == len(labels)

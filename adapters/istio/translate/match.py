@@ -98,6 +98,8 @@ def _express(match: HttpMatch, expensive: frozenset[ConditionPattern], *, text: 
     values = [_express_header(each, step_limit(each, expensive))[0] for each in headers]
     found = [*(values if text else map(_only_text, headers, values)), _express_methods(match.methods)]
     path = None if match.path is None else ConditionPattern("", match.path)
+    # Each part is decided under a bound of its own: a pattern
+    # that is too much work must not take its neighbours' steps.
     paths = (
         Expressed((MatchAlternative(),))
         if path is None
@@ -214,6 +216,7 @@ def _expressible_part(paths: Language, refused: Objection) -> Expressed:
         part = None
     if part is None:
         return Expressed((), (refused,))
+    # The example must be a request that is really refused, so it is taken from what the part leaves out.
     refused = replace(refused, example=f'a request with path "{short(part.rest)}"')
     return Expressed(tuple(_path_alternatives(part.forms)), (refused,), part.patterns)
 
@@ -223,6 +226,8 @@ def _path_alternatives(forms: Forms) -> Iterable[MatchAlternative]:
     whole = tuple(sorted({*forms.exact, *forms.templates, *affixes}))
     if whole:
         yield MatchAlternative(paths=whole, not_paths=forms.excepted if affixes else ())
+    # One value has one star, so a beginning and an end together
+    # need two fields: an end of the path, a beginning of `:path`.
     for one in forms.between:
         begins = Condition("request.headers[:path]", tuple(f"{text}*" for text in one.prefixes))
         yield MatchAlternative(ANY_METHOD, tuple(f"*{text}" for text in one.suffixes), forms.excepted, (begins,))

@@ -107,6 +107,7 @@ def lines_of(descriptor: int) -> Iterator[bytes]:
     while chunk := os.read(descriptor, _CHUNK_BYTES):
         *whole, rest = (rest + chunk).split(b"\n")
         yield from whole
+        # One byte more than allowed is kept, so that the line still shows as too long, however long it gets.
         rest = rest[: _MAX_LINE_BYTES + 1]
 
 
@@ -118,6 +119,7 @@ def keep(descriptor: int, file: BoundedFile) -> None:
     limit = Limit()
     for line in lines_of(descriptor):
         for each in limit.passed(line):
+            # Dropped rather than waited for: a full pipe would hold up Envoy.
             with contextlib.suppress(queue.Full):
                 waiting.put_nowait(each)
     with contextlib.suppress(queue.Full):

@@ -101,6 +101,7 @@ def _make_own(folder: Path, owner: Owner) -> None:
     make_folder(folder, _PURPOSE, *uids)
     if owner is None or folder.stat().st_uid == owner[0]:
         return
+    # A folder that changes its owner hands all of its files over; `--out /etc` must not give /etc to Envoy's user.
     strange = sorted(each.name for each in folder.iterdir() if each.name not in _FILES)
     if strange:
         raise ConfigError(
@@ -200,6 +201,7 @@ def write_private(file: Path, content: bytes, owner: Owner = None) -> None:
     fresh = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Left behind by a process of the same number that was killed; O_EXCL would refuse for ever.
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:

@@ -48,6 +48,8 @@ def http_listener(identity: Identity, port: InboundPort, bind: str, config: VmCo
     manager.request_headers_timeout.CopyFrom(seconds(HEADERS_S))
     manager.access_log.append(request_log(_name(identity, port, bind), identity))
     filters = [_limit(stem, config), http_filter(manager)]
+    # TLS lets in the whole trust domain: who may do what is
+    # decided per request, so that a change needs no new handshake.
     return _listener(identity, port, bind, (downstream_tls(names.TRUST, ("h2", "http/1.1")), filters))
 
 
@@ -58,6 +60,7 @@ def tcp_listener(identity: Identity, port: InboundPort, bind: str, config: VmCon
     proxy = wire.TcpProxy(
         stat_prefix=stem,
         cluster=app_of(identity, port),
+        # A server that greets first must be heard by nobody whom TLS has not let in.
         upstream_connect_mode=wire.UpstreamConnectMode.ON_DOWNSTREAM_TLS_HANDSHAKE,
         max_early_data_bytes=wire.UInt32Value(value=EARLY_DATA_BYTES),
     )

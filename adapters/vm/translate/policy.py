@@ -122,6 +122,7 @@ def _lower_grant(grant: Grant, matches: Judged, trust_domain: str) -> LoweredGra
     sources = tuple(sorted(source for source in set(grant.sources) if _is_ours(source, trust_domain)))
     if grant.http is None:
         return LoweredGrant(grant, sources, None)
+    # () is no method at all (None is any); Envoy has no words for that, so the match is left out.
     expressible = [match for match, refused in matches if match.methods != () and not refused]
     permissions = tuple(sorted({_packed(match) for match in expressible}))
     return LoweredGrant(grant, sources, permissions, tuple(sorted(expressible, key=msgspec.json.encode)))

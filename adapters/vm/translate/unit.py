@@ -58,9 +58,9 @@ class _Access:
     def __init__(self, access: Access, config: VmConfig) -> None:
         self._access = access
         self._config = config
-        self._rulings, losses = lower_grants(access)
+        self._lowered, losses = lower_grants(access)
         self.losses: list[Loss] = list(losses)
-        carried = (grant for lowered_grant in self._rulings if (grant := lowered_grant.carried) is not None)
+        carried = (grant for lowered_grant in self._lowered if (grant := lowered_grant.carried) is not None)
         self.carried = tuple(sorted(carried, key=msgspec.json.encode))
         self.routed = None
 
@@ -75,7 +75,7 @@ class _Access:
         name = inbound.app_of(self._access.identity, port)
         app = app_cluster(name, port.app_address, port.app_port, self._config)
         yield _object(app, Role.REFERENCED)
-        lowered = grants_on_port(self._rulings, port)
+        lowered = grants_on_port(self._lowered, port)
         if speaks_http(port, lowered):
             self.losses += mixed_losses(port, lowered)
             yield from self._http(port, lowered)
