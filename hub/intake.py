@@ -22,9 +22,10 @@ from hub.memory.recall import Missing, Part, file_of, hides, recalled
 from hub.memory.states import RememberedInput
 from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.plugins import Plugins
-from hub.smi import Decoded, decode, is_smi
+from hub.smi import Decoded, Unnamed, decode, is_smi
 from hub.smi.types import Workload
 from hub.sources.kustomize import Kustomizations
+from hub.sources.scalars import is_read_as
 from hub.sources.unrelated import Unrelated
 from hub.store import Store
 from hub.store.problems import ProblemIndex
@@ -190,7 +191,7 @@ class Intake:
     @property
     def doubtful(self) -> bool:
         """Whether anything may have to be recalled: a part that cannot be read, or an object that is broken."""
-        return bool(self._unread or self._foreign or self.broken)
+        return bool(self._unread or self._foreign or self.broken or self._unnamed())
 
     @property
     def incomplete(self) -> bool:
@@ -202,6 +203,15 @@ class Intake:
         """The objects that cannot be read as they are written, of any cluster."""
         return frozenset(ref for store in self._stores.values() for ref in store.broken())
 
+    def _unnamed(self) -> frozenset[Unnamed]:
+        return frozenset(each for store in self._stores.values() for each in store.unnamed())
+
+    @property
+    def unnamed(self) -> Callable[[ObjectRef], bool] | None:
+        """Which objects may be those whose name is written without quotes, and is no text; None if there are none."""
+        found = self._unnamed()
+        return partial(_may_be_any, found) if found else None
+
     def recall(self, kept: Mapping[str, Mapping[ObjectRef, RememberedInput]], *, give_up: bool) -> frozenset[ObjectRef]:
         """Let what cannot be read count as it was applied last, given by cluster every object that its meshes remember.
 
@@ -211,13 +221,15 @@ class Intake:
         given_up = frozenset[ObjectRef]()
         for name, store in self._stores.items():
             given_up |= self._recall(name, store, {**smi, **kept.get(name, {})}, give_up=give_up)
-        self._broken = frozenset() if give_up else self.broken
+        unnamed = (ref for each in self.missing.values() for ref in each.recalled if _may_be_any(self._unnamed(), ref))
+        self._broken = frozenset() if give_up else self.broken.union(unnamed)
         return given_up
 
     def _recall(
         self, name: str, store: Store, kept: Mapping[ObjectRef, RememberedInput], *, give_up: bool
     ) -> frozenset[ObjectRef]:
-        broken = store.broken()
+        unnamed = store.unnamed()
+        broken = store.broken().union(ref for ref in kept if _may_be_any(unnamed, ref) and not store.readable(ref))
         found = recalled(kept, broken, partial(self._hidden, name), lambda ref: bool(store.readable(ref)))
         given_up = broken & found.keys() if give_up else frozenset()
         found = {ref: one for ref, one in found.items() if ref not in given_up}
@@ -362,3 +374,13 @@ def _bypasses(workload: Workload | None) -> Iterator[Problem]:
             message = f"the application listens on {port.app_address}:{number}, where callers can bypass its sidecar"
             remedy = "have it listen on 127.0.0.1, or block the port with a firewall"
             yield Problem("capture.bypass", workload.ref, where, message, remedy, severity=Severity.WARNING)
+
+
+def _may_be_any(unnamed: Iterable[Unnamed], ref: ObjectRef) -> bool:
+    """Whether one of these is what this object looks like if its name, or namespace, loses its quotes."""
+    return any(
+        (one.group, one.kind) == (ref.group, ref.kind)
+        and is_read_as(ref.namespace, one.namespace)
+        and is_read_as(ref.name, one.name)
+        for one in unnamed
+    )

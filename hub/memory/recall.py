@@ -81,14 +81,20 @@ class RememberedInputIndex:
         """Whether something that is remembered came from this very part."""
         return file_of(*part) in self._files
 
-    def about(self, refs: Iterable[ObjectRef], unread: Collection[Part]) -> dict[ObjectRef, RememberedInput]:
-        """What is remembered of these objects, and of those in these unread parts. Of several units the last one to change."""
+    def about(
+        self, refs: Iterable[ObjectRef], unread: Collection[Part], like: Callable[[ObjectRef], bool] | None = None
+    ) -> dict[ObjectRef, RememberedInput]:
+        """What is remembered of these objects, of those like them, and of those in these unread parts.
+
+        Of several units the last one to change.
+        """
         exact = {file_of(*part) for part in unread}
         scopes = [part for part in unread if not part[1] or part[1].endswith("/")]
         files = {file for file in exact if file in self._files}
         files |= {file for file in self._files if hides(scopes, file)} if scopes else set()
         wanted = {ref for ref in refs if ref in self._refs}
         wanted |= {ref for file in files for _, ref in self._files[file]}
+        wanted |= set() if like is None else {ref for ref in self._refs if like(ref)}
         return {ref: next(reversed(self._refs[ref].values())) for ref in wanted}
 
 

@@ -167,7 +167,7 @@ class Hub:
                     await run_in_thread(partial(RememberedInputIndex, mirror.memory)),
                 )
             self.intake.claim(part for part in sorted(self.intake.foreign) if known[1].knows(part))
-            found[mesh.cluster] |= known[1].about(self.intake.broken, self.intake.unread)
+            found[mesh.cluster] |= known[1].about(self.intake.broken, self.intake.unread, self.intake.unnamed)
         return found
 
     @property

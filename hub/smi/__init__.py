@@ -14,12 +14,23 @@ from msgspec import Struct
 from hub.model import Document, ObjectRef, Origin, Problem, Severity
 from hub.smi.doubts import DOUBTED, doubt_in
 from hub.smi.fields import FieldReader, show
-from hub.smi.head import KINDS, SMI, Head, anonymous, check_names, read_head, read_ref, read_shapeless
+from hub.smi.head import (
+    KINDS,
+    SMI,
+    Head,
+    Unnamed,
+    anonymous,
+    check_names,
+    read_head,
+    read_ref,
+    read_shapeless,
+    read_unnamed,
+)
 from hub.smi.kinds import Kind
 from hub.smi.kubernetes import is_elsewhere
 from hub.smi.types import Doubt, SmiObject
 
-__all__ = ["KINDS", "Decoded", "Kind", "decode", "is_smi"]
+__all__ = ["KINDS", "Decoded", "Kind", "Unnamed", "decode", "is_smi"]
 
 
 def is_smi(ref: ObjectRef) -> bool:
@@ -33,7 +44,8 @@ class Decoded(Struct, frozen=True, gc=False):
     `ref` None: no object of ours, or one without a usable name; there may be Problems all the same.
     `object` None: the object is invalid and grants nothing. Problems beside an object say which parts have no effect
     (errors) and what was ignored or guessed (warnings). Documents are equal as JSON values if and only if they have a `digest`
-    each, and the same. `doubt` says what an object that cannot be read may be (and of one that can: None).
+    each, and the same. `doubt` says what an object that cannot be read may be (and of one that can: None), `unnamed` what one is
+    called whose name is no text.
     """
 
     ref: ObjectRef | None = None
@@ -41,6 +53,7 @@ class Decoded(Struct, frozen=True, gc=False):
     problems: tuple[Problem, ...] = ()
     digest: bytes = b""
     doubt: Doubt | None = None
+    unnamed: Unnamed | None = None
 
     @property
     def origin(self) -> Origin:
@@ -93,8 +106,9 @@ def decode(document: Document) -> Decoded:
 def _decode_known(reader: FieldReader, value: dict[str, object], head: Head) -> Decoded:
     kind = KINDS[head.group, head.kind]
     known = head.version in kind.versions
-    if not check_names(reader, kind):
-        return Decoded(problems=reader.problems, doubt=doubt_in(reader.ref, value, legible=known))
+    if not check_names(reader, kind, value):
+        doubt = doubt_in(reader.ref, value, legible=known)
+        return Decoded(problems=reader.problems, doubt=doubt, unnamed=read_unnamed(value, head))
     if head.guess:
         remedy = f'use apiVersion "{head.group}/{kind.versions[-1]}", or the version that has these fields'
         reader.warn("version.guessed", "apiVersion", head.guess, remedy)

@@ -98,7 +98,36 @@ def read_ref(value: Body, head: Head) -> ObjectRef:
     )
 
 
-def check_names(reader: FieldReader, kind: Kind) -> bool:
+class Unnamed(Struct, frozen=True):
+    """An object whose name, or namespace, was written without quotes and is no text: what it is called cannot be told.
+
+    `name` and `namespace` are as they were read; several texts may be read as one number.
+    """
+
+    group: str
+    kind: str
+    namespace: object
+    name: object
+
+
+def read_unnamed(value: Body, head: Head) -> Unnamed | None:
+    """What an object without a usable name may be; None if none is written, or one that no quotes would mend."""
+    meta = value.get("metadata")
+    if not isinstance(meta, dict) or "name" not in meta:
+        return None
+    name, namespace = meta["name"], meta.get("namespace")
+    if namespace is None or namespace == "":
+        namespace = DEFAULT_NAMESPACE
+    if (isinstance(name, str) and isinstance(namespace, str)) or not all(map(_is_scalar, (name, namespace))):
+        return None
+    return Unnamed(head.group, head.kind, namespace, name)
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, str | bool | int | float)
+
+
+def check_names(reader: FieldReader, kind: Kind, value: Body) -> bool:
     """Whether the object's name and namespace are ones that Kubernetes takes; if not, the object is refused."""
     ref = reader.ref
     if kind.is_name(ref.name) and is_label(ref.namespace):
@@ -110,6 +139,9 @@ def check_names(reader: FieldReader, kind: Kind) -> bool:
     # The ref of the Problem must not carry a text that no object can have, such as one with a slash or a line break.
     reader.ref = ObjectRef(ref.group, ref.kind, _plain(ref.namespace), _plain(ref.name))
     message = f"{show(text)} is not a valid {field}" if text else f"{field} is missing, empty or not a string"
+    written = inner(value, "metadata", field)
+    if isinstance(written, bool | int | float):
+        message, remedy = f"the {field} is read as {show(written)}, not as a string", f"put the {field} in quotes"
     reader.refuse("name.invalid", f"metadata.{field}", message, remedy)
     return False
 

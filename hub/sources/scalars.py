@@ -40,6 +40,12 @@ def plain(text: str) -> str | int | float | bool | None:
     return _number(text)
 
 
+def is_read_as(text: str, value: object) -> bool:
+    """Whether this text, written without quotes, is read as this value; a value that is text is only itself."""
+    found = text if isinstance(value, str) else plain(text)
+    return type(found) is type(value) and found == value
+
+
 def _number(text: str) -> str | int | float:
     if _INT.fullmatch(text):
         return int(text)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.model import ObjectRef, Origin, Problem, Severity
-from hub.smi import Decoded
+from hub.smi import Decoded, Unnamed
 from hub.smi.doubts import doubt_of
 from hub.smi.types import Doubt, SmiObject
 
@@ -51,12 +51,14 @@ class Copies:
         self._copies: dict[ObjectRef, _CopyList] = {}
         self._disputed: set[ObjectRef] = set()
         self._flawed: set[ObjectRef] = set()
+        self._unnamed: dict[Part, tuple[Unnamed, ...]] = {}
 
     def put(self, part: Part, decoded: Sequence[Decoded]) -> Sequence[ObjectRef]:
         """Replace all that a part says (an empty sequence: it is gone); the refs that may now mean something else."""
         copies = tuple(_copies_in(part, decoded))
         before, after = _by_ref(self._parts.get(part, ())), _by_ref(copies)
         _set_or_drop(self._parts, part, copies)
+        _set_or_drop(self._unnamed, part, tuple(each.unnamed for each in decoded if each.unnamed is not None))
         changed = [ref for ref in before.keys() | after.keys() if before.get(ref) != after.get(ref)]
         for ref in changed:
             others = tuple(copy for copy in self._copies.get(ref, ()) if copy.part != part)
@@ -77,6 +79,10 @@ class Copies:
     def broken(self) -> frozenset[ObjectRef]:
         """The objects that cannot be read as they are written: invalid, with a part that is, or in unequal copies."""
         return frozenset({ref for ref in self._disputed if self._fault(ref) == _UNEQUAL} | self._flawed)
+
+    def unnamed(self) -> frozenset[Unnamed]:
+        """What is called by no text, in any part."""
+        return frozenset(each for found in self._unnamed.values() for each in found)
 
     def readable(self, ref: ObjectRef) -> tuple[SmiObject, ...]:
         """Each copy of an object that can be read whole, by place."""

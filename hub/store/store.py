@@ -10,7 +10,7 @@ from hub.intent import WorkloadProfile, compile_access
 from hub.intent.accesses import Inbound
 from hub.intent.inspection import inspectable
 from hub.model import Access, Identity, ObjectRef, Origin, Placement, Problem, Reading, Unit, UnitKey
-from hub.smi import Decoded
+from hub.smi import Decoded, Unnamed
 from hub.smi.types import EndpointSlice, IdentityBinding, Service, SmiObject, Workload
 from hub.store.computed import Computed, Job, compute
 from hub.store.copies import Copies, Part
@@ -93,6 +93,10 @@ class Store:
     def broken(self) -> frozenset[ObjectRef]:
         """The objects that cannot be read as they are written: invalid, with a part that is, or in unequal copies."""
         return self._copies.broken()
+
+    def unnamed(self) -> frozenset[Unnamed]:
+        """The objects whose name is no text: which ones they are cannot be told."""
+        return self._copies.unnamed()
 
     def readable(self, ref: ObjectRef) -> tuple[SmiObject, ...]:
         """Every copy of an object that can be read whole, whether it counts or not, without its place."""
