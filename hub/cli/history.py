@@ -24,6 +24,8 @@ from hub.cli.context import (
 from hub.cli.data import SCHEMA, of_domain
 from hub.cli.reported import moment
 from hub.config.file import DEFAULT_FILE, Config, load_configs
+from hub.config.settings import nearest
+from hub.errors import ConfigError
 from hub.status import record
 from hub.status.record import Entry
 
@@ -45,7 +47,9 @@ def history(
 ) -> None:
     """Show what was applied, accepted and approved here, newest last: who, when, which plan, and how much."""
     with clean_errors():
-        entries = _entries(load_configs(config), mesh, limit)
+        configs = load_configs(config)
+        entries = _entries(configs, mesh, limit)
+        _refuse_unknown(configs, entries, mesh or ())
         if output is not Output.TEXT:
             emit(
                 {"schema": SCHEMA, "entries": [of_domain(config, _entry_data(each)) for config, each in entries]},
@@ -72,6 +76,19 @@ def _entries(configs: Sequence[Config], meshes: Sequence[str] | None, limit: int
     return sorted(found, key=lambda pair: pair[1].at)[-limit:] if len(configs) > 1 else found
 
 
+def _refuse_unknown(configs: Sequence[Config], entries: Entries, meshes: Sequence[str]) -> None:
+    """Raise ConfigError for a mesh that is neither configured nor has an entry; one that was removed keeps its history."""
+    known = [_title(config, mesh.name) for config in configs for mesh in config.meshes]
+    recorded = {_title(config, entry.mesh) for config, entry in entries}
+    for name in meshes:
+        if name not in recorded.union(known):
+            raise ConfigError(f'unknown mesh "{name[:80]}"; {nearest(name, known)}')
+
+
+def _title(config: Config, mesh: str) -> str:
+    return f"{config.title}/{mesh}".removeprefix("/")
+
+
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[Text]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
@@ -88,7 +105,7 @@ def _row(config: Config, entry: Entry) -> tuple[str, ...]:
         f"{entry.actor.user}@{entry.actor.host}",
         entry.actor.verb,
         entry.action,
-        f"{config.title}/{entry.mesh}".removeprefix("/"),
+        _title(config, entry.mesh),
         entry.plan[:_DIGEST_SHOWN],
         objects,
         f"+{count.get('gained', 0)} -{count.get('lost', 0)}",

@@ -210,7 +210,7 @@ def test_an_approval_is_one_domain_s(two: Two) -> None:
     assert "eu/vms" not in text
     assert "us/istio" not in text
     assert len(two.run("history", "--limit", "1").stdout.splitlines()) == 2
-    assert two.run("history", "--mesh", "vms").stderr == "note: there is no record of vms\n"
+    assert two.run("history", "--mesh", "vms").stderr == 'error: unknown mesh "vms"; did you mean "us/vms"?\n'
 
 
 def test_status_shows_every_mesh_by_its_domain(two: Two) -> None:

@@ -274,7 +274,13 @@ def test_history_shows_who_applied_what_newest_last(folder: Folder) -> None:
     assert found["schema"] == 2
     (entry,) = found["entries"]
     assert (entry["action"], entry["counts"]["lost"], entry["result"]) == ("apply", 1, "written")
-    assert folder.run("history", "--mesh", "other").stdout == ""
+    unknown = folder.run("history", "--mesh", "other")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert unknown.stderr == 'error: unknown mesh "other"; expected one of vms\n'
+    folder.config(CONFIG.replace("name: vms", "name: others"))
+    assert len(folder.run("history", "--mesh", "vms").stdout.splitlines()) == 3, (
+        "a mesh that was removed has its history"
+    )
 
 
 @pytest.mark.thorough
