@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
+from queue import SimpleQueue
 from typing import TypeVar
 
 _T = TypeVar("_T")
+_Inbox = SimpleQueue[Callable[[], None]]
+_idle: list[_Inbox] = []
+"""The threads that have nothing to do. On a busy machine a new one may have to wait milliseconds for its first turn."""
+os.register_at_fork(after_in_child=_idle.clear)  # the child has none of them
 
 
 async def run_in_thread(work: Callable[[], _T]) -> _T:
-    """The result of a computation in a thread of its own, or what it raises.
+    """The result of a computation in another thread, or what it raises. It never waits for that of somebody else.
 
     Whoever awaits it must leave alone what it works on. A caller that is cancelled does not wait for its end, and neither does
     the end of the process: `smihub run` must stop when it is told to (a thread of asyncio's own pool would be waited for).
@@ -34,8 +40,22 @@ async def run_in_thread(work: Callable[[], _T]) -> _T:
         with suppress(RuntimeError):  # the loop has ended, nobody is there any more
             loop.call_soon_threadsafe(lambda: None if done.done() else end())
 
-    threading.Thread(target=run, name="smihub-thread", daemon=True).start()
+    _idle_or_new().put(run)
     return await done
+
+
+def _idle_or_new() -> _Inbox:
+    with suppress(IndexError):
+        return _idle.pop()
+    inbox: _Inbox = SimpleQueue()
+    threading.Thread(target=_serve, args=(inbox,), name="smihub-thread", daemon=True).start()
+    return inbox
+
+
+def _serve(inbox: _Inbox) -> None:
+    while True:
+        inbox.get()()
+        _idle.append(inbox)
 
 
 async def run_to_end(work: Callable[[], _T]) -> _T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import suppress
 from functools import partial
@@ -63,6 +64,14 @@ async def test_what_is_raised_is_raised_where_it_is_awaited() -> None:
     """As if it were called there."""
     with pytest.raises(ZeroDivisionError):
         await run_in_thread(lambda: 1 / 0)
+
+
+async def test_a_thread_that_has_ended_its_work_is_used_again_and_a_busy_one_is_not() -> None:
+    """One after the other they take one thread; at once each has its own, and none waits for another."""
+    used = {await run_in_thread(threading.get_ident) for _ in range(20)}
+    assert len(used) <= 2  # the last one may not have said yet that it is idle
+    meet = threading.Barrier(5, timeout=5)
+    assert len(await asyncio.gather(*(run_in_thread(meet.wait) for _ in range(5)))) == 5
 
 
 async def test_whoever_is_cancelled_does_not_wait() -> None:
