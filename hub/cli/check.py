@@ -20,6 +20,7 @@ from hub.cli.context import (
     emit,
     fail,
     line,
+    note,
     print_lines,
     progress,
     run_now,
@@ -32,10 +33,12 @@ from hub.cli.sarif import Checked, sarif
 from hub.cli.show import counted, problem_line, refusal_line
 from hub.config.file import DEFAULT_FILE
 from hub.config.own import mistake
-from hub.errors import EmptySourceError, RefusedError, SmihubError
+from hub.errors import ConfigError, EmptySourceError, RefusedError, SmihubError
 from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub, Reviewed
+from hub.smi.types import Workload
+from hub.smi.workload import GROUP
 
 
 def register(app: typer.Typer) -> None:
@@ -53,8 +56,42 @@ def check(
 ) -> None:
     """Read everything and report every error and warning, without writing anything. Exit code 3 if a mesh would refuse something, 1 if an object is wrong."""
     with clean_errors():
-        code = run_now(_check(config, output, source, mesh or ()))
+        if source is not None and config == Path(DEFAULT_FILE) and not config.exists():
+            if mesh:
+                raise ConfigError(
+                    "--mesh needs smihub.yaml, and there is none here; remove it, or create one with smihub init"
+                )
+            code = run_now(_check_alone(source, output))
+        else:
+            code = run_now(_check(config, output, source, mesh or ()))
     raise typer.Exit(code)
+
+
+async def _check_alone(source: str, output: CheckForm) -> Exit:
+    """Check a folder for which there is no smihub.yaml: every mesh that what runs there shows, with the defaults."""
+    domains = Domains.without_file(source)
+    try:
+        (hub,) = domains.hubs
+        problems = await _problems(hub)
+        shown = _adapters_for(hub)
+        adapters = {each.name: each.adapter for each in hub.config.meshes if each.adapter in shown}
+        meshes = [mesh for mesh in hub.meshes if mesh.name in adapters]
+        names = " and ".join(f"a mesh for {adapter}" for adapter in adapters.values())
+        how = (
+            f"checked for {names}, with the defaults of smihub init"
+            if names
+            else "no workload shows which mesh to check"
+        )
+        note(f"there is no {DEFAULT_FILE} here; {how}")
+        return _shown([(hub, problems)], {hub: [hub.foreseen(mesh) for mesh in meshes]}, output)
+    finally:
+        await domains.close()
+
+
+def _adapters_for(hub: Hub) -> frozenset[str]:
+    """Which kinds of mesh the workloads in the sources show, as for `smihub init`."""
+    found = (one for cluster in hub.clusters.values() for one in cluster.store.objects() if isinstance(one, Workload))
+    return frozenset("vm" if one.ref.group == GROUP else "istio" for one in found)
 
 
 async def _check(config: Path, output: CheckForm, source: str | None, meshes: Sequence[str]) -> Exit:
@@ -66,20 +103,29 @@ async def _check(config: Path, output: CheckForm, source: str | None, meshes: Se
         }
         for hub in domains.hubs:
             await _look_at_sinks(hub)
-        if output is CheckForm.TEXT:
-            for hub, problems in found:
-                _show(hub, problems)
-                for each in foreseen[hub]:
-                    _show_refused(hub, each)
-        elif output is CheckForm.SARIF:
-            emit(sarif([Checked(hub, problems or (), foreseen[hub]) for hub, problems in found]), Output.JSON)
-        else:
-            emit(_data(found, foreseen), output.data)
-        if any(each.refusals for reviewed in foreseen.values() for each in reviewed):
-            return Exit.REFUSED
-        return Exit.ERROR if any(problems is None or _errors(problems) for _, problems in found) else Exit.SAME
+        return _shown(found, foreseen, output)
     finally:
         await domains.close()
+
+
+_Found = Sequence[tuple[Hub, Sequence[Problem] | None]]
+_Foreseen = Mapping[Hub, Sequence[Reviewed]]
+
+
+def _shown(found: _Found, foreseen: _Foreseen, output: CheckForm) -> Exit:
+    """Print what is wrong and what would be refused; with which code to end."""
+    if output is CheckForm.TEXT:
+        for hub, problems in found:
+            _show(hub, problems)
+            for each in foreseen[hub]:
+                _show_refused(hub, each)
+    elif output is CheckForm.SARIF:
+        emit(sarif([Checked(hub, problems or (), foreseen[hub]) for hub, problems in found]), Output.JSON)
+    else:
+        emit(_data(found, foreseen), output.data)
+    if any(each.refusals for reviewed in foreseen.values() for each in reviewed):
+        return Exit.REFUSED
+    return Exit.ERROR if any(problems is None or _errors(problems) for _, problems in found) else Exit.SAME
 
 
 async def _look_at_sinks(hub: Hub) -> None:
@@ -95,9 +141,7 @@ async def _look_at_sinks(hub: Hub) -> None:
                 raise mistake(hub.config, f"meshes[{index}].sink", str(error)) from None
 
 
-def _data(
-    found: Sequence[tuple[Hub, Sequence[Problem] | None]], foreseen: Mapping[Hub, Sequence[Reviewed]]
-) -> dict[str, Any]:
+def _data(found: _Found, foreseen: _Foreseen) -> dict[str, Any]:
     refused = [
         of_domain(hub.config, {"mesh": each.mesh.name, **refusal_data(one)})
         for hub, _ in found

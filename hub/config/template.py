@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from hub.config.file import new_owner
+from hub.config.file import DEFAULT_FILE, Config, Domain, Governed, MeshConfig, new_owner
+from hub.config.sources import instead_of
 
 _TEMPLATE = """\
 # yaml-language-server: $schema={schema}
@@ -129,3 +132,16 @@ def template(source: str = ".", adapters: Sequence[str] = ("vm",), *, reads_rend
 def _mesh(adapter: str, text: str) -> str:
     known = _KNOWN.get(adapter, {"name": adapter, "governed": "all", "sink": "{}"})
     return text.format(adapter=adapter, **known)
+
+
+def without_file(source: str, adapters: Collection[str]) -> Config:
+    """What the template says, for a folder (or `-`) in which there is no file yet: a mesh for each of these adapters that it knows."""
+    sinks: dict[str, dict[str, Any]] = {"istio": {"kind": "directory", "path": f"{RENDERED}/istio"}}
+    governed = {"targets": Governed("targets"), "all": Governed()}
+    meshes = tuple(
+        MeshConfig(known["name"], adapter, governed[known["governed"]], sink=sinks.get(adapter, {}))
+        for adapter, known in _KNOWN.items()
+        if adapter in adapters
+    )
+    file = Path(DEFAULT_FILE).absolute()
+    return Config(file, Domain("cluster.local"), instead_of((), source), meshes, file.parent / ".smihub")

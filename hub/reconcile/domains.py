@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from hub.config.file import load_configs
 from hub.config.sources import instead_of
+from hub.config.template import without_file
 from hub.errors import ConfigError
 from hub.meshes import Mesh, refuse_shared
 from hub.plugins import Plugins, load_plugins
@@ -41,6 +42,12 @@ class Domains:
         refuse_shared((hub.config, hub.meshes) for hub in hubs)
         domains = cls(hubs)
         return domains.only(meshes, plugins) if meshes else domains
+
+    @classmethod
+    def without_file(cls, source: str) -> Domains:
+        """The same for a folder, a file or standard input alone, with the configuration that `smihub init` would write. Raises ConfigError."""
+        plugins = load_plugins()
+        return cls([Hub(without_file(source, plugins.adapters), plugins)])
 
     def only(self, titles: Iterable[str], plugins: Plugins) -> Domains:
         """The same with these meshes alone, of which nothing was opened yet. Raises ConfigError."""
