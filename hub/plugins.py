@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -140,9 +141,9 @@ def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
 def _problem(entry_point: importlib.metadata.EntryPoint, error: Exception) -> LoadProblem:
     distribution = _distribution(entry_point)
     if isinstance(error, ModuleNotFoundError) and distribution == "smihub" and _is_foreign(error):
-        return LoadProblem(
-            entry_point.name, distribution, f'"{error.name}" is missing', f"pip install 'smihub[{entry_point.name}]'"
-        )
+        extra = entry_point.name
+        remedy = f"install the extra \"{extra}\": {sys.executable} -m pip install 'smihub[{extra}]'"
+        return LoadProblem(entry_point.name, distribution, f'"{error.name}" is missing', remedy)
     cause = f"{type(error).__name__}: {error}".splitlines()[0]
     return LoadProblem(entry_point.name, distribution, cause, "repair or uninstall it")
 

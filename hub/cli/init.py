@@ -76,6 +76,8 @@ def _default(plugins: Plugins) -> tuple[str, ...]:
 
 def _chosen(wanted: Sequence[str], plugins: Plugins) -> tuple[str, ...]:
     for name in wanted:
+        if name in {problem.plugin for problem in plugins.problems}:
+            plugins.adapter(name)  # installed, and not usable: what is missing
         if name not in plugins.adapters:
             raise ConfigError(f'--adapter "{name}": unknown adapter; {nearest(name, plugins.adapters)}')
     return tuple(dict.fromkeys(wanted))

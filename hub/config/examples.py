@@ -46,6 +46,8 @@ CHOICES: Mapping[str, str] = {
 }
 """What a field with few values may be."""
 _INDEX = re.compile(r"\[[0-9]+\]")
+_COMPLETE = ("remove", "give", "did you mean", "install", "repair")
+"""How a remedy begins that needs no example."""
 _YAML = re.compile(r"\b[a-zA-Z]+: \S")
 
 
@@ -59,6 +61,6 @@ def with_example(field: str, message: str) -> str:
     """The message about a field, with what to write; one that says so already, and one about an unknown field, stay as they are."""
     example = example_of(field)
     what, _, remedy = message.partition("; ")
-    if example is None or remedy.startswith(("remove", "give", "did you mean")) or _YAML.search(remedy or what):
+    if example is None or remedy.startswith(_COMPLETE) or _YAML.search(remedy or what):
         return message
     return f"{message}; for example {example}"

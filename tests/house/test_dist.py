@@ -90,7 +90,7 @@ def test_an_installed_wheel_is_enough(installed: Installed, folder: Path) -> Non
     assert said.startswith("smihub 0.1.0 (commit ")
     _first_steps(installed, folder, "istio", planned=3)  # what Istio cannot say is refused, until it is accepted
     code, said = installed.run(folder, "init", "--config", "vm.yaml", "--source", "smi")
-    assert (code, "pip install 'smihub[vm]'" in said) == (1, True), said
+    assert (code, "-m pip install 'smihub[vm]'" in said) == (1, True), said
     installed.install("[vm]")
     _first_steps(installed, folder, "vm", planned=2)
     assert "pip install 'smihub[envoy]'" in installed.run(folder, "doctor")[1]

@@ -12,6 +12,7 @@ import pytest
 
 from hub.errors import ConfigError
 from hub.plugins import LoadProblem, load_plugins
+from tests.servers.folder import shop
 
 GOOD = """\
 from hub.api import AdapterSpec, hookimpl
@@ -106,7 +107,12 @@ def test_a_missing_extra_is_one_line(modules: Path) -> None:
     for point in (points := [library, module]):
         vars(point)["dist"] = ours
     assert load_plugins(points).problems == (
-        LoadProblem("vm", "smihub", '"no_such_library" is missing', "pip install 'smihub[vm]'"),
+        LoadProblem(
+            "vm",
+            "smihub",
+            '"no_such_library" is missing',
+            f"install the extra \"vm\": {sys.executable} -m pip install 'smihub[vm]'",
+        ),
         LoadProblem(
             "x", "smihub", "ModuleNotFoundError: No module named 'hub.no_such_module'", "repair or uninstall it"
         ),
@@ -138,5 +144,22 @@ def test_the_vm_mesh_without_its_extra_names_it(library: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.startswith('istio|plugin "vm" of "smihub" did not load: ')
-    assert done.stdout.endswith("; pip install 'smihub[vm]'\n")
+    assert done.stdout.endswith(f"; install the extra \"vm\": {sys.executable} -m pip install 'smihub[vm]'\n")
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("verb", [("check",), ("init", "--adapter", "vm", "--config", "other.yaml")])
+def test_a_mesh_without_its_extra_is_one_line_that_can_be_pasted(tmp_path: Path, verb: tuple[str, ...]) -> None:
+    """Of check, and of init, which is told to use it; pip takes the command in it."""
+    folder = shop(tmp_path)
+    script = "import sys; sys.modules['grpc'] = None; from hub.cli.main import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", script, *verb], cwd=folder.root, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1), result.stderr
+    place = "smihub.yaml:5: meshes[0].adapter: " if verb == ("check",) else ""
+    assert result.stderr.startswith(f'error: {place}plugin "vm" of "smihub" did not load: ')
+    command = f"{sys.executable} -m pip install 'smihub[vm]'"
+    assert result.stderr.endswith(f'; install the extra "vm": {command}\n')
+    subprocess.run(["bash", "-c", f"{command} --quiet --dry-run --no-index"], check=True)  # everything is here already
