@@ -52,10 +52,12 @@ def beside_baselines(spec: AdapterSpec[Any], desired: Mapping[UnitKey, Desired],
     if not spec.baselines:
         return holds
     failed = {key for key in holds.withhold if key.kind == "baseline"}
-    made = {native.ref for key, one in desired.items() if key not in failed for native in one.translation.objects}
+    desired_refs = {
+        native.ref for key, one in desired.items() if key not in failed for native in one.translation.objects
+    }
     needed = {ref for one in desired.values() for ref in _needs(one)} if failed else set[ObjectRef]()
     standing = {ref for key in desired for mine in mirror.standing(key) for ref in mirror.needs(mine)}
-    missing = frozenset(ref for ref in needed | standing if ref not in made and not mirror.is_ours(ref))
+    missing = frozenset(ref for ref in needed | standing if ref not in desired_refs and not mirror.is_ours(ref))
     amiss = missing.union(*(mirror.standing(key) for key in failed)) if failed else frozenset[ObjectRef]()
     return holds.also((key for key, one in desired.items() if not amiss.isdisjoint(_needs(one))), missing)
 

@@ -64,17 +64,17 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
         else DirectorySource(name, folder, selection=Selection(skip=folder / DEFAULT_FILE))
     )
     intake = Intake([written], {name: source}, {"": store})
-    documents, made = _read(intake)[name], compiled(store, EndpointView(store))
+    documents, intent = _read(intake)[name], compiled(store, EndpointView(store))
     judged = [
         ExplainedMesh(
             name,
             spec,
-            {key: translated(spec, key, unit, spec.config()) for key, unit in _with_baselines(spec, made)},
+            {key: translated(spec, key, unit, spec.config()) for key, unit in _with_baselines(spec, intent)},
             partial(_translated, spec),
         )
         for name, spec in sorted(plugins.adapters.items())
     ]
-    explainer = Explainer(Semantics(documents, trust_domain=TRUST_DOMAIN), made, judged)
+    explainer = Explainer(Semantics(documents, trust_domain=TRUST_DOMAIN), intent, judged)
     return _explained({"": explainer}, intake)
 
 
@@ -82,10 +82,10 @@ def _translated(spec: AdapterSpec[Any], key: UnitKey, unit: Unit) -> Translation
     return translated(spec, key, unit, spec.config())
 
 
-def _with_baselines(spec: AdapterSpec[Any], made: Compiled) -> Iterator[tuple[UnitKey, Unit]]:
+def _with_baselines(spec: AdapterSpec[Any], intent: Compiled) -> Iterator[tuple[UnitKey, Unit]]:
     """Every unit, and the skeletons around them where everything is governed."""
-    yield from made.units.items()
-    for key in sorted(baselines_of(spec, made.units)):
+    yield from intent.units.items()
+    for key in sorted(baselines_of(spec, intent.units)):
         yield key, Baseline(key.namespace, whole=True)
 
 
@@ -97,10 +97,10 @@ async def explain_hub(hub: Hub) -> Explained:
     read, domain = _read(hub.intake), hub.config.domain
     explainers: dict[str, Explainer] = {}
     for name, cluster in hub.clusters.items():
-        documents, made = tuple(_documents(hub.config, name, read)), compiled(cluster.store, cluster.endpoints)
-        judged = [await _judged(mesh, made) for mesh in hub.meshes if mesh.cluster == name]
+        documents, intent = tuple(_documents(hub.config, name, read)), compiled(cluster.store, cluster.endpoints)
+        judged = [await _judged(mesh, intent) for mesh in hub.meshes if mesh.cluster == name]
         semantics = Semantics(documents, trust_domain=domain.trust_domain, reading=hub.config.reading)
-        explainers[name] = Explainer(semantics, made, judged)
+        explainers[name] = Explainer(semantics, intent, judged)
     return _explained(explainers, hub.intake)
 
 
@@ -147,11 +147,11 @@ def _namespace(value: Any) -> str:
     return namespace if isinstance(namespace, str) and namespace else "default"
 
 
-async def _judged(mesh: Mesh, made: Compiled) -> ExplainedMesh:
+async def _judged(mesh: Mesh, intent: Compiled) -> ExplainedMesh:
     """A mesh with what it governs: what the sources have in its scope now, and what it governed once, which it governs on."""
     held = frozenset[UnitKey]() if mesh.governed.mode == "all" else (await mesh.observed()).units
     units: dict[UnitKey, Unit] = {
-        key: unit for key, unit in made.units.items() if key in held or mesh.governs(key, unit)
+        key: unit for key, unit in intent.units.items() if key in held or mesh.governs(key, unit)
     }
     skeletons = {key: mesh.baseline(key) for key in sorted(baselines_of(mesh.spec, {*units, *held}))}
     units |= {key: unit for key, unit in skeletons.items() if unit is not None}

@@ -149,6 +149,6 @@ class Mirror:
         return observed
 
     def _put(self, change: Change, native: NativeObject, token: str, *, paused: bool) -> None:
-        made = Observed(native.ref, native.body, change.unit, token, native.role, native.needs, paused=paused)
-        self._objects[native.ref] = made
+        observed = Observed(native.ref, native.body, change.unit, token, native.role, native.needs, paused=paused)
+        self._objects[native.ref] = observed
         self._units.setdefault(change.unit, set()).add(native.ref)

@@ -93,21 +93,22 @@ class Planner:
         desired = self._desired_of(mesh, mirror, keys, faults)
         natives = (native for unit in desired.values() for native in unit.translation.objects)
         observation = mirror.restrict(desired, natives)
-        found = [*self._unbound(mesh, desired), *of_conflicts(conflicts_of(desired, observation.objects))]
-        found += changed_readings(self._store, observation.memory, desired)
-        found += [*of_losses(loss for unit in desired.values() for loss in unit.translation.losses)]
+        refusals = [*self._unbound(mesh, desired), *of_conflicts(conflicts_of(desired, observation.objects))]
+        refusals += changed_readings(self._store, observation.memory, desired)
+        refusals += [*of_losses(loss for unit in desired.values() for loss in unit.translation.losses)]
         accepted = frozenset(accept)
-        refused_units = {one.unit for one in unaccepted(found, accepted) if one.unit is not None}
+        refused_units = {one.unit for one in unaccepted(refusals, accepted) if one.unit is not None}
         holds = beside_baselines(mesh.spec, desired, mirror, holds.also(refused_units | faults.found.keys()))
         decision = self._withhold_gains(mesh, mirror, _PlanInput(desired, observation, holds), faults)
-        made = self._plan_of(mesh, mirror, decision, faults)
-        recent = mirror.lost_since(self.since.get(mesh.name, inf)) if made.losing else ()
-        found += [*of_faults(faults.found.items(), mesh.spec.name), *of_blast_radius(made, self._config.guards, recent)]
-        refused = unaccepted(found, accepted)
-        lifted = frozenset[str]().union(*(each.lifted_by(accepted) for each in found))
-        paused_units = frozenset(owner for ref in made.paused if (owner := decision.observation.objects[ref].owner))
+        draft = self._plan_of(mesh, mirror, decision, faults)
+        recent = mirror.lost_since(self.since.get(mesh.name, inf)) if draft.losing else ()
+        refusals += of_faults(faults.found.items(), mesh.spec.name)
+        refusals += of_blast_radius(draft, self._config.guards, recent)
+        refused = unaccepted(refusals, accepted)
+        lifted = frozenset[str]().union(*(each.lifted_by(accepted) for each in refusals))
+        paused_units = frozenset(owner for ref in draft.paused if (owner := decision.observation.objects[ref].owner))
         decided = self._decided(desired, paused_units, whole=keys is None)
-        return Reviewed(mesh, made, refused, lifted, decided, tuple(faults.found.items()))
+        return Reviewed(mesh, draft, refused, lifted, decided, tuple(faults.found.items()))
 
     def _withhold_gains(self, mesh: Mesh, mirror: Mirror, proposed: _PlanInput, faults: Faults) -> _Decision:
         """Take from the units what has to wait."""
@@ -147,19 +148,19 @@ class Planner:
         undecided = frozenset(decided.keys() - final.keys())
         narrow = partial(narrowest, mesh, faults)
         constraints = Constraints(decision.constraints.frozen | undecided, decision.constraints.lacking, narrow)
-        made = plan(mesh.name, {**decided, **final}, decision.observation, stateless, constraints)
+        draft = plan(mesh.name, {**decided, **final}, decision.observation, stateless, constraints)
         # Pods that nothing governed before were open; a sidecar on a VM that is not configured lets nobody in.
-        shut = made.governs if mesh.spec.selects_by and not mirror.empty else ()
-        made = replace(
-            made,
-            losing=(*made.losing, *shut),
+        shut = draft.governs if mesh.spec.selects_by and not mirror.empty else ()
+        draft = replace(
+            draft,
+            losing=(*draft.losing, *shut),
             losses=tuple(sorted(loss for unit in decision.desired.values() for loss in unit.translation.losses)),
-            governed=max(mirror.governed, made.governed),
+            governed=max(mirror.governed, draft.governed),
             first=mirror.empty,
             held=tuple(sorted(decision.held)),
             recalled=tuple(sorted({ref for key in decision.desired for ref in self._broken(key)})),
         )
-        return made if mesh.order == "revision" else with_non_atomic_units(made)
+        return draft if mesh.order == "revision" else with_non_atomic_units(draft)
 
     def _decided(self, desired: Mapping[UnitKey, Desired], paused: frozenset[UnitKey], *, whole: bool) -> Decided:
         """The units with the objects behind them, and what is wrong with them."""
@@ -198,24 +199,26 @@ class Planner:
         asked = {*(self._store.units() | mirror.units if keys is None else keys)}
         baselines = {key for key in asked if key.kind == "baseline"}
         asked -= baselines
-        found = dict[UnitKey, Desired]()
+        desired = dict[UnitKey, Desired]()
         for key in sorted(asked):
             with nullcontext() if faults is None else faults.of(key):
                 unit = self._store.compile(key)[0]
                 # By what the sources say now, or because it was before.
                 if mirror.holds(key) or mesh.governs(key, unit):
-                    found[key] = Desired(self._or_deny_all(key, unit))
-                    found[key] = self._translated(mesh, key, found[key].unit)
+                    desired[key] = Desired(self._or_deny_all(key, unit))
+                    desired[key] = self._translated(mesh, key, desired[key].unit)
         for key in sorted(baselines | (baselines_of(mesh.spec, asked) if keys is None else frozenset())):
             with nullcontext() if faults is None else faults.of(key):
-                skeleton = mesh.baseline(key) if self._needs_baseline(mesh, mirror, key, found) else None
+                skeleton = mesh.baseline(key) if self._needs_baseline(mesh, mirror, key, desired) else None
                 if skeleton is not None or mirror.holds(key):
-                    found[key] = self._translated(mesh, key, skeleton)
-        return found
+                    desired[key] = self._translated(mesh, key, skeleton)
+        return desired
 
-    def _needs_baseline(self, mesh: Mesh, mirror: Mirror, baseline: UnitKey, found: Mapping[UnitKey, Desired]) -> bool:
+    def _needs_baseline(
+        self, mesh: Mesh, mirror: Mirror, baseline: UnitKey, desired: Mapping[UnitKey, Desired]
+    ) -> bool:
         """Whether anything in the scope of a baseline is governed, or nobody can tell. Looks far only where it seems to go."""
-        mine = {key: each.unit for key, each in found.items() if covers(baseline, key)}
+        mine = {key: each.unit for key, each in desired.items() if covers(baseline, key)}
         if any(unit is not None for unit in mine.values()) or (self.missing.unread and mirror.holds(baseline)):
             return True
         going = sum(not mirror.has_paused(key) for key in mine)

@@ -69,8 +69,8 @@ class Reasons:
         http = http_of(arriving.request)
         found = set[Loss]()
         for key in keys:
-            made, unit = self._translations.get(key), self._units.get(key)
-            if made is None or not made.losses:
+            translation, unit = self._translations.get(key), self._units.get(key)
+            if translation is None or not translation.losses:
                 continue
             if isinstance(unit, Access):
                 found |= self._of_access(key, unit, arriving, http)

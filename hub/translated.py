@@ -20,21 +20,21 @@ def translated(spec: AdapterSpec[Any], key: UnitKey, unit: Unit, config: Any) ->
 
     Raises UnsafeResourceError for a baseline that grants something, or could not be written first.
     """
-    made = spec.translate(unit, config)
+    translation = spec.translate(unit, config)
     if isinstance(unit, Baseline):
-        _check_baseline(key, made)
+        _check_baseline(key, translation)
     origins = tuple(sorted(set(unit.origins)))
     return replace(
-        made,
-        objects=tuple(_with_origins(each, origins) for each in made.objects),
-        losses=tuple(sorted(replace(loss, unit=key) for loss in made.losses)),
+        translation,
+        objects=tuple(_with_origins(each, origins) for each in translation.objects),
+        losses=tuple(sorted(replace(loss, unit=key) for loss in translation.losses)),
     )
 
 
-def _check_baseline(key: UnitKey, made: Translation) -> None:
-    if made.losses or made.carried or made.routed or made.former:
+def _check_baseline(key: UnitKey, translation: Translation) -> None:
+    if translation.losses or translation.carried or translation.routed or translation.former:
         raise UnsafeResourceError(f"{key} has losses, grants or former names; report this to the adapter's author")
-    for native in made.objects:
+    for native in translation.objects:
         if native.role not in {Role.GUARD, Role.REFERENCED} or native.needs:
             what = f"is a {native.role}" if native.role not in {Role.GUARD, Role.REFERENCED} else "needs others"
             raise UnsafeResourceError(f'"{native.ref}" of {key} {what}; report this to the adapter\'s author')

@@ -80,9 +80,9 @@ class ApplyOptions(Struct, frozen=True):
     style: OutputStyle
     output: Output
 
-    def show(self, found: Sequence[DomainReview]) -> None:
+    def show(self, reviews: Sequence[DomainReview]) -> None:
         """Show what is about to be written."""
-        pages = pages_of(found)
+        pages = pages_of(reviews)
         if self.style == "lines":
             for page in pages:
                 show_page(page, self.plan.detail)
@@ -95,10 +95,10 @@ class ApplyOptions(Struct, frozen=True):
         if self.style == "lines":
             note(text)
 
-    def end(self, found: Sequence[DomainReview], applied: Sequence[Applied]) -> None:
+    def end(self, reviews: Sequence[DomainReview], applied: Sequence[Applied]) -> None:
         """Print what became of it, where the output is data."""
         if self.style == "data":
-            emit({**pages_data(pages_of(found)), "applied": [each.data() for each in applied]}, self.output)
+            emit({**pages_data(pages_of(reviews)), "applied": [each.data() for each in applied]}, self.output)
 
 
 def register(app: typer.Typer) -> None:
@@ -133,9 +133,9 @@ async def _apply(options: ApplyOptions) -> Exit:
     domains = Domains.open(options.plan.config, meshes=options.plan.meshes)
     journals = _journals(domains)
     try:
-        found = await review(domains, options.plan.accept)
-        options.show(found)
-        return await _carry_out(found, options, journals)
+        reviews = await review(domains, options.plan.accept)
+        options.show(reviews)
+        return await _carry_out(reviews, options, journals)
     finally:
         await domains.close()
         for journal in journals.values():
@@ -149,29 +149,29 @@ def _journals(domains: Domains) -> Journals:
     return {hub: Journal(Record(hub.config.state, note), Actor.here("apply")) for hub in domains.hubs}
 
 
-async def _carry_out(found: Sequence[DomainReview], options: ApplyOptions, journals: Journals) -> Exit:
+async def _carry_out(reviews: Sequence[DomainReview], options: ApplyOptions, journals: Journals) -> Exit:
     """Write what is not refused, once somebody agreed; 3 if anything was refused, else 1 if something failed."""
-    refused = Exit.REFUSED if verdict(found) is Exit.REFUSED else Exit.SAME
-    whole = [(each.hub, one) for each in found for one in each.reviewed if one.whole]
+    refused = Exit.REFUSED if verdict(reviews) is Exit.REFUSED else Exit.SAME
+    whole = [(each.hub, one) for each in reviews for one in each.reviewed if one.whole]
     for hub, one in whole:
         journals[hub].refused(one)
     applied = [Applied(hub.config.title, one.mesh.name, "refused", one.whole[0].message) for hub, one in whole]
-    plans = [one.plan for each in found for one in each.reviewed if not one.whole]
+    plans = [one.plan for each in reviews for one in each.reviewed if not one.whole]
     if refused and not any(plan.changes or plan.memory for plan in plans):
         options.note("nothing was written")
-        options.end(found, [*applied, *_all(found, "unchanged")])
+        options.end(reviews, [*applied, *_all(reviews, "unchanged")])
         return refused
     if _declined(plans, options.confirmation):
         return Exit.ERROR
-    for each in found:
+    for each in reviews:
         applied += await _write(each, options, journals[each.hub])
-    options.end(found, applied)
+    options.end(reviews, applied)
     failed = any(each.result in {"failed", "stale", "partial"} for each in applied)
-    return refused or (Exit.ERROR if failed or any(each.wrong for each in found) else Exit.SAME)
+    return refused or (Exit.ERROR if failed or any(each.wrong for each in reviews) else Exit.SAME)
 
 
-def _all(found: Sequence[DomainReview], result: Literal["unchanged"]) -> list[Applied]:
-    names = ((each.hub.config.title, one.mesh.name) for each in found for one in each.reviewed if not one.whole)
+def _all(reviews: Sequence[DomainReview], result: Literal["unchanged"]) -> list[Applied]:
+    names = ((each.hub.config.title, one.mesh.name) for each in reviews for one in each.reviewed if not one.whole)
     return [Applied(domain, mesh, result) for domain, mesh in names]
 
 
@@ -185,15 +185,15 @@ async def _apply_saved(file: Path, options: ApplyOptions) -> Exit:
     domains = saved.open_for(options.plan.config, plan)
     journals = _journals(domains)
     try:
-        found = await _resumed(domains, plan)
-        options.show(found)
+        reviews = await _resumed(domains, plan)
+        options.show(reviews)
         _report(plan, domains, options)
         if options.confirmation == "ask":
-            if _declined([one.plan for each in found for one in each.reviewed], options.confirmation):
+            if _declined([one.plan for each in reviews for one in each.reviewed], options.confirmation):
                 return Exit.ERROR
             # Again after the answer: somebody may have thought for an hour, and the mesh has not waited.
-            found = await _resumed(domains, plan)
-        return await _carry_out(found, replace(options, confirmation="given"), journals)
+            reviews = await _resumed(domains, plan)
+        return await _carry_out(reviews, replace(options, confirmation="given"), journals)
     finally:
         await domains.close()
         for journal in journals.values():

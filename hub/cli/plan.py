@@ -106,28 +106,28 @@ async def _plan(options: PlanOptions, output: PlanForm, file: Path | None, sourc
         if file is not None:
             saved.check_place(file, [hub.config for hub in domains.hubs])
             saved.check_meshes(domains, options.meshes)
-        found = await review(domains, options.accept)
+        reviews = await review(domains, options.accept)
         if output is PlanForm.TEXT:
-            show(found, options.detail)
+            show(reviews, options.detail)
         elif output is PlanForm.MARKDOWN:
-            markdown(pages_of(found))
+            markdown(pages_of(reviews))
         else:
-            emit(pages_data(pages_of(found)), output.data)
+            emit(pages_data(pages_of(reviews)), output.data)
         if file is not None:
-            _save(file, found)
-        for each in found:
+            _save(file, reviews)
+        for each in reviews:
             _suggest_owner(each)
-        return verdict(found)
+        return verdict(reviews)
     finally:
         await domains.close()
 
 
-def _save(file: Path, found: Sequence[DomainReview]) -> None:
-    failed = [each.hub.config.title for each in found if each.failed]
+def _save(file: Path, reviews: Sequence[DomainReview]) -> None:
+    failed = [each.hub.config.title for each in reviews if each.failed]
     if failed:
         raise ConfigError(f"domain {', '.join(failed)} could not be planned, so nothing was saved")
-    saved.save(file, [(each.hub, each.reviewed) for each in found])
-    note(_next_step(file, [one for each in found for one in each.reviewed]))
+    saved.save(file, [(each.hub, each.reviewed) for each in reviews])
+    note(_next_step(file, [one for each in reviews for one in each.reviewed]))
 
 
 def _next_step(file: Path, reviewed: Sequence[Reviewed]) -> str:

@@ -175,8 +175,8 @@ def _data(one: _Rendered) -> dict[str, Any]:
 
 
 def _natives(plan: Plan) -> list[tuple[NativeObject, UnitKey]]:
-    made = sorted(plan.changes, key=lambda change: (change.unit, change.ref))
-    return [(change.after, change.unit) for change in made if change.after is not None]
+    ordered = sorted(plan.changes, key=lambda change: (change.unit, change.ref))
+    return [(change.after, change.unit) for change in ordered if change.after is not None]
 
 
 def _head(native: NativeObject, unit: UnitKey, mesh: str) -> str:

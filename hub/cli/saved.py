@@ -71,8 +71,8 @@ def save(path: Path, found: Sequence[tuple[Hub, Sequence[Reviewed]]]) -> None:
 
 
 def _saved(hub: Hub, reviewed: Sequence[Reviewed], now: str) -> Saved:
-    made = sorted(reviewed, key=lambda each: each.mesh.name)
-    meshes = tuple(_saved_mesh(hub, each) for each in made)
+    by_name = sorted(reviewed, key=lambda each: each.mesh.name)
+    meshes = tuple(_saved_mesh(hub, each) for each in by_name)
     problems = (*hub.intake.problems(), *hub.unused_accepts(reviewed))
     return Saved(hub.setup(version()), hub.inputs(), now, meshes, hub.fingerprints(), problems)
 
@@ -104,35 +104,35 @@ def _check_replaceable(path: Path) -> None:
 
 
 def _replace(path: Path, raw: bytes) -> None:
-    made = path.with_name(f".{path.name}.{token_hex(8)}")
+    temporary = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
-        _put(made, path)
+        _put(temporary, path)
         # The folder too, or the new name may be lost in a crash although the file's content is on disk.
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         os.fsync(folder)
         os.close(folder)
     finally:
         with suppress(FileNotFoundError):
-            made.unlink()
+            temporary.unlink()
 
 
-def _put(made: Path, path: Path) -> None:
+def _put(temporary: Path, path: Path) -> None:
     """Give a file its name; what somebody else put there in the meantime stays."""
     _check_replaceable(path)
     if not path.exists():
         try:
             # A link fails where the name is taken, a rename would replace what somebody put there since the check.
-            os.link(made, path)
+            os.link(temporary, path)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
         else:
             return
-    made.replace(path)
+    temporary.replace(path)
 
 
 @contextmanager
@@ -199,10 +199,10 @@ async def _resumed(hub: Hub, saved: Saved, say: Callable[[str], None]) -> list[R
     reviewed = []
     for mesh in hub.meshes:
         say(f"planning {mesh.title}")
-        made = await hub.plan(mesh, found[mesh.name].accepted)
-        plans.check_plan(found[mesh.name], made.plan, made.refusals)
+        replanned = await hub.plan(mesh, found[mesh.name].accepted)
+        plans.check_plan(found[mesh.name], replanned.plan, replanned.refusals)
         lifted = frozenset(found[mesh.name].accepted)
-        reviewed.append(replace(made, plan=found[mesh.name].plan, lifted=lifted))
+        reviewed.append(replace(replanned, plan=found[mesh.name].plan, lifted=lifted))
     return reviewed
 
 

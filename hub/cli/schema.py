@@ -52,8 +52,8 @@ def schema(
 
 def schema_of(of: Shown, plugins: Plugins) -> bytes:
     """A schema as JSON text; of smihub.yaml with the settings of the adapters, sinks and sources that are installed."""
-    made = _config(plugins) if of is Shown.CONFIG else _of({Shown.WORKLOAD: WrittenWorkload}.get(of, WrittenTest))
-    return json.format(json.encode(made), indent=2) + b"\n"
+    schema = _config(plugins) if of is Shown.CONFIG else _of({Shown.WORKLOAD: WrittenWorkload}.get(of, WrittenTest))
+    return json.format(json.encode(schema), indent=2) + b"\n"
 
 
 def _of(written: type) -> Schema:

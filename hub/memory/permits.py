@@ -80,8 +80,8 @@ def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> t
             if nothing or not all(_has(each, atom) for each in known):
                 found.setdefault((atom[0], atom[1], atom[3], atom[4]), set()).add(atom[2])
     shared: dict[object, Any] = {}  # most permits of an identity name the same ports and objects
-    made = (_permit(receiver, body, ports, after, shared) for body, ports in found.items())
-    return tuple(sorted(made, key=msgspec.json.encode))
+    permits = (_permit(receiver, body, ports, after, shared) for body, ports in found.items())
+    return tuple(sorted(permits, key=msgspec.json.encode))
 
 
 def _compared(

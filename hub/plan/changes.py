@@ -171,14 +171,14 @@ def conflicts_of(decided: Mapping[UnitKey, Desired], standing: Mapping[ObjectRef
             if (other := first.setdefault(native.ref, key)) is not key:
                 claims.setdefault(native.ref, [other]).append(key)
     claims |= {ref: [first[ref]] for ref in standing if ref in first and ref not in claims}
-    found = []
+    conflicts = []
     for ref, keys in claims.items():
         observed = standing.get(ref)
         if observed is not None and (observed.owner not in decided or observed.owner in keys):
-            found += [Conflict(ref, observed.owner, key) for key in keys if key != observed.owner]
+            conflicts += [Conflict(ref, observed.owner, key) for key in keys if key != observed.owner]
         elif len(keys) > 1:
-            found += [Conflict(ref, next(one for one in keys if one != key), key) for key in keys]
-    return tuple(sorted(found, key=lambda one: (one.second, one.ref)))
+            conflicts += [Conflict(ref, next(one for one in keys if one != key), key) for key in keys]
+    return tuple(sorted(conflicts, key=lambda one: (one.second, one.ref)))
 
 
 class Blocked(Struct, frozen=True):

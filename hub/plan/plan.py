@@ -210,7 +210,7 @@ def _with_access_diff(
 ) -> tuple[Plan, dict[UnitKey, Remembered | bytes | None]]:
     """Add what the change means: what is gained and lost, units that lose, and what to remember."""
     memory: dict[UnitKey, Remembered | bytes | None] = {}
-    found: dict[UnitKey, _AccessDiff] = {}
+    diffs: dict[UnitKey, _AccessDiff] = {}
     rerouted: list[tuple[str, str]] = []
     because: list[ChangeCause] = []
     for each in decided:
@@ -224,17 +224,17 @@ def _with_access_diff(
                 rerouted.extend(lines)
                 because.extend(() if past.old else of_route(each.key, past.kept, each.desired.kept))
         elif each.key.kind == "access" and after is not None:
-            found[each.key] = _changed(each, after.states[0].standing, observation)
+            diffs[each.key] = _changed(each, after.states[0].standing, observation)
     owners = {one.owner for one in observation.objects.values()}
     annotated = replace(
         bare,
-        gained=tuple(permit for each in found.values() for permit in each.gained),
-        lost=tuple(permit for each in found.values() for permit in each.lost),
-        lost_lines=tuple(line for each in found.values() for line in each.lost_lines),
+        gained=tuple(permit for each in diffs.values() for permit in each.gained),
+        lost=tuple(permit for each in diffs.values() for permit in each.lost),
+        lost_lines=tuple(line for each in diffs.values() for line in each.lost_lines),
         rerouted=tuple(rerouted),
-        because=(*because, *(one for each in found.values() for one in each.because)),
-        losing=tuple(key for key, each in found.items() if each.lost or each.lost_lines),
-        governs=tuple(key for key in found if key not in observation.memory and key not in owners),
+        because=(*because, *(one for each in diffs.values() for one in each.because)),
+        losing=tuple(key for key, each in diffs.items() if each.lost or each.lost_lines),
+        governs=tuple(key for key in diffs if key not in observation.memory and key not in owners),
         governed=sum(key.kind == "access" for key in observation.memory.keys() | {each.key for each in decided}),
     )
     return annotated, memory

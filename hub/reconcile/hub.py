@@ -221,11 +221,13 @@ class Hub:
     def _inputs(self, cluster: Cluster) -> str:
         store = cluster.store
         compiled = ((key, store.compile(key)[0]) for key in sorted(store.units()))
-        made = [CompiledUnit(key, unit, _files(cluster, key, unit)) for key, unit in compiled if unit is not None]
-        refs = sorted({ref for each in made for ref in each.unit.origins})
+        compiled_units = [
+            CompiledUnit(key, unit, _files(cluster, key, unit)) for key, unit in compiled if unit is not None
+        ]
+        refs = sorted({ref for each in compiled_units for ref in each.unit.origins})
         objects = (found for ref in refs if (found := store.object(ref)) is not None)
         ruling = (found for found in objects if not isinstance(found, Workload | EndpointSlice))
-        return inputs_digest(made, ruling, sorted(self.intake.unread))
+        return inputs_digest(compiled_units, ruling, sorted(self.intake.unread))
 
     def fingerprints(self) -> tuple[Fingerprint, ...]:
         """The objects that the units are made from, as they were read last, sorted."""
@@ -249,7 +251,7 @@ class Hub:
 
     # ----------------------------------------------------------------------- applying
 
-    async def apply(self, mesh: Mesh, made: Plan, accept: Sequence[str] = ()) -> dict[UnitKey, Result]:
+    async def apply(self, mesh: Mesh, new_plan: Plan, accept: Sequence[str] = ()) -> dict[UnitKey, Result]:
         """Write a plan; what became of each of its units.
 
         Of a unit that could not be written to its end, what it loses is planned and written once more, without what it gains.
@@ -257,19 +259,20 @@ class Hub:
         """
         narrowed = frozenset[UnitKey]()
         if isinstance(mesh.sink, Accepting) and (
-            both := await _losing_behind_gains(mesh.sink, made, await mesh.observed())
+            both := await _losing_behind_gains(mesh.sink, new_plan, await mesh.observed())
         ):
             # First what these lose: their gains wait up to `ACCEPTED_S` for the mesh, and a revocation must not.
             narrowed = await self._narrow(mesh, both, accept, frozenset())
-            reviewed = await self._planned(mesh, accept, units_of(made), apart=True)
+            reviewed = await self._planned(mesh, accept, units_of(new_plan), apart=True)
             if reviewed.whole:
-                waiting = dict.fromkeys(units_of(made), Result("waiting", reviewed.whole[0].message))
+                waiting = dict.fromkeys(units_of(new_plan), Result("waiting", reviewed.whole[0].message))
                 return _with_narrowed(waiting, narrowed)
-            made = reviewed.plan
-        made = self._stamped(made, accept)
-        results, failed = await self._roll_out(mesh, made)
+            new_plan = reviewed.plan
+        new_plan = self._stamped(new_plan, accept)
+        results, failed = await self._roll_out(mesh, new_plan)
         stopped = frozenset(key for key, each in results.items() if each.state != "written" and key.kind == "access")
-        if stopped.intersection({*made.losing, *(change.unit for change in made.changes if change.after is None)}):
+        revoking = {*new_plan.losing, *(change.unit for change in new_plan.changes if change.after is None)}
+        if stopped.intersection(revoking):
             narrowed |= await self._narrow(mesh, stopped, accept, failed)
         return _with_narrowed(results, narrowed)
 
@@ -286,24 +289,24 @@ class Hub:
         unwritten = {*reviewed.plan.losing} - written
         return units - unwritten - {*reviewed.plan.frozen}
 
-    def _stamped(self, made: Plan, accept: Sequence[str]) -> Plan:
+    def _stamped(self, new_plan: Plan, accept: Sequence[str]) -> Plan:
         """The plan, after which is remembered that its losses were now; what somebody accepted is not counted again."""
         now = self.clock()
-        if BLAST_RADIUS in {*accept, *words(self.config.accept, made.mesh, now)} or not made.losing:
-            return made
+        if BLAST_RADIUS in {*accept, *words(self.config.accept, new_plan.mesh, now)} or not new_plan.losing:
+            return new_plan
         at = int(now)
-        memory = {key: stamped(raw, at) if key in made.losing else raw for key, raw in made.memory.items()}
-        return replace(made, memory=memory)
+        memory = {key: stamped(raw, at) if key in new_plan.losing else raw for key, raw in new_plan.memory.items()}
+        return replace(new_plan, memory=memory)
 
-    async def _roll_out(self, mesh: Mesh, made: Plan) -> tuple[dict[UnitKey, Result], frozenset[ObjectRef]]:
+    async def _roll_out(self, mesh: Mesh, new_plan: Plan) -> tuple[dict[UnitKey, Result], frozenset[ObjectRef]]:
         """Write a plan; what became of its units, and the objects that could not be written."""
         mirror = await mesh.observed()
         unclaimed = mirror.owner == "" and bool(self.config.owner) and not mirror.empty
-        if not (made.changes or made.memory or unclaimed):
+        if not (new_plan.changes or new_plan.memory or unclaimed):
             return {}, frozenset()
         try:
-            with mesh.writes(units_of(made)):
-                done = await roll_out(mesh.sink, made, mirror)
+            with mesh.writes(units_of(new_plan)):
+                done = await roll_out(mesh.sink, new_plan, mirror)
         except BaseException:
             # Also when it is cancelled: some of the objects may be written.
             mesh.invalidate_mirror()
@@ -331,11 +334,11 @@ class Hub:
         )
 
 
-async def _losing_behind_gains(sink: Accepting, made: Plan, mirror: Mirror) -> frozenset[UnitKey]:
+async def _losing_behind_gains(sink: Accepting, new_plan: Plan, mirror: Mirror) -> frozenset[UnitKey]:
     """The units that lose, and also gain by what the mesh has not taken yet: what they lose does not wait for that."""
-    needing = prerequisites(made, gaining_and_losing(made), mirror)
+    needing = prerequisites(new_plan, gaining_and_losing(new_plan), mirror)
     late = await sink.unaccepted(sorted(needing), 0.0) if needing else ()
-    return gated_gaining_and_losing(made).union(*(needing[one.ref] for one in late))
+    return gated_gaining_and_losing(new_plan).union(*(needing[one.ref] for one in late))
 
 
 def _with_narrowed(results: Mapping[UnitKey, Result], narrowed: frozenset[UnitKey]) -> dict[UnitKey, Result]:

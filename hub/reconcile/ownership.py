@@ -76,9 +76,9 @@ def _completed(hub: Hub, mesh: Mesh, mirror: Mirror, chosen: Sequence[Adoption])
     seen = replace(seen, objects={**seen.objects, **ours})
     memory: dict[UnitKey, bytes] = {}
     for key in sorted({each.unit for each in chosen}):
-        made = plan(mesh.name, hub.desired(mesh, mirror, [key]), seen, mesh.spec.carry_over)
-        if not made.changes:
-            memory |= made.memory
+        new_plan = plan(mesh.name, hub.desired(mesh, mirror, [key]), seen, mesh.spec.carry_over)
+        if not new_plan.changes:
+            memory |= new_plan.memory
     return memory
 
 

@@ -65,8 +65,8 @@ class Folder:
                 return None
             raise
         try:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
                 return None
             data = _content(handle, limit + 1)
         finally:

@@ -201,14 +201,14 @@ def read_settled(path: str, before: Signature, limit: int) -> bytes | None:
     except OSError as error:
         raise _unreadable(error) from None
     try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             raise FileError("file.special", "not a regular file", "remove it from the source folder")
-        if found.st_size > limit:
-            message = f"the file has {found.st_size} bytes, more than {limit}"
+        if status.st_size > limit:
+            message = f"the file has {status.st_size} bytes, more than {limit}"
             raise FileError("yaml.too-large", message, 'split it into several files, or exclude it ("exclude")')
-        data = _content(handle, found.st_size)
-        opened, after = _signature(found), _signature(os.fstat(handle))
+        data = _content(handle, status.st_size)
+        opened, after = _signature(status), _signature(os.fstat(handle))
     except OSError as error:
         raise _unreadable(error) from None
     finally:

@@ -131,14 +131,14 @@ def _bound(file: Path, stack: ExitStack) -> socket.socket:
         # Of a hub that was killed; a living one holds the lock, so we would not be here.
         if stat.S_ISSOCK(file.lstat().st_mode):
             file.unlink()
-    made = stack.enter_context(socket.socket(socket.AF_UNIX))
+    listener = stack.enter_context(socket.socket(socket.AF_UNIX))
     before = os.umask(0o177)  # nobody else may connect between binding and any later chmod
     try:
-        made.bind(str(file))
+        listener.bind(str(file))
     finally:
         os.umask(before)
     stack.callback(lambda: file.unlink(missing_ok=True))
-    return _listening(made)
+    return _listening(listener)
 
 
 @contextmanager
@@ -148,21 +148,21 @@ def listening(config: Config) -> Iterator[socket.socket | None]:
     if address is None:
         yield None
         return
-    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as made:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            made.bind(address)
-            _listening(made)
+            listener.bind(address)
+            _listening(listener)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise ConfigError(f'http.address: "{address[0]}", port {address[1]}, cannot be used: {reason}') from None
-        yield made
+        yield listener
 
 
-def _listening(made: socket.socket) -> socket.socket:
-    made.setblocking(False)
-    made.listen(CONNECTIONS)
-    return made
+def _listening(listener: socket.socket) -> socket.socket:
+    listener.setblocking(False)
+    listener.listen(CONNECTIONS)
+    return listener
 
 
 # --------------------------------------------------------------------------- serving

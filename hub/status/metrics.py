@@ -215,27 +215,32 @@ class _Units(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called at each scrape."""
-        found = {mesh: self._outcomes.summary(mesh) for mesh in self._meshes}
-        yield _gauge("smihub_governed_identities", "Identities that a mesh governs.", found, lambda one: one.governed)
+        summaries = {mesh: self._outcomes.summary(mesh) for mesh in self._meshes}
+        yield _gauge(
+            "smihub_governed_identities", "Identities that a mesh governs.", summaries, lambda one: one.governed
+        )
         units = GaugeMetricFamily("smihub_units", "Units by state.", labels=("mesh", "state"))
-        for mesh, one in found.items():
+        for mesh, one in summaries.items():
             for state in _UNITS:
                 units.add_metric((mesh, state), getattr(one, state))
         yield units
         yield _gauge(
-            "smihub_conflicts", "Units with an object that is not managed by smihub.", found, lambda one: one.conflicts
+            "smihub_conflicts",
+            "Units with an object that is not managed by smihub.",
+            summaries,
+            lambda one: one.conflicts,
         )
-        yield _gauge("smihub_losses", "Units with a Loss that was not accepted.", found, lambda one: one.lossy)
+        yield _gauge("smihub_losses", "Units with a Loss that was not accepted.", summaries, lambda one: one.lossy)
         yield _gauge(
             "smihub_frozen_units",
             "Units that are frozen: unchanged until everything can be read.",
-            found,
+            summaries,
             lambda one: one.frozen,
         )
         text = "Units with a revocation that is not written yet."
-        yield _gauge("smihub_waiting_revocations", text, found, lambda one: one.losing)
+        yield _gauge("smihub_waiting_revocations", text, summaries, lambda one: one.losing)
         text = "Age of the oldest of these revocations."
-        yield _gauge("smihub_waiting_revocations_oldest_seconds", text, found, self._age)
+        yield _gauge("smihub_waiting_revocations_oldest_seconds", text, summaries, self._age)
         meshes = GaugeMetricFamily("smihub_mesh_ok", "Whether nothing refuses or blocks a mesh.", labels=("mesh",))
         for mesh in self._meshes:
             meshes.add_metric((mesh,), self._outcomes.mesh(mesh).status == "True")

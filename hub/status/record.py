@@ -323,8 +323,8 @@ def _writable(path: Path) -> sqlite3.Connection:
     # Made here with its mode, since SQLite would make it by the umask, readable by others for a moment.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise ConfigError(f"it must be a regular file that only this user can access; run: chmod 600 {path}")
     # No implicit transactions: `_transaction` begins them IMMEDIATE,
     # or a reader that turns writer may fail as busy at once.

@@ -76,12 +76,12 @@ def explainer_of(
     """Both readings of some documents."""
     scope = Scope() if scope is None else scope
     semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading)
-    made = compile_documents(documents, scope)
+    intent = compile_documents(documents, scope)
     judged = [
-        ExplainedMesh(mesh.name, mesh.spec, translate_units(made.units, mesh), partial(_translated, mesh))
+        ExplainedMesh(mesh.name, mesh.spec, translate_units(intent.units, mesh), partial(_translated, mesh))
         for mesh in meshes
     ]
-    return Explainer(semantics, made, judged)
+    return Explainer(semantics, intent, judged)
 
 
 # --------------------------------------------------------------------------- YAML text

@@ -56,8 +56,8 @@ def make_small_world(rng: Random) -> list[Value]:
         _target("bound", [rng.choice(ACCOUNTS)], rng.choice(("HTTPRouteGroup", "TCPRoute")), binding="gold"),
     ]
     splits = [_service(rng, "api-b"), _split(rng)] if rng.randrange(2) else []
-    made = [*workloads, *pods, _service(rng), *rules, *grants, *splits]
-    return [again(rng, value) if rng.randrange(4) == 0 else value for value in made]
+    objects = [*workloads, *pods, _service(rng), *rules, *grants, *splits]
+    return [again(rng, value) if rng.randrange(4) == 0 else value for value in objects]
 
 
 def _object(api: str, kind: str, name: str, spec: Value, labels: Mapping[str, str] | None = None) -> Value:

@@ -71,11 +71,11 @@ def translate_access(access: Access, config: IstioConfig) -> Translation:
     root = access.identity.namespace == config.root_namespace
     policies, losses, carried = _policies_by_labels(owner) if not root else ({}, [_root_namespace_loss(owner)], [])
     policies.setdefault((), [()])  # without any policy Istio lets everybody in, so one that grants nothing stays
-    objects = [made for labels, rule_sets in policies.items() for made in _policies(owner, labels, rule_sets)]
+    objects = [native for labels, rule_sets in policies.items() for native in _policies(owner, labels, rule_sets)]
     if config.mtls == "strict" and not root:  # a selector there is ignored by Istio, or reaches everybody
         objects.append(_peer_authentication(owner))
     former = sorted(ref for labels, rule_sets in policies.items() for ref in _former(owner, labels, len(rule_sets)))
-    ordered = tuple(sorted(objects, key=lambda made: made.ref))
+    ordered = tuple(sorted(objects, key=lambda native: native.ref))
     return Translation(
         ordered, tuple(sorted(set(losses))), tuple(former), tuple(sorted(carried, key=msgspec.json.encode))
     )

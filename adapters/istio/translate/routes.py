@@ -37,21 +37,21 @@ class _VirtualServiceParts(Struct, frozen=True, gc=False):
 
 def translate_route(route: Route, config: IstioConfig) -> Translation:
     """The VirtualService of a Service, none if no port of it is split, and what Istio cannot say of the splits."""
-    made = _VirtualServiceParts([], [], [])
+    parts = _VirtualServiceParts([], [], [])
     ports = tuple(
-        replace(port, splits=_carried(route, port, made.losses))
+        replace(port, splits=_carried(route, port, parts.losses))
         for port in sorted(route.ports, key=lambda port: (port.port, port.transport))
     )
     for port in ports:
         if port.splits:
-            _Port(route, port, config).add_to(made)
-    losses = tuple(sorted(set(made.losses)))
+            _Port(route, port, config).add_to(parts)
+    losses = tuple(sorted(set(parts.losses)))
     routed = tuple(_Port(route, port, config).carried() for port in ports) if losses else None
-    if not made.http and not made.tcp:
+    if not parts.http and not parts.tcp:
         return Translation((), losses, routed=routed)
     ref = names.virtual_service(route.namespace, route.service)
     host = names.host(route.namespace, route.service, config.cluster_domain)
-    body = virtual_service(ref, host, made.http, made.tcp)
+    body = virtual_service(ref, host, parts.http, parts.tcp)
     # None of it: half of the conditions would send requests to backends that another split was to take.
     if len(body) > MAX_BYTES:
         split_by = {split.origin for port in route.ports for split in port.splits}
@@ -81,18 +81,18 @@ class _Port:
         splits = (split for each in route.ports for split in each.splits)
         self._expensive = expensive_patterns((match for split in splits for match in split.matches or ()), cost)
 
-    def add_to(self, made: _VirtualServiceParts) -> None:
+    def add_to(self, parts: _VirtualServiceParts) -> None:
         """Conditional layers in order, then the one for everything, or the root; raw bytes know no conditions."""
         everything: list[Json] = [{"port": self._port.port}]
-        routes = [route for split in self._port.splits for route in self._layer(split, made.losses)]
+        routes = [route for split in self._port.splits for route in self._layer(split, parts.losses)]
         ends = [index + 1 for index, route in enumerate(routes) if route["match"] == everything]
         if routes and not ends:
             routes.append({"match": everything, **self._root()})
         # Istio takes the first entry that matches: what stands after one for everything would only look as if it counted.
-        made.http.extend(routes[: ends[0]] if ends else routes)
+        parts.http.extend(routes[: ends[0]] if ends else routes)
         last = next((split for split in self._port.splits if split.matches is None), None)
         if last is not None:
-            made.tcp.append({"match": everything, **self._tcp(last)})
+            parts.tcp.append({"match": everything, **self._tcp(last)})
 
     def carried(self) -> RoutePort:
         """The port with those of its splits, and of their matches, that calls are shared out by."""

@@ -15,9 +15,9 @@ def translate(unit: Unit, config: IstioConfig) -> Translation:
     Raises UnsafeResourceError rather than return a body that Istio might read as more than it says.
     """
     if isinstance(unit, Access):
-        made = translate_access(unit, config)
+        translation = translate_access(unit, config)
     else:
-        made = translate_route(unit, config) if isinstance(unit, Route) else Translation()
-    for item in made.objects:
+        translation = translate_route(unit, config) if isinstance(unit, Route) else Translation()
+    for item in translation.objects:
         check(item.body, config.root_namespace)
-    return made
+    return translation

@@ -92,5 +92,5 @@ def _usable(subject: str, folder: Path) -> Diagnosis:
         return Diagnosis(
             subject, "missing", f'"{there}" cannot be written', f"create {folder} for the user who runs smihub"
         )
-    made = "" if there == folder else ", which is created when it is needed"
-    return Diagnosis(subject, "ok", f"{folder}{made}")
+    suffix = "" if there == folder else ", which is created when it is needed"
+    return Diagnosis(subject, "ok", f"{folder}{suffix}")

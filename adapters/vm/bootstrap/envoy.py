@@ -87,12 +87,12 @@ def write_sidecar(sidecar: Sidecar) -> None:
 
     Nobody else may be able to change the folder: Envoy runs what stands there, with the workload's identity.
     """
-    made = {sidecar.config: bootstrap(sidecar), sidecar.credential: credential(sidecar)}
+    files = {sidecar.config: bootstrap(sidecar), sidecar.credential: credential(sidecar)}
     try:
         _make_own(sidecar.folder, sidecar.owner)
     except OSError as error:
         raise ConfigError(f'folder "{sidecar.folder}" cannot be used: {error.strerror}') from error
-    for file, content in made.items():
+    for file, content in files.items():
         write_private(file, content, sidecar.owner)
 
 

@@ -145,10 +145,10 @@ class Fleet:
     def _assign(self, cluster: str) -> bool:
         """Make the cluster's endpoints anew; says whether they differ."""
         found = self._facts.get(_service_key(cluster), ())
-        made = self._sealer.endpoints(cluster, self._pins[cluster], found)
+        assignment = self._sealer.endpoints(cluster, self._pins[cluster], found)
         before = self._endpoints.get(cluster)
-        self._endpoints[cluster] = made
-        return made != before
+        self._endpoints[cluster] = assignment
+        return assignment != before
 
     def _index(self, workload: str) -> None:
         """Find the workload's closure anew. What is needed but absent is in it too, so that its arrival is noticed."""

@@ -126,7 +126,7 @@ def _is_address(item: Endpoint) -> bool:
 
 
 def _assignment(cluster: str, chosen: list[Endpoint]) -> Any:
-    made = [
+    members = [
         wire.LbEndpoint(
             endpoint=wire.Endpoint(
                 address=wire.Address(socket_address=wire.SocketAddress(address=item.address, port_value=item.port))
@@ -136,7 +136,7 @@ def _assignment(cluster: str, chosen: list[Endpoint]) -> Any:
         )
         for item in _distinct(chosen)
     ]
-    groups = [wire.LocalityLbEndpoints(lb_endpoints=made)] if made else []
+    groups = [wire.LocalityLbEndpoints(lb_endpoints=members)] if members else []
     return wire.ClusterLoadAssignment(cluster_name=cluster, endpoints=groups)
 
 

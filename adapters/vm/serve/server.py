@@ -178,9 +178,9 @@ class AdsServer:
         asked = self._sessions if workloads is None else self._sessions.keys() & set(workloads)
         fresh: set[str] = set()
         for session in [session for workload in asked for session in self._sessions[workload]]:
-            found = self._delegate.bearer(session.token)
-            session.expelled = found is None or found.replaced
-            if found is not None and found.ended and not session.ended:
+            holder = self._delegate.bearer(session.token)
+            session.expelled = holder is None or holder.replaced
+            if holder is not None and holder.ended and not session.ended:
                 session.ended = True
                 fresh.add(session.workload)
             if session.expelled or session.ended:

@@ -242,9 +242,9 @@ class XdsSink:
     def issue(self, write: Callable[[State, str], tuple[str, ...]]) -> tuple[str, ...]:
         """Let `write` (the state, our address) issue a workload's token; streams whose token ended by that end at once."""
         self._state.refuse_others()
-        made = write(self._state, self.address)
+        issued = write(self._state, self.address)
         self._recheck_tokens()
-        return made
+        return issued
 
     # -- inside
 

@@ -91,10 +91,10 @@ class StatusTracker:
     def flush(self, revision: int, now: dt.datetime) -> dict[str, bytes]:
         """Encoded statuses that changed since the last call."""
         dirty, self._dirty = self._dirty, set()
-        made = {workload: self._of(workload, revision, now) for workload in dirty}
+        reports = {workload: self._of(workload, revision, now) for workload in dirty}
         # These become programmed by the passing of time alone, which nobody reports.
-        self._dirty |= {name for name, item in made.items() if item.open_until is not None and not item.programmed}
-        return {workload: msgspec.json.encode(item) for workload, item in made.items()}
+        self._dirty |= {name for name, item in reports.items() if item.open_until is not None and not item.programmed}
+        return {workload: msgspec.json.encode(item) for workload, item in reports.items()}
 
     def _of(self, workload: str, revision: int, now: dt.datetime) -> WorkloadStatus:
         sessions = self._sessions.get(workload, [])

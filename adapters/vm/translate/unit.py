@@ -39,17 +39,20 @@ def translate(unit: Unit, config: VmConfig) -> Translation:
     """The native objects of a unit, sorted by ref, and what Envoys cannot carry out of it (never wider, split aside)."""
     if not isinstance(unit, Access | Route):
         return Translation()
-    made = _Access(unit, config) if isinstance(unit, Access) else _Route(unit, config)
-    objects = {(item.ref, item.body): item for item in made.objects()}
+    builder = _Access(unit, config) if isinstance(unit, Access) else _Route(unit, config)
+    objects = {(item.ref, item.body): item for item in builder.objects()}
     ordered = tuple(objects[each] for each in sorted(objects))
     return Translation(
-        ordered, tuple(sorted(set(made.losses))), carried=made.carried, routed=made.routed if made.losses else None
+        ordered,
+        tuple(sorted(set(builder.losses))),
+        carried=builder.carried,
+        routed=builder.routed if builder.losses else None,
     )
 
 
-def _object(made: wire.Message, role: Role, needs: Iterable[ObjectRef] = ()) -> NativeObject:
-    ref = names.ref(made.DESCRIPTOR.name, wire.name_of(made))
-    return NativeObject(ref, role, wire.pack(made), needs=tuple(sorted(set(needs))))
+def _object(message: wire.Message, role: Role, needs: Iterable[ObjectRef] = ()) -> NativeObject:
+    ref = names.ref(message.DESCRIPTOR.name, wire.name_of(message))
+    return NativeObject(ref, role, wire.pack(message), needs=tuple(sorted(set(needs))))
 
 
 class _Access:
