@@ -27,9 +27,9 @@ def junit(outcomes: Sequence[Tested], describe: Callable[[Tested], str]) -> byte
 
 def _case(suite: ET.Element, outcome: Tested, describe: Callable[[Tested], str]) -> None:
     one = outcome.expectation
-    case = ET.SubElement(
-        suite, "testcase", name=_text(one.name or one.asked), classname=_text(one.file.name), file=_text(one.file.name)
-    )
+    name = f"{one.name}: {one.asked}" if one.name and one.several else one.name or one.asked
+    file = _text(one.file.name)
+    case = ET.SubElement(suite, "testcase", name=_text(name), classname=file, file=file)
     if outcome.failures:
         case.set("line", str(one.line))
         ET.SubElement(case, "failure", message=_text(describe(outcome)), type="unexpected")

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,8 @@ from hub.sources.locate import Locator
 from hub.sources.yaml import load
 
 STDIN = "-"
-_FIELDS = {"src": "from", "dst": "to", "port": "to"}
+MAX_REQUESTS = 10_000
+"""Most requests that one expectation may mean, by its lists of callers and of Service ports."""
 
 
 class Expected(Struct, frozen=True):
@@ -35,7 +37,10 @@ class Expected(Struct, frozen=True):
 
 
 class Expectation(Struct, frozen=True):
-    """A request, what is expected of SMI and of every mesh, and of single meshes; where it is written."""
+    """A request, what is expected of SMI and of every mesh, and of single meshes; where it is written.
+
+    `several`: what is written there means other requests too.
+    """
 
     name: str
     asked: str
@@ -45,6 +50,7 @@ class Expectation(Struct, frozen=True):
     cluster: str
     file: TestFile
     place: tuple[int, str]
+    several: bool = False
 
     @property
     def line(self) -> int:
@@ -106,7 +112,7 @@ def _expectations(file: TestFile, document: Document) -> Iterator[Expectation]:
     try:
         written = _converted(document.value)
         for number, one in enumerate(written.tests):
-            yield _expectation(file, (document.index, f"tests[{number}]"), one)
+            yield from _meant(file, (document.index, f"tests[{number}]"), one)
     except FieldError as error:
         raise file.mistake(document.index, error) from None
 
@@ -140,34 +146,60 @@ _FORMS = {
 }
 
 
-def _expectation(file: TestFile, place: tuple[int, str], one: WrittenExpectation) -> Expectation:
+def _meant(file: TestFile, place: tuple[int, str], one: WrittenExpectation) -> list[Expectation]:
+    """What is written in one place: an expectation for each caller and each Service port that it names. Raises FieldError."""
+    callers, called = _listed(one.from_, "from"), _listed(one.to, "to")
+    count = len(callers) * len(called)
     try:
-        request = _request(one)
+        _check_count(count)
         meshes = {name: _expected(verdict, f"meshes.{name}") for name, verdict in one.meshes.items()}
         expected = _expected(one.expect, "expect")
+        http = _http(one)
+        requests = [(_asked(one, *pair), _request(one.protocol, http, *pair)) for pair in product(callers, called)]
     except FieldError as error:
         raise FieldError(f"{place[1]}.{error.field}", error.message) from None
-    return Expectation(one.name, _asked(one), request, expected, meshes, one.cluster, file, place)
+    return [
+        Expectation(one.name, asked, request, expected, meshes, one.cluster, file, place, count > 1)
+        for asked, request in requests
+    ]
 
 
-def _request(one: WrittenExpectation) -> Request:
+def _check_count(count: int) -> None:
+    """Refuse a short text that means more requests than anybody waits for."""
+    if count > MAX_REQUESTS:
+        said = f'means {count} requests, together with "to"'
+        raise FieldError("from", f"{said}; use lists for at most {MAX_REQUESTS}")
+
+
+_Named = tuple[str, str]
+"""A caller, or a Service port, and the field in which it is written."""
+
+
+def _listed(written: str | list[str], field: str) -> list[_Named]:
+    if isinstance(written, str):
+        return [(written, field)]
+    return [(each, f"{field}[{index}]") for index, each in enumerate(written)]
+
+
+def _http(one: WrittenExpectation) -> Mapping[str, object]:
+    """What is written of an HTTP request. Raises FieldError where the request is none."""
     http = {"method": one.method, "path": one.path, "headers": one.headers}
     given = {name: value for name, value in http.items() if value is not UNSET}
     if one.protocol != "http" and given:
-        raise FieldError(
-            min(given), f"is only valid for HTTP; remove it, or use protocol: http instead of {one.protocol}"
-        )
+        remedy = f"remove it, or use protocol: http instead of {one.protocol}"
+        raise FieldError(min(given), f"is only valid for HTTP; {remedy}")
+    return given
+
+
+def _request(protocol: str, http: Mapping[str, object], caller: _Named, to: _Named) -> Request:
+    src = None if caller[0] == "outside" else caller[0]
     try:
-        return decode(spelled(None if one.from_ == "outside" else one.from_, one.to, one.protocol) | given).request
+        return decode({**spelled(src, to[0], protocol), **http}).request
     except RequestError as error:
         first, dot, rest = error.field.partition(".")
-        field = _FIELDS.get(first) or f"{first}{dot}{rest}"
-        raise FieldError(field, f"invalid value{_quoted(one, field)}; {_remedy(field, error)}") from None
-
-
-def _quoted(one: WrittenExpectation, field: str) -> str:
-    text = {"from": one.from_, "to": one.to}.get(field)
-    return "" if text is None else f' "{text[:80]}"'
+        name, field = {"src": caller, "dst": to, "port": to, "to": to}.get(first, ("", f"{first}{dot}{rest}"))
+        value = f' "{name[:80]}"' if name or field.startswith(("from", "to")) else ""
+        raise FieldError(field, f"invalid value{value}; {_remedy(field.partition('[')[0], error)}") from None
 
 
 def _remedy(field: str, error: RequestError) -> str:
@@ -185,8 +217,8 @@ def _expected(written: Verdict | Shares, field: str) -> Expected:
     return Expected("allow", {name: str(Fraction(share, whole)) for name, share in written.items() if share})
 
 
-def _asked(one: WrittenExpectation) -> str:
-    asked = f"{one.from_} -> {one.to}"
+def _asked(one: WrittenExpectation, caller: _Named, to: _Named) -> str:
+    asked = f"{caller[0]} -> {to[0]}"
     if one.protocol != "http":
         return f"{asked} {one.protocol}"
     path = "/" if one.path is UNSET else one.path

@@ -11,6 +11,7 @@ from hub.config.settings import ConfigSection
 API_VERSION = "smihub.io/v1alpha1"
 Verdict = Literal["allow", "deny", "mixed", "ungoverned"]
 Share = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Several = Annotated[list[str], Meta(min_length=1)]
 Shares = Annotated[dict[str, Share], Meta(min_length=1)]
 
 
@@ -19,10 +20,15 @@ class WrittenExpectation(ConfigSection, frozen=True, rename="camel", forbid_unkn
 
     name: Annotated[str, Meta(description="A description; shown if the test fails.")] = ""
     from_: Annotated[
-        str,
-        Meta(description="Who calls: NS/SERVICEACCOUNT, a SPIFFE ID, or outside (a caller without an identity)."),
+        str | Several,
+        Meta(
+            description="Who calls: NS/SERVICEACCOUNT, a SPIFFE ID, or outside (a caller without an identity). A list means each of them."
+        ),
     ] = field(name="from")
-    to: Annotated[str, Meta(description="The Service port that is called: NS/SERVICE:PORT.")]
+    to: Annotated[
+        str | Several,
+        Meta(description="The Service port that is called: NS/SERVICE:PORT. A list means each of them."),
+    ]
     protocol: Annotated[Literal["http", "tcp", "udp"], Meta(description="The protocol of the request.")] = "http"
     method: Annotated[str | UnsetType, Meta(description="HTTP method; GET by default.")] = UNSET
     path: Annotated[str | UnsetType, Meta(description="HTTP path, including the query; / by default.")] = UNSET

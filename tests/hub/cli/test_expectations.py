@@ -257,3 +257,42 @@ def test_a_path_that_a_mesh_normalises_is_told_as_it_arrives(folder: Folder) -> 
     result = folder.run("test", "x.yaml")
     assert result.exit_code == 1
     assert 'expected deny, mesh vms says allow (the application receives "/books")' in result.stdout
+
+
+def test_a_list_means_each_of_them(folder: Folder) -> None:
+    """Every caller with every Service port, each a test and a line of its own; in JUnit each has its own name."""
+    write(
+        folder,
+        "- {name: n, from: [shop/web, shop/wob, outside], to: ['shop/api:80', 'shop/api:81'], path: /books, expect: allow}\n",
+    )
+    result = folder.run("test", "x.yaml", "--junit", "report.xml")
+    *failures, summary = result.stdout.splitlines()
+    assert summary == "6 tests in 1 file: 5 failed"
+    assert {line.partition(" GET")[0] for line in failures} == {
+        f"x.yaml:4: FAIL n: {caller} -> shop/api:{port}"
+        for caller in ("shop/web", "shop/wob", "outside")
+        for port in (80, 81)
+        if (caller, port) != ("shop/web", 80)
+    }
+    names = [case.get("name") for case in ET.fromstring((folder.root / "report.xml").read_bytes()).iter("testcase")]
+    assert len(set(names)) == 6
+    assert names[0] == "n: shop/web -> shop/api:80 GET /books"
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ("- {from: [], to: 'a/c:1', expect: deny}\n", "tests[0].from: is empty; add"),
+        ("- {from: [a/b, c], to: 'a/c:1', expect: deny}\n", 'tests[0].from[1]: invalid value "c"; use NAMESPACE/'),
+        ("- {from: a/b, to: ['a/c:1', a/d], expect: deny}\n", 'tests[0].to[1]: invalid value "a/d"; use NAMESPACE/SERVICE:PORT'),
+        ("- {from: [a/b, 7], to: 'a/c:1', expect: deny}\n", "tests[0].from[1]: must be a string, not an integer"),
+        (f"- {{from: [{'a/b, ' * 101}], to: [{'a/c:1, ' * 100}], expect: deny}}\n", "means 10100 requests, together with"),
+    ],
+)  # fmt: skip
+def test_a_list_that_is_wrong_is_one_line(folder: Folder, test: str, said: str) -> None:
+    """With the entry."""
+    write(folder, test)
+    result = folder.run("test", "x.yaml")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("error: x.yaml:4: tests[0].")
+    assert said in result.stderr
