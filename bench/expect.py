@@ -1,7 +1,8 @@
 """What `smihub test` costs beside `smihub explain --batch` on the same requests: `python bench/expect.py [requests] [SMI objects] [rounds]`.
 
 Both run as a user runs them, in processes of their own, by turns; the best time of each counts. Half of the expectations carry a
-name and headers. All hold, for what is expected was answered by the batch before.
+name and headers. All hold, for what is expected was answered by the batch before; then the opposite is expected, so that all fail, each
+with what nearly allows it.
 """
 
 from __future__ import annotations
@@ -46,11 +47,17 @@ def expectation(request: dict[str, Any], answer: dict[str, Any], number: int) ->
     }
 
 
-def timed(base: Path, *arguments: str) -> tuple[float, bytes]:
-    """Seconds that a verb takes, and what it says."""
+def opposite(test: dict[str, Any]) -> dict[str, Any]:
+    """The same request with an answer that neither SMI nor a mesh gives."""
+    kept = {name: value for name, value in test.items() if name != "meshes"}
+    return {**kept, "expect": "deny" if test["expect"] == "allow" else "allow"}
+
+
+def timed(base: Path, *arguments: str, code: int = 0) -> tuple[float, bytes]:
+    """Seconds that a verb takes, and what it says; it ends with this exit code."""
     started = time.perf_counter()
     done = subprocess.run([SMIHUB, *arguments], cwd=base, capture_output=True, check=False)
-    if done.returncode:
+    if done.returncode != code:
         raise SystemExit((done.stdout + done.stderr).decode())
     return time.perf_counter() - started, done.stdout
 
@@ -69,13 +76,15 @@ def main() -> None:
         test = ("test", "requests.yaml", "--source", "manifests")
         answers = [json.loads(line) for line in timed(base, *batch)[1].splitlines()]
         tests = [expectation(*pair, number) for number, pair in enumerate(zip(requests, answers, strict=True))]
-        written = {"apiVersion": "smihub.io/v1alpha1", "kind": "Test", "tests": tests}
-        (base / "requests.yaml").write_text(yaml.dump(written, Dumper=_DUMPER, sort_keys=False))
-        times = [(timed(base, *batch)[0], timed(base, *test)[0]) for _ in range(rounds)]
-    of_batch, of_test = (min(each) for each in zip(*times, strict=True))
+        for name, each in {"requests.yaml": tests, "wrong.yaml": list(map(opposite, tests))}.items():
+            written = {"apiVersion": "smihub.io/v1alpha1", "kind": "Test", "tests": each}
+            (base / name).write_text(yaml.dump(written, Dumper=_DUMPER, sort_keys=False))
+        wrong = ("test", "wrong.yaml", "--source", "manifests")
+        times = [(timed(base, *batch)[0], timed(base, *test)[0], timed(base, *wrong, code=1)[0]) for _ in range(rounds)]
+    of_batch, of_test, of_wrong = (min(each) for each in zip(*times, strict=True))
     sys.stdout.write(
         f"{count} requests on {smi_objects} SMI objects: smihub test {of_test:.2f} s, explain --batch {of_batch:.2f} s:"
-        f" {of_test / of_batch:.2f} times as long\n"
+        f" {of_test / of_batch:.2f} times as long; if every expectation fails {of_wrong:.2f} s: {of_wrong / of_batch:.2f} times\n"
     )
 
 

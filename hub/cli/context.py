@@ -105,8 +105,14 @@ def emit_text(text: str) -> None:
 
 def print_lines(lines: Iterable[Text], console: Console = OUT) -> None:
     """Print lines on stdout, or on another console; on a terminal, what is wider goes on below, further in."""
+    if (
+        not console.is_terminal
+    ):  # no colours and no width: as it is, which is what thousands of lines take least time for
+        for each in lines:
+            console.file.write(f"{each.plain}\n")
+        return
     for each in lines:
-        for part in wrapped(each, console.width) if console.is_terminal else (each,):
+        for part in wrapped(each, console.width):
             console.print(part)
 
 

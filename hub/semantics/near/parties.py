@@ -40,6 +40,16 @@ class Parties:
         self._world = world
         self._bindings = {(one.namespace, one.name) for one in decoded.bindings}
 
+    def receives(self, target: Target, at: Situation) -> bool:
+        """Tell whether a TrafficTarget concerns a receiver."""
+        subject = destination_of(target)
+        key = key_of(subject)
+        return key is not None and subject.namespace == target.namespace and key in at.keys
+
+    def calls(self, target: Target, caller: Caller) -> bool:
+        """Tell whether a source of a TrafficTarget is the caller."""
+        return any(key_of(subject) in caller.keys for subject in target.sources)
+
     def destination(self, target: Target, at: Situation) -> Hurdle | None:
         """Say why a TrafficTarget does not concern a receiver, None if it does."""
         subject = destination_of(target)
@@ -64,7 +74,7 @@ class Parties:
 
     def source(self, target: Target, caller: Caller) -> Hurdle | None:
         """Say why no source of a TrafficTarget is the caller, None if one is."""
-        if any(key_of(subject) in caller.keys for subject in target.sources):
+        if self.calls(target, caller):
             return None
         hurdles = (one for subject in target.sources for one in self._near_source(subject, caller))
         sources = listed(of_subject(subject) for subject in target.sources)

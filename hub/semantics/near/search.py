@@ -73,10 +73,10 @@ class NearMisses:
         if at.account is None:
             return
         for target, lost in self._targets.get(at.account[0], ()):
+            meant_here = self._parties.receives(target, at) or self._parties.concerns(target, at)
+            if not meant_here and not self._parties.calls(target, caller):
+                continue  # most of a namespace: nothing of it is put into words
             away, stranger = self._parties.destination(target, at), self._parties.source(target, caller)
-            meant_here = away is None or self._parties.concerns(target, at)
-            if not meant_here and stranger is not None:
-                continue
             ends = tuple(one for one in (lost, away, stranger) if one is not None)
             for way in self._ways.of(target, at, denied.request, denied.http):
                 between = (*ends, *way.hurdles)
