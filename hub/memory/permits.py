@@ -7,18 +7,22 @@ other, and two permits are one only if all their fields are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from hub.memory.covering import covers
 from hub.model import Access, Declared, Grant, HttpMatch, Identity, InboundPort, ObjectRef, Transport, identity_of
 
 Labels = tuple[tuple[str, str], ...]
+_MOST_COMPARED = 32
+"""Where more matches than this changed at once, patterns are not compared: each that changed is a gain or a loss."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what an inbound port of Pods binds; the address is the Pod's own
 _Atom = tuple[str, Transport, int | None, Labels | None, HttpMatch | None]
 """Source, transport, port (None: each that no fact names), labels, match (None: raw bytes)."""
+_Place = tuple[str, Transport, int | None, Labels | None]
 _Body = tuple[str, Transport, Labels | None, HttpMatch | None]
 
 
@@ -75,10 +79,8 @@ def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> t
         return ()
     found: dict[_Body, set[int | None]] = {}
     for atoms, known in _compared(before, after):
-        nothing = not all(known)
-        for atom in atoms:
-            if nothing or not all(_has(each, atom) for each in known):
-                found.setdefault((atom[0], atom[1], atom[3], atom[4]), set()).add(atom[2])
+        for atom in _missing(atoms, known):
+            found.setdefault((atom[0], atom[1], atom[3], atom[4]), set()).add(atom[2])
     shared: dict[object, Any] = {}  # most permits of an identity name the same ports and objects
     permits = (_permit(receiver, body, ports, after, shared) for body, ports in found.items())
     return tuple(sorted(permits, key=msgspec.json.encode))
@@ -205,6 +207,34 @@ def _names(grant: Grant, transport: Transport, number: int | None) -> bool:
 def _spread(grant: Grant, port: int | None) -> Iterator[_Atom]:
     matches: Sequence[HttpMatch | None] = (None,) if grant.http is None else grant.http
     return ((source, grant.transport, port, grant.labels, match) for source in grant.sources for match in matches)
+
+
+def _missing(atoms: Collection[_Atom], known: Sequence[Collection[_Atom]]) -> Collection[_Atom]:
+    """What not each of the states before permitted."""
+    if not all(known):
+        return atoms
+    missing = [atom for atom in atoms if not all(_has(each, atom) for each in known)]
+    if not 0 < len(missing) <= _MOST_COMPARED:
+        return missing
+    gone = [_gone(each, atoms) for each in known]
+    states = list(zip(known, gone, strict=True))
+    return [atom for atom in missing if not all(_has(each, atom) or _covered(atom, wider) for each, wider in states)]
+
+
+def _gone(before: Collection[_Atom], after: Collection[_Atom]) -> dict[_Place, list[HttpMatch]]:
+    """The HTTP matches that are there no more, at most `_MOST_COMPARED` of one source on one port."""
+    found: dict[_Place, list[HttpMatch]] = {}
+    for source, transport, port, labels, match in {*before}.difference(after):
+        if match is not None:
+            found.setdefault((source, transport, port, labels), []).append(match)
+    return {place: sorted(matches, key=msgspec.json.encode)[:_MOST_COMPARED] for place, matches in found.items()}
+
+
+def _covered(atom: _Atom, gone: Mapping[_Place, Sequence[HttpMatch]]) -> bool:
+    """Whether what is permitted now was permitted by a match that is there no more, as where a pattern became narrower."""
+    *_, labels, match = atom
+    wider = (each for at in {labels, None} for each in gone.get((*atom[:3], at), ()))
+    return match is not None and any(covers(each, match) for each in wider)
 
 
 def _has(atoms: Collection[_Atom], atom: _Atom) -> bool:
