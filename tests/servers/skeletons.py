@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 from msgspec import Struct
@@ -37,7 +38,7 @@ from hub.reconcile.loop import Loop
 from hub.status.outcomes import Result
 from hub.testing.memory import Died, MemoryMesh, MemoryMeshes
 from hub.testing.memory_source import MemorySource, MemorySources
-from tests.servers.driving import drive
+from tests.servers.driving import drive, inline
 from tests.servers.folder import target
 from tests.servers.hubs import config_of
 from tests.servers.small_town import BASE, CALLERS, RECEIVERS
@@ -265,6 +266,13 @@ class Running:
 
     async def turn(self) -> None:
         """It hears what the source says, and goes on as far as it can."""
+        with (
+            mock.patch("hub.reconcile.hub.run_in_thread", inline),
+            mock.patch("hub.reconcile.loop.run_in_thread", inline),
+        ):
+            await self._turn()
+
+    async def _turn(self) -> None:
         source = self.trial._sources.opened["cluster"]
         source._objects = dict(self.trial._source._objects)
         source.fail(*self.trial._failing)
