@@ -221,8 +221,9 @@ class Intake:
         given_up = frozenset[ObjectRef]()
         for name, store in self._stores.items():
             given_up |= self._recall(name, store, {**smi, **kept.get(name, {})}, give_up=give_up)
-        unnamed = (ref for each in self.missing.values() for ref in each.recalled if _may_be_any(self._unnamed(), ref))
-        self._broken = frozenset() if give_up else self.broken.union(unnamed)
+        unnamed = self._unnamed()
+        meant = (ref for each in self.missing.values() for ref in each.recalled if _may_be_any(unnamed, ref))
+        self._broken = frozenset() if give_up else self.broken.union(meant)
         return given_up
 
     def _recall(
