@@ -11,7 +11,7 @@ from hub.cli.meaning import Causes
 from hub.cli.places import Locations
 from hub.config.file import Config
 from hub.memory.permits import Permit
-from hub.model import Change, Loss, NativeObject, Op, Origin, Problem, UnitKey
+from hub.model import Change, HttpMatch, Loss, NativeObject, Op, Origin, Problem, UnitKey
 from hub.plan.causes import InputChange
 from hub.plan.diff import FieldChange, diff
 from hub.plan.guards import Refusal
@@ -86,12 +86,15 @@ def _permit_data(permit: Permit, causes: Causes) -> dict[str, Any]:
         "transport": permit.transport,
         "ports": None if permit.ports is None else list(permit.ports),
         "labels": None if permit.labels is None else dict(permit.labels),
-        "http": None
-        if match is None
-        else {"methods": match.methods and list(match.methods), "path": match.path, "headers": dict(match.headers)},
+        "http": None if match is None else _match_data(match),
+        "except": [_match_data(each) for each in permit.excepted],
         "from": [str(origin) for origin in permit.origins],
         "because": [cause_data(each, causes.places) for each in causes.of_permit(permit)],
     }
+
+
+def _match_data(match: HttpMatch) -> dict[str, Any]:
+    return {"methods": match.methods and list(match.methods), "path": match.path, "headers": dict(match.headers)}
 
 
 def _change_data(change: Change, view: View) -> dict[str, Any]:

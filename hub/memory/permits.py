@@ -12,13 +12,16 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.memory.covering import covers
 from hub.model import Access, Declared, Grant, HttpMatch, Identity, InboundPort, ObjectRef, Transport, identity_of
 
 Labels = tuple[tuple[str, str], ...]
-_MOST_COMPARED = 32
-"""Where more matches than this changed at once, patterns are not compared: each that changed is a gain or a loss."""
+_MOST_COMPARED = 16
+"""Where more matches than this changed, or stand beside, patterns are not compared: each that changed is a gain or a loss."""
+_MOST_EXCEPTED = 3
+"""Of what a permit excepts, so many are in its line."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what an inbound port of Pods binds; the address is the Pod's own
 _Atom = tuple[str, Transport, int | None, Labels | None, HttpMatch | None]
 """Source, transport, port (None: each that no fact names), labels, match (None: raw bytes)."""
@@ -30,7 +33,7 @@ class Permit(Struct, frozen=True, gc=False):
     """One source may send one thing to workloads of `receiver`.
 
     `ports` None = every port. `labels` None = every workload. `match` None = raw bytes. `origins` are the TrafficTargets
-    that say so.
+    that say so. `excepted` are narrower matches: in a gain what of it was permitted before, in a loss what of it stays.
     """
 
     receiver: Identity
@@ -40,6 +43,7 @@ class Permit(Struct, frozen=True, gc=False):
     labels: Labels | None
     match: HttpMatch | None
     origins: tuple[ObjectRef, ...] = ()
+    excepted: tuple[HttpMatch, ...] = ()
 
 
 class Standing(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -78,11 +82,16 @@ def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> t
     if all(each == after for each in before):
         return ()
     found: dict[_Body, set[int | None]] = {}
+    excepted: dict[_Body, frozenset[HttpMatch]] = {}
     for atoms, known in _compared(before, after):
-        for atom in _missing(atoms, known):
-            found.setdefault((atom[0], atom[1], atom[3], atom[4]), set()).add(atom[2])
+        for atom, narrower in _missing(atoms, known):
+            body = (atom[0], atom[1], atom[3], atom[4])
+            found.setdefault(body, set()).add(atom[2])
+            excepted[body] = narrower & excepted.get(body, narrower)  # only what holds on each of the ports
     shared: dict[object, Any] = {}  # most permits of an identity name the same ports and objects
-    permits = (_permit(receiver, body, ports, after, shared) for body, ports in found.items())
+    permits = (
+        _excepting(_permit(receiver, body, ports, after, shared), excepted[body]) for body, ports in found.items()
+    )
     return tuple(sorted(permits, key=msgspec.json.encode))
 
 
@@ -209,32 +218,35 @@ def _spread(grant: Grant, port: int | None) -> Iterator[_Atom]:
     return ((source, grant.transport, port, grant.labels, match) for source in grant.sources for match in matches)
 
 
-def _missing(atoms: Collection[_Atom], known: Sequence[Collection[_Atom]]) -> Collection[_Atom]:
-    """What not each of the states before permitted."""
-    if not all(known):
-        return atoms
-    missing = [atom for atom in atoms if not all(_has(each, atom) for each in known)]
-    if not 0 < len(missing) <= _MOST_COMPARED:
-        return missing
-    gone = [_gone(each, atoms) for each in known]
-    states = list(zip(known, gone, strict=True))
-    return [atom for atom in missing if not all(_has(each, atom) or _covered(atom, wider) for each, wider in states)]
+def _missing(
+    atoms: Collection[_Atom], known: Sequence[Collection[_Atom]]
+) -> Iterator[tuple[_Atom, frozenset[HttpMatch]]]:
+    """What not each of the states before permitted, and the narrower matches of the same that each of them did permit."""
+    nothing = not all(known)
+    missing = [atom for atom in atoms if nothing or not all(_has(each, atom) for each in known)]
+    if nothing or len({atom[4] for atom in missing}) > _MOST_COMPARED:
+        yield from ((atom, frozenset()) for atom in missing)
+        return
+    places = {(*atom[:3], labels) for atom in missing for labels in (atom[3], None)}
+    states = [(each, _matches_at(places, each)) for each in known] if missing else []
+    for atom in missing:
+        if not all(_has(each, atom) or any(covers(one, atom[4]) for one in _beside(atom, at)) for each, at in states):
+            narrower = ({one for one in _beside(atom, at) if covers(atom[4], one)} for _, at in states)
+            yield atom, frozenset.intersection(*map(frozenset, narrower))
 
 
-def _gone(before: Collection[_Atom], after: Collection[_Atom]) -> dict[_Place, list[HttpMatch]]:
-    """The HTTP matches that are there no more, at most `_MOST_COMPARED` of one source on one port."""
+def _matches_at(places: Collection[_Place], atoms: Collection[_Atom]) -> dict[_Place, list[HttpMatch]]:
+    """The HTTP matches at these places; none where there are too many to compare."""
     found: dict[_Place, list[HttpMatch]] = {}
-    for source, transport, port, labels, match in {*before}.difference(after):
-        if match is not None:
+    for source, transport, port, labels, match in atoms:
+        if match is not None and (source, transport, port, labels) in places:
             found.setdefault((source, transport, port, labels), []).append(match)
-    return {place: sorted(matches, key=msgspec.json.encode)[:_MOST_COMPARED] for place, matches in found.items()}
+    return {place: matches for place, matches in found.items() if len(matches) <= _MOST_COMPARED}
 
 
-def _covered(atom: _Atom, gone: Mapping[_Place, Sequence[HttpMatch]]) -> bool:
-    """Whether what is permitted now was permitted by a match that is there no more, as where a pattern became narrower."""
-    *_, labels, match = atom
-    wider = (each for at in {labels, None} for each in gone.get((*atom[:3], at), ()))
-    return match is not None and any(covers(each, match) for each in wider)
+def _beside(atom: _Atom, there: Mapping[_Place, Sequence[HttpMatch]]) -> Iterator[HttpMatch]:
+    """The HTTP matches of the same source on the same port, for the same workloads or for all."""
+    return (one for labels in {atom[3], None} for one in there.get((*atom[:3], labels), ()))
 
 
 def _has(atoms: Collection[_Atom], atom: _Atom) -> bool:
@@ -264,6 +276,10 @@ def _permit(
     return Permit(receiver, source, transport, ports, labels, match, origins)
 
 
+def _excepting(permit: Permit, matches: Collection[HttpMatch]) -> Permit:
+    return replace(permit, excepted=tuple(sorted(matches, key=msgspec.json.encode))) if matches else permit
+
+
 def _everywhere(numbers: set[int | None], state: Standing) -> bool:
     """Whether these are all the ports on which Workloads receive."""
     return state.closed and {port.port for port in state.ports} <= numbers
@@ -276,7 +292,12 @@ def line_of(permit: Permit) -> str:
     """One permit in one line, such as `shop/web -> shop/api:8080 GET /v1/.*`."""
     where = f"{permit.receiver}{_ports(permit.ports, permit.transport)}{_labels(permit.labels)}"
     what = "any bytes" if permit.match is None else describe(permit.match)
-    return f"{_name(permit.source, permit.receiver.trust_domain)} -> {where} {what}"
+    return f"{_name(permit.source, permit.receiver.trust_domain)} -> {where} {what}{_excepted(permit.excepted)}"
+
+
+def _excepted(matches: Sequence[HttpMatch]) -> str:
+    more = f" and {len(matches) - _MOST_EXCEPTED} more" if len(matches) > _MOST_EXCEPTED else ""
+    return f" except {' and '.join(map(describe, matches[:_MOST_EXCEPTED]))}{more}" if matches else ""
 
 
 def describe(match: HttpMatch) -> str:

@@ -85,6 +85,21 @@ def test_ports_when_declared(grant: Grant, expected: dict[str, Any]) -> None:
     assert losses(unit) == []
 
 
+def test_ports_when_pods_may_be_the_granted_ones() -> None:
+    """A port of Pods that satisfy the grant's labels, or may, while something cannot be read, bars it; of others it does not."""
+    grant = replace(tcp_grant("t", ["web"]), labels=CANARY)
+    port = replace(inbound(8080), everywhere=False)
+    barred = [labelled(port, CANARY), replace(port, maybe_labels=(CANARY,))]
+    for one in (*barred, port):
+        (policy,) = (
+            spec
+            for name, spec in policies(translate(access(grant, ports=[one]), IstioConfig())).items()
+            if "track" in str(spec["selector"])
+        )
+        written = [entry["operation"] for rule in policy["rules"] for entry in rule.get("to", [])]
+        assert written == ([{"notPorts": ["8080"]}] if one in barred else [])
+
+
 def test_ports_when_none_is_declared_otherwise() -> None:
     """A raw grant on every port has no operation at all, which allows everything to its callers."""
     (rule,) = rules(access(tcp_grant("t", ["web"]), ports=[inbound(9000, "tcp")]))

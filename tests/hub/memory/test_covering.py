@@ -9,7 +9,7 @@ import pytest
 import re2
 
 from hub.memory.covering import covers
-from hub.memory.permits import Standing, gained, standing
+from hub.memory.permits import Standing, gained, line_of, standing
 from hub.model import Access, Grant, HttpMatch, Identity, ObjectRef
 from tests.hub.regex.patterns import soup
 
@@ -65,15 +65,39 @@ def state(*matches: HttpMatch) -> Standing:
     return standing(Access(API, grants=(Grant(TARGET, ("spiffe://td/ns/shop/sa/web",), "TCP", None, matches),)))
 
 
-def gains(before: Standing, after: Standing) -> list[str | None]:
-    """The paths of what is permitted only after."""
-    return [permit.match.path for permit in gained(API, [before], after) if permit.match is not None]
+def gains(before: Standing, after: Standing) -> list[str]:
+    """What is permitted only after, without who may."""
+    return [line_of(permit).partition(":* ")[2] for permit in gained(API, [before], after)]
 
 
 def test_a_pattern_that_becomes_wider_takes_nothing_away() -> None:
-    """And one that becomes narrower gives nothing."""
+    """And one that becomes narrower gives nothing; what was there before, or stays, is excepted."""
     narrow, wide = state(GET_BOOKS), state(HttpMatch("/books|/prices", ("GET", "POST")))
-    assert (gains(narrow, wide), gains(wide, narrow)) == (["/books|/prices"], [])
+    line = "GET,POST /books|/prices except GET /books"
+    assert (gains(narrow, wide), gains(wide, narrow)) == ([line], [])
+
+
+def test_what_stands_beside_and_does_not_change_is_excepted_too() -> None:
+    """Removing the wide one of two takes only what the narrow one does not grant."""
+    both, narrow = (
+        state(HttpMatch("/a.*"), HttpMatch("/a/b"), HttpMatch("/c")),
+        state(HttpMatch("/a/b"), HttpMatch("/c")),
+    )
+    assert gains(narrow, both) == ["any method /a.* except any method /a/b"]
+    assert gains(both, narrow) == []
+
+
+def test_a_redundant_match_is_neither_gained_nor_lost() -> None:
+    """What another match grants as well."""
+    one, two = state(HttpMatch("/a.*")), state(HttpMatch("/a.*"), HttpMatch("/a/b"))
+    assert (gains(one, two), gains(two, one)) == ([], [])
+
+
+def test_what_only_one_of_the_states_had_is_not_excepted() -> None:
+    """Whether it was permitted before, nobody knows."""
+    one, other = state(GET_BOOKS), state(HttpMatch("/else"))
+    (permit,) = gained(API, [one, other], state(HttpMatch("/books|/prices")))
+    assert permit.excepted == ()
 
 
 def test_what_stands_in_another_state_that_may_be_there_is_a_gain() -> None:
@@ -92,7 +116,7 @@ def test_a_pattern_that_is_written_otherwise_is_no_change() -> None:
 def test_another_caller_does_not_cover() -> None:
     """What one source may send is nothing to another."""
     grant = Grant(TARGET, ("spiffe://td/ns/shop/sa/other",), "TCP", None, (HttpMatch("/books|/prices"),))
-    assert gains(standing(Access(API, grants=(grant,))), state(GET_BOOKS)) == ["/books"]
+    assert gains(standing(Access(API, grants=(grant,))), state(GET_BOOKS)) == ["GET /books"]
 
 
 def test_of_very_many_changes_none_is_compared() -> None:

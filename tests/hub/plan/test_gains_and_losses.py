@@ -73,7 +73,10 @@ def covers(permit: Permit, asked: Asked, *, surely: bool) -> bool:
         return False
     if permit.labels and not (set(permit.labels) <= asked.labels if asked.labels is not None else not surely):
         return False
-    return permit.match is None or (asked.request.protocol == "http" and _matches(permit.match, asked.request))
+    if permit.match is None:
+        return True
+    excepted = any(_matches(each, asked.request) for each in permit.excepted)
+    return asked.request.protocol == "http" and _matches(permit.match, asked.request) and not excepted
 
 
 def _matches(match: HttpMatch, request: Request) -> bool:
