@@ -136,6 +136,26 @@ def test_object_that_was_left_alone_is_written_when_nobody_asks_for_that_any_mor
     assert not lets(turns, "one", "api.web")
 
 
+def test_object_that_was_left_alone_is_written_at_once_though_somebody_kept_changing_it(turns: Turns) -> None:
+    """What is put back later each time is not what was asked to be left alone, and is not any more."""
+    turns.begun(("memory-apart", "memory"), ["api.web", "db.web"])
+    side, ref = turns.sides["one"], turns.policy("api")
+    mesh = side.mesh
+    mesh.foreign(NativeObject(ref, Role.GRANT, mesh.objects[ref].owned.replace(b"sa/web", b"sa/evil")))
+    side.look_again(looked_at=True)
+    turns.turn()
+    mesh.pause(ref)
+    side.look_again(looked_at=True)
+    turns.turn()
+    turns.change([], ["api.web"])
+    turns.turn()
+    assert lets(turns, "one", "api.web")
+    mesh.pause(ref, on=False)
+    side.look_again(looked_at=True)
+    turns.turn()
+    assert not lets(turns, "one", "api.web")
+
+
 @pytest.mark.parametrize("form", ["memory", "memory-apart", "memory-accepting", "memory-at-once"])
 def test_object_that_somebody_deleted_or_edited_is_put_back(turns: Turns, form: str) -> None:
     """The hub that runs does it without news of its sources, also where it could not read the mesh at first."""
