@@ -31,6 +31,7 @@ from hub.errors import (
     UnsafeResourceError,
 )
 from hub.events import Delete, Event, Listed, ObjectSource, Synced, Unread, Upsert
+from hub.family import FILES, FamilySpec, FileForm, FileList, FileMark, FileObject
 from hub.features import Feature, Support
 from hub.hookspec import hookimpl
 from hub.model import (
@@ -119,6 +120,7 @@ from hub.spec import (
 from hub.weights import Integers, to_integers
 
 __all__ = [
+    "FILES",
     "HEADER",
     "INLINE_HEADERS",
     "JOINED_HEADERS",
@@ -154,7 +156,12 @@ __all__ = [
     "Event",
     "Exposed",
     "Facts",
+    "FamilySpec",
     "Feature",
+    "FileForm",
+    "FileList",
+    "FileMark",
+    "FileObject",
     "Forms",
     "Grant",
     "HttpMatch",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from hub.family import FamilySpec
     from hub.spec import AdapterSpec, CommandSpec, SinkSpec, SourceSpec
 
 GROUP = "smihub"
@@ -28,6 +29,18 @@ def smihub_adapters() -> Iterable[AdapterSpec[Any]]:  # type: ignore[empty-body]
         @hookimpl
         def smihub_adapters():
             return [AdapterSpec(name="mymesh", ...)]
+    """
+
+
+@hookspec
+def smihub_families() -> Iterable[FamilySpec]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Hand over the families of native objects of this distribution; `kubernetes` is there already.
+
+    Example::
+
+        @hookimpl
+        def smihub_families():
+            return [FamilySpec(name="myfamily", view=view, files=MY_FILES)]
     """
 
 

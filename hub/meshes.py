@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hub.api import AdapterSpec, Diagnosis, LiveSink, Sink, SinkContext, SinkSpec, Transactional
+from hub.api import AdapterSpec, Diagnosis, FamilySpec, LiveSink, Sink, SinkContext, SinkSpec, Transactional
 from hub.baselines import has
 from hub.config.file import Config, Governed, MeshConfig
 from hub.config.own import adapter_config, mistake, placed, sink_config, sink_kind
@@ -24,12 +24,15 @@ class Mesh:
     `mirror` is what stands there (None: not read yet).
     """
 
-    def __init__(self, written: MeshConfig, spec: AdapterSpec[Any], sink: SinkSpec[Any], config: Config) -> None:
+    def __init__(
+        self, written: MeshConfig, spec: AdapterSpec[Any], family: FamilySpec, sink: SinkSpec[Any], config: Config
+    ) -> None:
         """Raises FieldError where the adapter's or the sink's settings are not what these take."""
         self.name = written.name
         self.title = f"{config.title}/{written.name}".removeprefix("/")
         self.cluster = written.cluster
         self.spec = spec
+        self.view = family.view
         self.governed = written.governed
         self.settings = adapter_config(written, spec.config)
         self.order = sink.order
@@ -40,8 +43,9 @@ class Mesh:
         self._writes = 0
         self._spec = sink
         self._sink_settings = sink_config(written, sink.config)
+        domain = config.domain
         self._context = SinkContext(
-            written.name, config.domain.name, config.domain.trust_domain, config.state, config.folder, config.owner
+            written.name, domain.name, domain.trust_domain, config.state, config.folder, config.owner, family
         )
         self._sink: Sink | Transactional | None = None
 
@@ -176,7 +180,7 @@ def _mesh(config: Config, place: str, written: MeshConfig, plugins: Plugins) -> 
     with placed(config, f"{place}.sink.kind"):
         sink = plugins.sink(spec.family, kind)
     with placed(config, place):
-        return Mesh(written, spec, sink, config)
+        return Mesh(written, spec, plugins.family(spec), sink, config)
 
 
 def make_private(state: Path) -> None:

@@ -15,17 +15,19 @@ import pluggy
 from msgspec import Struct, field
 
 from hub import hookspec
-from hub.api import AdapterSpec, CommandSpec, SinkSpec, SourceSpec
+from hub.api import FILES, AdapterSpec, CommandSpec, FamilySpec, SinkSpec, SourceSpec
 from hub.errors import ConfigError
 from hub.hookspec import GROUP
 
 _RECORDS: Mapping[str, type[Any]] = {
     "adapter": AdapterSpec,
+    "family": FamilySpec,
     "sink": SinkSpec,
     "source": SourceSpec,
     "command": CommandSpec,
 }
-"""What plugins may bring; the hook of each is `smihub_<this>s`."""
+"""What plugins may bring; the hook of each is `smihub_<these>`."""
+_PLURAL = {kind: f"{kind}s" for kind in _RECORDS} | {"family": "families"}
 _VERB = re.compile("[a-z][a-z0-9-]*")
 
 
@@ -54,9 +56,10 @@ class PluginCommand(Struct, frozen=True):
 
 
 class Plugins(Struct, frozen=True):
-    """The adapters, sinks, sources and verbs by name, and the plugins that failed."""
+    """The adapters, families, sinks, sources and verbs by name, and the plugins that failed."""
 
     adapters: Mapping[str, AdapterSpec[Any]] = field(default_factory=dict)
+    families: Mapping[str, FamilySpec] = field(default_factory=dict)
     sinks: Mapping[str, SinkSpec[Any]] = field(default_factory=dict)
     sources: Mapping[str, SourceSpec[Any]] = field(default_factory=dict)
     commands: Mapping[str, PluginCommand] = field(default_factory=dict)
@@ -71,13 +74,30 @@ class Plugins(Struct, frozen=True):
             raise ConfigError(str(failed))
         raise ConfigError(f'unknown adapter "{name}"; {_choice("adapter", self.adapters)}')
 
+    def family(self, spec: AdapterSpec[Any]) -> FamilySpec:
+        """The family of an adapter's objects. Raises ConfigError where no plugin brings it."""
+        if spec.family in self.families:
+            return self.families[spec.family]
+        raise ConfigError(
+            f'adapter "{spec.name}" makes objects of family "{spec.family}", which no plugin brings (smihub_families); '
+            "install what brings it, or report this to the author of the adapter"
+        )
+
+    def sinks_of(self, family: str) -> Mapping[str, SinkSpec[Any]]:
+        """The sinks that write native objects of this family, those for it alone first."""
+        named = {name: sink for name, sink in self.sinks.items() if (sink.family or name) == family}
+        known = self.families.get(family)
+        filed = known is not None and known.files is not None
+        return named | {name: sink for name, sink in self.sinks.items() if filed and sink.family == FILES}
+
     def sink(self, family: str, kind: str = "") -> SinkSpec[Any]:
-        """The sink that writes native objects of this family: the one named, or the only one. Raises ConfigError."""
-        fitting = {name: sink for name, sink in self.sinks.items() if (sink.family or sink.name) == family}
+        """The sink that writes native objects of this family: the one named, or the first. Raises ConfigError."""
+        fitting = self.sinks_of(family)
         if not fitting:
             raise ConfigError(f'no sink for "{family}" is installed; install the extra of that adapter')
-        if kind in fitting or (not kind and len(fitting) == 1):
-            return fitting[kind or min(fitting)]
+        own = [name for name, sink in fitting.items() if sink.family != FILES] or list(fitting)
+        if kind in fitting or (not kind and len(own) == 1):
+            return fitting[kind or own[0]]
         raise ConfigError(f'sink kind "{kind}" does not support "{family}"; {_choice("kind", fitting)}')
 
     def source(self, kind: str) -> SourceSpec[Any]:
@@ -101,12 +121,12 @@ def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = 
         try:
             manager = _manager(entry_point)
             for kind, known in brought.items():
-                for given in getattr(manager.hook, f"smihub_{kind}s")():
+                for given in getattr(manager.hook, f"smihub_{_PLURAL[kind]}")():
                     for record in given:
                         _add(kind, record, known, entry_point)
         except Exception as error:  # noqa: BLE001 - one of three doors: a stranger's module may raise anything
             problems.append(_problem(entry_point, error))
-    return Plugins(**{f"{kind}s": known for kind, known in brought.items()}, problems=tuple(sorted(problems)))
+    return Plugins(**{_PLURAL[kind]: known for kind, known in brought.items()}, problems=tuple(sorted(problems)))
 
 
 def _manager(entry_point: importlib.metadata.EntryPoint) -> pluggy.PluginManager:
@@ -122,7 +142,9 @@ def _add(kind: str, record: Any, known: dict[str, Any], entry_point: importlib.m
     """Take a record over under its name. Raises ConfigError for one that is none of this kind, or whose name is taken."""
     a, wanted = "an" if kind == "adapter" else "a", _RECORDS[kind]
     if not isinstance(record, wanted):
-        raise ConfigError(f'smihub_{kind}s returned a "{type(record).__name__}" instead of {a} {wanted.__name__}')
+        raise ConfigError(
+            f'smihub_{_PLURAL[kind]} returned a "{type(record).__name__}" instead of {a} {wanted.__name__}'
+        )
     if record.name in known:
         raise ConfigError(f'{a} {kind} named "{record.name}" exists already')
     known[record.name] = _plugin_command(record, entry_point) if isinstance(record, CommandSpec) else record

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Concatenate, Generic, Literal, Protocol, TypeV
 from msgspec import Struct, field
 
 from hub.events import ObjectSource
+from hub.family import FamilySpec
 from hub.features import Feature, Support
 from hub.model import (
     Answer,
@@ -61,7 +62,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `translate(unit, config)` gives the native objects of one unit; every native ref comes from exactly one unit.
     `evaluator(objects, facts)` indexes objects once and then judges requests.
     `carry_over(desired, observed)` carries over what only history knows (default: nothing).
-    `view(body, kind)` is a body as JSON-like data for people. `governs` are the scopes that a mesh of this kind can be
+    `family` names the FamilySpec of its objects. `governs` are the scopes that a mesh of this kind can be
     given; `drain` says until when open connections keep what they had before a narrowing ("open connections until ...");
     `capture` is a sentence on the traffic that never gets to the mesh, if there is any. `selects_by` is the label by which
     its objects select the Pods of an identity ("": they do not go by labels). `baselines` are the scopes that have a skeleton
@@ -78,7 +79,6 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     features: Mapping[Feature, Support]
     translate: Callable[[Unit, ConfigT], Translation]
     evaluator: Callable[[Sequence[NativeObject], Facts], Evaluator]
-    view: Callable[[bytes, str], Any]  # (body, ref.kind) -> JSON-like data
     carry_over: Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]] = stateless
     narrowings: tuple[Narrowing, ...] = ()
     governs: tuple[str, ...] = ("all", "namespaces", "targets")
@@ -222,7 +222,7 @@ class SinkContext(Struct, frozen=True):
     """What the hub tells a sink: whose it is, the folder for state, and the one where relative paths start.
 
     `owner` is that of smihub.yaml. A sink keeps it with what it writes, tells it in observations, and writes nothing (it raises
-    RefusedError) where another one is kept.
+    RefusedError) where another one is kept. `family` is that of the mesh's objects.
     """
 
     mesh: str
@@ -231,6 +231,7 @@ class SinkContext(Struct, frozen=True):
     state: Path
     base: Path
     owner: str = ""
+    family: FamilySpec | None = None
 
     @property
     def state_file(self) -> Path:
@@ -263,7 +264,7 @@ def undiagnosed(context: SinkContext, config: object) -> Iterable[Diagnosis]:
 class SinkSpec(Struct, Generic[ConfigT], frozen=True):
     """A sink by name; `config` are its settings in smihub.yaml. `open` touches nothing but the state file.
 
-    `family` is what it writes (the `family` of adapters; "" = its own name). `order` is what it promises of a plan:
+    `family` is what it writes (the `family` of adapters; "" = its own name, FILES = every one with `FamilySpec.files`). `order` is what it promises of a plan:
     `revision` that all of it binds at once, `objects` that each object is whole and they are written in wave order, which
     is not the order in which somebody else brings them into force. `needs_state`: it keeps what was applied in the state
     file, so the folder is made, for this user alone, before it is opened. `exclusive` names what no two meshes may share, such

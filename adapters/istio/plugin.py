@@ -9,7 +9,6 @@ from adapters.istio.config import IstioConfig
 from adapters.istio.evaluate.mesh import evaluator
 from adapters.istio.translate.narrowest import narrowest
 from adapters.istio.translate.unit import translate
-from adapters.istio.view import view
 from hub.api import SERVICE_ACCOUNT_LABEL, AdapterSpec, Feature, Narrowing, Support, hookimpl
 
 FEATURES = {
@@ -49,7 +48,6 @@ SPEC = AdapterSpec(
     features=FEATURES,
     translate=translate,
     evaluator=evaluator,
-    view=view,
     narrowings=NARROWINGS,
     governs=("all", "namespaces", "targets"),
     drain="Envoy has drained the filter chains that accepted them: 45 seconds by default in Istio",

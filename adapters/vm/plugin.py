@@ -16,7 +16,7 @@ from adapters.vm.serve.sockets import XdsConfig, socket_folder
 from adapters.vm.state.revisions import State
 from adapters.vm.translate.unit import translate
 from adapters.vm.view import view
-from hub.api import AdapterSpec, CommandSpec, Feature, Narrowing, SinkContext, SinkSpec, Support, hookimpl
+from hub.api import AdapterSpec, CommandSpec, FamilySpec, Feature, Narrowing, SinkContext, SinkSpec, Support, hookimpl
 
 FEATURES = {
     Feature.ACCESS_HTTP_PATH: Support.FULL,
@@ -55,7 +55,6 @@ SPEC = AdapterSpec(
     features=FEATURES,
     translate=translate,
     evaluator=evaluator,
-    view=view,
     carry_over=carry_over,
     narrowings=NARROWINGS,
     governs=("all",),
@@ -81,6 +80,12 @@ XDS = SinkSpec(name="xds", config=XdsConfig, open=open_xds, needs_state=True, ex
 def smihub_adapters() -> Iterable[AdapterSpec[Any]]:
     """The adapter `vm`."""
     return [SPEC]
+
+
+@hookimpl
+def smihub_families() -> Iterable[FamilySpec]:
+    """The family `xds`: Envoy's resources, which only our own server gives to Envoys."""
+    return [FamilySpec("xds", view)]
 
 
 @hookimpl

@@ -36,7 +36,7 @@ class Sheet(Struct, frozen=True):
         """Of a plan that was just made."""
         mesh, places = reviewed.mesh, reviewed.decided.places
         spots = Locations.of(hub, mesh, reviewed.plan.losses, places)
-        return cls(hub.config.title, reviewed.plan, reviewed.refusals, spots, mesh.spec.view, mesh.spec.drain)
+        return cls(hub.config.title, reviewed.plan, reviewed.refusals, spots, mesh.view, mesh.spec.drain)
 
     @property
     def title(self) -> str:

@@ -165,11 +165,11 @@ def _emit(found: Sequence[_Rendered], options: _RenderOptions) -> None:
     for one in found:
         for native, unit in _natives(one.plan):
             emit_text(_head(native, unit, "" if options.alone else one.mesh.title))
-            emit(one.mesh.spec.view(native.body, native.ref.kind), Output.YAML)
+            emit(one.mesh.view(native.body, native.ref.kind), Output.YAML)
 
 
 def _data(one: _Rendered) -> dict[str, Any]:
-    objects = [native_data(native, unit, one.mesh.spec.view) for native, unit in _natives(one.plan)]
+    objects = [native_data(native, unit, one.mesh.view) for native, unit in _natives(one.plan)]
     losses = [loss_data(loss, one.spots) for loss in one.plan.losses]
     return of_domain(one.hub.config, {"mesh": one.plan.mesh, "objects": objects, "losses": losses})
 

@@ -112,7 +112,7 @@ def _source(plugins: Plugins, refs: Mapping[type, Schema], definitions: Mapping[
 
 def _sink(family: str, plugins: Plugins, refs: Mapping[type, Schema], definitions: Mapping[str, Schema]) -> Schema:
     """What the sinks for this family take, each with its `kind`."""
-    fitting = {name: spec for name, spec in plugins.sinks.items() if (spec.family or name) == family}
+    fitting = plugins.sinks_of(family)
     return {
         "anyOf": [
             _with(

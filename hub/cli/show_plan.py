@@ -112,7 +112,8 @@ def _page(plan: Saved, domain: str, plugins: Plugins) -> Page:
 def _sheet(each: SavedMesh, domain: str, adapter: str, plugins: Plugins) -> Sheet:
     try:
         spec = plugins.adapter(adapter)
+        family = plugins.family(spec)
     except ConfigError as error:
         raise ConfigError(f'mesh "{each.plan.mesh}": {error}') from None
     spots = Locations(dict(each.places), dict(each.spots))
-    return Sheet(domain, each.plan, each.refusals, spots, spec.view, spec.drain)
+    return Sheet(domain, each.plan, each.refusals, spots, family.view, spec.drain)

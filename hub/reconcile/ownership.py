@@ -163,7 +163,7 @@ def _differences(mesh: Mesh, native: NativeObject, observed: Observed) -> Iterab
     kind = native.ref.kind
     if observed.owned == native.body:
         return
-    fields = diff(mesh.spec.view(observed.owned, kind), mesh.spec.view(native.body, kind))
+    fields = diff(mesh.view(observed.owned, kind), mesh.view(native.body, kind))
     if not observed.token:
         yield from (f"{field.path}: {field.before}" for field in fields if field.after is None)
         return

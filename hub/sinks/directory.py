@@ -1,6 +1,6 @@
-"""The sink `directory`: Kubernetes objects as files, one each, in a folder that GitOps, kustomize or kubectl applies.
+"""The sink `directory`: objects as files, one each, in a folder that others apply (GitOps, kustomize or kubectl, say).
 
-What is promised and what is not: docs/gitops.md.
+It writes every family that says how its objects stand in files (`hub.api.FileForm`). What is promised and what is not: docs/gitops.md.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from hub.api import Diagnosis, Marking, SinkContext, SinkSpec
+from hub.api import FILES, Diagnosis, FileList, Marking, SinkContext, SinkSpec
 from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
 from hub.model import Observation, UnitKey
 from hub.sinks.folder import EXCLUSIVE, SHARED, Entry, Folder, make, opened, signature
 from hub.sinks.index import ListedFiles, decode_index
+from hub.sinks.kubernetes import KUBERNETES
 from hub.sinks.ledger import Ledger, decode_memory
-from hub.sinks.manifest import MAX_OBJECT_BYTES, Foreign, digest, read
+from hub.sinks.manifest import MAX_OBJECT_BYTES, Foreign, ObjectFiles, digest
 from hub.sinks.marking import FolderObjects, ownership_change
-from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, SUFFIXES, file_name
+from hub.sinks.names import MEMORY, OBJECTS
 from hub.sinks.reading import FolderContents, FolderReader, Found, interpret
 from hub.sinks.writing import MAX_INDEX_BYTES, Writer
 from hub.threads import run_in_thread, run_to_end
 
-_OTHER_NAMES = ("kustomization.yml", "Kustomization")  # kustomize wants one of the three to be there, and only one
-_NOTHING, _ANYBODY = Ledger(), FolderReader()
+_NOTHING = Ledger()
 _LOOK_S = 2.0
 _NEWS: Entry = (-1, -1)
 """What no file is: of one that we did not write, nothing is as we left it."""
@@ -47,11 +47,11 @@ class DirectorySink:
 
     apart: ClassVar[bool] = False
 
-    def __init__(self, path: Path, mesh: str, reader: FolderReader = _ANYBODY) -> None:
+    def __init__(self, path: Path, reader: FolderReader) -> None:
         self._path = path
-        self._mesh = mesh
         self._reader = reader
-        self._owner = reader.owner
+        self._files = reader.files
+        self._mesh, self._owner = reader.files.mesh, reader.files.owner
         self._empty = interpret({}, ListedFiles({}, whole=True), _NOTHING, {}, reader)
         self._known: dict[str, tuple[str, Found]] = {}  # what a file meant, by its digest: most are as they were
         self._own: dict[str, Entry | None] = {}  # files as we left them (None: removed), which is no news
@@ -74,7 +74,7 @@ class DirectorySink:
                 raise StaleError(f'folder "{self._path}" changed while this plan was made; plan again')
             self._refuse_others(reading)
             folder.left = self._own
-            writer = Writer(folder, self._path, self._mesh, reading)
+            writer = Writer(folder, self._path, reading)
             async with writer.cleaning():
                 yield writer
                 await writer.claim()
@@ -86,16 +86,16 @@ class DirectorySink:
             if folder is None or reading.token != token:
                 raise StaleError(f'folder "{self._path}" changed in the meantime; run the command again')
             self._refuse_others(reading)
-            standing = FolderObjects(self._mesh, reading.ours, reading.theirs, self._owner)
+            standing = FolderObjects(self._files, reading.ours, reading.theirs)
             # The reading tells of files by their new names; on disk some still have the former one.
             actual = {file: old for old, file in reading.renamed.items()}
-            places = {each.ref: file_name(each.ref) for each in marks}
+            places = {each.ref: standing.file_name(each.ref) for each in marks}
             current = {ref: f"{OBJECTS}/{actual.get(file, file)}" for ref, file in places.items()}
             texts = await run_to_end(lambda: {ref: _content(folder, path) or b"" for ref, path in current.items()})
             if len(texts) != len(marks):
                 raise UnsafeResourceError(f'mesh "{self._mesh}": one object is listed twice')
             changes = [ownership_change(each, standing, texts[each.ref]) for each in marks]
-            return await Writer(folder, self._path, self._mesh, reading).mark(changes, memory)
+            return await Writer(folder, self._path, reading).mark(changes, memory)
 
     async def changes(self) -> AsyncIterator[str]:
         """See `hub.api.Watching`: told by names, sizes and times of the files, but for those that we wrote ourselves."""
@@ -123,14 +123,15 @@ class DirectorySink:
 
     def _read(self, folder: Folder) -> FolderContents:
         try:
-            _refuse_other_names(folder)
-            index, memory = _content(folder, KUSTOMIZATION), _content(folder, MEMORY)
+            listing = self._files.form.list
+            _refuse_rivals(folder, listing)
+            index, memory = _content(folder, listing.name), _content(folder, MEMORY)
             objects = self._known = self._objects(folder)
             # Not by `_known`: beside this thread another may read the same folder, as it is a moment later.
             files = {file: found for file, (_, found) in objects.items()}
             digests = {f"{OBJECTS}/{file}": known for file, (known, _) in objects.items()}
             digests |= {
-                path: digest(data) for path, data in ((KUSTOMIZATION, index), (MEMORY, memory)) if data is not None
+                path: digest(data) for path, data in ((listing.name, index), (MEMORY, memory)) if data is not None
             }
             return interpret(files, self._index(index), self._ledger(memory), digests, self._reader)
         except ConfigError as error:
@@ -140,7 +141,7 @@ class DirectorySink:
         """What each file of `objects` holds, with its digest."""
         known: dict[str, tuple[str, Found]] = {}
         for file in folder.objects():
-            if file.endswith(SUFFIXES):
+            if file.endswith(self._files.form.suffixes):
                 known |= self._found(folder, file)
         return known
 
@@ -153,15 +154,15 @@ class DirectorySink:
         if data is None:
             return {file: ("", Foreign())}
         now, known = digest(data), self._known.get(file)
-        return {file: known if known is not None and known[0] == now else (now, read(data, self._mesh, self._owner))}
+        return {file: known if known is not None and known[0] == now else (now, self._files.read(data))}
 
     def _index(self, data: bytes | None) -> ListedFiles:
         if data is None:
             return ListedFiles({}, whole=False)
         try:
-            return decode_index(data, self._mesh)
+            return decode_index(data, self._files)
         except ConfigError as error:
-            raise ConfigError(f'"{KUSTOMIZATION}" {error}') from None
+            raise ConfigError(f'"{self._files.form.list.name}" {error}') from None
 
     def _ledger(self, data: bytes | None) -> Ledger:
         if data is None:
@@ -182,17 +183,22 @@ def _content(folder: Folder, path: str) -> bytes | None:
     return data
 
 
-def _refuse_other_names(folder: Folder) -> None:
-    for name in _OTHER_NAMES:
-        if name in folder.names():
+def _refuse_rivals(folder: Folder, listing: FileList) -> None:
+    there = folder.names() if listing.rivals else ()
+    for name in listing.rivals:
+        if name in there:
             raise ConfigError(
-                f'"{name}" exists next to {KUSTOMIZATION}, and kustomize accepts only one of them; move it away'
+                f'"{name}" exists next to {listing.name}, and kustomize accepts only one of them; move it away'
             )
 
 
 def open_directory(context: SinkContext, config: DirectoryConfig) -> DirectorySink:
     """The sink of a mesh; the folder is looked at when it is needed. Raises ConfigError for what is no path."""
-    return DirectorySink(_path(context, config), context.mesh, FolderReader(context.owner, context.domain))
+    form = context.family.files if context.family is not None else None
+    if form is None:
+        raise ConfigError(f'mesh "{context.mesh}": its objects cannot stand in files; use another kind of sink')
+    files = ObjectFiles(form, context.mesh, context.owner)
+    return DirectorySink(_path(context, config), FolderReader(files, context.domain))
 
 
 def _real(context: SinkContext, config: DirectoryConfig) -> str:
@@ -218,7 +224,7 @@ def _diagnose(context: SinkContext, config: DirectoryConfig) -> Iterator[Diagnos
         yield Diagnosis("folder", "missing", f'"{there}" cannot be written', "give it to the user who runs smihub")
     else:
         yield Diagnosis("folder", "ok", f"{folder}{'' if there == folder else ', which is created when it is needed'}")
-    if shutil.which("kubectl") is None:
+    if context.family == KUBERNETES and shutil.which("kubectl") is None:
         yield Diagnosis("kubectl", "advice", "is not installed", "install it to look at a cluster, or apply by hand")
 
 
@@ -226,7 +232,7 @@ DIRECTORY = SinkSpec(
     name="directory",
     config=DirectoryConfig,
     open=open_directory,
-    family="kubernetes",
+    family=FILES,
     order="objects",
     exclusive=_real,
     diagnose=_diagnose,

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
+from hub.family import escaped
+
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
-_ESCAPED = re.compile(r"[\\\"\x00-\x1f\x7f-\U0010ffff]")
-_SHORT = {"\n": "\\n", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 _FIRST = {"apiVersion": 0, "kind": 1, "metadata": 2, "spec": 3}
 
 
@@ -25,11 +25,6 @@ def emit(manifest: Mapping[str, Any]) -> str:
     """A Kubernetes object as a YAML document: apiVersion, kind, metadata and spec first, all other keys sorted."""
     keys = sorted(manifest, key=lambda key: (_FIRST.get(key, len(_FIRST)), key))
     return "\n".join(_mapping({key: manifest[key] for key in keys}, keys, "")) + "\n"
-
-
-def escaped(text: str) -> str:
-    """A text on one line, in ASCII, as it stands between double quotes (or in a comment)."""
-    return _ESCAPED.sub(_escape, text)
 
 
 def _mapping(value: Mapping[str, Any], keys: Iterable[str], pad: str) -> Iterator[str]:
@@ -73,9 +68,3 @@ def _float(value: float) -> str:
     """As a reader of YAML 1.1 takes it for a number: with a point, and a sign in the exponent."""
     digits, exponent, power = repr(value).partition("e")
     return f"{digits}{'' if '.' in digits else '.0'}{exponent}{power}"
-
-
-def _escape(found: re.Match[str]) -> str:
-    char = found[0]
-    code = ord(char)
-    return _SHORT.get(char) or (f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}")

@@ -1,12 +1,11 @@
 """One object as a file: the native body with our mark on it, and what a file says when it is read again. Pure.
 
-The mark is a label and annotations in `metadata`; what is left without them is the part that we own. Everything there is
-owned, so an edit shows as a difference, with one exception: the annotation `smihub.io/paused: "true"`.
+How a family has a body and a mark in a text, its `FileForm` says; that nothing of it is lost, and whose a file is, is decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -14,43 +13,27 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.errors import UnsafeResourceError
+from hub.api import FileForm, FileMark, FileObject
+from hub.errors import SmihubError, UnsafeResourceError
 from hub.model import NativeObject, ObjectRef, Observed, Role, UnitKey
-from hub.sinks.emit import emit, escaped
-from hub.sinks.names import header, unit_of, unit_text
-from hub.sources.limits import ParseLimits, YamlError
-from hub.sources.yaml import load
+from hub.sinks.names import unit_of, unit_text
 
 MAX_OBJECT_BYTES = 1_048_576
 """More than a Kubernetes API server takes for one object (etcd: 1.5 MiB per request, in JSON and with what it adds)."""
-MANAGED_BY = "app.kubernetes.io/managed-by"
-PAUSED = "smihub.io/paused"
-_PAUSED_ALSO = "smihub.io/hands-off"  # its former name, honoured for good: people have written it into files
-SYNC_WAVE = "argocd.argoproj.io/sync-wave"
-NOT_LISTED = "smihub.io/not-in-kustomization"
-_MESH, _OWNER = "smihub.io/mesh", "smihub.io/owner"
-_UNIT, _ROLE = "smihub.io/unit", "smihub.io/role"
-_ORIGINS, _NEEDS, _DIGEST = "smihub.io/origins", "smihub.io/needs", "smihub.io/digest"
-_OURS = frozenset((_MESH, _OWNER, _UNIT, _ROLE, _ORIGINS, _NEEDS, _DIGEST))
-_EMPTIED = frozenset(("labels", "annotations"))  # an empty one says nothing
-_LIMITS = ParseLimits(file_bytes=MAX_OBJECT_BYTES)
-_MOST_ORIGINS = 4096  # characters; all annotations of an object together may have 256 KiB
-
-# Argo CD applies lower waves first and prunes in the opposite order (Argo CD, "Sync Phases and Waves").
-_WAVES: Mapping[Role, str] = {Role.GUARD: "-3", Role.REFERENCED: "-2", Role.GRANT: "-1", Role.ROUTE: "0"}
-_BASELINE_WAVE = "-4"
+_MOST_ORIGINS = 4096  # characters; all annotations of a Kubernetes object together may have 256 KiB
 
 
 class Foreign(Struct, frozen=True):
     """A file that is not ours, and the objects in it as far as anybody can tell; of a single one content and digest.
 
-    `owner` is whose it is, where another smihub.yaml wrote it for a mesh of this name.
+    `owner` is whose it is, where another smihub.yaml wrote it for a mesh of this name; `mesh` for which other one it was written.
     """
 
     refs: tuple[ObjectRef, ...] = ()
     content: bytes = b""
     token: str = ""
     owner: str = ""
+    mesh: str = ""
 
 
 class Broken(Struct, frozen=True):
@@ -79,70 +62,119 @@ def canonical(value: Any) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
-def stamp(native: NativeObject, unit: UnitKey, mesh: str, owner: str = "", *, paused: bool = False) -> bytes:
-    """The file of an object. Raises UnsafeResourceError where `read` would not give back the same."""
-    try:
-        value = msgspec.json.decode(native.body)
-        marks = _marks(native, unit, mesh, paused=paused) | ({_OWNER: owner} if owner else {})
-        data = _head(native, unit, mesh) + emit(_marked(value, marks)).encode()
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
-        raise _unsafe(native, unit, "its body is not a Kubernetes object in JSON") from None
-    if len(data) > MAX_OBJECT_BYTES:
-        raise _unsafe(native, unit, f"it has {len(data)} bytes, more than {MAX_OBJECT_BYTES}")
-    wanted = Observed(native.ref, native.body, unit, digest(data), native.role, native.needs, paused=paused)
-    # Read back before it is written: a file that we would not recognise as ours would never be revoked.
-    if read(data, mesh, owner) != wanted:
-        raise _unsafe(native, unit, "it would be read back differently")
-    return data
+class ObjectFiles(Struct, frozen=True):
+    """How the objects of one mesh stand in files: in the form of their family, with the mark of this mesh and owner."""
+
+    form: FileForm
+    mesh: str
+    owner: str = ""
+
+    def stamp(self, native: NativeObject, unit: UnitKey, *, paused: bool = False) -> bytes:
+        """The file of an object. Raises UnsafeResourceError where `read` would not give back the same."""
+        data = self._written(native, unit, paused=paused)
+        if len(data) > MAX_OBJECT_BYTES:
+            raise _unsafe(native, unit, f"it has {len(data)} bytes, more than {MAX_OBJECT_BYTES}")
+        wanted = Observed(native.ref, native.body, unit, digest(data), native.role, native.needs, paused=paused)
+        # Read back before it is written: a file that we would not recognise as ours would never be revoked.
+        if self.read(data) != wanted or self.form.trace not in data:
+            raise _unsafe(native, unit, "it would be read back differently")
+        return data
+
+    def _written(self, native: NativeObject, unit: UnitKey, *, paused: bool) -> bytes:
+        try:
+            return bytes(self.form.write(native.body, self._mark(native, unit, paused=paused)))
+        except UnsafeResourceError as error:
+            raise _unsafe(native, unit, str(error)) from None
+        except Exception as error:
+            raise _unsafe(native, unit, f"its family does not write it ({type(error).__name__})") from error
+
+    def _mark(self, native: NativeObject, unit: UnitKey, *, paused: bool) -> FileMark:
+        return FileMark(
+            self.mesh,
+            unit_text(unit),
+            native.role.value,
+            self.owner,
+            msgspec.json.encode(native.needs).decode() if native.needs else "",
+            _shown_origins(native.origins),
+            f"sha256:{digest(native.body)}",
+            paused,
+        )
+
+    def read(self, data: bytes) -> Observed | Unowned | Foreign | Broken:
+        """What a file holds; the token is the digest of its bytes."""
+        try:
+            found = self._objects(data)
+        except SmihubError as error:
+            # A file of ours that somebody broke must not be taken for a foreign one, which nobody would ever put right.
+            return Broken(str(error)) if self.form.trace in data else Foreign()
+        owners = [each.mark.owner for each in found if each.mark is not None and each.mark.mesh == self.mesh]
+        if self.owner in owners:
+            return _observed(found, data)
+        theirs = self._foreign(found, data, next(filter(None, owners), ""))
+        if "" not in owners:
+            return theirs
+        return Unowned(_observed(found, data), theirs)
+
+    def _objects(self, data: bytes) -> tuple[FileObject, ...]:
+        """Every object in a text. Raises SmihubError."""
+        try:
+            return tuple(self.form.read(data))
+        except SmihubError:
+            raise
+        except Exception as error:
+            raise UnsafeResourceError(f"its family does not read it ({type(error).__name__})") from error
+
+    def _foreign(self, found: Sequence[FileObject], data: bytes, owner: str) -> Foreign:
+        refs = tuple(each.ref for each in found if each.ref is not None)
+        meshes = (each.mark.mesh for each in found if each.mark is not None)
+        mesh = next((mesh for mesh in meshes if mesh != self.mesh), "")
+        if len(found) > 1 or not refs:
+            return Foreign(refs, owner=owner, mesh=mesh)
+        return Foreign(refs, found[0].body, digest(data), owner, mesh)
+
+    def without_mark(self, one: Observed) -> bytes:
+        """The file of an object of ours as somebody else's. Raises UnsafeResourceError where it would still read as ours."""
+        try:
+            data = bytes(self.form.write(one.owned, None))
+        except Exception as error:
+            raise UnsafeResourceError(f'"{one.ref}" cannot be written without its mark: {error}') from error
+        # If it still read as ours, the next plan would delete what was released.
+        if self.read(data) != Foreign((one.ref,), one.owned, digest(data)):
+            raise UnsafeResourceError(f'"{one.ref}" would be read back differently without its mark')
+        return data
+
+    def with_pause(self, data: bytes, *, paused: bool) -> bytes:
+        """The text with our pause, or without it, as the family writes it; whoever calls this reads it back."""
+        try:
+            if self.form.pause is not None:
+                return bytes(self.form.pause(data, paused))
+            (one,) = self.form.read(data)
+            return bytes(self.form.write(one.body, one.mark and replace(one.mark, paused=paused)))
+        except Exception as error:
+            raise UnsafeResourceError(f"its family cannot pause it ({type(error).__name__})") from error
+
+    def note(self, ref: ObjectRef, body: bytes, word: str, text: str) -> bytes:
+        """A body with a note for people: it is like nothing that is desired. Raises UnsafeResourceError."""
+        try:
+            noted = bytes(self.form.note(ref.kind, body, word, text))
+        except Exception as error:
+            raise UnsafeResourceError(f'the family of "{ref}" cannot note "{word}" on it: {error}') from error
+        # What looked as it should would be left as it is.
+        if noted == body:
+            raise UnsafeResourceError(f'the family of "{ref}" does not note "{word}" on it')
+        return noted
 
 
-def read(data: bytes, mesh: str, owner: str = "") -> Observed | Unowned | Foreign | Broken:
-    """What a file holds, for one mesh of one owner; the token is the digest of its bytes."""
-    try:
-        values = [document.value for document in load(data, limits=_LIMITS)]
-    except YamlError as error:
-        # A file of ours that somebody broke must not be taken for a foreign one, which nobody would ever put right.
-        return Broken(str(error)) if f"{_UNIT}:".encode() in data else Foreign()
-    owners = [found for value in values if (found := _owner_of(value, mesh)) is not None]
-    if owner in owners:
-        return _observed(values, data)
-    theirs = _foreign(values, data, next(filter(None, owners), ""))
-    if "" not in owners:
-        return theirs
-    ours = _observed(values, data)
-    return Unowned(ours, replace(theirs, content=ours.owned) if isinstance(ours, Observed) else theirs)
-
-
-def _foreign(values: Sequence[Any], data: bytes, owner: str) -> Foreign:
-    refs = tuple(ref for value in values if (ref := _ref(value)) is not None)
-    if len(values) > 1 or not refs:
-        return Foreign(refs, owner=owner)
-    # Labels that were emptied by releasing must not keep the object from being adopted again.
-    metadata = {key: part for key, part in values[0]["metadata"].items() if part or key not in _EMPTIED}
-    return Foreign(refs, canonical({**values[0], "metadata": metadata}), digest(data), owner)
-
-
-def _observed(values: Sequence[Any], data: bytes) -> Observed | Broken:
-    if len(values) > 1:
+def _observed(found: Sequence[FileObject], data: bytes) -> Observed | Broken:
+    if len(found) > 1:
         return Broken("it has more than one object")
-    value, token = values[0], digest(data)
-    ref, marks = _ref(value), value["metadata"]["annotations"]
-    unit, role, needs = unit_of(str(marks.get(_UNIT))), marks.get(_ROLE), _needs(marks.get(_NEEDS, "[]"))
-    if ref is None:
-        return Broken("it names no object (apiVersion, kind, metadata.name)")
-    if unit is None or needs is None or not isinstance(role, str) or role not in set(Role):
-        return Broken(f'the annotations "{_UNIT}", "{_ROLE}" and "{_NEEDS}" are not what smihub wrote')
-    paused = any(_is_pause(key, text) for key, text in marks.items())
-    owned = canonical(_bare(value, _sync_wave(Role(role), unit)))
-    return Observed(ref, owned, unit, token, Role(role), needs, paused=paused)
-
-
-# --------------------------------------------------------------------------- the mark
-
-
-def _head(native: NativeObject, unit: UnitKey, mesh: str) -> bytes:
-    lines = (header(mesh), f"# unit: {escaped(unit_text(unit))}", f"# from: {escaped(_shown_origins(native.origins))}")
-    return "".join(f"{line.rstrip()}\n" for line in lines).encode()
+    one, mark = found[0], found[0].mark
+    if one.ref is None or mark is None:
+        return Broken("it names no object")
+    unit, needs = unit_of(mark.unit), _needs(mark.needs)
+    if unit is None or needs is None or mark.role not in set(Role):
+        return Broken("unit, role and needs in its ownership mark are not what smihub wrote")
+    return Observed(one.ref, one.body, unit, digest(data), Role(mark.role), needs, paused=mark.paused)
 
 
 def _shown_origins(origins: Sequence[ObjectRef]) -> str:
@@ -155,97 +187,11 @@ def _shown_origins(origins: Sequence[ObjectRef]) -> str:
     return text
 
 
-def _marks(native: NativeObject, unit: UnitKey, mesh: str, *, paused: bool) -> dict[str, str]:
-    marks = {
-        _MESH: mesh,
-        _UNIT: unit_text(unit),
-        _ROLE: native.role.value,
-        _ORIGINS: _shown_origins(native.origins),
-        _DIGEST: f"sha256:{digest(native.body)}",
-        SYNC_WAVE: _sync_wave(native.role, unit),
-    }
-    if native.needs:
-        marks[_NEEDS] = msgspec.json.encode(native.needs).decode()
-    if paused:
-        marks[PAUSED] = "true"
-    return marks
-
-
-def _marked(value: Any, marks: Mapping[str, str]) -> dict[str, Any]:
-    metadata = value["metadata"]
-    labels = {**metadata.get("labels", {}), MANAGED_BY: "smihub"}
-    annotations = {**metadata.get("annotations", {}), **marks}
-    return {**value, "metadata": {**metadata, "labels": labels, "annotations": annotations}}
-
-
-def _sync_wave(role: Role, unit: UnitKey) -> str:
-    return _BASELINE_WAVE if unit.kind == "baseline" else _WAVES[role]
-
-
-def _bare(value: Mapping[str, Any], sync_wave: str) -> dict[str, Any]:
-    """The object without the mark. A sync-wave other than ours is somebody's edit, and stays."""
-    metadata = dict(value["metadata"])
-    labels = {key: text for key, text in metadata.pop("labels").items() if key != MANAGED_BY}
-    marks = metadata.pop("annotations")
-    annotations = {key: text for key, text in marks.items() if key not in _OURS and not _is_stamp(key, text, sync_wave)}
-    if labels:
-        metadata["labels"] = labels
-    if annotations:
-        metadata["annotations"] = annotations
-    return {**value, "metadata": metadata}
-
-
-def _is_stamp(key: str, text: Any, sync_wave: str) -> bool:
-    if key == SYNC_WAVE:
-        return bool(text == sync_wave)
-    return _is_pause(key, text)
-
-
-def _is_pause(key: str, text: Any) -> bool:
-    return key in {PAUSED, _PAUSED_ALSO} and str(text).lower() == "true"
-
-
-def _owner_of(value: Any, mesh: str) -> str | None:
-    """The owner that our mark for this mesh names ("": none); None without such a mark."""
-    metadata = value.get("metadata") if isinstance(value, dict) else None
-    if not isinstance(metadata, dict):
-        return None
-    labels, annotations = metadata.get("labels"), metadata.get("annotations")
-    if not isinstance(labels, dict) or not isinstance(annotations, dict):
-        return None
-    if labels.get(MANAGED_BY) != "smihub" or annotations.get(_MESH) != mesh:
-        return None
-    return str(annotations.get(_OWNER, ""))
-
-
-def _ref(value: Any) -> ObjectRef | None:
-    metadata = value.get("metadata") if isinstance(value, dict) else None
-    if not isinstance(metadata, dict):
-        return None
-    version, kind, name = value.get("apiVersion"), value.get("kind"), metadata.get("name")
-    parts = (version, kind, metadata.get("namespace", ""), name)
-    if not _are_texts(parts) or not kind or not name:
-        return None
-    return ObjectRef(str(version).rpartition("/")[0], str(kind), str(parts[2]), str(name))
-
-
-def _are_texts(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-def _needs(text: Any) -> tuple[ObjectRef, ...] | None:
+def _needs(text: str) -> tuple[ObjectRef, ...] | None:
     try:
-        return msgspec.json.decode(text, type=tuple[ObjectRef, ...])
+        return msgspec.json.decode(text or "[]", type=tuple[ObjectRef, ...])
     except (msgspec.MsgspecError, TypeError):
         return None
-
-
-def not_listed(owned: bytes) -> bytes:
-    """What we own of an object that kustomize is not told of: different from anything desired, and saying why."""
-    value = msgspec.json.decode(owned)
-    metadata = value["metadata"]
-    annotations = {**metadata.get("annotations", {}), NOT_LISTED: "true"}
-    return canonical({**value, "metadata": {**metadata, "annotations": annotations}})
 
 
 def _unsafe(native: NativeObject, unit: UnitKey, why: str) -> UnsafeResourceError:

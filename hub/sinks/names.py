@@ -1,7 +1,7 @@
-"""What the folder of a directory sink calls things: files, marks, units. Pure.
+"""What the folder of a directory sink calls things: files, lines of the list, units. Pure.
 
-An object stands in `objects/<namespace>_<Kind>.<group>_<name>.yaml`: no Kubernetes name holds `_`, so the parts can be
-told apart. Names that are long, or of characters that file systems treat differently, are shortened, with a digest.
+How the file of an object is called, its family says. Names that do not tell their object, that are long, or of characters
+that file systems treat differently, are replaced by shorter ones, with a digest.
 """
 
 from __future__ import annotations
@@ -11,19 +11,14 @@ from hashlib import sha256
 
 import msgspec
 
+from hub.api import FileForm
 from hub.model import ObjectRef, Role, UnitKey
 
 OBJECTS = "objects"
-KUSTOMIZATION = "kustomization.yaml"
 MEMORY = ".smihub.json"
 TEMPORARY = ".smihub.tmp"
-SUFFIXES = (".yaml", ".yml", ".json")
-"""What kubectl and Argo CD read of a folder."""
-
-_NAMESPACE = r"(?P<namespace>(?:[a-z0-9][-a-z0-9]*)?)"
-_KIND = r"(?P<kind>[A-Z][A-Za-z0-9]*)(?:\.(?P<group>[a-z0-9][-a-z0-9.]*))?"
-_NAME = r"(?P<name>[a-z0-9][-a-z0-9.]*)"
-_FILE = re.compile(rf"{_NAMESPACE}_{_KIND}_{_NAME}\.yaml")
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_DIGESTED = re.compile(r"(?:[A-Za-z0-9.-]*_){3}[0-9a-f]{20,32}\.[a-z0-9]+")
 _LONGEST = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 _WORD = r"[^/@\s]+"
@@ -31,34 +26,54 @@ _NAMED = rf"(?P<kind>access|route)/(?P<namespace>{_WORD})/(?P<name>{_WORD})"
 _UNIT = re.compile(rf"(?:{_NAMED}|baseline(?:/(?P<scope>{_WORD}))?)(?:@(?P<domain>{_WORD}))?")
 _ROLES = "|".join(Role)
 # kustomize takes what it is listed as a path, so a line that we keep may only ever name a file of `objects`: no slash, no "..".
-_LISTED = re.compile(rf"- {OBJECTS}/(?P<file>[A-Za-z0-9._-]+\.yaml) # (?P<role>{_ROLES}) (?P<unit>\S+)")
+_LISTED = re.compile(rf"- {OBJECTS}/(?P<file>[A-Za-z0-9._-]+\.[a-z0-9]+) # (?P<role>{_ROLES}) (?P<unit>\S+)")
 _PLAINLY = re.compile(rf"- {OBJECTS}/(?P<file>(?!\.+$)[A-Za-z0-9._][A-Za-z0-9._-]*)")
 
 
-def file_name(ref: ObjectRef) -> str:
+def file_name(form: FileForm, ref: ObjectRef) -> str:
     """The one file, below `objects`, that an object stands in."""
-    return _file_name(ref, 32)
+    return _file_name(form, ref, 32)
 
 
-def former_name(ref: ObjectRef) -> str:
+def former_name(form: FileForm, ref: ObjectRef) -> str:
     """The file that it stood in when digests in names had 80 bits; the same where there is no digest."""
-    return _file_name(ref, 20)
+    return _file_name(form, ref, 20)
 
 
-def _file_name(ref: ObjectRef, digits: int) -> str:
-    kind = f"{ref.kind}.{ref.group}" if ref.group else ref.kind
-    whole = f"{ref.namespace}_{kind}_{ref.name}.yaml"
-    # Only a name that reads back as this object: else two objects could have one file.
-    if len(whole) <= _LONGEST and ref_of_file(whole) == ref:
-        return whole
-    parts = (_UNSAFE.sub("-", part)[:60] for part in (ref.namespace.lower(), kind, ref.name.lower()))
-    return f"{'_'.join(parts)}_{sha256(msgspec.json.encode(ref)).hexdigest()[:digits]}.yaml"
-
-
-def ref_of_file(file: str) -> ObjectRef | None:
+def ref_of_file(form: FileForm, file: str) -> ObjectRef | None:
     """The object whose file this is; None where the name does not tell."""
-    found = _FILE.fullmatch(file)
-    return ObjectRef(found["group"] or "", found["kind"], found["namespace"], found["name"]) if found else None
+    ref = _ref(form, file)
+    return ref if ref is not None and _plain_name(form, ref) == file else None
+
+
+def _file_name(form: FileForm, ref: ObjectRef, digits: int) -> str:
+    plain = _plain_name(form, ref)
+    if plain is not None:
+        return plain
+    kind = f"{ref.kind}.{ref.group}" if ref.group else ref.kind
+    parts = (_UNSAFE.sub("-", part)[:60] for part in (ref.namespace.lower(), kind, ref.name.lower()))
+    return f"{'_'.join(parts)}_{sha256(msgspec.json.encode(ref)).hexdigest()[:digits]}{form.suffixes[0]}"
+
+
+def _plain_name(form: FileForm, ref: ObjectRef) -> str | None:
+    """The name that the family gives; None for one that could be that of another object, or lead elsewhere."""
+    try:
+        whole = form.name(ref)
+    except Exception:  # noqa: BLE001 - the function of a plugin; a name with a digest is always there
+        return None
+    if len(whole) > _LONGEST or not _PLAIN.fullmatch(whole) or not whole.endswith(form.suffixes[0]):
+        return None
+    # On some file systems letters differ in nothing from their capitals.
+    if ref.namespace != ref.namespace.lower() or ref.name != ref.name.lower():
+        return None
+    return whole if not _DIGESTED.fullmatch(whole) and _ref(form, whole) == ref else None
+
+
+def _ref(form: FileForm, file: str) -> ObjectRef | None:
+    try:
+        return form.ref(file)
+    except Exception:  # noqa: BLE001 - the function of a plugin, on a name that anybody may have given
+        return None
 
 
 def printable(file: str) -> str:
@@ -83,13 +98,8 @@ def unit_of(text: str) -> UnitKey | None:
     return UnitKey("access" if found["kind"] == "access" else "route", found["namespace"], found["name"], domain)
 
 
-def header(mesh: str) -> str:
-    """The first line of every file that is ours and read by people."""
-    return f'# Generated by smihub for mesh "{mesh}". Do not edit: the next apply writes it anew.'
-
-
 def listed_line(file: str, role: Role, unit: UnitKey) -> str:
-    """A line of our kustomization.yaml."""
+    """A line of our list."""
     return f"- {OBJECTS}/{file} # {role} {unit_text(unit)}"
 
 
@@ -101,7 +111,7 @@ def listed_in(line: str) -> tuple[str, Role, UnitKey] | None:
 
 
 def foreign_line(file: str) -> str:
-    """A line of our kustomization.yaml for a file that is not ours, so that it stays applied."""
+    """A line of our list for a file that is not ours, so that it stays applied."""
     return f"- {OBJECTS}/{file}"
 
 

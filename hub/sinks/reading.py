@@ -1,6 +1,6 @@
 """What stands in the folder of a directory sink, made sense of. Pure.
 
-An object is ours if its file carries our mark and is listed in our kustomization.yaml. What has only one of the two is
+An object is ours if its file carries our mark and is listed in our list (kustomization.yaml, say). What has only one of the two is
 ours as well, but not as it should be (a write ended half-way, or somebody took a file out), so it shows as different from
 anything desired, and the next plan puts it right in its wave.
 """
@@ -14,11 +14,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hub.api import FileForm
 from hub.errors import ConfigError
 from hub.model import ObjectRef, Observation, Observed, Role, UnitKey
 from hub.sinks.index import Listed, ListedFiles
 from hub.sinks.ledger import Ledger
-from hub.sinks.manifest import Broken, Foreign, Unowned, canonical, not_listed
+from hub.sinks.manifest import Broken, Foreign, ObjectFiles, Unowned
 from hub.sinks.marking import why_not_adoptable
 from hub.sinks.names import OBJECTS, file_name, former_name, printable, ref_of_file
 
@@ -31,7 +32,7 @@ Digests = Mapping[str, str]
 class FolderContents(Struct, frozen=True):
     """`ours` are our objects by file, `theirs` what is in the files of others, `foreign` the objects in these.
 
-    `owner` is for whom the folder is read, `held` the owner whose it is ("": nobody's yet). `renamed` are files that have a
+    `files` is for which mesh and owner the folder is read, `held` the owner whose it is ("": nobody's yet). `renamed` are files that have a
     former name still, with the name under which all of this tells of them.
     """
 
@@ -41,7 +42,7 @@ class FolderContents(Struct, frozen=True):
     index: ListedFiles
     memory: Mapping[UnitKey, bytes]
     digests: Digests
-    owner: str = ""
+    files: ObjectFiles
     held: str = ""
     renamed: Mapping[str, str] = {}
 
@@ -54,9 +55,12 @@ class FolderContents(Struct, frozen=True):
         """The same, as plans want it."""
         listed = self.index.listed if self.index.whole else {}
         # On disk but not listed: kustomize does not apply it, so it differs from anything desired.
-        standing = (_unlisted(one) if one.token and file not in listed else one for file, one in self.ours.items())
+        standing = (self._unlisted(one) if one.token and file not in listed else one for file, one in self.ours.items())
         objects = {**self.foreign, **{one.ref: one for one in standing}}
         return Observation(objects, self.memory, self.token, self.held, bool(self.ours) and not self.index.whole)
+
+    def _unlisted(self, one: Observed) -> Observed:
+        return replace(one, owned=self.files.note(one.ref, one.owned, self.files.form.list.unlisted, "true"))
 
 
 def token(digests: Digests) -> str:
@@ -65,10 +69,15 @@ def token(digests: Digests) -> str:
 
 
 class FolderReader(Struct, frozen=True):
-    """For whom a folder is read: an owner, and a domain. A mesh is in one, so all units are told as of that one."""
+    """For whom a folder is read: a mesh with its owner, and a domain. A mesh is in one, so all units are told as of that one."""
 
-    owner: str = ""
+    files: ObjectFiles
     domain: str = "default"
+
+    @property
+    def owner(self) -> str:
+        """For whom."""
+        return self.files.owner
 
     def unit(self, unit: UnitKey) -> UnitKey:
         """A unit that was written when the domain may have had another name."""
@@ -107,23 +116,24 @@ def interpret(
     memory = reader.memory(ledger.memory) if held in {"", reader.owner} else {}
     files = {file: reader.known(one, memory) for file, one in found.items()}
     _refuse_broken(files)
-    renamed = _renamed(files)
+    form = reader.files.form
+    renamed = _renamed(form, files)
     files = {renamed.get(file, file): found for file, found in files.items()}
     index = replace(index, listed={renamed.get(file, file): what for file, what in reader.listed(index.listed).items()})
     digests = {_renamed_path(path, renamed): value for path, value in digests.items()}
     ours = {file: found for file, found in files.items() if isinstance(found, Observed)}
     theirs = {file: found for file, found in sorted(files.items()) if isinstance(found, Foreign)}
-    _refuse_moved(ours)
+    _refuse_moved(form, ours)
     _refuse_double(ours, theirs)
     counted = {f"{OBJECTS}/{file}" for file in ours} | {path for path in digests if "/" not in path}
     return FolderContents(
-        ours={**_missing(index, files), **ours},
+        ours={**_missing(reader.files, index, files), **ours},
         theirs=theirs,
-        foreign=_foreign(theirs),
+        foreign=_foreign(reader.files, theirs),
         index=index,
         memory=memory,
         digests={path: value for path, value in digests.items() if path in counted},
-        owner=reader.owner,
+        files=reader.files,
         held=held,
         renamed=renamed,
     )
@@ -137,13 +147,13 @@ def _owner(found: Iterable[Found], owner: str) -> str:
     return min((each.owner for each in all_found if isinstance(each, Foreign) and each.owner), default="")
 
 
-def _renamed(files: Mapping[str, Known]) -> dict[str, str]:
+def _renamed(form: FileForm, files: Mapping[str, Known]) -> dict[str, str]:
     """Files of ours under a former name, whose new name is free, or taken by the same already."""
-    ours = ((file, found, file_name(found.ref)) for file, found in files.items() if isinstance(found, Observed))
+    ours = ((file, found, file_name(form, found.ref)) for file, found in files.items() if isinstance(found, Observed))
     return {
         file: place
         for file, found, place in ours
-        if file != place and file == former_name(found.ref) and files.get(place, found) == found
+        if file != place and file == former_name(form, found.ref) and files.get(place, found) == found
     }
 
 
@@ -152,37 +162,33 @@ def _renamed_path(path: str, renamed: Mapping[str, str]) -> str:
     return f"{folder}{slash}{renamed.get(file, file)}" if folder == OBJECTS else path
 
 
-def _unlisted(one: Observed) -> Observed:
-    return replace(one, owned=not_listed(one.owned))
-
-
-def _foreign(theirs: Mapping[str, Foreign]) -> dict[ObjectRef, Observed]:
+def _foreign(how: ObjectFiles, theirs: Mapping[str, Foreign]) -> dict[ObjectRef, Observed]:
     """The objects of foreign files. One that cannot be adopted has no token, and the reason in place of its content."""
     files: dict[ObjectRef, list[str]] = {}
     for file, found in theirs.items():
-        for ref in _claimed(file, found):
+        for ref in _claimed(how.form, file, found):
             files.setdefault(ref, []).append(file)
-    return {ref: _standing(ref, files[ref], theirs) for ref in sorted(files)}
+    return {ref: _standing(how, ref, files[ref], theirs) for ref in sorted(files)}
 
 
-def _standing(ref: ObjectRef, files: Sequence[str], theirs: Mapping[str, Foreign]) -> Observed:
-    why = why_not_adoptable(ref, files, theirs)
+def _standing(how: ObjectFiles, ref: ObjectRef, files: Sequence[str], theirs: Mapping[str, Foreign]) -> Observed:
+    why = why_not_adoptable(how.form, ref, files, theirs)
     if why:
-        return Observed(ref, canonical({"kind": ref.kind, "file": why}), None, "")
+        return Observed(ref, how.note(ref, b"", "file", why), None, "")
     return Observed(ref, theirs[files[0]].content, None, theirs[files[0]].token)
 
 
-def _claimed(file: str, found: Foreign) -> frozenset[ObjectRef]:
+def _claimed(form: FileForm, file: str, found: Foreign) -> frozenset[ObjectRef]:
     """The objects of a foreign file, and the one whose place it has taken."""
-    place = ref_of_file(file)
+    place = ref_of_file(form, file)
     return frozenset(found.refs if place is None else (*found.refs, place))
 
 
-def _missing(index: ListedFiles, files: Mapping[str, Known]) -> dict[str, Observed]:
+def _missing(how: ObjectFiles, index: ListedFiles, files: Mapping[str, Known]) -> dict[str, Observed]:
     """Objects that are listed, and whose files are gone: nothing stands there, and kustomize fails until that is mended."""
-    gone = {file: ref_of_file(file) for file in index.listed if file not in files}
+    gone = {file: ref_of_file(how.form, file) for file in index.listed if file not in files}
     return {
-        file: Observed(ref, canonical({"kind": ref.kind}), index.listed[file][1], "", index.listed[file][0])
+        file: Observed(ref, how.note(ref, b"", "", ""), index.listed[file][1], "", index.listed[file][0])
         for file, ref in sorted(gone.items())
         if ref is not None
     }
@@ -198,9 +204,9 @@ def _refuse_broken(files: Mapping[str, Known]) -> None:
         )
 
 
-def _refuse_moved(ours: Mapping[str, Observed]) -> None:
+def _refuse_moved(form: FileForm, ours: Mapping[str, Observed]) -> None:
     for file, one in sorted(ours.items()):
-        place = file_name(one.ref)
+        place = file_name(form, one.ref)
         if place in ours and place != file:
             raise ConfigError(f"{_path(place)} and {_path(file)} both contain {one.ref}; remove the second")
         if place != file:

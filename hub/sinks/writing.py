@@ -1,6 +1,6 @@
 """Carrying a plan out in a folder, each wave of which leaves something that may be applied.
 
-In each wave: what goes is taken out of kustomization.yaml, what comes is written, then listed, and what went is removed.
+In each wave: what goes is taken out of the list (kustomization.yaml, say), what comes is written, then listed, and what went is removed.
 So kustomize is never told of a file that is not there, and what it is told of is always a prefix of the plan, as are the
 files themselves. A file that cannot be written, or that somebody else changed, concerns its object alone.
 
@@ -22,14 +22,14 @@ from hub.model import Change, ObjectRef, Op, Role, UnitKey
 from hub.sinks.folder import Folder
 from hub.sinks.index import encode_index
 from hub.sinks.ledger import encode_memory
-from hub.sinks.manifest import MAX_OBJECT_BYTES, digest, stamp
+from hub.sinks.manifest import MAX_OBJECT_BYTES, digest
 from hub.sinks.marking import OwnershipChange
-from hub.sinks.names import KUSTOMIZATION, MEMORY, OBJECTS, file_name
+from hub.sinks.names import MEMORY, OBJECTS, file_name
 from hub.sinks.reading import FolderContents, token
 from hub.threads import run_to_end
 
 MAX_INDEX_BYTES = 256 * 1_048_576
-"""How large kustomization.yaml and the memory may be: both grow with the number of objects."""
+"""How large the list and the memory may be: both grow with the number of objects."""
 
 
 _WRITTEN = Written(ObjectRef("", "", "", ""))
@@ -47,10 +47,10 @@ class Put(Struct, frozen=True):
 class Writer:
     """Carries steps out in an open folder that says what `reading` says."""
 
-    def __init__(self, folder: Folder, path: Path, mesh: str, reading: FolderContents) -> None:
+    def __init__(self, folder: Folder, path: Path, reading: FolderContents) -> None:
         self._folder = folder
         self._path = path
-        self._mesh = mesh
+        self._files = reading.files
         self._before = reading.digests
         self._digests = dict(reading.digests)
         self._renamed = reading.renamed
@@ -59,8 +59,7 @@ class Writer:
         self._released = reading.index.listed.keys() & reading.theirs.keys()
         self._others = kept | self._released
         self._memory = dict(reading.memory)
-        self._owner = reading.owner
-        self._unclaimed = reading.owner != reading.held
+        self._unclaimed = reading.files.owner != reading.held
         self._ours, self._theirs, self._foreign = reading.ours, reading.theirs, reading.foreign
 
     @property
@@ -68,8 +67,11 @@ class Writer:
         """See `hub.api.Writing`."""
         return token(self._digests)
 
+    def _file(self, ref: ObjectRef) -> str:
+        return file_name(self._files.form, ref)
+
     async def write(self, changes: Sequence[Change]) -> list[Written]:
-        """See `hub.api.Writing`. Raises StaleError where somebody else writes kustomization.yaml."""
+        """See `hub.api.Writing`. Raises StaleError where somebody else writes the list."""
         found: dict[ObjectRef, Written] = {}
         await run_to_end(self._folder.make_objects)
         puts = [put for change in changes if change.after and (put := self._made(change, found)) is not None]
@@ -97,7 +99,7 @@ class Writer:
 
     def _remove_object(self, change: Change, found: dict[ObjectRef, Written]) -> None:
         with self._isolated(change, found):
-            self._remove(f"{OBJECTS}/{file_name(change.ref)}")
+            self._remove(f"{OBJECTS}/{self._file(change.ref)}")
             found[change.ref] = Written(change.ref)
 
     async def remember(self, memory: Mapping[UnitKey, bytes]) -> None:
@@ -106,7 +108,7 @@ class Writer:
 
     def _remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         self._memory.update(memory)
-        self._put(MEMORY, encode_memory(self._mesh, self._memory, self._owner), MAX_INDEX_BYTES)
+        self._put(MEMORY, encode_memory(self._files.mesh, self._memory, self._files.owner), MAX_INDEX_BYTES)
         self._unclaimed = False
         self._folder.sync()
 
@@ -117,12 +119,12 @@ class Writer:
 
     def _made(self, change: Change, found: dict[ObjectRef, Written]) -> Put | None:
         """The file of an object as it is to be; None, with a row in `found`, if it cannot be written."""
-        native, file = change.after, file_name(change.ref)
+        native, file = change.after, self._file(change.ref)
         if native is None or not self._is_as_planned(change, found):
             return None
         standing = self._ours.get(file)
         try:
-            data = stamp(native, change.unit, self._mesh, self._owner, paused=standing is not None and standing.paused)
+            data = self._files.stamp(native, change.unit, paused=standing is not None and standing.paused)
         except UnsafeResourceError as error:
             found[change.ref] = Written(change.ref, "refused", detail=str(error))
             return None
@@ -136,14 +138,14 @@ class Writer:
         except StaleError as error:
             found[change.ref] = Written(change.ref, "stale", detail=str(error))
         except OSError as error:
-            why = f'"{OBJECTS}/{file_name(change.ref)}": {(error.strerror or str(error)).lower()}'
+            why = f'"{OBJECTS}/{self._file(change.ref)}": {(error.strerror or str(error)).lower()}'
             found[change.ref] = Written(change.ref, "failed", detail=why)
         if found.get(change.ref, _WRITTEN).state != "written":
             self._folder.clean()  # what was staged beside the file would be in the way of the next one
 
     def _is_as_planned(self, change: Change, found: dict[ObjectRef, Written]) -> bool:
         """Whether what stands there is what the change was planned on."""
-        file = file_name(change.ref)
+        file = self._file(change.ref)
         foreign, ours = file in self._theirs or change.ref in self._foreign, self._ours.get(file)
         moved = ours is not None and change.token not in {"", ours.token}
         if foreign or moved or (ours is None) != (change.op is Op.CREATE):
@@ -152,8 +154,8 @@ class Writer:
         return change.ref not in found
 
     def _unlist(self, drops: Sequence[Change]) -> None:
-        """Take what goes out of kustomization.yaml first: it must never name a file that is not there."""
-        gone = {file_name(change.ref) for change in drops}
+        """Take what goes out of the list first: it must never name a file that is not there."""
+        gone = {self._file(change.ref) for change in drops}
         if gone:
             self._listed = {file: what for file, what in self._listed.items() if file not in gone}
             self._others -= gone
@@ -216,7 +218,7 @@ class Writer:
             self._folder.remove(f"{OBJECTS}/{old}")
 
     def _list(self) -> None:
-        self._put(KUSTOMIZATION, encode_index(self._mesh, self._listed, self._others), MAX_INDEX_BYTES)
+        self._put(self._files.form.list.name, encode_index(self._files, self._listed, self._others), MAX_INDEX_BYTES)
         self._folder.sync()
 
     def _put(self, path: str, data: bytes, limit: int = MAX_OBJECT_BYTES) -> None:

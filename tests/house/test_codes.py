@@ -36,6 +36,7 @@ NOT_CODES = {
         "envoy.json",
         "hub.sqlite",
         "kustomization.yaml",
+        "list.yaml",
         "kustomization.yml",
         "package.json",
         "record.sqlite",

@@ -42,10 +42,9 @@ BETTER = {
 }
 """What reads as translated, archaic or invented, and what people of this field write."""
 ALLOWED = {
-    ("hub/sinks/names.py", "anew"): "the first line of files that people have in their repositories",
+    ("hub/family.py", "anew"): "the first line of files that people have in their repositories",
     ("hub/cli/pause.py", "hands-off"): "the former name of the verb, which still works",
-    ("hub/sinks/manifest.py", "hands-off"): "the former name of the annotation, which is honoured for good",
-    ("hub/sinks/marking.py", "hands-off"): "the same",
+    ("hub/sinks/kubernetes.py", "hands-off"): "the former name of the annotation, which is honoured for good",
     ("hub/status/outcomes.py", "hands-off"): "what an older release has recorded",
     ("docs/gitops.md", "hands-off"): "the former name of the annotation",
     ("hub/intent/splits.py", "void"): "a part of a code, which stays as it is",

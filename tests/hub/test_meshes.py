@@ -15,6 +15,7 @@ from hub.errors import ConfigError
 from hub.meshes import meshes_of
 from hub.model import Change, Observation, Op, Role, UnitKey
 from hub.plugins import load_plugins
+from hub.sinks.kubernetes import KUBERNETES
 from hub.testing.memory import MemoryMeshes
 from tests.hub.sinks.small_mesh import native
 from tests.servers.hubs import config_of
@@ -74,7 +75,7 @@ def test_a_sink_is_told_where_it_is(tmp_path: Path, needs_state: bool) -> None: 
     assert not (tmp_path / "kept").exists()
     assert mesh.sink is opened[0]
     assert opened[0].opened == (
-        SinkContext("one", "eu", "example.org", tmp_path / "kept", tmp_path),
+        SinkContext("one", "eu", "example.org", tmp_path / "kept", tmp_path, family=KUBERNETES),
         Settings("blue"),
     )
     assert (tmp_path / "kept").exists() is needs_state

@@ -22,7 +22,7 @@ class Config(Struct, frozen=True): ...
 
 @hookimpl
 def smihub_adapters():
-    return [AdapterSpec("{name}", "test", Config, {{}}, None, None, None)]
+    return [AdapterSpec("{name}", "test", Config, {{}}, None, None)]
 """
 
 

@@ -41,6 +41,7 @@ from hub.reconcile.rollout import RolloutResult, roll_out
 from hub.semantics import Semantics
 from hub.sinks import folder
 from hub.sinks.directory import DIRECTORY, DirectoryConfig
+from hub.sinks.kubernetes import KUBERNETES
 from hub.testing.documents import Scope, SinklessMesh, compile_documents, translate_units
 from hub.testing.kit import read_documents
 from hub.testing.memory import FORMS, Died, MemoryMeshes, MemorySinkConfig
@@ -179,7 +180,7 @@ def _allowed(adapter: str, grants: Frozen) -> frozenset[Request]:
 
 def context(root: Path) -> SinkContext:
     """Of the mesh `bench`."""
-    return SinkContext("bench", "default", "cluster.local", root / "state", root)
+    return SinkContext("bench", "default", "cluster.local", root / "state", root, family=KUBERNETES)
 
 
 class FolderBench:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from hub.api import (
     AdapterSpec,
     Baseline,
+    FamilySpec,
     Feature,
     NativeObject,
     ObjectRef,
@@ -110,7 +111,6 @@ SPEC = AdapterSpec(
     dict.fromkeys(Feature, Support.FULL),
     translate,
     _unmodelled,
-    lambda body, _: msgspec.json.decode(body),
     baselines=("mesh", "namespace"),
     narrowest=narrowest,
 )
@@ -210,6 +210,7 @@ class Trial:
         plugins = replace(
             _plugins(),
             adapters={self.spec.name: self.spec},
+            families={self.spec.family: FamilySpec(self.spec.family, lambda body, _: msgspec.json.decode(body))},
             sinks=self._meshes.specs,
             sources={"memory": self._sources.spec},
         )

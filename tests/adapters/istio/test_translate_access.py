@@ -13,8 +13,8 @@ from adapters.istio import names
 from adapters.istio.config import IstioConfig
 from adapters.istio.translate import access as translate_access
 from adapters.istio.translate.unit import translate
-from adapters.istio.view import view
 from hub.model import Access, Grant, HttpMatch, Identity, InboundPort, Role, Translation
+from hub.sinks.kubernetes import KUBERNETES
 from tests.servers.units import access, http_grant, inbound, spiffe, target, tcp_grant
 
 ANY = HttpMatch()
@@ -25,7 +25,7 @@ Rules = list[dict[str, Any]]
 def policies(translation: Translation) -> dict[str, Any]:
     """The specs of AuthorizationPolicies by name."""
     made = [item for item in translation.objects if item.ref.kind == "AuthorizationPolicy"]
-    return {item.ref.name: view(item.body, item.ref.kind)["spec"] for item in made}
+    return {item.ref.name: KUBERNETES.view(item.body, item.ref.kind)["spec"] for item in made}
 
 
 def rules(unit: Access, config: IstioConfig | None = None) -> Rules:
@@ -57,8 +57,11 @@ def test_objects_when_nothing_is_granted() -> None:
         ("PeerAuthentication/d/smihub-api", Role.GUARD),
     ]
     selector = {"matchLabels": {"smihub.io/sa": "api"}}
-    assert view(made[0].body, "AuthorizationPolicy")["spec"] == {"action": "ALLOW", "selector": selector}
-    assert view(made[1].body, "PeerAuthentication")["spec"] == {"mtls": {"mode": "STRICT"}, "selector": selector}
+    assert KUBERNETES.view(made[0].body, "AuthorizationPolicy")["spec"] == {"action": "ALLOW", "selector": selector}
+    assert KUBERNETES.view(made[1].body, "PeerAuthentication")["spec"] == {
+        "mtls": {"mode": "STRICT"},
+        "selector": selector,
+    }
 
 
 def test_peers_when_they_are_left_to_others() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from adapters.istio.config import IstioConfig
 from adapters.istio.translate.unit import translate
-from adapters.istio.view import view
 from hub.model import NativeObject
+from hub.sinks.kubernetes import KUBERNETES
 from tests.adapters.goldens import cases_of, hold, shown, unit_of
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -21,7 +21,7 @@ CASES = cases_of(GOLDENS)
 
 
 def _shown(item: NativeObject) -> dict[str, Any]:
-    return {"role": item.role.value, **view(item.body, item.ref.kind)}
+    return {"role": item.role.value, **KUBERNETES.view(item.body, item.ref.kind)}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -36,7 +36,7 @@ def test_refs_when_intent_is_translated(case: str) -> None:
     made = translate(unit_of(GOLDENS, case), IstioConfig()).objects
     assert [item.ref for item in made] == sorted(item.ref for item in made)
     for item in made:
-        manifest = view(item.body, item.ref.kind)
+        manifest = KUBERNETES.view(item.body, item.ref.kind)
         assert manifest["apiVersion"] == f"{item.ref.group}/v1"
         assert manifest["metadata"] == {"name": item.ref.name, "namespace": item.ref.namespace}
 

@@ -8,8 +8,8 @@ import pytest
 from adapters.istio.config import IstioConfig
 from adapters.istio.plugin import SPEC, smihub_adapters
 from adapters.istio.translate.unit import translate
-from adapters.istio.view import view
 from hub.api import Feature, Support, UnmodelledError
+from hub.sinks.kubernetes import KUBERNETES
 from tests.servers.units import access
 
 
@@ -37,7 +37,7 @@ def test_config_when_wrong(text: str) -> None:
 def test_view_when_bytes_are_an_object() -> None:
     """The whole manifest."""
     for item in translate(access(ports=()), IstioConfig()).objects:
-        assert view(item.body, item.ref.kind)["kind"] == item.ref.kind
+        assert KUBERNETES.view(item.body, item.ref.kind)["kind"] == item.ref.kind
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,10 @@ def test_view_when_bytes_are_an_object() -> None:
         ("VirtualService", b"{"),
         ("VirtualService", b"[]"),
         ("VirtualService", b"\xff"),
-        ("Pod", b'{"kind": "Pod"}'),
         ("VirtualService", b'{"kind": "AuthorizationPolicy"}'),
     ],
 )
 def test_view_when_bytes_are_no_object(kind: str, body: bytes) -> None:
-    """Unreadable bytes, unknown kinds and other kinds are one error."""
+    """Unreadable bytes and other kinds are one error."""
     with pytest.raises(UnmodelledError):
-        view(body, kind)
+        KUBERNETES.view(body, kind)

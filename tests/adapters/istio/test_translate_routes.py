@@ -16,9 +16,9 @@ from adapters.istio.translate.budget import patterns_of
 from adapters.istio.translate.conditions import matches_of
 from adapters.istio.translate.routes import INT32_MAX
 from adapters.istio.translate.unit import translate
-from adapters.istio.view import view
 from hub.api import NOT_UTF8
 from hub.model import Backend, Declared, HttpMatch, RoutePort, Split, Translation
+from hub.sinks.kubernetes import KUBERNETES
 from tests.servers.units import route, split, split_ref
 
 ANY = HttpMatch()
@@ -33,7 +33,7 @@ def port(number: int, declared: Declared, *splits: Split) -> RoutePort:
 def spec(translation: Translation) -> dict[str, Any]:
     """What the one VirtualService says."""
     (item,) = translation.objects
-    found: dict[str, Any] = view(item.body, "VirtualService")["spec"]
+    found: dict[str, Any] = KUBERNETES.view(item.body, "VirtualService")["spec"]
     return found
 
 

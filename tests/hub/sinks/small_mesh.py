@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from hub.api import stateless
+from hub.api import FileForm, stateless
 from hub.mirror import Mirror
 from hub.model import (
     Access,
@@ -17,6 +17,7 @@ from hub.model import (
     NativeObject,
     ObjectRef,
     Observation,
+    Observed,
     Role,
     Translation,
     UnitKey,
@@ -24,7 +25,11 @@ from hub.model import (
 from hub.plan.changes import Desired
 from hub.plan.plan import Plan, plan
 from hub.reconcile.rollout import RolloutResult, roll_out
+from hub.sinks import names
 from hub.sinks.directory import DirectorySink
+from hub.sinks.kubernetes import KUBERNETES
+from hub.sinks.manifest import Broken, Foreign, ObjectFiles, Unowned
+from hub.sinks.reading import FolderReader
 
 ORIGINS = (ObjectRef("access.smi-spec.io", "TrafficTarget", "shop", "api-from-web"),)
 KINDS: Mapping[Role, tuple[str, str]] = {
@@ -74,9 +79,35 @@ def planned(desired: Wanted, seen: Observation) -> Plan:
     return plan("istio", units, seen, stateless)
 
 
+def form() -> FileForm:
+    """How Kubernetes objects stand in files."""
+    assert KUBERNETES.files is not None
+    return KUBERNETES.files
+
+
+def files(mesh: str = "istio", owner: str = "") -> ObjectFiles:
+    """The files of a mesh of Kubernetes objects."""
+    return ObjectFiles(form(), mesh, owner)
+
+
+def stamp(made: NativeObject, unit: UnitKey, mesh: str, owner: str = "", *, paused: bool = False) -> bytes:
+    """The file of a Kubernetes object."""
+    return files(mesh, owner).stamp(made, unit, paused=paused)
+
+
+def read(data: bytes, mesh: str, owner: str = "") -> Observed | Unowned | Foreign | Broken:
+    """What a file of Kubernetes objects holds."""
+    return files(mesh, owner).read(data)
+
+
+def file_name(ref: ObjectRef) -> str:
+    """The file of a Kubernetes object."""
+    return names.file_name(form(), ref)
+
+
 def sink(path: Path, mesh: str = "istio") -> DirectorySink:
     """A sink for this folder."""
-    return DirectorySink(path, mesh)
+    return DirectorySink(path, FolderReader(files(mesh)))
 
 
 def seen(path: Path, mesh: str = "istio") -> Observation:

@@ -13,8 +13,7 @@ from typing import Any
 from hub.memory.states import State, decode
 from hub.model import Change, UnitKey
 from hub.sinks.ledger import decode_memory
-from hub.sinks.names import file_name
-from tests.hub.sinks.small_mesh import content
+from tests.hub.sinks.small_mesh import content, file_name
 
 WRITES = ("open", "fsync", "link", "unlink", "rename", "mkdir")
 Files = Mapping[str, bytes]

@@ -15,14 +15,15 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from hub.api import LiveSink, SinkContext
+from hub.api import FILES, LiveSink, SinkContext
 from hub.errors import ConfigError
 from hub.mirror import Mirror
 from hub.model import Change, NativeObject, Observation, Observed, Op, Role
 from hub.plan.plan import Plan
 from hub.sinks.directory import DIRECTORY, DirectoryConfig, DirectorySink, open_directory
+from hub.sinks.kubernetes import KUBERNETES
 from hub.sinks.ledger import Ledger, decode_memory, encode_memory
-from hub.sinks.names import file_name, former_name
+from hub.sinks.names import former_name
 from hub.sinks.reading import FolderReader
 from tests.hub.sinks.small_mesh import (
     API,
@@ -31,6 +32,9 @@ from tests.hub.sinks.small_mesh import (
     access,
     apply,
     content,
+    file_name,
+    files,
+    form,
     native,
     seen,
     settled,
@@ -101,7 +105,7 @@ resources:
 
 def context(folder: Path) -> SinkContext:
     """A mesh `istio` whose smihub.yaml lies in this folder."""
-    return SinkContext("istio", "default", "cluster.local", folder / "state", folder)
+    return SinkContext("istio", "default", "cluster.local", folder / "state", folder, family=KUBERNETES)
 
 
 def test_nothing_is_touched_before_a_write(tmp_path: Path) -> None:
@@ -111,7 +115,7 @@ def test_nothing_is_touched_before_a_write(tmp_path: Path) -> None:
     asyncio.run(made.close())
     assert list(tmp_path.iterdir()) == []
     assert not isinstance(made, LiveSink)
-    assert (DIRECTORY.name, DIRECTORY.family, DIRECTORY.order) == ("directory", "kubernetes", "objects")
+    assert (DIRECTORY.name, DIRECTORY.family, DIRECTORY.order) == ("directory", FILES, "objects")
 
 
 def test_relative_paths_start_at_the_configuration(tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ def test_needs_and_the_domain_come_back(tmp_path: Path) -> None:
     desired = {access("api"): (config, native(Role.GRANT, "api", needs=(config.ref,)))}
     apply(tmp_path, desired)
     assert settled(tmp_path, desired)
-    corp = asyncio.run(DirectorySink(tmp_path, "istio", FolderReader(domain="corp")).observe())
+    corp = asyncio.run(DirectorySink(tmp_path, FolderReader(files(), domain="corp")).observe())
     assert {one.owner for one in corp.objects.values()} == corp.memory.keys() == {access("api", "corp")}
     assert replace(corp, objects=seen(tmp_path).objects, memory=seen(tmp_path).memory) == seen(tmp_path)
     assert apply(tmp_path, {}).changes
@@ -298,7 +302,7 @@ def test_files_under_a_former_name_get_their_new_one(path: Path, *, half: bool) 
     long = native(Role.GRANT, name, {"from": "web"})
     desired = {access("api"): (*whole("api"), long)}
     apply(path, desired)
-    new, old = f"objects/{file_name(long.ref)}", f"objects/{former_name(long.ref)}"
+    new, old = f"objects/{file_name(long.ref)}", f"objects/{former_name(form(), long.ref)}"
     assert (len(new), len(old)) == (len(old) + 12, len(new) - 12)
     if half:
         shutil.copy(path / new, path / old)

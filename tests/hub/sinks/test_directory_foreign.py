@@ -13,7 +13,7 @@ from hub.model import Role
 from hub.plan.guards import Limits, refusals
 from hub.plan.plan import Plan
 from hub.sinks.ledger import encode_memory
-from hub.sinks.manifest import MAX_OBJECT_BYTES, stamp
+from hub.sinks.manifest import MAX_OBJECT_BYTES
 from tests.hub.sinks.small_mesh import (
     API,
     GUARD,
@@ -24,6 +24,7 @@ from tests.hub.sinks.small_mesh import (
     native,
     planned,
     seen,
+    stamp,
     wanted,
     wrote,
 )

@@ -17,20 +17,23 @@ from msgspec.structs import replace
 from hub.api import Marking, MarkingSink
 from hub.errors import StaleError, UnsafeResourceError
 from hub.model import NativeObject, Observation, Observed, Role
-from hub.sinks.manifest import Foreign, digest, read, stamp
+from hub.sinks.manifest import Foreign, digest
 from hub.sinks.marking import FolderObjects, ownership_change
-from hub.sinks.names import file_name
 from tests.hub.sinks.small_mesh import (
     API,
     GUARD,
     access,
     apply,
     content,
+    file_name,
+    files,
     native,
     planned,
+    read,
     seen,
     settled,
     sink,
+    stamp,
     wanted,
     whole,
 )
@@ -259,17 +262,17 @@ def test_marks_change_nothing_but_the_mark(made: NativeObject) -> None:
     data = stamp(made, access("api"), "istio")
     file, one = file_name(made.ref), read(data, "istio")
     assert isinstance(one, Observed)
-    standing = FolderObjects("istio", {file: one}, {})
+    standing = FolderObjects(files(), {file: one}, {})
     off = ownership_change(Marking(made.ref, "pause", one.token), standing, data)
     assert off.data == stamp(made, access("api"), "istio", paused=True)
-    left = FolderObjects("istio", {file: replace(one, paused=True, token=digest(off.data or b""))}, {})
+    left = FolderObjects(files(), {file: replace(one, paused=True, token=digest(off.data or b""))}, {})
     assert ownership_change(Marking(made.ref, "resume", digest(off.data or b"")), left, off.data or b"").data == data
     released = ownership_change(Marking(made.ref, "release", one.token), standing, b"")
     theirs = read(released.data or b"", "istio")
     assert isinstance(theirs, Foreign)
     assert theirs.content == made.body
     adopted = ownership_change(
-        Marking(made.ref, "adopt", theirs.token, made, access("api")), FolderObjects("istio", {}, {file: theirs}), b""
+        Marking(made.ref, "adopt", theirs.token, made, access("api")), FolderObjects(files(), {}, {file: theirs}), b""
     )
     assert (adopted.data, adopted.listed) == (data, (made.role, access("api")))
 

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from hub.api import AdapterSpec
 from hub.model import Answer, Reading, Request
 from hub.semantics import Semantics
-from hub.sinks.manifest import stamp
 from hub.testing.conditions import answers_without
 from hub.testing.documents import SinklessMesh, explainer_of
 from hub.testing.documents import translate_units as translated
 from hub.testing.worlds import documents_of
+from tests.hub.sinks.small_mesh import stamp
 from tests.servers.istio.worlds import World, standing_documents
 from tests.servers.judging import Happened, Judge
 from tests.servers.raw_calls import Outcome

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from msgspec import Struct
 
@@ -23,8 +21,7 @@ from hub.api import (
     Translation,
     Unit,
 )
-
-FAMILY = "walls"
+from outsider_mesh.family import FAMILY, GROUP, KIND, canonical
 
 
 class OutsiderConfig(Struct, frozen=True):
@@ -37,8 +34,8 @@ def translate(unit: Unit, config: OutsiderConfig) -> Translation:
     """A wall for each identity, and a Loss for the first of its grants."""
     if not isinstance(unit, Access):
         return Translation()
-    ref = ObjectRef("outsider.example", "Wall", unit.identity.namespace, unit.identity.service_account)
-    wall = NativeObject(ref, Role.GUARD, json.dumps({"colour": config.colour}).encode())
+    place = {"namespace": unit.identity.namespace, "name": unit.identity.service_account}
+    wall = NativeObject(ObjectRef(GROUP, KIND, **place), Role.GUARD, canonical({**place, "colour": config.colour}))
     losses = tuple(_loss(grant.origin, config) for grant in unit.grants[:1])
     return Translation((wall,), losses, carried=())
 
@@ -66,18 +63,12 @@ def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Walls:
     return Walls(objects)
 
 
-def view(body: bytes, kind: str) -> Any:
-    """A wall as data."""
-    return json.loads(body)
-
-
 SPEC = AdapterSpec(
     "outsider",
-    FAMILY,
+    FAMILY.name,
     OutsiderConfig,
     dict.fromkeys(Feature, Support.NOT_YET),
     translate,
     evaluator,
-    view,
     governs=("all",),
 )

@@ -1,11 +1,12 @@
-"""What this distribution brings to smihub: a mesh, what writes it, a kind of source, and a verb."""
+"""What this distribution brings to smihub: a mesh, the family of its objects, what writes it, a kind of source, and a verb."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hub.api import AdapterSpec, CommandSpec, SinkSpec, SourceSpec, hookimpl
+from hub.api import AdapterSpec, CommandSpec, FamilySpec, SinkSpec, SourceSpec, hookimpl
 from outsider_mesh.adapter import SPEC, OutsiderConfig
+from outsider_mesh.family import FAMILY
 from outsider_mesh.sink import WALLS, SinkConfig
 from outsider_mesh.source import ROSTER, RosterConfig
 from outsider_mesh.verb import SHOW
@@ -15,6 +16,12 @@ from outsider_mesh.verb import SHOW
 def smihub_adapters() -> Iterable[AdapterSpec[OutsiderConfig]]:
     """The mesh `outsider`."""
     return [SPEC]
+
+
+@hookimpl
+def smihub_families() -> Iterable[FamilySpec]:
+    """The family `walls`."""
+    return [FAMILY]
 
 
 @hookimpl
