@@ -153,3 +153,22 @@ async def test_unit_that_is_refused_for_its_own_losses_is_not_planned_with_every
         assert UNIT not in set().union(*planned)
         folder.write("api.yaml", target("api.web", "api", "web"))
         await until(mesh, "api.web", "db.web")
+
+
+@pytest.mark.thorough
+async def test_unit_that_is_refused_for_another_file_goes_on_when_that_is_gone(tmp_path: Path) -> None:
+    """A kustomization that would rename its Pods changes nothing of the unit itself."""
+    folder = Folder(tmp_path)
+    folder.config(CONFIG + "accept: [istio.path-not-expressible]\n")
+    folder.write("base.yaml", BASE)
+    folder.write("kustomization.yaml", "resources: [base.yaml, api.yaml]\nnamePrefix: x-\n")
+    folder.write("api.yaml", target("api.web", "api", "web"))
+    async with living(folder) as (_, journal, mesh):
+
+        async def refused() -> bool:
+            outcome = journal.outcomes.of("one").get(UNIT)
+            return outcome is not None and outcome.condition("Applied").status == "False"
+
+        await eventually(refused)
+        folder.remove("kustomization.yaml")
+        await until(mesh, "api.web")
