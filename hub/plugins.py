@@ -55,8 +55,15 @@ class PluginCommand(Struct, frozen=True):
         return LoadProblem(self.plugin, self.distribution, cause, "repair or uninstall it")
 
 
+class Package(Struct, frozen=True):
+    """The distribution that brings a plugin, and its version ("": not known)."""
+
+    name: str
+    version: str = ""
+
+
 class Plugins(Struct, frozen=True):
-    """The adapters, families, sinks, sources and verbs by name, and the plugins that failed."""
+    """The adapters, families, sinks, sources and verbs by name, the plugins that failed, and by adapter whose it is."""
 
     adapters: Mapping[str, AdapterSpec[Any]] = field(default_factory=dict)
     families: Mapping[str, FamilySpec] = field(default_factory=dict)
@@ -64,6 +71,7 @@ class Plugins(Struct, frozen=True):
     sources: Mapping[str, SourceSpec[Any]] = field(default_factory=dict)
     commands: Mapping[str, PluginCommand] = field(default_factory=dict)
     problems: tuple[LoadProblem, ...] = ()
+    packages: Mapping[str, Package] = field(default_factory=dict)
 
     def adapter(self, name: str) -> AdapterSpec[Any]:
         """The adapter of that name. Raises ConfigError that says what is installed, or why it did not load."""
@@ -116,6 +124,7 @@ def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = 
     """Load every plugin of the group (or those given) and ask each for what it brings."""
     found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     brought: dict[str, dict[str, Any]] = {kind: {} for kind in _RECORDS}
+    packages: dict[str, Package] = {}
     problems: list[LoadProblem] = []
     for entry_point in sorted(found, key=lambda point: (point.name, point.value)):
         try:
@@ -124,9 +133,12 @@ def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = 
                 for given in getattr(manager.hook, f"smihub_{_PLURAL[kind]}")():
                     for record in given:
                         _add(kind, record, known, entry_point)
+                        if kind == "adapter":
+                            packages[record.name] = _package(entry_point)
         except Exception as error:  # noqa: BLE001 - one of three doors: a stranger's module may raise anything
             problems.append(_problem(entry_point, error))
-    return Plugins(**{_PLURAL[kind]: known for kind, known in brought.items()}, problems=tuple(sorted(problems)))
+    records = {_PLURAL[kind]: known for kind, known in brought.items()}
+    return Plugins(**records, problems=tuple(sorted(problems)), packages=packages)
 
 
 def _manager(entry_point: importlib.metadata.EntryPoint) -> pluggy.PluginManager:
@@ -156,8 +168,13 @@ def _plugin_command(spec: CommandSpec, entry_point: importlib.metadata.EntryPoin
     return PluginCommand(spec, entry_point.name, _distribution(entry_point))
 
 
+def _package(entry_point: importlib.metadata.EntryPoint) -> Package:
+    dist = entry_point.dist
+    return Package("unknown") if dist is None else Package(dist.name, dist.version)
+
+
 def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
-    return entry_point.dist.name if entry_point.dist is not None else "unknown"
+    return _package(entry_point).name
 
 
 def _problem(entry_point: importlib.metadata.EntryPoint, error: Exception) -> LoadProblem:

@@ -35,6 +35,11 @@ def meshes(ctx: typer.Context, incomplete: str) -> list[str]:
     return _offered(lambda: _meshes(_config(ctx)))
 
 
+def adapters(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The installed adapters."""
+    return _offered(_adapters)
+
+
 def workloads(ctx: typer.Context, incomplete: str) -> list[str]:
     """The Workloads, as NAMESPACE/NAME."""
     return _offered(lambda: _of_stores(_config(ctx), _workloads))
@@ -98,6 +103,12 @@ def _meshes(config: Path) -> Iterator[str]:
     for domain in written.get("domains", [{"name": "", **written}]):
         for mesh in domain["meshes"]:
             yield f"{domain['name']}/{mesh['name']}".removeprefix("/")
+
+
+def _adapters() -> Iterable[str]:
+    from hub.plugins import load_plugins  # noqa: PLC0415 - help and other verbs need not wait for it
+
+    return load_plugins().adapters
 
 
 def _open(config: Path) -> Domains:

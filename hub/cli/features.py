@@ -14,7 +14,7 @@ from hub.cli.data import SCHEMA
 from hub.features import Feature, Support
 from hub.plugins import load_plugins
 
-_COLOURS = {Support.FULL: "green", Support.PARTIAL: "yellow", Support.APPROXIMATE: "yellow"}
+COLOURS = {Support.FULL: "green", Support.PARTIAL: "yellow", Support.APPROXIMATE: "yellow"}
 _MEANING = {
     Support.FULL: "exactly",
     Support.PARTIAL: "exactly, or refused with a code and an example request",
@@ -38,12 +38,13 @@ def features(output: OutputOption = Output.TEXT) -> None:
         if output is Output.TEXT:
             print_lines(_lines(plugins.adapters))
         else:
-            declared = {name: _declared(spec) for name, spec in sorted(plugins.adapters.items())}
+            declared = {name: declared(spec) for name, spec in sorted(plugins.adapters.items())}
             emit({"schema": SCHEMA, "adapters": declared}, output)
     raise typer.Exit(Exit.ERROR if plugins.problems else Exit.SAME)
 
 
-def _declared(spec: AdapterSpec[Any]) -> dict[str, str]:
+def declared(spec: AdapterSpec[Any]) -> dict[str, str]:
+    """Every feature, and how well the adapter supports it."""
     return {feature.value: spec.features.get(feature, Support.NOT_YET).value for feature in Feature}
 
 
@@ -54,6 +55,6 @@ def _lines(adapters: Mapping[str, AdapterSpec[Any]]) -> Iterator[Text]:
     yield line((f"{'':{wide}}" + "".join(f"{name:{cell}}" for name in names), "bold"))
     for feature in Feature:
         levels = [adapters[name].features.get(feature, Support.NOT_YET) for name in names]
-        yield line(f"{feature:{wide}}", *((f"{each:{cell}}", _COLOURS.get(each, "red")) for each in levels))
+        yield line(f"{feature:{wide}}", *((f"{each:{cell}}", COLOURS.get(each, "red")) for each in levels))
     yield line("")
     yield from (line(f"{support:{wide}}", meaning) for support, meaning in _MEANING.items())

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from hub.cli import (
+    adapters,
     adopt,
     apply,
     approve,
@@ -59,6 +60,7 @@ for _module in (
     adopt,
     release,
     pause,
+    adapters,
     features,
     schema,
     doctor,

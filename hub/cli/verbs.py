@@ -18,7 +18,24 @@ from hub.plugins import LoadProblem, load_plugins
 from hub.reconcile.domains import Domains
 
 
-class Verbs(TyperGroup):
+class VerbGroup(TyperGroup):
+    """Verbs under one word, such as `smihub adapters list`."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The verb of this name, or None."""
+        found = super().get_command(ctx, cmd_name)
+        if found is not None:
+            _show_plainly(found.get_params(ctx))
+        return found
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options of the group itself."""
+        found = super().get_params(ctx)
+        _show_plainly(found)
+        return found
+
+
+class Verbs(VerbGroup):
     """The hub's verbs, then those of plugins, which are loaded where a verb is not the hub's or all are listed."""
 
     _problems: Sequence[LoadProblem] | None = None
@@ -36,14 +53,6 @@ class Verbs(TyperGroup):
         found = super().get_command(ctx, cmd_name)
         if found is None and not ctx.resilient_parsing:
             _report(problems)
-        if found is not None:
-            _show_plainly(found.get_params(ctx))
-        return found
-
-    def get_params(self, ctx: Any) -> Any:
-        """The options of the command itself."""
-        found = super().get_params(ctx)
-        _show_plainly(found)
         return found
 
     def _load(self) -> Sequence[LoadProblem]:

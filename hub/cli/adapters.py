@@ -1,0 +1,205 @@
+"""`smihub adapters`: which adapters are installed, and what each one can do and takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from msgspec import Struct, json
+from rich.text import Text
+
+from hub.api import AdapterSpec, Support
+from hub.cli import completion
+from hub.cli.context import ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, note, print_lines
+from hub.cli.data import SCHEMA
+from hub.cli.features import COLOURS, declared
+from hub.cli.verbs import VerbGroup
+from hub.config.file import DEFAULT_FILE, load_configs
+from hub.config.settings import nearest
+from hub.errors import ConfigError
+from hub.plugins import Package, Plugins, load_plugins
+
+NameArgument = Annotated[
+    str, typer.Argument(help="The adapter, as smihub.yaml names it.", autocompletion=completion.adapters)
+]
+_WORDS = {
+    "string": "string",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "mapping",
+    "null": "nothing",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group and its verbs."""
+    group = typer.Typer(cls=VerbGroup, no_args_is_help=True, rich_markup_mode="rich")
+    group.command("list", epilog="Example: [bold]smihub adapters list -o json[/bold]")(list_adapters)
+    group.command("show", epilog="Example: [bold]smihub adapters show istio[/bold]")(show)
+    app.add_typer(
+        group,
+        name="adapters",
+        help="What is installed for each kind of mesh: adapters with their package, features and settings.",
+        epilog="Examples: [bold]smihub adapters list[/bold], [bold]smihub adapters show istio[/bold]",
+    )
+
+
+class Installed(Struct, frozen=True):
+    """An adapter, who brings it, and the meshes of smihub.yaml that use it."""
+
+    spec: AdapterSpec[Any]
+    package: Package
+    meshes: tuple[str, ...]
+
+
+def list_adapters(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
+    """List the installed adapters with package and version, and the meshes of smihub.yaml that use them."""
+    with clean_errors():
+        plugins = load_plugins()
+        _report(plugins)
+        found = _installed(plugins, _meshes(config))
+        if output is Output.TEXT:
+            print_lines(_table(found))
+        else:
+            emit({"schema": SCHEMA, "adapters": [_row(each) for each in found]}, output)
+    raise typer.Exit(Exit.ERROR if plugins.problems else Exit.SAME)
+
+
+def show(name: NameArgument, config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
+    """Show what one adapter supports, its settings, and the sinks that write its objects."""
+    with clean_errors():
+        plugins = load_plugins()
+        if name not in plugins.adapters and name not in {problem.plugin for problem in plugins.problems}:
+            raise ConfigError(f'unknown adapter "{name}"; {nearest(name, plugins.adapters)}')
+        spec = plugins.adapter(name)
+        (found,) = (each for each in _installed(plugins, _meshes(config)) if each.spec is spec)
+        data = _data(found, plugins)
+        if output is Output.TEXT:
+            print_lines(_lines(found, data))
+        else:
+            emit({"schema": SCHEMA, **data}, output)
+    raise typer.Exit(Exit.SAME)
+
+
+def _report(plugins: Plugins) -> None:
+    for problem in plugins.problems:
+        note(str(problem))
+
+
+def _meshes(config: Path) -> dict[str, list[str]]:
+    """The meshes of smihub.yaml by adapter; none where there is no such file. Raises ConfigError."""
+    if config == Path(DEFAULT_FILE) and not config.exists():
+        return {}
+    found: dict[str, list[str]] = {}
+    for one in load_configs(config):
+        for mesh in one.meshes:
+            found.setdefault(mesh.adapter, []).append(f"{one.title}/{mesh.name}".removeprefix("/"))
+    return found
+
+
+def _installed(plugins: Plugins, meshes: Mapping[str, list[str]]) -> list[Installed]:
+    return [
+        Installed(spec, plugins.packages.get(name, Package("unknown")), tuple(meshes.get(name, ())))
+        for name, spec in sorted(plugins.adapters.items())
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------- the list
+
+
+def _row(one: Installed) -> dict[str, Any]:
+    return {
+        "adapter": one.spec.name,
+        "package": one.package.name,
+        "version": one.package.version,
+        "family": one.spec.family,
+        "meshes": list(one.meshes),
+    }
+
+
+def _table(found: list[Installed]) -> Iterator[Text]:
+    rows = [("adapter", "package", "version", "family", "meshes")]
+    rows += [
+        (one.spec.name, one.package.name, one.package.version, one.spec.family, ", ".join(one.meshes) or "none")
+        for one in found
+    ]
+    wide = [max(len(row[at]) for row in rows) + 2 for at in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        text = "".join(f"{cell:{wide[at]}}" for at, cell in enumerate(row)).rstrip()
+        yield line((text, "bold") if number == 0 else text)
+
+
+# ---------------------------------------------------------------------------------------------------------- one of them
+
+
+def _data(one: Installed, plugins: Plugins) -> dict[str, Any]:
+    spec = one.spec
+    sinks = {name: _fields(sink.config) for name, sink in plugins.sinks_of(spec.family).items()}
+    return {
+        **_row(one),
+        "governs": list(spec.governs),
+        "features": declared(spec),
+        "narrowings": {each.code: each.message for each in spec.narrowings},
+        "config": _fields(spec.config),
+        "sinks": sinks,
+    }
+
+
+def _fields(kind: type) -> list[dict[str, Any]]:
+    """The settings of a type: name, what is written there, and the default (absent: it must be written)."""
+    schema = json.schema(kind)
+    definitions = schema.get("$defs", {})
+    top = _resolved(schema, definitions)
+    return [
+        {
+            "field": name,
+            "type": _word(each, definitions),
+            **({} if name in top.get("required", ()) else {"default": each.get("default")}),
+        }
+        for name, each in top.get("properties", {}).items()
+    ]
+
+
+def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return found
+
+
+def _word(written: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """What may be written, in words."""
+    schema = _resolved(written, definitions)
+    if "enum" in schema:
+        return " or ".join(str(value) for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_word(each, definitions) for each in schema["anyOf"]))
+    word = _WORDS.get(schema.get("type", ""), "anything")
+    return f"{word} of {_word(schema['items'], definitions)}" if schema.get("items") else word
+
+
+def _lines(one: Installed, data: Mapping[str, Any]) -> Iterator[Text]:
+    yield line((one.spec.name, "bold"), f"  package {one.package.name} {one.package.version}".rstrip())
+    yield line(f"family: {one.spec.family}")
+    yield line(f"governed: {', '.join(one.spec.governs)}")
+    yield line(f"meshes: {', '.join(one.meshes) or 'none'}")
+    yield line(("features", "bold"))
+    wide = max(map(len, data["features"])) + 2
+    for feature, support in data["features"].items():
+        yield line(f"  {feature:{wide}}", (support, COLOURS.get(Support(support), "red")))
+    if data["narrowings"]:
+        yield line(("refused whatever the policy says", "bold"))
+        yield from (line(f"  {code}: {message}") for code, message in data["narrowings"].items())
+    yield line(("config", "bold"), "" if data["config"] else "  nothing to set")
+    yield from map(_field_line, data["config"])
+    for name, fields in data["sinks"].items():
+        yield line(("sink", "bold"), f"  kind: {name}")
+        yield from map(_field_line, fields)
+
+
+def _field_line(one: Mapping[str, Any]) -> Text:
+    if "default" not in one:
+        return line(f"  {one['field']}: {one['type']}; required")
+    return line(f"  {one['field']}: {one['type']}; default {json.encode(one['default']).decode()}")
