@@ -74,14 +74,21 @@ def explainer_of(
     documents: Sequence[Document], meshes: Sequence[SinklessMesh], scope: Scope | None = None
 ) -> Explainer:
     """Both readings of some documents."""
+    return explained(documents, meshes, scope)[0]
+
+
+def explained(
+    documents: Sequence[Document], meshes: Sequence[SinklessMesh], scope: Scope | None = None
+) -> tuple[Explainer, tuple[ExplainedMesh, ...]]:
+    """Both readings of some documents, and what each mesh made of their units."""
     scope = Scope() if scope is None else scope
     semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading)
     intent = compile_documents(documents, scope)
-    judged = [
+    judged = tuple(
         ExplainedMesh(mesh.name, mesh.spec, translate_units(intent.units, mesh), partial(_translated, mesh))
         for mesh in meshes
-    ]
-    return Explainer(semantics, intent, judged)
+    )
+    return Explainer(semantics, intent, judged), judged
 
 
 # --------------------------------------------------------------------------- YAML text
