@@ -1,0 +1,231 @@
+"""The adapter against SMI: every case, and random worlds with requests close to their boundaries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from msgspec.structs import replace
+
+from hub.api import Narrowing
+from hub.explain import ExplainedMesh, Explainer
+from hub.model import Answer, Document, Reading, Request
+from hub.semantics import Semantics
+from hub.testing.close import row
+from hub.testing.conditions import answers_without
+from hub.testing.conformance.split_worlds import make_split_values
+from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
+from hub.testing.counterexamples import shrink
+from hub.testing.kit import CASES, FOUND, Case, load_cases, wrong_mesh_answers
+from hub.testing.random_requests import Hints
+from hub.testing.search import find, find_in
+from hub.testing.worlds import documents_of, make_values
+
+WIDER, SHARES, EXACT, RAISES = "never-wider", "exact-shares", "exact", "raises-nothing"
+REAL, NAMED, DENIES = "loss-is-real", "loss-is-declared", "default-deny"
+_WORDS = {"wider": WIDER, "misrouted": SHARES, "unequal without a loss": EXACT}
+_LENIENT = Reading(path_regex="prefix", root_backend="endpoints")
+_AFTER_FIRST = 200
+"""Worlds that are still judged after the first failure, since a worse one may come."""
+_OFTEN = 12
+"""A loss that was reported in so many worlds, and never denied anything, is none."""
+
+
+# ------------------------------------------------------------------------------------------------------------- cases
+
+
+def cases(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """Every case file, those that searches found too; a mesh may deny where a case names one of its losses."""
+    for case in (*load_cases(CASES), *load_cases(FOUND)):
+        wrong = next(_wrong_in(case, subject), None)
+        if wrong is not None:
+            yield wrong
+
+
+def _wrong_in(case: Case, subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    for stage in case.stages:
+        explainer, mesh = subject.explained(stage.documents, case.reading)
+
+        def judge(request: Request, by: Explainer = explainer) -> Answer:
+            return by.explain(request)[1][subject.spec.name]
+
+        def smi(request: Request, by: Explainer = explainer) -> Answer:
+            return by.explain(request)[0]
+
+        for check in stage.checks:
+            found = _denied_for_a_reason(explainer, mesh, check.request)
+            if not found and (said := wrong_mesh_answers(replace(stage, checks=(check,)), judge, smi)):
+                values = tuple(one.value for one in stage.documents)
+                ours, theirs = smi(check.request), judge(check.request)
+                why = f"case {case.name}, {stage.title}: {said[0]}"
+                yield PropertyFailure("cases", why, values, check.request, ours, theirs, theirs.by)
+
+
+def _denied_for_a_reason(explainer: Explainer, mesh: ExplainedMesh, request: Request) -> bool:
+    """Whether a mesh that a case does not know denies with a loss of its own (its features say whether it may)."""
+    answer = explainer.explain(request)[1][mesh.name]
+    return answer.verdict == "deny" and bool(answer.losses)
+
+
+# ------------------------------------------------------------------------------------------------------ random worlds
+
+
+def agreement(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """Random worlds: never wider, exact shares, equal where no loss explains it, nothing raises; losses are real."""
+    found: set[str] = set()
+    losses = _LossCount(subject.spec.narrowings)
+    first = subject.sizes.worlds
+    for number in range(subject.sizes.worlds):
+        if number > first + _AFTER_FIRST:
+            break
+        for failure in _world(subject, number, losses, found):
+            first = min(first, number)
+            found.add(failure.property)
+            yield failure
+    yield from losses.failures()
+
+
+def _world(subject: AdapterUnderTest, number: int, losses: _LossCount, found: set[str]) -> Iterator[PropertyFailure]:
+    rng = Random(f"{subject.sizes.seed}/{number}")
+    values = make_split_values(rng) if number % 8 == 5 else make_values(rng)
+    reading = _LENIENT if number % 4 == 3 else Reading()
+    documents = documents_of(values)
+    try:
+        explainer, mesh = subject.explained(documents, reading)
+    except Exception as error:  # noqa: BLE001 - the property is that nothing raises
+        if RAISES not in found:
+            yield _raised(subject, values, reading, error)
+        return
+    sizes = subject.sizes
+    semantics = Semantics(documents, reading=reading).judge
+    asked = [one.request for one in row(rng, Hints.of(values), semantics, sizes.wild, sizes.close)]
+    losses.see(explainer, mesh, asked)
+    for request, why in find_in(explainer.explain, asked, answers_without(documents, reading)):
+        name = _WORDS.get(why.partition(":")[0], RAISES)
+        if name not in found:
+            found.add(name)
+            yield _shown(subject, name, (values, request, why, reading))
+
+
+def _raised(subject: AdapterUnderTest, values: Sequence[Any], reading: Reading, error: Exception) -> PropertyFailure:
+    def fails(kept: Sequence[Any], request: Request) -> bool:
+        try:
+            subject.explained(documents_of(kept), reading)
+        except Exception as other:  # noqa: BLE001 - the same again
+            return type(other) is type(error)
+        return False
+
+    small = shrink(values, None, fails)  # type: ignore[arg-type] # no request is asked
+    return PropertyFailure(RAISES, f"raised while translating: {error!r}", small)
+
+
+def _shown(subject: AdapterUnderTest, name: str, wrong: tuple[Sequence[Any], Request, str, Reading]) -> PropertyFailure:
+    """The failure with its world made small."""
+    values, request, why, reading = wrong
+
+    def compiling(documents: tuple[Document, ...], reading: Reading) -> Any:
+        return subject.explained(documents, reading)[0].explain
+
+    small = find(values, (request,), reading, compiling)
+    if small is None:
+        return PropertyFailure(name, why, tuple(values), request)
+    try:
+        explainer, _ = subject.explained(documents_of(small.values), reading)
+        smi, meshes = explainer.explain(request)
+    except Exception:  # noqa: BLE001 - that is what was found
+        return PropertyFailure(name, small.why, small.values, request)
+    mesh = meshes[subject.spec.name]
+    return PropertyFailure(name, small.why, small.values, request, smi, mesh, mesh.by)
+
+
+class _LossCount:
+    """In how many worlds a code was reported, and which codes explained that something was denied that SMI allows."""
+
+    def __init__(self, narrowings: Iterable[Narrowing]) -> None:
+        self._narrowings = {one.code for one in narrowings}
+        self._reported: Counter[str] = Counter()
+        self._denied: set[str] = set()
+        self._given: set[str] = set()
+
+    def see(self, explainer: Explainer, mesh: ExplainedMesh, asked: Sequence[Request]) -> None:
+        """Count a world."""
+        lost = {loss.code for each in mesh.translations.values() for loss in each.losses}
+        self._reported.update(lost)
+        for request in asked:
+            try:
+                smi, meshes = explainer.explain(request)
+            except Exception:  # noqa: BLE001, S112 - told by the search itself
+                continue
+            answer = meshes[mesh.name]
+            if (answer.verdict, answer.weights) != (smi.verdict, smi.weights):
+                self._denied.update(answer.losses)
+                refused = (smi.verdict, answer.verdict) == ("allow", "deny")
+                if refused and not (lost | self._narrowings) & set(answer.losses):
+                    self._given.update(answer.losses)
+
+    def failures(self) -> Iterator[PropertyFailure]:
+        """Codes that stand for nothing, and those of answers that nobody declared."""
+        for code, worlds in sorted(self._reported.items()):
+            if worlds >= _OFTEN and code not in self._denied:
+                yield PropertyFailure(
+                    REAL, f'"{code}" is reported as lost in {worlds} worlds, and no request is refused for it'
+                )
+        for code in sorted(self._given):
+            why = f'a request is refused for "{code}", which is no Loss of that world and no Narrowing of the adapter'
+            yield PropertyFailure(NAMED, why)
+
+
+# -------------------------------------------------------------------------------------------------------- last delete
+
+
+def default_deny(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """Without a TrafficTarget nobody is allowed anything, and the mesh says deny by itself."""
+    for number in range(subject.sizes.few):
+        rng = Random(f"{subject.sizes.seed}/deny/{number}")
+        values = [one for one in make_values(rng) if not (isinstance(one, dict) and one.get("kind") == "TrafficTarget")]
+        explainer, _ = subject.explained(documents_of(values))
+        hints = Hints.of(values)
+        asked = [
+            one.request for one in row(rng, hints, Semantics(documents_of(values)).judge, subject.sizes.wild * 2, 0)
+        ]
+        for request in asked:
+            mesh = explainer.explain(request)[1][subject.spec.name]
+            if mesh.verdict != "deny":
+                why = f"no TrafficTarget is left, and the mesh says {mesh.verdict}"
+                yield _small_open(subject, values, request, why)
+                return
+
+
+def _small_open(subject: AdapterUnderTest, values: Sequence[Any], request: Request, why: str) -> PropertyFailure:
+    def answers(kept: Sequence[Any]) -> tuple[Answer, Mapping[str, Answer]]:
+        return subject.explained(documents_of(kept))[0].explain(request)
+
+    def fails(kept: Sequence[Any], asked: Request) -> bool:
+        return answers(kept)[1][subject.spec.name].verdict != "deny"
+
+    small = shrink(values, request, fails)
+    smi, meshes = answers(small)
+    mesh = meshes[subject.spec.name]
+    return PropertyFailure(DENIES, why, small, request, smi, mesh, mesh.by)
+
+
+CHECKS = (
+    PropertyCheck("cases", {"cases": "every conformance case is answered as SMI does, or denied with a loss"}, cases),
+    PropertyCheck(
+        "agreement",
+        {
+            WIDER: "nothing that SMI denies is allowed",
+            SHARES: "splits share out exactly as SMI says",
+            EXACT: "what SMI allows is allowed, where no loss explains that it is not",
+            RAISES: "no input makes the adapter raise",
+            REAL: "what is reported as lost is refused",
+            NAMED: "every code of an answer is a Loss or a Narrowing",
+        },
+        agreement,
+    ),
+    PropertyCheck(
+        "default-deny", {DENIES: "when the last TrafficTarget is deleted, everything is denied"}, default_deny
+    ),
+)

@@ -1,0 +1,167 @@
+"""The certificate: what was asked of an adapter and what it answered, as JSON for programs and as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hub.errors import SmihubError
+from hub.requests import answer_to_json, to_json
+from hub.testing.conformance.subject import KIT_VERSION, AdapterUnderTest, CheckOutcome, PropertyFailure
+from hub.testing.conformance.suite import PROPERTIES
+from hub.testing.counterexamples import to_yaml
+from hub.testing.kit import CASES, FOUND
+
+
+class Certificate(Struct, frozen=True, omit_defaults=True):
+    """What a run of the suite proves, if all of it ran: `passed` is False where a property failed or was not asked.
+
+    `proof` is "model only" where no real data plane ran: then all of this rests on the adapter's own evaluate, as far as the
+    author's `judged` rows and the field checks bear it. `missing` are properties that were not asked.
+    """
+
+    adapter: str
+    version: str
+    kit: str
+    date: str
+    passed: bool
+    proof: str
+    features: Mapping[str, str]
+    properties: Mapping[str, bool]
+    cases: int
+    worlds: int
+    seed: str
+    judged: tuple[str, ...] = ()
+    cpu_s: Mapping[str, float] = {}
+    missing: tuple[str, ...] = ()
+    failures: tuple[Mapping[str, Any], ...] = ()
+
+
+class Header(Struct, frozen=True):
+    """What a certificate says of the adapter and the run, before anything was asked."""
+
+    adapter: str
+    version: str
+    proof: str
+    features: Mapping[str, str]
+    worlds: int
+    seed: str
+    judged: tuple[str, ...]
+
+
+class CheckRow(Struct, frozen=True):
+    """What became of one check, as data."""
+
+    check: str
+    properties: tuple[str, ...]
+    failures: tuple[Mapping[str, Any], ...]
+    cpu_s: float
+
+
+def header_of(subject: AdapterUnderTest) -> Header:
+    """The header of a run."""
+    return Header(
+        adapter=subject.spec.name,
+        version=subject.version,
+        proof="model only" if subject.data_plane is None else "a real data plane",
+        features={str(feature): str(support) for feature, support in sorted(subject.spec.features.items())},
+        worlds=subject.sizes.worlds,
+        seed=subject.sizes.seed,
+        judged=tuple(sorted({row.source for row in subject.judged})),
+    )
+
+
+def row_of(outcome: CheckOutcome) -> CheckRow:
+    """An outcome as data."""
+    failures = tuple(failure_to_json(failure) for failure in outcome.failures)
+    return CheckRow(outcome.check, outcome.properties, failures, round(outcome.cpu_s, 2))
+
+
+def certify(header: Header, rows: Sequence[CheckRow], date: str) -> Certificate:
+    """The certificate of a run; `date` is when, as ISO 8601."""
+    asked = {name for row in rows for name in row.properties}
+    failed = {failure["property"] for row in rows for failure in row.failures}
+    missing = tuple(name for name in PROPERTIES if name not in asked)
+    return Certificate(
+        adapter=header.adapter,
+        version=header.version,
+        kit=KIT_VERSION,
+        date=date,
+        passed=not failed and not missing,
+        proof=header.proof,
+        features=header.features,
+        properties={name: name not in failed for name in PROPERTIES if name in asked | failed},
+        cases=sum(1 for folder in (CASES, FOUND) for _ in folder.glob("*.yaml")),
+        worlds=header.worlds,
+        seed=header.seed,
+        judged=header.judged,
+        cpu_s={row.check: row.cpu_s for row in rows},
+        missing=missing,
+        failures=tuple(failure for row in rows for failure in row.failures),
+    )
+
+
+def to_json_bytes(certificate: Certificate) -> bytes:
+    """The certificate for programs."""
+    return msgspec.json.format(msgspec.json.encode(certificate), indent=2) + b"\n"
+
+
+def failure_to_json(failure: PropertyFailure) -> dict[str, Any]:
+    """A failure as data: its world as YAML, request and answers in the form of `smihub explain`."""
+    told: dict[str, Any] = {"property": failure.property, "why": failure.why}
+    if failure.world:
+        told["world"] = to_yaml(failure.world)
+    if failure.request is not None:
+        told["request"] = _request(failure)
+    for name, answer in (("smi", failure.smi), ("mesh", failure.mesh)):
+        if answer is not None:
+            told[name] = answer_to_json(answer)
+    if failure.by:
+        told["by"] = list(failure.by)
+    return told
+
+
+def _request(failure: PropertyFailure) -> Any:
+    assert failure.request is not None
+    try:
+        return to_json(failure.request)
+    except (SmihubError, ValueError):
+        return repr(failure.request)
+
+
+def to_text(certificate: Certificate) -> str:
+    """The certificate for people: the verdict first, then what failed, then what was asked."""
+    word = "passes" if certificate.passed else "does not pass"
+    version = f" {certificate.version}" if certificate.version else ""
+    lines = [
+        f"{certificate.adapter}{version} {word} the conformance kit {certificate.kit} ({certificate.proof}), {certificate.date}"
+    ]
+    for failure in certificate.failures:
+        lines += ["", *failure_lines(failure)]
+    if certificate.missing:
+        lines += ["", f"not asked: {', '.join(certificate.missing)}"]
+    lines += ["", *(_property_line(name, holds) for name, holds in certificate.properties.items())]
+    proved = [name for name, support in certificate.features.items() if support in {"full", "partial", "approximate"}]
+    lines += ["", f"features carried out: {', '.join(proved) or 'none'}"]
+    lines.append(f"{certificate.cases} case files, {certificate.worlds} random worlds, seed {certificate.seed}")
+    lines.append(f"judged by hand from: {', '.join(certificate.judged) or 'nothing'}")
+    return "\n".join(lines) + "\n"
+
+
+def _property_line(name: str, holds: bool) -> str:  # noqa: FBT001 - what is shown
+    return f"{'ok  ' if holds else 'FAIL'} {name}: {PROPERTIES.get(name, '')}"
+
+
+def failure_lines(failure: Mapping[str, Any]) -> list[str]:
+    """A failure with everything that shows it."""
+    lines = [f"{failure['property']}: {failure['why']}"]
+    shown = [name for name in ("request", "smi", "mesh") if name in failure]
+    lines += [f"  {name}: {msgspec.json.encode(failure[name]).decode()}" for name in shown]
+    if "by" in failure:
+        lines.append(f"  decided by: {', '.join(failure['by'])}")
+    if "world" in failure:
+        lines += ["  world:", *(f"    {line}" for line in failure["world"].splitlines())]
+    return lines

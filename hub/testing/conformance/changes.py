@@ -1,0 +1,125 @@
+"""Changes: what is allowed between the writes of a plan, and whether a plan tells people what the mesh then does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
+
+from hub.semantics import Semantics
+from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
+from hub.testing.counterexamples import shrink
+from hub.testing.gains import UntruthfulPlanError, changed
+from hub.testing.kit import read_documents
+from hub.testing.stepping import Edit, OpenedBetween, edited, stepped
+from hub.testing.worlds import documents_of, make_world
+
+BETWEEN, TOLD = "never-wider-between-writes", "truthful-gains"
+_AROUND = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: api, namespace: d, labels: {app: api}}
+spec: {serviceAccountName: api, containers: [{name: a, ports: [{containerPort: 8080}, {containerPort: 9000}]}]}
+---
+"""
+_GRANT = """\
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: r, namespace: d}
+spec: {matches: [{name: m, %s}]}
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: TCPRoute
+metadata: {name: t, namespace: d}
+spec: {matches: {ports: [%s]}}
+---
+apiVersion: access.smi-spec.io/v1alpha4
+kind: TrafficTarget
+metadata: {name: g, namespace: d}
+spec:
+  destination: {kind: ServiceAccount, name: api, namespace: d}
+  sources: [{kind: ServiceAccount, name: %s, namespace: d}]
+  rules: [{kind: TCPRoute, name: t}%s]
+---
+"""
+_HTTP = ", {kind: HTTPRouteGroup, name: r}"
+_STATES = (
+    ("", "pathRegex: /a", "8080", "web", _HTTP),
+    ("", "pathRegex: /b", "8080", "peer", _HTTP),
+    ("", "pathRegex: /b, methods: [GET]", "9000", "web", _HTTP),
+    ("", "pathRegex: /a, headers: {x-tier: gold}", "9000", "peer", _HTTP),
+    ("", "methods: [POST]", "8080", "peer", ""),
+    ("", "methods: [POST]", "9000", "web", ""),
+)
+"""One TrafficTarget that changes in several parts at once: requests, ports and callers, and whether it is HTTP."""
+
+
+def _states() -> list[tuple[Any, ...]]:
+    texts = [_AROUND + _GRANT % state[1:] for state in _STATES]
+    return [tuple(one.value for one in read_documents(text)) for text in (*texts, _AROUND)]
+
+
+def _edits(subject: AdapterUnderTest) -> Iterator[tuple[Random, Edit]]:
+    """Every change of the small states, then random ones."""
+    states = _states()
+    for one in range(len(states)):
+        for other in range(len(states)):
+            if one != other:
+                yield Random(f"{subject.sizes.seed}/states/{one}/{other}"), Edit(states[one], states[other])
+    for number in range(subject.sizes.few):
+        rng = Random(f"{subject.sizes.seed}/between/{number}")
+        yield rng, edited(make_world(rng, 8), make_world(rng, 8), rng)
+
+
+def between(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """After each write of a plan, whatever is allowed was allowed before, or is after."""
+    for rng, edit in _edits(subject):
+        state = rng.getstate()
+        found = _opened(subject, edit, rng)
+        if found is not None:
+            yield _made_small(subject, edit, (found, state))
+            return
+
+
+def _opened(subject: AdapterUnderTest, edit: Edit, rng: Random) -> OpenedBetween | None:
+    try:
+        stepped(subject.mesh, edit, rng)
+    except OpenedBetween as found:
+        return found
+    return None
+
+
+def _made_small(subject: AdapterUnderTest, edit: Edit, found: tuple[OpenedBetween, Any]) -> PropertyFailure:
+    """The failure with what stays out of the two worlds, as far as it still fails with the same dice."""
+    opened, state = found
+
+    def fails(after: Sequence[Any], request: Any) -> bool:
+        rng = Random()
+        rng.setstate(state)
+        try:
+            return _opened(subject, Edit(edit.before, tuple(after)), rng) is not None
+        except Exception:  # noqa: BLE001 - another fault than the one that is made small
+            return False
+
+    after = shrink(edit.after, opened.request, fails) if len(edit.after) < 8 else edit.after
+    why = "allowed between the writes of a plan, denied before and after (the world is what it is after)"
+    smi = Semantics(documents_of(edit.after)).judge(opened.request)
+    return PropertyFailure(BETWEEN, why, tuple(after), opened.request, smi, opened.answer, opened.answer.by)
+
+
+def told(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """What a plan shows as gained and lost is what the mesh then allows and refuses."""
+    for number in range(subject.sizes.few):
+        rng = Random(f"{subject.sizes.seed}/told/{number}")
+        world, other = make_world(rng, 8), make_world(rng, 8)
+        try:
+            changed(subject.mesh, world, other, rng)
+        except UntruthfulPlanError as found:
+            yield PropertyFailure(TOLD, found.why, world.values, found.request, found.was, found.now, found.now.by)
+            return
+
+
+CHECKS = (
+    PropertyCheck("changes", {BETWEEN: "no prefix of the writes of a plan opens anything"}, between),
+    PropertyCheck("gains", {TOLD: "plans show the access that is gained and lost (Translation.carried)"}, told),
+)

@@ -1,0 +1,204 @@
+"""`evaluate` in a fresh process: on the emitted bytes alone, with all taken away that a mesh does not have.
+
+There the objects come in another order, without roles, needs and origins; digests in names and annotations are other ones. What is
+run is this module: it reads a job from stdin and writes the answers to stdout, both between two processes of one user.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.errors import SmihubError
+from hub.model import Answer, Facts, NativeObject, Request, Role, service_account_label
+from hub.semantics import Semantics
+from hub.testing.close import row
+from hub.testing.conformance.subject import AdapterUnderTest, Bodies, PropertyCheck, PropertyFailure, bodies_of
+from hub.testing.documents import Scope, compile_documents, translate_units
+from hub.testing.random_requests import Hints
+from hub.testing.worlds import documents_of, make_values
+
+FRESH, DETERMINED = "evaluate-reads-bytes-alone", "determinism"
+_DIGEST = re.compile(rb"[0-9a-f]{8,}")
+_HEX = b"0123456789abcdef"
+_DEADLINE_S = 300
+
+
+class Errand(Struct, frozen=True):
+    """One world for a fresh process: objects and facts to judge requests by, and units to translate."""
+
+    objects: tuple[NativeObject, ...]
+    facts: Facts
+    requests: tuple[Request, ...]
+    units: tuple[Any, ...]
+
+
+class Report(Struct, frozen=True):
+    """What a fresh process gave: an answer (or the error, as text) for each request, and the objects of each unit."""
+
+    answers: tuple[Any, ...]
+    translations: tuple[Any, ...]
+
+
+# ------------------------------------------------------------------------------------------------------ in this process
+
+
+def fresh(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """The same answers, and the same objects, in a process that knows nothing else."""
+    here = [_world(subject, number) for number in range(max(subject.sizes.few // 2, 10))]
+    asked = [replace(one, objects=_stripped(one, subject.bodies, Random(number))) for number, one in enumerate(here)]
+    try:
+        told = _run(subject, asked)
+    except (pickle.PicklingError, AttributeError, TypeError, ValueError, OSError, subprocess.SubprocessError) as error:
+        why = f"{error}: evaluator, translate and settings must be found by name in a fresh process, in a module of their own"
+        yield PropertyFailure(FRESH, f"evaluate cannot be run there: {why}")
+        return
+    yield from _compared(subject, here, told)
+
+
+def _world(subject: AdapterUnderTest, number: int) -> Errand:
+    rng = Random(f"{subject.sizes.seed}/fresh/{number}")
+    values = make_values(rng)
+    documents = documents_of(values)
+    made = compile_documents(documents, Scope())
+    judge = Semantics(documents).judge
+    asked = tuple(one.request for one in row(rng, Hints.of(values), judge, 20, 20))
+    objects = tuple(bodies_of(translate_units(made.units, subject.mesh)))
+    return Errand(objects, made.facts, asked, tuple(made.units.values()))
+
+
+def _compared(subject: AdapterUnderTest, here: Sequence[Errand], told: Sequence[Report]) -> Iterator[PropertyFailure]:
+    found: set[str] = set()
+    for errand, report in zip(here, told, strict=True):
+        judge = subject.spec.evaluator(errand.objects, errand.facts)
+        for request, there in zip(errand.requests, report.answers, strict=True):
+            answer = judge.judge(request)
+            if FRESH not in found and (not isinstance(there, Answer) or _decision(there) != _decision(answer)):
+                found.add(FRESH)
+                why = (
+                    f"in a fresh process, on the bytes alone, evaluate says {_said(there)}: it knows what no mesh knows"
+                )
+                yield PropertyFailure(FRESH, why, (), request, None, answer, answer.by)
+        translations = tuple(subject.spec.translate(unit, subject.settings) for unit in errand.units)
+        if DETERMINED not in found and translations != report.translations:
+            found.add(DETERMINED)
+            yield PropertyFailure(
+                DETERMINED, "a fresh process makes other objects of the same units (hash seed, clock or memory)"
+            )
+
+
+def _decision(answer: Answer) -> tuple[object, ...]:
+    return answer.verdict, answer.route, answer.weights, answer.backends, answer.received
+
+
+def _said(there: object) -> str:
+    return there.verdict if isinstance(there, Answer) else str(there)
+
+
+# --------------------------------------------------------------------------------------------- what a mesh does not have
+
+
+def _stripped(errand: Errand, bodies: Bodies, rng: Random) -> tuple[NativeObject, ...]:
+    """The objects in another order, with other digests in names, without annotations of their own.
+
+    Digests that the facts have too mean something (labels of Pods, variants of ports) and stay.
+    """
+    known = set(_DIGEST.findall(pickle.dumps(errand.facts)))
+    known.update(
+        found
+        for one in errand.facts.placements.values()
+        for found in _DIGEST.findall(service_account_label(one.identity.service_account).encode())
+    )
+    named = {found for native in errand.objects for found in _DIGEST.findall(native.ref.name.encode())}
+    table = bytes.maketrans(_HEX, bytes(rng.sample(_HEX, len(_HEX))))
+    digests = {digest: digest.translate(table) for digest in named - known if any(c in b"0123456789" for c in digest)}
+    objects = [_anonymous(native, digests, bodies) for native in errand.objects]
+    return tuple(rng.sample(objects, len(objects)))
+
+
+def _anonymous(native: NativeObject, digests: dict[bytes, bytes], bodies: Bodies) -> NativeObject:
+    def other(raw: bytes) -> bytes:
+        return _DIGEST.sub(lambda hit: digests.get(hit.group(), hit.group()), raw)
+
+    def renamed(ref: Any) -> Any:
+        return replace(ref, name=other(ref.name.encode()).decode())
+
+    # What an object needs is the hub's to know, and a mesh's only where its own names tell; these are told by order.
+    needs = tuple(map(renamed, native.needs))
+    body = other(_unannotated(native, bodies))
+    return NativeObject(renamed(native.ref), Role.GRANT, body, (), needs)
+
+
+def _unannotated(native: NativeObject, bodies: Bodies) -> bytes:
+    """The body with other values of its annotations; as it is where it has none."""
+    try:
+        value = bodies.decode(native.body, native.ref.kind)
+        notes = value["metadata"]["annotations"]
+    except (ValueError, KeyError, TypeError):
+        return native.body
+    value["metadata"]["annotations"] = {f"x-{number}": "x" for number, _ in enumerate(notes)}
+    return bodies.encode(value, native.ref.kind)
+
+
+# ------------------------------------------------------------------------------------------------------- the process
+
+
+def _run(subject: AdapterUnderTest, errands: Sequence[Errand]) -> list[Report]:
+    functions = pickle.dumps((subject.spec.evaluator, subject.spec.translate, subject.settings))
+    job = pickle.dumps((sys.path, functions, pickle.dumps(list(errands))))
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    command = [sys.executable, "-m", "hub.testing.conformance.fresh"]
+    done = subprocess.run(command, input=job, capture_output=True, timeout=_DEADLINE_S, env=environment, check=False)  # noqa: S603 - our own interpreter
+    if done.returncode:
+        raise OSError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
+    found: list[Report] = pickle.loads(done.stdout)  # noqa: S301 - from the process that was started here
+    return found
+
+
+def _answer(judge: Any, request: Request) -> Any:
+    try:
+        return judge.judge(request)
+    except SmihubError as error:
+        return repr(error)
+
+
+def main() -> None:
+    """Read a job, judge and translate, write the reports."""
+    path, functions, raw = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - from the process that started this one
+    sys.path[:] = path
+    evaluator, translate, settings = pickle.loads(functions)  # noqa: S301 - the same
+    errands: list[Errand] = pickle.loads(raw)  # noqa: S301 - the same
+    reports = []
+    for errand in errands:  # judged first: what translate leaves in memory must not help
+        judge = evaluator(errand.objects, errand.facts)
+        reports.append(Report(tuple(_answer(judge, request) for request in errand.requests), ()))
+    made = [tuple(translate(unit, settings) for unit in errand.units) for errand in errands]
+    told = [replace(report, translations=units) for report, units in zip(reports, made, strict=True)]
+    sys.stdout.buffer.write(pickle.dumps(told))
+
+
+CHECKS = (
+    PropertyCheck(
+        "fresh-process",
+        {
+            FRESH: "evaluate knows the emitted bytes and the facts, and nothing else",
+            DETERMINED: "the same units give the same objects in every process",
+        },
+        fresh,
+    ),
+)
+
+if __name__ == "__main__":
+    # Under its own name, by which the values that it is sent are pickled.
+    from hub.testing.conformance.fresh import main as run
+
+    run()

@@ -1,0 +1,136 @@
+"""What is judged, by how much, and what is found: the values that all checks share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+
+from hub.api import AdapterSpec, Answer, Facts, NativeObject, Request
+from hub.explain import ExplainedMesh, Explainer
+from hub.model import Document, Reading, Translation, UnitKey
+from hub.testing.documents import Scope, SinklessMesh, explained
+
+KIT_VERSION = "1"
+"""Changes when a property is added or becomes stricter: a certificate is worth what its kit asked."""
+
+
+class JudgedRequest(Struct, frozen=True):
+    """One row of the author's own table: what a real mesh answers, judged by hand from the vendor's documents.
+
+    `objects` are native objects as the vendor's page has them, `source` is that page's address. `world` is YAML of the Services,
+    Pods and Workloads around them (the evaluator's Facts are made from it).
+    """
+
+    objects: tuple[NativeObject, ...]
+    request: Request
+    verdict: str
+    source: str
+    world: str = ""
+
+
+class Bodies(Struct, frozen=True):
+    """How the kit reads and writes bodies to change single fields in them; the default is JSON."""
+
+    decode: Callable[[bytes, str], Any]
+    encode: Callable[[Any, str], bytes]
+
+
+def _json(body: bytes, kind: str) -> Any:
+    return json.loads(body)
+
+
+def _bytes(value: Any, kind: str) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+JSON = Bodies(_json, _bytes)
+MEANINGLESS = ("metadata.name", "metadata.namespace", "metadata.labels.*", "metadata.annotations.*")
+"""Fields that may repeat a value without any effect, as patterns over paths such as `spec.rules.0.name`."""
+DataPlane = Callable[[Sequence[NativeObject], Facts, Sequence[Request]], Sequence[str]]
+"""Runs a real data plane with these objects, and gives the verdict word of each request."""
+
+
+class Sizes(Struct, frozen=True):
+    """How much is searched: worlds for agreement, for the other searches, and requests of a world; `seed` decides which."""
+
+    worlds: int = 2000
+    few: int = 100
+    wild: int = 16
+    close: int = 24
+    seed: str = "smihub"
+
+
+class AdapterUnderTest(Struct, frozen=True):
+    """An adapter under test, with what its author brings."""
+
+    spec: AdapterSpec[Any]
+    config: Any = None
+    version: str = ""
+    judged: tuple[JudgedRequest, ...] = ()
+    data_plane: DataPlane | None = None
+    bodies: Bodies = JSON
+    meaningless: tuple[str, ...] = MEANINGLESS
+    sizes: Sizes = field(default_factory=Sizes)
+
+    @property
+    def mesh(self) -> SinklessMesh:
+        """The adapter as a mesh that governs everything."""
+        return SinklessMesh(self.spec.name, self.spec, self.settings)
+
+    @property
+    def settings(self) -> Any:
+        """The configuration: that of the author, else the defaults."""
+        return self.spec.config() if self.config is None else self.config
+
+    def explained(
+        self, documents: Sequence[Document], reading: Reading | None = None
+    ) -> tuple[Explainer, ExplainedMesh]:
+        """Both readings of some documents, and what the adapter made of their units."""
+        scope = Scope() if reading is None else Scope(reading=reading)
+        explainer, (mesh,) = explained(documents, (self.mesh,), scope)
+        return explainer, mesh
+
+
+class PropertyFailure(Struct, frozen=True):
+    """A property that does not hold: why, and the smallest world, request and answers that show it, as far as there are any.
+
+    `by` names the native objects that decided.
+    """
+
+    property: str
+    why: str
+    world: tuple[Any, ...] = ()
+    request: Request | None = None
+    smi: Answer | None = None
+    mesh: Answer | None = None
+    by: tuple[str, ...] = ()
+
+
+class PropertyCheck(Struct, frozen=True):
+    """One part of the suite: the properties that it judges, each with a sentence, and what finds their failures."""
+
+    name: str
+    properties: Mapping[str, str]
+    run: Callable[[AdapterUnderTest], Iterator[PropertyFailure]]
+
+
+class CheckOutcome(Struct, frozen=True):
+    """What became of a check; `cpu_s` is processor time of this process and of its children."""
+
+    check: str
+    properties: tuple[str, ...]
+    failures: tuple[PropertyFailure, ...] = ()
+    cpu_s: float = 0.0
+
+
+def bodies_of(translations: Mapping[UnitKey, Translation]) -> list[NativeObject]:
+    """All native objects of these translations."""
+    return [native for each in translations.values() for native in each.objects]
+
+
+def deciding(answer: Answer | None, mesh: ExplainedMesh) -> tuple[str, ...]:
+    """What decided an answer of the mesh; where it names nothing, the losses that it gives."""
+    return (answer.by or answer.losses) if answer else ()

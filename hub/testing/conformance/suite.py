@@ -1,0 +1,43 @@
+"""The suite: all checks in order, and how one is run. `run` needs no pytest."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Sequence
+
+from hub.testing.conformance import agreement, changes, fields, fresh, hostile, names, tables, units
+from hub.testing.conformance.subject import AdapterUnderTest, CheckOutcome, PropertyCheck, PropertyFailure
+
+CHECKS: tuple[PropertyCheck, ...] = (
+    *tables.CHECKS,
+    *agreement.CHECKS,
+    *units.CHECKS,
+    *names.CHECKS,
+    *fields.CHECKS,
+    *changes.CHECKS,
+    *fresh.CHECKS,
+    *hostile.CHECKS,
+)
+PROPERTIES = {name: sentence for check in CHECKS for name, sentence in check.properties.items()}
+"""What a certificate lists: the properties with a sentence each."""
+
+
+def run(subject: AdapterUnderTest, checks: Sequence[PropertyCheck] = CHECKS) -> tuple[CheckOutcome, ...]:
+    """Run these checks, one after the other."""
+    return tuple(run_one(subject, check) for check in checks)
+
+
+def run_one(subject: AdapterUnderTest, check: PropertyCheck) -> CheckOutcome:
+    """Run one check; an adapter that raises where nothing may raise fails it."""
+    begun = _cpu_s()
+    found: list[PropertyFailure] = []
+    try:
+        found.extend(check.run(subject))
+    except Exception as error:  # noqa: BLE001 - an adapter may raise anything
+        found.append(PropertyFailure(next(iter(check.properties)), f"the adapter raised {error!r}"))
+    return CheckOutcome(check.name, tuple(check.properties), tuple(found), _cpu_s() - begun)
+
+
+def _cpu_s() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
