@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +17,7 @@ from hub.cli import completion
 from hub.cli.context import ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, note, print_lines
 from hub.cli.data import SCHEMA
 from hub.cli.features import COLOURS, declared
+from hub.cli.new_adapter import check_name, write_package
 from hub.cli.verbs import VerbGroup
 from hub.config.file import DEFAULT_FILE, load_configs
 from hub.config.settings import nearest
@@ -40,6 +43,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=VerbGroup, no_args_is_help=True, rich_markup_mode="rich")
     group.command("list", epilog="Example: [bold]smihub adapters list -o json[/bold]")(list_adapters)
     group.command("show", epilog="Example: [bold]smihub adapters show istio[/bold]")(show)
+    group.command("new", epilog="Example: [bold]smihub adapters new mymesh[/bold], then what it prints")(new)
     app.add_typer(
         group,
         name="adapters",
@@ -83,6 +87,30 @@ def show(name: NameArgument, config: ConfigOption = Path(DEFAULT_FILE), output: 
         else:
             emit({"schema": SCHEMA, **data}, output)
     raise typer.Exit(Exit.SAME)
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="The adapter's name: lowercase letters, digits and dashes.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Where to write it; by default smihub-NAME. It must be empty, or not there."
+        ),
+    ] = None,
+) -> None:
+    """Write an installable package for a new adapter, whose tests fail and say what to write next."""
+    with clean_errors():
+        check_name(name, load_plugins().adapters)
+        place = folder or Path(f"smihub-{name}")
+        written = write_package(name, place)
+        note(f"wrote {len(written)} files to {place}; next, as its README.md says:")
+        print_lines(line(each) for each in _next_steps(place))
+    raise typer.Exit(Exit.SAME)
+
+
+def _next_steps(place: Path) -> tuple[str, ...]:
+    install = f"{shlex.quote(sys.executable)} -m pip install -e '.[test]'"
+    return f"cd {shlex.quote(str(place))}", install, f"{shlex.quote(sys.executable)} -m pytest -x"
 
 
 def _report(plugins: Plugins) -> None:
