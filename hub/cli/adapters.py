@@ -12,9 +12,21 @@ import typer
 from msgspec import Struct, json
 from rich.text import Text
 
-from hub.api import AdapterSpec, Support
+from hub.api import AdapterSpec, FamilySpec, Support
 from hub.cli import completion
-from hub.cli.context import ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, note, print_lines
+from hub.cli.check_adapter import AdapterCheck, run_suite
+from hub.cli.context import (
+    ConfigOption,
+    Exit,
+    Output,
+    OutputOption,
+    clean_errors,
+    emit,
+    line,
+    note,
+    print_lines,
+    progress,
+)
 from hub.cli.data import SCHEMA
 from hub.cli.features import COLOURS, declared
 from hub.cli.new_adapter import check_name, write_package
@@ -44,6 +56,7 @@ def register(app: typer.Typer) -> None:
     group.command("list", epilog="Example: [bold]smihub adapters list -o json[/bold]")(list_adapters)
     group.command("show", epilog="Example: [bold]smihub adapters show istio[/bold]")(show)
     group.command("new", epilog="Example: [bold]smihub adapters new mymesh[/bold], then what it prints")(new)
+    group.command("check", epilog="Example: [bold]smihub adapters check istio --worlds 200[/bold]")(check)
     app.add_typer(
         group,
         name="adapters",
@@ -77,9 +90,7 @@ def show(name: NameArgument, config: ConfigOption = Path(DEFAULT_FILE), output: 
     """Show what one adapter supports, its settings, and the sinks that write its objects."""
     with clean_errors():
         plugins = load_plugins()
-        if name not in plugins.adapters and name not in {problem.plugin for problem in plugins.problems}:
-            raise ConfigError(f'unknown adapter "{name}"; {nearest(name, plugins.adapters)}')
-        spec = plugins.adapter(name)
+        spec = _known(name, plugins)
         (found,) = (each for each in _installed(plugins, _meshes(config)) if each.spec is spec)
         data = _data(found, plugins)
         if output is Output.TEXT:
@@ -108,9 +119,47 @@ def new(
     raise typer.Exit(Exit.SAME)
 
 
+def check(
+    name: NameArgument,
+    worlds: Annotated[int, typer.Option(metavar="N", min=1, help="Random worlds of the agreement search.")] = 2000,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Run the conformance suite on an installed adapter. Exit code 1 if anything that was asked does not hold."""
+    with clean_errors():
+        plugins = load_plugins()
+        spec = _known(name, plugins)
+        left_out = _left_out(plugins.family(spec))
+        version = plugins.packages.get(name, Package("unknown")).version
+        with progress("running the conformance suite"):
+            checked = run_suite(AdapterCheck(name, version, worlds, tuple(left_out)))
+        if output is Output.TEXT:
+            print_lines(map(line, checked.text.splitlines()))
+        else:
+            emit(dict(checked.data), output)
+        for asked, why in left_out.items():
+            note(f"{asked} is not asked here, because {why}; the adapter's own tests ask it")
+        note("some of what was asked does not hold" if checked.failed else "everything that was asked holds")
+    raise typer.Exit(Exit.ERROR if checked.failed else Exit.SAME)
+
+
+def _left_out(family: FamilySpec) -> dict[str, str]:
+    """The checks that need more than an adapter, and what."""
+    found = {"judged": "it needs requests that were judged by hand"}
+    if family.files is None:
+        found["fields"] = "its objects have no text in which single fields could be changed"
+    return found
+
+
 def _next_steps(place: Path) -> tuple[str, ...]:
     install = f"{shlex.quote(sys.executable)} -m pip install -e '.[test]'"
     return f"cd {shlex.quote(str(place))}", install, f"{shlex.quote(sys.executable)} -m pytest -x"
+
+
+def _known(name: str, plugins: Plugins) -> AdapterSpec[Any]:
+    """The adapter of that name. Raises ConfigError that says why it did not load, or which name is near."""
+    if name not in plugins.adapters and name not in {problem.plugin for problem in plugins.problems}:
+        raise ConfigError(f'unknown adapter "{name}"; {nearest(name, plugins.adapters)}')
+    return plugins.adapter(name)
 
 
 def _report(plugins: Plugins) -> None:

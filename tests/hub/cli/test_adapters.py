@@ -70,7 +70,27 @@ def test_show_tells_what_must_be_set_and_what_may(folder: Folder) -> None:
     assert "sink  kind: directory\n  path: string; required\n" in text
 
 
-def test_an_unknown_adapter_is_an_error(folder: Folder) -> None:
+@pytest.mark.thorough
+def test_an_installed_adapter_is_checked(folder: Folder) -> None:
+    """By the suite, in a process that reads nothing of the folder; what it cannot ask, it says."""
+    (folder.root / "conftest.py").write_text("raise SystemExit(5)")
+    (folder.root / "pytest.py").write_text("raise SystemExit(5)")
+    before = sorted(folder.root.rglob("*"))
+    done = folder.process("adapters", "check", "istio", "--worlds", "10", "-o", "json", env={"PYTEST_ADDOPTS": "--bad"})
+    assert done.returncode == 0, done
+    certificate = json.loads(done.stdout)
+    assert (certificate["adapter"], certificate["version"]) == ("istio", metadata.version("smihub"))
+    assert certificate["missing"] == ["judged-by-hand"]
+    assert all(certificate["properties"].values())
+    assert done.stderr.splitlines() == [
+        "note: judged is not asked here, because it needs requests that were judged by hand; the adapter's own tests ask it",
+        "note: everything that was asked holds",
+    ]
+    assert sorted(folder.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("verb", ["show", "check"])
+def test_an_unknown_adapter_is_an_error(folder: Folder, verb: str) -> None:
     """With the nearest name."""
-    result = folder.run("adapters", "show", "isto")
+    result = folder.run("adapters", verb, "isto")
     assert (result.exit_code, result.stderr) == (1, 'error: unknown adapter "isto"; did you mean "istio"?\n')
