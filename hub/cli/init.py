@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
+from hub.api import FILES
 from hub.cli.context import clean_errors, note
 from hub.cli.schema import Shown, schema_of
 from hub.config.settings import nearest
@@ -61,8 +62,9 @@ def init(
         folder, plugins = config.parent / source, load_plugins()
         contents = _contents_of(folder, config)
         adapters = _chosen(adapter, plugins) if adapter else (contents.adapters or _default(plugins))
-        reads_rendered = "istio" in adapters and _within(config.parent / RENDERED, folder)
-        _write(config, template(source, adapters, reads_rendered=reads_rendered))
+        rendered = {name for name in adapters if name == "istio" or _is_rendered(name, plugins)}
+        reads_rendered = bool(rendered) and _within(config.parent / RENDERED, folder)
+        _write(config, template(source, adapters, rendered, reads_rendered=reads_rendered))
         _write_schema(config.parent / SCHEMA_FILE, plugins)
         _report(config, source, adapters, contents)
         for name in adapters:
@@ -81,6 +83,14 @@ def _chosen(wanted: Sequence[str], plugins: Plugins) -> tuple[str, ...]:
         if name not in plugins.adapters:
             raise ConfigError(f'--adapter "{name}": unknown adapter; {nearest(name, plugins.adapters)}')
     return tuple(dict.fromkeys(wanted))
+
+
+def _is_rendered(name: str, plugins: Plugins) -> bool:
+    """Whether only sinks that write files take the objects of this adapter."""
+    if name not in plugins.adapters:
+        return False
+    sinks = plugins.sinks_of(plugins.adapters[name].family).values()
+    return bool(sinks) and all(sink.family == FILES for sink in sinks)
 
 
 def _contents_of(folder: Path, config: Path) -> _FolderContents:

@@ -77,7 +77,7 @@ state: .smihub
 
 _FIRST = """\
 - name: {name}
-  # The adapter for this kind of mesh; installed with pip install 'smihub[{adapter}]'.
+  # The adapter for this kind of mesh; {installed}.
   adapter: {adapter}
   # The identities that this mesh protects. A protected identity without any grant is denied.
   #   all                        every identity in the sources
@@ -113,13 +113,20 @@ SCHEMA_FILE = ".smihub.schema.json"
 """Where editors find the JSON Schema of the file, beside it; hidden, so that no source reads it."""
 
 
-def template(source: str = ".", adapters: Sequence[str] = ("vm",), *, reads_rendered: bool = False) -> str:
+def template(
+    source: str = ".",
+    adapters: Sequence[str] = ("vm",),
+    rendered: Collection[str] = (),
+    *,
+    reads_rendered: bool = False,
+) -> str:
     """A commented smihub.yaml with every field and its default, and a new `owner`.
 
-    `source` is the folder that it reads, and each adapter gets a mesh. `reads_rendered`: what is rendered lies in that folder,
+    `source` is the folder that it reads, and each adapter gets a mesh, with a folder for its objects where it is one of
+    `rendered`. `reads_rendered`: what is rendered lies in that folder,
     and is left out of it.
     """
-    meshes = [_mesh(adapter, _NEXT if index else _FIRST) for index, adapter in enumerate(adapters)]
+    meshes = [_mesh(adapter, rendered, _NEXT if index else _FIRST) for index, adapter in enumerate(adapters)]
     return _TEMPLATE.format(
         schema=SCHEMA_FILE,
         source=msgspec.json.encode(source).decode(),
@@ -129,9 +136,13 @@ def template(source: str = ".", adapters: Sequence[str] = ("vm",), *, reads_rend
     )
 
 
-def _mesh(adapter: str, text: str) -> str:
-    known = _KNOWN.get(adapter, {"name": adapter, "governed": "all", "sink": "{}"})
-    return text.format(adapter=adapter, **known)
+def _mesh(adapter: str, rendered: Collection[str], text: str) -> str:
+    if adapter in _KNOWN:
+        installed = f"installed with pip install 'smihub[{adapter}]'"
+        return text.format(adapter=adapter, installed=installed, **_KNOWN[adapter])
+    sink = f"{{kind: directory, path: {RENDERED}/{adapter}}}" if adapter in rendered else "{}"
+    installed = f"smihub adapters show {adapter} shows its settings"
+    return text.format(adapter=adapter, installed=installed, name=adapter, governed="all", sink=sink)
 
 
 def without_file(source: str, adapters: Collection[str]) -> Config:

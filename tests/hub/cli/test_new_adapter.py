@@ -113,6 +113,10 @@ def test_the_package_installs_and_its_suite_says_what_to_write(folder: Folder) -
     assert "write judge in smihub_my_mesh/evaluate.py (step 1 of README.md), then access in" in done
     whole = _run(place, "-m", "pytest", "-q", "-p", "no:cacheprovider", code=1, PYTHONPATH=str(site))
     assert "my-mesh does not pass the conformance kit" in whole
+    (folder.root / "smihub.yaml").unlink()
+    begun = folder.process("init", "--adapter", "my-mesh", "--source", "manifests", env={"PYTHONPATH": str(site)})
+    assert begun.returncode == 0
+    assert "sink: {kind: directory, path: rendered/my-mesh}" in (folder.root / "smihub.yaml").read_text()
     judged = folder.process("adapters", "check", "my-mesh", "--worlds", "10", env={"PYTHONPATH": str(site)})
     assert (judged.returncode, judged.stderr.splitlines()[-1]) == (1, "note: some of what was asked does not hold")
     assert "my-mesh 0.1.0 does not pass" in judged.stdout
