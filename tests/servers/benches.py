@@ -47,6 +47,7 @@ from hub.testing.kit import read_documents
 from hub.testing.memory import FORMS, Died, MemoryMeshes, MemorySinkConfig
 from tests.hub.sinks.snapshots import each_write
 from tests.servers.folder import ROUTES, target, workload
+from tests.servers.other_family import OTHER
 
 CALLERS, RECEIVERS = ("web", "evil", "other"), ("api", "db")
 Grants = Mapping[str, Sequence[str]]
@@ -187,13 +188,14 @@ class FolderBench:
     """Files in a folder."""
 
     name, spec, whole = "directory", ISTIO, True
+    family, named = KUBERNETES, "name: {}\n"  # and how its files name their object
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def sink(self) -> Sink | Transactional:
         """See Bench."""
-        return DIRECTORY.open(context(self.root), DirectoryConfig("rendered"))
+        return DIRECTORY.open(replace(context(self.root), family=self.family), DirectoryConfig("rendered"))
 
     def spoiled(self, native: NativeObject) -> NativeObject:
         """It is no Kubernetes object."""
@@ -218,12 +220,18 @@ class FolderBench:
         real, code = folder._write, {"full": errno.ENOSPC, "forbidden": errno.EACCES}[how]
 
         def write(at: int, data: bytes) -> None:
-            if f"name: {ref.name}\n".encode() in data:
+            if self.named.format(ref.name).encode() in data:
                 raise OSError(code, os.strerror(code))
             real(at, data)
 
         with mock.patch.object(folder, "_write", write):
             yield
+
+
+class OtherFamilyBench(FolderBench):
+    """The same objects as files of another family."""
+
+    name, family, named = "directory-other", OTHER, '"name":"{}"'
 
 
 class _Counting(sqlite3.Connection):
@@ -337,12 +345,13 @@ class MemoryBench:
 FAILURES = (
     ("directory", "full"),
     ("directory", "forbidden"),
+    ("directory-other", "full"),
     ("xds", "locked"),
     ("xds", "full"),
     *((form, "failing") for form in FORMS),
 )
 """Kinds of sinks, and how their meshes may fail."""
-KINDS = ("directory", "xds", *FORMS)
+KINDS = ("directory", "directory-other", "xds", *FORMS)
 """Every kind of sink."""
 
 
@@ -350,4 +359,6 @@ def bench_of(kind: str, root: Path) -> Bench:
     """A fresh one."""
     if kind == "directory":
         return FolderBench(root)
+    if kind == "directory-other":
+        return OtherFamilyBench(root)
     return StateBench(root) if kind == "xds" else MemoryBench(root, kind)
