@@ -95,7 +95,7 @@ def why_not_adoptable(form: FileForm, ref: ObjectRef, files: Sequence[str], thei
     if found.owner:
         return f"{first} was written by another smihub.yaml, with owner {found.owner[:8]}...; release it there first"
     if found.mesh:
-        return f'{first} was written for mesh "{printable(found.mesh)}"; release it there first'
+        return f'{first} was written for mesh "{printable(found.mesh)}"; release it there first, or remove the label if it is a copy'
     if not found.token:
         return f"{first} contains more than this object; move this object to a separate file"
     place = file_name(form, ref)
