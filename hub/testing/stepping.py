@@ -36,13 +36,17 @@ _SMI = ("access.smi-spec.io", "specs.smi-spec.io", "split.smi-spec.io")
 
 
 class OpenedBetween(AssertionError):  # noqa: N818 - what a test fails with
-    """Something in between is allowed that SMI denied before and denies after: the request and the three answers."""
+    """Something in between is allowed that SMI denied before and denies after: the request and the answers.
+
+    `left`: it is allowed after the last write, and SMI denies it then.
+    """
 
     def __init__(self, request: Request, answer: Answer, words: Sequence[Answer]) -> None:
         super().__init__(f"{request} is {answer}, SMI says {words}")
         self.request = request
         self.answer = answer
         self.words = tuple(words)
+        self.left = False
 
 
 class Edit(Struct, frozen=True):
@@ -104,6 +108,11 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random) -> Counter[str]:
         if last or number in stops:
             tally.update(must_not_be_wider(mesh, tuple(standing.values()), facts[rng.randrange(2)], requests, smi))
             tally["between"] += number + 1 < len(changes)
+    try:
+        must_not_be_wider(mesh, tuple(standing.values()), facts[1], requests, (smi[1], smi[1]))
+    except OpenedBetween as found:
+        found.left = True
+        raise
     return tally
 
 

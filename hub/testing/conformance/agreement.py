@@ -18,6 +18,7 @@ from hub.testing.conditions import answers_without
 from hub.testing.conformance.split_worlds import make_split_values
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
 from hub.testing.counterexamples import shrink
+from hub.testing.documents import Scope
 from hub.testing.kit import CASES, FOUND, Case, load_cases, wrong_mesh_answers
 from hub.testing.random_requests import Hints
 from hub.testing.search import find, find_in
@@ -46,7 +47,7 @@ def cases(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
 
 def _wrong_in(case: Case, subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     for stage in case.stages:
-        explainer, mesh = subject.explained(stage.documents, case.reading)
+        explainer, mesh = subject.explained(stage.documents, Scope(reading=case.reading))
 
         def judge(request: Request, by: Explainer = explainer) -> Answer:
             return by.explain(request)[1][subject.spec.name]
@@ -89,30 +90,41 @@ def agreement(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
 
 def _world(subject: AdapterUnderTest, number: int, losses: _LossCount, found: set[str]) -> Iterator[PropertyFailure]:
     rng = Random(f"{subject.sizes.seed}/{number}")
-    values = make_split_values(rng) if number % 8 == 5 else make_values(rng)
-    reading = _LENIENT if number % 4 == 3 else Reading()
+    values, scope = _dice(rng, number)
     documents = documents_of(values)
     try:
-        explainer, mesh = subject.explained(documents, reading)
+        explainer, mesh = subject.explained(documents, scope)
     except Exception as error:  # noqa: BLE001 - the property is that nothing raises
         if RAISES not in found:
-            yield _raised(subject, values, reading, error)
+            yield _raised(subject, values, scope, error)
         return
     sizes = subject.sizes
-    semantics = Semantics(documents, reading=reading).judge
+    semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading).judge
     asked = [one.request for one in row(rng, Hints.of(values), semantics, sizes.wild, sizes.close)]
     losses.see(explainer, mesh, asked)
-    for request, why in find_in(explainer.explain, asked, answers_without(documents, reading)):
+    for request, why in find_in(explainer.explain, asked, answers_without(documents, scope.reading)):
         name = _WORDS.get(why.partition(":")[0], RAISES)
         if name not in found:
             found.add(name)
-            yield _shown(subject, name, (values, request, why, reading))
+            yield _shown(subject, name, (values, request, why, scope))
 
 
-def _raised(subject: AdapterUnderTest, values: Sequence[Any], reading: Reading, error: Exception) -> PropertyFailure:
+def _dice(rng: Random, number: int) -> tuple[list[Any], Scope]:
+    """A world and how it is read: some about splits alone, some by the lenient reading, some in another trust domain."""
+    reading = _LENIENT if number % 4 == 3 else Reading()
+    if number % 8 == 5:
+        return make_split_values(rng), Scope(reading=reading)
+    values = make_values(rng)
+    if number % 16 == 6:
+        unsplit = [one for one in values if not (isinstance(one, dict) and one.get("kind") == "TrafficSplit")]
+        return unsplit, Scope("another-domain", reading)
+    return values, Scope(reading=reading)
+
+
+def _raised(subject: AdapterUnderTest, values: Sequence[Any], scope: Scope, error: Exception) -> PropertyFailure:
     def fails(kept: Sequence[Any], request: Request) -> bool:
         try:
-            subject.explained(documents_of(kept), reading)
+            subject.explained(documents_of(kept), scope)
         except Exception as other:  # noqa: BLE001 - the same again
             return type(other) is type(error)
         return False
@@ -121,18 +133,18 @@ def _raised(subject: AdapterUnderTest, values: Sequence[Any], reading: Reading, 
     return PropertyFailure(RAISES, f"raised while translating: {error!r}", small)
 
 
-def _shown(subject: AdapterUnderTest, name: str, wrong: tuple[Sequence[Any], Request, str, Reading]) -> PropertyFailure:
+def _shown(subject: AdapterUnderTest, name: str, wrong: tuple[Sequence[Any], Request, str, Scope]) -> PropertyFailure:
     """The failure with its world made small."""
-    values, request, why, reading = wrong
+    values, request, why, scope = wrong
 
     def compiling(documents: tuple[Document, ...], reading: Reading) -> Any:
-        return subject.explained(documents, reading)[0].explain
+        return subject.explained(documents, scope)[0].explain
 
-    small = find(values, (request,), reading, compiling)
+    small = find(values, (request,), scope.reading, compiling)
     if small is None:
         return PropertyFailure(name, why, tuple(values), request)
     try:
-        explainer, _ = subject.explained(documents_of(small.values), reading)
+        explainer, _ = subject.explained(documents_of(small.values), scope)
         smi, meshes = explainer.explain(request)
     except Exception:  # noqa: BLE001 - that is what was found
         return PropertyFailure(name, small.why, small.values, request)

@@ -6,15 +6,21 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
+from hub.model import NativeObject, Role
 from hub.semantics import Semantics
-from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
+from hub.testing.close import row
+from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
 from hub.testing.counterexamples import shrink
 from hub.testing.gains import UntruthfulPlanError, changed
 from hub.testing.kit import read_documents
+from hub.testing.random_requests import Hints
 from hub.testing.stepping import Edit, OpenedBetween, edited, stepped
-from hub.testing.worlds import documents_of, make_world
+from hub.testing.worlds import documents_of, make_values, make_world
 
-BETWEEN, TOLD = "never-wider-between-writes", "truthful-gains"
+BETWEEN, LEFT, TOLD = "never-wider-between-writes", "nothing-left-over", "truthful-gains"
+NARROW = "narrowest-grants-nothing"
 _AROUND = """\
 apiVersion: v1
 kind: Pod
@@ -102,9 +108,12 @@ def _made_small(subject: AdapterUnderTest, edit: Edit, found: tuple[OpenedBetwee
             return False
 
     after = shrink(edit.after, opened.request, fails) if len(edit.after) < 8 else edit.after
-    why = "allowed between the writes of a plan, denied before and after (the world is what it is after)"
+    when = "after all writes of a plan" if opened.left else "between the writes of a plan, denied before"
+    why = f"allowed {when}, and denied by what SMI says then (the world is what it is after)"
     smi = Semantics(documents_of(edit.after)).judge(opened.request)
-    return PropertyFailure(BETWEEN, why, tuple(after), opened.request, smi, opened.answer, opened.answer.by)
+    return PropertyFailure(
+        LEFT if opened.left else BETWEEN, why, tuple(after), opened.request, smi, opened.answer, opened.answer.by
+    )
 
 
 def told(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
@@ -119,7 +128,39 @@ def told(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
             return
 
 
+def narrowest(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """With every grant in its narrowest form, where there is one, nothing is allowed."""
+    for number in range(subject.sizes.few // 2):
+        values = make_values(Random(f"{subject.sizes.seed}/narrowest/{number}"))
+        explainer, mesh = subject.explained(documents_of(values))
+        objects = [_narrowed(subject, native) for native in bodies_of(mesh.translations)]
+        asked = row(Random(number), Hints.of(values), Semantics(documents_of(values)).judge, 20, 20)
+        judge = subject.spec.evaluator([one for one in objects if one is not None], explainer.compiled.facts)
+        for request in (one.request for one in asked if one.answer.verdict == "allow"):
+            answer = judge.judge(request)
+            if answer.verdict in {"allow", "mixed"}:
+                why = "every grant stands in its narrowest form, and the mesh still allows"
+                yield PropertyFailure(NARROW, why, tuple(values), request, None, answer, answer.by)
+                return
+
+
+def _narrowed(subject: AdapterUnderTest, native: NativeObject) -> NativeObject | None:
+    """The narrowest form of a grant (None: it has none); anything else as it is."""
+    if native.role is not Role.GRANT:
+        return native
+    body = subject.spec.narrowest(native.body, native.ref.kind)
+    return None if body is None else replace(native, body=body)
+
+
 CHECKS = (
-    PropertyCheck("changes", {BETWEEN: "no prefix of the writes of a plan opens anything"}, between),
+    PropertyCheck(
+        "changes",
+        {
+            BETWEEN: "no prefix of the writes of a plan opens anything",
+            LEFT: "after a plan nothing is allowed that SMI denies: no grant stays, the last one included",
+        },
+        between,
+    ),
+    PropertyCheck("narrowest", {NARROW: "the narrowest form of a grant lets nobody in"}, narrowest),
     PropertyCheck("gains", {TOLD: "plans show the access that is gained and lost (Translation.carried)"}, told),
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from fnmatch import fnmatchcase
+from random import Random
 from typing import Any
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from hub.testing.conformance.sentinels import SENTINELS, Sentinel, SentinelWorld
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
 from hub.testing.documents import Scope, compile_documents, translate_units
 from hub.testing.kit import read_documents
+from hub.testing.worlds import documents_of, make_values
 
 SILENT, FULL, REAL, SHAPE = "nothing-silent", "full-loses-nothing", "loss-is-real", "losses-say-what"
 READS, CARRIED, UNKNOWN = "evaluate-reads-fields", "fields-are-carried", "evaluate-guesses-nothing"
@@ -53,12 +55,30 @@ def _make(subject: AdapterUnderTest, world: SentinelWorld, text: str) -> _Made:
 def honesty(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """Every part shows in the native objects or is a Loss; FULL loses nothing; what is lost is refused."""
     found: set[str] = set()
+    for failure in _of_random_worlds(subject):
+        found.add(failure.property)
+        yield failure
     for world in SENTINELS:
         made = _make(subject, world, world.text)
-        for failure in (*_silent(subject, made), *_lost(subject, made), *_shapeless(made)):
+        for failure in (
+            *_silent(subject, made),
+            *_lost(subject, made),
+            *_shapeless(made.values, made.compiled, made.translations),
+        ):
             if failure.property not in found:
                 found.add(failure.property)
                 yield failure
+
+
+def _of_random_worlds(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """The first Loss of random worlds that does not say what is lost."""
+    for number in range(subject.sizes.few):
+        values = make_values(Random(f"{subject.sizes.seed}/losses/{number}"))
+        made = compile_documents(documents_of(values), Scope())
+        wrong = next(_shapeless(tuple(values), made, translate_units(made.units, subject.mesh)), None)
+        if wrong is not None:
+            yield wrong
+            return
 
 
 def _silent(subject: AdapterUnderTest, made: _Made) -> Iterator[PropertyFailure]:
@@ -93,18 +113,20 @@ def _lost(subject: AdapterUnderTest, made: _Made) -> Iterator[PropertyFailure]:
         yield PropertyFailure(REAL, why, made.values, made.world.request, *pairs[0], pairs[0][1].by)
 
 
-def _shapeless(made: _Made) -> Iterator[PropertyFailure]:
+def _shapeless(
+    values: tuple[Any, ...], compiled: Compiled, translations: Mapping[UnitKey, Translation]
+) -> Iterator[PropertyFailure]:
     """Losses that do not say what is lost, where, and what to do."""
-    for key, translation in made.translations.items():
+    for key, translation in translations.items():
         for loss in translation.losses:
             told = (loss.message, loss.example, loss.remedy, loss.field)
             wrong = (
                 "has no code" if not _CODE.fullmatch(loss.code) else "" if all(told) else "leaves out what it is about"
             )
-            if not wrong and loss.origin not in made.compiled.units[key].origins:
+            if not wrong and loss.origin not in compiled.units[key].origins:
                 wrong = f"names {loss.origin}, which {key} is not made from"
             if wrong:
-                yield PropertyFailure(SHAPE, f'the Loss "{loss.code}" {wrong}', made.values)
+                yield PropertyFailure(SHAPE, f'the Loss "{loss.code}" {wrong}', values)
 
 
 # ---------------------------------------------------------------------------------------------- what evaluate must read
@@ -211,21 +233,34 @@ class _Fields:
         """A failure for each kind to which an unknown field can be added, or whose bytes can be spoiled, unnoticed."""
         for index, body in enumerate(self._bodies):
             native = self._objects[index]
+            # An evaluator may read late: what decides none of these requests need not be read for them.
+            if self._answers([*self._objects[:index], *self._objects[index + 1 :]]) == self._normal:
+                continue
             spoiled = {
-                "bytes that are no body": replace(native, body=b"\xff{"),
-                "an unknown kind": self._of_no_kind(native, body),
+                "bytes that are no body": [replace(native, body=b"\xff{")],
+                "an unknown kind": [self._of_no_kind(native, body)],
+                "an unknown field": self._with_unknown_fields(native, body),
             }
-            if isinstance(body, dict):
-                inner = body.get("spec") if isinstance(body.get("spec"), dict) else None
-                more = {**body, "spec": {**inner, "zqUnknown": True}} if inner else {**body, "zqUnknown": True}
-                raw = self._subject.bodies.encode(more, native.ref.kind)
-                spoiled["an unknown field"] = replace(native, body=raw)
-            for word, other in spoiled.items():
+            for word, other in ((word, other) for word, others in spoiled.items() for other in others):
                 told = self._answers([*self._objects[:index], other, *self._objects[index + 1 :]])
                 if not isinstance(told, UnmodelledError):
                     said = f"raised {told!r}" if isinstance(told, Exception) else "answered"
                     why = f"{native.ref.kind} with {word}: evaluate {said}, and must raise UnmodelledError"
                     yield self._failure(UNKNOWN, why, native.ref)
+
+    def _with_unknown_fields(self, native: NativeObject, body: Any) -> list[NativeObject]:
+        """The object with a field that nobody knows, as far as such a body can be written at all."""
+        if not isinstance(body, dict):
+            return []
+        inner = body.get("spec")
+        more = [
+            {**body, "zqUnknown": True},
+            *([{**body, "spec": {**inner, "zqUnknown": True}}] if isinstance(inner, dict) else []),
+        ]
+        try:
+            return [replace(native, body=self._subject.bodies.encode(one, native.ref.kind)) for one in more]
+        except Exception:  # noqa: BLE001 - the author's own function, which knows every field that there is
+            return []
 
     def _of_no_kind(self, native: NativeObject, body: Any) -> NativeObject:
         """The object under another kind, also where its body says which."""

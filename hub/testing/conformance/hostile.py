@@ -118,7 +118,7 @@ def _held(subject: AdapterUnderTest, name: str, values: list[Any]) -> Iterator[P
         yield PropertyFailure(RAISED, f"{name}: raised {error!r}", tuple(values[:3]))
         return
     size = sum(len(one.body) for one in objects)
-    if took > TRANSLATE_S or size > MOST_BYTES:
+    if took > TRANSLATE_S * subject.sizes.patience or size > MOST_BYTES:
         yield PropertyFailure(BUDGET, f"{name}: translate took {took:.1f} s and made {size} bytes", tuple(values[:3]))
     for request in _REQUESTS:
         begun = process_time()
@@ -126,7 +126,7 @@ def _held(subject: AdapterUnderTest, name: str, values: list[Any]) -> Iterator[P
             judge.judge(request)
         except Exception as error:  # noqa: BLE001 - the same
             yield PropertyFailure(RAISED, f"{name}: evaluate raised {error!r}", tuple(values[:3]), request)
-        if process_time() - begun > JUDGE_S:
+        if process_time() - begun > JUDGE_S * subject.sizes.patience:
             took = process_time() - begun
             yield PropertyFailure(
                 BUDGET, f"{name}: evaluate took {took:.1f} s for one request", tuple(values[:3]), request

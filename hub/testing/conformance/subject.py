@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from hub.api import AdapterSpec, Answer, Facts, NativeObject, Request
 from hub.explain import ExplainedMesh, Explainer
-from hub.model import Document, Reading, Translation, UnitKey
+from hub.model import Document, Translation, UnitKey
 from hub.testing.documents import Scope, SinklessMesh, explained
 
 KIT_VERSION = "1"
@@ -54,13 +54,17 @@ DataPlane = Callable[[Sequence[NativeObject], Facts, Sequence[Request]], Sequenc
 
 
 class Sizes(Struct, frozen=True):
-    """How much is searched: worlds for agreement, for the other searches, and requests of a world; `seed` decides which."""
+    """How much is searched: worlds for agreement, for the other searches, and requests of a world; `seed` decides which.
+
+    `patience` is a factor of the budgets of hostile input, for slow machines.
+    """
 
     worlds: int = 2000
     few: int = 100
     wild: int = 16
     close: int = 24
     seed: str = "smihub"
+    patience: float = 1.0
 
 
 class AdapterUnderTest(Struct, frozen=True):
@@ -85,11 +89,8 @@ class AdapterUnderTest(Struct, frozen=True):
         """The configuration: that of the author, else the defaults."""
         return self.spec.config() if self.config is None else self.config
 
-    def explained(
-        self, documents: Sequence[Document], reading: Reading | None = None
-    ) -> tuple[Explainer, ExplainedMesh]:
+    def explained(self, documents: Sequence[Document], scope: Scope | None = None) -> tuple[Explainer, ExplainedMesh]:
         """Both readings of some documents, and what the adapter made of their units."""
-        scope = Scope() if reading is None else Scope(reading=reading)
         explainer, (mesh,) = explained(documents, (self.mesh,), scope)
         return explainer, mesh
 

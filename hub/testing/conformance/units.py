@@ -7,15 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
+from hub.api import Evaluator
+from hub.explain import ExplainedMesh
 from hub.model import Facts, NativeObject, Translation, Unit, UnitKey
 from hub.plan.plan import plan
+from hub.semantics import Semantics
+from hub.testing.close import row
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
 from hub.testing.counterexamples import shrink
 from hub.testing.documents import Scope, compile_documents, translate_units
+from hub.testing.random_requests import Hints
 from hub.testing.stepping import desired, observed
-from hub.testing.worlds import documents_of, make_values, make_world
+from hub.testing.worlds import documents_of, make_values
 
 ORDER, APART, OWN = "order-independence", "unit-independence", "one-unit-per-object"
+NEEDS = "needs-exist"
 TWICE, STANDS, UNTOUCHED = "idempotence", "nothing-to-do-where-all-stands", "inputs-not-mutated"
 
 
@@ -49,20 +55,37 @@ def _smallest(values: Sequence[Any], wrong: Any) -> tuple[Any, ...]:
 
 def order(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """The same documents in another order, and the same requests: the same objects, the same answers."""
-    for rng, _ in _worlds(subject, "order"):
-        world = make_world(rng, 16)
-        turned = rng.sample(world.values, len(world.values))
-        (one, mine), (other, theirs) = (subject.explained(documents_of(some)) for some in (world.values, turned))
+    for rng, values in _worlds(subject, "order"):
+        turned = rng.sample(values, len(values))
+        (one, mine), (other, theirs) = (subject.explained(documents_of(some)) for some in (values, turned))
         if mine.translations != theirs.translations:
             why = "the same documents in another order give other native objects"
-            yield PropertyFailure(ORDER, why, _smallest(world.values, lambda kept: _differs_turned(subject, kept)))
+            yield PropertyFailure(ORDER, why, _smallest(values, lambda kept: _differs_turned(subject, kept)))
             return
-        for request in world.requests:
+        judge, facts = Semantics(documents_of(values)).judge, one.compiled.facts
+        straight = subject.spec.evaluator(bodies_of(mine.translations), facts)
+        turned_facts = _turned_facts(subject, rng, mine, facts)
+        for request in (each.request for each in row(rng, Hints.of(values), judge, 16, 24)):
             answers = [each.explain(request)[1][subject.spec.name] for each in (one, other)]
-            if answers[0] != answers[1]:
-                why = "the same documents in another order give another answer"
-                yield PropertyFailure(ORDER, why, world.values, request, None, answers[1], answers[1].by)
+            same = straight.judge(request) == turned_facts.judge(request)
+            if answers[0] != answers[1] or not same:
+                why = "the same documents, or the same objects and facts, in another order give another answer"
+                yield PropertyFailure(ORDER, why, tuple(values), request, None, answers[1], answers[1].by)
                 return
+
+
+def _turned_facts(subject: AdapterUnderTest, rng: Random, mesh: ExplainedMesh, facts: Facts) -> Evaluator:
+    """The adapter's evaluator on the same objects and facts in another order."""
+    objects = bodies_of(mesh.translations)
+    return subject.spec.evaluator(
+        rng.sample(objects, len(objects)),
+        Facts(
+            facts.trust_domain,
+            dict(reversed(list(facts.placements.items()))),
+            dict(reversed(list(facts.endpoints.items()))),
+            dict(reversed(list(facts.exposed.items()))),
+        ),
+    )
 
 
 def _differs_turned(subject: AdapterUnderTest, values: Sequence[Any]) -> bool:
@@ -95,6 +118,11 @@ def _apart(subject: AdapterUnderTest, rng: Random, world: tuple[Sequence[Any], A
         named = {origin for native in together[key].objects for origin in native.origins}
         if not named <= set(units[key].origins):
             yield PropertyFailure(APART, f"an object of {key} names origins that the unit does not have", tuple(values))
+    known = {native.ref for native in bodies_of(together)}
+    lacking = [ref for native in bodies_of(together) for ref in native.needs if ref not in known]
+    if lacking:
+        why = f"{lacking[0]} is needed, and no unit has such an object"
+        yield PropertyFailure(NEEDS, why, tuple(values), by=(str(lacking[0]),))
     if twice := _shared(together):
         small = _smallest(values, lambda kept: _shared(_translations(subject, kept)[1]))
         yield PropertyFailure(OWN, f"{twice}: two units have an object of this name", small, by=(twice,))
@@ -180,12 +208,13 @@ def _touched_by_evaluate(subject: AdapterUnderTest, facts: Facts, objects: list[
 
 
 CHECKS = (
-    PropertyCheck("order", {ORDER: "the order of documents means nothing"}, order),
+    PropertyCheck("order", {ORDER: "the order of documents, objects and facts means nothing"}, order),
     PropertyCheck(
         "units",
         {
             APART: "no unit knows another one, and its objects name its own origins",
             OWN: "every object comes from one unit alone",
+            NEEDS: "what an object needs is an object of some unit",
         },
         apart,
     ),

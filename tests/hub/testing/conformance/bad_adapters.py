@@ -315,7 +315,7 @@ def _translating(translate: Callable[[Unit, GateConfig], Translation], **parts: 
 _BOAST = {**SPEC.features, Feature.ACCESS_UDP: Support.FULL}
 BAD: Mapping[str, tuple[AdapterSpec[GateConfig], frozenset[str]]] = {
     "drops a method": (_translating(drops_methods), frozenset({"never-wider"})),
-    "drops headers": (_translating(drops_headers), frozenset({"never-wider"})),
+    "drops headers": (_translating(drops_headers), frozenset({"never-wider", "nothing-silent"})),
     "forgets a destination port": (_translating(forgets_ports), frozenset({"never-wider"})),
     "joins rules across ports": (_translating(joins_rules), frozenset({"never-wider"})),
     "empties a list into allow-all": (_translating(empty_is_all), frozenset({"never-wider"})),

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import SystemRandom
 
 import pytest
+from msgspec.structs import replace
 
+from hub.api import Facts, NativeObject, Request
 from hub.testing.conformance.certificate import certify, header_of, row_of, to_text
 from hub.testing.conformance.subject import AdapterUnderTest, Sizes
-from hub.testing.conformance.suite import CHECKS, run
+from hub.testing.conformance.suite import CHECKS, PROPERTIES, run
 from tests.hub.testing.conformance.bad_adapters import BAD
 from tests.hub.testing.conformance.gate_mesh import SPEC
 from tests.hub.testing.conformance.gate_requests import REQUESTS
+from tests.hub.testing.conformance.more_bad_adapters import MORE
+
+ALL = {**BAD, **MORE}
+HAND, REAL = "judged-by-hand", "data-plane"
+"""Properties of what an author brings beside the adapter; tests of their own are below."""
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("what", BAD)
+@pytest.mark.parametrize("what", ALL)
 def test_a_bad_adapter_is_rejected_by_the_right_property(what: str) -> None:
     """By each property that is about its fault, with all that shows it."""
-    spec, wanted = BAD[what]
+    spec, wanted = ALL[what]
     checks = [check for check in CHECKS if wanted & check.properties.keys()]
-    subject = AdapterUnderTest(spec, judged=REQUESTS, sizes=Sizes(worlds=400, few=40))
+    subject = AdapterUnderTest(spec, judged=REQUESTS, sizes=Sizes(worlds=400, few=40, patience=0.05))
     outcomes = run(subject, checks)
     found = {failure.property: failure for outcome in outcomes for failure in outcome.failures}
     assert wanted <= found.keys(), {name: failure.why for name, failure in found.items()}
@@ -28,6 +36,43 @@ def test_a_bad_adapter_is_rejected_by_the_right_property(what: str) -> None:
     assert not certificate.passed
     text = to_text(certificate)
     assert all(f"FAIL {name}:" in text and found[name].why in text for name in wanted)
+
+
+def test_every_property_rejects_somebody() -> None:
+    """A property that no bad adapter breaks would be one that nobody has seen at work."""
+    named = frozenset[str]().union(*(wanted for _, wanted in ALL.values()))
+    assert named == PROPERTIES.keys() - {HAND, REAL}
+
+
+def test_evaluate_is_held_against_requests_judged_by_hand() -> None:
+    """A row that says something else fails, and so do a row without a source and a table without denials."""
+    wrong = replace(REQUESTS[0], verdict="deny")
+    nowhere = replace(REQUESTS[1], source="")
+    for rows, told in (
+        ((*REQUESTS, wrong), "evaluate says allow"),
+        ((*REQUESTS, nowhere), "vendor's document"),
+        ((), "at least 4"),
+    ):
+        (outcome,) = run(AdapterUnderTest(SPEC, judged=rows), [one for one in CHECKS if one.name == "judged"])
+        assert [failure.property for failure in outcome.failures] == [HAND]
+        assert told in outcome.failures[0].why
+
+
+def test_evaluate_is_held_against_a_real_data_plane() -> None:
+    """Where the author can run one; the certificate then says more than `model only`."""
+    check = [one for one in CHECKS if one.name == "data-plane"]
+
+    def obeys(objects: Sequence[NativeObject], facts: Facts, requests: Sequence[Request]) -> list[str]:
+        judge = SPEC.evaluator(objects, facts)
+        return [judge.judge(request).verdict for request in requests]
+
+    def is_open(objects: Sequence[NativeObject], facts: Facts, requests: Sequence[Request]) -> list[str]:
+        return ["allow" for _ in requests]
+
+    good, bad = (AdapterUnderTest(SPEC, data_plane=real) for real in (obeys, is_open))
+    assert [outcome.failures for outcome in run(good, check)] == [()]
+    assert [failure.property for outcome in run(bad, check) for failure in outcome.failures] == [REAL]
+    assert header_of(good).proof == "a real data plane"
 
 
 @pytest.mark.slow
