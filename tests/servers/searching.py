@@ -57,11 +57,11 @@ class Events(RuleBasedStateMachine):
 
 
 def machine(kind: type[Scene], steps: Sequence[str], patience_s: float = PATIENCE_S) -> type[Events]:
-    """A machine that takes these steps, the first of them first."""
+    """A machine that takes these steps, the first of them first; one that is there twice is taken twice as often."""
     made: Any = type("Events", (Events,), {"kind": kind, "patience_s": patience_s, "tally": Counter()})
-    for name in steps:
+    for at, name in enumerate(steps):
         mark = initialize(seed=_seeds) if name == steps[0] else rule(seed=_seeds)
-        setattr(made, name, mark(_rule(name)))
+        setattr(made, name if name not in steps[:at] else f"{name}_{at}", mark(_rule(name)))
     found: type[Events] = made
     return found
 
