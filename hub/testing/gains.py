@@ -174,8 +174,15 @@ def _requests(rng: Random, world: World, values: Sequence[Any], facts: Sequence[
     for some in (world.values, values):
         for one in near_requests(rng, some, Semantics(documents_of(some))):
             alike = concerned(one, facts[0]) == concerned(one, facts[1])
-            if one.dst.service is None and one.protocol != "udp" and alike:
+            named_once = all(_is_named_once(one, each) for each in facts)
+            if one.dst.service is None and one.protocol != "udp" and alike and named_once:
                 yield one
+
+
+def _is_named_once(request: Request, facts: Facts) -> bool:
+    """Whether no two workloads have the name of the caller or the receiver: which one is meant is not told here."""
+    names = [f"{ref.namespace}/{ref.name}" for ref in facts.placements]
+    return all(pod is None or names.count(pod) <= 1 for pod in (request.src.pod, request.dst.pod))
 
 
 def held(said: Plan, asked: tuple[Asked, Answer, Answer], units: Sequence[Mapping[Any, Desired]]) -> Iterator[str]:
