@@ -38,8 +38,8 @@ def features(output: OutputOption = Output.TEXT) -> None:
         if output is Output.TEXT:
             print_lines(_lines(plugins.adapters))
         else:
-            declared = {name: declared(spec) for name, spec in sorted(plugins.adapters.items())}
-            emit({"schema": SCHEMA, "adapters": declared}, output)
+            adapters = {name: declared(spec) for name, spec in sorted(plugins.adapters.items())}
+            emit({"schema": SCHEMA, "adapters": adapters}, output)
     raise typer.Exit(Exit.ERROR if plugins.problems else Exit.SAME)
 
 

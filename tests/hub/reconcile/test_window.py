@@ -260,7 +260,7 @@ def test_approve_as_people_do_it(tmp_path: Path) -> None:
     assert folder.run("apply", "--yes").exit_code == 0
     *_, entry, applied = folder.run("history").stdout.splitlines()
     assert "approve  vms" in entry
-    assert folder.run("history", "--mesh", "other").stderr == "note: there is no record of other\n"
+    assert folder.run("history", "--mesh", "other").stderr == 'error: unknown mesh "other"; expected one of vms\n'
     assert entry.endswith("shop moves")
     assert "accepted guard.blast-radius" in applied
 
