@@ -38,6 +38,7 @@ def hold(title: str, text: str) -> None:
     assert found[title] == text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", TOPICS)
 def test_every_bad_input_is_answered_as_the_page_says(name: str, tmp_path: Path) -> None:
     """Code and message, word for word."""

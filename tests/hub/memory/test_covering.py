@@ -40,6 +40,7 @@ def test_what_covers_what(outer: HttpMatch, inner: HttpMatch, expected: bool) ->
     assert covers(outer, inner) is expected
 
 
+@pytest.mark.thorough
 def test_what_is_covered_is_matched_by_the_other_too() -> None:
     """Random patterns, held against RE2; among them are many of both kinds."""
     rng, counts = random.Random(5), Counter[str]()

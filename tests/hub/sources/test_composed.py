@@ -104,6 +104,7 @@ def test_values_are_read_alike(values: list[object], style: dict[str, Any]) -> N
     both(yaml.dump_all(values, Dumper=yaml.SafeDumper, **style))
 
 
+@pytest.mark.thorough
 def test_texts_are_read_alike() -> None:
     """Also what is no YAML; the three outcomes all occur."""
     counts = Counter[str]()
