@@ -10,6 +10,8 @@ import pytest
 from hub.sources.scalars import is_read_as
 from tests.servers.folder import CONFIG, ROUTES, WORKLOADS, Folder, target
 
+pytestmark = pytest.mark.thorough
+
 BOOKS, ORDERS = "shop/web -> shop/api:* GET /books", "shop/web -> shop/api:* POST /orders"
 MESHES = {"vm": "{name: vms, adapter: vm}", "istio": "{name: istio, adapter: istio, sink: {path: rendered}}"}
 
