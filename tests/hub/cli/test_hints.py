@@ -9,6 +9,8 @@ import pytest
 
 from tests.servers.folder import Folder, target
 
+pytestmark = pytest.mark.thorough
+
 
 def told(folder: Folder) -> list[dict[str, Any]]:
     """What is wrong, or doubtful, by `check`."""
