@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -163,3 +165,34 @@ def test_run_ends_when_it_is_told_to_in_the_middle_of_a_long_plan(folder: Folder
     assert code == 0
     assert time.monotonic() - begun < 5
     assert "slow11" not in rest
+
+
+FIRST_USES = """\
+import sys, threading
+from typing import Optional, Union
+import msgspec
+
+sys.setswitchinterval(1e-6)
+for _ in range(60):
+    kind = msgspec.defstruct("First", [("text", Optional[str], None), ("either", Union[int, str, None], None)])
+    for number in range(12):
+        kind = msgspec.defstruct(f"Next{number}", [("one", Optional[kind], None), ("more", dict[str, list[kind]], {})])
+    gate = threading.Barrier(4)
+
+    def use():
+        gate.wait()
+        msgspec.convert({"one": {"one": {"more": {"key": [{}]}}}}, kind)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+"""
+
+
+@pytest.mark.thorough
+def test_threads_may_use_a_type_for_the_first_time_at_once() -> None:
+    """Domains translate in threads of their own; msgspec before 0.23 let one thread use what another one was still building."""
+    ended = subprocess.run([sys.executable, "-c", FIRST_USES], check=False, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")
