@@ -67,9 +67,9 @@ class Chain(Struct, frozen=True):
 
 
 class Upstream(Struct, frozen=True):
-    """A compiled cluster: `fixed` is the number of its own endpoints, None where EDS tells them."""
+    """A compiled cluster: `fixed` are the (address, port) pairs of its own endpoints, None where EDS tells them."""
 
-    fixed: int | None
+    fixed: tuple[tuple[str, int], ...] | None
     client: Client
 
 
@@ -252,7 +252,7 @@ def upstream_of(message: wire.Message, resources: Resources) -> Upstream:
         return Upstream(None, client)
     if kind != _STATIC or eds is not None:
         raise UnmodelledError(f"{origin}: only STATIC and EDS clusters are modelled")
-    return Upstream(_count(load, origin), client)
+    return Upstream(_fixed(load, name, origin), client)
 
 
 def _check_eds(message: wire.Message, name: str, origin: str) -> None:
@@ -275,15 +275,29 @@ def _check_protocols(options: object, origin: str) -> None:
             left.neutral("explicit_http_config", "use_downstream_protocol_config", "common_http_protocol_options")
 
 
-def _count(message: wire.Message | None, origin: str) -> int:
+def _fixed(message: wire.Message | None, cluster: str, origin: str) -> tuple[tuple[str, int], ...]:
     if message is None:
-        return 0
+        return ()
     with Fields(message, origin) as left:
-        left.neutral("cluster_name")
-        return sum(_locality(one, origin) for one in left.take("endpoints", ()))
+        name = left.take("cluster_name", "")
+        places = [place for one in left.take("endpoints", ()) for place in _locality(one, origin)]
+    # ClusterLoadAssignment: the name is required; Envoy reads no other cluster's here, and we emit none.
+    if name != cluster:
+        raise UnmodelledError(f'{origin}: it has the endpoints of "{name}"')
+    return tuple(places)
 
 
-def _locality(message: wire.Message, origin: str) -> int:
+def _locality(message: wire.Message, origin: str) -> list[tuple[str, int]]:
     with Fields(message, origin) as left:
         left.neutral("locality", "load_balancing_weight", "priority")
-        return len(left.take("lb_endpoints", ()))
+        return [_endpoint(one, origin) for one in left.take("lb_endpoints", ())]
+
+
+def _endpoint(message: wire.Message, origin: str) -> tuple[str, int]:
+    with Fields(message, origin) as left:
+        left.neutral("load_balancing_weight")
+        endpoint = left.take("endpoint")
+    if endpoint is None:
+        raise left.rejected("an endpoint without an address")
+    with Fields(endpoint, origin) as inner:
+        return _address(inner.take("address"), origin)

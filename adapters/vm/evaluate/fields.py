@@ -52,8 +52,11 @@ class Fields:
 
 
 def resource(kind: str, name: str, body: bytes) -> wire.Message:
-    """A resource of these bytes. Raises UnmodelledError for foreign bytes and for fields that the schema does not name."""
-    return _known(wire.parse(kind, body), f'{kind} "{name}"')
+    """A resource of these bytes. Raises UnmodelledError for foreign bytes, another name, and fields that the schema does not name."""
+    message = _known(wire.parse(kind, body), f'{kind} "{name}"')
+    if wire.name_of(message) != name:
+        raise UnmodelledError(f'{kind} "{name}": Envoy knows it as "{wire.name_of(message)}"')
+    return message
 
 
 def extension(packed: wire.Any, where: str) -> tuple[str, wire.Message]:

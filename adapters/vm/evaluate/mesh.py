@@ -38,6 +38,7 @@ from hub.api import (
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
 BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
 RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
+_LOCALHOST = "127.0.0.1"
 UNEXPOSED, UDP, MIXED = "port.unexposed", "proto.udp-not-captured", "port.undeclared-mixed"
 
 
@@ -150,18 +151,18 @@ class _Mesh:
         if isinstance(connection, Refused):
             return _Verdict(False, (chain.origin,), connection.losses)
         if isinstance(chain.end, TcpProxy):
-            return self._proxied(chain, chain.end, connection, request)
+            return self._proxied(chain, chain.end, connection, (placement, request))
         if request.protocol == "tcp":
             return _Verdict(False, (chain.origin,), _raw_bytes(placement, request.port))
         decision = chain.decide(connection)
         if not decision.passes:
             return _Verdict(False, (decision.by,))
         outcome = serve(chain.end, connection, request)
-        return replace(self._answered(outcome), path=raw_text(outcome.call.path))
+        return replace(self._answered(outcome, placement, request.port), path=raw_text(outcome.call.path))
 
     def _exposed(self, placement: Placement, port: int) -> Chain | None:
         """The listener of a workload's port, if its Envoy has it and binds it."""
-        variant = next((one[2] for one in placement.inbound if one[:2] == (port, "TCP")), None)
+        variant = _variant(placement, port)
         if variant is None:
             return None
         identity = placement.identity
@@ -174,10 +175,13 @@ class _Mesh:
             raise UnmodelledError(f'listener "{name}" binds {chain.places}, not what its name says')
         return chain
 
-    def _proxied(self, chain: Chain, proxy: TcpProxy, connection: Connection, request: Request) -> _Verdict:
+    def _proxied(
+        self, chain: Chain, proxy: TcpProxy, connection: Connection, asked: tuple[Placement, Request]
+    ) -> _Verdict:
         """A TCP proxy: whoever may connect is served; a server that speaks first is heard before any RBAC verdict."""
+        placement, request = asked
         decision = chain.decide(connection)
-        if not any(self._reaches(cluster) for cluster, _ in proxy.shares):
+        if not any(self._reaches(cluster, placement, request.port) for cluster, _ in proxy.shares):
             return _Verdict(False, (proxy.origin,))
         if decision.passes:
             return _Verdict(True, (decision.by,))
@@ -186,21 +190,24 @@ class _Mesh:
         leaks = request.protocol == "tcp" and not proxy.waits and not chain.closed
         return _Verdict(leaks, (proxy.origin if leaks else decision.by,))
 
-    def _answered(self, outcome: Outcome) -> _Verdict:
+    def _answered(self, outcome: Outcome, placement: Placement, port: int) -> _Verdict:
         if not outcome.passes or outcome.choice is None:
             return _Verdict(False, outcome.by, outcome.losses)
-        if not any(self._reaches(share.cluster) for share in outcome.choice.shares):
+        if not any(self._reaches(share.cluster, placement, port) for share in outcome.choice.shares):
             return _Verdict(False, (outcome.choice.label,))
         return _Verdict(True, outcome.by, outcome.losses)
 
-    def _reaches(self, cluster: str) -> bool:
-        """Whether an application stands behind a cluster of a workload's own Envoy."""
+    def _reaches(self, cluster: str, placement: Placement, port: int) -> bool:
+        """Whether the application of a workload's port stands behind a cluster of its own Envoy."""
         upstream = self._upstream(cluster)
         if upstream is None:
             return False
-        if upstream.fixed is None or upstream.client.secure:
+        # A variant without a digest is that of an application on the port's own number; of others facts do not tell the place.
+        plain = "+" not in (_variant(placement, port) or "")
+        elsewhere = plain and any(place != (_LOCALHOST, port) for place in upstream.fixed or ())
+        if upstream.fixed is None or upstream.client.secure or elsewhere:
             raise UnmodelledError(f'cluster "{cluster}": an inbound port leads away from its own application')
-        return upstream.fixed > 0
+        return bool(upstream.fixed)
 
     # ----------------------------------------------------------------------- a client's Envoy
 
@@ -275,7 +282,7 @@ class _Mesh:
     def _is_dead(self, cluster: str) -> bool:
         """Whether a cluster is one of nobody's: static and empty."""
         upstream = self._upstream(cluster)
-        return upstream is not None and upstream.fixed == 0
+        return upstream is not None and upstream.fixed == ()
 
     def _backend(
         self, namespace: str, service: str, routing: _Routing, peer: Peer
@@ -316,6 +323,11 @@ class _Mesh:
             message = self._resources.find("Cluster", name)
             self._upstreams[name] = None if message is None else upstream_of(message, self._resources)
         return self._upstreams[name]
+
+
+def _variant(placement: Placement, port: int) -> str | None:
+    """The variant of a workload's TCP port; None if it has no such port."""
+    return next((one[2] for one in placement.inbound if one[:2] == (port, "TCP")), None)
 
 
 def _precedence(placement: Placement) -> tuple[int, str, ObjectRef]:

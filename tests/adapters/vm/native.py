@@ -32,7 +32,7 @@ RBAC_NAME = "envoy.filters.http.rbac"
 TABLE = names.inbound("d", "api", 8080, "http")
 LISTENER = names.inbound_listener("d", "api", 8080, "http", "10.0.0.1")
 TCP_LISTENER = names.inbound_listener("d", "api", 9000, "tcp", "10.0.0.1")
-APP = names.app("d", "api", "127.0.0.1", 8080)
+APP, TCP_APP = (names.app("d", "api", "127.0.0.1", port) for port in (8080, 9000))
 Json = Any
 ANY: Json = {"any": True}
 Transport = Literal["TCP", "UDP"]
@@ -45,8 +45,9 @@ def native(kind: str, body: Json, needs: Sequence[ObjectRef] = ()) -> NativeObje
 
 
 def cluster(name: str, endpoints: int = 1) -> NativeObject:
-    """A STATIC cluster: the application."""
-    one = {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 1}}}}
+    """A STATIC cluster: the application, on the port with which its name ends (8080 where it ends otherwise)."""
+    port = int(name.rpartition(":")[2]) if ":" in name else 8080
+    one = {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
     load = {"cluster_name": name, "endpoints": [{"lb_endpoints": [one] * endpoints}]}
     return native("Cluster", {"name": name, "type": "STATIC", "load_assignment": load})
 
@@ -201,7 +202,7 @@ def judged(objects: Sequence[NativeObject], request: Request, known: Facts | Non
     """The verdict of the mesh with these objects, the application and the workload."""
     from adapters.vm.evaluate.mesh import evaluator  # noqa: PLC0415 - tests of parts import this module too
 
-    return evaluator([cluster(APP), workload(), *objects], known or facts()).judge(request)
+    return evaluator([cluster(APP), cluster(TCP_APP), workload(), *objects], known or facts()).judge(request)
 
 
 def mesh(*objects: NativeObject, **hcm: Json) -> list[NativeObject]:

@@ -30,6 +30,7 @@ from tests.adapters.vm.native import (
     TLS,
     TYPES,
     WEB,
+    cluster,
     header_is,
     listener,
     manager,
@@ -87,13 +88,7 @@ def served(service: str, *permissions: Json) -> list[NativeObject]:
     return [
         listener(f"{stem}@10.0.0.1", [manager(rds=stem)], TLS),
         native("RouteConfiguration", {"name": stem, "virtual_hosts": [host]}),
-        native(
-            "Cluster",
-            {
-                "name": f"app/{service}",
-                "load_assignment": {"cluster_name": "x", "endpoints": [{"lb_endpoints": [{"endpoint": {}}]}]},
-            },
-        ),
+        cluster(f"app/{service}"),
     ]
 
 
@@ -204,7 +199,7 @@ def test_first_route_is_taken_when_its_headers_match() -> None:
 )  # fmt: skip
 def test_route_is_told_exactly_when_tcp(filters: list[Json], expected: tuple[Any, ...]) -> None:
     """HTTP requests through a client's TCP proxy."""
-    closed = native("Cluster", {"name": "out/closed", "load_assignment": {"cluster_name": "x"}})
+    closed = native("Cluster", {"name": "out/closed", "load_assignment": {"cluster_name": "out/closed"}})
     assert shape(judged([*piping(*filters), closed, *ALL], ask())) == expected
 
 

@@ -9,12 +9,12 @@ import pytest
 from adapters.vm import names
 from hub.api import Answer, Destination, NativeObject, Request, Source, UnmodelledError
 from tests.adapters.vm.native import (
-    APP,
     CA,
     GOOD,
     LISTENER,
     OTHER,
     TABLE,
+    TCP_APP,
     TCP_LISTENER,
     TLS,
     TYPES,
@@ -181,7 +181,7 @@ WEB_ONLY = {"p": policy(san(WEB), ANY)}
 
 def tcp(*objects: NativeObject, socket: Json = BY_SECRET, **pipe: Json) -> list[NativeObject]:
     """The TCP listener: RBAC by ECDS, then a proxy to the application."""
-    return [listener(TCP_LISTENER, [DISCOVERED, proxy(**(pipe or {"cluster": APP}))], socket), *objects]
+    return [listener(TCP_LISTENER, [DISCOVERED, proxy(**(pipe or {"cluster": TCP_APP}))], socket), *objects]
 
 
 def raw(src: str, protocol: Any = "tcp") -> Request:
@@ -199,19 +199,19 @@ LEAKY = [secret(), rbac(WEB_ONLY)]
         (tcp(*LISTED), "allow allow deny deny"),
         (tcp(secret("spiffe://td/nobody"), rbac(WEB_ONLY)), "deny deny deny deny"),
         (tcp(*LEAKY), "allow allow allow deny"),
-        (tcp(*LEAKY, cluster=APP, upstream_connect_mode="ON_DOWNSTREAM_TLS_HANDSHAKE"), "allow allow allow deny"),
-        (tcp(*LEAKY, cluster=APP, upstream_connect_mode="ON_DOWNSTREAM_DATA"), "allow allow deny deny"),
+        (tcp(*LEAKY, cluster=TCP_APP, upstream_connect_mode="ON_DOWNSTREAM_TLS_HANDSHAKE"), "allow allow allow deny"),
+        (tcp(*LEAKY, cluster=TCP_APP, upstream_connect_mode="ON_DOWNSTREAM_DATA"), "allow allow deny deny"),
         (tcp(secret(WEB, OTHER), rbac({})), "allow deny allow deny"),
         (tcp(secret(WEB, OTHER), rbac({}, "DENY")), "allow allow allow allow"),
         (tcp(secret(WEB, OTHER), rbac(WEB_ONLY, "DENY")), "allow deny allow allow"),
         (tcp(secret(WEB)), "deny deny deny deny"),
         (tcp(rbac(WEB_ONLY)), "deny deny deny deny"),
         (tcp(*LISTED, cluster="app/none"), "deny deny deny deny"),
-        (tcp(*LISTED, weighted_clusters={"clusters": [{"name": APP, "weight": 1}]}), "allow allow deny deny"),
-        ([listener(TCP_LISTENER, [proxy(cluster=APP)], TLS)], "allow allow allow allow"),
-        ([listener(TCP_LISTENER, [network_rbac(None), proxy(cluster=APP)], TLS)], "allow allow allow allow"),
-        ([listener(TCP_LISTENER, [limited(), proxy(cluster=APP)], TLS)], "allow allow allow allow"),
-        ([listener(TCP_LISTENER, [proxy(cluster=APP)], BY_SECRET), secret(WEB)], "allow allow deny deny"),
+        (tcp(*LISTED, weighted_clusters={"clusters": [{"name": TCP_APP, "weight": 1}]}), "allow allow deny deny"),
+        ([listener(TCP_LISTENER, [proxy(cluster=TCP_APP)], TLS)], "allow allow allow allow"),
+        ([listener(TCP_LISTENER, [network_rbac(None), proxy(cluster=TCP_APP)], TLS)], "allow allow allow allow"),
+        ([listener(TCP_LISTENER, [limited(), proxy(cluster=TCP_APP)], TLS)], "allow allow allow allow"),
+        ([listener(TCP_LISTENER, [proxy(cluster=TCP_APP)], BY_SECRET), secret(WEB)], "allow allow deny deny"),
     ],
 )
 def test_tcp_port_is_protected_by_the_san_list_alone(objects: list[NativeObject], verdicts: str) -> None:
@@ -236,7 +236,7 @@ def test_combined_lists_are_joined_when_merged() -> None:
             "validation_context_sds_secret_config": {"name": PEERS},
         }
     }
-    objects = [listener(TCP_LISTENER, [proxy(cluster=APP)], tls(context)), secret(OTHER)]
+    objects = [listener(TCP_LISTENER, [proxy(cluster=TCP_APP)], tls(context)), secret(OTHER)]
     assert [judged(objects, raw(one)).verdict for one in (WEB, OTHER, WEB + "x")] == ["allow", "allow", "deny"]
 
 
@@ -267,16 +267,16 @@ def test_datagrams_are_denied_because_nothing_captures_them() -> None:
 @pytest.mark.parametrize(
     "objects",
     [
-        tcp(*LISTED, cluster=APP, tunneling_config={"hostname": "x"}),
-        tcp(*LISTED, weighted_clusters={"clusters": [{"name": APP, "weight": 0}]}),
+        tcp(*LISTED, cluster=TCP_APP, tunneling_config={"hostname": "x"}),
+        tcp(*LISTED, weighted_clusters={"clusters": [{"name": TCP_APP, "weight": 0}]}),
         tcp(secret(WEB), rbac({"p": policy(san(WEB), {"url_path": {"path": {"exact": "/"}}})})),
         tcp(secret(WEB), rbac({"p": policy(san(WEB), {"header": {"name": "a", "present_match": True}})})),
-        [listener(TCP_LISTENER, [proxy(cluster=APP), network_rbac(None)], TLS)],
+        [listener(TCP_LISTENER, [proxy(cluster=TCP_APP), network_rbac(None)], TLS)],
         [listener(TCP_LISTENER, [network_rbac(None)], TLS)],
-        [listener(TCP_LISTENER, [limited(0), proxy(cluster=APP)], TLS)],
+        [listener(TCP_LISTENER, [limited(0), proxy(cluster=TCP_APP)], TLS)],
         [listener(TCP_LISTENER, [{"name": "x"}], TLS)],
-        [listener(TCP_LISTENER, [proxy(cluster=APP)], TLS, default_filter_chain={"name": "d"})],
-        [listener(TCP_LISTENER, [proxy(cluster=APP)], {"name": "raw"})],
+        [listener(TCP_LISTENER, [proxy(cluster=TCP_APP)], TLS, default_filter_chain={"name": "d"})],
+        [listener(TCP_LISTENER, [proxy(cluster=TCP_APP)], {"name": "raw"})],
     ],
 )
 def test_tcp_port_is_unmodelled_when_shape_is_rejected_or_unknown(objects: list[NativeObject]) -> None:

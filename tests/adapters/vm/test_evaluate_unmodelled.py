@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.vm import names
 from hub.api import (
     NativeObject,
     UnmodelledError,
@@ -106,6 +107,33 @@ def test_listener_is_unmodelled_when_it_binds_something_else() -> None:
     where = {"socket_address": {"address": "10.0.0.1", "port_value": 8081}}
     with pytest.raises(UnmodelledError):
         judged([listener(LISTENER, [manager()], TLS, address=where), table(GOOD)], http())
+
+
+def test_resource_is_unmodelled_when_envoy_knows_it_by_another_name() -> None:
+    """What is asked for by its name would be another resource, or none."""
+    good = table(GOOD)
+    other = NativeObject(names.ref("RouteConfiguration", "in/d/api/9000/http"), good.role, good.body)
+    with pytest.raises(UnmodelledError, match="Envoy knows it as"):
+        judged([listener(LISTENER, [manager(other.ref.name)], TLS), other], http())
+
+
+@pytest.mark.parametrize("wrong", [{"address": "10.0.0.9"}, {"port_value": 9000}])
+def test_application_is_unmodelled_when_it_is_elsewhere(wrong: Json) -> None:
+    """A port leads to the application on its own number: behind another one stands what other rules are about."""
+    where = {"address": "127.0.0.1", "port_value": 8080, **wrong}
+    load = {"endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": where}}}]}]}
+    objects = mesh(table(GOOD, routes=[{"match": {"prefix": "/"}, "route": {"cluster": "app/x"}}]))
+    app = native("Cluster", {"name": "app/x", "load_assignment": {"cluster_name": "app/x", **load}})
+    with pytest.raises(UnmodelledError, match="leads away from its own application"):
+        judged([*objects, app], http())
+
+
+def test_cluster_is_unmodelled_when_it_has_the_endpoints_of_another() -> None:
+    """Whose they are, nobody says."""
+    objects = mesh(table(GOOD, routes=[{"match": {"prefix": "/"}, "route": {"cluster": "app/x"}}]))
+    app = native("Cluster", {"name": "app/x", "load_assignment": {"cluster_name": "app/y"}})
+    with pytest.raises(UnmodelledError, match="the endpoints of"):
+        judged([*objects, app], http())
 
 
 def test_objects_are_unmodelled_when_kind_or_copy_is_unknown() -> None:
