@@ -54,8 +54,11 @@ class Loss(Struct, frozen=True, order=True, gc=False):
 
     @property
     def effect(self) -> str:
-        """What becomes of `example`: access is refused, a condition of a split never holds, shares are the nearest there are."""
-        if self.access:
+        """What becomes of `example`.
+
+        Access, and what the root Service of a split does not take, is refused; a condition never holds; shares are the nearest.
+        """
+        if self.access or self.field == "spec.service":
             return f"{self.example} is refused"
         if self.field != "spec.matches":
             return f"{self.example} is not distributed as the split says"

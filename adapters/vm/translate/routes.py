@@ -179,6 +179,20 @@ def _match_losses(split: Split) -> tuple[Loss, ...]:
     return tuple(objection.loss(split.origin, "spec.matches", access=False) for objection in sorted(found))
 
 
+def mixed_losses(port: RoutePort) -> tuple[Loss, ...]:
+    """The raw bytes that an undeclared port refuses because a split with a condition makes it HTTP."""
+    if port.declared != "none":
+        return ()
+    objection = Objection(
+        "port.undeclared-mixed",
+        f"port {port.port} declares no protocol, and only HTTP can meet the condition, so callers' sidecars refuse everything else there",
+        f"a connection to port {port.port} of the root Service that does not speak HTTP",
+        'declare the port ("appProtocol") as http or tcp',
+    )
+    conditional = (split for split in port.splits if split.matches is not None)
+    return tuple(objection.loss(split.origin, "spec.service", access=False) for split in conditional)
+
+
 def udp_losses(port: RoutePort) -> tuple[Loss, ...]:
     """Splits of a UDP port: nothing of them is carried out."""
     return tuple(_UDP.loss(split.origin, "spec.backends", access=False) for split in port.splits)

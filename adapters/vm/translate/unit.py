@@ -147,7 +147,7 @@ class _Route:
 
     def _http(self, name: str, port: RoutePort) -> Iterator[NativeObject]:
         layers, losses = routes.layers_of(self._route, port)
-        self.losses += losses
+        self.losses += [*losses, *routes.mixed_losses(port)]
         needs = [names.ref("Cluster", cluster) for layer in layers for cluster, _ in layer.target.clusters]
         table = _object(routes.route_table(name, layers), Role.ROUTE, needs)
         yield table

@@ -30,7 +30,7 @@ from hub.model import (
     Translation,
     UnitKey,
 )
-from tests.servers.units import access, http_grant, inbound, route, spiffe, split_ref, target, tcp_grant
+from tests.servers.units import access, http_grant, inbound, route, spiffe, split, split_ref, target, tcp_grant
 
 UNIT = UnitKey("access", "d", "api")
 
@@ -209,6 +209,16 @@ def test_layer_when_all_its_matches_are_lost() -> None:
     table: Any = wire.parse("RouteConfiguration", by_name(made)["RouteConfiguration/out/d/web/80"].body)
     assert [(one.name, one.route.cluster) for one in table.virtual_hosts[0].routes] == [("root", "out/d/web/80")]
     assert [(loss.code, loss.access, loss.origin.name) for loss in made.losses] == [("header.managed", False, "lost")]
+
+
+@pytest.mark.parametrize(("declared", "lost"), [("none", ["port.undeclared-mixed"]), ("http", []), ("tcp", [])])
+def test_raw_bytes_when_a_split_has_a_condition(declared: Any, lost: list[str]) -> None:
+    """On a port that declares nothing the condition makes callers speak HTTP: other bytes are refused, which is said."""
+    condition = split("c", (HttpMatch(path="/a"),), v2=1)
+    made = translate(route("web", RoutePort(80, "TCP", declared, (condition,))), VmConfig())
+    assert [loss.code for loss in made.losses] == lost
+    assert all((loss.access, loss.origin.name) == (False, "c") for loss in made.losses)
+    assert all(loss.effect.endswith("does not speak HTTP is refused") for loss in made.losses)
 
 
 def test_losses_when_a_port_repeats_them() -> None:
