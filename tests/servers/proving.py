@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from random import Random
+from random import Random, SystemRandom
+
+from msgspec.structs import replace
 
 from hub.model import Reading
 from hub.semantics import Semantics
 from hub.testing.close import row
+from hub.testing.conformance.subject import AdapterUnderTest, Sizes
+from hub.testing.conformance.suite import run
 from hub.testing.counterexamples import Disagreement, write_found
 from hub.testing.grammar import Count, WorldFeatures
 from hub.testing.random_requests import Hints
@@ -56,3 +60,11 @@ def _world(rng: Random, count: Count, reading: Reading) -> Disagreement | None:
     for one in asked:
         count.add(met, one)
     return find(values, [one.request for one in asked], reading, compiling)
+
+
+def conforms(subject: AdapterUnderTest) -> None:
+    """Fail unless the adapter passes the conformance kit on 100 000 pairs of a world and a request, with a new seed each time."""
+    sizes = Sizes(worlds=2500, few=500, seed=str(SystemRandom().randrange(2**48)))
+    assert sizes.worlds * (sizes.wild + sizes.close) == 100_000
+    outcomes = run(replace(subject, sizes=sizes))
+    assert [failure for outcome in outcomes for failure in outcome.failures] == [], sizes.seed

@@ -1,0 +1,52 @@
+"""The VM mesh under the conformance kit, as an adapter of somebody else would be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from adapters.vm import wire
+from adapters.vm.plugin import SPEC
+from adapters.vm.view import view
+from hub.api import AdapterSpec
+from hub.testing.conformance.subject import AdapterUnderTest, Bodies, JudgedRequest
+from tests.adapters.vm.judged import JUDGED
+from tests.servers.proving import conforms
+
+pytestmark = pytest.mark.thorough
+
+
+@pytest.fixture
+def smihub_adapter() -> AdapterSpec[Any]:
+    """The adapter."""
+    return SPEC
+
+
+@pytest.fixture
+def smihub_requests() -> tuple[JudgedRequest, ...]:
+    """What is judged by hand."""
+    return JUDGED
+
+
+@pytest.fixture
+def smihub_bodies() -> Bodies:
+    """Protobuf, opened by its schema."""
+    return Bodies(view, _encoded)
+
+
+@pytest.fixture
+def smihub_meaningless() -> tuple[str, ...]:
+    """Names of statistics, and what is written into logs."""
+    return "*stat_prefix", "*access_log.*"
+
+
+@pytest.mark.slow
+def test_the_vm_mesh_passes_on_a_hundred_thousand_pairs(smihub_subject: AdapterUnderTest) -> None:
+    """Of a world and a request, with a new seed each time."""
+    conforms(smihub_subject)
+
+
+def _encoded(value: Any, kind: str) -> bytes:
+    return msgspec.json.encode(value) if kind == "Workload" else wire.pack(wire.from_json(kind, value))
