@@ -168,11 +168,9 @@ def test_no_mesh_is_wider_than_smi_though_parts_of_a_source_cannot_be_read(world
 async def planned(hub: Hub) -> list[tuple[Mesh, Plan]]:
     """A first plan of each mesh, by what can be read."""
     hub.read()
-    found = []
-    for mesh in hub.meshes:
+    for mesh in hub.meshes:  # all of them first: to plan one, the hub asks what the others remember
         mesh.mirror = Mirror(Observation())
-        found.append((mesh, (await hub.plan(mesh, ["selector.unlabelled-pods"])).plan))
-    return found
+    return [(mesh, (await hub.plan(mesh, ["selector.unlabelled-pods"])).plan) for mesh in hub.meshes]
 
 
 AUTHORITY = {"shop": "git"}
