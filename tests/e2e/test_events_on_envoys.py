@@ -12,10 +12,9 @@ import os
 from collections import Counter
 
 import pytest
-from hypothesis.stateful import run_state_machine_as_test
 
 from tests.servers.links import KINDS
-from tests.servers.searching import machine, searching
+from tests.servers.searching import search
 from tests.servers.wire_scene import ON_ENVOYS, WireScene
 
 pytestmark = pytest.mark.envoy
@@ -25,12 +24,11 @@ FEW, MANY = (SEARCH, 10), (20, 10)
 PATIENCE_S = 240.0
 
 
-def _search(examples: int, steps: int, *, fixed: bool) -> Counter[str]:
+def _search(towns: int, length: int, *, fixed: bool) -> Counter[str]:
     """What was asked of so many towns."""
-    made = machine(WireScene, ON_ENVOYS, PATIENCE_S)
-    run_state_machine_as_test(made, settings=searching(examples, steps, fixed=fixed))
-    print(dict(sorted(made.tally.items())))  # noqa: T201 - what was measured
-    return made.tally
+    tally = search(WireScene, ON_ENVOYS, towns, length, fixed=fixed, patience_s=PATIENCE_S)
+    print(dict(sorted(tally.items())))  # noqa: T201 - what was measured
+    return tally
 
 
 def test_nobody_is_served_on_real_envoys_whom_smi_denied_before_and_after() -> None:

@@ -1,87 +1,52 @@
-"""Searches for rows of steps that end badly: Hypothesis chooses the steps and their seeds."""
+"""Searches for rows of steps that end badly: which steps, and their seeds, is chosen at random."""
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from random import Random
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.servers.scene import PATIENCE_S, Scene, WiderError, smallest
-
-_seeds = st.integers(min_value=0, max_value=2**32 - 1)
+from tests.servers.scene import PATIENCE_S, Scene, Step, WiderError, smallest
 
 
-class Events(RuleBasedStateMachine):
-    """A town and what befalls it; `found` is what ended badly and after how many steps, `tally` counts over all towns.
+def search(
+    kind: type[Scene], steps: Sequence[str], towns: int, length: int, *, fixed: bool, patience_s: float = PATIENCE_S
+) -> Counter[str]:
+    """So many towns of `length` steps each, from fixed seeds or new ones; what was counted in all of them.
 
-    Hypothesis plays again what failed: nothing is done then, and it fails at the same step.
+    A town begins with the first step; one that is there twice is taken twice as often. Fails with as few steps as end badly.
     """
+    first, tally = 0 if fixed else secrets.randbits(64), Counter[str]()
+    for seed in range(first, first + towns):
+        tally.update(_lived(kind, _row(steps, length, Random(seed)), patience_s))
+    return tally
 
-    kind: ClassVar[type[Scene]] = Scene
-    patience_s: ClassVar[float] = PATIENCE_S
-    found: ClassVar[tuple[int, str]] = (0, "")
-    tally: ClassVar[Counter[str]] = Counter()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._steps = 0
-        self._scene = None if self.found[0] else self.kind().__enter__()
+def _row(steps: Sequence[str], length: int, rng: Random) -> list[Step]:
+    """How a town begins, and what befalls it.
 
-    def teardown(self) -> None:
-        """Remove everything."""
-        if self._scene is not None:
-            self.tally.update(self._scene.trial.tally)
-            self._scene.__exit__(None, None, None)
-        self._scene = None
+    Most towns lack some steps, so that the others meet more often (Groce et al., "Swarm Testing", ISSTA 2012).
+    """
+    first, *others = steps
+    some = rng.sample(others, rng.randint(len(others) // 2, len(others)))
+    return [(name, rng.getrandbits(32)) for name in (first, *rng.choices(some, k=length - 1))]
 
-    def step(self, name: str, seed: int) -> None:
-        """Take one step; fail with as few of all steps as end as badly."""
-        self._steps += 1
-        if self._scene is not None:
-            self._take(self._scene, name, seed)
-        if self._steps == self.found[0]:
-            pytest.fail(self.found[1])
 
-    def _take(self, scene: Scene, name: str, seed: int) -> None:
+def _lived(kind: type[Scene], row: Sequence[Step], patience_s: float) -> Counter[str]:
+    """Take these steps in a town; what was counted."""
+    with kind() as scene:
         try:
-            scene.take(name, seed)
+            for name, seed in row:
+                scene.take(name, seed)
         except WiderError as error:
-            self.teardown()
-            few, why = smallest(scene.taken, self.kind, self.patience_s)
-            type(self).found = (self._steps, f"{why or error}\nafter {few if why else scene.taken}")
-
-
-def machine(kind: type[Scene], steps: Sequence[str], patience_s: float = PATIENCE_S) -> type[Events]:
-    """A machine that takes these steps, the first of them first; one that is there twice is taken twice as often."""
-    made: Any = type("Events", (Events,), {"kind": kind, "patience_s": patience_s, "tally": Counter()})
-    for at, name in enumerate(steps):
-        mark = initialize(seed=_seeds) if name == steps[0] else rule(seed=_seeds)
-        setattr(made, name if name not in steps[:at] else f"{name}_{at}", mark(_rule(name)))
-    found: type[Events] = made
-    return found
-
-
-def _rule(name: str) -> Callable[[Any, int], None]:
-    def taken(self: Events, seed: int) -> None:
-        self.step(name, seed)
-
-    taken.__name__ = name
-    return taken
-
-
-def searching(examples: int, steps: int, *, fixed: bool) -> settings:
-    """So many towns with so many steps each, from fixed seeds or new ones."""
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        derandomize=fixed,
-        database=None,
-        deadline=None,
-        phases=(Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-    )
+            wrong, taken = str(error), list(scene.taken)
+        except Exception as error:
+            error.add_note(f"after {scene.taken}")
+            raise
+        else:
+            return scene.trial.tally
+    few, why = smallest(taken, kind, patience_s)
+    pytest.fail(f"{why}\nafter {few}" if why else f"{wrong}\nafter {taken}")

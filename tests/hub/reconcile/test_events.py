@@ -13,11 +13,10 @@ from random import Random
 
 import pytest
 import yaml
-from hypothesis.stateful import run_state_machine_as_test
 
 from tests.servers.ground import COPY
 from tests.servers.scene import PATIENCE_S, STEPS, Scene
-from tests.servers.searching import machine, searching
+from tests.servers.searching import search
 
 SEARCH = int(os.environ.get("SMIHUB_SEARCH", "1"))
 FEW, MANY = (5 * SEARCH, 20), (100, 20)
@@ -50,13 +49,13 @@ FOLDER = """
 @pytest.mark.thorough
 def test_nobody_is_served_whom_smi_denied_before_and_after() -> None:
     """Fixed seeds; with many steps what ends badly is not made small for long."""
-    run_state_machine_as_test(machine(Scene, STEPS, PATIENCE_S / SEARCH), settings=searching(*FEW, fixed=True))
+    search(Scene, STEPS, *FEW, fixed=True, patience_s=PATIENCE_S / SEARCH)
 
 
 @pytest.mark.slow
 def test_nobody_is_served_whom_smi_denied_before_and_after_many_steps() -> None:
     """Two thousand steps and new seeds."""
-    run_state_machine_as_test(machine(Scene, STEPS), settings=searching(*MANY, fixed=False))
+    search(Scene, STEPS, *MANY, fixed=False)
 
 
 def test_second_copy_revokes_what_the_running_hub_recalled() -> None:

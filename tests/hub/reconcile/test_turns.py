@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis.stateful import run_state_machine_as_test
 
 from hub.model import NativeObject, Op, Request, Role
-from tests.servers.searching import machine, searching
+from tests.servers.searching import search
 from tests.servers.small_town import served
 from tests.servers.turning import STEPS, Turns
 
@@ -41,18 +40,17 @@ def _is(request: Request, receiver: str, caller: str) -> bool:
 @pytest.mark.thorough
 def test_whatever_happens_to_meshes_and_source() -> None:
     """Fixed seeds; and all that can happen does, often."""
-    found = machine(KIND, STEPS)
-    run_state_machine_as_test(found, settings=searching(*FEW, fixed=True))
-    assert found.tally["revocations stand"] > 500 * SEARCH
-    assert found.tally["quiet"] > 20 * SEARCH
-    assert found.tally["in trouble"] > 20 * SEARCH
-    assert found.tally["died"]
+    tally = search(KIND, STEPS, *FEW, fixed=True)
+    assert tally["revocations stand"] > 500 * SEARCH
+    assert tally["quiet"] > 20 * SEARCH
+    assert tally["in trouble"] > 20 * SEARCH
+    assert tally["died"]
 
 
 @pytest.mark.slow
 def test_whatever_happens_to_meshes_and_source_many_steps() -> None:
     """New seeds."""
-    run_state_machine_as_test(machine(KIND, STEPS), settings=searching(*MANY, fixed=False))
+    search(KIND, STEPS, *MANY, fixed=False)
 
 
 @pytest.mark.parametrize("knob", ["slow", "failing", "refused", "unanswered", "unaccepted", "late"])
