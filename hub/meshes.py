@@ -112,8 +112,10 @@ class Mesh:
     def wrote(self, written: Iterable[tuple[Change, str]], memory: Mapping[UnitKey, bytes], token: str) -> None:
         """Take over what was written (`Mirror.follow`)."""
         self._writes += 1
-        if self.mirror is not None:
-            self.mirror.follow(written, memory, token)
+        # Of a mesh that is to be read anew, too: else an edit that undoes this write is as before, and nobody's change.
+        known = self.mirror or self._past
+        if known is not None:
+            known.follow(written, memory, token)
 
     def invalidate_mirror(self) -> None:
         """Nobody can tell what stands: it is read anew, and held against what was known."""

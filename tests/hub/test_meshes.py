@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from hub.api import SinkContext, SinkSpec, Written
 from hub.errors import ConfigError
-from hub.meshes import meshes_of
-from hub.model import Change, Observation, Op, Role, UnitKey
+from hub.meshes import Mesh, meshes_of
+from hub.model import Change, NativeObject, Observation, Op, Role, UnitKey
 from hub.plugins import load_plugins
 from hub.sinks.kubernetes import KUBERNETES
-from hub.testing.memory import MemoryMeshes
+from hub.testing.memory import MemoryMesh, MemoryMeshes
 from tests.hub.sinks.small_mesh import native
 from tests.servers.hubs import config_of
 
@@ -103,21 +103,49 @@ def test_meshes_of_one_state_file_share_it(tmp_path: Path) -> None:
     assert len(meshes_of(config_of(tmp_path / "smihub.yaml"), load_plugins())) == 2
 
 
-async def test_reading_of_before_a_write_of_ours_is_not_taken_for_what_stands(tmp_path: Path) -> None:
-    """It is read once more; one that nobody wrote beside is taken."""
+@pytest.fixture(name="mesh")
+def make_mesh(tmp_path: Path) -> tuple[Mesh, MemoryMesh]:
+    """A configured mesh, and what it is in memory."""
     (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes="{name: a, adapter: istio, sink: {kind: memory-apart}}"))
     memory, plugins = MemoryMeshes(), load_plugins()
     plugins = replace(plugins, sinks={**plugins.sinks, **memory.specs})
     (mesh,) = meshes_of(config_of(tmp_path / "smihub.yaml"), plugins)
-    written = native(Role.GUARD, "api")
-    change = Change(Op.CREATE, written.ref, 1, None, written, UnitKey("access", "shop", "api"))
+    return mesh, memory.meshes.setdefault("a", MemoryMesh())
 
-    reading = asyncio.create_task(mesh.observed())
+
+async def test_reading_of_before_a_write_of_ours_is_not_taken_for_what_stands(mesh: tuple[Mesh, MemoryMesh]) -> None:
+    """It is read once more; one that nobody wrote beside is taken."""
+    configured, memory = mesh
+    change = change_of(native(Role.GUARD, "api"))
+    reading = asyncio.create_task(configured.observed())
     await asyncio.sleep(0)  # it has begun
-    before, real = Observation(), memory.meshes["a"].observed
-    memory.meshes["a"].observed = lambda: before  # type: ignore[method-assign]
-    mesh.wrote([(change, memory.meshes["a"].carry_out(change))], {}, "")
+    before, real = Observation(), memory.observed
+    memory.observed = lambda: before  # type: ignore[method-assign]
+    configured.wrote([(change, memory.carry_out(change))], {}, "")
     await asyncio.sleep(0)
-    memory.meshes["a"].observed = real  # type: ignore[method-assign]
-    assert (await reading).get(written.ref) is not None
-    assert await mesh.observed() is mesh.mirror
+    memory.observed = real  # type: ignore[method-assign]
+    assert (await reading).get(change.ref) is not None
+    assert await configured.observed() is configured.mirror
+
+
+async def test_edit_that_undoes_a_write_of_ours_is_somebody_s_change(mesh: tuple[Mesh, MemoryMesh]) -> None:
+    """Also where news come before the write has ended, and a file has the token of its content; the write alone is no change."""
+    configured, memory = mesh
+    theirs, ours = (change_of(native(Role.GRANT, "api", {"by": who})) for who in ("them", "us"))
+    for undone, drifted in ((False, set()), (True, {ours.unit})):
+        memory.carry_out(theirs)
+        configured.invalidate_mirror()
+        await configured.observed()
+        configured.drifted.clear()
+        configured.invalidate_mirror()
+        edited = memory.objects[ours.ref]
+        configured.wrote([(ours, memory.carry_out(ours))], {}, "")
+        if undone:
+            memory.objects[ours.ref] = edited
+        await configured.observed()
+        assert configured.drifted == drifted
+
+
+def change_of(after: NativeObject) -> Change:
+    """It is written, whatever stood there."""
+    return Change(Op.REPLACE, after.ref, 1, None, after, UnitKey("access", "shop", "api"))
