@@ -26,6 +26,8 @@ from hub.threads import run_in_thread
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _RESTART_S = 5.0
+_FEW = 2
+"""So few files are ingested without a thread: that takes less than parsing them took, and less than two threads take to wake each other."""
 _PUBLISH_S = 1.0
 """How long new endpoints wait for the configuration that goes with them."""
 Batch = tuple[str, tuple[Event, ...]]
@@ -118,7 +120,10 @@ class Loop:
     async def ingest(self, source: str, events: tuple[Event, ...]) -> None:
         """Take what a source says; a part on which that raises cannot be read."""
         async with self._hub.deciding:
-            await run_in_thread(partial(self._ingest_each, source, events))
+            if len(events) <= _FEW:
+                self._ingest_each(source, events)
+            else:
+                await run_in_thread(partial(self._ingest_each, source, events))
         if any(isinstance(event, Unread) and not event.part for event in events):
             self._unreachable.add(source)  # what it held counts as it was applied last; the others do not wait for it
         if any(isinstance(event, Synced) for event in events):
