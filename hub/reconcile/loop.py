@@ -153,10 +153,12 @@ class Loop:
         """Tell every mesh what it has to plan, after endpoints that are gone were taken out of service."""
         async with self._hub.deciding:
             await self._hub.recall(self._accept, apart=True)
-            if self._logged_unread is not None or not self._hub.may_be_ours:
-                await self._log_sources()
             self._enqueue_dirty()
             await self._endpoints(self._hub.withdraw)
+        await asyncio.sleep(0)  # the workers now wait for the stores: what is revoked goes before the log
+        async with self._hub.deciding:
+            if self._logged_unread is not None or not self._hub.may_be_ours:
+                await self._log_sources()
 
     def _enqueue_dirty(self) -> None:
         dirty = self._hub.dirty()
