@@ -223,6 +223,7 @@ def _bar(now: list[InboundPort], port: InboundPort) -> None:
     now[place] = replace(
         one,
         declared=one.declared if port.declared == "none" else _agreed(one.declared, port.declared),
+        binds=tuple(sorted({*one.binds, EVERYWHERE})),
         maybe_labels=tuple(sorted({*carried(port), *one.maybe_labels} - {*one.labels})),
         services=tuple(sorted({*one.services, *port.services})),
     )

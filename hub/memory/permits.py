@@ -75,7 +75,7 @@ def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> t
     """The permits of `after` that not all of `before` have: each of those may be what stands. Sorted; none if alike.
 
     The losses are the same with the roles changed. A new replica gains nothing where its identity was permitted before;
-    a workload that was there before is compared with itself.
+    a Workload that was there before is compared with itself, Pods as `_at_pods` says.
     """
     before = before or (NOTHING,)
     # The usual case of a replan; spreading grants over ports costs far more than comparing.
@@ -100,30 +100,27 @@ def _compared(
 ) -> Iterator[tuple[Collection[_Atom], list[Collection[_Atom]]]]:
     """Each place of `after`: what is permitted there, and what each state before permitted there.
 
-    A place is where a Workload receives; and each port of Pods, all of them together, since meshes select Pods by labels
-    themselves and facts of any of them bar.
+    A place is where a Workload receives on a port; and on each port, each class of Pods (see `_pods`).
     """
     for port in after.ports:
         for bind in port.binds:
-            if now := _atoms(after.grants, port):
+            if bind != EVERYWHERE and (now := _atoms(after.grants, port)):
                 yield now, [_at(each, port, bind) for each in before]
-    # Pods receive on every port, so those that no fact names are compared as well (None: all the rest).
-    if not after.closed:
-        for transport, number in _numbers(before, after):
-            if shared := _pod_atoms(after, transport, number):
-                yield shared, [_pod_atoms(each, transport, number) for each in before]
+    for transport, number in () if after.closed else _numbers(before, after):
+        classes = _pods(after, transport, number)
+        for pods in classes:
+            if found := _atoms(after.grants, pods):
+                yield found, [_at_pods(each, after, pods, classes) for each in before]
 
 
 def _at(state: Standing, port: InboundPort, bind: str) -> Collection[_Atom]:
     """What a state permits at the place of this port: what all its counterparts do."""
     found = counterparts(state, port, bind)
-    if found is None:
-        return _pod_atoms(state, port.transport, port.port)
-    return _by_all(state, found)
+    return _by_all(state, _pods(state, port.transport, port.port) if found is None else found)
 
 
-def _by_all(state: Standing, ports: Iterable[InboundPort]) -> Collection[_Atom]:
-    each = [_atoms(state.grants, port) for port in ports]
+def _by_all(state: Standing, places: Iterable[InboundPort | _PodClass]) -> Collection[_Atom]:
+    each = [_atoms(state.grants, place) for place in places]
     return set(each[0]).intersection(*each[1:]) if each else ()
 
 
@@ -175,36 +172,77 @@ def counts(grant: Grant, declared: Declared) -> bool:
     return declared in ({"tcp", "none"} if grant.http is None else {"http", "none"})
 
 
-def _atoms(grants: Iterable[Grant], port: InboundPort) -> set[_Atom]:
-    """What grants permit on a port whose facts are known."""
-    return {
-        atom
-        for grant in grants
-        if _names(grant, port.transport, port.port)
-        and (grant.labels is None or grant.labels in port.labels)
-        and (port.transport == "UDP" or counts(grant, port.declared))
-        for atom in _spread(grant, port.port)
-    }
+def _atoms(grants: Iterable[Grant], place: InboundPort | _PodClass) -> set[_Atom]:
+    """What grants permit at a place whose facts are known."""
+    return {atom for grant in grants if _permits(grant, place) for atom in _spread(grant, place.port)}
 
 
-def _pod_atoms(state: Standing, transport: Transport, number: int | None) -> Collection[_Atom]:
-    """What a state permits on a port of all its Pods: over TCP nothing, if what cannot be read may name it."""
+def _permits(grant: Grant, place: InboundPort | _PodClass) -> bool:
+    named = _names(grant, place.transport, place.port) and (grant.labels is None or grant.labels in place.labels)
+    return named and (place.transport == "UDP" or counts(grant, place.declared))
+
+
+# --------------------------------------------------------------------------- Pods
+
+
+class _PodClass(Struct, frozen=True, gc=False):
+    """Pods of which the same is known on one port: what it declares there, and the selectors that they satisfy, or may."""
+
+    transport: Transport
+    port: int | None
+    declared: Declared
+    labels: Collection[Labels]
+    maybe: Collection[Labels] = ()
+
+    def is_like(self, other: _PodClass, told: frozenset[Labels]) -> bool:
+        """Whether the same grants count at both, by the selectors of which both tell."""
+        return self.declared == other.declared and told.intersection(self.labels) == told.intersection(other.labels)
+
+
+def _pods(state: Standing, transport: Transport, number: int | None) -> list[_PodClass]:
+    """The Pods of an identity on a port, by what bars them: the one place that says so.
+
+    A Pod is barred by what its own Services declare, and by nothing of another workload (docs/smi.md, 6.2). A mesh that bars all
+    Pods for one says so in the grants that it carries (Translation.carried). The last classes are Pods of which no fact names the
+    port, with any labels. Where there are Workloads alone, these stand for Pods that may come.
+    """
     here = [port for port in state.ports if (port.transport, port.port) == (transport, number)]
-    if state.closed:
-        return _by_all(state, here)
+    facts = here if state.closed else [port for port in here if EVERYWHERE in port.binds]
+    classes = [_PodClass(transport, number, port.declared, port.labels, port.maybe_labels) for port in facts]
+    if state.closed or any(port.everywhere for port in here):
+        return classes
+    every = selectors(state.grants)
+    return classes + [_PodClass(transport, number, word, every) for word in state.beyond or ("none",)]
+
+
+def _at_pods(state: Standing, after: Standing, pods: _PodClass, classes: Collection[_PodClass]) -> Collection[_Atom]:
+    """What a state permitted to Pods that are one of these classes now.
+
+    Units do not list Pods. These were of a class like theirs, or of one that nobody is of any more: all of those have to permit
+    it. Where none was like theirs, all that there were. A Pod that moves from one class to another that was there before, while
+    others stay in both, is like a new replica.
+    """
+    former = _pods(state, pods.transport, pods.port)
+    told = selectors(state.grants) & selectors(after.grants)
+    alike = [one for one in former if one.is_like(pods, told)]
+    if not alike:
+        return _by_all(state, former)
+    gone = [one for one in former if not any(one.is_like(each, told) for each in classes)]
     return {
         atom
         for grant in state.grants
-        if _names(grant, transport, number) and (transport == "UDP" or _fits(grant, here, state.beyond))
-        for atom in _spread(grant, number)
+        if all(_permits(grant, one) for one in alike) and not any(_bars(one, grant) for one in gone)
+        for atom in _spread(grant, pods.port)
     }
 
 
-def _fits(grant: Grant, ports: Iterable[InboundPort], beyond: Sequence[Declared]) -> bool:
-    """Whether a grant counts on a port at all Pods that it selects, whichever of these facts are theirs."""
-    facts = [port for port in ports if grant.labels is None or grant.labels in carried(port)]
-    known = any(port.everywhere for port in facts) or "unknown" not in beyond
-    return known and all(counts(grant, port.declared) for port in facts)
+def _bars(pods: _PodClass, grant: Grant) -> bool:
+    """Whether a grant does not count at Pods that it selects."""
+    selected = grant.labels is None or grant.labels in (*pods.labels, *pods.maybe)
+    return selected and not _permits(grant, pods)
+
+
+# --------------------------------------------------------------------------- grants as atoms
 
 
 def _names(grant: Grant, transport: Transport, number: int | None) -> bool:

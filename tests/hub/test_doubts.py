@@ -210,7 +210,7 @@ spec:
 def test_ports_that_no_fact_names_are_a_gain_when_they_become_known() -> None:
     """A raw grant means nothing there while a Service that cannot be read may name them; of two states neither is believed."""
     grant = Grant(ObjectRef("", "T", "d", "t"), ("spiffe://td/ns/d/sa/web",), "TCP", None, None)
-    unknown, known = Standing((grant,), beyond=("none", "unknown")), Standing((grant,))
+    unknown, known = Standing((grant,), beyond=("unknown",)), Standing((grant,))
     receiver = Identity("td", "d", "api")
     assert gained(receiver, (NOTHING,), unknown) == ()
     assert len(gained(receiver, (unknown,), known)) == 1

@@ -146,6 +146,8 @@ def _fits(grant: Grant, declared: Declared) -> bool:
 def _grants(grant: Grant, call: Call) -> bool:
     if call.source not in grant.sources or (grant.ports is not None and call.port not in grant.ports):
         return False
+    if call.port in grant.not_ports:
+        return False
     return grant.http is None or any(_matches(match, call) for match in grant.http)
 
 
@@ -193,24 +195,57 @@ def test_what_both_permit_is_permitted_by_each(closed: bool) -> None:  # noqa: F
     assert narrower < allowed
 
 
+def by_labels(world: World) -> Standing:
+    """What a mesh that selects Pods by labels carries: for one that is barred it leaves the port out for all, and says so."""
+    return standing(world.unit, tuple(_left_out(grant, world.unit.ports) for grant in world.unit.grants))
+
+
+def _left_out(grant: Grant, ports: Sequence[InboundPort]) -> Grant:
+    facts = [port for port in ports if not grant.labels or grant.labels in carried(port)]
+    barred = {port.port for port in facts if not _fits(grant, port.declared)}
+    if grant.ports is None:
+        return replace(grant, not_ports=tuple(sorted(barred)))
+    return replace(grant, ports=tuple(sorted({*grant.ports} - barred)))
+
+
 @pytest.mark.thorough
-@pytest.mark.parametrize("closed", [False, True])
-def test_what_is_after_is_what_was_before_with_gains_and_without_losses(closed: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("kind", ["workloads", "pods", "pods by labels"])
+def test_what_is_after_is_what_was_before_with_gains_and_without_losses(kind: str) -> None:
     """On every request: allowed after exactly if a gain says so, or if it was before and no loss says otherwise."""
-    asked, changed = calls(closed), 0
+    closed, changed = kind == "workloads", 0
     for seed in range(WORLDS):
         rng = Random(seed)
         bodies = receivers(rng, closed)
-        before, after = a_world(rng, bodies), a_world(rng, bodies)
-        gains, losses = gained(API, (before.state,), after.state), gained(API, (after.state,), before.state)
-        for call in asked:
-            was, now = (carried_out(world.state, bodies[call.to], call) for world in (before, after))
+        worlds = [a_world(rng, bodies) for _ in range(2)]
+        before, after = (by_labels(world) if kind == "pods by labels" else world.state for world in worlds)
+        gains, losses = gained(API, (before,), after), gained(API, (after,), before)
+        for call in calls(closed):
+            if kind == "pods":
+                if is_replica(worlds, bodies, call):
+                    continue
+                was, now = (truth(world, bodies, call) for world in worlds)
+            else:
+                was, now = (carried_out(state, bodies[call.to], call) for state in (before, after))
             changed += was != now
             if now and not was:
                 assert any(covers(permit, bodies, call) for permit in gains), (seed, call)
             if was and not now:
                 assert any(covers(permit, bodies, call) for permit in losses), (seed, call)
     assert changed > WORLDS
+
+
+def is_replica(worlds: Sequence[World], bodies: Sequence[Receiver], call: Call) -> bool:
+    """Whether a Pod became like others that were there before, and others are still as it was: Pods are not told apart."""
+    asked = [{grant.labels for grant in world.unit.grants if grant.labels} for world in worlds]
+    told = asked[0] & asked[1]
+
+    def classes(world: World) -> list[object]:
+        named = [words.get(call.port) for words in world.words]
+        own = [frozenset(each for each in told if {*each} <= body.labels) for body in bodies]
+        return [(word, labels) if word else ("none", told) for word, labels in zip(named, own, strict=True)]
+
+    before, after = map(classes, worlds)
+    return before[call.to] != after[call.to] and after[call.to] in before and before[call.to] in after
 
 
 def covers(permit: Permit, bodies: Sequence[Receiver], call: Call) -> bool:
@@ -264,3 +299,15 @@ def test_a_port_that_a_mesh_left_out_is_none_that_stood() -> None:
     assert [(one.ports, one.not_ports) for one in meet([before], unit).grants] == [(None, (81,))]
     some = replace(unit, grants=(replace(grant, ports=(80, 81)),))
     assert [(one.ports, one.not_ports) for one in meet([before], some).grants] == [((80,), ())]
+
+
+def test_what_barred_pods_under_the_name_of_a_workloads_port_still_does() -> None:
+    """A Pod that shared the port's name with a Workload names it no more, and may be among those that never did: that has to wait."""
+    grant = Grant(ObjectRef("", "TrafficTarget", "d", "t"), SOURCES[:1], "TCP", (80,), None)
+    beside = InboundPort(81, "TCP", "none", "none", 81, binds=(EVERYWHERE,), everywhere=False)
+    shared = InboundPort(80, "TCP", "http", "http", 80, binds=("127.0.0.2", EVERYWHERE), everywhere=False)
+    place = Placement(ObjectRef("smihub.io", "Workload", "d", "w"), API)
+    before = standing(Access(API, (grant,), (shared, beside), (place,)))
+    after = Access(API, (grant,), (replace(shared, binds=("127.0.0.2",)), beside), (place,))
+    assert [permit.ports for permit in gained(API, (before,), standing(after))] == [(80,)]
+    assert gained(API, (before,), standing(meet([before], after))) == ()
