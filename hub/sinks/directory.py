@@ -17,7 +17,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from hub.api import FILES, Diagnosis, FileList, Marking, SinkContext, SinkSpec
-from hub.errors import ConfigError, RefusedError, StaleError, UnsafeResourceError
+from hub.errors import ConfigError, RefusedError, StaleError, TransientError, UnsafeResourceError
 from hub.model import Observation, UnitKey
 from hub.sinks.folder import EXCLUSIVE, SHARED, Entry, Folder, make, opened, signature
 from hub.sinks.index import ListedFiles, decode_index
@@ -99,15 +99,25 @@ class DirectorySink:
 
     async def changes(self) -> AsyncIterator[str]:
         """See `hub.api.Watching`: told by names, sizes and times of the files, but for those that we wrote ourselves."""
-        seen = await run_in_thread(partial(signature, self._path))
+        before, _ = await self._look({})
         while True:
             await asyncio.sleep(_LOOK_S)
-            now = await run_in_thread(partial(signature, self._path))
-            # By size and time, not by content: looking must be cheap, and a false alarm costs one reading.
-            changed = {path for path, _ in now.items() ^ seen.items()}
-            seen = now
-            if any(self._own.get(self._relative(path), _NEWS) != now.get(path) for path in changed):
+            before, told = await self._look(before)
+            if told:
                 yield ""
+
+    async def _look(self, before: Mapping[str, Entry]) -> tuple[Mapping[str, Entry], bool]:
+        """What files there are, and whether somebody else changed one: looked at while nobody writes, who would change it meanwhile."""
+        try:
+            async with opened(self._path, SHARED):
+                now = await run_in_thread(partial(signature, self._path))
+                # By size and time, not by content: looking must be cheap, and a false alarm costs one reading.
+                changed = {path for path, _ in now.items() ^ before.items()}
+                return now, any(self._own.get(self._relative(path), _NEWS) != now.get(path) for path in changed)
+        except TransientError:
+            return before, False  # somebody goes on writing
+        except ConfigError:
+            return {}, bool(before)
 
     def _relative(self, path: str) -> str:
         return path.removeprefix(f"{self._path}/")

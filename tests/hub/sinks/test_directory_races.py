@@ -18,6 +18,7 @@ from hub.plan.plan import Plan
 from hub.reconcile.rollout import RolloutResult
 from hub.sinks import folder as on_disk
 from hub.sinks.names import TEMPORARY
+from tests.hub.reconcile.test_loop import eventually
 from tests.hub.sinks.small_mesh import (
     API,
     access,
@@ -67,6 +68,32 @@ def test_a_place_that_was_taken_meanwhile_stays_taken(tmp_path: Path) -> None:
     assert "is not managed by smihub" in done.results[access("api")].detail
     assert (tmp_path / API).read_text() == "mine"
     assert "mine" not in str(seen(tmp_path).objects)
+
+
+async def test_nobody_looks_for_edits_while_the_folder_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file that is written again just then nobody could tell whose it is; an edit is told as soon as that has ended."""
+    looks = 0
+
+    def look(path: Path) -> dict[str, on_disk.Entry]:
+        nonlocal looks
+        looks += 1
+        return on_disk.signature(path)
+
+    async def looked() -> bool:
+        return looks > 0
+
+    monkeypatch.setattr("hub.sinks.directory._LOOK_S", 0.01)
+    monkeypatch.setattr("hub.sinks.directory.signature", look)
+    watched = sink(path)
+    telling = asyncio.ensure_future(anext(watched.changes()))
+    await eventually(looked)
+    async with watched.writing((await watched.observe()).token):
+        before = looks
+        (path / API).write_text("edited")
+        await asyncio.sleep(0.2)
+        assert looks == before
+        assert not telling.done()
+    assert await telling == ""
 
 
 def test_an_unsafe_object_stops_its_unit(path: Path) -> None:
