@@ -78,6 +78,7 @@ def compile_access(view: View, identity: Identity) -> CompiledAccess:
         origins=_origins(granting, resolved, selecting, members),
         beyond=certain.beyond(),
         doubts=certain.because,
+        pods=any(profile.standing != "workload" for profile in profiles),
     )
     problems = [problem for _, found in resolved for problem in (*found.problems, *_ineffective_ports(found, ports))]
     problems += [each for _, found in resolved for each in unknown_ports(view, found.grants, ports, certain)]

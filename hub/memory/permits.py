@@ -66,7 +66,7 @@ NOTHING = Standing()
 def standing(access: Access, grants: tuple[Grant, ...] | None = None) -> Standing:
     """What a unit means; `grants` are those that a mesh carries out (None: all of them)."""
     binds = {bind for port in access.ports for bind in port.binds}
-    closed = bool(access.workloads) and bool(binds) and EVERYWHERE not in binds
+    closed = bool(access.workloads) and bool(binds) and EVERYWHERE not in binds and not access.pods
     beyond = access.beyond if "unknown" in access.beyond else ()
     return Standing(access.grants if grants is None else grants, access.ports, access.sliced, closed, beyond)
 

@@ -94,7 +94,8 @@ class Placement(Struct, frozen=True, order=True, gc=False):
 class Access(Struct, frozen=True, gc=False):
     """Unit: everything granted to one destination identity, possibly nothing, and the ports it receives on.
 
-    `workloads` are its smihub.io Workloads (they are configured by name); Pods are not listed, so churn costs nothing.
+    `workloads` are its smihub.io Workloads (they are configured by name); Pods are not listed, so churn costs nothing: `pods`
+    says whether there are any, or templates.
     `sliced` are (workload port, Service port, what that declares) of Services without a selector whose EndpointSlices name
     a Pod of the identity: SMI does not count them as declarations, a mesh may. `words` are (workload port, Service port,
     word) of all these Services where the word (`appProtocol`, or what a name begins with) is one that meshes read in their own ways.
@@ -111,6 +112,7 @@ class Access(Struct, frozen=True, gc=False):
     beyond: tuple[Declared, ...] = ("none",)
     doubts: tuple[ObjectRef, ...] = ()
     words: tuple[tuple[int, int, str], ...] = ()
+    pods: bool = False
 
 
 class Backend(Struct, frozen=True, order=True, gc=False):

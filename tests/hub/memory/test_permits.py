@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from hub.memory.permits import EVERYWHERE, NOTHING, Permit, Standing, gained
-from hub.model import Declared, Grant, HttpMatch, Identity, InboundPort, ObjectRef
+from hub.memory.permits import EVERYWHERE, NOTHING, Permit, Standing, gained, standing
+from hub.model import Access, Declared, Grant, HttpMatch, Identity, InboundPort, ObjectRef, UnitKey
+from hub.testing.documents import Scope, compile_documents
+from hub.testing.kit import read_documents
 
 API = Identity("td", "d", "api")
 WEB = "spiffe://td/ns/d/sa/web"
@@ -101,3 +103,31 @@ def test_where_some_pods_can_be_read_what_opens_at_those_is_a_gain() -> None:
     assert opened(NOTHING, Standing(grants, beyond=("unknown",))) == []
     assert opened(NOTHING, Standing(grants, beyond=("none", "unknown"))) == [(9000,)]
     assert opened(Standing(grants, beyond=("none", "unknown")), Standing(grants)) == [(9000,)]
+
+
+def test_a_pod_that_lists_no_port_beside_a_workload_receives_on_every_one() -> None:
+    """No fact tells of it, and its sidecar takes each port all the same; Workloads alone receive on those that they list."""
+    unit, alone = (
+        compile_documents(read_documents(text), Scope()).units[UnitKey("access", "d", "api")]
+        for text in (_WORKLOAD + _POD, _WORKLOAD)
+    )
+    assert isinstance(unit, Access)
+    assert isinstance(alone, Access)
+    assert opened(NOTHING, standing(unit, (a_grant(9000),))) == [(9000,)]
+    assert opened(NOTHING, standing(alone, (a_grant(9000),))) == []
+
+
+_WORKLOAD = """\
+apiVersion: smihub.io/v1alpha1
+kind: Workload
+metadata: {name: vm, namespace: d}
+spec: {serviceAccount: api, addresses: [127.0.0.2], ports: [{port: 8080}]}
+---
+"""
+_POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: job, namespace: d}
+spec: {serviceAccountName: api, containers: [{name: c}]}
+---
+"""
