@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from random import Random
 
 import msgspec
@@ -33,10 +34,10 @@ class Side:
         self.touched |= {ref.name.removeprefix("smihub-") for ref in troubled(self.mesh)}
         self.mesh.recover()
 
-    def settle(self) -> None:
-        """A hub that looked at everything could write everything, but what is in trouble."""
+    def settle(self, later: Collection[str]) -> None:
+        """A hub that looked at everything could write everything, but what is in trouble or is put back `later`."""
         if self.looked_at:
-            self.touched &= {ref.name.removeprefix("smihub-") for ref in troubled(self.mesh)}
+            self.touched &= {ref.name.removeprefix("smihub-") for ref in troubled(self.mesh)} | {*later}
 
     def _look(self) -> None:
         now = served(self.mesh)

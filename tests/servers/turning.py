@@ -21,7 +21,6 @@ from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any, Self
-from unittest import mock
 
 import structlog.testing
 from msgspec.structs import replace
@@ -30,11 +29,12 @@ from hub.api import Transactional
 from hub.errors import TransientError
 from hub.model import ObjectRef
 from hub.plugins import Plugins, load_plugins
+from hub.reconcile.drift_backoff import MAX_WAIT_S
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.testing.memory import Died, MemoryMesh, MemoryMeshes
 from hub.testing.memory_source import MemorySource, MemorySources
-from tests.servers.driving import drive, inline
+from tests.servers.driving import drive, put_back_later, without_time
 from tests.servers.folder import target
 from tests.servers.hubs import config_of, mesh_of
 from tests.servers.scene import WiderError
@@ -72,7 +72,8 @@ class Turns(AbstractContextManager["Turns"]):
         self._failing: tuple[str, ...] = ()
         self._source = MemorySource("cluster")
         self._meshes, self._sources = MemoryMeshes(), MemorySources()
-        self._patches = [mock.patch(f"hub.reconcile.{each}.run_in_thread", inline) for each in ("hub", "loop")]
+        self._now = 0.0  # the clock by which edits that somebody repeats are put back later each time
+        self._patches = without_time(lambda: self._now)
         self._silence = structlog.testing.capture_logs()
 
     def __enter__(self) -> Self:
@@ -280,6 +281,7 @@ class Turns(AbstractContextManager["Turns"]):
         if not all(side.looked_at for side in self.sides.values()) or rng.randrange(2):
             self.restart(rng)
         for _ in range(3):
+            self._now += MAX_WAIT_S
             self.turn(rng)
         before = {name: (len(side.mesh.written), side.mesh.memory) for name, side in self.sides.items()}
         self.turn(rng)
@@ -305,11 +307,9 @@ class Turns(AbstractContextManager["Turns"]):
             excused = {ref.name.removeprefix("smihub-") for ref in troubled(mesh) | theirs} | side.touched
             for request in served(mesh) - now:
                 if receiver(request) not in excused:
-                    raise WiderError(
-                        f"{side.name}: {request} is still let through, and nothing of its unit is in trouble"
-                    )
+                    raise WiderError(f"{side.name}: {request} is still let through; its unit is in no trouble")
             if not self._failing:  # beside what cannot be read it stays as somebody left it
-                side.settle()
+                side.settle(put_back_later(self._running, side.name))
             self.tally["revocations stand"] += 1
 
     def _is_blocked(self, side: Side) -> bool:
