@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hub.api import AdapterSpec, FamilySpec, Support
 from hub.cli import completion
-from hub.cli.check_adapter import AdapterCheck, run_suite
+from hub.cli.check_adapter import AdapterCheck, CheckedAdapter, run_suite
 from hub.cli.context import (
     ConfigOption,
     Exit,
@@ -35,6 +35,7 @@ from hub.config.file import DEFAULT_FILE, load_configs
 from hub.config.settings import nearest
 from hub.errors import ConfigError
 from hub.plugins import Package, Plugins, load_plugins
+from hub.testing.conformance.judged_file import read_judged
 
 NameArgument = Annotated[
     str, typer.Argument(help="The adapter, as smihub.yaml names it.", autocompletion=completion.adapters)
@@ -122,31 +123,46 @@ def new(
 def check(
     name: NameArgument,
     worlds: Annotated[int, typer.Option(metavar="N", min=1, help="Random worlds of the agreement search.")] = 2000,
+    requests: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Requests judged by hand from the vendor's documents, as YAML."),
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Run the conformance suite on an installed adapter. Exit code 1 if anything that was asked does not hold."""
+    """Run the conformance suite on an installed adapter. Exit code 0 if the certificate says that it passes, else 1."""
     with clean_errors():
         plugins = load_plugins()
         spec = _known(name, plugins)
-        left_out = _left_out(plugins.family(spec))
+        left_out = _left_out(plugins.family(spec), requests)
         version = plugins.packages.get(name, Package("unknown")).version
+        if requests is not None:
+            read_judged(requests, plugins.family(spec))
+        asked = AdapterCheck(name, version, worlds, tuple(left_out), str(requests.absolute()) if requests else "")
         with progress("running the conformance suite"):
-            checked = run_suite(AdapterCheck(name, version, worlds, tuple(left_out)))
+            checked = run_suite(asked)
         if output is Output.TEXT:
             print_lines(map(line, checked.text.splitlines()))
         else:
             emit(dict(checked.data), output)
-        for asked, why in left_out.items():
-            note(f"{asked} is not asked here, because {why}; the adapter's own tests ask it")
-        note("some of what was asked does not hold" if checked.failed else "everything that was asked holds")
-    raise typer.Exit(Exit.ERROR if checked.failed else Exit.SAME)
+        for one, why in left_out.items():
+            note(f"{one} is not asked here, because {why}")
+        note(_outcome(checked))
+    raise typer.Exit(Exit.SAME if checked.passed else Exit.ERROR)
 
 
-def _left_out(family: FamilySpec) -> dict[str, str]:
-    """The checks that need more than an adapter, and what."""
-    found = {"judged": "it needs requests that were judged by hand"}
+def _outcome(checked: CheckedAdapter) -> str:
+    if checked.failed:
+        return "some of what was asked does not hold"
+    return "everything holds" if checked.passed else "what was asked holds; it passes only if everything is asked"
+
+
+def _left_out(family: FamilySpec, requests: Path | None) -> dict[str, str]:
+    """The checks that need more than what is here, and what."""
+    found = {} if requests else {"judged": "it needs requests that were judged by hand (--requests FILE)"}
     if family.files is None:
-        found["fields"] = "its objects have no text in which single fields could be changed"
+        found["fields"] = (
+            "its objects have no text in which single fields could be changed; the adapter's own tests ask it"
+        )
     return found
 
 

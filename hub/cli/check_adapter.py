@@ -18,14 +18,25 @@ from hub.errors import ConfigError
 _KIT = "hub.testing.conformance.plugin"
 _NEEDED = ("pytest", "hypothesis")
 _FILE = """\
+from pathlib import Path
+
 import pytest
 
 from hub.plugins import load_plugins
+from hub.testing.conformance.judged_file import read_judged
+
+PLUGINS = load_plugins()
+ADAPTER = PLUGINS.adapter({name!r})
 
 
 @pytest.fixture
 def smihub_adapter():
-    return load_plugins().adapter({name!r})
+    return ADAPTER
+
+
+@pytest.fixture
+def smihub_requests():
+    return read_judged(Path({requests!r}), PLUGINS.family(ADAPTER)) if {requests!r} else ()
 
 
 @pytest.fixture
@@ -35,20 +46,29 @@ def smihub_version():
 
 
 class AdapterCheck(Struct, frozen=True):
-    """What is asked of which adapter: how many random worlds, and without which checks."""
+    """What is asked of which adapter: how many random worlds, without which checks, and the file of judged requests ("": none)."""
 
     name: str
     version: str
     worlds: int
     left_out: tuple[str, ...]
+    requests: str = ""
 
 
 class CheckedAdapter(Struct, frozen=True):
-    """The certificate of a run, as the kit writes it for people and for programs, and whether anything that was asked failed."""
+    """The certificate of a run, as the kit writes it for people and for programs.
+
+    `failed`: something that was asked does not hold. `passed`: everything was asked, and holds.
+    """
 
     text: str
     data: Mapping[str, Any]
     failed: bool
+
+    @property
+    def passed(self) -> bool:
+        """What the certificate says."""
+        return bool(self.data["passed"]) and not self.failed
 
 
 def run_suite(check: AdapterCheck) -> CheckedAdapter:
@@ -60,7 +80,8 @@ def run_suite(check: AdapterCheck) -> CheckedAdapter:
     with TemporaryDirectory(prefix="smihub-") as made:
         folder = Path(made)
         (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-        (folder / "test_adapter.py").write_text(_FILE.format(name=check.name, version=check.version), encoding="utf-8")
+        text = _FILE.format(name=check.name, version=check.version, requests=check.requests)
+        (folder / "test_adapter.py").write_text(text, encoding="utf-8")
         command, environment = _command(check), _environment()
         # Our own interpreter, on a file of ours, in a folder in which nobody else has put a module.
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603

@@ -135,7 +135,7 @@ class Folder:
         environment = {**os.environ, **(env or {})}
         command = self.command(*arguments)
         return subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False, timeout=240
         )
 
     def command(self, *arguments: str) -> list[str]:

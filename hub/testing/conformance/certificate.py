@@ -20,7 +20,8 @@ class Certificate(Struct, frozen=True, omit_defaults=True):
     """What a run of the suite proves, if all of it ran: `passed` is False where a property failed or was not asked.
 
     `proof` is "model only" where no real data plane ran: then all of this rests on the adapter's own evaluate, as far as the
-    author's `judged` rows and the field checks bear it. `missing` are properties that were not asked.
+    author's `judged` rows and the field checks bear it. `schema` says whether objects were held against one of the vendor. `missing`
+    are properties that were not asked.
     """
 
     adapter: str
@@ -35,6 +36,7 @@ class Certificate(Struct, frozen=True, omit_defaults=True):
     worlds: int
     seed: str
     judged: tuple[str, ...] = ()
+    schema: bool = False
     cpu_s: Mapping[str, float] = {}
     missing: tuple[str, ...] = ()
     failures: tuple[Mapping[str, Any], ...] = ()
@@ -50,6 +52,7 @@ class Header(Struct, frozen=True):
     worlds: int
     seed: str
     judged: tuple[str, ...]
+    schema: bool = False
 
 
 class CheckRow(Struct, frozen=True):
@@ -71,6 +74,7 @@ def header_of(subject: AdapterUnderTest) -> Header:
         worlds=subject.sizes.worlds,
         seed=subject.sizes.seed,
         judged=tuple(sorted({row.source for row in subject.judged})),
+        schema=subject.schema is not None,
     )
 
 
@@ -98,6 +102,7 @@ def certify(header: Header, rows: Sequence[CheckRow], date: str) -> Certificate:
         worlds=header.worlds,
         seed=header.seed,
         judged=header.judged,
+        schema=header.schema,
         cpu_s={row.check: row.cpu_s for row in rows},
         missing=missing,
         failures=tuple(failure for row in rows for failure in row.failures),
@@ -148,6 +153,7 @@ def to_text(certificate: Certificate) -> str:
     lines += ["", f"features carried out: {', '.join(proved) or 'none'}"]
     lines.append(f"{certificate.cases} case files, {certificate.worlds} random worlds, seed {certificate.seed}")
     lines.append(f"judged by hand from: {', '.join(certificate.judged) or 'nothing'}")
+    lines.append(f"objects by the vendor's schema: {'yes' if certificate.schema else 'not asked, no schema is named'}")
     return "\n".join(lines) + "\n"
 
 

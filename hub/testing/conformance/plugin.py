@@ -9,7 +9,8 @@
 
 It is found through pytest's entry points wherever smihub is installed; the suite is imported only for such a file. Further fixtures are
 optional: `smihub_config`, `smihub_version`, `smihub_requests` (JudgedRequests), `smihub_bodies` (a Bodies, unless bodies are JSON),
-`smihub_meaningless` (patterns of fields without effect), `smihub_data_plane` (a DataPlane); see hub.testing.conformance.subject.
+`smihub_meaningless` (patterns of fields without effect), `smihub_data_plane` (a DataPlane), `smihub_schema` (a SchemaCheck); see
+hub.testing.conformance.subject. `judged_file.read_judged` reads requests from YAML, `crds.crd_schema` makes a schema of CRDs.
 """
 
 from __future__ import annotations
@@ -89,6 +90,12 @@ def smihub_data_plane() -> Any:
 
 
 @pytest.fixture
+def smihub_schema() -> Any:
+    """What is wrong with an object by the vendor's schema: a SchemaCheck; None: no schema is named."""
+    return None
+
+
+@pytest.fixture
 def smihub_subject(
     request: pytest.FixtureRequest,
     smihub_adapter: Any,
@@ -107,6 +114,7 @@ def smihub_subject(
         version=request.getfixturevalue("smihub_version"),
         judged=tuple(smihub_requests),
         data_plane=request.getfixturevalue("smihub_data_plane"),
+        schema=request.getfixturevalue("smihub_schema"),
         bodies=JSON if smihub_bodies is None else smihub_bodies,
         meaningless=(*MEANINGLESS, *request.getfixturevalue("smihub_meaningless")),
         sizes=Sizes(worlds, few=max(worlds // 20, 10), seed=option("--smihub-seed")),

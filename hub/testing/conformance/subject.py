@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -13,7 +13,7 @@ from hub.explain import ExplainedMesh, Explainer
 from hub.model import Document, Translation, UnitKey
 from hub.testing.documents import Scope, SinklessMesh, explained
 
-KIT_VERSION = "1"
+KIT_VERSION = "2"
 """Changes when a property is added or becomes stricter: a certificate is worth what its kit asked."""
 
 
@@ -51,6 +51,8 @@ MEANINGLESS = ("metadata.name", "metadata.namespace", "metadata.labels.*", "meta
 """Fields that may repeat a value without any effect, as patterns over paths such as `spec.rules.0.name`."""
 DataPlane = Callable[[Sequence[NativeObject], Facts, Sequence[Request]], Sequence[str]]
 """Runs a real data plane with these objects, and gives the verdict word of each request."""
+SchemaCheck = Callable[[NativeObject], Iterable[str]]
+"""What is wrong with an object by the vendor's schema, a sentence each (none: it is valid); for manifests `crds.crd_schema` makes one."""
 
 
 class Sizes(Struct, frozen=True):
@@ -75,6 +77,7 @@ class AdapterUnderTest(Struct, frozen=True):
     version: str = ""
     judged: tuple[JudgedRequest, ...] = ()
     data_plane: DataPlane | None = None
+    schema: SchemaCheck | None = None
     bodies: Bodies = JSON
     meaningless: tuple[str, ...] = MEANINGLESS
     sizes: Sizes = field(default_factory=Sizes)

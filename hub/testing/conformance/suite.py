@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Sequence
 
-from hub.testing.conformance import agreement, changes, fields, fresh, hostile, names, tables, units
+from hub.testing.conformance import agreement, changes, fields, fresh, hostile, names, schema, tables, units
 from hub.testing.conformance.subject import AdapterUnderTest, CheckOutcome, PropertyCheck, PropertyFailure
 
 CHECKS: tuple[PropertyCheck, ...] = (
@@ -13,6 +13,7 @@ CHECKS: tuple[PropertyCheck, ...] = (
     *agreement.CHECKS,
     *units.CHECKS,
     *names.CHECKS,
+    *schema.CHECKS,
     *fields.CHECKS,
     *changes.CHECKS,
     *fresh.CHECKS,

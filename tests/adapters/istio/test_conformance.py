@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapters.istio.plugin import SPEC
 from hub.api import AdapterSpec
+from hub.sinks.kubernetes import KUBERNETES
+from hub.testing.conformance.judged_file import read_judged
 from hub.testing.conformance.subject import AdapterUnderTest, JudgedRequest
-from tests.adapters.istio.judged import JUDGED
 from tests.servers.proving import conforms
 
 pytestmark = pytest.mark.thorough
@@ -24,7 +26,7 @@ def smihub_adapter() -> AdapterSpec[Any]:
 @pytest.fixture
 def smihub_requests() -> tuple[JudgedRequest, ...]:
     """What is judged by hand."""
-    return JUDGED
+    return read_judged(Path(__file__).with_name("requests.yaml"), KUBERNETES)
 
 
 @pytest.mark.slow

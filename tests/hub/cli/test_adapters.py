@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -70,23 +71,66 @@ def test_show_tells_what_must_be_set_and_what_may(folder: Folder) -> None:
     assert "sink  kind: directory\n  path: string; required\n" in text
 
 
+REQUESTS = Path(__file__).parents[2] / "adapters" / "istio" / "requests.yaml"
+
+
 @pytest.mark.thorough
 def test_an_installed_adapter_is_checked(folder: Folder) -> None:
-    """By the suite, in a process that reads nothing of the folder; what it cannot ask, it says."""
+    """By the suite, in a process that reads nothing of the folder, with the author's requests: the certificate says that it passes."""
     (folder.root / "conftest.py").write_text("raise SystemExit(5)")
     (folder.root / "pytest.py").write_text("raise SystemExit(5)")
+    (folder.root / "requests.yaml").write_bytes(REQUESTS.read_bytes())
     before = sorted(folder.root.rglob("*"))
-    done = folder.process("adapters", "check", "istio", "--worlds", "10", "-o", "json", env={"PYTEST_ADDOPTS": "--bad"})
+    asked = ("adapters", "check", "istio", "--worlds", "10", "--requests", "requests.yaml", "-o", "json")
+    done = folder.process(*asked, env={"PYTEST_ADDOPTS": "--bad"})
     assert done.returncode == 0, done
     certificate = json.loads(done.stdout)
     assert (certificate["adapter"], certificate["version"]) == ("istio", metadata.version("smihub"))
-    assert certificate["missing"] == ["judged-by-hand"]
-    assert all(certificate["properties"].values())
-    assert done.stderr.splitlines() == [
-        "note: judged is not asked here, because it needs requests that were judged by hand; the adapter's own tests ask it",
-        "note: everything that was asked holds",
-    ]
+    assert certificate["passed"]
+    assert all("istio.io/latest/docs" in page for page in certificate["judged"])
+    assert done.stderr.splitlines() == ["note: everything holds"]
     assert sorted(folder.root.rglob("*")) == before
+
+
+@pytest.mark.thorough
+def test_the_exit_code_says_what_the_certificate_says(folder: Folder) -> None:
+    """An adapter does not pass where not everything was asked, though all of that holds."""
+    done = folder.process("adapters", "check", "istio", "--worlds", "10")
+    assert done.returncode == 1
+    assert "does not pass the conformance kit" in done.stdout
+    assert "not asked: judged-by-hand" in done.stdout
+    assert done.stderr.splitlines() == [
+        "note: judged is not asked here, because it needs requests that were judged by hand (--requests FILE)",
+        "note: what was asked holds; it passes only if everything is asked",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("adapter", "text", "told"),
+    [
+        ("istio", None, '"requests.yaml" cannot be read: No such file or directory'),
+        ("istio", "judged: [{source: x, requests: [{verdict: maybe, request: {}}]}]", "Invalid enum value 'maybe'"),
+        (
+            "istio",
+            "judged: [{source: x, requests: [{verdict: deny, request: {}}]}]",
+            "judged[0].requests[0].request: src",
+        ),
+        ("istio", "judged: [{source: x, objects: '- 1', requests: []}]", "judged[0].objects: an object has no name"),
+        ("istio", "judged: [{source: x, objects: '{', requests: []}]", "judged[0].objects: "),
+        ("vm", "judged: [{source: x, objects: '{}', requests: []}]", 'the objects of family "xds" have no files'),
+    ],
+)
+def test_a_file_of_requests_that_cannot_be_read_is_one_error(
+    folder: Folder, adapter: str, text: str | None, told: str
+) -> None:
+    """Before anything runs."""
+    if text is not None:
+        (folder.root / "requests.yaml").write_text(text)
+    result = folder.run("adapters", "check", adapter, "--requests", "requests.yaml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ")
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("verb", ["show", "check"])

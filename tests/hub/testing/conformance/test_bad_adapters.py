@@ -18,7 +18,7 @@ from tests.hub.testing.conformance.more_bad_adapters import MORE
 from tests.servers.proving import conforms
 
 ALL = {**BAD, **MORE}
-HAND, REAL = "judged-by-hand", "data-plane"
+HAND, REAL, VALID = "judged-by-hand", "data-plane", "valid-by-schema"
 """Properties of what an author brings beside the adapter; tests of their own are below."""
 
 
@@ -41,7 +41,7 @@ def test_a_bad_adapter_is_rejected_by_the_right_property(what: str) -> None:
 def test_every_property_rejects_somebody() -> None:
     """A property that no bad adapter breaks would be one that nobody has seen at work."""
     named = frozenset[str]().union(*(wanted for _, wanted in ALL.values()))
-    assert named == PROPERTIES.keys() - {HAND, REAL}
+    assert named == PROPERTIES.keys() - {HAND, REAL, VALID}
 
 
 def test_evaluate_is_held_against_requests_judged_by_hand() -> None:
@@ -73,6 +73,22 @@ def test_evaluate_is_held_against_a_real_data_plane() -> None:
     assert [outcome.failures for outcome in run(good, check)] == [()]
     assert [failure.property for outcome in run(bad, check) for failure in outcome.failures] == [REAL]
     assert header_of(good).proof == "a real data plane"
+
+
+def test_objects_are_held_against_the_schema_that_the_author_names() -> None:
+    """The smallest world with an object that it does not take; the certificate says whether there was one."""
+    check = [one for one in CHECKS if one.name == "schema"]
+
+    def no_lists(native: NativeObject) -> list[str]:
+        return ["spec.requests: is missing"] if native.ref.kind == "List" else []
+
+    good, bad = AdapterUnderTest(SPEC, schema=lambda _: ()), AdapterUnderTest(SPEC, schema=no_lists)
+    assert [outcome.failures for outcome in run(good, check)] == [()]
+    (failure,) = run(bad, check)[0].failures
+    assert failure.property == VALID
+    assert failure.why.endswith(": spec.requests: is missing")
+    assert len([one for one in failure.world if one["kind"] == "TrafficTarget"]) == 1
+    assert (header_of(good).schema, header_of(AdapterUnderTest(SPEC)).schema) == (True, False)
 
 
 @pytest.mark.slow

@@ -1,0 +1,81 @@
+"""A file of requests judged by hand: JudgedRequests as YAML, for an author's tests and for `smihub adapters check --requests`.
+
+world: |                      # the Services, Pods and Workloads around the mesh's objects
+  ...
+judged:
+- source: https://...         # the vendor's page that says so
+  objects: |                  # native objects, as they stand in files of the adapter's family
+    ...
+  requests:
+  - verdict: allow            # or deny
+    request: {src: {identity: d/web}, dst: {pod: d/api}, port: 8080, path: /a}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+from msgspec import Struct
+
+from hub.api import ConfigError, FamilySpec, NativeObject, Role
+from hub.requests import RequestError, decode
+from hub.testing.conformance.subject import JudgedRequest
+
+
+class _JudgedLine(Struct, forbid_unknown_fields=True):
+    verdict: Literal["allow", "deny", "mixed", "ungoverned"]
+    request: dict[str, Any]
+
+
+class _JudgedRow(Struct, forbid_unknown_fields=True):
+    source: str
+    requests: list[_JudgedLine]
+    objects: str = ""
+
+
+class _JudgedFile(Struct, forbid_unknown_fields=True):
+    judged: list[_JudgedRow]
+    world: str = ""
+
+
+def read_judged(path: Path, family: FamilySpec) -> tuple[JudgedRequest, ...]:
+    """The requests of a file. Raises ConfigError, with the place, for what it cannot read, and where the family has no files."""
+    try:
+        file = msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), _JudgedFile)
+    except OSError as error:
+        raise ConfigError(f'"{path}" cannot be read: {error.strerror or error}') from None
+    except (yaml.YAMLError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    return tuple(
+        one for at, row in enumerate(file.judged) for one in _rows(file, row, (f"{path}: judged[{at}]", family))
+    )
+
+
+def _rows(file: _JudgedFile, row: _JudgedRow, context: tuple[str, FamilySpec]) -> Iterator[JudgedRequest]:
+    where, family = context
+    objects = tuple(_objects(row.objects, where, family)) if row.objects.strip() else ()
+    for at, asked in enumerate(row.requests):
+        try:
+            request = decode(asked.request).request
+        except RequestError as error:
+            raise ConfigError(f"{where}.requests[{at}].request: {error}") from None
+        yield JudgedRequest(objects, request, asked.verdict, row.source, file.world)
+
+
+def _objects(text: str, where: str, family: FamilySpec) -> Iterator[NativeObject]:
+    if family.files is None:
+        raise ConfigError(
+            f'{where}.objects: the objects of family "{family.name}" have no files; judge them in a test of Python'
+        )
+    try:
+        found = family.files.read(text.encode())
+    except ConfigError as error:
+        raise ConfigError(f"{where}.objects: {error}") from None
+    for one in found:
+        if one.ref is None:
+            raise ConfigError(f"{where}.objects: an object has no name, or no kind")
+        yield NativeObject(one.ref, Role.GRANT, one.body)
