@@ -50,7 +50,7 @@ JSON = Bodies(_json, _bytes)
 MEANINGLESS = ("metadata.name", "metadata.namespace", "metadata.labels.*", "metadata.annotations.*")
 """Fields that may repeat a value without any effect, as patterns over paths such as `spec.rules.0.name`."""
 DataPlane = Callable[[Sequence[NativeObject], Facts, Sequence[Request]], Sequence[str]]
-"""Runs a real data plane with these objects, and gives the verdict word of each request."""
+"""Runs a real data plane with these objects, and gives the verdict word of each request ("": it cannot be sent there as it is)."""
 SchemaCheck = Callable[[NativeObject], Iterable[str]]
 """What is wrong with an object by the vendor's schema, a sentence each (none: it is valid); for manifests `crds.crd_schema` makes one."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from random import Random
+from typing import Any
 
 from hub.errors import SmihubError
 from hub.model import Answer, Facts, NativeObject, Request
@@ -56,30 +59,56 @@ def _wrong(subject: AdapterUnderTest, one: JudgedRequest) -> PropertyFailure | N
 
 
 def data_plane(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
-    """Evaluate against a real data plane, where the author has one to run."""
-    for number in range(subject.sizes.few // 10 if subject.data_plane else 0):
+    """A real data plane, where the author has one to run, answers as the judged rows say, and as evaluate says of random worlds."""
+    asked: Counter[str] = Counter()
+    for values, objects, facts, expected in _expected(subject) if subject.data_plane else ():
+        requests = [request for request, _ in expected]
+        for (request, answer), word in zip(expected, _real(subject, objects, facts, requests), strict=True):
+            asked[word] += 1
+            if word not in {"", answer.verdict}:
+                why = f"expected {answer.verdict}, and the real data plane says {word}"
+                yield PropertyFailure(REAL_RUN, why, tuple(values), request, None, answer, answer.by)
+                return
+    if subject.data_plane and not (asked["allow"] and asked["deny"]):
+        yield PropertyFailure(
+            REAL_RUN, f"the real data plane allowed {asked['allow']} and denied {asked['deny']} requests"
+        )
+
+
+_Expected = tuple[Sequence[Any], Sequence[NativeObject], Facts, list[tuple[Request, Answer]]]
+
+
+def _expected(subject: AdapterUnderTest) -> Iterator[_Expected]:
+    """Worlds, objects, facts, and requests with the answer that is right: those judged by hand first, then random ones."""
+    for (objects, world), rows in groupby(subject.judged, lambda row: (row.objects, row.world)):
+        documents = read_documents(world) if world else ()
+        values = [one.value for one in documents]
+        judged = [(row.request, Answer(row.verdict)) for row in rows]  # type: ignore[arg-type] # as the author wrote
+        yield values, objects, compile_documents(documents, Scope()).facts, judged
+    for number in range(max(subject.sizes.few // 10, 1)):
         rng = Random(f"{subject.sizes.seed}/real/{number}")
         values = make_values(rng)
         documents = documents_of(values)
         made = compile_documents(documents, Scope())
-        objects = bodies_of(translate_units(made.units, subject.mesh))
-        asked = [one.request for one in row(rng, Hints.of(values), Semantics(documents).judge, 20, 20)]
-        judge = subject.spec.evaluator(objects, made.facts)
-        for request, word in zip(asked, _real(subject, (objects, made.facts, asked)), strict=True):
-            answer = judge.judge(request)
-            if answer.verdict != word:
-                why = f"evaluate says {answer.verdict}, the real data plane {word}"
-                yield PropertyFailure(REAL_RUN, why, tuple(values), request, None, answer, answer.by)
-                return
+        natives = bodies_of(translate_units(made.units, subject.mesh))
+        judge = subject.spec.evaluator(natives, made.facts).judge
+        asked = [one.request for one in row(rng, Hints.of(values), Semantics(documents).judge, 40, 40)]
+        yield values, natives, made.facts, [(request, judge(request)) for request in asked]
 
 
-def _real(subject: AdapterUnderTest, job: tuple[list[NativeObject], Facts, list[Request]]) -> list[str]:
+def _real(
+    subject: AdapterUnderTest, objects: Sequence[NativeObject], facts: Facts, requests: Sequence[Request]
+) -> list[str]:
     assert subject.data_plane is not None
-    return list(subject.data_plane(*job))
+    return list(subject.data_plane(objects, facts, requests))
 
 
 CHECKS = (
     PropertyCheck("features", {DECLARED: "the feature table says what the mesh does"}, features),
     PropertyCheck("judged", {JUDGED: "evaluate answers as the vendor's documents say"}, judged),
-    PropertyCheck("data-plane", {REAL_RUN: "evaluate answers as a real data plane does"}, data_plane),
+    PropertyCheck(
+        "data-plane",
+        {REAL_RUN: "a real data plane, if there is one, answers as the judged rows and evaluate do"},
+        data_plane,
+    ),
 )

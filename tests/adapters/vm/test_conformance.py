@@ -1,7 +1,8 @@
-"""The VM mesh under the conformance kit, as an adapter of somebody else would be."""
+"""The VM mesh under the conformance kit, as an adapter of somebody else would be, with a real Envoy for its data plane."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,11 +12,12 @@ from adapters.vm import wire
 from adapters.vm.plugin import SPEC
 from adapters.vm.view import view
 from hub.api import AdapterSpec, NativeObject, UnmodelledError
-from hub.testing.conformance.subject import AdapterUnderTest, Bodies, JudgedRequest, SchemaCheck
+from hub.testing.conformance.subject import AdapterUnderTest, Bodies, DataPlane, JudgedRequest, SchemaCheck
+from tests.adapters.vm.data_plane import RealEnvoy
 from tests.adapters.vm.judged import JUDGED
 from tests.servers.proving import conforms
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.envoy
 
 
 @pytest.fixture
@@ -40,6 +42,12 @@ def smihub_bodies() -> Bodies:
 def smihub_meaningless() -> tuple[str, ...]:
     """Names of statistics, and what is written into logs."""
     return "*stat_prefix", "*access_log.*"
+
+
+@pytest.fixture
+def smihub_data_plane(tmp_path: Path) -> DataPlane:
+    """An Envoy."""
+    return RealEnvoy(tmp_path)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_evaluate_is_held_against_requests_judged_by_hand() -> None:
 
 
 def test_evaluate_is_held_against_a_real_data_plane() -> None:
-    """Where the author can run one; the certificate then says more than `model only`."""
+    """Where the author can run one: on the rows judged by hand too. The certificate then says more than `model only`."""
     check = [one for one in CHECKS if one.name == "data-plane"]
 
     def obeys(objects: Sequence[NativeObject], facts: Facts, requests: Sequence[Request]) -> list[str]:
@@ -69,9 +69,15 @@ def test_evaluate_is_held_against_a_real_data_plane() -> None:
     def is_open(objects: Sequence[NativeObject], facts: Facts, requests: Sequence[Request]) -> list[str]:
         return ["allow" for _ in requests]
 
-    good, bad = (AdapterUnderTest(SPEC, data_plane=real) for real in (obeys, is_open))
+    def answers_nothing(objects: Sequence[NativeObject], facts: Facts, requests: Sequence[Request]) -> list[str]:
+        return ["" for _ in requests]
+
+    good, bad, mute = (AdapterUnderTest(SPEC, data_plane=real) for real in (obeys, is_open, answers_nothing))
     assert [outcome.failures for outcome in run(good, check)] == [()]
-    assert [failure.property for outcome in run(bad, check) for failure in outcome.failures] == [REAL]
+    for one in (bad, mute):
+        assert [failure.property for outcome in run(one, check) for failure in outcome.failures] == [REAL]
+    wrong = replace(good, judged=(*REQUESTS, replace(REQUESTS[0], verdict="deny")))
+    assert run(wrong, check)[0].failures[0].why == "expected deny, and the real data plane says allow"
     assert header_of(good).proof == "a real data plane"
 
 
