@@ -1,6 +1,6 @@
 """Run the mutants: each dangerous change of mutants.yaml must make the proof fail.
 
-    python tests/mutants/run.py [--only WORD] [--jobs N] [--suite all|cases|worlds|regex] [--list FILE]
+    python tests/mutants/run.py [--only WORD] [--jobs N] [--suite all|cases|kit|regex] [--list FILE]
 
 Every mutant is applied in a temporary copy of the tree, never in the working tree. First the copy must pass without
 any change. A mutant counts as caught only if tests fail (exit 1 of pytest), not if the copy cannot be imported.
@@ -25,8 +25,13 @@ from msgspec import Struct, convert
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-CASES, WORLDS = "tests/hub/test_cases.py", "tests/hub/test_never_wider.py"
-SUITES = {"all": (CASES, WORLDS), "cases": (CASES,), "worlds": (WORLDS,), "regex": ("tests/hub/regex",)}
+CASES = "tests/hub/test_cases.py"
+KIT = (
+    "tests/adapters/istio/test_conformance.py",
+    "tests/adapters/vm/test_conformance.py",
+    "tests/hub/test_never_wider.py",
+)
+SUITES = {"all": (CASES, *KIT), "cases": (CASES,), "kit": KIT, "regex": ("tests/hub/regex",)}
 COPIED = ("hub", "adapters", "tests", "bench", "deploy", "docs", ".ci", "pyproject.toml", "constraints.txt", "Makefile")
 LIMIT_S = 900
 
@@ -109,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", default="", help="run only mutants whose name contains this")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
-    parser.add_argument("--suite", choices=SUITES, default="all", help="the case files, the random worlds, or both")
+    parser.add_argument("--suite", choices=SUITES, default="all", help="the case files, the conformance kit, or both")
     parser.add_argument("--list", default="mutants.yaml", help="the list to take them from, a file beside this one")
     options = parser.parse_args(arguments)
     suite = SUITES[options.suite]

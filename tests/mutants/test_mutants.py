@@ -1,4 +1,4 @@
-"""Every mutant is caught: the cases and the random worlds notice each dangerous change of the lists."""
+"""Every mutant is caught: the cases and the conformance kit notice each dangerous change of the lists."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_mutant_is_caught() -> None:
 
 @pytest.mark.slow
 def test_every_mutant_of_the_istio_translation_is_caught() -> None:
-    """The same cases and worlds notice each of them."""
+    """The same cases and the kit notice each of them."""
     assert run.main(["--list", "istio.yaml"]) == 0
 
 
