@@ -2,6 +2,8 @@
 PYTHON ?= python3
 DEMO ?=
 MUTATE ?=
+WITHOUT ?=
+IGNORE ?=
 
 BIN := .venv/bin
 READY := .venv/.smihub-ready
@@ -15,7 +17,7 @@ BESIDE := --dist loadfile --no-loadscope-reorder -n
 # Tests start hundreds of Python processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lint check fewer-tests test servers test-istio demo proof docs goldens constraints dist clean
+.PHONY: help setup lint check fewer-tests fast-tests test servers test-istio demo proof docs goldens constraints dist clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -47,9 +49,11 @@ check: setup ## lint, and the fast tests without random searches, processes and 
 fewer-tests: setup
 	$(PYTEST) -n 6 -m "not envoy and not istio and not slow and not thorough and not hypothesis"
 
-test: setup ## the fast tests, then those with real Envoys
+fast-tests: setup ## the tests that start no Envoy (without those of WITHOUT=MARK and IGNORE=GLOB, of files)
 	@mkdir -p $(REPORTS)
-	$(PYTEST) -n auto -m "not envoy and not istio and not slow" --junit-xml=$(REPORTS)/fast.xml
+	$(PYTEST) -n auto -m "not envoy and not istio and not slow$(WITHOUT:%= and not %)" $(IGNORE:%=--ignore-glob='%') --junit-xml=$(REPORTS)/fast.xml
+
+test: fast-tests ## the fast tests, then those with real Envoys
 	$(PYTEST) $(BESIDE) 3 -m "envoy and not slow" --junit-xml=$(REPORTS)/envoy.xml
 
 servers: setup ## build etcd, kube-apiserver and istiod into ~/.cache/smihub, once per version (needs Go; some minutes)
