@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from msgspec.structs import replace
@@ -11,6 +11,8 @@ from hub.api import stateless
 from hub.meshes import Mesh
 from hub.model import Observation, Observed, UnitKey
 from hub.plan.changes import Desired, by_unit
+from hub.plan.plan import Plan
+from hub.store import Store
 
 
 class Faults:
@@ -45,6 +47,16 @@ def carried_over(
             same = objects == unit.translation.objects
             found[key] = unit if same else replace(unit, translation=replace(unit.translation, objects=objects))
     return found
+
+
+def with_unenforced(draft: Plan, mesh: Mesh, store: Store, keys: Iterable[UnitKey] | None, faults: Faults) -> Plan:
+    """The plan of a mesh of routes alone with what it does not enforce of these units (None: all): it governs no identity."""
+    found = list(draft.losses)
+    for key in sorted(store.units() if keys is None else keys) if mesh.spec.routes_only else ():
+        with faults.of(key):
+            unit = store.compile(key)[0] if key.kind == "access" else None
+            found += () if unit is None else mesh.translate(key, unit).losses
+    return replace(draft, losses=tuple(found))
 
 
 def narrowest(mesh: Mesh, faults: Faults, key: UnitKey, observed: Observed) -> bytes | None:

@@ -137,7 +137,9 @@ class Mesh:
 
 
 def in_scope(governed: Governed, key: UnitKey, unit: Unit | None) -> bool:
-    """Whether a scope takes a unit in: everything, those of listed namespaces, or identities that a TrafficTarget names."""
+    """Whether a scope takes a unit in: everything, those of listed namespaces, identities that a TrafficTarget names, or routes alone."""
+    if governed.mode == "routes":
+        return key.kind == "route"
     if governed.mode == "namespaces":
         return key.namespace in governed.namespaces
     if governed.mode == "targets" and key.kind == "access":

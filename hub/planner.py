@@ -18,7 +18,7 @@ from hub.api import stateless
 from hub.baselines import NOTHING_HELD, Holds, baselines_of, beside_baselines, covers
 from hub.binding import rebuilt, unbound
 from hub.config.file import Config
-from hub.faults import Faults, carried_over, narrowest
+from hub.faults import Faults, carried_over, narrowest, with_unenforced
 from hub.memory.meet import meet
 from hub.memory.permits import Standing, gained
 from hub.memory.permits import standing as standing_of
@@ -100,7 +100,7 @@ class Planner:
         refused_units = {one.unit for one in unaccepted(refusals, accepted) if one.unit is not None}
         holds = beside_baselines(mesh.spec, desired, mirror, holds.also(refused_units | faults.found.keys()))
         decision = self._withhold_gains(mesh, mirror, _PlanInput(desired, observation, holds), faults)
-        draft = self._plan_of(mesh, mirror, decision, faults)
+        draft = with_unenforced(self._plan_of(mesh, mirror, decision, faults), mesh, self._store, keys, faults)
         recent = mirror.lost_since(self.since.get(mesh.name, inf)) if draft.losing else ()
         refusals += of_faults(faults.found.items(), mesh.spec.name)
         refusals += of_blast_radius(draft, self._config.guards, recent)

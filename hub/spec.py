@@ -63,7 +63,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `evaluator(objects, facts)` indexes objects once and then judges requests.
     `carry_over(desired, observed)` carries over what only history knows (default: nothing).
     `family` names the FamilySpec of its objects. `governs` are the scopes that a mesh of this kind can be
-    given; `drain` says until when open connections keep what they had before a narrowing ("open connections until ...");
+    given; `("routes",)` is that of a mesh whose objects route calls and can refuse none: it governs no identity. Of an `Access`
+    it has no objects, only Losses with `access=False`, which say that nothing of it is enforced. `drain` says until when open connections keep what they had before a narrowing ("open connections until ...");
     `capture` is a sentence on the traffic that never gets to the mesh, if there is any. `selects_by` is the label by which
     its objects select the Pods of an identity ("": they do not go by labels). `baselines` are the scopes that have a skeleton
     of their own: the whole `mesh`, each `namespace` in which anything is governed, or both. Without them `translate` is never
@@ -87,6 +88,11 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     selects_by: str = ""
     baselines: tuple[Literal["mesh", "namespace"], ...] = ()
     narrowest: Callable[[bytes, str], bytes | None] = no_narrowest
+
+    @property
+    def routes_only(self) -> bool:
+        """Whether meshes of this kind route calls and enforce no access."""
+        return self.governs == ("routes",)
 
 
 class Written(Struct, frozen=True, gc=False):

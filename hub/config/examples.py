@@ -42,7 +42,7 @@ EXAMPLES: Mapping[str, str] = {
 CHOICES: Mapping[str, str] = {
     "pathRegex": "full or prefix",
     "rootBackend": "endpoints or reject",
-    "governed": "all, targets, or a mapping with namespaces",
+    "governed": "all, targets, routes, or a mapping with namespaces",
 }
 """What a field with few values may be."""
 _INDEX = re.compile(r"\[[0-9]+\]")

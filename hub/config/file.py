@@ -52,10 +52,10 @@ class Governed(Struct, frozen=True):
     """Which identities a mesh protects for us.
 
     `all`: every known one. `namespaces`: those of the listed namespaces. `targets`: those that a TrafficTarget names
-    now, or that carry our mark already.
+    now, or that carry our mark already. `routes`: none; calls to Services are routed, and nobody is refused.
     """
 
-    mode: Literal["all", "namespaces", "targets"] = "all"
+    mode: Literal["all", "namespaces", "targets", "routes"] = "all"
     namespaces: tuple[str, ...] = ()
 
 
@@ -117,7 +117,7 @@ class _Namespaces(ConfigSection, frozen=True, rename="camel", forbid_unknown_fie
 class _MeshSection(ConfigSection, frozen=True, rename="camel", forbid_unknown_fields=True):
     name: str
     adapter: str
-    governed: Literal["all", "targets"] | _Namespaces = "all"
+    governed: Literal["all", "targets", "routes"] | _Namespaces = "all"
     config: dict[str, Any] = field(default_factory=dict)
     sink: dict[str, Any] = field(default_factory=dict)
     cluster: str = ""

@@ -40,7 +40,8 @@ class Loss(Struct, frozen=True, order=True, gc=False):
     """What a mesh cannot say: the refused part grants nothing.
 
     `example` is a request in words that SMI allows and the mesh will refuse; `remedy` says what would end the loss.
-    `access` is False for losses of a split, which may approximate but never widen. `unit` is the hub's to say.
+    `access` is False for losses of a split, which may approximate but never widen, and for what a mesh of routes alone does not
+    enforce. `unit` is the hub's to say.
     """
 
     code: str
@@ -53,13 +54,21 @@ class Loss(Struct, frozen=True, order=True, gc=False):
     unit: UnitKey | None = None
 
     @property
+    def is_unenforced(self) -> bool:
+        """Whether it says that a mesh of routes alone does not enforce a grant, so that nothing is refused for it."""
+        return not self.access and self.unit is not None and self.unit.kind == "access"
+
+    @property
     def effect(self) -> str:
         """What becomes of `example`.
 
         Access, and what the root Service of a split does not take, is refused; a condition never holds; shares are the nearest.
+        A mesh of routes alone lets in what it does not enforce.
         """
         if self.access or self.field == "spec.service":
             return f"{self.example} is refused"
+        if self.is_unenforced:
+            return f"{self.example} is let in, whoever sends it"
         if self.field != "spec.matches":
             return f"{self.example} is not distributed as the split says"
         root = self.unit.name if self.unit is not None else "the Service"

@@ -9,25 +9,31 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import combinations
 
 from hub.model import Answer, Document, Reading, Request
-from hub.semantics import Semantics
+from hub.semantics import EVERYTHING, GovernedNamespaces, Semantics
 
 Without = Callable[[Request, Collection[str]], Iterator[Answer]]
 _WHOLE = frozenset({"istio.headless-backend", "istio.port-called-udp", "istio.tls-not-split"})
 """Losses of a split as a whole: one without conditions has no effect then either."""
 
 
-def answers_without(documents: Sequence[Document], reading: Reading) -> Without:
+def answers_without(
+    documents: Sequence[Document],
+    reading: Reading,
+    governed: GovernedNamespaces = EVERYTHING,
+    of_whole_splits: Collection[str] = (),
+) -> Without:
     """From a call of a Service, and the losses that a mesh reports, to SMI's answers without one or more splits of that Service.
 
-    These are conditional ones, and all of them where the losses are of whole splits.
+    These are conditional ones, and all of them where the losses are of whole splits (further codes: `of_whole_splits`).
     """
+    of_whole = _WHOLE.union(of_whole_splits)
 
     def answers(request: Request, losses: Collection[str]) -> Iterator[Answer]:
-        whole = not _WHOLE.isdisjoint(losses)
+        whole = not of_whole.isdisjoint(losses)
         names = [_lost(document.value, request, whole=whole) for document in documents]
         for dropped in _some(sorted({name for name in names if name})):
             left = [document for document, name in zip(documents, names, strict=True) if name not in dropped]
-            yield Semantics(left, reading=reading).judge(request)
+            yield Semantics(left, governed=governed, reading=reading).judge(request)
 
     return answers
 

@@ -14,18 +14,19 @@ from hub.baselines import baselines_of, covers
 from hub.endpoints import EndpointView
 from hub.explain import Compiled, ExplainedMesh, Explainer, compiled
 from hub.model import Baseline, Document, Origin, Reading, Translation, Unit, UnitKey
-from hub.semantics import Semantics
+from hub.semantics import EVERYTHING, GovernedNamespaces, Semantics
 from hub.smi import Decoded, decode
 from hub.store import Store
 from hub.translated import translated
 
 
 class Scope(Struct, frozen=True):
-    """How documents are read: the trust domain of all identities, our reading of SMI, and the domain's name."""
+    """How documents are read: the trust domain of all identities, our reading of SMI, the domain's name, and whom SMI rules."""
 
     trust_domain: str = "cluster.local"
     reading: Reading = field(default_factory=Reading)
     domain: str = "default"
+    governed: GovernedNamespaces = EVERYTHING
 
 
 def _everything(key: UnitKey, unit: Unit) -> bool:
@@ -82,7 +83,7 @@ def explained(
 ) -> tuple[Explainer, tuple[ExplainedMesh, ...]]:
     """Both readings of some documents, and what each mesh made of their units."""
     scope = Scope() if scope is None else scope
-    semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading)
+    semantics = Semantics(documents, trust_domain=scope.trust_domain, governed=scope.governed, reading=scope.reading)
     intent = compile_documents(documents, scope)
     judged = tuple(
         ExplainedMesh(mesh.name, mesh.spec, translate_units(intent.units, mesh), partial(_translated, mesh))

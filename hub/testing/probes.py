@@ -10,6 +10,7 @@ from msgspec import Struct
 from hub.api import AdapterSpec
 from hub.features import Feature, Support
 from hub.model import Destination, Request, Source
+from hub.semantics import GovernedNamespaces
 from hub.testing.compare import disagreement
 from hub.testing.documents import Scope, SinklessMesh, compile_documents, explainer_of, translate_units
 from hub.testing.kit import read_documents
@@ -98,6 +99,11 @@ def _split(more: str = "") -> str:
     return f"{head}spec: {{service: api, backends: [{{service: old, weight: 1}}]{more}}}\n---\n"
 
 
+def _split_if(value: str) -> str:
+    match = _ROUTES % f"{{name: m, headers: {{x-tier: '{value}'}}}}"
+    return _ALL + match + _split(", matches: [{kind: HTTPRouteGroup, name: routes}]")
+
+
 def _asked(port: int = 8080, **more: Any) -> Request:
     return Request(src=Source(pod="d/web"), dst=Destination(pod="d/api"), port=port, **more)
 
@@ -147,13 +153,7 @@ PROBES = (
     Probe(Feature.SPLIT_HTTP, _ALL + _split(), _called()),
     Probe(Feature.SPLIT_TCP, _RAW + _split(), _called(9000, protocol="tcp")),
     Probe(Feature.SPLIT_UDP, _DATAGRAMS + _split(), _called(53, protocol="udp")),
-    Probe(
-        Feature.SPLIT_MATCHES,
-        _ALL
-        + _ROUTES % "{name: m, headers: {x-beta: 'y.*'}}"
-        + _split(", matches: [{kind: HTTPRouteGroup, name: routes}]"),
-        _called(headers=(("x-beta", "yes"),)),
-    ),
+    Probe(Feature.SPLIT_MATCHES, _split_if("gold"), _called(headers=(("x-tier", "gold"),)), _split_if("g.*")),
 )
 
 
@@ -164,21 +164,26 @@ def faults(spec: AdapterSpec[Any]) -> Iterator[str]:
         if support is None:
             yield f"{probe.feature}: nothing is declared"
             continue
-        worked, lost = _tried(spec, probe.text, probe.request)
+        worked, lost = _tried(spec, probe, probe.text)
         works = support in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE}
+        if spec.routes_only and probe.feature.startswith("access."):
+            worked = False  # nobody is governed, so nobody is refused for want of this feature
         if works != worked:
             yield f'{probe.feature}: "{support}" is declared, but a simple case is {"carried out" if worked else "refused"}'
         if not works and not lost:
             yield f'{probe.feature}: "{support}" is declared, and nothing is reported as lost'
-        if support is Support.FULL and probe.hard and _tried(spec, probe.hard, probe.request)[1]:
+        if support is Support.FULL and probe.hard and _tried(spec, probe, probe.hard)[1]:
             yield f'{probe.feature}: "full" is declared, but some of it is lost'
 
 
-def _tried(spec: AdapterSpec[Any], text: str, request: Request) -> tuple[bool, bool]:
+def _tried(spec: AdapterSpec[Any], probe: Probe, text: str) -> tuple[bool, bool]:
     """Whether a mesh does in a world what SMI says, and whether it reports anything of it as lost."""
+    request, about_access = probe.request, probe.feature.startswith("access.")
     documents, mesh = read_documents(_FACTS + text), SinklessMesh(spec.name, spec)
-    smi, answers = explainer_of(documents, (mesh,)).explain(request)
+    scope = Scope(governed=GovernedNamespaces(frozenset())) if spec.routes_only else Scope()
+    smi, answers = explainer_of(documents, (mesh,), scope).explain(request)
     answer = answers[spec.name]
-    lost = any(one.losses for one in translate_units(compile_documents(documents, Scope()).units, mesh).values())
+    made = translate_units(compile_documents(documents, Scope()).units, mesh).values()
+    lost = any(not loss.is_unenforced or about_access for each in made for loss in each.losses)
     same = (answer.verdict, answer.weights) == (smi.verdict, smi.weights)
     return same and not disagreement(request, smi, answer), lost

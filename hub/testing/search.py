@@ -18,19 +18,27 @@ Compile = Callable[[tuple[Document, ...], Reading], Explain]
 """From documents to a function that gives SMI's answer and each mesh's."""
 
 
+Excusing = Callable[[tuple[Document, ...], Reading], Without]
+"""From documents to SMI's answers without what a mesh reports as lost."""
+
+
 def find(
-    values: Sequence[Any], requests: Iterable[Request], reading: Reading, compiling: Compile
+    values: Sequence[Any],
+    requests: Iterable[Request],
+    reading: Reading,
+    compiling: Compile,
+    excusing: Excusing = answers_without,
 ) -> Disagreement | None:
     """The first disagreement in a world, with the world made small; None if there is none."""
-    asked = tuple(requests)
-    for request, why in _disagreements(values, asked, reading, compiling):
+    asked, how = tuple(requests), (reading, compiling, excusing)
+    for request, why in _disagreements(values, asked, how):
         word = _word(why)
 
         def fails(kept: Sequence[Any], request: Request, word: str = word) -> bool:
-            return any(_word(reason) == word for _, reason in _disagreements(kept, (request,), reading, compiling))
+            return any(_word(reason) == word for _, reason in _disagreements(kept, (request,), how))
 
         small = shrink(values, request, fails)
-        reason = next((reason for _, reason in _disagreements(small, (request,), reading, compiling)), why)
+        reason = next((reason for _, reason in _disagreements(small, (request,), how)), why)
         return Disagreement(small, request, reason, reading)
     return None
 
@@ -40,17 +48,17 @@ def _word(why: str) -> str:
 
 
 def _disagreements(
-    values: Sequence[Any], requests: Iterable[Request], reading: Reading, compiling: Compile
+    values: Sequence[Any], requests: Iterable[Request], how: tuple[Reading, Compile, Excusing]
 ) -> Iterator[tuple[Request, str]]:
     """Every request that is judged differently; what raises is a disagreement too, whatever it raises."""
-    asked = tuple(requests)
+    asked, (reading, compiling, excusing) = tuple(requests), how
     try:
         documents = documents_of(values)
         explain = compiling(documents, reading)
     except Exception as error:  # noqa: BLE001 - the property is that nothing raises
         yield from ((request, f"raised while compiling: {error!r}") for request in asked[:1])
         return
-    yield from find_in(explain, asked, answers_without(documents, reading))
+    yield from find_in(explain, asked, excusing(documents, reading))
 
 
 def find_in(explain: Explain, requests: Iterable[Request], without: Without) -> Iterator[tuple[Request, str]]:

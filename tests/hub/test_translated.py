@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hub.api import AdapterSpec
+from hub.api import AdapterSpec, UnsafeResourceError
 from hub.model import Access, Identity, Loss, NativeObject, ObjectRef, Role, Translation, Unit, UnitKey
 from hub.plugins import load_plugins
 from hub.translated import translated
@@ -42,3 +42,32 @@ def test_origins_are_some_of_the_units_own(named: tuple[ObjectRef, ...], kept: t
 def test_a_loss_is_one_of_the_unit_that_was_translated() -> None:
     """Whatever the adapter wrote."""
     assert [loss.unit for loss in made().losses] == [KEY]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Translation(carried=()),
+        Translation(losses=(Loss("a.b", TARGET, "", "m", "a call", "l", access=False),), carried=()),
+    ],
+)
+def test_a_mesh_of_routes_alone_says_that_access_is_not_enforced(said: Translation) -> None:
+    """And no Loss of it says that anything is refused."""
+    spec: AdapterSpec[Any] = replace(load_plugins().adapter("vm"), translate=lambda *_: said, governs=("routes",))
+    for loss in translated(spec, KEY, UNIT, None).losses:
+        assert loss.effect == "a call is let in, whoever sends it"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Translation((NativeObject(ObjectRef("xds", "Thing", "", "t"), Role.GUARD, b"x"),), carried=()),
+        Translation(losses=(Loss("a.b", TARGET, "", "m", "a call", "l"),), carried=()),
+        Translation(),
+    ],
+)
+def test_a_mesh_of_routes_alone_enforces_no_access(said: Translation) -> None:
+    """What it would have to keep, it must not promise."""
+    spec: AdapterSpec[Any] = replace(load_plugins().adapter("vm"), translate=lambda *_: said, governs=("routes",))
+    with pytest.raises(UnsafeResourceError, match="access/d/api has objects, grants or refusals"):
+        translated(spec, KEY, UNIT, None)

@@ -14,14 +14,14 @@ from hub.explain import ExplainedMesh, Explainer
 from hub.model import Answer, Document, Reading, Request
 from hub.semantics import Semantics
 from hub.testing.close import row
-from hub.testing.conditions import answers_without
+from hub.testing.conformance.routed import excusing, judging
 from hub.testing.conformance.split_worlds import make_split_values
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
 from hub.testing.counterexamples import shrink
 from hub.testing.documents import Scope
-from hub.testing.kit import CASES, FOUND, Case, load_cases, wrong_mesh_answers
+from hub.testing.kit import CASES, FOUND, Case, Stage, load_cases, wrong_mesh_answers
 from hub.testing.random_requests import Hints
-from hub.testing.search import find, find_in
+from hub.testing.search import Excusing, Explain, find, find_in
 from hub.testing.worlds import documents_of, make_values
 
 WIDER, SHARES, EXACT, RAISES = "never-wider", "exact-shares", "exact", "raises-nothing"
@@ -46,22 +46,37 @@ def cases(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
 
 
 def _wrong_in(case: Case, subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    wrong = _misrouted_in_stage if subject.spec.routes_only else _wrong_in_stage
     for stage in case.stages:
         explainer, mesh = subject.explained(stage.documents, Scope(reading=case.reading))
+        for request, said in wrong(stage, case, explainer, mesh):
+            values = tuple(one.value for one in stage.documents)
+            ours, theirs = explainer.explain(request)[0], explainer.explain(request)[1][mesh.name]
+            why = f"case {case.name}, {stage.title}: {said}"
+            yield PropertyFailure("cases", why, values, request, ours, theirs, theirs.by)
 
-        def judge(request: Request, by: Explainer = explainer) -> Answer:
-            return by.explain(request)[1][subject.spec.name]
 
-        def smi(request: Request, by: Explainer = explainer) -> Answer:
-            return by.explain(request)[0]
+def _wrong_in_stage(
+    stage: Stage, case: Case, explainer: Explainer, mesh: ExplainedMesh
+) -> Iterator[tuple[Request, str]]:
+    def judge(request: Request) -> Answer:
+        return explainer.explain(request)[1][mesh.name]
 
-        for check in stage.checks:
-            found = _denied_for_a_reason(explainer, mesh, check.request)
-            if not found and (said := wrong_mesh_answers(replace(stage, checks=(check,)), judge, smi)):
-                values = tuple(one.value for one in stage.documents)
-                ours, theirs = smi(check.request), judge(check.request)
-                why = f"case {case.name}, {stage.title}: {said[0]}"
-                yield PropertyFailure("cases", why, values, check.request, ours, theirs, theirs.by)
+    def smi(request: Request) -> Answer:
+        return explainer.explain(request)[0]
+
+    for check in stage.checks:
+        found = _denied_for_a_reason(explainer, mesh, check.request)
+        if not found and (said := wrong_mesh_answers(replace(stage, checks=(check,)), judge, smi)):
+            yield check.request, said[0]
+
+
+def _misrouted_in_stage(
+    stage: Stage, case: Case, explainer: Explainer, mesh: ExplainedMesh
+) -> Iterator[tuple[Request, str]]:
+    """A mesh of routes alone is held against SMI's routes: the verdicts of a case are of meshes that enforce access."""
+    explain, without = judging(mesh, explainer.explain), excusing(mesh)(stage.documents, case.reading)
+    return find_in(explain, [check.request for check in stage.checks], without)
 
 
 def _denied_for_a_reason(explainer: Explainer, mesh: ExplainedMesh, request: Request) -> bool:
@@ -101,12 +116,13 @@ def _world(subject: AdapterUnderTest, number: int, losses: _LossCount, found: se
     sizes = subject.sizes
     semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading).judge
     asked = [one.request for one in row(rng, Hints.of(values), semantics, sizes.wild, sizes.close)]
-    losses.see(explainer, mesh, asked)
-    for request, why in find_in(explainer.explain, asked, answers_without(documents, scope.reading)):
+    explain, without = judging(mesh, explainer.explain), excusing(mesh)(documents, scope.reading)
+    losses.see(explain, mesh, asked)
+    for request, why in find_in(explain, asked, without):
         name = _WORDS.get(why.partition(":")[0], RAISES)
         if name not in found:
             found.add(name)
-            yield _shown(subject, name, (values, request, why, scope))
+            yield _shown(subject, name, (values, request, why, scope), excusing(mesh))
 
 
 def _dice(rng: Random, number: int) -> tuple[list[Any], Scope]:
@@ -133,14 +149,17 @@ def _raised(subject: AdapterUnderTest, values: Sequence[Any], scope: Scope, erro
     return PropertyFailure(RAISES, f"raised while translating: {error!r}", small)
 
 
-def _shown(subject: AdapterUnderTest, name: str, wrong: tuple[Sequence[Any], Request, str, Scope]) -> PropertyFailure:
+def _shown(
+    subject: AdapterUnderTest, name: str, wrong: tuple[Sequence[Any], Request, str, Scope], without: Excusing
+) -> PropertyFailure:
     """The failure with its world made small."""
     values, request, why, scope = wrong
 
     def compiling(documents: tuple[Document, ...], reading: Reading) -> Any:
-        return subject.explained(documents, scope)[0].explain
+        explainer, mesh = subject.explained(documents, scope)
+        return judging(mesh, explainer.explain)
 
-    small = find(values, (request,), scope.reading, compiling)
+    small = find(values, (request,), scope.reading, compiling, without)
     if small is None:
         return PropertyFailure(name, why, tuple(values), request)
     try:
@@ -161,19 +180,20 @@ class _LossCount:
         self._denied: set[str] = set()
         self._given: set[str] = set()
 
-    def see(self, explainer: Explainer, mesh: ExplainedMesh, asked: Sequence[Request]) -> None:
+    def see(self, explain: Explain, mesh: ExplainedMesh, asked: Sequence[Request]) -> None:
         """Count a world."""
-        lost = {loss.code for each in mesh.translations.values() for loss in each.losses}
-        self._reported.update(lost)
+        told = [loss for each in mesh.translations.values() for loss in each.losses]
+        lost = {loss.code for loss in told}
+        self._reported.update({loss.code for loss in told if not loss.is_unenforced})
         for request in asked:
             try:
-                smi, meshes = explainer.explain(request)
+                smi, meshes = explain(request)
             except Exception:  # noqa: BLE001, S112 - told by the search itself
                 continue
             answer = meshes[mesh.name]
             if (answer.verdict, answer.weights) != (smi.verdict, smi.weights):
                 self._denied.update(answer.losses)
-                refused = (smi.verdict, answer.verdict) == ("allow", "deny")
+                refused = smi.verdict in {"allow", "ungoverned"} and answer.verdict == "deny"
                 if refused and not (lost | self._narrowings) & set(answer.losses):
                     self._given.update(answer.losses)
 

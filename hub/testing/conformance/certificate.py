@@ -11,9 +11,11 @@ from msgspec import Struct
 from hub.errors import SmihubError
 from hub.requests import answer_to_json, to_json
 from hub.testing.conformance.subject import KIT_VERSION, AdapterUnderTest, CheckOutcome, PropertyFailure
-from hub.testing.conformance.suite import PROPERTIES
+from hub.testing.conformance.suite import ABOUT_ACCESS, PROPERTIES
 from hub.testing.counterexamples import to_yaml
 from hub.testing.kit import CASES, FOUND
+
+_OPEN = "routes alone: it enforces no access"
 
 
 class Certificate(Struct, frozen=True, omit_defaults=True):
@@ -21,7 +23,8 @@ class Certificate(Struct, frozen=True, omit_defaults=True):
 
     `proof` is "model only" where no real data plane ran: then all of this rests on the adapter's own evaluate, as far as the
     author's `judged` rows and the field checks bear it. `schema` says whether objects were held against one of the vendor. `missing`
-    are properties that were not asked.
+    are properties that were not asked. `governs` are the adapter's: with ("routes",) it enforces no access, and no property about
+    access is among `properties`.
     """
 
     adapter: str
@@ -36,6 +39,7 @@ class Certificate(Struct, frozen=True, omit_defaults=True):
     worlds: int
     seed: str
     judged: tuple[str, ...] = ()
+    governs: tuple[str, ...] = ()
     schema: bool = False
     cpu_s: Mapping[str, float] = {}
     missing: tuple[str, ...] = ()
@@ -52,6 +56,7 @@ class Header(Struct, frozen=True):
     worlds: int
     seed: str
     judged: tuple[str, ...]
+    governs: tuple[str, ...]
     schema: bool = False
 
 
@@ -74,6 +79,7 @@ def header_of(subject: AdapterUnderTest) -> Header:
         worlds=subject.sizes.worlds,
         seed=subject.sizes.seed,
         judged=tuple(sorted({row.source for row in subject.judged})),
+        governs=subject.spec.governs,
         schema=subject.schema is not None,
     )
 
@@ -88,7 +94,8 @@ def certify(header: Header, rows: Sequence[CheckRow], date: str) -> Certificate:
     """The certificate of a run; `date` is when, as ISO 8601."""
     asked = {name for row in rows for name in row.properties}
     failed = {failure["property"] for row in rows for failure in row.failures}
-    missing = tuple(name for name in PROPERTIES if name not in asked)
+    spared = ABOUT_ACCESS if header.governs == ("routes",) else frozenset[str]()
+    missing = tuple(name for name in PROPERTIES if name not in asked | spared)
     return Certificate(
         adapter=header.adapter,
         version=header.version,
@@ -102,6 +109,7 @@ def certify(header: Header, rows: Sequence[CheckRow], date: str) -> Certificate:
         worlds=header.worlds,
         seed=header.seed,
         judged=header.judged,
+        governs=header.governs,
         schema=header.schema,
         cpu_s={row.check: row.cpu_s for row in rows},
         missing=missing,
@@ -141,8 +149,9 @@ def to_text(certificate: Certificate) -> str:
     """The certificate for people: the verdict first, then what failed, then what was asked."""
     word = "passes" if certificate.passed else "does not pass"
     version = f" {certificate.version}" if certificate.version else ""
+    proof = f"{certificate.proof}; {_OPEN}" if certificate.governs == ("routes",) else certificate.proof
     lines = [
-        f"{certificate.adapter}{version} {word} the conformance kit {certificate.kit} ({certificate.proof}), {certificate.date}"
+        f"{certificate.adapter}{version} {word} the conformance kit {certificate.kit} ({proof}), {certificate.date}"
     ]
     for failure in certificate.failures:
         lines += ["", *failure_lines(failure)]

@@ -17,7 +17,12 @@ from hub.explain import Compiled
 from hub.features import Support
 from hub.model import Answer, Facts, Loss, NativeObject, Request, Translation, UnitKey
 from hub.testing.conformance.sentinels import SENTINELS, Sentinel, SentinelWorld
-from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
+from hub.testing.conformance.subject import (
+    AdapterUnderTest,
+    PropertyCheck,
+    PropertyFailure,
+    bodies_of,
+)
 from hub.testing.documents import Scope, compile_documents, translate_units
 from hub.testing.kit import read_documents
 from hub.testing.worlds import documents_of, make_values
@@ -38,9 +43,14 @@ class _Made(Struct, frozen=True):
     translations: Mapping[UnitKey, Translation]
 
     @property
-    def losses(self) -> tuple[Loss, ...]:
+    def told(self) -> tuple[Loss, ...]:
         """All losses."""
         return tuple(loss for each in self.translations.values() for loss in each.losses)
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """Those for which the mesh does something else than SMI says of what it governs."""
+        return tuple(loss for loss in self.told if not loss.is_unenforced)
 
 
 def _make(subject: AdapterUnderTest, world: SentinelWorld, text: str) -> _Made:
@@ -63,7 +73,7 @@ def honesty(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
         for failure in (
             *_silent(subject, made),
             *_lost(subject, made),
-            *_shapeless(made.values, made.compiled, made.translations),
+            *_shapeless(subject, made.values, made.compiled, made.translations),
         ):
             if failure.property not in found:
                 found.add(failure.property)
@@ -75,7 +85,7 @@ def _of_random_worlds(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     for number in range(subject.sizes.few):
         values = make_values(Random(f"{subject.sizes.seed}/losses/{number}"))
         made = compile_documents(documents_of(values), Scope())
-        wrong = next(_shapeless(tuple(values), made, translate_units(made.units, subject.mesh)), None)
+        wrong = next(_shapeless(subject, tuple(values), made, translate_units(made.units, subject.mesh)), None)
         if wrong is not None:
             yield wrong
             return
@@ -87,7 +97,7 @@ def _silent(subject: AdapterUnderTest, made: _Made) -> Iterator[PropertyFailure]
         alike = {one.ref: one.body for one in bodies_of(made.translations)} == {
             one.ref: one.body for one in bodies_of(other.translations)
         }
-        if alike and not (made.losses or other.losses):
+        if alike and not (made.told or other.told):
             why = f"{made.world.name}: another {part.part} changes no native object, and nothing is reported as lost"
             yield PropertyFailure(SILENT, why, made.values, made.world.request)
 
@@ -114,7 +124,10 @@ def _lost(subject: AdapterUnderTest, made: _Made) -> Iterator[PropertyFailure]:
 
 
 def _shapeless(
-    values: tuple[Any, ...], compiled: Compiled, translations: Mapping[UnitKey, Translation]
+    subject: AdapterUnderTest,
+    values: tuple[Any, ...],
+    compiled: Compiled,
+    translations: Mapping[UnitKey, Translation],
 ) -> Iterator[PropertyFailure]:
     """Losses that do not say what is lost, where, and what to do."""
     for key, translation in translations.items():
@@ -125,6 +138,8 @@ def _shapeless(
             )
             if not wrong and loss.origin not in compiled.units[key].origins:
                 wrong = f"names {loss.origin}, which {key} is not made from"
+            if not wrong and loss.is_unenforced and not subject.spec.routes_only:
+                wrong = "says that access is not enforced, which is for adapters that govern routes alone"
             if wrong:
                 yield PropertyFailure(SHAPE, f'the Loss "{loss.code}" {wrong}', values)
 
@@ -164,7 +179,8 @@ def _read(subject: AdapterUnderTest, made: _Made, seen: _Seen) -> Iterator[Prope
         yield PropertyFailure(CARRIED, why)
         return
     fields = _Fields(subject, made, (objects, others), bodies)
-    for part in made.world.parts:
+    parts = [part for part in made.world.parts if part.part != "caller" or not subject.spec.routes_only]
+    for part in parts:
         places = [place for place in fields.places() if part.held_by(place.leaf)]
         if not places and part.part != "labels of the receiver":
             why = f"{made.world.name}: no field of any native object carries the {part.part} ({part.value})"

@@ -7,7 +7,7 @@ judged:
   objects: |                  # native objects, as they stand in files of the adapter's family
     ...
   requests:
-  - verdict: allow            # or deny
+  - verdict: allow            # or deny; of a mesh that governs routes alone: ungoverned, with weights: {api: 9/10, api-v2: 1/10}
     request: {src: {identity: d/web}, dst: {pod: d/api}, port: 8080, path: /a}
 """
 
@@ -29,6 +29,7 @@ from hub.testing.conformance.subject import JudgedRequest
 class _JudgedLine(Struct, forbid_unknown_fields=True):
     verdict: Literal["allow", "deny", "mixed", "ungoverned"]
     request: dict[str, Any]
+    weights: dict[str, str] | None = None
 
 
 class _JudgedRow(Struct, forbid_unknown_fields=True):
@@ -63,7 +64,7 @@ def _rows(file: _JudgedFile, row: _JudgedRow, context: tuple[str, FamilySpec]) -
             request = decode(asked.request).request
         except RequestError as error:
             raise ConfigError(f"{where}.requests[{at}].request: {error}") from None
-        yield JudgedRequest(objects, request, asked.verdict, row.source, file.world)
+        yield JudgedRequest(objects, request, asked.verdict, row.source, file.world, asked.weights)
 
 
 def _objects(text: str, where: str, family: FamilySpec) -> Iterator[NativeObject]:

@@ -8,13 +8,28 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from random import Random
 from typing import Any
 
 from hub.memory.permits import EVERYWHERE
-from hub.model import Access, Grant, HttpMatch, Identity, InboundPort, NativeObject, ObjectRef, Route, RoutePort, Unit
+from hub.model import (
+    Access,
+    Backend,
+    Grant,
+    HttpMatch,
+    Identity,
+    InboundPort,
+    NativeObject,
+    ObjectRef,
+    Route,
+    RoutePort,
+    Split,
+    Unit,
+)
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
 
 BITS, APART = "names-with-enough-bits", "names-apart"
@@ -51,7 +66,7 @@ def _samples(rng: Random) -> Mapping[str, list[Unit]]:
         "a header's value": [matching(headers=(("x-tier", text),)) for text in texts()],
         "a caller": [_access("api", source=f"spiffe://{_DOMAIN}/ns/d/sa/{text}") for text in texts()],
         "labels": [_access("api", labels=(("app", text),)) for text in texts()],
-        "the Service": [Route("d", f"s{text}", (RoutePort(80, "TCP", "http"),)) for text in texts()],
+        "the Service": [_routed("d", f"s{text}") for text in texts()],
     }
 
 
@@ -108,6 +123,7 @@ def _bits(texts: list[str]) -> float:
 _LONG = "a" * 200
 _ALIKE: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = (
     (("d", f"{_LONG}.x"), ("d", f"{_LONG}.y")),
+    (("d", f"{_LONG[:62]}x"), ("d", f"{_LONG[:62]}y")),
     (("d", "1.2"), ("d", "1-2")),
     (("d", "1.2"), ("d", "1--2")),
     (("1", "2-3"), ("1-2", "3")),
@@ -118,11 +134,14 @@ _ALIKE: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = (
     (("d", "h-api"), ("d", "api")),
 )
 """(namespace, name) pairs that a careless name makes one."""
+_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+"""The name of a Service; one of an account may be longer and have dots (Kubernetes, Object Names and IDs)."""
 
 
 def _alike(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     for pair in _ALIKE:
-        for make in (_granted, _routed):
+        services = all(_LABEL.fullmatch(name) for _, name in pair)
+        for make in (_granted, _routed) if services else (_granted,):
             one, other = (subject.spec.translate(make(*each), subject.settings).objects for each in pair)
             both = sorted({native.ref for native in one} & {native.ref for native in other})
             if both:
@@ -136,7 +155,9 @@ def _granted(namespace: str, account: str) -> Unit:
 
 
 def _routed(namespace: str, service: str) -> Unit:
-    return Route(namespace, service, (RoutePort(80, "TCP", "http"),))
+    """A Service that is split: of one that is not, many meshes have no object."""
+    split = Split(ObjectRef("split.smi-spec.io", "TrafficSplit", namespace, "t"), None, (Backend("b", Fraction(1)),))
+    return Route(namespace, service, (RoutePort(80, "TCP", "http", (split,)),), (split.origin,))
 
 
 CHECKS = (

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from hub.api import AdapterSpec, Answer, Facts, NativeObject, Request
 from hub.explain import ExplainedMesh, Explainer
 from hub.model import Document, Translation, UnitKey
+from hub.semantics import GovernedNamespaces
 from hub.testing.documents import Scope, SinklessMesh, explained
 
 KIT_VERSION = "2"
@@ -21,7 +23,8 @@ class JudgedRequest(Struct, frozen=True):
     """One row of the author's own table: what a real mesh answers, judged by hand from the vendor's documents.
 
     `objects` are native objects as the vendor's page has them, `source` is that page's address. `world` is YAML of the Services,
-    Pods and Workloads around them (the evaluator's Facts are made from it).
+    Pods and Workloads around them (the evaluator's Facts are made from it). `weights` are the shares of a call to a Service, such
+    as `{"api": "9/10", "api-v2": "1/10"}`, empty where it is refused; they are what rows of a mesh of routes alone are about.
     """
 
     objects: tuple[NativeObject, ...]
@@ -29,6 +32,7 @@ class JudgedRequest(Struct, frozen=True):
     verdict: str
     source: str
     world: str = ""
+    weights: Mapping[str, str] | None = None
 
 
 class Bodies(Struct, frozen=True):
@@ -49,6 +53,8 @@ def _bytes(value: Any, kind: str) -> bytes:
 JSON = Bodies(_json, _bytes)
 MEANINGLESS = ("metadata.name", "metadata.namespace", "metadata.labels.*", "metadata.annotations.*")
 """Fields that may repeat a value without any effect, as patterns over paths such as `spec.rules.0.name`."""
+NOBODY = GovernedNamespaces(frozenset())
+"""Whom SMI rules in a mesh that routes calls and enforces no access."""
 DataPlane = Callable[[Sequence[NativeObject], Facts, Sequence[Request]], Sequence[str]]
 """Runs a real data plane with these objects, and gives the verdict word of each request ("": it cannot be sent there as it is)."""
 SchemaCheck = Callable[[NativeObject], Iterable[str]]
@@ -94,6 +100,9 @@ class AdapterUnderTest(Struct, frozen=True):
 
     def explained(self, documents: Sequence[Document], scope: Scope | None = None) -> tuple[Explainer, ExplainedMesh]:
         """Both readings of some documents, and what the adapter made of their units."""
+        scope = Scope() if scope is None else scope
+        if self.spec.routes_only:
+            scope = replace(scope, governed=NOBODY)
         explainer, (mesh,) = explained(documents, (self.mesh,), scope)
         return explainer, mesh
 

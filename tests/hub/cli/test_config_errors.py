@@ -184,7 +184,7 @@ def test_every_example_is_yaml_for_its_own_field() -> None:
     ("text", "said"),
     [
         (CONFIG + "reading: {pathRegex: x}\n", 'invalid value "x"; expected full or prefix; for example pathRegex: full'),
-        (CONFIG.replace("adapter: vm", "adapter: vm, governed: x"), "expected all, targets, or a mapping with namespaces"),
+        (CONFIG.replace("adapter: vm", "adapter: vm, governed: x"), "expected all, targets, routes, or a mapping with namespaces"),
         (CONFIG.replace("trustDomain: cluster.local", ""), "domain.trustDomain: is missing; add trustDomain: example.org"),
         (CONFIG + "guards: {minUnits: -1}\n", "for example minUnits: 5"),
         (CONFIG.replace("adapter: vm", "adapter: vm, sink: {address: 5}"), "for example address: unix:/"),
