@@ -79,7 +79,7 @@ proof: setup ## the long ones: large random searches, mutants, installs
 
 docs: build/docs/.ready build/docs/mermaid.min.js ## the pages of docs/ as a site, in build/site; a broken link is an error
 	rm -rf build/site build/pages && mkdir -p build/pages
-	git ls-files -z -- '*.md' docs hub adapters deploy | xargs -0 cp --parents -t build/pages
+	git ls-files -z -- '*.md' docs hub adapters deploy examples | xargs -0 cp --parents -t build/pages
 	cp build/docs/mermaid.min.js build/pages/docs
 	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict --config-file docs/mkdocs.yml
 	@echo "build/site/index.html"

@@ -58,3 +58,7 @@ def _lines(adapters: Mapping[str, AdapterSpec[Any]]) -> Iterator[Text]:
         yield line(f"{feature:{wide}}", *((f"{each:{cell}}", COLOURS.get(each, "red")) for each in levels))
     yield line("")
     yield from (line(f"{support:{wide}}", meaning) for support, meaning in _MEANING.items())
+    for name in (name for name in names if adapters[name].routes_only):
+        yield line(
+            f"{name:{wide}}", "only routes calls: access that it does not support is not refused, it is not enforced"
+        )

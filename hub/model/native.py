@@ -68,7 +68,7 @@ class Loss(Struct, frozen=True, order=True, gc=False):
         if self.access or self.field == "spec.service":
             return f"{self.example} is refused"
         if self.is_unenforced:
-            return f"{self.example} is let in, whoever sends it"
+            return f"{self.example} is let in from every caller"
         if self.field != "spec.matches":
             return f"{self.example} is not distributed as the split says"
         root = self.unit.name if self.unit is not None else "the Service"

@@ -13,7 +13,13 @@ ROOT = Path(__file__).parents[2]
 REGISTRY = Path(__file__).parent / "blocks.yaml"
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "adapters/*/README.md", "deploy/**/README.md")
+    for pattern in (
+        "*.md",
+        "docs/**/*.md",
+        "adapters/*/README.md",
+        "examples/adapters/*/README.md",
+        "deploy/**/README.md",
+    )
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"
 )

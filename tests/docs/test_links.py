@@ -12,7 +12,11 @@ ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
 FOREIGN = re.compile(r"<(?:script|link|img|iframe|source)[^>]* (?:src|href)=.?(?:https?:)?//[^>]*>")
 DIAGRAMS = re.compile(r"<script src=\S*mermaid\.min\.js\S* defer>")
-PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("adapters/*/README.md"))]
+PAGES = [
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("**/adapters/*/README.md")),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

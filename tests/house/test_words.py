@@ -53,6 +53,7 @@ ALLOWED = {
 PROSE = (
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "adapters").glob("*/README.md")),
+    *sorted((ROOT / "examples").glob("*/*/README.md")),
     *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")),
 )
 CODE = [

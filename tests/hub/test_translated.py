@@ -55,7 +55,7 @@ def test_a_mesh_of_routes_alone_says_that_access_is_not_enforced(said: Translati
     """And no Loss of it says that anything is refused."""
     spec: AdapterSpec[Any] = replace(load_plugins().adapter("vm"), translate=lambda *_: said, governs=("routes",))
     for loss in translated(spec, KEY, UNIT, None).losses:
-        assert loss.effect == "a call is let in, whoever sends it"
+        assert loss.effect == "a call is let in from every caller"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""GAMMA for smihub: TrafficSplits as Gateway API routes whose parent is a Service."""
