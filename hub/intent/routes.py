@@ -37,6 +37,7 @@ def route(view: View, namespace: str, name: str) -> tuple[Route, tuple[Problem, 
             callees=_callees(view, namespace, port, profiles),
             clients=_clients(port, upstreams),
             word=(port.app_protocol or port.name) if layers else "",
+            headless=service.headless and bool(layers),
         )
         for port in _distinct(service.ports)
     )

@@ -157,6 +157,7 @@ class RoutePort(Struct, frozen=True, gc=False):
     endpoints serve. Backends without this port number and transport are already left out of `splits`.
     `callees` are the SPIFFE ids behind this Service's own port (sorted, may be empty); a backend's are in its own Route.
     `word` is the port's `appProtocol` as written, else its name: meshes know other words than SMI. "" where nothing is split.
+    `headless`: the Service has no address of its own, and is split.
     """
 
     port: int
@@ -166,6 +167,7 @@ class RoutePort(Struct, frozen=True, gc=False):
     callees: tuple[str, ...] = ()
     clients: tuple[Client, ...] = ()
     word: str = ""
+    headless: bool = False
 
 
 class Route(Struct, frozen=True, gc=False):

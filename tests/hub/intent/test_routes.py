@@ -267,4 +267,8 @@ def test_split_port_and_backends_as_they_are_written(said: str, word: str) -> No
     found = port(store(SERVICE.format(name="web", ports=ports), headless, split(V1)))
     assert found.word == word
     assert found.splits[0].backends == (Backend("v1", Fraction(1), word, headless=True),)
+    assert not found.headless
+    root = SERVICE.format(name="web", ports=ports).replace("spec: {", "spec: {clusterIP: None, ")
+    assert port(store(root, SERVICE.format(name="v1", ports=ports), split(V1))).headless
+    assert not port(store(root)).headless
     assert port(store(SERVICE.format(name="web", ports=ports))).word == ""

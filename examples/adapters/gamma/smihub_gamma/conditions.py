@@ -1,7 +1,7 @@
 """One condition of a split as one match of an HTTPRoute: path, method and headers, all of which must hold.
 
 Only what every conformant mesh supports: `RegularExpression` is implementation-specific, for paths and for headers.
-Source: https://github.com/kubernetes-sigs/gateway-api/tree/v1.6.1/apis/v1, HTTPRouteMatch, HTTPPathMatch, HTTPHeaderMatch.
+Source: https://github.com/kubernetes-sigs/gateway-api/tree/v1.6.0/apis/v1, HTTPRouteMatch, HTTPPathMatch, HTTPHeaderMatch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a mesh does with a call, given Gateway API's routes, from their documentation alone; it shares no code with translate.
 
-Source: https://github.com/kubernetes-sigs/gateway-api/tree/v1.6.1/apis/v1 (HTTPRouteRule, GRPCRouteRule, TCPRouteRule, BackendRef) and
+Source: https://github.com/kubernetes-sigs/gateway-api/tree/v1.6.0/apis/v1 (HTTPRouteRule, GRPCRouteRule, TCPRouteRule, BackendRef) and
 GEP-1294 (https://gateway-api.sigs.k8s.io/geps/gep-1294/). Whether a caller may call is not Gateway API's to say: all may.
 """
 
@@ -112,10 +112,13 @@ class GammaEvaluator:
     # ----------------------------------------------------------------------------------------------------- routes
 
     def _routed(self, request: Request, place: tuple[str, str, int]) -> _Routed:
-        """Without a route a Service works as in Kubernetes (GEP-1294, "Route presence"), and for callers outside of the mesh."""
+        """Without a route a Service works as in Kubernetes (GEP-1294, "Route presence"), for callers outside of the mesh too.
+
+        So does a headless one, which meshes should not take as a parent ("Allowed service types").
+        """
         own = _Routed("root", {(place[1], place[2]): Fraction(1)})
         bound = [*self._bound.get(place, ()), *self._bound.get((*place[:2], None), ())]
-        if not bound or request.src.outside or request.protocol == "udp":
+        if not bound or request.src.outside or request.protocol == "udp" or self._facts.exposed[place].headless:
             return own
         chosen = min(bound, key=lambda one: _ORDER.index(type(one.route)))
         if sum(type(one.route) is type(chosen.route) for one in bound) > 1:
@@ -125,6 +128,8 @@ class GammaEvaluator:
         if refused:
             return _Routed("unavailable", by=(chosen.label,), refused=refused)
         shares = _shares(refs)
+        if any(exposed.headless for ref in shares if (exposed := self._facts.exposed.get((place[0], *ref)))):
+            raise UnmodelledError(f"{chosen.label}: a headless Service as backend is not modelled")
         # All backends are invalid: 500, or UNAVAILABLE, or no connection. Source: backendRefs of each kind of rule.
         if not any((place[0], *ref) in self._facts.exposed for ref in shares):
             return _Routed("unavailable", by=(chosen.label,), doubts=doubts)

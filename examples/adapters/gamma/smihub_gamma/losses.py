@@ -80,6 +80,12 @@ UNDECLARED = Objection(
     "an HTTP request to that port",
     'declare the port ("appProtocol: http")',
 )
+HEADLESS = Objection(
+    "gamma.headless",
+    "Gateway API advises meshes against headless Services as parents, and does not ask for them as backends (GEP-1294)",
+    "any request to the root Service",
+    "give root and backends a cluster IP",
+)
 WEIGHTS = Objection(
     "gamma.weights",
     "these ratios need weights above 1000000, the most that BackendRef.weight takes",

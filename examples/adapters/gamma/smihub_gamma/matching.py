@@ -1,6 +1,6 @@
 """How routes see a call, and which of several matches is taken.
 
-Source: https://github.com/kubernetes-sigs/gateway-api/tree/v1.6.1/apis/v1: HTTPRouteMatch, HTTPHeaderMatch, PathMatchType, GRPCRouteMatch.
+Source: https://github.com/kubernetes-sigs/gateway-api/tree/v1.6.0/apis/v1: HTTPRouteMatch, HTTPHeaderMatch, PathMatchType, GRPCRouteMatch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Gateway API's routes as far as `evaluate` knows them: any other field, kind or value is an UnmodelledError.
 
-Source: https://github.com/kubernetes-sigs/gateway-api/tree/v1.6.1/apis/v1: HTTPRoute, GRPCRoute, TCPRoute. Defaults are those of the API.
+Source: https://github.com/kubernetes-sigs/gateway-api/tree/v1.6.0/apis/v1: HTTPRoute, GRPCRoute, TCPRoute. Defaults are those of the API.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _layers(port: RoutePort, saying: Callable[[HttpMatch], Said]) -> tuple[list[
     layers: list[_Layer] = []
     lost: list[Loss] = []
     for split in port.splits:
-        weights = _weights(split)
+        weights = losses.HEADLESS if _is_headless(port, split) else _weights(split)
         if isinstance(weights, Objection):
             lost.append(_whole(weights, split))
             continue
@@ -165,6 +165,11 @@ def _tcp(unit: Route, port: RoutePort, config: GammaConfig) -> _Port:
 
 
 # ----------------------------------------------------------------------------------------------------------- backends
+
+
+def _is_headless(port: RoutePort, split: Split) -> bool:
+    """Whether a Service that would get calls has no address of its own."""
+    return port.headless or any(backend.headless and backend.weight for backend in split.backends)
 
 
 def _weights(split: Split) -> Weights | Objection:

@@ -15,7 +15,7 @@ from hub.api import AdapterSpec, Destination, NativeObject, Request, Source
 from hub.testing.conformance.subject import JudgedRequest
 
 GEP = "https://gateway-api.sigs.k8s.io/geps/gep-1294/"
-_TYPES = "https://github.com/kubernetes-sigs/gateway-api/blob/v1.6.1/apis/v1/"
+_TYPES = "https://github.com/kubernetes-sigs/gateway-api/blob/v1.6.0/apis/v1/"
 HTTP, GRPC, TCP, SHARED = (f"{_TYPES}{name}_types.go" for name in ("httproute", "grpcroute", "tcproute", "shared"))
 FOO, V2, NOBODY = {"foo": "1"}, {"foo-v2": "1"}, dict[str, str]()
 CANARY = route("HTTPRoute", rule([ref("foo", 90), ref("foo-v2", 10)]))

@@ -13,7 +13,14 @@ from hub.api import Answer, Facts, NativeObject, Request, UnmodelledError
 from hub.testing.documents import Scope, compile_documents
 from hub.testing.kit import read_documents
 
-FACTS: Facts = compile_documents(read_documents(WORLD), Scope()).facts
+
+def facts(world: str = WORLD) -> Facts:
+    """What is known of Services and Pods."""
+    return compile_documents(read_documents(world), Scope()).facts
+
+
+FACTS = facts()
+HEADLESS = WORLD.replace("spec:\n  selector: {app: foo}\n", "spec:\n  clusterIP: None\n  selector: {app: foo}\n")
 IF_GOLD = route(
     "HTTPRoute", rule([ref("foo-v2")], {"headers": [{"name": "X-Tier", "value": "gold"}]}), rule([ref("foo")])
 )
@@ -80,3 +87,11 @@ def test_two_routes_of_one_type_on_one_port_are_not_modelled() -> None:
     )
     with pytest.raises(UnmodelledError):
         asked(call(), one, other)
+
+
+def test_a_headless_service_is_no_parent() -> None:
+    """GEP-1294, "Allowed service types"; as a backend it is not modelled."""
+    assert evaluator([route("HTTPRoute", rule([ref("foo-v2")]))], facts(HEADLESS)).judge(call()).weights == {"foo": "1"}
+    backend = WORLD.replace("  selector: {app: foo-v2}\n", "  clusterIP: None\n  selector: {app: foo-v2}\n")
+    with pytest.raises(UnmodelledError):
+        evaluator([route("HTTPRoute", rule([ref("foo-v2")]))], facts(backend)).judge(call())

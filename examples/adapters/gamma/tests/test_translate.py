@@ -108,6 +108,7 @@ def test_any_other_port_gets_a_tcp_route(declared: str, version: Any) -> None:
         ("gamma.udp", translated(split(1), transport="UDP", declared="none")),
         ("gamma.weights", translated(split(1_000_001, 3))),
         ("gamma.backends", translated(split(*range(1, 18)))),
+        ("gamma.headless", translated(split(1), headless=True)),
         ("gamma.path", translated(split(1, when=(HttpMatch(path="/a.*"),)))),
         ("gamma.header", translated(split(1, when=(HttpMatch(headers=(("x", "a.*"),)),)))),
         ("gamma.header", translated(split(1, when=(HttpMatch(headers=(("x", "a,b"),)),)))),
