@@ -56,8 +56,9 @@ fast-tests: setup ## the tests that start no Envoy (without those of WITHOUT=MAR
 test: fast-tests ## the fast tests, then those with real Envoys
 	$(PYTEST) $(BESIDE) 3 -m "envoy and not slow" --junit-xml=$(REPORTS)/envoy.xml
 
-servers: setup ## build etcd, kube-apiserver and istiod into ~/.cache/smihub, once per version (needs Go; some minutes)
+servers: setup ## build etcd, kube-apiserver and istiod, and fetch Gateway API's types, into ~/.cache/smihub, once per version (needs Go; some minutes)
 	$(BIN)/python -m tests.servers.istio.build
+	$(BIN)/python -m tests.servers.istio.gateway
 
 test-istio: servers ## a real Istio mesh obeys (needs root, iptables and iproute2)
 	@mkdir -p $(REPORTS)

@@ -96,14 +96,15 @@ def built(server: Server) -> Server:
     """The same server, built if it was not. Raises MissingToolError, or RuntimeError with Go's own words."""
     if server.is_built():
         return server
-    with _alone(server):
+    with alone(server):
         if not server.is_built():
             _build(server)
     return server
 
 
 @contextmanager
-def _alone(server: Server) -> Iterator[None]:
+def alone(server: Server) -> Iterator[None]:
+    """Let no other process make the same result meanwhile."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{server.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -117,7 +118,7 @@ def _build(server: Server) -> None:
         made = Path(scratch, "made")
         made.mkdir()
         flags = f"-s -w {server.flags.format(version=server.version)}".strip()
-        _go(server, "build", "-trimpath", "-ldflags", flags, "-o", str(made / server.name), server.package)
+        run_go(server, "build", "-trimpath", "-ldflags", flags, "-o", str(made / server.name), server.package)
         if server.crds:
             shutil.copyfile(_module_folder(server) / server.crds, made / CRDS)
         (made / "recipe").write_text(server.recipe, encoding="utf-8")
@@ -129,10 +130,10 @@ def _build(server: Server) -> None:
 
 def _module_folder(server: Server) -> Path:
     """Where the module cache keeps the source of the server's module."""
-    return Path(json.loads(_go(server, "list", "-m", "-json", server.module))["Dir"])
+    return Path(json.loads(run_go(server, "list", "-m", "-json", server.module))["Dir"])
 
 
-def _go(server: Server, *arguments: str) -> str:
+def run_go(server: Server, *arguments: str) -> str:
     """Run Go in the server's folder; gives what it printed."""
     go = shutil.which("go")
     if go is None:

@@ -20,6 +20,9 @@ _PLURALS = {
     "AuthorizationPolicy": "authorizationpolicies",
     "PeerAuthentication": "peerauthentications",
     "VirtualService": "virtualservices",
+    "HTTPRoute": "httproutes",
+    "GRPCRoute": "grpcroutes",
+    "TCPRoute": "tcproutes",
 }
 _CLUSTER_WIDE = frozenset({"Namespace", "CustomResourceDefinition"})
 Manifest = Mapping[str, Any]
@@ -70,6 +73,10 @@ class Kube:
         """The object of this kind and name as it stands, None if there is none."""
         answer = self._http.get(path_of(manifest))
         return None if answer.status_code == 404 else _checked(answer, manifest)
+
+    def serves(self, version: str) -> bool:
+        """Whether it has any kind in a version of a group, such as `networking.istio.io/v1`."""
+        return self._http.get(f"/apis/{version}").is_success
 
     def _patch(self, manifest: Manifest, part: str, kind: str, options: Mapping[str, str]) -> dict[str, Any]:
         answer = self._http.patch(

@@ -177,7 +177,11 @@ def _add_types(kube: Kube) -> None:
     """Istio's types, and the namespace of its root."""
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ROOT_NAMESPACE}})
     text = (built(ISTIOD).folder / CRDS).read_text(encoding="utf-8")
-    types = [one for one in yaml.load_all(text, yaml.CSafeLoader) if one]
+    serve_types(kube, [one for one in yaml.load_all(text, yaml.CSafeLoader) if one])
+
+
+def serve_types(kube: Kube, types: Sequence[Mapping[str, Any]]) -> None:
+    """Add CRDs, and wait until the API server serves them."""
     for one in types:
         kube.apply(one)
     for one in types:
