@@ -26,7 +26,7 @@ from hub.reconcile.domains import Domains
 from hub.sources.directory import DirectorySource
 from hub.sources.files import QUIET_S
 
-TARGET = 2.0
+TARGET = 1.2
 PARTS = ("read", "plan", "write", "publish")
 Times = dict[str, float]
 

@@ -114,7 +114,8 @@ class XdsSink:
                 {each.ref.name for each in changes if each.ref.kind == names.WORKLOAD} if next_one else None
             )
             self._wake(self._apply(diff, sealed) if next_one else self._advance())
-            await asyncio.sleep(0)  # the streams send it before anybody writes its status
+            for _ in range(2):  # the streams make their responses and send them, before anybody writes its status
+                await asyncio.sleep(0)
         return diff.token
 
     async def changes(self) -> AsyncIterator[str]:
