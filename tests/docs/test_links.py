@@ -15,7 +15,7 @@ DIAGRAMS = re.compile(r"<script src=\S*mermaid\.min\.js\S* defer>")
 PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted(ROOT.glob("*.md")),
-    *sorted(ROOT.glob("**/adapters/*/README.md")),
+    *sorted(page for top in ("adapters", "examples/adapters") for page in (ROOT / top).glob("*/README.md")),
 ]
 
 
