@@ -173,11 +173,8 @@ class _Mesh:
         route = self._routes.http(place)
         routing = replace(self._chosen(route, reading.http, place), reading=call.second, read=True)
         faults = reading.faults if self._means(reading.host, place) else _union([reading.faults, (HEADER,)])
-        steered = (
-            route is not None
-            and reading.meant is not None
-            and route.choose(reading.meant) is not route.choose(reading.http)
-        )
+        chosen = None if route is None else route.choose(reading.http)
+        steered = route is not None and any(route.choose(one) is not chosen for one in reading.line_by_line())
         losses = faults or ((HEADER,) if steered else ())
         return replace(routing, losses=losses, open=not faults)
 

@@ -9,8 +9,8 @@ Istio 1.31 with Envoy 1.40. HTTP/1.1 and HTTP/2 are read apart where they differ
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from itertools import dropwhile
+from collections.abc import Iterator, Mapping
+from itertools import dropwhile, islice, product
 from operator import not_
 
 from msgspec import Struct
@@ -27,6 +27,7 @@ _AUTHORITY = re.compile(rb"[A-Za-z0-9!$%&'()*+,.:;=@\[\]_~-]*")
 _WIDE = re.compile(rb"[\xc0-\xff][\x80-\xbf]*")
 _HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
 _UPGRADES = ("websocket",)
+_WAYS = 256
 Lines = Mapping[str, tuple[bytes, ...]]
 
 
@@ -48,6 +49,15 @@ class Reading(Struct, frozen=True):
             return self
         meant = None if self.meant is None else _with_path(self.meant, path)
         return replace(self, http=_with_path(self.http, path), meant=meant)
+
+    def line_by_line(self) -> Iterator[Http]:
+        """`meant`, and the same with one line of each header, in every way (the first 256): routes may ask about all lines at once."""
+        if self.meant is None:
+            return
+        yield self.meant
+        names = sorted(self.meant.headers)
+        for chosen in islice(product(*(self.meant.headers[name] for name in names)), _WAYS):
+            yield replace(self.meant, headers={name: (value,) for name, value in zip(names, chosen, strict=True)})
 
 
 def differs(request: Request) -> bool:

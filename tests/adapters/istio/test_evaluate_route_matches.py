@@ -81,3 +81,12 @@ def test_joined_lines_and_wide_characters_are_told() -> None:
     one = [vs(split(to("web-v1"), headers={"x-tier": {"regex": "."}}), split(to("web-v2")))]
     wide = judged(one, call(headers=(("x-tier", "é"),)))
     assert (wide.weights, wide.losses) == (V2, ("header.rejected",))
+
+
+def test_a_good_line_beside_one_that_no_route_takes_is_told() -> None:
+    """`withoutHeaders` asks all lines, so one of bytes that are no UTF-8 takes the others with it."""
+    match = {"headers": {"x-tier": {}}, "withoutHeaders": {"x-tier": {"regex": r"(?s).*[\x80-\xff].*"}}}
+    both = judged(
+        [vs(split(to("web-v1"), **match), split(to("web-v2")))], call(headers=(("x-tier", ""), ("x-tier", "\udcff")))
+    )
+    assert (both.weights, both.losses) == (V2, ("header.rejected",))

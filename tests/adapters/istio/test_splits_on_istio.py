@@ -22,7 +22,7 @@ from tests.servers.istio.trying import ask_of, unlikely
 from tests.servers.istio.worlds import SERVICES, World, bytes_to, call, group, ports, split, target
 
 pytestmark = pytest.mark.istio
-TIMES = 40
+TIMES = 200
 UDP = "istio.port-called-udp"
 Way = Literal["tls", "bytes", "http"]
 TLS_APP, RAW_APP, HTTP_APP, UNHEARD_APP = 8443, 7070, 8080, 9090

@@ -17,8 +17,8 @@ from tests.servers.judging import Happened
 from tests.servers.raw_calls import Ask, Outcome
 
 _LANES = 8
-_Z = 3.291
-"""Of a normal distribution, 99.9 % lie within this many standard deviations."""
+_Z = 4.892
+"""Of a normal distribution, all but one in a million lie within this many standard deviations: a run asks a hundred times."""
 _RIDS = count()
 
 
@@ -103,7 +103,7 @@ async def _connections(line: Line, times: int) -> list[Outcome]:
 
 
 def unlikely(found: Counter[str], expected: Mapping[str, Fraction]) -> list[str]:
-    """The applications whose counts lie outside of the 99.9 % interval around their shares (corrected for several)."""
+    """The applications whose counts lie further from their shares than chance takes one in a million."""
     total = sum(found.values())
     wrong = []
     for app in sorted({*found, *expected}):
