@@ -1,0 +1,1 @@
+"""Linkerd: SMI as Server, HTTPRoute, AuthorizationPolicy, MeshTLSAuthentication and TCPRoute."""

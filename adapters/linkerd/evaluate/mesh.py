@@ -1,0 +1,158 @@
+"""What the native objects of a Linkerd mesh mean: which requests get in, and where they go.
+
+Written from Linkerd's documentation and from observation alone, apart from what made the objects. A kind, field or value whose
+meaning is not modelled raises UnmodelledError, as does a shape that the policy controller would not read (it would keep what it
+had), or an answer that takes an age, or an address of a caller, that is not known.
+Source: https://linkerd.io/2-edge/reference/; observed on Linkerd edge-26.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from adapters.linkerd.evaluate.callers import Caller
+from adapters.linkerd.evaluate.fields import manifest_of
+from adapters.linkerd.evaluate.httproutes import http_route_of, tcp_route_of
+from adapters.linkerd.evaluate.outbound import Leading, Outbound, ServicePlace
+from adapters.linkerd.evaluate.policies import Policies
+from adapters.linkerd.evaluate.request import HEADER, Reading, readings
+from adapters.linkerd.evaluate.servers import Servers, Verdict
+from adapters.linkerd.evaluate.workloads import Workloads
+from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request
+
+VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
+BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
+RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
+UDP = "proto.udp-not-captured"
+_RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2}
+
+
+def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
+    """Compile the objects once; the result judges requests. Raises UnmodelledError for what is not modelled."""
+    manifests = sorted((manifest_of(native) for native in objects), key=lambda one: (one.label, one.group))
+    https = [http_route_of(one) for one in manifests if one.kind == "HTTPRoute"]
+    tcps = [tcp_route_of(one) for one in manifests if one.kind == "TCPRoute"]
+    servers = Servers(manifests, https, Policies(manifests, facts.trust_domain))
+    return _LinkerdMesh(Workloads(servers, facts), Outbound(https, tcps), facts)
+
+
+class _Call(Struct, frozen=True):
+    """A request, its caller, and what the proxies read over one version of HTTP (None: it is not HTTP)."""
+
+    request: Request
+    caller: Caller
+    reading: Reading | None
+
+
+class _LinkerdMesh:
+    def __init__(self, workloads: Workloads, outbound: Outbound, facts: Facts) -> None:
+        self._workloads = workloads
+        self._outbound = outbound
+        self._endpoints = facts.endpoints
+        self._exposed = facts.exposed
+        self._services = {key[:2] for key in facts.exposed}
+
+    def judge(self, request: Request) -> Answer:
+        """The mesh's verdict on one request, over the version of HTTP that lets more pass, with the losses of both.
+
+        Raises UnmodelledError on anything it does not model.
+        """
+        named = (request.dst.identity, request.dst.pod, request.dst.service)
+        if sum(name is not None for name in named) != 1:
+            return Answer("deny")
+        caller = self._workloads.caller(request.src)
+        read: Sequence[Reading | None] = readings(request) if request.protocol == "http" else (None,)
+        answers = [self._judge(_Call(request, caller, one)) for one in read]
+        chosen = max(answers, key=lambda one: _RANK[one.verdict])
+        moved = len({(one.route, tuple((one.weights or {}).items())) for one in answers if one.verdict != "deny"}) > 1
+        return replace(chosen, losses=_union([*(one.losses for one in answers), (HEADER,) if moved else ()]))
+
+    def _judge(self, call: _Call) -> Answer:
+        if call.request.dst.service is not None:
+            return self._service(call)
+        return Answer("deny", losses=(UDP,)) if call.request.protocol == "udp" else self._workload(call)
+
+    def _workload(self, call: _Call) -> Answer:
+        """An identity lets in what all of its workloads let in."""
+        receivers = self._workloads.receivers(call.request.dst)
+        verdicts = [one.receive(call.caller, call.request.port, call.reading) for one in receivers]
+        refusing = [one for one in verdicts if not one.allowed]
+        deciding = refusing or verdicts
+        return Answer(
+            "allow" if verdicts and not refusing else "deny",
+            by=_union(one.by for one in deciding),
+            losses=_union(one.losses for one in deciding),
+            received=_received(call, verdicts),
+        )
+
+    # ----------------------------------------------------------------------- a Service
+
+    def _service(self, call: _Call) -> Answer:
+        namespace, _, service = (call.request.dst.service or "").partition("/")
+        place = namespace, service, call.request.port
+        exposed = self._exposed.get(place)
+        if exposed is None or exposed.transport == "UDP" or call.request.protocol == "udp":
+            losses = (UDP,) if call.request.protocol == "udp" else ()
+            word: RouteWord = "no-port" if place[:2] in self._services else "no-service"
+            return Answer("deny", route=word, weights={}, backends={}, losses=losses)
+        leading = Leading({place: Fraction(1)}, own=True)
+        if not call.request.src.outside:
+            leading = self._outbound.lead(place, exposed, call.caller.namespace, call.reading)
+        return self._answer(call, place, leading)
+
+    def _answer(self, call: _Call, place: ServicePlace, leading: Leading) -> Answer:
+        judged = {key: self._behind(key, call, leading) for key in sorted(leading.parts)}
+        verdicts = [one for _, found in judged.values() for one in found]
+        words = {_name(key, place): word for key, (word, _) in judged.items()}
+        verdict = _verdict(tuple(words.values()))
+        faults = call.reading.faults if call.reading is not None and not leading.parts else ()
+        refused = [] if verdict == "allow" else [one.losses for one in verdicts if not one.allowed]
+        return Answer(
+            verdict=verdict,
+            by=_union([leading.by, *(one.by for one in verdicts)]),
+            route="root" if leading.own else "split" if leading.parts else "unavailable",
+            weights={_name(key, place): str(leading.parts[key]) for key in judged},
+            backends=words,
+            losses=_union([faults, leading.losses if verdict != "allow" else (), *refused]),
+            received=_received(call, verdicts),
+        )
+
+    def _behind(self, place: ServicePlace, call: _Call, leading: Leading) -> tuple[BackendWord, list[Verdict]]:
+        """The word of one Service port, and the verdicts behind it: its own endpoints, never its own routes."""
+        verdicts = [self._called(endpoint, call, leading) for endpoint in self._endpoints.get(place, ())]
+        if not verdicts:
+            return "no-endpoint", verdicts
+        allowed = {one.allowed for one in verdicts}
+        return ("mixed" if len(allowed) > 1 else "allow" if allowed == {True} else "deny"), verdicts
+
+    def _called(self, endpoint: Endpoint, call: _Call, leading: Leading) -> Verdict:
+        """One endpoint; a client whose proxy refuses the call reaches nobody, and who is not known lets nobody in."""
+        proxy = self._workloads.at(endpoint.workload)
+        if proxy is None or leading.refused:
+            return Verdict(False)
+        return proxy.receive(call.caller, endpoint.port, call.reading)
+
+
+def _name(key: ServicePlace, root: ServicePlace) -> str:
+    """How an answer calls a backend: by its name, and with its namespace where that is another one."""
+    return key[1] if key[0] == root[0] else f"{key[0]}/{key[1]}"
+
+
+def _received(call: _Call, verdicts: Sequence[Verdict]) -> str | None:
+    """The target that an application sees, if it is another than was sent and a proxy read it."""
+    return call.reading.received if call.reading is not None and any(one.http for one in verdicts) else None
+
+
+def _verdict(words: Sequence[BackendWord]) -> VerdictWord:
+    if words and all(word == "allow" for word in words):
+        return "allow"
+    return "mixed" if any(word in {"allow", "mixed"} for word in words) else "deny"
+
+
+def _union(texts: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    return tuple(sorted({text for some in texts for text in some}))

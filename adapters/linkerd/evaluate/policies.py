@@ -1,0 +1,149 @@
+"""AuthorizationPolicies and the authentications that they require: who is let in where.
+
+All that a policy requires must hold, and any one policy is enough. An empty list requires nothing. A policy that requires an
+authentication that does not exist, or two of a kind, is ignored. One that targets a namespace counts for all of its Servers.
+Source: https://linkerd.io/2-edge/reference/authorization-policy/; empty lists, missing references and unions were observed on
+Linkerd edge-26.8. Objects that the index cannot read keep in effect what stood there before, so they raise UnmodelledError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from adapters.linkerd.evaluate.callers import Caller, IdentitySet, account_name, identities_of
+from adapters.linkerd.evaluate.fields import GATEWAY, POLICY, Fields, Manifest
+from hub.api import UnmodelledError
+
+_CORE = frozenset(("", "core"))
+_EVERYWHERE = frozenset(("0.0.0.0/0", "::/0"))
+TargetKey = tuple[str, str, str, str]
+"""Namespace, kind, group and name of what a policy targets; a namespace has neither group nor name."""
+_Key = tuple[str, str, str]
+
+
+class Admission(Struct, frozen=True):
+    """Who is let in, and the object that says so; None admits everybody. `networks`: only from some addresses."""
+
+    label: str
+    identities: IdentitySet | None
+    networks: bool = False
+
+    def suits(self, caller: Caller) -> bool:
+        """Whether the caller is let in, from the right address if one is asked for."""
+        return self.identities is None or self.identities.has(caller)
+
+
+def admitted(admissions: Iterable[Admission], caller: Caller) -> tuple[str, ...]:
+    """The objects that let a caller in. Raises UnmodelledError where only its address would tell."""
+    suiting = [one for one in admissions if one.suits(caller)]
+    sure = {one.label for one in suiting if not one.networks}
+    if suiting and not sure:
+        raise UnmodelledError(f"{suiting[0].label}: it depends on the address of the caller, which is not modelled")
+    return tuple(sorted(sure))
+
+
+class Policies:
+    """All AuthorizationPolicies, asked by target."""
+
+    def __init__(self, manifests: Sequence[Manifest], trust_domain: str) -> None:
+        self._domain = trust_domain
+        self._identities = {_key(one): self._mesh_tls(one) for one in manifests if one.kind == "MeshTLSAuthentication"}
+        self._networks = {_key(one): _networks(one) for one in manifests if one.kind == "NetworkAuthentication"}
+        self._found: dict[TargetKey, list[Admission]] = {}
+        for manifest in manifests:
+            if manifest.kind == "AuthorizationPolicy":
+                self._add(manifest)
+
+    def on_server(self, namespace: str, name: str) -> tuple[Admission, ...]:
+        """Those that count for a Server, and so for each of its routes."""
+        own = self._found.get((namespace, "Server", POLICY, name), ())
+        return (*own, *self._found.get((namespace, "Namespace", "", ""), ()))
+
+    def on_route(self, namespace: str, group: str, name: str) -> tuple[Admission, ...]:
+        """Those that count for an HTTPRoute alone."""
+        return tuple(self._found.get((namespace, "HTTPRoute", group, name), ()))
+
+    # ----------------------------------------------------------------------- compiling
+
+    def _add(self, manifest: Manifest) -> None:
+        with Fields(manifest.spec, manifest.label) as left:
+            target, refs = _target(left.inner("targetRef"), manifest), left.take("requiredAuthenticationRefs")
+        if not isinstance(refs, list):
+            raise left.unmodelled("a policy without a list of requiredAuthenticationRefs")
+        admission = self._admission(refs, manifest)
+        if admission is not None:
+            self._found.setdefault(target, []).append(admission)
+
+    def _admission(self, refs: Sequence[Any], manifest: Manifest) -> Admission | None:
+        """What all required authentications together admit; None where the policy is ignored."""
+        identities: list[IdentitySet | None] = []
+        networks: list[bool | None] = []
+        for ref in refs:
+            kind, key = _reference(Fields(ref, manifest.label), manifest)
+            if kind == "NetworkAuthentication":
+                networks.append(self._networks.get(key))
+            elif kind == "ServiceAccount":
+                identities.append(IdentitySet(frozenset((account_name(key[1], key[2], self._domain),))))
+            else:
+                identities.append(self._identities.get(key))
+        if None in identities or None in networks or len(identities) > 1 or len(networks) > 1:
+            return None
+        return Admission(manifest.label, identities[0] if identities else None, bool(networks and networks[0]))
+
+    def _mesh_tls(self, manifest: Manifest) -> IdentitySet:
+        with Fields(manifest.spec, manifest.label) as left:
+            texts, refs = left.texts("identities"), left.items("identityRefs")
+        if bool(texts) == bool(refs):
+            raise left.unmodelled('not exactly one of "identities" and "identityRefs"')
+        named = tuple(self._identity(Fields(ref, manifest.label), manifest) for ref in refs)
+        return identities_of(texts or named, self._domain, manifest.label)
+
+    def _identity(self, fields: Fields, manifest: Manifest) -> str:
+        """The identity, or the suffix, that an `identityRef` stands for."""
+        with fields as left:
+            group, kind, name, namespace = (left.text(part) for part in ("group", "kind", "name", "namespace"))
+        if group not in _CORE or not name or kind not in {"ServiceAccount", "Namespace"}:
+            raise left.unmodelled(f'an identity of the kind "{kind}"')
+        if kind == "Namespace":
+            return account_name(name, "*", self._domain)
+        return account_name(namespace or manifest.namespace, name, self._domain)
+
+
+def _target(fields: Fields, manifest: Manifest) -> TargetKey:
+    with fields as left:
+        group, kind, name = left.text("group"), left.text("kind"), left.text("name")
+    if kind == "Namespace" and group in _CORE:
+        return manifest.namespace, kind, "", ""  # whatever its name: a policy counts in its own namespace alone
+    groups: Mapping[str, tuple[str, ...]] = {"Server": (POLICY,), "HTTPRoute": (POLICY, GATEWAY)}
+    if group not in groups.get(kind, ()) or not name:
+        raise left.unmodelled(f'the target "{kind}" of the group "{group}"')
+    return manifest.namespace, kind, group, name
+
+
+def _reference(fields: Fields, manifest: Manifest) -> tuple[str, _Key]:
+    """The kind of an authentication, and by which key it is found."""
+    with fields as left:
+        group, kind, name, namespace = (left.text(part) for part in ("group", "kind", "name", "namespace"))
+    known = kind in {"MeshTLSAuthentication", "NetworkAuthentication"} and group == POLICY
+    if not name or not (known or (kind == "ServiceAccount" and group in _CORE)):
+        raise left.unmodelled(f'a required "{kind}" of the group "{group}"')
+    return kind, (kind, namespace or manifest.namespace, name)
+
+
+def _key(manifest: Manifest) -> _Key:
+    return manifest.kind, manifest.namespace, manifest.name
+
+
+def _networks(manifest: Manifest) -> bool:
+    """Whether only some addresses are meant."""
+    with Fields(manifest.spec, manifest.label) as left:
+        entries = left.items("networks")
+    cidrs = set()
+    for entry in entries:
+        with Fields(entry, manifest.label) as inner:
+            cidr, excepted = inner.text("cidr"), inner.texts("except")
+        cidrs |= set() if excepted else {cidr}
+    return not cidrs >= _EVERYWHERE

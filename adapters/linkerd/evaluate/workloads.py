@@ -1,0 +1,117 @@
+"""Workloads of a Linkerd mesh: who calls, who receives, and what the proxy of a Pod makes of a call.
+
+A Pod that no Server selects is open on every port. One that a Server selects is taken to have the default policy `deny`, which
+closes its other ports. Linkerd's proxies stand in Pods: a Workload outside of Kubernetes receives nothing here.
+Source: https://linkerd.io/2-edge/reference/authorization-policy/ (default policies); observed on Linkerd edge-26.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from adapters.linkerd.evaluate.ages import agreed
+from adapters.linkerd.evaluate.callers import NOBODY, Caller, caller_of_account, caller_of_spiffe
+from adapters.linkerd.evaluate.request import Reading
+from adapters.linkerd.evaluate.servers import InboundServer, Servers, Verdict
+from hub.api import (
+    SERVICE_ACCOUNT_LABEL,
+    Destination,
+    Facts,
+    ObjectRef,
+    Placement,
+    Source,
+    service_account_label,
+)
+
+FOREIGN, UNEXPOSED = "source.foreign-trust-domain", "port.unexposed"
+
+
+class PodProxy(Struct, frozen=True):
+    """A workload: the Servers that select it by port, the TCP ports that it declares, and whether it has a proxy at all."""
+
+    servers: Mapping[int, Sequence[InboundServer]]
+    declared: frozenset[int]
+    is_pod: bool = True
+
+    def receive(self, caller: Caller, port: int, reading: Reading | None) -> Verdict:
+        """Judge one call; without a reading it is bytes that are not HTTP."""
+        if not self.is_pod:
+            return Verdict(False, (), (UNEXPOSED,))
+        # The handshake fails at the CA, before any policy; a loss, since SMI may name foreign SPIFFE ids.
+        if caller.foreign:
+            return Verdict(False, (), (FOREIGN,))
+        candidates: Sequence[InboundServer] = self.servers.get(port, ())
+        if candidates:
+            return agreed(candidates, lambda one: one.judge(caller, reading), lambda verdict: verdict.allowed)
+        if self.servers:
+            return Verdict(False, (), () if port in self.declared else (UNEXPOSED,))
+        faults = () if reading is None else reading.faults
+        return Verdict(not faults, (), faults, http=reading is not None)
+
+
+class Workloads:
+    """Everyone who calls and receives, by name."""
+
+    def __init__(self, servers: Servers, facts: Facts) -> None:
+        self._servers = servers
+        self._domain = facts.trust_domain
+        self._proxies = {ref: self._proxy(one) for ref, one in facts.placements.items()}
+        self._by_identity: dict[tuple[str, str], list[PodProxy]] = {}
+        self._by_name: dict[str, list[Placement]] = {}
+        for ref, placement in sorted(facts.placements.items()):
+            identity = placement.identity
+            key = identity.namespace, identity.service_account
+            self._by_identity.setdefault(key, []).append(self._proxies[ref])
+            self._by_name.setdefault(f"{placement.ref.namespace}/{placement.ref.name}", []).append(placement)
+
+    def caller(self, source: Source) -> Caller:
+        """The certificate of a caller; outsiders and unknown pods have none, nor has who is named in several ways."""
+        named = [name for name in (source.identity, source.pod, source.spiffe) if name is not None]
+        if source.outside or len(named) != 1:
+            return NOBODY
+        if source.spiffe is not None:
+            return caller_of_spiffe(source.spiffe, self._domain)
+        if source.identity is not None:
+            namespace, _, account = source.identity.partition("/")
+            return caller_of_account(namespace, account, self._domain)
+        placement = self._pod(named[0])
+        return NOBODY if placement is None else caller_of_spiffe(placement.identity.spiffe, self._domain)
+
+    def receivers(self, destination: Destination) -> Sequence[PodProxy]:
+        """Those whom an identity or a pod means; nobody of that name: none."""
+        if destination.pod is not None:
+            placement = self._pod(destination.pod)
+            return () if placement is None else (self._proxies[placement.ref],)
+        namespace, _, account = (destination.identity or "").partition("/")
+        if not namespace or not account or "/" in account:
+            return ()
+        return self._by_identity.get((namespace, account)) or self._without_workload(namespace, account)
+
+    def at(self, ref: ObjectRef) -> PodProxy | None:
+        """The receiver behind an endpoint, None where nobody knows it."""
+        return self._proxies.get(ref)
+
+    def _pod(self, name: str) -> Placement | None:
+        """The placement of this name: a Workload, else a Pod, else the template whose kind comes first."""
+        return min(self._by_name.get(name, ()), key=_precedence, default=None)
+
+    def _without_workload(self, namespace: str, account: str) -> Sequence[PodProxy]:
+        """Pods that would run under an account that nobody has; where no Server would select them, nobody could be open."""
+        labels = frozenset({(SERVICE_ACCOUNT_LABEL, service_account_label(account))})
+        servers = self._servers.before(namespace, labels)
+        return (PodProxy(servers, frozenset()),) if servers else ()
+
+    def _proxy(self, placement: Placement) -> PodProxy:
+        identity = placement.identity
+        # The label of the account is bound at admission, unless the Pod brings one.
+        labels = {SERVICE_ACCOUNT_LABEL: service_account_label(identity.service_account), **dict(placement.labels)}
+        declared = frozenset(port for port, transport, _ in placement.inbound if transport == "TCP")
+        servers = self._servers.before(identity.namespace, frozenset(labels.items()))
+        return PodProxy(servers, declared, is_pod=placement.ref.kind != "Workload")
+
+
+def _precedence(placement: Placement) -> tuple[int, str, ObjectRef]:
+    kind = placement.ref.kind
+    return {"Workload": 0, "Pod": 1}.get(kind, 2), kind, placement.ref
