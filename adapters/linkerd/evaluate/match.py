@@ -19,11 +19,12 @@ from msgspec import Struct
 from adapters.linkerd.evaluate.dialect import regex
 from adapters.linkerd.evaluate.fields import Fields
 from adapters.linkerd.evaluate.request import Http
-from hub.api import METHODS, UnmodelledError
+from hub.api import UnmodelledError
 
 Score = tuple[int, int, int, bool]
 """Bytes of the path, headers, query parameters, method: what compares greater wins."""
 
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE = re.compile(rb"[\t\x20-\x7e]*")
 _MANAGED = frozenset(
@@ -66,7 +67,7 @@ def match_of(value: Any, where: str) -> RequestMatch:
     with Fields(value, where) as left:
         path, method = left.take("path"), left.text("method") or None
         headers, queries = left.items("headers"), left.items("queryParams")
-    if method is not None and method not in METHODS:
+    if method is not None and method not in _METHODS:
         raise left.unmodelled(f'the method "{method}"')
     return RequestMatch(
         _everything if path is None else _path(path, where),

@@ -19,7 +19,7 @@ from hub.api import Request, raw_bytes
 
 METHOD, PATH, HEADER = "method.nonstandard", "path.refused", "header.rejected"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_TARGET = re.compile(r"(/[^\x00-\x20#<>?`\x7f]*)(?:\?([^\x00-\x20#<>\x7f]*))?(?:#.*)?", re.DOTALL)
+_TARGET = re.compile(r"(/[^\x00-\x20#<>?`\x7f]*)(?:\?([^\x00-\x20\x22#<>\x7f]*))?(?:#.*)?", re.DOTALL)
 _ABSOLUTE = re.compile(r"https?://([A-Za-z0-9._:-]+)(/.*)?", re.DOTALL | re.IGNORECASE)
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BLANKS = b" \t"

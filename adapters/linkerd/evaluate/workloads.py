@@ -42,13 +42,18 @@ class PodProxy(Struct, frozen=True):
         # The handshake fails at the CA, before any policy; a loss, since SMI may name foreign SPIFFE ids.
         if caller.foreign:
             return Verdict(False, (), (FOREIGN,))
-        candidates: Sequence[InboundServer] = self.servers.get(port, ())
-        if candidates:
-            return agreed(candidates, lambda one: one.judge(caller, reading), lambda verdict: verdict.allowed)
+        if port in self.servers:
+            return self._behind_server(self.servers[port], caller, reading)
         if self.servers:
             return Verdict(False, (), () if port in self.declared else (UNEXPOSED,))
         faults = () if reading is None else reading.faults
         return Verdict(not faults, (), faults, http=reading is not None)
+
+    def _behind_server(self, servers: Sequence[InboundServer], caller: Caller, reading: Reading | None) -> Verdict:
+        def judge(server: InboundServer) -> Verdict:
+            return server.judge(caller, reading)
+
+        return agreed(servers, judge, lambda verdict: verdict.allowed)
 
 
 class Workloads:
