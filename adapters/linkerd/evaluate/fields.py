@@ -21,6 +21,7 @@ _VERSIONS: Mapping[str, tuple[str, ...]] = {
     "HTTPRoute": (f"{POLICY}/v1beta3", f"{GATEWAY}/v1"),
     "TCPRoute": (f"{GATEWAY}/v1alpha2",),
 }
+_MEANINGFUL = re.compile(r"(?:[^/]*\.)?linkerd\.io/")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
@@ -144,7 +145,7 @@ def _named(metadata: Fields) -> tuple[str, str, str | None]:
         raise left.unmodelled("an object without a name or namespace")
     if age and not _TIME.fullmatch(age):
         raise left.unmodelled(f'the creationTimestamp "{age}"')
-    linkerd = sorted(key for key, _ in marks if key.partition("/")[0].endswith("linkerd.io"))
+    linkerd = sorted(key for key, _ in marks if _MEANINGFUL.match(key))
     if linkerd:
         raise left.unmodelled(f'the meaning of "{linkerd[0]}"')
     return name, namespace, age or None

@@ -10,9 +10,8 @@ text of a regex, prefixes by segment and values were observed on Linkerd edge-26
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
@@ -26,6 +25,7 @@ Score = tuple[int, int, int, bool]
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 _VISIBLE = re.compile(rb"[\t\x20-\x7e]*")
 _MANAGED = frozenset(
     (
@@ -141,8 +141,16 @@ def _query(name: str, kind: str, text: str, where: str) -> Question:
     return lambda http: any(key == name and bool(test(value)) for key, value in _pairs(http.query))
 
 
-def _pairs(query: str | None) -> list[tuple[str, str]]:
-    return parse_qsl(query or "", keep_blank_values=True)
+def _pairs(query: str | None) -> Iterator[tuple[str, str]]:
+    """Names and values as a form has them (https://url.spec.whatwg.org/#concept-urlencoded-parser)."""
+    for part in filter(None, (query or "").split("&")):
+        name, _, value = part.partition("=")
+        yield _decoded(name), _decoded(value)
+
+
+def _decoded(text: str) -> str:
+    raw = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), text.replace("+", " ").encode())
+    return raw.decode("utf-8", "replace")
 
 
 def _regex_of(kind: str, text: str, where: str) -> Callable[[str], bool]:
