@@ -23,8 +23,8 @@ class Aged(Protocol):
         """The creationTimestamp."""
 
     @property
-    def order(self) -> tuple[str, ...]:
-        """What decides between equally old ones."""
+    def name(self) -> str:
+        """What decides between equally old ones; beyond that, nothing is known to decide."""
 
 
 AnyAged = TypeVar("AnyAged", bound=Aged)
@@ -32,9 +32,9 @@ Outcome = TypeVar("Outcome")
 
 
 def firsts(candidates: Sequence[AnyAged]) -> tuple[AnyAged, ...]:
-    """Those that may come first: one where all ages are known, else also every one whose age is not."""
-    known = sorted((one for one in candidates if one.age is not None), key=lambda one: (one.age or "", one.order))
-    return (*known[:1], *(one for one in candidates if one.age is None))
+    """Those that may come first: the oldest, more of them if the name is one, and every one whose age is not known."""
+    first = min(((one.age, one.name) for one in candidates if one.age is not None), default=None)
+    return tuple(one for one in candidates if one.age is None or (one.age, one.name) == first)
 
 
 def agreed(
@@ -45,5 +45,7 @@ def agreed(
     outcomes = [decide(one) for one in possible]
     if any(same(one) != same(outcomes[0]) for one in outcomes):
         labels = " and ".join(one.label for one in possible[:2])
-        raise UnmodelledError(f"{labels}: the older one decides, and their ages are not known, so this is not modelled")
+        raise UnmodelledError(
+            f"{labels}: the older one decides, and their ages are not known or the same, so this is not modelled"
+        )
     return outcomes[0]

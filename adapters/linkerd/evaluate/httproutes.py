@@ -60,11 +60,6 @@ class BoundRoute(Struct, frozen=True):
     servers: tuple[str, ...]
     services: tuple[ServiceParent, ...]
 
-    @property
-    def order(self) -> tuple[str, ...]:
-        """Equally old routes go by name."""
-        return self.name, self.group, self.namespace
-
     def best(self, http: Http) -> tuple[tuple[int, int], Score, RouteRule] | None:
         """How well the host and a rule match, and that rule: the first of the best; None where none matches."""
         host = _host_rank(self, http)
@@ -106,7 +101,7 @@ def winner(
     if not found:
         return None
     most = max(met[:2] for _, met in found)
-    rules = {id(route): met[2] for route, met in found if met[:2] == most}
+    rules = {id(route): met[2] for route, met in found}
     best = [route for route, met in found if met[:2] == most]
     return agreed(best, lambda route: decide(route, rules[id(route)]), same)
 

@@ -40,9 +40,9 @@ class InboundServer(Struct, frozen=True):
     """A Server with whom it admits, and its routes, each with whom that one admits besides."""
 
     namespace: str
+    name: str
     label: str
     age: str | None
-    order: tuple[str, ...]
     selector: PodLabels
     port: int
     protocol: str
@@ -145,7 +145,7 @@ def _server_of(manifest: Manifest, routes: _Routes, policies: Policies) -> Inbou
         namespace=manifest.namespace,
         label=manifest.label,
         age=manifest.age,
-        order=(manifest.name,),
+        name=manifest.name,
         selector=selector,
         port=port,
         protocol=protocol,

@@ -73,6 +73,7 @@ _SERVERS: Sequence[tuple[str, Sequence[Any], Request, str]] = (
     (SEEN, _SERVER, ask(src=_OTHER), "deny"),
     (AUTHZ, (server(port=9090),), ask(), "deny"),
     (AUTHZ, (server(podSelector={"matchLabels": {"app": "other"}}),), ask(), "allow"),
+    (AUTHZ, (server(podSelector={"matchLabels": {"app": "api", "version": "v9"}}),), ask(), "allow"),
     (SEEN, (server(podSelector={"matchLabels": {}}),), ask(), "deny"),
     (SEEN, (server(ns="other"),), ask(), "allow"),
     # Of several Servers on one port the oldest counts, then the first by name.

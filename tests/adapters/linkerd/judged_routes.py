@@ -39,6 +39,7 @@ _OPEN_X = server(), *opened("r", "web", _X)
 _HOST = server(), *opened("r", "web", _X, hostnames=["a.example"])
 _PORTED = route("r", _X, parent={**TO_API, "port": 8080})
 _SECTION = route("r", _X, parent={**TO_API, "sectionName": "http"})
+_HALF = route("r", _X, parentRefs=[TO_API, {**TO_API, "name": "b", "port": 8080}])
 _ELSEWHERE = route("r", _X, parent={**TO_API, "namespace": "other"})
 
 
@@ -108,6 +109,7 @@ ON_ROUTES: _ROWS = (
     (SEEN, (server(), _PORTED, *_WEB), ask("/y"), "allow"),
     (SEEN, (server(), _SECTION, *_WEB), ask("/y"), "allow"),
     (ROUTES, (server(), _ELSEWHERE, *_WEB), ask("/y"), "allow"),
+    (SEEN, (server(), _HALF, *_WEB), ask("/y"), "allow"),
     # Paths: the first match of a regex must be all of it; nothing is normalised; the query does not count.
     (SEEN, _kept(path("/a|/ab")), ask("/ab"), "deny"),
     (SEEN, _kept(path("/a|/ab")), ask("/a"), "allow"),

@@ -95,6 +95,12 @@ def test_path_counts_in_bytes(facts: Facts) -> None:
     both = (server(), *opened("a", "web", longer, shorter), *opened("b", "rogue", path("^/a/.$", method="GET")))
     assert judged(both, ask("/a/é"), facts).verdict == "deny"
     assert judged(both, ask("/a/é/"), facts).verdict == "allow"
+    wide = (
+        server(),
+        *opened("a", "web", path("^/..$", method="GET")),
+        *opened("b", "rogue", path("/éé", "PathPrefix")),
+    )
+    assert judged(wide, ask("/éé"), facts).verdict == "allow"
 
 
 def test_query_values_are_decoded(facts: Facts) -> None:

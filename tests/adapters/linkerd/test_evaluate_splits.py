@@ -118,6 +118,8 @@ def test_routes_of_other_namespaces_are_for_their_own_clients(facts: Facts) -> N
     assert led([producer, consumer], call(src="other/far"), facts) == ("split", V1)
     assert led([producer, older], call(src="other/far"), facts) == ("split", V2)
     assert led([producer, older], call(), facts) == ("split", V1)
+    same = split(rule(to("store-v2", namespace="shop")), name="z", creationTimestamp=OLD, **CONSUMER)
+    assert led([same, producer], call(src="other/far"), facts) == ("split", V1)
 
 
 def test_tcp_routes_share_out_everything_until_there_is_an_http_route(facts: Facts) -> None:

@@ -171,7 +171,7 @@ def test_age_that_decides_must_be_known(objects: Sequence[NativeObject], decides
     """Where all that may come first say the same, their ages do not matter."""
     judge = evaluator(objects, facts)
     if decides:
-        with pytest.raises(UnmodelledError, match="ages are not known"):
+        with pytest.raises(UnmodelledError, match="the older one decides"):
             judge.judge(ask())
     else:
         judge.judge(ask())
@@ -181,8 +181,16 @@ def test_age_of_a_split_must_be_known(facts: Facts) -> None:
     """Two routes without ages, which share out the same calls otherwise."""
     for kind in ("", "TCPRoute"):
         routes = [split(rule(to(f"store-{name}")), name=name, kind=kind) for name in ("v1", "v2")]
-        with pytest.raises(UnmodelledError, match="ages are not known"):
+        with pytest.raises(UnmodelledError, match="the older one decides"):
             evaluator(routes, facts).judge(call())
+
+
+def test_equally_old_routes_of_one_name_must_agree(facts: Facts) -> None:
+    """Those of two groups, or of two namespaces."""
+    objects = (server(), *opened("r", "web", path("^/$"), age=OLD), route("r", path("^/$"), age=OLD, group=GATEWAY))
+    with pytest.raises(UnmodelledError, match="the older one decides"):
+        evaluator(objects, facts).judge(ask())
+    assert evaluator(objects, facts).judge(ask(src="shop/rogue")).verdict == "deny"
 
 
 def test_address_that_decides_must_be_known(facts: Facts) -> None:
