@@ -53,6 +53,12 @@ class RequestMatch(Struct, frozen=True):
             return None
         return length, len(self.headers), len(self.queries), self.method is not None
 
+    def near(self, http: Http, *, path: bool, headers: bool) -> bool:
+        """Whether it matches, or would if the path, or the headers, were others."""
+        asked = (*(() if headers else self.headers), *self.queries)
+        fits = path or self.length(http.path) is not None
+        return self.method in {None, http.method} and fits and all(ask(http) for ask in asked)
+
 
 def _everything(_: str) -> int:
     """A match that asks for no path matches like the prefix `/`."""

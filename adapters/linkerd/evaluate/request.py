@@ -17,11 +17,13 @@ from msgspec import Struct
 
 from hub.api import Request, raw_bytes
 
-METHOD, PATH, HEADER = "method.nonstandard", "path.refused", "header.rejected"
+METHOD, PATH, HEADER, GUARDED = "method.nonstandard", "path.refused", "header.rejected", "path.guarded"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(r"(/[^\x00-\x20#<>?`\x7f]*)(?:\?([^\x00-\x20\x22#<>\x7f]*))?(?:#.*)?", re.DOTALL)
 _ABSOLUTE = re.compile(r"https?://([A-Za-z0-9._:-]+)(/.*)?", re.DOTALL | re.IGNORECASE)
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_PLAIN = re.compile(r"/|(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+)+/?")
+_VISIBLE = re.compile(rb"[\t\x20-\x7e]*")
 _BLANKS = b" \t"
 
 
@@ -33,6 +35,16 @@ class Http(Struct, frozen=True):
     query: str | None
     headers: Mapping[str, tuple[bytes, ...]]
     host: str | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the path reads one way only: no empty, dot or escaped parts, parameters, or bytes beyond ASCII."""
+        return _PLAIN.fullmatch(self.path) is not None
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether all header values are visible ASCII: no other one matches a regex."""
+        return all(_VISIBLE.fullmatch(value) is not None for values in self.headers.values() for value in values)
 
 
 class Reading(Struct, frozen=True):

@@ -19,7 +19,7 @@ from adapters.linkerd.evaluate.callers import ANY_MESHED, NOBODY, Caller
 from adapters.linkerd.evaluate.fields import Fields, Manifest
 from adapters.linkerd.evaluate.httproutes import BoundRoute, winner
 from adapters.linkerd.evaluate.policies import Admission, Policies, admitted
-from adapters.linkerd.evaluate.request import Reading
+from adapters.linkerd.evaluate.request import GUARDED, HEADER, Http, Reading
 from hub.api import UnmodelledError
 
 PodLabels = frozenset[tuple[str, str]]
@@ -77,9 +77,20 @@ class InboundServer(Struct, frozen=True):
             lambda route, _: (route.label, admitted((*self.admissions, *extra[id(route)]), caller)),
             lambda outcome: bool(outcome[1]),
         )
-        if met is None:
-            return Verdict(False, (self.label,), http=True)
-        return Verdict(bool(met[1]), met[1] or (met[0],), http=True)
+        if met is not None and met[1]:
+            return Verdict(True, met[1], http=True)
+        return Verdict(False, (self.label if met is None else met[0],), self._excuses(caller, reading.http), http=True)
+
+    def _excuses(self, caller: Caller, http: Http) -> tuple[str, ...]:
+        """Why a call may be refused that is meant: nothing is normalised, and values beyond ASCII match no regex."""
+        path, headers = not http.is_plain, not http.is_visible
+        codes = ((GUARDED,) if path else ()) + ((HEADER,) if headers else ())
+        fitting = (
+            any(one.near(http, path=path, headers=headers) for rule in route.rules for one in rule.matches)
+            and any(one.suits(caller) for one in (*self.admissions, *own))
+            for route, own in self.routes
+        )
+        return codes if codes and any(fitting) else ()
 
     def _grpc(self, caller: Caller, reading: Reading) -> Verdict:
         """HTTPRoutes do not count; the default route is for gRPC, which is a POST, and for those whom the Server admits."""

@@ -118,3 +118,25 @@ def test_names_of_headers_have_no_case_and_several_must_all_match(facts: Facts) 
     objects = (server(), *opened("r", "web", both))
     assert judged(objects, ask(headers=(("x-a", "0"), ("x-A", "1"), ("X-B", "7"))), facts).verdict == "allow"
     assert judged(objects, ask(src=WEB, headers=(("x-a", "1"),)), facts).verdict == "deny"
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "losses"),
+    [
+        *((odd, "gold", ("path.guarded",)) for odd in ("/a//b", "/a/..", "/./a", "/a;b", "/%41", "/a\\b", "/é", "*")),
+        ("/a", "gold", ()),
+        ("/public", "é", ("header.rejected",)),
+        ("/a;b", "é", ("header.rejected", "path.guarded")),
+        ("/a;b", "silver", ()),
+    ],
+)  # fmt: skip
+def test_path_or_value_that_reads_in_two_ways_is_a_loss_where_others_would_pass(
+    at: str, value: str, losses: tuple[str, ...], facts: Facts
+) -> None:
+    """Nothing is normalised, so who grants paths may leave such ones out; those who get nothing anyway lose nothing."""
+    tier = path("^/public$", method="GET", headers=[header("x-tier", "^gold$")])
+    objects = (server(), *opened("r", "web", tier))
+    lines = (("x-tier", value),)
+    assert judged(objects, ask(at, headers=lines), facts) == Answer("deny", by=("Server/shop/api",), losses=losses)
+    assert judged(objects, ask(at, "shop/rogue", headers=lines), facts).losses == ()
+    assert judged(objects, ask(at, method="PUT", headers=lines), facts).losses == ()
