@@ -103,6 +103,9 @@ class _LinkerdMesh:
         leading = Leading({place: Fraction(1)}, own=True)
         if not call.request.src.outside:
             leading = self._outbound.lead(place, exposed, call.caller.namespace, call.reading)
+        # The share of a Service that does not exist is answered by the proxy of the client, with 500.
+        if not any(key[:2] in self._services for key in leading.parts):
+            leading = replace(leading, parts={}, own=False)
         return self._answer(call, place, leading)
 
     def _answer(self, call: _Call, place: ServicePlace, leading: Leading) -> Answer:

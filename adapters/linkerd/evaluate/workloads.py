@@ -29,15 +29,15 @@ FOREIGN, UNEXPOSED = "source.foreign-trust-domain", "port.unexposed"
 
 
 class PodProxy(Struct, frozen=True):
-    """A workload: the Servers that select it by port, the TCP ports that it declares, and whether it has a proxy at all."""
+    """A workload: the Servers that select it by port, the TCP ports that it declares, and whether a proxy is there at all."""
 
     servers: Mapping[int, Sequence[InboundServer]]
     declared: frozenset[int]
-    is_pod: bool = True
+    exists: bool = True
 
     def receive(self, caller: Caller, port: int, reading: Reading | None) -> Verdict:
         """Judge one call; without a reading it is bytes that are not HTTP."""
-        if not self.is_pod:
+        if not self.exists:
             return Verdict(False, (), (UNEXPOSED,))
         # The handshake fails at the CA, before any policy; a loss, since SMI may name foreign SPIFFE ids.
         if caller.foreign:
@@ -103,10 +103,10 @@ class Workloads:
         return min(self._by_name.get(name, ()), key=_precedence, default=None)
 
     def _without_workload(self, namespace: str, account: str) -> Sequence[PodProxy]:
-        """Pods that would run under an account that nobody has; where no Server would select them, nobody could be open."""
+        """Pods that would run under an account that nobody has; where no Server would select them, nobody is there."""
         labels = frozenset({(SERVICE_ACCOUNT_LABEL, service_account_label(account))})
         servers = self._servers.before(namespace, labels)
-        return (PodProxy(servers, frozenset()),) if servers else ()
+        return (PodProxy(servers, frozenset(), exists=bool(servers)),)
 
     def _proxy(self, placement: Placement) -> PodProxy:
         identity = placement.identity
@@ -114,7 +114,7 @@ class Workloads:
         labels = {SERVICE_ACCOUNT_LABEL: service_account_label(identity.service_account), **dict(placement.labels)}
         declared = frozenset(port for port, transport, _ in placement.inbound if transport == "TCP")
         servers = self._servers.before(identity.namespace, frozenset(labels.items()))
-        return PodProxy(servers, declared, is_pod=placement.ref.kind != "Workload")
+        return PodProxy(servers, declared, exists=placement.ref.kind != "Workload")
 
 
 def _precedence(placement: Placement) -> tuple[int, str, ObjectRef]:

@@ -64,6 +64,8 @@ def test_backend_that_is_missing_serves_nobody(facts: Facts) -> None:
         answer = evaluator([split(rule(to("store-v1", 1), backend))], facts).judge(call())
         assert answer.backends == {backend["name"]: "no-endpoint", "store-v1": "allow"}
         assert answer.verdict == "mixed"
+    for kind in ("", "TCPRoute"):
+        assert led([split(rule(to("gone", 1)), kind=kind)], call(), facts) == NOBODY
 
 
 @pytest.mark.parametrize("plain", [rule(), rule(to("store"))])

@@ -60,7 +60,8 @@ def test_account_without_pods_is_one_with_its_label(facts: Facts) -> None:
     grant = granted("Server/ghost", "web")
     assert evaluator([bound, *grant], facts).judge(at(ghost)).verdict == "allow"
     assert evaluator([bound, *grant], facts).judge(at(ghost, Source(identity=ROGUE))).verdict == "deny"
-    for nobody in ("shop/ghost", "shop/a/b", "shop/", "shop", ""):
+    assert evaluator([server()], facts).judge(at(ghost)) == Answer("deny", losses=("port.unexposed",))
+    for nobody in ("shop/a/b", "shop/", "shop", ""):
         assert evaluator([server()], facts).judge(at(Destination(identity=nobody))) == Answer("deny")
 
 
