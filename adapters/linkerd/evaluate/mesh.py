@@ -67,15 +67,17 @@ class _LinkerdMesh:
             return Answer("deny")
         caller = self._workloads.caller(request.src)
         read: Sequence[Reading | None] = readings(request) if request.protocol == "http" else (None,)
-        answers = [self._judge(_Call(request, caller, one)) for one in read]
-        chosen = max(answers, key=lambda one: _RANK[one.verdict])
+        judged = [self._judge(_Call(request, caller, one)) for one in read]
+        chosen, _ = max(judged, key=lambda one: (_RANK[one[0].verdict], one[1]))
+        answers = [answer for answer, _ in judged]
         moved = len({(one.route, tuple((one.weights or {}).items())) for one in answers if one.verdict != "deny"}) > 1
         return replace(chosen, losses=_union([*(one.losses for one in answers), (HEADER,) if moved else ()]))
 
-    def _judge(self, call: _Call) -> Answer:
+    def _judge(self, call: _Call) -> tuple[Answer, bool]:
+        """The answer, and whether the proxy of the client takes such a call at all."""
         if call.request.dst.service is not None:
             return self._service(call)
-        return Answer("deny", losses=(UDP,)) if call.request.protocol == "udp" else self._workload(call)
+        return Answer("deny", losses=(UDP,)) if call.request.protocol == "udp" else self._workload(call), True
 
     def _workload(self, call: _Call) -> Answer:
         """An identity lets in what all of its workloads let in."""
@@ -92,21 +94,21 @@ class _LinkerdMesh:
 
     # ----------------------------------------------------------------------- a Service
 
-    def _service(self, call: _Call) -> Answer:
+    def _service(self, call: _Call) -> tuple[Answer, bool]:
         namespace, _, service = (call.request.dst.service or "").partition("/")
         place = namespace, service, call.request.port
         exposed = self._exposed.get(place)
         if exposed is None or exposed.transport == "UDP" or call.request.protocol == "udp":
             losses = (UDP,) if call.request.protocol == "udp" else ()
             word: RouteWord = "no-port" if place[:2] in self._services else "no-service"
-            return Answer("deny", route=word, weights={}, backends={}, losses=losses)
+            return Answer("deny", route=word, weights={}, backends={}, losses=losses), True
         leading = Leading({place: Fraction(1)}, own=True)
         if not call.request.src.outside:
             leading = self._outbound.lead(place, exposed, call.caller.namespace, call.reading)
         # The share of a Service that does not exist is answered by the proxy of the client, with 500.
         if not any(key[:2] in self._services for key in leading.parts):
             leading = replace(leading, parts={}, own=False)
-        return self._answer(call, place, leading)
+        return self._answer(call, place, leading), not leading.refused
 
     def _answer(self, call: _Call, place: ServicePlace, leading: Leading) -> Answer:
         judged = {key: self._behind(key, call, leading) for key in sorted(leading.parts)}

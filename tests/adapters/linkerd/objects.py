@@ -139,6 +139,7 @@ spec:
   - {name: http, port: 80, targetPort: 8080}
   - {name: opaque, port: 81, targetPort: 8080, appProtocol: linkerd.io/opaque}
   - {name: one, port: 82, targetPort: 8080, appProtocol: http}
+  - {name: two, port: 83, targetPort: 8080, appProtocol: kubernetes.io/h2c}
   - {name: redis, port: 6379, targetPort: 8080}
 ---
 apiVersion: v1

@@ -155,6 +155,14 @@ def test_port_declared_http_takes_nothing_else(facts: Facts) -> None:
     assert (answer.verdict, answer.losses) == ("deny", ("port.undeclared-mixed",))
 
 
+@pytest.mark.parametrize("port", [82, 83])
+def test_answer_is_that_of_the_version_which_the_port_speaks(port: int, facts: Facts) -> None:
+    """Also where nobody is let in: HTTP/1.1 or HTTP/2 by the appProtocol."""
+    closed = server(podSelector={})
+    answer = evaluator([split(rule(to("store-v2")), port=port), closed], facts).judge(call(port=port))
+    assert (answer.verdict, answer.route, answer.weights, answer.losses) == ("deny", "split", V2, ())
+
+
 def test_callers_without_a_proxy_are_not_routed(facts: Facts) -> None:
     """Kubernetes takes them to the Service; so it does everybody who calls one without an address."""
     assert led([split(rule(to("store-v1")))], call(src=RAW), facts) == OWN
