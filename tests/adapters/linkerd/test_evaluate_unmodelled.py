@@ -205,6 +205,11 @@ def test_address_that_decides_must_be_known(facts: Facts) -> None:
     assert evaluator([*by_both, *granted("Server/api", "web")], facts).judge(ask()).verdict == "allow"
     anywhere = (server(), all_, policy("Server/api", authn("all", network)))
     assert evaluator(anywhere, facts).judge(ask(src="shop/rogue")).verdict == "allow"
+    but = {"networks": [{"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}, {"cidr": "::/0"}]}
+    with pytest.raises(UnmodelledError, match="address of the caller"):
+        evaluator([server(), native(network, "all", but), policy("Server/api", authn("all", network))], facts).judge(
+            ask()
+        )
     missing = (server(), policy("Server/api", authn("gone", network)))
     assert evaluator(missing, facts).judge(ask()).verdict == "deny"
     twice = (server(), near, all_, policy("Server/api", authn("near", network), authn("all", network)))
