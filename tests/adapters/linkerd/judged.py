@@ -14,6 +14,7 @@ from tests.adapters.linkerd.judged_routes import ON_ROUTES, TO_SERVICES
 from tests.adapters.linkerd.objects import (
     API,
     AUTHZ,
+    MTLS,
     NEW,
     OLD,
     RAW,
@@ -122,7 +123,7 @@ _GRANTS: Sequence[tuple[str, Sequence[Any], Request, str]] = (
     (AUTHZ, (server(), identities(), policy("Namespace/shop", "web", ns="other")), ask(), "deny"),
     # Other callers, and what is not captured.
     (AUTHZ, _SERVER, _spiffe("spiffe://cluster.local/ns/shop/sa/web"), "allow"),
-    (AUTHZ, _SERVER, _spiffe("spiffe://partner.example/ns/shop/sa/web"), "deny"),
+    (MTLS, _SERVER, _spiffe("spiffe://partner.example/ns/shop/sa/web"), "deny"),
     (AUTHZ, _named("spiffe://cluster.local/vm/7"), _spiffe("spiffe://cluster.local/vm/7"), "allow"),
     ("https://linkerd.io/2-edge/features/protocol-detection/", _SERVER, send(protocol="udp"), "deny"),
 )

@@ -8,6 +8,7 @@ from typing import Any
 from hub.api import Request, Source
 from tests.adapters.linkerd.objects import (
     GATEWAY,
+    INDEX,
     NEW,
     OLD,
     RAW,
@@ -108,8 +109,8 @@ ON_ROUTES: _ROWS = (
     (SEEN, (server(), _PORTED, *granted("HTTPRoute/r", "web")), ask("/x"), "deny"),
     (SEEN, (server(), _PORTED, *_WEB), ask("/y"), "allow"),
     (SEEN, (server(), _SECTION, *_WEB), ask("/y"), "allow"),
-    (ROUTES, (server(), _ELSEWHERE, *_WEB), ask("/y"), "allow"),
-    (SEEN, (server(), _HALF, *_WEB), ask("/y"), "allow"),
+    (INDEX, (server(), _ELSEWHERE, *_WEB), ask("/y"), "allow"),
+    (INDEX, (server(), _HALF, *_WEB), ask("/y"), "allow"),
     # Paths: the first match of a regex must be all of it; nothing is normalised; the query does not count.
     (SEEN, _kept(path("/a|/ab")), ask("/ab"), "deny"),
     (SEEN, _kept(path("/a|/ab")), ask("/a"), "allow"),
@@ -167,7 +168,7 @@ TO_SERVICES: _ROWS = (
     (SEEN, (split(_HEADED),), call(), "deny"),
     (SEEN, (split(_HEADED),), call(headers=(_GOLD,)), "allow"),
     (SEEN, (split(_HEADED, rule(to("store-v1"))),), call(), "allow"),
-    (SEEN, (split(_HEADED),), call(src=RAW), "allow"),
+    (ROUTES, (split(_HEADED),), call(src=RAW), "allow"),
     (SEEN, (split(_HEADED, port=81),), call(), "allow"),
     (SEEN, (split(_HEADED, port=None),), call(), "deny"),
     (SEEN, (split(rule(to("far", 1, namespace="other"))),), call(), "allow"),

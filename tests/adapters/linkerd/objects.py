@@ -17,6 +17,8 @@ RAW = Source(outside=True)
 AUTHZ = "https://linkerd.io/2-edge/reference/authorization-policy/"
 ROUTES = "https://linkerd.io/2-edge/reference/httproute/"
 SPEC = "https://gateway-api.sigs.k8s.io/reference/spec/"
+INDEX = "https://github.com/linkerd/linkerd2/blob/main/policy-controller/k8s/index/src/inbound/routes.rs"
+MTLS = "https://linkerd.io/2-edge/features/automatic-mtls/"
 SEEN = "observed on Linkerd edge-26.8"
 
 
