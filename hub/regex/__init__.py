@@ -17,6 +17,7 @@ from hub.regex.bounds import MAX_STATES, RegexRefusedError, StepBudget, bounded,
 from hub.regex.forms import Inexpressible, header_forms, path_forms
 from hub.regex.meaning import Between, Forms, language_of_forms
 from hub.regex.part import Part, path_part
+from hub.regex.written import pattern_of, patterns_of
 
 __all__ = [
     "HEADER",
@@ -48,6 +49,8 @@ __all__ = [
     "overlap",
     "path_forms",
     "path_part",
+    "pattern_of",
+    "patterns_of",
     "program_size",
     "restricted",
     "union",

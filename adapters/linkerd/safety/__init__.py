@@ -1,0 +1,1 @@
+"""The last look at final bytes: a closed list of allowed shapes. `check` is the entry."""

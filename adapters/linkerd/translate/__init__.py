@@ -1,0 +1,1 @@
+"""Translate one unit of intent into Linkerd objects: pure. `unit` is the entry."""

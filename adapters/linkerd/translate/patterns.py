@@ -1,0 +1,191 @@
+r"""Patterns of SMI as Linkerd carries them: text that RE2 and the Rust crate `regex` read alike.
+
+Source: https://docs.rs/regex/latest/regex/#syntax; linkerd2-proxy, linkerd/http/route/src/http/match/path.rs (a path without
+query, as it came) and header.rs (a value that is not visible ASCII matches nothing; of repeated lines one suffices).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import islice, product
+
+from msgspec import Struct
+
+from adapters.linkerd.translate.losses import short
+from adapters.linkerd.vocabulary import ESCAPE, HEADER_NAME, NORMAL_PATH, PLAIN_OR_DOT, SEGMENT, is_managed
+from hub.api import (
+    HEADER,
+    PATH,
+    Language,
+    Objection,
+    RegexRefusedError,
+    bounded,
+    everything,
+    intersection,
+    language,
+    overlap,
+    pattern_of,
+    patterns_of,
+)
+
+MAX_PATH = 1024 - len("^(?:)$")
+"""Longest pattern of a path between its anchors (the schema of HTTPRoute)."""
+MAX_HEADER = 4096 - len("^(?:)$")
+MAX_STEPS, CHEAP_STEPS = 400_000, 40_000
+"""Steps of the engine that one pattern may take, and that it may take once its unit has used up its own."""
+ANY_PATH = "/.*"
+_MOST_WORDINGS = 24
+
+# Letters, escaped punctuation, plain classes, groups and repetitions: what is not listed counts as read differently.
+_SHARED = re.compile(
+    r"(?:[A-Za-z0-9 /_~!@%&=:;,<>\"'`#-]|\\[.\\+*?()|\[\]{}^$/-]|\.|\[\^?(?:[A-Za-z0-9 /_!@%=:;,<>\"'`#.+*?()|{}$]|\\[\\\]\[^&~-]|-(?!-)|&(?!&)|~(?!~))+\]"
+    r"|[*+?](?![*+?])|\{[0-9]+(?:,[0-9]*)?\}|\(\?:|\((?!\?)|\)|\|)*"
+)
+_PARTS = re.compile(r"\\.|\[\^/\][*+]|\.[*+]|\[(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+_LETTERS = f"(?:{PLAIN_OR_DOT}|{ESCAPE})"
+_WITHIN = {  # what a wildcard may be among paths in normal form
+    ".*": (f"(?:{SEGMENT}/)*(?:{SEGMENT})?", f"(?:{SEGMENT}/)*{_LETTERS}*", f"{_LETTERS}*(?:/{SEGMENT})*/?"),
+    ".+": (f"(?:{SEGMENT}/)*{SEGMENT}/?", f"(?:{SEGMENT}/)*{_LETTERS}+"),
+    "[^/]+": (SEGMENT, f"{_LETTERS}+"),
+    "[^/]*": (f"{_LETTERS}*", f"(?:{SEGMENT})?"),
+}
+_VISIBLE = r"(?:[!-~](?:[\t -~]*[!-~])?)?"
+
+
+class Pattern(Struct, frozen=True, gc=False):
+    """Texts, and patterns of which each of them matches one: only long ones of paths need several."""
+
+    texts: Language
+    words: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def any_path() -> Pattern:
+    """Every path, those included that have another normal form: nothing is asked of it."""
+    return Pattern(everything(PATH), (ANY_PATH,))
+
+
+@lru_cache(maxsize=1)
+def normal_path() -> Pattern:
+    """Every path in normal form."""
+    return Pattern(language(NORMAL_PATH, PATH), (NORMAL_PATH,))
+
+
+@lru_cache(maxsize=8192)
+def granted_path(pattern: str, limit: int) -> tuple[Pattern | Objection, int]:
+    """The paths in normal form that match, or why they cannot be said; and the steps that it took."""
+    with bounded(limit) as account:
+        try:
+            return _granted(pattern), account.spent
+        except RegexRefusedError as refusal:
+            return _too_complex(refusal, pattern), account.spent
+
+
+def _granted(pattern: str) -> Pattern | Objection:
+    meant = language(pattern, PATH)
+    texts = intersection(meant, language(NORMAL_PATH, PATH))
+    if texts.is_empty():
+        return _not_normal(pattern)
+    text = next(_wordings(pattern, texts), None)
+    words = patterns_of(texts, MAX_PATH) if text is None else (text,)
+    return _too_large(pattern) if words is None else Pattern(texts, words)
+
+
+@lru_cache(maxsize=8192)
+def routed_path(pattern: str, limit: int) -> tuple[Pattern | Objection, int]:
+    """The paths that match, or why they cannot be said, and the steps that it took; where a route goes opens nothing."""
+    with bounded(limit) as account:
+        try:
+            texts = language(pattern, PATH)
+            words = (pattern,) if _is_shared(pattern, MAX_PATH) else patterns_of(texts, MAX_PATH)
+        except RegexRefusedError as refusal:
+            return _too_complex(refusal, pattern), account.spent
+        return (_too_large(pattern) if words is None else Pattern(texts, words)), account.spent
+
+
+@lru_cache(maxsize=8192)
+def header_value(name: str, pattern: str, limit: int) -> tuple[Pattern | Objection, int]:
+    """The values without outer blanks, in visible ASCII, that match, or why they cannot be said; and the steps."""
+    if not HEADER_NAME.fullmatch(name) or is_managed(name):
+        return _managed(name), 0
+    with bounded(limit) as account:
+        try:
+            texts = intersection(language(pattern, HEADER), language(_VISIBLE, HEADER))
+            shared = _is_shared(pattern, MAX_HEADER) and language(pattern, HEADER) == texts
+            text = pattern if shared else pattern_of(texts, MAX_HEADER)
+        except RegexRefusedError as refusal:
+            return _too_complex(refusal, pattern), account.spent
+        return (_no_value(name, pattern) if text is None else Pattern(texts, (text,))), account.spent
+
+
+def worded(texts: Language, known: Mapping[Language, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """Patterns for paths that were put together of others, those of one that is the same if there is; None: they are too long."""
+    return known.get(texts) or patterns_of(texts, MAX_PATH)
+
+
+def _wordings(pattern: str, texts: Language) -> Iterator[str]:
+    """Short patterns for the same texts: the given one, with wildcards as wide as normal paths allow. Proven, not assumed."""
+    # A path begins with a slash, and so must the wording.
+    parts = _PARTS.findall(f"/{pattern}" if pattern.startswith(".") else pattern)
+    ways = product(*(_WITHIN.get(part, (part,)) for part in parts))
+    for text in ("".join(way) for way in islice(ways, _MOST_WORDINGS)):
+        if _is_shared(text, MAX_PATH) and language(text, PATH) == texts:
+            yield text
+
+
+def _is_shared(pattern: str, most: int) -> bool:
+    """Whether Linkerd reads the pattern as RE2 does. Doubt counts as no."""
+    return 0 < len(pattern) <= most and _SHARED.fullmatch(pattern) is not None
+
+
+def is_disjoint(one: Language, other: Language) -> bool:
+    """Whether no text is in both. Raises RegexRefusedError."""
+    left, right = _beginning(one), _beginning(other)
+    # The beginnings tell most pairs apart, and cost nothing.
+    if not left.startswith(right) and not right.startswith(left):
+        return True
+    return one != other and overlap(one, other) is None
+
+
+@lru_cache(maxsize=16384)
+def _beginning(texts: Language) -> str:
+    """What all of the texts begin with."""
+    found, state, ranges = texts.universe.start, 0, texts.classes.ranges()
+    while not texts.accepting[state]:
+        ways = [kind for kind, target in enumerate(texts.rows[state]) if target >= 0]
+        if len(ways) != 1 or len(ranges[ways[0]]) != 1 or ranges[ways[0]][0][0] != ranges[ways[0]][0][1]:
+            break
+        found, state = found + chr(ranges[ways[0]][0][0]), texts.rows[state][ways[0]]
+    return found
+
+
+def _too_complex(refusal: RegexRefusedError, pattern: str) -> Objection:
+    message = f'pattern "{short(pattern)}" cannot be analysed: {refusal.reason}'
+    return Objection(refusal.code, message, f'a request that matches "{short(pattern)}"', "use a simpler pattern")
+
+
+def _too_large(pattern: str) -> Objection:
+    message = f'"{short(pattern)}" needs a pattern of more than {MAX_PATH} characters in a route'
+    remedy = "use fewer wildcards, or several matches"
+    return Objection("regex.too-large", message, f'a request that matches "{short(pattern)}"', remedy)
+
+
+def _not_normal(pattern: str) -> Objection:
+    message = f'"{short(pattern)}" only matches paths that have another normal form, and these are refused'
+    example = f'a request that matches "{short(pattern)}"'
+    return Objection("linkerd.path-not-normal", message, example, "match the normal form")
+
+
+def _managed(name: str) -> Objection:
+    message = f'proxies set, remove or rewrite the header "{short(name)}", so a match on it proves nothing'
+    return Objection("header.managed", message, f'a request with "{short(name)}"', "match a different header")
+
+
+def _no_value(name: str, pattern: str) -> Objection:
+    message = (
+        f'"{short(pattern)}" matches no value of "{short(name)}" in ASCII, or needs a longer pattern than a route takes'
+    )
+    example = f'a request with "{short(name)}" that matches "{short(pattern)}"'
+    return Objection("linkerd.header-not-expressible", message, example, "list the values, in ASCII")

@@ -1,0 +1,75 @@
+"""Which callers a set of objects lets send a request, by Linkerd's rules, as few as translation needs; no age decides.
+
+Source: https://linkerd.io/2-edge/reference/authorization-policy/ and .../httproute/ (of the routes that match, the most
+specific one counts alone: the longest path, then most headers, then a method).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import re2
+
+from hub.model import NativeObject, Translation
+
+Body = dict[str, Any]
+Headers = Sequence[tuple[str, str]]
+
+
+def bodies(made: Translation | Iterable[NativeObject], kind: str) -> dict[str, Body]:
+    """The specs of the objects of one kind by name."""
+    objects = made.objects if isinstance(made, Translation) else made
+    return {one.ref.name: msgspec.json.decode(one.body)["spec"] for one in objects if one.ref.kind == kind}
+
+
+def callers_of(made: Translation, target: str, kind: str) -> set[str]:
+    """Who is allowed by the policies of one target."""
+    proven, found = bodies(made, "MeshTLSAuthentication"), set[str]()
+    for policy in bodies(made, "AuthorizationPolicy").values():
+        (ref,) = policy["requiredAuthenticationRefs"]
+        if (policy["targetRef"]["kind"], policy["targetRef"]["name"]) == (kind, target):
+            found |= {f"{one['namespace']}/{one['name']}" for one in proven[ref["name"]]["identityRefs"]}
+    return found
+
+
+def allowed(made: Translation, port: int, path: str, method: str = "GET", headers: Headers = ()) -> set[str]:
+    """Who may send this request to a port; nobody where no route matches, unless there is no route at all."""
+    (server,) = [name for name, spec in bodies(made, "Server").items() if spec["port"] == port]
+    raw = callers_of(made, server, "Server")
+    here = {name: spec for name, spec in bodies(made, "HTTPRoute").items() if spec["parentRefs"][0]["name"] == server}
+    if not here or bodies(made, "Server")[server]["proxyProtocol"] == "opaque":
+        return raw
+    scores = {name: score for name, spec in here.items() if (score := _score(spec, path, method, headers)) is not None}
+    best = [name for name, score in scores.items() if score == max(scores.values())]
+    ways = {frozenset(raw | callers_of(made, name, "HTTPRoute")) for name in best}
+    assert len(ways) < 2, f"the age of {best} decides"
+    return set(*ways)
+
+
+def _score(route: Body, path: str, method: str, headers: Headers) -> tuple[int, int] | None:
+    matches = [match for rule in route["rules"] for match in rule["matches"]]
+    found = [
+        (len(match.get("headers", ())), int("method" in match))
+        for match in matches
+        if _matches(match, path, method, headers)
+    ]
+    return max(found, default=None)
+
+
+def _matches(match: Body, path: str, method: str, headers: Headers) -> bool:
+    return (
+        match.get("method", method) == method
+        and _whole(match["path"]["value"], path)
+        and all(
+            any(name == asked["name"] and _whole(asked["value"], value) for name, value in headers)
+            for asked in match.get("headers", ())
+        )
+    )
+
+
+def _whole(pattern: str, text: str) -> bool:
+    """The first match that is found spans all of the text: Linkerd does not look for another one."""
+    found = re2.search(pattern, text)
+    return found is not None and found.span() == (0, len(text))
