@@ -30,6 +30,7 @@ class _Piece(Struct, frozen=True):
 
 _Edges = dict[tuple[int, int], _Piece]
 _NOTHING = _Piece(optional=True)
+_NEVER = _Piece()
 _BEGIN, _END = -2, -3
 
 
@@ -66,7 +67,8 @@ def _through(language: Language, looping: Collection[int], most: int) -> Iterato
     entered = {to for at, row in enumerate(language.rows) if at not in looping for to in row if to in looping}
     for state in sorted(entered):
         begin, rest = _before(language, looping, state, most), _solved(_edges(language, state), most)
-        yield None if begin is None or rest is None else begin + _atom(rest)
+        # A loop that is only entered after another one is in what follows that.
+        yield None if begin is None or rest is None else begin and begin + _atom(rest)
 
 
 def _before(language: Language, looping: Collection[int], goal: int | None, most: int) -> str | None:
@@ -76,9 +78,9 @@ def _before(language: Language, looping: Collection[int], goal: int | None, most
         for (one, to), piece in _edges(language, 0).items()
         if one not in looping and (to == goal or (to not in looping and (goal is None or to != _END)))
     }
-    if not any(to == _END for _, to in edges):
-        return ""
     found = _solved(edges, most)
+    if found == _NEVER:
+        return ""
     return None if found is None else _start(language) + _atom(found)
 
 
@@ -90,12 +92,12 @@ def _solved(edges: _Edges, most: int) -> _Piece | None:
     """What leads from the beginning to the end; None where it is too long."""
     meter, left = Meter(), {state for edge in edges for state in edge if state >= 0}
     while left:
-        state = min(left, key=lambda one: (_weight(edges, one), one))
+        state = min(left, key=_Weights(edges).of)
         left.remove(state)
-        meter.spend(len(edges) * (1 + len(left) // 8))
+        meter.spend(2 * len(edges))
         if not _eliminate(edges, state, most):
             return None
-    return edges[_BEGIN, _END]
+    return edges.get((_BEGIN, _END), _NEVER)
 
 
 def _edges(language: Language, start: int) -> _Edges:
@@ -111,12 +113,24 @@ def _edges(language: Language, start: int) -> _Edges:
     return edges
 
 
-def _weight(edges: _Edges, state: int) -> int:
-    """About how much text there is more once the state is gone."""
-    into = [len(_atom(piece)) for (one, to), piece in edges.items() if to == state != one]
-    out = [len(_atom(piece)) for (one, to), piece in edges.items() if one == state != to]
-    loop = len(_atom(edges[state, state])) if (state, state) in edges else 0
-    return sum(into) * (len(out) - 1) + sum(out) * (len(into) - 1) + loop * (len(into) * len(out) - 1)
+class _Weights:
+    """About how much text there is more once a state is gone."""
+
+    def __init__(self, edges: _Edges) -> None:
+        self._into: dict[int, list[int]] = {}
+        self._out: dict[int, list[int]] = {}
+        self._loop: dict[int, int] = {}
+        for (one, to), piece in edges.items():
+            if one == to:
+                self._loop[one] = len(_atom(piece))
+            else:
+                self._out.setdefault(one, []).append(len(_atom(piece)))
+                self._into.setdefault(to, []).append(len(_atom(piece)))
+
+    def of(self, state: int) -> tuple[int, int]:
+        into, out = self._into.get(state, []), self._out.get(state, [])
+        more = sum(into) * (len(out) - 1) + sum(out) * (len(into) - 1)
+        return more + self._loop.get(state, 0) * (len(into) * len(out) - 1), state
 
 
 def _eliminate(edges: _Edges, state: int, most: int) -> bool:

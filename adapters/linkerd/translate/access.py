@@ -105,6 +105,8 @@ def _carried(one: LoweredGrant, ports: Sequence[_GrantedPort]) -> Iterator[Grant
     said = {port.served.number: port.carried(one) for port in ports if is_meant(one.grant, port.served)}
     whole = {claim.match for claim in one.claims if claim.match is not None}
     every = None if one.grant.http is None else tuple(sorted(whole, key=msgspec.json.encode))
+    if said and set(said.values()) == {None}:
+        return
     if one.grant.ports is None and set(said.values()) <= {None, every or ()}:
         barred = {*one.grant.not_ports, *(number for number, matches in said.items() if matches is None)}
         yield replace(one.grant, sources=sources, http=every, not_ports=tuple(sorted(barred)))

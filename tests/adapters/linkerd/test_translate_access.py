@@ -127,6 +127,14 @@ def test_a_port_that_some_declare_otherwise(declared: str, code: str) -> None:
     found = made(http_grant("read", ["web"], READ), ports=ports)
     assert losses(found) == [(code, "spec.rules")]
     assert allowed(found, 8080, "/v1/books") == set()
+    assert found.carried == ()
+
+
+def test_one_of_two_ports_is_declared_otherwise() -> None:
+    """What is carried leaves it out."""
+    ports = (inbound(8080), replace(inbound(8080), declared="tcp", variant="tcp"), inbound(8081))
+    found = made(http_grant("read", ["web"], READ), ports=ports)
+    assert allowed(found, 8081, "/v1/books") == {"d/web"}
     assert [(grant.http, grant.not_ports) for grant in found.carried or ()] == [((READ,), (8080,))]
 
 
