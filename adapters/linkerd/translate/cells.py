@@ -1,9 +1,9 @@
 """What each set of callers may request on one port, as matches of which no request meets two that differ in callers.
 
 Linkerd takes one route for a request, the most specific one, and only that route's policies count, while in SMI grants add up.
-So where requests of different callers overlap, each cell of the overlap is written apart, with all who may send it. What
-is more specific: https://linkerd.io/2-edge/reference/httproute/ (the longest path, then most headers, then a method);
-observed on Linkerd edge-26.8. Patterns of paths are all as long as the path, so headers and methods decide.
+So where requests of different callers overlap, each cell of the overlap is written apart, with all who may send it. Patterns
+of paths all count as long as the path itself, so headers and methods decide (linkerd2-proxy, linkerd/http/route/src/http/match.rs).
+Which of these two goes first changed (https://github.com/linkerd/linkerd2-proxy/pull/4604), and nothing here depends on it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.linkerd.translate.grants import Callers, Claim, repeated_header
+from adapters.linkerd.translate.grants import Callers, Claim
+from adapters.linkerd.translate.losses import repeated_header
 from adapters.linkerd.translate.objects import RouteMatch
 from adapters.linkerd.translate.patterns import Pattern, any_path, is_disjoint, normal_path, worded
 from hub.api import (
@@ -177,13 +178,16 @@ def _atoms(group: Sequence[_Item]) -> list[tuple[Language, list[_Item]]]:
 
 
 def _allowed(items: Sequence[_Item]) -> Mapping[tuple[str | None, Headers], Callers]:
-    """On one cell of paths: by method (None: any other) and headers, who is allowed. More headers go before a method."""
-    found: dict[tuple[str | None, Headers], Callers] = {}
+    """On one cell of paths: by method (None: any other) and headers, who is allowed.
+
+    A method stands with every set of headers or with none, so it does not matter which of the two is the more specific.
+    """
     others = _lattice([item for item in items if item.methods is None])
-    found |= {(None, headers): callers for headers, callers in others.items()}
+    found: dict[tuple[str | None, Headers], Callers] = {(None, headers): callers for headers, callers in others.items()}
     for method in sorted({method for item in items for method in item.methods or ()}):
         these = _lattice([item for item in items if item.methods is None or method in item.methods])
-        found |= {(method, headers): callers for headers, callers in these.items() if others.get(headers) != callers}
+        if these != others:
+            found |= {(method, headers): callers for headers, callers in these.items()}
     return found
 
 

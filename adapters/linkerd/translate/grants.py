@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.linkerd.translate.losses import LABELLED, short
+from adapters.linkerd.translate.losses import LABELLED, nonstandard_method, repeated_header, short
 from adapters.linkerd.translate.patterns import (
     CHEAP_STEPS,
     MAX_STEPS,
@@ -116,7 +116,7 @@ class _Words:
         unknown = set(match.methods or ()) - METHODS
         methods = None if match.methods is None else frozenset(match.methods) - unknown
         usable = not lost and methods != frozenset()
-        lost |= {_nonstandard(method) for method in unknown}
+        lost |= {nonstandard_method(method) for method in unknown}
         path = next((one for name, one in found if not name and isinstance(one, Pattern)), any_path())
         said = match if methods is None else replace(match, methods=tuple(sorted(methods)))
         return (Claim(grant, said, callers, path, methods, headers) if usable else None), lost
@@ -134,13 +134,6 @@ _UDP = Objection(
     "a datagram from a source of this TrafficTarget",
     "remove the UDPRoute, or allow the datagrams outside of the mesh",
 )
-
-
-def repeated_header(name: str) -> Objection:
-    """Why two conditions on one header are not written."""
-    message = f'a route allows one condition on the header "{short(name)}", but there are two'
-    example = f'a request whose "{short(name)}" matches both'
-    return Objection("linkerd.header-not-expressible", message, example, "combine them in one pattern")
 
 
 def _labelled(labels: tuple[tuple[str, str], ...]) -> Objection:
@@ -166,8 +159,3 @@ def _foreign(source: str) -> Objection:
         f'a request from "{short(source)}"',
         "run the caller in this trust domain",
     )
-
-
-def _nonstandard(method: str) -> Objection:
-    message = f'"{short(method)}" is not one of the methods that a route can name'
-    return Objection("linkerd.method-nonstandard", message, f'a request "{short(method)}"', "use another method")

@@ -17,3 +17,16 @@ def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
 def short(text: str) -> str:
     """A text as a message shows it."""
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def repeated_header(name: str) -> Objection:
+    """Why two conditions on one header are not written."""
+    message = f'a route allows one condition on the header "{short(name)}", but there are two'
+    example = f'a request whose "{short(name)}" matches both'
+    return Objection("linkerd.header-not-expressible", message, example, "combine them in one pattern")
+
+
+def nonstandard_method(method: str) -> Objection:
+    """Why a method is not written."""
+    message = f'"{short(method)}" is not one of the methods that a route can name'
+    return Objection("linkerd.method-nonstandard", message, f'a request "{short(method)}"', "use another method")

@@ -1,7 +1,7 @@
 """Which callers a set of objects lets send a request, by Linkerd's rules, as few as translation needs; no age decides.
 
 Source: https://linkerd.io/2-edge/reference/authorization-policy/ and .../httproute/ (of the routes that match, the most
-specific one counts alone: the longest path, then most headers, then a method).
+specific one counts alone: the longest path, then headers and the method).
 """
 
 from __future__ import annotations
@@ -41,24 +41,26 @@ def allowed(made: Translation, port: int, path: str, method: str = "GET", header
     here = {name: spec for name, spec in bodies(made, "HTTPRoute").items() if spec["parentRefs"][0]["name"] == server}
     if not here or bodies(made, "Server")[server]["proxyProtocol"] == "opaque":
         return raw
-    scores = {name: score for name, spec in here.items() if (score := _score(spec, path, method, headers)) is not None}
-    best = [name for name, score in scores.items() if score == max(scores.values())]
+    found = {
+        (name, len(match.get("headers", ())), "method" in match)
+        for name, spec in here.items()
+        for rule in spec["rules"]
+        for match in rule["matches"]
+        if matches(match, path, method, headers)
+    }
+    # Releases differ in whether headers or the method go first.
+    orders = {
+        max(((two, three) for _, two, three in found), default=(0, False)),
+        max(((two, three) for _, two, three in found), key=lambda one: one[::-1], default=(0, False)),
+    }
+    best = {name for name, *score in found if tuple(score) in orders}
     ways = {frozenset(raw | callers_of(made, name, "HTTPRoute")) for name in best}
-    assert len(ways) < 2, f"the age of {best} decides"
+    assert len(ways) < 2, f"the age of {best}, or the release, decides"
     return set(*ways)
 
 
-def _score(route: Body, path: str, method: str, headers: Headers) -> tuple[int, int] | None:
-    matches = [match for rule in route["rules"] for match in rule["matches"]]
-    found = [
-        (len(match.get("headers", ())), int("method" in match))
-        for match in matches
-        if _matches(match, path, method, headers)
-    ]
-    return max(found, default=None)
-
-
-def _matches(match: Body, path: str, method: str, headers: Headers) -> bool:
+def matches(match: Body, path: str, method: str, headers: Headers) -> bool:
+    """Whether a request meets one match of a route."""
     return (
         match.get("method", method) == method
         and _whole(match["path"]["value"], path)

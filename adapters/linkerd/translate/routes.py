@@ -1,0 +1,201 @@
+"""One Route unit as an HTTPRoute or TCPRoute for each port that is split; nothing where nothing is.
+
+Source: https://linkerd.io/2-edge/reference/httproute/; Gateway API, HTTPRoute (a rule whose backends do not exist answers 500)
+and TCPRoute. Observed on Linkerd edge-26.8: what no rule matches gets 404; weights that are all zero end the routing of a
+client; a TCPRoute beside an HTTPRoute has no effect; a root as its own backend means its own endpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from adapters.linkerd import names
+from adapters.linkerd.config import LinkerdConfig
+from adapters.linkerd.translate import objects
+from adapters.linkerd.translate.conditions import MAX_CASES, Case, Lost, cases_of, in_order
+from adapters.linkerd.translate.objects import Json, RouteMatch, in_rules
+from hub.api import Loss, NativeObject, Objection, Role, Route, RoutePort, Split, Translation, to_integers
+
+MAX_WEIGHT = 1_000_000
+"""Largest weight of a backend (Gateway API, BackendRef)."""
+MAX_BACKENDS = 16
+MAX_RULES = 16
+_EVERYTHING: Json = {"path": {"type": "PathPrefix", "value": "/"}}
+
+
+class _RoutedPort(Struct, frozen=True, gc=False):
+    """One port: what is written, what is lost, and the splits as they are carried out."""
+
+    carried: RoutePort
+    made: tuple[NativeObject, ...] = ()
+    losses: tuple[Loss, ...] = ()
+
+
+def translate_route(route: Route, config: LinkerdConfig) -> Translation:
+    """The routes of a Service, none for a port that is not split, and what Linkerd cannot say of the splits."""
+    found = [
+        _Port(route, port, config).routed() for port in sorted(route.ports, key=lambda one: (one.port, one.transport))
+    ]
+    losses = tuple(sorted({loss for port in found for loss in port.losses}))
+    made = tuple(sorted((native for port in found for native in port.made), key=lambda native: native.ref))
+    return Translation(made, losses, routed=tuple(port.carried for port in found) if losses else None)
+
+
+class _Port:
+    """One port of a Service on its way into a route."""
+
+    def __init__(self, route: Route, port: RoutePort, config: LinkerdConfig) -> None:
+        self._route, self._port, self._config = route, port, config
+        self._losses: list[Loss] = []
+
+    def routed(self) -> _RoutedPort:
+        splits = [split for split in self._port.splits if not self._refused(split)]
+        if self._port.declared == "tcp":
+            rules, kind = self._tcp(splits), "TCPRoute"
+        else:
+            splits, rules = self._http(splits)
+            kind = "HTTPRoute"
+        carried = replace(self._port, splits=tuple(splits))
+        made: tuple[NativeObject, ...] = ()
+        if rules:
+            service, number = self._route.service, self._port.port
+            ref = names.service_route(self._route.namespace, service, number, kind, self._config.http_routes)
+            made = (NativeObject(ref, Role.ROUTE, objects.service_route(ref, service, number, rules)),)
+        return _RoutedPort(carried, made, tuple(self._losses))
+
+    def _refused(self, split: Split) -> bool:
+        """Whether a layer has no effect here, and is reported."""
+        found = _objection(self._route, self._port, split)
+        if found is not None:
+            self._lose(split, found, "spec.backends")
+        return found is not None
+
+    def _lose(self, split: Split, objection: Objection, field: str) -> None:
+        self._losses.append(objection.loss(split.origin, field, access=False))
+
+    def _tcp(self, splits: Sequence[Split]) -> list[Json]:
+        """Conditions never hold for raw bytes, so the layer without any is the only one."""
+        last = next((split for split in splits if split.matches is None), None)
+        return [] if last is None else [{"backendRefs": self._shares(last)}]
+
+    def _http(self, splits: Sequence[Split]) -> tuple[list[Split], list[Json]]:
+        """Conditional layers in order, then the one for everything, or the root."""
+        conditional = [split for split in splits if split.matches is not None]
+        last = next((split for split in splits if split.matches is None), None)
+        cases = [self._cases(split) for split in conditional]
+        layers = in_order([found for found, _ in cases])
+        rules = [
+            rule for split, layer in zip(conditional, layers.cases, strict=True) for rule in self._rules(split, layer)
+        ]
+        if not layers.fits or len(rules) >= MAX_RULES:
+            for split in splits:
+                self._lose(split, _TOO_MANY, "spec.matches")
+            return [], []
+        for number, objection in layers.objections:
+            self._lose(conditional[number], objection, "spec.matches")
+        kept = [_without(split, lost) for split, (_, lost) in zip(conditional, cases, strict=True)]
+        kept = [split for split in kept if split.matches]
+        if last is not None:
+            self._raw_lost(last)
+            return [*kept, last], [*rules, {"backendRefs": self._shares(last), "matches": [_EVERYTHING]}]
+        root = {"name": self._route.service, "port": self._port.port, "weight": 1}
+        return kept, [*rules, {"backendRefs": [root], "matches": [_EVERYTHING]}] if rules else []
+
+    def _cases(self, split: Split) -> tuple[list[Case], Lost]:
+        found, lost = cases_of(split.matches or ())
+        for objection in sorted(set(lost.values())):
+            self._lose(split, objection, "spec.matches")
+        return found, lost
+
+    def _rules(self, split: Split, cases: Sequence[Case]) -> Iterator[Json]:
+        matches: list[RouteMatch] = sorted({match for case in cases for match in case.matches()}, key=_order)
+        backends = self._shares(split) if matches else []
+        for some in in_rules(matches):
+            yield {"backendRefs": backends, "matches": list(map(objects.match_body, some))}
+
+    def _raw_lost(self, split: Split) -> None:
+        """Beside an HTTPRoute, what is not HTTP goes to the root."""
+        if self._port.declared != "http":
+            self._lose(split, _RAW, "spec.backends")
+
+    def _shares(self, split: Split) -> list[Json]:
+        """The backends of positive weight; without any, one that cannot exist, so that calls fail and never reach the root."""
+        weights = _weights(split)
+        services = sorted(weights)
+        if not services:
+            return [{"name": names.NOBODY, "port": self._port.port, "weight": 1}]
+        integers = to_integers([weights[service] for service in services], MAX_WEIGHT, services)
+        if not integers.exact:
+            self._lose(split, _TOO_LARGE, "spec.backends")
+        pairs = zip(services, integers.weights, strict=True)
+        return [{"name": name, "port": self._port.port, "weight": weight} for name, weight in pairs]
+
+
+def _weights(split: Split) -> dict[str, Fraction]:
+    found: dict[str, Fraction] = {}
+    for backend in split.backends:
+        found[backend.service] = found.get(backend.service, Fraction(0)) + backend.weight
+    return {service: weight for service, weight in found.items() if weight > 0}
+
+
+def _without(split: Split, lost: Lost) -> Split:
+    return replace(split, matches=tuple(match for match in split.matches or () if match not in lost))
+
+
+def _order(match: RouteMatch) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    return match.path, match.method or "", match.headers
+
+
+def _objection(route: Route, port: RoutePort, split: Split) -> Objection | None:
+    """Why a layer has no effect on a port; None where it has."""
+    if port.transport == "UDP":
+        return _DATAGRAMS
+    if len(_weights(split)) > MAX_BACKENDS:
+        return _TOO_MANY_BACKENDS
+    weighted = (backend for backend in split.backends if backend.weight > 0 and backend.service != route.service)
+    headless = next((backend.service for backend in weighted if backend.headless), None)
+    return None if headless is None else _headless(headless)
+
+
+def _headless(service: str) -> Objection:
+    message = (
+        f'backend "{service}" has no cluster IP, and what Linkerd does then is not known, so this split is not written'
+    )
+    remedy = f'give Service "{service}" a cluster IP, or use another Service with the same selector that has one'
+    return Objection("linkerd.headless-backend", message, "any call to the root Service", remedy)
+
+
+_DATAGRAMS = Objection(
+    "proto.udp-not-captured",
+    "proxies do not intercept UDP, so this split has no effect on a UDP port",
+    "a datagram to the root Service",
+    "split UDP outside of the mesh",
+)
+_RAW = Objection(
+    "linkerd.raw-not-split",
+    "the port declares no protocol, so requests are split, and connections that are not HTTP go to the root Service",
+    "a connection to this port that is not HTTP",
+    'declare the port of the root ("appProtocol") as http or tcp',
+)
+_TOO_LARGE = Objection(
+    "split.weights-too-large",
+    f"these ratios need integers with a sum above {MAX_WEIGHT}; the nearest ones are used",
+    "a long run of requests whose shares differ in the seventh digit",
+    "use weights with a smaller common denominator",
+)
+_TOO_MANY_BACKENDS = Objection(
+    "limit.exceeded",
+    f"the split has more than {MAX_BACKENDS} backends, so it is not written",
+    "any request to the root Service",
+    "use fewer backends",
+)
+_TOO_MANY = Objection(
+    "limit.exceeded",
+    f"the splits of one port need more than {MAX_RULES} rules or {MAX_CASES} matches, so the root Service answers all requests",
+    "any request to the root Service",
+    "use fewer conditions",
+)
