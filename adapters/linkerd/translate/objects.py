@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from adapters.linkerd.config import GATEWAY, POLICY
+from adapters.linkerd.regex import anchored
 from hub.api import SERVICE_ACCOUNT_LABEL, Identity, ObjectRef, service_account_label
 
 Json = dict[str, Any]
@@ -35,11 +36,6 @@ class RouteMatch(Struct, frozen=True, order=True, gc=False):
     path: str
     method: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
-
-
-def anchored(pattern: str) -> str:
-    """The pattern so that a match of it is one of the whole text: Linkerd takes the first alternative that matches."""
-    return f"^(?:{pattern})$"
 
 
 def match_body(match: RouteMatch) -> Json:

@@ -13,6 +13,8 @@ from itertools import islice, product
 
 from msgspec import Struct
 
+from adapters.linkerd import regex
+from adapters.linkerd.regex import is_shared
 from adapters.linkerd.translate.losses import short
 from adapters.linkerd.vocabulary import ESCAPE, HEADER_NAME, NORMAL_PATH, PLAIN_OR_DOT, SEGMENT, is_managed
 from hub.api import (
@@ -30,19 +32,13 @@ from hub.api import (
     patterns_of,
 )
 
-MAX_PATH = 1024 - len("^(?:)$")
-"""Longest pattern of a path between its anchors (the schema of HTTPRoute)."""
-MAX_HEADER = 4096 - len("^(?:)$")
+MAX_PATH, MAX_HEADER = regex.MAX_PATH - regex.ANCHORS, regex.MAX_HEADER - regex.ANCHORS
+"""Longest patterns between their anchors."""
 MAX_STEPS, CHEAP_STEPS = 400_000, 40_000
 """Steps of the engine that one pattern may take, and that it may take once its unit has used up its own."""
 ANY_PATH = "/.*"
 _MOST_WORDINGS = 24
 
-# Letters, escaped punctuation, plain classes, groups and repetitions: what is not listed counts as read differently.
-_SHARED = re.compile(
-    r"(?:[A-Za-z0-9 /_~!@%&=:;,<>\"'`#-]|\\[.\\+*?()|\[\]{}^$/-]|\.|\[\^?(?:[A-Za-z0-9 /_!@%=:;,<>\"'`#.+*?()|{}$]|\\[\\\]\[^&~-]|-(?!-)|&(?!&)|~(?!~))+\]"
-    r"|[*+?](?![*+?])|\{[0-9]+(?:,[0-9]*)?\}|\(\?:|\((?!\?)|\)|\|)*"
-)
 _PARTS = re.compile(r"\\.|\[\^/\][*+]|\.[*+]|\[(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 _LETTERS = f"(?:{PLAIN_OR_DOT}|{ESCAPE})"
 _WITHIN = {  # what a wildcard may be among paths in normal form
@@ -136,8 +132,8 @@ def _wordings(pattern: str, texts: Language) -> Iterator[str]:
 
 
 def _is_shared(pattern: str, most: int) -> bool:
-    """Whether Linkerd reads the pattern as RE2 does. Doubt counts as no."""
-    return 0 < len(pattern) <= most and _SHARED.fullmatch(pattern) is not None
+    """Whether the pattern can be written as it is."""
+    return len(pattern) <= most and is_shared(pattern)
 
 
 def is_disjoint(one: Language, other: Language) -> bool:
