@@ -12,9 +12,8 @@ from adapters.linkerd.config import GATEWAY, POLICY
 from hub.api import ObjectRef
 
 NOBODY = "nobody.smihub.invalid"
-"""A backend that can never exist: the name of a Service has no dots (RFC 6761, 6.4, reserves the domain besides)."""
-NO_AUTHENTICATION = "smihub.nobody"
-"""A MeshTLSAuthentication that nobody writes: Linkerd ignores a policy that refers to a missing one."""
+"""What can never exist (RFC 6761, 6.4): as a backend, since the name of a Service has no dots, and as the callers of a policy,
+since smihub writes no MeshTLSAuthentication of that name."""
 
 _LONGEST = 253
 

@@ -48,4 +48,4 @@ def narrowest(body: bytes, kind: str) -> bytes | None:
         return None
     ref = ObjectRef(POLICY, kind, found.metadata.namespace, found.metadata.name)
     aim = ObjectRef(target.group, target.kind, found.metadata.namespace, target.name)
-    return authorization(ref, aim, names.NO_AUTHENTICATION)
+    return authorization(ref, aim, names.NOBODY)

@@ -160,7 +160,7 @@ def test_the_narrowest_policy_is_safe() -> None:
     assert narrow is not None
     check(narrow)
     before, after = msgspec.json.decode(policy.body), msgspec.json.decode(narrow)
-    assert after["spec"]["requiredAuthenticationRefs"][0]["name"] == "smihub.nobody"
+    assert after["spec"]["requiredAuthenticationRefs"][0]["name"] == "nobody.smihub.invalid"
     assert (after["metadata"], after["spec"]["targetRef"]) == (before["metadata"], before["spec"]["targetRef"])
 
 

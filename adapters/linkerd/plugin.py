@@ -1,0 +1,83 @@
+"""Registration of Linkerd: Kubernetes objects that its policy controller carries to the proxies of Pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import Any, cast
+
+from adapters.linkerd.config import LinkerdConfig
+from adapters.linkerd.translate.narrowest import narrowest
+from adapters.linkerd.translate.unit import translate
+from hub.api import (
+    SERVICE_ACCOUNT_LABEL,
+    AdapterSpec,
+    Evaluator,
+    Facts,
+    Feature,
+    Narrowing,
+    NativeObject,
+    Support,
+    hookimpl,
+)
+
+FEATURES = {
+    Feature.ACCESS_HTTP_PATH: Support.PARTIAL,
+    Feature.ACCESS_HTTP_METHOD: Support.FULL,
+    Feature.ACCESS_HTTP_HEADER: Support.PARTIAL,
+    Feature.ACCESS_HTTP_PORT: Support.FULL,
+    Feature.ACCESS_TCP: Support.FULL,
+    Feature.ACCESS_UDP: Support.NEVER,
+    Feature.ACCESS_SPIFFE_SOURCE: Support.PARTIAL,
+    Feature.ACCESS_LABEL_SOURCE: Support.NEVER,
+    Feature.ACCESS_LABEL_DESTINATION: Support.NOT_YET,
+    Feature.SPLIT_HTTP: Support.FULL,
+    Feature.SPLIT_TCP: Support.FULL,
+    Feature.SPLIT_UDP: Support.NEVER,
+    Feature.SPLIT_MATCHES: Support.APPROXIMATE,
+}
+"""Patterns have a length, headers one condition each, and sources are service accounts of the mesh: the rest are losses."""
+
+NARROWINGS = (
+    Narrowing(
+        "path.guarded",
+        "where a path or a header decides, paths that are not in normal form (//, dot segments, ;, needless or broken escapes, "
+        "bytes beyond ASCII) may be refused, as Linkerd hands them on as they came",
+    ),
+    Narrowing("port.unexposed", "a port that no Service, Workload, Pod or grant names has no Server, and denies"),
+    Narrowing("method.nonstandard", "CONNECT has no path, so no route matches it"),
+    Narrowing(
+        "header.rejected",
+        "values that are not visible ASCII match nothing, nor do those with leading or trailing blanks, which HTTP/2 can carry",
+    ),
+)
+
+
+def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
+    """What these objects mean on Linkerd."""
+    return cast("Evaluator", import_module("adapters.linkerd.evaluate.mesh").evaluator(objects, facts))
+
+
+SPEC = AdapterSpec(
+    name="linkerd",
+    family="kubernetes",
+    config=LinkerdConfig,
+    features=FEATURES,
+    translate=translate,
+    evaluator=evaluator,
+    narrowings=NARROWINGS,
+    governs=("all", "namespaces", "targets"),
+    drain="the next request (HTTP), or at once, when the proxy closes them (TCP)",
+    capture=(
+        "a Pod without a proxy, on the host network, or with skipped inbound ports accepts every caller that can reach it, and a "
+        "proxy that starts follows the default policy of its Pod until it gets another one"
+    ),
+    selects_by=SERVICE_ACCOUNT_LABEL,
+    narrowest=narrowest,
+)
+
+
+@hookimpl
+def smihub_adapters() -> Iterable[AdapterSpec[Any]]:
+    """The adapter `linkerd`."""
+    return [SPEC]

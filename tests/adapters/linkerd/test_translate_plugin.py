@@ -1,0 +1,29 @@
+"""The registration of Linkerd says something about everything."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from adapters.linkerd.config import LinkerdConfig
+from adapters.linkerd.plugin import SPEC, smihub_adapters
+from hub.api import Feature, Support
+
+
+def test_features_when_listed() -> None:
+    """Every feature of SMI has a support word, and access is never approximate."""
+    assert set(SPEC.features) == set(Feature)
+    assert Support.APPROXIMATE not in {SPEC.features[feature] for feature in Feature if feature.startswith("access.")}
+
+
+def test_hook_when_asked() -> None:
+    """One adapter, of the family that sinks of Kubernetes objects write."""
+    (adapter,) = smihub_adapters()
+    assert (adapter.name, adapter.family, adapter.selects_by) == ("linkerd", "kubernetes", "smihub.io/sa")
+
+
+@pytest.mark.parametrize("text", ['{"httpRoutes": "x"}', '{"http_routes": "policy.linkerd.io"}', '{"mtls": "strict"}'])
+def test_config_when_wrong(text: str) -> None:
+    """Options are checked where they are read."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(text, type=LinkerdConfig)
