@@ -70,13 +70,10 @@ def _authorization(manifest: shapes.AuthorizationPolicy) -> None:
 def _http_route(manifest: shapes.HTTPRoute) -> None:
     (parent,), rules = manifest.spec.parent_refs, manifest.spec.rules
     _demand(sum(len(rule.matches) for rule in rules) <= _MAX_MATCHES, "it has too many matches")
-    for rule in rules:
-        for match in rule.matches:
-            _match(match)
+    for match in (match for rule in rules for match in rule.matches):
+        _match(match)
     if isinstance(parent, shapes.ServerParent):
         _demand(all(rule.backend_refs is UNSET for rule in rules), "a route of a Server has backends")
-        everything = any(_is_everything(match) for rule in rules for match in rule.matches)
-        _demand(not everything, "a route of a Server has a prefix instead of a pattern")
         return
     _demand(all(rule.backend_refs is not UNSET for rule in rules), "a rule of a Service has no backends")
     group = "core" if manifest.api_version.startswith(f"{POLICY}/") else ""
@@ -112,14 +109,13 @@ def _fallback(rules: tuple[shapes.HttpRule, ...]) -> None:
 
 
 def _is_everything(match: shapes.CheckedMatch) -> bool:
-    return match.path.type == "PathPrefix"
+    return match.path.type == "PathPrefix" and match.method is UNSET and match.headers is UNSET
 
 
 def _match(match: shapes.CheckedMatch) -> None:
     headers = () if match.headers is UNSET else match.headers
-    if _is_everything(match):
-        alone = match.path.value == "/" and match.method is UNSET and not headers
-        _demand(alone, "a path prefix is not for everything: it also matches the path without its slash")
+    if match.path.type == "PathPrefix":
+        _demand(match.path.value == "/", "a path prefix also matches the path without its slash")
     else:
         _pattern(match.path.value)
     names = [one.name for one in headers]

@@ -100,7 +100,7 @@ class ServiceParent(Struct, forbid_unknown_fields=True, tag_field="kind", tag="S
 
 
 class PathMatch(Struct, forbid_unknown_fields=True):
-    """A pattern; a prefix is only for everything."""
+    """A pattern; a prefix is only for every path."""
 
     type: Literal["RegularExpression", "PathPrefix"]
     value: Annotated[str, Meta(min_length=1, max_length=1024)]

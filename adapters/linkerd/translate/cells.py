@@ -8,7 +8,7 @@ Which of these two goes first changed (https://github.com/linkerd/linkerd2-proxy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -124,40 +124,51 @@ def _direct(group: Iterable[_Item]) -> Iterable[tuple[Callers, RouteMatch]]:
     for item in group:
         headers = tuple(sorted(item.headers))
         for method in [None] if item.methods is None else sorted(item.methods):
-            for word in item.path.words:
+            for word in [None] if item.path == any_path() else item.path.words:
                 yield item.callers, RouteMatch(word, method, headers)
 
 
 # --------------------------------------------------------------------------- cells
 
 
-def _apart(group: Sequence[_Item]) -> Iterable[tuple[Callers, RouteMatch]]:
-    """The cells; if need be of normal paths only, as what is left of every path is often too long to write."""
-    try:
-        return _in_cells(group)
-    except _CellsError:
-        if not any(item.path == any_path() for item in group):
-            raise
-    return _in_cells([replace(item, path=normal_path()) if item.path == any_path() else item for item in group])
+def _apart(group: Sequence[_Item]) -> list[tuple[Callers, RouteMatch]]:
+    """The cells of the group; of every path, what is left is less specific than any pattern, except at "/", which is as short."""
+    every = [item for item in group if item.path == any_path()]
+    others = [item for item in group if item.path != any_path()]
+    if any(item.path.texts.holds("/") for item in others):
+        # What is left of every path is often too long to write; of normal ones it is shorter.
+        return _in_cells([replace(item, path=normal_path()) for item in every] + others)
+    rest = [
+        (callers, RouteMatch(None, method, tuple(sorted(headers))))
+        for (method, headers), callers in _allowed(every).items()
+    ]
+    return [*_in_cells(others, every), *rest]
 
 
-def _in_cells(group: Sequence[_Item]) -> Iterable[tuple[Callers, RouteMatch]]:
-    """Disjoint paths; in each of them what every method and every set of headers allows."""
+def _in_cells(group: Sequence[_Item], every: Sequence[_Item] = ()) -> list[tuple[Callers, RouteMatch]]:
+    """Disjoint paths; in each of them what every method and every set of headers allows, to those of every path as well."""
     cells: dict[tuple[Callers, str | None, Headers], list[Language]] = {}
     for texts, items in _atoms(group):
-        for (method, headers), callers in _allowed(items).items():
+        for (method, headers), callers in _allowed([*items, *every]).items():
             cells.setdefault((callers, method, headers), []).append(texts)
     known = {item.path.texts: item.path.words for item in group}
-    found = []
-    for (callers, method, headers), parts in cells.items():
-        whole = parts[0]
-        for part in parts[1:]:
-            whole = union(whole, part)
-        words = worded(whole, known)
+    return [
+        (callers, RouteMatch(word, method, tuple(sorted(headers))))
+        for (callers, method, headers), parts in cells.items()
+        for word in _words(parts, known)
+    ]
+
+
+def _words(parts: Sequence[Language], known: Mapping[Language, tuple[str, ...]]) -> Iterator[str]:
+    """Patterns for these paths: those of a condition that they make up together, or each its own."""
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = union(whole, part)
+    for each in [whole] if whole in known else parts:
+        words = worded(each, known)
         if words is None:
             raise _CellsError(_TOO_LONG)
-        found += [(callers, RouteMatch(word, method, tuple(sorted(headers)))) for word in words]
-    return found
+        yield from words
 
 
 def _atoms(group: Sequence[_Item]) -> list[tuple[Language, list[_Item]]]:

@@ -28,19 +28,24 @@ _VERSIONS = {
     (GATEWAY, "HTTPRoute"): "v1",
     (GATEWAY, "TCPRoute"): "v1alpha2",
 }
+EVERY_PATH: Json = {"type": "PathPrefix", "value": "/"}
 
 
 class RouteMatch(Struct, frozen=True, order=True, gc=False):
-    """One match of a route: a pattern for the whole path, a method (None: any) and a pattern for each of some headers."""
+    """One match of a route: a pattern for the whole path, a method (None: any) and a pattern for each of some headers.
 
-    path: str
+    Without a pattern it is for every path, and less specific than any with one, except for the path "/".
+    """
+
+    path: str | None
     method: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
 
 def match_body(match: RouteMatch) -> Json:
     """A match as it is written."""
-    body: Json = {"path": {"type": "RegularExpression", "value": anchored(match.path)}}
+    pattern = {} if match.path is None else {"type": "RegularExpression", "value": anchored(match.path)}
+    body: Json = {"path": pattern or EVERY_PATH}
     if match.method is not None:
         body["method"] = match.method
     if match.headers:

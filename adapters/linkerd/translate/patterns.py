@@ -47,7 +47,9 @@ _WITHIN = {  # what a wildcard may be among paths in normal form
     "[^/]+": (SEGMENT, f"{_LETTERS}+"),
     "[^/]*": (f"{_LETTERS}*", f"(?:{SEGMENT})?"),
 }
-_VISIBLE = r"(?:[!-~](?:[\t -~]*[!-~])?)?"
+_VALUE, _BEGIN, _END = r"[\x{9} -~]*", r"(?:[!-~][\x{9} -~]*)?", r"(?:[\x{9} -~]*[!-~])?"
+_VISIBLE = f"(?:[!-~]{_END})?"
+_IN_VALUE = {".*": (_END, _BEGIN, _VALUE, _VISIBLE), ".+": (f"[!-~]{_END}",)}
 
 
 class Pattern(Struct, frozen=True, gc=False):
@@ -59,7 +61,7 @@ class Pattern(Struct, frozen=True, gc=False):
 
 @lru_cache(maxsize=1)
 def any_path() -> Pattern:
-    """Every path, those included that have another normal form: nothing is asked of it."""
+    """Every path, those included that have another normal form: an application cannot take one for a path that is not granted."""
     return Pattern(everything(PATH), (ANY_PATH,))
 
 
@@ -81,10 +83,14 @@ def granted_path(pattern: str, limit: int) -> tuple[Pattern | Objection, int]:
 
 def _granted(pattern: str) -> Pattern | Objection:
     meant = language(pattern, PATH)
+    if meant == everything(PATH):
+        return any_path()
     texts = intersection(meant, language(NORMAL_PATH, PATH))
     if texts.is_empty():
         return _not_normal(pattern)
-    text = next(_wordings(pattern, texts), None)
+    # A path begins with a slash, and so must the wording.
+    begun = f"/{pattern}" if pattern.startswith(".") else pattern
+    text = next(_wordings(begun, texts, _WITHIN, MAX_PATH), None)
     words = patterns_of(texts, MAX_PATH) if text is None else (text,)
     return _too_large(pattern) if words is None else Pattern(texts, words)
 
@@ -109,8 +115,7 @@ def header_value(name: str, pattern: str, limit: int) -> tuple[Pattern | Objecti
     with bounded(limit) as account:
         try:
             texts = intersection(language(pattern, HEADER), language(_VISIBLE, HEADER))
-            shared = _is_shared(pattern, MAX_HEADER) and language(pattern, HEADER) == texts
-            text = pattern if shared else pattern_of(texts, MAX_HEADER)
+            text = next(_wordings(pattern, texts, _IN_VALUE, MAX_HEADER), None) or pattern_of(texts, MAX_HEADER)
         except RegexRefusedError as refusal:
             return _too_complex(refusal, pattern), account.spent
         return (_no_value(name, pattern) if text is None else Pattern(texts, (text,))), account.spent
@@ -121,13 +126,11 @@ def worded(texts: Language, known: Mapping[Language, tuple[str, ...]]) -> tuple[
     return known.get(texts) or patterns_of(texts, MAX_PATH)
 
 
-def _wordings(pattern: str, texts: Language) -> Iterator[str]:
-    """Short patterns for the same texts: the given one, with wildcards as wide as normal paths allow. Proven, not assumed."""
-    # A path begins with a slash, and so must the wording.
-    parts = _PARTS.findall(f"/{pattern}" if pattern.startswith(".") else pattern)
-    ways = product(*(_WITHIN.get(part, (part,)) for part in parts))
+def _wordings(pattern: str, texts: Language, wildcards: Mapping[str, tuple[str, ...]], most: int) -> Iterator[str]:
+    """Short patterns for the same texts: the given one, with wildcards as wide as may be. Proven, not assumed."""
+    ways = product(*(wildcards.get(part, (part,)) for part in _PARTS.findall(pattern)))
     for text in ("".join(way) for way in islice(ways, _MOST_WORDINGS)):
-        if _is_shared(text, MAX_PATH) and language(text, PATH) == texts:
+        if _is_shared(text, most) and language(text, texts.universe) == texts:
             yield text
 
 

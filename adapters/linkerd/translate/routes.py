@@ -24,7 +24,7 @@ MAX_WEIGHT = 1_000_000
 """Largest weight of a backend (Gateway API, BackendRef)."""
 MAX_BACKENDS = 16
 MAX_RULES = 16
-_EVERYTHING: Json = {"path": {"type": "PathPrefix", "value": "/"}}
+_EVERYTHING: Json = {"path": objects.EVERY_PATH}
 
 
 class _RoutedPort(Struct, frozen=True, gc=False):
@@ -147,7 +147,7 @@ def _without(split: Split, lost: Lost) -> Split:
 
 
 def _order(match: RouteMatch) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    return match.path, match.method or "", match.headers
+    return match.path or "", match.method or "", match.headers
 
 
 def _objection(route: Route, port: RoutePort, split: Split) -> Objection | None:

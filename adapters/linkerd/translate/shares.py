@@ -41,4 +41,4 @@ def shared_out(matches: Iterable[RouteMatch]) -> list[Share] | None:
 
 
 def _order(match: RouteMatch) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    return match.path, match.method or "", match.headers
+    return match.path or "", match.method or "", match.headers

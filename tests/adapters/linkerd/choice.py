@@ -42,28 +42,32 @@ def allowed(made: Translation, port: int, path: str, method: str = "GET", header
     if not here or bodies(made, "Server")[server]["proxyProtocol"] == "opaque":
         return raw
     found = {
-        (name, len(match.get("headers", ())), "method" in match)
+        (name, *specificity(match, path))
         for name, spec in here.items()
         for rule in spec["rules"]
         for match in rule["matches"]
         if matches(match, path, method, headers)
     }
     # Releases differ in whether headers or the method go first.
-    orders = {
-        max(((two, three) for _, two, three in found), default=(0, False)),
-        max(((two, three) for _, two, three in found), key=lambda one: one[::-1], default=(0, False)),
-    }
-    best = {name for name, *score in found if tuple(score) in orders}
+    by_headers = max(((one[1], one[2], one[3]) for one in found), default=None)
+    by_method = max(((one[1], one[3], one[2]) for one in found), default=None)
+    best = {one[0] for one in found if one[1:] == by_headers or (one[1], one[3], one[2]) == by_method}
     ways = {frozenset(raw | callers_of(made, name, "HTTPRoute")) for name in best}
     assert len(ways) < 2, f"the age of {best}, or the release, decides"
     return set(*ways)
+
+
+def specificity(match: Body, path: str) -> tuple[int, int, bool]:
+    """How much of the path counts, how many headers, and whether a method does."""
+    length = 1 if match["path"]["type"] == "PathPrefix" else len(path)
+    return length, len(match.get("headers", ())), "method" in match
 
 
 def matches(match: Body, path: str, method: str, headers: Headers) -> bool:
     """Whether a request meets one match of a route."""
     return (
         match.get("method", method) == method
-        and _whole(match["path"]["value"], path)
+        and (match["path"] == {"type": "PathPrefix", "value": "/"} or _whole(match["path"]["value"], path))
         and all(
             any(name == asked["name"] and _whole(asked["value"], value) for name, value in headers)
             for asked in match.get("headers", ())

@@ -93,12 +93,24 @@ def test_two_conditions_on_one_header_in_a_cell() -> None:
 
 
 def test_every_path_beside_a_part_of_them() -> None:
-    """What is left of every path is written for normal paths only, where it would be too long."""
+    """What is left of every path is a prefix, which is less specific than any pattern."""
     found = made(http_grant("a", ["web"], HttpMatch(None, ("GET",))), http_grant("b", ["shop"], HttpMatch("/admin/.*")))
     assert found.losses == ()
     assert allowed(found, 8080, "/admin/x") == {"d/web", "d/shop"}
-    assert allowed(found, 8080, "/other") == {"d/web"}
-    assert allowed(found, 8080, "/admin/../x") == set()
+    assert allowed(found, 8080, "/admin/x", "PUT") == {"d/shop"}
+    assert allowed(found, 8080, "/admin/../x") == {"d/web"}
+    assert allowed(found, 8080, "/") == {"d/web"}
+
+
+def test_every_path_beside_the_shortest() -> None:
+    """The prefix is as long as the path "/", so there what is left is a pattern, for normal paths."""
+    found = made(
+        http_grant("a", ["web"], HttpMatch(None, ("GET",))), http_grant("b", ["shop"], HttpMatch("/(?:x/.*)?"))
+    )
+    assert found.losses == ()
+    assert allowed(found, 8080, "/") == {"d/web", "d/shop"}
+    assert allowed(found, 8080, "/y") == {"d/web"}
+    assert allowed(found, 8080, "/x/../y") == set()
 
 
 def test_too_many_cells(monkeypatch: pytest.MonkeyPatch) -> None:

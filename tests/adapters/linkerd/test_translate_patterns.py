@@ -9,7 +9,7 @@ import pytest
 import re2
 
 from adapters.linkerd.regex import is_anchored, is_shared
-from adapters.linkerd.translate.patterns import MAX_STEPS, Pattern, granted_path, header_value, routed_path
+from adapters.linkerd.translate.patterns import MAX_STEPS, Pattern, any_path, granted_path, header_value, routed_path
 from adapters.linkerd.vocabulary import NORMAL_PATH
 from adapters.vm.vocabulary import PATH_GUARD
 from hub.api import REJECT_REQUEST, Objection, PathOptions, normalise
@@ -80,7 +80,7 @@ def test_patterns_that_match_normal_paths_only(pattern: str, word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [".*", "/v1/.*", r"/v1/.*\.json", "/a/[^/]+/b/.*", "/api.*", "/a/[^/]*", "/.+", r".*\.(png|jpg)"]
+    "pattern", ["/v1/.*", r"/v1/.*\.json", "/a/[^/]+/b/.*", "/api.*", "/a/[^/]*", "/.+", r".*\.(png|jpg)"]
 )
 def test_wildcards_match_normal_paths(pattern: str) -> None:
     """Exactly those that the pattern matches, whatever else it would."""
@@ -123,6 +123,11 @@ def test_header_values(pattern: str) -> None:
         )
         meant = bool(re2.fullmatch(pattern, text)) and text == text.strip(" \t") and text.isascii()
         assert bool(re2.fullmatch(word, text)) is meant, text
+
+
+def test_every_path_needs_no_normal_form() -> None:
+    """No application can take one of them for a path that is not granted."""
+    assert path(".*") == path("/.*") == any_path()
 
 
 def test_paths_of_splits_are_not_guarded() -> None:

@@ -14,7 +14,7 @@ from adapters.linkerd.config import LinkerdConfig
 from adapters.linkerd.translate import conditions as translate_conditions
 from adapters.linkerd.translate.unit import translate
 from hub.model import Backend, Declared, HttpMatch, RoutePort, Split, Translation
-from tests.adapters.linkerd.choice import bodies, matches
+from tests.adapters.linkerd.choice import bodies, matches, specificity
 from tests.servers.units import route, split, split_ref
 
 Headers = tuple[tuple[str, str], ...]
@@ -34,15 +34,10 @@ def shares(found: Translation, path: str, method: str = "GET", headers: Headers 
     """Where a request goes, by the first of the most specific matches; in whichever order Linkerd compares."""
     (spec,) = bodies(found, "HTTPRoute").values()
     scored = [
-        (
-            1 if match["path"]["type"] == "PathPrefix" else len(path),
-            len(match.get("headers", ())),
-            "method" in match,
-            number,
-        )
+        (*specificity(match, path), number)
         for number, rule in enumerate(spec["rules"])
         for match in rule["matches"]
-        if match["path"]["type"] == "PathPrefix" or matches(match, path, method, headers)
+        if matches(match, path, method, headers)
     ]
     by_headers = max(scored, key=lambda one: (one[0], one[1], one[2], -one[3]))
     by_method = max(scored, key=lambda one: (one[0], one[2], one[1], -one[3]))
