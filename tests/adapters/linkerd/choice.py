@@ -16,31 +16,40 @@ from hub.model import NativeObject, Translation
 
 Body = dict[str, Any]
 Headers = Sequence[tuple[str, str]]
+Made = Translation | Iterable[NativeObject]
 
 
-def bodies(made: Translation | Iterable[NativeObject], kind: str) -> dict[str, Body]:
+def bodies(made: Made, kind: str) -> dict[str, Body]:
     """The specs of the objects of one kind by name."""
     objects = made.objects if isinstance(made, Translation) else made
     return {one.ref.name: msgspec.json.decode(one.body)["spec"] for one in objects if one.ref.kind == kind}
 
 
-def callers_of(made: Translation, target: str, kind: str) -> set[str]:
-    """Who is allowed by the policies of one target."""
+def callers_of(made: Made, target: str, kind: str) -> set[str]:
+    """Who is allowed by the policies of one target; one whose callers are missing is ignored."""
     proven, found = bodies(made, "MeshTLSAuthentication"), set[str]()
     for policy in bodies(made, "AuthorizationPolicy").values():
         (ref,) = policy["requiredAuthenticationRefs"]
         if (policy["targetRef"]["kind"], policy["targetRef"]["name"]) == (kind, target):
-            found |= {f"{one['namespace']}/{one['name']}" for one in proven[ref["name"]]["identityRefs"]}
+            refs = proven[ref["name"]]["identityRefs"] if ref["name"] in proven else ()
+            found |= {f"{one['namespace']}/{one['name']}" for one in refs}
     return found
 
 
-def allowed(made: Translation, port: int, path: str, method: str = "GET", headers: Headers = ()) -> set[str]:
+def allowed(made: Made, port: int, path: str, method: str = "GET", headers: Headers = ()) -> set[str]:
     """Who may send this request to a port; nobody where no route matches, unless there is no route at all."""
+    ways = ways_of(made, port, path, method, headers)
+    assert len(ways) < 2, "the age of routes, or the release, decides"
+    return set(*ways)
+
+
+def ways_of(made: Made, port: int, path: str, method: str, headers: Headers) -> set[frozenset[str]]:
+    """The callers of each route that might be the one that counts."""
     (server,) = [name for name, spec in bodies(made, "Server").items() if spec["port"] == port]
     raw = callers_of(made, server, "Server")
     here = {name: spec for name, spec in bodies(made, "HTTPRoute").items() if spec["parentRefs"][0]["name"] == server}
     if not here or bodies(made, "Server")[server]["proxyProtocol"] == "opaque":
-        return raw
+        return {frozenset(raw)}
     found = {
         (name, *specificity(match, path))
         for name, spec in here.items()
@@ -52,9 +61,7 @@ def allowed(made: Translation, port: int, path: str, method: str = "GET", header
     by_headers = max(((one[1], one[2], one[3]) for one in found), default=None)
     by_method = max(((one[1], one[3], one[2]) for one in found), default=None)
     best = {one[0] for one in found if one[1:] == by_headers or (one[1], one[3], one[2]) == by_method}
-    ways = {frozenset(raw | callers_of(made, name, "HTTPRoute")) for name in best}
-    assert len(ways) < 2, f"the age of {best}, or the release, decides"
-    return set(*ways)
+    return {frozenset(raw | callers_of(made, name, "HTTPRoute")) for name in best}
 
 
 def specificity(match: Body, path: str) -> tuple[int, int, bool]:
