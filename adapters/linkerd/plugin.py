@@ -44,6 +44,10 @@ NARROWINGS = (
         "where a path or a header decides, paths that are not in normal form (//, dot segments, ;, needless or broken escapes, "
         "bytes beyond ASCII) may be refused, as Linkerd hands them on as they came",
     ),
+    Narrowing(
+        "path.refused",
+        "proxies answer 400 to paths with characters that are not allowed in a URI, or that are not UTF-8",
+    ),
     Narrowing("port.unexposed", "a port that no Service, Workload, Pod or grant names has no Server, and denies"),
     Narrowing("method.nonstandard", "CONNECT has no path, so no route matches it"),
     Narrowing(

@@ -102,7 +102,8 @@ def _carried(one: LoweredGrant, ports: Sequence[_GrantedPort]) -> Iterator[Grant
     if not one.callers or (one.grant.http is not None and not one.claims):
         return
     sources = tuple(sorted(caller.spiffe for caller in one.callers))
-    said = {port.served.number: port.carried(one) for port in ports if is_meant(one.grant, port.served)}
+    meant = [port for port in ports if is_meant(one.grant, port.served) and not port.served.stands_in]
+    said = {port.served.number: port.carried(one) for port in meant}
     whole = {claim.match for claim in one.claims if claim.match is not None}
     every = None if one.grant.http is None else tuple(sorted(whole, key=msgspec.json.encode))
     if said and set(said.values()) == {None}:

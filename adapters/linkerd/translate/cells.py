@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from adapters.linkerd.translate import losses
 from adapters.linkerd.translate.grants import Callers, Claim
-from adapters.linkerd.translate.losses import repeated_header
 from adapters.linkerd.translate.objects import RouteMatch
 from adapters.linkerd.translate.patterns import Pattern, any_path, is_disjoint, normal_path, worded
 from hub.api import (
@@ -210,8 +210,10 @@ def _lattice(items: Sequence[_Item]) -> dict[Headers, Callers]:
         if len(unions) > MAX_HEADERS:
             raise _CellsError(_TOO_MANY)
     for one in unions:
+        if len(one) > losses.MAX_HEADERS:
+            raise _CellsError(losses.too_many_headers())
         if len({name for name, _ in one}) < len(one):
-            raise _CellsError(repeated_header(min(name for name, _ in one)))
+            raise _CellsError(losses.repeated_header(min(name for name, _ in one)))
     return {one: frozenset().union(*(item.callers for item in items if item.headers <= one)) for one in unions}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
-from adapters.linkerd.translate.losses import nonstandard_method, repeated_header
+from adapters.linkerd.translate.losses import MAX_HEADERS, nonstandard_method, repeated_header, too_many_headers
 from adapters.linkerd.translate.objects import RouteMatch
 from adapters.linkerd.translate.patterns import (
     CHEAP_STEPS,
@@ -29,7 +29,7 @@ from hub.api import HttpMatch, Objection, RegexRefusedError, bounded, intersecti
 
 MAX_CASES = 120
 """Most matches of one route, as SMI's conditions and what they have in common."""
-SPLIT_STEPS = 3_000_000
+SPLIT_STEPS = 1_000_000
 """Steps of the engine that the conditions of one port may take."""
 
 Lost = dict[HttpMatch, Objection]
@@ -84,6 +84,8 @@ def _cases(match: HttpMatch, limit: int) -> tuple[list[Case] | Objection, int]:
         headers.add((name, value.words[0]))
     if len({name for name, _ in headers}) < len(headers):
         return repeated_header(min(name for name, _ in headers)), spent
+    if len(headers) > MAX_HEADERS:
+        return too_many_headers(), spent
     unknown = set(match.methods or ()) - METHODS
     if unknown:
         return nonstandard_method(min(unknown)), spent
@@ -132,7 +134,7 @@ def _common(one: Case, other: Case) -> Case | Objection | None:
     if is_disjoint(one.path.texts, other.path.texts):
         return None
     headers = one.headers | other.headers
-    if len({name for name, _ in headers}) < len(headers):
+    if len({name for name, _ in headers}) < len(headers) or len(headers) > MAX_HEADERS:
         return _ORDER
     texts = intersection(one.path.texts, other.path.texts)
     words = worded(texts, {each.path.texts: each.path.words for each in (other, one)})

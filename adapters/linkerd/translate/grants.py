@@ -12,7 +12,14 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.linkerd.translate.losses import LABELLED, nonstandard_method, repeated_header, short
+from adapters.linkerd.translate.losses import (
+    LABELLED,
+    MAX_HEADERS,
+    nonstandard_method,
+    repeated_header,
+    short,
+    too_many_headers,
+)
 from adapters.linkerd.translate.patterns import (
     CHEAP_STEPS,
     MAX_STEPS,
@@ -24,7 +31,7 @@ from adapters.linkerd.translate.patterns import (
 from adapters.linkerd.vocabulary import METHODS
 from hub.api import Grant, HttpMatch, Identity, Objection, identity_of
 
-UNIT_STEPS = 4_000_000
+UNIT_STEPS = 600_000
 """Steps of the engine that the patterns of one unit may take together; each of the rest then has to be cheap."""
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _NAMESPACE = re.compile(rf"(?=.{{1,63}}\Z){_LABEL}")
@@ -113,6 +120,8 @@ class _Words:
         headers = frozenset((name, one.words[0]) for name, one in found if name and isinstance(one, Pattern))
         if len({name for name, _ in headers}) < len(headers):
             lost.add(repeated_header(min(name for name, _ in headers)))
+        if len(headers) > MAX_HEADERS:
+            lost.add(too_many_headers())
         unknown = set(match.methods or ()) - METHODS
         methods = None if match.methods is None else frozenset(match.methods) - unknown
         usable = not lost and methods != frozenset()

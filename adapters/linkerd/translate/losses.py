@@ -5,6 +5,8 @@ from __future__ import annotations
 from hub.api import Loss, Objection, ObjectRef
 
 _SHOWN = 60
+MAX_HEADERS = 16
+"""Most headers of one match (the schema of HTTPRoute)."""
 LABELLED = "linkerd.labelled-destination"
 
 
@@ -24,6 +26,12 @@ def repeated_header(name: str) -> Objection:
     message = f'a route allows one condition on the header "{short(name)}", but there are two'
     example = f'a request whose "{short(name)}" matches both'
     return Objection("linkerd.header-not-expressible", message, example, "combine them in one pattern")
+
+
+def too_many_headers() -> Objection:
+    """Why a match is not written."""
+    message = f"a route allows conditions on {MAX_HEADERS} headers, but there are more"
+    return Objection("limit.exceeded", message, "a request that meets all of them", "use fewer headers")
 
 
 def nonstandard_method(method: str) -> Objection:

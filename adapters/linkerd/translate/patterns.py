@@ -34,7 +34,7 @@ from hub.api import (
 
 MAX_PATH, MAX_HEADER = regex.MAX_PATH - regex.ANCHORS, regex.MAX_HEADER - regex.ANCHORS
 """Longest patterns between their anchors."""
-MAX_STEPS, CHEAP_STEPS = 400_000, 40_000
+MAX_STEPS, CHEAP_STEPS = 120_000, 12_000
 """Steps of the engine that one pattern may take, and that it may take once its unit has used up its own."""
 ANY_PATH = "/.*"
 _MOST_WORDINGS = 24
@@ -74,18 +74,19 @@ def normal_path() -> Pattern:
 @lru_cache(maxsize=8192)
 def granted_path(pattern: str, limit: int) -> tuple[Pattern | Objection, int]:
     """The paths in normal form that match, or why they cannot be said; and the steps that it took."""
+    normal = normal_path().texts  # outside of the block, in which nothing is remembered
     with bounded(limit) as account:
         try:
-            return _granted(pattern), account.spent
+            return _granted(pattern, normal), account.spent
         except RegexRefusedError as refusal:
             return _too_complex(refusal, pattern), account.spent
 
 
-def _granted(pattern: str) -> Pattern | Objection:
+def _granted(pattern: str, normal: Language) -> Pattern | Objection:
     meant = language(pattern, PATH)
     if meant == everything(PATH):
         return any_path()
-    texts = intersection(meant, language(NORMAL_PATH, PATH))
+    texts = intersection(meant, normal)
     if texts.is_empty():
         return _not_normal(pattern)
     # A path begins with a slash, and so must the wording.

@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from hub.api import Access, Declared, Grant, Objection
 
+UNUSED = 1
+"""The port (tcpmux) of the Server of an account of which no port is known, so that its Pods have one, as all others do."""
 MAX_UNLISTED = 256
 """Most ports of one account that get a Server although only grants name them."""
 
@@ -27,9 +29,14 @@ class ServedPort(Struct, frozen=True, order=True, gc=False):
         """The `proxyProtocol`: opaque bytes only where nobody declares anything else, as detection would delay them."""
         return "opaque" if self.declared == {"tcp"} else "unknown"
 
+    @property
+    def stands_in(self) -> bool:
+        """Whether it is there only so that there is one."""
+        return self.number == UNUSED and self.declared == {"unknown"}
+
 
 def served_ports(access: Access) -> tuple[ServedPort, ...]:
-    """Every TCP port that a fact declares, and those that a grant names."""
+    """Every TCP port that a fact declares, and those that a grant names; never none."""
     found: dict[int, set[Declared]] = {}
     for port in access.ports:
         if port.transport == "TCP":
@@ -38,6 +45,7 @@ def served_ports(access: Access) -> tuple[ServedPort, ...]:
             )
     unlisted = sorted(_named(access.grants) - set(found))
     found |= {number: set(access.beyond) for number in unlisted[:MAX_UNLISTED]}
+    found = found or {UNUSED: {"unknown"}}
     return tuple(ServedPort(number, frozenset(found[number])) for number in sorted(found))
 
 
@@ -60,7 +68,8 @@ def ports_lost(grant: Grant, ports: Iterable[ServedPort]) -> Iterable[Objection]
     served = set()
     for port in ports:
         served.add(port.number)
-        if is_meant(grant, port) and not counts(grant, port) and port.declared - {_wrong(grant), "unknown"}:
+        granted = port.declared - {_wrong(grant), "unknown"}
+        if is_meant(grant, port) and not counts(grant, port) and granted:
             yield _unknown(port.number) if "unknown" in port.declared else _mixed(grant, port.number)
     if set(grant.ports or ()) - served:
         yield _TOO_MANY

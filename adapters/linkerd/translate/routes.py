@@ -18,6 +18,7 @@ from adapters.linkerd.config import LinkerdConfig
 from adapters.linkerd.translate import objects
 from adapters.linkerd.translate.conditions import MAX_CASES, Case, Lost, cases_of, in_order
 from adapters.linkerd.translate.objects import Json, RouteMatch, in_rules
+from adapters.linkerd.translate.speech import may_be_opaque
 from hub.api import Loss, NativeObject, Objection, Role, Route, RoutePort, Split, Translation, to_integers
 
 MAX_WEIGHT = 1_000_000
@@ -54,18 +55,21 @@ class _Port:
 
     def routed(self) -> _RoutedPort:
         splits = [split for split in self._port.splits if not self._refused(split)]
-        if self._port.declared == "tcp":
+        conditional = any(split.matches is not None for split in splits)
+        # Of a port that declares nothing a TCPRoute shares out everything, by connections.
+        if self._port.declared == "tcp" or (self._port.declared != "http" and not conditional):
             rules, kind = self._tcp(splits), "TCPRoute"
         else:
             splits, rules = self._http(splits)
             kind = "HTTPRoute"
         carried = replace(self._port, splits=tuple(splits))
-        made: tuple[NativeObject, ...] = ()
+        return _RoutedPort(carried, tuple(self._written(rules, kind)), tuple(self._losses))
+
+    def _written(self, rules: Sequence[Json], kind: str) -> Iterator[NativeObject]:
         if rules:
             service, number = self._route.service, self._port.port
             ref = names.service_route(self._route.namespace, service, number, kind, self._config.http_routes)
-            made = (NativeObject(ref, Role.ROUTE, objects.service_route(ref, service, number, rules)),)
-        return _RoutedPort(carried, made, tuple(self._losses))
+            yield NativeObject(ref, Role.ROUTE, objects.service_route(ref, service, number, rules))
 
     def _refused(self, split: Split) -> bool:
         """Whether a layer has no effect here, and is reported."""
@@ -85,6 +89,8 @@ class _Port:
     def _http(self, splits: Sequence[Split]) -> tuple[list[Split], list[Json]]:
         """Conditional layers in order, then the one for everything, or the root."""
         conditional = [split for split in splits if split.matches is not None]
+        for split in splits if may_be_opaque(self._port) else ():
+            self._lose(split, _other_protocol(self._port), "spec.backends")
         last = next((split for split in splits if split.matches is None), None)
         cases = [self._cases(split) for split in conditional]
         layers = in_order([found for found, _ in cases])
@@ -102,7 +108,7 @@ class _Port:
         if last is not None:
             self._raw_lost(last)
             return [*kept, last], [*rules, {"backendRefs": self._shares(last), "matches": [_EVERYTHING]}]
-        root = {"name": self._route.service, "port": self._port.port, "weight": 1}
+        root = {"name": self._route.service, "port": self._port.port}
         return kept, [*rules, {"backendRefs": [root], "matches": [_EVERYTHING]}] if rules else []
 
     def _cases(self, split: Split) -> tuple[list[Case], Lost]:
@@ -167,6 +173,12 @@ def _headless(service: str) -> Objection:
     )
     remedy = f'give Service "{service}" a cluster IP, or use another Service with the same selector that has one'
     return Objection("linkerd.headless-backend", message, "any call to the root Service", remedy)
+
+
+def _other_protocol(port: RoutePort) -> Objection:
+    message = f'if port {port.port} has the "appProtocol" "{port.word}", or none, Linkerd treats it as opaque bytes, so this split has no effect and the root Service serves'
+    remedy = 'declare "appProtocol: http", or "kubernetes.io/h2c" for HTTP/2 and gRPC, on this port of the root'
+    return Objection("linkerd.other-protocol", message, f"a request to port {port.port} of the root Service", remedy)
 
 
 _DATAGRAMS = Objection(

@@ -113,6 +113,7 @@ BAD: list[tuple[str, Callable[[Body], None], str]] = [
     ("Split", _put("spec", "rules", 1, "backendRefs", 0, "name", "v2"), "twice"),
     ("Split", _put("spec", "rules", 1, "backendRefs", 0, "namespace", "e"), "unknown field"),
     ("Split", _put("spec", "rules", 1, "backendRefs", []), "length"),
+    ("Split", lambda body: body["spec"]["rules"][1]["backendRefs"][0].pop("weight"), "weight"),
     ("Split", lambda body: body["spec"]["rules"].pop(), "404"),
     ("Split", lambda body: body["spec"]["rules"].reverse(), "404"),
     ("Split", lambda body: body["spec"]["rules"].insert(0, body["spec"]["rules"][1]), "everything"),

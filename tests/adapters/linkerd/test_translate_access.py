@@ -145,6 +145,23 @@ def test_a_port_that_only_a_grant_names() -> None:
     assert losses(found) == []
 
 
+def test_an_account_without_ports() -> None:
+    """It has a Server all the same: every Pod of a governed account is selected by one."""
+    found = made(http_grant("read", ["web"], READ), tcp_grant("raw", ["web"]), ports=())
+    assert [str(one.ref) for one in found.objects] == ["Server/d/smihub-1-api"]
+    assert losses(found) == []
+    assert [grant.ports for grant in found.carried or ()] == [None, None]
+
+
+def test_more_headers_than_a_match_can_have() -> None:
+    """In one match, or in the overlap of two."""
+    headers = tuple((f"x-{number}", "1") for number in range(17))
+    assert losses(made(http_grant("a", ["web"], HttpMatch("/a", None, headers)))) == [("limit.exceeded", "spec.rules")]
+    halves = (HttpMatch("/a", None, headers[:9]), HttpMatch("/a", None, headers[8:]))
+    found = made(http_grant("a", ["web"], halves[0]), http_grant("b", ["shop"], halves[1]))
+    assert losses(found) == [("limit.exceeded", "spec.rules")] * 2
+
+
 def test_ports_that_nothing_declares_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit they stay closed."""
     monkeypatch.setattr(translate_ports, "MAX_UNLISTED", 1)

@@ -43,7 +43,7 @@ def shares(found: Translation, path: str, method: str = "GET", headers: Headers 
     by_method = max(scored, key=lambda one: (one[0], one[2], one[1], -one[3]))
     assert by_headers[3] == by_method[3], "the release decides"
     rule = by_method[3]
-    return {ref["name"]: ref["weight"] for ref in spec["rules"][rule]["backendRefs"]}
+    return {ref["name"]: ref.get("weight", 1) for ref in spec["rules"][rule]["backendRefs"]}
 
 
 def test_nothing_is_written_without_a_split() -> None:
@@ -86,10 +86,35 @@ def test_a_split_of_connections() -> None:
 
 
 def test_a_port_that_declares_nothing() -> None:
-    """Requests are split, other connections are not: a TCPRoute beside the HTTPRoute would have no effect."""
+    """A TCPRoute takes all of it; where a condition needs an HTTPRoute, that leaves other connections to the root."""
     found = made(split("s", v1=1, v2=1), declared="none")
-    assert shares(found, "/") == {"v1": 1, "v2": 1}
-    assert losses(found) == [("linkerd.raw-not-split", "spec.backends", False)]
+    assert len(bodies(found, "TCPRoute")) == 1
+    assert found.losses == ()
+    conditional = made(split("c", (HttpMatch("/a"),), v3=1), split("s", v1=1, v2=1), declared="none")
+    assert shares(conditional, "/") == {"v1": 1, "v2": 1}
+    assert losses(conditional) == [("linkerd.raw-not-split", "spec.backends", False)]
+    assert made(split("c", (HttpMatch("/a"),), v3=1), declared="none").losses == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "word", "declared", "lost"),
+    [
+        (80, "http", "http", False),
+        (80, "http-web", "http", False),
+        (80, "kubernetes.io/h2c", "http", False),
+        (80, "grpc", "http", True),
+        (80, "kubernetes.io/ws", "http", True),
+        (3306, "http", "http", True),
+        (3306, "kubernetes.io/h2c", "http", False),
+        (80, "", "none", False),
+        (80, "main", "none", True),
+    ],
+)
+def test_ports_that_may_be_opaque(number: int, word: str, declared: Declared, lost: bool) -> None:  # noqa: FBT001
+    """Linkerd would ignore the HTTPRoute; a name and an appProtocol look the same here."""
+    port = RoutePort(number, "TCP", declared, (split("s", (HttpMatch("/a"),), v1=1),), word=word)
+    found = translate(route("shop", port), LinkerdConfig())
+    assert [code for code, _, _ in losses(found)] == (["linkerd.other-protocol"] if lost else [])
 
 
 @pytest.mark.parametrize("declared", ["http", "tcp"])
