@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -14,6 +14,8 @@ from hub.explain import ExplainedMesh, Explainer
 from hub.model import Answer, Document, Reading, Request
 from hub.semantics import Semantics
 from hub.testing.close import row
+from hub.testing.compare import disagreement
+from hub.testing.conditions import Without
 from hub.testing.conformance.routed import excusing, judging
 from hub.testing.conformance.split_worlds import make_split_values
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
@@ -65,8 +67,9 @@ def _wrong_in_stage(
     def smi(request: Request) -> Answer:
         return explainer.explain(request)[0]
 
+    without = excusing(mesh)(stage.documents, case.reading)
     for check in stage.checks:
-        found = _denied_for_a_reason(explainer, mesh, check.request)
+        found = _denied_for_a_reason(explainer, mesh, check.request) or _split_is_lost(judge, without, check.request)
         if not found and (said := wrong_mesh_answers(replace(stage, checks=(check,)), judge, smi)):
             yield check.request, said[0]
 
@@ -83,6 +86,12 @@ def _denied_for_a_reason(explainer: Explainer, mesh: ExplainedMesh, request: Req
     """Whether a mesh that a case does not know denies with a loss of its own (its features say whether it may)."""
     answer = explainer.explain(request)[1][mesh.name]
     return answer.verdict == "deny" and bool(answer.losses)
+
+
+def _split_is_lost(judge: Callable[[Request], Answer], without: Without, request: Request) -> bool:
+    """Whether a mesh answers as SMI would without a TrafficSplit that it reports as lost."""
+    answer = judge(request)
+    return any(not disagreement(request, other, answer) for other in without(request, answer.losses))
 
 
 # ------------------------------------------------------------------------------------------------------ random worlds
