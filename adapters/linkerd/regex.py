@@ -34,7 +34,7 @@ _TOKENS = re.compile(_TOKEN)
 @lru_cache(maxsize=16384)
 def is_shared(pattern: str) -> bool:
     """Whether Linkerd reads the pattern as RE2 does, and compiles it. Doubt counts as no."""
-    return bool(pattern) and _SHARED.fullmatch(pattern) is not None and _size(pattern) <= MAX_PROGRAM
+    return _SHARED.fullmatch(pattern) is not None and _size(pattern) <= MAX_PROGRAM
 
 
 def anchored(pattern: str) -> str:

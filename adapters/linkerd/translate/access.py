@@ -102,7 +102,7 @@ def _carried(one: LoweredGrant, ports: Sequence[_GrantedPort]) -> Iterator[Grant
     if not one.callers or (one.grant.http is not None and not one.claims):
         return
     sources = tuple(sorted(caller.spiffe for caller in one.callers))
-    meant = [port for port in ports if is_meant(one.grant, port.served) and not port.served.stands_in]
+    meant = [port for port in ports if is_meant(one.grant, port.served)]
     said = {port.served.number: port.carried(one) for port in meant}
     whole = {claim.match for claim in one.claims if claim.match is not None}
     every = None if one.grant.http is None else tuple(sorted(whole, key=msgspec.json.encode))

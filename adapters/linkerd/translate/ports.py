@@ -29,11 +29,6 @@ class ServedPort(Struct, frozen=True, order=True, gc=False):
         """The `proxyProtocol`: opaque bytes only where nobody declares anything else, as detection would delay them."""
         return "opaque" if self.declared == {"tcp"} else "unknown"
 
-    @property
-    def stands_in(self) -> bool:
-        """Whether it is there only so that there is one."""
-        return self.number == UNUSED and self.declared == {"unknown"}
-
 
 def served_ports(access: Access) -> tuple[ServedPort, ...]:
     """Every TCP port that a fact declares, and those that a grant names; never none."""
@@ -45,7 +40,7 @@ def served_ports(access: Access) -> tuple[ServedPort, ...]:
             )
     unlisted = sorted(_named(access.grants) - set(found))
     found |= {number: set(access.beyond) for number in unlisted[:MAX_UNLISTED]}
-    found = found or {UNUSED: {"unknown"}}
+    found = found or {UNUSED: set(access.beyond)}
     return tuple(ServedPort(number, frozenset(found[number])) for number in sorted(found))
 
 
