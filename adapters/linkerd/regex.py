@@ -28,7 +28,6 @@ _TOKEN = (
     r"|[*+?](?![*+?])|\{[0-9]+(?:,[0-9]*)?\}|\(\?:|\((?!\?)|\)|\|"
 )
 _SHARED = re.compile(rf"(?:{_TOKEN})*")
-_TOKENS = re.compile(_TOKEN)
 
 
 @lru_cache(maxsize=16384)
@@ -45,17 +44,8 @@ def anchored(pattern: str) -> str:
 def is_anchored(written: str) -> bool:
     """Whether it is the form of `anchored`, around a pattern that both read alike."""
     inner = written.removeprefix(_OPEN).removesuffix(_CLOSE)
-    return written == anchored(inner) and is_shared(inner) and _is_closed(inner)
-
-
-def _is_closed(pattern: str) -> bool:
-    """Whether no bracket of the pattern closes one before it: the anchors would hold for a part alone."""
-    depth = 0
-    for part in _TOKENS.findall(pattern):
-        depth += (part in {"(", "(?:"}) - (part == ")")
-        if depth < 0:
-            return False
-    return depth == 0
+    # It compiles by itself, so no bracket of it closes the one before it.
+    return written == anchored(inner) and is_shared(inner)
 
 
 def _size(pattern: str) -> float:

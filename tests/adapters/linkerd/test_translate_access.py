@@ -130,6 +130,13 @@ def test_a_port_that_some_declare_otherwise(declared: str, code: str) -> None:
     assert found.carried == ()
 
 
+def test_a_port_that_some_workloads_do_not_name() -> None:
+    """There it is what ports are that nothing declares."""
+    found = made(http_grant("read", ["web"], READ), ports=(replace(inbound(8080, "tcp"), everywhere=False),))
+    assert losses(found) == [("port.mixed-protocols", "spec.rules")]
+    assert bodies(found, "Server")["smihub-8080-api"]["proxyProtocol"] == "unknown"
+
+
 def test_one_of_two_ports_is_declared_otherwise() -> None:
     """What is carried leaves it out."""
     ports = (inbound(8080), replace(inbound(8080), declared="tcp", variant="tcp"), inbound(8081))

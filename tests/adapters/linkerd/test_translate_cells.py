@@ -82,6 +82,14 @@ def test_a_header_against_a_method() -> None:
     assert allowed(found, 8080, "/a", "PUT", (("x-a", "1"),)) == {"d/web"}
 
 
+def test_a_method_stands_with_every_set_of_headers() -> None:
+    """Else a release that compares methods first would take the match that has a method and no header."""
+    header, method = HttpMatch("/a", None, (("x-a", "1"),)), HttpMatch("/a", ("GET",))
+    found = made(http_grant("a", ["shop", "web"], header), http_grant("b", ["shop"], method))
+    assert allowed(found, 8080, "/a", "GET", (("x-a", "1"),)) == {"d/shop", "d/web"}
+    assert allowed(found, 8080, "/a", "GET") == {"d/shop"}
+
+
 def test_two_conditions_on_one_header_in_a_cell() -> None:
     """A route cannot ask for both, so the overlap grants nothing, and what does not overlap stays."""
     one, other = HttpMatch("/a", None, (("x-a", "1"),)), HttpMatch("/a", None, (("x-a", "2"),))
