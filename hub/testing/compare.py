@@ -10,8 +10,8 @@ from hub.model import Answer, Request
 _RANK: Mapping[str, int] = {"no-endpoint": 0, "deny": 0, "mixed": 1, "allow": 2, "ungoverned": 2}
 
 
-_ROUNDED = Fraction(1, 2**30)
-"""Further than whole numbers of 2^31 in sum are from the share of any of a few backends."""
+_ROUNDED = Fraction(4, 10**6)
+"""Further than whole numbers of a million in sum, which is the least that a mesh has, are from the share of any of a few backends."""
 
 
 def disagreement(request: Request, smi: Answer, mesh: Answer) -> str:
