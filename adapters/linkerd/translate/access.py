@@ -77,7 +77,7 @@ def _granted(port: ServedPort, lowered: Sequence[LoweredGrant]) -> _GrantedPort:
     ]
     if claims:
         claims += [any_request(one.grant, one.callers) for one in here if one.grant.http is None and one.callers]
-    routes, lost = routes_of(claims)
+    routes, lost = routes_of(tuple(claims))
     if all(shared_out(matches) is not None for matches in routes.values()):
         return _GrantedPort(port, raw, routes, lost)
     everything = {(claim.grant, claim.match): _TOO_MANY_MATCHES for claim in claims}

@@ -9,6 +9,7 @@ Which of these two goes first changed (https://github.com/linkerd/linkerd2-proxy
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -61,8 +62,9 @@ class _CellsError(Exception):
         self.objection = objection
 
 
-def routes_of(claims: Iterable[Claim]) -> tuple[Routes, Lost]:
-    """By callers, the matches of all they may request; and what is lost."""
+@lru_cache(maxsize=64)
+def routes_of(claims: tuple[Claim, ...]) -> tuple[Routes, Lost]:
+    """By callers, the matches of all they may request; and what is lost. Remembered, as the ports of an account are often alike."""
     items = _merged(claims)
     routes: Routes = {}
     lost: Lost = {}

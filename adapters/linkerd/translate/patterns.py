@@ -39,9 +39,10 @@ MAX_STEPS, CHEAP_STEPS = 120_000, 12_000
 ANY_PATH = "/.*"
 _MOST_WORDINGS = 24
 
-_PARTS = re.compile(r"\\.|\[\^/\][*+]|\.[*+]|\[(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+_PARTS = re.compile(r"\\.|\[\^/\][*+]|\.\*/|\.[*+]|\[(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 _LETTERS = f"(?:{PLAIN_OR_DOT}|{ESCAPE})"
 _WITHIN = {  # what a wildcard may be among paths in normal form
+    ".*/": (f"(?:{SEGMENT}/)+", f"(?:{SEGMENT}/)*", f"(?:{SEGMENT}/)*{_LETTERS}*/", f"{_LETTERS}*(?:/{SEGMENT})*/"),
     ".*": (f"(?:{SEGMENT}/)*(?:{SEGMENT})?", f"(?:{SEGMENT}/)*{_LETTERS}*", f"{_LETTERS}*(?:/{SEGMENT})*/?"),
     ".+": (f"(?:{SEGMENT}/)*{SEGMENT}/?", f"(?:{SEGMENT}/)*{_LETTERS}+"),
     "[^/]+": (SEGMENT, f"{_LETTERS}+"),

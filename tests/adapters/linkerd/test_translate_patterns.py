@@ -80,7 +80,19 @@ def test_patterns_that_match_normal_paths_only(pattern: str, word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["/v1/.*", r"/v1/.*\.json", "/a/[^/]+/b/.*", "/api.*", "/a/[^/]*", "/.+", r".*\.(png|jpg)"]
+    "pattern",
+    [
+        "/v1/.*",
+        r"/v1/.*\.json",
+        "/a/[^/]+/b/.*",
+        "/api.*",
+        "/a/[^/]*",
+        "/.+",
+        "/a/.*/b/.*",
+        ".*/b",
+        "/a.*/b",
+        r".*\.(png|jpg)",
+    ],
 )
 def test_wildcards_match_normal_paths(pattern: str) -> None:
     """Exactly those that the pattern matches, whatever else it would."""
