@@ -212,10 +212,9 @@ def _lattice(items: Sequence[_Item]) -> dict[Headers, Callers]:
         if len(unions) > MAX_HEADERS:
             raise _CellsError(_TOO_MANY)
     for one in unions:
-        if len(one) > losses.MAX_HEADERS:
-            raise _CellsError(losses.too_many_headers())
-        if len({name for name, _ in one}) < len(one):
-            raise _CellsError(losses.repeated_header(min(name for name, _ in one)))
+        refused = losses.headers_refused(one)
+        if refused is not None:
+            raise _CellsError(refused)
     return {one: frozenset().union(*(item.callers for item in items if item.headers <= one)) for one in unions}
 
 

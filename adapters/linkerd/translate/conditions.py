@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
-from adapters.linkerd.translate.losses import MAX_HEADERS, nonstandard_method, repeated_header, too_many_headers
+from adapters.linkerd.translate.losses import headers_refused, nonstandard_method
 from adapters.linkerd.translate.objects import RouteMatch
 from adapters.linkerd.translate.patterns import (
     CHEAP_STEPS,
@@ -75,22 +75,16 @@ def _cases(match: HttpMatch, limit: int) -> tuple[list[Case] | Objection, int]:
     path, spent = (any_path(), 0) if match.path is None else routed_path(match.path, limit)
     if isinstance(path, Objection):
         return path, spent
-    headers: set[tuple[str, str]] = set()
-    for name, pattern in match.headers:
-        value, more = header_value(name, pattern, limit)
-        spent += more
-        if isinstance(value, Objection):
-            return value, spent
-        headers.add((name, value.words[0]))
-    if len({name for name, _ in headers}) < len(headers):
-        return repeated_header(min(name for name, _ in headers)), spent
-    if len(headers) > MAX_HEADERS:
-        return too_many_headers(), spent
-    unknown = set(match.methods or ()) - METHODS
-    if unknown:
-        return nonstandard_method(min(unknown)), spent
+    values = {(name, pattern): header_value(name, pattern, limit) for name, pattern in match.headers}
+    spent += sum(steps for _, steps in values.values())
+    headers = frozenset((name, one.words[0]) for (name, _), (one, _) in values.items() if isinstance(one, Pattern))
+    unknown = sorted(set(match.methods or ()) - METHODS)
+    lost = [one for one, _ in values.values() if isinstance(one, Objection)]
+    refused = lost[0] if lost else headers_refused(headers)
+    if refused is not None or unknown:
+        return refused or nonstandard_method(unknown[0]), spent
     methods = [None] if match.methods is None else sorted(set(match.methods))
-    return [Case(path, method, frozenset(headers)) for method in methods], spent
+    return [Case(path, method, headers) for method in methods], spent
 
 
 def in_order(layers: Sequence[Sequence[Case]]) -> Layers:
@@ -134,7 +128,7 @@ def _common(one: Case, other: Case) -> Case | Objection | None:
     if is_disjoint(one.path.texts, other.path.texts):
         return None
     headers = one.headers | other.headers
-    if len({name for name, _ in headers}) < len(headers) or len(headers) > MAX_HEADERS:
+    if headers_refused(headers) is not None:
         return _ORDER
     texts = intersection(one.path.texts, other.path.texts)
     words = worded(texts, {each.path.texts: each.path.words for each in (other, one)})

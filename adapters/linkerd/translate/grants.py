@@ -12,14 +12,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.linkerd.translate.losses import (
-    LABELLED,
-    MAX_HEADERS,
-    nonstandard_method,
-    repeated_header,
-    short,
-    too_many_headers,
-)
+from adapters.linkerd.translate.losses import LABELLED, headers_refused, nonstandard_method, short
 from adapters.linkerd.translate.patterns import (
     CHEAP_STEPS,
     MAX_STEPS,
@@ -118,10 +111,8 @@ class _Words:
         found = [(name, self._found[name, pattern]) for name, pattern in _patterns(match)]
         lost = {one for _, one in found if isinstance(one, Objection)}
         headers = frozenset((name, one.words[0]) for name, one in found if name and isinstance(one, Pattern))
-        if len({name for name, _ in headers}) < len(headers):
-            lost.add(repeated_header(min(name for name, _ in headers)))
-        if len(headers) > MAX_HEADERS:
-            lost.add(too_many_headers())
+        refused = headers_refused(headers)
+        lost |= {refused} if refused is not None else set()
         unknown = set(match.methods or ()) - METHODS
         methods = None if match.methods is None else frozenset(match.methods) - unknown
         usable = not lost and methods != frozenset()

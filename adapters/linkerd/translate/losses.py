@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hub.api import Loss, Objection, ObjectRef
 
 _SHOWN = 60
@@ -21,20 +23,29 @@ def short(text: str) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
-def repeated_header(name: str) -> Objection:
-    """Why two conditions on one header are not written."""
+def headers_refused(headers: Collection[tuple[str, str]]) -> Objection | None:
+    """Why a match with these conditions on headers (name, pattern; no pair twice) is not written; None if it can be."""
+    names = [name for name, _ in headers]
+    if len(set(names)) < len(names):
+        return _repeated_header(min(name for name in names if names.count(name) > 1))
+    return _TOO_MANY_HEADERS if len(names) > MAX_HEADERS else None
+
+
+def _repeated_header(name: str) -> Objection:
     message = f'a route allows one condition on the header "{short(name)}", but there are two'
     example = f'a request whose "{short(name)}" matches both'
     return Objection("linkerd.header-not-expressible", message, example, "combine them in one pattern")
-
-
-def too_many_headers() -> Objection:
-    """Why a match is not written."""
-    message = f"a route allows conditions on {MAX_HEADERS} headers, but there are more"
-    return Objection("limit.exceeded", message, "a request that meets all of them", "use fewer headers")
 
 
 def nonstandard_method(method: str) -> Objection:
     """Why a method is not written."""
     message = f'"{short(method)}" is not one of the methods that a route can name'
     return Objection("linkerd.method-nonstandard", message, f'a request "{short(method)}"', "use another method")
+
+
+_TOO_MANY_HEADERS = Objection(
+    "limit.exceeded",
+    f"a route allows conditions on {MAX_HEADERS} headers, but there are more",
+    "a request that meets all of them",
+    "use fewer headers",
+)

@@ -7,7 +7,7 @@ client; a TCPRoute beside an HTTPRoute has no effect; a root as its own backend 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from msgspec import Struct
@@ -89,27 +89,37 @@ class _Port:
     def _http(self, splits: Sequence[Split]) -> tuple[list[Split], list[Json]]:
         """Conditional layers in order, then the one for everything, or the root."""
         conditional = [split for split in splits if split.matches is not None]
-        for split in splits if may_be_opaque(self._port) else ():
-            self._lose(split, _other_protocol(self._port), "spec.backends")
         last = next((split for split in splits if split.matches is None), None)
         cases = [self._cases(split) for split in conditional]
-        layers = in_order([found for found, _ in cases])
-        rules = [
-            rule for split, layer in zip(conditional, layers.cases, strict=True) for rule in self._rules(split, layer)
-        ]
-        if not layers.fits or len(rules) >= MAX_RULES:
+        kept = [_without(split, lost) for split, (_, lost) in zip(conditional, cases, strict=True)]
+        kept = [split for split in kept if split.matches]
+        rules = self._in_order(conditional, [found for found, _ in cases])
+        if rules is None:
             for split in splits:
                 self._lose(split, _TOO_MANY, "spec.matches")
             return [], []
-        for number, objection in layers.objections:
-            self._lose(conditional[number], objection, "spec.matches")
-        kept = [_without(split, lost) for split, (_, lost) in zip(conditional, cases, strict=True)]
-        kept = [split for split in kept if split.matches]
+        self._not_as_said(splits)
         if last is not None:
-            self._raw_lost(last)
             return [*kept, last], [*rules, {"backendRefs": self._shares(last), "matches": [_EVERYTHING]}]
         root = {"name": self._route.service, "port": self._port.port}
         return kept, [*rules, {"backendRefs": [root], "matches": [_EVERYTHING]}] if rules else []
+
+    def _in_order(self, splits: Sequence[Split], cases: Sequence[list[Case]]) -> list[Json] | None:
+        """The rules of these layers; None if one route does not take them all."""
+        layers = in_order(cases)
+        for number, objection in layers.objections:
+            self._lose(splits[number], objection, "spec.matches")
+        pairs = zip(splits, layers.cases, strict=True)
+        rules = [rule for split, layer in pairs for rule in self._rules(split, layer)]
+        return rules if layers.fits and len(rules) < MAX_RULES else None
+
+    def _not_as_said(self, splits: Iterable[Split]) -> None:
+        """What an HTTPRoute leaves to the root: everything if the port is opaque, else what is not HTTP."""
+        for split in splits:
+            if may_be_opaque(self._port):
+                self._lose(split, _other_protocol(self._port), "spec.backends")
+            if split.matches is None and self._port.declared != "http":
+                self._lose(split, _RAW, "spec.backends")
 
     def _cases(self, split: Split) -> tuple[list[Case], Lost]:
         found, lost = cases_of(split.matches or ())
@@ -122,11 +132,6 @@ class _Port:
         backends = self._shares(split) if matches else []
         for some in in_rules(matches):
             yield {"backendRefs": backends, "matches": list(map(objects.match_body, some))}
-
-    def _raw_lost(self, split: Split) -> None:
-        """Beside an HTTPRoute, what is not HTTP goes to the root."""
-        if self._port.declared != "http":
-            self._lose(split, _RAW, "spec.backends")
 
     def _shares(self, split: Split) -> list[Json]:
         """The backends of positive weight; without any, one that cannot exist, so that calls fail and never reach the root."""
