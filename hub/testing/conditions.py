@@ -12,16 +12,7 @@ from hub.model import Answer, Document, Reading, Request
 from hub.semantics import EVERYTHING, GovernedNamespaces, Semantics
 
 Without = Callable[[Request, Collection[str]], Iterator[Answer]]
-_WHOLE = frozenset(
-    {
-        "istio.headless-backend",
-        "istio.port-called-udp",
-        "istio.tls-not-split",
-        "linkerd.headless-backend",
-        "linkerd.other-protocol",
-        "linkerd.raw-not-split",
-    }
-)
+_WHOLE = frozenset({"istio.headless-backend", "istio.port-called-udp", "istio.tls-not-split"})
 """Losses of a split as a whole: one without conditions has no effect then either."""
 
 

@@ -99,9 +99,6 @@ def _service(
         names = [one.name for one in backends]
         _demand(len(set(names)) == len(names), "a backend is listed twice")
         _demand(all(one.port == parent.port for one in backends), "a request would change its port")
-        # Only the root itself, for what no split takes, has none.
-        weighted = all(one.weight is not UNSET for one in backends)
-        _demand(weighted or names == [parent.name], "a backend has no weight")
 
 
 def _fallback(rules: tuple[shapes.HttpRule, ...]) -> None:

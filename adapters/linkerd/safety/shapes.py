@@ -127,7 +127,7 @@ class BackendRef(Struct, forbid_unknown_fields=True):
 
     name: Name
     port: Port
-    weight: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
+    weight: Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 Backends = Annotated[tuple[BackendRef, ...], Meta(min_length=1, max_length=16)]

@@ -101,7 +101,7 @@ class _Port:
         self._not_as_said(splits)
         if last is not None:
             return [*kept, last], [*rules, {"backendRefs": self._shares(last), "matches": [_EVERYTHING]}]
-        root = {"name": self._route.service, "port": self._port.port}
+        root = {"name": self._route.service, "port": self._port.port, "weight": 1}
         return kept, [*rules, {"backendRefs": [root], "matches": [_EVERYTHING]}] if rules else []
 
     def _in_order(self, splits: Sequence[Split], cases: Sequence[list[Case]]) -> list[Json] | None:
@@ -165,6 +165,8 @@ def _objection(route: Route, port: RoutePort, split: Split) -> Objection | None:
     """Why a layer has no effect on a port; None where it has."""
     if port.transport == "UDP":
         return _DATAGRAMS
+    if port.headless:
+        return _HEADLESS_ROOT
     if len(_weights(split)) > MAX_BACKENDS:
         return _TOO_MANY_BACKENDS
     weighted = (backend for backend in split.backends if backend.weight > 0 and backend.service != route.service)
@@ -191,6 +193,12 @@ _DATAGRAMS = Objection(
     "proxies do not intercept UDP, so this split has no effect on a UDP port",
     "a datagram to the root Service",
     "split UDP outside of the mesh",
+)
+_HEADLESS_ROOT = Objection(
+    "linkerd.headless-root",
+    "the Service has no cluster IP, so callers call its Pods, and this split has no effect",
+    "any call to the root Service",
+    "give the Service a cluster IP",
 )
 _RAW = Objection(
     "linkerd.raw-not-split",

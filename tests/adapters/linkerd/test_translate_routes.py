@@ -43,7 +43,7 @@ def shares(found: Translation, path: str, method: str = "GET", headers: Headers 
     by_method = max(scored, key=lambda one: (one[0], one[2], one[1], -one[3]))
     assert by_headers[3] == by_method[3], "the release decides"
     rule = by_method[3]
-    return {ref["name"]: ref.get("weight", 1) for ref in spec["rules"][rule]["backendRefs"]}
+    return {ref["name"]: ref["weight"] for ref in spec["rules"][rule]["backendRefs"]}
 
 
 def test_nothing_is_written_without_a_split() -> None:
@@ -190,6 +190,10 @@ def test_splits_that_linkerd_does_not_carry_out() -> None:
     udp = translate(route("shop", RoutePort(53, "UDP", "none", (split("s", v1=1),))), LinkerdConfig())
     headless = split("s", v1=1)
     headless = replace(headless, backends=tuple(replace(one, headless=True) for one in headless.backends))
+    root = RoutePort(80, "TCP", "http", (split("s", v1=1),), headless=True)
+    assert losses(translate(route("shop", root), LinkerdConfig())) == [
+        ("linkerd.headless-root", "spec.backends", False)
+    ]
     many = replace(split("s"), backends=tuple(Backend(f"v{number}", Fraction(1)) for number in range(17)))
     for found, code in (
         (udp, "proto.udp-not-captured"),
