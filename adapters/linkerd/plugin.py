@@ -50,10 +50,7 @@ NARROWINGS = (
     ),
     Narrowing("port.unexposed", "a port that no Service, Workload, Pod or grant names has no Server, and denies"),
     Narrowing("method.nonstandard", "CONNECT has no path, so no route matches it"),
-    Narrowing(
-        "header.rejected",
-        "values that are not visible ASCII match nothing, nor do those with leading or trailing blanks, which HTTP/2 can carry",
-    ),
+    Narrowing("header.rejected", "header values that are not visible ASCII match nothing"),
 )
 
 

@@ -36,11 +36,12 @@ Lost = dict[HttpMatch, Objection]
 
 
 class Case(Struct, frozen=True, gc=False):
-    """Requests of one path pattern, one method (None: any) and some headers."""
+    """Requests of one path pattern, one method (None: any) and some headers; `narrower`: with values beyond ASCII as well."""
 
     path: Pattern
     method: str | None
     headers: frozenset[tuple[str, str]]
+    narrower: bool = False
 
     def matches(self) -> list[RouteMatch]:
         """The same as matches of a route."""
@@ -84,7 +85,8 @@ def _cases(match: HttpMatch, limit: int) -> tuple[list[Case] | Objection, int]:
     if refused is not None or unknown:
         return refused or nonstandard_method(unknown[0]), spent
     methods = [None] if match.methods is None else sorted(set(match.methods))
-    return [Case(path, method, headers) for method in methods], spent
+    narrower = any(isinstance(one, Pattern) and one.beyond_ascii for one, _ in values.values())
+    return [Case(path, method, headers, narrower) for method in methods], spent
 
 
 def in_order(layers: Sequence[Sequence[Case]]) -> Layers:

@@ -25,6 +25,7 @@ from hub.api import (
     RegexRefusedError,
     bounded,
     everything,
+    excess,
     intersection,
     language,
     overlap,
@@ -32,7 +33,7 @@ from hub.api import (
     patterns_of,
 )
 
-MAX_PATH, MAX_HEADER = regex.MAX_PATH - regex.ANCHORS, regex.MAX_HEADER - regex.ANCHORS
+MAX_PATH, MAX_HEADER = regex.MAX_PATH - regex.ANCHORS, regex.MAX_HEADER - regex.ANCHORS - 40
 """Longest patterns between their anchors."""
 MAX_STEPS, CHEAP_STEPS = 120_000, 12_000
 """Steps of the engine that one pattern may take, and that it may take once its unit has used up its own."""
@@ -50,6 +51,8 @@ _WITHIN = {  # what a wildcard may be among paths in normal form
 }
 _VALUE, _BEGIN, _END = r"[\x{9} -~]*", r"(?:[!-~][\x{9} -~]*)?", r"(?:[\x{9} -~]*[!-~])?"
 _VISIBLE = f"(?:[!-~]{_END})?"
+_TRIMMED = r"(?s:[^\t ](?:.*[^\t ])?)?"
+_BLANKS = r"[\x{9} ]*"
 _IN_VALUE = {".*": (_END, _BEGIN, _VALUE, _VISIBLE), ".+": (f"[!-~]{_END}",)}
 
 
@@ -58,6 +61,8 @@ class Pattern(Struct, frozen=True, gc=False):
 
     texts: Language
     words: tuple[str, ...]
+    beyond_ascii: bool = False
+    """Whether values beyond ASCII are meant as well, which Linkerd never matches."""
 
 
 @lru_cache(maxsize=1)
@@ -111,16 +116,28 @@ def routed_path(pattern: str, limit: int) -> tuple[Pattern | Objection, int]:
 
 @lru_cache(maxsize=8192)
 def header_value(name: str, pattern: str, limit: int) -> tuple[Pattern | Objection, int]:
-    """The values without outer blanks, in visible ASCII, that match, or why they cannot be said; and the steps."""
+    """The values in visible ASCII that match, or why they cannot be said; and the steps.
+
+    Outer blanks are no part of a value, but HTTP/2 carries them (RFC 9110, 5.5), so they may stand around it.
+    """
     if not HEADER_NAME.fullmatch(name) or is_managed(name):
         return _managed(name), 0
     with bounded(limit) as account:
         try:
-            texts = intersection(language(pattern, HEADER), language(_VISIBLE, HEADER))
-            text = next(_wordings(pattern, texts, _IN_VALUE, MAX_HEADER), None) or pattern_of(texts, MAX_HEADER)
+            found = _value(name, pattern)
         except RegexRefusedError as refusal:
-            return _too_complex(refusal, pattern), account.spent
-        return (_no_value(name, pattern) if text is None else Pattern(texts, (text,))), account.spent
+            found = _too_complex(refusal, pattern)
+        return found, account.spent
+
+
+def _value(name: str, pattern: str) -> Pattern | Objection:
+    meant = language(pattern, HEADER)
+    texts = intersection(meant, language(_VISIBLE, HEADER))
+    text = next(_wordings(pattern, texts, _IN_VALUE, MAX_HEADER), None) or pattern_of(texts, MAX_HEADER)
+    if text is None:
+        return _no_value(name, pattern)
+    beyond = excess(intersection(meant, language(_TRIMMED, HEADER)), texts) is not None
+    return Pattern(texts, (f"{_BLANKS}(?:{text}){_BLANKS}" if text else _BLANKS,), beyond)
 
 
 def worded(texts: Language, known: Mapping[Language, tuple[str, ...]]) -> tuple[str, ...] | None:

@@ -125,6 +125,8 @@ class _Port:
         found, lost = cases_of(split.matches or ())
         for objection in sorted(set(lost.values())):
             self._lose(split, objection, "spec.matches")
+        if any(case.narrower for case in found):
+            self._lose(split, _BEYOND_ASCII, "spec.matches")
         return found, lost
 
     def _rules(self, split: Split, cases: Sequence[Case]) -> Iterator[Json]:
@@ -199,6 +201,12 @@ _HEADLESS_ROOT = Objection(
     "the Service has no cluster IP, so callers call its Pods, and this split has no effect",
     "any call to the root Service",
     "give the Service a cluster IP",
+)
+_BEYOND_ASCII = Objection(
+    "linkerd.header-not-text",
+    "Linkerd does not match header values beyond ASCII, so the condition holds for values in ASCII only",
+    "a request with a value beyond ASCII that matches",
+    "list the values, or accept it: values of headers are ASCII as a rule",
 )
 _RAW = Objection(
     "linkerd.raw-not-split",

@@ -170,6 +170,13 @@ def test_a_condition_that_cannot_be_said() -> None:
     assert [[one.matches for one in port.splits] for port in found.routed or ()] == [[(HttpMatch("/b"),)]]
 
 
+def test_a_condition_that_also_means_values_beyond_ascii() -> None:
+    """It holds for the others."""
+    found = made(split("s", (HttpMatch(None, None, (("x-a", "gold.*"),)),), v2=1))
+    assert losses(found) == [("linkerd.header-not-text", "spec.matches", False)]
+    assert shares(found, "/", headers=(("x-a", "gold 7"),)) == {"v2": 1}
+
+
 def test_no_condition_can_be_said() -> None:
     """No route is needed where the root serves everything."""
     found = made(split("s", (HttpMatch(None, None, (("host", ".*"),)),), v2=1))
@@ -225,7 +232,7 @@ def test_random_conditions(seed: int) -> None:
     """The layer that SMI means, whatever is more specific."""
     random = Random(seed)
     paths, methods = ("/a", "/a/.*", "/", ".*", None, None), (None, None, ("GET",), ("GET", "POST"))
-    asked: tuple[Headers, ...] = ((), (), (("x-a", "1"),), (("x-b", ".+"),), (("x-a", "1"), ("x-b", ".+")))
+    asked: tuple[Headers, ...] = ((), (), (("x-a", "1"),), (("x-b", "[0-9]+"),), (("x-a", "1"), ("x-b", "[0-9]+")))
     splits = [
         Split(
             split_ref(f"s{number}"),
