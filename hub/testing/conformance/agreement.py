@@ -91,7 +91,8 @@ def _denied_for_a_reason(explainer: Explainer, mesh: ExplainedMesh, request: Req
 def _split_is_lost(judge: Callable[[Request], Answer], without: Without, request: Request) -> bool:
     """Whether a mesh answers as SMI would without a TrafficSplit that it reports as lost."""
     answer = judge(request)
-    return any(not disagreement(request, other, answer) for other in without(request, answer.losses))
+    excused = without(request, answer.losses) if answer.losses else ()
+    return any(not disagreement(request, other, answer) for other in excused)
 
 
 # ------------------------------------------------------------------------------------------------------ random worlds
