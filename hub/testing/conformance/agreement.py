@@ -68,8 +68,11 @@ def _wrong_in_stage(
         return explainer.explain(request)[0]
 
     without = excusing(mesh)(stage.documents, case.reading)
+    lost = any(not loss.access for each in mesh.translations.values() for loss in each.losses)
     for check in stage.checks:
-        found = _denied_for_a_reason(explainer, mesh, check.request) or _split_is_lost(judge, without, check.request)
+        found = _denied_for_a_reason(explainer, mesh, check.request) or (
+            lost and _split_is_lost(judge, without, check.request)
+        )
         if not found and (said := wrong_mesh_answers(replace(stage, checks=(check,)), judge, smi)):
             yield check.request, said[0]
 
@@ -91,8 +94,7 @@ def _denied_for_a_reason(explainer: Explainer, mesh: ExplainedMesh, request: Req
 def _split_is_lost(judge: Callable[[Request], Answer], without: Without, request: Request) -> bool:
     """Whether a mesh answers as SMI would without a TrafficSplit that it reports as lost."""
     answer = judge(request)
-    excused = without(request, answer.losses) if answer.losses else ()
-    return any(not disagreement(request, other, answer) for other in excused)
+    return any(not disagreement(request, other, answer) for other in without(request, answer.losses))
 
 
 # ------------------------------------------------------------------------------------------------------ random worlds
