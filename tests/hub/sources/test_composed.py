@@ -87,8 +87,9 @@ def both(text: str, limits: ParseLimits = DEFAULT_LIMITS) -> str:
 
 
 def test_every_manifest_of_the_repository_is_read_alike() -> None:
-    """Nearly all of them by the fast reader."""
-    files = [file for folder in ("deploy", "tests") for file in (ROOT / folder).rglob("*.yaml")]
+    """Most of them by the fast reader; goldens are what we write, with patterns as no author writes them."""
+    every = [file for folder in ("deploy", "tests") for file in (ROOT / folder).rglob("*.yaml")]
+    files = [file for file in every if "goldens" not in file.parts]
     counts = Counter(both(file.read_text(encoding="utf-8", errors="replace")) for file in files)
     assert counts["read"] > 40
     assert counts["read"] > 3 * counts["unusual"]
