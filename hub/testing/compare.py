@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from math import lcm
 
 from hub.model import Answer, Request
 
 _RANK: Mapping[str, int] = {"no-endpoint": 0, "deny": 0, "mixed": 1, "allow": 2, "ungoverned": 2}
 
 
-_ROUNDED = Fraction(4, 10**6)
-"""Further than whole numbers of a million in sum, which is the least that a mesh has, are from the share of any of a few backends."""
+_UNITS, _LEAST = 4, 10**6
+"""The nearest whole numbers are at most so many units of their sum from the share of any of a few backends; the least sum of a mesh."""
 
 
 def disagreement(request: Request, smi: Answer, mesh: Answer) -> str:
@@ -39,7 +40,8 @@ def _misrouted(smi: Answer, mesh: Answer) -> str:
     if mesh.verdict == "deny" and mesh.losses:
         return ""
     shares, wanted = ({name: Fraction(share) for name, share in (one.weights or {}).items()} for one in (mesh, smi))
-    most = _ROUNDED if "split.weights-too-large" in mesh.losses else 0
+    most = Fraction(_UNITS, max(_LEAST, lcm(*(share.denominator for share in shares.values()))))
+    most = most if "split.weights-too-large" in mesh.losses else Fraction(0)
     near = shares.keys() == wanted.keys() and all(abs(shares[name] - wanted[name]) <= most for name in wanted)
     # A mesh need not tell a Service's own endpoints from a split that names the root alone: calls go the same way.
     alike = smi.route == mesh.route or ({smi.route, mesh.route} == {"root", "split"} and shares == wanted)
