@@ -47,7 +47,7 @@ check: setup ## lint, and the fast tests without random searches, processes and 
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint fewer-tests
 
 fewer-tests: setup
-	$(PYTEST) -n 6 -m "not envoy and not istio and not slow and not thorough and not hypothesis"
+	$(PYTEST) -n 4 -m "not envoy and not istio and not slow and not thorough and not hypothesis"
 
 fast-tests: setup ## the tests that start no Envoy (without those of WITHOUT=MARK and IGNORE=GLOB, of files)
 	@mkdir -p $(REPORTS)

@@ -66,6 +66,7 @@ class Following(Company):
         await self.loop.dispatch()
         await self.loop.workers[0].once()
         await self.loop.publish()
+        await self.loop.log_sources()
         return time.process_time() - before
 
 

@@ -30,6 +30,8 @@ _FEW = 2
 """So few files are ingested without a thread: that takes less than parsing them took, and less than two threads take to wake each other."""
 _PUBLISH_S = 1.0
 """How long new endpoints wait for the configuration that goes with them."""
+_LOG_S = 0.05
+"""How long the log of what is wrong with the sources waits: proxies get theirs first, and acknowledge it meanwhile."""
 Batch = tuple[str, tuple[Event, ...]]
 Work = Callable[[], Awaitable[None]]
 
@@ -48,6 +50,7 @@ class Loop:
         self._unreachable: set[str] = set()
         self._batches: asyncio.Queue[Batch] = asyncio.Queue()
         self._endpoints_changed = asyncio.Event()
+        self._log_due = asyncio.Event()
         self._status_log = status_log or StatusLog()
         self._frozen = False
         self._logged_unread: frozenset[tuple[str, str]] | None = None
@@ -66,7 +69,7 @@ class Loop:
         for worker in self.workers:
             self._journal.heartbeat(worker.mesh.name)
         works: list[Work] = [partial(self._watch, name) for name in self._hub.intake.sources]
-        works += [self._follow, self._publish]
+        works += [self._follow, self._publish, self._log]
         works += [work for worker in self.workers for work in (worker.run, worker.watch, worker.recheck)]
         async with asyncio.TaskGroup() as group:
             for work in works:
@@ -153,26 +156,20 @@ class Loop:
         """Tell every mesh what it has to plan, after endpoints that are gone were taken out of service."""
         async with self._hub.deciding:
             await self._hub.recall(self._accept, apart=True)
-            self._enqueue_dirty()
+            dirty = self._hub.dirty()
+            for worker in self.workers:
+                worker.add(dirty[worker.mesh.name])
             await self._endpoints(self._hub.withdraw)
-        await asyncio.sleep(0)  # the workers now wait for the stores: what is revoked goes before the log
-        async with self._hub.deciding:
-            if self._logged_unread is not None or not self._hub.may_be_ours:
-                await self._log_sources()
-
-    def _enqueue_dirty(self) -> None:
-        dirty = self._hub.dirty()
-        for worker in self.workers:
-            worker.add(dirty[worker.mesh.name])
+        self._log_due.set()
 
     async def _enqueue_recalled(self) -> None:
         """What a mesh remembers was recalled when it was planned, and may concern others."""
-        if self._logged_unread == self._hub.intake.unread and not self._hub.has_changes:
+        if self._logged_unread != self._hub.intake.unread:
+            self._log_due.set()
+        if not self._hub.has_changes:
             return  # nothing was: what this mesh has to write must not wait until another one is planned
         async with self._hub.deciding:
             dirty = self._hub.dirty()
-            if self._logged_unread != self._hub.intake.unread:
-                await self._log_sources()
         for worker in self.workers:
             if dirty[worker.mesh.name]:
                 worker.add(dirty[worker.mesh.name])
@@ -216,11 +213,28 @@ class Loop:
     def _log_started(self, doing: str) -> None:
         _log.info("hub_started", doing=f"{doing}; Ctrl-C ends", meshes=[worker.mesh.name for worker in self.workers])
 
-    async def _log_sources(self) -> None:
-        """Tell first what cannot be read, and then what follows from it."""
-        self._logged_unread = self._hub.intake.unread
-        self._status_log.unread(self._hub.intake.unread_problems)
-        await run_in_thread(lambda: self._status_log.problems(*self._hub.intake.changes(), self._hub.intake.located))
+    async def _log(self) -> None:
+        """Log what is wrong with the sources, a little after each change."""
+        while True:
+            await self._log_due.wait()
+            await asyncio.sleep(_LOG_S)
+            self._log_due.clear()
+            try:
+                await self.log_sources()
+            except Exception:
+                self._log_due.set()  # it is owed still
+                raise
+
+    async def log_sources(self) -> None:
+        """Tell first what cannot be read, and then what follows from it; nothing, while it may still turn out to be ours."""
+        async with self._hub.deciding:
+            if self._logged_unread is None and self._hub.may_be_ours:
+                return
+            self._logged_unread = self._hub.intake.unread
+            self._status_log.unread(self._hub.intake.unread_problems)
+            await run_in_thread(
+                lambda: self._status_log.problems(*self._hub.intake.changes(), self._hub.intake.located)
+            )
 
 
 async def _supervised(work: Work) -> None:

@@ -38,6 +38,6 @@ def test_the_settings_of_the_example_are_read(tmp_path: Path, page: str) -> None
     """They are of a mesh that governs routes alone."""
     (text,) = (each.text for each in blocks_of(ROOT / page) if each.kind == "yaml")
     left_out = {"domain": {"trustDomain": "cluster.local"}, "sources": [{"path": "manifests"}]}
-    (tmp_path / "smihub.yaml").write_text(yaml.safe_dump(left_out | yaml.safe_load(text)))
+    (tmp_path / "smihub.yaml").write_text(yaml.safe_dump(left_out | yaml.load(text, yaml.CSafeLoader)))
     (config,) = load_configs(tmp_path / "smihub.yaml")
     assert [(mesh.adapter, mesh.governed) for mesh in config.meshes] == [("gamma", Governed("routes"))]

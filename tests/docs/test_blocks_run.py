@@ -170,7 +170,7 @@ def test_expectations(bookshop: Folder) -> None:
 def test_a_failed_expectation(bookshop: Folder) -> None:
     """cli.md: the example, with one expectation that is not met."""
     path = bookshop.root / "bookshop.test.yaml"
-    tests: dict[str, Any] = yaml.safe_load(path.read_text())
+    tests: dict[str, Any] = yaml.load(path.read_text(), yaml.CSafeLoader)
     assert tests["tests"][2]["expect"] == "deny"
     head, name, rest = path.read_text().partition("- name: the partner does no more\n")
     path.write_text(head + name + rest.replace("expect: deny", "expect: allow", 1))
@@ -201,7 +201,7 @@ def test_settings_are_read(tmp_path: Path, page: str, begins: str) -> None:
     found = [each for each in blocks_of(ROOT / page) if each.kind == "yaml" and each.first.startswith(begins)]
     assert found
     for each in found:
-        given = yaml.safe_load(each.text)
+        given = yaml.load(each.text, yaml.CSafeLoader)
         left_out = {} if "domains" in given else OURS
         (tmp_path / "smihub.yaml").write_text(yaml.safe_dump(left_out | given))
         assert load_configs(tmp_path / "smihub.yaml")
@@ -213,7 +213,7 @@ def test_settings_are_read(tmp_path: Path, page: str, begins: str) -> None:
 )
 def test_steps_of_a_pipeline(bookshop: Folder, page: str, begins: str) -> None:
     """The first step of the pipelines in cli.md and gitops.md, as the shell of a runner runs it; the others send what it wrote away."""
-    step, upload = yaml.safe_load(block(page, begins).text)
+    step, upload = yaml.load(block(page, begins).text, yaml.CSafeLoader)
     written = re.search(r"> (\S+)", step["run"])
     assert written is not None
     subprocess.run(["bash", "-e", "-c", step["run"]], cwd=bookshop.root, env={**os.environ, "PATH": PATH}, check=True)
@@ -223,7 +223,7 @@ def test_steps_of_a_pipeline(bookshop: Folder, page: str, begins: str) -> None:
 
 def test_a_workload() -> None:
     """vm.md: a Workload with every field, in which nothing is wrong."""
-    decoded = decode(Document(yaml.safe_load(block("docs/vm.md", "apiVersion: smihub.io").text)))
+    decoded = decode(Document(yaml.load(block("docs/vm.md", "apiVersion: smihub.io").text, yaml.CSafeLoader)))
     assert decoded.object is not None
     assert decoded.problems == ()
 

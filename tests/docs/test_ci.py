@@ -38,7 +38,7 @@ def text() -> str:
 
 def pipelines() -> tuple[dict[Any, Any], dict[Any, Any]]:
     """The one for GitHub and the one for GitLab."""
-    github, gitlab = (yaml.safe_load(body) for kind, body in BLOCK.findall(text()) if kind == "yaml")
+    github, gitlab = (yaml.load(body, yaml.CSafeLoader) for kind, body in BLOCK.findall(text()) if kind == "yaml")
     return github, gitlab
 
 

@@ -132,7 +132,7 @@ def test_every_block_for_istio_prints_what_the_page_says(tmp_path: Path) -> None
 def test_gitops_tools_are_given_the_folder_that_is_pruned() -> None:
     """Of Argo CD and of Flux: what `smihub init` writes to, and with pruning."""
     application, kustomization = (
-        yaml.safe_load(body)["spec"]
+        yaml.load(body, yaml.CSafeLoader)["spec"]
         for kind, body in BLOCK.findall(ON_ISTIO.read_text(encoding="utf-8"))
         if kind == "yaml"
     )

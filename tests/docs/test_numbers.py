@@ -59,6 +59,7 @@ def patterns(tmp_path: Path) -> Folder:
     return folder
 
 
+@pytest.mark.thorough
 def test_every_mesh_has_every_case() -> None:
     """Each runs against both (tests/hub/test_cases.py)."""
     title, *cells = row("conformance cases")

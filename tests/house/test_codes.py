@@ -118,6 +118,7 @@ Trees = dict[Path, ast.Module]
 Table = list[tuple[str, str, str, str]]
 
 
+@pytest.mark.thorough
 def test_every_code_in_the_source_is_documented(trees: Trees, table: Table) -> None:
     """What looks like a code has a row, or is named above as something else."""
     codes = set().union(*map(literals, trees.values())) - NOT_CODES
@@ -125,6 +126,7 @@ def test_every_code_in_the_source_is_documented(trees: Trees, table: Table) -> N
     assert codes - {code for _, code, _, _ in table} == set()
 
 
+@pytest.mark.thorough
 def test_every_documented_code_is_in_the_source(trees: Trees, table: Table) -> None:
     """No row outlives its code, and no exception what it excepts."""
     found = set().union(*map(literals, trees.values()))
@@ -140,6 +142,7 @@ def test_every_row_of_a_code_is_read(table: Table) -> None:
     assert len(places) == len(set(places))
 
 
+@pytest.mark.thorough
 def test_no_code_is_put_together_from_parts(trees: Trees, table: Table) -> None:
     """Every code can be searched for: none comes about by adding texts."""
     families = {code.partition(".")[0] for _, code, _, _ in table}
@@ -147,6 +150,7 @@ def test_no_code_is_put_together_from_parts(trees: Trees, table: Table) -> None:
     assert found == {}
 
 
+@pytest.mark.thorough
 def test_warnings_are_marked_in_the_table(trees: Trees, table: Table) -> None:
     """A code that only warnings report says so first, and one that only errors report does not mention it."""
     warnings, errors = (set().union(*found) for found in zip(*map(warned, trees.values()), strict=True))

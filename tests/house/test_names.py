@@ -32,6 +32,7 @@ def taken_twice(modules: Iterable[Path]) -> dict[str, list[str]]:
     return {name: places for name, places in found.items() if len(places) > 1}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("folder", ["hub", *(f"adapters/{name}" for name in ADAPTERS)])
 def test_a_class_has_its_name_for_itself(folder: str) -> None:
     """In the hub, and in each adapter, by which `grep` finds the one that is meant."""

@@ -41,6 +41,7 @@ BETTER = {
     r"[Ii]t belongs into": "commit it; it belongs in",
 }
 """What reads as translated, archaic or invented, and what people of this field write."""
+_ANY = re.compile("|".join(f"(?:{pattern})" for pattern in BETTER))
 ALLOWED = {
     ("hub/family.py", "anew"): "the first line of files that people have in their repositories",
     ("hub/cli/pause.py", "hands-off"): "the former name of the verb, which still works",
@@ -66,17 +67,18 @@ CODE = [
 
 def said(path: Path) -> Iterator[str]:
     """The string literals of a module, and the docstrings of commands, which are their help."""
-    tree = ast.parse(path.read_text())
-    documented = {id(text) for text in _docstrings(tree)}
+    source = path.read_text()
+    tree = ast.parse(source)
+    documented = {id(text) for text in _docstrings(tree, commands="typer" in source)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented:
             yield node.value
 
 
-def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Those that no user sees."""
+def _docstrings(tree: ast.AST, *, commands: bool) -> Iterator[ast.Constant]:
+    """Those that no user sees; a module without commands has no others."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and re.search("Option|Argument", ast.unparse(node.args)):
+        if commands and isinstance(node, ast.FunctionDef) and re.search("Option|Argument", ast.unparse(node.args)):
             continue
         body = node.body if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) else []
         for inner in body:
@@ -97,6 +99,7 @@ def findings(path: Path, texts: Iterable[str]) -> list[str]:
     return [
         f'{file}: "{hit.group().strip()}" in "{" ".join(text[max(0, hit.start() - 40) : hit.end() + 30].split())}": {better}'
         for text in texts
+        if _ANY.search(text)
         for pattern, better in BETTER.items()
         for hit in re.finditer(pattern, text)
         if (file, hit.group()) not in ALLOWED

@@ -127,12 +127,12 @@ class Example(Struct, frozen=True):
     @property
     def subject(self) -> Any:
         """The document whose fields are changed."""
-        return yaml.safe_load(self.text)
+        return yaml.load(self.text, yaml.CSafeLoader)
 
     @property
     def others(self) -> list[Any]:
         """The documents beside it."""
-        return [value for text in self.around for value in yaml.safe_load_all(text)]
+        return [value for text in self.around for value in yaml.load_all(text, yaml.CSafeLoader)]
 
 
 def _example(api: str, kind: str, body: str, around: tuple[str, ...], word: str = "") -> Example:

@@ -53,7 +53,7 @@ async def _apply(folder: Folder) -> Plan:
 def protected(folder: Folder) -> set[str]:
     """The identities of which anything is in the folder: an object, or a word in the memory."""
     files = content(folder.root / RENDERED)
-    objects = (yaml.safe_load(data) for name, data in files.items() if name.startswith("objects/"))
+    objects = (yaml.load(data, yaml.CSafeLoader) for name, data in files.items() if name.startswith("objects/"))
     units = {one["metadata"]["annotations"]["smihub.io/unit"] for one in objects}
     memory = msgspec.json.decode(files.get(".smihub.json", b'{"units": []}'))
     remembered = {one["unit"] for one in memory["units"]}
@@ -97,7 +97,7 @@ def test_the_last_target_leaves_an_explicit_deny(folder: Folder, lost: str) -> N
         (folder.root / RENDERED / lost).unlink()
     made = apply(folder)
     assert len(made.denied) == (lost == "nothing")
-    spec = yaml.safe_load((folder.root / RENDERED / POLICY_FILE).read_text())["spec"]
+    spec = yaml.load((folder.root / RENDERED / POLICY_FILE).read_text(), yaml.CSafeLoader)["spec"]
     assert spec == {"action": "ALLOW", "selector": {"matchLabels": {"smihub.io/sa": "api"}}}
     assert explained(folder, API) == ("deny", "deny")
     folder.write("workloads.yaml", bound("web"))  # even the workload is gone now

@@ -26,6 +26,7 @@ def exact(weights: Sequence[Fraction], result: Integers) -> None:
     assert gcd(*result.weights) in (0, 1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", range(1, 6))
 def test_all_small_multisets_are_exact(size: int) -> None:
     """Every multiset of up to 5 weights of 0 to 20."""

@@ -14,6 +14,7 @@ run = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(run)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "least"),
     [

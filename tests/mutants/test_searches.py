@@ -35,6 +35,7 @@ SEARCHES = (
 """A mutant, and the search that must find it."""
 
 
+@pytest.mark.thorough
 def test_every_search_has_its_mutant() -> None:
     """Each is in a list, once."""
     assert {name for name, _ in SEARCHES} <= set(_mutants())

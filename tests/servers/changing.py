@@ -182,6 +182,7 @@ class Trial:
             except StaleError:  # somebody else has written meanwhile
                 await worker.once()
         await self._loop.publish()
+        await self._loop.log_sources()
         return [mesh.name for mesh in self._running.meshes if (await self._running.plan(mesh)).refusals]
 
     @property

@@ -117,7 +117,8 @@ class Folder:
         before = Path.cwd()
         os.chdir(self.root)
         try:
-            with patch("typer.testing._get_command", fresh_command):
+            # No file of this folder is being written while a verb runs; processes of their own wait for quiet files.
+            with patch("typer.testing._get_command", fresh_command), patch("hub.sources.files.QUIET_S", 0.0):
                 result = CliRunner().invoke(app, list(arguments), input=text, env=env)
         finally:
             os.chdir(before)
@@ -127,7 +128,7 @@ class Folder:
 
     def plan(self, *arguments: str) -> dict[str, Any]:
         """The plan as data."""
-        found: dict[str, Any] = yaml.safe_load(self.run("plan", "-o", "yaml", *arguments).stdout)
+        found: dict[str, Any] = yaml.load(self.run("plan", "-o", "yaml", *arguments).stdout, yaml.CSafeLoader)
         return found
 
     def process(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -91,6 +91,7 @@ def test_easy_patterns_are_granted_beside_hard_ones() -> None:
     assert all(pattern.removesuffix(".*").encode() in beside.body for pattern in EASY)
 
 
+@pytest.mark.thorough
 def test_a_pattern_that_takes_long_is_decided_where_it_is_alone() -> None:
     """The budget narrows crowds only."""
     made = translated(access(HARD[:2]))
@@ -132,6 +133,7 @@ def test_what_a_unit_takes_is_bounded(costs: list[tuple[int, int]]) -> None:
         assert expensive == {one for one, steps in taken.items() if steps > CHEAP_STEPS}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pattern", [HARD[0], EASY[0], r"/[\pL\pN]+/.*", "(?i).*safari.*", r"/(a|b){30}x"])
 def test_steps_are_those_of_the_pattern_alone(pattern: str) -> None:
     """However often it was asked about: nothing is remembered within a block."""

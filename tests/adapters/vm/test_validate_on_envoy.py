@@ -23,7 +23,7 @@ def test_goldens_when_envoy_validates_them(tmp_path: Path, virtual: bool) -> Non
     bodies = [
         (item["ref"].split("/")[0], item["body"])
         for golden in sorted(GOLDENS.glob("*.xds.yaml"))
-        for item in yaml.safe_load(golden.read_text())["objects"]
+        for item in yaml.load(golden.read_text(), yaml.CSafeLoader)["objects"]
     ]
     bootstrap = ads_bootstrap(1)
     listeners = [body for kind, body in bodies if kind == "Listener" and ("@" not in body["name"]) == virtual]

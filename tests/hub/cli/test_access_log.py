@@ -102,6 +102,7 @@ def test_a_file_that_is_no_log_is_one_error(folder: Folder, content: bytes | Non
     assert folder.run("explain", "--access-log", "file").stdout == "no denials\n"
 
 
+@pytest.mark.thorough
 def test_many_lines_are_read_in_bounded_memory_and_time() -> None:
     """As many distinct denials as anybody asks for are counted, and the first ones kept."""
     began = time.process_time()

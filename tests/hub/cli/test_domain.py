@@ -70,6 +70,7 @@ def test_explain_names_the_loss_of_the_unit_that_was_asked(tmp_path: Path) -> No
     assert "the reason is unknown" not in result.stdout, result.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("made", [vm_shop, istio_prod])
 def test_another_name_for_the_domain_changes_nothing(tmp_path: Path, made: Callable[[Path], Folder]) -> None:
     """Also what is governed only because it once was; and what is released or revoked then is gone for good."""

@@ -42,6 +42,7 @@ def problems(folder: Folder, *arguments: str) -> list[tuple[str, str]]:
     return [(each["severity"], each["code"]) for each in found]
 
 
+@pytest.mark.thorough
 def test_a_repository_with_other_peoples_files_is_planned_as_if_they_were_not_there(folder: Folder) -> None:
     """One warning for the chart and one for the rest, no error; nothing waits, and everything is granted."""
     alone = folder.plan()["meshes"]
@@ -88,6 +89,7 @@ def test_a_file_that_may_be_of_ours_holds_gains_whatever_is_wrong_with_it(
     assert folder.plan()["meshes"][0]["held"] == ["access/shop/api"]
 
 
+@pytest.mark.thorough
 def test_a_template_that_happens_to_be_yaml_is_no_object(folder: Folder) -> None:
     """A quoted name that is still to be filled in: no error, no doubt about what ports speak; objects beside it count."""
     alone = folder.plan()["meshes"]

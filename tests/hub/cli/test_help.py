@@ -52,6 +52,7 @@ def test_help_is_in_the_words_of_the_command(folder: Folder, verb: str) -> None:
     assert result.stdout == folder.run(*asked[:-1], "--help").stdout
 
 
+@pytest.mark.thorough
 def test_version_names_the_commit_and_python(folder: Folder) -> None:
     """What a report of a bug needs, on one line."""
     result = folder.process("--version")

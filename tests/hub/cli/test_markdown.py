@@ -102,6 +102,7 @@ _SUMMARIES = {
 }
 
 
+@pytest.mark.thorough
 def test_a_large_plan_fits_a_comment() -> None:
     """GitHub refuses more than 65 536 characters; what is left out is counted."""
     text = markdown_of([page("x" * 3000, 150)] * 2)

@@ -41,7 +41,7 @@ def rendered(folder: Folder) -> dict[str, bytes]:
 
 def foreign(folder: Folder, path: str, name: str, old: str = "", new: str = "") -> Path:
     """What smihub wrote, as somebody else's from before smihub came, in a file of this name."""
-    value = yaml.safe_load(rendered(folder)[path])
+    value = yaml.load(rendered(folder)[path], yaml.CSafeLoader)
     del value["metadata"]["labels"], value["metadata"]["annotations"]
     for file in rendered(folder):
         if file in {path, ".smihub.json", "kustomization.yaml"}:

@@ -20,6 +20,7 @@ spec: {service: api, backends: [{service: api, weight: 1}]}
 """
 
 
+@pytest.mark.thorough
 def test_a_plan_with_everything_in_it_is_as_described(folder: Folder) -> None:
     """Problems, losses, refusals, gains, losses of access, splits, and what is saved of them."""
     lossy(folder)

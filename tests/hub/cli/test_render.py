@@ -55,7 +55,7 @@ def test_render_as_yaml_has_one_document_per_object_with_its_cause(folder: Folde
     """Comments name the object, its unit and the objects that it comes from; the body is the native object alone."""
     text = folder.run("render", "vms").stdout
     found = rendered(folder)
-    assert list(yaml.safe_load_all(text)) == [each["body"] for each in found.values()]
+    assert list(yaml.load_all(text, yaml.CSafeLoader)) == [each["body"] for each in found.values()]
     heads = [part.splitlines()[:2] for part in text.removeprefix("---\n").split("---\n")]
     assert heads == [[f"# {name}", f"# unit: {each['unit']}"] for name, each in found.items()]
     route = text.partition("# RouteConfiguration/in/shop/api/8080/http\n")[2].partition("---")[0]
@@ -117,7 +117,7 @@ def test_render_tells_problems_and_losses_on_stderr(folder: Folder) -> None:
     assert result.exit_code == 0
     assert "proto.udp-not-captured" in result.stderr
     assert "UPPER" in result.stderr
-    assert len(list(yaml.safe_load_all(result.stdout))) == 9
+    assert len(list(yaml.load_all(result.stdout, yaml.CSafeLoader))) == 9
     losses = json.loads(folder.run("render", "vms", "-o", "json").stdout)["losses"]
     assert [each["code"] for each in losses] == ["proto.udp-not-captured"]
     assert "proto.udp" not in folder.run("render", "vms", "--unit", "access/shop/web").stderr

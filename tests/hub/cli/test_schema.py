@@ -51,23 +51,25 @@ def schemas() -> dict[Shown, Validate]:
 def configs() -> Iterator[Any]:
     """Every smihub.yaml of this repository, and what init writes."""
     for path in (*ROOT.glob("tests/fixtures/**/smihub.yaml"), *EXAMPLES.glob("**/smihub.yaml")):
-        yield yaml.safe_load(path.read_text())
+        yield yaml.load(path.read_text(), yaml.CSafeLoader)
     for adapters in (["vm"], ["istio"], ["vm", "istio"]):
-        yield yaml.safe_load(template("x", adapters, reads_rendered=True))
-    yield yaml.safe_load(DOMAINS)
+        yield yaml.load(template("x", adapters, reads_rendered=True), yaml.CSafeLoader)
+    yield yaml.load(DOMAINS, yaml.CSafeLoader)
 
 
 def workloads() -> Iterator[Any]:
     """Every Workload of the examples, and one with every field."""
     for path in (*EXAMPLES.glob("**/*.yaml"), *ROOT.glob("tests/fixtures/**/folder/*.yaml")):
-        yield from (each for each in yaml.safe_load_all(path.read_text()) if each and each["kind"] == "Workload")
-    yield yaml.safe_load(WORKLOAD)
+        yield from (
+            each for each in yaml.load_all(path.read_text(), yaml.CSafeLoader) if each and each["kind"] == "Workload"
+        )
+    yield yaml.load(WORKLOAD, yaml.CSafeLoader)
 
 
 def expectations() -> Iterator[Any]:
     """Every file of expectations of the examples."""
     for path in EXAMPLES.glob("**/*.test.yaml"):
-        yield from yaml.safe_load_all(path.read_text())
+        yield from yaml.load_all(path.read_text(), yaml.CSafeLoader)
 
 
 GOOD = {Shown.CONFIG: configs, Shown.WORKLOAD: workloads, Shown.TEST: expectations}
@@ -137,7 +139,7 @@ BAD: list[tuple[Shown, str]] = [
 def test_what_the_reader_refuses_by_its_form_is_bad(of: dict[Shown, Validate], kind: Shown, text: str) -> None:
     """What is missing, and what is of another type."""
     with pytest.raises(fastjsonschema.JsonSchemaException):
-        of[kind](yaml.safe_load(text))
+        of[kind](yaml.load(text, yaml.CSafeLoader))
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_status_as_data_has_every_unit_and_workload(folder: Folder) -> None:
 def test_status_as_yaml_is_the_same(folder: Folder) -> None:
     """Both are one document."""
     folder.run("apply", "--yes")
-    assert yaml.safe_load(folder.run("status", "-o", "yaml").stdout)["meshes"] == [data(folder)]
+    assert yaml.load(folder.run("status", "-o", "yaml").stdout, yaml.CSafeLoader)["meshes"] == [data(folder)]
 
 
 def test_status_of_a_folder_mesh_is_good_where_everything_is_written(folder: Folder) -> None:

@@ -62,7 +62,7 @@ def test_second_copy_revokes_what_the_running_hub_recalled() -> None:
     """What it recalled because a Service is broken, it took for the only copy for as long as nothing else changed."""
     rng = Random(0)
     with Scene() as scene:
-        for value in yaml.safe_load_all(FOLDER):
+        for value in yaml.load_all(FOLDER, yaml.CSafeLoader):
             scene.put(f"{value['kind'].lower()}/{value['metadata']['name']}", value)
         scene.restart(rng)
         scene.ground.hide("tcproute")
@@ -109,7 +109,7 @@ def test_copy_for_a_whole_account_opens_no_port_to_a_grant_by_labels() -> None:
     """Facts told of the labels that grants name. The copy names none, so nothing barred the HTTP port from the raw grant any more."""
     rng = Random(0)
     with Scene() as scene:
-        for value in yaml.safe_load_all(LABELLED):
+        for value in yaml.load_all(LABELLED, yaml.CSafeLoader):
             scene.put(f"{value['kind'].lower()}/{value['metadata']['name']}", value)
         scene.apply(rng)
         copy = deepcopy(scene.ground.files["traffictarget/bound"].value)
@@ -122,7 +122,7 @@ def test_workload_of_which_copies_name_other_accounts_is_no_caller_any_more() ->
     """It kept the certificate of the account that it ran as before both copies were written, and what that one was granted since."""
     rng = Random(0)
     with Scene() as scene:
-        for value in yaml.safe_load_all(FOLDER):
+        for value in yaml.load_all(FOLDER, yaml.CSafeLoader):
             scene.put(f"{value['kind'].lower()}/{value['metadata']['name']}", value)
         scene.apply(rng)
         workload = deepcopy(scene.ground.files["workload/web-1"].value)

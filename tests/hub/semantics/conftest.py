@@ -47,7 +47,7 @@ spec: {serviceAccountName: api, containers: [{name: c}]}
 
 def documents_of(text: str, source: str = "files") -> list[Document]:
     """Parse YAML into documents of one source."""
-    return [Document(value, Origin(source)) for value in yaml.safe_load_all(text) if value is not None]
+    return [Document(value, Origin(source)) for value in yaml.load_all(text, yaml.CSafeLoader) if value is not None]
 
 
 def request_of(src: str, dst: str, port: int = 8080, **more: Any) -> Request:

@@ -115,7 +115,7 @@ def _must_be_there_once(moment: Files) -> None:
     name, lines = Path(API).name, moment["kustomization.yaml"].decode().splitlines()
     assert name in listed(moment)
     assert len(set(lines)) == len(lines)
-    assert yaml.safe_load(objects(moment)[name])["spec"] == msgspec.json.decode(GRANT.body)["spec"]
+    assert yaml.load(objects(moment)[name], yaml.CSafeLoader)["spec"] == msgspec.json.decode(GRANT.body)["spec"]
 
 
 @pytest.mark.parametrize("name", ["mine.yaml", "a.json", "zz.yml"])
@@ -279,7 +279,7 @@ def test_marks_change_nothing_but_the_mark(made: NativeObject) -> None:
 
 def test_a_file_of_another_layout_is_marked_by_hand(path: Path) -> None:
     """Rather than written anew, which would lose what somebody put there."""
-    value = yaml.safe_load((path / API).read_text())
+    value = yaml.load((path / API).read_text(), yaml.CSafeLoader)
     (path / API).write_text(yaml.safe_dump(value, default_flow_style=True))
     before = content(path)
     with pytest.raises(UnsafeResourceError, match='paused: "true" by hand'):

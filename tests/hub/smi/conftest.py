@@ -15,7 +15,7 @@ Read = Callable[[str], Decoded]
 
 
 def _read(text: str) -> Decoded:
-    return decode(Document(yaml.safe_load(text)))
+    return decode(Document(yaml.load(text, yaml.CSafeLoader)))
 
 
 def _found(decoded: Decoded) -> list[tuple[str, str]]:

@@ -99,7 +99,7 @@ def build(body: tuple[str, str, str]) -> dict[str, Any]:
     api, kind, rest = body
     labels = "kubernetes.io/service-name: web"
     metadata = f"{{name: x, namespace: d, labels: {{{labels}}}, creationTimestamp: '2024-01-01T00:00:00Z'}}"
-    value = yaml.safe_load(f"{{apiVersion: {api}, kind: {kind}, metadata: {metadata}, {rest}}}")
+    value = yaml.load(f"{{apiVersion: {api}, kind: {kind}, metadata: {metadata}, {rest}}}", yaml.CSafeLoader)
     assert isinstance(value, dict)
     return value
 

@@ -121,6 +121,7 @@ async def test_slow_request_ends_in_time(file: Path, monkeypatch: pytest.MonkeyP
     writer.close()
 
 
+@pytest.mark.thorough
 async def test_idle_connections_take_few_descriptors_and_end(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others wait in the kernel; who asks gets an answer once the idle ones have had their time."""
     monkeypatch.setattr(http, "LIMIT_S", 1.0)

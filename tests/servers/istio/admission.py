@@ -97,7 +97,7 @@ def governed_server(folder: Path, users: Sequence[str] = ()) -> Iterator[ApiServ
         for namespace in ("shop", "other", "older"):
             _namespace(writer, namespace, {"smihub.io/governed": "true"} if namespace == "shop" else {})
             _let(writer, namespace, users)
-        for manifest in yaml.safe_load_all(POLICY.read_text()):
+        for manifest in yaml.load_all(POLICY.read_text(), yaml.CSafeLoader):
             if manifest["kind"] == "ConfigMap":
                 manifest["data"] = {account: service_account_label(account) for account in (LONG, DOTTED)}
             assert writer.send("POST", _PLACES[manifest["kind"]], manifest).status_code == 201, manifest

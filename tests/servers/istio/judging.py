@@ -36,7 +36,7 @@ class IstioJudge(Judge):
         self._without = answers_without(documents, Reading())
         self._endpoints = explainer.compiled.facts.endpoints
         made = [(one, key) for key, each in translated(explainer.compiled.units, mesh).items() for one in each.objects]
-        self.natives: list[dict[str, Any]] = [yaml.safe_load(stamp(one, key, _NAME)) for one, key in made]
+        self.natives: list[dict[str, Any]] = [yaml.load(stamp(one, key, _NAME), yaml.CSafeLoader) for one, key in made]
         self.problems = explainer.problems
 
     def predicted(self, request: Request) -> Answer:

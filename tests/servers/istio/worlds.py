@@ -28,7 +28,7 @@ class World(Struct, frozen=True):
 
 def _read(*names: str) -> list[dict[str, Any]]:
     texts = [(BOOKSHOP / name).read_text(encoding="utf-8") for name in names]
-    return [one for text in texts for one in yaml.safe_load_all(text) if one]
+    return [one for text in texts for one in yaml.load_all(text, yaml.CSafeLoader) if one]
 
 
 def _of_bookshop() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

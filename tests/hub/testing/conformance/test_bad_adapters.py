@@ -44,6 +44,7 @@ def test_every_property_rejects_somebody() -> None:
     assert named == PROPERTIES.keys() - {HAND, REAL, VALID}
 
 
+@pytest.mark.thorough
 def test_evaluate_is_held_against_requests_judged_by_hand() -> None:
     """A row that says something else fails, and so do a row without a source and a table without denials."""
     wrong = replace(REQUESTS[0], verdict="deny")
@@ -58,6 +59,7 @@ def test_evaluate_is_held_against_requests_judged_by_hand() -> None:
         assert told in outcome.failures[0].why
 
 
+@pytest.mark.thorough
 def test_evaluate_is_held_against_a_real_data_plane() -> None:
     """Where the author can run one: on the rows judged by hand too. The certificate then says more than `model only`."""
     check = [one for one in CHECKS if one.name == "data-plane"]
@@ -81,6 +83,7 @@ def test_evaluate_is_held_against_a_real_data_plane() -> None:
     assert header_of(good).proof == "a real data plane"
 
 
+@pytest.mark.thorough
 def test_objects_are_held_against_the_schema_that_the_author_names() -> None:
     """The smallest world with an object that it does not take; the certificate says whether there was one."""
     check = [one for one in CHECKS if one.name == "schema"]
