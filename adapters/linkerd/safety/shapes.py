@@ -125,6 +125,8 @@ class CheckedMatch(Struct, forbid_unknown_fields=True):
 class BackendRef(Struct, forbid_unknown_fields=True):
     """A Service of the same namespace; weights are never zero: if all are, it ends the routing of a client."""
 
+    group: Literal[""]
+    kind: Literal["Service"]
     name: Name
     port: Port
     weight: Annotated[int, Meta(ge=1, le=1_000_000)]

@@ -90,6 +90,11 @@ def service_route(ref: ObjectRef, service: str, port: int, rules: Sequence[Json]
     return _body(ref, {"parentRefs": [parent], "rules": rules})
 
 
+def backend(service: str, port: int, weight: int) -> Json:
+    """A Service with its part of the calls; with what the API server would fill in (the schemas of HTTPRoute and TCPRoute)."""
+    return {"group": "", "kind": "Service", "name": service, "port": port, "weight": weight}
+
+
 def in_rules(matches: Sequence[RouteMatch]) -> list[Sequence[RouteMatch]]:
     """The matches in order, as many to a rule as it takes."""
     return [matches[at : at + MATCHES_PER_RULE] for at in range(0, len(matches), MATCHES_PER_RULE)]

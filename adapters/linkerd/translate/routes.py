@@ -101,7 +101,7 @@ class _Port:
         self._not_as_said(splits)
         if last is not None:
             return [*kept, last], [*rules, {"backendRefs": self._shares(last), "matches": [_EVERYTHING]}]
-        root = {"name": self._route.service, "port": self._port.port, "weight": 1}
+        root = objects.backend(self._route.service, self._port.port, 1)
         return kept, [*rules, {"backendRefs": [root], "matches": [_EVERYTHING]}] if rules else []
 
     def _in_order(self, splits: Sequence[Split], cases: Sequence[list[Case]]) -> list[Json] | None:
@@ -140,12 +140,12 @@ class _Port:
         weights = _weights(split)
         services = sorted(weights)
         if not services:
-            return [{"name": names.NOBODY, "port": self._port.port, "weight": 1}]
+            return [objects.backend(names.NOBODY, self._port.port, 1)]
         integers = to_integers([weights[service] for service in services], MAX_WEIGHT, services)
         if not integers.exact:
             self._lose(split, _TOO_LARGE, "spec.backends")
         pairs = zip(services, integers.weights, strict=True)
-        return [{"name": name, "port": self._port.port, "weight": weight} for name, weight in pairs]
+        return [objects.backend(name, self._port.port, weight) for name, weight in pairs]
 
 
 def _weights(split: Split) -> dict[str, Fraction]:

@@ -10,7 +10,14 @@ from hub.api import Destination, NativeObject, ObjectRef, Request, Role, Source
 Json = Any
 POLICY, GATEWAY = "policy.linkerd.io", "gateway.networking.k8s.io"
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
-VERSIONS = {"Server": "v1beta3", "HTTPRoute": "v1beta3", "TCPRoute": "v1alpha2"}
+VERSIONS = {
+    "Server": "v1beta3",
+    "ServerAuthorization": "v1beta1",
+    "ServiceProfile": "v1alpha2",
+    "HTTPRoute": "v1beta3",
+    "GRPCRoute": "v1",
+    "TCPRoute": "v1alpha2",
+}
 API, WEB, ROGUE = Destination(pod="shop/api"), "shop/web", "shop/rogue"
 RAW = Source(outside=True)
 

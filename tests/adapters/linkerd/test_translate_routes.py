@@ -25,6 +25,11 @@ def made(*splits: Split, declared: Declared = "http", **config: Any) -> Translat
     return translate(route("shop", RoutePort(80, "TCP", declared, splits)), LinkerdConfig(**config))
 
 
+def backend(service: str, weight: int) -> dict[str, Any]:
+    """A backend at port 80, with what the API server would fill in."""
+    return {"group": "", "kind": "Service", "name": service, "port": 80, "weight": weight}
+
+
 def losses(found: Translation) -> list[tuple[str, str, bool]]:
     """Code, field, and whether it is about access."""
     return [(loss.code, loss.field, loss.access) for loss in found.losses]
@@ -59,7 +64,7 @@ def test_a_split_of_requests() -> None:
         "parentRefs": [{"group": "core", "kind": "Service", "name": "shop", "namespace": "d", "port": 80}],
         "rules": [
             {
-                "backendRefs": [{"name": "v1", "port": 80, "weight": 9}, {"name": "v2", "port": 80, "weight": 1}],
+                "backendRefs": [backend("v1", 9), backend("v2", 1)],
                 "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
             }
         ],
@@ -122,7 +127,7 @@ def test_no_backend_has_a_positive_weight(declared: Declared) -> None:
     """Calls fail, and never go to the root; weights that are all zero are never written."""
     found = made(split("s", v1=0, v2=0), declared=declared)
     (spec,) = (bodies(found, "HTTPRoute") | bodies(found, "TCPRoute")).values()
-    assert spec["rules"][0]["backendRefs"] == [{"name": "nobody.smihub.invalid", "port": 80, "weight": 1}]
+    assert spec["rules"][0]["backendRefs"] == [backend("nobody.smihub.invalid", 1)]
     assert found.losses == ()
 
 
