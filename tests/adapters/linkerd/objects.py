@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from hub.api import Destination, NativeObject, ObjectRef, Request, Role, Source
@@ -114,6 +115,18 @@ def ask(at: str = "/", src: str | Source = WEB, *, port: int = 8080, **parts: Js
 def send(src: str | Source = WEB, protocol: Literal["tcp", "udp"] = "tcp", port: int = 8080) -> Request:
     """Bytes that are not HTTP."""
     return Request(Source(identity=src) if isinstance(src, str) else src, API, port, protocol)
+
+
+def surprised(value: Any, at: str = "") -> Iterator[Any]:
+    """The value with one more field, in each of its objects in turn."""
+    if isinstance(value, dict):
+        if at not in {"labels", "annotations", "matchLabels"}:
+            yield {**value, "surprise": 1}
+        for key, inner in value.items():
+            yield from ({**value, key: one} for one in surprised(inner, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from ([*value[:index], one, *value[index + 1 :]] for one in surprised(inner))
 
 
 # ------------------------------------------------------------------------------------------------- splits

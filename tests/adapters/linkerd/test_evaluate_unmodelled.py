@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -32,10 +32,10 @@ from tests.adapters.linkerd.objects import (
     send,
     server,
     split,
+    surprised,
     to,
 )
 
-_FREE = {"labels", "annotations", "matchLabels"}
 _ALL = (
     server(age=OLD, proxyProtocol="unknown", accessPolicy="deny"),
     *opened("r", "web", path("^/x$", method="GET", headers=[header("a", "b")], queryParams=[header("c", "d")])),
@@ -44,18 +44,6 @@ _ALL = (
     split(rule(to("store-v1", 1)), kind="HTTPRoute", name="g"),
     split(rule(to("store-v1", 1)), kind="TCPRoute"),
 )
-
-
-def surprised(value: Any, at: str = "") -> Iterator[Any]:
-    """The value with one more field, in each of its objects in turn."""
-    if isinstance(value, dict):
-        if at not in _FREE:
-            yield {**value, "surprise": 1}
-        for key, inner in value.items():
-            yield from ({**value, key: one} for one in surprised(inner, key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from ([*value[:index], one, *value[index + 1 :]] for one in surprised(inner))
 
 
 @pytest.mark.parametrize("native_", _ALL, ids=lambda one: str(one.ref))

@@ -23,6 +23,11 @@ _PLURALS = {
     "HTTPRoute": "httproutes",
     "GRPCRoute": "grpcroutes",
     "TCPRoute": "tcproutes",
+    "Server": "servers",
+    "ServerAuthorization": "serverauthorizations",
+    "MeshTLSAuthentication": "meshtlsauthentications",
+    "NetworkAuthentication": "networkauthentications",
+    "ServiceProfile": "serviceprofiles",
 }
 _CLUSTER_WIDE = frozenset({"Namespace", "CustomResourceDefinition"})
 Manifest = Mapping[str, Any]
