@@ -61,6 +61,11 @@ def with_example(field: str, message: str) -> str:
     """The message about a field, with what to write; one that says so already, and one about an unknown field, stay as they are."""
     example = example_of(field)
     what, _, remedy = message.partition("; ")
-    if example is None or remedy.startswith(_COMPLETE) or _YAML.search(remedy or what):
+    if (
+        example is None
+        or what.endswith("unknown field")
+        or remedy.startswith(_COMPLETE)
+        or _YAML.search(remedy or what)
+    ):
         return message
     return f"{message}; for example {example}"

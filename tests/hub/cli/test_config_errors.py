@@ -50,6 +50,13 @@ def test_configuration_when_wrong_is_one_line(folder: Folder, verb: str, name: s
     assert f"{field}: " in result.stderr if field else True
 
 
+def test_a_field_in_a_place_where_it_is_unknown_has_no_example(folder: Folder) -> None:
+    """`state` is a field of the file; an example beside the sink would say that it is one there, too."""
+    folder.config(CONFIG.replace("adapter: vm", "adapter: vm, sink: {state: vm.db}"))
+    said = folder.run("check").stderr
+    assert said.endswith("meshes[0].sink.state: unknown field; expected one of address, certificateLifeS, socket\n")
+
+
 ISTIO = CONFIG.replace("adapter: vm", "adapter: istio, sink: {kind: directory, path: out}")
 
 
