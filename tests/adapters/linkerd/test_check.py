@@ -11,6 +11,7 @@ import pytest
 
 from adapters.linkerd.config import LinkerdConfig
 from adapters.linkerd.safety.check import check
+from adapters.linkerd.translate import ports as translate_ports
 from adapters.linkerd.translate.narrowest import narrowest
 from adapters.linkerd.translate.unit import translate
 from hub.errors import UnsafeResourceError
@@ -60,6 +61,7 @@ def _put(*path: Any) -> Callable[[Body], None]:
 _RULE = ("spec", "rules", 0)
 _PATH = (*_RULE, "matches", 0, "path")
 _HEADER = (*_RULE, "matches", 0, "headers")
+_PATTERN = {"type": "RegularExpression", "value": "^(?:/a)$"}
 _ONE_HEADER = {"name": "x-a", "type": "RegularExpression", "value": "^(?:1)$"}
 BAD: list[tuple[str, Callable[[Body], None], str]] = [
     ("Server", _put("spec", "accessPolicy", "all-unauthenticated"), "enum"),
@@ -77,11 +79,17 @@ BAD: list[tuple[str, Callable[[Body], None], str]] = [
     ("AuthorizationPolicy", _put("spec", "targetRef", "kind", "Namespace"), "enum"),
     ("AuthorizationPolicy", _put("spec", "targetRef", "group", "core"), "enum"),
     ("AuthorizationPolicy", _put("spec", "requiredAuthenticationRefs", 0, "kind", "NetworkAuthentication"), "enum"),
+    (
+        "AuthorizationPolicy",
+        _put("spec", "targetRef", {"group": "gateway.networking.k8s.io", "kind": "Server", "name": "a"}),
+        "another API group",
+    ),
     ("HTTPRoute", _put("spec", "parentRefs", 0, "port", 8080), "unknown field"),
     ("HTTPRoute", _put("spec", "parentRefs", 0, "sectionName", "a"), "unknown field"),
     ("HTTPRoute", _put("spec", "hostnames", ["a"]), "unknown field"),
     ("HTTPRoute", _put("spec", "rules", []), "length"),
     ("HTTPRoute", _put(*_RULE, "matches", []), "length"),
+    ("HTTPRoute", _put("spec", "rules", [{"matches": [{"path": _PATTERN}] * 8}] * 16), "too many matches"),
     ("HTTPRoute", _put(*_RULE, "filters", [{"type": "URLRewrite"}]), "unknown field"),
     (
         "HTTPRoute",
@@ -122,6 +130,7 @@ BAD: list[tuple[str, Callable[[Body], None], str]] = [
     ("Split", lambda body: body["spec"]["rules"][1]["backendRefs"][0].pop("weight"), "weight"),
     ("Split", lambda body: body["spec"]["rules"].pop(), "404"),
     ("Split", lambda body: body["spec"]["rules"].reverse(), "404"),
+    ("Split", lambda body: body["spec"]["rules"][-1]["matches"].append({"path": _PATTERN}), "404"),
     ("Split", lambda body: body["spec"]["rules"].insert(0, body["spec"]["rules"][1]), "everything"),
     ("TCPRoute", lambda body: body["spec"]["rules"].append(body["spec"]["rules"][0]), "length"),
     ("TCPRoute", _put("spec", "parentRefs", 0, "group", "core"), "group"),
@@ -156,6 +165,13 @@ def test_bytes_that_may_be_read_in_two_ways() -> None:
     ):
         with pytest.raises(UnsafeResourceError, match="canonical"):
             check(other)
+
+
+def test_nothing_leaves_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of the translation, such as a port that there is not, ends here."""
+    monkeypatch.setattr(translate_ports, "UNUSED", 0)
+    with pytest.raises(UnsafeResourceError, match=r"spec\.port"):
+        translate(access(ports=()), LinkerdConfig())
 
 
 def test_the_narrowest_policy_is_safe() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
 from adapters.linkerd.config import LinkerdConfig
 from adapters.linkerd.translate import access as translate_access
 from adapters.linkerd.translate import ports as translate_ports
+from adapters.linkerd.translate import shares as translate_shares
 from adapters.linkerd.translate.unit import translate
-from hub.model import Access, HttpMatch, InboundPort, Role, Translation
+from hub.model import Access, HttpMatch, Identity, InboundPort, Role, Translation
 from tests.adapters.linkerd.choice import allowed, bodies, callers_of
 from tests.servers.units import access, http_grant, inbound, spiffe, tcp_grant
 
@@ -152,6 +155,14 @@ def test_a_port_that_only_a_grant_names() -> None:
     assert losses(found) == []
 
 
+def test_ports_that_a_grant_leaves_out() -> None:
+    """It counts on all the others."""
+    ports = (inbound(9000, "tcp"), inbound(9100, "tcp"))
+    found = made(replace(tcp_grant("raw", ["web"]), not_ports=(9000,)), ports=ports)
+    assert callers_of(found, "smihub-9000-api", "Server") == set()
+    assert callers_of(found, "smihub-9100-api", "Server") == {"d/web"}
+
+
 def test_an_account_without_ports() -> None:
     """It has a Server all the same: every Pod of a governed account is selected by one."""
     found = made(tcp_grant("raw", ["web"]), ports=())
@@ -237,11 +248,11 @@ def test_two_conditions_on_one_header() -> None:
 
 
 def test_headers_that_proxies_own() -> None:
-    """A match on one of them proves nothing."""
+    """A match on one of them proves nothing, so it grants nothing."""
     for name in ("host", "l5d-client-id", "x-b3-traceid"):
-        assert losses(made(http_grant("a", ["web"], HttpMatch(headers=((name, ".*"),))))) == [
-            ("header.managed", "spec.rules")
-        ]
+        found = made(http_grant("a", ["web"], HttpMatch(headers=((name, ".*"),))))
+        assert losses(found) == [("header.managed", "spec.rules")]
+        assert bodies(found, "HTTPRoute") == {}
 
 
 def test_many_matches_are_several_routes() -> None:
@@ -252,6 +263,26 @@ def test_many_matches_are_several_routes() -> None:
     assert len(sizes) == 2
     assert sum(sizes) == 150
     assert allowed(found, 8080, "/a/77") == {"d/web"}
+
+
+def test_more_matches_than_routes_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the port's matches is written, and that is reported."""
+    monkeypatch.setattr(translate_shares, "MAX_ROUTES", 1)
+    found = made(http_grant("a", ["web"], *(HttpMatch(f"/a/{number}") for number in range(150))))
+    assert losses(found) == [("limit.exceeded", "spec.rules")]
+    assert {one.ref.kind for one in found.objects} == {"Server"}
+    assert found.carried == ()
+
+
+def test_names_that_stand_for_content_have_128_bits() -> None:
+    """Else two sets of callers could be found that have one name, and one would have what the other is granted."""
+    found = made(http_grant("read", ["web"], READ), tcp_grant("raw", ["shop"]), ports=(inbound(9100, "none"),))
+    unit = Access(Identity("td", "d", "a" * 253), (), (inbound(8080),))
+    names = [one.ref.name for one in (*found.objects, *translate(unit, LinkerdConfig()).objects)]
+    digests = [name for name in names if name.startswith("smihub.")]
+    assert len(digests) == len(names) - 1 > 6
+    assert all(re.match(r"smihub\.(?:8080\.)?[0-9a-f]{32}\.a", name) for name in digests)
+    assert max(map(len, names)) == 253
 
 
 def test_too_many_callers(monkeypatch: pytest.MonkeyPatch) -> None:
