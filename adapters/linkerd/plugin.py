@@ -46,7 +46,8 @@ NARROWINGS = (
     ),
     Narrowing(
         "path.refused",
-        "proxies answer 400 to paths with characters that are not allowed in a URI, or that are not UTF-8",
+        "proxies answer 400 to paths with characters that are not allowed in a URI, or that are not UTF-8, and refuse a target in "
+        "absolute form where HTTP/2 is declared, which has none",
     ),
     Narrowing("port.unexposed", "a port that no Service, Workload, Pod or grant names has no Server, and denies"),
     Narrowing("method.nonstandard", "CONNECT has no path, so no route matches it"),

@@ -13,7 +13,7 @@ from hub.api import FILES
 from hub.cli.context import clean_errors, note
 from hub.cli.schema import Shown, schema_of
 from hub.config.settings import nearest
-from hub.config.template import RENDERED, SCHEMA_FILE, template
+from hub.config.template import RENDERED, RENDERING, SCHEMA_FILE, template
 from hub.errors import ConfigError, SourceError
 from hub.events import Upsert
 from hub.plugins import Plugins, load_plugins
@@ -53,7 +53,7 @@ def init(
             "--adapter",
             metavar="NAME",
             help="A mesh of this kind; can be repeated. By default, the workloads in the folder decide:  "
-            "Workloads (vm), Deployments and other Pods (istio), or both.",
+            "Workloads (vm), Deployments and other Pods (istio), or both; linkerd by this option alone.",
         ),
     ] = None,
 ) -> None:
@@ -62,7 +62,7 @@ def init(
         folder, plugins = config.parent / source, load_plugins()
         contents = _contents_of(folder, config)
         adapters = _chosen(adapter, plugins) if adapter else (contents.adapters or _default(plugins))
-        rendered = {name for name in adapters if name == "istio" or _is_rendered(name, plugins)}
+        rendered = {name for name in adapters if name in RENDERING or _is_rendered(name, plugins)}
         reads_rendered = bool(rendered) and _within(config.parent / RENDERED, folder)
         _write(config, template(source, adapters, rendered, reads_rendered=reads_rendered))
         _write_schema(config.parent / SCHEMA_FILE, plugins)

@@ -85,7 +85,7 @@ _FIRST = """\
   #   targets                    the identities that a TrafficTarget names, or has ever named
   governed: {governed}
   # Settings of the adapter, and of the sink that writes for it (vm: `socket: {{folder, group}}`, where Envoys connect
-  # to the hub, and the group that they run as; istio: a folder, to be applied by Argo CD, Flux or kubectl).
+  # to the hub, and the group that they run as; istio, linkerd: a folder, to be applied by Argo CD, Flux or kubectl).
   config: {{}}
   sink: {sink}
 """
@@ -108,7 +108,10 @@ RENDERED = "rendered"
 _KNOWN = {
     "vm": {"name": "vms", "governed": "all", "sink": "{}"},
     "istio": {"name": "istio", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/istio}}"},
+    "linkerd": {"name": "linkerd", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/linkerd}}"},
 }
+RENDERING = frozenset(("istio", "linkerd"))
+"""Adapters of ours whose objects are files for GitOps."""
 SCHEMA_FILE = ".smihub.schema.json"
 """Where editors find the JSON Schema of the file, beside it; hidden, so that no source reads it."""
 
@@ -147,7 +150,7 @@ def _mesh(adapter: str, rendered: Collection[str], text: str) -> str:
 
 def without_file(source: str, adapters: Collection[str]) -> Config:
     """What the template says, for a folder (or `-`) in which there is no file yet: a mesh for each of these adapters that it knows."""
-    sinks: dict[str, dict[str, Any]] = {"istio": {"kind": "directory", "path": f"{RENDERED}/istio"}}
+    sinks: dict[str, dict[str, Any]] = {name: {"kind": "directory", "path": f"{RENDERED}/{name}"} for name in RENDERING}
     governed = {"targets": Governed("targets"), "all": Governed()}
     meshes = tuple(
         MeshConfig(known["name"], adapter, governed[known["governed"]], sink=sinks.get(adapter, {}))

@@ -1,4 +1,4 @@
-"""Blocks of README.md, cli.md, gitops.md, install.md, istio.md and vm.md do what their pages say, mostly on the example of deploy/."""
+"""Blocks of README.md, cli.md, gitops.md, install.md, istio.md, linkerd.md and vm.md do what their pages say, mostly on the example of deploy/."""
 
 from __future__ import annotations
 
@@ -191,13 +191,14 @@ def test_a_request_of_a_batch(bookshop: Folder) -> None:
 
 SETTINGS = [
     *(("docs/cli.md", begins) for begins in ("sources:", "domains:", "accept:", "http:")),
-    *(("docs/gitops.md", "meshes:"), ("docs/istio.md", "meshes:"), ("docs/vm.md", "meshes:")),
+    *(("docs/gitops.md", "meshes:"), ("docs/istio.md", "meshes:"), ("docs/linkerd.md", "meshes:")),
+    ("docs/vm.md", "meshes:"),
 ]
 
 
 @pytest.mark.parametrize(("page", "begins"), SETTINGS)
 def test_settings_are_read(tmp_path: Path, page: str, begins: str) -> None:
-    """Each block of smihub.yaml in cli.md, gitops.md, istio.md and vm.md, with what it leaves out."""
+    """Each block of smihub.yaml in cli.md, gitops.md, istio.md, linkerd.md and vm.md, with what it leaves out."""
     found = [each for each in blocks_of(ROOT / page) if each.kind == "yaml" and each.first.startswith(begins)]
     assert found
     for each in found:

@@ -24,6 +24,7 @@ sources: [{path: manifests}]
 meshes:
 - {name: vm, adapter: vm, governed: all}
 - {name: istio, adapter: istio, governed: all, sink: {path: rendered}}
+- {name: linkerd, adapter: linkerd, governed: all, sink: {path: rendered-too}}
 """
 
 
@@ -61,9 +62,9 @@ def patterns(tmp_path: Path) -> Folder:
 
 @pytest.mark.thorough
 def test_every_mesh_has_every_case() -> None:
-    """Each runs against both (tests/hub/test_cases.py)."""
+    """Each runs against all (tests/hub/test_cases.py)."""
     title, *cells = row("conformance cases")
-    assert [numbers(title), *map(numbers, cells[:2])] == [[len(load_cases())]] * 3
+    assert [numbers(title), *map(numbers, cells)] == [[len(load_cases())]] * 4
 
 
 def test_so_many_requests_are_made() -> None:
@@ -84,4 +85,5 @@ def test_so_many_patterns_are_written_exactly(patterns: Folder) -> None:
     }, "one Loss for each pattern"
     istio_exact = [total - len(lossy["istio"]), Counter(lossy["istio"])["istio.path-narrowed"]]
     assert numbers(title) == [total]
-    assert [numbers(cell) for cell in cells[:2]] == [[total - len(lossy["vm"])], istio_exact]
+    exact = [[total - len(lossy["vm"])], istio_exact, [total - len(lossy["linkerd"])]]
+    assert [numbers(cell) for cell in cells] == exact

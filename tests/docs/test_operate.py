@@ -13,6 +13,10 @@ import yaml
 
 from adapters.istio import regex as istio_regex
 from adapters.istio.translate import access, routes
+from adapters.linkerd import regex as linkerd_regex
+from adapters.linkerd.translate import access as linkerd_access
+from adapters.linkerd.translate import cells, conditions, ports, shares
+from adapters.linkerd.translate import routes as linkerd_routes
 from adapters.vm.bootstrap import denials as vm_denials
 from adapters.vm.bootstrap import envoy
 from adapters.vm.config import VmConfig
@@ -112,6 +116,16 @@ LIMITS: dict[str, tuple[float, ...]] = {
     "rules of a policy, policies for one account and one set of labels": (access.MAX_RULES, access.MAX_POLICIES),
     "exact values of a pattern": (guess.MAX_VALUES,),
     "a pattern in a split": (istio_regex.MAX_LENGTH,),
+    "callers of an account, ports that grants alone name": (linkerd_access.MAX_CALLERS, ports.MAX_UNLISTED),
+    "a pattern of a path, of a header": (linkerd_regex.MAX_PATH, linkerd_regex.MAX_HEADER),
+    "routes of one set of callers on one port, matches of a route": (shares.MAX_ROUTES, shares.MAX_MATCHES),
+    "overlaps of callers on one port: parts of paths, sets of headers": (cells.MAX_PATHS, cells.MAX_HEADERS),
+    "a split of a port: backends, rules, matches, sum of weights": (
+        linkerd_routes.MAX_BACKENDS,
+        linkerd_routes.MAX_RULES,
+        conditions.MAX_CASES,
+        linkerd_routes.MAX_WEIGHT,
+    ),
     "a VirtualService": (routes.MAX_BYTES,),
     "sum of the weights of a split": (routes.INT32_MAX, weights.UINT32_MAX),
     "a file is read when it has not changed for": (files.QUIET_S,),

@@ -13,6 +13,9 @@ from tests.servers.readings import MESHES, compiling
 
 CASES = load_cases()
 FOUND_CASES = load_cases(FOUND)
+LOST = {"linkerd": ("port.unexposed", "linkerd.raw-not-split")}
+"""What a mesh says where it answers otherwise than a case: Linkerd has no proxies for Workloads outside of Pods, and shares out no
+bytes of a port whose requests a split shares out under conditions."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -38,9 +41,15 @@ def test_every_mesh_answers_every_case(case: Case, mesh: SinklessMesh) -> None:
             lambda request, by=explainer: by.explain(request)[1][mesh.name],  # type: ignore[misc]
             lambda request, by=explainer: by.explain(request)[0],  # type: ignore[misc]
         )
+        said = tuple(line for line in said if not _is_lost(line, LOST.get(mesh.name, ())))
         wrong.extend(f"{stage.title}: {line}" for line in said)
         wrong.extend(f"{stage.title}: {line}" for line in missing_problems(stage, explainer.problems))
     assert not wrong, "\n".join(wrong)
+
+
+def _is_lost(line: str, codes: tuple[str, ...]) -> bool:
+    """Whether one of these losses is given for a difference."""
+    return any(repr(code) in line.rpartition("; losses ")[2] for code in codes)
 
 
 @pytest.mark.parametrize("case", FOUND_CASES, ids=[case.name for case in FOUND_CASES])

@@ -41,6 +41,6 @@ def test_features_are_printed_as_a_table() -> None:
     done = CliRunner().invoke(app, ["features"])
     assert done.exit_code == 0
     head, *rows = done.stdout.splitlines()
-    assert head.split() == ["istio", "vm"]
-    assert rows[0].split() == ["access.http.path", "partial", "full"]
+    assert head.split() == ["istio", "linkerd", "vm"]
+    assert rows[0].split() == ["access.http.path", "partial", "partial", "full"]
     assert len(rows) == len(Feature) + 1 + len(Support)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.istio.plugin import SPEC as ISTIO_SPEC
+from adapters.linkerd.plugin import SPEC as LINKERD_SPEC
 from adapters.vm.config import VmConfig
 from adapters.vm.plugin import SPEC
 from hub.model import Document, Reading
@@ -11,7 +12,8 @@ from hub.testing.search import Explain
 
 VM = SinklessMesh("vm", SPEC)
 ISTIO = SinklessMesh("istio", ISTIO_SPEC)
-MESHES = (VM, ISTIO)
+LINKERD = SinklessMesh("linkerd", LINKERD_SPEC)
+MESHES = (VM, ISTIO, LINKERD)
 
 
 def compiling(documents: tuple[Document, ...], reading: Reading) -> Explain:

@@ -37,14 +37,10 @@ class BackendShare(Struct, frozen=True):
 
 
 class RouteRule(Struct, frozen=True):
-    """One rule: any of its matches must hold. Without shares the parent itself serves.
-
-    `plain` says that no weight is written.
-    """
+    """One rule: any of its matches must hold. Without shares the parent itself serves."""
 
     matches: tuple[RequestMatch, ...]
     shares: tuple[BackendShare, ...]
-    plain: bool
 
 
 class BoundRoute(Struct, frozen=True):
@@ -126,8 +122,8 @@ def tcp_route_of(manifest: Manifest) -> BoundRoute:
         raise left.unmodelled(f"a TCPRoute with {len(rules)} rules")
     with Fields(rules[0], manifest.label) as inner:
         inner.neutral("name")
-        shares, plain = _shares(inner.items("backendRefs"), manifest)
-    return _bound(manifest, parents, (), (RouteRule((EVERYTHING,), shares, plain),))
+        shares = _shares(inner.items("backendRefs"), manifest)
+    return _bound(manifest, parents, (), (RouteRule((EVERYTHING,), shares),))
 
 
 def _bound(
@@ -160,23 +156,20 @@ def _http_rule(value: Any, manifest: Manifest) -> RouteRule:
     with Fields(value, manifest.label) as left:
         left.neutral("name", "timeouts")
         matches = tuple(match_of(one, manifest.label) for one in left.items("matches")) or (EVERYTHING,)
-        shares, plain = _shares(left.items("backendRefs"), manifest)
-        return RouteRule(matches, shares, plain)
+        return RouteRule(matches, _shares(left.items("backendRefs"), manifest))
 
 
-def _shares(values: Sequence[Any], manifest: Manifest) -> tuple[tuple[BackendShare, ...], bool]:
+def _shares(values: Sequence[Any], manifest: Manifest) -> tuple[BackendShare, ...]:
     """Exact parts. One backend takes everything, whatever its weight; of several, one of them must have a weight."""
     found = [_backend(one, manifest) for one in values]
     if len(found) == 1:
-        namespace, service, port, weight = found[0]
-        return (BackendShare(namespace, service, port, Fraction(1)),), weight is None
+        return (BackendShare(*found[0][:3], Fraction(1)),)
     weights = [1 if weight is None else weight for *_, weight in found]
     if found and not any(weights):
         raise UnmodelledError(f"{manifest.label}: weights that are all zero stop the proxies of clients: not modelled")
     total = sum(weights)
     parts = zip(found, weights, strict=True)
-    shares = (BackendShare(one[0], one[1], one[2], Fraction(weight, total)) for one, weight in parts if weight)
-    return tuple(shares), False
+    return tuple(BackendShare(*one[:3], Fraction(weight, total)) for one, weight in parts if weight)
 
 
 def _backend(value: Any, manifest: Manifest) -> tuple[str, str, int, int | None]:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from adapters.linkerd.evaluate.ages import agreed
 from adapters.linkerd.evaluate.httproutes import BoundRoute, RouteRule, ServiceParent, winner
-from adapters.linkerd.evaluate.request import Reading
+from adapters.linkerd.evaluate.request import PATH, Reading
 from hub.api import Exposed, UnmodelledError
 
 ServicePlace = tuple[str, str, int]
@@ -58,7 +58,7 @@ class Outbound:
         speech = _speech(exposed, place[2])
         https = [] if speech == "opaque" else self._bound(self._https, place, namespace)
         if speech in {"http1", "http2"} and (reading is None or reading.http2 != (speech == "http2")):
-            return replace(_own(place), refused=True, losses=(MIXED,) if https and reading is None else ())
+            return replace(_own(place), refused=True, losses=_refusal(reading, routed=bool(https)))
         if https and reading is None:
             return replace(_own(place), losses=(MIXED,))
         if https and reading is not None:
@@ -101,6 +101,13 @@ def _speech(exposed: Exposed, port: int) -> Speech:
     return "opaque" if port in _OPAQUE else "detected"
 
 
+def _refusal(reading: Reading | None, *, routed: bool) -> tuple[str, ...]:
+    """Why such bytes are refused that are meant; another version of HTTP may pass, unless its form is of one version alone."""
+    if reading is None:
+        return (MIXED,) if routed else ()
+    return (PATH,) if reading.absolute else ()
+
+
 def _own(place: ServicePlace) -> Leading:
     return Leading({place: Fraction(1)}, own=True)
 
@@ -112,14 +119,14 @@ def _by_http(place: ServicePlace, routes: Sequence[BoundRoute], reading: Reading
 
 
 def _follow(place: ServicePlace, route: BoundRoute, rule: RouteRule) -> Leading:
-    """Where one rule leads; without backends, or with the Service itself and no weight, to its own endpoints."""
+    """Where one rule leads; without backends, or with the Service itself alone, to its own endpoints."""
     parts: dict[ServicePlace, Fraction] = {}
     for share in rule.shares:
         key = share.namespace, share.service, share.port
         parts[key] = parts.get(key, Fraction(0)) + share.part
     if len({key[:2] for key in parts}) < len(parts):
         raise UnmodelledError(f"{route.label}: a route to two ports of one Service is not modelled")
-    own = not parts or (rule.plain and list(parts) == [place])
+    own = not parts or list(parts) == [place]
     return Leading(parts or {place: Fraction(1)}, (route.label,), own)
 
 

@@ -48,12 +48,16 @@ class Http(Struct, frozen=True):
 
 
 class Reading(Struct, frozen=True):
-    """What a proxy makes of a request over one version of HTTP; `received` is the target if the application gets another one."""
+    """What a proxy makes of a request over one version of HTTP; `received` is the target if the application gets another one.
+
+    `absolute`: its target is in absolute form, so there is no other version of it.
+    """
 
     http2: bool
     http: Http
     faults: tuple[str, ...]
     received: str | None = None
+    absolute: bool = False
 
 
 def readings(request: Request) -> tuple[Reading, ...]:
@@ -72,7 +76,8 @@ def _read(request: Request, absolute: re.Match[str] | None, *, http2: bool) -> R
     faults = {METHOD} if _TOKEN.fullmatch(request.method) is None or request.method == "CONNECT" else set()
     faults |= ({HEADER} if refused else set()) | ({PATH} if path is None else set())
     seen = text.partition("#")[0]
-    return Reading(http2, http, tuple(sorted(faults)), None if faults or seen == request.path else seen)
+    received = None if faults or seen == request.path else seen
+    return Reading(http2, http, tuple(sorted(faults)), received, absolute is not None)
 
 
 def _target(text: str) -> tuple[str | None, str | None]:

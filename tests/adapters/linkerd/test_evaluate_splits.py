@@ -48,7 +48,6 @@ def led(objects: Sequence[NativeObject], request: Request, facts: Facts) -> tupl
         ([to("store-v2", 0)], V2),
         ([to("store-v1", 1), to("gone", 1)], {"gone": "1/2", "store-v1": "1/2"}),
         ([to("store-v1", 1), to("store-v2", 1), to("store-v1", 2)], {"store-v1": "3/4", "store-v2": "1/4"}),
-        ([to("store", 1)], {"store": "1"}),
         ([to("far", 1, namespace="other"), to("store-v1", 1)], {"other/far": "1/2", "store-v1": "1/2"}),
     ],
 )
@@ -68,10 +67,18 @@ def test_backend_that_is_missing_serves_nobody(facts: Facts) -> None:
         assert led([split(rule(to("gone", 1)), kind=kind)], call(), facts) == NOBODY
 
 
-@pytest.mark.parametrize("plain", [rule(), rule(to("store"))])
-def test_rule_without_weights_leads_to_the_service_itself(plain: Any, facts: Facts) -> None:
-    """No backend, or the parent without a weight, is the parent's own endpoints."""
-    assert led([split(plain)], call(), facts) == OWN
+@pytest.mark.parametrize("alone", [rule(), rule(to("store")), rule(to("store", 1)), rule(to("store", 7))])
+def test_rule_with_the_service_alone_leads_to_its_own_endpoints(alone: Any, facts: Facts) -> None:
+    """As if there were no route: a single backend takes everything, whatever its weight."""
+    assert led([split(alone)], call(), facts) == OWN
+
+
+def test_absolute_form_is_refused_where_http2_is_declared(facts: Facts) -> None:
+    """Only HTTP/1.1 has it, and a loss says so; in the form of HTTP/2 the same request goes its way."""
+    routes = [split(rule(to("store-v1")), port=83)]
+    answer = evaluator(routes, facts).judge(call(port=83, path="http://store/x"))
+    assert (answer.verdict, answer.losses) == ("deny", ("path.refused",))
+    assert led(routes, call(port=83, path="/x"), facts) == ("split", V1)
 
 
 def test_conditions_choose_and_the_rest_is_a_404(facts: Facts) -> None:

@@ -64,10 +64,10 @@ ISTIO = CONFIG.replace("adapter: vm", "adapter: istio, sink: {kind: directory, p
     ("text", "line", "field", "remedy"),
     [
         (
-            CONFIG.replace("adapter: vm", "adapter: linkerd"),
+            CONFIG.replace("adapter: vm", "adapter: consul"),
             5,
             "meshes[0].adapter",
-            "use adapter: istio or adapter: vm",
+            "use adapter: istio or adapter: linkerd or adapter: vm",
         ),
         (CONFIG.replace("adapter: vm", "adapter: vm, governed: targets"), 5, "meshes[0].governed", "use governed: "),
         (CONFIG.replace("adapter: vm", "adapter: vm, sink: {adress: x}"), 5, "meshes[0].sink.adress", "did you mean"),
