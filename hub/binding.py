@@ -1,4 +1,4 @@
-"""Whether a mesh that selects Pods by label finds all those of an identity, and no others.
+"""Whether a mesh that selects Pods by label finds all those of an identity, and no others, and whether they refuse the rest.
 
 Pure. A Pod without the label is open, since no policy selects it; a foreign Pod that carries it gets somebody else's
 policy. In a cluster an admission policy sets the label; documents show whether it was written (docs/istio.md).
@@ -6,15 +6,15 @@ policy. In a cluster an admission policy sets the label; documents show whether 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from hub.intent.names import is_workload
 from hub.model import SERVICE_ACCOUNT_LABEL, ObjectRef, Problem, UnitKey, service_account_label
 from hub.plan.guards import Refusal
 from hub.store import Store
 
-CODE = "selector.unlabelled-pods"
-_LABELS_AT = {"Pod": "metadata.labels", "CronJob": "spec.jobTemplate.spec.template.metadata.labels"}
+CODE, UNANNOTATED = "selector.unlabelled-pods", "capture.unannotated-pods"
+_METADATA_AT = {"Pod": "metadata", "CronJob": "spec.jobTemplate.spec.template.metadata"}
 
 
 def unbound(store: Store, key: UnitKey) -> Iterator[Refusal]:
@@ -32,11 +32,24 @@ def unbound(store: Store, key: UnitKey) -> Iterator[Refusal]:
         yield Refusal(CODE, message, f"remove the label from {_place(ref)}", key, str(ref))
 
 
+def unannotated(store: Store, key: UnitKey, annotations: Mapping[str, str]) -> Iterator[Refusal]:
+    """A refusal for each workload of an identity, and each of these annotations that it lacks, or has with another value."""
+    for ref in sorted(store.workloads_of(key.namespace, key.name)):
+        found = store.workload(ref)
+        carried = {} if found is None else dict(found.annotations)
+        for name, value in annotations.items() if found is not None and not is_workload(ref) else ():
+            if carried.get(name) == value:
+                continue
+            message = f'{ref} does not have the annotation "{name}: {value}", so its proxy lets other callers in while it starts, and on ports that nothing names'
+            remedy = f'add "{name}: {value}" to {_place(ref, "annotations")}'
+            yield Refusal(UNANNOTATED, message, remedy, key, str(ref))
+
+
 def rebuilt(file: str, problem: Problem, key: UnitKey) -> Refusal:
     """What is refused because objects of this unit are read from `file` as they are there, and deployed otherwise (`problem`)."""
     message = f"{problem.message} ({file}), so the running Pods may differ from these; no policy selects them, and they are open to every caller"
     return Refusal(problem.code, message, problem.remedy, key)
 
 
-def _place(ref: ObjectRef) -> str:
-    return _LABELS_AT.get(ref.kind, "spec.template.metadata.labels")
+def _place(ref: ObjectRef, part: str = "labels") -> str:
+    return f"{_METADATA_AT.get(ref.kind, 'spec.template.metadata')}.{part}"

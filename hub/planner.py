@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hub.api import stateless
 from hub.baselines import NOTHING_HELD, Holds, baselines_of, beside_baselines, covers
-from hub.binding import rebuilt, unbound
+from hub.binding import rebuilt, unannotated, unbound
 from hub.config.file import Config
 from hub.faults import Faults, carried_over, narrowest, with_unenforced
 from hub.memory.meet import meet
@@ -175,7 +175,13 @@ class Planner:
         if not mesh.spec.selects_by:
             return ()
         access = sorted(key for key in keys if key.kind == "access")
-        return tuple(each for key in access for each in (*unbound(self._store, key), *self._rebuilt(key)))
+        annotations = mesh.spec.annotations(mesh.settings)
+        return tuple(each for key in access for each in self._unbound_of(key, annotations))
+
+    def _unbound_of(self, key: UnitKey, annotations: Mapping[str, str]) -> Iterator[Refusal]:
+        yield from unbound(self._store, key)
+        yield from unannotated(self._store, key, annotations)
+        yield from self._rebuilt(key)
 
     def _rebuilt(self, key: UnitKey) -> Iterator[Refusal]:
         """A refusal for an identity whose real Pods are not those that the sources show."""

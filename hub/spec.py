@@ -51,6 +51,11 @@ def stateless(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Obse
     return tuple(desired)
 
 
+def unannotated(settings: Any) -> Mapping[str, str]:
+    """The `annotations` of an adapter that asks for none."""
+    return {}
+
+
 def no_narrowest(body: bytes, kind: str) -> bytes | None:
     """The `narrowest` of an adapter whose grants open nothing by going."""
     return None
@@ -72,6 +77,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     before, and deleted after, all that needs them. `narrowest(body, kind)` is the body of a grant that stands, whoever wrote it
     last, with all that it grants taken out, while its presence refuses what it refused: it is written where the grant should
     go and what would refuse then does not stand. None: that cannot be said, and such a grant stays as it is until it may go.
+    `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
+    its objects do not allow.
     """
 
     name: str
@@ -88,6 +95,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     selects_by: str = ""
     baselines: tuple[Literal["mesh", "namespace"], ...] = ()
     narrowest: Callable[[bytes, str], bytes | None] = no_narrowest
+    annotations: Callable[[ConfigT], Mapping[str, str]] = unannotated
 
     @property
     def routes_only(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from hub.api import (
     hookimpl,
 )
 
+DEFAULT_POLICY = "config.linkerd.io/default-inbound-policy"
 FEATURES = {
     Feature.ACCESS_HTTP_PATH: Support.PARTIAL,
     Feature.ACCESS_HTTP_METHOD: Support.FULL,
@@ -55,6 +56,11 @@ NARROWINGS = (
 )
 
 
+def pod_annotations(config: LinkerdConfig) -> Mapping[str, str]:
+    """What a proxy has to be injected with: it follows its own default policy until it gets another one, and where no Server is."""
+    return {} if config.default_policy == "cluster" else {DEFAULT_POLICY: "deny"}
+
+
 def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
     """What these objects mean on Linkerd."""
     return cast("Evaluator", import_module("adapters.linkerd.evaluate.mesh").evaluator(objects, facts))
@@ -76,6 +82,7 @@ SPEC = AdapterSpec(
     ),
     selects_by=SERVICE_ACCOUNT_LABEL,
     narrowest=narrowest,
+    annotations=pod_annotations,
 )
 
 

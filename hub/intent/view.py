@@ -35,6 +35,7 @@ class WorkloadProfile(Struct, frozen=True, gc=False):
     """What policies can tell of a workload: any number of equal workloads are one profile.
 
     `labels` are only those pairs that a selector of the namespace names, sorted; `ports` are in the order written.
+    `annotations` are those that meshes read.
     """
 
     namespace: str
@@ -42,6 +43,7 @@ class WorkloadProfile(Struct, frozen=True, gc=False):
     standing: Standing
     labels: Labels
     ports: tuple[WorkloadPort, ...]
+    annotations: Labels = ()
 
     def carries(self, selector: Labels) -> bool:
         """Whether these workloads carry every label of the selector (an empty one selects nothing)."""

@@ -25,6 +25,8 @@ from hub.smi.types import (
     WorkloadPort,
 )
 
+_MESH_ANNOTATIONS = "config.linkerd.io/"
+"""The annotations of Pods that adapters ask for begin so (AdapterSpec.annotations); whatever else is there changes too often."""
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 _TRANSPORTS: Mapping[str, Transport] = {"": "TCP", "TCP": "TCP", "UDP": "UDP"}
 _DISCOVERY = "discovery.k8s.io"
@@ -146,7 +148,16 @@ def _workload(
         ports=tuple(dict.fromkeys(_container_ports(reader, spec, where))),
         addresses=addresses,
         ready=ready,
+        annotations=_annotations(metadata),
     )
+
+
+def _annotations(metadata: Body) -> Labels:
+    """Those that meshes read; one that is not a text says nothing."""
+    found = metadata.get("annotations")
+    pairs = found.items() if isinstance(found, Mapping) else ()
+    texts = ((key, value) for key, value in pairs if isinstance(key, str) and isinstance(value, str))
+    return tuple(sorted((key, value) for key, value in texts if key.startswith(_MESH_ANNOTATIONS)))
 
 
 def _account(reader: FieldReader, spec: Body, path: str) -> str:

@@ -149,7 +149,8 @@ class Upstream(Struct, frozen=True, gc=False, omit_defaults=True):
 class Workload(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """A Pod, a pod template (Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob) or a smihub.io Workload.
 
-    `addresses` empty for templates and Pods without status. `bind` is "0.0.0.0" for Pods and templates.
+    `addresses` empty for templates and Pods without status. `bind` is "0.0.0.0" for Pods and templates. `annotations` are
+    those by which a mesh decides what a Pod accepts, sorted; the others are not read.
     """
 
     ref: ObjectRef
@@ -161,6 +162,7 @@ class Workload(Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     bind: str = "0.0.0.0"  # noqa: S104 - see hub.model.Placement
     upstreams: tuple[Upstream, ...] = ()
     ready: bool = True
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 class SliceEndpoint(Struct, frozen=True, gc=False, omit_defaults=True):

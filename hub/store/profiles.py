@@ -88,7 +88,8 @@ class Profiles:
     def _profile_of(self, workload: Workload) -> WorkloadProfile:
         namespace = workload.ref.namespace
         labels = tuple(sorted(pair for pair in workload.labels if self._matters(namespace, pair)))
-        return WorkloadProfile(namespace, workload.service_account, _standing(workload.ref), labels, workload.ports)
+        standing, annotations = _standing(workload.ref), workload.annotations
+        return WorkloadProfile(namespace, workload.service_account, standing, labels, workload.ports, annotations)
 
     def _matters(self, namespace: str, pair: tuple[str, str]) -> bool:
         """Whether a label matters to anybody: a selector names it, or meshes select by it."""

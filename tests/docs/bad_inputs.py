@@ -20,6 +20,7 @@ ELSEWHERE = Path(__file__).parent / "bad_elsewhere.yaml"
 _MESHES = {
     "vm": CONFIG,
     "istio": CONFIG.replace("{name: vms, adapter: vm}", "{name: istio, adapter: istio, sink: {path: rendered}}"),
+    "linkerd": CONFIG.replace("{name: vms, adapter: vm}", "{name: linkerd, adapter: linkerd, sink: {path: rendered}}"),
 }
 _CODE = re.compile(r"""(?:\(|"code":"|"losses":\[")([a-z]+\.[a-z-]+)(?=[,)"])""")
 _WRONG = ("error: ", "refused: ")
@@ -42,7 +43,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     latin1: bool = False
     edit: dict[str, tuple[str, ...]] = {}
     shell: str = ""
-    mesh: Literal["vm", "istio"] = "vm"
+    mesh: Literal["vm", "istio", "linkerd"] = "vm"
     run: str = "check"
     stdin: str = ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.binding import CODE, unbound
+from hub.binding import CODE, UNANNOTATED, unannotated, unbound
 from hub.model import SERVICE_ACCOUNT_LABEL, Document, UnitKey, service_account_label
 from hub.smi import decode
 from hub.store import Store
@@ -121,3 +121,47 @@ def test_label_values_are_valid_and_never_shared() -> None:
     assert len(set(values)) == len(values)
     assert all(len(value) <= 63 and value.startswith("h.") for value in values)
     assert SERVICE_ACCOUNT_LABEL == "smihub.io/sa"
+
+
+DENY = {"config.linkerd.io/default-inbound-policy": "deny"}
+
+
+def annotated(text: str, value: str) -> str:
+    """The same with the annotation in its metadata."""
+    return text.replace(
+        "labels: {}", f"labels: {{}}, annotations: {{config.linkerd.io/default-inbound-policy: {value}}}"
+    )
+
+
+def test_annotated_workloads_are_bound() -> None:
+    """And a mesh that asks for nothing finds nothing; others are not asked."""
+    text = annotated(pod("a", "api"), "deny") + annotated(deployment("b", "api"), "deny") + pod("c", "web")
+    assert not list(unannotated(store_of(text), API, DENY))
+    assert not list(unannotated(store_of(pod("a", "api")), API, {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (pod("a", "api"), "metadata.annotations"),
+        (annotated(pod("a", "api"), "all-authenticated"), "metadata.annotations"),
+        (annotated(deployment("b", "api"), "{a: b}"), "spec.template.metadata.annotations"),
+        (CRON, "spec.jobTemplate.spec.template.metadata.annotations"),
+    ],
+    ids=["pod", "another value", "no text", "cron job"],
+)
+def test_a_missing_annotation_is_told_with_the_line_to_add(text: str, place: str) -> None:
+    """Such Pods would let others in while they start."""
+    (refusal,) = unannotated(store_of(text), API, DENY)
+    assert (refusal.code, refusal.unit) == (UNANNOTATED, API)
+    assert refusal.remedy == f'add "config.linkerd.io/default-inbound-policy: deny" to {place}'
+
+
+def test_an_annotation_that_changes_makes_its_unit_dirty() -> None:
+    """So that a running hub looks again."""
+    store = store_of(annotated(deployment("b", "api"), "deny"))
+    store.dirty()
+    store.compile(API)
+    store.upsert("folder", "all.yaml", [decode(one) for one in read_documents(deployment("b", "api"))])
+    assert API in store.dirty()
+    assert list(unannotated(store, API, DENY))
