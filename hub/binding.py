@@ -17,6 +17,12 @@ CODE, UNANNOTATED = "selector.unlabelled-pods", "capture.unannotated-pods"
 _METADATA_AT = {"Pod": "metadata", "CronJob": "spec.jobTemplate.spec.template.metadata"}
 
 
+def unprotected(store: Store, key: UnitKey, annotations: Mapping[str, str]) -> Iterator[Refusal]:
+    """What keeps a mesh that selects Pods by label, and asks for these annotations, from protecting an identity."""
+    yield from unbound(store, key)
+    yield from unannotated(store, key, annotations)
+
+
 def unbound(store: Store, key: UnitKey) -> Iterator[Refusal]:
     """A refusal for each workload of an identity that lacks the label, and each foreign one that carries it."""
     value = service_account_label(key.name)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hub.api import stateless
 from hub.baselines import NOTHING_HELD, Holds, baselines_of, beside_baselines, covers
-from hub.binding import rebuilt, unannotated, unbound
+from hub.binding import rebuilt, unprotected
 from hub.config.file import Config
 from hub.faults import Faults, carried_over, narrowest, with_unenforced
 from hub.memory.meet import meet
@@ -145,9 +145,9 @@ class Planner:
 
     def _plan_of(self, mesh: Mesh, mirror: Mirror, decision: _Decision, faults: Faults) -> Plan:
         decided, final = decision.decided, carried_over(mesh, decision.decided, decision.observation, faults)
-        undecided = frozenset(decided.keys() - final.keys())
         narrow = partial(narrowest, mesh, faults)
-        constraints = Constraints(decision.constraints.frozen | undecided, decision.constraints.lacking, narrow)
+        frozen = decision.constraints.frozen | (decided.keys() - final.keys())
+        constraints = Constraints(frozen, decision.constraints.lacking, narrow, mesh.spec.new_first)
         draft = plan(mesh.name, {**decided, **final}, decision.observation, stateless, constraints)
         # Pods that nothing governed before were open; a sidecar on a VM that is not configured lets nobody in.
         shut = draft.governs if mesh.spec.selects_by and not mirror.empty else ()
@@ -174,14 +174,8 @@ class Planner:
         """What keeps a mesh that selects Pods by label from protecting these identities."""
         if not mesh.spec.selects_by:
             return ()
-        access = sorted(key for key in keys if key.kind == "access")
-        annotations = mesh.spec.annotations(mesh.settings)
-        return tuple(each for key in access for each in self._unbound_of(key, annotations))
-
-    def _unbound_of(self, key: UnitKey, annotations: Mapping[str, str]) -> Iterator[Refusal]:
-        yield from unbound(self._store, key)
-        yield from unannotated(self._store, key, annotations)
-        yield from self._rebuilt(key)
+        access, ask = sorted(key for key in keys if key.kind == "access"), mesh.spec.annotations(mesh.settings)
+        return tuple(each for key in access for each in (*unprotected(self._store, key, ask), *self._rebuilt(key)))
 
     def _rebuilt(self, key: UnitKey) -> Iterator[Refusal]:
         """A refusal for an identity whose real Pods are not those that the sources show."""

@@ -77,6 +77,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     before, and deleted after, all that needs them. `narrowest(body, kind)` is the body of a grant that stands, whoever wrote it
     last, with all that it grants taken out, while its presence refuses what it refused: it is written where the grant should
     go and what would refuse then does not stand. None: that cannot be said, and such a grant stays as it is until it may go.
+    `new_first`: of its old and new grants of a unit, no part in any state between allows more than the old or the new ones do, so
+    new ones are written before old ones go, and a caller of both is not refused in between.
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
     its objects do not allow.
     """
@@ -96,6 +98,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     baselines: tuple[Literal["mesh", "namespace"], ...] = ()
     narrowest: Callable[[bytes, str], bytes | None] = no_narrowest
     annotations: Callable[[ConfigT], Mapping[str, str]] = unannotated
+    new_first: bool = False
 
     @property
     def routes_only(self) -> bool:

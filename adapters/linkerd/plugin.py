@@ -83,6 +83,7 @@ SPEC = AdapterSpec(
     selects_by=SERVICE_ACCOUNT_LABEL,
     narrowest=narrowest,
     annotations=pod_annotations,
+    new_first=True,
 )
 
 

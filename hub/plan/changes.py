@@ -33,6 +33,8 @@ _WAVES: Mapping[tuple[Role, Op], int] = {
     (Role.REFERENCED, Op.DELETE): 7,
     (Role.GUARD, Op.DELETE): 8,
 }
+_NEW_FIRST: Mapping[Op, int] = {Op.CREATE: 3, Op.REPLACE: 4, Op.DELETE: 5}
+"""The waves of grants of which no part of the old and the new ones allows more than either did: nobody is refused in between."""
 BASELINE_WRITTEN, BASELINE_DELETED = 0, 9
 """The waves of baselines: what needs them is written and deleted in between."""
 _CLOSING = (Role.GUARD, Role.GRANT)
@@ -62,12 +64,14 @@ def _no_narrowest(key: UnitKey, observed: Observed) -> bytes | None:
 class Constraints(Struct, frozen=True):
     """What a plan has to go by: `frozen` units stay as observed, `lacking` are objects that cannot be counted on to stand.
 
-    `narrowest` is the body of a unit's grant that grants nothing (see AdapterSpec), as far as that can be said.
+    `narrowest` is the body of a unit's grant that grants nothing (see AdapterSpec), as far as that can be said. `new_first` is
+    AdapterSpec's.
     """
 
     frozen: frozenset[UnitKey] = frozenset()
     lacking: frozenset[ObjectRef] = frozenset()
     narrowest: Callable[[UnitKey, Observed], bytes | None] = _no_narrowest
+    new_first: bool = False
 
 
 FREE = Constraints()
@@ -113,6 +117,24 @@ def all_changes(
         changes = _unit_changes(key, after, before, frozenset(decided[key].translation.former))
         grants_deleted = key in remembered and not any(one.role is Role.GRANT for one in before.values())
         yield from map(_closing_first, changes) if grants_deleted else changes
+
+
+def new_grants_first(changes: Sequence[Change], before: Mapping[ObjectRef, Observed]) -> Iterable[Change]:
+    """The same with new grants before old ones go; what another one needs comes before that one, and goes after it."""
+    created = {change.ref for change in changes if change.op is Op.CREATE and _is_grant(change, before)}
+    needed = {ref for one in before.values() for ref in one.needs}
+    for change in changes:
+        if not _is_grant(change, before) or change.unit.kind == "baseline":
+            yield change
+        elif change.after is None and change.ref in needed:
+            yield replace(change, wave=wave(Role.REFERENCED, Op.DELETE))
+        else:
+            late = change.after is not None and bool(created.intersection(change.after.needs))
+            yield replace(change, wave=_NEW_FIRST[Op.REPLACE if late else change.op])
+
+
+def _is_grant(change: Change, before: Mapping[ObjectRef, Observed]) -> bool:
+    return (change.after or before[change.ref]).role is Role.GRANT
 
 
 def _closing_first(change: Change) -> Change:

@@ -37,7 +37,17 @@ from hub.model import (
     UnitKey,
 )
 from hub.plan.causes import ChangeCause, of_access, of_route
-from hub.plan.changes import FREE, Blocked, Conflict, Constraints, Desired, all_changes, by_unit, conflicts_of
+from hub.plan.changes import (
+    FREE,
+    Blocked,
+    Conflict,
+    Constraints,
+    Desired,
+    all_changes,
+    by_unit,
+    conflicts_of,
+    new_grants_first,
+)
 from hub.plan.lines import rerouted_lines, route_lines
 
 CarryOver = Callable[[Sequence[NativeObject], Mapping[ObjectRef, Observed]], tuple[NativeObject, ...]]
@@ -114,6 +124,8 @@ def plan(
     claimed = {native.ref for unit in desired.values() for native in unit.translation.objects}
     final = {key: carry_over(unit.translation.objects, standing.get(key, {})) for key, unit in decided.items()}
     planned = all_changes(decided, final, observation.objects, standing, observation.memory)
+    if constraints.new_first:
+        planned = new_grants_first(list(planned), observation.objects)
     blocked = Blocked.by(conflicts, constraints, decided, observation.objects)
     # An object that another unit claims now is handed over to it, not deleted and made again.
     changes, waiting = blocked.split(one for one in planned if one.after or one.ref not in claimed)

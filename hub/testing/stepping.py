@@ -23,7 +23,7 @@ from hub.model import (
     Role,
     UnitKey,
 )
-from hub.plan.changes import Desired
+from hub.plan.changes import Constraints, Desired
 from hub.plan.plan import plan
 from hub.semantics import Semantics
 from hub.testing.close import row
@@ -89,7 +89,8 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random) -> Counter[str]:
     before = [(key, one) for key, unit in desired(edit.before, mesh).items() for one in unit.translation.objects]
     after = desired(edit.after, mesh)
     gone = {key: Desired(None) for key, _ in before if key not in after}
-    changes = plan(mesh.name, {**gone, **after}, observed(before), mesh.spec.carry_over).changes
+    constraints = Constraints(new_first=mesh.spec.new_first)
+    changes = plan(mesh.name, {**gone, **after}, observed(before), mesh.spec.carry_over, constraints).changes
     smi = (Semantics(documents_of(edit.before)), Semantics(documents_of(edit.after)))
     facts = [compile_documents(documents_of(values), Scope()).facts for values in worlds]
     # Who may receive what is decided at the receiver; which Service a call reaches changes with its routes.
