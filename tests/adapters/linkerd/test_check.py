@@ -131,6 +131,8 @@ BAD: list[tuple[str, Callable[[Body], None], str]] = [
     ("Split", lambda body: body["spec"]["rules"].pop(), "404"),
     ("Split", lambda body: body["spec"]["rules"].reverse(), "404"),
     ("Split", lambda body: body["spec"]["rules"][-1]["matches"].append({"path": _PATTERN}), "404"),
+    ("Split", _put("spec", "rules", 1, "matches", 0, "method", "GET"), "404"),
+    ("Split", _put("spec", "rules", 1, "matches", 0, "headers", [_ONE_HEADER]), "404"),
     ("Split", lambda body: body["spec"]["rules"].insert(0, body["spec"]["rules"][1]), "everything"),
     ("TCPRoute", lambda body: body["spec"]["rules"].append(body["spec"]["rules"][0]), "length"),
     ("TCPRoute", _put("spec", "parentRefs", 0, "group", "core"), "group"),

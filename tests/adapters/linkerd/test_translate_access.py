@@ -163,6 +163,7 @@ def test_ports_that_a_grant_leaves_out() -> None:
     found = made(replace(tcp_grant("raw", ["web"]), not_ports=(9000,)), ports=ports)
     assert callers_of(found, "smihub-9000-api", "Server") == set()
     assert callers_of(found, "smihub-9100-api", "Server") == {"d/web"}
+    assert [(grant.http, grant.ports, grant.not_ports) for grant in found.carried or ()] == [(None, None, (9000,))]
 
 
 def test_an_account_without_ports() -> None:
@@ -178,6 +179,7 @@ def test_more_headers_than_a_match_can_have() -> None:
     """In one match, or in the overlap of two."""
     headers = tuple((f"x-{number}", "1") for number in range(17))
     assert losses(made(http_grant("a", ["web"], HttpMatch("/a", None, headers)))) == [("limit.exceeded", "spec.rules")]
+    assert allowed(made(http_grant("a", ["web"], HttpMatch("/a", None, headers[:16]))), 8080, "/a", headers=headers)
     halves = (HttpMatch("/a", None, headers[:9]), HttpMatch("/a", None, headers[8:]))
     found = made(http_grant("a", ["web"], halves[0]), http_grant("b", ["shop"], halves[1]))
     assert losses(found) == [("limit.exceeded", "spec.rules")] * 2
@@ -189,7 +191,7 @@ def test_ports_that_nothing_declares_are_limited(monkeypatch: pytest.MonkeyPatch
     found = made(tcp_grant("raw", ["web"], (7000, 7001)), ports=())
     assert list(bodies(found, "Server")) == ["smihub-7000-api"]
     assert losses(found) == [("limit.exceeded", "spec.rules")]
-    assert [grant.ports for grant in found.carried or ()] == [(7000,)]
+    assert [(grant.ports, grant.http) for grant in found.carried or ()] == [((7000,), None)]
 
 
 @pytest.mark.parametrize(

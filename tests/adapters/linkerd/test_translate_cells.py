@@ -134,6 +134,15 @@ def test_too_many_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     assert allowed(found, 8080, "/x") == {"d/web"}
 
 
+def test_an_overlap_that_no_route_can_say() -> None:
+    """The paths of one without those of the other need a longer pattern than the schema takes: nothing of both is granted."""
+    found = made(
+        http_grant("a", ["web"], HttpMatch("/v1/.*")), http_grant("b", ["shop"], HttpMatch(r"/v1/[^/]+\.json"))
+    )
+    assert {loss.code for loss in found.losses} == {"linkerd.cells-too-many"}
+    assert bodies(found, "HTTPRoute") == {}
+
+
 def test_too_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be analysed in time grants nothing."""
     monkeypatch.setattr(translate_cells, "PORT_STEPS", 10)

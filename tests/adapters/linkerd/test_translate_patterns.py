@@ -112,6 +112,8 @@ def test_wildcards_match_normal_paths(pattern: str) -> None:
         ("/a/../b", "regex"),
         (r"/a/\.\./b", "linkerd.path-not-normal"),
         ("/(a.*b.*c.*d.*){3}", "regex"),
+        ("/a.*b.*c.*", "regex.too-large"),
+        ("/" + "a" * 1018, "regex"),
         (r"/\C", "regex"),
     ],
 )
