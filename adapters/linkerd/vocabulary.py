@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 
+OPAQUE_PORTS = frozenset((25, 587, 3306, 4444, 5432, 6379, 9300, 11211))
+"""Ports of Pods and Services that are opaque bytes unless their owners say otherwise (Helm value `proxy.opaquePorts`)."""
+
 METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 """The methods that a route can name (Gateway API, HTTPMethod)."""
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from adapters.linkerd.evaluate.callers import Caller
 from adapters.linkerd.evaluate.fields import manifest_of
 from adapters.linkerd.evaluate.httproutes import http_route_of, tcp_route_of
-from adapters.linkerd.evaluate.outbound import Leading, Outbound, ServicePlace
+from adapters.linkerd.evaluate.outbound import OPAQUE_PORTS, Leading, Outbound, ServicePlace
 from adapters.linkerd.evaluate.policies import Policies
 from adapters.linkerd.evaluate.request import HEADER, Reading, readings
 from adapters.linkerd.evaluate.servers import Servers, Verdict
@@ -82,7 +82,8 @@ class _LinkerdMesh:
     def _workload(self, call: _Call) -> Answer:
         """An identity lets in what all of its workloads let in."""
         receivers = self._workloads.receivers(call.request.dst)
-        verdicts = [one.receive(call.caller, call.request.port, call.reading) for one in receivers]
+        reading = None if call.request.port in OPAQUE_PORTS else call.reading
+        verdicts = [one.receive(call.caller, call.request.port, reading) for one in receivers]
         refusing = [one for one in verdicts if not one.allowed]
         deciding = refusing or verdicts
         return Answer(
@@ -140,7 +141,9 @@ class _LinkerdMesh:
         proxy = self._workloads.at(endpoint.workload)
         if proxy is None or leading.refused:
             return Verdict(False)
-        return proxy.receive(call.caller, endpoint.port, call.reading)
+        # A client that does not look hands on bytes as bytes where the Pod's port is opaque as well; else the Pod's proxy looks.
+        unread = leading.opaque and endpoint.port in OPAQUE_PORTS
+        return proxy.receive(call.caller, endpoint.port, None if unread else call.reading)
 
 
 def _name(key: ServicePlace, root: ServicePlace) -> str:

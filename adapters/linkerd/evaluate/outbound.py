@@ -27,13 +27,15 @@ ServicePlace = tuple[str, str, int]
 MIXED = "port.undeclared-mixed"
 Speech = Literal["http1", "http2", "opaque", "detected"]
 _WORDS: dict[str, Speech] = {"http": "http1", "kubernetes.io/h2c": "http2"}
-_OPAQUE = frozenset((25, 587, 3306, 4444, 5432, 6379, 9300, 11211))
+OPAQUE_PORTS = frozenset((25, 587, 3306, 4444, 5432, 6379, 9300, 11211))
+"""Ports that are opaque by default: of a Service for those who call it, of a Pod for whoever hands on to it."""
 
 
 class Leading(Struct, frozen=True):
     """Where a call goes: parts by Service port; none: the proxy of the client answers by itself.
 
     `own`: the Service's own endpoints, which no route shares out. `refused`: the client's proxy does not take such bytes.
+    `opaque`: it does not look what they are.
     """
 
     parts: dict[ServicePlace, Fraction]
@@ -41,6 +43,7 @@ class Leading(Struct, frozen=True):
     own: bool = False
     refused: bool = False
     losses: tuple[str, ...] = ()
+    opaque: bool = False
 
 
 class Outbound:
@@ -64,7 +67,8 @@ class Outbound:
         if https and reading is not None:
             return _by_http(place, https, reading)
         tcps = [] if speech in {"http1", "http2"} else self._without_conflict(place, namespace)
-        return agreed(tcps, lambda one: _follow(place, one, one.rules[0]), _shares) if tcps else _own(place)
+        found = agreed(tcps, lambda one: _follow(place, one, one.rules[0]), _shares) if tcps else _own(place)
+        return replace(found, opaque=speech == "opaque")
 
     def _without_conflict(self, place: ServicePlace, namespace: str) -> list[BoundRoute]:
         """The TCPRoutes of a port, without those that name a parent which an HTTPRoute names in the same way."""
@@ -98,7 +102,7 @@ def _speech(exposed: Exposed, port: int) -> Speech:
     """What the port is declared as; its name says nothing to Linkerd."""
     if exposed.app_protocol:
         return _WORDS.get(exposed.app_protocol.lower(), "opaque")
-    return "opaque" if port in _OPAQUE else "detected"
+    return "opaque" if port in OPAQUE_PORTS else "detected"
 
 
 def _refusal(reading: Reading | None, *, routed: bool) -> tuple[str, ...]:

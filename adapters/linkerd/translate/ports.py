@@ -1,7 +1,9 @@
 """The ports of an account that get a Server, what is declared of each, and on which of them a grant counts.
 
 A Server selects all Pods of an account at once, and what it asks of one of them it asks of all: a port that some of them
-declare otherwise than others grants only what every declaration allows.
+declare otherwise than others grants only what every declaration allows. On ports that are opaque by default, the proxies of
+callers hand on bytes, whatever they are, and those are judged by the Server alone, so no HTTP is granted there (linkerd2,
+controller/api/destination/endpoint_translator.go; linkerd2-proxy, linkerd/app/inbound/src/direct.rs).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from adapters.linkerd.vocabulary import OPAQUE_PORTS
 from hub.api import Access, Declared, Grant, Objection
 
 UNUSED = 1
@@ -55,7 +58,11 @@ def is_meant(grant: Grant, port: ServedPort) -> bool:
 
 def counts(grant: Grant, port: ServedPort) -> bool:
     """Whether what a grant says of a port holds under everything that is declared of it."""
-    return not {_wrong(grant), "unknown"} & port.declared
+    return not {_wrong(grant), "unknown"} & port.declared and not _is_opaque(grant, port)
+
+
+def _is_opaque(grant: Grant, port: ServedPort) -> bool:
+    return grant.http is not None and port.number in OPAQUE_PORTS
 
 
 def ports_lost(grant: Grant, ports: Iterable[ServedPort]) -> Iterable[Objection]:
@@ -64,7 +71,11 @@ def ports_lost(grant: Grant, ports: Iterable[ServedPort]) -> Iterable[Objection]
     for port in ports:
         served.add(port.number)
         granted = port.declared - {_wrong(grant), "unknown"}
-        if is_meant(grant, port) and not counts(grant, port) and granted:
+        if not (is_meant(grant, port) and not counts(grant, port) and granted):
+            continue
+        if _is_opaque(grant, port):
+            yield _opaque(port.number)
+        else:
             yield _unknown(port.number) if "unknown" in port.declared else _mixed(grant, port.number)
     if set(grant.ports or ()) - served:
         yield _TOO_MANY
@@ -87,6 +98,12 @@ def _mixed(grant: Grant, port: int) -> Objection:
     return Objection(
         "port.mixed-protocols", message, example, 'declare the port the same way everywhere ("appProtocol")'
     )
+
+
+def _opaque(port: int) -> Objection:
+    message = f"port {port} is opaque bytes to Linkerd by default, so HTTP cannot be granted there"
+    remedy = "receive HTTP on another port, or grant raw TCP"
+    return Objection("linkerd.opaque-port", message, f"a request to port {port}", remedy)
 
 
 _TOO_MANY = Objection(

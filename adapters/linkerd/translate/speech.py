@@ -7,10 +7,9 @@ port says nothing to Linkerd. HTTPRoutes do not count on an opaque port, TCPRout
 
 from __future__ import annotations
 
+from adapters.linkerd.vocabulary import OPAQUE_PORTS
 from hub.api import RoutePort
 
-OPAQUE = frozenset((25, 587, 3306, 4444, 5432, 6379, 9300, 11211))
-"""Ports that are opaque unless they are declared otherwise."""
 _ALSO_NAMES = frozenset(("http2", "grpc", "grpc-web", "h2c", "kubernetes.io/ws"))
 """What is HTTP to SMI as the `appProtocol` of a port, and HTTP or not to Linkerd if it is only the port's name."""
 
@@ -20,6 +19,6 @@ def may_be_opaque(port: RoutePort) -> bool:
     word = port.word.lower()
     if word == "kubernetes.io/h2c":
         return False
-    if port.port in OPAQUE:
+    if port.port in OPAQUE_PORTS:
         return True
     return word in _ALSO_NAMES if port.declared == "http" else word != ""

@@ -183,3 +183,15 @@ def test_judging_changes_nothing(facts: Facts) -> None:
         assert judge.judge(row.request) == judge.judge(row.request)
         assert given == list(row.objects)
     assert facts == known
+
+
+def test_what_reaches_an_opaque_port_is_bytes(facts: Facts) -> None:
+    """Callers hand on what they do not read: routes count for none of it, policies of the Server for all of it."""
+    routed = (server(port=5432), *opened("all", "web", path("^(?:.*)$")))
+    assert evaluator(routed, facts).judge(ask(port=5432)).verdict == "deny"
+    bytes_too = (*routed, *granted("Server/api", "web"))
+    assert evaluator(bytes_too, facts).judge(ask(port=5432)).verdict == "allow"
+    assert (
+        evaluator((server(port=5433), *opened("all", "web", path("^(?:.*)$"))), facts).judge(ask(port=5433)).verdict
+        == "allow"
+    )

@@ -12,7 +12,7 @@ from adapters.linkerd.translate import access as translate_access
 from adapters.linkerd.translate import ports as translate_ports
 from adapters.linkerd.translate import shares as translate_shares
 from adapters.linkerd.translate.unit import translate
-from hub.model import Access, HttpMatch, Identity, InboundPort, Role, Translation
+from hub.model import Access, Declared, HttpMatch, Identity, InboundPort, Role, Translation
 from tests.adapters.linkerd.choice import allowed, bodies, callers_of
 from tests.servers.units import access, http_grant, inbound, spiffe, tcp_grant
 
@@ -317,3 +317,21 @@ def test_the_order_of_grants_does_not_matter() -> None:
         Access(access(ports=()).identity, tuple(order), (inbound(9100, "none"),)) for order in (grants, grants[::-1])
     )
     assert translate(one, LinkerdConfig()) == translate(other, LinkerdConfig())
+
+
+@pytest.mark.parametrize("declared", ["http", "none"])
+def test_no_http_on_a_port_that_is_opaque_by_default(declared: Declared) -> None:
+    """Bytes are judged by the Server alone there, so callers of raw TCP get in, and nobody by a route; the rest is a loss."""
+    grants = http_grant("read", ["web"], READ, ports=(3306,)), tcp_grant("raw", ["shop"])
+    found = translate(access(*grants, ports=(inbound(3306, declared),)), LinkerdConfig())
+    assert bodies(found, "HTTPRoute") == {}
+    assert callers_of(found, "smihub-3306-api", "Server") == (set() if declared == "http" else {"d/shop"})
+    assert {loss.code for loss in found.losses} >= {"linkerd.opaque-port"}
+    assert found.carried is not None
+    assert all(grant.http is None for grant in found.carried)
+
+
+def test_what_is_declared_tcp_on_an_opaque_port_loses_nothing() -> None:
+    """HTTP is nothing that SMI grants there."""
+    found = translate(access(http_grant("read", ["web"], READ), ports=(inbound(3306, "tcp"),)), LinkerdConfig())
+    assert found.losses == ()
