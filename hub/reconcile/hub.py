@@ -33,6 +33,7 @@ from hub.plan.saved import CompiledUnit, MeshSetup, Setup, inputs_digest, settin
 from hub.planner import Reviewed
 from hub.plugins import Plugins
 from hub.reconcile.cluster import Cluster, await_each
+from hub.reconcile.news import News
 from hub.reconcile.partition import units_of
 from hub.reconcile.rollout import gaining_and_losing, gated_gaining_and_losing, prerequisites, roll_out
 from hub.reconcile.window import Window
@@ -251,8 +252,10 @@ class Hub:
 
     # ----------------------------------------------------------------------- applying
 
-    async def apply(self, mesh: Mesh, new_plan: Plan, accept: Sequence[str] = ()) -> dict[UnitKey, Result]:
-        """Write a plan; what became of each of its units.
+    async def apply(
+        self, mesh: Mesh, new_plan: Plan, accept: Sequence[str] = (), news: News | None = None
+    ) -> dict[UnitKey, Result]:
+        """Write a plan; what became of each of its units. Those of which there is `news` gain nothing more by it.
 
         Of a unit that could not be written to its end, what it loses is planned and written once more, without what it gains.
         Raises StaleError, with nothing written, if somebody else was faster; then plan again.
@@ -269,7 +272,7 @@ class Hub:
                 return _with_narrowed(waiting, narrowed)
             new_plan = reviewed.plan
         new_plan = self._stamped(new_plan, accept)
-        results, failed = await self._roll_out(mesh, new_plan)
+        results, failed = await self._roll_out(mesh, new_plan, news)
         stopped = frozenset(key for key, each in results.items() if each.state != "written" and key.kind == "access")
         revoking = {*new_plan.losing, *(change.unit for change in new_plan.changes if change.after is None)}
         if stopped.intersection(revoking):
@@ -298,7 +301,9 @@ class Hub:
         memory = {key: stamped(raw, at) if key in new_plan.losing else raw for key, raw in new_plan.memory.items()}
         return replace(new_plan, memory=memory)
 
-    async def _roll_out(self, mesh: Mesh, new_plan: Plan) -> tuple[dict[UnitKey, Result], frozenset[ObjectRef]]:
+    async def _roll_out(
+        self, mesh: Mesh, new_plan: Plan, news: News | None = None
+    ) -> tuple[dict[UnitKey, Result], frozenset[ObjectRef]]:
         """Write a plan; what became of its units, and the objects that could not be written."""
         mirror = await mesh.observed()
         unclaimed = mirror.owner == "" and bool(self.config.owner) and not mirror.empty
@@ -306,7 +311,7 @@ class Hub:
             return {}, frozenset()
         try:
             with mesh.writes(units_of(new_plan)):
-                done = await roll_out(mesh.sink, new_plan, mirror)
+                done = await roll_out(mesh.sink, new_plan, mirror, news)
         except BaseException:
             # Also when it is cancelled: some of the objects may be written.
             mesh.invalidate_mirror()

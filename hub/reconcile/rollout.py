@@ -1,15 +1,17 @@
 """Rollout: carry a plan out in a mesh, wave by wave.
 
 What becomes of one object concerns its own unit and those that need the object, and nobody else. A unit of which an object
-was not written gains nothing more by this plan; what it loses is written as far as that cannot open anything. The states
+was not written gains nothing more by this plan, nor does one of which there is news since it was planned; what it loses is
+written as far as that cannot open anything. The states
 that may come to stand are remembered before the first write, and only what was written to its end is remembered alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from msgspec import Struct
 
@@ -20,6 +22,7 @@ from hub.mirror import Mirror
 from hub.model import Change, ObjectRef, Op, Role, UnitKey
 from hub.plan.changes import wave
 from hub.plan.plan import Plan
+from hub.reconcile.news import News
 from hub.reconcile.partition import gaining_in, needs_of, partition, units_of
 from hub.status.outcomes import Result
 
@@ -51,16 +54,19 @@ class RolloutResult(Struct, frozen=True):
         return frozenset(key for key, each in self.results.items() if each.state != "written")
 
 
-async def roll_out(sink: Sink | Transactional, plan: Plan, mirror: Mirror) -> RolloutResult:
-    """Write a plan. Raises StaleError, with nothing written, if the mesh as a whole is not as it was planned on."""
+async def roll_out(sink: Sink | Transactional, plan: Plan, mirror: Mirror, news: News | None = None) -> RolloutResult:
+    """Write a plan; what there is news of gains nothing more. Raises StaleError, with nothing written, if the mesh as a whole is not as it was planned on."""
+    news = news or News()
     if isinstance(sink, Transactional):
         return await _write_transaction(sink, plan, mirror)
     if not sink.apart:
-        return await _write_by_object(sink, plan, mirror)
+        return await _write_by_object(sink, plan, mirror, news)
     # Of a sink with one token for all of its mesh, parts that are written at once would make each other stale; of one
     # with a token per object, a slow unit must not hold up the others.
     parts = partition(plan, mirror)
-    found = await asyncio.gather(*(_write_by_object(sink, part, mirror) for part in parts), return_exceptions=True)
+    found = await asyncio.gather(
+        *(_write_by_object(sink, part, mirror, news) for part in parts), return_exceptions=True
+    )
     return _joined(plan, parts, found)
 
 
@@ -138,8 +144,8 @@ def _deletes_in_use(change: Change, in_use: Collection[ObjectRef]) -> bool:
     return change.op is Op.DELETE and change.ref in in_use
 
 
-async def _write_by_object(sink: Sink, plan: Plan, mirror: Mirror) -> RolloutResult:
-    progress = _Progress(plan, mirror)
+async def _write_by_object(sink: Sink, plan: Plan, mirror: Mirror, news: News) -> RolloutResult:
+    progress = _Progress(plan, mirror, news)
     async with sink.writing(plan.token) as writing:
         # Before the first write: after a crash the memory must name every state that may stand by then.
         pending_memory = _pending_memory(plan, mirror.memory)
@@ -153,7 +159,7 @@ async def _write_by_object(sink: Sink, plan: Plan, mirror: Mirror) -> RolloutRes
             if todo:
                 progress.record(todo, await writing.write(todo))
             if not batch and isinstance(sink, Accepting) and (gate_refs := progress.gate_refs()):
-                progress.record_unaccepted(await sink.unaccepted(gate_refs, ACCEPTED_S))
+                progress.record_unaccepted(await _unaccepted(sink, gate_refs, progress.until_outdated()))
         # A unit that stopped keeps the memory of both states, so that its next plan counts gains against either.
         final = {key: raw for key, raw in plan.memory.items() if key not in progress.stopped}
         known = {**mirror.memory, **pending_memory}
@@ -165,6 +171,18 @@ async def _write_by_object(sink: Sink, plan: Plan, mirror: Mirror) -> RolloutRes
         return RolloutResult(
             tuple(progress.written), memory, progress.results(), writing.token, failed=frozenset(progress.failed)
         )
+
+
+async def _unaccepted(sink: Accepting, refs: Sequence[ObjectRef], outdated: Coroutine[Any, Any, None]) -> list[Written]:
+    """What the mesh has not accepted in time, or when what waits for it is outdated: the next plan is not to wait as well."""
+    asked, ended = asyncio.ensure_future(sink.unaccepted(refs, ACCEPTED_S)), asyncio.ensure_future(outdated)
+    try:
+        await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
+        return list(asked.result() if asked.done() else await sink.unaccepted(refs, 0.0))
+    finally:
+        for each in (asked, ended):
+            each.cancel()
+        await asyncio.gather(asked, ended, return_exceptions=True)
 
 
 def _pending_memory(plan: Plan, known: Mapping[UnitKey, bytes]) -> dict[UnitKey, bytes]:
@@ -230,7 +248,8 @@ def prerequisites(plan: Plan, units: Collection[UnitKey], mirror: Mirror) -> dic
 class _Progress:
     """Which changes may still be written, given what became of those before."""
 
-    def __init__(self, plan: Plan, mirror: Mirror) -> None:
+    def __init__(self, plan: Plan, mirror: Mirror, news: News) -> None:
+        self._news = news
         self.stopped: dict[UnitKey, Result] = {}
         self.written: list[tuple[Change, str]] = []
         self.fresh: set[ObjectRef] = set()  # written before anything gains: what grants may need
@@ -249,6 +268,8 @@ class _Progress:
 
     def may(self, change: Change) -> bool:
         """Whether a change may be written; if not, its unit stops."""
+        if change.unit in self._gaining and self._news.of((change.unit,)):
+            self._stop(change.unit, Result("waiting", "the sources have changed since it was planned"))
         missing = self._missing & _required(change, self._mirror, self._gaining, self._guards)
         if missing:
             self._stop(change.unit, Result("waiting", f"{min(missing)} does not exist", min(missing)))
@@ -256,6 +277,10 @@ class _Progress:
             self._skip(change)
             return False
         return True
+
+    async def until_outdated(self) -> None:
+        """Wait until there is news of a unit that gains."""
+        await self._news.wait(self._gaining)
 
     def _is_safe(self, change: Change) -> bool:
         """Whether nothing opens, and nothing breaks, by a change of a unit that may have stopped before."""

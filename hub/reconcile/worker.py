@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
+from weakref import WeakSet
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
@@ -26,6 +27,7 @@ from hub.plan.plan import Plan
 from hub.reconcile.drift_backoff import DriftBackoff
 from hub.reconcile.hub import Hub, Reviewed
 from hub.reconcile.in_flight import InFlight
+from hub.reconcile.news import News
 from hub.reconcile.partition import dependencies, gaining_in, partition, units_of
 from hub.reconcile.rollout import result_of
 from hub.status.journal import Journal
@@ -73,12 +75,15 @@ class Worker:
         self._refused = False
         self._mesh_changed = False  # somebody else may have changed the mesh since it was read
         self._wake = asyncio.Event()
+        self._news = WeakSet[News]()  # one for each plan that is being written
         self._in_flight = InFlight(self._wake, self._on_finished)
         self._drift_backoff = DriftBackoff(mesh.name)
         self._last_error = ""
 
     def add(self, keys: Collection[UnitKey]) -> None:
         """These units may be other than they were; those of which something waits are planned with them."""
+        for news in self._news:
+            news.tell(keys)
         if self._pending is not None:
             # What waits may have waited for any of these, such as a file that can be read again.
             self._pending |= {*keys, *(self._waiting - self._settled)}
@@ -225,6 +230,7 @@ class Worker:
 
     async def _reconcile(self, keys: set[UnitKey] | None) -> None:
         """Plan and write these units."""
+        self._news.add(news := News())  # before it is planned: nothing is missed
         reviewed = await self._hub.plan(self.mesh, self._accept, keys, apart=True)
         self._journal.heartbeat(self.mesh.name)
         await self._planned()
@@ -245,24 +251,24 @@ class Worker:
         self._settled &= outside
         if not self._hub.intake.doubtful:  # else what is unread may hold up the same units
             self._settled |= _refused_for_losses(reviewed)
-        results = await self._write(reviewed)
+        results = await self._write(reviewed, news)
         self._journal.wrote(reviewed, results)
         if plan.changes:
             self._log_plan(reviewed)
         self._schedule_retry(results)
         self._losing &= self._to_retry | self._in_flight.units | (self._pending or set())
 
-    async def _write(self, reviewed: Reviewed) -> dict[UnitKey, Result]:
+    async def _write(self, reviewed: Reviewed, news: News) -> dict[UnitKey, Result]:
         """Write a plan, each part of it by itself where the mesh can be written so; what became of its units so far."""
         sink, plan, accept = self.mesh.sink, reviewed.plan, (*self._accept, *reviewed.lifted)
         parts = () if isinstance(sink, Transactional) or not sink.apart else partition(plan, await self.mesh.observed())
         if not parts:
-            return await self._hub.apply(self.mesh, plan, accept)
+            return await self._hub.apply(self.mesh, plan, accept, news)
         self._collect(self._in_flight.ended())
         later = self._behind_in_flight(parts)
         for part in parts:
             if not units_of(part) & later:
-                self._in_flight.start(part, self._write_part(part, accept))
+                self._in_flight.start(part, self._write_part(part, accept, news))
         self._pending = (self._pending or set()) | later
         await self._in_flight.wait()
         waiting = Result("waiting", "the mesh has not answered yet")
@@ -276,9 +282,9 @@ class Worker:
             return set()
         return {key for part in parts if _depends_on(part, busy, mirror) for key in units_of(part)}
 
-    async def _write_part(self, part: Plan, accept: Sequence[str]) -> dict[UnitKey, Result]:
+    async def _write_part(self, part: Plan, accept: Sequence[str], news: News) -> dict[UnitKey, Result]:
         try:
-            return await self._hub.apply(self.mesh, part, accept)
+            return await self._hub.apply(self.mesh, part, accept, news)
         except Exception as error:  # noqa: BLE001 - it concerns these units, and the others go on
             if not isinstance(error, SmihubError):
                 _log.error("mesh_raised", mesh=self.mesh.name, exc_info=error)

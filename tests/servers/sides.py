@@ -17,12 +17,18 @@ class Side:
 
     def __init__(self, name: str, mesh: MemoryMesh) -> None:
         self.name, self.mesh = name, mesh
-        self.bound: list[Granted] = []  # the states of the source that what is being written may be planned on
+        self._bound: list[Granted] = []  # the states of the source that what is written may be planned on
+        self._older: dict[ObjectRef, list[Granted]] = {}  # and of objects whose write began before
         self.touched: set[str] = set()  # receivers of which somebody else changed an object that nobody looked at since
         self.looked_at = True  # by a hub that began since
         self.wider: list[str] = []
         self._stood = served(mesh)
         mesh.seen = self._look
+
+    def hear(self, before: Granted, now: Granted) -> None:
+        """The hub is about to hear what the source says now, which was otherwise before: no write that begins later may go by older states."""
+        self._older = {ref: [*self._older.get(ref, ()), *self._bound] for ref in self.mesh.waiting}
+        self._bound = [before, now]
 
     def look_again(self, *, looked_at: bool = False) -> None:
         """Somebody else changed the mesh; `looked_at`: in a way that a running hub notices."""
@@ -40,8 +46,9 @@ class Side:
             self.touched &= {ref.name.removeprefix("smihub-") for ref in troubled(self.mesh)} | {*later}
 
     def _look(self) -> None:
-        now = served(self.mesh)
-        for request in now - self._stood - frozenset().union(*map(allowed, self.bound)):
+        now, written = served(self.mesh), [ref for _, ref in self.mesh.written[-1:]]
+        bound = [*self._bound, *(one for ref in written for one in self._older.get(ref, ()))]
+        for request in now - self._stood - frozenset().union(*map(allowed, bound)):
             self.wider.append(f"{self.name}: {self.mesh.written[-1]} lets through {request}")
         self._stood = now
 

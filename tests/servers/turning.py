@@ -324,16 +324,13 @@ class Turns(AbstractContextManager["Turns"]):
         if self._running is None:
             await self._start()
         assert self._running is not None
-        for side in self.sides.values():
-            driver = self._drivers.get(side.name)
-            if driver is None or driver.done():
-                side.bound = [self.known]
+        before = self.known
         self._losing = {side.name for side in self.sides.values() if side.mesh.loses_answer}
         events = tuple(self._source.read())
         self.known, self._fresh = self._readable(), False
         self._ever |= self.known
         for side in self.sides.values():
-            side.bound.append(self.known)
+            side.hear(before, self.known)
         await self._running.ingest("cluster", events)
         await self._running.dispatch()
         for worker in self._running.workers:

@@ -89,6 +89,54 @@ def test_gain_that_was_revoked_on_its_way_is_taken_back(turns: Turns) -> None:
     assert not lets(turns, "one", "api.evil")
 
 
+def test_gain_that_was_revoked_while_it_waited_for_the_mesh_is_never_written(turns: Turns) -> None:
+    """What it builds on comes into force later than the hub hears that nobody is to gain any more."""
+    turns.begun(("memory-accepting", "memory"), ["api.web"])
+    mesh = turns.sides["one"].mesh
+    mesh.late[turns.policy("api", "PeerAuthentication")] = asyncio.Event()
+    before = list(mesh.written)
+    turns.change(["api.evil"])
+    turns.turn()
+    turns.change([], ["api.evil"])
+    turns.turn()
+    mesh.recover()
+    turns.turn()
+    assert mesh.written == before
+
+
+def test_gain_that_was_revoked_while_another_object_was_written_is_never_written(turns: Turns) -> None:
+    """Its guard is slow to be written, and the hub hears meanwhile that nobody is to gain any more."""
+    turns.begun(("memory-apart", "memory"), ["api.web"])
+    mesh, guard = turns.sides["one"].mesh, turns.policy("api", "PeerAuthentication")
+    mesh.vanish(guard)
+    turns.restart_without_writing()
+    mesh.slow[guard] = asyncio.Event()
+    turns.change(["api.evil"])
+    turns.turn()
+    turns.change([], ["api.evil"])
+    turns.turn()
+    before = len(mesh.written)
+    mesh.recover()
+    turns.turn()
+    assert mesh.written[before:] == [(Op.CREATE, guard)]
+
+
+def test_revocation_does_not_wait_for_the_mesh_behind_a_gain_of_the_same_unit(turns: Turns) -> None:
+    """What the gain builds on is not in force yet; the gain is written when it is."""
+    turns.begun(("memory-accepting", "memory"), ["api.web"])
+    mesh = turns.sides["one"].mesh
+    mesh.late[turns.policy("api", "PeerAuthentication")] = asyncio.Event()
+    turns.change(["api.other"])
+    turns.turn()
+    turns.change([], ["api.web"])
+    turns.turn()
+    assert not lets(turns, "one", "api.web")
+    assert not lets(turns, "one", "api.other")
+    mesh.recover()
+    turns.turn()
+    assert lets(turns, "one", "api.other")
+
+
 def test_loss_does_not_need_what_the_gain_beside_it_needs(turns: Turns) -> None:
     """The new guard of a unit does not come into force in time: who loses there does so, who gains waits for it."""
     turns.begun(("memory-accepting", "memory"), ["api.web"])
