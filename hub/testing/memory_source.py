@@ -74,11 +74,12 @@ class MemorySource:
         for part in [part for part in self._reported if part not in self._objects and not self._hidden(part)]:
             del self._reported[part]
             yield Delete(part)
-        read = sorted(self._unread - self._failing)
+        hidden = {part for part in self._unread - self._failing if self._hidden(part)}  # by itself, and by a scope now
+        read = sorted(self._unread - self._failing - hidden)
         yield from (Delete(part) for part in read if part and not part.endswith("/") and part not in self._objects)
         yield from (Unread(scope, self._problem(scope)) for scope in sorted(self._failing))
         yield from (Listed(scope) for scope in read if scope.endswith("/"))
-        self._unread = set(self._failing)
+        self._unread = self._failing | hidden
         yield Synced()
 
     async def watch(self) -> AsyncIterator[tuple[Event, ...]]:

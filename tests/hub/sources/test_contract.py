@@ -72,12 +72,14 @@ class Files:
         """Put a link that leads out of the folder in its place: nobody, not even root, follows it."""
         for name in self._broken:
             (self._root / name).unlink()
-            shutil.move(self._away / name, self._root / name)
+            shutil.move(self._aside(name), self._root / name)
         self._broken = {name.rstrip("/") for name in broken}
         for name in self._broken:
-            (self._away / name).parent.mkdir(exist_ok=True)
-            shutil.move(self._root / name, self._away / name)
-            (self._root / name).symlink_to(self._away / name)
+            shutil.move(self._root / name, self._aside(name))
+            (self._root / name).symlink_to(self._aside(name))
+
+    def _aside(self, name: str) -> Path:
+        return self._away / name.replace("/", "_")
 
 
 class Objects:
@@ -157,6 +159,18 @@ def test_a_scope_that_cannot_be_listed_deletes_nothing(world: World) -> None:
     world.break_()
     world.remove("a", "two")
     assert said(world.source.read()) == {("Listed", world.scope("a")), ("Delete", world.part("a", "two"))}
+
+
+def test_a_part_that_could_not_be_read_before_its_scope_is_said_with_it(world: World) -> None:
+    """Else it would be unread for good, and nobody in its namespace would gain anything any more."""
+    part, scope = world.part("a", "one"), world.scope("a")
+    said(world.source.read())
+    world.break_(part)
+    assert said(world.source.read()) == {("Unread", part)}
+    world.break_(scope)
+    assert said(world.source.read()) == {("Unread", scope)}
+    world.break_()
+    assert said(world.source.read()) == {("Listed", scope), ("Upsert", part)}
 
 
 def test_a_scope_that_never_could_be_listed_is_said_in_whole_later(world: World) -> None:
