@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -97,14 +98,14 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random) -> Counter[str]:
     near = (*near_requests(rng, edit.before, smi[0]), *near_requests(rng, edit.after, smi[1]))
     asked = [one for one in near if one.dst.service is None]
     requests = [one for one in asked if concerned(one, facts[0]) == concerned(one, facts[1])]
-    standing = {native.ref: (key, native) for key, native in before}
+    standing = {native.ref: (key, _made(mesh, native, 1)) for key, native in before}
     stops = {rng.randrange(len(changes)) for _ in range(6)} if changes else set()
     for number, change in enumerate(changes):
         if change.op is Op.DELETE:
             del standing[change.ref]
         else:
             assert change.after is not None
-            standing[change.ref] = (change.unit, change.after)
+            standing[change.ref] = (change.unit, _made(mesh, change.after, 1 if change.ref in standing else 2))
         last = number + 1 == len(changes) or changes[number + 1].wave != change.wave
         if last or number in stops:
             tally.update(must_not_be_wider(mesh, tuple(standing.values()), facts[rng.randrange(2)], requests, smi))
@@ -115,6 +116,16 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random) -> Counter[str]:
         found.left = True
         raise
     return tally
+
+
+def _made(mesh: SinklessMesh, native: NativeObject, day: int) -> NativeObject:
+    """The object with the day on which it was made, where old and new ones stand together and a mesh may go by their age."""
+    try:
+        body: Any = msgspec.json.decode(native.body) if mesh.spec.new_first else None
+        body["metadata"]["creationTimestamp"] = f"2026-01-0{day}T00:00:00Z"
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return native
+    return replace(native, body=msgspec.json.encode(body))
 
 
 def near_requests(rng: Random, values: Sequence[Any], semantics: Semantics) -> Iterator[Request]:
