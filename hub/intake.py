@@ -25,6 +25,7 @@ from hub.plugins import Plugins
 from hub.smi import Decoded, Unnamed, decode, is_smi
 from hub.smi.types import Workload
 from hub.sources.kustomize import Kustomizations
+from hub.sources.overriding import Overrides, Overriding
 from hub.sources.scalars import is_read_as
 from hub.sources.unrelated import Unrelated
 from hub.store import Store
@@ -39,7 +40,11 @@ class Intake:
     """
 
     def __init__(
-        self, written: Sequence[SourceConfig], sources: Mapping[str, ObjectSource], stores: Mapping[str, Store]
+        self,
+        written: Sequence[SourceConfig],
+        sources: Mapping[str, ObjectSource],
+        stores: Mapping[str, Store],
+        overrides: Sequence[Overrides] = (),
     ) -> None:
         self.sources = sources
         self.missing: dict[str, Missing] = dict.fromkeys(stores, Missing())
@@ -55,6 +60,7 @@ class Intake:
         self._broken: frozenset[ObjectRef] = frozenset()
         self._foreign: dict[Part, Problem] = {}  # cannot be read, and not ours by their looks: what is wrong with them
         self._unrelated = Unrelated()
+        self._overriding = Overriding(overrides)
         self._kustomizations = Kustomizations()
 
     # ----------------------------------------------------------------------- events
@@ -86,6 +92,7 @@ class Intake:
                 self._ever_read.discard((source, event.part))
                 self._unrelated.put(source, event.part, None)
                 self._unrelated.count(source, event.part, ())
+                self._overriding.put(source, event.part, ())
                 self._kustomizations.put(source, event.part, (), ())
             elif isinstance(event, NotOurs):
                 self._fill(source, event.part, ())
@@ -93,6 +100,7 @@ class Intake:
                 self._ever_read.discard((source, event.part))
                 self._foreign[source, event.part] = event.problem
                 self._unrelated.put(source, event.part, event.looks)
+                self._overriding.put(source, event.part, ())
                 self._kustomizations.put(source, event.part, (), ())
             elif isinstance(event, Upsert):
                 self._fill(source, event.part, self._objects(source, event))
@@ -108,6 +116,7 @@ class Intake:
         plain = all(each.unrelated for each in decoded)
         kindless = plain and any(problem.field for each in decoded for problem in each.problems)
         self._unrelated.count(source, event.part, [each.value for each in event.documents])
+        self._overriding.put(source, event.part, event.documents)
         self._unrelated.put(source, event.part, "helm" if event.templates else "text" if kindless else None)
         return tuple(replace(each, problems=()) for each in decoded) if plain else decoded
 
@@ -283,6 +292,7 @@ class Intake:
 
     def _current_part_problems(self) -> ProblemIndex:
         self._part_problems.put("templates", tuple(self._unrelated.templates()))
+        self._part_problems.put("overriding", tuple(self._overriding.problems()))
         self._part_problems.put("kustomizations", tuple(problem for problem, _ in self._kustomizations.problems()))
         return self._part_problems
 

@@ -56,6 +56,11 @@ def unannotated(settings: Any) -> Mapping[str, str]:
     return {}
 
 
+def no_overrides(manifest: Mapping[str, Any]) -> str:
+    """The `overrides` of an adapter that knows of no such objects."""
+    return ""
+
+
 def no_narrowest(body: bytes, kind: str) -> bytes | None:
     """The `narrowest` of an adapter whose grants open nothing by going."""
     return None
@@ -79,6 +84,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     go and what would refuse then does not stand. None: that cannot be said, and such a grant stays as it is until it may go.
     `new_first`: of its old and new grants of a unit, no part in any state between allows more than the old or the new ones do, so
     new ones are written before old ones go, and a caller of both is not refused in between.
+    `overrides(manifest)` says what an object in the sources that is somebody else's does to those of the mesh ("": nothing).
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
     its objects do not allow.
     """
@@ -99,6 +105,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     narrowest: Callable[[bytes, str], bytes | None] = no_narrowest
     annotations: Callable[[ConfigT], Mapping[str, str]] = unannotated
     new_first: bool = False
+    overrides: Callable[[Mapping[str, Any]], str] = no_overrides
 
     @property
     def routes_only(self) -> bool:

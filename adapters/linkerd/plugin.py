@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from adapters.linkerd.config import LinkerdConfig
+from adapters.linkerd.overrides import overrides
 from adapters.linkerd.translate.narrowest import narrowest
 from adapters.linkerd.translate.unit import translate
 from hub.api import (
@@ -84,6 +85,7 @@ SPEC = AdapterSpec(
     narrowest=narrowest,
     annotations=pod_annotations,
     new_first=True,
+    overrides=overrides,
 )
 
 

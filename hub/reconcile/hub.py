@@ -63,7 +63,8 @@ class Hub:
             for name in sorted({mesh.cluster for mesh in self.meshes})
         }
         stores = {name: cluster.store for name, cluster in self.clusters.items()}
-        self.intake = Intake(config.sources, sources_of(config, plugins), stores)
+        overrides = [mesh.spec.overrides for mesh in self.meshes]
+        self.intake = Intake(config.sources, sources_of(config, plugins), stores, overrides)
         self.clock: Callable[[], float] = time.time
         self.window = Window(config.state)
         self.deciding = asyncio.Lock()
