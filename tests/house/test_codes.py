@@ -45,7 +45,7 @@ NOT_CODES = {
         "text.yaml",
         "world.yaml",
     ),  # files
-    *("cluster.local", "d.web", "s.vc", "smi-spec.io", "smihub.io"),  # names
+    *("cluster.local", "d.web", "linkerd.io", "s.vc", "smi-spec.io", "smihub.io"),  # names
     *("smihub.http", "smihub.run"),  # loggers
     "smihub.denials",  # a key of Envoy's runtime
     "proto.udp",  # the beginning of a code
