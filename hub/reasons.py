@@ -119,7 +119,7 @@ class Reasons:
         nobody = f"spiffe://{self._facts.trust_domain}/nobody"
         mine = replace(grant, sources=(caller,), unauthenticated=()) if proven else replace(grant, sources=(nobody,))
         for port in sorted(set(arriving.ports.get(receiver, ()))):
-            if grant.ports is None or port in grant.ports:
+            if grant.names(port):
                 if grant.http is None:
                     yield replace(mine, ports=(port,))
                 for match in grant.http or ():

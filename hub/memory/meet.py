@@ -12,7 +12,8 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.memory.permits import EVERYWHERE, Labels, Standing, carried, counterparts, may_carry, selectors
+from hub.memory.opened import without_gains
+from hub.memory.permits import EVERYWHERE, Labels, Standing, carried, counterparts, selectors
 from hub.model import Access, Declared, Grant, HttpMatch, InboundPort
 from hub.regex import HEADER, PATH, RegexRefusedError, Universe, excess, language
 
@@ -24,8 +25,12 @@ _Where = tuple[Ports, Labels | None, Ports]
 def meet(states: Iterable[Standing], after: Access) -> Access:
     """The unit `after`, its grants and declared ports cut down to what each of these states permits as well."""
     # Each state that may stand: what is left is permitted under all of them, so nobody gains whichever it was.
+    states, wanted = tuple(states), after
     for state in states:
         after = _meet(state, after)
+    after = without_gains(states, after, wanted)
+    for state in states:
+        after = replace(after, ports=_barred(state, after))
     return after
 
 
@@ -123,7 +128,7 @@ def _both(one: HttpMatch, other: HttpMatch) -> HttpMatch | None:
     methods = one.methods if other.methods is None else other.methods
     if one.methods is not None and other.methods is not None:
         methods = tuple(sorted({*one.methods} & {*other.methods}))
-    headers = _headers(dict(one.headers), dict(other.headers))
+    headers = _headers(one, other)
     paths = [path for path in (one.path, other.path) if path is not None]
     path = _smaller(paths[0], paths[-1], PATH) if paths else None
     # Without a pattern for the intersection nothing is granted: narrower than either is safe, wider is not.
@@ -132,14 +137,34 @@ def _both(one: HttpMatch, other: HttpMatch) -> HttpMatch | None:
     return HttpMatch(path, methods, headers)
 
 
-def _headers(one: dict[str, str], other: dict[str, str]) -> tuple[tuple[str, str], ...] | None:
-    found: dict[str, str] = {**one, **other}
-    for name in one.keys() & other.keys():
-        smaller = _smaller(one[name], other[name], HEADER)
-        if smaller is None:
+def _headers(one: HttpMatch, other: HttpMatch) -> tuple[tuple[str, str], ...] | None:
+    """Conditions that say what both do."""
+    mine, theirs = _by_name(one), _by_name(other)
+    found = {**mine, **theirs}
+    for name in mine.keys() & theirs.keys():
+        both = _both_of_name(mine[name], theirs[name])
+        if both is None:
             return None
-        found[name] = smaller
-    return tuple(sorted(found.items()))
+        found[name] = both
+    return tuple(sorted((name, pattern) for name, patterns in found.items() for pattern in patterns))
+
+
+def _by_name(match: HttpMatch) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for name, pattern in match.headers:
+        found[name] = found.get(name, frozenset()) | {pattern}
+    return found
+
+
+def _both_of_name(one: frozenset[str], other: frozenset[str]) -> frozenset[str] | None:
+    """The patterns for one header; None if they do not say it. Each of several may be met by another line."""
+    if one <= other or other <= one:
+        return one | other
+    if len(one) == len(other) == 1:
+        (mine,), (theirs,) = one, other
+        smaller = _smaller(mine, theirs, HEADER)
+        return None if smaller is None else frozenset((smaller,))
+    return None
 
 
 def _smaller(one: str, other: str, universe: Universe) -> str | None:
@@ -160,20 +185,32 @@ def _smaller(one: str, other: str, universe: Universe) -> str | None:
 
 
 def _ports(before: Standing, after: Access) -> tuple[InboundPort, ...]:
-    """The ports as they are now, declared as far as both agree, and what barred Pods before.
+    """The ports as they are now, declared as far as both agree."""
+    old, new = selectors(before.grants), selectors(after.grants)
+    then = _complete(before, after)
+    return tuple(sorted(_port(then, port, _with_all_selectors(port, old | new, new)) for port in after.ports))
+
+
+def _barred(before: Standing, after: Access) -> tuple[InboundPort, ...]:
+    """The ports with what barred Pods before.
 
     A mesh that selects Pods itself grants on every port of theirs that no fact bars. So the facts of both states bar, or a
     grant on every port would reach one that was barred, because what barred it cannot be read.
     """
-    old, new = selectors(before.grants), selectors(after.grants)
-    then = replace(before, ports=tuple(_with_all_selectors(port, old | new, old) for port in before.ports))
-    now = [_port(then, port, _with_all_selectors(port, old | new, new)) for port in after.ports]
+    now = list(after.ports)
     # Only ports of Pods: a Workload receives where it lists a
     # port, so what it no longer lists cannot be reached at all.
-    for port in then.ports:
+    for port in _complete(before, after).ports:
         if EVERYWHERE in port.binds:
             _bar(now, port)
     return tuple(sorted(now))
+
+
+def _complete(before: Standing, after: Access) -> Standing:
+    """The state of before, its ports with the selectors of both."""
+    old = selectors(before.grants)
+    every = old | selectors(after.grants)
+    return replace(before, ports=tuple(_with_all_selectors(port, every, old) for port in before.ports))
 
 
 def _with_all_selectors(port: InboundPort, every: Collection[Labels], known: Collection[Labels]) -> InboundPort:
@@ -182,19 +219,32 @@ def _with_all_selectors(port: InboundPort, every: Collection[Labels], known: Col
     Grants by the others were not there: whoever satisfied what they ask beside had all of what was granted.
     """
     surely = {each for each in every if all(part in port.labels for part in known if {*part} <= {*each})}
-    maybe = {*port.maybe_labels, *(each for each in every if may_carry(port, each, known))} - surely
-    return replace(port, labels=tuple(sorted(surely)), maybe_labels=tuple(sorted(maybe)))
+    return replace(port, labels=tuple(sorted(surely)), maybe_labels=tuple(sorted({*port.maybe_labels} - surely)))
 
 
 def _port(then: Standing, port: InboundPort, complete: InboundPort) -> InboundPort:
     """The port of now, cut down for each place where it is received on to what both states say there."""
     narrow, labels = complete, {*complete.labels}
     for bind in port.binds:
-        found = counterparts(then, complete, bind)
-        # Without facts of before nobody is known to satisfy more selectors than the port of now says.
-        labels &= {*port.labels} if found is None else {*complete.labels}.intersection(*(one.labels for one in found))
+        found = _known(then, complete, bind)
+        surely = {*port.labels} | _satisfied_by_all(then, port, bind)
+        labels = labels.intersection(surely, *(one.labels for one in found or ()))
         narrow = narrow if found is None else _narrower(narrow, found)
     return replace(narrow, labels=tuple(sorted(labels)), maybe_labels=_others(complete, labels))
+
+
+def _known(then: Standing, port: InboundPort, bind: str) -> tuple[InboundPort, ...] | None:
+    """The facts of before about a place; where no fact named it, and what it speaks was unknown, one that says so."""
+    found = counterparts(then, port, bind)
+    return (replace(port, declared="unknown"),) if found is None and "unknown" in then.beyond else found
+
+
+def _satisfied_by_all(then: Standing, port: InboundPort, bind: str) -> frozenset[Labels]:
+    """The selectors that everybody satisfied who may be a receiver of this place now: of those at one address none is told apart."""
+    here = [one for one in then.ports if (one.port, one.transport) == (port.port, port.transport) and bind in one.binds]
+    if not here or (bind == EVERYWHERE and not any(one.everywhere for one in here)):
+        return frozenset()
+    return frozenset(here[0].labels).intersection(*(one.labels for one in here))
 
 
 def _narrower(port: InboundPort, found: Sequence[InboundPort]) -> InboundPort:

@@ -26,7 +26,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - what an inbound port of Pods binds; the a
 _Atom = tuple[str, Transport, int | None, Labels | None, HttpMatch | None]
 """Source, transport, port (None: each that no fact names), labels, match (None: raw bytes)."""
 _Place = tuple[str, Transport, int | None, Labels | None]
-_Body = tuple[str, Transport, Labels | None, HttpMatch | None]
+Body = tuple[str, Transport, Labels | None, HttpMatch | None]
 
 
 class Permit(Struct, frozen=True, gc=False):
@@ -81,8 +81,8 @@ def gained(receiver: Identity, before: Sequence[Standing], after: Standing) -> t
     # The usual case of a replan; spreading grants over ports costs far more than comparing.
     if all(each == after for each in before):
         return ()
-    found: dict[_Body, set[int | None]] = {}
-    excepted: dict[_Body, frozenset[HttpMatch]] = {}
+    found: dict[Body, set[int | None]] = {}
+    excepted: dict[Body, frozenset[HttpMatch]] = {}
     for atoms, known in _compared(before, after):
         for atom, narrower in _missing(atoms, known):
             body = (atom[0], atom[1], atom[3], atom[4])
@@ -106,7 +106,7 @@ def _compared(
         for bind in port.binds:
             if bind != EVERYWHERE and (now := _atoms(after.grants, port)):
                 yield now, [_at(each, port, bind) for each in before]
-    for transport, number in () if after.closed else _numbers(before, after):
+    for transport, number in () if after.closed else numbers(before, after):
         classes = _pods(after, transport, number)
         for pods in classes:
             if found := _atoms(after.grants, pods):
@@ -148,15 +148,7 @@ def selectors(grants: Iterable[Grant]) -> frozenset[Labels]:
     return frozenset(grant.labels for grant in grants if grant.labels)
 
 
-def may_carry(port: InboundPort, labels: Labels, known: Collection[Labels]) -> bool:
-    """Whether workloads of a port may satisfy a selector, where the port tells that of the `known` ones alone.
-
-    Whoever does not satisfy a part of a selector does not satisfy the selector.
-    """
-    return all(part in carried(port) for part in known if {*part} <= {*labels})
-
-
-def _numbers(before: Sequence[Standing], after: Standing) -> list[tuple[Transport, int | None]]:
+def numbers(before: Sequence[Standing], after: Standing) -> list[tuple[Transport, int | None]]:
     """The ports of which grants of `after` speak, or facts of either; and (None) all others."""
     named = {(grant.transport, number) for grant in after.grants for number in grant.ports or ()}
     named |= {(one.transport, number) for each in (*before, after) for one in each.grants for number in one.not_ports}
@@ -242,12 +234,28 @@ def _bars(pods: _PodClass, grant: Grant) -> bool:
     return selected and not _permits(grant, pods)
 
 
+def opened_at_pods(before: Standing, now: Standing, transport: Transport, number: int | None) -> set[Body]:
+    """What is permitted to Pods on a port of which the facts changed, and was not to all whom it may have been about before.
+
+    Units do not list Pods, so any of them may have been of any class.
+    """
+    former = _pods(before, transport, number)
+    known = {
+        atom
+        for grant in before.grants
+        if any(_permits(grant, one) for one in former) and not any(_bars(one, grant) for one in former)
+        for atom in _spread(grant, number)
+    }
+    atoms = {atom for pods in _pods(now, transport, number) for atom in _atoms(now.grants, pods)}
+    return {(source, way, labels, match) for (source, way, _, labels, match), _ in _missing(atoms, [known])}
+
+
 # --------------------------------------------------------------------------- grants as atoms
 
 
 def _names(grant: Grant, transport: Transport, number: int | None) -> bool:
     """Whether a grant is about a port (None: each that nobody names)."""
-    named = number not in grant.not_ports if grant.ports is None else number in grant.ports
+    named = grant.ports is None if number is None else grant.names(number)
     return grant.transport == transport and named
 
 
@@ -296,7 +304,7 @@ def _has(atoms: Collection[_Atom], atom: _Atom) -> bool:
 
 
 def _permit(
-    receiver: Identity, body: _Body, numbers: set[int | None], state: Standing, shared: dict[object, Any]
+    receiver: Identity, body: Body, numbers: set[int | None], state: Standing, shared: dict[object, Any]
 ) -> Permit:
     source, transport, labels, match = body
     granting = [

@@ -46,6 +46,10 @@ class Grant(Struct, frozen=True, order=True, gc=False, omit_defaults=True):
     unauthenticated: tuple[str, ...] = ()
     not_ports: tuple[int, ...] = ()
 
+    def names(self, port: int) -> bool:
+        """Whether it is about this workload port."""
+        return port not in self.not_ports if self.ports is None else port in self.ports
+
 
 class InboundPort(Struct, frozen=True, order=True, gc=False, omit_defaults=True):
     """One port on which workloads of an identity receive, as far as a policy can tell them apart.

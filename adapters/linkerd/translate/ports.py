@@ -53,7 +53,7 @@ def _named(grants: Iterable[Grant]) -> set[int]:
 
 def is_meant(grant: Grant, port: ServedPort) -> bool:
     """Whether a grant speaks of a port."""
-    return (grant.ports is None or port.number in grant.ports) and port.number not in grant.not_ports
+    return grant.names(port.number)
 
 
 def counts(grant: Grant, port: ServedPort) -> bool:

@@ -113,7 +113,7 @@ def loss_of(objection: Objection, origin: ObjectRef) -> Loss:
 
 
 def _covers(grant: Grant, port: InboundPort) -> bool:
-    if grant.ports is not None and port.port not in grant.ports:
+    if not grant.names(port.port):
         return False
     return grant.labels is None or grant.labels in port.labels
 

@@ -17,10 +17,11 @@ from hub.testing.gains import UntruthfulPlanError, changed
 from hub.testing.kit import read_documents
 from hub.testing.random_requests import Hints
 from hub.testing.stepping import Edit, OpenedBetween, edited, stepped
+from hub.testing.waiting import REQUESTS, WORDS, change, label_change, opened, some_change, workload_change
 from hub.testing.worlds import documents_of, make_values, make_world
 
 BETWEEN, LEFT, TOLD = "never-wider-between-writes", "nothing-left-over", "truthful-gains"
-NARROW = "narrowest-grants-nothing"
+NARROW, WAITS = "narrowest-grants-nothing", "waiting-gains-open-nothing"
 _AROUND = """\
 apiVersion: v1
 kind: Pod
@@ -152,6 +153,28 @@ def _narrowed(subject: AdapterUnderTest, native: NativeObject) -> NativeObject |
     return None if body is None else replace(native, body=body)
 
 
+def waits(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """While gains wait, nothing opens that was refused, whatever becomes known of the ports of Pods and Workloads."""
+    for edit in _redeclared(subject):
+        found = next(opened(subject.mesh, edit, REQUESTS), None)
+        if found is not None:
+            why = "refused before, and allowed though every gain waits (the world is what it is after; Grant.not_ports, InboundPort)"
+            smi = Semantics(documents_of(edit.before)).judge(found.request)
+            yield PropertyFailure(WAITS, why, edit.after, found.request, smi, found.now, found.now.by)
+            return
+
+
+def _redeclared(subject: AdapterUnderTest) -> Iterator[Edit]:
+    """Every change of what is declared of a Pod and of a Workload, then random ones of two Pods."""
+    for before in WORDS:
+        for after in WORDS:
+            yield change(before, after)
+            yield workload_change(before, after)
+            yield label_change(before, after)
+    for number in range(subject.sizes.few):
+        yield some_change(Random(f"{subject.sizes.seed}/waits/{number}"))
+
+
 CHECKS = (
     PropertyCheck(
         "changes",
@@ -161,6 +184,7 @@ CHECKS = (
         },
         between,
     ),
+    PropertyCheck("waiting", {WAITS: "while gains wait, nothing opens"}, waits),
     PropertyCheck("narrowest", {NARROW: "the narrowest form of a grant lets nobody in"}, narrowest),
     PropertyCheck("gains", {TOLD: "plans show the access that is gained and lost (Translation.carried)"}, told),
 )

@@ -25,7 +25,7 @@ PROPERTIES = {name: sentence for check in CHECKS for name, sentence in check.pro
 """What a certificate lists: the properties with a sentence each."""
 
 ABOUT_ACCESS = frozenset(
-    {agreement.WIDER, agreement.DENIES, changes.BETWEEN, changes.LEFT, changes.NARROW, changes.TOLD}
+    {agreement.WIDER, agreement.DENIES, changes.BETWEEN, changes.LEFT, changes.NARROW, changes.WAITS, changes.TOLD}
 )
 """What is not asked of an adapter that enforces no access: all of it would hold of a mesh that lets everybody in."""
 

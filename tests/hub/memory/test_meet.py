@@ -287,6 +287,22 @@ def test_equal_states_gain_nothing() -> None:
         assert (gained(API, (world.state,), both), gained(API, (both,), world.state)) == ((), ())
 
 
+@pytest.mark.parametrize("other", [(("x", "a"), ("x", "b")), (("x", "b"),), (("y", "c"),), (("x", "[ab]"), ("x", "c"))])
+def test_every_condition_on_one_header_stays(other: tuple[tuple[str, str], ...]) -> None:
+    """A match may ask for two lines of one name; what both states permit asks for all that each of them does."""
+    two = (("x", "a"), ("x", "b"))
+    before, after = (
+        Access(
+            API,
+            (Grant(ObjectRef("", "TrafficTarget", "d", "t"), SOURCES, "TCP", None, (HttpMatch("/a", None, each),)),),
+        )
+        for each in (two, other)
+    )
+    for first, second in ((before, after), (after, before)):
+        for grant in meet((standing(first),), second).grants:
+            assert all({*two, *other} == {*match.headers} for match in grant.http or ())
+
+
 def test_a_port_that_a_mesh_left_out_is_none_that_stood() -> None:
     """Every port but that one stays, and that one is a gain that waits."""
     rng = Random(1)

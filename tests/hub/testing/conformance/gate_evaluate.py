@@ -33,6 +33,7 @@ _FIELDS = {
     "Way": ({"ports"}, set[str]()),
     "place": ({"port", "variants"}, set[str]()),
     "request": (set[str](), {"path", "methods", "headers"}),
+    "elsewhere": ({"but"}, set[str]()),
     "header": ({"name", "value"}, set[str]()),
     "port": ({"port", "layers"}, set[str]()),
     "layer": ({"shares"}, {"when"}),
@@ -117,6 +118,7 @@ class Pass(Struct, frozen=True):
     callers: frozenset[str]
     at: Mapping[int, frozenset[str]]
     elsewhere: frozenset[int] | None
+    but: frozenset[int]
     labels: Mapping[str, str]
     tests: tuple[Test, ...] | None
 
@@ -131,7 +133,7 @@ class Pass(Struct, frozen=True):
         variant = _variant(placed, port)
         if variant is not None:
             return variant in self.at.get(port, ())
-        return self.elsewhere is None or port in self.elsewhere
+        return port not in self.but if self.elsewhere is None else port in self.elsewhere
 
 
 def _variant(placed: Placement | None, port: int) -> str | None:
@@ -262,12 +264,14 @@ def _all(texts: Iterable[Iterable[str]]) -> tuple[str, ...]:
 def _pass(label: str, body: dict[str, Any], tests: tuple[Test, ...] | None) -> Pass:
     places = [read("place", one) for one in listed(body["at"], empty=True)]
     elsewhere = body.get("elsewhere", [])
+    but = listed(read("elsewhere", elsewhere)["but"]) if isinstance(elsewhere, dict) else []
     return Pass(
         label,
         body["receiver"],
         frozenset(listed(body["callers"])),
         {one["port"]: frozenset(listed(one["variants"])) for one in places},
-        None if elsewhere == "any" else frozenset(listed(elsewhere, empty=True)),
+        None if but or elsewhere == "any" else frozenset(listed(elsewhere, empty=True)),
+        frozenset(but),
         body.get("labels", {}),
         tests,
     )

@@ -94,11 +94,13 @@ def places(unit: Access, grant: Grant) -> dict[str, Any]:
     counts: set[Declared] = {"http" if grant.http is not None else "tcp", "none"}
     found: dict[int, set[str]] = {}
     for port in unit.ports:
-        if port.transport == "TCP" and (grant.ports is None or port.port in grant.ports) and port.declared in counts:
+        if port.transport == "TCP" and grant.names(port.port) and port.declared in counts:
             found.setdefault(port.port, set()).add(port.variant)
     at = [{"port": port, "variants": sorted(variants)} for port, variants in sorted(found.items())]
     if not counts.issuperset(unit.beyond):
         return {"at": at}
+    if grant.ports is None and grant.not_ports:
+        return {"at": at, "elsewhere": {"but": list(grant.not_ports)}}
     return {"at": at, "elsewhere": "any" if grant.ports is None else list(grant.ports)}
 
 

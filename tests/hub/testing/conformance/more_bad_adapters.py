@@ -51,6 +51,14 @@ def raises_on_many(unit: Unit, config: GateConfig) -> Translation:
     return gate_mesh.translate(unit, config)
 
 
+def waits_for_nobody(unit: Unit, config: GateConfig) -> Translation:
+    """The ports that a grant leaves out are not looked at."""
+    if not isinstance(unit, Access):
+        return gate_mesh.translate(unit, config)
+    grants = tuple(replace(grant, not_ports=()) for grant in unit.grants)
+    return gate_mesh.translate(replace(unit, grants=grants), config)
+
+
 def counts_objects(unit: Unit, config: GateConfig) -> Translation:
     """Every Pass has a number that no other had."""
     made = gate_mesh.translate(unit, config)
@@ -194,6 +202,7 @@ MORE: Mapping[str, tuple[AdapterSpec[GateConfig], frozenset[str]]] = {
         replace(SPEC, translate=raises_on_many),
         frozenset({"raises-nothing", "hostile-input-raises-nothing"}),
     ),
+    "waits for nobody": (replace(SPEC, translate=waits_for_nobody), frozenset({"waiting-gains-open-nothing"})),
     "counts objects": (
         replace(SPEC, translate=counts_objects),
         frozenset({"unit-independence", "idempotence", "determinism"}),

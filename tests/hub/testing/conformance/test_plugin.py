@@ -54,7 +54,7 @@ def test_a_good_adapter_gets_its_certificate(tmp_path: Path) -> None:
     assert certificate["cpu_s"].keys() == {check.name for check in CHECKS}
     assert (certificate["seed"], certificate["worlds"]) == ("smihub", 100)
     assert certificate["features"]["access.udp"] == "never"
-    assert text.startswith("gate 1.2 passes the conformance kit 2 (model only), 20")
+    assert text.startswith("gate 1.2 passes the conformance kit 3 (model only), 20")
     assert "CPU s  agreement" in done.stdout
     assert "gate passes the conformance kit (model only)" in done.stdout
 
