@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from hub.api import AdapterSpec
-from hub.testing.conformance import agreement, changes, fields, fresh, hostile, names, schema, tables, units
+from hub.testing.conformance import agreement, changes, fields, fresh, hostile, names, plain, schema, tables, units
 from hub.testing.conformance.subject import AdapterUnderTest, CheckOutcome, PropertyCheck, PropertyFailure
 
 CHECKS: tuple[PropertyCheck, ...] = (
     *tables.CHECKS,
     *agreement.CHECKS,
+    *plain.CHECKS,
     *units.CHECKS,
     *names.CHECKS,
     *schema.CHECKS,

@@ -14,6 +14,7 @@ from hub.api import (
     Answer,
     Facts,
     Loss,
+    Narrowing,
     NativeObject,
     ObjectRef,
     Observed,
@@ -168,6 +169,23 @@ class Whims(Gates):
         return Answer("deny", losses=("gate.whim",)) if refused else answer
 
 
+class Narrows(Gates):
+    """Whatever is let through is refused: the mesh is like that."""
+
+    def judge(self, request: Request) -> Answer:
+        """See hub.api.Evaluator."""
+        answer = super().judge(request)
+        if request.dst.service is not None or answer.verdict == "deny":
+            words = dict.fromkeys(answer.backends or {}, "deny")
+            return replace(answer, verdict="deny", backends=words, losses=("gate.anything",))
+        return Answer("deny", losses=("gate.anything",))
+
+
+def narrows_everything(objects: Sequence[NativeObject], facts: Facts) -> Gates:
+    """See Narrows."""
+    return Narrows(objects, facts)
+
+
 def has_whims(objects: Sequence[NativeObject], facts: Facts) -> Gates:
     """See Whims."""
     return Whims(objects, facts)
@@ -217,6 +235,14 @@ MORE: Mapping[str, tuple[AdapterSpec[GateConfig], frozenset[str]]] = {
     "keeps grants": (replace(SPEC, carry_over=keeps_grants), frozenset({"nothing-left-over"})),
     "starts over": (replace(SPEC, carry_over=starts_over), frozenset({"nothing-to-do-where-all-stands"})),
     "narrowest is all": (replace(SPEC, narrowest=narrowest_is_all), frozenset({"narrowest-grants-nothing"})),
+    "narrows everything": (
+        replace(
+            SPEC,
+            evaluator=narrows_everything,
+            narrowings=(*SPEC.narrowings, Narrowing("gate.anything", "anything may be refused")),
+        ),
+        frozenset({"plain-grants-are-exact"}),
+    ),
     "has whims": (replace(SPEC, evaluator=has_whims), frozenset({"loss-is-declared"})),
     "sees the first": (replace(SPEC, evaluator=sees_the_first), frozenset({"order-independence"})),
     "is lenient": (replace(SPEC, evaluator=is_lenient), frozenset({"evaluate-guesses-nothing"})),

@@ -1,0 +1,134 @@
+"""A bound on what a Narrowing excuses: what the simplest objects of SMI grant is exact at Pods, or at Workloads.
+
+A mesh may refuse what no object of its own can say (`Narrowing`), and the kit excuses that wherever an answer names its code. An adapter
+for which all of SMI is such a thing would pass every other property. So over plain worlds, of one caller, one receiver, one grant and
+one split without conditions, Narrowings excuse nothing at one kind of receiver at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any, Literal
+
+from msgspec.structs import replace
+
+from hub.model import Answer, Destination, Request, Source
+from hub.testing.compare import disagreement
+from hub.testing.conformance.routed import judging
+from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
+from hub.testing.kit import read_documents
+from hub.testing.worlds import documents_of
+
+PLAIN = "plain-grants-are-exact"
+KINDS = ("Pod", "Workload")
+_METHODS, _PATHS = ("GET", "POST"), ("/a", "/b", "/a/c")
+_RECEIVERS = {
+    "Pod": """\
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: d, labels: {{app: {name}, smihub.io/sa: {name}}}}}
+spec: {{serviceAccountName: {name}, containers: [{{name: c, ports: [{{containerPort: 8080}}]}}]}}
+status: {{podIP: 10.0.0.{host}, phase: Running, conditions: [{{type: Ready, status: "True"}}]}}
+---
+""",
+    "Workload": """\
+apiVersion: smihub.io/v1alpha1
+kind: Workload
+metadata: {{name: {name}, namespace: d, labels: {{app: {name}}}}}
+spec: {{serviceAccount: {name}, addresses: [10.0.0.{host}], ports: [{{port: 8080}}]{more}}}
+---
+""",
+}
+_CALLS = ", upstreams: [{service: api, port: 8080, address: 127.0.0.1, localPort: 9000}]"
+_SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: d}}
+spec: {{selector: {{app: {name}}}, ports: [{{port: 8080, appProtocol: {word}}}]}}
+---
+"""
+_TARGET = """\
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: {kind}
+metadata: {{name: r, namespace: d}}
+spec: {spec}
+---
+apiVersion: access.smi-spec.io/v1alpha3
+kind: TrafficTarget
+metadata: {{name: {name}, namespace: d}}
+spec:
+  destination: {{kind: ServiceAccount, name: {name}, namespace: d}}
+  rules: [{{kind: {kind}, name: r}}]
+  sources: [{{kind: ServiceAccount, name: web, namespace: d}}]
+---
+"""
+_SPLIT = """\
+apiVersion: split.smi-spec.io/v1alpha4
+kind: TrafficSplit
+metadata: {{name: s, namespace: d}}
+spec: {{service: api, backends: [{{service: api, weight: {first}}}, {{service: v2, weight: {second}}}]}}
+---
+"""
+
+
+def plain_world(rng: Random, kind: str) -> tuple[tuple[Any, ...], tuple[Request, ...]]:
+    """A world whose receivers are of this kind, and the calls that it grants."""
+    word: Literal["http", "tcp"] = rng.choice(("http", "tcp"))
+    method, path = rng.choice(_METHODS), rng.choice(_PATHS)
+    rule = {
+        "http": ("HTTPRouteGroup", f"{{matches: [{{name: m, pathRegex: {path}, methods: [{method}]}}]}}"),
+        "tcp": ("TCPRoute", "{matches: {ports: [8080]}}"),
+    }[word]
+    names = ("api", "v2") if rng.randrange(2) else ("api",)
+    text = _SPLIT.format(first=rng.randint(1, 9), second=rng.randint(1, 9)) if len(names) > 1 else ""
+    for host, name in enumerate(("web", *names), 2):
+        text += _RECEIVERS[kind].format(name=name, host=host, more=_CALLS if name == "web" else "")
+    for name in names:
+        text += _SERVICE.format(name=name, word=word) + _TARGET.format(name=name, kind=rule[0], spec=rule[1])
+    places = (Destination(pod="d/api"), Destination(service="d/api"))
+    calls = tuple(Request(Source(pod="d/web"), place, 8080, word, method, path) for place in places)
+    values = {str(one.value): one.value for one in read_documents(text)}  # both targets have one and the same route
+    return tuple(values.values()), calls
+
+
+def plain(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """At Pods or at Workloads no Narrowing stands between a plain grant and the call that it grants."""
+    found = {kind: _refused(subject, kind) for kind in KINDS}
+    if all(found.values()):
+        yield from (failures[0] for failures in found.values())
+
+
+def _refused(subject: AdapterUnderTest, kind: str) -> list[PropertyFailure]:
+    failures: list[PropertyFailure] = []
+    for number in range(max(subject.sizes.few // 4, 10)):
+        values, calls = plain_world(Random(f"{subject.sizes.seed}/plain/{kind}/{number}"), kind)
+        failures += _narrowed(subject, kind, values, calls)
+    return failures
+
+
+def _narrowed(
+    subject: AdapterUnderTest, kind: str, values: Sequence[Any], calls: Sequence[Request]
+) -> Iterator[PropertyFailure]:
+    """The calls of a world that are answered otherwise than by SMI because of Narrowings, and of no Loss of that world."""
+    explainer, mesh = subject.explained(documents_of(values))
+    explain = judging(mesh, explainer.explain)
+    told = {loss.code for each in mesh.translations.values() for loss in each.losses}
+    narrowings = {one.code for one in subject.spec.narrowings}
+    for request in calls:
+        smi, meshes = explain(request)
+        answer = meshes[mesh.name]
+        if told & {*answer.losses} or not narrowings & {*answer.losses} or not _differs(request, smi, answer):
+            continue
+        codes = ", ".join(sorted(narrowings & {*answer.losses}))
+        why = f'a call to a {kind} that the simplest objects grant is not answered as SMI does, because of "{codes}"'
+        yield PropertyFailure(PLAIN, why, tuple(values), request, smi, answer, answer.by)
+
+
+def _differs(request: Request, smi: Answer, answer: Answer) -> bool:
+    return bool(disagreement(request, smi, replace(answer, losses=())))
+
+
+CHECKS = (
+    PropertyCheck("plain", {PLAIN: "a Narrowing does not excuse everything: plain grants are exact somewhere"}, plain),
+)
