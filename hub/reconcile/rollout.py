@@ -32,6 +32,7 @@ _GRANT_DELETED = wave(Role.GRANT, Op.DELETE)
 _GRANT_REPLACED = wave(Role.GRANT, Op.REPLACE)
 _ROUTE = wave(Role.ROUTE, Op.REPLACE)
 _REFERENCED_DELETED = wave(Role.REFERENCED, Op.DELETE)
+_OUTDATED = Result("waiting", "the sources have changed since it was planned")
 _PREREQUISITE_ROLES = (Role.GUARD, Role.REFERENCED)
 
 
@@ -58,7 +59,7 @@ async def roll_out(sink: Sink | Transactional, plan: Plan, mirror: Mirror, news:
     """Write a plan; what there is news of gains nothing more. Raises StaleError, with nothing written, if the mesh as a whole is not as it was planned on."""
     news = news or News()
     if isinstance(sink, Transactional):
-        return await _write_transaction(sink, plan, mirror)
+        return await _write_transaction(sink, plan, mirror, news)
     if not sink.apart:
         return await _write_by_object(sink, plan, mirror, news)
     # Of a sink with one token for all of its mesh, parts that are written at once would make each other stale; of one
@@ -102,10 +103,10 @@ def result_of(error: BaseException) -> Result:
     return Result("bug", f"{type(error).__name__}: {error}")
 
 
-async def _write_transaction(sink: Transactional, plan: Plan, mirror: Mirror) -> RolloutResult:
+async def _write_transaction(sink: Transactional, plan: Plan, mirror: Mirror, news: News) -> RolloutResult:
     """All that may be written, as one; a unit of which anything may not is left out, and so are those that rest on it."""
     refused = sink.refused(plan.changes)
-    stopped = _excluded(plan, mirror, refused)
+    stopped = _excluded(plan, mirror, refused, news.of(gaining_in(plan)))
     changes = tuple(change for change in plan.changes if change.unit not in stopped)
     memory = {key: raw for key, raw in plan.memory.items() if key not in stopped}
     token = await sink.write_all(changes, memory, plan.token) if changes or memory else plan.token
@@ -115,10 +116,13 @@ async def _write_transaction(sink: Transactional, plan: Plan, mirror: Mirror) ->
     return RolloutResult(tuple((change, token) for change in changes), memory, results, token, failed=failed)
 
 
-def _excluded(plan: Plan, mirror: Mirror, refused: Iterable[Written]) -> dict[UnitKey, Result]:
-    """The units of refused objects; those that need what these would have made, or would delete what these need still."""
+def _excluded(
+    plan: Plan, mirror: Mirror, refused: Iterable[Written], outdated: Iterable[UnitKey]
+) -> dict[UnitKey, Result]:
+    """The units of refused objects, and those that are outdated; those that need what these would have made, or would delete what these need still."""
     units = {change.ref: change.unit for change in plan.changes}
-    stopped = {units[one.ref]: Result("refused", one.detail, one.ref) for one in refused}
+    stopped = dict.fromkeys(outdated, _OUTDATED)
+    stopped |= {units[one.ref]: Result("refused", one.detail, one.ref) for one in refused}
     gaining, guards = gaining_in(plan), _guards(plan)
     while True:  # each unit that is left out may take others with it
         left_out = [change for change in plan.changes if change.unit in stopped]
@@ -269,7 +273,7 @@ class _Progress:
     def may(self, change: Change) -> bool:
         """Whether a change may be written; if not, its unit stops."""
         if change.unit in self._gaining and self._news.of((change.unit,)):
-            self._stop(change.unit, Result("waiting", "the sources have changed since it was planned"))
+            self._stop(change.unit, _OUTDATED)
         missing = self._missing & _required(change, self._mirror, self._gaining, self._guards)
         if missing:
             self._stop(change.unit, Result("waiting", f"{min(missing)} does not exist", min(missing)))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hub.api import Written
+from hub.memory.permits import Permit
 from hub.mirror import Mirror
-from hub.model import Change, NativeObject, ObjectRef, Observation, Observed, Op, Role, UnitKey
+from hub.model import Change, Identity, NativeObject, ObjectRef, Observation, Observed, Op, Role, UnitKey
 from hub.plan.changes import wave
 from hub.plan.plan import Plan
+from hub.reconcile.news import News
 from hub.reconcile.rollout import roll_out
 
 
@@ -70,6 +72,18 @@ async def test_units_that_need_what_a_refused_unit_would_have_made_wait_too() ->
     changes = [made("bad", "x"), made("bad", "y"), made("near", "n", "y"), made("far", "f", "n"), made("other", "o")]
     found = await rolled(AtOnce("x"), changes)
     assert found == {"bad": "refused", "near": "waiting", "far": "waiting", "other": "written"}
+
+
+async def test_a_gain_of_which_there_is_news_is_not_taken_nor_what_needs_it() -> None:
+    """It was planned, and then revoked; of losses nothing waits."""
+    changes = [made("gains", "x"), made("near", "n", "x"), gone("loses", "y"), made("other", "o")]
+    web = "spiffe://d/ns/shop/sa/web"
+    gained = (Permit(Identity("d", "shop", "gains"), web, "TCP", None, None, None),)
+    news, sink = News(), AtOnce()
+    news.tell([key("gains"), key("loses")])
+    done = await roll_out(sink, Plan("vms", "1", tuple(changes), gained=gained), Mirror(Observation()), news)
+    assert {unit.name for unit in done.stopped} == {"gains", "near"}
+    assert {change.unit.name for change in sink.taken} == {"loses", "other"}
 
 
 async def test_what_a_refused_unit_needs_still_is_not_deleted_under_it() -> None:
