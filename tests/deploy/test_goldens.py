@@ -1,4 +1,4 @@
-"""What each example becomes in Istio, as people read it: goldens of `smihub render`. `make goldens` writes them anew."""
+"""What each example becomes in Istio and in Linkerd, as people read it: goldens of `smihub render`. `make goldens` writes them anew."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ CONFIG = """\
 domain: {{trustDomain: cluster.local}}
 sources: [{{path: {folder}}}]
 meshes:
-- {{name: istio, adapter: istio, sink: {{kind: directory, path: rendered}}}}
+- {{name: {mesh}, adapter: {mesh}, sink: {{kind: directory, path: rendered}}}}
 """
 
 
+@pytest.mark.parametrize("mesh", ["istio", "linkerd"])
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
-def test_an_example_is_rendered_as_its_golden_says(example: str, tmp_path: Path) -> None:
+def test_an_example_is_rendered_as_its_golden_says(example: str, mesh: str, tmp_path: Path) -> None:
     """Every object with its unit and causes, and every loss; a change of translation shows here, to be read."""
-    (tmp_path / "smihub.yaml").write_text(CONFIG.format(folder=EXAMPLES / example))
-    done = CliRunner().invoke(app, ["render", "istio", "--config", str(tmp_path / "smihub.yaml")])
+    (tmp_path / "smihub.yaml").write_text(CONFIG.format(folder=EXAMPLES / example, mesh=mesh))
+    done = CliRunner().invoke(app, ["render", mesh, "--config", str(tmp_path / "smihub.yaml")])
     assert done.exit_code == 0, done.stderr
     losses = "".join(f"# {line.strip()}\n" for line in done.stderr.splitlines() if line.strip().startswith("loss "))
     losses = losses.replace(f"{EXAMPLES}/", "")
-    hold(GOLDENS / f"{example}.istio.yaml", losses + done.stdout)
+    hold(GOLDENS / f"{example}.{mesh}.yaml", losses + done.stdout)
