@@ -15,7 +15,7 @@ from adapters.linkerd.translate import ports as translate_ports
 from adapters.linkerd.translate.narrowest import narrowest
 from adapters.linkerd.translate.unit import translate
 from hub.errors import UnsafeResourceError
-from hub.model import HttpMatch, RoutePort
+from hub.model import Grant, HttpMatch, RoutePort
 from tests.servers.units import access, http_grant, inbound, route, split, tcp_grant
 
 Body = dict[str, Any]
@@ -176,9 +176,11 @@ def test_nothing_leaves_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
         translate(access(ports=()), LinkerdConfig())
 
 
-def test_the_narrowest_policy_is_safe() -> None:
+@pytest.mark.parametrize("grant", [tcp_grant("t", ["web"]), http_grant("t", ["web"], HttpMatch("/a"))])
+@pytest.mark.parametrize("group", ["policy.linkerd.io", "gateway.networking.k8s.io"])
+def test_the_narrowest_policy_is_safe(grant: Grant, group: Any) -> None:
     """It names callers that nobody writes, keeps its target, and passes the same check."""
-    made = translate(access(tcp_grant("t", ["web"]), ports=(inbound(9000, "tcp"),)), LinkerdConfig()).objects
+    made = translate(access(grant, ports=(inbound(9000, "none"),)), LinkerdConfig(http_routes=group)).objects
     (policy,) = (one for one in made if one.ref.kind == "AuthorizationPolicy")
     narrow = narrowest(policy.body, policy.ref.kind)
     assert narrow is not None

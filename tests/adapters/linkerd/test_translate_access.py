@@ -281,11 +281,11 @@ def test_more_matches_than_routes_take(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_that_stand_for_content_have_128_bits() -> None:
     """Else two sets of callers could be found that have one name, and one would have what the other is granted."""
     found = made(http_grant("read", ["web"], READ), tcp_grant("raw", ["shop"]), ports=(inbound(9100, "none"),))
-    unit = Access(Identity("td", "d", "a" * 253), (), (inbound(8080),))
+    unit = Access(Identity("td", "d", "a" * 253), (tcp_grant("raw", ["web"]),), (inbound(9100, "none"),))
     names = [one.ref.name for one in (*found.objects, *translate(unit, LinkerdConfig()).objects)]
     digests = [name for name in names if name.startswith("smihub.")]
-    assert len(digests) == len(names) - 1 > 6
-    assert all(re.match(r"smihub\.(?:8080\.)?[0-9a-f]{32}\.a", name) for name in digests)
+    assert len(digests) == len(names) - 1 > 9
+    assert all(re.match(r"smihub\.(?:9100\.)?[0-9a-f]{32}\.a", name) for name in digests)
     assert max(map(len, names)) == 253
 
 
