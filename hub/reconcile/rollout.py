@@ -292,7 +292,9 @@ class _Progress:
             self._stop(change.unit, Result("waiting", f"{change.ref} is still needed", change.ref))
         if change.unit not in self.stopped:
             return True
-        if change.wave == _GRANT_DELETED:  # without its guard, no grant would mean that everybody is accepted
+        if (
+            change.after is None and change.wave == _GRANT_DELETED
+        ):  # without its guard, no grant would mean that everybody is accepted
             return change.unit not in self._unguarded
         # It may go on losing: guards, and grants that shrink. A route could send callers to what was not written.
         return change.wave < _ROUTE and change.unit not in self._gaining

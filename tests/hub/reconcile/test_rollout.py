@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+from msgspec.structs import replace
 
 from hub.api import Written
 from hub.memory.permits import Permit
 from hub.mirror import Mirror
 from hub.model import Change, Identity, NativeObject, ObjectRef, Observation, Observed, Op, Role, UnitKey
-from hub.plan.changes import wave
+from hub.plan.changes import new_grants_first, wave
 from hub.plan.plan import Plan
 from hub.reconcile.news import News
 from hub.reconcile.rollout import roll_out
@@ -59,6 +63,37 @@ class AtOnce:
         """Nothing is open."""
 
 
+class OneByOne:
+    """Takes everything but some objects, one after the other."""
+
+    apart: ClassVar[bool] = False
+
+    def __init__(self, *never: str) -> None:
+        self.never = {ref(name) for name in never}
+        self.taken: list[str] = []
+        self.token = "2"
+
+    async def observe(self) -> Observation:
+        """Nothing."""
+        return Observation()
+
+    @asynccontextmanager
+    async def writing(self, token: str) -> AsyncIterator[OneByOne]:
+        """It is its own Writing."""
+        yield self
+
+    async def write(self, changes: Sequence[Change]) -> Sequence[Written]:
+        """See hub.api.Writing."""
+        self.taken += [each.ref.name for each in changes if each.ref not in self.never]
+        return [Written(each.ref, "failed" if each.ref in self.never else "written", "3") for each in changes]
+
+    async def remember(self, memory: Mapping[UnitKey, bytes]) -> None:
+        """Nothing is kept."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 async def rolled(sink: AtOnce, changes: Sequence[Change], *standing: Observed) -> dict[str, str]:
     """What became of each unit."""
     mirror = Mirror(Observation({one.ref: one for one in standing}))
@@ -93,3 +128,16 @@ async def test_what_a_refused_unit_needs_still_is_not_deleted_under_it() -> None
     before = Observed(ref("x"), b"old", key("bad"), "1", Role.GRANT, (ref("used"),))
     found = await rolled(AtOnce("x"), [replaced, gone("owner", "used"), gone("other", "unused")], before)
     assert found == {"bad": "refused", "owner": "waiting", "other": "written"}
+
+
+async def test_a_new_grant_that_comes_before_old_ones_go_is_not_written_after_a_failure() -> None:
+    """Its wave is that in which others lose (AdapterSpec.new_first); a unit that stopped gains nothing."""
+    unit = UnitKey("access", "shop", "api")
+    callers = NativeObject(ref("callers"), Role.REFERENCED, b"{}")
+    referenced = Change(Op.CREATE, callers.ref, wave(Role.REFERENCED, Op.CREATE), None, callers, unit)
+    (fresh,) = new_grants_first([replace(made("api", "policy"), unit=unit)], {})
+    assert fresh.wave == wave(Role.GRANT, Op.DELETE)
+    gained = (Permit(Identity("d", "shop", "api"), "spiffe://d/ns/shop/sa/web", "TCP", None, None, None),)
+    sink = OneByOne("callers")
+    await roll_out(sink, Plan("pods", "1", (referenced, fresh), gained=gained), Mirror(Observation()))
+    assert sink.taken == []
