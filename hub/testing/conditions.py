@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import combinations
 
-from hub.model import Answer, Document, Reading, Request
+from hub.model import Answer, Document, ObjectRef, Reading, Request
 from hub.semantics import EVERYTHING, GovernedNamespaces, Semantics
 
 Without = Callable[[Request, Collection[str]], Iterator[Answer]]
@@ -21,16 +21,19 @@ def answers_without(
     reading: Reading,
     governed: GovernedNamespaces = EVERYTHING,
     of_whole_splits: Collection[str] = (),
+    lost: Collection[ObjectRef] = (),
 ) -> Without:
     """From a call of a Service, and the losses that a mesh reports, to SMI's answers without one or more splits of that Service.
 
-    These are conditional ones, and all of them where the losses are of whole splits (further codes: `of_whole_splits`).
+    These are conditional ones, those that are `lost` as a whole, and all of them where the losses are of whole splits (further codes:
+    `of_whole_splits`). What an answer reports is of the first layer that takes the call; the next one may be lost as well.
     """
     of_whole = _WHOLE.union(of_whole_splits)
+    gone = frozenset((ref.namespace, ref.name) for ref in lost if ref.kind == "TrafficSplit")
 
     def answers(request: Request, losses: Collection[str]) -> Iterator[Answer]:
         whole = not of_whole.isdisjoint(losses)
-        names = [_lost(document.value, request, whole=whole) for document in documents]
+        names = [_lost(document.value, request, gone, whole=whole) for document in documents]
         for dropped in _some(sorted({name for name in names if name})):
             left = [document for document, name in zip(documents, names, strict=True) if name not in dropped]
             yield Semantics(left, governed=governed, reading=reading).judge(request)
@@ -43,12 +46,12 @@ def _some(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield from combinations(names, size)
 
 
-def _lost(value: object, request: Request, *, whole: bool) -> str:
-    """The name of a TrafficSplit (with conditions, or `whole`) for the Service that is called; "" for any other object."""
+def _lost(value: object, request: Request, gone: Collection[tuple[str, str]], *, whole: bool) -> str:
+    """The name of a TrafficSplit (with conditions, gone, or any if `whole`) for the Service that is called; "" for any other object."""
     namespace, _, service = (request.dst.service or "").partition("/")
     match value:
         case {"kind": "TrafficSplit", "metadata": {"name": str(name)} as metadata, "spec": dict(spec)} if (
-            whole or "matches" in spec
+            whole or "matches" in spec or (namespace, name) in gone
         ):
             root = str(spec.get("service")).partition(".")[0]
             here = (metadata.get("namespace") or "default") == namespace and root == service

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from hub.model import Answer, Destination, Reading, Request, Source
+from hub.model import Answer, Destination, ObjectRef, Reading, Request, Source
 from hub.semantics import Semantics
 from hub.testing.compare import disagreement
 from hub.testing.conditions import answers_without
@@ -117,3 +117,10 @@ def test_shares_are_exact_or_the_nearest_with_a_loss() -> None:
 def test_only_the_loss_of_a_whole_split_leaves_the_call_to_the_root(loss: str, routes: set[str]) -> None:
     """A split without conditions stands below the lost one: the root serves only where it is lost as well."""
     assert {one.route for one in answers_without(_DOCUMENTS, Reading())(_CALL, (loss,))} == routes
+
+
+def test_a_split_below_that_is_lost_as_a_whole_leaves_the_call_to_the_root() -> None:
+    """The answer tells the loss of the condition alone; that the split below is lost too is among the losses of the unit."""
+    rest = ObjectRef("split.smi-spec.io", "TrafficSplit", "d", "rest")
+    without = answers_without(_DOCUMENTS, Reading(), lost=(rest,))
+    assert "root" in {one.route for one in without(_CALL, ("istio.condition-not-expressible",))}

@@ -138,7 +138,20 @@ def _world(subject: AdapterUnderTest, number: int, losses: _LossCount, found: se
 
 
 def _dice(rng: Random, number: int) -> tuple[list[Any], Scope]:
-    """A world and how it is read: some about splits alone, some by the lenient reading, some in another trust domain."""
+    """A world and how it is read: some with headless Services, some by the lenient reading, some in another trust domain."""
+    values, scope = _worlds(rng, number)
+    return ([_maybe_headless(rng, value) for value in values] if number % 4 == 1 else values), scope
+
+
+def _maybe_headless(rng: Random, value: Any) -> Any:
+    """A Service without an address of its own, one in three; anything else as it is."""
+    spec = value.get("spec") if isinstance(value, dict) and value.get("kind") == "Service" else None
+    if not isinstance(spec, dict) or rng.randrange(3):
+        return value
+    return {**value, "spec": {**spec, "clusterIP": "None"}}
+
+
+def _worlds(rng: Random, number: int) -> tuple[list[Any], Scope]:
     reading = _LENIENT if number % 4 == 3 else Reading()
     if number % 8 == 5:
         return make_split_values(rng), Scope(reading=reading)

@@ -8,7 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from hub.explain import ExplainedMesh
-from hub.model import Answer, Document, Reading, Request
+from hub.model import Answer, Document, ObjectRef, Reading, Request
 from hub.testing.conditions import Without, answers_without
 from hub.testing.conformance.subject import NOBODY
 from hub.testing.search import Excusing, Explain
@@ -34,14 +34,17 @@ def judging(mesh: ExplainedMesh, explain: Explain) -> Explain:
 def excusing(mesh: ExplainedMesh) -> Excusing:
     """What excuses a mesh that reports losses: SMI without those splits, or without all conditions of some."""
     lost = {loss for each in mesh.translations.values() for loss in each.losses if not loss.access}
-    whole = {loss.code for loss in lost if loss.field != "spec.matches"} - {_NEAREST}
+    whole = [loss for loss in lost if loss.field != "spec.matches" and loss.code != _NEAREST]
+    codes, splits = {loss.code for loss in whole}, {loss.origin for loss in whole}
     if not mesh.spec.routes_only:
-        return partial(answers_without, of_whole_splits=whole)
-    return partial(_routed_without, whole)
+        return partial(answers_without, of_whole_splits=codes, lost=splits)
+    return partial(_routed_without, codes, splits)
 
 
-def _routed_without(whole: Collection[str], documents: Sequence[Document], reading: Reading) -> Without:
-    without = answers_without(documents, reading, NOBODY, whole)
+def _routed_without(
+    codes: Collection[str], splits: Collection[ObjectRef], documents: Sequence[Document], reading: Reading
+) -> Without:
+    without = answers_without(documents, reading, NOBODY, codes, splits)
 
     def answers(request: Request, losses: Collection[str]) -> Iterator[Answer]:
         return map(_of_smi, without(request, losses))
