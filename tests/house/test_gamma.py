@@ -124,7 +124,7 @@ def test_its_own_suite_is_green_and_gives_a_certificate(package: Path, environme
     assert done.returncode == 0, done.stdout[-3000:]
     certificate = json.loads((package / "build/conformance/gamma.json").read_bytes())
     assert (certificate["passed"], certificate["version"], certificate["governs"]) == (True, "0.1.0", ["routes"])
-    assert (certificate["worlds"], certificate["proof"]) == (2000, "model only")
+    assert (certificate["worlds"], certificate["proof"], certificate["schema"]) == (2000, "model only", True)
     shown = block("docs/adapters.md", "gamma 0.1.0 passes").text
     assert prints(shown, (package / "build/conformance/gamma.txt").read_text(encoding="utf-8"))
 

@@ -15,6 +15,7 @@ from hub.testing.conformance.suite import ABOUT_ACCESS, PROPERTIES
 from hub.testing.counterexamples import to_yaml
 from hub.testing.kit import CASES, FOUND
 
+_BY_SCHEMA = "yes (rules in CEL, x-kubernetes-validations, are not evaluated)"
 _OPEN = "routes alone: it enforces no access"
 
 
@@ -162,7 +163,9 @@ def to_text(certificate: Certificate) -> str:
     lines += ["", f"features carried out: {', '.join(proved) or 'none'}"]
     lines.append(f"{certificate.cases} case files, {certificate.worlds} random worlds, seed {certificate.seed}")
     lines.append(f"judged by hand from: {', '.join(certificate.judged) or 'nothing'}")
-    lines.append(f"objects by the vendor's schema: {'yes' if certificate.schema else 'not asked, no schema is named'}")
+    lines.append(
+        f"objects by the vendor's schema: {_BY_SCHEMA if certificate.schema else 'not asked, no schema is named'}"
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from smihub_gamma.config import GammaConfig
 from smihub_gamma.plugin import SPEC
 
 from hub.api import AdapterSpec, Destination, NativeObject, Request, Source
-from hub.testing.conformance.subject import JudgedRequest
+from hub.testing.conformance.crds import crd_schema
+from hub.testing.conformance.subject import JudgedRequest, SchemaCheck
 
 GEP = "https://gateway-api.sigs.k8s.io/geps/gep-1294/"
 _TYPES = "https://github.com/kubernetes-sigs/gateway-api/blob/v1.6.0/apis/v1/"
@@ -73,3 +75,17 @@ def smihub_requests() -> Sequence[JudgedRequest]:
         row([CALLS], call("/shop.Till/Pay", **ON_GRPC), NOBODY, f"{GRPC} (GRPCRouteRule: no rule matches)"),
         row([route("TCPRoute", rule([ref("foo-v2")]))], call(protocol="tcp"), V2, f"{TCP} (TCPRouteRule)"),
     )
+
+
+@pytest.fixture
+def smihub_schema() -> SchemaCheck:
+    """Gateway API's CustomResourceDefinitions of the three kinds that it writes."""
+    folder = Path(__file__).parent / "crds"
+    return crd_schema(*(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.yaml"))))
+
+
+def test_each_kind_has_a_schema_that_refuses(smihub_schema: SchemaCheck) -> None:
+    """A field that no API server would keep is told."""
+    for kind in ("HTTPRoute", "GRPCRoute", "TCPRoute"):
+        assert not list(smihub_schema(route(kind, rule([ref("foo")]))))
+        assert list(smihub_schema(route(kind, {**rule([ref("foo")]), "backend": []})))
