@@ -62,7 +62,7 @@ class Reasons:
         self._facts = facts
         self._compiler = Compiler(Reading())  # the intent has its own reading in its patterns
         self._compiled: dict[HttpMatch, tuple[CompiledMatch, ...]] = {}
-        self._lost: dict[tuple[UnitKey, Grant | Split], frozenset[Loss]] = {}
+        self._lost: dict[tuple[UnitKey, object, Grant | Split], frozenset[Loss]] = {}
 
     def of(self, keys: Iterable[UnitKey], arriving: ArrivingRequest) -> frozenset[Loss]:
         """The losses of these units that explain what becomes of a request."""
@@ -86,12 +86,12 @@ class Reasons:
     def _of_route(self, key: UnitKey, unit: Route, arriving: ArrivingRequest, http: Http) -> frozenset[Loss]:
         """Those of the first layer that takes the request."""
         place = (arriving.request.port, arriving.transport)
-        splits = (split for port in unit.ports if (port.port, port.transport) == place for split in port.splits)
-        for split in splits:
+        here = replace(unit, ports=tuple(port for port in unit.ports if (port.port, port.transport) == place))
+        for split in (split for port in here.ports for split in port.splits):
             held = None if split.matches is None else tuple(one for one in split.matches if self._holds(one, http))
             if held is None or (held and arriving.request.protocol == "http"):
                 piece = replace(split, matches=held)
-                return self._losses(key, unit, piece) or self._beyond(key, {split.origin})
+                return self._losses(key, here, piece) or self._beyond(key, {split.origin})
         return frozenset()
 
     def _beyond(self, key: UnitKey, origins: Collection[object]) -> frozenset[Loss]:
@@ -100,11 +100,12 @@ class Reasons:
 
     def _losses(self, key: UnitKey, unit: Access | Route, piece: Grant | Split) -> frozenset[Loss]:
         """What is lost of a unit that has nothing but this piece."""
-        if (key, piece) not in self._lost:
+        place = (key, unit.ports if isinstance(unit, Route) else (), piece)
+        if place not in self._lost:
             if len(self._lost) >= _MOST_REMEMBERED:
                 self._lost.clear()
-            self._lost[key, piece] = frozenset(self._translate(key, _reduced(unit, piece)).losses)
-        return self._lost[key, piece]
+            self._lost[place] = frozenset(self._translate(key, _reduced(unit, piece)).losses)
+        return self._lost[place]
 
     # ----------------------------------------------------------------------- what admits a request
 
@@ -156,6 +157,5 @@ def _reduced(unit: Access | Route, piece: Grant | Split) -> Unit:
     if isinstance(unit, Access) and isinstance(piece, Grant):
         return replace(unit, grants=(piece,))
     if isinstance(unit, Route) and isinstance(piece, Split):
-        ports = (port for port in unit.ports if any(split.origin == piece.origin for split in port.splits))
-        return replace(unit, ports=tuple(replace(port, splits=(piece,)) for port in ports))
+        return replace(unit, ports=tuple(replace(port, splits=(piece,)) for port in unit.ports))
     return unit

@@ -12,7 +12,17 @@ from hub.model import Answer, Document, ObjectRef, Reading, Request
 from hub.semantics import EVERYTHING, GovernedNamespaces, Semantics
 
 Without = Callable[[Request, Collection[str]], Iterator[Answer]]
-_WHOLE = frozenset({"istio.headless-backend", "istio.port-called-udp", "istio.tls-not-split"})
+_WHOLE = frozenset(
+    {
+        "istio.headless-backend",
+        "istio.port-called-udp",
+        "istio.tls-not-split",
+        "linkerd.headless-backend",
+        "linkerd.headless-root",
+        "linkerd.other-protocol",
+        "linkerd.raw-not-split",
+    }
+)
 """Losses of a split as a whole: one without conditions has no effect then either."""
 
 
