@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from random import SystemRandom
 
 import pytest
 import yaml
@@ -127,6 +128,16 @@ def test_its_own_suite_is_green_and_gives_a_certificate(package: Path, environme
     assert (certificate["worlds"], certificate["proof"], certificate["schema"]) == (2000, "model only", True)
     shown = block("docs/adapters.md", "gamma 0.1.0 passes").text
     assert prints(shown, (package / "build/conformance/gamma.txt").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+def test_it_passes_on_a_hundred_thousand_pairs(package: Path, environment: dict[str, str]) -> None:
+    """Of a world and a request, with a new seed each time."""
+    seed = str(SystemRandom().randrange(2**48))
+    sizes = ("--smihub-worlds", "2500", "--smihub-seed", seed)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *sizes]
+    done = subprocess.run(command, cwd=package, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (seed, done.stdout[-3000:])
 
 
 def test_a_plan_says_that_nothing_of_a_target_is_enforced(folder: Folder) -> None:
