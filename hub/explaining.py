@@ -53,7 +53,10 @@ class Explained(Struct, frozen=True):
 
 
 def explain_folder(folder: Path, plugins: Plugins) -> Explained:
-    """Both readings of a folder (`-`: of standard input); every installed adapter is a mesh of its name. Raises ConfigError and SourceError."""
+    """Both readings of a folder (`-`: of standard input); every installed adapter is a mesh of its name.
+
+    One that none of the known workloads can be part of is left out. Raises ConfigError and SourceError.
+    """
     if not plugins.adapters:
         raise ConfigError("; ".join(map(str, plugins.problems)) or "no adapter is installed")
     name, store = str(folder), Store(TRUST_DOMAIN)
@@ -65,6 +68,7 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
     )
     intake = Intake([written], {name: source}, {"": store})
     documents, intent = _read(intake)[name], compiled(store, EndpointView(store))
+    kinds = {each.ref.kind for each in intent.facts.placements.values()}
     judged = [
         ExplainedMesh(
             name,
@@ -73,6 +77,7 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
             partial(_translated, spec),
         )
         for name, spec in sorted(plugins.adapters.items())
+        if not kinds or kinds.intersection(spec.workloads)
     ]
     explainer = Explainer(Semantics(documents, trust_domain=TRUST_DOMAIN), intent, judged)
     return _explained({"": explainer}, intake)

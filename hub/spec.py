@@ -85,6 +85,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `new_first`: of its old and new grants of a unit, no part in any state between allows more than the old or the new ones do, so
     new ones are written before old ones go, and a caller of both is not refused in between.
     `overrides(manifest)` says what an object in the sources that is somebody else's does to those of the mesh ("": nothing).
+    `workloads` are the kinds of workload that such a mesh can have; without a smihub.yaml it is asked only about folders with some of them.
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
     its objects do not allow.
     """
@@ -106,6 +107,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     annotations: Callable[[ConfigT], Mapping[str, str]] = unannotated
     new_first: bool = False
     overrides: Callable[[Mapping[str, Any]], str] = no_overrides
+    workloads: tuple[str, ...] = ("Pod", "Workload")
 
     @property
     def routes_only(self) -> bool:

@@ -86,6 +86,7 @@ SPEC = AdapterSpec(
     annotations=pod_annotations,
     new_first=True,
     overrides=overrides,
+    workloads=("Pod",),
 )
 
 
