@@ -250,6 +250,7 @@ STEPS = (
     "come_back",
     "flap",
     "leave",
+    "leave",
     "hear",
     "garble",
     "hide",
@@ -257,7 +258,7 @@ STEPS = (
     "apply",
     "restart",
 )
-"""What may happen; the first is how it begins."""
+"""What may happen, and what twice as often; the first is how it begins."""
 
 
 def play(steps: Sequence[Step], kind: type[Scene] = Scene) -> str:

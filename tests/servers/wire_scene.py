@@ -17,7 +17,7 @@ from tests.servers.scene import STEPS, Scene, WiderError
 from tests.servers.wire_trial import WORKLOADS, WireTrial, octet
 
 ON_ENVOYS = (
-    *(name for name in STEPS if name not in {"hear", "apply"}),
+    *(name for name in dict.fromkeys(STEPS) if name not in {"hear", "apply"}),
     *("become", "become", "become", "move", "switch", "reboot"),
 )
 """What may happen; the first is how it begins. An account that changes is the rarest to be noticed, so it comes often."""
