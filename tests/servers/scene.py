@@ -250,13 +250,13 @@ STEPS = (
     "come_back",
     "flap",
     "leave",
-    "leave",
     "hear",
     "garble",
     "hide",
     "mend",
     "apply",
     "restart",
+    "leave",
 )
 """What may happen, and what twice as often; the first is how it begins."""
 
