@@ -21,11 +21,13 @@ from hub.errors import ConfigError
 from hub.events import ObjectSource, Snapshot
 from hub.explain import Compiled, ExplainedMesh, Explainer, compiled
 from hub.intake import Intake
+from hub.intent.names import is_workload
 from hub.meshes import Mesh
 from hub.model import Baseline, Document, Problem, Translation, Unit, UnitKey
 from hub.plugins import Plugins
 from hub.reconcile.hub import Hub
 from hub.semantics import Semantics
+from hub.smi.types import Workload
 from hub.sources.directory import DirectorySource
 from hub.sources.selection import Selection
 from hub.sources.stream import StreamSource
@@ -68,7 +70,8 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
     )
     intake = Intake([written], {name: source}, {"": store})
     documents, intent = _read(intake)[name], compiled(store, EndpointView(store))
-    kinds = {each.ref.kind for each in intent.facts.placements.values()}
+    known = (each.ref for each in store.objects() if isinstance(each, Workload))
+    kinds = {"Workload" if is_workload(ref) else "Pod" for ref in known}  # templates make Pods
     judged = [
         ExplainedMesh(
             name,

@@ -40,6 +40,7 @@ from hub.model.intent import (
     UnitKey,
 )
 from hub.model.names import (
+    MANAGED_BY,
     SERVICE_ACCOUNT_LABEL,
     Document,
     Identity,
@@ -68,6 +69,7 @@ from hub.model.native import (
 )
 
 __all__ = [
+    "MANAGED_BY",
     "SERVICE_ACCOUNT_LABEL",
     "Access",
     "Answer",

@@ -87,6 +87,8 @@ def identity_of(spiffe: str) -> Identity | None:
     return Identity(parts[0], parts[2], parts[4])
 
 
+MANAGED_BY = "app.kubernetes.io/managed-by"
+"""The label, of value `smihub`, of every Kubernetes object that smihub writes."""
 SERVICE_ACCOUNT_LABEL = "smihub.io/sa"
 """The label by which a mesh that selects Pods by labels finds those of a service account."""
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")

@@ -1,4 +1,4 @@
-"""What became known since a plan was made: who was to gain by it gains nothing more of it, but by the next plan."""
+"""What became known of units since they were planned: they gain nothing more by that plan, and the next one decides."""
 
 from __future__ import annotations
 

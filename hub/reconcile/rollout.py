@@ -2,8 +2,8 @@
 
 What becomes of one object concerns its own unit and those that need the object, and nobody else. A unit of which an object
 was not written gains nothing more by this plan, nor does one of which there is news since it was planned; what it loses is
-written as far as that cannot open anything. The states
-that may come to stand are remembered before the first write, and only what was written to its end is remembered alone.
+written as far as that cannot open anything. The states that may come to stand are remembered before the first write, and only
+what was written to its end is remembered alone.
 """
 
 from __future__ import annotations
@@ -292,9 +292,8 @@ class _Progress:
             self._stop(change.unit, Result("waiting", f"{change.ref} is still needed", change.ref))
         if change.unit not in self.stopped:
             return True
-        if (
-            change.after is None and change.wave == _GRANT_DELETED
-        ):  # without its guard, no grant would mean that everybody is accepted
+        # Without its guard, no grant would mean that everybody is accepted.
+        if change.after is None and change.wave == _GRANT_DELETED:
             return change.unit not in self._unguarded
         # It may go on losing: guards, and grants that shrink. A route could send callers to what was not written.
         return change.wave < _ROUTE and change.unit not in self._gaining

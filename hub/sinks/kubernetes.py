@@ -14,13 +14,12 @@ import msgspec
 
 from hub.api import FamilySpec, FileForm, FileList, FileMark, FileObject
 from hub.errors import ConfigError, UnmodelledError, UnsafeResourceError
-from hub.model import ObjectRef
+from hub.model import MANAGED_BY, ObjectRef
 from hub.sinks.emit import emit
 from hub.sinks.manifest import MAX_OBJECT_BYTES, canonical
 from hub.sources.limits import ParseLimits, YamlError
 from hub.sources.yaml import load
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
 PAUSED = "smihub.io/paused"
 _PAUSED_ALSO = "smihub.io/hands-off"  # its former name, honoured for good: people have written it into files
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hub.model import Document, ObjectRef, Problem, Severity
+from hub.model import MANAGED_BY, Document, ObjectRef, Problem, Severity
 
 Overrides = Callable[[Mapping[str, Any]], str]
 CODE = "object.overrides"
@@ -37,7 +37,7 @@ class Overriding:
         if ref is None or not isinstance(value, dict) or _is_ours(value):
             return
         for said in dict.fromkeys(filter(None, (ask(value) for ask in self._overrides))):
-            remedy = "remove it, or leave that to it"
+            remedy = "remove it, unless it is meant to do so"
             yield Problem(CODE, ref, "", said, remedy, document.origin, Severity.WARNING)
 
 
@@ -54,4 +54,4 @@ def _ref_of(value: object) -> ObjectRef | None:
 
 def _is_ours(value: Mapping[str, Any]) -> bool:
     labels = value["metadata"].get("labels")
-    return isinstance(labels, dict) and labels.get("app.kubernetes.io/managed-by") == "smihub"
+    return isinstance(labels, dict) and labels.get(MANAGED_BY) == "smihub"

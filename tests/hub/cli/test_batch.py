@@ -37,6 +37,16 @@ def test_batch_answers_in_order_and_repeats_ids(folder: Folder) -> None:
     assert all(set(each["meshes"]) == {"istio", "vm"} for each in found)
 
 
+def test_a_mesh_of_pods_is_asked_as_soon_as_a_template_makes_one(folder: Folder) -> None:
+    """Linkerd has no Workloads of our kind, but the folder has more than those now."""
+    folder.write(
+        "deployment.yaml",
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: more, namespace: shop}, spec: {template: {spec: {containers: []}}}}",
+    )
+    (found,) = answers(folder.run(*BATCH, text=ask()).stdout)
+    assert set(found["meshes"]) == {"istio", "linkerd", "vm"}
+
+
 def test_batch_when_a_line_is_bad_answers_with_an_error_and_goes_on(folder: Folder) -> None:
     """Each bad line has its own answer in its own place; exit code 1."""
     lines = [line for bad in BAD for line in (bad, ask(id="good"))]
