@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from hub.memory.opened import without_gains
 from hub.memory.permits import EVERYWHERE, Labels, Standing, carried, counterparts, selectors
 from hub.model import Access, Declared, Grant, HttpMatch, InboundPort
-from hub.regex import HEADER, PATH, RegexRefusedError, Universe, excess, language
+from hub.regex import HEADER, TARGET, RegexRefusedError, Universe, excess, language
 
 Ports = tuple[int, ...] | None
 _Where = tuple[Ports, Labels | None, Ports]
@@ -130,7 +130,7 @@ def _both(one: HttpMatch, other: HttpMatch) -> HttpMatch | None:
         methods = tuple(sorted({*one.methods} & {*other.methods}))
     headers = _headers(one, other)
     paths = [path for path in (one.path, other.path) if path is not None]
-    path = _smaller(paths[0], paths[-1], PATH) if paths else None
+    path = _smaller(paths[0], paths[-1], TARGET) if paths else None
     # Without a pattern for the intersection nothing is granted: narrower than either is safe, wider is not.
     if methods == () or headers is None or (paths and path is None):
         return None

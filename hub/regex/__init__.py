@@ -12,7 +12,7 @@ from hub.regex.algebra import (
     restricted,
     union,
 )
-from hub.regex.automaton import HEADER, PATH, TEXT, URI_PATH, Language, Universe, language
+from hub.regex.automaton import HEADER, PATH, TARGET, TEXT, URI_PATH, Language, Universe, language
 from hub.regex.bounds import MAX_STATES, RegexRefusedError, StepBudget, bounded, charge
 from hub.regex.forms import Inexpressible, header_forms, path_forms
 from hub.regex.meaning import Between, Forms, language_of_forms
@@ -24,6 +24,7 @@ __all__ = [
     "MAX_PATTERN",
     "MAX_STATES",
     "PATH",
+    "TARGET",
     "TEXT",
     "URI_PATH",
     "Between",

@@ -28,6 +28,8 @@ class Universe(Struct, frozen=True):
 
 TEXT = Universe("text", "", SCALARS)
 """Every text."""
+TARGET = Universe("target", "", intersect(SCALARS, inverse(char_set([*char_set_of("?#"), (0, 0x1F), (0x7F, 0x7F)]))))
+"""What a request may have in the place of its path, without query: also `*`, a host and port, a whole URI (RFC 9112, 3.2)."""
 PATH = Universe(
     "path", "/", intersect(SCALARS, inverse(char_set([*char_set_of("?#"), (0, 0x20), (0x7F, 0xA0), (0x2028, 0x2029)])))
 )

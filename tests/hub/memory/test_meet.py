@@ -287,6 +287,19 @@ def test_equal_states_gain_nothing() -> None:
         assert (gained(API, (world.state,), both), gained(API, (both,), world.state)) == ((), ())
 
 
+@pytest.mark.parametrize("path", ["*", "api:8080", "http://api/a", "/a b"])
+def test_what_is_no_path_is_not_permitted_by_the_way(path: str) -> None:
+    """A pattern that adds a target without a leading slash is a gain, though of paths it has fewer than the one before."""
+    said = re2.escape(path)
+    units = [
+        Access(API, (Grant(ObjectRef("", "TrafficTarget", "d", "t"), SOURCES, "TCP", None, (HttpMatch(each),)),))
+        for each in ("/a.*" if path[0] != "/" else "/[^ ]*", f"/a|{said}")
+    ]
+    both = meet((standing(units[0]),), units[1])
+    assert not any(re2.fullmatch(match.path or "", path) for one in both.grants for match in one.http or ())
+    assert gained(API, (standing(units[0]),), standing(units[1]))
+
+
 @pytest.mark.parametrize("other", [(("x", "a"), ("x", "b")), (("x", "b"),), (("y", "c"),), (("x", "[ab]"), ("x", "c"))])
 def test_every_condition_on_one_header_stays(other: tuple[tuple[str, str], ...]) -> None:
     """A match may ask for two lines of one name; what both states permit asks for all that each of them does."""
