@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,7 +25,8 @@ class Certificate(Struct, frozen=True, omit_defaults=True):
     `proof` is "model only" where no real data plane ran: then all of this rests on the adapter's own evaluate, as far as the
     author's `judged` rows and the field checks bear it. `schema` says whether objects were held against one of the vendor. `missing`
     are properties that were not asked. `governs` are the adapter's: with ("routes",) it enforces no access, and no property about
-    access is among `properties`.
+    access is among `properties`. `cpu_s` is, by property, the processor time in seconds of the searches that asked it; `together` are
+    properties that one search asked, whose time is that of all of them.
     """
 
     adapter: str
@@ -43,6 +44,7 @@ class Certificate(Struct, frozen=True, omit_defaults=True):
     governs: tuple[str, ...] = ()
     schema: bool = False
     cpu_s: Mapping[str, float] = {}
+    together: tuple[tuple[str, ...], ...] = ()
     missing: tuple[str, ...] = ()
     failures: tuple[Mapping[str, Any], ...] = ()
 
@@ -112,7 +114,12 @@ def certify(header: Header, rows: Sequence[CheckRow], date: str) -> Certificate:
         judged=header.judged,
         governs=header.governs,
         schema=header.schema,
-        cpu_s={row.check: row.cpu_s for row in rows},
+        cpu_s={
+            name: round(sum(row.cpu_s for row in rows if name in row.properties), 2)
+            for name in PROPERTIES
+            if name in asked
+        },
+        together=tuple(sorted({row.properties for row in rows if len(row.properties) > 1}, key=_place)),
         missing=missing,
         failures=tuple(failure for row in rows for failure in row.failures),
     )
@@ -158,7 +165,8 @@ def to_text(certificate: Certificate) -> str:
         lines += ["", *failure_lines(failure)]
     if certificate.missing:
         lines += ["", f"not asked: {', '.join(certificate.missing)}"]
-    lines += ["", *(_property_line(name, holds) for name, holds in certificate.properties.items())]
+    times = dict(cpu_words(certificate))
+    lines += ["", *(_property_line(name, holds, times) for name, holds in certificate.properties.items())]
     proved = [name for name, support in certificate.features.items() if support in {"full", "partial", "approximate"}]
     lines += ["", f"features carried out: {', '.join(proved) or 'none'}"]
     lines.append(f"{certificate.cases} case files, {certificate.worlds} random worlds, seed {certificate.seed}")
@@ -169,8 +177,20 @@ def to_text(certificate: Certificate) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _property_line(name: str, holds: bool) -> str:  # noqa: FBT001 - what is shown
-    return f"{'ok  ' if holds else 'FAIL'} {name}: {PROPERTIES.get(name, '')}"
+def _place(properties: Sequence[str]) -> int:
+    return list(PROPERTIES).index(properties[0])
+
+
+def cpu_words(certificate: Certificate) -> Iterator[tuple[str, str]]:
+    """By property, in the order of the suite: its time in words; where one search asked several, the first has it."""
+    for name, seconds in certificate.cpu_s.items():
+        others = [each[0] for each in certificate.together if name in each and name != each[0]]
+        yield name, f"with {' and '.join(others)}" if others else f"{seconds:.1f} CPU s"
+
+
+def _property_line(name: str, holds: bool, times: Mapping[str, str]) -> str:  # noqa: FBT001 - what is shown
+    took = f" ({times[name]})" if name in times else ""
+    return f"{'ok  ' if holds else 'FAIL'} {name}: {PROPERTIES.get(name, '')}{took}"
 
 
 def failure_lines(failure: Mapping[str, Any]) -> list[str]:

@@ -195,10 +195,12 @@ class _Recorder:
         return made, path
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Processor seconds of each check, and where the certificate is."""
+        """Processor seconds of each property, and where the certificate is."""
         for made, path in self._written:
+            from hub.testing.conformance.certificate import cpu_words  # noqa: PLC0415 - only where the suite ran
+
             word = "passes" if made.passed else "does not pass"
             terminalreporter.section(f"{made.adapter} {word} the conformance kit ({made.proof})")
-            for check, seconds in made.cpu_s.items():
-                terminalreporter.write_line(f"{seconds:8.1f} CPU s  {check}")
+            for name, took in cpu_words(made):
+                terminalreporter.write_line(f"{name}: {took}")
             terminalreporter.write_line(f"certificate: {path} and {path.with_suffix('.txt').name}")

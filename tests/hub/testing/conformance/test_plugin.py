@@ -51,11 +51,17 @@ def test_a_good_adapter_gets_its_certificate(tmp_path: Path) -> None:
     assert certificate["passed"]
     assert certificate["properties"] == dict.fromkeys(PROPERTIES, True)
     assert (certificate["adapter"], certificate["version"], certificate["proof"]) == ("gate", "1.2", "model only")
-    assert certificate["cpu_s"].keys() == {check.name for check in CHECKS}
+    assert list(certificate["cpu_s"]) == list(PROPERTIES)
+    assert {tuple(each) for each in certificate["together"]} == {
+        tuple(check.properties) for check in CHECKS if len(check.properties) > 1
+    }
     assert (certificate["seed"], certificate["worlds"]) == ("smihub", 100)
     assert certificate["features"]["access.udp"] == "never"
     assert text.startswith("gate 1.2 passes the conformance kit 3 (model only), 20")
-    assert "CPU s  agreement" in done.stdout
+    took = certificate["cpu_s"]["never-wider"]
+    assert f"\nnever-wider: {took:.1f} CPU s\nexact-shares: with never-wider\n" in done.stdout
+    assert f"ok   never-wider: nothing that SMI denies is allowed ({took:.1f} CPU s)\n" in text
+    assert "ok   exact-shares: splits share out exactly as SMI says (with never-wider)\n" in text
     assert "gate passes the conformance kit (model only)" in done.stdout
 
 
