@@ -49,7 +49,7 @@ class ExplainedMesh(Struct, frozen=True):
 class _MeshJudge(Struct, frozen=True):
     """One mesh, ready to judge, the units that it governs, why it does something else than SMI says, and what its own codes mean.
 
-    `whole`: it governs every unit.
+    `whole`: it governs every unit. `openings` are the codes of what its settings open beyond SMI.
     """
 
     evaluator: Evaluator
@@ -57,6 +57,7 @@ class _MeshJudge(Struct, frozen=True):
     reasons: Reasons
     meanings: Mapping[str, str]
     whole: bool
+    openings: AbstractSet[str]
 
 
 class Explainer:
@@ -74,7 +75,9 @@ class Explainer:
         reasons = Reasons(self.compiled.units, mesh.translations, mesh.translate, facts)
         meanings = {narrowing.code: narrowing.message for narrowing in mesh.spec.narrowings}
         whole = self.compiled.units.keys() <= governed
-        return _MeshJudge(mesh.spec.evaluator(objects, facts), governed, reasons, meanings, whole)
+        told = (loss for translation in mesh.translations.values() for loss in translation.losses)
+        openings = {loss.code for loss in told if loss.is_unenforced}
+        return _MeshJudge(mesh.spec.evaluator(objects, facts), governed, reasons, meanings, whole, openings)
 
     @property
     def meshes(self) -> tuple[str, ...]:
@@ -105,6 +108,10 @@ class Explainer:
         by_code = ((code, messages.get(code) or [judge.meanings.get(code, "")]) for code in answer.losses)
         return [f"{message} ({code})" for code, found in by_code for message in found]
 
+    def opens(self, mesh: str, answer: Answer) -> bool:
+        """Whether a mesh lets a request in only because its settings in smihub.yaml say so."""
+        return answer.verdict != "deny" and any(map(self._judges[mesh].openings.__contains__, answer.losses))
+
     def limits(self) -> Mapping[str, str]:
         """By mesh: which traffic it never gets to see, one sentence each; meshes that see all are left out."""
         return {mesh.name: mesh.spec.capture for mesh in self._meshes if mesh.spec.capture}
@@ -126,7 +133,9 @@ class Explainer:
         moved = (answer.route, answer.weights) != (smi.route, smi.weights)
         path = request.path if answer.received is None else answer.received
         keys = [key for key in self._addressed(request, smi) if moved or key.kind != "route"]
-        return judge.reasons.of(keys, ArrivingRequest(replace(request, path=path), self._ports(request, smi)))
+        found = judge.reasons.of(keys, ArrivingRequest(replace(request, path=path), self._ports(request, smi)))
+        opened = {code for code in answer.losses if code in judge.openings}
+        return found | (judge.reasons.opened(keys, opened) if opened else frozenset())
 
     def _ports(self, request: Request, smi: Answer) -> dict[Identity, set[int]]:
         """By receiver, the workload ports at which a request arrives."""

@@ -78,6 +78,11 @@ class Reasons:
                 found |= self._of_route(key, unit, arriving, http)
         return frozenset(found)
 
+    def opened(self, keys: Iterable[UnitKey], codes: Collection[str]) -> frozenset[Loss]:
+        """What settings open in these units, under these codes."""
+        told = (loss for key in keys if key in self._translations for loss in self._translations[key].losses)
+        return frozenset(loss for loss in told if loss.is_unenforced and loss.code in codes)
+
     def _of_access(self, key: UnitKey, unit: Access, arriving: ArrivingRequest, http: Http) -> frozenset[Loss]:
         admitting = [piece for grant in unit.grants for piece in self._admitting(grant, arriving, unit.identity, http)]
         pieces = frozenset[Loss]().union(*(self._losses(key, unit, piece) for piece in admitting))
@@ -104,7 +109,11 @@ class Reasons:
         if place not in self._lost:
             if len(self._lost) >= _MOST_REMEMBERED:
                 self._lost.clear()
-            self._lost[place] = frozenset(self._translate(key, _reduced(unit, piece)).losses)
+            found = self._translate(key, _reduced(unit, piece)).losses
+            # What settings open does not come from the piece, and refuses nothing of it.
+            self._lost[place] = frozenset(
+                loss for loss in found if loss.origin == piece.origin or not loss.is_unenforced
+            )
         return self._lost[place]
 
     # ----------------------------------------------------------------------- what admits a request

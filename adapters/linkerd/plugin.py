@@ -79,7 +79,8 @@ SPEC = AdapterSpec(
     drain="the next request (HTTP), or at once, when the proxy closes them (TCP)",
     capture=(
         "a Pod without a proxy, on the host network, or with skipped inbound ports accepts every caller that can reach it, and a "
-        "proxy that starts follows the default policy of its Pod until it gets another one"
+        "proxy that starts follows the default policy of its Pod until it gets another one; on a port on which nothing is granted "
+        "over HTTP, the probes of its Pod are answered to every caller in Linkerd's probe networks"
     ),
     selects_by=SERVICE_ACCOUNT_LABEL,
     narrowest=narrowest,

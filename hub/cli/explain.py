@@ -141,7 +141,8 @@ def _show(explainer: Explainer, request: Request, standing: Evaluators) -> None:
     for mesh, answer in meshes.items():
         print_lines(verdict_lines(f"mesh {mesh}", request, answer))
         reasons = explainer.reasons(mesh, request, answer) if answer.losses else []
-        OUT.print(compared(_asked_of(explainer, request, smi, answer), answer, reasons))
+        asked = _asked_of(explainer, request, smi, answer)
+        OUT.print(compared(asked, answer, reasons, opened=explainer.opens(mesh, answer)))
         if mesh in standing and (now := standing[mesh].judge(request).verdict) != answer.verdict:
             OUT.print(line(("  in effect: ", "bold"), f"{now}, kept from the last apply; see smihub plan"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from rich.text import Text
 
@@ -30,16 +30,27 @@ def loss_lines(plan: Plan, refusing: Collection[Loss], places: Locations, detail
     if not plan.losses:
         return
     mine, most = set(refusing), None if detail == "all" else _LINES_SHOWN
-    yield line(("  asked for, but not possible in this mesh", "bold"), f" ({len(plan.losses)})")
-    for refuses in (False, True):
-        found = (loss for loss in plan.losses if (loss in mine) is refuses)
-        shown = (Text("    ") + loss_line(each, plan.mesh, places.written(each), refuses=refuses) for each in found)
-        yield from first(most, shown, "    ")
+    for heading, losses in _by_kind(plan.losses):
+        yield line((f"  {heading}", "bold"), f" ({len(losses)})")
+        for refuses in (False, True):
+            found = (loss for loss in losses if (loss in mine) is refuses)
+            shown = (Text("    ") + loss_line(each, plan.mesh, places.written(each), refuses=refuses) for each in found)
+            yield from first(most, shown, "    ")
+
+
+def _by_kind(losses: Iterable[Loss]) -> Iterator[tuple[str, tuple[Loss, ...]]]:
+    """What is let in beyond SMI, and what is not carried out, each under its heading where there is any."""
+    for unenforced, heading in (
+        (True, "let in, although SMI denies it"),
+        (False, "asked for, but not possible in this mesh"),
+    ):
+        if found := tuple(loss for loss in losses if loss.is_unenforced is unenforced):
+            yield heading, found
 
 
 def loss_line(loss: Loss, mesh: str, at: FieldLocation, *, refuses: bool) -> Text:
     """`refused smi/routes.yaml:7 HTTPRouteGroup/shop/routes match "read": ... Effect on istio: ... Fix: ... Or accept: ...`."""
-    word, colour = ("refused", "red") if refuses else ("loss", "yellow")
+    word, colour = ("refused", "red") if refuses else ("open" if loss.is_unenforced else "loss", "yellow")
     place = located(at.origin)
     accept: tuple[Part, ...] = ((" Or accept", "bold"), f": {how_to_accept(loss)}") if refuses else ()
     return line(

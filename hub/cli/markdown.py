@@ -82,7 +82,7 @@ def _sheet(sheet: Sheet, rows: int, *, folded: bool) -> Iterator[str]:
         yield from ("", "Refused:", *_fence([*loss_texts, *(refusal_line(each).plain for each in others)], rows))
     if not folded:
         return
-    accepted = [each for each in plan.losses if each not in set(refusing)]
+    accepted = [each for each in plan.losses if each not in set(refusing) and not each.is_unenforced]
     lines = [loss_line(each, sheet.title, sheet.spots.written(each), refuses=False).plain for each in accepted]
     yield from _details(f"Not possible in this mesh, and accepted: {len(lines)}", lines, rows)
     yield from _details("Waiting", _plain(waiting_lines(plan, sheet.refused)), rows)
@@ -92,6 +92,7 @@ def _sheet(sheet: Sheet, rows: int, *, folded: bool) -> Iterator[str]:
 
 def _meaning(sheet: Sheet, rows: int) -> Iterator[str]:
     plan, causes = sheet.plan, Causes.of(sheet.plan, sheet.spots)
+    yield from (f"! let in, although SMI denies it: {each.example}" for each in plan.losses if each.is_unenforced)
     yield from (f"! newly governed: {each.namespace}/{each.name}" for each in plan.governs)
     yield from _permits("+", plan.gained, causes, rows)
     yield from (f"- {text}" for text in plan.lost_lines)

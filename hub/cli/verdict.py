@@ -60,8 +60,8 @@ def _route(request: Request, answer: Answer) -> str:
     }[answer.route or "root"]
 
 
-def compared(smi: Answer, mesh: Answer, reasons: Sequence[str]) -> Text:
-    """Whether a mesh does what SMI says, and if not in what it differs and why."""
+def compared(smi: Answer, mesh: Answer, reasons: Sequence[str], *, opened: bool = False) -> Text:
+    """Whether a mesh does what SMI says, and if not in what it differs and why; `opened`: its settings let the request in."""
     differences = [
         f"{what} {theirs or 'nothing'} instead of {ours or 'nothing'}"
         for what, ours, theirs in (
@@ -80,13 +80,16 @@ def compared(smi: Answer, mesh: Answer, reasons: Sequence[str]) -> Text:
             ("not governed", "yellow"),
             ': outside of "governed" in smihub.yaml, so every caller that can reach it is accepted',
         )
-    if _OPENNESS[mesh.verdict] > _OPENNESS[smi.verdict]:
+    because = "; ".join(reasons) or "the reason is unknown, please report it"
+    wider = _OPENNESS[mesh.verdict] > _OPENNESS[smi.verdict]
+    if wider and opened:
+        return line("  ", ("opened by smihub.yaml", "yellow"), f": {'; '.join(differences)}: {because}")
+    if wider:
         return line(
             "  ",
             ("WIDER THAN SMI", "bold red"),
             f": {'; '.join(differences)}; this must never happen, please report it",
         )
-    because = "; ".join(reasons) or "the reason is unknown, please report it"
     return line("  ", ("differs from SMI", "yellow"), f": {'; '.join(differences)}: {because}")
 
 

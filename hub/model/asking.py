@@ -66,7 +66,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     The route part is there only where the request addressed a Service: `weights` are exact shares as text
     (`"9/10"`, `"1"`), summing to 1, or empty where nobody serves. The verdict of a Service is allow if every
     backend with a positive share allows, deny if none does, else mixed.
-    `losses` are codes that explain why a mesh denies what SMI allows; SMI's own answers have none.
+    `losses` are codes that explain why a mesh denies what SMI allows, or lets in what its settings open; SMI's own answers have none.
     `received` is the path that an application gets to see, where a mesh normalises and it is another than was sent: SMI
     judges what is received (docs/smi.md, 3.1).
     """

@@ -40,8 +40,8 @@ class Loss(Struct, frozen=True, order=True, gc=False):
     """What a mesh cannot say: the refused part grants nothing.
 
     `example` is a request in words that SMI allows and the mesh will refuse; `remedy` says what would end the loss.
-    `access` is False for losses of a split, which may approximate but never widen, and for what a mesh of routes alone does not
-    enforce. `unit` is the hub's to say.
+    `access` is False for losses of a split, which may approximate but never widen, for what a mesh of routes alone does not
+    enforce, and for what settings of the mesh open beyond SMI. `unit` is the hub's to say.
     """
 
     code: str
@@ -55,7 +55,7 @@ class Loss(Struct, frozen=True, order=True, gc=False):
 
     @property
     def is_unenforced(self) -> bool:
-        """Whether it says that a mesh of routes alone does not enforce a grant, so that nothing is refused for it."""
+        """Whether it says what is let in although SMI denies it: whatever a mesh of routes alone gets, or what settings open."""
         return not self.access and self.unit is not None and self.unit.kind == "access"
 
     @property
@@ -63,7 +63,7 @@ class Loss(Struct, frozen=True, order=True, gc=False):
         """What becomes of `example`.
 
         Access, and what the root Service of a split does not take, is refused; a condition never holds; shares are the nearest.
-        A mesh of routes alone lets in what it does not enforce.
+        A mesh of routes alone lets in what it does not enforce, any mesh what its settings open.
         """
         if self.access or self.field == "spec.service":
             return f"{self.example} is refused"

@@ -18,7 +18,9 @@ import yaml
 
 from hub.config.file import load_configs
 from hub.expect.read import read
+from hub.meshes import meshes_of
 from hub.model import Document
+from hub.plugins import load_plugins
 from hub.smi import decode
 from tests.docs.page_blocks import ROOT, block, blocks_of, commands, prints
 from tests.servers.folder import CONFIG, Folder, shop
@@ -205,7 +207,10 @@ def test_settings_are_read(tmp_path: Path, page: str, begins: str) -> None:
         given = yaml.load(each.text, yaml.CSafeLoader)
         left_out = {} if "domains" in given else OURS
         (tmp_path / "smihub.yaml").write_text(yaml.safe_dump(left_out | given))
-        assert load_configs(tmp_path / "smihub.yaml")
+        configs = load_configs(tmp_path / "smihub.yaml")
+        assert configs
+        for config in configs:
+            meshes_of(config, load_plugins())
 
 
 @pytest.mark.thorough

@@ -66,7 +66,8 @@ def test_goldens_are_taken_as_they_are(kube: Kube) -> None:
     goldens = sorted(GOLDENS.glob("*.linkerd.yaml"))
     bodies = [one for file in goldens for one in yaml.load(file.read_text(), yaml.CSafeLoader)["objects"]]
     kinds = {one["kind"] for one in bodies}
-    assert kinds == {"Server", "HTTPRoute", "TCPRoute", "AuthorizationPolicy", "MeshTLSAuthentication"}
+    authentications = {"MeshTLSAuthentication", "NetworkAuthentication"}
+    assert kinds == {"Server", "HTTPRoute", "TCPRoute", "AuthorizationPolicy"} | authentications
     for body in bodies:
         hold(kube, {key: value for key, value in body.items() if key != "role"})
 

@@ -21,12 +21,16 @@ _ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 class Caller(Struct, frozen=True):
-    """A caller: the DNS name or the URI of its certificate ("": it has none), its namespace, and whether it is foreign."""
+    """A caller: the DNS name or the URI of its certificate ("": it has none), its namespace, and whether it is foreign.
+
+    `addresses` are those from which it may call (none: not known).
+    """
 
     name: str = ""
     uri: str = ""
     namespace: str = ""
     foreign: bool = False
+    addresses: tuple[str, ...] = ()
 
 
 NOBODY = Caller()

@@ -117,7 +117,7 @@ class _LinkerdMesh:
         words = {_name(key, place): word for key, (word, _) in judged.items()}
         verdict = _verdict(tuple(words.values()))
         faults = call.reading.faults if call.reading is not None and not leading.parts else ()
-        refused = [] if verdict == "allow" else [one.losses for one in verdicts if not one.allowed]
+        refused = [one.losses for one in verdicts if one.allowed or verdict != "allow"]
         return Answer(
             verdict=verdict,
             by=_union([leading.by, *(one.by for one in verdicts)]),

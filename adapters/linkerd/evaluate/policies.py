@@ -2,6 +2,7 @@
 
 All that a policy requires must hold, and any one policy is enough. An empty list requires nothing. A policy that requires an
 authentication that does not exist, or two of a kind, is ignored. One that targets a namespace counts for all of its Servers.
+A NetworkAuthentication admits whoever calls from its networks; a caller whose address is not known may call from any.
 Source: https://linkerd.io/2-edge/reference/authorization-policy/; empty lists, missing references and unions were observed on
 Linkerd edge-26.8. Objects that the index cannot read keep in effect what stood there before, so they raise UnmodelledError.
 """
@@ -9,6 +10,7 @@ Linkerd edge-26.8. Objects that the index cannot read keep in effect what stood 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from msgspec import Struct
@@ -18,10 +20,32 @@ from adapters.linkerd.evaluate.fields import GATEWAY, POLICY, Fields, Manifest
 from hub.api import UnmodelledError
 
 _CORE = frozenset(("", "core"))
-_EVERYWHERE = frozenset(("0.0.0.0/0", "::/0"))
 TargetKey = tuple[str, str, str, str]
 """Namespace, kind, group and name of what a policy targets; a namespace has neither group nor name."""
 _Key = tuple[str, str, str]
+
+
+Network = IPv4Network | IPv6Network
+
+
+class Networks(Struct, frozen=True):
+    """Some addresses: each of these networks, without those that it excepts. None at all: which ones is not known."""
+
+    listed: tuple[tuple[Network, tuple[Network, ...]], ...] = ()
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether every address is meant."""
+        whole = (one.version for one, excepted in self.listed if one.prefixlen == 0 and not excepted)
+        return len(set(whole)) > 1
+
+    def may_hold(self, addresses: Iterable[str]) -> bool:
+        """Whether one of these addresses is meant."""
+        return any(map(self._holds, addresses))
+
+    def _holds(self, text: str) -> bool:
+        address = ip_address(text)
+        return any(address in one and not any(address in each for each in but) for one, but in self.listed)
 
 
 class Admission(Struct, frozen=True):
@@ -29,20 +53,37 @@ class Admission(Struct, frozen=True):
 
     label: str
     identities: IdentitySet | None
-    networks: bool = False
+    networks: Networks | None = None
 
     def suits(self, caller: Caller) -> bool:
         """Whether the caller is let in, from the right address if one is asked for."""
         return self.identities is None or self.identities.has(caller)
 
 
-def admitted(admissions: Iterable[Admission], caller: Caller) -> tuple[str, ...]:
-    """The objects that let a caller in. Raises UnmodelledError where only its address would tell."""
+class Admitted(Struct, frozen=True):
+    """The objects that let a caller in (none: nobody does); `opened`: they ask for nothing but an address."""
+
+    by: tuple[str, ...] = ()
+    opened: bool = False
+
+
+def admitted(admissions: Iterable[Admission], caller: Caller) -> Admitted:
+    """What lets a caller in. Raises UnmodelledError where only its address would tell, and the networks are not known."""
     suiting = [one for one in admissions if one.suits(caller)]
-    sure = {one.label for one in suiting if not one.networks}
-    if suiting and not sure:
-        raise UnmodelledError(f"{suiting[0].label}: it depends on the address of the caller, which is not modelled")
-    return tuple(sorted(sure))
+    sure = [one for one in suiting if one.networks is None]
+    if sure or not suiting:
+        return Admitted(_labels(sure))
+    unknown = next((one.label for one in suiting if one.networks is not None and not one.networks.listed), None)
+    if unknown is not None:
+        raise UnmodelledError(f"{unknown}: it depends on the address of the caller, which is not modelled")
+    near = [
+        one for one in suiting if one.networks and (not caller.addresses or one.networks.may_hold(caller.addresses))
+    ]
+    return Admitted(_labels(near), opened=any(one.identities is None for one in near))
+
+
+def _labels(admissions: Iterable[Admission]) -> tuple[str, ...]:
+    return tuple(sorted({one.label for one in admissions}))
 
 
 class Policies:
@@ -80,7 +121,7 @@ class Policies:
     def _admission(self, refs: Sequence[Any], manifest: Manifest) -> Admission | None:
         """What all required authentications together admit; None where the policy is ignored."""
         identities: list[IdentitySet | None] = []
-        networks: list[bool | None] = []
+        networks: list[Networks | None] = []
         for ref in refs:
             kind, key = _reference(Fields(ref, manifest.label), manifest)
             if kind == "NetworkAuthentication":
@@ -91,7 +132,8 @@ class Policies:
                 identities.append(self._identities.get(key))
         if None in identities or None in networks or len(identities) > 1 or len(networks) > 1:
             return None
-        return Admission(manifest.label, identities[0] if identities else None, bool(networks and networks[0]))
+        where = networks[0] if networks else None
+        return Admission(manifest.label, identities[0] if identities else None, None if _is_anywhere(where) else where)
 
     def _mesh_tls(self, manifest: Manifest) -> IdentitySet:
         with Fields(manifest.spec, manifest.label) as left:
@@ -137,13 +179,27 @@ def _key(manifest: Manifest) -> _Key:
     return manifest.kind, manifest.namespace, manifest.name
 
 
-def _networks(manifest: Manifest) -> bool:
-    """Whether only some addresses are meant."""
+def _is_anywhere(networks: Networks | None) -> bool:
+    return networks is None or networks.everywhere
+
+
+def _networks(manifest: Manifest) -> Networks:
+    """The addresses that are meant."""
     with Fields(manifest.spec, manifest.label) as left:
         entries = left.items("networks")
-    cidrs = set()
+    found = []
     for entry in entries:
         with Fields(entry, manifest.label) as inner:
             cidr, excepted = inner.text("cidr"), inner.texts("except")
-        cidrs |= set() if excepted else {cidr}
-    return not cidrs >= _EVERYWHERE
+        found.append((_network(cidr, inner), tuple(_network(one, inner) for one in excepted)))
+    if not found:
+        raise left.unmodelled("a NetworkAuthentication without networks")
+    return Networks(tuple(found))
+
+
+def _network(text: str, left: Fields) -> Network:
+    """A network, or a single address (linkerd2, policy-controller/k8s/api/src/policy/network_authentication.rs)."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise left.unmodelled(f'the network "{text}"') from None

@@ -18,6 +18,7 @@ from msgspec import Struct
 from hub.api import Request, raw_bytes
 
 METHOD, PATH, HEADER, GUARDED = "method.nonstandard", "path.refused", "header.rejected", "path.guarded"
+OPENED = "linkerd.opened-network"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(r"(/[^\x00-\x20#<>?`\x7f]*)(?:\?([^\x00-\x20\x22#<>\x7f]*))?(?:#.*)?", re.DOTALL)
 _ABSOLUTE = re.compile(r"https?://([A-Za-z0-9._:-]+)(/.*)?", re.DOTALL | re.IGNORECASE)

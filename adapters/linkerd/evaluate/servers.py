@@ -18,8 +18,8 @@ from msgspec import Struct
 from adapters.linkerd.evaluate.callers import ANY_MESHED, NOBODY, Caller
 from adapters.linkerd.evaluate.fields import Fields, Manifest
 from adapters.linkerd.evaluate.httproutes import BoundRoute, winner
-from adapters.linkerd.evaluate.policies import Admission, Policies, admitted
-from adapters.linkerd.evaluate.request import GUARDED, HEADER, Http, Reading
+from adapters.linkerd.evaluate.policies import Admission, Admitted, Networks, Policies, admitted
+from adapters.linkerd.evaluate.request import GUARDED, HEADER, OPENED, Http, Reading
 from hub.api import UnmodelledError
 
 PodLabels = frozenset[tuple[str, str]]
@@ -75,10 +75,10 @@ class InboundServer(Struct, frozen=True):
             [route for route, _ in self.routes],
             reading.http,
             lambda route, _: (route.label, admitted((*self.admissions, *extra[id(route)]), caller)),
-            lambda outcome: bool(outcome[1]),
+            lambda outcome: (bool(outcome[1].by), outcome[1].opened),
         )
-        if met is not None and met[1]:
-            return Verdict(True, met[1], http=True)
+        if met is not None and met[1].by:
+            return self._admit(met[1], http=True)
         return Verdict(False, (self.label if met is None else met[0],), self._excuses(caller, reading.http), http=True)
 
     def _excuses(self, caller: Caller, http: Http) -> tuple[str, ...]:
@@ -94,12 +94,12 @@ class InboundServer(Struct, frozen=True):
 
     def _grpc(self, caller: Caller, reading: Reading) -> Verdict:
         """HTTPRoutes do not count; the default route is for gRPC, which is a POST, and for those whom the Server admits."""
-        if reading.http.method == "POST" and admitted(self.admissions, caller):
+        if reading.http.method == "POST" and admitted(self.admissions, caller).by:
             raise UnmodelledError(f"{self.label}: gRPC calls are not modelled")
         return Verdict(False, (self.label,), http=True)
 
-    def _admit(self, by: tuple[str, ...], *, http: bool = False) -> Verdict:
-        return Verdict(bool(by), by or (self.label,), http=http)
+    def _admit(self, found: Admitted, *, http: bool = False) -> Verdict:
+        return Verdict(bool(found.by), found.by or (self.label,), (OPENED,) if found.opened else (), http=http)
 
 
 class Servers:
@@ -179,5 +179,5 @@ def _access(word: str, label: str) -> tuple[Admission, ...]:
     if word in {"all-authenticated", "cluster-authenticated"}:
         return (Admission(label, ANY_MESHED),)
     if word == "cluster-unauthenticated":
-        return Admission(label, ANY_MESHED), Admission(label, None, networks=True)
+        return Admission(label, ANY_MESHED), Admission(label, None, Networks())
     return ()

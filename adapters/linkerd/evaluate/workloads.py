@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.linkerd.evaluate.ages import agreed
 from adapters.linkerd.evaluate.callers import NOBODY, Caller, caller_of_account, caller_of_spiffe
@@ -82,7 +83,9 @@ class Workloads:
             namespace, _, account = source.identity.partition("/")
             return caller_of_account(namespace, account, self._domain)
         placement = self._pod(named[0])
-        return NOBODY if placement is None else caller_of_spiffe(placement.identity.spiffe, self._domain)
+        if placement is None:
+            return NOBODY
+        return replace(caller_of_spiffe(placement.identity.spiffe, self._domain), addresses=placement.addresses)
 
     def receivers(self, destination: Destination) -> Sequence[PodProxy]:
         """Those whom an identity or a pod means; nobody of that name: none."""

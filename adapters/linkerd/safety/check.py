@@ -8,6 +8,7 @@ end the routing of a client.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from ipaddress import ip_network
 from typing import Any
 
 import msgspec
@@ -62,8 +63,23 @@ def _authentication(manifest: shapes.MeshTLSAuthentication) -> None:
     _demand(len(set(refs)) == len(refs), "a service account is listed twice")
 
 
+def _networks(manifest: shapes.NetworkAuthentication) -> None:
+    cidrs = [one.cidr for one in manifest.spec.networks]
+    _demand(len(set(cidrs)) == len(cidrs), "a network is listed twice")
+    _demand(all(map(_is_network, cidrs)), "a network is not one, or has addresses beside its prefix")
+
+
+def _is_network(cidr: str) -> bool:
+    try:
+        return str(ip_network(cidr)) == cidr
+    except ValueError:
+        return False
+
+
 def _authorization(manifest: shapes.AuthorizationPolicy) -> None:
-    target = manifest.spec.target_ref
+    target, (required,) = manifest.spec.target_ref, manifest.spec.required_authentication_refs
+    by_address = required.kind == "NetworkAuthentication"
+    _demand(not by_address or target.kind == "HTTPRoute", "callers without identity are allowed on all of a Server")
     _demand(target.kind != "Server" or target.group == POLICY, "its target is a Server of another API group")
 
 
@@ -132,6 +148,7 @@ def _pattern(text: str) -> None:
 _CHECKS: dict[type, Callable[..., None]] = {
     shapes.Server: _server,
     shapes.MeshTLSAuthentication: _authentication,
+    shapes.NetworkAuthentication: _networks,
     shapes.AuthorizationPolicy: _authorization,
     shapes.HTTPRoute: _http_route,
     shapes.TCPRoute: _tcp_route,

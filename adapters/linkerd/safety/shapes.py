@@ -19,6 +19,7 @@ Namespace = Annotated[str, Meta(pattern=r"\A[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z", 
 LabelValue = Annotated[str, Meta(pattern=rf"\A{_VALUE}\Z")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 HeaderName = Annotated[str, Meta(pattern=r"\A[a-z0-9!#$%&'*+.^_`|~-]+\Z", max_length=256)]
+Cidr = Annotated[str, Meta(pattern=r"\A[0-9a-f.:]{2,39}/[0-9]{1,3}\Z")]
 Method = Literal["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
 Only = Annotated[tuple[_T, ...], Meta(min_length=1, max_length=1)]
 PolicyGroup = Literal["policy.linkerd.io"]
@@ -68,11 +69,23 @@ class Target(Struct, forbid_unknown_fields=True):
     name: Name
 
 
+class Network(Struct, forbid_unknown_fields=True):
+    """Some addresses, as the settings name them."""
+
+    cidr: Cidr
+
+
+class NetworksSpec(Struct, forbid_unknown_fields=True):
+    """From where the callers come; never from nowhere, which cannot be said."""
+
+    networks: Annotated[tuple[Network, ...], Meta(min_length=1)]
+
+
 class AuthenticationRef(Struct, forbid_unknown_fields=True):
-    """A MeshTLSAuthentication of the same namespace."""
+    """Callers of the same namespace: what they prove, or where they call from."""
 
     group: PolicyGroup
-    kind: Literal["MeshTLSAuthentication"]
+    kind: Literal["MeshTLSAuthentication", "NetworkAuthentication"]
     name: Name
 
 
@@ -178,6 +191,14 @@ class MeshTLSAuthentication(Struct, forbid_unknown_fields=True, rename="camel", 
     spec: AuthenticationSpec
 
 
+class NetworkAuthentication(Struct, forbid_unknown_fields=True, rename="camel", tag_field="kind"):
+    """The whole of a NetworkAuthentication."""
+
+    api_version: Literal["policy.linkerd.io/v1alpha1"]
+    metadata: Metadata
+    spec: NetworksSpec
+
+
 class AuthorizationPolicy(Struct, forbid_unknown_fields=True, rename="camel", tag_field="kind"):
     """The whole of an AuthorizationPolicy."""
 
@@ -202,4 +223,4 @@ class TCPRoute(Struct, forbid_unknown_fields=True, rename="camel", tag_field="ki
     spec: TcpRouteSpec
 
 
-Manifest = Server | MeshTLSAuthentication | AuthorizationPolicy | HTTPRoute | TCPRoute
+Manifest = Server | MeshTLSAuthentication | NetworkAuthentication | AuthorizationPolicy | HTTPRoute | TCPRoute

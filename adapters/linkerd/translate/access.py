@@ -6,32 +6,37 @@ on each of its routes as well, so callers of raw bytes may send any request; a p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.linkerd.config import LinkerdConfig
+from adapters.linkerd.config import LinkerdConfig, Probe
 from adapters.linkerd.translate.cells import Lost, Routes, routes_of
-from adapters.linkerd.translate.grants import Callers, LoweredGrant, any_request, lower_grants
+from adapters.linkerd.translate.grants import Callers, Claim, LoweredGrant, any_request, lower_grants
 from adapters.linkerd.translate.inbound import objects_of_port
 from adapters.linkerd.translate.losses import access_loss
 from adapters.linkerd.translate.ports import ServedPort, counts, is_meant, ports_lost, served_ports
+from adapters.linkerd.translate.probes import is_possible, opened, origin_of, probe_claims, probes_of, refused
 from adapters.linkerd.translate.shares import MAX_MATCHES, MAX_ROUTES, shared_out
-from hub.api import Access, Grant, HttpMatch, Loss, Objection, Translation
+from hub.api import Access, Grant, HttpMatch, Identity, Loss, Objection, Translation
 
 MAX_CALLERS = 4000
 """Most service accounts that may call one account: all of them may have to stand in one object."""
 
 
 class _GrantedPort(Struct, frozen=True, gc=False):
-    """What is granted on one port: raw bytes to these callers, requests by these routes; and what is lost of it."""
+    """What is granted on one port: raw bytes to these callers, requests by these routes; and what is lost of it.
+
+    `probes` are opened besides.
+    """
 
     served: ServedPort
     raw: Callers
     routes: Routes
     lost: Lost
+    probes: tuple[Probe, ...] = ()
 
     def carried(self, one: LoweredGrant) -> tuple[HttpMatch, ...] | None:
         """The matches of a grant that are written here; for raw bytes none, and None where nothing of it is."""
@@ -47,7 +52,9 @@ class _GrantedPort(Struct, frozen=True, gc=False):
 def translate_access(access: Access, config: LinkerdConfig) -> Translation:
     """The objects of one identity and what Linkerd cannot say of its grants."""
     lowered = _within_limit(lower_grants(access.grants, access.identity.trust_domain))
-    ports = [_granted(port, lowered) for port in served_ports(access)]
+    probes = probes_of(access.identity, config)
+    served = served_ports(access, (probe.port for probe in probes))
+    ports = [_granted(port, lowered, probe_claims(access.identity, probes, port)) for port in served]
     made = {
         native.ref: native
         for port in ports
@@ -56,7 +63,7 @@ def translate_access(access: Access, config: LinkerdConfig) -> Translation:
     carried = {grant for one in lowered for grant in _carried(one, ports)}
     return Translation(
         tuple(made[ref] for ref in sorted(made)),
-        tuple(sorted(_losses(lowered, ports))),
+        tuple(sorted(_losses(lowered, ports) | _of_probes(access.identity, probes, ports, config))),
         carried=tuple(sorted(carried, key=msgspec.json.encode)),
     )
 
@@ -68,18 +75,20 @@ def _within_limit(lowered: tuple[LoweredGrant, ...]) -> tuple[LoweredGrant, ...]
     return tuple(LoweredGrant(one.grant, objections=(*one.objections, _TOO_MANY_CALLERS)) for one in lowered)
 
 
-def _granted(port: ServedPort, lowered: Sequence[LoweredGrant]) -> _GrantedPort:
+def _granted(port: ServedPort, lowered: Sequence[LoweredGrant], probes: Mapping[Claim, Probe]) -> _GrantedPort:
     """Callers of raw bytes may send any request; where there are routes, these must say so, as the rest gets 404."""
     here = [one for one in lowered if is_meant(one.grant, port) and counts(one.grant, port)]
     raw = frozenset(caller for one in here if one.grant.http is None for caller in one.callers)
     claims = [
         replace(claim, callers=claim.callers - raw) for one in here for claim in one.claims if claim.callers - raw
     ]
+    claims += probes
     if claims:
         claims += [any_request(one.grant, one.callers) for one in here if one.grant.http is None and one.callers]
     routes, lost = routes_of(tuple(claims))
     if all(shared_out(matches) is not None for matches in routes.values()):
-        return _GrantedPort(port, raw, routes, lost)
+        written = (probe for claim, probe in probes.items() if (claim.grant, claim.match) not in lost)
+        return _GrantedPort(port, raw, routes, lost, tuple(written))
     everything = {(claim.grant, claim.match): _TOO_MANY_MATCHES for claim in claims}
     return _GrantedPort(port, raw, {}, lost | everything)
 
@@ -95,6 +104,16 @@ def _losses(lowered: Iterable[LoweredGrant], ports: Sequence[_GrantedPort]) -> s
         lost = ((grant, objection) for (grant, match), objection in port.lost.items() if match is not None)
         found |= {access_loss(objection, grant.origin) for grant, objection in lost}
     return found
+
+
+def _of_probes(
+    account: Identity, probes: Iterable[Probe], ports: Sequence[_GrantedPort], config: LinkerdConfig
+) -> set[Loss]:
+    """What is opened, and what of it could not be because its port is none of HTTP."""
+    networks = () if config.probes is None else config.probes.networks
+    told = [opened(port.probes, networks) for port in ports if port.probes]
+    told += [refused(probe) for probe in probes if not any(is_possible(account, probe, one.served) for one in ports)]
+    return {access_loss(each, origin_of(account)) for each in told}
 
 
 def _carried(one: LoweredGrant, ports: Sequence[_GrantedPort]) -> Iterator[Grant]:

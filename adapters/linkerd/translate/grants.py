@@ -31,6 +31,8 @@ _NAMESPACE = re.compile(rf"(?=.{{1,63}}\Z){_LABEL}")
 _ACCOUNT = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 
 Callers = frozenset[Identity]
+NODES = Identity("", "", "")
+"""Among callers: whoever calls from the networks of probes, with no proof of who it is."""
 Expressed = tuple[Pattern, tuple[tuple[str, str], ...]]
 
 

@@ -14,7 +14,7 @@ from adapters.linkerd import names
 from adapters.linkerd.config import POLICY, LinkerdConfig
 from adapters.linkerd.translate import objects
 from adapters.linkerd.translate.cells import Routes
-from adapters.linkerd.translate.grants import Callers
+from adapters.linkerd.translate.grants import NODES, Callers
 from adapters.linkerd.translate.objects import match_body
 from adapters.linkerd.translate.ports import ServedPort
 from adapters.linkerd.translate.shares import shared_out
@@ -28,26 +28,38 @@ def objects_of_port(
     server = names.server(owner.namespace, owner.service_account, port.number)
     yield NativeObject(server, Role.GUARD, objects.server(server, owner.service_account, port.number, port.protocol))
     if raw:
-        yield from _allowed(owner, server, raw, (server,))
+        yield from _allowed(owner, server, _proven(owner, raw), (server,))
     for callers, matches in routes.items():
         for share in filter(None, shared_out(matches) or ()):
             ref = _of(owner, config.http_routes, "HTTPRoute", port.number, _names(callers), *map(match_body, share))
-            proven, policy = _allowed(owner, ref, callers, ())
-            yield from (proven, policy)
+            allowed = [_allowed(owner, ref, one, ()) for one in _authentications(owner, callers, config)]
+            yield from (native for pair in allowed for native in pair)
             body = objects.server_route(ref, server, share)
-            yield NativeObject(ref, Role.GRANT, body, needs=(server, policy.ref))
+            yield NativeObject(ref, Role.GRANT, body, needs=(server, *(policy.ref for _, policy in allowed)))
 
 
 def _allowed(
-    owner: Identity, target: ObjectRef, callers: Callers, needs: tuple[ObjectRef, ...]
+    owner: Identity, target: ObjectRef, callers: NativeObject, needs: tuple[ObjectRef, ...]
 ) -> tuple[NativeObject, NativeObject]:
     """The callers, and the policy that lets them pass."""
-    proven = _of(owner, POLICY, "MeshTLSAuthentication", _names(callers))
-    ref = _of(owner, POLICY, "AuthorizationPolicy", str(target), target.group, proven.name)
-    return (
-        NativeObject(proven, Role.REFERENCED, objects.authentication(proven, callers)),
-        NativeObject(ref, Role.GRANT, objects.authorization(ref, target, proven.name), needs=(proven, *needs)),
-    )
+    ref = _of(owner, POLICY, "AuthorizationPolicy", str(target), target.group, callers.ref.name)
+    body = objects.authorization(ref, target, callers.ref)
+    return callers, NativeObject(ref, Role.GRANT, body, needs=(callers.ref, *needs))
+
+
+def _authentications(owner: Identity, callers: Callers, config: LinkerdConfig) -> Iterator[NativeObject]:
+    """Who the callers are: by what they prove, and where they call from; each is enough."""
+    if accounts := callers - {NODES}:
+        yield _proven(owner, accounts)
+    if NODES in callers and config.probes is not None:
+        networks = tuple(sorted(set(config.probes.networks)))
+        ref = _of(owner, POLICY, "NetworkAuthentication", networks)
+        yield NativeObject(ref, Role.REFERENCED, objects.networks(ref, networks))
+
+
+def _proven(owner: Identity, callers: Callers) -> NativeObject:
+    ref = _of(owner, POLICY, "MeshTLSAuthentication", _names(callers))
+    return NativeObject(ref, Role.REFERENCED, objects.authentication(ref, callers))
 
 
 def _of(owner: Identity, group: str, kind: str, *facts: object) -> ObjectRef:

@@ -10,10 +10,14 @@ _SHOWN = 60
 MAX_HEADERS = 16
 """Most headers of one match (the schema of HTTPRoute)."""
 LABELLED = "linkerd.labelled-destination"
+OPENED = "linkerd.opened-network"
+"""What settings open to networks, beyond SMI: the one Loss by which a mesh allows more."""
 
 
 def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
-    """The loss of a TrafficTarget."""
+    """The loss of a TrafficTarget, or of a probe of an account."""
+    if origin.kind == "ServiceAccount":
+        return objection.loss(origin, "", access=objection.code != OPENED)
     field = "spec.sources" if objection.code.startswith("source.") else "spec.rules"
     return objection.loss(origin, "spec.destination" if objection.code == LABELLED else field)
 

@@ -48,4 +48,5 @@ def narrowest(body: bytes, kind: str) -> bytes | None:
         return None
     ref = ObjectRef(POLICY, kind, found.metadata.namespace, found.metadata.name)
     aim = ObjectRef(target.group, target.kind, found.metadata.namespace, target.name)
-    return authorization(ref, aim, names.NOBODY)
+    nobody = ObjectRef(POLICY, "MeshTLSAuthentication", ref.namespace, names.NOBODY)
+    return authorization(ref, aim, nobody)

@@ -24,6 +24,7 @@ _VERSIONS = {
     (POLICY, "Server"): "v1beta3",
     (POLICY, "AuthorizationPolicy"): "v1alpha1",
     (POLICY, "MeshTLSAuthentication"): "v1alpha1",
+    (POLICY, "NetworkAuthentication"): "v1alpha1",
     (POLICY, "HTTPRoute"): "v1beta3",
     (GATEWAY, "HTTPRoute"): "v1",
     (GATEWAY, "TCPRoute"): "v1alpha2",
@@ -69,9 +70,14 @@ def authentication(ref: ObjectRef, callers: Iterable[Identity]) -> bytes:
     return _body(ref, {"identityRefs": refs})
 
 
-def authorization(ref: ObjectRef, target: ObjectRef, authenticated: str) -> bytes:
-    """What is allowed to the callers of one MeshTLSAuthentication."""
-    refs = [{"group": POLICY, "kind": "MeshTLSAuthentication", "name": authenticated}]
+def networks(ref: ObjectRef, cidrs: Iterable[str]) -> bytes:
+    """Callers from some addresses, whoever they are."""
+    return _body(ref, {"networks": [{"cidr": cidr} for cidr in cidrs]})
+
+
+def authorization(ref: ObjectRef, target: ObjectRef, callers: ObjectRef) -> bytes:
+    """What is allowed to the callers of one MeshTLSAuthentication or NetworkAuthentication."""
+    refs = [{"group": callers.group, "kind": callers.kind, "name": callers.name}]
     target_ref = {"group": target.group, "kind": target.kind, "name": target.name}
     return _body(ref, {"requiredAuthenticationRefs": refs, "targetRef": target_ref})
 

@@ -33,8 +33,8 @@ class ServedPort(Struct, frozen=True, order=True, gc=False):
         return "opaque" if self.declared == {"tcp"} else "unknown"
 
 
-def served_ports(access: Access) -> tuple[ServedPort, ...]:
-    """Every TCP port that a fact declares, and those that a grant names; never none."""
+def served_ports(access: Access, probed: Iterable[int] = ()) -> tuple[ServedPort, ...]:
+    """Every TCP port that a fact declares, those that a grant names, and those that are probed; never none."""
     found: dict[int, set[Declared]] = {}
     for port in access.ports:
         if port.transport == "TCP":
@@ -42,7 +42,8 @@ def served_ports(access: Access) -> tuple[ServedPort, ...]:
                 (port.declared,) if port.everywhere else (port.declared, *access.beyond)
             )
     unlisted = sorted(_named(access.grants) - set(found))
-    found |= {number: set(access.beyond) for number in unlisted[:MAX_UNLISTED]}
+    also = set(probed) - set(found)
+    found |= {number: set(access.beyond) for number in (*unlisted[:MAX_UNLISTED], *also)}
     found = found or {UNUSED: set(access.beyond)}
     return tuple(ServedPort(number, frozenset(found[number])) for number in sorted(found))
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters.linkerd.config import LinkerdConfig
+from adapters.linkerd.config import LinkerdConfig, Probe, Probes
 from adapters.linkerd.safety.check import check
 from adapters.linkerd.translate import ports as translate_ports
 from adapters.linkerd.translate.narrowest import narrowest
@@ -29,6 +29,10 @@ def _bodies() -> dict[str, Body]:
     http = translate(route("shop", RoutePort(80, "TCP", "http", layers)), LinkerdConfig()).objects
     tcp = translate(route("shop", RoutePort(90, "TCP", "tcp", layers)), LinkerdConfig()).objects
     found = {one.ref.kind: msgspec.json.decode(one.body) for one in (*granted, *tcp)}
+    probes = LinkerdConfig(probes=Probes(("10.0.0.0/8", "fd00::/8"), (Probe("d/api", 8080, "/"),)))
+    probed = translate(access(ports=(inbound(8080),)), probes).objects
+    found["NetworkAuthentication"] = msgspec.json.decode(next(one.body for one in probed if "Network" in one.ref.kind))
+    found["ByNetwork"] = msgspec.json.decode(next(one.body for one in probed if one.ref.kind == "AuthorizationPolicy"))
     return found | {"Split": msgspec.json.decode(http[0].body)}
 
 
@@ -58,6 +62,8 @@ def _put(*path: Any) -> Callable[[Body], None]:
     return change
 
 
+POLICY = "policy.linkerd.io"
+_BY_IDENTITY = {"group": POLICY, "kind": "MeshTLSAuthentication", "name": "a"}
 _RULE = ("spec", "rules", 0)
 _PATH = (*_RULE, "matches", 0, "path")
 _HEADER = (*_RULE, "matches", 0, "headers")
@@ -78,7 +84,16 @@ BAD: list[tuple[str, Callable[[Body], None], str]] = [
     ("AuthorizationPolicy", _put("spec", "requiredAuthenticationRefs", []), "length"),
     ("AuthorizationPolicy", _put("spec", "targetRef", "kind", "Namespace"), "enum"),
     ("AuthorizationPolicy", _put("spec", "targetRef", "group", "core"), "enum"),
-    ("AuthorizationPolicy", _put("spec", "requiredAuthenticationRefs", 0, "kind", "NetworkAuthentication"), "enum"),
+    ("AuthorizationPolicy", _put("spec", "requiredAuthenticationRefs", 0, "kind", "ServiceAccount"), "enum"),
+    ("ByNetwork", _put("spec", "targetRef", {"group": POLICY, "kind": "Server", "name": "a"}), "all of a Server"),
+    ("ByNetwork", lambda body: body["spec"]["requiredAuthenticationRefs"].append(_BY_IDENTITY), "length"),
+    ("NetworkAuthentication", _put("spec", "networks", []), "length"),
+    ("NetworkAuthentication", _put("spec", "networks", 0, {}), "cidr"),
+    ("NetworkAuthentication", _put("spec", "networks", 0, "except", []), "unknown field"),
+    ("NetworkAuthentication", _put("spec", "networks", 0, "cidr", "10.0.0.0"), "regex"),
+    ("NetworkAuthentication", _put("spec", "networks", 0, "cidr", "10.0.0.1/8"), "beside its prefix"),
+    ("NetworkAuthentication", _put("spec", "networks", 0, "cidr", "10.0.0.0/99"), "not one"),
+    ("NetworkAuthentication", _put("spec", "networks", 0, "cidr", "fd00::/8"), "twice"),
     (
         "AuthorizationPolicy",
         _put("spec", "targetRef", {"group": "gateway.networking.k8s.io", "kind": "Server", "name": "a"}),

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.linkerd.evaluate.mesh import evaluator
-from hub.api import Facts, NativeObject, UnmodelledError
+from hub.api import Facts, NativeObject, Source, UnmodelledError
 from tests.adapters.linkerd.objects import (
     GATEWAY,
     NEW,
@@ -181,27 +181,15 @@ def test_equally_old_routes_of_one_name_must_agree(facts: Facts) -> None:
     assert evaluator(objects, facts).judge(ask(src="shop/rogue")).verdict == "deny"
 
 
-def test_address_that_decides_must_be_known(facts: Facts) -> None:
-    """A grant for some networks: identities may decide it, and so may other grants."""
-    near = native("NetworkAuthentication", "near", {"networks": [{"cidr": "10.0.0.0/8"}]})
-    all_ = native("NetworkAuthentication", "all", {"networks": [{"cidr": "0.0.0.0/0"}, {"cidr": "::/0"}]})
-    network = "NetworkAuthentication"
-    by_both = (server(), near, identities(), policy("Server/api", "web", authn("near", network)))
+def test_addresses_that_decide_must_be_known(facts: Facts) -> None:
+    """Those of a cluster are not told; of a caller that is not known, any is taken for possible (test_evaluate_networks.py)."""
+    cluster = (server(accessPolicy="cluster-unauthenticated"),)
     with pytest.raises(UnmodelledError, match="address of the caller"):
-        evaluator(by_both, facts).judge(ask())
-    assert evaluator(by_both, facts).judge(ask(src="shop/rogue")).verdict == "deny"
-    assert evaluator([*by_both, *granted("Server/api", "web")], facts).judge(ask()).verdict == "allow"
-    anywhere = (server(), all_, policy("Server/api", authn("all", network)))
-    assert evaluator(anywhere, facts).judge(ask(src="shop/rogue")).verdict == "allow"
-    but = {"networks": [{"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}, {"cidr": "::/0"}]}
-    with pytest.raises(UnmodelledError, match="address of the caller"):
-        evaluator([server(), native(network, "all", but), policy("Server/api", authn("all", network))], facts).judge(
-            ask()
-        )
-    missing = (server(), policy("Server/api", authn("gone", network)))
-    assert evaluator(missing, facts).judge(ask()).verdict == "deny"
-    twice = (server(), near, all_, policy("Server/api", authn("near", network), authn("all", network)))
-    assert evaluator(twice, facts).judge(ask()).verdict == "deny"
+        evaluator(cluster, facts).judge(ask(src=Source(outside=True)))
+    assert evaluator(cluster, facts).judge(ask()).verdict == "allow"
+    for networks in ([], [{"cidr": "nodes"}], [{"cidr": "10.0.0.0/8", "except": ["x"]}]):
+        with pytest.raises(UnmodelledError, match="not modelled"):
+            evaluator([native("NetworkAuthentication", "n", {"networks": networks})], facts)
 
 
 def test_host_and_grpc_that_decide_must_be_known(facts: Facts) -> None:

@@ -10,14 +10,20 @@ from typing import Any
 
 import pytest
 
-from adapters.linkerd.config import LinkerdConfig
+from adapters.linkerd.config import LinkerdConfig, Probe, Probes
 from adapters.linkerd.translate.unit import translate
-from hub.model import NativeObject
+from hub.model import NativeObject, Translation
 from hub.sinks.kubernetes import KUBERNETES
 from tests.adapters.goldens import cases_of, hold, shown, unit_of
 
 GOLDENS = Path(__file__).parent / "goldens"
 CASES = cases_of(GOLDENS)
+_PROBES = (Probe("shop/api", 8080, "/healthz"), Probe("shop/api", 9100, "/ready"))
+_SETTINGS = {"probes": LinkerdConfig(probes=Probes(("10.0.0.0/16", "fd00:1::/32"), _PROBES))}
+
+
+def _made(case: str) -> Translation:
+    return translate(unit_of(GOLDENS, case), _SETTINGS.get(case, LinkerdConfig()))
 
 
 def _shown(item: NativeObject) -> dict[str, Any]:
@@ -27,13 +33,13 @@ def _shown(item: NativeObject) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES)
 def test_objects_when_intent_is_translated(case: str) -> None:
     """Every object of a case, field by field, with its losses."""
-    hold(GOLDENS / f"{case}.linkerd.yaml", shown(translate(unit_of(GOLDENS, case), LinkerdConfig()), _shown))
+    hold(GOLDENS / f"{case}.linkerd.yaml", shown(_made(case), _shown))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_refs_when_intent_is_translated(case: str) -> None:
     """Every object is named by its ref, and they are sorted."""
-    made = translate(unit_of(GOLDENS, case), LinkerdConfig()).objects
+    made = _made(case).objects
     assert [item.ref for item in made] == sorted(item.ref for item in made)
     for item in made:
         manifest = KUBERNETES.view(item.body, item.ref.kind)
