@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.api import AdapterSpec
 from hub.baselines import baselines_of
@@ -45,13 +46,15 @@ _SMI_KINDS = frozenset(
 class Explained(Struct, frozen=True):
     """An explainer for each cluster, and whether all could be read.
 
-    `problems` are the first few things that are wrong with files and objects, of `all_problems` in number.
+    `problems` are the first few things that are wrong with files and objects, of `all_problems` in number. `left_out` are
+    installed meshes that are not asked, since they can have no workload of the folder.
     """
 
     explainers: Mapping[str, Explainer]
     problems: tuple[Problem, ...]
     all_problems: int
     whole: bool
+    left_out: tuple[str, ...] = ()
 
 
 def explain_folder(folder: Path, plugins: Plugins) -> Explained:
@@ -70,8 +73,7 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
     )
     intake = Intake([written], {name: source}, {"": store})
     documents, intent = _read(intake)[name], compiled(store, EndpointView(store))
-    known = (each.ref for each in store.objects() if isinstance(each, Workload))
-    kinds = {"Workload" if is_workload(ref) else "Pod" for ref in known}  # templates make Pods
+    asked = {name: spec for name, spec in sorted(plugins.adapters.items()) if _can_have_any(spec, store)}
     judged = [
         ExplainedMesh(
             name,
@@ -79,11 +81,17 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
             {key: translated(spec, key, unit, spec.config()) for key, unit in _with_baselines(spec, intent)},
             partial(_translated, spec),
         )
-        for name, spec in sorted(plugins.adapters.items())
-        if not kinds or kinds.intersection(spec.workloads)
+        for name, spec in asked.items()
     ]
     explainer = Explainer(Semantics(documents, trust_domain=TRUST_DOMAIN), intent, judged)
-    return _explained({"": explainer}, intake)
+    return replace(_explained({"": explainer}, intake), left_out=tuple(sorted({*plugins.adapters} - {*asked})))
+
+
+def _can_have_any(spec: AdapterSpec[Any], store: Store) -> bool:
+    """Whether a mesh can have a workload of the store, or the store has none."""
+    known = (each.ref for each in store.objects() if isinstance(each, Workload))
+    kinds = {"Workload" if is_workload(ref) else "Pod" for ref in known}  # templates make Pods
+    return not kinds or bool(kinds.intersection(spec.workloads))
 
 
 def _translated(spec: AdapterSpec[Any], key: UnitKey, unit: Unit) -> Translation:

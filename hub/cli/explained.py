@@ -66,3 +66,5 @@ def _report(found: Explained) -> None:
         ERR.print(problem_line(problem))
     if (more := found.all_problems - len(found.problems)) > 0:
         ERR.print(f"... and {more} more; smihub check shows all")
+    if found.left_out:
+        ERR.print(f"note: not asked: {', '.join(found.left_out)}, which can have no workload of the sources")

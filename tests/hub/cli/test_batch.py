@@ -13,6 +13,7 @@ from tests.servers.folder import Folder
 
 BATCH = ("explain", "--batch", "-", "--source", "manifests")
 BAD = ("not json", "[]", "null", "{}", '{"id": 3}', '"text"', "{" * 5000, '{"src": 1}')
+LEFT_OUT = "note: not asked: linkerd, which can have no workload of the sources\n"
 
 
 def ask(path: str = "/books", **more: Any) -> str:
@@ -35,6 +36,7 @@ def test_batch_answers_in_order_and_repeats_ids(folder: Folder) -> None:
     assert [each.get("id") for each in found] == [1, "two", None, 0]
     assert [each["smi"]["verdict"] for each in found] == ["allow", "deny", "allow", "allow"]
     assert all(set(each["meshes"]) == {"istio", "vm"} for each in found)
+    assert result.stderr == LEFT_OUT
 
 
 def test_a_mesh_of_pods_is_asked_as_soon_as_a_template_makes_one(folder: Folder) -> None:
@@ -43,8 +45,10 @@ def test_a_mesh_of_pods_is_asked_as_soon_as_a_template_makes_one(folder: Folder)
         "deployment.yaml",
         "{apiVersion: apps/v1, kind: Deployment, metadata: {name: more, namespace: shop}, spec: {template: {spec: {containers: []}}}}",
     )
-    (found,) = answers(folder.run(*BATCH, text=ask()).stdout)
+    result = folder.run(*BATCH, text=ask())
+    (found,) = answers(result.stdout)
     assert set(found["meshes"]) == {"istio", "linkerd", "vm"}
+    assert result.stderr == ""
 
 
 def test_batch_when_a_line_is_bad_answers_with_an_error_and_goes_on(folder: Folder) -> None:
@@ -57,7 +61,7 @@ def test_batch_when_a_line_is_bad_answers_with_an_error_and_goes_on(folder: Fold
     assert all(set(each["error"]) == {"code", "field", "message"} for each in found[::2])
     assert all(each["id"] == "good" for each in found[1::2])
     assert found[8]["id"] == 3
-    assert result.stderr == ""
+    assert result.stderr == LEFT_OUT
 
 
 def test_batch_when_a_line_is_empty_keeps_the_count(folder: Folder) -> None:
