@@ -37,7 +37,9 @@ def row(title: str) -> list[str]:
 
 def numbers(cell: str) -> list[int]:
     """Every number of a cell; thousands are set apart by a blank at which lines do not break."""
-    return [int(found.replace("\N{NO-BREAK SPACE}", "")) for found in re.findall(r"\d+(?:\N{NO-BREAK SPACE}\d{3})*", cell)]
+    return [
+        int(found.replace("\N{NO-BREAK SPACE}", "")) for found in re.findall(r"\d+(?:\N{NO-BREAK SPACE}\d{3})*", cell)
+    ]
 
 
 @pytest.fixture

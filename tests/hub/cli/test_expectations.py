@@ -198,7 +198,10 @@ def test_the_example_holds_in_every_installed_mesh(folder: Folder) -> None:
     """As its head says it is run."""
     (folder.root / "smihub.yaml").unlink()
     result = folder.run("test", str(EXAMPLE / "bookshop.test.yaml"), "--source", str(EXAMPLE / "bookshop"))
-    assert (result.exit_code, result.stderr) == (0, "note: not asked: linkerd, which can have no workload of the sources\n")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "note: not asked: linkerd, which can have no workload of the sources\n",
+    )
     assert "all passed" in result.stdout
 
 
