@@ -106,13 +106,22 @@ def _parser(text: str) -> Any:
 def _syntax(error: yaml.YAMLError, text: str, builder: _Builder) -> YamlError:
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
-        reason = str(getattr(error, "problem", None) or "not YAML")
-        return builder.fault("yaml.syntax", reason, "fix the YAML at this line", mark.line + 1)
+        reason, remedy = _reason(str(getattr(error, "problem", None) or "not YAML"), text[mark.index : mark.index + 1])
+        return builder.fault("yaml.syntax", reason, remedy, mark.line + 1)
     position = getattr(error, "position", 0)
     line = text.count("\n", 0, position if isinstance(position, int) else 0) + 1
     return builder.fault(
         "yaml.syntax", "a character that is not allowed in YAML", "remove it or escape it in quotes", line
     )
+
+
+def _reason(said: str, at: str) -> tuple[str, str]:
+    """What is wrong at a character, and the remedy; what libyaml says where that is plain enough."""
+    if at == "\t":
+        return "a tab where YAML only takes spaces", "use spaces"
+    if said == "found character that cannot start any token":
+        return f'no value can begin with "{at}"', "put the value in quotes"
+    return said, "fix the YAML at this line"
 
 
 def _unwrap(value: Any, line: int, lines: dict[int, int]) -> Iterator[tuple[Any, int]]:

@@ -30,7 +30,9 @@ def _text(raw: bytes | None) -> str:
 
 
 def _hint(pattern: str, path: str) -> str:
-    """Return what people often mean instead: a glob, or the beginning of a path."""
+    """Return what people often mean instead: a path from its "/" on, a glob, or the beginning of a path."""
+    if not path.startswith(("/", "*")):
+        return ' (a path begins with "/")'
     if "*" in pattern and fnmatchcase(path, pattern):
         return " (a regular expression, not a glob: use .* for any text)"
     options = re2.Options()

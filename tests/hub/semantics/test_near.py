@@ -158,10 +158,15 @@ def test_a_place_where_nobody_is(near: Near, target: Target) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "path", "hint"),
-    [("/v1/*", "/v1/x", "not a glob"), ("/v1", "/v1/x", "the whole path"), ("/v1", "/v2", "/v2")],
+    [
+        ("/v1/*", "/v1/x", "not a glob"),
+        ("/v1", "/v1/x", "the whole path"),
+        ("/v1", "/v2", "/v2"),
+        ("/v1", "v1", 'begins with "/"'),
+    ],
 )
 def test_a_path_says_what_people_often_mean(near: Near, target: Target, pattern: str, path: str, hint: str) -> None:
-    """A glob, or the beginning of a path."""
+    """A glob, the beginning of a path, or a path without its first character."""
     group = f"\n---\nkind: HTTPRouteGroup\nmetadata: {{name: g, namespace: d}}\nspec: {{matches: [{{name: m, pathRegex: '{pattern}'}}]}}"
     (said,) = near(target("[{kind: HTTPRouteGroup, name: g}]") + group, path=path)
     assert said.startswith(f"TrafficTarget/d/t: path: its path: {pattern}; the request's is {path}")
