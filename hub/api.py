@@ -34,6 +34,7 @@ from hub.events import Delete, Event, Listed, ObjectSource, Synced, Unread, Upse
 from hub.family import FILES, FamilySpec, FileForm, FileList, FileMark, FileObject
 from hub.features import Feature, Support
 from hub.hookspec import hookimpl
+from hub.manifest import Fields, Manifest, manifest_of
 from hub.model import (
     SERVICE_ACCOUNT_LABEL,
     Access,
@@ -166,6 +167,7 @@ __all__ = [
     "Facts",
     "FamilySpec",
     "Feature",
+    "Fields",
     "FileForm",
     "FileList",
     "FileMark",
@@ -181,6 +183,7 @@ __all__ = [
     "Listed",
     "LiveSink",
     "Loss",
+    "Manifest",
     "Marking",
     "MarkingSink",
     "Narrowing",
@@ -237,6 +240,7 @@ __all__ = [
     "is_label_value",
     "is_managed_header",
     "language",
+    "manifest_of",
     "normalise",
     "overlap",
     "path_forms",

@@ -8,6 +8,7 @@ Source: https://istio.io/latest/docs/reference/config/; observed on Istio 1.31 w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
@@ -15,26 +16,32 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.istio.evaluate.fields import manifest_of
 from adapters.istio.evaluate.match import NO_HTTP, Http
-from adapters.istio.evaluate.policy import Gates
+from adapters.istio.evaluate.policy import DRY_RUN, Gates
 from adapters.istio.evaluate.ports import spoken
 from adapters.istio.evaluate.request import HEADER, Reading, differs, read
 from adapters.istio.evaluate.routes import Entry, Route, Routes
 from adapters.istio.evaluate.workloads import NOBODY, Peer, Verdict, Workloads
-from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, UnmodelledError, raw_text
+from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, UnmodelledError, manifest_of, raw_text
 
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
 BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
 RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
 ServicePortKey = tuple[str, str, int]
 UDP, CALLED_UDP, MIXED = "proto.udp-not-captured", "istio.port-called-udp", "port.undeclared-mixed"
+_VERSIONS: Mapping[str, tuple[str, ...]] = {
+    "AuthorizationPolicy": ("security.istio.io/v1",),
+    "PeerAuthentication": ("security.istio.io/v1",),
+    "VirtualService": ("networking.istio.io/v1",),
+}
+# Istio's own labels and annotations may change who reads an object, and how.
+_MEANINGFUL = re.compile(r"(?:(?:internal|sidecar|networking)\.)?istio\.io/")
 _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2}
 
 
 def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
     """Compile the objects once; the result judges requests. Raises UnmodelledError for what is not modelled."""
-    manifests = [manifest_of(native) for native in objects]
+    manifests = [manifest_of(native, _VERSIONS, _MEANINGFUL, (DRY_RUN,)) for native in objects]
     return _Mesh(Workloads(Gates(manifests, facts.trust_domain), facts), Routes(manifests), facts)
 
 

@@ -11,16 +11,17 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from adapters.istio.evaluate.fields import DRY_RUN, Fields, Manifest
 from adapters.istio.evaluate.match import Call, Predicate
 from adapters.istio.evaluate.rule import Action, CompiledRule, Setting, rule_of
-from hub.api import UnmodelledError
+from hub.api import Fields, Manifest, UnmodelledError
 
 ROOT = "istio-system"
 """The root namespace: policies there stand before the workloads of every namespace."""
 
 STRICT, PERMISSIVE, DISABLE = "STRICT", "PERMISSIVE", "DISABLE"
 _MODES = frozenset((STRICT, PERMISSIVE, DISABLE, "UNSET", ""))
+DRY_RUN = "istio.io/dry-run"
+"""The annotation that takes a policy out of force (https://istio.io/latest/docs/reference/config/annotations/)."""
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 Labels = frozenset[tuple[str, str]]
 

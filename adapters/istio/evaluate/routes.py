@@ -13,9 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from adapters.istio.evaluate.fields import Fields, Manifest
 from adapters.istio.evaluate.match import Http, Test, header_values, regex
-from hub.api import UnmodelledError
+from hub.api import Fields, Manifest, UnmodelledError
 
 _HOST = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc\.([a-z0-9.-]+)")
 _NAME = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from adapters.istio.evaluate.fields import Fields
 from adapters.istio.evaluate.match import Predicate, Reader, Test, header_values, one_of, path_in
+from hub.api import Fields
 
 Action = Literal["ALLOW", "DENY"]
 _SCHEME = b"spiffe://"

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from adapters.linkerd.config import POLICY
 from adapters.linkerd.evaluate.ages import agreed
-from adapters.linkerd.evaluate.fields import POLICY, Fields, Manifest
 from adapters.linkerd.evaluate.match import EVERYTHING, RequestMatch, Score, match_of
 from adapters.linkerd.evaluate.request import Http
-from hub.api import UnmodelledError
+from hub.api import Fields, Manifest, UnmodelledError
 
 _MAX_WEIGHT = 1_000_000
 _CORE = frozenset(("", "core"))

@@ -16,9 +16,8 @@ from typing import Any
 from msgspec import Struct
 
 from adapters.linkerd.evaluate.dialect import regex
-from adapters.linkerd.evaluate.fields import Fields
 from adapters.linkerd.evaluate.request import Http
-from hub.api import UnmodelledError
+from hub.api import Fields, UnmodelledError
 
 Score = tuple[int, int, int, bool]
 """Bytes of the path, headers, query parameters, method: what compares greater wins."""

@@ -8,6 +8,7 @@ Source: https://linkerd.io/2-edge/reference/; observed on Linkerd edge-26.8.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
@@ -15,26 +16,37 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from adapters.linkerd.config import GATEWAY, POLICY
 from adapters.linkerd.evaluate.callers import Caller
-from adapters.linkerd.evaluate.fields import manifest_of
 from adapters.linkerd.evaluate.httproutes import http_route_of, tcp_route_of
 from adapters.linkerd.evaluate.outbound import OPAQUE_PORTS, Leading, Outbound, ServicePlace
 from adapters.linkerd.evaluate.policies import Policies
 from adapters.linkerd.evaluate.request import HEADER, Reading, readings
 from adapters.linkerd.evaluate.servers import Servers, Verdict
 from adapters.linkerd.evaluate.workloads import Workloads
-from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request
+from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, manifest_of
 
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
 BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
 RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
 UDP = "proto.udp-not-captured"
+_VERSIONS: Mapping[str, tuple[str, ...]] = {
+    "Server": (f"{POLICY}/v1beta3",),
+    "AuthorizationPolicy": (f"{POLICY}/v1alpha1",),
+    "MeshTLSAuthentication": (f"{POLICY}/v1alpha1",),
+    "NetworkAuthentication": (f"{POLICY}/v1alpha1",),
+    "HTTPRoute": (f"{POLICY}/v1beta3", f"{GATEWAY}/v1"),
+    "TCPRoute": (f"{GATEWAY}/v1alpha2",),
+}
+# Linkerd's own labels and annotations may change what an object does.
+_MEANINGFUL = re.compile(r"(?:[^/]*\.)?linkerd\.io/")
 _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2}
 
 
 def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
     """Compile the objects once; the result judges requests. Raises UnmodelledError for what is not modelled."""
-    manifests = sorted((manifest_of(native) for native in objects), key=lambda one: (one.label, one.group))
+    found = (manifest_of(native, _VERSIONS, _MEANINGFUL) for native in objects)
+    manifests = sorted(found, key=lambda one: (one.label, one.group))
     https = [http_route_of(one) for one in manifests if one.kind == "HTTPRoute"]
     tcps = [tcp_route_of(one) for one in manifests if one.kind == "TCPRoute"]
     servers = Servers(manifests, https, Policies(manifests, facts.trust_domain))
@@ -116,7 +128,8 @@ class _LinkerdMesh:
         verdicts = [one for _, found in judged.values() for one in found]
         words = {_name(key, place): word for key, (word, _) in judged.items()}
         verdict = _verdict(tuple(words.values()))
-        faults = call.reading.faults if call.reading is not None and not leading.parts else ()
+        # The client's proxy refuses what is no request, whoever stands behind the Service.
+        faults = () if call.reading is None or leading.opaque else call.reading.faults
         refused = [one.losses for one in verdicts if one.allowed or verdict != "allow"]
         return Answer(
             verdict=verdict,
@@ -124,7 +137,7 @@ class _LinkerdMesh:
             route="root" if leading.own else "split" if leading.parts else "unavailable",
             weights={_name(key, place): str(leading.parts[key]) for key in judged},
             backends=words,
-            losses=_union([faults, leading.losses if verdict != "allow" else (), *refused]),
+            losses=_union([*((faults, leading.losses) if verdict != "allow" else ()), *refused]),
             received=_received(call, verdicts),
         )
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from adapters.linkerd.config import GATEWAY, POLICY
 from adapters.linkerd.evaluate.callers import Caller, IdentitySet, account_name, identities_of
-from adapters.linkerd.evaluate.fields import GATEWAY, POLICY, Fields, Manifest
-from hub.api import UnmodelledError
+from hub.api import Fields, Manifest, UnmodelledError
 
 _CORE = frozenset(("", "core"))
 TargetKey = tuple[str, str, str, str]

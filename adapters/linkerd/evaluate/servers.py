@@ -16,11 +16,10 @@ from typing import Any
 from msgspec import Struct
 
 from adapters.linkerd.evaluate.callers import ANY_MESHED, NOBODY, Caller
-from adapters.linkerd.evaluate.fields import Fields, Manifest
 from adapters.linkerd.evaluate.httproutes import BoundRoute, winner
 from adapters.linkerd.evaluate.policies import Admission, Admitted, Networks, Policies, admitted
 from adapters.linkerd.evaluate.request import GUARDED, HEADER, OPENED, Http, Reading
-from hub.api import UnmodelledError
+from hub.api import Fields, Manifest, UnmodelledError
 
 PodLabels = frozenset[tuple[str, str]]
 _PROTOCOLS = frozenset(("unknown", "HTTP/1", "HTTP/2", "gRPC", "opaque", "TLS"))
