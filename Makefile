@@ -4,6 +4,7 @@ DEMO ?=
 MUTATE ?=
 WITHOUT ?=
 IGNORE ?=
+PARTS := check-cli check-adapters check-running check-others
 
 BIN := .venv/bin
 READY := .venv/.smihub-ready
@@ -17,7 +18,7 @@ BESIDE := --dist loadfile --no-loadscope-reorder -n
 # Tests start hundreds of Python processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lint check fewer-tests fast-tests test servers test-istio demo proof docs goldens constraints dist clean
+.PHONY: help setup lint check $(PARTS) fast-tests test servers test-istio demo proof docs goldens constraints dist clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -44,10 +45,23 @@ lint: setup ## format, lint, types, import contracts
 	$(BIN)/lint-imports --no-logo
 
 check: setup ## lint, and the fast tests without random searches, processes and running hubs; under a minute on two cores
-	@$(MAKE) --no-print-directory -j2 --output-sync=target lint fewer-tests
+	@$(MAKE) --no-print-directory -j5 --output-sync=target lint $(PARTS)
 
-fewer-tests: setup
-	$(PYTEST) -n 4 -m "not envoy and not istio and not slow and not thorough and not hypothesis"
+# Each part is a process that reads its own files: with xdist every process reads all of them, which takes longer than to run them.
+RUNNING := $(addprefix tests/hub/,reconcile sinks sources status)
+CHECK := $(PYTEST) -m "not envoy and not istio and not slow and not thorough and not hypothesis"
+
+check-cli: setup
+	$(CHECK) tests/hub/cli
+
+check-adapters: setup
+	$(CHECK) tests/adapters
+
+check-running: setup
+	$(CHECK) $(RUNNING)
+
+check-others: setup
+	$(CHECK) tests $(addprefix --ignore=,tests/hub/cli tests/adapters $(RUNNING))
 
 fast-tests: setup ## the tests that start no Envoy (without those of WITHOUT=MARK and IGNORE=GLOB, of files)
 	@mkdir -p $(REPORTS)

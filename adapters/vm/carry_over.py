@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.vm import wire
+from adapters.vm import names, wire
 from adapters.vm.vocabulary import HTTP_RBAC, NOBODY
 from hub.api import NativeObject, ObjectRef, Observed, UnmodelledError
 
@@ -25,12 +25,14 @@ def carry_over(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Obs
 
     A policy narrows when a (principal, permission) pair, or an admitted peer, is gone. Without history it stays `g0`.
     """
+    if not any(names.is_inbound(item.ref) for item in desired):
+        return tuple(desired)
     narrowed = {item.ref for item in desired if item.ref in observed and _has_narrowed(item, observed[item.ref].owned)}
     return tuple(_with_generation(item, observed.get(item.ref), narrowed) for item in desired)
 
 
 def _with_generation(item: NativeObject, before: Observed | None, narrowed: set[ObjectRef]) -> NativeObject:
-    if item.ref.kind != "Listener" or before is None:
+    if not names.is_inbound(item.ref) or before is None:
         return item
     # By what the listener refers to, so a narrowed port cuts its own connections and nobody else's.
     generation = _generation(before.owned) + (1 if narrowed.intersection(item.needs) else 0)

@@ -41,6 +41,11 @@ def inbound_listener(namespace: str, account: str, port: int, variant: str, bind
     return f"{inbound(namespace, account, port, variant)}@{bind}"
 
 
+def is_inbound(ref: ObjectRef) -> bool:
+    """Whether an object is the listener of an inbound port."""
+    return ref.kind == "Listener" and ref.name.startswith("in/")
+
+
 def peers(namespace: str, account: str, port: int, variant: str) -> str:
     """SDS secret: validation context with the SAN list of an inbound TCP port."""
     return f"peers/{namespace}/{account}/{port}/{variant}"

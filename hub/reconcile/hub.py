@@ -262,8 +262,10 @@ class Hub:
         Raises StaleError, with nothing written, if somebody else was faster; then plan again.
         """
         narrowed = frozenset[UnitKey]()
-        if isinstance(mesh.sink, Accepting) and (
-            both := await _losing_behind_gains(mesh.sink, new_plan, await mesh.observed())
+        if (
+            new_plan.losing
+            and isinstance(mesh.sink, Accepting)
+            and (both := await _losing_behind_gains(mesh.sink, new_plan, await mesh.observed()))
         ):
             # First what these lose: their gains wait up to `ACCEPTED_S` for the mesh, and a revocation must not.
             narrowed = await self._narrow(mesh, both, accept, frozenset())
