@@ -34,7 +34,7 @@ from hub.events import Delete, Event, Listed, ObjectSource, Synced, Unread, Upse
 from hub.family import FILES, FamilySpec, FileForm, FileList, FileMark, FileObject
 from hub.features import Feature, Support
 from hub.hookspec import hookimpl
-from hub.manifest import Fields, Manifest, manifest_of
+from hub.manifest import Fields, NativeManifest, manifest_of
 from hub.model import (
     SERVICE_ACCOUNT_LABEL,
     Access,
@@ -183,10 +183,10 @@ __all__ = [
     "Listed",
     "LiveSink",
     "Loss",
-    "Manifest",
     "Marking",
     "MarkingSink",
     "Narrowing",
+    "NativeManifest",
     "NativeObject",
     "ObjectRef",
     "ObjectSource",

@@ -104,7 +104,7 @@ class Fields:
         return UnmodelledError(f"{self.where}: {what} is not modelled")
 
 
-class Manifest(Struct, frozen=True):
+class NativeManifest(Struct, frozen=True):
     """One object: its group and kind, where it stands, when it was made (None: not known), its annotations, its spec.
 
     `label` is what answers call it: `Kind/namespace/name`.
@@ -125,7 +125,7 @@ def manifest_of(
     versions: Mapping[str, Container[str]],
     meaningful: re.Pattern[str],
     modelled: Container[str] = (),
-) -> Manifest:
+) -> NativeManifest:
     """The manifest of an object in JSON, as a file or an API server has it.
 
     `versions` has the apiVersions that are modelled, by kind. `meaningful` matches the start of each label and annotation by which
@@ -149,7 +149,7 @@ def manifest_of(
     for mark in sorted(mark for mark in marks if meaningful.match(mark)):
         raise left.unmodelled(f'the meaning of "{mark}"')
     group = version.partition("/")[0]
-    return Manifest(group, kind, namespace, name, f"{kind}/{namespace}/{name}", age, annotations, spec)
+    return NativeManifest(group, kind, namespace, name, f"{kind}/{namespace}/{name}", age, annotations, spec)
 
 
 _Pairs = frozenset[tuple[str, str]]

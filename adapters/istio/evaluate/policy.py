@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from adapters.istio.evaluate.match import Call, Predicate
 from adapters.istio.evaluate.rule import Action, CompiledRule, Setting, rule_of
-from hub.api import Fields, Manifest, UnmodelledError
+from hub.api import Fields, NativeManifest, UnmodelledError
 
 ROOT = "istio-system"
 """The root namespace: policies there stand before the workloads of every namespace."""
@@ -91,7 +91,7 @@ class Gate(Struct, frozen=True):
 class Gates:
     """All policies, asked by namespace and labels; what was found is kept."""
 
-    def __init__(self, manifests: Iterable[Manifest], trust_domain: str) -> None:
+    def __init__(self, manifests: Iterable[NativeManifest], trust_domain: str) -> None:
         everything = sorted(manifests, key=lambda one: one.label)
         policies = [policy_of(one, trust_domain) for one in everything if one.kind == "AuthorizationPolicy"]
         peers = [peer_of(one) for one in everything if one.kind == "PeerAuthentication"]
@@ -163,7 +163,7 @@ def _mode(peers: Sequence[PeerPolicy]) -> tuple[str, tuple[str, ...]]:
 # --------------------------------------------------------------------------- compiling
 
 
-def policy_of(manifest: Manifest, trust_domain: str) -> Policy | None:
+def policy_of(manifest: NativeManifest, trust_domain: str) -> Policy | None:
     """Compile an AuthorizationPolicy; None where a dry run takes it out of force."""
     with Fields(manifest.spec, manifest.label) as left:
         selector, action, rules = _selector(left), left.text("action") or "ALLOW", left.items("rules")
@@ -177,7 +177,7 @@ def policy_of(manifest: Manifest, trust_domain: str) -> Policy | None:
     return Policy(manifest.label, manifest.namespace, selector, setting.action, compiled)
 
 
-def peer_of(manifest: Manifest) -> PeerPolicy:
+def peer_of(manifest: NativeManifest) -> PeerPolicy:
     """Compile a PeerAuthentication."""
     with Fields(manifest.spec, manifest.label) as left:
         selector, mtls = _selector(left), left.pairs("mtls")

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from adapters.istio.evaluate.match import Http, Test, header_values, regex
-from hub.api import Fields, Manifest, UnmodelledError
+from hub.api import Fields, NativeManifest, UnmodelledError
 
 _HOST = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc\.([a-z0-9.-]+)")
 _NAME = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
@@ -75,7 +75,7 @@ class _Service(Struct, frozen=True):
 class Routes:
     """All VirtualServices, asked by Service and port."""
 
-    def __init__(self, manifests: Iterable[Manifest]) -> None:
+    def __init__(self, manifests: Iterable[NativeManifest]) -> None:
         self.domains: set[str] = set()
         self._services: dict[tuple[str, str], _Service] = {}
         self._found: dict[tuple[str, str, int, str], Route | None] = {}
@@ -104,7 +104,7 @@ class Routes:
             self._found[key] = Route(service.label, found) if service is not None and found else None
         return self._found[key]
 
-    def _add(self, manifest: Manifest) -> None:
+    def _add(self, manifest: NativeManifest) -> None:
         with Fields(manifest.spec, manifest.label) as left:
             hosts, http, tcp = left.texts("hosts"), left.items("http"), left.items("tcp")
             if left.texts("gateways") not in ((), ("mesh",)) or left.texts("exportTo") not in ((), ("*",)):
@@ -118,7 +118,7 @@ class Routes:
             compiler = _Compiler(manifest.label, place[0], lambda text: self._service(text, manifest))
             self._services[place] = _Service(manifest.label, compiler.https(http), compiler.tcps(tcp))
 
-    def _service(self, host: str, manifest: Manifest) -> tuple[str, str]:
+    def _service(self, host: str, manifest: NativeManifest) -> tuple[str, str]:
         """The (namespace, name) that a host means."""
         if _SHORT.fullmatch(host):
             return manifest.namespace, host

@@ -18,7 +18,7 @@ from adapters.linkerd.config import POLICY
 from adapters.linkerd.evaluate.ages import agreed
 from adapters.linkerd.evaluate.match import EVERYTHING, RequestMatch, Score, match_of
 from adapters.linkerd.evaluate.request import Http
-from hub.api import Fields, Manifest, UnmodelledError
+from hub.api import Fields, NativeManifest, UnmodelledError
 
 _MAX_WEIGHT = 1_000_000
 _CORE = frozenset(("", "core"))
@@ -105,7 +105,7 @@ def winner(
 # --------------------------------------------------------------------------- compiling
 
 
-def http_route_of(manifest: Manifest) -> BoundRoute:
+def http_route_of(manifest: NativeManifest) -> BoundRoute:
     """Compile an HTTPRoute."""
     with Fields(manifest.spec, manifest.label) as left:
         parents, hostnames, rules = left.items("parentRefs"), left.texts("hostnames"), left.items("rules")
@@ -114,7 +114,7 @@ def http_route_of(manifest: Manifest) -> BoundRoute:
     return _bound(manifest, parents, hostnames, tuple(_http_rule(rule, manifest) for rule in rules))
 
 
-def tcp_route_of(manifest: Manifest) -> BoundRoute:
+def tcp_route_of(manifest: NativeManifest) -> BoundRoute:
     """Compile a TCPRoute, which has exactly one rule."""
     with Fields(manifest.spec, manifest.label) as left:
         parents, rules = left.items("parentRefs"), left.items("rules")
@@ -127,7 +127,7 @@ def tcp_route_of(manifest: Manifest) -> BoundRoute:
 
 
 def _bound(
-    manifest: Manifest, parents: Sequence[Any], hosts: tuple[str, ...], rules: tuple[RouteRule, ...]
+    manifest: NativeManifest, parents: Sequence[Any], hosts: tuple[str, ...], rules: tuple[RouteRule, ...]
 ) -> BoundRoute:
     found = [_parent(one, manifest) for one in parents]
     servers = tuple(one for one in found if isinstance(one, str))
@@ -139,7 +139,7 @@ def _bound(
     )
 
 
-def _parent(value: Any, manifest: Manifest) -> str | ServiceParent | None:
+def _parent(value: Any, manifest: NativeManifest) -> str | ServiceParent | None:
     """The name of a Server, or a Service with its port; None for a Server that no route may name in this way."""
     with Fields(value, manifest.label) as left:
         group, kind, name = left.text("group", "?"), left.text("kind"), left.text("name")
@@ -152,14 +152,14 @@ def _parent(value: Any, manifest: Manifest) -> str | ServiceParent | None:
     return namespace or manifest.namespace, name, port
 
 
-def _http_rule(value: Any, manifest: Manifest) -> RouteRule:
+def _http_rule(value: Any, manifest: NativeManifest) -> RouteRule:
     with Fields(value, manifest.label) as left:
         left.neutral("name", "timeouts")
         matches = tuple(match_of(one, manifest.label) for one in left.items("matches")) or (EVERYTHING,)
         return RouteRule(matches, _shares(left.items("backendRefs"), manifest))
 
 
-def _shares(values: Sequence[Any], manifest: Manifest) -> tuple[BackendShare, ...]:
+def _shares(values: Sequence[Any], manifest: NativeManifest) -> tuple[BackendShare, ...]:
     """Exact parts. One backend takes everything, whatever its weight; of several, one of them must have a weight."""
     found = [_backend(one, manifest) for one in values]
     if len(found) == 1:
@@ -172,7 +172,7 @@ def _shares(values: Sequence[Any], manifest: Manifest) -> tuple[BackendShare, ..
     return tuple(BackendShare(*one[:3], Fraction(weight, total)) for one, weight in parts if weight)
 
 
-def _backend(value: Any, manifest: Manifest) -> tuple[str, str, int, int | None]:
+def _backend(value: Any, manifest: NativeManifest) -> tuple[str, str, int, int | None]:
     with Fields(value, manifest.label) as left:
         group, kind, name = left.text("group"), left.text("kind", "Service"), left.text("name")
         namespace, port, weight = left.text("namespace"), left.port(), left.number("weight")

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from adapters.linkerd.config import GATEWAY, POLICY
 from adapters.linkerd.evaluate.callers import Caller, IdentitySet, account_name, identities_of
-from hub.api import Fields, Manifest, UnmodelledError
+from hub.api import Fields, NativeManifest, UnmodelledError
 
 _CORE = frozenset(("", "core"))
 TargetKey = tuple[str, str, str, str]
@@ -89,7 +89,7 @@ def _labels(admissions: Iterable[Admission]) -> tuple[str, ...]:
 class Policies:
     """All AuthorizationPolicies, asked by target."""
 
-    def __init__(self, manifests: Sequence[Manifest], trust_domain: str) -> None:
+    def __init__(self, manifests: Sequence[NativeManifest], trust_domain: str) -> None:
         self._domain = trust_domain
         self._identities = {_key(one): self._mesh_tls(one) for one in manifests if one.kind == "MeshTLSAuthentication"}
         self._networks = {_key(one): _networks(one) for one in manifests if one.kind == "NetworkAuthentication"}
@@ -109,7 +109,7 @@ class Policies:
 
     # ----------------------------------------------------------------------- compiling
 
-    def _add(self, manifest: Manifest) -> None:
+    def _add(self, manifest: NativeManifest) -> None:
         with Fields(manifest.spec, manifest.label) as left:
             target, refs = _target(left.inner("targetRef"), manifest), left.take("requiredAuthenticationRefs")
         if not isinstance(refs, list):
@@ -118,7 +118,7 @@ class Policies:
         if admission is not None:
             self._found.setdefault(target, []).append(admission)
 
-    def _admission(self, refs: Sequence[Any], manifest: Manifest) -> Admission | None:
+    def _admission(self, refs: Sequence[Any], manifest: NativeManifest) -> Admission | None:
         """What all required authentications together admit; None where the policy is ignored."""
         identities: list[IdentitySet | None] = []
         networks: list[Networks | None] = []
@@ -135,7 +135,7 @@ class Policies:
         where = networks[0] if networks else None
         return Admission(manifest.label, identities[0] if identities else None, None if _is_anywhere(where) else where)
 
-    def _mesh_tls(self, manifest: Manifest) -> IdentitySet:
+    def _mesh_tls(self, manifest: NativeManifest) -> IdentitySet:
         with Fields(manifest.spec, manifest.label) as left:
             texts, refs = left.texts("identities"), left.items("identityRefs")
         if bool(texts) == bool(refs):
@@ -143,7 +143,7 @@ class Policies:
         named = tuple(self._identity(Fields(ref, manifest.label), manifest) for ref in refs)
         return identities_of(texts or named, self._domain, manifest.label)
 
-    def _identity(self, fields: Fields, manifest: Manifest) -> str:
+    def _identity(self, fields: Fields, manifest: NativeManifest) -> str:
         """The identity, or the suffix, that an `identityRef` stands for."""
         with fields as left:
             group, kind, name, namespace = (left.text(part) for part in ("group", "kind", "name", "namespace"))
@@ -154,7 +154,7 @@ class Policies:
         return account_name(namespace or manifest.namespace, name, self._domain)
 
 
-def _target(fields: Fields, manifest: Manifest) -> TargetKey:
+def _target(fields: Fields, manifest: NativeManifest) -> TargetKey:
     with fields as left:
         group, kind, name = left.text("group"), left.text("kind"), left.text("name")
     if kind == "Namespace" and group in _CORE:
@@ -165,7 +165,7 @@ def _target(fields: Fields, manifest: Manifest) -> TargetKey:
     return manifest.namespace, kind, group, name
 
 
-def _reference(fields: Fields, manifest: Manifest) -> tuple[str, _Key]:
+def _reference(fields: Fields, manifest: NativeManifest) -> tuple[str, _Key]:
     """The kind of an authentication, and by which key it is found."""
     with fields as left:
         group, kind, name, namespace = (left.text(part) for part in ("group", "kind", "name", "namespace"))
@@ -175,7 +175,7 @@ def _reference(fields: Fields, manifest: Manifest) -> tuple[str, _Key]:
     return kind, (kind, namespace or manifest.namespace, name)
 
 
-def _key(manifest: Manifest) -> _Key:
+def _key(manifest: NativeManifest) -> _Key:
     return manifest.kind, manifest.namespace, manifest.name
 
 
@@ -183,7 +183,7 @@ def _is_anywhere(networks: Networks | None) -> bool:
     return networks is None or networks.everywhere
 
 
-def _networks(manifest: Manifest) -> Networks:
+def _networks(manifest: NativeManifest) -> Networks:
     """The addresses that are meant."""
     with Fields(manifest.spec, manifest.label) as left:
         entries = left.items("networks")

@@ -19,7 +19,7 @@ from adapters.linkerd.evaluate.callers import ANY_MESHED, NOBODY, Caller
 from adapters.linkerd.evaluate.httproutes import BoundRoute, winner
 from adapters.linkerd.evaluate.policies import Admission, Admitted, Networks, Policies, admitted
 from adapters.linkerd.evaluate.request import GUARDED, HEADER, OPENED, Http, Reading
-from hub.api import Fields, Manifest, UnmodelledError
+from hub.api import Fields, NativeManifest, UnmodelledError
 
 PodLabels = frozenset[tuple[str, str]]
 _PROTOCOLS = frozenset(("unknown", "HTTP/1", "HTTP/2", "gRPC", "opaque", "TLS"))
@@ -104,7 +104,7 @@ class InboundServer(Struct, frozen=True):
 class Servers:
     """All Servers, asked by namespace and labels of a Pod; what was found is kept."""
 
-    def __init__(self, manifests: Iterable[Manifest], routes: Sequence[BoundRoute], policies: Policies) -> None:
+    def __init__(self, manifests: Iterable[NativeManifest], routes: Sequence[BoundRoute], policies: Policies) -> None:
         self._by_place: dict[tuple[str, tuple[str, str] | None], list[InboundServer]] = {}
         self._found: dict[tuple[str, PodLabels], Mapping[int, tuple[InboundServer, ...]]] = {}
         by_server = _by_server(routes, policies)
@@ -145,7 +145,7 @@ def _by_server(routes: Sequence[BoundRoute], policies: Policies) -> dict[tuple[s
 # --------------------------------------------------------------------------- compiling
 
 
-def _server_of(manifest: Manifest, routes: _Routes, policies: Policies) -> InboundServer:
+def _server_of(manifest: NativeManifest, routes: _Routes, policies: Policies) -> InboundServer:
     with Fields(manifest.spec, manifest.label) as left:
         selector, port = _selector(left), left.port()
         protocol, access = left.text("proxyProtocol", "unknown"), left.text("accessPolicy", "deny")
