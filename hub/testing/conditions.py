@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import combinations
 
+from msgspec import Struct
+
 from hub.model import Answer, Document, ObjectRef, Reading, Request
 from hub.semantics import EVERYTHING, GovernedNamespaces, Semantics
 
@@ -36,14 +38,18 @@ def answers_without(
     """From a call of a Service, and the losses that a mesh reports, to SMI's answers without one or more splits of that Service.
 
     These are conditional ones, those that are `lost` as a whole, and all of them where the losses are of whole splits (further codes:
-    `of_whole_splits`). What an answer reports is of the first layer that takes the call; the next one may be lost as well.
+    `of_whole_splits`) or one without conditions is `lost`: those that it outranks do not come in its place. What an answer reports is
+    of the first layer that takes the call; the next one may be lost as well.
     """
     of_whole = _WHOLE.union(of_whole_splits)
     gone = frozenset((ref.namespace, ref.name) for ref in lost if ref.kind == "TrafficSplit")
 
     def answers(request: Request, losses: Collection[str]) -> Iterator[Answer]:
-        whole = not of_whole.isdisjoint(losses)
-        names = [_lost(document.value, request, gone, whole=whole) for document in documents]
+        found = [_split_of(document.value, request) for document in documents]
+        whole = not of_whole.isdisjoint(losses) or any(
+            one and one.place in gone and not one.conditional for one in found
+        )
+        names = [one.name if one and (whole or one.conditional) else "" for one in found]
         for dropped in _some(sorted({name for name in names if name})):
             left = [document for document, name in zip(documents, names, strict=True) if name not in dropped]
             yield Semantics(left, governed=governed, reading=reading).judge(request)
@@ -56,14 +62,21 @@ def _some(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield from combinations(names, size)
 
 
-def _lost(value: object, request: Request, gone: Collection[tuple[str, str]], *, whole: bool) -> str:
-    """The name of a TrafficSplit (with conditions, gone, or any if `whole`) for the Service that is called; "" for any other object."""
+class _Split(Struct, frozen=True):
+    place: tuple[str, str]
+    conditional: bool
+
+    @property
+    def name(self) -> str:
+        return self.place[1]
+
+
+def _split_of(value: object, request: Request) -> _Split | None:
+    """The TrafficSplit for the Service that is called; None for any other object."""
     namespace, _, service = (request.dst.service or "").partition("/")
     match value:
-        case {"kind": "TrafficSplit", "metadata": {"name": str(name)} as metadata, "spec": dict(spec)} if (
-            whole or "matches" in spec or (namespace, name) in gone
-        ):
+        case {"kind": "TrafficSplit", "metadata": {"name": str(name)} as metadata, "spec": dict(spec)}:
             root = str(spec.get("service")).partition(".")[0]
             here = (metadata.get("namespace") or "default") == namespace and root == service
-            return name if here else ""
-    return ""
+            return _Split((namespace, name), "matches" in spec) if here else None
+    return None

@@ -11,6 +11,7 @@ from hub.testing.compare import disagreement
 from hub.testing.conditions import answers_without
 from hub.testing.kit import read_documents
 from hub.testing.search import find_in
+from hub.testing.worlds import documents_of
 from tests.servers.readings import ISTIO, compiling
 
 _SERVICE = """
@@ -123,4 +124,18 @@ def test_a_split_below_that_is_lost_as_a_whole_leaves_the_call_to_the_root() -> 
     """The answer tells the loss of the condition alone; that the split below is lost too is among the losses of the unit."""
     rest = ObjectRef("split.smi-spec.io", "TrafficSplit", "d", "rest")
     without = answers_without(_DOCUMENTS, Reading(), lost=(rest,))
+    assert "root" in {one.route for one in without(_CALL, ("istio.condition-not-expressible",))}
+
+
+def test_a_split_that_was_outranked_does_not_come_in_the_place_of_the_lost_one() -> None:
+    """A unit has the one split without conditions that counts: where a mesh cannot carry it out, no other one is tried."""
+    other = {
+        "apiVersion": "split.smi-spec.io/v1alpha4",
+        "kind": "TrafficSplit",
+        "metadata": {"name": "younger", "namespace": "d", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"service": "web", "backends": [{"service": "v1", "weight": 0}]},
+    }
+    documents = (*_DOCUMENTS, *documents_of([other]))
+    rest = ObjectRef("split.smi-spec.io", "TrafficSplit", "d", "rest")
+    without = answers_without(documents, Reading(), lost=(rest,))
     assert "root" in {one.route for one in without(_CALL, ("istio.condition-not-expressible",))}
