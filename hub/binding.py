@@ -17,9 +17,10 @@ CODE, UNANNOTATED = "selector.unlabelled-pods", "capture.unannotated-pods"
 _METADATA_AT = {"Pod": "metadata", "CronJob": "spec.jobTemplate.spec.template.metadata"}
 
 
-def unprotected(store: Store, key: UnitKey, annotations: Mapping[str, str]) -> Iterator[Refusal]:
-    """What keeps a mesh that selects Pods by label, and asks for these annotations, from protecting an identity."""
-    yield from unbound(store, key)
+def unprotected(store: Store, key: UnitKey, label: str, annotations: Mapping[str, str]) -> Iterator[Refusal]:
+    """What keeps a mesh that selects Pods by a label (""; by none), and asks for these annotations, from protecting an identity."""
+    if label:
+        yield from unbound(store, key)
     yield from unannotated(store, key, annotations)
 
 

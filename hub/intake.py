@@ -5,7 +5,7 @@ What cannot be read counts as it was when it was applied last (`recall`); the pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 
@@ -36,7 +36,7 @@ class Intake:
     """The sources of one domain, and the store of each cluster that they fill. `read` or `take` events, then `recall`.
 
     SMI objects are in every store, facts (Pods, Services, accounts, ...) in that of their source's cluster alone. Of a namespace
-    that a source is the authority on, SMI objects of other sources do not count.
+    that a source is the authority on, SMI objects of other sources do not count. `annotations` of Pods are read that have these names.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class Intake:
         sources: Mapping[str, ObjectSource],
         stores: Mapping[str, Store],
         overrides: Sequence[Overrides] = (),
+        annotations: Collection[str] = (),
     ) -> None:
+        self._decode = partial(decode, annotations=annotations)
         self.sources = sources
         self.missing: dict[str, Missing] = dict.fromkeys(stores, Missing())
         self._stores = stores
@@ -110,7 +112,7 @@ class Intake:
 
     def _objects(self, source: str, event: Upsert) -> tuple[Decoded, ...]:
         """What a part holds; of one without any object of ours, nothing is said of each document that has no kind."""
-        decoded = tuple(map(decode, event.documents))
+        decoded = tuple(map(self._decode, event.documents))
         namespaces = {each.ref.namespace for each in decoded if each.ref is not None}
         self._kustomizations.put(source, event.part, event.documents, namespaces)
         plain = all(each.unrelated for each in decoded)

@@ -171,11 +171,10 @@ class Planner:
         return Decided(units, places, problems, paused, whole)
 
     def _unbound(self, mesh: Mesh, keys: Iterable[UnitKey]) -> tuple[Refusal, ...]:
-        """What keeps a mesh that selects Pods by label from protecting these identities."""
-        if not mesh.spec.selects_by:
-            return ()
-        access, ask = sorted(key for key in keys if key.kind == "access"), mesh.spec.annotations(mesh.settings)
-        return tuple(each for key in access for each in (*unprotected(self._store, key, ask), *self._rebuilt(key)))
+        """What keeps a mesh that selects Pods by label, or asks for annotations, from protecting these identities."""
+        label, ask = mesh.spec.selects_by, mesh.spec.annotations(mesh.settings)
+        keys = sorted(key for key in keys if key.kind == "access" and (label or ask))
+        return tuple(each for key in keys for each in (*unprotected(self._store, key, label, ask), *self._rebuilt(key)))
 
     def _rebuilt(self, key: UnitKey) -> Iterator[Refusal]:
         """A refusal for an identity whose real Pods are not those that the sources show."""

@@ -87,7 +87,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `overrides(manifest)` says what an object in the sources that is somebody else's does to those of the mesh ("": nothing).
     `workloads` are the kinds of workload that such a mesh can have; without a smihub.yaml it is asked only about folders with some of them.
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
-    its objects do not allow. The hub reads annotations that begin with `config.linkerd.io/`; any other one counts as missing, and is refused.
+    its objects do not allow; without one, or with another value of it, the unit is refused.
     """
 
     name: str

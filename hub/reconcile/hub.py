@@ -57,14 +57,17 @@ class Hub:
         """Nothing is opened. Of the meshes those count that `only` names (nothing: all). Raises ConfigError."""
         self.config = config
         self._plugins, self._only = plugins, tuple(only)
-        self.meshes = tuple(mesh for mesh in meshes_of(config, plugins) if not only or mesh.name in only)
+        configured = meshes_of(config, plugins)
+        self.meshes = tuple(mesh for mesh in configured if not only or mesh.name in only)
         self.clusters = {
             name: Cluster(config, [mesh for mesh in self.meshes if mesh.cluster == name])
             for name in sorted({mesh.cluster for mesh in self.meshes})
         }
         stores = {name: cluster.store for name, cluster in self.clusters.items()}
         overrides = [mesh.spec.overrides for mesh in self.meshes]
-        self.intake = Intake(config.sources, sources_of(config, plugins), stores, overrides)
+        # Of all meshes, not only of those asked for: what is remembered of a template is the same for each.
+        annotations = frozenset(name for mesh in configured for name in mesh.spec.annotations(mesh.settings))
+        self.intake = Intake(config.sources, sources_of(config, plugins), stores, overrides, annotations)
         self.clock: Callable[[], float] = time.time
         self.window = Window(config.state)
         self.deciding = asyncio.Lock()

@@ -6,6 +6,7 @@ Problems. Nothing here looks at a second object: references, duplicates and defa
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import blake2b
 
 import msgspec
@@ -85,8 +86,11 @@ _EMPTY = frozenset({"target.incomplete", "binding.empty", "split.no-backends"})
 _IGNORED = Decoded()
 
 
-def decode(document: Document) -> Decoded:
-    """Read one document; never raises, whatever JSON-like value it holds. Sources unwrap lists before."""
+def decode(document: Document, annotations: Collection[str] = ()) -> Decoded:
+    """Read one document; never raises, whatever JSON-like value it holds. Sources unwrap lists before.
+
+    Of the annotations of Pods and templates those of these names are read.
+    """
     value = document.value
     if value is None:
         return _IGNORED
@@ -100,7 +104,7 @@ def decode(document: Document) -> Decoded:
     # Its Deployment is read by itself; reading the Rollout as broken would put the whole identity in doubt.
     if is_elsewhere(head.group, head.kind, value):
         return _IGNORED
-    return _decode_known(FieldReader(read_ref(value, head), document.origin), value, head)
+    return _decode_known(FieldReader(read_ref(value, head), document.origin, annotations), value, head)
 
 
 def _decode_known(reader: FieldReader, value: dict[str, object], head: Head) -> Decoded:

@@ -6,7 +6,7 @@ A `FieldReader` method that fails refuses the object and gives a harmless value,
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 
@@ -68,11 +68,15 @@ def present(value: Mapping[str, object]) -> Mapping[str, object]:
 
 
 class FieldReader:
-    """Collects the Problems of one object; `invalid` is True once something made the object invalid."""
+    """Collects the Problems of one object; `invalid` is True once something made the object invalid.
 
-    __slots__ = ("_beyond", "_problems", "invalid", "origin", "ref")
+    `annotations` are the names of those that count.
+    """
 
-    def __init__(self, ref: ObjectRef, origin: Origin) -> None:
+    __slots__ = ("_beyond", "_problems", "annotations", "invalid", "origin", "ref")
+
+    def __init__(self, ref: ObjectRef, origin: Origin, annotations: Collection[str] = ()) -> None:
+        self.annotations = annotations
         self.ref = ref
         self.invalid = False
         self.origin = origin

@@ -25,8 +25,6 @@ from hub.smi.types import (
     WorkloadPort,
 )
 
-_MESH_ANNOTATIONS = "config.linkerd.io/"
-"""The annotations of Pods that adapters ask for begin so (AdapterSpec.annotations); whatever else is there changes too often."""
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 _TRANSPORTS: Mapping[str, Transport] = {"": "TCP", "TCP": "TCP", "UDP": "UDP"}
 _DISCOVERY = "discovery.k8s.io"
@@ -148,16 +146,15 @@ def _workload(
         ports=tuple(dict.fromkeys(_container_ports(reader, spec, where))),
         addresses=addresses,
         ready=ready,
-        annotations=_annotations(metadata),
+        annotations=_annotations(reader, metadata),
     )
 
 
-def _annotations(metadata: Body) -> Labels:
-    """Those that meshes read; one that is not a text says nothing."""
+def _annotations(reader: FieldReader, metadata: Body) -> Labels:
+    """Those that meshes ask for, as others change too often; one that is not a text says nothing."""
     found = metadata.get("annotations")
     pairs = found.items() if isinstance(found, Mapping) else ()
-    texts = ((key, value) for key, value in pairs if isinstance(key, str) and isinstance(value, str))
-    return tuple(sorted((key, value) for key, value in texts if key.startswith(_MESH_ANNOTATIONS)))
+    return tuple(sorted((key, value) for key, value in pairs if key in reader.annotations and isinstance(value, str)))
 
 
 def _account(reader: FieldReader, spec: Body, path: str) -> str:

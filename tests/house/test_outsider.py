@@ -102,6 +102,27 @@ def test_what_an_outsider_brings_works_through_the_command(folder: Folder) -> No
     assert "mesh walls: deny" in asked
 
 
+def test_an_outsider_asks_for_annotations_of_its_own(folder: Folder) -> None:
+    """A template without it is refused; with it, it is a workload as any other, and what else it is annotated with says nothing."""
+    folder.config(CONFIG.replace("colour: red", "colour: red, gate: shut"))
+    template = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api, namespace: shop}
+spec: {template: {metadata: {annotations: {ANNOTATIONS}}, spec: {serviceAccountName: api, containers: []}}}
+"""
+    planned = ("plan", "--mesh", "walls", "--accept", "outsider.no-door")
+    for written, code in (
+        ("a.example/gate: shut", 3),
+        ("outsider.example/gate: ajar", 3),
+        ("outsider.example/gate: shut, a: b", 2),
+    ):
+        folder.write("api.yaml", template.replace("ANNOTATIONS", written))
+        told = folder.process(*planned)
+        assert told.returncode == code, told.stdout
+        assert ('add "outsider.example/gate: shut" to spec.template.metadata.annotations' in told.stdout) == (code == 3)
+
+
 def test_run_follows_what_an_outsider_brings(folder: Folder) -> None:
     """Who comes onto the roster gets a wall; a roster that is gone takes no wall away."""
     with running(folder, "--accept", "outsider.no-door") as hub:

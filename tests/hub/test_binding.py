@@ -43,7 +43,7 @@ API = UnitKey("access", "shop", "api")
 def store_of(text: str) -> Store:
     """A store of these objects."""
     store = Store("cluster.local")
-    store.upsert("folder", "all.yaml", [decode(document) for document in read_documents(text)])
+    store.upsert("folder", "all.yaml", [decode(document, DENY) for document in read_documents(text)])
     return store
 
 
@@ -162,6 +162,12 @@ def test_an_annotation_that_changes_makes_its_unit_dirty() -> None:
     store = store_of(annotated(deployment("b", "api"), "deny"))
     store.dirty()
     store.compile(API)
-    store.upsert("folder", "all.yaml", [decode(one) for one in read_documents(deployment("b", "api"))])
+    store.upsert("folder", "all.yaml", [decode(one, DENY) for one in read_documents(deployment("b", "api"))])
     assert API in store.dirty()
     assert list(unannotated(store, API, DENY))
+
+
+def test_annotations_that_no_mesh_asks_for_are_not_read() -> None:
+    """They change with every rollout, and would make their units dirty."""
+    (template,) = read_documents(annotated(deployment("b", "api"), "deny"))
+    assert decode(template).object == decode(template, ["a.example/b"]).object != decode(template, DENY).object

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -28,6 +28,7 @@ class OutsiderConfig(Struct, frozen=True):
     """Settings under `config` of the mesh in smihub.yaml."""
 
     colour: str = "blue"
+    gate: str = ""
 
 
 def translate(unit: Unit, config: OutsiderConfig) -> Translation:
@@ -43,6 +44,11 @@ def translate(unit: Unit, config: OutsiderConfig) -> Translation:
 def _loss(origin: ObjectRef, config: OutsiderConfig) -> Loss:
     message = f"a {config.colour} wall has no door"
     return Loss("outsider.no-door", origin, "", message, "GET /", "wait for walls with doors")
+
+
+def gates(config: OutsiderConfig) -> Mapping[str, str]:
+    """Pods say that they shut their gate, where that is asked for."""
+    return {"outsider.example/gate": config.gate} if config.gate else {}
 
 
 class Walls:
@@ -71,4 +77,5 @@ SPEC = AdapterSpec(
     translate,
     evaluator,
     governs=("all",),
+    annotations=gates,
 )
