@@ -102,6 +102,7 @@ from hub.regex import (
     patterns_of,
     union,
 )
+from hub.shapes import check_shape, demand
 from hub.spec import (
     Accepting,
     AdapterSpec,
@@ -230,6 +231,8 @@ __all__ = [
     "Written",
     "bounded",
     "charge",
+    "check_shape",
+    "demand",
     "difference",
     "everything",
     "excess",

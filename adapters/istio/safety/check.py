@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
 
-import msgspec
 from msgspec import UNSET
 
 from adapters.istio import names
 from adapters.istio.regex import is_portable, is_small
 from adapters.istio.safety import shapes
-from hub.api import NOT_UTF8, SERVICE_ACCOUNT_LABEL, UnsafeResourceError, is_managed_header
+from hub.api import NOT_UTF8, SERVICE_ACCOUNT_LABEL, check_shape, demand, is_managed_header
 
 _TEMPLATE = re.compile(r"(?:/(?:[A-Za-z0-9\-._~%!$&'()+,;:@=]+|\{\*\}))*(?:/(?:\{\*\*\})?)?")
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _NO_HEADERS = frozenset({"authority", "method", "scheme", "uri"})
 _INT32_MAX = 2**31 - 1
-_MANIFEST: Any = shapes.Manifest  # a union, which the signature of `convert` takes for no type
-
-
-class _ShapeError(Exception):
-    """What is wrong, and where."""
 
 
 def check(body: bytes, root_namespace: str = "istio-system") -> None:
@@ -35,31 +29,15 @@ def check(body: bytes, root_namespace: str = "istio-system") -> None:
 
     Raises UnsafeResourceError that names the object and what is wrong with it.
     """
-    try:
-        raw = msgspec.json.decode(body)
-        manifest = msgspec.convert(raw, _MANIFEST)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UnsafeResourceError(f"an Istio object must not be written: {error}") from error
-    label = f'{type(manifest).__name__} "{manifest.metadata.namespace}/{manifest.metadata.name}"'
-    try:
-        # Compared as bytes: a duplicate key, or a number written in
-        # another way, may be read differently by Go than it was here.
-        _demand(msgspec.json.encode(raw, order="sorted") == body, "its bytes are not canonical")
-        _CHECKS[type(manifest)](manifest, root_namespace)
-    except _ShapeError as finding:
-        raise UnsafeResourceError(f"{label} must not be written: {finding}") from finding
-
-
-def _demand(held: object, otherwise: str) -> None:
-    if not held:
-        raise _ShapeError(otherwise)
+    checks = {kind: partial(each, root=root_namespace) for kind, each in _CHECKS.items()}
+    check_shape(body, shapes.Manifest, checks, "an Istio")
 
 
 def _policy(manifest: shapes.AuthorizationPolicy, root: str) -> None:
     _selector(manifest.spec.selector)
     rules = () if manifest.spec.rules is UNSET else manifest.spec.rules
     # Without rules it can only deny, so the guard of an account there is allowed.
-    _demand(not rules or manifest.metadata.namespace != root, "a policy in the root namespace reaches into all")
+    demand(not rules or manifest.metadata.namespace != root, "a policy in the root namespace reaches into all")
     for rule in rules:
         _rule(rule)
 
@@ -69,7 +47,7 @@ def _peers(manifest: shapes.PeerAuthentication, root: str) -> None:
 
 
 def _selector(selector: shapes.Selector) -> None:
-    _demand(SERVICE_ACCOUNT_LABEL in selector.match_labels, f"its selector does not have {SERVICE_ACCOUNT_LABEL}")
+    demand(SERVICE_ACCOUNT_LABEL in selector.match_labels, f"its selector does not have {SERVICE_ACCOUNT_LABEL}")
 
 
 def _rule(rule: shapes.CheckedRule) -> None:
@@ -77,8 +55,8 @@ def _rule(rule: shapes.CheckedRule) -> None:
     conditions = () if rule.when is UNSET else rule.when
     http = {_is_http(operation) for operation in operations}
     # One HTTP field takes an ALLOW rule off the TCP filter chain as a whole (Istio, "Authorization Policy", TCP).
-    _demand(len(http) < 2, "a rule with both raw and HTTP operations loses the raw ones")
-    _demand(not conditions or http == {True}, "conditions on headers are combined with operations that are not HTTP")
+    demand(len(http) < 2, "a rule with both raw and HTTP operations loses the raw ones")
+    demand(not conditions or http == {True}, "conditions on headers are combined with operations that are not HTTP")
     for operation in operations:
         _operation(operation)
     for condition in conditions:
@@ -91,26 +69,26 @@ def _is_http(operation: shapes.CheckedOperation) -> bool:
 
 def _operation(operation: shapes.CheckedOperation) -> None:
     fields = (operation.ports, operation.not_ports, operation.methods, operation.paths)
-    _demand(any(field is not UNSET for field in fields), "an operation without fields allows everything")
-    _demand(operation.ports is UNSET or operation.not_ports is UNSET, "ports and notPorts are combined")
+    demand(any(field is not UNSET for field in fields), "an operation without fields allows everything")
+    demand(operation.ports is UNSET or operation.not_ports is UNSET, "ports and notPorts are combined")
     # By itself an exclusion allows everything else.
-    _demand(operation.not_paths is UNSET or operation.paths is not UNSET, "notPaths without paths")
+    demand(operation.not_paths is UNSET or operation.paths is not UNSET, "notPaths without paths")
     for ports in (operation.ports, operation.not_ports):
         for port in () if ports is UNSET else ports:
-            _demand(int(port) <= 65535, f"{port} is not a valid port")
+            demand(int(port) <= 65535, f"{port} is not a valid port")
     for path in () if operation.paths is UNSET else operation.paths:
         _path(path)
     for path in () if operation.not_paths is UNSET else operation.not_paths:
-        _demand(path.startswith("/") and not path.endswith("*") and not set(path) & set("{}"), "notPaths must be exact")
+        demand(path.startswith("/") and not path.endswith("*") and not set(path) & set("{}"), "notPaths must be exact")
     if operation.methods is not UNSET:
-        _demand("*" not in operation.methods or operation.methods == ("*",), '"*" is combined with other methods')
+        demand("*" not in operation.methods or operation.methods == ("*",), '"*" is combined with other methods')
 
 
 def _path(path: str) -> None:
     """A text, a beginning, an end, or a template whose shape no Envoy was seen to misread."""
-    _demand(path != "*", "a pattern for every path must be written as /*")
+    demand(path != "*", "a pattern for every path must be written as /*")
     if set(path) & set("{}"):
-        _demand("{" in path and path.startswith("/") and _TEMPLATE.fullmatch(path), f'template "{path}" is not safe')
+        demand("{" in path and path.startswith("/") and _TEMPLATE.fullmatch(path), f'template "{path}" is not safe')
 
 
 def _condition(condition: shapes.When) -> None:
@@ -118,35 +96,35 @@ def _condition(condition: shapes.When) -> None:
     # one of these would be about Envoy, not about the caller.
     name = condition.key.removeprefix("request.headers[").removesuffix("]")
     if name != ":path":
-        _demand(not is_managed_header(name), f'the header "{name}" is not set by the caller')
+        demand(not is_managed_header(name), f'the header "{name}" is not set by the caller')
         return
     for value in condition.values:
         begins = value.startswith("/") and value.endswith("*") and not set(value) & set("{}?#")
-        _demand(begins, ":path includes the query, so only a prefix of it can be matched")
+        demand(begins, ":path includes the query, so only a prefix of it can be matched")
 
 
 def _routes(manifest: shapes.VirtualService, root: str) -> None:
     spec, (host,) = manifest.spec, manifest.spec.hosts
     namespace = manifest.metadata.namespace
-    _demand(host.split(".")[1:3] == [namespace, "svc"], "its host is not the full name of a Service in its namespace")
+    demand(host.split(".")[1:3] == [namespace, "svc"], "its host is not the full name of a Service in its namespace")
     http = () if spec.http is UNSET else spec.http
     tcp = () if spec.tcp is UNSET else spec.tcp
-    _demand(http or tcp, "it has no routes")
+    demand(http or tcp, "it has no routes")
     family = host.partition(".")[2]
     # One bad route freezes the whole route table of a port in every caller, so each is looked at, whatever made it.
     for route in http:
         _http_route(route, family)
     _fallbacks(http)
     ports = [one.match[0].port for one in tcp]
-    _demand(len(set(ports)) == len(ports), "a port has two TCP routes")
+    demand(len(set(ports)) == len(ports), "a port has two TCP routes")
     for one in tcp:
         _shares(one.route, one.match[0].port, family, nobody=True)
 
 
 def _http_route(route: shapes.HttpRoute, family: str) -> None:
     port = route.match[0].port
-    _demand(all(entry.port == port for entry in route.match), "one route applies to several ports")
-    _demand(
+    demand(all(entry.port == port for entry in route.match), "one route applies to several ports")
+    demand(
         (route.route is UNSET) != (route.direct_response is UNSET), "it must have either a route or a directResponse"
     )
     if route.route is not UNSET:
@@ -160,9 +138,9 @@ def _fallbacks(routes: Iterable[shapes.HttpRoute]) -> None:
     ended: dict[int, bool] = {}
     for route in routes:
         port = route.match[0].port
-        _demand(not ended.get(port), "a route comes after the one that matches everything")
+        demand(not ended.get(port), "a route comes after the one that matches everything")
         ended[port] = any(_is_everything(entry) for entry in route.match) and len(route.match) == 1
-    _demand(all(ended.values()), "requests that no route matches would get 404")
+    demand(all(ended.values()), "requests that no route matches would get 404")
 
 
 def _is_everything(entry: shapes.HttpCondition) -> bool:
@@ -176,20 +154,20 @@ def _http_condition(entry: shapes.HttpCondition) -> None:
         # Istio reads four names of this field as parts of the
         # request line; a header of that name could not be asked for.
         proper = _HEADER.fullmatch(name) and name not in _NO_HEADERS and not is_managed_header(name)
-        _demand(proper, f'"{name}" is not a header that Istio can match')
+        demand(proper, f'"{name}" is not a header that Istio can match')
         _text(match)
     without = {} if entry.without_headers is UNSET else entry.without_headers
-    _demand(not without or entry.headers is not UNSET, "a route uses a negative match")
+    demand(not without or entry.headers is not UNSET, "a route uses a negative match")
     for name, match in without.items():
         guards = match == shapes.StringMatch(regex=NOT_UTF8) and name in (entry.headers or {})
-        _demand(guards, "a negative match on a header could exclude valid text")
+        demand(guards, "a negative match on a header could exclude valid text")
 
 
 def _text(match: shapes.StringMatch) -> None:
     found = [text for text in (match.exact, match.prefix, match.regex) if text is not UNSET]
-    _demand(len(found) == 1, "a string match must have exactly one of exact, prefix and regex")
+    demand(len(found) == 1, "a string match must have exactly one of exact, prefix and regex")
     if match.regex is not UNSET:
-        _demand(
+        demand(
             is_portable(match.regex) and is_small(match.regex),
             "Envoy may reject a pattern, which would freeze the route table",
         )
@@ -198,15 +176,15 @@ def _text(match: shapes.StringMatch) -> None:
 def _shares(shares: tuple[shapes.WeightedDestination, ...], port: int, family: str, *, nobody: bool) -> None:
     weights = [0 if share.weight is UNSET else share.weight for share in shares]
     # Of several destinations Istio sends nothing to one without a weight (observed on Istio 1.31).
-    _demand(len(shares) == 1 or all(weights), "a weight is missing although others are set")
-    _demand(sum(weights) <= _INT32_MAX, "the sum of the weights is too large")
+    demand(len(shares) == 1 or all(weights), "a weight is missing although others are set")
+    demand(sum(weights) <= _INT32_MAX, "the sum of the weights is too large")
     hosts = [share.destination.host for share in shares]
-    _demand(len(set(hosts)) == len(hosts), "a destination is listed twice")
+    demand(len(set(hosts)) == len(hosts), "a destination is listed twice")
     for share in shares:
         host = share.destination.host
         known = host.partition(".")[2] == family or (nobody and hosts == [names.NOBODY])
-        _demand(known, f'the destination "{host}" is not a Service in the namespace')
-        _demand(share.destination.port.number == port, "a request would change its port")
+        demand(known, f'the destination "{host}" is not a Service in the namespace')
+        demand(share.destination.port.number == port, "a request would change its port")
 
 
 _CHECKS: dict[type, Callable[..., None]] = {
