@@ -11,7 +11,7 @@ POLICY: Literal["policy.linkerd.io"] = "policy.linkerd.io"
 GATEWAY: Literal["gateway.networking.k8s.io"] = "gateway.networking.k8s.io"
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
-_SEGMENT = r"(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+"
+_SEGMENT = r"(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!\x24&'()*+,=:@-]+"
 _Account = Annotated[str, Meta(pattern=rf"\A{_LABEL}/{_LABEL}(?:\.{_LABEL})*\Z", max_length=317)]
 _Port = Annotated[int, Meta(ge=1, le=65535)]
 _Path = Annotated[str, Meta(pattern=rf"\A/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?\Z", max_length=256)]

@@ -68,7 +68,19 @@ def _document(root: Schema, definitions: Mapping[str, Schema]) -> Schema:
         if name.startswith("_"):
             text = text.replace(f'"{name}"'.encode(), f'"{name[1:]}"'.encode())
             text = text.replace(_REF.format(name=name).encode(), _REF.format(name=name[1:]).encode())
-    found: Schema = json.decode(text)
+    found: Schema = _with_ecma_anchors(json.decode(text))
+    return found
+
+
+def _with_ecma_anchors(value: Any) -> Any:
+    r"""The same, with patterns as editors read them: `\A` and `\Z` are Python's (JSON Schema draft 7, section 4.3: ECMA 262)."""
+    if isinstance(value, list):
+        return [_with_ecma_anchors(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _with_ecma_anchors(one) for key, one in value.items()}
+    if isinstance(pattern := found.get("pattern"), str):
+        found["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")
     return found
 
 

@@ -35,7 +35,12 @@ domains:
 - name: us
   trustDomain: us.example.org
   sources: [{kind: stdin, name: us}]
-  meshes: [{name: i, adapter: istio, governed: {namespaces: [shop]}, sink: {kind: directory, path: r}}]
+  meshes:
+  - {name: i, adapter: istio, governed: {namespaces: [shop]}, sink: {kind: directory, path: r}}
+  - name: l
+    adapter: linkerd
+    config: {probes: {networks: ["10.0.0.0/16"], allow: [{account: shop/api, port: 8080, path: "/health$z"}]}}
+    sink: {kind: directory, path: l}
   accept: [a.b, {code: a.b, mesh: i}]
 http: {address: "127.0.0.1:9464"}
 """
@@ -46,6 +51,14 @@ def schemas() -> dict[Shown, Validate]:
     """What validates each of the things that people write."""
     plugins = load_plugins()
     return {each: fastjsonschema.compile(json.loads(schema_of(each, plugins))) for each in Shown}
+
+
+@pytest.mark.parametrize("each", Shown)
+def test_patterns_are_as_editors_read_them(each: Shown) -> None:
+    r"""JavaScript takes `\A` and `\Z` for letters, or for a mistake."""
+    text = schema_of(each, load_plugins()).decode()
+    assert "\\\\A" not in text
+    assert "\\\\Z" not in text
 
 
 def configs() -> Iterator[Any]:
