@@ -1,4 +1,4 @@
-"""The last act: the same folder for a second mesh. Istio's objects are planned, reviewed, and rendered for GitOps."""
+"""The same folder for a second mesh. Istio's objects are planned, reviewed, and rendered for GitOps."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from apps import Apps
 from fleet import Fleet, wait_for
 from istio import istio
+from meshes import meshes
 from revocation import revoke
 from rich.console import Console
 from rich.markup import escape
@@ -32,6 +33,7 @@ ACTS = (
     Act("Access is revoked while connections are open", revoke),
     Act("The hub is killed and started again", without_hub),
     Act("The same folder for Istio (nothing is started)", istio),
+    Act("The same requests on every mesh, by what its objects mean there (nothing is started)", meshes),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -99,6 +100,23 @@ def test_an_act_ends_with_one_verdict(demo: Any, holds: bool) -> None:  # noqa: 
     printed = text(console)
     assert (printed.count("PASS"), printed.count("FAIL")) == ((1, 0) if holds else (0, 1))
     assert ("not as SMI says" in printed, RED in printed) == (not holds, not holds)
+
+
+@pytest.mark.thorough
+def test_every_mesh_is_in_the_last_table(demo: Any, tmp_path: Path) -> None:
+    """None allows what SMI denies; Linkerd, which has regular expressions, denies nothing of the example besides."""
+    console, story = new_console(), demo("story")
+    told = story.Story(demo("world").World.make(tmp_path), None, None, console)
+    proved = asyncio.run(demo("meshes").meshes(told))
+    assert told.failures == []
+    rows = [line.split() for line in text(console).splitlines()[-3:]]
+    allowed = str(sum(int(each) for each in rows[0][1:2]))
+    assert [row[0] for row in rows] == ["vm", "istio", "linkerd"]
+    assert rows[0][1:] == rows[2][1:] == [allowed, str(len(demo("rows").ROWS) - int(allowed)), "0", "0"]
+    assert int(rows[1][3]) > 0
+    assert rows[1][4] == "0"
+    assert proved == f"{len(demo('rows').ROWS)} requests to 3 meshes; what SMI denies, all deny"
+    assert max(len(re.sub("\x1b[^m]*m", "", line)) for line in text(console).splitlines()) <= 100
 
 
 @pytest.mark.thorough
