@@ -22,9 +22,8 @@ async def meshes(story: Story) -> str:
     pods = story.world.base / "pods"
     as_pods(story.world.pristine, pods)
     found = {
-        "vm": _answers(story, story.world.pristine, "vm"),
-        "istio": _answers(story, pods, "istio"),
-        "linkerd": _answers(story, pods, "linkerd"),
+        **_answers(story, story.world.pristine, "vm"),
+        **_answers(story, pods, "istio", "linkerd"),
     }
     shown = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for heading in (
@@ -70,11 +69,11 @@ def _pod(workload: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _answers(story: Story, folder: Path, mesh: str) -> Answered:
+def _answers(story: Story, folder: Path, *asked: str) -> dict[str, Answered]:
     questions = story.world.base / "all-questions.jsonl"
     questions.write_text("".join(json.dumps(row.question()) + "\n" for row in ROWS))
     done = smihub(story.world.base, "explain", "--batch", str(questions), "--source", str(folder))
     if done.returncode:
         raise RuntimeError(f"smihub explain failed:\n{done.stderr}{done.stdout[-500:]}")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    return [(one["smi"]["verdict"], one["meshes"][mesh]) for one in answers]
+    return {mesh: [(one["smi"]["verdict"], one["meshes"][mesh]) for one in answers] for mesh in asked}
