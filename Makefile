@@ -61,7 +61,7 @@ check-running: setup
 	$(CHECK) $(RUNNING)
 
 check-others: setup
-	$(CHECK) tests $(addprefix --ignore=,tests/hub/cli tests/adapters $(RUNNING))
+	$(CHECK) tests $(addprefix --ignore=,tests/hub/cli tests/adapters $(RUNNING) tests/adversary tests/e2e tests/mutants)
 
 fast-tests: setup ## the tests that start no Envoy (without those of WITHOUT=MARK and IGNORE=GLOB, of files)
 	@mkdir -p $(REPORTS)
