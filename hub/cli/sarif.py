@@ -25,6 +25,7 @@ from hub.model import ObjectRef, Origin, Problem
 from hub.reconcile.hub import Hub, Reviewed
 
 _ROW = re.compile(r"\| `(?P<code>[a-z][a-z-]*(?:\.[a-z-]+)?)` \| (?P<meaning>.*) \| (?P<remedy>.*) \|")
+_EMPHASIS = re.compile(r"(?<![\w*`])\*{1,2}(\w[\w ]*)\*{1,2}(?![\w*`])")
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -105,8 +106,15 @@ def _documented() -> Mapping[str, tuple[str, str]]:
     for path in (package / "problems.md", package.parent / "docs" / "problems.md"):
         if path.is_file():
             rows = map(_ROW.fullmatch, path.read_text(encoding="utf-8").splitlines())
-            return {row["code"]: (row["meaning"], row["remedy"]) for row in rows if row is not None}
+            return {
+                row["code"]: (_unmarked(row["meaning"]), _unmarked(row["remedy"])) for row in rows if row is not None
+            }
     return {}
+
+
+def _unmarked(text: str) -> str:
+    """Without emphasis: what shows a rule shows its text as it is (SARIF 2.1.0, 3.12.3)."""
+    return _EMPHASIS.sub(r"\1", text)
 
 
 def _plain(text: str) -> str:

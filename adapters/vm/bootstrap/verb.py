@@ -57,8 +57,10 @@ def _chosen(meshes: Iterable[CommandMesh], name: str | None) -> XdsSink:
     if name is None and len(serving) == 1:
         name = min(serving)
     found = serving.get(name or "")
+    if not serving:
+        raise ConfigError("no mesh of the configuration serves Envoys; bootstrap is for a mesh with adapter: vm")
     if found is None:
-        raise ConfigError(f"--mesh: use one of {', '.join(serving) or 'none: no mesh here serves Envoys'}")
+        raise ConfigError(f"--mesh: use one of {', '.join(serving)}")
     return found
 
 

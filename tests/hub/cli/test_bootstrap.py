@@ -74,3 +74,13 @@ def test_bootstrap_with_two_meshes_wants_one_named(folder: Folder) -> None:
     folder.run("apply", "--yes")
     assert "use one of vms, others" in folder.run("bootstrap", "shop/web-1").stderr
     assert folder.run("bootstrap", "shop/web-1", "--mesh", "others").exit_code == 0
+
+
+def test_bootstrap_without_a_mesh_that_serves_says_which_adapter_does(folder: Folder) -> None:
+    """Instead of a list of no names."""
+    folder.config(CONFIG.replace("adapter: vm", "adapter: istio, sink: {path: rendered}"))
+    result = folder.run("bootstrap", "shop/web-1")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: no mesh of the configuration serves Envoys; bootstrap is for a mesh with adapter: vm\n"
+    )

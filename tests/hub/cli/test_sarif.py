@@ -197,6 +197,8 @@ def test_every_code_of_the_documentation_is_explained(folder: Folder) -> None:
     meaning, remedy = _documented()["name.invalid"]
     assert (rule["shortDescription"]["text"], rule["help"]["text"]) == (meaning, f"{meaning}. Remedy: {remedy}")
     assert len(_documented()) > 100
+    texts = [text for both in _documented().values() for text in both]
+    assert [text for text in texts if "*warning*" in text or "**" in text] == []
 
 
 def test_hostile_text_is_no_link(folder: Folder) -> None:
