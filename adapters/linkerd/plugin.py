@@ -27,18 +27,19 @@ FEATURES = {
     Feature.ACCESS_HTTP_PATH: Support.PARTIAL,
     Feature.ACCESS_HTTP_METHOD: Support.FULL,
     Feature.ACCESS_HTTP_HEADER: Support.PARTIAL,
-    Feature.ACCESS_HTTP_PORT: Support.FULL,
+    Feature.ACCESS_HTTP_PORT: Support.PARTIAL,
     Feature.ACCESS_TCP: Support.FULL,
     Feature.ACCESS_UDP: Support.NEVER,
     Feature.ACCESS_SPIFFE_SOURCE: Support.PARTIAL,
     Feature.ACCESS_LABEL_SOURCE: Support.NEVER,
     Feature.ACCESS_LABEL_DESTINATION: Support.NOT_YET,
-    Feature.SPLIT_HTTP: Support.FULL,
+    Feature.SPLIT_HTTP: Support.PARTIAL,
     Feature.SPLIT_TCP: Support.FULL,
     Feature.SPLIT_UDP: Support.NEVER,
     Feature.SPLIT_MATCHES: Support.APPROXIMATE,
 }
-"""Patterns have a length, headers one condition each, and sources are service accounts of the mesh: the rest are losses."""
+"""Patterns have a length, headers one condition each, some ports carry bytes alone, and sources are service accounts of the mesh: the
+rest are losses."""
 
 NARROWINGS = (
     Narrowing(

@@ -21,7 +21,7 @@ from hub.api import AdapterSpec, CommandSpec, FamilySpec, Feature, Narrowing, Si
 FEATURES = {
     Feature.ACCESS_HTTP_PATH: Support.FULL,
     Feature.ACCESS_HTTP_METHOD: Support.FULL,
-    Feature.ACCESS_HTTP_HEADER: Support.FULL,
+    Feature.ACCESS_HTTP_HEADER: Support.PARTIAL,
     Feature.ACCESS_HTTP_PORT: Support.FULL,
     Feature.ACCESS_TCP: Support.FULL,
     Feature.ACCESS_UDP: Support.NEVER,
@@ -31,8 +31,9 @@ FEATURES = {
     Feature.SPLIT_HTTP: Support.FULL,
     Feature.SPLIT_TCP: Support.FULL,
     Feature.SPLIT_UDP: Support.NEVER,
-    Feature.SPLIT_MATCHES: Support.FULL,
+    Feature.SPLIT_MATCHES: Support.PARTIAL,
 }
+"""Envoy refuses some headers by their names, and writes others itself: conditions on these are losses."""
 
 NARROWINGS = (
     Narrowing(

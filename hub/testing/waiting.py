@@ -7,10 +7,11 @@ from random import Random
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.memory.meet import meet
 from hub.memory.permits import NOTHING
-from hub.model import Access, Answer, Destination, Facts, Identity, Request, Source, UnitKey
+from hub.model import Access, Answer, Destination, Facts, Identity, Request, Source, Unit, UnitKey
 from hub.semantics import Semantics
 from hub.testing.documents import Scope, SinklessMesh, compile_documents, translate_units
 from hub.testing.kit import read_documents
@@ -116,18 +117,22 @@ def label_change(before: str, after: str) -> Edit:
 def some_change(rng: Random) -> Edit:
     """The same of two Pods: of both and of each; what is granted, to which of them and on which ports changes too.
 
-    Never a swap: units do not list Pods, and where two change places the unit stays what it is, so that nothing waits.
+    One in six is a swap, of which units know nothing: they do not list Pods, and where two change places the unit stays what it is.
     """
-    while True:
-        edit = Edit(_some(rng), _some(rng))
-        if _facts(edit.before) != _facts(edit.after):
-            return edit
+    before = _some(rng)
+    return Edit(before, _swapped(before) if rng.randrange(6) == 0 else _some(rng))
 
 
-def _facts(values: Sequence[Any]) -> object:
-    unit = compile_documents(documents_of(values), Scope()).units[UnitKey("access", "d", "api")]
-    assert isinstance(unit, Access)
-    return unit.beyond, {(one.port, one.declared, one.services, one.everywhere) for one in unit.ports}
+def _swapped(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Each Service that is about one of the Pods is about the other one."""
+    other = {"api": "other", "other": "api"}
+
+    def turned(value: Any) -> Any:
+        spec = value.get("spec", {})
+        tier = spec.get("selector", {}).get("tier") if value["kind"] == "Service" else None
+        return {**value, "spec": {**spec, "selector": {"tier": other[tier]}}} if tier else value
+
+    return tuple(map(turned, values))
 
 
 def _some(rng: Random) -> tuple[Any, ...]:
@@ -155,17 +160,22 @@ class Opened(Struct, frozen=True):
 
 
 def opened(mesh: SinklessMesh, edit: Edit, asked: Iterable[Request]) -> Iterator[Opened]:
-    """What a mesh allows of the second world, cut down to what stood, and neither it nor SMI allowed in the first one."""
+    """What a mesh allows of the second world, cut down to what stood, and neither it nor SMI allowed in the first one.
+
+    Where a unit's ports stay what they are, a Pod that became what another one was is like a new replica of that one: what is allowed to it
+    must have been allowed to one of its identity.
+    """
     facts = [compile_documents(documents_of(values), Scope()).facts for values in (edit.before, edit.after)]
-    stood = desired(edit.before, mesh)
+    stood, wanted = desired(edit.before, mesh), desired(edit.after, mesh)
     cut = {}
-    for key, one in desired(edit.after, mesh).items():
+    for key, one in wanted.items():
         known = stood[key].standing if key in stood else NOTHING
         assert one.unit is not None
         cut[key] = meet((known or NOTHING,), one.unit) if isinstance(one.unit, Access) else one.unit
     objects = [native for one in stood.values() for native in one.translation.objects]
     after = [native for one in translate_units(cut, mesh).values() for native in one.objects]
     was, now = (mesh.spec.evaluator(*pair).judge for pair in ((objects, facts[0]), (after, facts[1])))
+    kept = {key for key, one in wanted.items() if key in stood and _ports_of(stood[key].unit) == _ports_of(one.unit)}
     smi = Semantics(documents_of(edit.before)).judge
     doubted = {
         one.unit.identity for one in stood.values() if isinstance(one.unit, Access) and "unknown" in one.unit.beyond
@@ -173,8 +183,24 @@ def opened(mesh: SinklessMesh, edit: Edit, asked: Iterable[Request]) -> Iterator
     for request in asked:
         if _same(request, facts, doubted) and now(request).verdict == "allow":
             before = was(request)
-            if before.verdict != "allow" and smi(request).verdict != "allow":
+            replicas = _replicas(request, facts[0], kept)
+            if not any(was(one).verdict == "allow" or smi(one).verdict == "allow" for one in (request, *replicas)):
                 yield Opened(request, before, now(request))
+
+
+def _ports_of(unit: Unit | None) -> object:
+    """What a unit says of who receives where, as far as grants do not change it."""
+    if not isinstance(unit, Access):
+        return None
+    return unit.beyond, {(one.port, one.declared, one.services, one.everywhere) for one in unit.ports}
+
+
+def _replicas(request: Request, facts: Facts, kept: Collection[UnitKey]) -> Iterator[Request]:
+    """The same request to each Pod of the receiver's identity, if the ports of its unit are kept as they were."""
+    of = {one.identity for ref, one in facts.placements.items() if f"{ref.namespace}/{ref.name}" == request.dst.pod}
+    for ref, one in facts.placements.items():
+        if one.identity in of and UnitKey("access", one.identity.namespace, one.identity.service_account) in kept:
+            yield replace(request, dst=Destination(pod=f"{ref.namespace}/{ref.name}"))
 
 
 def _same(request: Request, facts: Sequence[Facts], doubted: Collection[Identity]) -> bool:

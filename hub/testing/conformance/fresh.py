@@ -1,7 +1,8 @@
 """`evaluate` in a fresh process: on the emitted bytes alone, with all taken away that a mesh does not have.
 
-There the objects come in another order, without roles, needs and origins; digests in names and annotations are other ones. What is
-run is this module: it reads a job from stdin and writes the answers to stdout, both between two processes of one user.
+There the objects come in another order, without roles, needs and origins; digests in names and annotations are other ones. The process
+has another folder, other environment variables and another hash seed, and watches whether anything asks for the time. What is run is
+this module: it reads a job from stdin and writes the answers to stdout, both between two processes of one user.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
 from random import Random
-from typing import Any
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,6 +37,11 @@ FRESH, DETERMINED = "evaluate-reads-bytes-alone", "determinism"
 _DIGEST = re.compile(rb"[0-9a-f]{8,}")
 _HEX = b"0123456789abcdef"
 _DEADLINE_S = 300
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+"""The environment variables without which a process may not start."""
+_CLOCKS = (time.time, time.time_ns, time.localtime, time.gmtime, time.strftime, time.ctime, time.asctime)
+_WATCHED = 4
+"""Worlds in which it is watched whether anything asks for the time: that makes each call slower."""
 
 
 class Errand(Struct, frozen=True):
@@ -43,10 +54,14 @@ class Errand(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What a fresh process gave: an answer (or the error, as text) for each request, and the objects of each unit."""
+    """What a fresh process gave: an answer (or the error, as text) for each request, and the objects of each unit.
+
+    `clock` is what asked for the time while they were made ("": nothing).
+    """
 
     answers: tuple[Any, ...]
     translations: tuple[Any, ...]
+    clock: str = ""
 
 
 # ------------------------------------------------------------------------------------------------------ in this process
@@ -91,9 +106,11 @@ def _compared(subject: AdapterUnderTest, here: Sequence[Errand], told: Sequence[
         translations = tuple(subject.spec.translate(unit, subject.settings) for unit in errand.units)
         if DETERMINED not in found and translations != report.translations:
             found.add(DETERMINED)
-            yield PropertyFailure(
-                DETERMINED, "a fresh process makes other objects of the same units (hash seed, clock or memory)"
-            )
+            why = "a fresh process makes other objects of the same units (hash seed, environment, folder or memory)"
+            yield PropertyFailure(DETERMINED, why)
+        if DETERMINED not in found and report.clock:
+            found.add(DETERMINED)
+            yield PropertyFailure(DETERMINED, f"translate asks for the time: {report.clock}")
 
 
 def _decision(answer: Answer) -> tuple[object, ...]:
@@ -154,10 +171,20 @@ def _unannotated(native: NativeObject, bodies: Bodies) -> bytes:
 
 def _run(subject: AdapterUnderTest, errands: Sequence[Errand]) -> list[Report]:
     functions = pickle.dumps((subject.spec.evaluator, subject.spec.translate, subject.settings))
-    job = pickle.dumps((sys.path, functions, pickle.dumps(list(errands))))
-    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    searched = [str(Path(each).absolute()) for each in sys.path]
+    job = pickle.dumps((searched, functions, pickle.dumps(list(errands))))
     command = [sys.executable, "-m", "hub.testing.conformance.fresh"]
-    done = subprocess.run(command, input=job, capture_output=True, timeout=_DEADLINE_S, env=environment, check=False)  # noqa: S603 - our own interpreter
+    with TemporaryDirectory(prefix="smihub-") as elsewhere:
+        own = {
+            "PYTHONHASHSEED": "4711",
+            "PYTHONPATH": os.pathsep.join(searched),
+            "TZ": "Asia/Kathmandu",
+        }
+        place: dict[str, Any] = {
+            "cwd": elsewhere,
+            "env": {name: os.environ[name] for name in _KEPT if name in os.environ} | own,
+        }
+        done = subprocess.run(command, input=job, capture_output=True, timeout=_DEADLINE_S, check=False, **place)  # noqa: S603 - our own interpreter
     if done.returncode:
         raise OSError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
     found: list[Report] = pickle.loads(done.stdout)  # noqa: S301 - from the process that was started here
@@ -171,6 +198,32 @@ def _answer(judge: Any, request: Request) -> Any:
         return repr(error)
 
 
+class _ClockWatch:
+    """Notes who asks for the time within a `with`."""
+
+    def __init__(self, *, watching: bool) -> None:
+        self.asked = ""
+        self._watching = watching
+
+    def __enter__(self) -> Self:
+        if self._watching:
+            sys.setprofile(self._see)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _see(self, frame: FrameType, event: str, called: Any) -> None:
+        if event == "c_call" and _is_clock(called):
+            self.asked = f"{called.__name__} in {frame.f_code.co_qualname}, {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+def _is_clock(called: Any) -> bool:
+    of = getattr(called, "__self__", None)
+    whole = isinstance(of, type) and issubclass(of, date) and called.__name__ in {"now", "utcnow", "today"}
+    return whole or any(called is one for one in _CLOCKS)
+
+
 def main() -> None:
     """Read a job, judge and translate, write the reports."""
     path, functions, raw = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - from the process that started this one
@@ -181,8 +234,11 @@ def main() -> None:
     for errand in errands:  # judged first: what translate leaves in memory must not help
         judge = evaluator(errand.objects, errand.facts)
         reports.append(Report(tuple(_answer(judge, request) for request in errand.requests), ()))
-    made = [tuple(translate(unit, settings) for unit in errand.units) for errand in errands]
-    told = [replace(report, translations=units) for report, units in zip(reports, made, strict=True)]
+    told = []
+    for number, (errand, report) in enumerate(zip(errands, reports, strict=True)):
+        with _ClockWatch(watching=number < _WATCHED) as watch:
+            made = tuple(translate(unit, settings) for unit in errand.units)
+        told.append(replace(report, translations=made, clock=watch.asked))
     sys.stdout.buffer.write(pickle.dumps(told))
 
 
@@ -191,7 +247,7 @@ CHECKS = (
         "fresh-process",
         {
             FRESH: "evaluate knows the emitted bytes and the facts, and nothing else",
-            DETERMINED: "the same units give the same objects in every process",
+            DETERMINED: "the same units give the same objects in every process, in any environment, at any time",
         },
         fresh,
     ),

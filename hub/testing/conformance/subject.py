@@ -15,7 +15,7 @@ from hub.model import Document, Translation, UnitKey
 from hub.semantics import GovernedNamespaces
 from hub.testing.documents import Scope, SinklessMesh, explained
 
-KIT_VERSION = "3"
+KIT_VERSION = "4"
 """Changes when a property is added or becomes stricter: a certificate is worth what its kit asked."""
 
 

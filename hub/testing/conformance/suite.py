@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from hub.api import AdapterSpec
-from hub.testing.conformance import agreement, changes, fields, fresh, hostile, names, plain, schema, tables, units
+from hub.testing.conformance import (
+    agreement,
+    changes,
+    fields,
+    fresh,
+    hostile,
+    losses,
+    names,
+    plain,
+    schema,
+    tables,
+    units,
+)
 from hub.testing.conformance.subject import AdapterUnderTest, CheckOutcome, PropertyCheck, PropertyFailure
 
 CHECKS: tuple[PropertyCheck, ...] = (
@@ -17,6 +29,7 @@ CHECKS: tuple[PropertyCheck, ...] = (
     *units.CHECKS,
     *names.CHECKS,
     *schema.CHECKS,
+    *losses.CHECKS,
     *fields.CHECKS,
     *changes.CHECKS,
     *fresh.CHECKS,

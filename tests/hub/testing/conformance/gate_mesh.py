@@ -90,11 +90,15 @@ def request_list(unit: Access, grant: Grant) -> NativeObject:
 
 
 def places(unit: Access, grant: Grant) -> dict[str, Any]:
-    """Where a grant counts: HTTP where HTTP or nothing is declared, raw bytes where TCP or nothing is."""
+    """Where a grant counts: HTTP where HTTP or nothing is declared, raw bytes where TCP or nothing is.
+
+    Not at workloads of which it is not known whether they have its labels.
+    """
     counts: set[Declared] = {"http" if grant.http is not None else "tcp", "none"}
     found: dict[int, set[str]] = {}
     for port in unit.ports:
-        if port.transport == "TCP" and grant.names(port.port) and port.declared in counts:
+        selected = grant.labels is None or grant.labels not in port.maybe_labels
+        if port.transport == "TCP" and grant.names(port.port) and port.declared in counts and selected:
             found.setdefault(port.port, set()).add(port.variant)
     at = [{"port": port, "variants": sorted(variants)} for port, variants in sorted(found.items())]
     if not counts.issuperset(unit.beyond):

@@ -15,9 +15,10 @@ from tests.hub.testing.conformance.bad_adapters import BAD
 from tests.hub.testing.conformance.gate_mesh import SPEC
 from tests.hub.testing.conformance.gate_requests import REQUESTS
 from tests.hub.testing.conformance.more_bad_adapters import MORE
+from tests.hub.testing.conformance.sly_adapters import SLY
 from tests.servers.proving import conforms
 
-ALL = {**BAD, **MORE}
+ALL = {**BAD, **MORE, **SLY}
 HAND, REAL, VALID = "judged-by-hand", "data-plane", "valid-by-schema"
 """Properties of what an author brings beside the adapter; tests of their own are below."""
 
