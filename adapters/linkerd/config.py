@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
@@ -12,18 +13,26 @@ GATEWAY: Literal["gateway.networking.k8s.io"] = "gateway.networking.k8s.io"
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SEGMENT = r"(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!\x24&'()*+,=:@-]+"
-_Account = Annotated[str, Meta(pattern=rf"\A{_LABEL}/{_LABEL}(?:\.{_LABEL})*\Z", max_length=317)]
+_ACCOUNT = re.compile(rf"(?=.{{3,317}}\Z){_LABEL}/{_LABEL}(?:\.{_LABEL})*")
 _Port = Annotated[int, Meta(ge=1, le=65535)]
-_Path = Annotated[str, Meta(pattern=rf"\A/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?\Z", max_length=256)]
+_PATH = re.compile(rf"(?=.{{1,256}}\Z)/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?")
 _Network = Annotated[str, Meta(max_length=64)]
 
 
 class Probe(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One HTTP probe: the account of the Pods (`namespace/name`), their port, and the path, without a query."""
 
-    account: _Account
+    account: str
     port: _Port
-    path: _Path
+    path: str
+
+    def __post_init__(self) -> None:
+        if not _ACCOUNT.fullmatch(self.account):
+            raise ValueError(f'"account" is "{self.account[:80]}"; expected NAMESPACE/SERVICEACCOUNT')
+        if not _PATH.fullmatch(self.path):
+            raise ValueError(
+                f'"path" is "{self.path[:80]}"; expected a path without query, escapes, // and dot segments'
+            )
 
 
 class Probes(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

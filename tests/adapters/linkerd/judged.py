@@ -109,6 +109,7 @@ _GRANTS: Sequence[tuple[str, Sequence[Any], Request, str]] = (
     (AUTHZ, _named("*"), ask(src=RAW), "deny"),
     (SEEN, _named(_SUFFIX), ask(src=ROGUE), "allow"),
     (SEEN, _named(_SUFFIX), ask(src=_OTHER), "deny"),
+    (SEEN, _named(_SUFFIX), ask(src="workshop/web"), "deny"),
     (AUTHZ, _named(_EXACT), ask(), "allow"),
     (SEEN, _named(_EXACT.replace("web", "WEB")), ask(), "deny"),
     (SEEN, _named(_EXACT), ask(src=_OTHER), "deny"),

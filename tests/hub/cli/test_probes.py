@@ -73,8 +73,10 @@ def test_explain_names_what_opens_a_request(pods: Folder) -> None:
 
 
 def test_settings_that_are_wrong_are_told_with_their_line(pods: Folder) -> None:
-    """A network with addresses beside its prefix."""
+    """A network with addresses beside its prefix, and a path that is a pattern."""
     pods.config(LINKERD.replace("10.0.0.0/16", "10.0.0.7/16"))
     result = pods.run("check")
     assert result.exit_code == 1
     assert 'smihub.yaml:6: meshes[0].config.probes: "10.0.0.7/16" is not a network; write' in result.output
+    pods.config(LINKERD.replace("/healthz", "/health?z"))
+    assert 'probes.allow[0]: "path" is "/health?z"; expected a path without query' in pods.run("check").output
