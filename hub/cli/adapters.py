@@ -158,12 +158,13 @@ def _outcome(checked: CheckedAdapter) -> str:
 
 def _left_out(family: FamilySpec, requests: Path | None) -> dict[str, str]:
     """The checks that need more than what is here, and what."""
-    found = {} if requests else {"judged": "it needs requests that were judged by hand (--requests FILE)"}
     if family.files is None:
-        found["fields"] = (
-            "its objects have no text in which single fields could be changed; the adapter's own tests ask it"
-        )
-    return found
+        own = "the adapter's own tests ask it"
+        return {
+            "judged": f"its objects have no text that a file of requests could have (family {family.name}); {own}",
+            "fields": f"its objects have no text in which single fields could be changed; {own}",
+        }
+    return {} if requests else {"judged": "it needs requests that were judged by hand (--requests FILE)"}
 
 
 def _next_steps(place: Path) -> tuple[str, ...]:

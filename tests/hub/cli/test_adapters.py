@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.cli.adapters import _left_out
 from hub.plugins import load_plugins
 from tests.servers.folder import Folder
 
@@ -103,6 +104,15 @@ def test_the_exit_code_says_what_the_certificate_says(folder: Folder) -> None:
         "note: judged is not asked here, because it needs requests that were judged by hand (--requests FILE)",
         "note: what was asked holds; it passes only if everything is asked",
     ]
+
+
+def test_of_objects_without_text_it_is_said_what_only_the_adapters_own_tests_ask() -> None:
+    """A file of requests is not asked for where it would be refused."""
+    plugins = load_plugins()
+    left_out = _left_out(plugins.family(plugins.adapters["vm"]), None)
+    assert left_out.keys() == {"judged", "fields"}
+    assert all(why.endswith("; the adapter's own tests ask it") for why in left_out.values())
+    assert _left_out(plugins.family(plugins.adapters["istio"]), Path("requests.yaml")) == {}
 
 
 @pytest.mark.parametrize(
