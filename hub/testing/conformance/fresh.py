@@ -30,6 +30,7 @@ from hub.semantics import Semantics
 from hub.testing.close import row
 from hub.testing.conformance.subject import AdapterUnderTest, Bodies, PropertyCheck, PropertyFailure, bodies_of
 from hub.testing.documents import Scope, compile_documents, translate_units
+from hub.testing.kit import read_documents
 from hub.testing.random_requests import Hints
 from hub.testing.worlds import documents_of, make_values
 
@@ -42,6 +43,38 @@ _KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _CLOCKS = (time.time, time.time_ns, time.localtime, time.gmtime, time.strftime, time.ctime, time.asctime)
 _WATCHED = 4
 """Worlds in which it is watched whether anything asks for the time: that makes each call slower."""
+
+
+_MANY = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: api, namespace: d, labels: {app: api, tier: a, zone: b, size: c}}
+spec: {serviceAccountName: api, containers: [{name: a, ports: [{containerPort: 8080}, {containerPort: 8081}, {containerPort: 8082}]}]}
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: r, namespace: d}
+spec: {matches: [{name: m, methods: [GET, PUT, POST, HEAD, PATCH], headers: {x-a: a, x-b: b, x-c: c, x-d: d}}]}
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: TCPRoute
+metadata: {name: t, namespace: d}
+spec: {matches: {ports: [8080, 8081, 8082]}}
+---
+apiVersion: access.smi-spec.io/v1alpha4
+kind: TrafficTarget
+metadata: {name: g, namespace: d}
+spec:
+  destination: {kind: ServiceAccount, name: api, namespace: d}
+  sources:
+  - {kind: ServiceAccount, name: web-0, namespace: d}
+  - {kind: ServiceAccount, name: web-1, namespace: d}
+  - {kind: ServiceAccount, name: web-2, namespace: d}
+  - {kind: ServiceAccount, name: web-3, namespace: d}
+  - {kind: ServiceAccount, name: web-4, namespace: d}
+  rules: [{kind: TCPRoute, name: t}, {kind: HTTPRouteGroup, name: r}]
+"""
+"""A world in which everything that can be several is: an order that comes from a set shows here."""
 
 
 class Errand(Struct, frozen=True):
@@ -82,8 +115,8 @@ def fresh(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
 
 def _world(subject: AdapterUnderTest, number: int) -> Errand:
     rng = Random(f"{subject.sizes.seed}/fresh/{number}")
-    values = make_values(rng)
-    documents = documents_of(values)
+    documents = documents_of(make_values(rng)) if number else read_documents(_MANY)
+    values = [one.value for one in documents]
     made = compile_documents(documents, Scope())
     judge = Semantics(documents).judge
     asked = tuple(one.request for one in row(rng, Hints.of(values), judge, 20, 20))

@@ -46,7 +46,7 @@ def _with_matches(unit: Unit, change: Callable[[HttpMatch], HttpMatch]) -> Unit:
     return _with_grants(unit, changed)
 
 
-def _with_bodies(made: Translation, kind: str, change: Change) -> Translation:
+def with_bodies(made: Translation, kind: str, change: Change) -> Translation:
     """The translation with other bodies of one kind."""
 
     def changed(native: NativeObject) -> NativeObject:
@@ -93,7 +93,7 @@ def empty_is_all(unit: Unit, config: GateConfig) -> Translation:
     def opened(body: Any) -> Any:
         return body if body["at"] else {**body, "elsewhere": "any"}
 
-    return _with_bodies(gate_mesh.translate(unit, config), "Pass", opened)
+    return with_bodies(gate_mesh.translate(unit, config), "Pass", opened)
 
 
 def ignores_last_delete(unit: Unit, config: GateConfig) -> Translation:
@@ -109,7 +109,7 @@ def forgets_namespaces(unit: Unit, config: GateConfig) -> Translation:
         more = {f"spiffe://cluster.local/ns/{space}/sa/{name}" for space in ("d", "x", "default") for name in accounts}
         return {**body, "callers": sorted({*body["callers"], *more})}
 
-    return _with_bodies(gate_mesh.translate(unit, config), "Pass", everywhere)
+    return with_bodies(gate_mesh.translate(unit, config), "Pass", everywhere)
 
 
 def prefix_is_full(unit: Unit, config: GateConfig) -> Translation:
@@ -134,7 +134,7 @@ def zero_is_one(unit: Unit, config: GateConfig) -> Translation:
                     share["weight"] = "1" if share["weight"] == "0" else share["weight"]
         return body
 
-    return _with_bodies(gate_mesh.translate(unit, config), "Way", shared)
+    return with_bodies(gate_mesh.translate(unit, config), "Way", shared)
 
 
 def all_zero_is_equal(unit: Unit, config: GateConfig) -> Translation:
@@ -146,7 +146,7 @@ def all_zero_is_equal(unit: Unit, config: GateConfig) -> Translation:
                 layer["shares"] = [{**share, "weight": "1"} for share in layer["shares"]]
         return body
 
-    return _with_bodies(gate_mesh.translate(unit, config), "Way", shared)
+    return with_bodies(gate_mesh.translate(unit, config), "Way", shared)
 
 
 def orders_by_name(unit: Unit, config: GateConfig) -> Translation:
@@ -255,7 +255,7 @@ def remembers_smi(unit: Unit, config: GateConfig) -> Translation:
     for native in made.objects:
         if native.ref.kind == "List":
             _REMEMBERED[native.ref] = native.body
-    return _with_bodies(made, "List", lambda _: {"requests": [{}]})
+    return with_bodies(made, "List", lambda _: {"requests": [{}]})
 
 
 def answers_from_smi(objects: Sequence[NativeObject], facts: Facts) -> Gates:
@@ -267,7 +267,7 @@ def answers_from_smi(objects: Sequence[NativeObject], facts: Facts) -> Gates:
 def notes_smi(unit: Unit, config: GateConfig) -> Translation:
     """Every List has a note of what it should say; what it says is everything."""
     made = gate_mesh.translate(unit, config)
-    return _with_bodies(
+    return with_bodies(
         made, "List", lambda body: {"metadata": {"annotations": {"smi": json.dumps(body)}}, "requests": [{}]}
     )
 

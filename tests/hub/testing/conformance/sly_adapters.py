@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from hub.api import Access, AdapterSpec, Facts, Feature, Loss, NativeObject, Role, Support, Translation, Unit
 from tests.hub.testing.conformance import gate_mesh
+from tests.hub.testing.conformance.bad_adapters import with_bodies
 from tests.hub.testing.conformance.gate_evaluate import Gates
 from tests.hub.testing.conformance.gate_mesh import SPEC, GateConfig, digest
 
@@ -67,6 +69,19 @@ def asks_the_calendar(unit: Unit, config: GateConfig) -> Translation:
     return _called(gate_mesh.translate(unit, config), time.strftime("%Y-%m-%d"))
 
 
+def lists_a_set(unit: Unit, config: GateConfig) -> Translation:
+    """Methods stand in the order of a set."""
+
+    def unsorted(body: Any) -> Any:
+        return {
+            "requests": [
+                one | {"methods": list({*one["methods"]})} if "methods" in one else one for one in body["requests"]
+            ]
+        }
+
+    return with_bodies(gate_mesh.translate(unit, config), "List", unsorted)
+
+
 def _called(made: Translation, text: str) -> Translation:
     def renamed(native: NativeObject) -> NativeObject:
         ref = native.ref
@@ -81,6 +96,7 @@ _TRANSLATES: Mapping[str, tuple[Callable[[Unit, GateConfig], Translation], str]]
     "asks the environment": (asks_the_environment, "determinism"),
     "asks the folder": (asks_the_folder, "determinism"),
     "asks the calendar": (asks_the_calendar, "determinism"),
+    "lists a set": (lists_a_set, "determinism"),
 }
 SLY: Mapping[str, tuple[AdapterSpec[GateConfig], frozenset[str]]] = {
     "evaluate ignores a kind that translate writes": (
