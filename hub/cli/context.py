@@ -56,9 +56,20 @@ MeshOption = Annotated[
         autocompletion=completion.meshes,
     ),
 ]
+
+
+def named(text: str) -> str:
+    """A path that somebody wrote; an empty one, which a variable that is not set leaves, would be this folder. Raises BadParameter."""
+    if not text:
+        raise typer.BadParameter("is empty; name a folder or a file (. is this folder)")
+    return text
+
+
 SourceOption = Annotated[
     str | None,
-    typer.Option(metavar="PATH", help="Read this folder or file instead of the sources; - for standard input."),
+    typer.Option(
+        metavar="PATH", parser=named, help="Read this folder or file instead of the sources; - for standard input."
+    ),
 ]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", metavar="text|json|yaml", help="Output format.")]
 
