@@ -47,9 +47,7 @@ def opened(probes: Sequence[Probe], networks: Iterable[str]) -> Objection:
 
 def refused(probe: Probe) -> Objection:
     """Why a probe is not opened."""
-    message = (
-        f'"probes" in smihub.yaml names port {probe.port}, which is not HTTP to Linkerd, so no path can be opened there'
-    )
+    message = f'"probes" in smihub.yaml names port {probe.port}, which is not HTTP to Linkerd, or may not be, so no path can be opened there'
     remedy = "probe another port, or use an exec probe"
     return Objection("linkerd.probe-not-http", message, f"GET {probe.path} on port {probe.port}", remedy)
 

@@ -335,3 +335,12 @@ def test_what_is_declared_tcp_on_an_opaque_port_loses_nothing() -> None:
     """HTTP is nothing that SMI grants there."""
     found = translate(access(http_grant("read", ["web"], READ), ports=(inbound(3306, "tcp"),)), LinkerdConfig())
     assert found.losses == ()
+
+
+def test_requests_of_a_caller_of_raw_bytes_need_no_route() -> None:
+    """On one port it may send any; without routes of others, none is written."""
+    ports = (inbound(9100, "none"),)
+    assert not bodies(made(http_grant("a", ["web"], READ), tcp_grant("raw", ["web"]), ports=ports), "HTTPRoute")
+    beside = made(http_grant("a", ["web", "shop"], READ), tcp_grant("raw", ["web"]), ports=ports)
+    assert allowed(beside, 9100, "/v1/books") == {"d/web", "d/shop"}
+    assert allowed(beside, 9100, "/other") == {"d/web"}
