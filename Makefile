@@ -2,8 +2,6 @@
 PYTHON ?= python3
 DEMO ?=
 MUTATE ?=
-WITHOUT ?=
-IGNORE ?=
 PARTS := check-cli check-adapters check-running check-others
 
 BIN := .venv/bin
@@ -63,9 +61,9 @@ check-running: setup
 check-others: setup
 	$(CHECK) tests $(addprefix --ignore=,tests/hub/cli tests/adapters $(RUNNING) tests/adversary tests/e2e tests/mutants)
 
-fast-tests: setup ## the tests that start no Envoy (without those of WITHOUT=MARK and IGNORE=GLOB, of files)
+fast-tests: setup ## the tests that start no Envoy
 	@mkdir -p $(REPORTS)
-	$(PYTEST) -n auto -m "not envoy and not istio and not slow$(WITHOUT:%= and not %)" $(IGNORE:%=--ignore-glob='%') --junit-xml=$(REPORTS)/fast.xml
+	$(PYTEST) -n auto -m "not envoy and not istio and not slow" --junit-xml=$(REPORTS)/fast.xml
 
 test: fast-tests ## the fast tests, then those with real Envoys
 	$(PYTEST) $(BESIDE) 3 -m "envoy and not slow" --junit-xml=$(REPORTS)/envoy.xml
