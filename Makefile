@@ -45,7 +45,8 @@ lint: setup ## format, lint, types, import contracts
 check: setup ## lint, and the fast tests without random searches, processes and running hubs; under a minute on two cores
 	@$(MAKE) --no-print-directory -j5 --output-sync=target lint $(PARTS)
 
-# Each part is a process that reads its own files: with xdist every process reads all of them, which takes longer than to run them.
+# Each part is a process that collects its own files: with xdist every process collects all of them, which costs about as much as
+# running them.
 RUNNING := $(addprefix tests/hub/,reconcile sinks sources status)
 CHECK := $(PYTEST) -m "not envoy and not istio and not slow and not thorough and not hypothesis"
 

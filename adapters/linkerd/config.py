@@ -12,7 +12,7 @@ POLICY: Literal["policy.linkerd.io"] = "policy.linkerd.io"
 GATEWAY: Literal["gateway.networking.k8s.io"] = "gateway.networking.k8s.io"
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
-_SEGMENT = r"(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!\x24&'()*+,=:@-]+"
+_SEGMENT = r"(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+"
 _ACCOUNT = re.compile(rf"(?=.{{3,317}}\Z){_LABEL}/{_LABEL}(?:\.{_LABEL})*")
 _Port = Annotated[int, Meta(ge=1, le=65535)]
 _PATH = re.compile(rf"(?=.{{1,256}}\Z)/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?")

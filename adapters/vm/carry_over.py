@@ -25,9 +25,12 @@ def carry_over(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Obs
 
     A policy narrows when a (principal, permission) pair, or an admitted peer, is gone. Without history it stays `g0`.
     """
-    if not any(names.is_inbound(item.ref) for item in desired):
-        return tuple(desired)
-    narrowed = {item.ref for item in desired if item.ref in observed and _has_narrowed(item, observed[item.ref].owned)}
+    looked_up = {ref for item in desired if names.is_inbound(item.ref) for ref in item.needs}
+    narrowed = {
+        item.ref
+        for item in desired
+        if item.ref in looked_up and item.ref in observed and _has_narrowed(item, observed[item.ref].owned)
+    }
     return tuple(_with_generation(item, observed.get(item.ref), narrowed) for item in desired)
 
 
