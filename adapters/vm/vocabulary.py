@@ -53,16 +53,6 @@ by one, SMI's patterns count characters, and what is no UTF-8 matches none of th
 ROUTE_PATH_GUARD = rf"[^?]*{_BEYOND_ASCII}\C*"
 """Values of `:path` (it has the query) whose path has a byte beyond ASCII: no condition of a split holds for them."""
 
-JOIN_GUARD = "[^,]*"
-"""Values that are certainly one header line: Envoy joins several with a comma. What follows the comma proves nothing,
-because over HTTP/2 a line may begin with a blank, which Envoy keeps."""
-
-NON_ASCII = rf"\C*{_BEYOND_ASCII}\C*"
-"""Header values with a byte above 0x7f: Envoy's RE2 counts bytes there, SMI's patterns count characters."""
-
-OUTER_BLANK = r"[ \t]\C*|\C*[ \t]"
-"""Header values with a blank outside: no part of the value (RFC 9110, 5.5), but over HTTP/2 Envoy keeps it."""
-
 REMOVED_HEADERS = (
     "x-envoy-original-path",
     "x-envoy-decorator-operation",

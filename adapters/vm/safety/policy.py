@@ -39,14 +39,12 @@ from adapters.vm.safety.shape import (
 from adapters.vm.vocabulary import (
     HEADER_NAME,
     HTTP_RBAC,
-    NON_ASCII,
-    OUTER_BLANK,
     PATH_GUARD,
     REMOVED_HEADERS,
     ROUTE_PATH_GUARD,
     UINT32_MAX,
 )
-from hub.api import NOT_UTF8, is_managed_header
+from hub.api import NON_ASCII, NOT_UTF8, OUTER_BLANK, is_managed_header
 
 _REGEX = message(must={"safe_regex": message(must={"regex": text(r"(?s).+")})})
 

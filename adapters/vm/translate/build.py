@@ -52,11 +52,6 @@ def socket_of(place: str, port: int) -> wire.Address:
     return address(place, port)
 
 
-def full_match(pattern: str) -> wire.RegexMatcher:
-    """An RE2 pattern that must match the whole text; the empty pattern (which Envoy refuses) in an equal spelling."""
-    return wire.RegexMatcher(regex=pattern or "(?:)")
-
-
 def exact(text: str) -> wire.StringMatcher:
     """A case-sensitive equality."""
     return wire.StringMatcher(exact=text)

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.vm import wire
-from adapters.vm.translate.match import is_byte_exact, objections, permission, program_size
-from adapters.vm.vocabulary import JOIN_GUARD, MAX_PROGRAM_SIZE, NON_ASCII, OUTER_BLANK
-from hub.api import NOT_UTF8, HttpMatch
+from adapters.vm.translate.match import objections, permission, program_size
+from adapters.vm.vocabulary import MAX_PROGRAM_SIZE
+from hub.api import JOIN_GUARD, NON_ASCII, NOT_UTF8, OUTER_BLANK, HttpMatch
+from hub.rbac import is_byte_exact
 
 _TOKENS = ["a", "b", ".", ".*", ".+", "[ab]", "[^a]", "[^a]*", "(a|b)", "é", "é+", "[é]", "\\.", "\\d", "\\w+", "x?",
            "(?:.+){2}", "$", "^", "|", "{2}", "(?i)", "[^k]*", ",", "; ", " ", "\\x{e9}", "\\pL", "\\C"]  # fmt: skip
