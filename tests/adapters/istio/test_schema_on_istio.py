@@ -8,7 +8,8 @@ from adapters.istio.plugin import SPEC
 from hub.testing.conformance import schema
 from hub.testing.conformance.crds import crd_schema
 from hub.testing.conformance.subject import AdapterUnderTest, Sizes
-from tests.servers.istio.build import CRDS, ISTIOD, built
+from tests.servers.go_servers import CRDS, built
+from tests.servers.istio.build import ISTIOD
 
 pytestmark = pytest.mark.istio
 

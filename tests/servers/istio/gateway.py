@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.servers.istio.build import CACHE, Server, alone, run_go
+from tests.servers.go_servers import CACHE, Server, alone, run_go
 
 CHANNELS = ("standard", "experimental")
 GATEWAY_API = Server("gateway-api", "sigs.k8s.io/gateway-api", "")

@@ -13,13 +13,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from tests.servers.istio import own_tls, sds
-from tests.servers.istio.callers import Line, Loop, PodApps
+from tests.servers.istio.callers import Line, PodApps
 from tests.servers.istio.kube import Manifest
 from tests.servers.istio.namespaces import Address, Namespace, network
 from tests.servers.istio.plane import ControlPlane, control_plane
 from tests.servers.istio.pods import NAMESPACE, PODS, PORTS, slices
-from tests.servers.istio.processes import check_tools, wait_until
 from tests.servers.istio.sidecar import Node, Sidecar, start_sidecar
+from tests.servers.loops import Loop
+from tests.servers.processes import SETPRIV, check_tools, wait_until
 
 FENCE = "fence.invalid"
 OUTSIDER = "plain-1"
@@ -142,7 +143,7 @@ def _fence(number: int) -> dict[str, Any]:
 @contextmanager
 def standing(folder: Path, services: Sequence[Mapping[str, Any]]) -> Iterator[Mesh]:
     """Start everything and wait until every sidecar serves; logs stay in the folder."""
-    check_tools()
+    check_tools({**SETPRIV, "ip": "iproute2", "iptables": "iptables"})
     with ExitStack() as stack:
         plane = stack.enter_context(control_plane(folder))
         addresses = {pod.name: pod.address for pod in PODS}

@@ -18,8 +18,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
 
-from tests.servers.istio.processes import ENVOY_GROUP
-
+ENVOY_GROUP = 1337
 _CLONE_NEWNET = 0x40000000
 _GATEWAY = "10.1.0.1"
 SERVICE_RANGE = "10.96.0.0/16"

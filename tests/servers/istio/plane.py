@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Struct
 
-from tests.servers.istio.build import CRDS, ETCD, ISTIOD, KUBE_APISERVER, built
+from tests.servers.go_servers import CRDS, built
+from tests.servers.istio.build import ETCD, ISTIOD, KUBE_APISERVER
 from tests.servers.istio.kube import Kube
 from tests.servers.istio.namespaces import SERVICE_RANGE
-from tests.servers.istio.processes import Program, start, wait_until
 from tests.servers.ports import free_ports
+from tests.servers.processes import Program, start, wait_until
 
 ROOT_NAMESPACE = "istio-system"
 ISTIO_VERSION = "1.31.0"

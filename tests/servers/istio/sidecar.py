@@ -10,9 +10,9 @@ from typing import Any
 from msgspec import Struct
 
 from adapters.vm.bootstrap.envoy import find_envoy
-from tests.servers.istio.namespaces import Namespace
+from tests.servers.istio.namespaces import ENVOY_GROUP, Namespace
 from tests.servers.istio.plane import ISTIO_VERSION
-from tests.servers.istio.processes import ENVOY_GROUP, Program, start
+from tests.servers.processes import Program, start
 from tests.servers.real_envoy import Admin
 
 DRAIN_S = 1

@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.servers.istio.build import MissingToolError
+from tests.servers.go_servers import MissingToolError
 
-ENVOY_GROUP = 1337
-_TOOLS = {"setpriv": "util-linux", "ip": "iproute2", "iptables": "iptables"}
+SETPRIV = {"setpriv": "util-linux"}
+"""What `start` needs, and the package that has it."""
 
 
-def check_tools() -> None:
-    """Raise MissingToolError unless every system tool is there."""
-    missing = [name for name in _TOOLS if shutil.which(name) is None]
+def check_tools(tools: Mapping[str, str]) -> None:
+    """Raise MissingToolError unless every system tool is there; to each its package."""
+    missing = [name for name in tools if shutil.which(name) is None]
     if missing:
-        packages = " ".join(sorted({_TOOLS[name] for name in missing}))
+        packages = " ".join(sorted({tools[name] for name in missing}))
         raise MissingToolError(f"{', '.join(missing)} missing: sudo apt install {packages}")
 
 
