@@ -16,7 +16,7 @@ BESIDE := --dist loadfile --no-loadscope-reorder -n
 # Tests start hundreds of Python processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lint check $(PARTS) fast-tests test servers test-istio demo proof docs goldens constraints dist clean
+.PHONY: help setup lint check $(PARTS) fast-tests test servers test-istio test-consul demo proof docs goldens constraints dist clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -48,7 +48,7 @@ check: setup ## lint, and the fast tests without random searches, processes and 
 # Each part is a process that collects its own files: with xdist every process collects all of them, which costs about as much as
 # running them.
 RUNNING := $(addprefix tests/hub/,reconcile sinks sources status)
-CHECK := $(PYTEST) -m "not envoy and not istio and not slow and not thorough and not hypothesis"
+CHECK := $(PYTEST) -m "not envoy and not istio and not consul and not slow and not thorough and not hypothesis"
 
 check-cli: setup
 	$(CHECK) tests/hub/cli
@@ -64,18 +64,24 @@ check-others: setup
 
 fast-tests: setup ## the tests that start no Envoy
 	@mkdir -p $(REPORTS)
-	$(PYTEST) -n auto -m "not envoy and not istio and not slow" --junit-xml=$(REPORTS)/fast.xml
+	$(PYTEST) -n auto -m "not envoy and not istio and not consul and not slow" --junit-xml=$(REPORTS)/fast.xml
 
 test: fast-tests ## the fast tests, then those with real Envoys
 	$(PYTEST) $(BESIDE) 3 -m "envoy and not slow" --junit-xml=$(REPORTS)/envoy.xml
 
-servers: setup ## build etcd, kube-apiserver and istiod, and fetch Gateway API's types, into ~/.cache/smihub, once per version (needs Go; some minutes)
+servers: setup ## build etcd, kube-apiserver, istiod and Consul, and fetch Gateway API's types, into ~/.cache/smihub, once per version (needs Go; some minutes)
 	$(BIN)/python -m tests.servers.istio.build
 	$(BIN)/python -m tests.servers.istio.gateway
+	$(BIN)/python -m tests.servers.consul.build
 
 test-istio: servers ## a real Istio mesh obeys (needs root, iptables and iproute2)
 	@mkdir -p $(REPORTS)
 	$(PYTEST) $(BESIDE) 2 -m "istio and not slow" --junit-xml=$(REPORTS)/istio.xml
+
+test-consul: setup ## a real Consul mesh obeys (needs Go, for the first time some minutes)
+	@mkdir -p $(REPORTS)
+	$(BIN)/python -m tests.servers.consul.build
+	$(PYTEST) $(BESIDE) 2 -m "consul and not slow" --junit-xml=$(REPORTS)/consul.xml
 
 # GNU make turns every failure of a recipe into exit 2, except where it only asks (-q): there a recipe's 1 stays 1, as the
 # demo with a broken rule must end. Lines with + run even then.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-REAL = frozenset({"envoy", "istio"})
+REAL = frozenset({"envoy", "istio", "consul"})
 """Reports of suites that need real servers."""
 
 
