@@ -12,7 +12,8 @@ from tests.servers.istio.judging import IstioJudge
 from tests.servers.istio.mesh import Mesh, standing
 from tests.servers.istio.trials import LAST, NOTHING, STRANGERS, WEIGHTS
 from tests.servers.istio.trying import pestering, tried
-from tests.servers.istio.worlds import SERVICES, World, call
+from tests.servers.istio.worlds import SERVICES
+from tests.servers.worlds import World, call
 
 pytestmark = pytest.mark.istio
 ROUND = (LAST, NOTHING, WEIGHTS, NOTHING, LAST, WEIGHTS)

@@ -18,7 +18,8 @@ from tests.servers.istio.judging import IstioJudge
 from tests.servers.istio.mesh import Mesh, standing
 from tests.servers.istio.trials import WORLDS
 from tests.servers.istio.trying import counted, tried, unlikely
-from tests.servers.istio.worlds import SERVICES, World
+from tests.servers.istio.worlds import SERVICES
+from tests.servers.worlds import World
 
 pytestmark = pytest.mark.istio
 TIMES = 1200

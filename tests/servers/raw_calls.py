@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 
 import h2.config
 import h2.connection
@@ -135,6 +136,17 @@ def raw_session() -> h2.connection.H2Connection:
     session = h2.connection.H2Connection(config)
     session.initiate_connection()
     return session
+
+
+async def spoken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Outcome:
+    """Send a line, take the answer, and close the connection. Status 200 = an application answered."""
+    text = ""
+    with suppress(*BROKEN):
+        async with asyncio.timeout(LIMIT_S):
+            writer.write(b"ping\r\n\r\n")
+            text = (await reader.readline()).decode("latin-1").strip()
+    writer.transport.abort()
+    return Outcome(200, text.removesuffix(": ping")) if text.endswith(": ping") else Outcome()
 
 
 async def tcp(door: Door) -> Outcome:

@@ -15,9 +15,10 @@ from hub.model import Destination, Request, Source
 from tests.servers.istio.callers import http, tcp
 from tests.servers.istio.judging import IstioJudge
 from tests.servers.istio.mesh import Mesh, standing
-from tests.servers.istio.pods import NAMESPACE, PODS, service, slices
-from tests.servers.istio.worlds import SERVICES, World, group, ports, spiffe, target
+from tests.servers.istio.pods import PODS, slices
+from tests.servers.istio.worlds import SERVICES
 from tests.servers.raw_calls import Ask
+from tests.servers.worlds import NAMESPACE, World, group, ports, service, spiffe, target
 
 pytestmark = pytest.mark.istio
 

@@ -16,8 +16,9 @@ from tests.servers.istio.callers import Line, http, http2, tcp
 from tests.servers.istio.judging import IstioJudge
 from tests.servers.istio.mesh import OUTSIDER, Mesh, standing
 from tests.servers.istio.trying import tried
-from tests.servers.istio.worlds import SERVICES, Lines, World, call, group, ports, spiffe, target
+from tests.servers.istio.worlds import SERVICES
 from tests.servers.raw_calls import Ask, Outcome
+from tests.servers.worlds import Lines, World, call, group, ports, spiffe, target
 
 pytestmark = pytest.mark.istio
 HTTP, BYTES = "istio-http/1.1", "istio"

@@ -17,9 +17,10 @@ from hub.model import Request
 from tests.servers.istio.callers import Line, many, tcp
 from tests.servers.istio.judging import IstioJudge
 from tests.servers.istio.mesh import Mesh, standing
-from tests.servers.istio.pods import NAMESPACE, service, slices
+from tests.servers.istio.pods import slices
 from tests.servers.istio.trying import ask_of, unlikely
-from tests.servers.istio.worlds import SERVICES, World, bytes_to, call, group, ports, split, target
+from tests.servers.istio.worlds import SERVICES
+from tests.servers.worlds import NAMESPACE, World, bytes_to, call, group, ports, service, split, target
 
 pytestmark = pytest.mark.istio
 TIMES = 200

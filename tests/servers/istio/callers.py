@@ -6,13 +6,12 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
-from contextlib import suppress
 
 from msgspec import Struct
 
 from tests.servers.istio.namespaces import Namespace
 from tests.servers.many_apps import Apps
-from tests.servers.raw_calls import BROKEN, LIMIT_S, Ask, Connection, Outcome, _http2, outcome_of, written
+from tests.servers.raw_calls import BROKEN, LIMIT_S, Ask, Connection, Outcome, _http2, outcome_of, spoken, written
 
 
 class Line(Struct, frozen=True):
@@ -119,13 +118,6 @@ async def _skip_body(reader: asyncio.StreamReader, head: bytes, ask: Ask) -> Non
 async def tcp(line: Line) -> Outcome:
     """Send a line and take the answer. Status 200 = an application answered."""
     try:
-        reader, writer = await connect(line)
+        return await spoken(*await connect(line))
     except BROKEN:
         return Outcome()
-    text = ""
-    with suppress(*BROKEN):
-        async with asyncio.timeout(LIMIT_S):
-            writer.write(b"ping\r\n\r\n")
-            text = (await reader.readline()).decode("latin-1").strip()
-    writer.transport.abort()
-    return Outcome(200, text.removesuffix(": ping")) if text.endswith(": ping") else Outcome()

@@ -17,9 +17,10 @@ from hub.testing.documents import SinklessMesh, explainer_of
 from hub.testing.documents import translate_units as translated
 from hub.testing.worlds import documents_of
 from tests.hub.sinks.small_mesh import stamp
-from tests.servers.istio.worlds import World, standing_documents
+from tests.servers.istio.worlds import standing_documents
 from tests.servers.judging import Happened, Judge
 from tests.servers.raw_calls import Outcome
+from tests.servers.worlds import World
 
 _NAME = "istio"
 

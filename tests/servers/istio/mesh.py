@@ -17,10 +17,11 @@ from tests.servers.istio.callers import Line, PodApps
 from tests.servers.istio.kube import Manifest
 from tests.servers.istio.namespaces import Address, Namespace, network
 from tests.servers.istio.plane import ControlPlane, control_plane
-from tests.servers.istio.pods import NAMESPACE, PODS, PORTS, slices
+from tests.servers.istio.pods import PODS, PORTS, slices
 from tests.servers.istio.sidecar import Node, Sidecar, start_sidecar
 from tests.servers.loops import Loop
 from tests.servers.processes import SETPRIV, check_tools, wait_until
+from tests.servers.worlds import NAMESPACE
 
 FENCE = "fence.invalid"
 OUTSIDER = "plain-1"

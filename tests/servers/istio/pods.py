@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-NAMESPACE = "shop"
+from tests.servers.worlds import NAMESPACE
+
 ACCOUNT_LABEL = "smihub.io/sa"
 PORTS = {"http": 8080, "admin": 9090, "postgres": 5432, "spare": 7070}
 """The container ports of every Pod; each answers HTTP and lines of text alike."""
@@ -65,14 +66,6 @@ PODS = (
     _pod(7, "ledger-1", "ledger", app="ledger"),
     _pod(8, "plain-1", "plain", captured=False, app="plain"),
 )
-
-
-def service(name: str, selector: Mapping[str, str], *ports: tuple[str, int, int | str]) -> dict[str, Any]:
-    """A Service; its ports as name, number and target."""
-    listed = [{"name": called, "port": port, "targetPort": target} for called, port, target in ports]
-    meta = {"name": name, "namespace": NAMESPACE}
-    spec = {"selector": dict(selector), "ports": listed}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
 
 
 def slices(services: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,8 @@ from adapters.vm.bootstrap.envoy import find_envoy
 from tests.servers.istio.namespaces import ENVOY_GROUP, Namespace
 from tests.servers.istio.plane import ISTIO_VERSION
 from tests.servers.processes import Program, start
-from tests.servers.real_envoy import Admin
+from tests.servers.watched import ALONE, QUICK, QUIET, Watched
 
-DRAIN_S = 1
-_ALONE = ("--disable-hot-restart", "--concurrency", "1")
-_QUIET = ("--log-level", "warning", "--component-log-level", "misc:error")  # misc tells of each deprecated field
 _HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _RUNTIME = {
     "overload.global_downstream_max_connections": "2147483647",
@@ -44,49 +40,19 @@ class Node(Struct, frozen=True):
         return f"sidecar~{self.address}~{self.pod}.{self.namespace}~{domain}"
 
 
-class Sidecar:
-    """A running Envoy and its admin interface."""
+class Sidecar(Watched):
+    """A running Envoy, and for whom."""
 
     def __init__(self, node: Node, program: Program, admin: Path) -> None:
+        super().__init__(program, admin)
         self.node = node
-        self.program = program
-        self._admin = admin
-
-    def get(self, path: str) -> str:
-        """An admin page; empty while the interface is not up."""
-        connection = Admin(self._admin)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
-        except (OSError, HTTPException):
-            return ""
-        finally:
-            connection.close()
-
-    def is_ready(self) -> bool:
-        """Whether Envoy says that it serves."""
-        return self.get("/ready").startswith("LIVE")
-
-    def stats(self, pattern: str) -> dict[str, int]:
-        """Counters and gauges whose names a regex finds."""
-        lines = (line.partition(": ") for line in self.get(f"/stats?filter={pattern}").splitlines())
-        return {name: int(value) for name, _, value in lines if value.isdigit()}
-
-    def draining(self) -> int:
-        """How many old listeners and filter chains still serve open connections."""
-        return sum(self.stats("^listener_manager.total_(filter_chains|listeners)_(draining|warming)$").values())
-
-    def stop(self) -> None:
-        """End it, at once."""
-        self.program.kill()
 
 
 def start_sidecar(namespace: Namespace, node: Node, folder: Path) -> Sidecar:
     """Start the Envoy of a Pod in its namespace."""
     config, admin = folder / f"{node.pod}.json", folder / f"{node.pod}.sock"
     config.write_text(json.dumps(_bootstrap(node, admin)), encoding="utf-8")
-    drain = ["--drain-time-s", str(DRAIN_S), "--drain-strategy", "immediate", "--parent-shutdown-time-s", "2"]
-    line: list[str | Path] = [find_envoy(), "-c", config, *_ALONE, *drain, *_QUIET]
+    line: list[str | Path] = [find_envoy(), "-c", config, *ALONE, *QUICK, *QUIET]
     program = namespace.run(lambda: start(line, folder / f"{node.pod}.log", group=ENVOY_GROUP))
     return Sidecar(node, program, admin)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hub.model import Request
 from tests.servers.istio.worlds import _SHOP as SHOP
-from tests.servers.istio.worlds import World, bytes_to, call, calls, group, plain, ports, split, target
+from tests.servers.istio.worlds import plain
+from tests.servers.worlds import World, bytes_to, call, calls, group, ports, split, target
 
 CALLERS = ("web-1", "partner-1")
 TAILS = ("", "/", "?x=1", "?x=/v1/a", "x", "/..", "/../v1/a", "%2f", ";a=1", "#f", "%20", "~", "%7e", "//", "/./")
