@@ -1,76 +1,29 @@
-"""What really happened in the mesh, held against SMI, and against the adapter's own reading of its manifests."""
+"""What really happened in the Istio mesh, held against SMI, and against the adapter's own reading of its manifests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 import yaml
-from msgspec.structs import replace
 
 from hub.api import AdapterSpec
-from hub.model import Answer, Reading, Request
-from hub.semantics import Semantics
-from hub.testing.conditions import answers_without
-from hub.testing.documents import SinklessMesh, explainer_of
-from hub.testing.documents import translate_units as translated
+from hub.testing.documents import SinklessMesh
 from hub.testing.worlds import documents_of
 from tests.hub.sinks.small_mesh import stamp
 from tests.servers.istio.worlds import standing_documents
-from tests.servers.judging import Happened, Judge
-from tests.servers.raw_calls import Outcome
+from tests.servers.judging_mesh import MeshJudge
 from tests.servers.worlds import World
 
 _NAME = "istio"
 
 
-class IstioJudge(Judge):
+class IstioJudge(MeshJudge):
     """SMI's reading of a world, and the adapter's; `natives` are the files that the hub renders of it."""
 
     def __init__(self, world: World, spec: AdapterSpec[Any]) -> None:
         documents = documents_of([*standing_documents(), *world.values])
-        mesh = SinklessMesh(_NAME, spec, spec.config(header_values="text"))  # as callers here send it
-        explainer = explainer_of(documents, (mesh,))
-        self._semantics = Semantics(documents)
-        self._explain = explainer.explain
-        self._without = answers_without(documents, Reading())
-        self._endpoints = explainer.compiled.facts.endpoints
-        made = [(one, key) for key, each in translated(explainer.compiled.units, mesh).items() for one in each.objects]
+        super().__init__(
+            documents, SinklessMesh(_NAME, spec, spec.config(header_values="text"))
+        )  # as callers here send it
+        made = [(one, key) for key, each in self.made.items() for one in each.objects]
         self.natives: list[dict[str, Any]] = [yaml.load(stamp(one, key, _NAME), yaml.CSafeLoader) for one, key in made]
-        self.problems = explainer.problems
-
-    def predicted(self, request: Request) -> Answer:
-        """What the adapter says that the mesh does."""
-        return self._explain(request)[1][_NAME]
-
-    def faults(self, request: Request, happened: Happened) -> list[str]:
-        """Why this must not have happened by SMI, and how it differs from what the adapter foretold."""
-        said = self.predicted(request)
-        judged = request if said.received is None else replace(request, path=said.received)
-        return [why for why in (self.fault(judged, happened), _foretold(request, said, happened)) if why]
-
-    def expected(self, request: Request) -> Mapping[str, Fraction]:
-        """The share of each application; of those that answer nothing (no endpoint, denied) under ""."""
-        weights = self._semantics.judge(request).weights or {}
-        shares: dict[str, Fraction] = {}
-        for name, share in weights.items():
-            apps = self._apps(request, name)
-            for app in apps:
-                let = self.allows(request, Happened(Outcome(200, app)))
-                shares[app if let else ""] = shares.get(app if let else "", Fraction(0)) + Fraction(share) / len(apps)
-            if not apps:
-                shares[""] = shares.get("", Fraction(0)) + Fraction(share)
-        return shares
-
-
-def _foretold(request: Request, said: Answer, happened: Happened) -> str:
-    """How the adapter's own reading of its objects differs from what they did."""
-    if said.verdict == "deny" and happened.app:
-        return f"evaluate: foretold deny, {happened.app} was reached"
-    if said.verdict == "allow" and not happened.app and not said.losses:  # HTTP/2 alone may carry it
-        return f"evaluate: foretold allow by {said.by}, it was refused ({happened.outcome})"
-    path = request.path if said.received is None else said.received
-    if happened.arrival is not None and happened.arrival.path != path:
-        return f"evaluate: foretold the path {path!r}, {happened.arrival.path!r} arrived"
-    return ""
