@@ -1,0 +1,41 @@
+"""What really happened in the Consul mesh, held against SMI, and against the adapter's own reading of its entries."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hub.api import AdapterSpec
+from hub.model import Request
+from hub.testing.documents import SinklessMesh
+from hub.testing.worlds import documents_of
+from tests.servers.consul.calls import Call
+from tests.servers.consul.cast import standing_documents
+from tests.servers.judging_mesh import MeshJudge
+from tests.servers.raw_calls import Ask
+from tests.servers.worlds import World
+
+_NAME = "consul"
+
+
+class ConsulJudge(MeshJudge):
+    """SMI's reading of a world, and the adapter's; `natives` are the entries that it writes."""
+
+    def __init__(self, world: World, spec: AdapterSpec[Any]) -> None:
+        super().__init__(documents_of([*standing_documents(), *world.values]), SinklessMesh(_NAME, spec))
+        self.natives: list[dict[str, Any]] = [
+            json.loads(one.body) for each in self.made.values() for one in each.objects
+        ]
+
+
+def call_of(request: Request) -> Call:
+    """A request as an account makes it of an upstream of its sidecar."""
+    caller, callee = _short(request.src.pod).rpartition("-")[0], _short(request.dst.service)
+    if request.protocol == "tcp":
+        return Call(caller, callee)
+    return Call(caller, callee, Ask(request.method, request.path, request.headers))
+
+
+def _short(name: str | None) -> str:
+    assert name is not None, "every caller is a Pod, and every callee a Service"
+    return name.partition("/")[2]
