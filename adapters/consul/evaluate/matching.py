@@ -1,0 +1,127 @@
+"""What intentions and routes ask of a request: paths, header values, methods; compiled to questions.
+
+Everything is bytes: Envoy compares and runs RE2 byte by byte, and a regex must match the whole text. Of several lines of one header
+one that matches is enough; an absent header has no value that matches, nor one that does not. A path is compared without its query.
+Source: https://developer.hashicorp.com/consul/docs/reference/config-entry/service-intentions (Permissions.HTTP),
+https://developer.hashicorp.com/consul/docs/reference/config-entry/service-router (Match.HTTP), Envoy `HeaderMatcher`; repeated,
+absent and inverted values were observed on Consul 1.22 with Envoy 1.40.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import re2
+
+from adapters.consul.evaluate.request import Http
+from hub.api import Fields, UnmodelledError, is_managed_header
+
+MAX_PROGRAM = 1_048_576
+"""`re2.max_program_size.error_level` in the bootstrap that `consul connect envoy` writes."""
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"))
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PATHS = ("PathExact", "PathPrefix", "PathRegex")
+_FOLDED = ("Exact", "Prefix", "Suffix", "Contains")
+Test = Callable[[bytes], bool]
+Question = Callable[[Http], bool]
+
+
+def path_of(left: Fields) -> Question | None:
+    """The question about the path, None where there is none."""
+    given = {name: text for name in _PATHS if (text := left.text(name))}
+    if not given:
+        return None
+    if len(given) > 1:
+        raise UnmodelledError(f"{left.where}: Consul refuses more than one of {', '.join(_PATHS)}")
+    ((kind, text),) = given.items()
+    if kind != "PathRegex" and not text.startswith("/"):
+        raise UnmodelledError(f"{left.where}: Consul refuses a {kind} that does not start with /")
+    test = _test(kind.removeprefix("Path"), text, left)
+    return lambda http: test(http.plain)
+
+
+def methods_of(left: Fields) -> Question | None:
+    """The question about the method, None where there is none; Consul folds what is written to upper case."""
+    texts = tuple(text.upper() for text in left.texts("Methods"))
+    if not _METHODS.issuperset(texts) or len(set(texts)) < len(texts):
+        raise UnmodelledError(
+            f"{left.where}: Consul refuses methods beyond the nine of HTTP, and one that is listed twice"
+        )
+    named = frozenset(text.encode() for text in texts)
+    return (lambda http: http.method in named) if named else None
+
+
+def headers_of(left: Fields, *, kinds: Sequence[str]) -> tuple[Question, ...]:
+    """One question for each entry of `Header`; `kinds` are the ways in which it may compare, besides `Present`."""
+    return tuple(_header(value, left.where, kinds) for value in left.items("Header"))
+
+
+def _header(value: Any, where: str, kinds: Sequence[str]) -> Question:
+    with Fields(value, where) as left:
+        name, present, invert = left.text("Name").lower(), flag(left, "Present"), flag(left, "Invert")
+        given = {kind: text for kind in kinds if (text := left.text(kind))}
+        fold = "Contains" in kinds and flag(left, "IgnoreCase")
+    if len(given) + present != 1:
+        raise UnmodelledError(f"{where}: Consul refuses a header without exactly one of Present, {', '.join(kinds)}")
+    if fold and not set(given) <= set(_FOLDED):
+        raise UnmodelledError(f"{where}: Consul refuses IgnoreCase with Present or Regex")
+    values = _values(name, where)
+    if present:
+        return lambda http: bool(values(http)) != invert
+    ((kind, text),) = given.items()
+    test = _test(kind, text, left, fold=fold)
+    return lambda http: any(map(test, found)) != invert if (found := values(http)) else False
+
+
+def _values(name: str, where: str) -> Callable[[Http], tuple[bytes, ...]]:
+    """How the values of a header are read; `:path` has the query."""
+    if name == ":path":
+        return lambda http: (http.path,)
+    if name == ":method":
+        return lambda http: (http.method,)
+    if is_managed_header(name) or _NAME.fullmatch(name) is None:
+        raise UnmodelledError(f'{where}: proxies set or remove the header "{name[:80]}", so its value is not modelled')
+    return lambda http: http.headers.get(name, ())
+
+
+def flag(left: Fields, name: str) -> bool:
+    """A boolean; absent is false."""
+    value = left.take(name)
+    if value is not None and not isinstance(value, bool):
+        raise left.unmodelled(f'"{name}" that is not a boolean')
+    return bool(value)
+
+
+def _test(kind: str, text: str, left: Fields, *, fold: bool = False) -> Test:
+    if kind == "Regex":
+        return regex(text, left.where)
+    wanted = text.encode("utf-8", "surrogatepass")
+    wanted = wanted.lower() if fold else wanted
+    tests: dict[str, Test] = {
+        "Exact": lambda value: value == wanted,
+        "Prefix": lambda value: value.startswith(wanted),
+        "Suffix": lambda value: value.endswith(wanted),
+        "Contains": lambda value: wanted in value,
+    }
+    test = tests[kind]
+    return (lambda value: test(value.lower())) if fold else test
+
+
+def regex(pattern: str, where: str) -> Test:
+    """Whether RE2 matches the whole text.
+
+    Raises UnmodelledError for a pattern that Envoy rejects: Consul takes it, and then every proxy keeps what it had before.
+    """
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    try:
+        compiled = re2.compile(pattern.encode(), options)
+    except (re2.error, UnicodeEncodeError) as error:
+        raise UnmodelledError(f'{where}: Envoy rejects the regex "{pattern[:80]!a}": {error}') from error
+    if compiled.programsize > MAX_PROGRAM:
+        raise UnmodelledError(f"{where}: Envoy rejects a regex of {compiled.programsize} instructions")
+    return lambda value: compiled.fullmatch(value) is not None
