@@ -33,6 +33,7 @@ $(READY): constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip check --quiet
+	$(BIN)/python -m compileall -q hub adapters tests/servers
 	@touch $@
 
 lint: setup ## format, lint, types, import contracts

@@ -9,6 +9,7 @@ import importlib.metadata
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import pluggy
@@ -120,9 +121,14 @@ def _choice(field_name: str, known: Iterable[str]) -> str:
     return f"use {' or '.join(f'{field_name}: {name}' for name in sorted(known))}" if known else "install one"
 
 
-def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Plugins:
-    """Load every plugin of the group (or those given) and ask each for what it brings."""
-    found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
+@cache
+def installed_plugins() -> Plugins:
+    """Every plugin that is installed, loaded once per process: a module that is loaded stays as it is."""
+    return load_plugins(importlib.metadata.entry_points(group=GROUP))
+
+
+def load_plugins(found: Iterable[importlib.metadata.EntryPoint]) -> Plugins:
+    """Load the plugins of these entry points, and ask each for what it brings."""
     brought: dict[str, dict[str, Any]] = {kind: {} for kind in _RECORDS}
     packages: dict[str, Package] = {}
     problems: list[LoadProblem] = []

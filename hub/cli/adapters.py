@@ -34,7 +34,7 @@ from hub.cli.verbs import VerbGroup
 from hub.config.file import DEFAULT_FILE, load_configs
 from hub.config.settings import nearest
 from hub.errors import ConfigError
-from hub.plugins import Package, Plugins, load_plugins
+from hub.plugins import Package, Plugins, installed_plugins
 from hub.testing.conformance.judged_file import read_judged
 
 NameArgument = Annotated[
@@ -77,7 +77,7 @@ class Installed(Struct, frozen=True):
 def list_adapters(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
     """List the installed adapters with package and version, and the meshes of smihub.yaml that use them."""
     with clean_errors():
-        plugins = load_plugins()
+        plugins = installed_plugins()
         _report(plugins)
         found = _installed(plugins, _meshes(config))
         if output is Output.TEXT:
@@ -90,7 +90,7 @@ def list_adapters(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOptio
 def show(name: NameArgument, config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
     """Show what one adapter supports, its settings, and the sinks that write its objects."""
     with clean_errors():
-        plugins = load_plugins()
+        plugins = installed_plugins()
         spec = _known(name, plugins)
         (found,) = (each for each in _installed(plugins, _meshes(config)) if each.spec is spec)
         data = _data(found, plugins)
@@ -112,7 +112,7 @@ def new(
 ) -> None:
     """Write an installable package for a new adapter, whose tests fail and say what to write next."""
     with clean_errors():
-        check_name(name, load_plugins().adapters)
+        check_name(name, installed_plugins().adapters)
         place = folder or Path(f"smihub-{name}")
         written = write_package(name, place)
         note(f"wrote {len(written)} files to {place}; next, as its README.md says:")
@@ -131,7 +131,7 @@ def check(
 ) -> None:
     """Run the conformance suite on an installed adapter. Exit code 0 if the certificate says that it passes, else 1."""
     with clean_errors():
-        plugins = load_plugins()
+        plugins = installed_plugins()
         spec = _known(name, plugins)
         left_out = _left_out(plugins.family(spec), requests)
         version = plugins.packages.get(name, Package("unknown")).version

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import pytest
 
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.testing.conformance.judged_file import read_judged
 
-PLUGINS = load_plugins()
+PLUGINS = installed_plugins()
 ADAPTER = PLUGINS.adapter({name!r})
 
 

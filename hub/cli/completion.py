@@ -106,9 +106,9 @@ def _meshes(config: Path) -> Iterator[str]:
 
 
 def _adapters() -> Iterable[str]:
-    from hub.plugins import load_plugins  # noqa: PLC0415 - help and other verbs need not wait for it
+    from hub.plugins import installed_plugins  # noqa: PLC0415 - help and other verbs need not wait for it
 
-    return load_plugins().adapters
+    return installed_plugins().adapters
 
 
 def _open(config: Path) -> Domains:

@@ -35,7 +35,7 @@ from hub.cli.listening import Listeners, holder, inode_at, is_here, listeners
 from hub.cli.show import counted
 from hub.config.file import DEFAULT_FILE, Config
 from hub.errors import ConfigError, SmihubError
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.private import check_folder, check_way
 from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub
@@ -107,7 +107,7 @@ def _machine() -> Iterator[Diagnosis]:
 
 
 def _plugins() -> Iterator[Diagnosis]:
-    for problem in load_plugins().problems:
+    for problem in installed_plugins().problems:
         # One that a mesh needs is told with the configuration, too.
         yield Diagnosis(f'plugin "{problem.plugin}"', "advice", f"did not load: {problem.cause}", problem.remedy)
 

@@ -14,7 +14,7 @@ from hub.cli.context import ERR, progress
 from hub.cli.show import problem_line
 from hub.errors import ConfigError
 from hub.explaining import Explained, explain_folder, explain_hub
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.reconcile.domains import Domains
 
 Evaluators = Mapping[str, Evaluator]
@@ -46,7 +46,7 @@ async def explained_beside(asked: Sources, *, standing: bool) -> tuple[Explained
         if asked.meshes:
             raise ConfigError("--mesh needs smihub.yaml, and --source is read without it; remove one of them")
         with progress("reading the sources"):
-            found = explain_folder(asked.source, load_plugins())
+            found = explain_folder(asked.source, installed_plugins())
         _report(found)
         return found, {}
     domains = Domains.open(asked.config, meshes=asked.meshes)

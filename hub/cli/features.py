@@ -12,7 +12,7 @@ from hub.api import AdapterSpec
 from hub.cli.context import Exit, Output, OutputOption, clean_errors, emit, line, note, print_lines
 from hub.cli.data import SCHEMA
 from hub.features import Feature, Support
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 
 COLOURS = {Support.FULL: "green", Support.PARTIAL: "yellow", Support.APPROXIMATE: "yellow"}
 _MEANING = {
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def features(output: OutputOption = Output.TEXT) -> None:
     """Show how well each installed mesh supports the features of SMI. What a mesh does not support is refused and reported."""
     with clean_errors():
-        plugins = load_plugins()
+        plugins = installed_plugins()
         for problem in plugins.problems:
             note(str(problem))
         if output is Output.TEXT:

@@ -16,7 +16,7 @@ from hub.config.settings import nearest
 from hub.config.template import RENDERED, RENDERING, SCHEMA_FILE, template
 from hub.errors import ConfigError, SourceError
 from hub.events import Upsert
-from hub.plugins import Plugins, load_plugins
+from hub.plugins import Plugins, installed_plugins
 from hub.sources.directory import DirectorySource
 from hub.sources.selection import Selection
 
@@ -59,7 +59,7 @@ def init(
 ) -> None:
     """Write a commented smihub.yaml for the objects in a folder; an existing file is never overwritten."""
     with clean_errors():
-        folder, plugins = config.parent / source, load_plugins()
+        folder, plugins = config.parent / source, installed_plugins()
         contents = _contents_of(folder, config)
         adapters = _chosen(adapter, plugins) if adapter else (contents.adapters or _default(plugins))
         rendered = {name for name in adapters if name in RENDERING or _is_rendered(name, plugins)}

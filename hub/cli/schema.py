@@ -17,7 +17,7 @@ from hub.cli.context import clean_errors, emit_text, note
 from hub.config.file import written_types
 from hub.config.sources import DIRECTORY, WrittenFolder, WrittenSource
 from hub.expect.shape import WrittenTest
-from hub.plugins import Plugins, load_plugins
+from hub.plugins import Plugins, installed_plugins
 from hub.smi.written import WrittenWorkload
 
 _DIALECT = "http://json-schema.org/draft-07/schema#"
@@ -44,7 +44,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of smihub.yaml, of the Workload kind, or of a file of expectations."""
     with clean_errors():
-        plugins = load_plugins()
+        plugins = installed_plugins()
         for problem in plugins.problems:
             note(str(problem))
         emit_text(schema_of(of, plugins).decode())

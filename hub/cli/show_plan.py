@@ -22,7 +22,7 @@ from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError, RefusedError
 from hub.plan.moved import MovedError
 from hub.plan.saved import Saved, SavedMesh
-from hub.plugins import Plugins, load_plugins
+from hub.plugins import Plugins, installed_plugins
 
 
 class PlanValidity(Struct, frozen=True):
@@ -99,7 +99,7 @@ def _saved_data(plans: Sequence[Saved], found: PlanValidity) -> dict[str, Any]:
 
 
 def _pages(plans: Sequence[Saved]) -> tuple[Page, ...]:
-    plugins, several = load_plugins(), len(plans) > 1
+    plugins, several = installed_plugins(), len(plans) > 1
     return tuple(_page(plan, plan.setup.domain if several else "", plugins) for plan in plans)
 
 

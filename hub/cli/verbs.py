@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from hub.api import CommandMesh, CommandSpec
 from hub.cli.completion import KINDS
 from hub.cli.context import clean_errors, note, run_now
-from hub.plugins import LoadProblem, load_plugins
+from hub.plugins import LoadProblem, installed_plugins
 from hub.reconcile.domains import Domains
 
 
@@ -58,7 +58,7 @@ class Verbs(VerbGroup):
     def _load(self) -> Sequence[LoadProblem]:
         if self._problems is not None:
             return self._problems
-        plugins = load_plugins()
+        plugins = installed_plugins()
         problems = list(plugins.problems)
         for name, brought in plugins.commands.items():
             if name in self.commands:

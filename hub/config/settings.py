@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -94,11 +95,15 @@ def _mistyped(wanted: str, got: str) -> str:
 
 def _choices(kind: type[Struct], path: str) -> str:
     """The values of a field of this section that has few."""
+    known = filter(_is_text, get_args(_fields(kind).get(path.removeprefix("."))))
+    return " or ".join(known) or "another value"
+
+
+@cache
+def _fields(kind: type[Struct]) -> Mapping[str, Any]:
+    """The type of each field of a section, by its name in the file."""
     types = get_type_hints(kind)
-    for info in msgspec.structs.fields(kind):
-        if f".{info.encode_name}" == path and (known := [*filter(_is_text, get_args(types[info.name]))]):
-            return " or ".join(known)
-    return "another value"
+    return {info.encode_name: types[info.name] for info in msgspec.structs.fields(kind)}
 
 
 def _is_text(value: object) -> bool:
@@ -120,8 +125,7 @@ def _refuse_unknown(value: object, kind: Any, path: str) -> None:
     )
     if struct is None or not isinstance(value, dict):
         return
-    types = get_type_hints(struct)
-    known = {info.encode_name: types[info.name] for info in msgspec.structs.fields(struct)}
+    known = _fields(struct)
     for name, inner in value.items():
         place = f"{path}.{name}".removeprefix(".")
         if name not in known:

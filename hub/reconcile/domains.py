@@ -14,7 +14,7 @@ from hub.config.sources import instead_of
 from hub.config.template import without_file
 from hub.errors import ConfigError
 from hub.meshes import Mesh, refuse_shared
-from hub.plugins import Plugins, load_plugins
+from hub.plugins import Plugins, installed_plugins
 from hub.reconcile.hub import Hub
 
 
@@ -31,7 +31,7 @@ class Domains:
         `source` is read in place of the sources of the only domain: a folder, a file, or `-` for standard input. Of the
         meshes only those count that `meshes` names (nothing: all), and of the domains only theirs.
         """
-        plugins, written = load_plugins(), load_configs(config)
+        plugins, written = installed_plugins(), load_configs(config)
         if source is not None:
             if len(written) > 1:
                 raise ConfigError(
@@ -46,7 +46,7 @@ class Domains:
     @classmethod
     def without_file(cls, source: str) -> Domains:
         """The same for a folder, a file or standard input alone, with the configuration that `smihub init` would write. Raises ConfigError."""
-        plugins = load_plugins()
+        plugins = installed_plugins()
         return cls([Hub(without_file(source, plugins.adapters), plugins)])
 
     def only(self, titles: Iterable[str], plugins: Plugins) -> Domains:

@@ -20,7 +20,7 @@ from hub.config.file import load_configs
 from hub.expect.read import read
 from hub.meshes import meshes_of
 from hub.model import Document
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.smi import decode
 from tests.docs.page_blocks import ROOT, block, blocks_of, commands, prints
 from tests.servers.folder import CONFIG, Folder, shop
@@ -210,7 +210,7 @@ def test_settings_are_read(tmp_path: Path, page: str, begins: str) -> None:
         configs = load_configs(tmp_path / "smihub.yaml")
         assert configs
         for config in configs:
-            meshes_of(config, load_plugins())
+            meshes_of(config, installed_plugins())
 
 
 @pytest.mark.thorough

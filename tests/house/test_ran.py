@@ -21,6 +21,7 @@ def complaint(folder: Path, name: str, **counts: int) -> str:
     return done.stderr.strip().partition(": ")[2]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "counts", "said"),
     [

@@ -18,6 +18,7 @@ def test_every_feature_is_probed_once() -> None:
     assert [probe.feature for probe in PROBES] == list(Feature)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mesh", MESHES, ids=[mesh.name for mesh in MESHES])
 @pytest.mark.parametrize("feature", list(Feature))
 def test_a_false_declaration_is_noticed(mesh: SinklessMesh, feature: Feature) -> None:

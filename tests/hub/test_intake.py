@@ -15,7 +15,7 @@ from hub.errors import ConfigError
 from hub.events import Delete, Event, Listed, Unread, Upsert
 from hub.memory.recall import hides
 from hub.model import Document, ObjectRef, Origin, Problem
-from hub.plugins import Plugins, load_plugins
+from hub.plugins import Plugins, installed_plugins
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.smi import Decoded, decode
@@ -66,7 +66,7 @@ async def opened(folder: Path, sources: MemorySources) -> AsyncIterator[Hub]:
 
 def with_sources(sources: MemorySources) -> Plugins:
     """The installed plugins, and this kind of source."""
-    plugins = load_plugins()
+    plugins = installed_plugins()
     return replace(plugins, sources={**plugins.sources, sources.spec.name: sources.spec})
 
 
@@ -75,6 +75,7 @@ async def apply(hub: Hub) -> None:
     await hub.apply(hub.meshes[0], (await hub.plan(hub.meshes[0])).plan)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "scope",
     ["TrafficTarget/", "TrafficTarget/shop/", "TrafficTarget/shop/api-from-web", "HTTPRouteGroup/", "Workload/"],
@@ -133,6 +134,7 @@ def two_sources(root: Path) -> Folder:
     return folder
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("away", ["manifests", "second"])
 def test_a_source_that_is_away_holds_up_no_revocation_of_another(tmp_path: Path, away: str) -> None:
     """What it granted stays, what the other one revokes goes, and nobody gains; the command ends with 1."""
@@ -263,6 +265,7 @@ async def test_what_went_before_its_scope_was_unread_is_not_recalled(tmp_path: P
         assert (await hub.plan(hub.meshes[0])).plan.denied == ()
 
 
+@pytest.mark.thorough
 async def test_what_raised_when_it_was_read_first_counts_as_it_was_applied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

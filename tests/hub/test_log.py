@@ -80,6 +80,7 @@ def test_a_stream_that_has_ended_ends_nothing_else() -> None:
     lines.flush(LIMIT_S)
 
 
+@pytest.mark.thorough
 def test_whoever_logs_does_not_wait_for_a_reader_that_is_slow() -> None:
     """Nobody reads the pipe: a thousand lines are said at once; of what is read later, each gap says how long it is."""
     reading, writing = os.pipe()

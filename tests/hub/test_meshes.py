@@ -14,7 +14,7 @@ from hub.api import SinkContext, SinkSpec, Written
 from hub.errors import ConfigError
 from hub.meshes import Mesh, meshes_of
 from hub.model import Change, NativeObject, Observation, Op, Role, UnitKey
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.sinks.kubernetes import KUBERNETES
 from hub.testing.memory import MemoryMesh, MemoryMeshes
 from tests.hub.sinks.small_mesh import native
@@ -59,7 +59,7 @@ class Memory:
 @pytest.mark.parametrize("needs_state", [True, False])
 def test_a_sink_is_told_where_it_is(tmp_path: Path, needs_state: bool) -> None:  # noqa: FBT001
     """Its mesh, domain, trust domain and folders; the state folder is made for whoever needs one, and no earlier."""
-    plugins, opened = load_plugins(), list[Memory]()
+    plugins, opened = installed_plugins(), list[Memory]()
 
     def open_(context: SinkContext, settings: Settings) -> Memory:
         opened.append(Memory(context, settings))
@@ -94,20 +94,20 @@ def test_what_is_exclusive_is_one_mesh_s(tmp_path: Path, meshes: str) -> None:
     with pytest.raises(
         ConfigError, match=r'meshes\[1\]\.sink: ".*a" is also used by mesh "one"; give each mesh its own'
     ):
-        meshes_of(config_of(tmp_path / "smihub.yaml"), load_plugins())
+        meshes_of(config_of(tmp_path / "smihub.yaml"), installed_plugins())
 
 
 def test_meshes_of_one_state_file_share_it(tmp_path: Path) -> None:
     """Each has its own part of it."""
     (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes="{name: one, adapter: vm}, {name: two, adapter: vm}"))
-    assert len(meshes_of(config_of(tmp_path / "smihub.yaml"), load_plugins())) == 2
+    assert len(meshes_of(config_of(tmp_path / "smihub.yaml"), installed_plugins())) == 2
 
 
 @pytest.fixture(name="mesh")
 def make_mesh(tmp_path: Path) -> tuple[Mesh, MemoryMesh]:
     """A configured mesh, and what it is in memory."""
     (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes="{name: a, adapter: istio, sink: {kind: memory-apart}}"))
-    memory, plugins = MemoryMeshes(), load_plugins()
+    memory, plugins = MemoryMeshes(), installed_plugins()
     plugins = replace(plugins, sinks={**plugins.sinks, **memory.specs})
     (mesh,) = meshes_of(config_of(tmp_path / "smihub.yaml"), plugins)
     return mesh, memory.meshes.setdefault("a", MemoryMesh())

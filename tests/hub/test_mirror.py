@@ -40,6 +40,7 @@ async def follow(hub: Hub, mirror: Mirror, keys: Iterable[UnitKey] | None) -> tu
     return made.changes
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("made", [shop, istio_shop])
 @pytest.mark.parametrize("edit", EDITS)
 async def test_the_mirror_after_a_write_is_a_fresh_reading(

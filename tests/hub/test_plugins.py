@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hub.errors import ConfigError
-from hub.plugins import LoadProblem, load_plugins
+from hub.plugins import LoadProblem, installed_plugins, load_plugins
 from tests.servers.folder import shop
 
 GOOD = """\
@@ -121,7 +121,7 @@ def test_a_missing_extra_is_one_line(modules: Path) -> None:
 
 def test_the_vm_mesh_registers_like_anybody() -> None:
     """The installed entry points give the adapters, the sinks of their families, and the kinds of sources."""
-    plugins = load_plugins()
+    plugins = installed_plugins()
     assert plugins.problems == ()
     assert plugins.source("directory").name == "directory"
     with pytest.raises(ConfigError, match='unknown kind of source "git"; use kind: directory'):
@@ -139,7 +139,7 @@ def test_the_vm_mesh_without_its_extra_names_it(library: str) -> None:
     script = (
         f"import sys; sys.modules[{library!r}] = None\n"
         "from hub.plugins import load_plugins\n"
-        "plugins = load_plugins()\n"
+        "plugins = installed_plugins()\n"
         "print(*plugins.adapters, *plugins.problems, sep='|')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from hub.api import AdapterSpec, UnsafeResourceError
 from hub.model import Access, Identity, Loss, NativeObject, ObjectRef, Role, Translation, Unit, UnitKey
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.translated import translated
 
 KEY = UnitKey("access", "d", "api", "prod")
@@ -25,7 +25,7 @@ def made(*origins: ObjectRef) -> Translation:
         native = NativeObject(ObjectRef("xds", "Thing", "", "t"), Role.GRANT, b"x", origins)
         return Translation((native,), (Loss("a.b", TARGET, "", "m", "w", "l", unit=replace(KEY, name="web")),))
 
-    spec: AdapterSpec[Any] = replace(load_plugins().adapter("vm"), translate=translate)
+    spec: AdapterSpec[Any] = replace(installed_plugins().adapter("vm"), translate=translate)
     return translated(spec, KEY, UNIT, None)
 
 
@@ -53,7 +53,7 @@ def test_a_loss_is_one_of_the_unit_that_was_translated() -> None:
 )
 def test_a_mesh_of_routes_alone_says_that_access_is_not_enforced(said: Translation) -> None:
     """And no Loss of it says that anything is refused."""
-    spec: AdapterSpec[Any] = replace(load_plugins().adapter("vm"), translate=lambda *_: said, governs=("routes",))
+    spec: AdapterSpec[Any] = replace(installed_plugins().adapter("vm"), translate=lambda *_: said, governs=("routes",))
     for loss in translated(spec, KEY, UNIT, None).losses:
         assert loss.effect == "a call is let in from every caller"
 
@@ -68,6 +68,6 @@ def test_a_mesh_of_routes_alone_says_that_access_is_not_enforced(said: Translati
 )
 def test_a_mesh_of_routes_alone_enforces_no_access(said: Translation) -> None:
     """What it would have to keep, it must not promise."""
-    spec: AdapterSpec[Any] = replace(load_plugins().adapter("vm"), translate=lambda *_: said, governs=("routes",))
+    spec: AdapterSpec[Any] = replace(installed_plugins().adapter("vm"), translate=lambda *_: said, governs=("routes",))
     with pytest.raises(UnsafeResourceError, match="access/d/api has objects, grants or refusals"):
         translated(spec, KEY, UNIT, None)

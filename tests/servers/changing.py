@@ -26,7 +26,7 @@ from hub.model import (
     UnitKey,
     identity_of,
 )
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.semantics import Semantics
@@ -36,7 +36,7 @@ from tests.servers.held import CALLERS, RECEIVERS, Envoys
 from tests.servers.hubs import config_of
 
 _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2, "ungoverned": 2}
-_plugins = cache(load_plugins)
+_plugins = cache(installed_plugins)
 
 
 class Standing:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hub.config.file import Config, load_configs
 from hub.meshes import Mesh
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.reconcile.hub import Hub
 
 
@@ -18,7 +18,7 @@ def config_of(path: Path) -> Config:
 
 def hub_of(path: Path) -> Hub:
     """The hub of the only domain, with the plugins that are installed; nothing is opened."""
-    return Hub(config_of(path), load_plugins())
+    return Hub(config_of(path), installed_plugins())
 
 
 def mesh_of(hub: Hub, name: str) -> Mesh:

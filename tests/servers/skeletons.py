@@ -33,7 +33,7 @@ from hub.api import (
 from hub.meshes import Mesh
 from hub.model import UnitKey, identity_of
 from hub.planner import Reviewed
-from hub.plugins import Plugins, load_plugins
+from hub.plugins import Plugins, installed_plugins
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.status.outcomes import Result
@@ -135,7 +135,7 @@ def _callers(mesh: MemoryMesh, receiver: str, *, closed: bool) -> Iterable[str]:
 
 @cache
 def _plugins() -> Plugins:
-    return load_plugins()
+    return installed_plugins()
 
 
 class Trial:

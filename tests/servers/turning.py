@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from hub.api import Transactional
 from hub.errors import TransientError
 from hub.model import ObjectRef
-from hub.plugins import Plugins, load_plugins
+from hub.plugins import Plugins, installed_plugins
 from hub.reconcile.drift_backoff import MAX_WAIT_S
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
@@ -46,7 +46,7 @@ FORMS = (("memory-apart", "memory"), ("memory-apart", "memory-at-once"), ("memor
 SCOPES = ("TrafficTarget/", "TrafficTarget/shop/", "HTTPRouteGroup/", "Pod/shop/web", "TrafficTarget/shop/api.web")
 _TURNS = 400
 """Turns of the event loop after which whoever still works waits for something; hubs in memory need far fewer."""
-_plugins = cache(load_plugins)
+_plugins = cache(installed_plugins)
 
 
 class Turns(AbstractContextManager["Turns"]):

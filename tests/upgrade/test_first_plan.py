@@ -42,6 +42,7 @@ def meaning(plan: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(plan[key] for key in keys)
 
 
+@pytest.mark.thorough
 def test_the_first_plan_changes_no_access_and_the_second_nothing(older: Older) -> None:
     """No gain, no loss, nothing refused, once it is said what header values are; then everything is remembered as values."""
     _declare_text(older)
@@ -74,6 +75,7 @@ def _declare_text(older: Older) -> None:
     path.write_text(safe_dump(config))
 
 
+@pytest.mark.thorough
 def test_beside_a_file_that_cannot_be_read_the_first_plan_adds_nothing(older: Older) -> None:
     """What was remembered as lines proves nothing about a gain: such units stay as they stand."""
     _declare_text(older)

@@ -111,6 +111,7 @@ def test_units_do_not_depend_on_each_other_or_on_what_was_asked_before() -> None
     assert together == backwards == alone
 
 
+@pytest.mark.thorough
 def test_the_order_of_matches_says_nothing() -> None:
     """Nor do doubles: it is the set of patterns that has a budget."""
     assert translated(access(HARD[:8])).losses == translated(access([*HARD[7::-1], *HARD[:8]])).losses

@@ -134,6 +134,7 @@ def test_too_many_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     assert allowed(found, 8080, "/x") == {"d/web"}
 
 
+@pytest.mark.thorough
 def test_an_overlap_that_no_route_can_say() -> None:
     """The paths of one without those of the other need a longer pattern than the schema takes: nothing of both is granted."""
     found = made(
@@ -163,6 +164,7 @@ def test_disjoint_conditions_need_no_cells() -> None:
     assert paths == {"^(?:/a/[0-9]+)$", "^(?:/b)$"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(12))
 def test_random_grants(seed: int) -> None:
     """Exactly who SMI lets in, for paths in normal form; for others nobody more."""

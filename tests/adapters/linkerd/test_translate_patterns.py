@@ -45,6 +45,7 @@ def path(pattern: str) -> Pattern | Objection:
     return granted_path(pattern, MAX_STEPS)[0]
 
 
+@pytest.mark.thorough
 def test_normal_paths_are_those_that_the_vm_mesh_lets_pass() -> None:
     """What has another normal form, or what its guard refuses, is none; of the rest only rare escapes are refused besides."""
     random, seen = Random(7), 0
@@ -79,6 +80,7 @@ def test_patterns_that_match_normal_paths_only(pattern: str, word: str) -> None:
     assert found.words == (word,)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "pattern",
     [
@@ -106,6 +108,7 @@ def test_wildcards_match_normal_paths(pattern: str) -> None:
         assert any(re2.fullmatch(word, text) for word in found.words) is meant, text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("pattern", "code"),
     [
@@ -124,6 +127,7 @@ def test_paths_that_cannot_be_granted(pattern: str, code: str) -> None:
     assert isinstance(found, Pattern) or found.code.startswith(code)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pattern", [".*", "gold.*", "[^,]*", "a|ab", r"\d+", ".*x.*", "(?i)gold"])
 def test_header_values(pattern: str) -> None:
     """Those in visible ASCII; blanks at their ends, which HTTP/2 can carry, are no part of them."""

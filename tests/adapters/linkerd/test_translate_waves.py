@@ -49,6 +49,7 @@ def raw_callers(state: list[NativeObject]) -> set[str]:
     return callers_of(state, "smihub-9100-api", "Server")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(30))
 def test_no_state_in_between_is_wider_or_refuses_who_is_allowed_before_and_after(seed: int) -> None:
     """Wider in no order within a wave, whichever of two routes is older, and whichever release compares them; refused after no wave."""

@@ -51,6 +51,7 @@ HEADERS: list[Any] = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("match", "rule", "negated"), HEADERS)
 def test_header_matches_value_by_value(match: Json, rule: str, negated: str) -> None:
     """Absent, repeated, joined, empty and padded values, alone and negated; each row was observed.

@@ -122,6 +122,7 @@ GATES: dict[str, tuple[Json, bool, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("principal", PRINCIPALS)
 def test_tls_admits_as_envoy_does(gate: str, principal: str) -> None:

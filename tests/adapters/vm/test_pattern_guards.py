@@ -164,6 +164,7 @@ def test_path_guard_when_a_byte_is_beyond_ascii() -> None:
     )
 
 
+@pytest.mark.thorough
 def test_not_utf8_is_what_cannot_be_decoded() -> None:
     """The guard against broken UTF-8 is exact: it refuses no character."""
     rng, edges = Random("utf8"), bytes.fromhex("00417f808f909fa0bfc0c1c2dfe0e1ecedeeeff0f1f3f4f5f8ff")

@@ -255,6 +255,7 @@ def test_resource_when_it_is_ours(key: str) -> None:
     check(*GOOD[key])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("key", "path", "new"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
 def test_resource_when_one_place_is_wrong(key: str, path: Path, new: Any) -> None:
     """One changed place is refused, and the error names the resource."""

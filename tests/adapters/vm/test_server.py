@@ -30,6 +30,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         yield made
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", METHODS)
 async def test_workload_gets_its_closure_and_nothing_else(rig: Rig, method: str) -> None:
     """Listeners, routes and clusters that its Workload needs; not a neighbour's."""
@@ -194,6 +195,7 @@ async def test_cancelled_streams_free_everything(rig: Rig) -> None:
     assert serving._sessions == {}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", METHODS)
 async def test_client_that_never_answers_is_ended(rig: Rig, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A response that stays unanswered ends the stream; a silent client that owes nothing is left alone."""

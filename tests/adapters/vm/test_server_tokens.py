@@ -68,6 +68,7 @@ async def test_authorization_that_is_not_exactly_one_bearer_token_is_unauthentic
         await client.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", METHODS)
 async def test_stream_ends_when_its_token_is_rotated(rig: Rig, method: str) -> None:
     """Whoever holds the old token gets no renewed key over a stream of before; a neighbour's stream stays."""
@@ -92,6 +93,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("writer", ["the hub", "another process"])
 async def test_token_ends_with_its_workload_and_its_account(rig: Rig, change: str, writer: str) -> None:

@@ -128,6 +128,7 @@ def _served(rig: Rig) -> set[str]:
     return set(snapshot[wire.TYPE_URLS["Cluster"]])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "item",
     [

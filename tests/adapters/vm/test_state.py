@@ -100,6 +100,7 @@ def test_since_gives_what_changed(path: Path) -> None:
     assert not state.since(40).whole
 
 
+@pytest.mark.thorough
 def test_history_is_pruned(path: Path) -> None:
     """Old forms of objects do not pile up."""
     state, token = State(path, "vm"), ""

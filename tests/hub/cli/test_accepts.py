@@ -47,6 +47,7 @@ def refused(folder: Folder, *options: str) -> Iterator[tuple[str, str]]:
         yield from ((mesh["mesh"], one["object"]) for one in mesh["refused"])
 
 
+@pytest.mark.thorough
 def test_accepted_for_one_object_lifts_that_of_no_other_one(lossy: Folder) -> None:
     """The other unit gains nothing, in plan, apply and a saved plan; once all is accepted nothing is refused."""
     lossy.config(accepting(f"{{code: {CODE}, object: TrafficTarget/shop/to-api}}"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hub.cli.adapters import _left_out
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from tests.servers.folder import Folder
 
 TWO = """\
@@ -55,7 +55,7 @@ def test_show_tells_features_settings_and_sinks(folder: Folder, name: str) -> No
     """All of them, as the adapter and its sinks declare them."""
     folder.config(TWO)
     data = json.loads(folder.run("adapters", "show", name, "-o", "json").stdout)
-    plugins = load_plugins()
+    plugins = installed_plugins()
     spec = plugins.adapters[name]
     assert data["features"] == {str(each): str(level) for each, level in spec.features.items()}
     assert [each["field"] for each in data["config"]] == list(spec.config.__struct_encode_fields__)
@@ -108,7 +108,7 @@ def test_the_exit_code_says_what_the_certificate_says(folder: Folder) -> None:
 
 def test_of_objects_without_text_it_is_said_what_only_the_adapters_own_tests_ask() -> None:
     """A file of requests is not asked for where it would be refused."""
-    plugins = load_plugins()
+    plugins = installed_plugins()
     left_out = _left_out(plugins.family(plugins.adapters["vm"]), None)
     assert left_out.keys() == {"judged", "fields"}
     assert all(why.endswith("; the adapter's own tests ask it") for why in left_out.values())

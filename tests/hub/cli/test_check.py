@@ -64,6 +64,7 @@ def test_check_in_text_is_one_line_per_error(folder: Folder, name: str) -> None:
     assert "; " in lines[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", BAD)
 def test_plan_beside_a_bad_object_keeps_the_good_ones(folder: Folder, name: str) -> None:
     """What was granted stays granted, and nothing is taken away from it."""
@@ -94,6 +95,7 @@ def test_check_when_a_file_is_too_large_does_not_read_it(folder: Folder) -> None
     assert "yaml.too-large" in result.stdout
 
 
+@pytest.mark.thorough
 def test_check_when_a_file_is_replaced_while_it_is_read_sees_one_of_both(folder: Folder) -> None:
     """A file that changes under the reader is read again until it is whole; never half of it counts."""
     good, other = target("api-from-web"), target("api-from-web", matches="orders")

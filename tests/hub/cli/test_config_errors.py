@@ -122,6 +122,7 @@ def test_configuration_without_end_is_not_read_to_its_end(folder: Folder) -> Non
     assert "has more than" in result.stderr
 
 
+@pytest.mark.thorough
 def test_state_in_a_folder_of_the_user_leaves_her_gitignore_alone(folder: Folder) -> None:
     """Only a folder that smihub made itself is kept out of Git."""
     folder.config(CONFIG + "state: .\n")

@@ -16,7 +16,7 @@ from adapters.vm.bootstrap import diagnose as of_vm
 from hub.cli import doctor
 from hub.cli.listening import holder, inode_at, is_here, listeners
 from hub.errors import ConfigError
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins, load_plugins
 from hub.reconcile import domains as reconcile
 from hub.spec import Diagnosis
 from tests.servers.folder import CONFIG, WORKLOADS, Folder
@@ -97,7 +97,7 @@ def test_a_plugin_that_no_mesh_needs_is_advice(folder: Folder, monkeypatch: pyte
     """One that a mesh needs is missing, by what the configuration says."""
     (folder.root / "smihub.yaml").write_text(ISTIO)
     broken = replace(
-        load_plugins(),
+        installed_plugins(),
         problems=tuple(load_plugins([BrokenPoint("vm")]).problems),  # type: ignore[list-item]
     )
     monkeypatch.setattr(doctor, "load_plugins", lambda: broken)
@@ -216,7 +216,7 @@ def test_no_envoy_is_missing(folder: Folder, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_sink_brings_what_its_mesh_needs(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever's it is; one that says nothing needs nothing."""
-    installed = load_plugins()
+    installed = installed_plugins()
     own = replace(installed.sinks["xds"], diagnose=lambda context, _: [Diagnosis(context.mesh, "missing", "x", "y")])
     monkeypatch.setattr(reconcile, "load_plugins", lambda: replace(installed, sinks={"xds": own}))
     assert states(folder)["vms"] == ("missing", "x", "y")

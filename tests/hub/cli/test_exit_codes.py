@@ -11,6 +11,7 @@ DANGLING = target("dangling", matches="none")
 UNREADABLE = "kind: Service\n\tmetadata: {}\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("files", "plan", "apply"),
     [

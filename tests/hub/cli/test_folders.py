@@ -99,6 +99,7 @@ def test_a_template_that_happens_to_be_yaml_is_no_object(folder: Folder) -> None
     assert folder.plan()["meshes"] == alone
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("text", ["a: [\n", "{{ x }}\n", "\x00"])
 def test_a_file_from_which_something_stands_is_missed_whatever_it_looks_like_now(folder: Folder, text: str) -> None:
     """The Service that declares HTTP becomes other people's text: a fresh process holds what stands, and says so."""

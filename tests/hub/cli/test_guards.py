@@ -18,6 +18,7 @@ def many(folder: Folder) -> None:
     folder.write("grants.yaml", *(target(f"t{number}", f"w{number}") for number in range(COUNT)))
 
 
+@pytest.mark.thorough
 def test_blast_radius_when_too_many_lose_refuses_until_accepted(folder: Folder) -> None:
     """12 of 14 identities lose their callers: 3 and nothing written; accepted once: written."""
     many(folder)

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from hub.cli import init as hub_init
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, target
 from tests.servers.hubs import config_of
 
@@ -76,6 +76,7 @@ def begun(folder: Folder, *documents: str) -> None:
         folder.write("all.yaml", *documents)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("documents", "adapters", "code"),
     [
@@ -153,9 +154,9 @@ def test_init_with_adapters_asks_the_folder_nothing(folder: Folder) -> None:
 def test_init_where_only_another_mesh_is_installed_takes_that(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a folder that tells nothing."""
     begun(folder, ROUTES)
-    installed = load_plugins()
+    installed = installed_plugins()
     alone = replace(installed, adapters={"istio": installed.adapters["istio"]})
-    monkeypatch.setattr(hub_init, "load_plugins", lambda: alone)
+    monkeypatch.setattr(hub_init, "installed_plugins", lambda: alone)
     folder.run("init", "--source", "manifests")
     assert [mesh.adapter for mesh in config_of(folder.root / "smihub.yaml").meshes] == ["istio"]
 
@@ -189,9 +190,9 @@ def test_init_for_a_mesh_that_is_not_installed_says_how_to_get_it(
 ) -> None:
     """The file is written all the same, for what the folder holds; the exit code is 1, as that of the next verb would be."""
     begun(folder, WORKLOADS)
-    installed = load_plugins()
+    installed = installed_plugins()
     alone = replace(installed, adapters={"istio": installed.adapters["istio"]})
-    monkeypatch.setattr(hub_init, "load_plugins", lambda: alone)
+    monkeypatch.setattr(hub_init, "installed_plugins", lambda: alone)
     result = folder.run("init", "--source", "manifests")
     assert result.exit_code == 1
     assert "wrote smihub.yaml" in result.stderr

@@ -55,6 +55,7 @@ def test_a_plan_of_several_domains_is_as_described(folder: Folder) -> None:
     check_strictly("plan.json", found)
 
 
+@pytest.mark.thorough
 def test_the_check_finds_a_field_that_is_not_described(folder: Folder) -> None:
     """It could fail."""
     found = json.loads(folder.run("plan", "-o", "json").stdout)

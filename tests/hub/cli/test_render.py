@@ -10,7 +10,7 @@ import yaml
 from msgspec.structs import replace
 
 from hub.model import ObjectRef, Translation, Unit
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.reconcile import domains as reconcile
 from tests.hub.cli.test_apply import TWO_MESHES, UDP, revisions
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, target
@@ -125,7 +125,7 @@ def test_render_tells_problems_and_losses_on_stderr(folder: Folder) -> None:
 
 def test_render_when_two_units_claim_one_object_prints_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """An adapter that names objects badly is refused, naming both units."""
-    installed = load_plugins()
+    installed = installed_plugins()
     vm = installed.adapters["vm"]
 
     def clashing(unit: Unit, config: Any) -> Translation:
@@ -135,7 +135,7 @@ def test_render_when_two_units_claim_one_object_prints_nothing(folder: Folder, m
         )
 
     adapters = {"vm": replace(vm, translate=clashing)}
-    monkeypatch.setattr(reconcile, "load_plugins", lambda: replace(installed, adapters=adapters))
+    monkeypatch.setattr(reconcile, "installed_plugins", lambda: replace(installed, adapters=adapters))
     result = folder.run("render", "vms")
     assert (result.exit_code, result.stdout) == (3, "")
     assert 'access/shop/web needs "Same/one", and so does access/shop/api' in result.stderr

@@ -15,7 +15,7 @@ import yaml
 
 from hub.cli.schema import Shown, schema_of
 from hub.config.template import template
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.smi import workload
 from hub.smi.written import WrittenPort, WrittenSpec, WrittenUpstream
 from tests.hub.full_examples import WORKLOAD
@@ -49,14 +49,14 @@ http: {address: "127.0.0.1:9464"}
 @pytest.fixture(scope="module", name="of")
 def schemas() -> dict[Shown, Validate]:
     """What validates each of the things that people write."""
-    plugins = load_plugins()
+    plugins = installed_plugins()
     return {each: fastjsonschema.compile(json.loads(schema_of(each, plugins))) for each in Shown}
 
 
 @pytest.mark.parametrize("each", Shown)
 def test_patterns_are_as_editors_read_them(each: Shown) -> None:
     r"""JavaScript takes `\A` and `\Z` for letters, or for a mistake."""
-    text = schema_of(each, load_plugins()).decode()
+    text = schema_of(each, installed_plugins()).decode()
     assert "\\\\A" not in text
     assert "\\\\Z" not in text
 

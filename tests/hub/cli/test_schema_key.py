@@ -24,6 +24,7 @@ VERBS = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
 def test_every_document_has_its_schema_first(folder: Folder, verb: tuple[str, ...]) -> None:
     """One number for all."""

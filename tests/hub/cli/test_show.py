@@ -83,6 +83,7 @@ def _view(body: bytes, kind: str) -> dict[str, str]:
     return {f"field{number}": body.decode() for number in range(20)}
 
 
+@pytest.mark.thorough
 def test_plan_of_ten_thousand_objects_is_short_and_says_what_is_left_out() -> None:
     """Units and lines are cut, each with the number that is missing; the summary counts all."""
     api = Identity("td", "shop", "api")

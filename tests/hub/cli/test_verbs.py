@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.plugins import installed_plugins
 from tests.servers.folder import Folder
 
 Install = Callable[..., None]
@@ -46,9 +47,10 @@ def smihub_commands() -> list[CommandSpec]:
 
 @pytest.fixture(name="install")
 def installer(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """A function that installs a distribution of one plugin with this text, as pip would."""
+    """A function that installs a distribution of one plugin with this text, as pip would before smihub starts."""
     site = tmp_path_factory.mktemp("site")
     monkeypatch.syspath_prepend(site)
+    installed_plugins.cache_clear()
 
     def install(name: str, text: str) -> None:
         made = site / f"{name}-1.0.dist-info"
@@ -58,6 +60,7 @@ def installer(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         (site / f"plug_{name}.py").write_text(text, encoding="utf-8")
 
     yield install
+    installed_plugins.cache_clear()
     for name in [name for name in sys.modules if name.startswith("plug_")]:
         del sys.modules[name]
 

@@ -222,6 +222,7 @@ def test_a_mistake_in_a_domain_is_named_with_line_field_and_remedy(
     assert f"smihub.yaml:{line}: " in str(caught.value)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("mesh", "line", "said"),
     [

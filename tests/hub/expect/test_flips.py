@@ -16,7 +16,7 @@ from hub.expect.read import Expectation, Expected, read
 from hub.explain import Explainer
 from hub.explaining import explain_folder
 from hub.model import Destination, Request, Source
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "examples"
 WRITTEN = [one for one in read(str(EXAMPLE / "bookshop.test.yaml")) if one.expected.verdict == "allow"]
@@ -40,7 +40,7 @@ WORDS: Mapping[str, frozenset[str]] = {
 @pytest.fixture(scope="module", name="explainers")
 def both_readings() -> Mapping[str, Explainer]:
     """Of the example."""
-    return explain_folder(EXAMPLE / "bookshop", load_plugins()).explainers
+    return explain_folder(EXAMPLE / "bookshop", installed_plugins()).explainers
 
 
 def flips(request: Request) -> st.SearchStrategy[tuple[str, Request]]:

@@ -277,6 +277,7 @@ def test_where_facts_are_alike_little_is_lost(closed: bool) -> None:  # noqa: FB
     assert narrower < allowed / 10
 
 
+@pytest.mark.thorough
 def test_equal_states_gain_nothing() -> None:
     """Whatever they are, and whatever their order."""
     for seed in range(WORLDS):

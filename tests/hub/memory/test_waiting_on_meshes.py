@@ -21,6 +21,7 @@ MESHES = {spec.name: SinklessMesh(spec.name, spec) for spec in (GATE, ISTIO, LIN
 PODS = ("gate", "istio", "linkerd")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mesh", PODS)
 @pytest.mark.parametrize("after", WORDS)
 @pytest.mark.parametrize("before", WORDS)
@@ -29,6 +30,7 @@ def test_nothing_opens_while_gains_wait(mesh: str, before: str, after: str) -> N
     assert not list(opened(MESHES[mesh], change(before, after), REQUESTS))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mesh", ["gate", "vm"])
 @pytest.mark.parametrize("after", WORDS)
 @pytest.mark.parametrize("before", WORDS)

@@ -75,6 +75,7 @@ def test_another_reading_is_refused_once_and_told(folder: Folder, before: str, a
     assert len(refused(folder)) == 1
 
 
+@pytest.mark.thorough
 def test_a_reading_that_changes_nothing_is_not_asked_about(folder: Folder) -> None:
     """Without a split of that kind the switch changes no unit, and a split that comes later is read by it."""
     mesh = mesh_of(folder)
@@ -89,6 +90,7 @@ def test_a_reading_that_changes_nothing_is_not_asked_about(folder: Folder) -> No
     assert folder.plan()["meshes"][0]["rerouted"] != []
 
 
+@pytest.mark.thorough
 def test_a_first_apply_is_read_as_configured(folder: Folder) -> None:
     """Nothing stands that could change."""
     assert refused(folder) == []
@@ -110,6 +112,7 @@ def test_the_new_default_is_refused_on_what_an_older_hub_wrote(tmp_path: Path, k
     assert refused(folder) == []
 
 
+@pytest.mark.thorough
 def test_a_target_added_meanwhile_is_no_change_of_the_reading(folder: Folder) -> None:
     """What the documents change is a change of theirs."""
     folder.run("apply", "--yes")

@@ -121,6 +121,7 @@ def test_saved_plan_has_one_form() -> None:
     assert encode(replace(SAVED, meshes=(replace(MESH, plan=turned),))) == RAW
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("by", [1, 32, 128, 255])
 def test_decode_when_a_byte_is_another_refuses(by: int) -> None:
     """Each single byte of the file, in four ways."""

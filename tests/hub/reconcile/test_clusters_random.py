@@ -38,7 +38,7 @@ from hub.memory.states import decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
 from hub.plan.plan import Plan
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.reconcile.hub import Hub
 from hub.testing.compare import widening
 from hub.testing.kit import read_documents
@@ -49,7 +49,7 @@ from tests.servers.small_town import pod
 
 CLUSTERS = ("east", "west")
 SOURCES = {"git": "", "east": "east", "west": "west"}
-PLUGINS = load_plugins()
+PLUGINS = installed_plugins()
 NOBODY = ObjectRef("", "", "", "")
 pytestmark = pytest.mark.hypothesis
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from hub.api import Watching
 from hub.model import Observation, UnitKey
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.reconcile.drift_backoff import DriftBackoff
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
@@ -173,7 +173,7 @@ async def test_mesh_that_tells_nothing_is_looked_at_now_and_then(tmp_path: Path)
     )
     folder.write("base.yaml", BASE)
     folder.write("api.yaml", target("api.web", "api", "web"))
-    meshes, plugins = MemoryMeshes(), load_plugins()
+    meshes, plugins = MemoryMeshes(), installed_plugins()
     hub = Hub(config_of(folder.root / "smihub.yaml"), replace(plugins, sinks={**plugins.sinks, **meshes.specs}))
     mesh = meshes.meshes.setdefault("one", MemoryMesh())
     hub.meshes[0]._sink = silent = Silent(hub.meshes[0].sink)  # type: ignore[assignment]

@@ -58,6 +58,7 @@ def test_nobody_is_served_whom_smi_denied_before_and_after_many_steps() -> None:
     search(Scene, STEPS, *MANY, fixed=False)
 
 
+@pytest.mark.thorough
 def test_second_copy_revokes_what_the_running_hub_recalled() -> None:
     """What it recalled because a Service is broken, it took for the only copy for as long as nothing else changed."""
     rng = Random(0)
@@ -78,6 +79,7 @@ def test_second_copy_revokes_what_the_running_hub_recalled() -> None:
         scene.follow(rng)
 
 
+@pytest.mark.thorough
 def test_towns_begin_sound_and_with_open_connections() -> None:
     """Every object can be decoded, and callers have connections of both kinds: else the search would see little."""
     with Scene() as scene:
@@ -118,6 +120,7 @@ def test_copy_for_a_whole_account_opens_no_port_to_a_grant_by_labels() -> None:
         scene.apply(rng)
 
 
+@pytest.mark.thorough
 def test_workload_of_which_copies_name_other_accounts_is_no_caller_any_more() -> None:
     """It kept the certificate of the account that it ran as before both copies were written, and what that one was granted since."""
     rng = Random(0)

@@ -12,7 +12,7 @@ from adapters.vm.state.revisions import State
 from hub.errors import ConfigError, SourceError, StaleError
 from hub.explaining import explain_folder
 from hub.model import Op, UnitKey
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.reconcile.hub import Hub
 from tests.servers.folder import CONFIG, WORKLOADS, Folder, shop, target, workload
 from tests.servers.hubs import hub_of
@@ -187,5 +187,5 @@ def test_explainer_of_a_folder_leaves_a_configuration_in_it_out(folder: Folder) 
     (folder.root / "alone").mkdir()
     (folder.root / "alone" / "smihub.yaml").write_text(CONFIG)
     with pytest.raises(SourceError):
-        explain_folder(folder.root / "alone", load_plugins())
-    assert explain_folder(folder.root, load_plugins()).whole
+        explain_folder(folder.root / "alone", installed_plugins())
+    assert explain_folder(folder.root, installed_plugins()).whole

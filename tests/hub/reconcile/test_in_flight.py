@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from hub.model import ObjectRef
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.testing.memory import MemoryMesh, MemoryMeshes
@@ -43,7 +43,7 @@ def make_folder(tmp_path: Path) -> Folder:
 @asynccontextmanager
 async def living(folder: Folder) -> AsyncIterator[MemoryMesh]:
     """The mesh of a running hub; whatever it still writes ends with it."""
-    meshes, plugins = MemoryMeshes(), load_plugins()
+    meshes, plugins = MemoryMeshes(), installed_plugins()
     plugins = replace(plugins, sinks={**plugins.sinks, **meshes.specs})
     hub = Hub(config_of(folder.root / "smihub.yaml"), plugins)
     mesh = meshes.meshes["one"] = MemoryMesh()
@@ -67,6 +67,7 @@ async def until(mesh: MemoryMesh, *grants: str) -> None:
     await eventually(reached)
 
 
+@pytest.mark.thorough
 async def test_slow_unit_is_waited_for_by_nobody(folder: Folder) -> None:
     """Others gain and lose meanwhile, in later plans; when it is written what came for it since is written too."""
     async with living(folder) as mesh:
@@ -89,6 +90,7 @@ async def test_slow_unit_is_waited_for_by_nobody(folder: Folder) -> None:
         await until(mesh, "api.other", "db.other")
 
 
+@pytest.mark.thorough
 async def test_unit_that_fails_is_tried_again_and_others_go_on(folder: Folder) -> None:
     """Between its tries too."""
     async with living(folder) as mesh:

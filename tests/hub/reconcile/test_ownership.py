@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -190,6 +191,7 @@ def test_foreign_bytes_are_as_they_were_unless_adopted(story: list[tuple[str, st
         asyncio.run(tell(folder, stranger, story))
 
 
+@pytest.mark.thorough
 async def test_a_story_in_which_everything_happens(tmp_path: Path) -> None:
     """The verbs above do what they say, so that the property is about something."""
     folder = istio_shop(tmp_path)

@@ -63,6 +63,7 @@ def test_whatever_happens_to_meshes_and_source_many_steps() -> None:
     search(KIND, STEPS, *MANY, fixed=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("knob", ["slow", "failing", "refused", "unanswered", "unaccepted", "late"])
 def test_trouble_with_one_object_holds_up_no_other_unit(turns: Turns, knob: str) -> None:
     """Neither in the plan that meets it, nor in one that is made while it lasts; it is written when that is over."""

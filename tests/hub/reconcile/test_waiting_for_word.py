@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hub.model import ObjectRef, UnitKey
 from hub.planner import Reviewed
-from hub.plugins import load_plugins
+from hub.plugins import installed_plugins
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.status.journal import Journal
@@ -52,7 +52,7 @@ def make_turns() -> Iterator[Turns]:
 @asynccontextmanager
 async def living(folder: Folder) -> AsyncIterator[tuple[Hub, Journal, MemoryMesh]]:
     """A running hub, what it knows, and its mesh."""
-    meshes, plugins = MemoryMeshes(), load_plugins()
+    meshes, plugins = MemoryMeshes(), installed_plugins()
     hub = Hub(config_of(folder.root / "smihub.yaml"), replace(plugins, sinks={**plugins.sinks, **meshes.specs}))
     mesh, journal = meshes.meshes.setdefault("one", MemoryMesh()), Journal()
     task = asyncio.create_task(Loop(hub, journal=journal).run())

@@ -164,6 +164,7 @@ def test_ascii_class_is_re2s(name: str) -> None:
         assert language(f"(?i){spelled}").holds(chr(code)) == _re2(f"(?i){spelled}", code)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["L", "Lu", "N", "Greek", "Han", "Co", "Cf", "M", "^L", "Any", "Zs", "So"])
 def test_unicode_class_is_re2s_when_only_landmarks_are_asked(name: str) -> None:
     """Every 97th code point, and both sides of each end of a range."""

@@ -44,6 +44,7 @@ def test_nothing_is_said_where_all_repeats_or_there_is_too_much(pattern: str) ->
     assert path_part(language(pattern, PATH)) is None
 
 
+@pytest.mark.thorough
 def test_a_part_is_never_wider_and_its_pattern_means_what_its_forms_mean() -> None:
     """Random patterns, beside an optional number: the forms, and the pattern, lie within the pattern that was asked for."""
     met = 0

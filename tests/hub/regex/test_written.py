@@ -43,6 +43,7 @@ def test_short_patterns(pattern: str, expected: str) -> None:
     assert pattern_of(language(pattern, PATH), LONG) == expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(150))
 def test_random_patterns_mean_the_same(seed: int) -> None:
     """Whatever they are made of; RE2 agrees on texts of the language."""

@@ -220,6 +220,7 @@ def test_one_value_replaced(
     assert set(verdicts[-OUTSIDE:]) == {"deny"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", [place for place in PLACES if place[0] == 0 and place[1][:1] == ("spec",)])
 @pytest.mark.parametrize("new", [None, 1, True, [], {}, [[]], {"x": 1}, 1.5], ids=repr)
 def test_wrong_type_in_a_traffic_target(
@@ -266,6 +267,7 @@ def test_deep_and_wide_documents(judge_all: JudgeAll) -> None:
     }
 
 
+@pytest.mark.thorough
 def test_many_bindings_named_by_many_traffic_targets(judge_all: JudgeAll) -> None:
     """Work is linear in what is written: 500 TrafficTargets that name one binding of 2 000 ids do not multiply."""
     ids = [f"o/{number}" for number in range(2_000)] + ["cluster.local/ns/d/sa/web"]

@@ -143,6 +143,7 @@ def workload(name: str, spec: str) -> str:
     return f"\n---\napiVersion: smihub.io/v1alpha1\nkind: Workload\nmetadata: {meta}\nspec: {{serviceAccount: vm, {spec}}}\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("spec", "verdict"),
     [

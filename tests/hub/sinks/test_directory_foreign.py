@@ -46,6 +46,7 @@ FOREIGN_FILES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("text", FOREIGN_FILES.values(), ids=FOREIGN_FILES.keys())
 @pytest.mark.parametrize(
     "name", ["mine.yaml", "shop_AuthorizationPolicy.security.istio.io_db-api.yaml", "a \udcff\n.yml"]
@@ -116,6 +117,7 @@ FORGED = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("line", FORGED)
 def test_no_line_that_leads_elsewhere_is_kept_in_the_list(path: Path, line: str, *, first: bool) -> None:
@@ -148,6 +150,7 @@ def _unreadable(path: Path) -> Iterator[tuple[str, Path, str]]:
     yield "a second kustomization", path / "kustomization.yml", "resources: []\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", range(12))
 def test_where_nobody_can_tell_one_error_says_what_to_do(path: Path, number: int) -> None:
     """It names the file, and nothing is written."""

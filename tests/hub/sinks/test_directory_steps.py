@@ -196,6 +196,7 @@ LAST = ("rename", "unlink")
 """Before these nobody can look once more: what is edited between the last look and the call is lost."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_file_that_comes_between_is_not_written_over(tmp_path: Path, *, edited: bool) -> None:
     """Whenever it comes: in the place of a file that is made, or as a new content of one that is replaced."""

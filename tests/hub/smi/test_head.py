@@ -152,6 +152,7 @@ def test_document_that_looks_like_a_slip_is_told(text: str, code: str, read: Rea
     assert [problem.code for problem in decoded.problems] == [code]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize(
     "metadata",

@@ -157,6 +157,7 @@ def test_every_kind_is_valid_to_begin_with(body: tuple[str, str, str]) -> None:
     assert (decoded.ref.group, decoded.ref.kind) in KINDS
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("body", ALL_BODIES, ids=IDS)
 def test_no_value_anywhere_makes_decoding_raise(body: tuple[str, str, str]) -> None:
     """Each place of each document, each hostile value."""

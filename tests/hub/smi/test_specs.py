@@ -127,6 +127,7 @@ def test_duplicate_names_are_void(version: str, read: Reading) -> None:
     assert [problem.code for problem in decoded.problems] == ["match.duplicate", "match.duplicate"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("version", ALL)
 @pytest.mark.parametrize(
     ("entry", "code", "field"),

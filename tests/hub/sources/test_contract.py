@@ -194,6 +194,7 @@ def test_a_source_that_is_away_says_nothing_but_raises(tmp_path: Path) -> None:
             list(source.read())
 
 
+@pytest.mark.thorough
 async def test_watching_says_the_same_and_goes_on(world: World) -> None:
     """First all, then each change; of a source that is away one `Unread` of everything."""
     watched = world.source.watch()

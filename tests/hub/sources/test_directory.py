@@ -69,6 +69,7 @@ def test_a_change_of_the_same_size_and_time_is_seen(tmp_path: Path) -> None:
     assert held(reader) == {"a.yaml": [{"a": 2}]}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("text", "code"), [("a: [", "yaml.syntax"), ("a: 1\na: 2", "yaml.duplicate-key"), ("x" * 100, "yaml.too-large")]
 )

@@ -53,6 +53,7 @@ async def test_a_watcher_hears_changes_one_by_one(tmp_path: Path) -> None:
         assert await queue.get() == (Delete("b.yaml"), Synced())
 
 
+@pytest.mark.thorough
 async def test_a_watcher_survives_the_loss_of_its_folder(tmp_path: Path) -> None:
     """The whole source is unread once; the folder that comes back is watched like the first."""
     root = tmp_path / "root"

@@ -110,6 +110,7 @@ async def test_socket_is_for_its_user_alone(file: Path) -> None:
     assert [stat.S_IMODE(os.stat(each).st_mode) for each in (file, file.parent)] == [0o600, 0o700]  # noqa: PTH116
 
 
+@pytest.mark.thorough
 async def test_slow_request_ends_in_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many bytes trickle in."""
     monkeypatch.setattr(http, "LIMIT_S", 0.5)

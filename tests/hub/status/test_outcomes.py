@@ -114,6 +114,7 @@ async def test_since_and_generation_change_with_the_state_alone(world: World) ->
     assert [change.unit for change in world.outcomes.changed().units] == [API]
 
 
+@pytest.mark.thorough
 async def test_one_change_among_many_units_is_one_change(world: World) -> None:
     """What is handed out does not grow with what stays."""
     world.folder.write("more.yaml", *(workload(f"w{number}", number) for number in range(30)))
@@ -124,6 +125,7 @@ async def test_one_change_among_many_units_is_one_change(world: World) -> None:
     assert [change.unit.name for change in world.outcomes.changed().units] == ["w7"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("state", ["stale", "refused", "failed", "waiting", "bug"])
 async def test_write_that_did_not_happen_is_told_with_its_object(world: World, state: str) -> None:
     """Since when, at which object, and until it is written."""

@@ -159,6 +159,7 @@ def spoil(path: Path, harm: str) -> None:
         path.chmod(0o644 if harm == "readable" else 0o600)
 
 
+@pytest.mark.thorough
 def test_locked_record_is_written_when_it_is_free(tmp_path: Path, opened: Callable[[Path], Record]) -> None:
     """Another process may hold it: what happens meanwhile is kept, and told late."""
     first = opened(tmp_path)
@@ -199,6 +200,7 @@ def test_revocation_waits_for_no_record(folder: Folder, held: str) -> None:
     assert history(folder.root / ".smihub")[-1].counts["lost"] == 1
 
 
+@pytest.mark.thorough
 def test_apply_and_its_refusal_are_on_record(folder: Folder) -> None:
     """Who, where, which plan, how much; a plan alone leaves nothing."""
     folder.run("plan")
