@@ -65,6 +65,7 @@ def test_every_code_is_in_one_of_both_lists() -> None:
     assert sum(len(topic.cases) for topic in TOPICS.values()) >= 100
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("one", elsewhere(), ids=lambda one: one.code)
 def test_the_test_that_is_named_is_there_and_asks_for_the_code(one: Elsewhere) -> None:
     """By the code itself, or by a constant of its module."""

@@ -27,6 +27,7 @@ def test_no_entry_is_of_a_page_that_is_gone() -> None:
     assert ENTRIES.keys() <= {str(page.relative_to(ROOT)) for page in PAGES}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("page", "entry"), [(page, entry) for page, entries in ENTRIES.items() for entry in entries], ids=str
 )

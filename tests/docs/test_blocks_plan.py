@@ -41,6 +41,7 @@ def make_folder(tmp_path: Path) -> Folder:
     return folder
 
 
+@pytest.mark.thorough
 def test_a_plan_of_a_removal_and_a_split(folder: Folder) -> None:
     """cli.md, Reading a plan."""
     folder.run("apply", "--yes")

@@ -125,6 +125,7 @@ def test_a_running_hub_answers(bookshop: Folder) -> None:
     assert running(bookshop, "timeout", "20", "bash", "-c", ready) == written
 
 
+@pytest.mark.thorough
 def test_a_saved_plan(bookshop: Folder) -> None:
     """cli.md: saved, then applied as it is."""
     saving, applying = commands(block("docs/cli.md", "$ smihub plan --save").text)

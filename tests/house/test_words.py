@@ -117,6 +117,7 @@ def test_examples_are_in_plain_words(path: Path) -> None:
     assert findings(path, [path.read_text()]) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", PROSE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_docs_are_in_plain_words(path: Path) -> None:
     """Pages that operators and developers read."""

@@ -163,6 +163,7 @@ def test_sources_that_are_all_away_are_an_error(tmp_path: Path) -> None:
     assert result.stderr.startswith("error: source ")
 
 
+@pytest.mark.thorough
 def test_a_running_hub_starts_without_a_source_that_is_away(tmp_path: Path) -> None:
     """A revocation by the other one is written; once it is back, new grants are too."""
     asyncio.run(_starts(two_sources(tmp_path)))

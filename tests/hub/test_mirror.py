@@ -93,6 +93,7 @@ async def test_an_object_that_changed_by_itself_is_not_written_over(tmp_path: Pa
     await hub.close()
 
 
+@pytest.mark.thorough
 async def test_a_folder_whose_list_was_edited_is_read_anew_after_the_write(tmp_path: Path) -> None:
     """That write puts the list right, which the changes do not say."""
     folder = await applied(tmp_path)

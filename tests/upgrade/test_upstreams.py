@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.servers.hubs import hub_of
 from tests.servers.older import install
 
@@ -42,6 +44,7 @@ async def test_each_upstream_that_is_lost_is_named_with_what_to_write(tmp_path: 
     assert (len(stand), len(touched)) == (0, LENT)
 
 
+@pytest.mark.thorough
 async def test_upstreams_that_are_shared_on_purpose_stay_the_same_objects(tmp_path: Path) -> None:
     """With the word, no listener for calls is renamed, replaced or lost, and so no connection of a caller."""
     config = install(tmp_path, "vm")

@@ -232,6 +232,7 @@ def meant(splits: list[Split], path: str, method: str, headers: Headers) -> dict
     return {"shop": 1}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(12))
 def test_random_conditions(seed: int) -> None:
     """The layer that SMI means, whatever is more specific."""

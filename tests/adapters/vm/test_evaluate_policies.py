@@ -188,6 +188,7 @@ LEVELS: list[Any] = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("objects", "good", "other"), LEVELS)
 def test_levels_decide_as_envoy_does(objects: list[NativeObject], good: bool, other: bool) -> None:  # noqa: FBT001 - a table's columns
     """Whether the granted and the other source get in, for every place where policy can stand or be lost."""

@@ -155,6 +155,7 @@ BAD: list[tuple[str, str, Path, Any]] = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("key", "path", "new"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
 def test_policy_when_one_place_is_wrong(key: str, path: Path, new: Any) -> None:
     """One changed place is refused, and the error names the resource."""

@@ -98,6 +98,7 @@ async def test_removed_workload_gets_the_empty_set(rig: Rig) -> None:
     await again.close()
 
 
+@pytest.mark.thorough
 async def test_nack_is_kept_and_not_resent(rig: Rig) -> None:
     """The refusal stands in the status until the resource changes; neighbours' changes do not resend it."""
     client = Client(rig.address, rig.token("d/api"))
@@ -111,6 +112,7 @@ async def test_nack_is_kept_and_not_resent(rig: Rig) -> None:
     await client.close()
 
 
+@pytest.mark.thorough
 async def test_long_reason_of_a_refusal_is_shortened(rig: Rig) -> None:
     """The client chooses the words, and they are stored and logged for each resource of the refused response."""
     client = Client(rig.address, rig.token("d/api"))
@@ -140,6 +142,7 @@ async def test_versions_survive_a_restart_and_another_server(rig: Rig, tmp_path:
     await again.sink.close()
 
 
+@pytest.mark.thorough
 async def test_newest_state_wins_while_an_answer_is_awaited(rig: Rig) -> None:
     """Several revisions during one outstanding response become one response."""
     client = Client(rig.address, rig.token("d/api"))
@@ -164,6 +167,7 @@ async def test_shutdown_is_unavailable_and_deletes_nothing(rig: Rig) -> None:
     rig.sink = Rig(Path(rig.path).parent).sink
 
 
+@pytest.mark.thorough
 async def test_request_above_the_limit_is_refused(rig: Rig) -> None:
     """A request of more than 4 MiB ends its stream; the server goes on."""
     client = Client(rig.address, rig.token("d/api"))

@@ -124,6 +124,7 @@ async def test_token_ends_with_its_workload_and_its_account(rig: Rig, change: st
     await fresh.close()
 
 
+@pytest.mark.thorough
 async def test_stream_whose_token_has_ended_is_sent_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once when another token was issued, and after a while in any case: the next one may come with a new token."""
     monkeypatch.setattr(server, "ENDED_STREAM_S", 0.2)
@@ -163,6 +164,7 @@ async def test_streams_of_a_token_that_has_ended_take_no_place_of_others(rig: Ri
         await client.close()
 
 
+@pytest.mark.thorough
 async def test_word_of_a_stream_whose_token_has_ended_is_not_its_workloads(rig: Rig) -> None:
     """It is neither a connection nor an answer in the status."""
     token = rig.token("d/web")

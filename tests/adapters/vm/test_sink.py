@@ -227,6 +227,7 @@ async def test_names_that_connections_hang_on_when_something_comes_back(tmp_path
     await rig.sink.close()
 
 
+@pytest.mark.thorough
 async def test_status_says_what_was_accepted(rig: Rig) -> None:
     """Programmed once everything of the newest revision is accepted, not while that one is withheld; others can read it."""
     client = Client(rig.address, rig.token("d/web"))

@@ -63,6 +63,7 @@ async def test_no_endpoints_is_an_answer(rig: Rig) -> None:
     assert addresses(await endpoints_of(rig)) == []
 
 
+@pytest.mark.thorough
 async def test_endpoint_change_is_one_small_push(rig: Rig) -> None:
     """Only the assignment goes out; equal facts send nothing."""
     await rig.sink.publish(facts(at("10.0.0.1")))

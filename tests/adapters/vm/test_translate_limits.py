@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from adapters.vm.translate import policy as translate_policy
 from adapters.vm.translate import routes as translate_routes
 from adapters.vm.translate.policy import http_rules, lower_grants, tcp_rules
@@ -13,6 +15,7 @@ UNIT = UnitKey("access", "d", "api")
 MATCHES = tuple(HttpMatch(path=f"/{number}") for number in range(2000))
 
 
+@pytest.mark.thorough
 def test_an_account_with_too_many_matches_grants_no_http() -> None:
     """Raw bytes are granted as before; each TrafficTarget with HTTP is told."""
     full = [http_grant(f"t{number}", [f"s{number}"], *MATCHES) for number in range(11)]

@@ -32,6 +32,7 @@ def test_apply_file_with_a_loss_that_nobody_accepted_writes_the_rest(folder: Fol
     assert (result.exit_code, revisions(folder)) == (3, {"vms": 1})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["file", "option"])
 def test_apply_file_shows_what_was_accepted(folder: Folder, how: str) -> None:
     """Codes that lifted a refusal, from smihub.yaml or --accept, are in the file; others are not."""

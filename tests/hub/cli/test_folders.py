@@ -164,6 +164,7 @@ def test_what_a_source_excludes_or_does_not_include_is_not_read(folder: Folder, 
     assert folder.plan()["meshes"] == alone
 
 
+@pytest.mark.thorough
 def test_an_ignore_file_in_the_source_leaves_files_out(folder: Folder) -> None:
     """Comments, folders and exceptions, as git reads them; what it lets in is read."""
     write(folder, {"drafts/bad.yaml": BAD, "old/bad.yaml": BAD, "old/good.yaml": target("good", matches="orders")})
@@ -257,6 +258,7 @@ def test_a_mesh_that_selects_pods_refuses_what_a_kustomization_moves_elsewhere(t
     assert folder.run("plan").exit_code == 3
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "arguments",
     [("check",), ("plan",), ("render", "vms"), ("explain", "--from", "shop/web", "--to", "shop/api:80")],

@@ -45,6 +45,7 @@ def test_blast_radius_follows_the_configured_limits(folder: Folder) -> None:
     assert folder.run("plan").exit_code == 2
 
 
+@pytest.mark.thorough
 def test_first_apply_is_shown_apart_and_the_second_is_not(folder: Folder) -> None:
     """`first` in the data, a remark in the text."""
     assert folder.plan()["meshes"][0]["first"] is True

@@ -49,6 +49,7 @@ def test_apply_writes_the_named_meshes_alone(two: Folder) -> None:
     assert two.run("plan", "--mesh", "vms", "--mesh", "others").exit_code == 2
 
 
+@pytest.mark.thorough
 def test_plan_has_the_named_meshes_alone(two: Folder) -> None:
     """As data."""
     assert [mesh["mesh"] for mesh in two.plan("--mesh", "vms")["meshes"]] == ["vms"]

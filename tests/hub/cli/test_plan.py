@@ -65,6 +65,7 @@ def test_plan_names_the_traffic_target_first_among_the_causes(folder: Folder) ->
     assert "from TrafficTarget/shop/api-from-web, HTTPRouteGroup/shop/routes" in folder.run("plan").stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("output", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
 def test_plan_as_data_has_the_documented_schema(folder: Folder, output: str, load: object) -> None:
     """Both forms parse, carry the schema version, and hold the same."""

@@ -42,6 +42,7 @@ def test_a_plan_with_everything_in_it_is_as_described(folder: Folder) -> None:
     check_strictly("plan.json", stale)
 
 
+@pytest.mark.thorough
 def test_a_plan_of_several_domains_is_as_described(folder: Folder) -> None:
     """Each mesh and problem has its domain."""
     folder.config(

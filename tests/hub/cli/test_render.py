@@ -33,6 +33,7 @@ def test_render_makes_no_state(folder: Folder) -> None:
     assert sorted(folder.root.rglob("*")) == before
 
 
+@pytest.mark.thorough
 def test_render_when_applied_says_the_same_and_reads_no_state(folder: Folder) -> None:
     """What stands in the mesh, even a damaged state file, makes no difference."""
     first = folder.run("render", "vms").stdout
@@ -141,6 +142,7 @@ def test_render_when_two_units_claim_one_object_prints_nothing(folder: Folder, m
     assert 'access/shop/web needs "Same/one", and so does access/shop/api' in result.stderr
 
 
+@pytest.mark.thorough
 def test_render_follows_the_sources_and_not_what_was_applied(folder: Folder) -> None:
     """A changed path is in the object at once; every mesh has its own."""
     folder.config(TWO_MESHES)

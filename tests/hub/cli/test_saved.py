@@ -113,6 +113,7 @@ def test_plan_save_when_the_folder_is_missing_is_one_line(folder: Folder) -> Non
     assert "no such file or directory" in result.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["manifests/review.json", "manifests/review.yaml"])
 def test_plan_save_when_a_source_would_read_it_refuses(folder: Folder, name: str) -> None:
     """A saved plan must not become part of what it was made from."""

@@ -11,6 +11,7 @@ from tests.servers.folder import CONFIG, ROUTES, Folder, target
 from tests.servers.saved import save
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("options", [(), ("-v",), ("-o", "markdown")])
 def test_a_saved_plan_is_shown_as_it_was_reviewed(folder: Folder, options: tuple[str, ...]) -> None:
     """Word for word, with the lines of files, the losses and the problems; and without any configuration."""
@@ -57,6 +58,7 @@ def test_a_plan_that_is_stale_says_which_objects_changed(folder: Folder, verb: s
     ) in said
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("verb", ["show", "apply"])
 def test_a_plan_whose_mesh_changed_says_what_and_by_whom(folder: Folder, verb: str) -> None:
     """The objects of the mesh that are other, and who wrote it, as far as that is on record."""

@@ -66,6 +66,7 @@ def planned(folder: Folder, *options: str) -> dict[str, Any]:
     return dict(mesh)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("api", "kind"), KINDS)
 def test_pods_of_a_template_that_no_policy_selects_are_not_passed_over(folder: Folder, api: str, kind: str) -> None:
     """Whatever controller makes them: without the label they answer everybody, so the grant waits, and check says so too."""
@@ -101,6 +102,7 @@ def test_what_the_mesh_refuses_is_not_listed_as_newly_allowed_nor_later_as_denie
     assert (without["newlyDenied"], without["revokes"]) == ([], [])
 
 
+@pytest.mark.thorough
 def test_a_port_that_was_lost_is_told_as_newly_allowed_once_it_is_not(folder: Folder) -> None:
     """Two Services disagree about a port, one of them goes: a grant for every port grants this one too from then on."""
     deployed = template("apps/v1", "Deployment", {"smihub.io/sa": "quotes"})

@@ -71,6 +71,7 @@ def greeter(install: Install) -> None:
     install("greeter", GOOD.replace("NAME", '"greet"'))
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("greeter")
 def test_a_plugins_verb_is_a_verb_like_any_other(folder: Folder) -> None:
     """It is listed, has help with its example, and gets the meshes of the configuration with their sinks."""
@@ -87,6 +88,7 @@ def test_a_plugins_verb_is_a_verb_like_any_other(folder: Folder) -> None:
     assert result.stdout != "you: vms has 0\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("greeter")
 @pytest.mark.parametrize(
     ("wrong", "ended"),
@@ -126,6 +128,7 @@ def smihub_commands(): return [CommandSpec('sync', verb)]
 UNTYPED = SYNC.replace("def verb(hub)", "async def verb(hub, what: int | str)").replace("'sync'", "'untyped'")
 
 
+@pytest.mark.thorough
 def test_a_verb_that_cannot_be_used_stops_no_other(folder: Folder, install: Install) -> None:
     """One that would take the place of a verb of the hub, two of one name, and those of which typer makes nothing: all are named."""
     install("greeter", GOOD.replace("NAME", '"greet"'))

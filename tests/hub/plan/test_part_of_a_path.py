@@ -57,6 +57,7 @@ def planned(folder: Folder, *options: str) -> tuple[list[str], list[str], list[s
     return mesh["newlyAllowed"], mesh["newlyDenied"], [one["code"] for one in mesh["refused"]]
 
 
+@pytest.mark.thorough
 def test_before_the_loss_is_accepted_nothing_of_it_is_granted(folder: Folder) -> None:
     """The policy has no rules until then; afterwards it has that path, and the plan says just that."""
     assert planned(folder) == ([], [], ["istio.path-not-expressible"])
@@ -77,6 +78,7 @@ def test_what_is_granted_stays_when_nobody_accepts_the_rest_any_more(folder: Fol
     assert planned(folder) == ([], [BOOKS], ["istio.path-not-expressible"])
 
 
+@pytest.mark.thorough
 def test_a_pattern_that_grows_keeps_what_it_granted(folder: Folder) -> None:
     """From one text to that text and what cannot be said: nothing is lost, nothing is gained."""
     folder.write("all.yaml", INPUT.replace("PATTERN", "/v1/books"))

@@ -37,6 +37,7 @@ NAMESPACES = "governed: {namespaces: [shop]}"
 # ------------------------------------------------------------------------------- when they stand
 
 
+@pytest.mark.thorough
 async def test_skeletons_stand_once_anything_is_governed(trial: Trial) -> None:
     """They are remembered, so that a plan for them says nothing more; what they know is that everything is governed."""
     trial.change(["api.web"])
@@ -122,6 +123,7 @@ async def test_skeletons_go_when_nothing_is_governed_any_more_and_last(trial: Tr
     assert not trial.mesh.memory
 
 
+@pytest.mark.thorough
 async def test_skeletons_stay_while_an_account_that_is_nowhere_any_more_is_governed(trial: Trial) -> None:
     """It is governed until somebody releases it."""
     trial.put(SERVICE.format("api"))

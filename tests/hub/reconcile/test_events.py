@@ -107,6 +107,7 @@ LABELLED = """
 """
 
 
+@pytest.mark.thorough
 def test_copy_for_a_whole_account_opens_no_port_to_a_grant_by_labels() -> None:
     """Facts told of the labels that grants name. The copy names none, so nothing barred the HTTP port from the raw grant any more."""
     rng = Random(0)

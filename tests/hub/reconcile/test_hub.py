@@ -64,6 +64,7 @@ async def test_plan_after_apply_is_empty_in_this_and_in_a_fresh_hub(folder: Fold
     await fresh.close()
 
 
+@pytest.mark.thorough
 async def test_plan_of_some_units_is_their_part_of_the_whole(folder: Folder, hub: Hub) -> None:
     """Dirty units alone, or everything: the same changes, so one change costs one change and loses nothing."""
     folder.write("access.yaml", target("api-from-web", matches="orders"))
@@ -77,6 +78,7 @@ async def test_plan_of_some_units_is_their_part_of_the_whole(folder: Folder, hub
     assert (part.allowed, part.denied, part.governed) == (whole.allowed, whole.denied, whole.governed)
 
 
+@pytest.mark.thorough
 async def test_apply_of_an_older_plan_is_stale_and_the_next_plan_is_not(folder: Folder, hub: Hub) -> None:
     """Another hub wrote in between: nothing is written, and the hub looks anew."""
     folder.write("access.yaml", target("api-from-web", matches="orders"))
@@ -91,6 +93,7 @@ async def test_apply_of_an_older_plan_is_stale_and_the_next_plan_is_not(folder: 
     assert (await hub.plan(hub.meshes[0])).plan.changes == ()
 
 
+@pytest.mark.thorough
 async def test_broken_file_keeps_what_it_granted_and_holds_gains(folder: Folder, hub: Hub) -> None:
     """What the broken file grants stays; elsewhere nobody gains; a loss elsewhere is planned."""
     folder.write("more.yaml", workload("late", 1), target("late", "late"))
@@ -106,6 +109,7 @@ async def test_broken_file_keeps_what_it_granted_and_holds_gains(folder: Folder,
     assert not hub.intake.misses_facts("")  # what the file held before is still known
 
 
+@pytest.mark.thorough
 async def test_broken_file_in_a_fresh_hub_keeps_what_it_granted(folder: Folder, hub: Hub) -> None:
     """Its objects count as they were when they were applied; endpoints wait, for some may be in that file."""
     folder.write("access.yaml", "kind: [")
@@ -118,6 +122,7 @@ async def test_broken_file_in_a_fresh_hub_keeps_what_it_granted(folder: Folder, 
     await fresh.close()
 
 
+@pytest.mark.thorough
 async def test_governed_once_is_governed_until_released(folder: Folder, hub: Hub) -> None:
     """Everything about an identity is deleted: a fresh hub plans an empty Access for it, not its deletion."""
     folder.remove("access.yaml")
@@ -154,6 +159,7 @@ async def test_read_when_the_folder_is_gone_changes_nothing(folder: Folder, hub:
     assert (await hub.plan(hub.meshes[0])).plan.changes == ()
 
 
+@pytest.mark.thorough
 async def test_withdraw_takes_endpoints_that_are_gone_and_gives_none_that_are_new(folder: Folder, hub: Hub) -> None:
     """Before a change is written nobody is sent to what ends with it; what is new waits until it is written."""
     state = State(folder.root / ".smihub" / "hub.sqlite", hub.meshes[0].name)

@@ -299,6 +299,7 @@ def test_gain_that_waits_for_a_part_of_the_source_is_not_lost(turns: Turns) -> N
     assert lets(turns, "two", "db.other")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("knob", ["unanswered", "loses_answer"])
 @pytest.mark.parametrize("form", ["memory", "memory-apart", "memory-at-once"])
 def test_gain_of_which_the_answer_was_lost_is_revoked(turns: Turns, form: str, knob: str) -> None:

@@ -122,6 +122,7 @@ def test_place_conditions_look_at_the_start_of_the_universe() -> None:
     assert language("(?m)a\\n^b", tail).shortest() == "a\nb"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("pattern", "code", "words"),
     [
@@ -152,6 +153,7 @@ def test_product_is_bounded_like_a_pattern() -> None:
         intersection(one, other)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [*PERL, *POSIX])
 def test_ascii_class_is_re2s(name: str) -> None:
     """The classes that are written out are those of RE2, with and without case."""

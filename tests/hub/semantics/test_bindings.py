@@ -56,6 +56,7 @@ def allowed(read: Read, text: str, request: Request, trust_domain: str = "cluste
     return read(text, trust_domain=trust_domain).judge(request).verdict == "allow"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("schemes", "src", "admitted"),
     [

@@ -181,6 +181,7 @@ def test_an_object_without_namespace(tmp_path: Path) -> None:
     assert settled(tmp_path, desired)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
 def test_kustomize_builds_what_was_written(path: Path) -> None:
     """The real one, of kubectl; an empty folder too."""
@@ -195,6 +196,7 @@ def test_kustomize_builds_what_was_written(path: Path) -> None:
 # --------------------------------------------------------------------------- edits by hand
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -216,6 +218,7 @@ def test_an_edit_shows_and_is_put_right(path: Path, old: str, new: str) -> None:
     assert content(path) == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("gone", [API, GUARD, ROUTE, "kustomization.yaml", ".smihub.json"])
 def test_a_file_that_was_deleted_comes_back(path: Path, gone: str) -> None:
     """Whichever it is."""

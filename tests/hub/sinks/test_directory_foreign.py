@@ -61,6 +61,7 @@ def test_a_foreign_object_is_in_the_way_and_untouched(path: Path, text: str, nam
     assert (path / "objects" / name).read_text() == text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["text", "folder", "link", "pipe", "huge", "binary"])
 def test_something_else_in_the_place_of_a_file(path: Path, tmp_path: Path, kind: str) -> None:
     """Is in the way as well, never followed, and stays."""

@@ -70,6 +70,7 @@ def test_a_place_that_was_taken_meanwhile_stays_taken(tmp_path: Path) -> None:
     assert "mine" not in str(seen(tmp_path).objects)
 
 
+@pytest.mark.thorough
 async def test_nobody_looks_for_edits_while_the_folder_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a file that is written again just then nobody could tell whose it is; an edit is told as soon as that has ended."""
     looks = 0
@@ -110,6 +111,7 @@ def test_an_unsafe_object_stops_its_unit(path: Path) -> None:
     assert content(path) == before
 
 
+@pytest.mark.thorough
 def test_writers_wait_for_each_other_and_then_give_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder in use is a TransientError; nothing is written, and when it is free again all is well."""
     monkeypatch.setattr(on_disk, "_TRIES", 3)
@@ -166,6 +168,7 @@ def test_a_full_disk_is_told_as_such(path: Path, monkeypatch: pytest.MonkeyPatch
     assert not list(path.rglob("*.tmp"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stuck", ["read", "stage", "sync", "remove"])
 async def test_a_slow_disk_stops_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch, stuck: str) -> None:
     """What is read, written and removed is not waited for by the event loop, on which other meshes are served."""

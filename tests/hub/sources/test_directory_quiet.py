@@ -28,6 +28,7 @@ def read_changing(reader: Reader, change: Callable[[], object]) -> list[Event]:
     return events
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("early", ["a: 1\n", "a: [\n"])
 def test_what_stands_when_the_file_is_quiet_counts_not_what_was_parsed_ahead(tmp_path: Path, early: str) -> None:
     """A file that is written once more after it was parsed ahead is taken as it stands in the end."""
@@ -118,6 +119,7 @@ def test_a_file_is_looked_at_again_when_it_can_be_quiet(tmp_path: Path, age_ms: 
     assert found.pause_s(now_ns) == pytest.approx(rest_ms / 1000)
 
 
+@pytest.mark.thorough
 def test_an_ignore_file_counts_once_it_is_quiet(tmp_path: Path) -> None:
     """While it is written anew, and for a moment after it is gone, nothing is read that it leaves out."""
     write(tmp_path / "a.yaml", "a: 1")

@@ -33,6 +33,7 @@ async def batches(reader: Reader) -> AsyncIterator[asyncio.Queue[tuple[Event, ..
         await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.thorough
 async def test_a_watcher_hears_changes_one_by_one(tmp_path: Path) -> None:
     """First everything, then only what changed: a new, a changed, a broken, a repaired and a removed file."""
     write(tmp_path / "a.yaml", "a: 1")
@@ -72,6 +73,7 @@ async def test_a_watcher_survives_the_loss_of_its_folder(tmp_path: Path) -> None
         assert [e.documents[0].value for e in events if isinstance(e, Upsert)] == [{"a": 3}]
 
 
+@pytest.mark.thorough
 async def test_a_file_replaced_by_rename_is_followed(tmp_path: Path) -> None:
     """The usual atomic write gives the file a new inode each time."""
     path = write(tmp_path / "a.yaml", "a: 1")
@@ -137,6 +139,7 @@ def test_a_reported_file_that_was_the_last_with_objects_is_an_error(tmp_path: Pa
         assert not any(isinstance(step, Event) for step in reader.steps(frozenset([str(path)])))
 
 
+@pytest.mark.thorough
 async def test_a_watcher_hears_what_an_ignore_file_lets_in(tmp_path: Path) -> None:
     """Its change is a change of what counts."""
     write(tmp_path / "a.yaml", "a: 1")

@@ -98,6 +98,7 @@ async def test_causes_have_file_and_line(world: World) -> None:
     assert (cause.origin.source, cause.origin.file, cause.origin.line) == ("manifests", "access.yaml", 1)
 
 
+@pytest.mark.thorough
 async def test_since_and_generation_change_with_the_state_alone(world: World) -> None:
     """Looking again changes nothing; another grant is another generation, and a later time."""
     await world.applied()
@@ -139,6 +140,7 @@ async def test_write_that_did_not_happen_is_told_with_its_object(world: World, s
     assert said(world.of()) == GOOD
 
 
+@pytest.mark.thorough
 async def test_waiting_revocation_is_counted_from_when_it_was_wanted(world: World) -> None:
     """However often it is planned again, and until it is written."""
     await world.applied()
@@ -156,6 +158,7 @@ async def test_waiting_revocation_is_counted_from_when_it_was_wanted(world: Worl
     assert world.outcomes.summary("vms").losing == 0
 
 
+@pytest.mark.thorough
 async def test_unread_file_makes_gains_wait_and_the_loss_is_written(world: World) -> None:
     """A held unit stays `waiting` after the write of what it lost."""
     world.folder.write("more.yaml", target("more", matches="orders"))
@@ -169,6 +172,7 @@ async def test_unread_file_makes_gains_wait_and_the_loss_is_written(world: World
     assert (world.of().losing_since, world.outcomes.summary("vms").waiting) == (None, 1)
 
 
+@pytest.mark.thorough
 async def test_missing_reference_and_broken_object_are_told_apart(world: World) -> None:
     """ResolvedRefs is what is not there, Accepted what is wrong with an object."""
     await world.applied()
@@ -273,6 +277,7 @@ async def test_object_that_somebody_changed_has_drifted(world: World) -> None:
     assert said(world.of()) == GOOD
 
 
+@pytest.mark.thorough
 async def test_unit_that_is_gone_leaves_no_outcome(world: World) -> None:
     """A route goes with its Service, once that is written."""
     await world.applied()

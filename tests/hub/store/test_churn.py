@@ -89,6 +89,7 @@ def test_replaced_pods_dirty_nothing(batch: int) -> None:
     assert {each.workload.name for each in endpoints} == {f"api-{n}" for n in range(10_000 - batch, 10_000)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
