@@ -56,6 +56,11 @@ def unannotated(settings: Any) -> Mapping[str, str]:
     return {}
 
 
+def as_declared(settings: Any) -> Mapping[Feature, Support]:
+    """The `improves` of an adapter of which no setting changes how well it supports a feature."""
+    return {}
+
+
 def no_overrides(manifest: Mapping[str, Any]) -> str:
     """The `overrides` of an adapter that knows of no such objects."""
     return ""
@@ -87,7 +92,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `overrides(manifest)` says what an object in the sources that is somebody else's does to those of the mesh ("": nothing).
     `workloads` are the kinds of workload that such a mesh can have; without a smihub.yaml it is asked only about folders with some of them.
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
-    its objects do not allow; without one, or with another value of it, the unit is refused.
+    its objects do not allow; without one, or with another value of it, the unit is refused. `features` is what a mesh with the default
+    settings supports, `improves(settings)` what other settings change of that; `supports` has both.
     """
 
     name: str
@@ -108,6 +114,11 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     new_first: bool = False
     overrides: Callable[[Mapping[str, Any]], str] = no_overrides
     workloads: tuple[str, ...] = ("Pod", "Workload")
+    improves: Callable[[ConfigT], Mapping[Feature, Support]] = as_declared
+
+    def supports(self, settings: ConfigT) -> Mapping[Feature, Support]:
+        """How well a mesh with these settings supports each feature."""
+        return {**self.features, **self.improves(settings)}
 
     @property
     def routes_only(self) -> bool:

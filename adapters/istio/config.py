@@ -17,10 +17,12 @@ class IstioConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     `clusterDomain` ends the full name of every Service. `mtls: unmanaged` leaves PeerAuthentication to others; grants name
     authenticated callers either way. `rootNamespace` is Istio's own: a policy there reaches into all namespaces.
     `headerValues: text` declares that header values are UTF-8 wherever they come from: Istio compares bytes, and could not
-    refuse others where a policy names a beginning or an end.
+    refuse others where a policy names a beginning or an end. `patterns: envoyfilter` has EnvoyFilters judge the patterns that
+    policies cannot say (alpha in Istio, and often forbidden by the rules of a platform); without it they grant nothing.
     """
 
     cluster_domain: _Domain = "cluster.local"
     mtls: Literal["strict", "unmanaged"] = "strict"
     root_namespace: _Namespace = "istio-system"
     header_values: Literal["bytes", "text"] = "bytes"
+    patterns: Literal["refuse", "envoyfilter"] = "refuse"

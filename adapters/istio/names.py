@@ -6,7 +6,12 @@ account or Service can be called so that its objects take another's name.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
+
+import msgspec
 
 from hub.api import ObjectRef
 
@@ -17,6 +22,7 @@ NOBODY = "nobody.smihub.invalid"
 """A host that can never exist (RFC 6761, 6.4): where TCP goes if no backend has a positive weight."""
 
 _LONGEST = 253
+_CONTENT_DIGITS = 40
 
 
 def plain(stem: str) -> str:
@@ -41,6 +47,40 @@ def _derived(stem: str, facts: tuple[object, ...], digits: int) -> str:
     head = f"smihub.{sha256(repr((stem, facts)).encode()).hexdigest()[:digits]}."
     # A name that ends with a dash or a dot is no DNS subdomain, and the API server refuses it.
     return head + stem[: _LONGEST - len(head)].rstrip("-.")
+
+
+def content_digest(labels: Mapping[str, str], permissions: Any) -> str:
+    """The digest by which a filter is named: of the Pods that it selects, and of what it lets pass.
+
+    A filter never changes under its name, so an older policy never meets a newer filter.
+    """
+    content = msgspec.json.encode({"labels": labels, "permissions": permissions}, order="sorted")
+    return sha256(content).hexdigest()[:_CONTENT_DIGITS]
+
+
+def pattern_filter(namespace: str, account: str, digest: str) -> ObjectRef:
+    """The ref of an EnvoyFilter of an account."""
+    head = f"smihub.{digest}."
+    return ObjectRef(NETWORKING, "EnvoyFilter", namespace, head + account[: _LONGEST - len(head)].rstrip("-."))
+
+
+def http_filter(digest: str) -> str:
+    """The name of the HTTP filter within a sidecar."""
+    return f"smihub.patterns.{digest}"
+
+
+def result_prefix(digest: str) -> str:
+    """What stands before the filter's result in the metadata of a request."""
+    return f"smihub_{digest}_"
+
+
+def result_key(digest: str) -> str:
+    """The condition of an AuthorizationPolicy that asks for the filter's result."""
+    return f"experimental.envoy.filters.http.rbac[{result_prefix(digest)}shadow_engine_result]"
+
+
+RESULT_KEY = re.compile(re.escape(result_key("DIGEST")).replace("DIGEST", rf"([0-9a-f]{{{_CONTENT_DIGITS}}})"))
+"""Conditions that ask for the result of one of our filters; the group is its digest."""
 
 
 def security(kind: str, namespace: str, name: str) -> ObjectRef:

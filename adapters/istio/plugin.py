@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adapters.istio.config import IstioConfig
@@ -27,6 +27,14 @@ FEATURES = {
     Feature.SPLIT_MATCHES: Support.APPROXIMATE,
 }
 """AuthorizationPolicy has no patterns: those that texts, beginnings and ends cannot say are losses."""
+_WITH_FILTERS = {Feature.ACCESS_HTTP_PATH: Support.FULL}
+"""Of headers, Envoy writes some itself: conditions on these are losses with filters, too."""
+
+
+def improves(config: IstioConfig) -> Mapping[Feature, Support]:
+    """What EnvoyFilters add."""
+    return _WITH_FILTERS if config.patterns == "envoyfilter" else {}
+
 
 NARROWINGS = (
     Narrowing("method.nonstandard", "Envoy answers 400 to methods that HTTP/1.1 does not register"),
@@ -54,6 +62,7 @@ SPEC = AdapterSpec(
     capture="a Pod without a sidecar, on the host network, or with excluded inbound ports accepts every caller that can reach it",
     selects_by=SERVICE_ACCOUNT_LABEL,
     narrowest=narrowest,
+    improves=improves,
 )
 
 

@@ -1,4 +1,4 @@
-r"""Which patterns a VirtualService may carry: RE2 that Go compiles for Istio and Envoy runs over bytes.
+r"""Which patterns a VirtualService or an EnvoyFilter may carry: RE2 that Envoy runs over bytes, and Go compiles for Istio.
 
 Source: Istio, validation of `StringMatch.regex` (1024 characters at most); Go, regexp/syntax. `\C` is unknown to Go, a
 lone `\E` too; Unicode classes mean other sets to RE2 over bytes; group names have two spellings, of which old Go knows one.
@@ -25,10 +25,15 @@ def is_portable(pattern: str) -> bool:
     return pattern.isascii() and pattern.isprintable() and _UNSHARED.search(pattern) is None
 
 
-@lru_cache(maxsize=4096)
 def is_small(pattern: str) -> bool:
-    """Whether the pattern compiles, within what Istio and Envoy take, old ones too."""
-    if not pattern or len(pattern) > MAX_LENGTH:
+    """Whether a VirtualService may carry the pattern: it compiles, within what Istio and Envoy take, old ones too."""
+    return len(pattern) <= MAX_LENGTH and is_compiled(pattern)
+
+
+@lru_cache(maxsize=4096)
+def is_compiled(pattern: str) -> bool:
+    """Whether Envoys of both generations compile the pattern, within their limits."""
+    if not pattern:
         return False
     encodings = re2.Options.Encoding
     sizes = ((encodings.LATIN1, MAX_PROGRAM), (encodings.UTF8, MAX_PROGRAM_OF_CHARACTERS))

@@ -157,14 +157,16 @@ PROBES = (
 )
 
 
-def faults(spec: AdapterSpec[Any]) -> Iterator[str]:
-    """Where an adapter does otherwise than it declares; one sentence for each feature."""
+def faults(spec: AdapterSpec[Any], settings: Any = None) -> Iterator[str]:
+    """Where an adapter with these settings (None: the defaults) does otherwise than it declares; one sentence for each feature."""
+    mesh = SinklessMesh(spec.name, spec, settings)
+    declared = spec.supports(spec.config() if settings is None else settings)
     for probe in PROBES:
-        support = spec.features.get(probe.feature)
+        support = declared.get(probe.feature)
         if support is None:
             yield f"{probe.feature}: nothing is declared"
             continue
-        worked, lost = _tried(spec, probe, probe.text)
+        worked, lost = _tried(mesh, probe, probe.text)
         works = support in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE}
         if spec.routes_only and probe.feature.startswith("access."):
             worked = False  # nobody is governed, so nobody is refused for want of this feature
@@ -172,17 +174,17 @@ def faults(spec: AdapterSpec[Any]) -> Iterator[str]:
             yield f'{probe.feature}: "{support}" is declared, but a simple case is {"carried out" if worked else "refused"}'
         if not works and not lost:
             yield f'{probe.feature}: "{support}" is declared, and nothing is reported as lost'
-        if support is Support.FULL and probe.hard and _tried(spec, probe, probe.hard)[1]:
+        if support is Support.FULL and probe.hard and _tried(mesh, probe, probe.hard)[1]:
             yield f'{probe.feature}: "full" is declared, but some of it is lost'
 
 
-def _tried(spec: AdapterSpec[Any], probe: Probe, text: str) -> tuple[bool, bool]:
+def _tried(mesh: SinklessMesh, probe: Probe, text: str) -> tuple[bool, bool]:
     """Whether a mesh does in a world what SMI says, and whether it reports anything of it as lost."""
     request, about_access = probe.request, probe.feature.startswith("access.")
-    documents, mesh = read_documents(_FACTS + text), SinklessMesh(spec.name, spec)
-    scope = Scope(governed=GovernedNamespaces(frozenset())) if spec.routes_only else Scope()
+    documents = read_documents(_FACTS + text)
+    scope = Scope(governed=GovernedNamespaces(frozenset())) if mesh.spec.routes_only else Scope()
     smi, answers = explainer_of(documents, (mesh,), scope).explain(request)
-    answer = answers[spec.name]
+    answer = answers[mesh.name]
     made = translate_units(compile_documents(documents, Scope()).units, mesh).values()
     lost = any(not loss.is_unenforced or about_access for each in made for loss in each.losses)
     same = (answer.verdict, answer.weights) == (smi.verdict, smi.weights)

@@ -42,11 +42,17 @@ NO_HTTP = Http(b"", b"", b"", {})
 
 
 class Call(Struct, frozen=True, gc=False):
-    """What a policy sees: the URI SAN of the caller's certificate (None: no mutual TLS), the port, the request."""
+    """What a policy sees: the URI SAN of the caller's certificate (None: no mutual TLS), the port, the request.
+
+    `results` are what RBAC filters with shadow rules found, by key. Of headers in `wild` such filters hold everything fulfilled: so
+    what is refused because it can be read in two ways is told from what is denied anyway.
+    """
 
     uri: bytes | None
     port: int
     http: Http = NO_HTTP
+    wild: frozenset[str] = frozenset()
+    results: Mapping[str, str] = {}
 
 
 Test = Callable[[bytes], bool]

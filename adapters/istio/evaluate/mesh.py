@@ -33,6 +33,7 @@ _VERSIONS: Mapping[str, tuple[str, ...]] = {
     "AuthorizationPolicy": ("security.istio.io/v1",),
     "PeerAuthentication": ("security.istio.io/v1",),
     "VirtualService": ("networking.istio.io/v1",),
+    "EnvoyFilter": ("networking.istio.io/v1alpha3",),
 }
 # Istio's own labels and annotations may change who reads an object, and how.
 _MEANINGFUL = re.compile(r"(?:(?:internal|sidecar|networking)\.)?istio\.io/")

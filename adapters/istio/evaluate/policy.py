@@ -6,13 +6,15 @@ https://istio.io/latest/docs/reference/config/security/peer_authentication/; obs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.istio.evaluate.match import Call, Predicate
 from adapters.istio.evaluate.rule import Action, CompiledRule, Setting, rule_of
+from adapters.istio.evaluate.shadow import ShadowFilter, results, shadows_of
 from hub.api import Fields, NativeManifest, UnmodelledError
 
 ROOT = "istio-system"
@@ -47,13 +49,16 @@ Labelled = tuple[str, tuple[Predicate, ...]]
 
 
 class Chain(Struct, frozen=True):
-    """The policies of one filter chain: no DENY may match, and one ALLOW must, if there is any."""
+    """The policies of one filter chain: no DENY may match, and one ALLOW must, if there is any; and filters before them."""
 
     deny: tuple[Labelled, ...]
     allow: tuple[Labelled, ...]
+    shadows: tuple[ShadowFilter, ...] = ()
 
     def decide(self, call: Call) -> Decision:
         """The decision on one call, with every policy that made it."""
+        if self.shadows:
+            call = replace(call, results=results(self.shadows, call))
         # DENY before ALLOW (Istio, "Authorization Policy", evaluation
         # order); CUSTOM, which comes first, is not modelled.
         denying = _matching(self.deny, call)
@@ -97,6 +102,8 @@ class Gates:
         peers = [peer_of(one) for one in everything if one.kind == "PeerAuthentication"]
         self._policies = _by_place([one for one in policies if one is not None])
         self._peers = _by_place(peers)
+        filters = [each for one in everything if one.kind == "EnvoyFilter" for each in shadows_of(one)]
+        self._shadows = _by_place(filters)
         self._found: dict[tuple[str, Labels], Gate] = {}
 
     def before(self, namespace: str, labels: Labels) -> Gate:
@@ -109,9 +116,24 @@ class Gates:
     def _gate(self, namespace: str, labels: Labels) -> Gate:
         policies = sorted(_selected(self._policies, namespace, labels), key=lambda one: one.label)
         mode, peer = _mode(list(_selected(self._peers, namespace, labels)))
-        deny, allow = ([one for one in policies if one.action == action] for action in ("DENY", "ALLOW"))
-        http, tcp = ([tuple(map(side, some)) for some in (deny, allow)] for side in (_over_http, _over_tcp))
-        return Gate(mode, peer, Chain(*http), Chain(*tcp))
+        shadows = self._shadows_before(namespace, labels)
+        return Gate(mode, peer, _chain(policies, _over_http, shadows), _chain(policies, _over_tcp))
+
+    def _shadows_before(self, namespace: str, labels: Labels) -> tuple[ShadowFilter, ...]:
+        """Filters in HTTP chains; of two that write one result it depends on their order which one counts."""
+        found = tuple(sorted(_selected(self._shadows, namespace, labels), key=lambda one: one.label))
+        by_key = {one.key: one for one in found}
+        for one in found:
+            if by_key[one.key] is not one:
+                raise UnmodelledError(f'{one.label} and {by_key[one.key].label} both write "{one.key}"')
+        return found
+
+
+def _chain(
+    policies: Sequence[Policy], side: Callable[[Policy], Labelled], shadows: tuple[ShadowFilter, ...] = ()
+) -> Chain:
+    deny, allow = (tuple(side(one) for one in policies if one.action == action) for action in ("DENY", "ALLOW"))
+    return Chain(deny, allow, shadows)
 
 
 def _over_http(policy: Policy) -> Labelled:
@@ -126,7 +148,7 @@ def _over_tcp(policy: Policy) -> Labelled:
 
 SelectorKey = tuple[str, tuple[str, str] | None]
 """A namespace and one label of a selector, None for those that select all workloads."""
-AnyPolicy = TypeVar("AnyPolicy", Policy, PeerPolicy)
+AnyPolicy = TypeVar("AnyPolicy", Policy, PeerPolicy, ShadowFilter)
 
 
 def _by_place(policies: Iterable[AnyPolicy]) -> dict[SelectorKey, list[AnyPolicy]]:

@@ -35,12 +35,14 @@ class Reading(Struct, frozen=True):
     """What a sidecar makes of a request: the request, the Host header (None: the caller's own), and what it refuses.
 
     `meant` is the request as its lines were sent, one byte per character, where Envoy joins them or reads bytes; else None.
+    `wild` are the headers of which a filter cannot tell lines, bytes and blanks apart.
     """
 
     http: Http
     host: bytes | None
     faults: tuple[str, ...]
     meant: Http | None = None
+    wild: frozenset[str] = frozenset()
 
     def again(self) -> Reading:
         """What the next sidecar on the way makes of it: the path is normalised once more."""
@@ -83,7 +85,9 @@ def read(request: Request, *, http2: bool = False) -> Reading:
     http = _with_path(plain, path or raw_bytes(request.path))
     host = b",".join(lines["host"]) if "host" in lines else None
     meant = _meant(lines)
-    return Reading(http, host, tuple(sorted(faults)), replace(http, headers={**seen, **meant}) if meant else None)
+    wild = frozenset(meant).union(name for name, values in lines.items() if any(b"," in value for value in values))
+    as_sent = replace(http, headers={**seen, **meant}) if meant else None
+    return Reading(http, host, tuple(sorted(faults)), as_sent, wild)
 
 
 def _joined(name: str, values: tuple[bytes, ...], *, http2: bool) -> tuple[bytes, ...]:

@@ -21,6 +21,7 @@ Action = Literal["ALLOW", "DENY"]
 _SCHEME = b"spiffe://"
 _LOCAL = "cluster.local"
 _HEADER = re.compile(r"request\.headers\[([^\[\]]+)\]")
+_RESULT = re.compile(r"experimental\.envoy\.filters\.http\.rbac\[([^\[\]]+)\]")
 _PORT = re.compile(r"[0-9]+")
 _NAME = re.compile(r"[A-Za-z0-9-]+")
 _KNOWN = ("request.", "source.", "remote.", "destination.", "connection.", "experimental.")
@@ -205,12 +206,21 @@ def _path(where: str, values: Values) -> Predicate:
 def _condition(value: Any, setting: Setting) -> Iterable[_Term]:
     with Fields(value, setting.where) as left:
         key, values, others = left.text("key"), left.texts("values"), left.texts("notValues")
-    header = _HEADER.fullmatch(key)
+    header, result = _HEADER.fullmatch(key), _RESULT.fullmatch(key)
+    if result is not None:
+        if others or not values or setting.action == "DENY" or any("*" in value for value in values):
+            raise left.unmodelled(f'"{key}" with other than exact values in an ALLOW rule')
+        return (_Term(_result(result.group(1), frozenset(values)), l7=True),)
     if header is None and (key == "any" or key.startswith(_KNOWN)):
         raise left.unmodelled(f'the condition "{key}"')
     if header is None:
         raise _VoidError
     return _terms(values, others, partial(_header, header_values(header.group(1), setting.where)), l7=True)
+
+
+def _result(key: str, values: frozenset[str]) -> Predicate:
+    """What an RBAC filter with shadow rules found; on a TCP chain nothing did."""
+    return lambda call: call.results.get(key) in values
 
 
 def _header(read: Reader, values: Values) -> Predicate:

@@ -85,9 +85,9 @@ def _over_http(gate: Gate, call: Call, reading: Reading) -> Verdict:
     decision = gate.http.decide(call)
     if reading.faults:
         return Verdict(False, decision.by, reading.faults, http=True)
-    if decision.passes or reading.meant is None:
+    if decision.passes or not reading.wild:
         return Verdict(decision.passes, decision.by, http=True)
-    meant = gate.http.decide(Call(call.uri, call.port, reading.meant))
+    meant = gate.http.decide(Call(call.uri, call.port, reading.meant or reading.http, reading.wild))
     return Verdict(False, decision.by, (HEADER,) if meant.passes else (), http=True)
 
 

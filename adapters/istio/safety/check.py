@@ -16,6 +16,7 @@ from msgspec import UNSET
 from adapters.istio import names
 from adapters.istio.regex import is_portable, is_small
 from adapters.istio.safety import shapes
+from adapters.istio.safety.filters import check_filter
 from hub.api import NOT_UTF8, SERVICE_ACCOUNT_LABEL, check_shape, demand, is_managed_header
 
 _TEMPLATE = re.compile(r"(?:/(?:[A-Za-z0-9\-._~%!$&'()+,;:@=]+|\{\*\}))*(?:/(?:\{\*\*\})?)?")
@@ -56,7 +57,7 @@ def _rule(rule: shapes.CheckedRule) -> None:
     http = {_is_http(operation) for operation in operations}
     # One HTTP field takes an ALLOW rule off the TCP filter chain as a whole (Istio, "Authorization Policy", TCP).
     demand(len(http) < 2, "a rule with both raw and HTTP operations loses the raw ones")
-    demand(not conditions or http == {True}, "conditions on headers are combined with operations that are not HTTP")
+    demand(not conditions or http == {True}, "conditions on requests are combined with operations that are not HTTP")
     for operation in operations:
         _operation(operation)
     for condition in conditions:
@@ -92,6 +93,10 @@ def _path(path: str) -> None:
 
 
 def _condition(condition: shapes.When) -> None:
+    if names.RESULT_KEY.fullmatch(condition.key):
+        # A star, or another word, would hold for what the filter does not allow.
+        demand(condition.values == ("allowed",), "a condition on a filter's result must be that it is allowed")
+        return
     # Envoy sets or rewrites some headers itself; a condition on
     # one of these would be about Envoy, not about the caller.
     name = condition.key.removeprefix("request.headers[").removesuffix("]")
@@ -191,4 +196,5 @@ _CHECKS: dict[type, Callable[..., None]] = {
     shapes.AuthorizationPolicy: _policy,
     shapes.PeerAuthentication: _peers,
     shapes.VirtualService: _routes,
+    shapes.EnvoyFilter: check_filter,
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +15,8 @@ from msgspec import Struct
 from adapters.istio import names
 from adapters.istio.config import IstioConfig
 from adapters.istio.translate.budget import expensive_patterns
+from adapters.istio.translate.chunks import chunks
+from adapters.istio.translate.filters import MAX_BYTES, MAX_FILTERS, PatternFilter, filters_of, fit
 from adapters.istio.translate.grants import Labels, LoweredGrant, lower_grant
 from adapters.istio.translate.losses import access_loss
 from adapters.istio.translate.match import cost
@@ -24,6 +25,7 @@ from adapters.istio.translate.objects import (
     Operation,
     Rule,
     authorization_policy,
+    envoy_filter,
     peer_authentication,
     rule_body,
 )
@@ -42,19 +44,16 @@ from hub.api import (
 
 MAX_RULES = 512
 """Most rules of one policy (the schema of AuthorizationPolicy)."""
-_MAX_ITEMS = 256
-_MAX_PART = 120_000
 _MAX_BYTES = 400_000
 MAX_POLICIES = 64
 """Most policies of one account and one set of labels."""
 
-_T = TypeVar("_T")
 _Key = tuple[bool, tuple[str, ...], tuple[Condition, ...]]
 
 
 class _Owner(Struct, frozen=True, gc=False):
     access: Access
-    text: bool
+    config: IstioConfig
 
     @property
     def account(self) -> str:
@@ -67,41 +66,54 @@ class _Owner(Struct, frozen=True, gc=False):
 
 def translate_access(access: Access, config: IstioConfig) -> Translation:
     """The objects of one identity and what Istio cannot say of its grants."""
-    owner = _Owner(access, config.header_values == "text")
+    owner = _Owner(access, config)
     root = access.identity.namespace == config.root_namespace
-    policies, losses, carried = _policies_by_labels(owner) if not root else ({}, [_root_namespace_loss(owner)], [])
+    made = _made(owner) if not root else _Made({}, {}, [_root_namespace_loss(owner)], [])
+    policies = made.policies
     policies.setdefault((), [()])  # without any policy Istio lets everybody in, so one that grants nothing stays
     objects = [native for labels, rule_sets in policies.items() for native in _policies(owner, labels, rule_sets)]
+    objects += {
+        one.ref: one for labels, every in made.filters.items() for one in _filters(owner, labels, every)
+    }.values()
     if config.mtls == "strict" and not root:  # a selector there is ignored by Istio, or reaches everybody
         objects.append(_peer_authentication(owner))
     former = sorted(ref for labels, rule_sets in policies.items() for ref in _former(owner, labels, len(rule_sets)))
     ordered = tuple(sorted(objects, key=lambda native: native.ref))
     return Translation(
-        ordered, tuple(sorted(set(losses))), tuple(former), tuple(sorted(carried, key=msgspec.json.encode))
+        ordered, tuple(sorted(set(made.losses))), tuple(former), tuple(sorted(made.carried, key=msgspec.json.encode))
     )
 
 
-def _policies_by_labels(owner: _Owner) -> tuple[dict[Labels, list[tuple[Rule, ...]]], list[Loss], list[Grant]]:
-    """The rules of each label set, spread over as many policies as they need; what is lost, and the grants that are not."""
+class _Made(Struct):
+    """By labels the rules, spread over as many policies as they need, and the filters; losses, and what is carried."""
+
+    policies: dict[Labels, list[tuple[Rule, ...]]]
+    filters: dict[Labels, list[PatternFilter]]
+    losses: list[Loss]
+    carried: list[Grant]
+
+
+def _made(owner: _Owner) -> _Made:
     # By labels, since one policy has one selector: grants for other Pods must stand in another policy.
     lowered: dict[Labels, list[LoweredGrant]] = {}
-    losses: list[Loss] = []
+    made = _Made({}, {}, [], [])
     expensive = expensive_patterns((match for grant in owner.access.grants for match in grant.http or ()), cost)
     for grant in owner.access.grants:
-        lowered_grant, lost = lower_grant(grant, owner.access, expensive, text=owner.text)
-        losses += lost
+        lowered_grant, lost = lower_grant(grant, owner.access, expensive, owner.config)
+        made.losses += lost
         if lowered_grant is not None:
             lowered.setdefault(lowered_grant.labels, []).append(lowered_grant)
-    policies: dict[Labels, list[tuple[Rule, ...]]] = {}
     for labels, found in lowered.items():
-        spread = _sharded(tuple(_rules(found)))
+        filters = filters_of(found, _selector(owner, labels))
+        spread = _sharded((*_rules(found), *(rule for one in filters for rule in one.rules())))
         # All grants to these labels or none: which ones fit must not depend on the order of TrafficTargets.
-        if spread is None:
+        if spread is None or not fit(filters):
             meant = {grant.origin for grant in owner.access.grants if (grant.labels or ()) == labels}
-            losses += [access_loss(_LIMIT, origin) for origin in meant]
+            made.losses += [access_loss(_LIMIT if spread is None else _TOO_MANY_FILTERS, origin) for origin in meant]
         else:
-            policies[labels] = spread
-    return policies, losses, [one.grant for labels in policies for one in lowered[labels]]
+            made.policies[labels], made.filters[labels] = spread, filters
+            made.carried += [one.grant for one in found]
+    return made
 
 
 def _rules(lowered: Iterable[LoweredGrant]) -> Iterator[Rule]:
@@ -113,24 +125,10 @@ def _rules(lowered: Iterable[LoweredGrant]) -> Iterator[Rule]:
     for (raw, principals, conditions), operations in sorted(groups.items()):
         # It allows everything already, and written out it would be an empty object, which Istio reads as "any" as well.
         anything = raw and Operation() in operations
-        every: list[Sequence[Operation]] = [()] if anything else _chunks(sorted(operations))
-        for callers in _chunks(principals):
+        every: list[Sequence[Operation]] = [()] if anything else chunks(sorted(operations))
+        for callers in chunks(principals):
             for some in every:
                 yield Rule(tuple(callers), tuple(some), conditions)
-
-
-def _chunks(items: Sequence[_T]) -> list[Sequence[_T]]:
-    """Parts that are neither long nor large, in order."""
-    parts: list[list[_T]] = []
-    room = 0
-    for item in items:
-        size = len(msgspec.json.encode(item))
-        if not parts or len(parts[-1]) == _MAX_ITEMS or size > room:
-            parts.append([])
-            room = _MAX_PART
-        parts[-1].append(item)
-        room -= size
-    return list(parts)
 
 
 def _sharded(rules: Sequence[Rule]) -> list[tuple[Rule, ...]] | None:
@@ -153,7 +151,7 @@ def _sharded(rules: Sequence[Rule]) -> list[tuple[Rule, ...]] | None:
 
 
 def _policies(owner: _Owner, labels: Labels, rule_sets: Sequence[tuple[Rule, ...]]) -> Iterator[NativeObject]:
-    selector = {**dict(labels), **_selector(owner)}
+    selector = _selector(owner, labels)
     for index, rules in enumerate(rule_sets):
         first = not labels and index == 0
         # Only the first one denies by being there; another one without rules says nothing.
@@ -162,8 +160,22 @@ def _policies(owner: _Owner, labels: Labels, rule_sets: Sequence[tuple[Rule, ...
         name = names.plain(owner.account) if first else names.derived(owner.account, labels, index)
         ref = _policy(owner, name)
         # Never without the first: it denies whatever is granted no more once they are gone.
-        needs = () if first else (_policy(owner, names.plain(owner.account)),)
+        beside = () if first else (_policy(owner, names.plain(owner.account)),)
+        needs = (*beside, *sorted(_asked(owner, rules)))
         yield NativeObject(ref, Role.GRANT, authorization_policy(ref, selector, rules), needs=needs)
+
+
+def _asked(owner: _Owner, rules: Iterable[Rule]) -> set[ObjectRef]:
+    """The filters whose results these rules ask for."""
+    found = (names.RESULT_KEY.fullmatch(condition.key) for rule in rules for condition in rule.conditions)
+    return {names.pattern_filter(owner.namespace, owner.account, one[1]) for one in found if one}
+
+
+def _filters(owner: _Owner, labels: Labels, filters: Iterable[PatternFilter]) -> Iterator[NativeObject]:
+    for one in filters:
+        ref = names.pattern_filter(owner.namespace, owner.account, one.digest)
+        body = envoy_filter(ref, _selector(owner, labels), one.digest, one.permissions)
+        yield NativeObject(ref, Role.REFERENCED, body)
 
 
 def _former(owner: _Owner, labels: Labels, count: int) -> Iterator[ObjectRef]:
@@ -189,8 +201,8 @@ def _root_namespace_loss(owner: _Owner) -> Loss:
     return access_loss(_ROOT, min((grant.origin for grant in owner.access.grants), default=account))
 
 
-def _selector(owner: _Owner) -> Mapping[str, str]:
-    return {SERVICE_ACCOUNT_LABEL: service_account_label(owner.account)}
+def _selector(owner: _Owner, labels: Labels = ()) -> Mapping[str, str]:
+    return {**dict(labels), SERVICE_ACCOUNT_LABEL: service_account_label(owner.account)}
 
 
 _ROOT = Objection(
@@ -205,4 +217,10 @@ _LIMIT = Objection(
     f"the grants to this account need more than {MAX_POLICIES} policies of {MAX_RULES} rules, so none of them is written",
     "any request that this TrafficTarget allows",
     "list more sources in each TrafficTarget, or share accounts",
+)
+_TOO_MANY_FILTERS = Objection(
+    "limit.exceeded",
+    f"the patterns granted to this account need more than {MAX_FILTERS} filters, or {MAX_BYTES} bytes, so none of its grants is written",
+    "any request that this TrafficTarget allows",
+    "grant the same patterns to the same sources in fewer TrafficTargets, or match fewer patterns",
 )

@@ -13,10 +13,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from adapters.istio.config import IstioConfig
 from adapters.istio.translate.budget import ConditionPattern
 from adapters.istio.translate.losses import access_loss, short
-from adapters.istio.translate.match import ANY_METHOD, MatchAlternative, express
+from adapters.istio.translate.match import ANY_METHOD, Expressed, MatchAlternative
 from adapters.istio.translate.objects import Condition, Operation
+from adapters.istio.translate.patterns import expressed
 from adapters.istio.translate.scope import Scope, scope_of
 from hub.api import (
     SERVICE_ACCOUNT_LABEL,
@@ -42,7 +44,7 @@ _LABEL_PREFIX = re.compile(_DNS)
 class LoweredGrant(Struct, frozen=True, gc=False):
     """A grant as far as Istio carries it: at which Pods (by labels), for whom, and what; raw bytes know no conditions.
 
-    `grant` is the same without what is lost of it.
+    `grant` is the same without what is lost of it. `permissions` are what a filter must judge, for requests like `anything`.
     """
 
     grant: Grant
@@ -50,31 +52,35 @@ class LoweredGrant(Struct, frozen=True, gc=False):
     raw: bool
     principals: tuple[str, ...]
     alternatives: tuple[tuple[tuple[Condition, ...], Operation], ...]
+    anything: Operation
+    permissions: frozenset[bytes] = frozenset()
 
 
 def lower_grant(
-    grant: Grant, access: Access, expensive: frozenset[ConditionPattern], *, text: bool
+    grant: Grant, access: Access, expensive: frozenset[ConditionPattern], config: IstioConfig
 ) -> tuple[LoweredGrant | None, tuple[Loss, ...]]:
     """A grant as far as Istio carries it (None: nothing is left of it), and what is lost. The rest: see `match.express`."""
     if grant.transport == "UDP":
         return None, (access_loss(_UDP, grant.origin),)
     scope = scope_of(grant, access)
-    alternatives, objections = _alternatives(grant, scope, expensive, text=text)
+    said = {match: expressed(match, expensive, config) for match in grant.http or ()}
     principals, refused = _principals(grant, access.identity.trust_domain)
-    found = {*objections, *refused, *scope.losses}
+    found = {*refused, *scope.losses, *(objection for one in said.values() for objection in one.objections)}
     found.update(_labels_unproven(text) for text in grant.unauthenticated)
     labels = grant.labels or ()
-    if not _is_selectable(labels, access.identity.service_account):
+    is_selectable = _is_selectable(labels, access.identity.service_account)
+    if not is_selectable:
         found.add(_selector(labels))
-        alternatives = ()
     losses = tuple(sorted(access_loss(one, grant.origin) for one in found))
-    # A rule without callers or operations means "any" to Istio.
-    if not alternatives or not principals:
+    alternatives = _alternatives(grant, scope, said.values())
+    permissions = frozenset(one.permission for one in said.values() if one.permission)
+    # A rule without callers, ports or operations means "any" to Istio.
+    if not (alternatives or permissions) or not principals or not is_selectable or scope.ports == ():
         return None, losses
-    matches = {one for match in grant.http or () for one in express(match, expensive, text=text).carried(match)}
-    return LoweredGrant(
-        _carried(grant, scope, principals, matches), labels, grant.http is None, principals, alternatives
-    ), losses
+    matches = {part for match, one in said.items() for part in one.carried(match)}
+    carried = _carried(grant, scope, principals, matches)
+    anything = _operation(MatchAlternative(), scope)
+    return LoweredGrant(carried, labels, grant.http is None, principals, alternatives, anything, permissions), losses
 
 
 def _carried(grant: Grant, scope: Scope, principals: Sequence[str], matches: Iterable[HttpMatch]) -> Grant:
@@ -84,20 +90,11 @@ def _carried(grant: Grant, scope: Scope, principals: Sequence[str], matches: Ite
 
 
 def _alternatives(
-    grant: Grant, scope: Scope, expensive: frozenset[ConditionPattern], *, text: bool
-) -> tuple[tuple[tuple[tuple[Condition, ...], Operation], ...], tuple[Objection, ...]]:
-    if grant.http is None:
-        alternatives: Iterable[MatchAlternative] = (MatchAlternative(()),)
-        objections: set[Objection] = set()
-    else:
-        every = [express(match, expensive, text=text) for match in grant.http]
-        alternatives = {alternative for one in every for alternative in one.alternatives}
-        objections = {objection for one in every for objection in one.objections}
-    if scope.ports == ():
-        alternatives = ()
-    return tuple(
-        sorted((alternative.conditions, _operation(alternative, scope)) for alternative in alternatives)
-    ), tuple(objections)
+    grant: Grant, scope: Scope, said: Iterable[Expressed]
+) -> tuple[tuple[tuple[Condition, ...], Operation], ...]:
+    raw = {MatchAlternative(())} if grant.http is None else set()
+    alternatives = raw.union(alternative for one in said for alternative in one.alternatives)
+    return tuple(sorted((alternative.conditions, _operation(alternative, scope)) for alternative in alternatives))
 
 
 def _operation(alternative: MatchAlternative, scope: Scope) -> Operation:

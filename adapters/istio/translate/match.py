@@ -69,9 +69,13 @@ class Expressed(Struct, frozen=True, gc=False):
     objections: tuple[Objection, ...] = ()
     parts: tuple[str, ...] = ()
     """Patterns of the paths that are said, where they are a part of those that are meant."""
+    permission: bytes = b""
+    """What a filter lets pass, as JSON, where that says the whole match and no alternative does."""
 
     def carried(self, match: HttpMatch) -> tuple[HttpMatch, ...]:
         """The match as far as it is said."""
+        if self.permission:
+            return (match,)
         if not self.alternatives:
             return ()
         return tuple(replace(match, path=path) for path in self.parts) or (match,)
@@ -96,7 +100,7 @@ def _express(match: HttpMatch, expensive: frozenset[ConditionPattern], *, text: 
         return Expressed()
     headers = [ConditionPattern(name, pattern) for name, pattern in match.headers]
     values = [_express_header(each, step_limit(each, expensive))[0] for each in headers]
-    found = [*(values if text else map(_only_text, headers, values)), _express_methods(match.methods)]
+    found = [*(values if text else map(_only_text, headers, values)), express_methods(match.methods)]
     path = None if match.path is None else ConditionPattern("", match.path)
     # Each part is decided under a bound of its own: a pattern
     # that is too much work must not take its neighbours' steps.
@@ -113,7 +117,7 @@ def _express(match: HttpMatch, expensive: frozenset[ConditionPattern], *, text: 
         {_joined(each) for each in product(paths.alternatives, *(each.alternatives for each in found))}
     )
     if len(msgspec.json.encode(alternatives)) > MAX_BYTES:
-        return Expressed((), (_too_large(match),))
+        return Expressed((), (too_large(match),))
     return Expressed(tuple(alternatives), tuple(sorted(objections)), paths.parts)
 
 
@@ -122,7 +126,8 @@ def cost(one: ConditionPattern, limit: int) -> int:
     return (_express_header(one, limit) if one.header else _express_path(one.pattern, limit))[1]
 
 
-def _too_large(match: HttpMatch) -> Objection:
+def too_large(match: HttpMatch) -> Objection:
+    """Why a match is more than an object should hold."""
     message = f'path "{short(match.path or "")}" and its headers need too many values'
     example = "a request that this match allows"
     return Objection("limit.exceeded", message, example, "match fewer values, or match by prefix")
@@ -179,7 +184,8 @@ def _joined(alternatives: Iterable[MatchAlternative]) -> MatchAlternative:
     return MatchAlternative(methods, found[0].paths, found[0].not_paths, tuple(conditions))
 
 
-def _express_methods(methods: tuple[str, ...] | None) -> Expressed:
+def express_methods(methods: tuple[str, ...] | None) -> Expressed:
+    """The methods of a match; literal ones alone."""
     if methods is None:
         return Expressed((MatchAlternative(),))
     invalid = next((method for method in methods if not _METHOD.fullmatch(method)), None)

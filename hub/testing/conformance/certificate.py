@@ -78,7 +78,7 @@ def header_of(subject: AdapterUnderTest) -> Header:
         adapter=subject.spec.name,
         version=subject.version,
         proof="model only" if subject.data_plane is None else "a real data plane",
-        features={str(feature): str(support) for feature, support in sorted(subject.spec.features.items())},
+        features={str(feature): str(support) for feature, support in sorted(subject.features.items())},
         worlds=subject.sizes.worlds,
         seed=subject.sizes.seed,
         judged=tuple(sorted({row.source for row in subject.judged})),

@@ -35,7 +35,7 @@ def reads(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """A field that carries a sentinel, changed or deleted, changes an answer somewhere, or is an UnmodelledError."""
     seen = _Seen()
     for world in SENTINELS:
-        if all(subject.spec.features.get(feature) in _WORKS for feature in world.features):
+        if all(subject.features.get(feature) in _WORKS for feature in world.features):
             made = make(subject, read_documents(world.text))
             for failure in () if made.losses else _read(subject, world, made, seen):
                 seen.failures.setdefault(failure.property, failure)

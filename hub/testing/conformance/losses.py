@@ -64,7 +64,7 @@ def _lost(subject: AdapterUnderTest, world: SentinelWorld, made: Made) -> Iterat
     lost = next((loss for loss in made.losses), None)
     if lost is None:
         return
-    told = {feature: subject.spec.features.get(feature) for feature in world.features}
+    told = {feature: subject.features.get(feature) for feature in world.features}
     if all(support is Support.FULL for support in told.values()):
         names = ", ".join(sorted(told))
         yield PropertyFailure(FULL, f'{world.name}: {names} is declared "full", and "{lost.code}" is lost', made.values)
@@ -120,7 +120,7 @@ def _lost_in_full(subject: AdapterUnderTest, made: Made) -> Iterator[PropertyFai
     for key, loss in _losses(made):
         unit = made.compiled.units.get(key)
         asked = frozenset() if unit is None else asked_by(unit, loss.origin)
-        full = asked and all(subject.spec.features.get(feature) is Support.FULL for feature in asked)
+        full = asked and all(subject.features.get(feature) is Support.FULL for feature in asked)
         if unit is not None and full and not loss.is_unenforced and loss.code in _lost_alone(subject, key, unit, loss):
             why = f'"{loss.code}" is lost of {loss.origin}, which asks for {", ".join(sorted(asked))}, declared "full"'
             yield PropertyFailure(FULL, why, made.values)

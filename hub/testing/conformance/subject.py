@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from hub.api import AdapterSpec, Answer, Facts, NativeObject, Request
 from hub.explain import ExplainedMesh, Explainer
+from hub.features import Feature, Support
 from hub.model import Document, Translation, UnitKey
 from hub.semantics import GovernedNamespaces
 from hub.testing.documents import Scope, SinklessMesh, explained
@@ -92,6 +93,11 @@ class AdapterUnderTest(Struct, frozen=True):
     def mesh(self) -> SinklessMesh:
         """The adapter as a mesh that governs everything."""
         return SinklessMesh(self.spec.name, self.spec, self.settings)
+
+    @property
+    def features(self) -> Mapping[Feature, Support]:
+        """What the adapter declares of a mesh with this configuration."""
+        return self.spec.supports(self.settings)
 
     @property
     def settings(self) -> Any:

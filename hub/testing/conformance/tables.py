@@ -26,7 +26,7 @@ _HELP = "define a fixture smihub_requests that gives JudgedRequests"
 
 def features(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """Full, partial and never mean what they say: one probe for each feature."""
-    for fault in faults(subject.spec):
+    for fault in faults(subject.spec, subject.settings):
         yield PropertyFailure(DECLARED, fault)
 
 

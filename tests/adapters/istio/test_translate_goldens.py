@@ -20,6 +20,14 @@ GOLDENS = Path(__file__).parent / "goldens"
 CASES = cases_of(GOLDENS)
 
 
+PATTERNS = "patterns"
+"""Cases whose mesh has EnvoyFilters begin with this."""
+
+
+def _config(case: str) -> IstioConfig:
+    return IstioConfig(patterns="envoyfilter" if case.startswith(PATTERNS) else "refuse")
+
+
 def _shown(item: NativeObject) -> dict[str, Any]:
     return {"role": item.role.value, **KUBERNETES.view(item.body, item.ref.kind)}
 
@@ -27,17 +35,18 @@ def _shown(item: NativeObject) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES)
 def test_objects_when_intent_is_translated(case: str) -> None:
     """Every object of a case, field by field, with its losses."""
-    hold(GOLDENS / f"{case}.istio.yaml", shown(translate(unit_of(GOLDENS, case), IstioConfig()), _shown))
+    hold(GOLDENS / f"{case}.istio.yaml", shown(translate(unit_of(GOLDENS, case), _config(case)), _shown))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_refs_when_intent_is_translated(case: str) -> None:
     """Every object is named by its ref, and they are sorted."""
-    made = translate(unit_of(GOLDENS, case), IstioConfig()).objects
+    made = translate(unit_of(GOLDENS, case), _config(case)).objects
     assert [item.ref for item in made] == sorted(item.ref for item in made)
     for item in made:
         manifest = KUBERNETES.view(item.body, item.ref.kind)
-        assert manifest["apiVersion"] == f"{item.ref.group}/v1"
+        version = "v1alpha3" if item.ref.kind == "EnvoyFilter" else "v1"
+        assert manifest["apiVersion"] == f"{item.ref.group}/{version}"
         assert manifest["metadata"] == {"name": item.ref.name, "namespace": item.ref.namespace}
 
 
