@@ -31,10 +31,10 @@ class Mesh:
         self.name = written.name
         self.title = f"{config.title}/{written.name}".removeprefix("/")
         self.cluster = written.cluster
-        self.spec = spec
         self.view = family.view
         self.governed = written.governed
         self.settings = adapter_config(written, spec.config)
+        self.spec = spec.under(self.settings)
         self.order = sink.order
         self.mirror: Mirror | None = None
         self.drifted: set[UnitKey] = set()  # units that were not as they were left, when the mirror was read anew

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Concatenate, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from hub.events import ObjectSource
 from hub.family import FamilySpec
@@ -94,6 +95,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
     its objects do not allow; without one, or with another value of it, the unit is refused. `features` is what a mesh with the default
     settings supports, `improves(settings)` what other settings change of that; `supports` has both.
+    `settled(settings)` is the evaluator under these settings, for an adapter whose objects alone do not tell what they mean, such
+    as which account a name stands for; `evaluator` is then that of the defaults.
     """
 
     name: str
@@ -115,10 +118,15 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     overrides: Callable[[Mapping[str, Any]], str] = no_overrides
     workloads: tuple[str, ...] = ("Pod", "Workload")
     improves: Callable[[ConfigT], Mapping[Feature, Support]] = as_declared
+    settled: Callable[[ConfigT], Callable[[Sequence[NativeObject], Facts], Evaluator]] | None = None
 
     def supports(self, settings: ConfigT) -> Mapping[Feature, Support]:
         """How well a mesh with these settings supports each feature."""
         return {**self.features, **self.improves(settings)}
+
+    def under(self, settings: ConfigT) -> AdapterSpec[ConfigT]:
+        """The same adapter, whose evaluator knows these settings."""
+        return self if self.settled is None else replace(self, evaluator=self.settled(settings))
 
     @property
     def routes_only(self) -> bool:

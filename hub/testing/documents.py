@@ -60,7 +60,7 @@ def _parts(documents: Iterable[Document]) -> dict[tuple[str, str], list[Decoded]
 
 def translate_units(units: Mapping[UnitKey, Unit], mesh: SinklessMesh) -> dict[UnitKey, Translation]:
     """The native objects of every unit that the mesh governs, and of the baselines around them, each unit by itself."""
-    config = mesh.spec.config() if mesh.config is None else mesh.config
+    config = _settings(mesh)
     mine = {key: unit for key, unit in units.items() if mesh.governs(key, unit)}
     for key in sorted(baselines_of(mesh.spec, mine)):
         mine[key] = Baseline(key.namespace, all(each in mine for each in units if covers(key, each)))
@@ -68,7 +68,11 @@ def translate_units(units: Mapping[UnitKey, Unit], mesh: SinklessMesh) -> dict[U
 
 
 def _translated(mesh: SinklessMesh, key: UnitKey, unit: Unit) -> Translation:
-    return translated(mesh.spec, key, unit, mesh.spec.config() if mesh.config is None else mesh.config)
+    return translated(mesh.spec, key, unit, _settings(mesh))
+
+
+def _settings(mesh: SinklessMesh) -> Any:
+    return mesh.spec.config() if mesh.config is None else mesh.config
 
 
 def explainer_of(
@@ -86,7 +90,9 @@ def explained(
     semantics = Semantics(documents, trust_domain=scope.trust_domain, governed=scope.governed, reading=scope.reading)
     intent = compile_documents(documents, scope)
     judged = tuple(
-        ExplainedMesh(mesh.name, mesh.spec, translate_units(intent.units, mesh), partial(_translated, mesh))
+        ExplainedMesh(
+            mesh.name, mesh.spec.under(_settings(mesh)), translate_units(intent.units, mesh), partial(_translated, mesh)
+        )
         for mesh in meshes
     )
     return Explainer(semantics, intent, judged), judged

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.api import SinkContext, SinkSpec, Written
+from hub.api import Evaluator, Facts, SinkContext, SinkSpec, Written
 from hub.errors import ConfigError
 from hub.meshes import Mesh, meshes_of
 from hub.model import Change, NativeObject, Observation, Op, Role, UnitKey
@@ -101,6 +101,26 @@ def test_meshes_of_one_state_file_share_it(tmp_path: Path) -> None:
     """Each has its own part of it."""
     (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes="{name: one, adapter: vm}, {name: two, adapter: vm}"))
     assert len(meshes_of(config_of(tmp_path / "smihub.yaml"), installed_plugins())) == 2
+
+
+def test_an_evaluator_knows_the_settings_of_its_mesh(tmp_path: Path) -> None:
+    """Where its objects alone do not tell what they mean; without settings it is that of the defaults."""
+    asked = list[object]()
+
+    def settled(settings: object) -> Callable[[Sequence[NativeObject], Facts], Evaluator]:
+        asked.append(settings)
+        return vm.evaluator
+
+    plugins = installed_plugins()
+    vm = plugins.adapters["vm"]
+    odd = replace(plugins.adapters["istio"], settled=settled)
+    (tmp_path / "smihub.yaml").write_text(CONFIG.format(meshes="{name: a, adapter: istio, sink: {path: a}}"))
+    (mesh,) = meshes_of(
+        config_of(tmp_path / "smihub.yaml"), replace(plugins, adapters={**plugins.adapters, "istio": odd})
+    )
+    assert asked == [mesh.settings]
+    assert mesh.spec.evaluator is vm.evaluator
+    assert vm.under(None) is vm
 
 
 @pytest.fixture(name="mesh")

@@ -185,11 +185,10 @@ def _source(value: Any, entry: ConfigEntry) -> SourceIntention:
 
 def _named(name: str, where: str) -> Callable[[bytes], bool]:
     """Whether a caller has this name: Consul writes it into a regex as it is, so a dot is any character."""
-    if name == "*":
-        return lambda _: True
-    if not name or not set(name) <= _NAMING:
+    if name != "*" and (not name or not set(name) <= _NAMING):
         raise UnmodelledError(f'{where}: the source "{name[:80]}" is not modelled')
-    return regex(name, where)
+    wanted = name.encode()
+    return regex(name, where) if "." in name else (lambda caller: name == "*" or caller == wanted)
 
 
 _NAMING = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")

@@ -8,13 +8,15 @@ Source: https://developer.hashicorp.com/consul/docs/reference/config-entry; obse
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from adapters.consul.config import ENTRY_NAMES, RESOURCE_NAMES, ConsulConfig
 from adapters.consul.evaluate.chain import Chains, Way
 from adapters.consul.evaluate.entries import entries_of
 from adapters.consul.evaluate.intentions import Default, Gates
@@ -31,6 +33,21 @@ ServicePlace = tuple[str, str, int]
 UDP, MIXED, ACCOUNT = "proto.udp-not-captured", "port.undeclared-mixed", "consul.account"
 BOTH: tuple[Default, ...] = ("deny", "allow")
 _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2}
+
+
+def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
+    """What config entries mean under the default names."""
+    return mesh_of(objects, facts, Names(ENTRY_NAMES))
+
+
+def resource_evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
+    """What custom resources of consul-k8s mean under the default names."""
+    return mesh_of(objects, facts, Names(RESOURCE_NAMES))
+
+
+def settled(config: ConsulConfig) -> Callable[[Sequence[NativeObject], Facts], Evaluator]:
+    """What objects mean under the names of these settings."""
+    return partial(mesh_of, names=config.naming)
 
 
 def mesh_of(

@@ -109,7 +109,7 @@ def smihub_subject(
     option = request.config.getoption
     worlds = option("--smihub-worlds")
     return AdapterUnderTest(
-        spec=smihub_adapter,
+        spec=smihub_adapter if smihub_config is None else smihub_adapter.under(smihub_config),
         config=smihub_config,
         version=request.getfixturevalue("smihub_version"),
         judged=tuple(smihub_requests),
