@@ -14,7 +14,20 @@ from adapters.istio.config import IstioConfig
 from adapters.istio.plugin import SPEC
 from adapters.istio.translate import filters
 from adapters.istio.translate.unit import translate
-from hub.api import NON_ASCII, Access, Feature, Grant, HttpMatch, NativeObject, Observed, Op, Role, Support, Translation
+from hub.api import (
+    JOIN_GUARD,
+    NON_ASCII,
+    Access,
+    Feature,
+    Grant,
+    HttpMatch,
+    NativeObject,
+    Observed,
+    Op,
+    Role,
+    Support,
+    Translation,
+)
 from hub.model import Change, UnitKey
 from hub.plan.changes import Desired, all_changes
 from tests.servers.units import access, http_grant, tcp_grant
@@ -102,6 +115,19 @@ def test_path_of_a_filter() -> None:
     path = {"url_path": {"path": {"safe_regex": {"regex": "/users/[0-9]+"}}}}
     guard = {"not_rule": {"url_path": {"path": {"safe_regex": {"regex": NON_ASCII}}}}}
     assert rules(USERS) == [path, guard]
+
+
+def test_header_of_a_filter() -> None:
+    """Older sidecars join the lines of every header: a pattern that could match across them asks for a line without a comma."""
+
+    def asked(pattern: str) -> list[str]:
+        found = [
+            rule["header"]["string_match"] for rule in rules(HttpMatch(headers=(("x-a", pattern),))) if "header" in rule
+        ]
+        return [match["safe_regex"]["regex"] for match in found]
+
+    assert asked("a+") == ["a+", JOIN_GUARD]
+    assert asked(".*gold.*") == [".*gold.*"]
 
 
 @pytest.mark.parametrize(
