@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from adapters.consul.evaluate.entries import RESOLVER, ROUTER, SPLITTER, ConfigEntry, service_name
 from adapters.consul.evaluate.intentions import HTTP_PROTOCOLS, Gates
-from adapters.consul.evaluate.matching import Question, flag, headers_of, methods_of, path_of
+from adapters.consul.evaluate.matching import STRICT, Leniency, Question, flag, headers_of, methods_of, path_of
 from adapters.consul.evaluate.queries import queries_of
 from adapters.consul.evaluate.request import Http
 from hub.api import Fields, UnmodelledError
@@ -37,9 +37,9 @@ class Way(Struct, frozen=True):
     parts: Mapping[str, Fraction]
     by: tuple[str, ...] = ()
 
-    def takes(self, http: Http) -> bool:
+    def takes(self, http: Http, leniency: Leniency = STRICT) -> bool:
         """Whether a request goes this way."""
-        return all(ask(http) for ask in self.asked)
+        return all(one.holds(http, leniency) for one in self.asked)
 
 
 class Chain(Struct, frozen=True):
@@ -48,9 +48,9 @@ class Chain(Struct, frozen=True):
     http: bool
     ways: tuple[Way, ...]
 
-    def choose(self, http: Http) -> Way | None:
+    def choose(self, http: Http, leniency: Leniency = STRICT) -> Way | None:
         """The way of a request; None: the client's proxy answers 404."""
-        return next((one for one in self.ways if one.takes(http)), None)
+        return next((one for one in self.ways if one.takes(http, leniency)), None)
 
 
 class Chains:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from adapters.consul.evaluate.entries import DEFAULTS, INTENTIONS, ConfigEntry
-from adapters.consul.evaluate.matching import Question, headers_of, methods_of, path_of, regex
+from adapters.consul.evaluate.matching import STRICT, Leniency, Question, headers_of, methods_of, path_of, regex
 from adapters.consul.evaluate.request import Http
 from hub.api import Fields, UnmodelledError
 
@@ -35,9 +35,11 @@ class Permission(Struct, frozen=True):
     action: Default
     conditions: tuple[Question, ...]
 
-    def meets(self, http: Http) -> bool:
+    def meets(self, http: Http, leniency: Leniency) -> bool:
         """Whether a request meets them."""
-        return all(ask(http) for ask in self.conditions)
+        if leniency.paths and self.action == "deny" and {one.about for one in self.conditions} == {"path"}:
+            return False
+        return all(one.holds(http, leniency) for one in self.conditions)
 
 
 class SourceIntention(Struct, frozen=True):
@@ -49,11 +51,11 @@ class SourceIntention(Struct, frozen=True):
     action: Default | None
     permissions: tuple[Permission, ...]
 
-    def decide(self, http: Http) -> Default | None:
+    def decide(self, http: Http, leniency: Leniency) -> Default | None:
         """What it says of a request, None where no permission matches."""
         if self.action is not None:
             return self.action
-        return next((one.action for one in self.permissions if one.meets(http)), None)
+        return next((one.action for one in self.permissions if one.meets(http, leniency)), None)
 
 
 class Decision(Struct, frozen=True):
@@ -76,9 +78,9 @@ class Gate(Struct, frozen=True):
     patterned: tuple[tuple[int, SourceIntention], ...] = ()
     wild: tuple[int, SourceIntention] | None = None
 
-    def decide(self, caller: str, http: Http, default: Default) -> Decision:
+    def decide(self, caller: str, http: Http, default: Default, leniency: Leniency = STRICT) -> Decision:
         """What becomes of a call of the service `caller`, where agents have this default."""
-        said = [(one.label, one.decide(http)) for one in self._about(caller)]
+        said = [(one.label, one.decide(http, leniency)) for one in self._about(caller)]
         turning = tuple(sorted({label for label, word in said if word not in {None, default}}))
         allowed = bool(turning) != (default == "allow")
         return Decision(allowed, turning or self.labels)

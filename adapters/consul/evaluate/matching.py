@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import re2
+from msgspec import Struct
 
 from adapters.consul.evaluate.request import Http
 from hub.api import Fields, UnmodelledError, is_managed_header
@@ -25,7 +26,29 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PATHS = ("PathExact", "PathPrefix", "PathRegex")
 Test = Callable[[bytes], bool]
-Question = Callable[[Http], bool]
+About = Literal["path", "method", "header", "query"]
+
+
+class Leniency(Struct, frozen=True):
+    """What is left out of a judgement, to tell whether it alone stands in the way: denials by path, and what no value may be."""
+
+    paths: bool = False
+    values: bool = False
+
+
+STRICT = Leniency()
+
+
+class Question(Struct, frozen=True):
+    """One condition: what it is about, whether it is inverted, and whether a request meets it."""
+
+    about: About
+    ask: Callable[[Http], bool]
+    inverted: bool = False
+
+    def holds(self, http: Http, leniency: Leniency) -> bool:
+        """Whether a request meets it, or need not."""
+        return (self.inverted and leniency.values) or self.ask(http)
 
 
 def path_of(left: Fields) -> Question | None:
@@ -39,7 +62,7 @@ def path_of(left: Fields) -> Question | None:
     if kind != "PathRegex" and not text.startswith("/"):
         raise UnmodelledError(f"{left.where}: Consul refuses a {kind} that does not start with /")
     test = _test(kind.removeprefix("Path"), text, left)
-    return lambda http: test(http.plain)
+    return Question("path", lambda http: test(http.plain))
 
 
 def methods_of(left: Fields) -> Question | None:
@@ -50,7 +73,7 @@ def methods_of(left: Fields) -> Question | None:
             f"{left.where}: Consul refuses methods beyond the nine of HTTP, and one that is listed twice"
         )
     named = frozenset(text.encode() for text in texts)
-    return (lambda http: http.method in named) if named else None
+    return Question("method", lambda http: http.method in named) if named else None
 
 
 def headers_of(left: Fields, *, kinds: Sequence[str]) -> tuple[Question, ...]:
@@ -69,10 +92,15 @@ def _header(value: Any, where: str, kinds: Sequence[str]) -> Question:
         raise UnmodelledError(f"{where}: Consul refuses IgnoreCase with Present or Regex")
     values = _values(name, where)
     if present:
-        return lambda http: bool(values(http)) != invert
+        return Question("header", lambda http: bool(values(http)) != invert, invert)
     ((kind, text),) = given.items()
     test = _test(kind, text, left, fold=fold)
-    return lambda http: any(map(test, found)) != invert if (found := values(http)) else False
+
+    def ask(http: Http) -> bool:
+        found = values(http)
+        return bool(found) and any(map(test, found)) != invert
+
+    return Question("header", ask, invert)
 
 
 def _values(name: str, where: str) -> Callable[[Http], tuple[bytes, ...]]:

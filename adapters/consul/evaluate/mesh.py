@@ -17,10 +17,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from adapters.consul.config import ENTRY_NAMES, RESOURCE_NAMES, ConsulConfig
-from adapters.consul.evaluate.chain import Chains, Way
+from adapters.consul.evaluate.chain import Chain, Chains, Way
 from adapters.consul.evaluate.entries import entries_of
 from adapters.consul.evaluate.intentions import Default, Gates
-from adapters.consul.evaluate.request import HEADER, Reading, readings
+from adapters.consul.evaluate.matching import STRICT, Leniency
+from adapters.consul.evaluate.request import GUARDED, HEADER, Reading, readings
 from adapters.consul.evaluate.workloads import Caller, Verdict, Workloads
 from adapters.consul.names import Names
 from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, raw_text
@@ -133,7 +134,9 @@ class _ConsulMesh:
             losses = (UDP,) if call.request.protocol == "udp" else ()
             word: RouteWord = "no-port" if place[:2] in self._ports else "no-service"
             return Answer("deny", route=word, weights={}, backends={}, losses=losses)
-        leading = self._lead(self._names.service(namespace, name), call)
+        own = self._names.service(namespace, name)
+        # Who has no sidecar dials the instances themselves, and is not let in there.
+        leading = _own(own) if own is not None and call.request.src.outside else self._lead(own, call)
         # What no Service stands behind is answered by the proxy of the client, with 503.
         owners = [self._names.owner(service) for service in leading.parts]
         if not any(owner in self._ports for owner in owners):
@@ -152,8 +155,7 @@ class _ConsulMesh:
         way = chain.choose(call.reading.sent)
         if way is None:
             return _Leading()
-        steered = any(chain.choose(one) is not way for one in call.reading.line_by_line())
-        losses = call.reading.faults or ((HEADER,) if steered else ())
+        losses = call.reading.faults or _steered(chain, way, call.reading)
         return replace(_along(way), losses=losses, open=not call.reading.faults)
 
     def _answer(self, call: _Call, place: ServicePlace, leading: _Leading) -> Answer:
@@ -205,6 +207,18 @@ class _ConsulMesh:
         if receiver.service != service:
             return Verdict(False, (), (ACCOUNT,))
         return receiver.receive(call.caller, endpoint.port, call.reading)
+
+
+def _steered(chain: Chain, way: Way, reading: Reading) -> tuple[str, ...]:
+    """The codes of what could lead elsewhere: the path as the destination sees it, and values as they were sent."""
+    turned = chain.choose(reading.seen) is not way
+    loose = () if reading.is_single else (reading.sent, *reading.line_by_line())
+    moved = any(chain.choose(one, slack) is not way for one in loose for slack in (STRICT, Leniency(values=True)))
+    return ((HEADER,) if moved else ()) + ((GUARDED,) if turned else ())
+
+
+def _own(service: str) -> _Leading:
+    return _Leading({service: Fraction(1)})
 
 
 def _along(way: Way) -> _Leading:

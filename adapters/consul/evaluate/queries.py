@@ -32,7 +32,7 @@ def _query(value: Any, where: str) -> Question:
         found = _values(http, name.encode(), where)
         return bool(found) and test(found[0])
 
-    return holds
+    return Question("query", holds)
 
 
 def _values(http: Http, name: bytes, where: str) -> list[bytes]:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from hub.api import INLINE_HEADERS, KEEP_UNCHANGED, METHODS, PathOptions, Request, normalise, raw_bytes, target
 
-METHOD, PATH, HEADER = "method.nonstandard", "path.refused", "header.rejected"
+METHOD, PATH, HEADER, GUARDED = "method.nonstandard", "path.refused", "header.rejected", "path.guarded"
 _OPTIONS = PathOptions(normalize=True, merge=False, slashes=KEEP_UNCHANGED)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -29,6 +29,8 @@ _WIDE = re.compile(rb"[\xc0-\xff][\x80-\xbf]*")
 _HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
 _UPGRADES = ("websocket",)
 _WAYS = 256
+_PLAIN = re.compile(rb"/|(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+)+/?")
+_SINGLE = re.compile(rb"(?:[!-+\x2d-~](?:[ -+\x2d-~]*[!-+\x2d-~])?)?")
 Lines = Mapping[str, tuple[bytes, ...]]
 
 
@@ -55,11 +57,26 @@ class Reading(Struct, frozen=True):
     faults: tuple[str, ...]
     meant: Lines | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the path reads one way only: no empty, dot or escaped parts, parameters, or bytes beyond ASCII."""
+        return self.sent.plain == self.seen.plain and _PLAIN.fullmatch(self.seen.plain) is not None
+
+    @property
+    def is_single(self) -> bool:
+        """Whether every value reads one way only: of one line, of ASCII, without a comma or a blank outside."""
+        values = [value for some in self.seen.headers.values() for value in some]
+        return self.meant is None and all(_SINGLE.fullmatch(value) is not None for value in values)
+
+    def meant_as(self, http: Http) -> Http:
+        """The request with its lines as they were sent."""
+        return http if self.meant is None else replace(http, headers={**http.headers, **self.meant})
+
     def line_by_line(self) -> Iterator[Http]:
         """What is routed with `meant`, and with one line of each header, in every way (the first 256)."""
         if self.meant is None:
             return
-        yield replace(self.sent, headers={**self.sent.headers, **self.meant})
+        yield self.meant_as(self.sent)
         names = sorted(self.meant)
         for chosen in islice(product(*(self.meant[name] for name in names)), _WAYS):
             single = {name: (value,) for name, value in zip(names, chosen, strict=True)}

@@ -14,10 +14,10 @@ import re
 from collections.abc import Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from adapters.consul.evaluate.intentions import Decision, Default, Gate, Gates
-from adapters.consul.evaluate.request import HEADER, NO_HTTP, Http, Reading
+from adapters.consul.evaluate.matching import Leniency
+from adapters.consul.evaluate.request import GUARDED, HEADER, NO_HTTP, Http, Reading
 from adapters.consul.names import Names
 from hub.api import Destination, Facts, ObjectRef, Placement, Source, identity_of
 
@@ -65,10 +65,20 @@ class Guard(Struct, frozen=True):
         decision = self.decide(caller, reading.seen)
         if reading.faults:
             return Verdict(False, decision.by, reading.faults, http=True)
-        if decision.allowed or reading.meant is None:
-            return Verdict(decision.allowed, decision.by, http=True)
-        meant = self.decide(caller, replace(reading.seen, headers={**reading.seen.headers, **reading.meant}))
-        return Verdict(False, decision.by, (HEADER,) if meant.allowed else (), http=True)
+        losses = () if decision.allowed else self._excuses(caller, reading)
+        return Verdict(decision.allowed, decision.by, losses, http=True)
+
+    def _excuses(self, caller: str, reading: Reading) -> tuple[str, ...]:
+        """The codes of what alone stands in the way: a path, or values, that can be read in two ways."""
+        path, values = not reading.is_plain, not reading.is_single
+        for codes in ((GUARDED,), (HEADER,), (GUARDED, HEADER)):
+            slack = Leniency(GUARDED in codes, HEADER in codes)
+            if (path or not slack.paths) and (values or not slack.values):
+                http = reading.meant_as(reading.seen) if slack.values else reading.seen
+                # Where the default is to allow, whoever is not denied is let in: only what an intention allows is meant.
+                if self.gate.decide(caller, http, "deny", slack).allowed:
+                    return codes
+        return ()
 
 
 class Receiver(Struct, frozen=True):

@@ -117,6 +117,7 @@ TO_SERVICES: _Rows = (
     (SEEN, _BARRED, call(), "deny"),
     (SEEN, _BARRED, call("web-v1"), "allow"),
     (SEEN, _BARRED, call("web-v1", src=OUTSIDE), "deny"),
+    (SEEN, (*_BARRED, split("web", _V1)), call(src=OUTSIDE), "deny"),
     (SPLITTER, _BARRED, call("none"), "deny"),
     (SEEN, (*everyone("tcpsvc"),), call("tcpsvc", protocol="tcp"), "allow"),
     (SEEN, _FIRST, call(protocol="tcp"), "deny"),

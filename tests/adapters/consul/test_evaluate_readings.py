@@ -131,3 +131,51 @@ def test_pseudo_headers(facts: Facts) -> None:
     """`:method` and `:path` are taken; of a normalised path the normal form."""
     assert judged(facts, web(Header=[header(":method", Exact="GET")]), ask()).verdict == "allow"
     assert judged(facts, web(Header=[header(":path", Exact="/a?b")]), ask("/x/../a?b")).verdict == "allow"
+
+
+@pytest.mark.parametrize(
+    ("objects", "request_", "losses"),
+    [
+        (refuse(regex=".*;.*"), ask("/a;b"), ("path.guarded",)),
+        (refuse(regex=".*;.*"), ask("/c;b"), ()),
+        (refuse(exact="/ab"), ask("/ab"), ()),
+        (refuse(regex=".*;.*", Methods=["GET"]), ask("/a;b"), ()),
+    ],
+)
+def test_a_denial_by_path_alone_is_a_loss_where_the_path_reads_in_two_ways(
+    objects: dict[str, Any], request_: Request, losses: tuple[str, ...], facts: Facts
+) -> None:
+    """And where it would pass without that denial; of a path that reads one way only, it is what is meant."""
+    entry = intentions("web", source("a", objects, may(prefix="/a"), refuse(prefix="/")), deny())
+    answer = judged(facts, (entry,), request_)
+    assert (answer.verdict, answer.losses) == ("deny", losses)
+
+
+def test_a_value_that_is_barred_is_a_loss_where_it_reads_in_two_ways(facts: Facts) -> None:
+    """With a comma it may be two lines that somebody joined; a plain one is what is meant."""
+    barred = header("x-role", Regex=".*(?:,|b).*", Invert=True)
+    tier = web(exact="/a", Header=[header("x-role", Regex="a.*"), barred])
+    assert judged(facts, tier, ask("/a", headers=lines("a,c"))).losses == ("header.rejected",)
+    assert judged(facts, tier, ask("/a", headers=lines("c,c"))).losses == ()
+    assert judged(facts, tier, ask("/a", headers=lines("ab"))).losses == ()
+    guarded = intentions(
+        "web", source("a", refuse(regex=".*;.*"), may(prefix="/a", Header=[barred]), refuse(prefix="/")), deny()
+    )
+    both = judged(facts, (guarded,), ask("/a;b", headers=lines("a,c")))
+    assert both.losses == ("header.rejected", "path.guarded")
+
+
+def test_routes_by_the_path_as_it_was_sent(facts: Facts) -> None:
+    """Where the path that the destination sees would lead elsewhere, a loss says so, and where a barred value does."""
+    to_v1 = (*everyone("web", "web-v1"), router("web", route("web-v1", regex="/api/.*")))
+    assert judged(facts, to_v1, call(at="/z/../api/x")).losses == ("path.guarded",)
+    assert judged(facts, to_v1, call(at="/api/../x")).losses == ("path.guarded",)
+    assert judged(facts, to_v1, call(at="/z/../apix")).losses == ()
+    barred = header("x-role", Regex=".*,.*", Invert=True)
+    by_value = (
+        *everyone("web", "web-v1"),
+        router("web", route("web-v1", Header=[header("x-role", Regex="a.*"), barred])),
+    )
+    answer = judged(facts, by_value, call(headers=lines("a,b")))
+    assert (answer.route, answer.losses) == ("root", ("header.rejected",))
+    assert judged(facts, by_value, call(headers=lines("a"))).weights == {"web-v1": "1"}
