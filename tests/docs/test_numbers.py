@@ -24,6 +24,7 @@ sources: [{path: manifests}]
 meshes:
 - {name: vm, adapter: vm, governed: all}
 - {name: istio, adapter: istio, governed: all, sink: {path: rendered}}
+- {name: filters, adapter: istio, governed: all, config: {patterns: envoyfilter}, sink: {path: rendered-by-filters}}
 - {name: linkerd, adapter: linkerd, governed: all, sink: {path: rendered-too}}
 """
 
@@ -86,6 +87,7 @@ def test_so_many_patterns_are_written_exactly(patterns: Folder) -> None:
         name: len(codes) for name, codes in lossy.items()
     }, "one Loss for each pattern"
     istio_exact = [total - len(lossy["istio"]), Counter(lossy["istio"])["istio.path-narrowed"]]
+    istio_exact.append(total - len(lossy["filters"]))
     assert numbers(title) == [total]
     exact = [[total - len(lossy["vm"])], istio_exact, [total - len(lossy["linkerd"])]]
     assert [numbers(cell) for cell in cells] == exact

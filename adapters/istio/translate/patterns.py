@@ -7,12 +7,13 @@ any generation of sidecars is never written: see `adapters.istio.regex`.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from adapters.istio.config import IstioConfig
-from adapters.istio.regex import is_compiled, is_portable
+from adapters.istio.regex import SURROGATES, is_compiled, is_portable
 from adapters.istio.translate.budget import MAX_STEPS, ConditionPattern
 from adapters.istio.translate.losses import short
 from adapters.istio.translate.match import (
@@ -26,6 +27,7 @@ from adapters.istio.translate.match import (
 )
 from hub.api import (
     NON_ASCII,
+    NOT_UTF8,
     PATH,
     HttpMatch,
     Objection,
@@ -37,6 +39,8 @@ from hub.api import (
     pattern_of,
     permission_rules,
     survives_crumbs,
+    value_guards,
+    value_matcher,
 )
 
 _MAX_PATTERN = 4096
@@ -61,10 +65,19 @@ def _by_filter(match: HttpMatch) -> tuple[tuple[Objection, ...], bytes]:
     if match.path is not None and said.path is not None:
         found.update(_pattern(match.path, said.path))
     rules = permission_rules(said, _may_be_joined) + ([] if match.path is None else [_NO_RAW_BYTES])
+    rules += [
+        _no_surrogates(name)
+        for name, pattern in match.headers
+        if value_matcher(name, NOT_UTF8) in value_guards(name, pattern)
+    ]
     body = msgspec.json.encode({"and_rules": {"rules": rules}}, order="sorted")
     if not found and len(body) > MAX_BYTES:
         found.add(too_large(match))
     return tuple(sorted(found)), body
+
+
+def _no_surrogates(name: str) -> dict[str, Any]:
+    return {"not_rule": {"header": value_matcher(name, SURROGATES)}}
 
 
 def _may_be_joined(name: str) -> bool:
