@@ -16,7 +16,7 @@ BESIDE := --dist loadfile --no-loadscope-reorder -n
 # Tests start hundreds of Python processes: each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lint check $(PARTS) fast-tests test servers test-istio test-consul demo proof docs goldens constraints dist clean
+.PHONY: help setup lint check $(PARTS) fast-tests test servers test-istio test-consul test-browser demo proof docs goldens constraints dist clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -49,7 +49,7 @@ check: setup ## lint, and the fast tests without random searches, processes and 
 # Each part is a process that collects its own files: with xdist every process collects all of them, which costs about as much as
 # running them.
 RUNNING := $(addprefix tests/hub/,reconcile sinks sources status)
-CHECK := $(PYTEST) -m "not envoy and not istio and not consul and not slow and not thorough and not hypothesis"
+CHECK := $(PYTEST) -m "not envoy and not istio and not consul and not browser and not slow and not thorough and not hypothesis"
 
 check-cli: setup
 	$(CHECK) tests/hub/cli
@@ -65,7 +65,7 @@ check-others: setup
 
 fast-tests: setup ## the tests that start no Envoy
 	@mkdir -p $(REPORTS)
-	$(PYTEST) -n auto -m "not envoy and not istio and not consul and not slow" --junit-xml=$(REPORTS)/fast.xml
+	$(PYTEST) -n auto -m "not envoy and not istio and not consul and not browser and not slow" --junit-xml=$(REPORTS)/fast.xml
 
 test: fast-tests ## the fast tests, then those with real Envoys
 	$(PYTEST) $(BESIDE) 3 -m "envoy and not slow" --junit-xml=$(REPORTS)/envoy.xml
@@ -89,6 +89,10 @@ test-consul: setup ## a real Consul mesh obeys (needs Go, for the first time som
 ifeq ($(MUTATE),1)
 MAKEFLAGS += -q
 endif
+
+test-browser: setup ## the pages that smihub writes, in a headless browser (needs Debian's chromium and chromium-driver)
+	@mkdir -p $(REPORTS)
+	$(PYTEST) -m "browser and not slow" --junit-xml=$(REPORTS)/browser.xml
 
 demo: ## real Envoys obey a folder of SMI (DEMO=full shows every request; MUTATE=1 breaks a rule, and must exit 1)
 	+@MAKEFLAGS= $(MAKE) --no-print-directory setup MUTATE=

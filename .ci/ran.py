@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-REAL = frozenset({"envoy", "istio", "consul"})
-"""Reports of suites that need real servers."""
+REAL = frozenset({"envoy", "istio", "consul", "browser"})
+"""Reports of suites that need real servers, or a browser."""
 
 
 def total(suites: Sequence[ET.Element], key: str) -> int:

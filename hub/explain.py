@@ -6,7 +6,7 @@ translation, and the adapter's own reading of the native objects. Nothing is sha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal
 
@@ -38,12 +38,16 @@ def compiled(store: Store, view: EndpointView) -> Compiled:
 
 
 class ExplainedMesh(Struct, frozen=True):
-    """A mesh to explain: its name, its adapter, the translations of the units that it governs, baselines too, and how to make one."""
+    """A mesh to explain: its name, its adapter, the translations of the units that it governs, baselines too, and how to make one.
+
+    `view` gives the body of one of its objects as JSON-like data (FamilySpec.view).
+    """
 
     name: str
     spec: AdapterSpec[Any]
     translations: Mapping[UnitKey, Translation]
     translate: Translate
+    view: Callable[[bytes, str], Any] | None = None
 
 
 class _MeshJudge(Struct, frozen=True):
@@ -111,6 +115,15 @@ class Explainer:
     def opens(self, mesh: str, answer: Answer) -> bool:
         """Whether a mesh lets a request in only because its settings in smihub.yaml say so."""
         return answer.verdict != "deny" and any(map(self._judges[mesh].openings.__contains__, answer.losses))
+
+    def views(self, mesh: str, key: UnitKey) -> Iterator[Any]:
+        """The objects of a unit and of the baselines around it in a mesh, as JSON-like data; none where it has no view."""
+        asked = next(each for each in self._meshes if each.name == mesh)
+        for at, translation in asked.translations.items():
+            if asked.view is not None and (
+                at == key or (at.kind == "baseline" and at.namespace in {"", key.namespace})
+            ):
+                yield from (asked.view(native.body, native.ref.kind) for native in translation.objects)
 
     def limits(self) -> Mapping[str, str]:
         """By mesh: which traffic it never gets to see, one sentence each; meshes that see all are left out."""

@@ -80,6 +80,7 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
             spec,
             {key: translated(spec, key, unit, spec.config()) for key, unit in _with_baselines(spec, intent)},
             partial(_translated, spec),
+            plugins.families[spec.family].view if spec.family in plugins.families else None,
         )
         for name, spec in asked.items()
     ]
@@ -171,6 +172,5 @@ async def _judged(mesh: Mesh, intent: Compiled) -> ExplainedMesh:
     }
     skeletons = {key: mesh.baseline(key) for key in sorted(baselines_of(mesh.spec, {*units, *held}))}
     units |= {key: unit for key, unit in skeletons.items() if unit is not None}
-    return ExplainedMesh(
-        mesh.name, mesh.spec, {key: mesh.translate(key, unit) for key, unit in units.items()}, mesh.translate
-    )
+    translations = {key: mesh.translate(key, unit) for key, unit in units.items()}
+    return ExplainedMesh(mesh.name, mesh.spec, translations, mesh.translate, mesh.view)

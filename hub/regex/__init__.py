@@ -17,6 +17,7 @@ from hub.regex.bounds import MAX_STATES, RegexRefusedError, StepBudget, bounded,
 from hub.regex.forms import Inexpressible, header_forms, path_forms
 from hub.regex.meaning import Between, Forms, language_of_forms
 from hub.regex.part import Part, path_part
+from hub.regex.representatives import representatives
 from hub.regex.written import pattern_of, patterns_of
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "pattern_of",
     "patterns_of",
     "program_size",
+    "representatives",
     "restricted",
     "union",
 ]

@@ -141,6 +141,11 @@ def test_explain(tmp_path: Path) -> None:
     assert differing(folder, block("docs/cli.md", "$ smihub explain --from shop/web").text) == []
 
 
+def test_a_matrix(bookshop: Folder) -> None:
+    """cli.md: the example's, with the mesh for VMs."""
+    assert differing(bookshop, block("docs/cli.md", "$ smihub matrix").text) == []
+
+
 def test_explain_a_near_miss(tmp_path: Path) -> None:
     """cli.md: the port of the Service instead of the workload's."""
     folder = Folder(tmp_path)

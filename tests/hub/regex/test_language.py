@@ -72,7 +72,7 @@ def test_language_holds_what_re2_matches_among_all_short_texts(pattern: str) -> 
 
 @pytest.mark.parametrize(("one", "other"), [("a.*", ".*b"), ("(a|b)*", "(ab)*"), ("/.*", "//?a*"), ("a", "b")])
 def test_products_have_the_texts_that_logic_says(one: str, other: str) -> None:
-    """Union, intersection and difference, on every short text; witnesses are shortest."""
+    """Union, intersection and difference, on every short text; representatives are shortest."""
     left, right = language(one), language(other)
     combined = union(left, right), intersection(left, right), difference(left, right)
     more, common = excess(left, right), overlap(left, right)
