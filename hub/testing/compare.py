@@ -11,7 +11,9 @@ from hub.model import Answer, Request
 _RANK: Mapping[str, int] = {"no-endpoint": 0, "deny": 0, "mixed": 1, "allow": 2, "ungoverned": 2}
 
 
-_UNITS, _LEAST = 4, 10**6
+NEAREST = "split.weights-too-large"
+"""The loss of shares that are the nearest that there are."""
+_UNITS, _LEAST = 4, 10**4
 """The nearest whole numbers are at most so many units of their sum from the share of any of a few backends; the least sum of a mesh."""
 
 
@@ -41,7 +43,7 @@ def _misrouted(smi: Answer, mesh: Answer) -> str:
         return ""
     shares, wanted = ({name: Fraction(share) for name, share in (one.weights or {}).items()} for one in (mesh, smi))
     most = Fraction(_UNITS, max(_LEAST, lcm(*(share.denominator for share in shares.values()))))
-    most = most if "split.weights-too-large" in mesh.losses else Fraction(0)
+    most = most if NEAREST in mesh.losses else Fraction(0)
     near = shares.keys() == wanted.keys() and all(abs(shares[name] - wanted[name]) <= most for name in wanted)
     # A mesh need not tell a Service's own endpoints from a split that names the root alone: calls go the same way.
     alike = smi.route == mesh.route or ({smi.route, mesh.route} == {"root", "split"} and shares == wanted)

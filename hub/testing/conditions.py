@@ -16,6 +16,9 @@ from hub.semantics import EVERYTHING, GovernedNamespaces, Semantics
 Without = Callable[[Request, Collection[str]], Iterator[Answer]]
 _WHOLE = frozenset(
     {
+        "consul.account",
+        "consul.several-ports",
+        "consul.split-not-http",
         "istio.headless-backend",
         "istio.port-called-udp",
         "istio.tls-not-split",

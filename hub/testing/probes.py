@@ -52,6 +52,30 @@ metadata: {name: port, namespace: d}
 spec: {matches: {ports: [8080]}}
 ---
 """
+_APART = """\
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: d, labels: {{app: {name}, tier: front}}}}
+spec: {{serviceAccountName: {name}, containers: [{{name: a, ports: [{{containerPort: {port}}}]}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: d}}
+spec: {{selector: {{app: {name}}}, ports: [{{name: {word}, port: {number}, targetPort: {port}}}]}}
+---
+"""
+_NAMES, _POD_OF_WEB = ("api", "old"), _FACTS[_FACTS.index("apiVersion: v1\nkind: Pod\nmetadata: {name: web") :]
+_PLACES = (
+    _FACTS,
+    *(
+        "".join(_APART.format(name=name, word=word, port=port, number=number) for name in _NAMES)
+        + _POD_OF_WEB[: _POD_OF_WEB.index("---\n") + 4]
+        + _FACTS[_FACTS.index("apiVersion: specs") :]
+        for word, port, number in (("http", 8080, 80), ("tcp-db", 9000, 9000))
+    ),
+)
+"""Accounts with several ports, of which each is behind two Services; and accounts with a Service of their name and one port: some
+meshes know no others."""
 _ROUTES = """\
 apiVersion: specs.smi-spec.io/v1alpha4
 kind: HTTPRouteGroup
@@ -166,7 +190,8 @@ def faults(spec: AdapterSpec[Any], settings: Any = None) -> Iterator[str]:
         if support is None:
             yield f"{probe.feature}: nothing is declared"
             continue
-        worked, lost = _tried(mesh, probe, probe.text)
+        tried = [_tried(mesh, probe, place + probe.text) for place in _PLACES]
+        worked, lost = any(worked for worked, _ in tried), any(lost for _, lost in tried)
         works = support in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE}
         if spec.routes_only and probe.feature.startswith("access."):
             worked = False  # nobody is governed, so nobody is refused for want of this feature
@@ -174,18 +199,19 @@ def faults(spec: AdapterSpec[Any], settings: Any = None) -> Iterator[str]:
             yield f'{probe.feature}: "{support}" is declared, but a simple case is {"carried out" if worked else "refused"}'
         if not works and not lost:
             yield f'{probe.feature}: "{support}" is declared, and nothing is reported as lost'
-        if support is Support.FULL and probe.hard and _tried(mesh, probe, probe.hard)[1]:
+        if support is Support.FULL and probe.hard and _tried(mesh, probe, _FACTS + probe.hard)[1]:
             yield f'{probe.feature}: "full" is declared, but some of it is lost'
 
 
 def _tried(mesh: SinklessMesh, probe: Probe, text: str) -> tuple[bool, bool]:
     """Whether a mesh does in a world what SMI says, and whether it reports anything of it as lost."""
     request, about_access = probe.request, probe.feature.startswith("access.")
-    documents = read_documents(_FACTS + text)
+    documents = read_documents(text)
     scope = Scope(governed=GovernedNamespaces(frozenset())) if mesh.spec.routes_only else Scope()
     smi, answers = explainer_of(documents, (mesh,), scope).explain(request)
     answer = answers[mesh.name]
     made = translate_units(compile_documents(documents, Scope()).units, mesh).values()
     lost = any(not loss.is_unenforced or about_access for each in made for loss in each.losses)
-    same = (answer.verdict, answer.weights) == (smi.verdict, smi.weights)
+    asked = smi.verdict == "allow" or smi.route == "split"  # not so where a place has no such port
+    same = asked and (answer.verdict, answer.weights) == (smi.verdict, smi.weights)
     return same and not disagreement(request, smi, answer), lost

@@ -9,12 +9,10 @@ from msgspec.structs import replace
 
 from hub.explain import ExplainedMesh
 from hub.model import Answer, Document, ObjectRef, Reading, Request
+from hub.testing.compare import NEAREST
 from hub.testing.conditions import Without, answers_without
 from hub.testing.conformance.subject import NOBODY
 from hub.testing.search import Excusing, Explain
-
-_NEAREST = "split.weights-too-large"
-"""Shares are the nearest that there are then; no split is gone."""
 
 
 def judging(mesh: ExplainedMesh, explain: Explain) -> Explain:
@@ -34,7 +32,9 @@ def judging(mesh: ExplainedMesh, explain: Explain) -> Explain:
 def excusing(mesh: ExplainedMesh) -> Excusing:
     """What excuses a mesh that reports losses: SMI without those splits, or without all conditions of some."""
     lost = {loss for each in mesh.translations.values() for loss in each.losses if not loss.access}
-    whole = [loss for loss in lost if loss.field != "spec.matches" and loss.code != _NEAREST]
+    whole = [
+        loss for loss in lost if loss.field != "spec.matches" and loss.code != NEAREST
+    ]  # of the nearest shares no split is gone
     codes, splits = {loss.code for loss in whole}, {loss.origin for loss in whole}
     if not mesh.spec.routes_only:
         return partial(answers_without, of_whole_splits=codes, lost=splits)

@@ -172,6 +172,7 @@ _ASKED = Request(
     "/zqpath",
     ((NAME.value, VALUE.value),),
 )
+_ASKED_ALONE = replace(_ASKED, dst=Destination(pod="d/zqapi"))
 _CALLED = replace(_ASKED, dst=Destination(service="d/zqroot"), port=80)
 
 
@@ -183,6 +184,32 @@ def _splitting(kind: str, rule: str, more: str = "") -> str:
     behind = "".join(_POD % (name, name) + _SERVICE % (name, name, kind) for name in ("zqroot", "zqold", "zqnew"))
     every = _GROUP % ("r", "methods: ['*']") + _GROUP % ("when", _ALL) + _PORTS
     return behind + every + _TARGET % (*_ACCOUNTS, rule) + _SPLIT % more
+
+
+def _alone(port: str, *names: str) -> str:
+    """Accounts with one port, each behind a Service of its name."""
+    ports = re.compile(r"ports: \[\{.*\}\]\}\]")
+    pods = (ports.sub("ports: [{containerPort: 17071}]}]", _POD % (name, name)) for name in names)
+    owned = (
+        pod.replace("serviceAccountName: zqapi", f"serviceAccountName: {name}")
+        for pod, name in zip(pods, names, strict=True)
+    )
+    return "".join(map("".join, zip(owned, (_SERVICE % (name, name, port) for name in names), strict=True)))
+
+
+def _granting_alone(match: str) -> str:
+    return _alone("http", "zqapi") + _GROUP % ("r", match) + _TARGET % (*_ACCOUNTS, "{kind: HTTPRouteGroup, name: r}")
+
+
+def _splitting_alone(more: str = "") -> str:
+    when = _GROUP % ("r", "methods: ['*']") + _GROUP % ("when", _ALL)
+    targets = "".join(
+        (_TARGET % ("ServiceAccount", name, *_ACCOUNTS[2:], "{kind: HTTPRouteGroup, name: r}")).replace(
+            "zqtarget", f"to-{name}"
+        )
+        for name in ("zqroot", "zqold", "zqnew")
+    )
+    return _alone("http", "zqroot", "zqold", "zqnew") + when + targets + _SPLIT % more
 
 
 _WHEN = ", matches: [{kind: HTTPRouteGroup, name: when}]"
@@ -228,5 +255,22 @@ SENTINELS = (
         _splitting("tcp", "{kind: TCPRoute, name: ports}"),
         replace(_CALLED, protocol="tcp"),
         (CALLER, replace(WEIGHT, feature=Feature.SPLIT_TCP)),
+    ),
+    # For meshes in which a service has one identity and one port.
+    SentinelWorld(
+        "HTTP to a service of one port", _granting_alone(_ALL), _ASKED_ALONE, (CALLER, METHOD, PATH, NAME, VALUE)
+    ),
+    SentinelWorld(
+        "raw TCP to a service of one port",
+        _alone("tcp", "zqapi") + _PORTS + _TARGET % (*_ACCOUNTS, "{kind: TCPRoute, name: ports}"),
+        replace(_ASKED_ALONE, protocol="tcp"),
+        (CALLER,),
+    ),
+    SentinelWorld("HTTP split among services of one port", _splitting_alone(), _CALLED, (WEIGHT,)),
+    SentinelWorld(
+        "HTTP split with a condition among services of one port",
+        _splitting_alone(_WHEN),
+        _CALLED,
+        (WEIGHT, WHEN_PATH, WHEN_METHOD, WHEN_NAME, WHEN_VALUE),
     ),
 )
