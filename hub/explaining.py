@@ -60,7 +60,7 @@ class Explained(Struct, frozen=True):
 def explain_folder(folder: Path, plugins: Plugins) -> Explained:
     """Both readings of a folder (`-`: of standard input); every installed adapter is a mesh of its name.
 
-    One that none of the known workloads can be part of is left out. Raises ConfigError and SourceError.
+    One that none of the known workloads can be part of is left out, as is one that is asked by a smihub.yaml alone. Raises ConfigError and SourceError.
     """
     if not plugins.adapters:
         raise ConfigError("; ".join(map(str, plugins.problems)) or "no adapter is installed")
@@ -73,7 +73,8 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
     )
     intake = Intake([written], {name: source}, {"": store})
     documents, intent = _read(intake)[name], compiled(store, EndpointView(store))
-    asked = {name: spec for name, spec in sorted(plugins.adapters.items()) if _can_have_any(spec, store)}
+    known = {name: spec for name, spec in sorted(plugins.adapters.items()) if spec.workloads}
+    asked = {name: spec for name, spec in known.items() if _can_have_any(spec, store)}
     judged = [
         ExplainedMesh(
             name,
@@ -85,7 +86,7 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
         for name, spec in asked.items()
     ]
     explainer = Explainer(Semantics(documents, trust_domain=TRUST_DOMAIN), intent, judged)
-    return replace(_explained({"": explainer}, intake), left_out=tuple(sorted({*plugins.adapters} - {*asked})))
+    return replace(_explained({"": explainer}, intake), left_out=tuple(sorted({*known} - {*asked})))
 
 
 def _can_have_any(spec: AdapterSpec[Any], store: Store) -> bool:

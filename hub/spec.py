@@ -91,7 +91,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `new_first`: of its old and new grants of a unit, no part in any state between allows more than the old or the new ones do, so
     new ones are written before old ones go, and a caller of both is not refused in between.
     `overrides(manifest)` says what an object in the sources that is somebody else's does to those of the mesh ("": nothing).
-    `workloads` are the kinds of workload that such a mesh can have; without a smihub.yaml it is asked only about folders with some of them.
+    `workloads` are the kinds of workload that such a mesh can have; without a smihub.yaml it is asked only about folders with some of them
+    (without any kind never: what its settings say of workloads cannot be guessed).
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
     its objects do not allow; without one, or with another value of it, the unit is refused. `features` is what a mesh with the default
     settings supports, `improves(settings)` what other settings change of that; `supports` has both.
