@@ -43,9 +43,13 @@ class ConsulConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="came
 
 
 class ConsulK8sConfig(ConsulConfig, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Options of the `consul-k8s` adapter: those of `consul`, with names that Kubernetes takes."""
+    """Options of the `consul-k8s` adapter: those of `consul`, with names that Kubernetes takes.
+
+    `meshNamespace` is where the intention of `mode: mesh` stands.
+    """
 
     names: str = RESOURCE_NAMES
+    mesh_namespace: Annotated[str, Meta(pattern=r"\A[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")] = "consul"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -21,6 +21,9 @@ REST = "rest"
 EVERY = "*"
 """Every service, as a source or as a destination."""
 
+EVERY_RESOURCE = f"every{INSERT}service"
+"""The custom resource of the intention whose destination is every service."""
+
 _LABEL = re.compile(r"(?=.{1,63}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _ACCOUNT = re.compile(r"(?=.{1,200}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 _TEMPLATE = re.compile(r"(?:(?P<head>[a-z0-9_-]*)\{namespace\}(?P<between>[a-z0-9_-]*[-_][a-z0-9_-]*))?\{name\}")

@@ -47,11 +47,11 @@ _ESCAPES = (
 PATH_GUARD = rf".*(?:[;\\]|//|[^\x00-\x7f]|%(?:{_ESCAPES})).*|.*/\.{{1,2}}(?:/.*)?"
 """Paths that an application may read differently, after a sidecar has normalised them: empty segments, parameters, backslashes,
 second, overlong or broken escapes; and those that it would have normalised, should it be told not to."""
-JOIN_GUARD = "[^,]*"
-"""Values that are certainly one header line: some Envoys join repeated lines with a comma before they match them."""
-NON_ASCII = r"(?s:.*)[^\x00-\x7f](?s:.*)"
+BEYOND_ASCII = r"(?s:.*)[^\x00-\x7f](?s:.*)"
 """Header values with a byte above 0x7f: Envoy's RE2 may count bytes there, SMI's patterns count characters."""
-OUTER_BLANK = r"[ \t](?s:.*)|(?s:.*)[ \t]"
-"""Header values with a blank outside: no part of the value (RFC 9110, 5.5), but over HTTP/2 Envoy keeps it."""
-EVERY_PATH = ".*"
-"""What the last permission of a source denies: without it, everything else would be allowed where Consul allows by default."""
+NOT_ONE_VALUE = rf"{BEYOND_ASCII}|(?s:.*),(?s:.*)|[ \t](?s:.*)|(?s:.*)[ \t]"
+"""Those, values that may be several joined lines (some Envoys join them with a comma before they match), and values with a blank
+outside: no part of the value (RFC 9110, 5.5), but over HTTP/2 Envoy keeps it."""
+EVERY_PATH = "/"
+"""The prefix of every path: what the last permission of a source denies, since Consul would allow everything else where it allows
+by default. A prefix and not a pattern: no byte is outside of it."""

@@ -23,6 +23,7 @@ async def meshes(story: Story) -> str:
     as_pods(story.world.pristine, pods)
     found = {
         **_answers(story, story.world.pristine, "vm"),
+        **_answers(story, story.world.pristine, "consul", config=_CONSUL),
         **_answers(story, pods, "istio", "linkerd"),
     }
     shown = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
@@ -69,10 +70,23 @@ def _pod(workload: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _answers(story: Story, folder: Path, *asked: str) -> dict[str, Answered]:
+_CONSUL = """\
+domain: {{trustDomain: cluster.local}}
+sources: [{{path: {folder}}}]
+meshes: [{{name: consul, adapter: consul, governed: all, sink: {{kind: directory, path: rendered-consul}}}}]
+"""
+
+
+def _answers(story: Story, folder: Path, *asked: str, config: str = "") -> dict[str, Answered]:
+    """What these meshes answer: of a folder alone, or as this smihub.yaml configures them."""
     questions = story.world.base / "all-questions.jsonl"
     questions.write_text("".join(json.dumps(row.question()) + "\n" for row in ROWS))
-    done = smihub(story.world.base, "explain", "--batch", str(questions), "--source", str(folder))
+    where = ["--source", str(folder)]
+    if config:
+        file = story.world.base / "consul.yaml"
+        file.write_text(config.format(folder=folder))
+        where = ["--config", str(file)]
+    done = smihub(story.world.base, "explain", "--batch", str(questions), *where)
     if done.returncode:
         raise RuntimeError(f"smihub explain failed:\n{done.stderr}{done.stdout[-500:]}")
     answers = [json.loads(line) for line in done.stdout.splitlines()]

@@ -108,9 +108,11 @@ RENDERED = "rendered"
 _KNOWN = {
     "vm": {"name": "vms", "governed": "all", "sink": "{}"},
     "istio": {"name": "istio", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/istio}}"},
+    "consul": {"name": "consul", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/consul}}"},
+    "consul-k8s": {"name": "consul", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/consul}}"},
     "linkerd": {"name": "linkerd", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/linkerd}}"},
 }
-RENDERING = frozenset(("istio", "linkerd"))
+RENDERING = frozenset(("consul", "consul-k8s", "istio", "linkerd"))
 """Adapters of ours whose objects are files for GitOps."""
 SCHEMA_FILE = ".smihub.schema.json"
 """Where editors find the JSON Schema of the file, beside it; hidden, so that no source reads it."""

@@ -199,7 +199,12 @@ def test_a_request_of_a_batch(bookshop: Folder) -> None:
 
 SETTINGS = [
     *(("docs/cli.md", begins) for begins in ("sources:", "domains:", "accept:", "http:")),
-    *(("docs/gitops.md", "meshes:"), ("docs/istio.md", "meshes:"), ("docs/linkerd.md", "meshes:")),
+    *(
+        ("docs/gitops.md", "meshes:"),
+        ("docs/istio.md", "meshes:"),
+        ("docs/linkerd.md", "meshes:"),
+        ("docs/consul.md", "meshes:"),
+    ),
     ("docs/vm.md", "meshes:"),
 ]
 

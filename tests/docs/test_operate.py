@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adapters.consul import regex as consul_regex
+from adapters.consul import vocabulary as consul_words
+from adapters.consul.translate import access as consul_access
+from adapters.consul.translate import routes as consul_routes
 from adapters.istio import regex as istio_regex
 from adapters.istio.translate import access, routes
 from adapters.linkerd import regex as linkerd_regex
@@ -116,6 +120,17 @@ LIMITS: dict[str, tuple[float, ...]] = {
     "rules of a policy, policies for one account and one set of labels": (access.MAX_RULES, access.MAX_POLICIES),
     "exact values of a pattern": (guess.MAX_VALUES,),
     "a pattern in a split": (istio_regex.MAX_LENGTH,),
+    "callers of an account, conditions in Envoy, bytes of an intention": (
+        consul_access.MAX_CALLERS,
+        consul_access.MAX_RULES,
+        consul_access.MAX_BYTES,
+    ),
+    "a pattern of a path or a header": (consul_regex.MAX_PATTERN,),
+    "a split of a port: backends, routes, steps of weights": (
+        consul_routes.MAX_BACKENDS,
+        consul_routes.MAX_ROUTES,
+        consul_words.WEIGHT_UNITS,
+    ),
     "callers of an account, ports that grants alone name": (linkerd_access.MAX_CALLERS, ports.MAX_UNLISTED),
     "a pattern of a path, of a header": (linkerd_regex.MAX_PATH, linkerd_regex.MAX_HEADER),
     "routes of one set of callers on one port, matches of a route": (shares.MAX_ROUTES, shares.MAX_MATCHES),

@@ -10,7 +10,9 @@ from hub.cli.main import app
 from hub.features import Feature, Support
 from hub.testing.documents import SinklessMesh
 from hub.testing.probes import PROBES, faults
-from tests.servers.readings import MESHES
+from tests.servers.readings import CONSUL, CONSUL_K8S, MESHES
+
+EVERY = (*MESHES, CONSUL, CONSUL_K8S)
 
 
 def test_every_feature_is_probed_once() -> None:
@@ -19,7 +21,7 @@ def test_every_feature_is_probed_once() -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("mesh", MESHES, ids=[mesh.name for mesh in MESHES])
+@pytest.mark.parametrize("mesh", EVERY, ids=[mesh.name for mesh in EVERY])
 @pytest.mark.parametrize("feature", list(Feature))
 def test_a_false_declaration_is_noticed(mesh: SinklessMesh, feature: Feature) -> None:
     """Whoever promises too much, or too little, is found out."""
@@ -42,6 +44,6 @@ def test_features_are_printed_as_a_table() -> None:
     done = CliRunner().invoke(app, ["features"])
     assert done.exit_code == 0
     head, *rows = done.stdout.splitlines()
-    assert head.split() == ["istio", "linkerd", "vm"]
-    assert rows[0].split() == ["access.http.path", "partial", "partial", "full"]
+    assert head.split() == ["consul", "consul-k8s", "istio", "linkerd", "vm"]
+    assert rows[0].split() == ["access.http.path", "partial", "partial", "partial", "partial", "full"]
     assert len(rows) == len(Feature) + 1 + len(Support)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from adapters.consul.plugin import K8S_SPEC as CONSUL_K8S_SPEC
+from adapters.consul.plugin import SPEC as CONSUL_SPEC
 from adapters.istio.plugin import SPEC as ISTIO_SPEC
 from adapters.linkerd.plugin import SPEC as LINKERD_SPEC
 from adapters.vm.config import VmConfig
@@ -13,7 +15,10 @@ from hub.testing.search import Explain
 VM = SinklessMesh("vm", SPEC)
 ISTIO = SinklessMesh("istio", ISTIO_SPEC)
 LINKERD = SinklessMesh("linkerd", LINKERD_SPEC)
+CONSUL = SinklessMesh("consul", CONSUL_SPEC)
+CONSUL_K8S = SinklessMesh("consul-k8s", CONSUL_K8S_SPEC)
 MESHES = (VM, ISTIO, LINKERD)
+"""Those that carry out the cases as they are written; where one account has several ports, or Services of other names, Consul refuses."""
 
 
 def compiling(documents: tuple[Document, ...], reading: Reading) -> Explain:

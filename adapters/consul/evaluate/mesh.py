@@ -22,7 +22,7 @@ from adapters.consul.evaluate.entries import entries_of
 from adapters.consul.evaluate.intentions import Default, Gates
 from adapters.consul.evaluate.matching import STRICT, Leniency
 from adapters.consul.evaluate.request import GUARDED, HEADER, Reading, readings
-from adapters.consul.evaluate.workloads import Caller, Verdict, Workloads
+from adapters.consul.evaluate.workloads import MIXED, Caller, Verdict, Workloads
 from adapters.consul.names import Names
 from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, raw_text
 
@@ -31,7 +31,7 @@ BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
 RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
 ServicePlace = tuple[str, str, int]
 """Namespace, name and port of a Service."""
-UDP, MIXED, ACCOUNT = "proto.udp-not-captured", "port.undeclared-mixed", "consul.account"
+UDP, ACCOUNT = "proto.udp-not-captured", "consul.account"
 BOTH: tuple[Default, ...] = ("deny", "allow")
 _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2}
 

@@ -21,7 +21,7 @@ from adapters.consul.evaluate.request import GUARDED, HEADER, NO_HTTP, Http, Rea
 from adapters.consul.names import Names
 from hub.api import Destination, Facts, ObjectRef, Placement, Source, identity_of
 
-FOREIGN, UNEXPOSED = "source.foreign-trust-domain", "port.unexposed"
+FOREIGN, UNEXPOSED, MIXED = "source.foreign-trust-domain", "port.unexposed", "port.undeclared-mixed"
 _SERVICE = re.compile(r"/ns/default/dc/[^/]+/svc/([^/]+)")
 
 
@@ -58,7 +58,8 @@ class Guard(Struct, frozen=True):
     def judge(self, caller: str, reading: Reading | None) -> Verdict:
         """Judge a call of this service; without a reading it is bytes that are not HTTP."""
         if reading is None and self.gate.http:
-            return Verdict(False)  # the HTTP codec refuses other bytes before any intention is asked
+            # The HTTP codec refuses other bytes before any intention is asked.
+            return Verdict(False, losses=(MIXED,) if self.decide(caller, NO_HTTP).allowed else ())
         if reading is None or not self.gate.http:
             decision = self.decide(caller, NO_HTTP)
             return Verdict(decision.allowed, decision.by)

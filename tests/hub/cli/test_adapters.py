@@ -38,7 +38,7 @@ def test_adapters_are_listed_with_their_package_and_meshes(folder: Folder) -> No
     assert own["vm"]["meshes"] == ["vms"]
     lines = folder.run("adapters", "list").stdout.splitlines()
     assert lines[0].split() == ["adapter", "package", "version", "family", "meshes"]
-    assert f"istio    smihub   {version}    kubernetes  blue, green" in lines
+    assert f"istio       smihub   {version}    kubernetes  blue, green" in lines
 
 
 def test_without_a_smihub_yaml_no_mesh_uses_an_adapter(folder: Folder) -> None:

@@ -64,10 +64,10 @@ ISTIO = CONFIG.replace("adapter: vm", "adapter: istio, sink: {kind: directory, p
     ("text", "line", "field", "remedy"),
     [
         (
-            CONFIG.replace("adapter: vm", "adapter: consul"),
+            CONFIG.replace("adapter: vm", "adapter: kuma"),
             5,
             "meshes[0].adapter",
-            "use adapter: istio or adapter: linkerd or adapter: vm",
+            "use adapter: consul or adapter: consul-k8s or adapter: istio or adapter: linkerd or adapter: vm",
         ),
         (CONFIG.replace("adapter: vm", "adapter: vm, governed: targets"), 5, "meshes[0].governed", "use governed: "),
         (CONFIG.replace("adapter: vm", "adapter: vm, sink: {adress: x}"), 5, "meshes[0].sink.adress", "did you mean"),

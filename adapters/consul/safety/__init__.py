@@ -1,0 +1,1 @@
+"""The last look at an object before it leaves the hub."""

@@ -1,0 +1,1 @@
+"""Pure: one unit of intent in, Consul's config entries and Losses out."""

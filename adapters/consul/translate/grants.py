@@ -1,0 +1,130 @@
+"""Grants as far as Consul carries them: which services may call, with which permissions, and what is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from adapters.consul.translate.losses import LABELLED, short
+from adapters.consul.translate.match import EVERYTHING, http, objections, said, unknown_methods
+from adapters.consul.translate.objects import Form
+from adapters.consul.translate.ports import ServicePorts, counts, objection_to
+from adapters.consul.vocabulary import PATH_GUARD
+from hub.api import Grant, HttpMatch, Objection, identity_of
+
+Json = dict[str, Any]
+Callers = Mapping[str, frozenset[HttpMatch] | None]
+"""By Consul service what it may send; None: any bytes."""
+
+
+class LoweredGrant(Struct, frozen=True, gc=False):
+    """A grant, the services that it lets in, its matches as Consul says them (None: raw bytes), and what is lost.
+
+    `carried` is the grant as far as it is written; None: nothing of it is.
+    """
+
+    grant: Grant
+    services: tuple[str, ...] = ()
+    matches: tuple[HttpMatch, ...] | None = None
+    carried: Grant | None = None
+    objections: tuple[Objection, ...] = ()
+
+
+def lower_grant(grant: Grant, trust_domain: str, ports: ServicePorts, form: Form) -> LoweredGrant:
+    """A grant as far as Consul can say it."""
+    refused = _refused(grant, ports, form)
+    if refused is not None:
+        return LoweredGrant(grant, objections=(refused,))
+    if not counts(grant, ports):
+        return LoweredGrant(grant)
+    callers = {source: _service(source, trust_domain, form) for source in grant.sources}
+    known = {source: one for source, one in callers.items() if isinstance(one, str)}
+    lost = {one for one in callers.values() if isinstance(one, Objection)} | set(map(_labels, grant.unauthenticated))
+    lost |= {one for match in grant.http or () for one in (*objections(match), *unknown_methods(match))}
+    matches = None if grant.http is None else tuple(sorted(set(_said(grant.http)), key=msgspec.json.encode))
+    if not known or matches == ():
+        return LoweredGrant(grant, objections=tuple(sorted(lost)))
+    carried = replace(grant, sources=tuple(sorted(known)), ports=ports.numbers or None, not_ports=(), http=matches)
+    return LoweredGrant(grant, tuple(sorted(set(known.values()))), matches, carried, tuple(sorted(lost)))
+
+
+def _refused(grant: Grant, ports: ServicePorts, form: Form) -> Objection | None:
+    """What all of a grant is lost by."""
+    if grant.transport == "UDP":
+        return _UDP
+    if grant.labels:
+        return _labelled(grant.labels)
+    return objection_to(grant, ports, written=form.config.service_defaults == "written")
+
+
+def _said(matches: Iterable[HttpMatch]) -> Iterator[HttpMatch]:
+    yield from filter(None, map(said, matches))
+
+
+def callers_of(lowered: Iterable[LoweredGrant]) -> Callers:
+    """Every service that may call, with the matches of all grants to it."""
+    found: dict[str, frozenset[HttpMatch] | None] = {}
+    for one in lowered:
+        for service in one.services:
+            matches = found.get(service, frozenset())
+            found[service] = None if one.matches is None or matches is None else matches.union(one.matches)
+    return found
+
+
+def permissions(matches: Iterable[HttpMatch]) -> list[Json]:
+    """Permissions in the order in which they are tried: the first one that matches decides.
+
+    Matches without a path are for every path, however an application reads it. Paths that it may read otherwise than the sidecar are
+    denied before any pattern can allow them. Last, everything is denied: else it would be allowed where Consul allows by default.
+    """
+    ordered = sorted(matches, key=msgspec.json.encode)
+    anywhere, somewhere = (
+        [{"Action": "allow", "HTTP": http(match)} for match in ordered if (match.path is None) is anywhere]
+        for anywhere in (True, False)
+    )
+    guard = [{"Action": "deny", "HTTP": {"PathRegex": PATH_GUARD}}] if somewhere else []
+    return [*anywhere, *guard, *somewhere, {"Action": "deny", "HTTP": EVERYTHING}]
+
+
+def _service(source: str, trust_domain: str, form: Form) -> str | Objection:
+    found = identity_of(source)
+    if found is None or found.trust_domain != trust_domain:
+        return _foreign(source)
+    return form.service(found.namespace, found.service_account) or _nameless(str(found))
+
+
+_UDP = Objection(
+    "proto.udp-not-captured",
+    "sidecars do not intercept UDP, so this UDP grant has no effect",
+    "a datagram from a source of this TrafficTarget",
+    "remove the UDPRoute, or allow the datagrams outside of the mesh",
+)
+
+
+def _labelled(labels: tuple[tuple[str, str], ...]) -> Objection:
+    shown = short(", ".join(f"{key}={value}" for key, value in labels))
+    message = f'an intention is for all instances of a service, so those with "{shown}" cannot have one of their own'
+    remedy = "give these workloads a service account of their own"
+    return Objection(LABELLED, message, f'a request to a workload with "{shown}"', remedy)
+
+
+def _labels(text: str) -> Objection:
+    message = f'certificates do not contain the labels of source "{text}", so its workloads are refused'
+    example, remedy = f'a request from "{text}"', "use a service account instead"
+    return Objection("source.labels-unauthenticated", message, example, remedy)
+
+
+def _foreign(source: str) -> Objection:
+    message = f'source "{short(source)}" is not a service account of this mesh, and no Consul service is it'
+    remedy = "run the caller in this trust domain"
+    return Objection("source.foreign-trust-domain", message, f'a request from "{short(source)}"', remedy)
+
+
+def _nameless(account: str) -> Objection:
+    message = f'by the template "names", no Consul service is the account "{short(account)}" and no other'
+    remedy = 'use an account without dots, or another template ("names" in the settings of the mesh)'
+    return Objection("source.no-consul-service", message, f'a request from "{short(account)}"', remedy)

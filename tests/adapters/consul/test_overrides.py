@@ -1,0 +1,56 @@
+"""What custom resources of others do to ours, as far as one of them tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapters.consul.overrides import overrides
+
+VERSION = "consul.hashicorp.com/v1alpha1"
+
+
+def resource(kind: str, **spec: Any) -> dict[str, Any]:
+    """Somebody's."""
+    return {"apiVersion": VERSION, "kind": kind, "metadata": {"name": "web"}, "spec": spec}
+
+
+EVERYWHERE = {
+    "destination": {"name": "*"},
+    "sources": [{"name": "a", "action": "allow"}, {"name": "b", "action": "deny"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "told"),
+    [
+        (resource("ServiceSplitter"), '"web"'),
+        (resource("ServiceRouter"), '"web"'),
+        (resource("ServiceResolver"), '"web"'),
+        (resource("Mesh"), "without a certificate"),
+        (resource("ProxyDefaults"), "protocol"),
+        (resource("ServiceIntentions", **EVERYWHERE), 'lets "a" call every service'),
+    ],
+)
+def test_what_takes_the_place_of_ours_is_told(manifest: dict[str, Any], told: str) -> None:
+    """With the name that it is about."""
+    assert told in overrides(manifest)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {},
+        {"apiVersion": 1, "kind": "Mesh"},
+        {"apiVersion": "v1", "kind": "ServiceSplitter"},
+        resource("ServiceIntentions", destination={"name": "web"}, sources=[{"name": "a", "action": "allow"}]),
+        resource("ServiceIntentions", destination={"name": "*"}, sources=[{"name": "a", "action": "deny"}]),
+        resource("ServiceIntentions", destination="x", sources=1),
+        {"apiVersion": VERSION, "kind": "ServiceIntentions", "spec": None},
+        resource("JWTProvider"),
+    ],
+)
+def test_what_does_nothing_to_ours_is_not_told(manifest: dict[str, Any]) -> None:
+    """Nor what cannot be read."""
+    assert overrides(manifest) == ""
