@@ -9,7 +9,7 @@ import pytest
 
 from tests.servers.consul.agent import POLICIES
 from tests.servers.consul.calls import Call, tried
-from tests.servers.consul.cast import CALLEES, CALLERS, consul_name
+from tests.servers.consul.cast import SHOP, consul_name
 from tests.servers.consul.mesh import Mesh, standing
 from tests.servers.raw_calls import Ask
 
@@ -21,7 +21,7 @@ EVERYBODY = {"Name": "*", "Action": "deny"}
 @pytest.fixture(scope="module", params=POLICIES)
 def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """One mesh for this file and each default; its logs stay in the temporary folder."""
-    with standing(tmp_path_factory.mktemp("consul"), request.param) as running:
+    with standing(tmp_path_factory.mktemp("consul"), request.param, SHOP) as running:
         yield running
 
 
@@ -51,9 +51,9 @@ def test_nothing_is_written(mesh: Mesh) -> None:
     """The default alone decides, of requests and of bytes."""
     mesh.put([])
     calls = [
-        Call(one, to, None if CALLEES[to] == "tcp" else Ask("GET", "/"))
-        for one in CALLERS
-        for to in CALLEES
+        Call(one, to, None if SHOP.callees[to] == "tcp" else Ask("GET", "/"))
+        for one in SHOP.callers
+        for to in SHOP.callees
         if one != to
     ]
     wanted = [f"{call.callee}-1" if mesh.agent.policy == "allow" else "" for call in calls]

@@ -17,11 +17,15 @@ _RIDS = count()
 
 
 class Call(Struct, frozen=True):
-    """One call of an account to an upstream of its sidecar: a request, or (None) a line of text."""
+    """One call of an account to an upstream of its sidecar: a request, or (None) a line of text.
+
+    A direct one is made with the account's certificate, but without its sidecar.
+    """
 
     caller: str
     callee: str
     ask: Ask | None = None
+    direct: bool = False
 
 
 def tried(mesh: Mesh, calls: Sequence[Call]) -> list[Happened]:
@@ -40,7 +44,7 @@ async def _tried(mesh: Mesh, calls: Sequence[Call]) -> list[Happened]:
 
 
 async def _happened(mesh: Mesh, call: Call) -> Happened:
-    door = mesh.door(call.caller, call.callee)
+    door = (mesh.direct if call.direct else mesh.door)(call.caller, call.callee)
     if call.ask is None:
         try:
             return Happened(await spoken(*await connect(door)))

@@ -8,18 +8,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from tests.servers.worlds import NAMESPACE, service
 
 HTTP, RAW = 8080, 5432
-CALLEES: Mapping[str, str] = {
-    **dict.fromkeys(("api", "api-v1", "api-v2", "orders", "catalog"), "http"),
-    "ledger": "tcp",
-}
-"""Their protocols."""
-CALLERS = ("web", "partner", "orders", "api")
-ACCOUNTS = tuple(dict.fromkeys((*CALLERS, *CALLEES)))
-VIRTUAL = ("shop",)
-"""Services without anybody behind them, for splits."""
+
+
+class Cast(Struct, frozen=True):
+    """Who stands in a mesh: callers, callees with their protocol, and Services for splits with nobody behind them."""
+
+    callers: tuple[str, ...]
+    callees: Mapping[str, str]
+    virtual: tuple[str, ...]
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Whoever has a sidecar."""
+        return tuple(dict.fromkeys((*self.callers, *self.callees)))
+
+    def port(self, account: str) -> int:
+        """The one port of an account's Pod."""
+        return RAW if self.callees.get(account) == "tcp" else HTTP
+
+    def app(self, account: str) -> str:
+        """The application of an account, as judges know it."""
+        return f"{NAMESPACE}/{pod_of(account)}:{self.port(account)}"
+
+
+SHOP = Cast(
+    ("web", "partner", "orders", "api"),
+    {**dict.fromkeys(("api", "api-v1", "api-v2", "orders", "catalog"), "http"), "ledger": "tcp"},
+    ("shop",),
+)
 
 
 def consul_name(name: str) -> str:
@@ -27,33 +48,23 @@ def consul_name(name: str) -> str:
     return f"{NAMESPACE}_{name}"
 
 
-def pod_of(name: str) -> str:
+def pod_of(account: str) -> str:
     """The Pod of an account."""
-    return f"{name}-1"
-
-
-def app_of(name: str) -> str:
-    """The application of an account, as judges know it."""
-    return f"{NAMESPACE}/{pod_of(name)}:{port_of(name)}"
-
-
-def port_of(name: str) -> int:
-    """The one port of an account's Pod."""
-    return RAW if CALLEES.get(name) == "tcp" else HTTP
+    return f"{account}-1"
 
 
 def standing_documents() -> list[dict[str, Any]]:
-    """What is in every world."""
-    return [*map(_pod, ACCOUNTS), *map(_service, (*ACCOUNTS, *VIRTUAL))]
+    """What is in every world of the shop."""
+    return [*map(_pod, SHOP.accounts), *map(_service, (*SHOP.accounts, *SHOP.virtual))]
 
 
 def _service(name: str) -> dict[str, Any]:
-    port = ("tcp", RAW, RAW) if port_of(name) == RAW else ("http", 80, HTTP)
+    port = ("tcp", RAW, RAW) if SHOP.port(name) == RAW else ("http", 80, HTTP)
     return service(name, {"app": name}, port)
 
 
 def _pod(name: str) -> dict[str, Any]:
-    address = f"10.1.0.{10 + ACCOUNTS.index(name)}"
+    address = f"10.1.0.{10 + SHOP.accounts.index(name)}"
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -61,7 +72,7 @@ def _pod(name: str) -> dict[str, Any]:
         "spec": {
             "serviceAccountName": name,
             "nodeName": "node",
-            "containers": [{"name": "app", "image": "app", "ports": [{"containerPort": port_of(name)}]}],
+            "containers": [{"name": "app", "image": "app", "ports": [{"containerPort": SHOP.port(name)}]}],
         },
         "status": {
             "phase": "Running",

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from hub.model import Request
-from tests.servers.consul.cast import CALLEES, CALLERS, RAW, VIRTUAL, pod_of
+from msgspec.structs import replace
+
+from hub.model import Destination, Request
+from tests.servers.consul.cast import RAW, SHOP, pod_of
 from tests.servers.random_texts import Texts, random_http, random_match
-from tests.servers.worlds import World, bytes_to, call, group, ports, split, target
+from tests.servers.worlds import NAMESPACE, World, bytes_to, call, group, ports, split, target
 
 _GROUPS = ("g1", "g2", "g3")
 _RECEIVERS = ("api", "api", "api-v1", "api-v1", "api-v2", "orders", "catalog", "ledger")
-_SOURCES = (*CALLERS, "nobody")
+_SOURCES = (*SHOP.callers, "nobody")
 _ROOTS = ("api", "api", "shop", "shop", "orders", "ledger")
 _BACKENDS = ("api", "api-v1", "api-v1", "api-v2", "api-v2", "orders", "catalog", "nowhere")
 
@@ -56,16 +58,22 @@ def _meant(granted: Mapping[str, Any], splits: Sequence[Mapping[str, Any]]) -> I
     spread = [one["spec"] for one in splits]
     roots = [one["service"] for one in spread if account in {each["service"] for each in one["backends"]}]
     for source in granted["spec"]["sources"]:
-        yield from ((source["name"], callee) for callee in (account, *roots) if source["name"] in CALLERS)
+        yield from ((source["name"], callee) for callee in (account, *roots) if source["name"] in SHOP.callers)
 
 
 def _request(rng: Random, texts: Sequence[Texts], meant: Sequence[tuple[str, str]]) -> Request:
-    caller, callee = rng.choice(CALLERS), rng.choice((*CALLEES, *VIRTUAL))
+    caller, callee = rng.choice(SHOP.callers), rng.choice((*SHOP.callees, *SHOP.virtual))
     if meant and rng.randrange(5):
         caller, callee = rng.choice(meant)
-    if caller == callee:
-        caller = "web"
-    raw = CALLEES.get(callee) == "tcp"
+    caller = "web" if caller == callee else caller
+    request = _asked(rng, caller, callee, texts)
+    if callee in SHOP.virtual or rng.randrange(5):
+        return request
+    return replace(request, dst=Destination(pod=f"{NAMESPACE}/{pod_of(callee)}"), port=SHOP.port(callee))
+
+
+def _asked(rng: Random, caller: str, callee: str, texts: Sequence[Texts]) -> Request:
+    raw = SHOP.callees.get(callee) == "tcp"
     port = RAW if raw else 80
     if rng.randrange(2 if raw else 15) == 0:
         return bytes_to(pod_of(caller), callee, port)

@@ -17,24 +17,21 @@ _DERIVED = ("Precedence", "Type")
 
 
 class Entries:
-    """The entries of one writer, who knows what he has written."""
+    """The entries of one writer, who knows what he has written; those of `base` stand the whole time, or others in their place."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, base: Iterable[Entry] = ()) -> None:
         self.api = api
+        self._base = {key_of(one): one for one in base}
         self._standing: dict[Key, Entry] = {}
+        self.replace(())
 
     def replace(self, entries: Iterable[Entry]) -> None:
         """Delete what stands, and write these. Raises RefusedError in Consul's own words."""
-        for kind, name in sorted(self._standing, key=_place, reverse=True):
+        for kind, name in sorted(self._standing.keys() - self._base.keys(), key=_place, reverse=True):
             self.api.delete(f"/config/{kind}/{name}")
-        self._standing = {}
-        for one in sorted(entries, key=lambda one: _place(key_of(one))):
-            self.write(one)
-
-    def write(self, entry: Entry) -> None:
-        """Write one entry. Raises RefusedError."""
-        assert self.api.put("/config", dict(entry)) is True
-        self._standing[key_of(entry)] = entry
+        self._standing = {**self._base, **{key_of(one): one for one in entries}}
+        for key in sorted(self._standing, key=_place):
+            assert self.api.put("/config", dict(self._standing[key])) is True
 
     def read(self, key: Key) -> dict[str, Any]:
         """An entry as it comes back. Raises RefusedError."""
@@ -63,3 +60,18 @@ def key_of(entry: Entry) -> Key:
 
 def _place(key: Key) -> tuple[int, str]:
     return ORDER.index(key[0]), key[1]
+
+
+def comparable(entry: Entry) -> Entry:
+    """An entry without what Consul adds: numbers, digests, defaults, and the order of sources, which has no meaning."""
+    found: dict[str, Any] = {key: value for key, value in _without_defaults(entry).items() if key not in _COUNTED}
+    sources = [{key: value for key, value in one.items() if key not in _DERIVED} for one in found.get("Sources", ())]
+    return found | ({"Sources": sorted(sources, key=lambda one: str(one["Name"]))} if sources else {})
+
+
+def _without_defaults(value: Any) -> Any:
+    """The same without what is empty: Consul leaves it out, or writes it where nobody wrote anything."""
+    if isinstance(value, Mapping):
+        kept = {key: _without_defaults(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item not in (None, "", [], {}, False)}
+    return list(map(_without_defaults, value)) if isinstance(value, list | tuple) else value

@@ -29,13 +29,18 @@ class ConsulJudge(MeshJudge):
 
 
 def call_of(request: Request) -> Call:
-    """A request as an account makes it of an upstream of its sidecar."""
-    caller, callee = _short(request.src.pod).rpartition("-")[0], _short(request.dst.service)
-    if request.protocol == "tcp":
-        return Call(caller, callee)
-    return Call(caller, callee, Ask(request.method, request.path, request.headers))
+    """A request as an account makes it of an upstream of its sidecar, or of a Pod with its certificate alone."""
+    direct = request.dst.service is None
+    callee = _account(request.dst.pod) if direct else _short(request.dst.service)
+    ask = None if request.protocol == "tcp" else Ask(request.method, request.path, request.headers)
+    return Call(_account(request.src.pod), callee, ask, direct)
+
+
+def _account(pod: str | None) -> str:
+    """The account of a standing Pod."""
+    return _short(pod).rpartition("-")[0]
 
 
 def _short(name: str | None) -> str:
-    assert name is not None, "every caller is a Pod, and every callee a Service"
+    assert name is not None, "every caller is a Pod, and every callee a Service or a Pod"
     return name.partition("/")[2]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.servers.consul.agent import HOST, Agent, Policy, consul
-from tests.servers.consul.cast import ACCOUNTS, CALLEES, CALLERS, VIRTUAL, app_of, consul_name
+from tests.servers.consul.cast import Cast, consul_name
 from tests.servers.consul.entries import Entries, Entry
 from tests.servers.consul.sidecar import Place, Sidecar, start_sidecar
 from tests.servers.loops import Loop
@@ -27,17 +28,34 @@ service_prefix "" { policy = "write" intentions = "write" }
 class Mesh:
     """The running mesh. `put` makes Consul's entries be exactly these and waits until every sidecar follows them."""
 
-    def __init__(self, agent: Agent, loop: Loop, apps: Apps) -> None:
+    def __init__(self, agent: Agent, cast: Cast, loop: Loop, folder: Path) -> None:
         self.agent = agent
+        self.cast = cast
         self.loop = loop
-        self.apps = apps
+        self.apps = Apps()
         self.sidecars: dict[str, Sidecar] = {}
-        self.entries = Entries(agent.bearer("hub", _HUB))
+        self.entries = Entries(agent.bearer("hub", _HUB), _protocols(cast))
         self._fence = 0
+        self._folder = folder
+        self._certificates: dict[str, ssl.SSLContext] = {}
 
     def door(self, caller: str, callee: str) -> Door:
         """Where an account calls another one: its sidecar listens there."""
         return Door(HOST, self.sidecars[caller].place.upstreams[consul_name(callee)])
+
+    def direct(self, caller: str, callee: str) -> Door:
+        """The sidecar of an account, for whoever has the certificate of another one ("": has none) and no sidecar."""
+        return Door(HOST, self.sidecars[callee].place.public, self._certificate(caller) if caller else None)
+
+    def _certificate(self, account: str) -> ssl.SSLContext:
+        if account not in self._certificates:
+            leaf = self.agent.root.get(f"/agent/connect/ca/leaf/{consul_name(account)}")
+            file = self._folder / f"{account}.pem"
+            file.write_text(f"{leaf['CertPEM']}\n{leaf['PrivateKeyPEM']}", encoding="utf-8")
+            made = self._certificates[account] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+            made.load_cert_chain(file)
+        return self._certificates[account]
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Replace the entries and wait: sent, accepted, old connections drained. Raises RefusedError."""
@@ -67,24 +85,25 @@ class Mesh:
 
 
 def _has(mark: str) -> Callable[[Sidecar], bool]:
-    """Both come last, and each by a way of its own: who may call, and where calls go."""
-    return lambda sidecar: sidecar.routes().count(mark) >= _WAYS
+    """Whether a sidecar has both parts of a mark: of who may call, and of where calls go."""
 
+    def found(sidecar: Sidecar) -> bool:
+        text = sidecar.routes()
+        return f"/svc/{mark}" in text and f'"/{mark}"' in text
 
-_WAYS = 2
+    return found
 
 
 @contextmanager
-def standing(folder: Path, policy: Policy) -> Iterator[Mesh]:
+def standing(folder: Path, policy: Policy, cast: Cast) -> Iterator[Mesh]:
     """Start everything and wait until every sidecar serves; logs stay in the folder."""
     with ExitStack() as stack:
         agent = stack.enter_context(consul(folder, policy))
-        loop, apps = Loop(), Apps()
+        loop = Loop()
         stack.callback(loop.close)
-        stack.callback(lambda: loop.wait(apps.stop()))
-        mesh = Mesh(agent, loop, apps)
-        _populate(agent)
-        for name in ACCOUNTS:
+        mesh = Mesh(agent, cast, loop, folder)
+        stack.callback(lambda: loop.wait(mesh.apps.stop()))
+        for name in cast.accounts:
             made = start_sidecar(agent, _place(mesh, name), folder)
             stack.callback(made.stop)
             mesh.sidecars[name] = made
@@ -92,16 +111,22 @@ def standing(folder: Path, policy: Policy) -> Iterator[Mesh]:
         yield mesh
 
 
-def _populate(agent: Agent) -> None:
-    """Entries that stand the whole time."""
-    protocols = {**{consul_name(name): CALLEES.get(name, "http") for name in (*ACCOUNTS, *VIRTUAL)}, FENCE: "http"}
-    for name, protocol in protocols.items():
-        agent.root.put("/config", {"Kind": "service-defaults", "Name": name, "Protocol": protocol})
+def _protocols(cast: Cast) -> Iterator[Entry]:
+    """What stands the whole time: a sidecar whose service changes its protocol begins anew."""
+    for name, protocol in cast.callees.items():
+        yield _defaults(consul_name(name), protocol)
+    for name in (*map(consul_name, cast.virtual), FENCE):
+        yield _defaults(name, "http")
+
+
+def _defaults(name: str, protocol: str) -> Entry:
+    return {"Kind": "service-defaults", "Name": name, "Protocol": protocol}
 
 
 def _place(mesh: Mesh, name: str) -> Place:
     """Find ports for a service, and start its application. It calls all others, if it calls."""
     (app,) = free_ports(1)
-    mesh.loop.wait(mesh.apps.start(app_of(name), (HOST, app)))
-    callees = [consul_name(one) for one in (*CALLEES, *VIRTUAL) if one != name] if name in CALLERS else []
-    return Place(consul_name(name), app, held_port(), {one: held_port() for one in (*callees, FENCE)})
+    mesh.loop.wait(mesh.apps.start(mesh.cast.app(name), (HOST, app)))
+    others = [consul_name(one) for one in (*mesh.cast.callees, *mesh.cast.virtual) if one != name]
+    callees = [*others, FENCE] if name in mesh.cast.callers else [FENCE]
+    return Place(consul_name(name), app, held_port(), {one: held_port() for one in callees})
