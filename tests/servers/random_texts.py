@@ -77,10 +77,10 @@ def random_http(rng: Random, texts: Sequence[Texts]) -> tuple[str, str, Lines]:
     paths, lines, methods = rng.choice(texts)
     path = near(rng, rng.choice(paths)) if rng.randrange(2) else rng.choice(paths)
     method = rng.choice(methods) if rng.randrange(5) else rng.choice(_SENT)
-    return _sendable(path), method, _lines(rng, lines)
+    return sendable(path), method, _lines(rng, lines)
 
 
-def _sendable(path: str) -> str:
+def sendable(path: str) -> str:
     """A request target that HTTP/1.1 can carry as one line."""
     return re.sub(r"[\r\n\0 ]", "", path) or "/"
 

@@ -39,6 +39,7 @@ def only(caller: str, *conditions: Entry) -> Entry:
 
 def reached(mesh: Mesh, calls: Sequence[Call]) -> list[str]:
     """The applications that were reached, "" where none was."""
+    mesh.drained()
     return [one.app.partition("/")[2].partition(":")[0] for one in tried(mesh, calls)]
 
 

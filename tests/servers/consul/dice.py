@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.model import Destination, Request
 from tests.servers.consul.cast import RAW, SHOP, pod_of
-from tests.servers.random_texts import Texts, random_http, random_match
-from tests.servers.worlds import NAMESPACE, World, bytes_to, call, group, ports, split, target
+from tests.servers.random_texts import Texts, random_http, random_match, sendable
+from tests.servers.worlds import NAMESPACE, Lines, World, bytes_to, call, group, ports, split, target
 
 _GROUPS = ("g1", "g2", "g3")
 _RECEIVERS = ("api", "api", "api-v1", "api-v1", "api-v2", "orders", "catalog", "ledger")
@@ -20,19 +21,28 @@ _ROOTS = ("api", "api", "shop", "shop", "orders", "ledger")
 _BACKENDS = ("api", "api-v1", "api-v1", "api-v2", "api-v2", "orders", "catalog", "nowhere")
 
 
+class _Meant(Struct, frozen=True):
+    """What a TrafficTarget lets somebody ask."""
+
+    caller: str
+    callee: str
+    texts: tuple[Texts, ...]
+
+
 def random_world(rng: Random, count: int) -> World:
     """A world, and this many calls of it."""
     values: list[dict[str, Any]] = [ports("raw", rng.choice((RAW, RAW, 8080))), ports("all")]
-    texts: list[Texts] = []
+    texts: dict[str, list[Texts]] = {}
     for name in _GROUPS:
         matches = [random_match(rng) for _ in range(rng.choice((1, 1, 2)))]
         values.append(group(name, *(match for match, _ in matches)))
-        texts += [each for _, each in matches]
-    targets = [_target(rng, f"t{index}") for index in range(rng.randrange(3, 8))]
+        texts[name] = [each for _, each in matches]
+    targets = [_target(rng, f"t{index}") for index in range(rng.randrange(4, 9))]
     splits = list(_splits(rng))
-    meant = [each for one in targets for each in _meant(one, splits)]
+    meant = [each for one in targets for each in _meant(one, splits, texts)]
+    every = _Meant("", "", tuple(each for some in texts.values() for each in some))
     values += [*targets, *splits]
-    return World("random", tuple(values), tuple(_request(rng, texts, meant) for _ in range(count)))
+    return World("random", tuple(values), tuple(_request(rng, every, meant) for _ in range(count)))
 
 
 def _target(rng: Random, name: str) -> dict[str, Any]:
@@ -52,24 +62,29 @@ def _splits(rng: Random) -> Iterator[dict[str, Any]]:
             yield split(f"c{index}", root, {rng.choice(_BACKENDS): 1}, *conditions)
 
 
-def _meant(granted: Mapping[str, Any], splits: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _meant(
+    granted: Mapping[str, Any], splits: Sequence[Mapping[str, Any]], texts: Mapping[str, Sequence[Texts]]
+) -> Iterator[_Meant]:
     """Who may call whom by a TrafficTarget, there and at the roots of splits that lead there."""
     account = granted["spec"]["destination"]["name"]
     spread = [one["spec"] for one in splits]
     roots = [one["service"] for one in spread if account in {each["service"] for each in one["backends"]}]
+    mine = tuple(each for rule in granted["spec"]["rules"] for each in texts.get(rule["name"], ()))
     for source in granted["spec"]["sources"]:
-        yield from ((source["name"], callee) for callee in (account, *roots) if source["name"] in SHOP.callers)
+        if source["name"] in SHOP.callers:
+            yield from (_Meant(source["name"], callee, mine) for callee in (account, account, *roots))
 
 
-def _request(rng: Random, texts: Sequence[Texts], meant: Sequence[tuple[str, str]]) -> Request:
-    caller, callee = rng.choice(SHOP.callers), rng.choice((*SHOP.callees, *SHOP.virtual))
-    if meant and rng.randrange(5):
-        caller, callee = rng.choice(meant)
-    caller = "web" if caller == callee else caller
-    request = _asked(rng, caller, callee, texts)
-    if callee in SHOP.virtual or rng.randrange(5):
+def _request(rng: Random, every: _Meant, meant: Sequence[_Meant]) -> Request:
+    """Most ask for what is meant, or miss it by a hair."""
+    one = replace(every, caller=rng.choice(SHOP.callers), callee=rng.choice((*SHOP.callees, *SHOP.virtual)))
+    if meant and rng.randrange(6):
+        one = rng.choice(meant)
+    caller = "web" if one.caller == one.callee else one.caller
+    request = _asked(rng, caller, one.callee, one.texts or every.texts)
+    if one.callee in SHOP.virtual or rng.randrange(5):
         return request
-    return replace(request, dst=Destination(pod=f"{NAMESPACE}/{pod_of(callee)}"), port=SHOP.port(callee))
+    return replace(request, dst=Destination(pod=f"{NAMESPACE}/{pod_of(one.callee)}"), port=SHOP.port(one.callee))
 
 
 def _asked(rng: Random, caller: str, callee: str, texts: Sequence[Texts]) -> Request:
@@ -77,4 +92,11 @@ def _asked(rng: Random, caller: str, callee: str, texts: Sequence[Texts]) -> Req
     port = RAW if raw else 80
     if rng.randrange(2 if raw else 15) == 0:
         return bytes_to(pod_of(caller), callee, port)
-    return call(pod_of(caller), callee, port, *random_http(rng, texts))
+    http = _exact(rng, texts) if rng.randrange(3) == 0 else random_http(rng, texts)
+    return call(pod_of(caller), callee, port, *http)
+
+
+def _exact(rng: Random, texts: Sequence[Texts]) -> tuple[str, str, Lines]:
+    """What a match is about, to the letter."""
+    paths, lines, methods = rng.choice(texts)
+    return sendable(paths[0]), rng.choice(methods), tuple((name, values[0]) for name, values in lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tests.servers.consul.agent import Api, Policy
@@ -11,6 +11,8 @@ Entry = Mapping[str, Any]
 Key = tuple[str, str]
 ORDER = ("service-defaults", "service-resolver", "service-splitter", "service-router", "service-intentions")
 """The order in which Consul takes entries that need each other; it lets them go in the reverse one."""
+CHAIN = ("service-resolver", "service-splitter", "service-router")
+"""The kinds that say where calls go."""
 _COUNTED = ("CreateIndex", "ModifyIndex", "Hash")
 _DERIVED = ("Precedence", "Type")
 """What Consul adds to an entry and to a source; it sorts sources by precedence, too."""
@@ -27,11 +29,18 @@ class Entries:
 
     def replace(self, entries: Iterable[Entry]) -> None:
         """Delete what stands, and write these. Raises RefusedError in Consul's own words."""
-        for kind, name in sorted(self._standing.keys() - self._base.keys(), key=_place, reverse=True):
-            self.api.delete(f"/config/{kind}/{name}")
+        self.delete(ORDER)
         self._standing = {**self._base, **{key_of(one): one for one in entries}}
         for key in sorted(self._standing, key=_place):
             assert self.api.put("/config", dict(self._standing[key])) is True
+
+    def delete(self, kinds: Collection[str]) -> bool:
+        """Delete what stands of these kinds; whether there was anything."""
+        gone = [key for key in self._standing.keys() - self._base.keys() if key[0] in kinds]
+        for kind, name in sorted(gone, key=_place, reverse=True):
+            self.api.delete(f"/config/{kind}/{name}")
+            del self._standing[kind, name]
+        return bool(gone)
 
     def read(self, key: Key) -> dict[str, Any]:
         """An entry as it comes back. Raises RefusedError."""
@@ -48,9 +57,14 @@ class Entries:
         match = {"HTTP": {"PathExact": f"/{mark}"}}
         route = {"Match": match, "Destination": {"Service": name}}
         self.api.put("/config", {"Kind": "service-router", "Name": name, "Routes": [route]})
-        action = "deny" if policy == "allow" else "allow"
-        kept = self._standing.get(("service-intentions", "*"), {"Kind": "service-intentions", "Name": "*"})
-        self.api.put("/config", {**kept, "Sources": [*kept.get("Sources", ()), {"Name": mark, "Action": action}]})
+        empty = {"Kind": "service-intentions", "Name": "*"}
+        self.api.put("/config", marked(self._standing.get(("service-intentions", "*"), empty), mark, policy))
+
+
+def marked(entry: Entry, mark: str, policy: Policy) -> Entry:
+    """The same intentions, and one about a service that is not there, which sidecars show; it is not the default."""
+    source = {"Name": mark, "Action": "deny" if policy == "allow" else "allow"}
+    return {**entry, "Sources": [*entry.get("Sources", ()), source]}
 
 
 def key_of(entry: Entry) -> Key:
