@@ -115,7 +115,7 @@ build/docs/.ready: constraints-docs.txt
 	@touch $@
 
 goldens: setup ## write every golden anew; then read the diff
-	SMIHUB_UPDATE_GOLDENS=1 $(PYTEST) tests/docs/test_bad_inputs.py tests/deploy/test_goldens.py $(wildcard tests/adapters/*/test_translate_goldens.py)
+	SMIHUB_UPDATE_GOLDENS=1 $(PYTEST) tests/docs/test_bad_inputs.py tests/docs/test_support.py tests/deploy/test_goldens.py $(wildcard tests/adapters/*/test_translate_goldens.py)
 
 # Diagrams are drawn in the browser; with its own copy the site asks no other server.
 MERMAID := 11.17.2

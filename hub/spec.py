@@ -96,6 +96,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
     its objects do not allow; without one, or with another value of it, the unit is refused. `features` is what a mesh with the default
     settings supports, `improves(settings)` what other settings change of that; `supports` has both.
+    `limits` are the codes with which it refuses or reports what it does not support of a feature.
     `settled(settings)` is the evaluator under these settings, for an adapter whose objects alone do not tell what they mean, such
     as which account a name stands for; `evaluator` is then that of the defaults.
     """
@@ -119,6 +120,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     overrides: Callable[[Mapping[str, Any]], str] = no_overrides
     workloads: tuple[str, ...] = ("Pod", "Workload")
     improves: Callable[[ConfigT], Mapping[Feature, Support]] = as_declared
+    limits: Mapping[Feature, tuple[str, ...]] = field(default_factory=dict)
     settled: Callable[[ConfigT], Callable[[Sequence[NativeObject], Facts], Evaluator]] | None = None
 
     def supports(self, settings: ConfigT) -> Mapping[Feature, Support]:

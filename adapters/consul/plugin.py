@@ -33,6 +33,21 @@ FEATURES = {
 """A Consul service has one identity, one port and one protocol, an intention nine methods, and a splitter 10 000 steps: the rest are
 losses."""
 
+LIMITS = {
+    Feature.ACCESS_HTTP_PATH: ("consul.not-http", "consul.no-service", "regex.too-large"),
+    Feature.ACCESS_HTTP_METHOD: ("consul.method-nonstandard", "consul.not-http"),
+    Feature.ACCESS_HTTP_HEADER: ("header.managed", "consul.not-http"),
+    Feature.ACCESS_HTTP_PORT: ("consul.several-ports", "consul.unknown-port"),
+    Feature.ACCESS_TCP: ("consul.several-ports", "consul.account"),
+    Feature.ACCESS_UDP: ("proto.udp-not-captured",),
+    Feature.ACCESS_SPIFFE_SOURCE: ("source.foreign-trust-domain", "source.no-consul-service"),
+    Feature.ACCESS_LABEL_SOURCE: ("source.labels-unauthenticated",),
+    Feature.ACCESS_LABEL_DESTINATION: ("consul.labelled-destination",),
+    Feature.SPLIT_HTTP: ("split.weights-too-large", "consul.several-ports", "consul.weights-sum"),
+    Feature.SPLIT_TCP: ("consul.split-not-http",),
+    Feature.SPLIT_UDP: ("proto.udp-not-captured",),
+    Feature.SPLIT_MATCHES: ("header.managed", "consul.method-nonstandard"),
+}
 NARROWINGS = (
     Narrowing(
         "path.guarded",
@@ -80,6 +95,7 @@ SPEC = AdapterSpec(
     family=FAMILY.name,
     config=ConsulConfig,
     features=FEATURES,
+    limits=LIMITS,
     translate=translate_entries,
     evaluator=settled(ConsulConfig()),
     narrowings=NARROWINGS,
@@ -96,6 +112,7 @@ K8S_SPEC = AdapterSpec(
     family="kubernetes",
     config=ConsulK8sConfig,
     features=FEATURES,
+    limits=LIMITS,
     translate=translate_resources,
     evaluator=settled(ConsulK8sConfig()),
     narrowings=NARROWINGS,

@@ -26,6 +26,14 @@ FEATURES = {
     Feature.SPLIT_UDP: Support.NEVER,
     Feature.SPLIT_MATCHES: Support.APPROXIMATE,
 }
+LIMITS = {
+    Feature.ACCESS_HTTP_PATH: ("istio.path-not-expressible", "istio.path-narrowed"),
+    Feature.ACCESS_HTTP_HEADER: ("istio.header-not-expressible", "istio.header-not-text", "header.managed"),
+    Feature.ACCESS_UDP: ("proto.udp-not-captured",),
+    Feature.ACCESS_LABEL_SOURCE: ("source.labels-unauthenticated",),
+    Feature.SPLIT_UDP: ("proto.udp-not-captured",),
+    Feature.SPLIT_MATCHES: ("istio.condition-not-expressible", "istio.header-not-expressible", "header.managed"),
+}
 """AuthorizationPolicy has no patterns: those that texts, beginnings and ends cannot say are losses."""
 _WITH_FILTERS = {Feature.ACCESS_HTTP_PATH: Support.FULL}
 """Of headers, Envoy writes some itself: conditions on these are losses with filters, too."""
@@ -54,6 +62,7 @@ SPEC = AdapterSpec(
     family="kubernetes",
     config=IstioConfig,
     features=FEATURES,
+    limits=LIMITS,
     translate=translate,
     evaluator=evaluator,
     narrowings=NARROWINGS,

@@ -38,6 +38,18 @@ FEATURES = {
     Feature.SPLIT_UDP: Support.NEVER,
     Feature.SPLIT_MATCHES: Support.APPROXIMATE,
 }
+LIMITS = {
+    Feature.ACCESS_HTTP_PATH: ("linkerd.path-not-normal", "linkerd.cells-too-many", "regex.too-large"),
+    Feature.ACCESS_HTTP_HEADER: ("linkerd.header-not-expressible", "linkerd.cells-too-many", "header.managed"),
+    Feature.ACCESS_HTTP_PORT: ("linkerd.opaque-port",),
+    Feature.ACCESS_UDP: ("proto.udp-not-captured",),
+    Feature.ACCESS_SPIFFE_SOURCE: ("source.foreign-trust-domain",),
+    Feature.ACCESS_LABEL_SOURCE: ("source.labels-unauthenticated",),
+    Feature.ACCESS_LABEL_DESTINATION: ("linkerd.labelled-destination",),
+    Feature.SPLIT_HTTP: ("linkerd.other-protocol", "linkerd.headless-root", "linkerd.headless-backend"),
+    Feature.SPLIT_UDP: ("proto.udp-not-captured",),
+    Feature.SPLIT_MATCHES: ("linkerd.header-not-text", "linkerd.condition-order", "linkerd.header-not-expressible"),
+}
 """Patterns have a length, headers one condition each, some ports carry bytes alone, and sources are service accounts of the mesh: the
 rest are losses."""
 
@@ -73,6 +85,7 @@ SPEC = AdapterSpec(
     family="kubernetes",
     config=LinkerdConfig,
     features=FEATURES,
+    limits=LIMITS,
     translate=translate,
     evaluator=evaluator,
     narrowings=NARROWINGS,

@@ -33,6 +33,13 @@ FEATURES = {
     Feature.SPLIT_UDP: Support.NEVER,
     Feature.SPLIT_MATCHES: Support.PARTIAL,
 }
+LIMITS = {
+    Feature.ACCESS_HTTP_HEADER: ("header.managed", "header.underscored"),
+    Feature.ACCESS_UDP: ("proto.udp-not-captured",),
+    Feature.ACCESS_LABEL_SOURCE: ("source.labels-unauthenticated",),
+    Feature.SPLIT_UDP: ("proto.udp-not-captured",),
+    Feature.SPLIT_MATCHES: ("header.managed", "header.underscored"),
+}
 """Envoy refuses some headers by their names, and writes others itself: conditions on these are losses."""
 
 NARROWINGS = (
@@ -54,6 +61,7 @@ SPEC = AdapterSpec(
     family="xds",
     config=VmConfig,
     features=FEATURES,
+    limits=LIMITS,
     translate=translate,
     evaluator=evaluator,
     carry_over=carry_over,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from hub.api import AdapterSpec
-from hub.cli.context import ConfigOption, Exit, Output, OutputOption, clean_errors, emit, line, note, print_lines
+from hub.cli.context import ConfigOption, Exit, Output, clean_errors, emit, emit_text, line, note, print_lines
 from hub.cli.data import SCHEMA
+from hub.cli.support import MEANING, limits_of, reason, support_page
 from hub.config.file import DEFAULT_FILE, load_configs
 from hub.config.own import adapter_config, placed
 from hub.features import Feature, Support
@@ -20,13 +22,6 @@ from hub.plugins import Plugins, installed_plugins
 Declared = Mapping[Feature, Support]
 
 COLOURS = {Support.FULL: "green", Support.PARTIAL: "yellow", Support.APPROXIMATE: "yellow"}
-_MEANING = {
-    Support.FULL: "exactly",
-    Support.PARTIAL: "exactly, or refused with a code and an example request",
-    Support.APPROXIMATE: "approximately, for splits only; each difference is reported",
-    Support.NOT_YET: "refused; not implemented yet",
-    Support.NEVER: "refused; the mesh cannot do it",
-}
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +29,19 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: [bold]smihub features -o json[/bold]")(features)
 
 
-def features(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
+class FeaturesForm(StrEnum):
+    """`-o`: how the table is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    MARKDOWN = "markdown"
+
+
+def features(
+    config: ConfigOption = Path(DEFAULT_FILE),
+    output: Annotated[FeaturesForm, typer.Option("--output", "-o", help="Output format.")] = FeaturesForm.TEXT,
+) -> None:
     """Show how well each installed adapter supports the features of SMI. What a mesh does not support is refused and reported.
 
     Meshes of smihub.yaml whose settings change that have columns of their own.
@@ -43,13 +50,25 @@ def features(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = O
         plugins = installed_plugins()
         for problem in plugins.problems:
             note(str(problem))
-        if output is Output.TEXT:
+        if output is FeaturesForm.TEXT:
             print_lines(_lines(plugins.adapters, _meshes(plugins, config)))
+        elif output is FeaturesForm.MARKDOWN:
+            emit_text(support_page(plugins.adapters))
         else:
-            adapters = {name: declared(spec) for name, spec in sorted(plugins.adapters.items())}
-            meshes = {name: _words(found) for name, (found, _) in _meshes(plugins, config).items()}
-            emit({"schema": SCHEMA, "adapters": adapters, "meshes": meshes}, output)
+            emit(_data(plugins, config), Output(output))
     raise typer.Exit(Exit.ERROR if plugins.problems else Exit.SAME)
+
+
+def _data(plugins: Plugins, config: Path) -> dict[str, Any]:
+    adapters = sorted(plugins.adapters.items())
+    return {
+        "schema": SCHEMA,
+        "adapters": {name: declared(spec) for name, spec in adapters},
+        "limits": {
+            name: {str(each): list(codes) for each, codes in limits_of(spec).items()} for name, spec in adapters
+        },
+        "meshes": {name: _words(found) for name, (found, _) in _meshes(plugins, config).items()},
+    }
 
 
 def declared(spec: AdapterSpec[Any]) -> dict[str, str]:
@@ -86,8 +105,20 @@ def _lines(adapters: Mapping[str, AdapterSpec[Any]], meshes: Mapping[str, tuple[
         levels = [supports.get(feature, Support.NOT_YET) for _, supports in columns]
         yield line(f"{feature:{wide}}", *((f"{each:{cell}}", COLOURS.get(each, "red")) for each in levels))
     yield line("")
-    yield from (line(f"{support:{wide}}", meaning) for support, meaning in _MEANING.items())
+    yield from (line(f"{support:{wide}}", meaning) for support, meaning in MEANING.items())
+    yield from _reasons(adapters)
     for name in (name for name in sorted(adapters) if adapters[name].routes_only):
         yield line(
             f"{name:{wide}}", "only routes calls: access that it does not support is not refused, it is not enforced"
         )
+
+
+def _reasons(adapters: Mapping[str, AdapterSpec[Any]]) -> Iterator[Text]:
+    """The codes of what is not supported, by adapter and feature, and what they mean."""
+    codes: set[str] = set()
+    for name, spec in sorted(adapters.items()):
+        for feature, found in limits_of(spec).items():
+            if found:
+                codes.update(found)
+                yield line(f"{name} {feature}: {', '.join(found)}")
+    yield from (line(f"{code}: {reason(code)}") for code in sorted(codes))

@@ -6,16 +6,14 @@ Source: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
 from msgspec import Struct
 
-import hub
+from hub.cli.codes import documented
 from hub.cli.context import line
 from hub.cli.losses import effect, how_to_accept, refused_by, sentence
 from hub.cli.places import Locations
@@ -24,8 +22,6 @@ from hub.config.file import Config
 from hub.model import ObjectRef, Origin, Problem
 from hub.reconcile.hub import Hub, Reviewed
 
-_ROW = re.compile(r"\| `(?P<code>[a-z][a-z-]*(?:\.[a-z-]+)?)` \| (?P<meaning>.*) \| (?P<remedy>.*) \|")
-_EMPHASIS = re.compile(r"(?<![\w*`])\*{1,2}(\w[\w ]*)\*{1,2}(?![\w*`])")
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -90,31 +86,13 @@ def _result(each: Finding, index: int) -> dict[str, Any]:
 
 
 def _rule(code: str, first: Finding) -> dict[str, Any]:
-    meaning, remedy = _documented().get(code, (first.message, first.remedy))
+    meaning, remedy = documented().get(code, (first.message, first.remedy))
     return {
         "id": code,
         "shortDescription": {"text": _plain(meaning)[:1000]},
         "help": {"text": _plain(f"{meaning}. Remedy: {remedy}")},
         "defaultConfiguration": {"level": first.level},
     }
-
-
-@cache
-def _documented() -> Mapping[str, tuple[str, str]]:
-    """Meaning and remedy of every code, from docs/problems.md; nothing where that was not installed."""
-    package = Path(hub.__file__).parent
-    for path in (package / "problems.md", package.parent / "docs" / "problems.md"):
-        if path.is_file():
-            rows = map(_ROW.fullmatch, path.read_text(encoding="utf-8").splitlines())
-            return {
-                row["code"]: (_unmarked(row["meaning"]), _unmarked(row["remedy"])) for row in rows if row is not None
-            }
-    return {}
-
-
-def _unmarked(text: str) -> str:
-    """Without emphasis: what shows a rule shows its text as it is (SARIF 2.1.0, 3.12.3)."""
-    return _EMPHASIS.sub(r"\1", text)
 
 
 def _plain(text: str) -> str:

@@ -197,10 +197,22 @@ def faults(spec: AdapterSpec[Any], settings: Any = None) -> Iterator[str]:
             worked = False  # nobody is governed, so nobody is refused for want of this feature
         if works != worked:
             yield f'{probe.feature}: "{support}" is declared, but a simple case is {"carried out" if worked else "refused"}'
+        listed = spec.limits.get(probe.feature, ())
+        if listed and lost and not works and not {*listed} & (found := _codes(mesh, probe)):
+            yield f"{probe.feature}: {', '.join(sorted(found))} is reported, and the adapter lists {', '.join(listed)}"
         if not works and not lost:
             yield f'{probe.feature}: "{support}" is declared, and nothing is reported as lost'
         if support is Support.FULL and probe.hard and _tried(mesh, probe, _FACTS + probe.hard)[1]:
             yield f'{probe.feature}: "full" is declared, but some of it is lost'
+
+
+def _codes(mesh: SinklessMesh, probe: Probe) -> set[str]:
+    """The codes of what is lost of the objects of the probe itself."""
+    found: set[str] = set()
+    for place in _PLACES:
+        units = compile_documents(read_documents(place + probe.text), Scope()).units
+        found.update(loss.code for made in translate_units(units, mesh).values() for loss in made.losses)
+    return found
 
 
 def _tried(mesh: SinklessMesh, probe: Probe, text: str) -> tuple[bool, bool]:

@@ -31,6 +31,14 @@ def test_a_false_declaration_is_noticed(mesh: SinklessMesh, feature: Feature) ->
     assert any(fault.startswith(feature) for fault in faults(spec))
 
 
+def test_a_limit_without_its_code_is_noticed() -> None:
+    """What is lost of a feature has a code that the adapter lists for it."""
+    istio = next(mesh for mesh in MESHES if mesh.name == "istio")
+    limits = {**istio.spec.limits, Feature.ACCESS_UDP: ("port.unexposed",)}
+    (fault,) = faults(replace(istio.spec, limits=limits))
+    assert fault == "access.udp: proto.udp-not-captured is reported, and the adapter lists port.unexposed"
+
+
 def test_partial_is_not_full() -> None:
     """Istio has no words for some patterns: declaring them whole is noticed."""
     istio = next(mesh for mesh in MESHES if mesh.name == "istio")
@@ -46,4 +54,7 @@ def test_features_are_printed_as_a_table() -> None:
     head, *rows = done.stdout.splitlines()
     assert head.split() == ["consul", "consul-k8s", "istio", "linkerd", "vm"]
     assert rows[0].split() == ["access.http.path", "partial", "partial", "partial", "partial", "full"]
-    assert len(rows) == len(Feature) + 1 + len(Support)
+    meanings = rows[len(Feature) + 1 :][: len(Support)]
+    assert [each.split()[0] for each in meanings] == [*Support]
+    assert "istio access.http.path: istio.path-not-expressible, istio.path-narrowed" in rows
+    assert any(each.startswith("istio.path-not-expressible: a path pattern") for each in rows)

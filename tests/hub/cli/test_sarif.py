@@ -16,7 +16,7 @@ from typing import Any
 import fastjsonschema
 import pytest
 
-from hub.cli.sarif import _documented
+from hub.cli.codes import documented
 from tests.docs.bad_inputs import prepare, topics
 from tests.hub.cli.test_losses import CONFIG as ISTIO
 from tests.hub.cli.test_losses import lossy
@@ -194,10 +194,10 @@ def test_every_code_of_the_documentation_is_explained(folder: Folder) -> None:
     folder.write("bad.yaml", BAD)
     log = json.loads(folder.run("check", "-o", "sarif").stdout)
     (rule,) = log["runs"][0]["tool"]["driver"]["rules"]
-    meaning, remedy = _documented()["name.invalid"]
+    meaning, remedy = documented()["name.invalid"]
     assert (rule["shortDescription"]["text"], rule["help"]["text"]) == (meaning, f"{meaning}. Remedy: {remedy}")
-    assert len(_documented()) > 100
-    texts = [text for both in _documented().values() for text in both]
+    assert len(documented()) > 100
+    texts = [text for both in documented().values() for text in both]
     assert [text for text in texts if "*warning*" in text or "**" in text] == []
 
 
