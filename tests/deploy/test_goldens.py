@@ -1,4 +1,4 @@
-"""What each example becomes in Istio and in Linkerd, as people read it: goldens of `smihub render`. `make goldens` writes them anew."""
+"""What each example becomes in Istio, Linkerd and Consul, as people read it: goldens of `smihub render`. `make goldens` writes them anew."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ meshes:
 """
 
 
-@pytest.mark.parametrize("mesh", ["istio", "linkerd"])
+@pytest.mark.parametrize("mesh", ["consul", "istio", "linkerd"])
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
 def test_an_example_is_rendered_as_its_golden_says(example: str, mesh: str, tmp_path: Path) -> None:
     """Every object with its unit and causes, and every loss; a change of translation shows here, to be read."""
