@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from adapters.istio.config import IstioConfig
 from adapters.istio.regex import SURROGATES, is_compiled, is_portable
-from adapters.istio.translate.budget import MAX_STEPS, ConditionPattern
+from adapters.istio.translate.budget import ConditionPattern, step_limit
 from adapters.istio.translate.losses import short
 from adapters.istio.translate.match import (
     MAX_BYTES,
@@ -44,6 +44,8 @@ from hub.api import (
 )
 
 _MAX_PATTERN = 4096
+_REWRITING_STEPS = 12_000
+"""Most steps to write a path pattern in another way: a Unicode class takes 9 000."""
 _NO_RAW_BYTES = {"not_rule": {"url_path": path_matcher(NON_ASCII)}}
 """Where paths are not normalised, HTTP/2 carries bytes beyond ASCII, which RE2 counts one by one and SMI's patterns do not."""
 
@@ -53,14 +55,15 @@ def expressed(match: HttpMatch, expensive: frozenset[ConditionPattern], config: 
     found = express(match, expensive, text=config.header_values == "text")
     if not found.objections or config.patterns != "envoyfilter":
         return found
-    refused, permission = _by_filter(match)
+    limit = step_limit(ConditionPattern("", match.path or ""), expensive)
+    refused, permission = _by_filter(match, min(limit, _REWRITING_STEPS))
     return replace(found, objections=refused) if refused else Expressed(permission=permission)
 
 
 @lru_cache(maxsize=8192)
-def _by_filter(match: HttpMatch) -> tuple[tuple[Objection, ...], bytes]:
+def _by_filter(match: HttpMatch, limit: int) -> tuple[tuple[Objection, ...], bytes]:
     """What keeps a filter from saying the match (nothing: it can), and the permission."""
-    said = match if match.path is None else replace(match, path=_portable_path(match.path))
+    said = match if match.path is None else replace(match, path=_portable_path(match.path, limit))
     found = {*express_methods(match.methods).objections, *filter(None, (_header(*one) for one in match.headers))}
     if match.path is not None and said.path is not None:
         found.update(_pattern(match.path, said.path))
@@ -106,11 +109,11 @@ def _pattern(meant: str, written: str) -> tuple[Objection, ...]:
     return ()
 
 
-def _portable_path(pattern: str) -> str:
-    """The pattern, or an equal one of the paths that the guard lets pass: those in ASCII."""
+def _portable_path(pattern: str, limit: int) -> str:
+    """The pattern, or an equal one of the paths that the guard lets pass: those in ASCII, found in so many steps."""
     if is_portable(pattern):
         return pattern
-    with bounded(MAX_STEPS):
+    with bounded(limit):
         try:
             paths = intersection(language(pattern, PATH), language("[!-~]*", PATH))
             return pattern_of(paths, _MAX_PATTERN) or pattern
