@@ -23,8 +23,9 @@ async def meshes(story: Story) -> str:
     as_pods(story.world.pristine, pods)
     found = {
         **_answers(story, story.world.pristine, "vm"),
-        **_answers(story, story.world.pristine, "consul", config=_CONSUL),
         **_answers(story, pods, "istio", "linkerd"),
+        # Without a smihub.yaml Consul is not asked: its settings say which service a workload is.
+        **_answers(story, story.world.pristine, "consul", config=_CONSUL),
     }
     shown = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for heading in (
