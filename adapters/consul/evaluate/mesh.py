@@ -22,6 +22,7 @@ from adapters.consul.evaluate.entries import entries_of
 from adapters.consul.evaluate.intentions import Default, Gates
 from adapters.consul.evaluate.matching import STRICT, Leniency
 from adapters.consul.evaluate.request import GUARDED, HEADER, Reading, readings
+from adapters.consul.evaluate.theirs import with_theirs
 from adapters.consul.evaluate.workloads import MIXED, Caller, Verdict, Workloads
 from adapters.consul.names import Names
 from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, raw_text
@@ -47,18 +48,25 @@ def resource_evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluat
 
 
 def settled(config: ConsulConfig) -> Callable[[Sequence[NativeObject], Facts], Evaluator]:
-    """What objects mean under the names of these settings."""
-    return partial(mesh_of, names=config.naming)
+    """What objects mean under these settings: their names, and whether others declare protocols."""
+    return partial(mesh_of, names=config.naming, theirs=config.service_defaults == "theirs")
 
 
 def mesh_of(
-    objects: Sequence[NativeObject], facts: Facts, names: Names, defaults: tuple[Default, ...] = BOTH
+    objects: Sequence[NativeObject],
+    facts: Facts,
+    names: Names,
+    defaults: tuple[Default, ...] = BOTH,
+    *,
+    theirs: bool = False,
 ) -> Evaluator:
     """Compile the entries once; the result judges requests. Raises UnmodelledError for what is not modelled.
 
-    `names` says which service an account or a Service is, `defaults` what the agents may do where no intention speaks.
+    `names` says which service an account or a Service is, `defaults` what the agents may do where no intention speaks, `theirs`
+    that service-defaults of others stand beside these entries.
     """
     entries = entries_of(objects)
+    entries = with_theirs(entries) if theirs else entries
     gates = Gates(entries)
     return _ConsulMesh(Workloads(gates, facts, names, defaults), Chains(entries, gates), facts, names)
 
