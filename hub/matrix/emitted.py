@@ -91,7 +91,7 @@ def _may_be_path(text: str) -> bool:
 
 
 def _forms(way: str, text: str) -> Iterator[Forms]:
-    if way in {"", "exact", "prefix"}:
+    if way in {"exact", "prefix"} or (not way and text.strip("*") == text):
         yield Forms(exact=(text,))
     if way == "prefix":
         yield Forms(prefixes=(text,))
@@ -132,7 +132,8 @@ def _leaves(value: Any, hint: str = "") -> Iterator[_Leaf]:
         kind = value.get("type") or value.get("Type")
         beside = f"{kind}".lower() if isinstance(kind, str) else ""
         for key, inner in value.items():
-            yield from _leaves(inner, f"{key}".lower() + beside)
+            if inner is not kind:
+                yield from _leaves(inner, f"{key}".lower() + beside)
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _leaves(inner, hint)

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from hub.explain import Explainer
 from hub.matrix.asked import RequestClass, UndecidedError, asked, ports_of, undecided
 from hub.matrix.emitted import told_by
-from hub.matrix.parties import NO_IDENTITY, Party, classes_of, parties_of
-from hub.model import Access, Answer, Destination, InboundPort, Request, UnitKey
+from hub.matrix.parties import NO_IDENTITY, Party, apart, classes_of, parties_of
+from hub.model import Access, Answer, Destination, InboundPort, Placement, Request, UnitKey
 from hub.regex import RegexRefusedError
 
 Progress = Callable[[int, int], None]
@@ -97,7 +97,7 @@ class Cell(Struct, frozen=True):
 class Receiver(Struct, frozen=True):
     """One column: its cells by caller, the requests that it was asked on each port, one for each class, and those ports.
 
-    `workloads` (`ns/name`) were asked one by one, since they may differ; none where there is only one.
+    `workloads` (`ns/name`) were asked one by one, since they may differ; none where all are alike.
     """
 
     name: str
@@ -144,7 +144,7 @@ class _Counted:
 
 
 def _receiver(
-    counted: _Counted, name: str, key: UnitKey, callers: Sequence[Party], workloads: tuple[str, ...]
+    counted: _Counted, name: str, key: UnitKey, callers: Sequence[Party], placed: Sequence[Placement]
 ) -> Receiver:
     """One column, decided."""
     access = counted.explainer.compiled.units[key]
@@ -156,7 +156,7 @@ def _receiver(
         requests = asked(access, told)
     except (RegexRefusedError, UndecidedError) as error:
         return Receiver(name, dict.fromkeys((party.name for party in callers), Cell(undecided=undecided(error))))
-    ports = tuple(ports_of(access, told))
+    ports, workloads = tuple(ports_of(access, told)), apart(placed, access, views)
     asking = _Asking(counted, access, requests, ports, _destinations(key, workloads))
     cells: dict[str, Cell] = {}
     for alike in classes_of(callers, access, views):

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from hub.explain import Compiled
-from hub.model import Access, Source, UnitKey, identity_of
+from hub.model import Access, Placement, Source, UnitKey, identity_of
 
 
 class Party(Struct, frozen=True):
@@ -24,11 +24,11 @@ NO_IDENTITY = Party("(no identity)", Source(outside=True))
 
 
 class CallersAndReceivers(Struct, frozen=True):
-    """The callers in order; by name of a receiver its unit, and its workloads (`ns/name`) where there are several."""
+    """The callers in order; by name of a receiver its unit, and where its workloads stand."""
 
     callers: tuple[Party, ...]
     receivers: Mapping[str, UnitKey]
-    workloads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    workloads: Mapping[str, tuple[Placement, ...]] = field(default_factory=dict)
 
 
 def parties_of(intent: Compiled) -> CallersAndReceivers:
@@ -36,11 +36,9 @@ def parties_of(intent: Compiled) -> CallersAndReceivers:
     keys = {
         f"{key.namespace}/{key.name}": key for key, unit in sorted(intent.units.items()) if isinstance(unit, Access)
     }
-    placed: dict[str, list[str]] = defaultdict(list)
-    for ref, placement in sorted(intent.facts.placements.items()):
-        placed[_name(placement.identity.namespace, placement.identity.service_account)].append(
-            f"{ref.namespace}/{ref.name}"
-        )
+    placed: dict[str, list[Placement]] = defaultdict(list)
+    for _, placement in sorted(intent.facts.placements.items()):
+        placed[_name(placement.identity.namespace, placement.identity.service_account)].append(placement)
     granted = {source for unit in intent.units.values() if isinstance(unit, Access) for source in _sources(unit)}
     own, foreign = {*keys, *placed}, set()
     for spiffe in granted:
@@ -51,9 +49,21 @@ def parties_of(intent: Compiled) -> CallersAndReceivers:
             foreign.add(spiffe)
     callers = [Party(name, Source(identity=name)) for name in sorted(own)]
     callers += [Party(name, Source(spiffe=name)) for name in sorted(foreign)]
-    return CallersAndReceivers(
-        tuple(callers), keys, {name: tuple(found) for name, found in placed.items() if len(found) > 1}
-    )
+    return CallersAndReceivers(tuple(callers), keys, {name: tuple(found) for name, found in placed.items()})
+
+
+def apart(workloads: Sequence[Placement], access: Access, views: Iterable[Any]) -> tuple[str, ...]:
+    """One workload (`ns/name`) of each class that may be answered differently; none if all are alike.
+
+    Pods are alike if they receive in the same variants and have the same values of the labels that a grant or an object names.
+    """
+    named = {key for grant in access.grants for key, _ in grant.labels or ()}.union(*map(_texts, views))
+    found: dict[object, str] = {}
+    for each in workloads:
+        labels = tuple(pair for pair in each.labels if pair[0] in named)
+        own = each.ref if each.ref.kind == "Workload" else ""  # its sidecar is configured by its name
+        found.setdefault((each.ref.kind, own, each.inbound, labels), f"{each.ref.namespace}/{each.ref.name}")
+    return tuple(found.values()) if len(found) > 1 else ()
 
 
 def _name(namespace: str, account: str) -> str:
