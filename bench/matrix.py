@@ -17,15 +17,6 @@ import expect
 import world
 
 TARGET = 3.0
-_MESHES = """\
-domain: {trustDomain: cluster.local}
-sources: [{path: manifests}]
-meshes:
-- {name: vm, adapter: vm}
-- {name: istio, adapter: istio, sink: {kind: directory, path: istio}}
-- {name: linkerd, adapter: linkerd, sink: {kind: directory, path: linkerd}}
-- {name: consul, adapter: consul, sink: {kind: directory, path: consul}}
-"""
 
 
 def main() -> None:
@@ -35,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         world.write(base / "manifests", identities * world.SMI_PER_APP)
-        (base / "smihub.yaml").write_text(_MESHES)
+        (base / "smihub.yaml").write_text(world.FOUR)
         shown = json.loads(expect.timed(base, "matrix", "-o", "json")[1])
         examples = [each["example"] for cell in shown["cells"] for port in cell["ports"] for each in port["requests"]]
         asked = shown["verdicts"] // (1 + len(shown["meshes"]))

@@ -28,7 +28,17 @@ CONFIGS = {
     "vm": CONFIG,
     "istio": _CONFIG % "{name: istio, adapter: istio, sink: {kind: directory, path: rendered}}",
 }
-"""The same by adapter."""
+FOUR = """\
+domain: {trustDomain: cluster.local}
+sources: [{path: manifests}]
+meshes:
+- {name: vm, adapter: vm}
+- {name: istio, adapter: istio, sink: {kind: directory, path: istio}}
+- {name: linkerd, adapter: linkerd, sink: {kind: directory, path: linkerd}}
+- {name: consul, adapter: consul, sink: {kind: directory, path: consul}}
+"""
+"""Four meshes at once."""
+CONFIGS["four"] = FOUR
 
 _FACTS = """\
 apiVersion: v1
