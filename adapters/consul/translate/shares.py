@@ -1,7 +1,8 @@
 """Weights in the steps of a splitter: hundredths of a percent that are 100.00 together, also where floats are added.
 
 Source: https://developer.hashicorp.com/consul/docs/connect/config-entries/service-splitter (steps of 0.01, a sum of 100). Observed on
-Consul 1.22: it rounds each weight to such a step, and takes negative ones, which Envoy refuses. The webhook of consul-k8s adds the weights
+Consul 1.22: it rounds each weight to such a step, and takes negative ones, which Envoy refuses. Of 0.53 it sends 52 to Envoy, and of 568
+others one step less as well (`int(split.Weight * 100)` in agent/xds/routes.go, with 32-bit floats), so their shares are not exact. The webhook of consul-k8s adds the weights
 as 32-bit floats in the order in which they stand, and takes a sum of exactly 100 alone (api/v1alpha1/servicesplitter_types.go).
 """
 
@@ -41,7 +42,14 @@ def shares(weights: Mapping[str, Fraction]) -> Shares | None:
     wanted = {name: weight * WEIGHT_UNITS / total for name, weight in positive.items()}
     units = _apportioned(wanted)
     ordered = _in_order(sorted(units.items()))
-    return None if ordered is None else Shares(ordered, all(units[name] == wanted[name] for name in units))
+    sent = {name: sent_units(one) for name, one in units.items()}
+    exact = all(one * total == positive[name] * sum(sent.values()) for name, one in sent.items())
+    return None if ordered is None else Shares(ordered, exact)
+
+
+def sent_units(units: int) -> int:
+    """What Envoy gets of a weight of so many units: at times one less, since Consul cuts off a fraction that its floats fall short of."""
+    return int(_float32(_float32(units / 100) * 100))
 
 
 def _apportioned(wanted: Mapping[str, Fraction]) -> dict[str, int]:

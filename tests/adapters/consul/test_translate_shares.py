@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from adapters.consul.translate.shares import _float_sum, shares, weight
+from adapters.consul.translate.shares import _float_sum, sent_units, shares, weight
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -23,7 +23,8 @@ def test_shares_add_up_in_floats_and_are_the_nearest(seed: int) -> None:
         assert min(units.values()) >= 1
         assert _float_sum(one for _, one in found.units) == 100
         total = sum(weights.values())
-        exact = all(units[name] == one * 10_000 / total for name, one in weights.items())
+        sent = {name: sent_units(one) for name, one in units.items()}
+        exact = all(Fraction(sent[name], sum(sent.values())) == one / total for name, one in weights.items())
         assert found.exact is exact
         assert all(abs(units[name] - one * 10_000 / total) <= len(weights) for name, one in weights.items())
 
@@ -41,3 +42,13 @@ def test_zero_gets_nothing_and_a_negative_weight_is_an_error() -> None:
 def test_a_weight_is_written_as_consul_reads_it() -> None:
     """Whole numbers without a fraction, others with two digits."""
     assert [weight(10_000), weight(3333), weight(1)] == [100, 33.33, 0.01]
+
+
+def test_what_envoy_gets_of_a_weight() -> None:
+    """Computed with Go: of 569 weights one step less, and of no weight nothing."""
+    less = [units for units in range(1, 10_001) if sent_units(units) != units]
+    assert (len(less), less[:4]) == (569, [53, 59, 105, 106])
+    assert {units - sent_units(units) for units in less} == {1}
+    found = shares({"a": Fraction(53), "b": Fraction(9947)})
+    assert found is not None
+    assert (dict(found.units), found.exact) == ({"a": 53, "b": 9947}, False)
