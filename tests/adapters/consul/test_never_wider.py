@@ -16,7 +16,7 @@ from adapters.consul.evaluate.mesh import BOTH, mesh_of
 from adapters.consul.plugin import K8S_SPEC, SPEC
 from hub.api import AdapterSpec, Answer, NativeObject, Request
 from hub.explain import ExplainedMesh, Explainer
-from hub.model import Reading
+from hub.model import Document, Reading
 from hub.semantics import Semantics
 from hub.testing.close import row
 from hub.testing.cluster import SERVICES
@@ -36,7 +36,7 @@ Explained = tuple[Answer, Mapping[str, Answer]]
 class _World(Struct, frozen=True):
     """One world: both readings, what the adapter made of it, and requests."""
 
-    documents: Sequence[Any]
+    documents: tuple[Document, ...]
     explainer: Explainer
     mesh: ExplainedMesh
     asked: Sequence[Request]
