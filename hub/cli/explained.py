@@ -10,18 +10,28 @@ import typer
 from msgspec import Struct
 
 from hub.api import Evaluator
-from hub.cli.context import ERR, progress
+from hub.cli.context import ERR, named, progress
 from hub.cli.show import problem_line
 from hub.errors import ConfigError
 from hub.explaining import Explained, explain_folder, explain_hub
 from hub.plugins import installed_plugins
 from hub.reconcile.domains import Domains
 
+
+def folder_named(text: str) -> Path:
+    """A folder that somebody wrote. Raises BadParameter for an empty one."""
+    return Path(named(text))
+
+
 Evaluators = Mapping[str, Evaluator]
 """By mesh, what stands there."""
 FolderOption = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Read this folder (- for standard input), without a configuration file."),
+    typer.Option(
+        metavar="FOLDER",
+        parser=folder_named,
+        help="Read this folder (- for standard input), without a configuration file.",
+    ),
 ]
 DomainOption = Annotated[str, typer.Option(metavar="NAME", help="The domain, if smihub.yaml has several.")]
 

@@ -37,7 +37,7 @@ class StreamSource:
         if self._data is None:
             self._data = sys.stdin.buffer.read(DEFAULT_LIMITS.file_bytes + 1)
         try:
-            documents = load(self._data, Origin(self._name, PART))
+            documents = load(self._data, Origin(self._name))
         except YamlError as error:
             raise SourceError(f"standard input: {error} ({error.fault.code})") from None
         if not documents:

@@ -298,8 +298,9 @@ def test_a_patch_beside_what_it_patches_is_told_as_one(folder: Folder) -> None:
     assert any("a kustomize patch" in each["remedy"] for each in found if each["code"] == "object.unequal")
 
 
-def test_an_empty_source_is_not_this_folder(folder: Folder) -> None:
+@pytest.mark.parametrize("verb", [("check",), ("explain", "--to", "shop/api:80"), ("test", "x.yaml"), ("matrix",)])
+def test_an_empty_source_is_not_this_folder(folder: Folder, verb: tuple[str, ...]) -> None:
     """A variable that is not set would otherwise give another answer than that of the sources."""
-    result = folder.run("check", "--source", "")
+    result = folder.run(*verb, "--source", "")
     assert result.exit_code
     assert "name a folder or a file" in result.stderr
