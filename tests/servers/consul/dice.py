@@ -78,7 +78,7 @@ def _meant(
 def _request(rng: Random, every: _Meant, meant: Sequence[_Meant]) -> Request:
     """Most ask for what is meant, or miss it by a hair."""
     one = replace(every, caller=rng.choice(SHOP.callers), callee=rng.choice((*SHOP.callees, *SHOP.virtual)))
-    if meant and rng.randrange(6):
+    if meant and rng.randrange(8):
         one = rng.choice(meant)
     caller = "web" if one.caller == one.callee else one.caller
     request = _asked(rng, caller, one.callee, one.texts or every.texts)
@@ -92,7 +92,7 @@ def _asked(rng: Random, caller: str, callee: str, texts: Sequence[Texts]) -> Req
     port = RAW if raw else 80
     if rng.randrange(2 if raw else 15) == 0:
         return bytes_to(pod_of(caller), callee, port)
-    http = _exact(rng, texts) if rng.randrange(3) == 0 else random_http(rng, texts)
+    http = _exact(rng, texts) if rng.randrange(2) else random_http(rng, texts)
     return call(pod_of(caller), callee, port, *http)
 
 
