@@ -46,10 +46,13 @@ def random_world(rng: Random, count: int) -> World:
 
 
 def _target(rng: Random, name: str) -> dict[str, Any]:
-    rules = [f"http:{one}" for one in rng.sample(_GROUPS, rng.choice((0, 1, 1, 2)))]
-    if not rules or rng.randrange(6) == 0:
+    """Most about HTTP, where that is spoken; now and then about bytes, too."""
+    account = rng.choice(_RECEIVERS)
+    is_raw = SHOP.callees[account] == "tcp"
+    rules = [f"http:{one}" for one in rng.sample(_GROUPS, rng.choice((0, 0, 1) if is_raw else (1, 1, 1, 2)))]
+    if is_raw or rng.randrange(10) == 0:
         rules.append(f"tcp:{rng.choice(('raw', 'all'))}")
-    return target(name, rng.choice(_RECEIVERS), rng.sample(_SOURCES, rng.randrange(1, 4)), *rules)
+    return target(name, account, rng.sample(_SOURCES, rng.randrange(1, 4)), *rules)
 
 
 def _splits(rng: Random) -> Iterator[dict[str, Any]]:
@@ -92,7 +95,7 @@ def _asked(rng: Random, caller: str, callee: str, texts: Sequence[Texts]) -> Req
     port = RAW if raw else 80
     if rng.randrange(2 if raw else 15) == 0:
         return bytes_to(pod_of(caller), callee, port)
-    http = _exact(rng, texts) if rng.randrange(2) else random_http(rng, texts)
+    http = _exact(rng, texts) if rng.randrange(5) < 3 else random_http(rng, texts)
     return call(pod_of(caller), callee, port, *http)
 
 
