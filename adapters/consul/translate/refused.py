@@ -62,7 +62,7 @@ DATAGRAMS = Objection(
 )
 INEXACT = Objection(
     "split.weights-too-large",
-    "these ratios need smaller steps than the 0.01 percent of a splitter; the nearest ones are used",
+    "an Envoy does not get these ratios from a splitter with its steps of 0.01 percent; near ones are used",
     "a long run of requests whose shares differ in the fourth digit",
     "use weights that are whole hundredths of a percent",
 )
