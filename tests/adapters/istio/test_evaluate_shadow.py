@@ -1,6 +1,6 @@
 """Results of RBAC filters that an EnvoyFilter inserts, and the rules that ask for them, row by row as real sidecars answered.
 
-Istio 1.31 with Envoy 1.40; tests/e2e/test_istio_patterns.py asks a real mesh the same of what the adapter writes.
+Istio 1.31 with Envoy 1.40; test_patterns_on_envoy.py asks a real Envoy the same of what the adapter writes.
 """
 
 from __future__ import annotations

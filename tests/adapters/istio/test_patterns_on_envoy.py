@@ -1,7 +1,6 @@
 """The filter of an EnvoyFilter on a real Envoy, before an RBAC filter that asks for its result as istiod has it asked.
 
-Over HTTP/1.1 and HTTP/2, with paths normalised as Istio does it (BASE) and not at all (NONE). A whole mesh is in
-tests/e2e/test_istio_patterns.py.
+Over HTTP/1.1 and HTTP/2, with paths normalised as Istio does it (BASE) and not at all (NONE).
 """
 
 from __future__ import annotations
