@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from adapters.istio import names
 from adapters.istio.regex import SURROGATES, is_compiled, is_portable
-from adapters.istio.safety import shapes
+from adapters.istio.safety import filter_shapes, shapes
 from hub.api import JOIN_GUARD, NON_ASCII, NOT_UTF8, OUTER_BLANK, SERVICE_ACCOUNT_LABEL, demand, is_managed_header
 
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
@@ -41,7 +41,7 @@ def _named_by_content(manifest: shapes.EnvoyFilter, digest: str) -> None:
     demand(prefix == names.result_prefix(digest), "its prefix is not the digest of its content")
 
 
-def _permission(rules: tuple[shapes.FilterRule, ...]) -> None:
+def _permission(rules: tuple[filter_shapes.FilterRule, ...]) -> None:
     for rule in rules:
         fields = (rule.url_path, rule.header, rule.or_rules, rule.not_rule)
         demand(sum(field is not UNSET for field in fields) == 1, "a rule must ask for exactly one thing")
@@ -60,7 +60,7 @@ def _permission(rules: tuple[shapes.FilterRule, ...]) -> None:
     demand(guarded or not paths, "a path is matched without the guard against bytes beyond ASCII")
 
 
-def _header(header: shapes.HeaderMatch) -> None:
+def _header(header: filter_shapes.HeaderMatch) -> None:
     match = header.string_match
     demand((match.exact is UNSET) != (match.safe_regex is UNSET), "a header must match exactly one text or pattern")
     if header.name == _METHOD:
@@ -72,7 +72,7 @@ def _header(header: shapes.HeaderMatch) -> None:
         _pattern(match.safe_regex.regex)
 
 
-def _guard(guard: shapes.FilterGuard) -> None:
+def _guard(guard: filter_shapes.FilterGuard) -> None:
     demand((guard.url_path is UNSET) != (guard.header is UNSET), "a guard must be about exactly one thing")
     if guard.url_path is not UNSET:
         demand(guard.url_path.path.safe_regex.regex == NON_ASCII, "a path may be guarded against bytes alone")
