@@ -36,29 +36,22 @@ class LoweredGrant(Struct, frozen=True, gc=False):
 
 def lower_grant(grant: Grant, trust_domain: str, ports: ServicePorts, form: Form) -> LoweredGrant:
     """A grant as far as Consul can say it."""
-    refused = _refused(grant, ports, form)
-    if refused is not None:
-        return LoweredGrant(grant, objections=(refused,))
-    if not counts(grant, ports):
-        return LoweredGrant(grant)
+    if grant.transport == "UDP" or grant.labels:
+        return LoweredGrant(grant, objections=(_UDP if grant.transport == "UDP" else _labelled(grant.labels or ()),))
     callers = {source: _service(source, trust_domain, form) for source in grant.sources}
     known = {source: one for source, one in callers.items() if isinstance(one, str)}
     lost = {one for one in callers.values() if isinstance(one, Objection)} | set(map(_labels, grant.unauthenticated))
     lost |= {one for match in grant.http or () for one in (*objections(match), *unknown_methods(match))}
+    # Told beside the others: whatever else is lost of it, it would be so on another port as well.
+    refused = objection_to(grant, ports, written=form.config.service_defaults == "written")
+    lost |= {refused} if refused is not None else set()
     matches = None if grant.http is None else tuple(sorted(set(_said(grant.http)), key=msgspec.json.encode))
-    if not known or matches == ():
-        return LoweredGrant(grant, objections=tuple(sorted(lost)))
+    if refused is not None or not counts(grant, ports) or not known or matches == ():
+        # Where SMI grants nothing on this port either, nothing is lost.
+        is_meant = refused is not None or counts(grant, ports)
+        return LoweredGrant(grant, objections=tuple(sorted(lost)) if is_meant else ())
     carried = replace(grant, sources=tuple(sorted(known)), ports=ports.numbers or None, not_ports=(), http=matches)
     return LoweredGrant(grant, tuple(sorted(set(known.values()))), matches, carried, tuple(sorted(lost)))
-
-
-def _refused(grant: Grant, ports: ServicePorts, form: Form) -> Objection | None:
-    """What all of a grant is lost by."""
-    if grant.transport == "UDP":
-        return _UDP
-    if grant.labels:
-        return _labelled(grant.labels)
-    return objection_to(grant, ports, written=form.config.service_defaults == "written")
 
 
 def _said(matches: Iterable[HttpMatch]) -> Iterator[HttpMatch]:
