@@ -100,7 +100,7 @@ def test_a_plugin_that_no_mesh_needs_is_advice(folder: Folder, monkeypatch: pyte
         installed_plugins(),
         problems=tuple(load_plugins([BrokenPoint("vm")]).problems),  # type: ignore[list-item]
     )
-    monkeypatch.setattr(doctor, "load_plugins", lambda: broken)
+    monkeypatch.setattr(doctor, "installed_plugins", lambda: broken)
     assert states(folder)['plugin "vm"'][0] == "advice"
 
 
@@ -218,5 +218,5 @@ def test_a_sink_brings_what_its_mesh_needs(folder: Folder, monkeypatch: pytest.M
     """Whoever's it is; one that says nothing needs nothing."""
     installed = installed_plugins()
     own = replace(installed.sinks["xds"], diagnose=lambda context, _: [Diagnosis(context.mesh, "missing", "x", "y")])
-    monkeypatch.setattr(reconcile, "load_plugins", lambda: replace(installed, sinks={"xds": own}))
+    monkeypatch.setattr(reconcile, "installed_plugins", lambda: replace(installed, sinks={"xds": own}))
     assert states(folder)["vms"] == ("missing", "x", "y")
