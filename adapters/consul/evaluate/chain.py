@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from adapters.consul.evaluate.entries import RESOLVER, ROUTER, SPLITTER, ConfigEntry, service_name
 from adapters.consul.evaluate.intentions import HTTP_PROTOCOLS, Gates
@@ -31,11 +32,16 @@ _SUM = 10_000
 
 
 class Way(Struct, frozen=True):
-    """Where one route leads, and what asks whether it does (nothing: it always does)."""
+    """Where one route leads, and what asks whether it does (nothing: it always does).
+
+    Of a path that a route of a router takes by its beginning, the `prefix` and a slash behind it are replaced by one slash
+    (getRewriteActionForUserLogic in agent/xds/routes.go, which Consul 1.22 also does where the entry rewrites nothing).
+    """
 
     asked: tuple[Question, ...]
     parts: Mapping[str, Fraction]
     by: tuple[str, ...] = ()
+    prefix: str = ""
 
     def takes(self, http: Http, leniency: Leniency = STRICT) -> bool:
         """Whether a request goes this way."""
@@ -77,8 +83,10 @@ class Chains:
         if router is not None:
             build.record(name)
             for route in router.routes:
-                ways.append(build.way(route.service or name, route.subset, route.asked, router.label))
-        ways.append(build.way(name, "", (), "" if router is None else router.label))
+                way = build.way(route.service or name, route.subset, route.asked, router.label)
+                ways.append(replace(way, prefix=route.prefix))
+        last = build.way(name, "", (), "" if router is None else router.label)
+        ways.append(last if router is None else replace(last, prefix="/"))
         split = router is not None or name in self._splitters
         return Chain(build.protocol(name, routed=split), tuple(ways))
 
@@ -102,6 +110,7 @@ class _Route(Struct, frozen=True):
     asked: tuple[Question, ...]
     service: str
     subset: str
+    prefix: str
 
 
 class _Router(Struct, frozen=True):
@@ -251,7 +260,15 @@ def _route(value: Any, where: str) -> _Route:
     with destination:
         destination.neutral(*_RETRIES)
         service, subset = destination.text("Service"), destination.text("ServiceSubset")
-    return _Route(asked, service_name(service, where) if service else "", subset)
+    # By now the fields are of the right types. Without a destination nothing is rewritten.
+    prefix = "" if value.get("Destination") is None else _prefix(value)
+    return _Route(asked, service_name(service, where) if service else "", subset, prefix)
+
+
+def _prefix(value: Any) -> str:
+    """The beginning by which a route takes paths: "/" where it names none, "" where it names a whole path or a pattern."""
+    http = (value.get("Match") or {}).get("HTTP") or {}
+    return "" if http.get("PathExact") or http.get("PathRegex") else http.get("PathPrefix") or "/"
 
 
 def _asked(left: Fields) -> tuple[Question, ...]:

@@ -21,7 +21,7 @@ from adapters.consul.evaluate.chain import Chain, Chains, Way
 from adapters.consul.evaluate.entries import entries_of
 from adapters.consul.evaluate.intentions import Default, Gates
 from adapters.consul.evaluate.matching import STRICT, Leniency
-from adapters.consul.evaluate.request import GUARDED, HEADER, Reading, readings
+from adapters.consul.evaluate.request import GUARDED, HEADER, Reading, readings, rewritten
 from adapters.consul.evaluate.theirs import with_theirs
 from adapters.consul.evaluate.workloads import MIXED, Caller, Verdict, Workloads
 from adapters.consul.names import Names
@@ -80,12 +80,16 @@ class _Call(Struct, frozen=True):
 
 
 class _Leading(Struct, frozen=True):
-    """Where a call goes: parts by Consul service; `open` says that the proxy of the client takes such bytes."""
+    """Where a call goes: parts by Consul service; `open` says that the proxy of the client takes such bytes.
+
+    `reading` is the request as the proxy of the client hands it on; None: as it was sent, or no HTTP.
+    """
 
     parts: Mapping[str, Fraction] = {}
     by: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     open: bool = True
+    reading: Reading | None = None
 
 
 class _ConsulMesh:
@@ -129,7 +133,7 @@ class _ConsulMesh:
             "allow" if verdicts and not refusing else "deny",
             by=_union(one.by for one in deciding),
             losses=_union(one.losses for one in deciding),
-            received=_received(call, verdicts),
+            received=_received(call.request, call.reading, verdicts),
         )
 
     # ----------------------------------------------------------------------- a Service
@@ -164,7 +168,9 @@ class _ConsulMesh:
         if way is None:
             return _Leading()
         losses = call.reading.faults or _steered(chain, way, call.reading)
-        return replace(_along(way), losses=losses, open=not call.reading.faults)
+        return replace(
+            _along(way), losses=losses, open=not call.reading.faults, reading=rewritten(call.reading, way.prefix)
+        )
 
     def _answer(self, call: _Call, place: ServicePlace, leading: _Leading) -> Answer:
         judged = {service: self._behind(service, place, call, leading) for service in sorted(leading.parts)}
@@ -180,7 +186,7 @@ class _ConsulMesh:
             weights={self._called_by(service, place): str(leading.parts[service]) for service in judged},
             backends=words,
             losses=_union([leading.losses, *refused]),
-            received=_received(call, verdicts),
+            received=_received(call.request, leading.reading or call.reading, verdicts),
         )
 
     def _called_by(self, service: str, root: ServicePlace) -> str:
@@ -214,7 +220,7 @@ class _ConsulMesh:
             return Verdict(False)
         if receiver.service != service:
             return Verdict(False, (), (ACCOUNT,))
-        return receiver.receive(call.caller, endpoint.port, call.reading)
+        return receiver.receive(call.caller, endpoint.port, leading.reading or call.reading)
 
 
 def _steered(chain: Chain, way: Way, reading: Reading) -> tuple[str, ...]:
@@ -233,13 +239,12 @@ def _along(way: Way) -> _Leading:
     return _Leading(way.parts, way.by)
 
 
-def _received(call: _Call, verdicts: Sequence[Verdict]) -> str | None:
+def _received(request: Request, reading: Reading | None, verdicts: Sequence[Verdict]) -> str | None:
     """The path that an application sees, if it is another than was sent and a proxy read it."""
-    reading = call.reading
     if reading is None or reading.faults or not any(one.http for one in verdicts):
         return None
     path = raw_text(reading.seen.path)
-    return None if path == call.request.path else path
+    return None if path == request.path else path
 
 
 def _verdict(words: Sequence[BackendWord]) -> VerdictWord:

@@ -89,6 +89,22 @@ def readings(request: Request) -> tuple[Reading, ...]:
     return (first, _read(request, http2=True)) if _differs(request) else (first,)
 
 
+def rewritten(reading: Reading, prefix: str) -> Reading:
+    """The request after the client's proxy has put one slash in the place of this beginning and a slash behind it ("": as it was)."""
+    begin, plain = raw_bytes(prefix), reading.sent.plain
+    if not begin or reading.faults or not plain.startswith(begin):
+        return reading
+    path = b"/" + plain[len(begin) :].removeprefix(b"/")
+    if path == plain:
+        return reading
+    whole = path + reading.sent.path[len(plain) :]
+    seen = normalise(whole, _OPTIONS)
+    sent = replace(reading.sent, path=whole, plain=path)
+    if seen is None:
+        return replace(reading, sent=sent, seen=sent, faults=(PATH,))
+    return replace(reading, sent=sent, seen=replace(reading.seen, path=seen, plain=seen.partition(b"?")[0]))
+
+
 def _differs(request: Request) -> bool:
     """Whether the versions of HTTP read a request differently; of what HTTP/2 alone refuses, only a second Host counts."""
     values = [value for _, value in request.headers]

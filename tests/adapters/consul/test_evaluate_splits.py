@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
+from msgspec.structs import replace
 
 from adapters.consul.evaluate.mesh import evaluator
 from hub.api import Answer, Facts, NativeObject, Request
@@ -149,3 +150,29 @@ def test_a_redirect_of_bytes(facts: Facts) -> None:
     away = resolver("tcpsvc", Redirect={"Service": "shop_a"})
     answer = judged(facts, *everyone("a"), away, asked=call("tcpsvc", protocol="tcp"))
     assert (answer.verdict, answer.weights) == ("allow", {"a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("match", "sent", "received"),
+    [
+        ({}, "//42/?a=//", "/42/?a=//"),
+        ({"Methods": ["GET"]}, "///x", "//x"),
+        ({"Methods": ["POST"]}, "//x", "/x"),  # the last route, which takes every path
+        ({"PathPrefix": "/foo"}, "/foo/bar", "/bar"),
+        ({"PathPrefix": "/foo"}, "/foobar", "/bar"),
+        ({"PathRegex": ".*"}, "//x", None),
+        ({"PathExact": "/foo"}, "/foo", None),
+        ({}, "/x", None),
+    ],
+)
+def test_a_route_by_the_beginning_of_a_path_takes_it_away(
+    match: dict[str, object], sent: str, received: str | None, facts: Facts
+) -> None:
+    """Observed for "/" on Consul 1.22: `//42/` arrives as `/42/`; Consul's routes.go says it of every prefix."""
+    by_path = router("web", route("web-v1", **match))
+    assert judged(facts, by_path, asked=replace(call(), path=sent)).received == received
+
+
+def test_without_a_router_paths_stay(facts: Facts) -> None:
+    """A splitter alone rewrites nothing."""
+    assert judged(facts, split("web", to(100, "web-v1")), asked=replace(call(), path="//42/")).received is None
