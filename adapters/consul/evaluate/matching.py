@@ -37,15 +37,21 @@ STRICT = Leniency()
 
 
 class Question(Struct, frozen=True):
-    """One condition: what it is about, whether it is inverted, and whether a request meets it."""
+    """One condition: what it is about, whether it is inverted, and whether a request meets it.
+
+    `spelled` asks it of characters where `ask` does of bytes: `(?i)k` is also the Kelvin sign. Values that this concerns are refused.
+    """
 
     about: About
     ask: Callable[[Http], bool]
     inverted: bool = False
+    spelled: Callable[[Http], bool] | None = None
 
     def holds(self, http: Http, leniency: Leniency) -> bool:
         """Whether a request meets it, or need not."""
-        return (self.inverted and leniency.values) or self.ask(http)
+        if leniency.values and (self.inverted or (self.spelled is not None and self.spelled(http))):
+            return True
+        return self.ask(http)
 
 
 def path_of(left: Fields) -> Question | None:
@@ -97,7 +103,8 @@ def _header(value: Any, where: str, kinds: Sequence[str]) -> Question:
         found = values(http)
         return bool(found) and any(map(test, found)) != invert
 
-    return Question("header", ask, invert)
+    spelled = regex(text, where, characters=True) if kind == "Regex" and not invert else None
+    return Question("header", ask, invert, None if spelled is None else lambda http: any(map(spelled, values(http))))
 
 
 def _values(name: str, where: str) -> Callable[[Http], tuple[bytes, ...]]:
@@ -134,14 +141,16 @@ def _test(kind: str, text: str, left: Fields, *, fold: bool = False) -> Test:
     return (lambda value: test(value.lower())) if fold else test
 
 
-def regex(pattern: str, where: str) -> Test:
-    """Whether RE2 matches the whole text.
+def regex(pattern: str, where: str, *, characters: bool = False) -> Test:
+    """Whether RE2 matches the whole text, byte by byte as Envoy does, or `characters` of UTF-8.
 
     Raises UnmodelledError for a pattern that Envoy rejects: Consul takes it, and then every proxy keeps what it had before. What RE2
     takes at all is smaller than what the bootstrap of `consul connect envoy` has Envoy take (`re2.max_program_size.error_level`).
     """
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
+    if characters:
+        options.encoding = re2.Options.Encoding.UTF8
     options.log_errors = False
     try:
         compiled = re2.compile(pattern.encode(), options)

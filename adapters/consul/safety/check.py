@@ -137,9 +137,21 @@ def _splitter(entry: shapes.Splitter) -> None:
 
 def _router(entry: shapes.Router) -> None:
     _demand(INSERT not in entry.name, "a virtual service would have a router")
-    _demand(_all_own(entry.name, (one.destination.service for one in entry.routes)), "a route leads to another service")
+    *others, last = entry.routes
+    layers = others if _is_rest(entry.name, last) else entry.routes
+    _demand(_all_own(entry.name, (one.destination.service for one in layers)), "a route leads to another service")
     for one in entry.routes:
         _http(one.match.http)
+        _demand(
+            one.match.http.path_regex is not UNSET, "of a path that is taken by its beginning Consul removes a slash"
+        )
+
+
+def _is_rest(name: str, route: shapes.RouterRoute) -> bool:
+    """Whether a route leads every request to the service itself."""
+    http = route.match.http
+    plain = http.methods is UNSET and http.header is UNSET and http.path_regex == ".*"
+    return route.destination.service == name and plain
 
 
 def _all_own(name: str, services: Iterable[str]) -> bool:

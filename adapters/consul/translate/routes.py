@@ -18,13 +18,14 @@ from msgspec.structs import replace
 
 from adapters.consul.names import INSERT, REST
 from adapters.consul.translate import refused
-from adapters.consul.translate.match import EVERYTHING, http, objections, said, unknown_methods
+from adapters.consul.translate.match import http, objections, said, unknown_methods
 from adapters.consul.translate.objects import Form, defaults
 from adapters.consul.translate.shares import shares, weight
 from hub.api import HttpMatch, Loss, NativeObject, Objection, ObjectRef, Role, Route, RoutePort, Split, Translation
 
 Json = dict[str, Any]
 MAX_BACKENDS, MAX_ROUTES = 100, 500
+_ANY_PATH = ".*"
 
 
 class _Layer(Struct, frozen=True, gc=False):
@@ -72,11 +73,14 @@ class _Routed:
             yield self._router(self._service, layers)
 
     def _router(self, service: str, layers: list[_Layer]) -> NativeObject:
-        """The routes of all layers in order; what none of them takes goes to the service itself, which Consul adds."""
+        """The routes of all layers in order; what none of them takes goes to the service itself."""
         own = self._form.ref("service-defaults", self._route.namespace, service)
         needs = {native.ref for layer in layers for native in layer.made}
         needs |= {own} if self._form.config.service_defaults == "written" else set()
-        fields = {"Routes": [one for layer in layers for one in layer.routes]}
+        routes = [one for layer in layers for one in layer.routes]
+        if all(layer.split.matches is not None for layer in layers):
+            routes.append(_route_to(service, {}))
+        fields = {"Routes": routes}
         ref = self._form.ref("service-router", self._route.namespace, service)
         return self._form.native(ref, "service-router", fields, Role.ROUTE, tuple(sorted(needs)))
 
@@ -124,9 +128,8 @@ class _Routed:
         made = self._virtual_service(split)
         if made is None:
             return None
-        destination = {"Service": self._virtual(split)}
-        conditions = [EVERYTHING] if matches is None else [http(match) for match in matches]
-        routes = tuple({"Destination": destination, "Match": {"HTTP": one}} for one in conditions)
+        conditions = [{}] if matches is None else [http(match) for match in matches]
+        routes = tuple(_route_to(self._virtual(split), one) for one in conditions)
         return _Layer(replace(split, matches=matches), routes, made)
 
     def _matches(self, split: Split) -> tuple[HttpMatch, ...]:
@@ -182,6 +185,16 @@ class _Routed:
         others = sorted(callee for callee in port.callees if not callee.endswith(own))
         if others and not _replaces(carried, self._route.service):
             self._lose_service(refused.other_account(self._route.service, others))
+
+
+def _route_to(service: str, conditions: Json) -> Json:
+    """A route, always with a pattern for the path: of one that takes it by its beginning, Consul 1.22 removes a slash.
+
+    (getRewriteActionForUserLogic in agent/xds/routes.go; the route that Consul itself adds at the end does so.)
+    """
+    path = {} if "PathRegex" in conditions else {"PathRegex": _ANY_PATH}
+    asked = {name: value for name, value in conditions.items() if name != "PathPrefix"}
+    return {"Destination": {"Service": service}, "Match": {"HTTP": {**asked, **path}}}
 
 
 def _weights(split: Split) -> dict[str, Fraction]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.consul.evaluate.mesh import evaluator
+from adapters.consul.vocabulary import NOT_ONE_VALUE
 from hub.api import Answer, Facts, NativeObject, Request
 from tests.adapters.consul.native import (
     HTTP,
@@ -179,3 +180,11 @@ def test_routes_by_the_path_as_it_was_sent(facts: Facts) -> None:
     answer = judged(facts, by_value, call(headers=lines("a,b")))
     assert (answer.route, answer.losses) == ("root", ("header.rejected",))
     assert judged(facts, by_value, call(headers=lines("a"))).weights == {"web-v1": "1"}
+
+
+def test_a_value_that_matches_by_its_characters_alone_is_refused_with_a_reason(facts: Facts) -> None:
+    """`(?i)k` is the Kelvin sign too, whose bytes no Envoy matches; the guard of values stands beside the pattern."""
+    guard = header("x-role", Regex=NOT_ONE_VALUE, Invert=True)
+    entries = (*HTTP, *web(Header=[header("x-role", Regex="(?i)k.*s"), guard]))
+    answer = evaluator(entries, facts).judge(ask(headers=lines("a,b", "\u212as")))
+    assert (answer.verdict, answer.losses) == ("deny", ("header.rejected",))

@@ -59,13 +59,22 @@ def test_routes_lead_to_virtual_services_that_share_out() -> None:
     virtual = [one["Destination"]["Service"] for one in routes]
     assert [one["Match"]["HTTP"] for one in routes] == [
         {"Methods": ["GET"], "PathRegex": "/beta/.*"},
-        {"PathPrefix": "/"},
+        {"PathRegex": ".*"},
     ]
     splitters = bodies(found, "service-splitter")
     assert set(splitters) == set(virtual)
     assert splitters[virtual[1]]["Splits"] == [{"Service": "d_v2", "Weight": 75}, {"Service": "d_web", "Weight": 25}]
     assert set(bodies(found, "service-defaults")) == {"d_web", *virtual}
     assert found.losses == ()
+
+
+def test_what_no_split_takes_goes_to_the_service_itself() -> None:
+    """By a route of ours: of the one that Consul adds, it removes a slash from paths that begin with two."""
+    routes = bodies(made(http(worded(split("c", (HttpMatch(None, ("GET",)),), v2=1)))), "service-router")["d_web"][
+        "Routes"
+    ]
+    assert [one["Match"]["HTTP"] for one in routes] == [{"Methods": ["GET"], "PathRegex": ".*"}, {"PathRegex": ".*"}]
+    assert routes[1]["Destination"] == {"Service": "d_web"}
 
 
 def test_what_refers_to_others_is_written_after_them() -> None:
