@@ -18,12 +18,13 @@ _NAME = "istio"
 
 
 class IstioJudge(MeshJudge):
-    """SMI's reading of a world, and the adapter's; `natives` are the files that the hub renders of it."""
+    """SMI's reading of a world, and the adapter's; `natives` are the files that the hub renders of it.
 
-    def __init__(self, world: World, spec: AdapterSpec[Any]) -> None:
+    `config` are the mesh's settings; None: header values are text, as callers here send them.
+    """
+
+    def __init__(self, world: World, spec: AdapterSpec[Any], config: Any = None) -> None:
         documents = documents_of([*standing_documents(), *world.values])
-        super().__init__(
-            documents, SinklessMesh(_NAME, spec, spec.config(header_values="text"))
-        )  # as callers here send it
+        super().__init__(documents, SinklessMesh(_NAME, spec, config or spec.config(header_values="text")))
         made = [(one, key) for key, each in self.made.items() for one in each.objects]
         self.natives: list[dict[str, Any]] = [yaml.load(stamp(one, key, _NAME), yaml.CSafeLoader) for one, key in made]

@@ -20,6 +20,7 @@ _PLURALS = {
     "AuthorizationPolicy": "authorizationpolicies",
     "PeerAuthentication": "peerauthentications",
     "VirtualService": "virtualservices",
+    "EnvoyFilter": "envoyfilters",
     "HTTPRoute": "httproutes",
     "GRPCRoute": "grpcroutes",
     "TCPRoute": "tcproutes",

@@ -142,11 +142,13 @@ def _fence(number: int) -> dict[str, Any]:
 
 
 @contextmanager
-def standing(folder: Path, services: Sequence[Mapping[str, Any]]) -> Iterator[Mesh]:
-    """Start everything and wait until every sidecar serves; logs stay in the folder."""
+def standing(
+    folder: Path, services: Sequence[Mapping[str, Any]], settings: Mapping[str, Any] | None = None
+) -> Iterator[Mesh]:
+    """Start everything and wait until every sidecar serves; logs stay in the folder. `settings` are of Istio's MeshConfig."""
     check_tools({**SETPRIV, "ip": "iproute2", "iptables": "iptables"})
     with ExitStack() as stack:
-        plane = stack.enter_context(control_plane(folder))
+        plane = stack.enter_context(control_plane(folder, settings))
         addresses = {pod.name: pod.address for pod in PODS}
         captured = [pod.name for pod in PODS if pod.captured]
         joined = stack.enter_context(network(addresses, captured))

@@ -74,12 +74,12 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(folder: Path) -> Iterator[ControlPlane]:
-    """Run a control plane while the block lasts; everything it writes is below the folder."""
+def control_plane(folder: Path, settings: Mapping[str, Any] | None = None) -> Iterator[ControlPlane]:
+    """Run a control plane while the block lasts; everything it writes is below the folder. `settings` are of Istio's MeshConfig."""
     ports = dict(zip(("xds", "http", "metrics", "ctrlz"), free_ports(4), strict=True))
     with api_server(folder) as server, ExitStack() as stack:
         _add_types(server.kube)
-        istiod = _running(stack, _istiod(folder, {**ports, "api": server.port}))
+        istiod = _running(stack, _istiod(folder, {**ports, "api": server.port}, settings or {}))
         plane = ControlPlane(server.kube, ports["xds"], ports["http"], ports["metrics"], [*server.programs, istiod])
         stack.callback(plane.close)
         ready = f"http://127.0.0.1:{ports['http']}/ready"
@@ -195,11 +195,11 @@ def _serves(kube: Kube, definition: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
-def _istiod(folder: Path, ports: Mapping[str, int]) -> Program:
+def _istiod(folder: Path, ports: Mapping[str, int], settings: Mapping[str, Any]) -> Program:
     kubeconfig, mesh = folder / "kubeconfig.json", folder / "mesh.yaml"
     kubeconfig.write_text(json.dumps(_kubeconfig(folder, ports["api"])), encoding="utf-8")
     discovery = {"discoveryAddress": f"127.0.0.1:{ports['xds']}"}
-    config = {"accessLogFile": "", "enableTracing": False, "defaultConfig": discovery}
+    config = {"accessLogFile": "", "enableTracing": False, "defaultConfig": discovery, **settings}
     mesh.write_text(yaml.safe_dump(config), encoding="utf-8")
     options = {
         "kubeconfig": kubeconfig,
