@@ -143,7 +143,7 @@ def test_the_vm_mesh_without_its_extra_names_it(library: str) -> None:
         "print(*plugins.adapters, *plugins.problems, sep='|')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith('istio|linkerd|plugin "vm" of "smihub" did not load: ')
+    assert done.stdout.startswith('consul|consul-k8s|istio|linkerd|plugin "vm" of "smihub" did not load: ')
     assert done.stdout.endswith(f"; install the extra \"vm\": {sys.executable} -m pip install 'smihub[vm]'\n")
     assert done.stdout.count("\n") == 1
 
