@@ -73,7 +73,8 @@ def test_paths_of_a_prefix(mesh: Mesh) -> None:
 def test_what_a_sidecar_refuses(mesh: Mesh) -> None:
     """A pattern that is none is taken by Consul and refused by the sidecar, which we see."""
     mesh.put([intentions("catalog", only("web", {"PathPrefix": "/foo"}), EVERYBODY)])
-    mesh.entries.replace([intentions("catalog", only("web", {"PathRegex": "(["}), EVERYBODY)])
+    # In its place: between deleting and writing it, the sidecar would get that nobody is allowed, and keep that.
+    mesh.entries.api.put("/config", dict(intentions("catalog", only("web", {"PathRegex": "(["}), EVERYBODY)))
     mesh.until("the sidecar refuses it", lambda: bool(mesh.refused()))
     assert "missing ]" in mesh.refused()[0]
     assert reached(mesh, gets("web", "catalog", "/foo")) == ["catalog-1"]
