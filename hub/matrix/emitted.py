@@ -31,6 +31,7 @@ from hub.regex import (
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 """Those that mean nothing of their own to proxies, as CONNECT and TRACE do."""
 _METHOD = re.compile("[A-Z]+")
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
 _SIGNS = re.compile(r"[][\\^$.|?*+(){}]")
 _TEMPLATE = re.compile(r"/(?:[^{}]|\{\*\*?\})*")
 _NUMBER = re.compile("[0-9]{1,5}")
@@ -72,17 +73,27 @@ def told_by(views: Iterable[Any], names: Iterable[str]) -> Told:
 
 @lru_cache(maxsize=8192)
 def readings(hint: str, text: str, universe: Universe) -> tuple[Language, ...]:
-    """The languages that a text can stand for in some mesh; those of everything and of nothing tell nothing apart."""
+    """The languages that a text can stand for in some mesh; those of everything and of nothing tell nothing apart.
+
+    Raises RegexRefusedError for a pattern, by its key, that is beyond the engine's bounds.
+    """
     if len(text) > MAX_PATTERN or (universe is URI_PATH and not _may_be_path(text)):
         return ()
     way = next((way for way in _WAYS if way in hint), "")
     found = [_of_forms(form, universe) for form in _forms(way, text)]
-    if way in {"regex", "regular"} or (not way and _SIGNS.search(text)):
+    if way in {"regex", "regular"} and error(text) is None:
+        # A byte of ASCII, of which all that is asked about consists, is a character.
+        found.append(language(_ESCAPED.sub(_byte_as_character, text), universe))
+    if not way and _SIGNS.search(text):
         found.append(_of_pattern(text, universe))
     if way == "contains":
         found.append(_of_pattern(f".*{re.escape(text)}.*", universe))
     whole = everything(universe)
     return tuple(each for each in found if each is not None and not each.is_empty() and each != whole)
+
+
+def _byte_as_character(found: re.Match[str]) -> str:
+    return "(?s:.)" if found[0] == r"\C" else found[0]
 
 
 def _may_be_path(text: str) -> bool:

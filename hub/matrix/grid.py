@@ -68,7 +68,7 @@ class PortCell(Struct, frozen=True):
 class Cell(Struct, frozen=True):
     """What one caller may send to one receiver, by port and protocol; entries of which nothing is allowed anywhere are left out.
 
-    `undecided` says why the cell is not decided ("" if it is).
+    `undecided` says why the cell is not decided ("" if it is). `whole` counts the ports and protocols that the receiver declares.
     """
 
     entries: tuple[PortCell, ...] = ()
@@ -81,7 +81,7 @@ class Cell(Struct, frozen=True):
         if all(word is Word.NONE for word in words):
             return Word.NONE
         full = sum(1 for each, word in zip(self.entries, words, strict=True) if each.expected and word is Word.ALL)
-        return Word.ALL if full == self.whole else Word.PART
+        return Word.ALL if self.whole and full == self.whole else Word.PART
 
     @property
     def differs(self) -> bool:
@@ -151,8 +151,9 @@ def _receiver(
     if not isinstance(access, Access):
         raise TypeError(f"{key} is not a receiver")
     views = [view for mesh in counted.explainer.meshes for view in counted.explainer.views(mesh, key)]
-    told = told_by(views, {name for grant in access.grants for match in grant.http or () for name, _ in match.headers})
+    headers = {name for grant in access.grants for match in grant.http or () for name, _ in match.headers}
     try:
+        told = told_by(views, headers)
         requests = asked(access, told)
     except (RegexRefusedError, UndecidedError) as error:
         return Receiver(name, dict.fromkeys((party.name for party in callers), Cell(undecided=undecided(error))))

@@ -91,6 +91,29 @@ def test_patterns_that_leave_nothing_out_together_are_all() -> None:
     assert words(cell_of(found))[8080, "http"] == "all"
 
 
+def test_a_part_of_what_a_receiver_without_ports_may_get_is_not_all() -> None:
+    """Nothing is declared, so nothing is wholly allowed either."""
+    text = (PODS + TARGET % ("", "HTTPRouteGroup", "")).replace(
+        "name: api, namespace: d}\n  sources", "name: old, namespace: d}\n  sources"
+    )
+    found = matrix_of(seeing_text(text + ROUTES % "{name: m, pathRegex: /x}", (ISTIO,)))
+    cell = next(each for each in found.receivers if each.name == "d/old").cells["d/web"]
+    assert (cell.whole, cell.word()) == (0, Word.PART)
+
+
+def test_a_pattern_of_a_mesh_that_cannot_be_analysed_leaves_cells_undecided() -> None:
+    """It is not left out in silence."""
+
+    def altered(*given: Any) -> Translation:
+        found = LINKERD.spec.translate(*given)
+        changed = [replace(each, body=each.body.replace(b"/v1/x", b"/(?:a?){1000}")) for each in found.objects]
+        return replace(found, objects=tuple(changed))
+
+    mesh = SinklessMesh("linkerd", replace(LINKERD.spec, translate=altered))
+    text = PODS + TARGET % ("", "HTTPRouteGroup", "") + ROUTES % "{name: m, pathRegex: '/v1/x.*'}"
+    assert cell_of(matrix_of(seeing_text(text, (mesh,)))).undecided
+
+
 def test_a_difference_has_its_loss_and_a_request_that_explain_confirms() -> None:
     """What Istio cannot say is refused there, and the request that shows it is answered so by `explain`."""
     text = PODS + TARGET % ("", "HTTPRouteGroup", "") + ROUTES % "{name: m, pathRegex: '/v[0-9]+/x'}"
