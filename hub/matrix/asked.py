@@ -68,8 +68,8 @@ def asked(access: Access, told: Told) -> tuple[RequestClass, ...]:
 
 @lru_cache(maxsize=1)
 def normal_paths() -> Language:
-    """Paths that no mesh rewrites: of RFC 3986's letters, without empty or dot segments, and with no escape but that of a space."""
-    plain = language("(?:[^%]|%20)*", URI_PATH)
+    """Paths that no mesh rewrites: of RFC 3986's letters, without empty or dot segments or ";", and with no escape but that of a space."""
+    plain = language("(?:[^%;]|%20)*", URI_PATH)
     return difference(plain, language(r".*//.*|(?:.*/)?\.\.?(?:/.*)?", URI_PATH))
 
 
