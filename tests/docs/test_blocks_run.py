@@ -141,6 +141,7 @@ def test_explain(tmp_path: Path) -> None:
     assert differing(folder, block("docs/cli.md", "$ smihub explain --from shop/web").text) == []
 
 
+@pytest.mark.thorough
 def test_a_matrix(bookshop: Folder) -> None:
     """cli.md: the example's, with the mesh for VMs."""
     assert differing(bookshop, block("docs/cli.md", "$ smihub matrix").text) == []

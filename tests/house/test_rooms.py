@@ -34,6 +34,7 @@ def reaches(graph: grimp.ImportGraph, module: str, target: str) -> bool:
     return target in graph.modules and graph.chain_exists(module, target)
 
 
+@pytest.mark.thorough
 def test_evaluation_shares_nothing_with_translation(graph: grimp.ImportGraph) -> None:
     """What native objects mean is not read off the code that wrote them."""
     sources = modules(graph, "evaluate")
@@ -45,6 +46,7 @@ def test_evaluation_shares_nothing_with_translation(graph: grimp.ImportGraph) ->
     assert [(s, t) for s in sources for t in targets if reaches(without_api, s, t)] == []
 
 
+@pytest.mark.thorough
 def test_evaluation_takes_only_words_and_errors_from_the_api() -> None:
     """`hub.api` also hands out tools of translation (weights); evaluation has its own arithmetic."""
     words = ("hub.spec", "hub.manifest", "hub.envoy", "hub.model", "hub.errors", "hub.features", "typing", "types")
@@ -63,6 +65,7 @@ def _is_word(module: str, words: tuple[str, ...]) -> bool:
     return any(module == word or module.startswith(f"{word}.") for word in words)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("package", ["translate", "evaluate", "safety"])
 def test_pure_packages_of_adapters_stay_pure(graph: grimp.ImportGraph, package: str) -> None:
     """No clock, network, environment or client library, not even through a module of ours (a path is a value)."""

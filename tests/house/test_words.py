@@ -106,6 +106,7 @@ def findings(path: Path, texts: Iterable[str]) -> list[str]:
     ]
 
 
+@pytest.mark.thorough
 def test_messages_and_help_are_in_plain_words() -> None:
     """String literals of the hub and of adapters."""
     assert [each for path in CODE for each in findings(path, said(path))] == []

@@ -31,6 +31,7 @@ def test_a_false_declaration_is_noticed(mesh: SinklessMesh, feature: Feature) ->
     assert any(fault.startswith(feature) for fault in faults(spec))
 
 
+@pytest.mark.thorough
 def test_a_limit_without_its_code_is_noticed() -> None:
     """What is lost of a feature has a code that the adapter lists for it."""
     istio = next(mesh for mesh in MESHES if mesh.name == "istio")
@@ -39,6 +40,7 @@ def test_a_limit_without_its_code_is_noticed() -> None:
     assert fault == "access.udp: proto.udp-not-captured is reported, and the adapter lists port.unexposed"
 
 
+@pytest.mark.thorough
 def test_partial_is_not_full() -> None:
     """Istio has no words for some patterns: declaring them whole is noticed."""
     istio = next(mesh for mesh in MESHES if mesh.name == "istio")

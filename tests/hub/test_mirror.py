@@ -74,6 +74,7 @@ async def applied(root: Path) -> Folder:
     return folder
 
 
+@pytest.mark.thorough
 async def test_an_object_that_changed_by_itself_is_not_written_over(tmp_path: Path) -> None:
     """A change presumes its object's own token, not that of the folder alone."""
     folder = await applied(tmp_path)

@@ -56,6 +56,7 @@ def test_the_first_plan_changes_no_access_and_the_second_nothing(older: Older) -
     assert (meaning(second), second["changes"]) == (([], [], [], [], [], [], []), [])
 
 
+@pytest.mark.thorough
 def test_the_first_plan_asks_what_header_values_are(tmp_path: Path) -> None:
     """The one narrowing that an upgrade of Istio may refuse a plan for: beginnings of values also match what is no text."""
     older = Older(tmp_path, "istio")

@@ -20,6 +20,7 @@ from adapters.vm.state.schema import SCHEMA_VERSION
 from tests.servers.older import FIXTURES, install
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("octet", [200, 123])
 def test_state_of_an_older_hub_is_read(tmp_path: Path, octet: int) -> None:
     """Its objects, its memory, its authority and the tokens that it issued."""

@@ -29,6 +29,7 @@ async def _listeners(config: Path) -> tuple[set[str], set[str]]:
         await hub.close()
 
 
+@pytest.mark.thorough
 async def test_each_upstream_that_is_lost_is_named_with_what_to_write(tmp_path: Path) -> None:
     """An error per line, with file, line and remedy; nobody loses one without being told before."""
     config = install(tmp_path, "vm")

@@ -145,6 +145,7 @@ def test_answers_name_the_entries_that_decide(facts: Facts) -> None:
     assert evaluator(HTTP, facts).judge(ask(src=OUTSIDE)).by == ()
 
 
+@pytest.mark.thorough
 def test_many_sources_are_found_by_name(facts: Facts) -> None:
     """An entry of 18 000 is taken by Consul."""
     listed = [{"Name": f"shop_s{number}", "Action": "allow"} for number in range(18_000)]

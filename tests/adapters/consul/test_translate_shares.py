@@ -10,6 +10,7 @@ import pytest
 from adapters.consul.translate.shares import _float_sum, sent_units, shares, weight
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(20))
 def test_shares_add_up_in_floats_and_are_the_nearest(seed: int) -> None:
     """Of a few backends, each within two steps of its share; a positive weight never vanishes."""

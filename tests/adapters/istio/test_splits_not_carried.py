@@ -91,6 +91,7 @@ def test_split_of_a_tcp_port_called_udp_is_told_as_not_captured() -> None:
     assert (found.route, found.weights, found.losses) == ("root", {"till": "1"}, ("istio.port-called-udp",))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("objects", "code"),
     [

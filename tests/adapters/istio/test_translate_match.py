@@ -210,6 +210,7 @@ def test_values_when_bytes_are_counted(value: str) -> None:
             assert (by_bytes is not None) == (re2.fullmatch(pattern, value) is not None)
 
 
+@pytest.mark.thorough
 def test_pieces_when_they_would_take_too_much() -> None:
     """One match cannot crowd out the others of its account."""
     words = f"[a-p][a-p]{'z' * 60}"

@@ -149,14 +149,22 @@ def test_path_that_sidecars_would_read_in_different_ways(pattern: str, written: 
 @pytest.mark.parametrize(
     ("match", "code"),
     [
-        (HttpMatch(path="/(?:[a-z]{1,1000}" + "[b-z]{1,1000}" * 17 + ")x*"), "regex.too-large"),
+        pytest.param(
+            HttpMatch(path="/(?:[a-z]{1,1000}" + "[b-z]{1,1000}" * 17 + ")x*"),
+            "regex.too-large",
+            marks=pytest.mark.thorough,
+        ),
         (HttpMatch(headers=(("x-a", r"\pL+"),)), "regex.not-ascii"),
         (HttpMatch(headers=(("x-a", "(?i)é.*"),)), "regex.not-ascii"),
         (HttpMatch(headers=(("x-forwarded-for", "1.*"),)), "header.managed"),
         (HttpMatch(headers=(("host", "a.*"),)), "header.managed"),
         (HttpMatch(headers=(("cookie", "a; b"),)), "header.managed"),
         (HttpMatch(methods=("G T",), path="/[0-9]+"), "method.nonstandard"),
-        (HttpMatch(path="/[0-9]+", headers=tuple((f"x-{n}", "a" * 900 + "+") for n in range(70))), "limit.exceeded"),
+        pytest.param(
+            HttpMatch(path="/[0-9]+", headers=tuple((f"x-{n}", "a" * 900 + "+") for n in range(70))),
+            "limit.exceeded",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_matches_that_no_filter_may_say(match: HttpMatch, code: str) -> None:
@@ -218,6 +226,7 @@ def test_too_many_filters(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (of_kind(found, "EnvoyFilter"), found.carried) == ([], ())
 
 
+@pytest.mark.thorough
 def test_many_permissions() -> None:
     """More than one filter holds: each of its own name, each asked by a rule."""
     matches = [HttpMatch(path=f"/{n}/[0-9]+") for n in range(300)]

@@ -259,6 +259,7 @@ def test_headers_that_proxies_own() -> None:
         assert bodies(found, "HTTPRoute") == {}
 
 
+@pytest.mark.thorough
 def test_many_matches_are_several_routes() -> None:
     """As many as the schema takes in one; all have the same callers."""
     matches = [HttpMatch(f"/a/{number}") for number in range(150)]

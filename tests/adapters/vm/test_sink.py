@@ -80,6 +80,7 @@ async def test_unsafe_object_is_not_written(tmp_path: Path) -> None:
     await sink.close()
 
 
+@pytest.mark.thorough
 async def test_revision_with_an_unsafe_object_is_withheld_whole(tmp_path: Path) -> None:
     """Written by a process without our check, it is not served; the last one is, until a safe one comes."""
     rig = Rig(tmp_path)

@@ -210,6 +210,7 @@ def test_few_updates_of_policy_go_out_one_by_one() -> None:
     assert stream.unsettled(RDS) == ("r",)
 
 
+@pytest.mark.thorough
 def test_names_of_one_type_are_bounded() -> None:
     """A client that asks for more and more names, or claims to hold them, is ended and not served to exhaustion."""
     many = {f"n{number}": "1" for number in range(NAMES_LIMIT + 1)}

@@ -229,6 +229,7 @@ def test_losses_when_a_port_repeats_them() -> None:
     assert made.losses[0].origin == target("h")
 
 
+@pytest.mark.thorough
 def test_access_when_a_thousand_grants_share_a_source() -> None:
     """They become one policy, whose bytes grow with the permissions alone."""
     grants = [http_grant(f"t{n}", ["web"], HttpMatch(path=f"/{n}/.*")) for n in range(1000)]

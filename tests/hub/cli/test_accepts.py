@@ -66,6 +66,7 @@ def test_accepted_for_one_object_lifts_that_of_no_other_one(lossy: Folder) -> No
     assert left["newlyAllowed"] == ["shop/cart -> shop/web:* POST /orders"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("word", ["TrafficTarget/shop/to-api", "access/shop/api"])
 def test_accepted_once_for_an_object_or_a_unit(lossy: Folder, word: str) -> None:
     """--accept CODE@OBJECT, which is told if nothing asked for it."""
@@ -74,6 +75,7 @@ def test_accepted_once_for_an_object_or_a_unit(lossy: Folder, word: str) -> None
     assert "has no effect" in lossy.run("plan", "--accept", f"{CODE}@{word}x").stderr
 
 
+@pytest.mark.thorough
 def test_accepted_in_one_mesh_lifts_nothing_in_another(lossy: Folder) -> None:
     """Two meshes with the same losses."""
     lossy.config(TWO)

@@ -76,6 +76,7 @@ def test_apply_when_a_plan_is_refused_writes_nothing(folder: Folder) -> None:
     assert "nothing was written" in result.stderr
 
 
+@pytest.mark.thorough
 def test_apply_with_a_loss_that_nobody_accepted_writes_the_rest(folder: Folder) -> None:
     """The unit gains nothing until then, and the exit code is 3; once accepted, it does."""
     folder.write("udp.yaml", UDP)
@@ -126,6 +127,7 @@ def test_apply_when_the_state_is_locked_ends_with_1(folder: Folder) -> None:
     assert revisions(folder) == {"vms": 1}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("damage", ["open", "garbage", "folder", "newer"])
 def test_apply_when_the_state_file_is_unusable_says_what_to_do(folder: Folder, damage: str) -> None:
     """A state file that others can read, that is none, or of a newer smihub, is an error of one line."""
@@ -187,6 +189,7 @@ spec:
 # --------------------------------------------------------------------------- -o json, -q
 
 
+@pytest.mark.thorough
 def test_apply_as_data_prints_the_plan_and_what_became_of_it(folder: Folder) -> None:
     """One document, and nothing else on either stream."""
     folder.config(CONFIG + f'owner: "{"1" * 32}"\n')
@@ -200,6 +203,7 @@ def test_apply_as_data_prints_the_plan_and_what_became_of_it(folder: Folder) -> 
     assert [each["result"] for each in again["applied"]] == ["unchanged"]
 
 
+@pytest.mark.thorough
 def test_apply_as_data_tells_what_was_refused(folder: Folder) -> None:
     """The mesh, and why; the code is 3."""
     folder.run("apply", "--yes")
@@ -212,6 +216,7 @@ def test_apply_as_data_tells_what_was_refused(folder: Folder) -> None:
     assert "lose access" in found["applied"][0]["message"]
 
 
+@pytest.mark.thorough
 def test_apply_as_data_tells_what_could_not_be_written(folder: Folder) -> None:
     """The mesh that failed beside the one that was written; the error is on stderr too."""
     folder.config(TWO_MESHES)

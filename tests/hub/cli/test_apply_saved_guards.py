@@ -57,6 +57,7 @@ def test_apply_file_with_accept_is_wrong_usage(folder: Folder) -> None:
     assert "plan --save" in result.stderr
 
 
+@pytest.mark.thorough
 def test_apply_file_when_guards_were_tightened_is_refused(folder: Folder) -> None:
     """Limits that became stricter since hold for plans that were saved before."""
     folder.write("many.yaml", *(workload(f"w{number}", number) for number in range(6)))

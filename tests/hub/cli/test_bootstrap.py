@@ -50,6 +50,7 @@ def test_bootstrap_sotw_differs_from_delta(folder: Folder) -> None:
     assert "DELTA_GRPC" not in (folder.root / "out" / "envoy.json").read_text()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -68,6 +69,7 @@ def test_bootstrap_when_asked_wrongly_is_one_line(folder: Folder, arguments: tup
     assert said in result.stderr
 
 
+@pytest.mark.thorough
 def test_bootstrap_with_two_meshes_wants_one_named(folder: Folder) -> None:
     """Nothing is guessed."""
     folder.config(CONFIG + "- {name: others, adapter: vm}\n")

@@ -38,6 +38,7 @@ BAD = {
 }  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", BAD)
 def test_check_when_an_object_is_bad_names_it_once(folder: Folder, name: str) -> None:
     """One error for one mistake, with everything that is needed to mend it; the good objects stay."""

@@ -60,6 +60,7 @@ def test_a_field_in_a_place_where_it_is_unknown_has_no_example(folder: Folder) -
 ISTIO = CONFIG.replace("adapter: vm", "adapter: istio, sink: {kind: directory, path: out}")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("text", "line", "field", "remedy"),
     [
@@ -167,6 +168,7 @@ def test_configuration_when_damaged_at_random_never_ends_in_a_trace(folder: Fold
 # --------------------------------------------------------------------------- what to write
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", ["sources", "meshes", "guards", "accept", "state", "reading", "http", "recheckSeconds"]
 )

@@ -36,6 +36,7 @@ def test_a_plan_after_an_apply_says_no_changes(tmp_path: Path, made: Callable[[P
     assert (again.exit_code, "no changes" in again.stdout) == (0, True), again.output
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("made", [vm_shop, istio_prod])
 def test_a_revocation_is_one_of_the_same_unit(tmp_path: Path, made: Callable[[Path], Folder]) -> None:
     """Who loses is told, and nobody is told as new."""

@@ -31,6 +31,7 @@ def test_codes_of_a_folder_with_changes(folder: Folder, files: tuple[str, ...], 
     assert (folder.run("apply", "--yes").exit_code, revisions(folder)) == (apply, {"vms": 1})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("files", "code"), [((), 0), ((DANGLING,), 1), ((UDP,), 3)])
 def test_codes_where_nothing_is_left_to_do(folder: Folder, files: tuple[str, ...], code: int) -> None:
     """What is wrong, and what is refused, stays so after an apply; no change is 0."""

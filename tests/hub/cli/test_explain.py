@@ -119,6 +119,7 @@ def test_explain_reads_a_header_that_is_given_again_as_several_lines(folder: Fol
     assert "SMI: allow" in folder.run(*ASK, "-H", "x-tier=other", "--header", "x-tier=a=b").stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("output", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
 def test_explain_as_data_is_the_answer_of_the_batch(folder: Folder, output: str, load: object) -> None:
     """-o json and -o yaml hold what `--batch` answers; of a denied request also what nearly grants it, as `--near` does."""
@@ -180,6 +181,7 @@ def test_difference_when_the_mesh_is_wider_is_called_by_its_name() -> None:
     assert "verdict allow instead of deny" in text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("header", ["x-tier: gold", "x-tier:gold", "x-tier=gold", "x-tier:\tgold"])
 def test_explain_takes_headers_as_curl_does(folder: Folder, header: str) -> None:
     """And as before, with `=`; several of one name are several lines."""
@@ -190,6 +192,7 @@ def test_explain_takes_headers_as_curl_does(folder: Folder, header: str) -> None
     assert folder.run(*asked, "-H", "x-tier: silver").stdout.startswith("SMI: deny")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("output", [(), ("-o", "json")])
 def test_explain_with_exit_code_ends_with_4_on_a_deny(folder: Folder, output: tuple[str, ...]) -> None:
     """Without it a deny is an answer like any other."""

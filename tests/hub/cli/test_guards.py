@@ -68,6 +68,7 @@ def test_loss_on_access_refuses_and_names_the_code_to_accept(folder: Folder) -> 
     assert [each["code"] for each in refused] == ["proto.udp-not-captured"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["file", "option"])
 def test_loss_on_access_when_accepted_passes_and_is_still_shown(folder: Folder, how: str) -> None:
     """Accepted in smihub.yaml for ever, or by --accept for once; never hidden."""

@@ -35,6 +35,7 @@ VERBS = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_every_verb_has_an_example(folder: Folder, verb: str) -> None:
     """An example is what people copy."""
@@ -43,6 +44,7 @@ def test_help_of_every_verb_has_an_example(folder: Folder, verb: str) -> None:
     assert f"smihub {verb}" in result.stdout.partition("Example")[2]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("verb", [*VERBS, "adopt", "release", "pause", "resume", "features", ""])
 def test_help_is_in_the_words_of_the_command(folder: Folder, verb: str) -> None:
     """`-h` is help too; nobody is shown a type of Python, and options say what to write."""

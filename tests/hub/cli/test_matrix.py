@@ -44,6 +44,7 @@ def test_the_grid_shows_who_may_call_whom(folder: Folder, source: Path) -> None:
     assert "[1] d/api" in said.stdout
 
 
+@pytest.mark.thorough
 def test_one_cell_says_which_requests(folder: Folder, source: Path) -> None:
     """Port by port, with an example of each class, and why a mesh refuses it."""
     said = folder.run("matrix", "--source", str(source), "--from", "d/web", "--to", "d/api").stdout
@@ -53,6 +54,7 @@ def test_one_cell_says_which_requests(folder: Folder, source: Path) -> None:
     assert "istio: istio.path-not-expressible" in said
 
 
+@pytest.mark.thorough
 def test_data_has_an_example_that_explain_takes(folder: Folder, source: Path) -> None:
     """Each line of requests has one as `explain --batch` reads it, and that answers the same."""
     data = json.loads(folder.run("matrix", "--source", str(source), "-o", "json").stdout)
@@ -72,6 +74,7 @@ def test_data_has_an_example_that_explain_takes(folder: Folder, source: Path) ->
         )
 
 
+@pytest.mark.thorough
 def test_markdown_has_a_table_in_which_nothing_breaks_out(folder: Folder, source: Path) -> None:
     """What users wrote stands in code spans, without the signs that end them."""
     said = folder.run("matrix", "--source", str(source), "-o", "markdown").stdout
@@ -82,6 +85,7 @@ def test_markdown_has_a_table_in_which_nothing_breaks_out(folder: Folder, source
     assert "istio (istio.path-not-expressible)" in said
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("option", ["--from", "--to"])
 def test_a_name_that_nobody_has_is_refused(folder: Folder, source: Path, option: str) -> None:
     """With the option that is wrong."""

@@ -63,6 +63,7 @@ def test_plan_of_some_meshes_says_nothing_of_accepts_for_others(two: Folder) -> 
     assert "config.accept-unused" not in two.run("plan", "--mesh", "vms").stderr
 
 
+@pytest.mark.thorough
 def test_a_saved_plan_of_some_meshes_writes_these(two: Folder) -> None:
     """And is refused like any other when the sources moved on."""
     assert two.run("plan", "--mesh", "others", "--save", "some.plan").exit_code == 2

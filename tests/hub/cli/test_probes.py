@@ -40,6 +40,7 @@ def make_pods(folder: Folder) -> Folder:
     return folder
 
 
+@pytest.mark.thorough
 def test_a_plan_tells_what_is_opened(pods: Folder) -> None:
     """In text, as data, for a pull request; it refuses nothing, and is told again when nothing changes."""
     plan = pods.run("plan")

@@ -70,6 +70,7 @@ def test_one_method_one_path_and_one_header_on_one_port_show() -> None:
     assert not any(cell.entries for cell in others)
 
 
+@pytest.mark.thorough
 def test_all_is_said_only_where_everything_is_allowed() -> None:
     """HTTP and bytes on every port are all; a path less, a method less or a header more is a part."""
     every = (
@@ -101,6 +102,7 @@ def test_a_part_of_what_a_receiver_without_ports_may_get_is_not_all() -> None:
     assert (cell.whole, cell.word()) == (0, Word.PART)
 
 
+@pytest.mark.thorough
 def test_a_pattern_of_a_mesh_that_cannot_be_analysed_leaves_cells_undecided() -> None:
     """It is not left out in silence."""
 
@@ -166,6 +168,7 @@ def test_a_grant_of_nothing_that_is_asked_about_is_not_shown_as_none(match: str)
     assert "matches" in cell_of(matrix_of_routes(f"{{name: m, {match}}}")).undecided
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("word", "other"),
     [("/v1/x", "/v1/y"), ("PUT", "GET"), ("x-a", "x-b"), ('"b"', '"c"'), ("8080", "9000"), ("sa/web", "sa/old")],

@@ -40,6 +40,7 @@ def test_a_target_that_went_while_another_grants_the_same_changes_nothing(folder
     assert "newly denied" not in folder.run("plan").stdout
 
 
+@pytest.mark.thorough
 def test_a_route_group_that_changed_is_named_and_not_the_target_that_names_it(folder: Folder) -> None:
     """The TrafficTarget is as it was."""
     folder.write("routes.yaml", ROUTES.replace("/books", "/tomes"))

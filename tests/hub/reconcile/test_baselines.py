@@ -81,6 +81,7 @@ async def test_adapter_that_has_baselines_no_longer_has_them_deleted(tmp_path: P
     assert not any(key.kind == "baseline" for key in trial.mesh.memory)
 
 
+@pytest.mark.thorough
 async def test_skeletons_are_in_no_number_of_who_is_governed_or_loses(trial: Trial) -> None:
     """They grant nothing and lose nothing: neither as they come nor as they go."""
     trial.change(["api.web"])

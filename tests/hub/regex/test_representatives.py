@@ -52,6 +52,7 @@ def test_only_texts_of_the_first_language_are_given() -> None:
     assert representatives(within, [language("/[0-9]+", PATH)]) == {frozenset(): "/"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(30))
 def test_random_texts_find_no_other_class(seed: int) -> None:
     """Whatever texts are tried, each is in a class that was given, and each given text is in its class."""

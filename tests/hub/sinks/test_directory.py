@@ -257,6 +257,7 @@ def test_units_are_known_from_files_alone(path: Path) -> None:
     assert seen(path).objects == {}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("written", ['"true"', "true", "'True'"])
 @pytest.mark.parametrize("annotation", ["paused", "hands-off"])
 def test_a_pause_is_reported_and_stays(path: Path, annotation: str, written: str) -> None:
@@ -298,6 +299,7 @@ def test_memory_comes_back_byte_by_byte(raw: bytes) -> None:
         assert (b'"owner"' in written) == bool(owner)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("half", [False, True], ids=["before", "half-way"])
 def test_files_under_a_former_name_get_their_new_one(path: Path, *, half: bool) -> None:
     """A long name had a digest of 80 bits: the plan sees no change, and the next write moves the file, listed all the time."""

@@ -127,6 +127,7 @@ def said(events: Iterable[Event]) -> set[tuple[str, str]]:
     return {(type(event).__name__, "" if isinstance(event, Synced) else event.part) for event in events}
 
 
+@pytest.mark.thorough
 def test_the_first_reading_says_everything_the_next_what_changed(world: World) -> None:
     """Objects come with their origin; an object that did not change is not said again."""
     first = list(world.source.read())
@@ -141,6 +142,7 @@ def test_the_first_reading_says_everything_the_next_what_changed(world: World) -
     assert said(world.source.read()) == {("Upsert", parts[0]), ("Delete", parts[2])}
 
 
+@pytest.mark.thorough
 def test_a_part_that_cannot_be_read_is_unread_until_it_is_read_again(world: World) -> None:
     """Its objects are neither deleted nor said; then they are said, though they are as they were."""
     part = world.part("a", "one")
@@ -161,6 +163,7 @@ def test_a_scope_that_cannot_be_listed_deletes_nothing(world: World) -> None:
     assert said(world.source.read()) == {("Listed", world.scope("a")), ("Delete", world.part("a", "two"))}
 
 
+@pytest.mark.thorough
 def test_a_part_that_could_not_be_read_before_its_scope_is_said_with_it(world: World) -> None:
     """Else it would be unread for good, and nobody in its namespace would gain anything any more."""
     part, scope = world.part("a", "one"), world.scope("a")

@@ -33,6 +33,7 @@ def test_a_single_file_is_a_source(tmp_path: Path) -> None:
     assert held(source(write(tmp_path / "a.yaml", "a: 1"))) == {"a.yaml": [{"a": 1}]}
 
 
+@pytest.mark.thorough
 def test_a_single_file_behind_a_link_keeps_its_name(tmp_path: Path) -> None:
     """Its part is the name that smihub.yaml has: what was remembered of it is hidden, wherever the link leads next."""
     link = tmp_path / "current.yaml"
@@ -58,6 +59,7 @@ def test_only_changed_files_are_parsed_again(tmp_path: Path) -> None:
     assert sorted(after.parts) == ["a.yaml", "b.yaml", "c.yaml"]
 
 
+@pytest.mark.thorough
 def test_a_change_of_the_same_size_and_time_is_seen(tmp_path: Path) -> None:
     """Whoever resets the modification time cannot reset the change time."""
     path = write(tmp_path / "a.yaml", "a: 1")
@@ -161,6 +163,7 @@ def own_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+@pytest.mark.thorough
 def test_an_unreadable_file_or_folder_keeps_what_it_held(own_folder: Path) -> None:
     """Permissions taken away freeze, they delete nothing."""
     write(own_folder / "sub/a.yaml", "a: 1")

@@ -90,6 +90,7 @@ def test_a_file_is_read_once_it_rests(tmp_path: Path) -> None:
     assert ([d.value for d in snapshot.documents], dict(snapshot.unread)) == ([{"a": 4}], {})
 
 
+@pytest.mark.thorough
 def test_a_file_that_never_rests_keeps_what_it_held(tmp_path: Path) -> None:
     """It is unread, not half read."""
     path = write(tmp_path / "a.yaml", "a: 1")

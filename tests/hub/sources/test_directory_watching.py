@@ -116,6 +116,7 @@ def test_a_report_of_anything_else_asks_for_a_new_listing(tmp_path: Path, what: 
     assert reported_files(last, [str(path)]) is None
 
 
+@pytest.mark.thorough
 def test_a_reported_file_is_read_without_the_others(tmp_path: Path) -> None:
     """One change costs one change: nobody looks at the other files, until all are looked at again."""
     reader = source(tmp_path)

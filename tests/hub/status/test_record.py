@@ -219,6 +219,7 @@ def test_apply_and_its_refusal_are_on_record(folder: Folder) -> None:
     assert found["web"].condition("Applied").status == "True"
 
 
+@pytest.mark.thorough
 def test_folder_mesh_has_a_record_too(tmp_path: Path) -> None:
     """Its state folder is made by the first apply, not by a plan."""
     folder = shop(tmp_path)
