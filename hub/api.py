@@ -143,6 +143,7 @@ from hub.spec import (
     shared,
     stateless,
 )
+from hub.unseen import Unseen
 from hub.weights import Integers, to_integers
 
 __all__ = [
@@ -244,6 +245,7 @@ __all__ = [
     "UnmodelledError",
     "Unread",
     "UnsafeResourceError",
+    "Unseen",
     "Upsert",
     "Watching",
     "Writing",

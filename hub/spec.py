@@ -29,6 +29,7 @@ from hub.model import (
     Unit,
     UnitKey,
 )
+from hub.unseen import Unseen, all_seen
 
 ConfigT = TypeVar("ConfigT", bound=Struct)
 
@@ -91,6 +92,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `new_first`: of its old and new grants of a unit, no part in any state between allows more than the old or the new ones do, so
     new ones are written before old ones go, and a caller of both is not refused in between.
     `overrides(manifest)` says what an object in the sources that is somebody else's does to those of the mesh ("": nothing).
+    `unseen(settings, others)` is what a mesh with these settings leaves unseen; `others` are the objects of others that were read where it writes.
     `workloads` are the kinds of workload that such a mesh can have; without a smihub.yaml it is asked only about folders with some of them
     (without any kind never: what its settings say of workloads cannot be guessed).
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
@@ -118,6 +120,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     annotations: Callable[[ConfigT], Mapping[str, str]] = unannotated
     new_first: bool = False
     overrides: Callable[[Mapping[str, Any]], str] = no_overrides
+    unseen: Callable[[ConfigT, Sequence[Observed]], Iterable[Unseen]] = all_seen
     workloads: tuple[str, ...] = ("Pod", "Workload")
     improves: Callable[[ConfigT], Mapping[Feature, Support]] = as_declared
     limits: Mapping[Feature, tuple[str, ...]] = field(default_factory=dict)

@@ -19,20 +19,20 @@ class ConsulConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="came
 
     `names` says which Consul service an account or a Service is; without `{namespace}` in it, only `namespace` has any.
     `wildcardSources` are the services that an intention of somebody else allows to every destination: where Consul denies by
-    default, only a deny of their own keeps them out. `mode: mesh` also writes an intention that denies everything to every
+    default, only a deny of their own keeps them out. None: nobody has said whether there are any, which plans warn of. `mode: mesh` also writes an intention that denies everything to every
     service, for meshes with `governed: all`. `serviceDefaults: theirs` leaves every service-defaults to others, and counts on
     them to say `http` where a Service does.
     """
 
     names: str = ENTRY_NAMES
     namespace: str = ""
-    wildcard_sources: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
+    wildcard_sources: Annotated[tuple[str, ...], Meta(max_length=1000)] | None = None
     mode: Literal["services", "mesh"] = "services"
     service_defaults: Literal["written", "theirs"] = "written"
 
     def __post_init__(self) -> None:
         self.naming  # noqa: B018 - raises ValueError
-        for source in self.wildcard_sources:
+        for source in self.wildcard_sources or ():
             if not _SERVICE.fullmatch(source):
                 raise ValueError(f'"wildcardSources" has "{source[:80]}"; expected the name of a Consul service')
 

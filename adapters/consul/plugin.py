@@ -7,9 +7,11 @@ from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from adapters.consul.config import ConsulConfig, ConsulK8sConfig
 from adapters.consul.files import FAMILY
-from adapters.consul.overrides import overrides
+from adapters.consul.overrides import overrides, unseen
 from adapters.consul.translate.narrowest import narrowest
 from adapters.consul.translate.unit import translate_entries, translate_resources
 from adapters.consul.vocabulary import ENTRIES, RESOURCES
@@ -105,25 +107,17 @@ SPEC = AdapterSpec(
     baselines=("mesh",),
     narrowest=narrowest,
     settled=settled,
+    unseen=unseen,
     workloads=(),
 )
-K8S_SPEC = AdapterSpec(
+K8S_SPEC = replace(
+    SPEC,
     name=RESOURCES,
     family="kubernetes",
     config=ConsulK8sConfig,
-    features=FEATURES,
-    limits=LIMITS,
     translate=translate_resources,
     evaluator=settled(ConsulK8sConfig()),
-    narrowings=NARROWINGS,
-    governs=("all", "namespaces", "targets"),
-    drain=_DRAIN,
-    capture=_CAPTURE,
-    baselines=("mesh",),
-    narrowest=narrowest,
-    settled=settled,
     overrides=overrides,
-    workloads=(),
 )
 
 

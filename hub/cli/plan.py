@@ -72,8 +72,8 @@ class DomainReview(Struct, frozen=True):
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the objects, and what smihub.yaml accepts for nothing."""
-        return () if self.failed else (*self.hub.intake.problems(), *self.hub.unused_accepts(self.reviewed))
+        """What is wrong with the objects, and what else to know (Hub.remarks)."""
+        return () if self.failed else (*self.hub.intake.problems(), *self.hub.remarks(self.reviewed))
 
 
 def register(app: typer.Typer) -> None:

@@ -73,7 +73,7 @@ def save(path: Path, found: Sequence[tuple[Hub, Sequence[Reviewed]]]) -> None:
 def _saved(hub: Hub, reviewed: Sequence[Reviewed], now: str) -> Saved:
     by_name = sorted(reviewed, key=lambda each: each.mesh.name)
     meshes = tuple(_saved_mesh(hub, each) for each in by_name)
-    problems = (*hub.intake.problems(), *hub.unused_accepts(reviewed))
+    problems = (*hub.intake.problems(), *hub.remarks(reviewed))
     return Saved(hub.setup(version()), hub.inputs(), now, meshes, hub.fingerprints(), problems)
 
 

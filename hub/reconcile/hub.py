@@ -15,18 +15,17 @@ from msgspec.structs import replace
 
 from hub.api import Accepting, Evaluator
 from hub.baselines import NOTHING_HELD, Holds, baselines_of
-from hub.config.accepts import Accept, without_effect, words
+from hub.config.accepts import words
 from hub.config.file import Config
-from hub.config.own import line_of, place_in, shown
 from hub.errors import SmihubError
 from hub.intake import Intake, sources_of
 from hub.memory.recall import RememberedInputIndex
 from hub.memory.states import RememberedInput, stamped
 from hub.meshes import Mesh, meshes_of
 from hub.mirror import Mirror
-from hub.model import NativeObject, ObjectRef, Observation, Origin, Problem, Severity, Unit, UnitKey
+from hub.model import NativeObject, ObjectRef, Observation, Problem, Unit, UnitKey
 from hub.plan.changes import Desired
-from hub.plan.guards import BLAST_RADIUS, OWNER
+from hub.plan.guards import BLAST_RADIUS
 from hub.plan.moved import Fingerprint
 from hub.plan.plan import Plan, plan
 from hub.plan.saved import CompiledUnit, MeshSetup, Setup, inputs_digest, settings_digest
@@ -35,6 +34,7 @@ from hub.plugins import Plugins
 from hub.reconcile.cluster import Cluster, await_each
 from hub.reconcile.news import News
 from hub.reconcile.partition import units_of
+from hub.reconcile.remarks import unseen, unused_accepts
 from hub.reconcile.rollout import gaining_and_losing, gated_gaining_and_losing, prerequisites, roll_out
 from hub.reconcile.window import Window
 from hub.smi.types import EndpointSlice, Workload
@@ -185,16 +185,9 @@ class Hub:
         accepted = sorted(words(self.config.accept, mesh.name, self.clock()))
         return self.cluster(mesh).planner.planned(mesh, Mirror(Observation()), accepted)
 
-    def unused_accepts(self, reviewed: Sequence[Reviewed]) -> tuple[Problem, ...]:
-        """A warning for each accept of smihub.yaml that lifts nothing in these plans; nothing, if they are not of all meshes."""
-        if len(reviewed) < len(self.config.meshes) or any(
-            OWNER in {refusal.code for refusal in one.refusals} for one in reviewed
-        ):
-            return ()  # what is not planned asks for nothing, and may tomorrow
-        lifted = [(one.mesh.name, one.lifted) for one in reviewed]
-        return tuple(
-            _unused_accept(self.config, *each) for each in without_effect(self.config.accept, lifted, self.clock())
-        )
+    def remarks(self, reviewed: Sequence[Reviewed]) -> tuple[Problem, ...]:
+        """What to tell beside these plans of the meshes: warnings of what is accepted for nothing, and of what cannot be seen."""
+        return (*unused_accepts(self.config, reviewed, self.clock()), *unseen(self.config, reviewed))
 
     def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
         """The units of a mesh as they should be (hub.planner)."""
@@ -356,15 +349,6 @@ def _with_narrowed(results: Mapping[UnitKey, Result], narrowed: frozenset[UnitKe
     """These results, with what was written of units that stopped all the same."""
     stopped = {key for key in narrowed & results.keys() if results[key].state != "written"}
     return {**results, **{key: replace(results[key], narrowed=True) for key in stopped}}
-
-
-def _unused_accept(config: Config, accept: Accept, why: str) -> Problem:
-    """The warning about an accept of a configuration."""
-    field = place_in(config, f"accept[{accept.place}]")
-    message = f'accepting "{accept.word}" has no effect: {why}'
-    origin = Origin(str(shown(config.file).parent), config.file.name, line_of(config, field))
-    nothing = ObjectRef("", "", "", "")
-    return Problem("config.accept-unused", nothing, field, message, "remove it", origin, Severity.WARNING)
 
 
 def _files(cluster: Cluster, key: UnitKey, unit: Unit) -> tuple[str, ...]:

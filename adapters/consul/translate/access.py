@@ -52,7 +52,7 @@ def _within_limits(lowered: Sequence[LoweredGrant], form: Form) -> list[LoweredG
     """All grants or none: which ones fit must not depend on the order of TrafficTargets."""
     callers = callers_of(lowered)
     rules = sum(len(matches) ** 2 for matches in callers.values() if matches)
-    size = len(msgspec.json.encode(sources(callers, form.config.wildcard_sources)))
+    size = len(msgspec.json.encode(sources(callers, form.config.wildcard_sources or ())))
     if rules <= MAX_RULES and len(callers) <= MAX_CALLERS and size <= MAX_BYTES:
         return list(lowered)
     return [
@@ -65,7 +65,7 @@ def intention(form: Form, namespace: str, service: str, callers: Callers) -> Nat
     """The intention of a service; a grant and a guard in one, so it denies before it allows anybody, and is never without denying."""
     needs = (form.ref("service-defaults", namespace, service),)
     conditional = form.config.service_defaults == "written" and any(matches is not None for matches in callers.values())
-    fields = {"Sources": sources(callers, form.config.wildcard_sources)}
+    fields = {"Sources": sources(callers, form.config.wildcard_sources or ())}
     return form.intention(namespace, service, fields, Role.GRANT, needs if conditional else ())
 
 

@@ -1,0 +1,72 @@
+"""What the settings of a mesh leave unseen is told with every plan, as a warning; it refuses nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.servers.folder import CONFIG, Folder
+
+CODE = "consul.wildcards-unseen"
+CONSUL = CONFIG.replace("{name: vms, adapter: vm}", "{name: consul, adapter: ADAPTER, sink: {path: rendered}CONFIG}")
+
+
+def configured(folder: Folder, config: str = "", adapter: str = "consul") -> None:
+    """A mesh of Consul with these settings."""
+    folder.config(CONSUL.replace("ADAPTER", adapter).replace("CONFIG", config and f", config: {{{config}}}"))
+
+
+@pytest.mark.parametrize("adapter", ["consul", pytest.param("consul-k8s", marks=pytest.mark.thorough)])
+def test_what_nobody_declared_is_told_once_with_its_line(folder: Folder, adapter: str) -> None:
+    """In text, Markdown and data; the exit code is that of the changes."""
+    configured(folder, adapter=adapter)
+    text, page = folder.run("plan"), folder.run("plan", "-o", "markdown")
+    assert (text.exit_code, text.output.count(CODE), page.exit_code, page.output.count(CODE)) == (2, 1, 2, 1)
+    assert text.stderr.startswith("warning smihub.yaml:5: meshes[0].config.wildcardSources: mesh consul: smihub cannot")
+    (told,) = json.loads(folder.run("plan", "-o", "json").stdout)["problems"]
+    assert (told["code"], told["severity"], told["origin"]["line"]) == (CODE, "warning", 5)
+
+
+@pytest.mark.parametrize("config", ["wildcardSources: []", "wildcardSources: [old_batch]"])
+def test_what_was_declared_is_not_told(folder: Folder, config: str) -> None:
+    """None is an answer, too."""
+    configured(folder, config)
+    plan = folder.run("plan")
+    assert (plan.exit_code, "warning" in plan.output) == (2, False)
+
+
+@pytest.mark.thorough
+def test_apply_and_a_saved_plan_tell_it_too(folder: Folder) -> None:
+    """Before they write, which they do."""
+    configured(folder)
+    assert folder.run("plan", "--save", "one.plan").exit_code == 2
+    assert folder.run("show", "one.plan").output.count(CODE) == 1
+    applied = folder.run("apply", "one.plan", "--yes")
+    assert (applied.exit_code, applied.output.count(CODE)) == (0, 1)
+    again = folder.run("apply", "--yes")
+    assert (again.exit_code, again.output.count(CODE)) == (0, 1)
+
+
+def test_an_intention_that_stands_there_is_seen(folder: Folder) -> None:
+    """That of others for every service: what it allows shows in itself."""
+    configured(folder)
+    entry = {"Kind": "service-intentions", "Name": "*", "Sources": [{"Name": "*", "Action": "deny"}]}
+    objects = folder.root / "rendered" / "objects"
+    objects.mkdir(parents=True)
+    (objects / "theirs.json").write_text(json.dumps(entry))
+    assert CODE not in folder.run("plan").output
+    (objects / "theirs.json").write_text(json.dumps({**entry, "Name": "shop_other"}))
+    assert CODE in folder.run("plan").output
+
+
+@pytest.mark.thorough
+def test_a_mesh_that_another_smihub_yaml_owns_is_not_told_of(folder: Folder) -> None:
+    """It is not planned."""
+    configured(folder)
+    assert folder.run("apply", "--yes").exit_code == 0
+    folder.config((folder.root / "smihub.yaml").read_text() + f'owner: "{"a" * 32}"\n')
+    assert folder.run("apply", "--yes").exit_code == 0
+    folder.config((folder.root / "smihub.yaml").read_text().replace("a" * 32, "b" * 32))
+    plan = folder.run("plan")
+    assert (plan.exit_code, CODE in plan.output, "guard.owner" in plan.output) == (3, False, True)
