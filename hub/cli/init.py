@@ -53,7 +53,7 @@ def init(
             "--adapter",
             metavar="NAME",
             help="A mesh of this kind; can be repeated. By default, the workloads in the folder decide:  "
-            "Workloads (vm), Deployments and other Pods (istio), or both; linkerd by this option alone.",
+            "Workloads (vm), Deployments and other Pods (istio), or both; consul and linkerd by this option alone.",
         ),
     ] = None,
 ) -> None:

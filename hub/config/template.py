@@ -85,7 +85,8 @@ _FIRST = """\
   #   targets                    the identities that a TrafficTarget names, or has ever named
   governed: {governed}
   # Settings of the adapter, and of the sink that writes for it (vm: `socket: {{folder, group}}`, where Envoys connect
-  # to the hub, and the group that they run as; istio, linkerd: a folder, to be applied by Argo CD, Flux or kubectl).
+  # to the hub, and the group that they run as; istio, linkerd, consul-k8s: a folder, to be applied by Argo CD, Flux or
+  # kubectl; consul: a folder of config entries, for consul config write).
   config: {{}}
   sink: {sink}
 """
@@ -109,7 +110,7 @@ _KNOWN = {
     "vm": {"name": "vms", "governed": "all", "sink": "{}"},
     "istio": {"name": "istio", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/istio}}"},
     "consul": {"name": "consul", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/consul}}"},
-    "consul-k8s": {"name": "consul", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/consul}}"},
+    "consul-k8s": {"name": "consul-k8s", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/consul-k8s}}"},
     "linkerd": {"name": "linkerd", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/linkerd}}"},
 }
 RENDERING = frozenset(("consul", "consul-k8s", "istio", "linkerd"))
@@ -143,7 +144,7 @@ def template(
 
 def _mesh(adapter: str, rendered: Collection[str], text: str) -> str:
     if adapter in _KNOWN:
-        installed = f"installed with pip install 'smihub[{adapter}]'"
+        installed = f"installed with pip install 'smihub[{adapter.removesuffix('-k8s')}]'"
         return text.format(adapter=adapter, installed=installed, **_KNOWN[adapter])
     sink = f"{{kind: directory, path: {RENDERED}/{adapter}}}" if adapter in rendered else "{}"
     installed = f"smihub adapters show {adapter} shows its settings"
