@@ -35,7 +35,9 @@ class MeshJudge(Judge):
     def faults(self, request: Request, happened: Happened) -> list[str]:
         """Why this must not have happened by SMI, and how it differs from what the adapter foretold."""
         said = self.predicted(request)
-        judged = request if said.received is None else replace(request, path=said.received)
+        # What was refused may have been so on its way, where the path was still as it was sent: that has losses of its own.
+        arrived = happened.app and said.received is not None
+        judged = replace(request, path=said.received) if arrived else request
         return [why for why in (self.fault(judged, happened), _foretold(request, said, happened)) if why]
 
     def expected(self, request: Request) -> Mapping[str, Fraction]:
