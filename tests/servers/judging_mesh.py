@@ -35,10 +35,12 @@ class MeshJudge(Judge):
     def faults(self, request: Request, happened: Happened) -> list[str]:
         """Why this must not have happened by SMI, and how it differs from what the adapter foretold."""
         said = self.predicted(request)
-        # What was refused may have been so on its way, where the path was still as it was sent: that has losses of its own.
-        arrived = happened.app and said.received is not None
-        judged = replace(request, path=said.received) if arrived else request
-        return [why for why in (self.fault(judged, happened), _foretold(request, said, happened)) if why]
+        judged = request if said.received is None else replace(request, path=said.received)
+        fault = self.fault(judged, happened)
+        if fault and not happened.app and judged != request:
+            # It may have been refused for how it was routed on its way, where the path was still as it was sent.
+            fault = self.fault(request, happened)
+        return [why for why in (fault, _foretold(request, said, happened)) if why]
 
     def expected(self, request: Request) -> Mapping[str, Fraction]:
         """The share of each application; of those that answer nothing (no endpoint, denied) under ""."""
