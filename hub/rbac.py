@@ -49,10 +49,21 @@ def joined_by_envoy(name: str) -> bool:
     return name in JOINED_HEADERS
 
 
-def permission_rules(match: HttpMatch, joined: Callable[[str], bool] = joined_by_envoy) -> list[Json]:
+def value_guards(name: str, pattern: str) -> list[Json]:
+    """Requests for which Envoy reads this header's value otherwise than SMI, and the pattern may match for it."""
+    guards = [] if is_ascii_only(pattern) else [NOT_UTF8 if is_byte_exact(pattern) else NON_ASCII]
+    guards += [] if is_trim_exact(pattern) else [OUTER_BLANK]
+    return [value_matcher(name, guard) for guard in guards]
+
+
+def permission_rules(
+    match: HttpMatch,
+    joined: Callable[[str], bool] = joined_by_envoy,
+    guards: Callable[[str, str], list[Json]] = value_guards,
+) -> list[Json]:
     """The rules that must all hold for a request of this match; none for every request.
 
-    `joined` says of which headers some Envoy in the mesh may join repeated lines.
+    `joined` says of which headers some Envoy in the mesh may join repeated lines, `guards` what must not match of a header.
     """
     rules: list[Json] = [] if match.path is None else [{"url_path": path_matcher(match.path)}]
     if match.methods is not None:
@@ -60,7 +71,7 @@ def permission_rules(match: HttpMatch, joined: Callable[[str], bool] = joined_by
         rules.append(methods[0] if len(methods) == 1 else {"or_rules": {"rules": methods}})
     for name, pattern in match.headers:
         rules += [{"header": one} for one in value_matchers(name, pattern, joined)]
-        rules += [{"not_rule": {"header": one}} for one in value_guards(name, pattern)]
+        rules += [{"not_rule": {"header": one}} for one in guards(name, pattern)]
     return rules
 
 
@@ -89,13 +100,6 @@ def value_matchers(name: str, pattern: str, joined: Callable[[str], bool]) -> It
     yield value_matcher(name, pattern)
     if joined(name) and not survives_joining(pattern):
         yield value_matcher(name, JOIN_GUARD)
-
-
-def value_guards(name: str, pattern: str) -> list[Json]:
-    """Requests for which Envoy reads this header's value otherwise than SMI, and the pattern may match for it."""
-    guards = [] if is_ascii_only(pattern) else [NOT_UTF8 if is_byte_exact(pattern) else NON_ASCII]
-    guards += [] if is_trim_exact(pattern) else [OUTER_BLANK]
-    return [value_matcher(name, guard) for guard in guards]
 
 
 def survives_joining(pattern: str) -> bool:

@@ -17,10 +17,6 @@ MAX_PROGRAM = 16384
 MAX_PROGRAM_OF_CHARACTERS = 32768
 """The same over characters: so sidecars without the fix of CVE-2026-73552 compile a pattern, and these are mostly more."""
 
-SURROGATES = r"\C*\p{Cs}\C*"
-"""Values with an encoded surrogate, which is no UTF-8: RE2 over characters, that of older sidecars, takes it for a character. For RE2
-over bytes it is no value at all."""
-
 _UNSHARED = re.compile(r"\\[CEQpP]|\(\?P?[<=]|\\x|\\[0-9]")
 
 

@@ -11,13 +11,13 @@ import re
 from msgspec import UNSET
 
 from adapters.istio import names
-from adapters.istio.regex import SURROGATES, is_compiled, is_portable
+from adapters.istio.regex import is_compiled, is_portable
 from adapters.istio.safety import filter_shapes, shapes
 from hub.api import JOIN_GUARD, NON_ASCII, NOT_UTF8, OUTER_BLANK, SERVICE_ACCOUNT_LABEL, demand, is_managed_header
 
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _METHOD = ":method"
-_VALUE_GUARDS = frozenset({NON_ASCII, NOT_UTF8, OUTER_BLANK, SURROGATES})
+_VALUE_GUARDS = frozenset({NON_ASCII, NOT_UTF8, OUTER_BLANK})
 
 
 def check_filter(manifest: shapes.EnvoyFilter, root: str) -> None:

@@ -40,6 +40,8 @@ _SEGMENTS = (
     b"\xff",
     b"\xc3",
 )
+_NO_CHARACTERS = (b"\xf4\x90\x80\x80", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf", b"\xed\xa0\x80")
+"""Bytes that RE2 over characters takes for one, and UTF-8 does not."""
 _PAIRS_EACH = 12
 
 
@@ -95,6 +97,12 @@ def patterns(rng: Random, count: int) -> Iterator[str]:
             yield from [pattern] * _PAIRS_EACH
 
 
+def _value(rng: Random) -> bytes:
+    return (
+        any_value(rng) + (rng.choice(_NO_CHARACTERS) if rng.randrange(4) == 0 else b"") + rng.choice((b"", b"", b"b"))
+    )
+
+
 def search_headers(rng: Random, count: int) -> Counter[str]:
     """Hold each generation of sidecars against SMI; fails on the first value that only a sidecar admits."""
     tally: Counter[str] = Counter()
@@ -102,7 +110,7 @@ def search_headers(rng: Random, count: int) -> Counter[str]:
         match = HttpMatch(headers=(("x-a", pattern),))
         if not rules_of(match):
             continue
-        values = [any_value(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
+        values = [_value(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
         meant = any(smis(pattern, value) for value in values)
         for sidecar in SIDECARS:
             passed = passes(match, values, b"/", sidecar)
@@ -132,7 +140,7 @@ def search_paths(rng: Random, count: int) -> Counter[str]:
 def test_no_header_value_passes_that_is_not_meant() -> None:
     """Fixed seed: flags, negated classes, folding letters, broken UTF-8, blanks, commas, several lines."""
     tally = search_headers(Random("istio guards"), 20_000)
-    assert tally["meant, passed"] > 3_000
+    assert tally["meant, passed"] > 1_500
     assert tally["denied, refused"] > 10_000
 
 

@@ -17,6 +17,7 @@ from adapters.istio.translate.unit import translate
 from hub.api import (
     JOIN_GUARD,
     NON_ASCII,
+    NOT_UTF8,
     Access,
     Feature,
     Grant,
@@ -80,7 +81,7 @@ def rules(match: HttpMatch) -> list[Json]:
         GOLD,
         HttpMatch(path="/u/[^/]+/x"),  # a template would leave some out
         HttpMatch(headers=(("x-a", "gold.*"),)),  # a prefix would take bytes that are no text
-        HttpMatch(headers=(("x-a", "a,b"),)),
+        HttpMatch(headers=(("x-a", "v[0-9](,v[0-9])*"),)),
         HttpMatch(headers=(("x-a", " a"),)),
         HttpMatch(path="/v1/a", headers=(("x-a", "a[0-9]+"),), methods=("GET",)),
         HttpMatch(path="/a?.*b.{9}"),  # too much to decide, and no work for RE2
@@ -88,7 +89,9 @@ def rules(match: HttpMatch) -> list[Json]:
 )
 def test_matches_that_policies_cannot_say(match: HttpMatch) -> None:
     """Lost without the setting; with it one filter says them, whole and without a loss."""
-    assert made(http_grant("t", ["web"], match), config=POLICIES).losses
+    refused = made(http_grant("t", ["web"], match), config=POLICIES).losses
+    assert refused
+    assert all("patterns: envoyfilter" in loss.remedy for loss in refused)
     found = made(http_grant("t", ["web"], match))
     assert (found.losses, len(of_kind(found, "EnvoyFilter"))) == ((), 1)
     assert [grant.http for grant in found.carried or ()] == [(match,)]
@@ -159,6 +162,9 @@ def test_path_that_sidecars_would_read_in_different_ways(pattern: str, written: 
         (HttpMatch(headers=(("x-forwarded-for", "1.*"),)), "header.managed"),
         (HttpMatch(headers=(("host", "a.*"),)), "header.managed"),
         (HttpMatch(headers=(("cookie", "a; b"),)), "header.managed"),
+        (HttpMatch(headers=(("x-a", "a,b"),)), "header.managed"),
+        (HttpMatch(headers=(("x-a", ".*a,[0-9].*"),)), "header.managed"),
+        (HttpMatch(headers=(("x-a", "[^ -~]+"),)), "regex.not-ascii"),
         (HttpMatch(methods=("G T",), path="/[0-9]+"), "method.nonstandard"),
         pytest.param(
             HttpMatch(path="/[0-9]+", headers=tuple((f"x-{n}", "a" * 900 + "+") for n in range(70))),
@@ -172,6 +178,22 @@ def test_matches_that_no_filter_may_say(match: HttpMatch, code: str) -> None:
     found = made(http_grant("t", ["web"], match))
     assert [loss.code for loss in found.losses] == [code]
     assert of_kind(found, "EnvoyFilter") == []
+    without = made(http_grant("t", ["web"], match), config=POLICIES).losses
+    assert without
+    assert not any("envoyfilter" in loss.remedy for loss in (*found.losses, *without))
+
+
+def test_values_beyond_ascii() -> None:
+    """Older sidecars take for a character what is none, so only ASCII passes; where all values are text, all of them do."""
+    match = HttpMatch(headers=(("x-a", ".*gold.*"),))
+
+    def guards(config: IstioConfig) -> list[str]:
+        (native,) = of_kind(made(http_grant("t", ["web"], match), config=config), "EnvoyFilter")
+        inner = [one["not_rule"] for one in permissions(native)[0]["and_rules"]["rules"] if "not_rule" in one]
+        return [one["header"]["string_match"]["safe_regex"]["regex"] for one in inner]
+
+    assert guards(FILTERS) == [NON_ASCII]
+    assert guards(replace(FILTERS, header_values="text")) == [NOT_UTF8]
 
 
 # ------------------------------------------------------------------------------------------------- groups and names

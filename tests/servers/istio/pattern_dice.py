@@ -146,3 +146,26 @@ def _others(rng: Random, good: Sequence[Request]) -> Iterator[Request]:
         )
         lines = rng.choice((one.headers, (), (("x-tier", "guest"),), (("x-tier", "a"), ("x-tier", "b,c"))))
         yield call(caller, "api", 80, path, rng.choice((one.method, *_METHODS)), lines)
+
+
+def close_to(denied: Request, allowed: Sequence[Request]) -> bool:
+    """Whether one of these requests differs from it in one byte of the path, or of its header's value, and in nothing else."""
+    return any(
+        (one.src, one.method) == (denied.src, denied.method)
+        and (
+            (one.headers == denied.headers and _one_byte(one.path, denied.path))
+            or (one.path == denied.path and _one_byte(_value(one), _value(denied)))
+        )
+        for one in allowed
+    )
+
+
+def _value(request: Request) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in request.headers)
+
+
+def _one_byte(one: str, other: str) -> bool:
+    """Whether a byte more, less, or another makes the one text the other."""
+    short, long = sorted((one, other), key=len)
+    at = next((at for at, (left, right) in enumerate(zip(short, long, strict=False)) if left != right), len(short))
+    return one != other and long[at + 1 :] == short[at + len(short) - len(long) + 1 :]
