@@ -110,7 +110,11 @@ _KNOWN = {
     "vm": {"name": "vms", "governed": "all", "sink": "{}"},
     "istio": {"name": "istio", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/istio}}"},
     "consul": {"name": "consul", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/consul}}"},
-    "consul-k8s": {"name": "consul-k8s", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/consul-k8s}}"},
+    "consul-k8s": {
+        "name": "consul-k8s",
+        "governed": "targets",
+        "sink": f"{{kind: directory, path: {RENDERED}/consul-k8s}}",
+    },
     "linkerd": {"name": "linkerd", "governed": "targets", "sink": f"{{kind: directory, path: {RENDERED}/linkerd}}"},
 }
 RENDERING = frozenset(("consul", "consul-k8s", "istio", "linkerd"))
