@@ -25,7 +25,7 @@ from screen import WIDTH, Act, first_screen, last_screen, perform
 from story import Story, live, splits, table, without_hub
 from world import MUTATION, World
 
-LIMIT_S = 90.0
+LIMIT_S = 300.0
 ACTS = (
     Act("Access: what SMI says, and what the Envoys did", table),
     Act("Traffic splits", splits),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -89,6 +90,7 @@ class ApplyOptions(Struct, frozen=True):
         elif self.style == "quiet":
             for page in pages:
                 show_wrong(page)
+        sys.stdout.flush()  # if nobody can read it any more, nothing is written
 
     def note(self, text: str) -> None:
         """Say something beside the data, where the output is text."""

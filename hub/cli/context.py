@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
 import sys
@@ -182,10 +181,6 @@ def clean_errors() -> Iterator[None]:
         raise typer.Exit(Exit.REFUSED) from None
     except SmihubError as error:
         fail(str(error))
-        raise typer.Exit(Exit.ERROR) from None
-    except BrokenPipeError:
-        # Python flushes stdout once more at its end (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(Exit.ERROR) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from hub.cli.context import Part, line
 from hub.cli.meaning import Detail, first
-from hub.cli.places import Locations, located
+from hub.cli.places import Locations
 from hub.model import Loss
 from hub.plan.causes import FieldLocation
 from hub.plan.guards import Refusal
@@ -51,7 +51,7 @@ def _by_kind(losses: Iterable[Loss]) -> Iterator[tuple[str, tuple[Loss, ...]]]:
 def loss_line(loss: Loss, mesh: str, at: FieldLocation, *, refuses: bool) -> Text:
     """`refused smi/routes.yaml:7 HTTPRouteGroup/shop/routes match "read": ... Effect on istio: ... Fix: ... Or accept: ...`."""
     word, colour = ("refused", "red") if refuses else ("open" if loss.is_unenforced else "loss", "yellow")
-    place = located(at.origin)
+    place = at.origin.place
     accept: tuple[Part, ...] = ((" Or accept", "bold"), f": {how_to_accept(loss)}") if refuses else ()
     return line(
         (word, colour),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import resource
 import sys
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -33,6 +32,7 @@ from hub.cli import (
     test,
 )
 from hub.cli.context import Exit
+from hub.cli.streams import open_streams
 from hub.cli.verbs import Verbs
 from hub.cli.version import show_version
 
@@ -83,9 +83,7 @@ def _options(
 def main() -> None:
     """Entry point of the `smihub` command."""
     _keep_memory_private()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
+    open_streams()
     try:
         app()
     except SystemExit as ended:

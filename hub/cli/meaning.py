@@ -9,7 +9,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from hub.cli.context import line
-from hub.cli.places import Locations, located
+from hub.cli.places import Locations
 from hub.memory.permits import Permit, line_of
 from hub.model import ObjectRef
 from hub.plan.causes import ChangeCause, InputChange
@@ -61,7 +61,7 @@ class Causes(Struct, frozen=True):
         return self._placed(f"{change.ref} was {change.how}", change)
 
     def _placed(self, text: str, change: InputChange) -> str:
-        place = located(self.places.at(change))
+        place = self.places.at(change).place
         return f"{text} ({place})" if place else text
 
 

@@ -46,16 +46,3 @@ class Locations(Struct, frozen=True):
 
 
 NOWHERE = Locations()
-
-
-def located(origin: Origin) -> str:
-    """`file:line` as one can open it from where the configuration is; empty for what came from no file."""
-    file = path_of(origin.source, origin.file)
-    return f"{file}:{origin.line}" if file and origin.line else file
-
-
-def path_of(source: str, file: str) -> str:
-    """A file's path from where the configuration is; a source may be that one file itself."""
-    if not file or source.rpartition("/")[2] == file:
-        return source
-    return file if source in {"", "."} else f"{source.rstrip('/')}/{file}"

@@ -10,7 +10,6 @@ from msgspec.structs import asdict
 from rich.text import Text
 
 from hub.cli.context import line
-from hub.cli.places import located
 from hub.cli.show import counted, smi_first
 from hub.model import UnitKey
 from hub.plan.conditions import Condition
@@ -99,7 +98,7 @@ def _cause_lines(causes: Sequence[Cause]) -> Iterator[Text]:
     found = sorted(causes, key=lambda cause: smi_first(cause.ref))
     smi = [each for each in found if smi_first(each.ref)[0] < 2] or found
     for each in smi[:_CAUSES_SHOWN]:
-        place = located(each.origin)
+        place = each.origin.place
         yield line((f"    {place} {each.ref}" if place else f"    {each.ref}", "dim"))
     if len(smi) > _CAUSES_SHOWN:
         yield line((f"    and {len(smi) - _CAUSES_SHOWN} more", "dim"))

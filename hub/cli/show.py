@@ -11,7 +11,7 @@ from rich.text import Text
 from hub.cli.context import Part, line
 from hub.cli.data import View, field_changes
 from hub.cli.meaning import Causes, Detail, first, meaning_lines
-from hub.cli.places import NOWHERE, Locations, located
+from hub.cli.places import NOWHERE, Locations
 from hub.model import Change, ObjectRef, Op, Problem, UnitKey
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
@@ -171,7 +171,7 @@ def problem_line(problem: Problem) -> Text:
 
 def place(problem: Problem) -> str:
     """`file:line: ` as one can open it from where the configuration is; empty if the object came from no file."""
-    found = located(problem.origin)
+    found = problem.origin.place
     return f"{found}: " if found else ""
 
 

@@ -30,6 +30,15 @@ class Origin(Struct, frozen=True, order=True, gc=False, omit_defaults=True):
     file: str = ""
     line: int = 0
 
+    @property
+    def place(self) -> str:
+        """`file:line` as one can open it from where the configuration is; empty for what came from nowhere."""
+        if not self.file or self.source.rpartition("/")[2] == self.file:  # a source may be that one file itself
+            at = self.source
+        else:
+            at = self.file if self.source in {"", "."} else f"{self.source.rstrip('/')}/{self.file}"
+        return f"{at}:{self.line}" if at and self.line else at
+
 
 class Document(Struct, frozen=True, gc=False):
     """One raw parsed object of a source: JSON-like values only (dict, list, str, int, float, bool, None)."""

@@ -12,7 +12,7 @@ from typing import Literal
 import structlog
 from msgspec import Struct
 
-from hub.model import Origin, Problem, Severity
+from hub.model import Problem, Severity
 from hub.plan.conditions import CONDITIONS, Condition, ConditionType
 from hub.status.outcomes import Changed, MeshChange, Outcome, UnitChange
 
@@ -77,7 +77,7 @@ class StatusLog:
         """Which parts of sources cannot be read now, and why."""
         for (source, part), problem in sorted(now.items() - self._unread.items(), key=lambda each: each[0]):
             facts = {"reason": problem.message, "remedy": problem.remedy}
-            _log.error("source_unread", source=source, part=part, place=_place(problem.origin), **facts)
+            _log.error("source_unread", source=source, part=part, place=problem.origin.place, **facts)
         for source, part in sorted(self._unread.keys() - now.keys()):
             back = {} if part else {"reason": "the source as a whole can be read again"}
             _log.info("source_read", source=source, part=part, **back)
@@ -89,10 +89,10 @@ class StatusLog:
         for problem in located([each for each in fresh if _identity(each) not in moved][:_LINES]):
             tell = _log.error if problem.severity is Severity.ERROR else _log.warning
             what = {"object": str(problem.ref), "field": problem.field, "reason": problem.message}
-            tell("problem_found", place=_place(problem.origin), code=problem.code, **what, remedy=problem.remedy)
+            tell("problem_found", place=problem.origin.place, code=problem.code, **what, remedy=problem.remedy)
         for problem in [each for each in gone if _identity(each) not in moved][:_LINES]:
             what = {"object": str(problem.ref), "field": problem.field}
-            _log.info("problem_gone", place=_place(problem.origin), code=problem.code, **what)
+            _log.info("problem_gone", place=problem.origin.place, code=problem.code, **what)
         _log_omitted(max(len(fresh), len(gone)) - _LINES)
 
 
@@ -128,7 +128,7 @@ def _bad(outcome: Outcome | None, kind: ConditionType) -> Condition | None:
 
 def _log_units(line: _LogLine, units: list[UnitChange]) -> None:
     outcomes = (each.after or each.before for each in units[:_NAMED])
-    places = dict.fromkeys(_place(cause.origin) for one in outcomes if one is not None for cause in one.causes)
+    places = dict.fromkeys(cause.origin.place for one in outcomes if one is not None for cause in one.causes)
     getattr(_log, line.level)(
         line.event,
         mesh=line.mesh,
@@ -144,9 +144,3 @@ def _log_units(line: _LogLine, units: list[UnitChange]) -> None:
 def _log_omitted(omitted: int) -> None:
     if omitted > 0:
         _log.warning("log_lines_omitted", count=omitted, remedy="smihub status, smihub check")
-
-
-def _place(origin: Origin) -> str:
-    """Where it was read, as `smihub status` shows it."""
-    at = f"{origin.source}/{origin.file}" if origin.file else origin.source
-    return f"{at}:{origin.line}" if origin.line and at else at

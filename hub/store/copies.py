@@ -1,7 +1,7 @@
 """Which objects count: the same object may be written twice, in one source or in several.
 
 Equal copies are one object, unequal ones are none; a copy that is invalid is unequal to every other. Whatever does not count
-for such a reason is reported at every copy, and so are equal copies in one source.
+for such a reason is reported at every copy; equal copies in one source are reported once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,17 @@ from hub.smi.types import Doubt, SmiObject
 Part = tuple[str, str]
 """A source's name and the part of it (a file, a kind) that is read as a whole."""
 _NOWHERE = Origin()
+_PLACES = 10
+"""So many places are named of an object that is written more often; a message has to end."""
 _UNEQUAL = "object.unequal"
+_UNEQUAL_COPIES = (
+    "is defined more than once with different content, so all copies are ignored",
+    "keep one of the copies; if one of them is a kustomize patch, build it and use the result as the source",
+)
+_EQUAL_COPIES = (
+    "is defined more than once with the same content; the copies count as one",
+    "keep one of the copies",
+)
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -100,7 +110,7 @@ class Copies:
         if not copies or self.object(ref) is not None:
             return ""
         why = "is defined more than once with different content" if self._fault(ref) == _UNEQUAL else "cannot be read"
-        return f"{ref} {why} ({', '.join(map(place, self.origins(ref)))})"
+        return f"{ref} {why} ({', '.join(origin.place for origin in self.origins(ref))})"
 
     def doubts(self, ref: ObjectRef) -> Iterator[Doubt]:
         """What each copy of an object may be, where it does not count."""
@@ -118,8 +128,15 @@ class Copies:
         return frozenset(copy.part for copy in self._copies.get(ref, ()))
 
     def disputes(self, ref: ObjectRef) -> tuple[Problem, ...]:
-        """A Problem at each copy of an object that has others beside it that matter."""
-        return tuple(self._dispute(ref)) if ref in self._disputed else ()
+        """A Problem at each copy where copies are unequal; one Problem, at the first copy, where they are only too many."""
+        if ref not in self._disputed:
+            return ()
+        code, origins = self._fault(ref), self.origins(ref)
+        if code != _UNEQUAL:
+            return (_dispute(code, ref, origins[0], origins[1:]),)
+        return tuple(
+            _dispute(code, ref, origin, [other for other in origins if other is not origin]) for origin in origins
+        )
 
     def _fault(self, ref: ObjectRef) -> str:
         """What is wrong with having these copies: the code of the Problem, "" if nothing is."""
@@ -132,34 +149,21 @@ class Copies:
             return _UNEQUAL
         return "object.duplicate" if len({copy.part[0] for copy in copies}) < len(copies) else ""
 
-    def _dispute(self, ref: ObjectRef) -> Iterator[Problem]:
-        code = self._fault(ref)
-        origins = self.origins(ref)
-        for origin in origins:
-            others = ", ".join(place(other) for other in origins if other is not origin)
-            if code == _UNEQUAL:
-                message, severity = (
-                    f'"{ref}" is defined more than once with different content, so all copies are ignored',
-                    Severity.ERROR,
-                )
-            else:
-                message, severity = (
-                    f'"{ref}" is defined more than once with the same content; the copies count as one',
-                    Severity.WARNING,
-                )
-            what = f"{message}; also at {others}"
-            yield Problem(code, ref, "metadata.name", what, _REMEDY[severity], origin, severity)
+
+def _dispute(code: str, ref: ObjectRef, origin: Origin, others: Sequence[Origin]) -> Problem:
+    if code == _UNEQUAL:
+        message, remedy = _UNEQUAL_COPIES
+        severity = Severity.ERROR
+    else:
+        message, remedy = _EQUAL_COPIES
+        severity = Severity.WARNING
+    what = f'"{ref}" {message}; also at {_places(others)}'
+    return Problem(code, ref, "metadata.name", what, remedy, origin, severity)
 
 
-_REMEDY = {
-    Severity.WARNING: "keep one of the copies",
-    Severity.ERROR: "keep one of the copies; if one of them is a kustomize patch, build it and use the result as the source",
-}
-
-
-def place(origin: Origin) -> str:
-    """Where an object stands, in one word."""
-    return f"{origin.source}:{origin.file}:{origin.line}"
+def _places(origins: Sequence[Origin]) -> str:
+    more = f" and {len(origins) - _PLACES} more" if len(origins) > _PLACES else ""
+    return ", ".join(origin.place for origin in origins[:_PLACES]) + more
 
 
 def _copies_in(part: Part, decoded: Iterable[Decoded]) -> Iterator[_Copy]:

@@ -14,7 +14,7 @@ import msgspec
 from hub.model import ObjectRef
 from hub.smi import Decoded
 from hub.smi.types import Doubt
-from hub.store.copies import Copies, place
+from hub.store.copies import Copies
 from hub.store.index import Index, Key
 from hub.store.profiles import Profiles
 
@@ -45,7 +45,7 @@ class Doubts:
         nameless = [(each, each.doubt) for each in decoded if each.ref is None and each.doubt is not None]
         found = [entry for _, doubt in nameless for entry in _entries(doubt)]
         faults = [
-            (("fault", doubt.ref), f"{doubt.ref} cannot be read ({place(problem.origin)})")
+            (("fault", doubt.ref), f"{doubt.ref} cannot be read ({problem.origin.place})")
             for each, doubt in nameless
             for problem in each.problems[:1]
         ]

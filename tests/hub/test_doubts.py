@@ -197,7 +197,7 @@ spec:
         store.upsert("test", f"{number}.yaml", [decode(Document(value, Origin("test", f"{number}.yaml", 7)))])
     told = [each.message for each in store.problems() if each.code == "target.route-missing"]
     assert told == [
-        "HTTPRouteGroup/d/r is defined more than once with different content (test:0.yaml:7, test:1.yaml:7), so this rule grants nothing"
+        "HTTPRouteGroup/d/r is defined more than once with different content (test/0.yaml:7, test/1.yaml:7), so this rule grants nothing"
     ]
     store.upsert("test", "1.yaml", [decode(Document({**group, "spec": 1}, Origin("test", "1.yaml", 3)))])
     store.remove("test", "0.yaml")

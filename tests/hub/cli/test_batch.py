@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hub.cli.streams import READER_GONE
 from hub.requests import MAX_LINE_BYTES
 from tests.servers.folder import Folder
 
@@ -128,7 +129,7 @@ def test_batch_when_the_reader_goes_away_ends_without_a_trace(folder: Folder) ->
     child.stdout.close()
     assert child.stderr.read() == ""
     child.stderr.close()
-    assert child.wait(30) == 1
+    assert child.wait(30) == READER_GONE
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "no objects"])
