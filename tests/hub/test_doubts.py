@@ -202,7 +202,7 @@ spec:
     store.upsert("test", "1.yaml", [decode(Document({**group, "spec": 1}, Origin("test", "1.yaml", 3)))])
     store.remove("test", "0.yaml")
     assert [each.message for each in store.problems() if each.code == "target.route-missing"] == [
-        "HTTPRouteGroup/d/r cannot be read (test:1.yaml:3), so this rule grants nothing"
+        "HTTPRouteGroup/d/r cannot be read (test/1.yaml:3), so this rule grants nothing"
     ]
     assert store.object(ObjectRef("specs.smi-spec.io", "HTTPRouteGroup", "d", "r")) is None
 
