@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from hub.model import Reading
 from hub.semantics import Semantics
 from hub.testing.close import row
+from hub.testing.conformance.certificate import failure_lines, failure_to_json
 from hub.testing.conformance.subject import AdapterUnderTest, Sizes
 from hub.testing.conformance.suite import run
 from hub.testing.counterexamples import Disagreement, write_found
@@ -67,4 +68,6 @@ def conforms(subject: AdapterUnderTest) -> None:
     sizes = Sizes(worlds=2500, few=500, seed=str(SystemRandom().randrange(2**48)))
     assert sizes.worlds * (sizes.wild + sizes.close) == 100_000
     outcomes = run(replace(subject, sizes=sizes))
-    assert [failure for outcome in outcomes for failure in outcome.failures] == [], sizes.seed
+    failures = [failure_to_json(failure) for outcome in outcomes for failure in outcome.failures]
+    told = "\n\n".join("\n".join(failure_lines(one)) for one in failures)
+    assert not failures, f"seed {sizes.seed}:\n{told}"

@@ -50,7 +50,7 @@ def lower_grant(grant: Grant, trust_domain: str, ports: ServicePorts, form: Form
         # Where SMI grants nothing on this port either, nothing is lost.
         is_meant = refused is not None or counts(grant, ports)
         return LoweredGrant(grant, objections=tuple(sorted(lost)) if is_meant else ())
-    carried = replace(grant, sources=tuple(sorted(known)), ports=ports.numbers or None, not_ports=(), http=matches)
+    carried = replace(grant, sources=tuple(sorted(known)), ports=ports.limits, not_ports=(), http=matches)
     return LoweredGrant(grant, tuple(sorted(set(known.values()))), matches, carried, tuple(sorted(lost)))
 
 

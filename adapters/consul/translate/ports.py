@@ -12,10 +12,10 @@ from hub.api import Access, Declared, Grant, Objection, ObjectRef
 
 
 class ServicePorts(Struct, frozen=True, gc=False):
-    """The ports on which the workloads of an account receive, each with all that is declared of it; without any, what is of others.
+    """The ports on which the workloads of an account receive, each with all that is declared of it; None: any, with what is of others.
 
-    Which of several is the service's nothing tells, so a grant must be about each. `named` says whether a Service of the account's own
-    name selects them: its unit declares the protocol to Consul.
+    Which of several is the service's nothing tells, so a grant must be about each, and about any where a workload may declare none at
+    all. `named` says whether a Service of the account's own name selects them: its unit declares the protocol to Consul.
     """
 
     declared: dict[int | None, frozenset[Declared]]
@@ -27,18 +27,24 @@ class ServicePorts(Struct, frozen=True, gc=False):
         """The ports that are known."""
         return tuple(sorted(number for number in self.declared if number is not None))
 
+    @property
+    def limits(self) -> tuple[int, ...] | None:
+        """The ports on which the service is at most; None: any."""
+        return None if None in self.declared else self.numbers
+
 
 def service_ports(access: Access) -> ServicePorts:
     """The ports of an account, one of which its Consul service has."""
     declared: dict[int | None, set[Declared]] = {}
-    for port in access.ports:
-        if port.transport == "TCP":
-            words = {port.declared} if port.everywhere else {port.declared, *access.beyond}
-            # The Service of the account's name says what Consul takes the port for; what others say must not differ.
-            declared.setdefault(port.port, set()).update(words, (word for _, word in port.services))
+    ports = [port for port in access.ports if port.transport == "TCP"]
+    for port in ports:
+        words = {port.declared} if port.everywhere else {port.declared, *access.beyond}
+        # The Service of the account's name says what Consul takes the port for; what others say must not differ.
+        declared.setdefault(port.port, set()).update(words, (word for _, word in port.services))
     own = ObjectRef("", "Service", access.identity.namespace, access.identity.service_account)
-    known = declared or {None: {*access.beyond}}
-    found = {number: frozenset(words) for number, words in known.items()}
+    if not any(port.everywhere for port in ports):  # the sidecar of a workload that declares none may receive on any
+        declared[None] = {*access.beyond}
+    found = {number: frozenset(words) for number, words in declared.items()}
     return ServicePorts(found, access.identity.service_account, own in access.origins)
 
 
@@ -75,7 +81,7 @@ def objection_to(grant: Grant, ports: ServicePorts, *, written: bool) -> Objecti
         return _UNKNOWN
     if not _fits(grant, meant[0]):
         return _NOT_HTTP if meant[0] == {"none"} else _MIXED
-    return _NO_PORT
+    return _SOME_PORTS if ports.numbers else _NO_PORT
 
 
 def _several(account: str, numbers: tuple[int, ...]) -> Objection:
@@ -92,6 +98,12 @@ _NO_PORT = Objection(
     "no Service and no workload says on which port this account receives, and an intention is for all of a service",
     "a connection to a port that this TrafficTarget names",
     "declare the port in a Service, a Pod or a Workload, or leave the port out of the TrafficTarget",
+)
+_SOME_PORTS = Objection(
+    "consul.unknown-port",
+    "some workloads of this account do not say on which port they receive, and an intention is for all of a service",
+    "a connection to a port that this TrafficTarget names",
+    "declare the port in every Pod and Workload of the account, or leave the port out of the TrafficTarget",
 )
 _NO_SERVICE = Objection(
     "consul.no-service",

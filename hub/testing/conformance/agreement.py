@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -126,9 +127,9 @@ def _world(subject: AdapterUnderTest, number: int, losses: _LossCount, found: se
             yield _raised(subject, values, scope, error)
         return
     sizes = subject.sizes
+    explain, without = cache(judging(mesh, explainer.explain)), excusing(mesh)(documents, scope.reading)
     semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading).judge
     asked = [one.request for one in row(rng, Hints.of(values), semantics, sizes.wild, sizes.close)]
-    explain, without = judging(mesh, explainer.explain), excusing(mesh)(documents, scope.reading)
     losses.see(explain, mesh, asked)
     for request, why in find_in(explain, asked, without):
         name = _WORDS.get(why.partition(":")[0], RAISES)
