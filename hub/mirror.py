@@ -24,6 +24,7 @@ class Mirror:
         self._token = observation.token
         self.owner = observation.owner
         self.mends = observation.mends
+        self.others, self.unread = observation.others, observation.unread
         self._units: dict[UnitKey, set[ObjectRef]] = {}
         for ref, observed in self._objects.items():
             if observed.owner is not None:
@@ -102,7 +103,7 @@ class Mirror:
 
     def whole(self) -> Observation:
         """Everything."""
-        return Observation(self._objects, self._memory, self._token, self.owner, self.mends)
+        return Observation(self._objects, self._memory, self._token, self.owner, self.mends, self.others, self.unread)
 
     def restrict(self, keys: Iterable[UnitKey], natives: Iterable[NativeObject]) -> Observation:
         """What these units hold, and whatever stands where these native objects want to be."""

@@ -91,7 +91,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     go and what would refuse then does not stand. None: that cannot be said, and such a grant stays as it is until it may go.
     `new_first`: of its old and new grants of a unit, no part in any state between allows more than the old or the new ones do, so
     new ones are written before old ones go, and a caller of both is not refused in between.
-    `overrides(manifest)` says what an object in the sources that is somebody else's does to those of the mesh ("": nothing).
+    `overrides(manifest)` says what an object in the sources, or where the mesh is written, that is somebody else's does to those of the mesh ("": nothing).
     `unseen(settings, others)` is what a mesh with these settings leaves unseen; `others` are the objects of others that were read where it writes.
     `workloads` are the kinds of workload that such a mesh can have; without a smihub.yaml it is asked only about folders with some of them
     (without any kind never: what its settings say of workloads cannot be guessed).

@@ -1,4 +1,4 @@
-"""The family `consul`: config entries as JSON files, as `consul config write` takes them, one in each. Pure.
+"""The family `consul`: config entries as JSON files, as `consul config write` takes them, one in each; those of others in HCL, too. Pure.
 
 The mark is in `Meta`, which Consul keeps with an entry and does nothing with: at most 64 pairs, keys of 128 and values of 512 bytes
 (https://developer.hashicorp.com/consul/docs/connect/config-entries/service-defaults#meta). Longer texts go on in further pairs.
@@ -13,7 +13,9 @@ from typing import Any
 
 import msgspec
 
+from adapters.consul.hcl import HclError, line_of, parse
 from adapters.consul.names import KINDS, entry
+from adapters.consul.schema import entry_of
 from adapters.consul.vocabulary import ENTRIES
 from hub.api import (
     ConfigError,
@@ -81,12 +83,8 @@ def _pairs(mark: FileMark) -> Iterator[tuple[str, str]]:
 
 def read(data: bytes) -> Sequence[FileObject]:
     """The entry of a file. Raises ConfigError for a text that Consul would not take as one."""
-    try:
-        found = json.loads(data.decode(), object_pairs_hook=_distinct, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"it is not a config entry in JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ConfigError("it is not a config entry in JSON")
+    # The first character decides, as for `consul config write` (command/helpers); the name of the file says nothing.
+    found = _from_json(data) if data.lstrip().startswith(b"{") else _from_hcl(data)
     kind, name, meta = found.get("Kind"), found.get("Name"), found.get("Meta", {})
     ref = entry(kind, name) if isinstance(kind, str) and isinstance(name, str) and kind and name else None
     mark = _mark(meta) if isinstance(meta, dict) else None
@@ -95,6 +93,30 @@ def read(data: bytes) -> Sequence[FileObject]:
     left = {key: text for key, text in meta.items() if not _is_mark(key, text, mark)}
     bare = {key: part for key, part in found.items() if key != "Meta"} | ({"Meta": left} if left else {})
     return [FileObject(ref, _canonical(bare), mark)]
+
+
+def _from_json(data: bytes) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(data.decode(), object_pairs_hook=_distinct, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"it is not a config entry in JSON: {error}") from None
+    # Consul compares names without case; `Kind` and `Name` say which entry this is, however it is written.
+    plain = {key.lower(): key for key in found}
+    if len(plain) < len(found):
+        raise ConfigError("it is not a config entry in JSON: a key is there in two spellings")
+    spelled = {name: found[plain[name.lower()]] for name in ("Kind", "Name") if name.lower() in plain}
+    return {key: value for key, value in found.items() if key.lower() not in {"kind", "name"}} | spelled
+
+
+def _from_hcl(data: bytes) -> dict[str, Any]:
+    text = ""
+    try:
+        text = data.decode()
+        return entry_of(parse(text))
+    except UnicodeDecodeError:
+        raise ConfigError("it is not text in UTF-8") from None
+    except HclError as error:
+        raise ConfigError(f"line {line_of(text, error.at)}: {error}") from None
 
 
 def _mark(meta: Mapping[str, Any]) -> FileMark | None:
@@ -143,7 +165,7 @@ def note(kind: str, body: bytes, word: str, text: str) -> bytes:
 
 
 FILES = FileForm(
-    suffixes=(".json",),
+    suffixes=(".json", ".hcl"),
     trace=f'"{_PREFIX}mesh"'.encode(),
     name=_name,
     ref=_ref,

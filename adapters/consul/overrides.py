@@ -21,6 +21,13 @@ _ROUTER = 'takes the place of the router for "{}", if it is written later'
 _RESOLVER = 'sends calls to "{}" elsewhere, those of a share as well, if it redirects'
 _PROXIES = "may let callers in without a certificate, or change the protocol of every service"
 _WILDCARD = 'lets {} call every service that does not name it: list it in "wildcardSources"'
+_WORDS = {
+    "ServiceSplitter": _SPLITTER,
+    "ServiceRouter": _ROUTER,
+    "ServiceResolver": _RESOLVER,
+    "ProxyDefaults": _PROXIES,
+    "Mesh": _PROXIES,
+}
 _UNSEEN = Unseen(
     "consul.wildcards-unseen",
     'smihub cannot see whom an intention of somebody else for "*" allows; where Consul denies by default, these services are let in by every '
@@ -49,21 +56,30 @@ def _is_for_every_service(one: Observed) -> bool:
 
 def overrides(manifest: Mapping[str, Any]) -> str:
     """What an object that smihub did not write does to what it writes; "" if nothing, or if it cannot be told."""
+    if isinstance(manifest.get("Kind"), str):
+        return _of_entry(manifest)
     version, kind = manifest.get("apiVersion"), manifest.get("kind")
     if not isinstance(version, str) or version.partition("/")[0] != GROUP:
         return ""
     name = _text(manifest.get("metadata"), "name")
     if kind == "ServiceIntentions":
-        return _intention(manifest)
-    words = {"ServiceSplitter": _SPLITTER, "ServiceRouter": _ROUTER, "ServiceResolver": _RESOLVER}
-    return _PROXIES if kind in {"ProxyDefaults", "Mesh"} else words.get(str(kind), "").format(name)
+        sources = _part(manifest, "sources")
+        return _intention(_text(_part(manifest, "destination"), "name"), sources, "name", "action")
+    return _WORDS.get(str(kind), "").format(name)
 
 
-def _intention(manifest: Mapping[str, Any]) -> str:
-    sources = _part(manifest, "sources")
-    if _text(_part(manifest, "destination"), "name") != EVERY or not isinstance(sources, list):
+def _of_entry(entry: Mapping[str, Any]) -> str:
+    """The same of a config entry."""
+    kind, name = str(entry["Kind"]), _text(entry, "Name")
+    if kind == "service-intentions":
+        return _intention(name, entry.get("Sources"), "Name", "Action")
+    return _WORDS.get("".join(map(str.capitalize, kind.split("-"))), "").format(name)
+
+
+def _intention(destination: str, sources: object, name: str, action: str) -> str:
+    if destination != EVERY or not isinstance(sources, list):
         return ""
-    allowed = sorted(_text(one, "name") for one in sources if _text(one, "action") == "allow")
+    allowed = sorted(_text(one, name) for one in sources if _text(one, action) == "allow")
     return _WILDCARD.format(", ".join(f'"{name}"' for name in allowed)) if allowed else ""
 
 

@@ -107,6 +107,7 @@ SPEC = AdapterSpec(
     baselines=("mesh",),
     narrowest=narrowest,
     settled=settled,
+    overrides=overrides,
     unseen=unseen,
     workloads=(),
 )
@@ -117,7 +118,6 @@ K8S_SPEC = replace(
     config=ConsulK8sConfig,
     translate=translate_resources,
     evaluator=settled(ConsulK8sConfig()),
-    overrides=overrides,
 )
 
 

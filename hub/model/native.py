@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from msgspec import Struct, field
@@ -125,7 +125,8 @@ class Observation(Struct, frozen=True, gc=False):
     """A whole reading of a mesh: objects, what the hub asked to be remembered per unit, and the revision's token.
 
     `owner` is that of the smihub.yaml whose mesh this is ("": of one that has none; None: the sink cannot tell). `mends`: the
-    next write will put more right than its changes say.
+    next write will put more right than its changes say. `others` are the objects in files of others there, by file, as
+    they stand (without content where a file has several); `unread` are such files that cannot be read, with the reason.
     """
 
     objects: Mapping[ObjectRef, Observed] = field(default_factory=dict)
@@ -133,6 +134,8 @@ class Observation(Struct, frozen=True, gc=False):
     token: str = ""
     owner: str | None = None
     mends: bool = False
+    others: Mapping[str, Sequence[Observed]] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 class Op(StrEnum):

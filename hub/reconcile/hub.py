@@ -34,7 +34,7 @@ from hub.plugins import Plugins
 from hub.reconcile.cluster import Cluster, await_each
 from hub.reconcile.news import News
 from hub.reconcile.partition import units_of
-from hub.reconcile.remarks import unseen, unused_accepts
+from hub.reconcile.remarks import beside, unseen, unused_accepts
 from hub.reconcile.rollout import gaining_and_losing, gated_gaining_and_losing, prerequisites, roll_out
 from hub.reconcile.window import Window
 from hub.smi.types import EndpointSlice, Workload
@@ -186,8 +186,13 @@ class Hub:
         return self.cluster(mesh).planner.planned(mesh, Mirror(Observation()), accepted)
 
     def remarks(self, reviewed: Sequence[Reviewed]) -> tuple[Problem, ...]:
-        """What to tell beside these plans of the meshes: warnings of what is accepted for nothing, and of what cannot be seen."""
-        return (*unused_accepts(self.config, reviewed, self.clock()), *unseen(self.config, reviewed))
+        """What to tell beside these plans of the meshes: warnings of what is accepted for nothing, cannot be seen, or is others'."""
+        told = {(each.code, each.ref, each.message) for each in self.intake.problems()}
+        found = (*unused_accepts(self.config, reviewed, self.clock()), *unseen(self.config, reviewed))
+        return (
+            *found,
+            *(each for each in beside(self.config, reviewed) if (each.code, each.ref, each.message) not in told),
+        )
 
     def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
         """The units of a mesh as they should be (hub.planner)."""

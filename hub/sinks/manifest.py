@@ -27,6 +27,7 @@ class Foreign(Struct, frozen=True):
     """A file that is not ours, and the objects in it as far as anybody can tell; of a single one content and digest.
 
     `owner` is whose it is, where another smihub.yaml wrote it for a mesh of this name; `mesh` for which other one it was written.
+    `unread` is why nobody can tell what is in it.
     """
 
     refs: tuple[ObjectRef, ...] = ()
@@ -34,6 +35,7 @@ class Foreign(Struct, frozen=True):
     token: str = ""
     owner: str = ""
     mesh: str = ""
+    unread: str = ""
 
 
 class Broken(Struct, frozen=True):
@@ -106,7 +108,7 @@ class ObjectFiles(Struct, frozen=True):
             found = self._objects(data)
         except SmihubError as error:
             # A file of ours that somebody broke must not be taken for a foreign one, which nobody would ever put right.
-            return Broken(str(error)) if self.form.trace in data else Foreign()
+            return Broken(str(error)) if self.form.trace in data else Foreign(unread=str(error))
         owners = [each.mark.owner for each in found if each.mark is not None and each.mark.mesh == self.mesh]
         if self.owner in owners:
             return _observed(found, data)

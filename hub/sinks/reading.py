@@ -57,7 +57,11 @@ class FolderContents(Struct, frozen=True):
         # On disk but not listed: kustomize does not apply it, so it differs from anything desired.
         standing = (self._unlisted(one) if one.token and file not in listed else one for file, one in self.ours.items())
         objects = {**self.foreign, **{one.ref: one for one in standing}}
-        return Observation(objects, self.memory, self.token, self.held, bool(self.ours) and not self.index.whole)
+        mends = bool(self.ours) and not self.index.whole
+        theirs = {f"{OBJECTS}/{printable(file)}": one for file, one in self.theirs.items()}
+        others = {file: [Observed(ref, one.content, None, "") for ref in one.refs] for file, one in theirs.items()}
+        unread = {file: one.unread for file, one in theirs.items() if one.unread}
+        return Observation(objects, self.memory, self.token, self.held, mends, others, unread)
 
     def _unlisted(self, one: Observed) -> Observed:
         return replace(one, owned=self.files.note(one.ref, one.owned, self.files.form.list.unlisted, "true"))

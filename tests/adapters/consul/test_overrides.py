@@ -54,3 +54,37 @@ def test_what_takes_the_place_of_ours_is_told(manifest: dict[str, Any], told: st
 def test_what_does_nothing_to_ours_is_not_told(manifest: dict[str, Any]) -> None:
     """Nor what cannot be read."""
     assert overrides(manifest) == ""
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"Kind": "service-splitter", "Name": "web"}, '"web"'),
+        ({"Kind": "service-router", "Name": "web"}, '"web"'),
+        ({"Kind": "service-resolver", "Name": "web"}, '"web"'),
+        ({"Kind": "mesh", "Name": "mesh"}, "without a certificate"),
+        ({"Kind": "proxy-defaults", "Name": "global"}, "protocol"),
+        (
+            {"Kind": "service-intentions", "Name": "*", "Sources": [{"Name": "a", "Action": "allow"}]},
+            'lets "a" call every service',
+        ),
+    ],
+)
+def test_entries_are_told_like_resources(entry: dict[str, Any], told: str) -> None:
+    """As they stand in the folder."""
+    assert told in overrides(entry)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"Kind": "service-intentions", "Name": "web", "Sources": [{"Name": "a", "Action": "allow"}]},
+        {"Kind": "service-intentions", "Name": "*", "Sources": [{"Name": "*", "Action": "deny"}]},
+        {"Kind": "service-intentions", "Name": "*"},
+        {"Kind": "service-defaults", "Name": "web"},
+        {"Kind": 1},
+    ],
+)
+def test_entries_that_do_nothing_to_ours_are_not_told(entry: dict[str, Any]) -> None:
+    """Nor what cannot be read."""
+    assert overrides(entry) == ""

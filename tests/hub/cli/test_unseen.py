@@ -48,16 +48,48 @@ def test_apply_and_a_saved_plan_tell_it_too(folder: Folder) -> None:
     assert (again.exit_code, again.output.count(CODE)) == (0, 1)
 
 
-def test_an_intention_that_stands_there_is_seen(folder: Folder) -> None:
-    """That of others for every service: what it allows shows in itself."""
-    configured(folder)
-    entry = {"Kind": "service-intentions", "Name": "*", "Sources": [{"Name": "*", "Action": "deny"}]}
+def standing(folder: Folder, name: str, text: str) -> None:
+    """A file of somebody else in the folder that smihub writes."""
     objects = folder.root / "rendered" / "objects"
-    objects.mkdir(parents=True)
-    (objects / "theirs.json").write_text(json.dumps(entry))
-    assert CODE not in folder.run("plan").output
-    (objects / "theirs.json").write_text(json.dumps({**entry, "Name": "shop_other"}))
-    assert CODE in folder.run("plan").output
+    objects.mkdir(parents=True, exist_ok=True)
+    (objects / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("theirs.json", '{"kind": "service-intentions", "NAME": "*", "Sources": [{"Name": "a", "Action": "allow"}]}'),
+        ("theirs.hcl", 'kind = "service-intentions"\nname = "*"\nsources { name = "a" action = "allow" }\n'),
+    ],
+)
+def test_an_intention_that_stands_there_is_seen(folder: Folder, name: str, text: str) -> None:
+    """That of others for every service: whom it allows is told, in either form."""
+    configured(folder)
+    standing(folder, name, text)
+    plan = folder.run("plan")
+    assert (CODE in plan.output, plan.output.count('lets "a" call every service')) == (False, 1)
+    standing(folder, name, text.replace("*", "shop_other"))
+    plan = folder.run("plan")
+    assert (CODE in plan.output, "object.overrides" in plan.output) == (True, False)
+
+
+def test_an_entry_in_hcl_is_not_written_a_second_time(folder: Folder) -> None:
+    """It is somebody else's, whatever its file is called."""
+    configured(folder, "wildcardSources: []")
+    standing(
+        folder, "any.hcl", 'Kind = "service-intentions"\nName = "shop_api"\nSources { Name = "*" Action = "deny" }\n'
+    )
+    plan = folder.run("plan")
+    assert (plan.exit_code, "guard.foreign-owner" in plan.output) == (3, True)
+
+
+def test_a_file_that_cannot_be_read_is_told_with_its_line(folder: Folder) -> None:
+    """As a warning: what is in it is not smihub's, and may be anything."""
+    configured(folder, "wildcardSources: []")
+    standing(folder, "broken.hcl", 'Kind = "service-intentions"\nName = "shop_api"\nSources = [\n')
+    plan = folder.run("plan")
+    told = 'mesh consul: "objects/broken.hcl" cannot be read: line 4: found'
+    assert (plan.exit_code, plan.output.count(told), plan.output.count("object.unread")) == (2, 1, 1)
 
 
 @pytest.mark.thorough
