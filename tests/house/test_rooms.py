@@ -49,7 +49,17 @@ def test_evaluation_shares_nothing_with_translation(graph: grimp.ImportGraph) ->
 @pytest.mark.thorough
 def test_evaluation_takes_only_words_and_errors_from_the_api() -> None:
     """`hub.api` also hands out tools of translation (weights); evaluation has its own arithmetic."""
-    words = ("hub.spec", "hub.manifest", "hub.envoy", "hub.model", "hub.errors", "hub.features", "typing", "types")
+    words = (
+        "hub.spec",
+        "hub.manifest",
+        "hub.envoy",
+        "hub.model",
+        "hub.errors",
+        "hub.features",
+        "collections.abc",
+        "typing",
+        "types",
+    )
     found = [
         (path.name, alias.name)
         for path in sorted((ROOT / "adapters").glob("*/evaluate/*.py"))

@@ -19,10 +19,21 @@ from msgspec.structs import replace
 from adapters.istio.evaluate.match import NO_HTTP, Http
 from adapters.istio.evaluate.policy import DRY_RUN, Gates
 from adapters.istio.evaluate.ports import spoken
-from adapters.istio.evaluate.request import HEADER, Reading, differs, read
+from adapters.istio.evaluate.request import HEADER, Reading, read
 from adapters.istio.evaluate.routes import Entry, Route, Routes
 from adapters.istio.evaluate.workloads import NOBODY, Peer, Verdict, Workloads
-from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, UnmodelledError, manifest_of, raw_text
+from hub.api import (
+    Answer,
+    Endpoint,
+    Evaluator,
+    Facts,
+    NativeObject,
+    Request,
+    UnmodelledError,
+    differs_by_version,
+    manifest_of,
+    raw_text,
+)
 
 VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
 BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
@@ -87,7 +98,7 @@ class _Mesh:
         Raises UnmodelledError on anything it does not model.
         """
         first = self._judge(request, http2=False)
-        if request.protocol != "http" or not differs(request):
+        if request.protocol != "http" or not differs_by_version(request):
             return first
         second = self._judge(request, http2=True)
         chosen = second if _RANK[second.verdict] > _RANK[first.verdict] else first

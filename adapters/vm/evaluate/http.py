@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import dropwhile
-from operator import not_
 from typing import Any
 
 from msgspec import Struct
@@ -23,7 +21,17 @@ from adapters.vm.evaluate.match import Call, Connection
 from adapters.vm.evaluate.rbac import HTTP, Decision, Engine, engine_of
 from adapters.vm.evaluate.resources import Resources
 from adapters.vm.evaluate.routes import Choice, Level, RouteTable, VirtualHost, resolve, table_of
-from hub.api import INLINE_HEADERS, METHODS, PathOptions, Request, UnmodelledError, normalise, raw_bytes, target
+from hub.api import (
+    INLINE_HEADERS,
+    METHODS,
+    PathOptions,
+    Request,
+    UnmodelledError,
+    joined_values,
+    normalise,
+    raw_bytes,
+    target,
+)
 
 METHOD, PATH, HEADER = "method.nonstandard", "path.guarded", "header.rejected"
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
@@ -194,7 +202,9 @@ def _run_filters(manager: Manager, call: Call, levels: Sequence[Level]) -> Decis
 def _read(manager: Manager, connection: Connection, request: Request, version: Version) -> Reading:
     faults = set() if version.method.fullmatch(request.method) and request.method != "CONNECT" else {METHOD}
     lines, refused = _headers(manager, request, version)
-    headers = {name: seen for name, values in lines.items() if (seen := _joined(name, values, version))}
+    headers = {
+        name: seen for name, values in lines.items() if (seen := joined_values(name, values, http2=version.http2))
+    }
     faults |= refused
     sent = raw_bytes(request.path)
     raw = target(sent, http2=version.http2) if sent.startswith(b"/") else None  # a path, not any request target
@@ -207,16 +217,6 @@ def _read(manager: Manager, connection: Connection, request: Request, version: V
     wild = {name for name, values in lines.items() if not all(map(bytes.isascii, values))}
     wild |= frozenset() if call.plain_path.isascii() else _PATH
     return Reading(call, authority, raw or path, tuple(sorted(faults)), _lines_as_sent(lines, version), frozenset(wild))
-
-
-def _joined(name: str, values: tuple[bytes, ...], version: Version) -> tuple[bytes, ...]:
-    """The values of a header as filters see them; none where HTTP/2 hands on no cookie because all of it is empty."""
-    if name in INLINE_HEADERS:
-        return (b",".join(filter(None, values)),)
-    if name != "cookie" or not version.http2:
-        return values
-    crumbs = list(dropwhile(not_, values))
-    return (b"; ".join(crumbs),) if crumbs else ()
 
 
 def _lines_as_sent(lines: Mapping[str, tuple[bytes, ...]], version: Version) -> dict[str, tuple[bytes, ...]]:
