@@ -149,7 +149,7 @@ from hub.spec import (
     shared,
     stateless,
 )
-from hub.unseen import Unseen
+from hub.unseen import Excluded, Unseen
 from hub.weights import Integers, to_integers
 
 __all__ = [
@@ -190,6 +190,7 @@ __all__ = [
     "Endpoint",
     "Evaluator",
     "Event",
+    "Excluded",
     "Exposed",
     "Facts",
     "FamilySpec",

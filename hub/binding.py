@@ -6,22 +6,27 @@ policy. In a cluster an admission policy sets the label; documents show whether 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from hub.intent.names import is_workload
 from hub.model import SERVICE_ACCOUNT_LABEL, ObjectRef, Problem, UnitKey, service_account_label
 from hub.plan.guards import Refusal
 from hub.store import Store
+from hub.unseen import Excluded
 
 CODE, UNANNOTATED = "selector.unlabelled-pods", "capture.unannotated-pods"
 _METADATA_AT = {"Pod": "metadata", "CronJob": "spec.jobTemplate.spec.template.metadata"}
 
 
-def unprotected(store: Store, key: UnitKey, label: str, annotations: Mapping[str, str]) -> Iterator[Refusal]:
-    """What keeps a mesh that selects Pods by a label (""; by none), and asks for these annotations, from protecting an identity."""
+def unprotected(
+    store: Store, key: UnitKey, label: str, annotations: Mapping[str, str], without: Sequence[Excluded]
+) -> Iterator[Refusal]:
+    """What keeps a mesh that selects Pods by a label ("": by none), asks for annotations, and is `without` some Pods, from protecting them."""
     if label:
         yield from unbound(store, key)
     yield from unannotated(store, key, annotations)
+    for one in without:
+        yield from excluded(store, key, one)
 
 
 def unbound(store: Store, key: UnitKey) -> Iterator[Refusal]:
@@ -50,6 +55,16 @@ def unannotated(store: Store, key: UnitKey, annotations: Mapping[str, str]) -> I
             message = f'{ref} does not have the annotation "{name}: {value}", so its proxy lets other callers in while it starts, and on ports that nothing names'
             remedy = f'add "{name}: {value}" to {_place(ref, "annotations")}'
             yield Refusal(UNANNOTATED, message, remedy, key, str(ref))
+
+
+def excluded(store: Store, key: UnitKey, by: Excluded) -> Iterator[Refusal]:
+    """A refusal for each workload of an identity that has a label by which a mesh can enforce nothing, or not all, for it."""
+    carriers = store.carriers(key.namespace, by.label, by.value)
+    for ref in sorted(carriers.intersection(store.workloads_of(key.namespace, key.name))):
+        pair = f'"{by.label}: {by.value}"'
+        yield Refusal(
+            by.code, f"{ref} has the label {pair}, so {by.message}", f"remove it from {_place(ref)}", key, str(ref)
+        )
 
 
 def rebuilt(file: str, problem: Problem, key: UnitKey) -> Refusal:

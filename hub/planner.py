@@ -171,10 +171,12 @@ class Planner:
         return Decided(units, places, problems, paused, whole)
 
     def _unbound(self, mesh: Mesh, keys: Iterable[UnitKey]) -> tuple[Refusal, ...]:
-        """What keeps a mesh that selects Pods by label, or asks for annotations, from protecting these identities."""
-        label, ask = mesh.spec.selects_by, mesh.spec.annotations(mesh.settings)
-        keys = sorted(key for key in keys if key.kind == "access" and (label or ask))
-        return tuple(each for key in keys for each in (*unprotected(self._store, key, label, ask), *self._rebuilt(key)))
+        """What keeps a mesh that goes by the labels or annotations of Pods from protecting these identities."""
+        label, ask, without = mesh.spec.selects_by, mesh.spec.annotations(mesh.settings), mesh.spec.excluded
+        keys = sorted(key for key in keys if key.kind == "access" and (label or ask or without))
+        return tuple(
+            each for key in keys for each in (*unprotected(self._store, key, label, ask, without), *self._rebuilt(key))
+        )
 
     def _rebuilt(self, key: UnitKey) -> Iterator[Refusal]:
         """A refusal for an identity whose real Pods are not those that the sources show."""

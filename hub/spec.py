@@ -29,7 +29,7 @@ from hub.model import (
     Unit,
     UnitKey,
 )
-from hub.unseen import Unseen, all_seen
+from hub.unseen import Excluded, Unseen, all_seen
 
 ConfigT = TypeVar("ConfigT", bound=Struct)
 
@@ -98,6 +98,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
     its objects do not allow; without one, or with another value of it, the unit is refused. `features` is what a mesh with the default
     settings supports, `improves(settings)` what other settings change of that; `supports` has both.
+    `excluded` are labels that no workload of a governed identity may have: the unit of one that has is refused.
     `limits` are the codes with which it refuses or reports what it does not support of a feature.
     `settled(settings)` is the evaluator under these settings, for an adapter whose objects alone do not tell what they mean, such
     as which account a name stands for; `evaluator` is then that of the defaults.
@@ -119,6 +120,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     narrowest: Callable[[bytes, str], bytes | None] = no_narrowest
     annotations: Callable[[ConfigT], Mapping[str, str]] = unannotated
     new_first: bool = False
+    excluded: tuple[Excluded, ...] = ()
     overrides: Callable[[Mapping[str, Any]], str] = no_overrides
     unseen: Callable[[ConfigT, Sequence[Observed]], Iterable[Unseen]] = all_seen
     workloads: tuple[str, ...] = ("Pod", "Workload")

@@ -1,4 +1,4 @@
-"""What smihub cannot see of a mesh, by which it may allow more than SMI: said by its adapter, shown with every plan."""
+"""What smihub cannot see of a mesh, by which it may allow more than SMI, and which workloads it cannot protect there: said by its adapter."""
 
 from __future__ import annotations
 
@@ -25,3 +25,12 @@ class Unseen(Struct, frozen=True):
 def all_seen(settings: Any, others: Sequence[Observed]) -> tuple[Unseen, ...]:
     """The `unseen` of an adapter that knows of nothing of that kind."""
     return ()
+
+
+class Excluded(Struct, frozen=True):
+    """A label, on Pods and templates, by which a workload is outside of what a mesh can enforce; `message` says what that means."""
+
+    label: str
+    value: str
+    code: str
+    message: str

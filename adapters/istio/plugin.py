@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.istio.config import IstioConfig
 from adapters.istio.evaluate.mesh import evaluator
+from adapters.istio.overrides import AMBIENT, overrides
 from adapters.istio.translate.narrowest import narrowest
 from adapters.istio.translate.unit import translate
 from hub.api import SERVICE_ACCOUNT_LABEL, AdapterSpec, Feature, Narrowing, Support, hookimpl
@@ -72,6 +73,8 @@ SPEC = AdapterSpec(
     selects_by=SERVICE_ACCOUNT_LABEL,
     narrowest=narrowest,
     improves=improves,
+    overrides=overrides,
+    excluded=(AMBIENT,),
 )
 
 

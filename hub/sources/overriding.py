@@ -45,7 +45,8 @@ def _ref_of(value: object) -> ObjectRef | None:
     """The object; None where kind, version or name is not a text."""
     if not isinstance(value, dict) or not isinstance(meta := value.get("metadata"), dict):
         return None
-    texts = (value.get("apiVersion"), value.get("kind"), meta.get("name"), meta.get("namespace") or "default")
+    place = "" if value.get("kind") == "Namespace" else meta.get("namespace") or "default"
+    texts = (value.get("apiVersion"), value.get("kind"), meta.get("name"), place)
     if not all(isinstance(text, str) for text in texts):
         return None
     version, kind, name, namespace = map(str, texts)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from hub.binding import CODE, UNANNOTATED, unannotated, unbound
+from hub.api import Excluded
+from hub.binding import CODE, UNANNOTATED, excluded, unannotated, unbound
 from hub.model import SERVICE_ACCOUNT_LABEL, Document, UnitKey, service_account_label
 from hub.smi import decode
 from hub.store import Store
@@ -171,3 +174,19 @@ def test_annotations_that_no_mesh_asks_for_are_not_read() -> None:
     """They change with every rollout, and would make their units dirty."""
     (template,) = read_documents(annotated(deployment("b", "api"), "deny"))
     assert decode(template).object == decode(template, ["a.example/b"]).object != decode(template, DENY).object
+
+
+AMBIENT = Excluded("istio.io/dataplane-mode", "ambient", "istio.ambient-pods", "nothing is granted to it")
+
+
+@pytest.mark.parametrize(
+    ("written", "place"), [(pod, "metadata"), (deployment, "spec.template.metadata")], ids=["pod", "template"]
+)
+def test_a_label_that_excludes_a_workload_is_told(written: Callable[[str, str, str], str], place: str) -> None:
+    """With the place to remove it from; the same of another account, or with another value, is none of its business."""
+    label = "{istio.io/dataplane-mode: ambient}"
+    (refusal,) = excluded(store_of(written("a", "api", label)), API, AMBIENT)
+    assert (refusal.code, refusal.unit, refusal.remedy) == (AMBIENT.code, API, f"remove it from {place}.labels")
+    assert refusal.message.endswith('has the label "istio.io/dataplane-mode: ambient", so nothing is granted to it')
+    others = written("b", "web", label) + written("c", "api", "{istio.io/dataplane-mode: none}")
+    assert not list(excluded(store_of(others), API, AMBIENT))
