@@ -92,7 +92,7 @@ ifeq ($(MUTATE),1)
 MAKEFLAGS += -q
 endif
 
-test-browser: setup ## the pages that smihub writes, in a headless browser (needs Debian's chromium and chromium-driver)
+test-browser: setup docs ## the site, and the pages that smihub writes, in a headless browser (needs Debian's chromium and chromium-driver)
 	@mkdir -p $(REPORTS)
 	$(PYTEST) -m "browser and not slow" --junit-xml=$(REPORTS)/browser.xml
 
