@@ -48,10 +48,11 @@ check: setup ## lint, and the fast tests without random searches, processes and 
 
 # The longest parts first, three at once on two cores. Each part is a process that collects its own files: with xdist every process
 # collects all of them, which costs about as much as running them. To rewrite the asserts of 450 new files costs as much again: only
-# the tests that failed are run a second time with them rewritten, to show values.
+# the tests that failed, a line each, are run a second time with them rewritten, to show values.
 RUNNING := $(addprefix tests/hub/,reconcile sinks sources status)
 CHECK := $(PYTEST) -m "not envoy and not istio and not consul and not browser and not slow and not thorough and not hypothesis"
-check = $(CHECK) --assert=plain -o cache_dir=build/check/$@ $(1) || { $(CHECK) -o cache_dir=build/check/$@ --last-failed $(1); false; }
+AGAIN = echo "Again, for the values of what failed (a test that passes now is no better: it failed before):"
+check = @echo "pytest $(1)"; $(CHECK) --assert=plain --tb=line -o cache_dir=build/check/$@ $(1) || { $(AGAIN); $(CHECK) -o cache_dir=build/check/$@ --last-failed $(1); false; }
 
 check-cli: setup
 	$(call check,tests/hub/cli)

@@ -18,6 +18,10 @@ from hub.smi.types import HTTPRouteGroup, PortRoute, ServiceAccount, SmiObject, 
 from hub.store import Store
 
 _GLOB = re.compile(r"/\*+")
+_WORD_GLOB = re.compile(r"(?<=\w)\*+")
+_PLAIN = re.compile(r"[\w/.*-]+")
+"""A pattern of these alone, with a star after a letter or digit, is one that somebody wrote as a glob (`/api*`, `gold*`)."""
+_SCHEME = re.compile(r"\^?[a-z]+://[^/]*")
 _SHOWN = 5
 _Account = tuple[str, str]
 
@@ -133,7 +137,8 @@ def _matches(group: HTTPRouteGroup) -> Iterator[Problem]:
         field = f"spec.matches[{index}]"
         if named.match.path is not None:
             yield from _path(group.ref, f"{field}.pathRegex", named.match.path)
-        for header, _ in named.match.headers:
+        for header, pattern in named.match.headers:
+            yield from _glob(group.ref, f"{field}.headers.{header}", pattern)
             if is_managed_header(header) or "_" in header:
                 why = "set, rewrite or remove it" if is_managed_header(header) else 'refuse or drop names with "_"'
                 message = f'meshes refuse conditions on the header "{header}", because proxies {why}'
@@ -142,14 +147,32 @@ def _matches(group: HTTPRouteGroup) -> Iterator[Problem]:
 
 
 def _path(ref: ObjectRef, field: str, pattern: str) -> Iterator[Problem]:
-    if _GLOB.search(pattern):
-        message = f'"/*" in "{pattern}" means zero or more slashes; this is an RE2 pattern, not a glob'
-        yield Problem("match.glob", ref, field, message, f'use "{_GLOB.sub("/.*", pattern)}"')
+    globs = tuple(_glob(ref, field, pattern))
+    if globs:
+        yield from globs
         return
     try:
         never = language(pattern, PATH).is_empty()
     except RegexRefusedError:
         return
     if never:
-        remedy = 'begin it with "/"' if pattern.startswith(("/", "^/")) else f'use "/{pattern.lstrip("^")}"'
-        yield Problem("match.no-path", ref, field, f'"{pattern}" matches no path: every path begins with "/"', remedy)
+        why, remedy = _no_path(pattern)
+        yield Problem("match.no-path", ref, field, f'"{pattern}" matches no path: {why}', remedy)
+
+
+def _no_path(pattern: str) -> tuple[str, str]:
+    if pattern.startswith(("/", "^/")):
+        return "no path has a space, a query or a fragment", 'remove spaces, "?" and "#"; queries cannot be matched'
+    if scheme := _SCHEME.match(pattern):
+        return 'every path begins with "/", without scheme and host', f'use "{pattern[scheme.end() :] or "/"}"'
+    return 'every path begins with "/"', f'use "/{pattern.lstrip("^")}"'
+
+
+def _glob(ref: ObjectRef, field: str, pattern: str) -> Iterator[Problem]:
+    if _GLOB.search(pattern):
+        message = f'"/*" in "{pattern}" means zero or more slashes; this is an RE2 pattern, not a glob'
+        yield Problem("match.glob", ref, field, message, f'use "{_GLOB.sub("/.*", pattern)}"')
+    elif (star := _WORD_GLOB.search(pattern)) and _PLAIN.fullmatch(pattern):
+        letter = pattern[star.start() - 1]
+        message = f'"{letter}*" in "{pattern}" means zero or more "{letter}"; this is an RE2 pattern, not a glob'
+        yield Problem("match.glob", ref, field, message, f'use "{_WORD_GLOB.sub(".*", pattern)}"')

@@ -162,7 +162,7 @@ def _usable(reader: FieldReader, pattern: str, path: str) -> bool:
     if "too large" in reason:
         remedy = "shorten it, or use several matches"
     if pattern in {"*", "**"}:
-        remedy = 'use ".*" for every path'
+        remedy = f'use ".*" for every {"path" if path.endswith(".pathRegex") else "value"}'
     reader.report(code, path, f"{show(pattern)} is not a valid RE2 pattern: {reason}; {_VOID}", remedy)
     return False
 

@@ -106,7 +106,17 @@ def test_the_port_of_the_service_where_the_workloads_is_meant_is_told(folder: Fo
         ("pathRegex: books", "match.no-path", '"/books"'),
         ("pathRegex: ^books$", "match.no-path", '"/books$"'),
         ('pathRegex: "/a?b=.*"', "", ""),
-        ('pathRegex: "/books[?]page=.*"', "match.no-path", "begin it with"),
+        ('pathRegex: "/books[?]page=.*"', "match.no-path", 'remove spaces, "?"'),
+        ('pathRegex: "/a b"', "match.no-path", 'remove spaces, "?"'),
+        ("pathRegex: http://shop/books", "match.no-path", 'use "/books"'),
+        ("pathRegex: https://shop", "match.no-path", 'use "/"'),
+        ("pathRegex: /api*", "match.glob", '"/api.*"'),
+        ("pathRegex: /v1/books*/x", "match.glob", '"/v1/books.*/x"'),
+        ('pathRegex: "/[a-z]*/books"', "", ""),
+        ('pathRegex: "/(a|b)*"', "", ""),
+        ('pathRegex: "/a*|/b"', "", ""),
+        ("headers: {x-a: gold*}", "match.glob", '"gold.*"'),
+        ("headers: {accept: text/*}", "match.glob", '"text/.*"'),
         ('pathRegex: ".*/books"', "", ""),
         ('pathRegex: "[^/]*/books"', "", ""),
         ('headers: {host: ".*"}', "match.refused-header", "a different header"),
@@ -133,6 +143,13 @@ def test_a_star_as_a_pattern_is_answered_with_the_pattern_that_is_meant(
     folder.write("more.yaml", routes(f'pathRegex: "{pattern}"'))
     [problem] = told(folder)
     assert (problem["code"], remedy in problem["remedy"]) == ("regex.invalid", True)
+
+
+def test_a_star_as_the_value_of_a_header_is_not_told_of_paths(folder: Folder) -> None:
+    """The remedy is in the words of the field."""
+    folder.write("more.yaml", routes('headers: {x-a: "*"}'))
+    [problem] = told(folder)
+    assert problem["remedy"] == 'use ".*" for every value'
 
 
 METRICS = "apiVersion: metrics.smi-spec.io/v1alpha1\nkind: TrafficMetrics\nresource: {name: books, namespace: shop, kind: Pod}\n"
