@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from msgspec.structs import replace
 
 from hub.cli import completion
 from hub.cli.context import (
@@ -33,7 +32,7 @@ from hub.cli.matrix_text import cell_lines, grid_lines
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.explain import Explainer
-from hub.matrix import Matrix, matrix_of
+from hub.matrix import Matrix, UnknownPartyError, matrix_of
 
 _EPILOG = (
     "Examples: [bold]smihub matrix[/bold], [bold]smihub matrix --from shop/web --to shop/api[/bold], "
@@ -87,26 +86,24 @@ def matrix(
     """
     with clean_errors():
         found = run_now(explained(Sources(source, config, domain, tuple(mesh or ()))))
-        matrices = {name: _narrowed(_decided(each), caller, to) for name, each in found.explainers.items()}
+        matrices = {name: _decided(each, caller, to) for name, each in found.explainers.items()}
         _print(matrices, output, expanded=caller is not None or to is not None)
     raise typer.Exit(Exit.SAME if found.whole else Exit.ERROR)
 
 
-def _decided(explainer: Explainer) -> Matrix:
+def _decided(explainer: Explainer, caller: str | None, to: str | None) -> Matrix:
+    """What was asked for. Raises ConfigError for names that nobody has."""
     with progress("asking every mesh") as say:
-        return matrix_of(explainer, lambda done, of: say(f"asking every mesh about receiver {done + 1} of {of}"))
-
-
-def _narrowed(matrix: Matrix, caller: str | None, to: str | None) -> Matrix:
-    """The rows and columns that were asked for. Raises ConfigError for names that nobody has."""
-    callers = tuple(each for each in matrix.callers if caller in {None, each.name})
-    receivers = tuple(each for each in matrix.receivers if to in {None, each.name})
-    if not callers:
-        raise ConfigError(f'--from "{caller}": no such identity in the sources; smihub matrix lists them')
-    if to is not None and not receivers:
-        raise ConfigError(f'--to "{to}": no such receiver in the sources; smihub matrix lists them')
-    kept = (replace(each, cells={party.name: each.cells[party.name] for party in callers}) for each in receivers)
-    return replace(matrix, callers=callers, receivers=tuple(kept))
+        try:
+            return matrix_of(
+                explainer,
+                lambda done, of: say(f"asking every mesh about receiver {done + 1} of {of}"),
+                caller=caller,
+                receiver=to,
+            )
+        except UnknownPartyError as error:
+            option, name, what = ("--from", caller, "identity") if error.role == "caller" else ("--to", to, "receiver")
+            raise ConfigError(f'{option} "{name}": no such {what} in the sources; smihub matrix lists them') from None
 
 
 def _print(matrices: Mapping[str, Matrix], form: MatrixForm, *, expanded: bool) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from typing import Literal
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from hub.errors import SmihubError
 from hub.explain import Explainer
 from hub.matrix.asked import RequestClass, UndecidedError, asked, ports_of, undecided
 from hub.matrix.emitted import told_by
@@ -120,14 +122,29 @@ def _unwatched(_done: int, _of: int) -> None:
     """Nobody looks."""
 
 
-def matrix_of(explainer: Explainer, progress: Progress = _unwatched) -> Matrix:
-    """Decide every cell. Pure, but for what `progress` does."""
+class UnknownPartyError(SmihubError):
+    """Nobody has the name of a caller or receiver that a matrix should be about; `role` is which."""
+
+    def __init__(self, role: Literal["caller", "receiver"]) -> None:
+        super().__init__(f"no such {role} in the sources")
+        self.role = role
+
+
+def matrix_of(
+    explainer: Explainer, progress: Progress = _unwatched, *, caller: str | None = None, receiver: str | None = None
+) -> Matrix:
+    """Decide every cell, or (by name) those of one caller or receiver. Pure, but for what `progress` does. Raises UnknownPartyError."""
     parties = parties_of(explainer.compiled)
-    callers = (*parties.callers, NO_IDENTITY)
+    callers = tuple(each for each in (*parties.callers, NO_IDENTITY) if caller in {None, each.name})
+    receivers = {name: key for name, key in parties.receivers.items() if receiver in {None, name}}
+    if not callers:
+        raise UnknownPartyError("caller")
+    if receiver is not None and not receivers:
+        raise UnknownPartyError("receiver")
     counted = _Counted(explainer)
     found: list[Receiver] = []
-    for done, (name, key) in enumerate(parties.receivers.items()):
-        progress(done, len(parties.receivers))
+    for done, (name, key) in enumerate(receivers.items()):
+        progress(done, len(receivers))
         found.append(_receiver(counted, name, key, callers, parties.workloads.get(name, ())))
     return Matrix(callers, tuple(found), explainer.meshes, counted.asked)
 

@@ -248,3 +248,17 @@ def test_no_random_request_says_otherwise(seed: int) -> None:
     if matrix.receivers:
         for receiver, request in _asked(rng, values, matrix):
             _check(explainer, matrix, receiver, request)
+
+
+@pytest.mark.thorough
+def test_one_caller_or_receiver_alone() -> None:
+    """Only that one is asked about, and answered as in the whole."""
+    explainer = seeing_text(
+        PODS + TARGET % ("", "HTTPRouteGroup", "") + ROUTES % "{name: m, pathRegex: /a}", (ISTIO, LINKERD)
+    )
+    whole = matrix_of(explainer)
+    some = matrix_of(explainer, caller="d/web", receiver="d/api")
+    (receiver,) = some.receivers
+    (whole_receiver,) = [each for each in whole.receivers if each.name == "d/api"]
+    assert receiver.cells == {"d/web": whole_receiver.cells["d/web"]}
+    assert 0 < some.verdicts < whole.verdicts
