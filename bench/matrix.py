@@ -35,7 +35,7 @@ def main() -> None:
     given = [int(text) for text in sys.argv[1:]]
     identities, receivers = (*given, *(200, 3)[len(given) :])
     of_matrix = of_batch = reading = 0.0
-    verdicts = 0
+    verdicts, shown = 0, dict[str, Any]()
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         apps = world.write(base / "manifests", identities * world.SMI_PER_APP)
