@@ -8,11 +8,12 @@ marks of heredocs beyond ASCII, and an assignment at the end of the file that ha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-MAX_DEPTH = 32
+MAX_DEPTH, MAX_TOKENS = 32, 100_000
 _SKIPPED = re.compile(r"(?:[ \t\n]+|#[^\n]*|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _TOKEN = re.compile(
     r"""(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)
@@ -44,7 +45,7 @@ class Value(Struct, frozen=True):
     """
 
     at: int
-    data: str | bool | int | float | Blocks | tuple[Value, ...]
+    data: Data
 
 
 Fields = Mapping[str, Value]
@@ -56,6 +57,9 @@ class Blocks(Struct, frozen=True):
     objects: tuple[Fields, ...]
     assigned: bool = False
     labelled: bool = False
+
+
+Data = str | bool | int | float | Blocks | tuple[Value, ...]
 
 
 class _Token(Struct, frozen=True):
@@ -76,7 +80,7 @@ class _Parser:
     """One text, read once from its beginning; `_next` is the token that was not taken yet."""
 
     def __init__(self, text: str) -> None:
-        self._text, self._depth = text, 0
+        self._text, self._depth, self._taken = text, 0, 0
         self._tokens = self._scan()
         self._next = next(self._tokens)
 
@@ -130,6 +134,9 @@ class _Parser:
         if token.kind not in kinds:
             wanted = " or ".join(f'"{kind}"' if len(kind) == 1 else f"a {kind}" for kind in kinds)
             raise HclError(token.at, f"found {token.text[:40]!r}, expected {wanted}")
+        self._taken += 1
+        if self._taken > MAX_TOKENS:
+            raise HclError(token.at, f"there are more than {MAX_TOKENS} names, values and signs")
         if token.kind != "end":
             self._next = next(self._tokens)
         return token
@@ -138,16 +145,19 @@ class _Parser:
 
     def _fields(self, end: str) -> Fields:
         """Assignments and blocks, up to a sign or to the end of the text."""
-        found: dict[str, Value] = {}
+        found: dict[str, list[Value]] = {}
         while self._next.kind != (end or "end"):
             name = self._take("name", "text")
             if name.text in {"true", "false"} and name.kind == "name":
                 raise HclError(name.at, f'"{name.text}" is not a name; quote it')
             value = self._value_of(name)
-            found[name.text] = value if name.text not in found else _repeated(name, found[name.text], value)
+            before = found.setdefault(name.text, [])
+            if before:
+                _check_repeated(name, before[0].data, value.data)
+            before.append(value)
             if self._next.kind == ",":
                 self._take(",")
-        return found
+        return {name: _together(values) for name, values in found.items()}
 
     def _value_of(self, name: _Token) -> Value:
         if self._next.kind == "=":
@@ -199,14 +209,20 @@ class _Parser:
         self._depth -= 1
 
 
-def _repeated(name: _Token, before: Value, value: Value) -> Value:
-    """The blocks of one name together; a name that is assigned is so once, and blocks have all a label, or none."""
-    old, new = before.data, value.data
+def _check_repeated(name: _Token, old: Data, new: Data) -> None:
+    """A name that is assigned is so once, and blocks of one name have all a label, or none. Raises HclError."""
     if not isinstance(old, Blocks) or not isinstance(new, Blocks) or old.assigned or new.assigned:
         raise HclError(name.at, f'"{name.text[:40]}" is assigned twice')
     if old.labelled != new.labelled:
         raise HclError(name.at, f'blocks "{name.text[:40]}" with and without a label')
-    return Value(before.at, Blocks((*old.objects, *new.objects), labelled=old.labelled))
+
+
+def _together(values: Sequence[Value]) -> Value:
+    """The only value of a name, or its blocks as one."""
+    first, blocks = values[0], [one.data for one in values if isinstance(one.data, Blocks)]
+    if len(values) == 1 or not isinstance(first.data, Blocks):
+        return first
+    return replace(first, data=replace(first.data, objects=tuple(one for each in blocks for one in each.objects)))
 
 
 def _unquoted(found: re.Match[str]) -> str:

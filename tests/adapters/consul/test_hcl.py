@@ -126,7 +126,18 @@ def test_broken_texts_raise_nothing_else() -> None:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    "text", ["[" * 500_000, "a{" * 300_000, "/*" * 500_000, '"\\' * 300_000, "<<-A\n" + " " * 900_000, "a=1 " * 250_000]
+    "text",
+    [
+        "[" * 500_000,
+        "a{" * 300_000,
+        "/*" * 500_000,
+        '"\\' * 300_000,
+        "<<-A\n" + " " * 900_000,
+        "a=1 " * 250_000,
+        "a{}" * 300_000,
+        'a "b" {}' * 90_000,
+        "a=[" + "{}," * 300_000 + "]",
+    ],
 )
 def test_large_texts_are_refused_at_once(text: str) -> None:
     """Whatever they are made of; the sink reads no file of more than 1 MiB."""
