@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.errors import SmihubError
@@ -34,18 +34,23 @@ class Word(StrEnum):
     ALL = "all"
 
 
-class AllowedRequest(Struct, frozen=True):
-    """One request that is allowed somewhere: whether SMI allows it, what each mesh says, and the losses where they differ."""
+class Verdicts(Struct, frozen=True):
+    """Whether SMI allows something, what each mesh says, and the losses where they differ."""
 
-    request: Request
     smi: bool
     meshes: Mapping[str, bool]
-    losses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    losses: Mapping[str, tuple[str, ...]]
 
     @property
     def differs(self) -> bool:
         """Whether a mesh says something else than SMI."""
         return any(word is not self.smi for word in self.meshes.values())
+
+
+class AllowedRequest(Verdicts, frozen=True):
+    """One request that is allowed somewhere."""
+
+    request: Request
 
 
 class PortCell(Struct, frozen=True):
@@ -234,7 +239,7 @@ class _Asking:
             if any(allowed.values()):
                 by_mesh = {name: allowed[name] for name in meshes}
                 losses = {name: meshes[name].losses for name in meshes if allowed[name] != allowed[""]}
-                shown.append(AllowedRequest(request, allowed[""], by_mesh, losses))
+                shown.append(AllowedRequest(allowed[""], by_mesh, losses, request))
         words = {name: _word(count, total) for name, count in counts.items()}
         smi_word = words.pop("", Word.NONE)
         return PortCell(port, protocol, self._expects(port, protocol), smi_word, words, tuple(shown))

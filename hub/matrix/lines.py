@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-
-from msgspec import Struct
+from collections.abc import Iterator, Sequence
 
 from hub.matrix.asked import RequestClass
-from hub.matrix.grid import AllowedRequest, PortCell, Receiver
+from hub.matrix.grid import AllowedRequest, PortCell, Receiver, Verdicts
 from hub.model import Request
 
 _Headers = tuple[tuple[str, str], ...]
@@ -16,7 +14,7 @@ _BYTES = RequestClass("GET", "/", ())
 """What stands in a request of raw bytes, and means nothing."""
 
 
-class AlikeRequests(Struct, frozen=True):
+class AlikeRequests(Verdicts, frozen=True):
     """Requests of one port and protocol that are answered alike; `paths` are one example for each class of paths.
 
     `methods` and `headers` None: any. `at` names the workload, where those of the receiver differ ("": all of them).
@@ -25,16 +23,8 @@ class AlikeRequests(Struct, frozen=True):
     methods: tuple[str, ...] | None
     paths: tuple[str, ...]
     headers: tuple[_Headers, ...] | None
-    smi: bool
-    meshes: Mapping[str, bool]
-    losses: Mapping[str, tuple[str, ...]]
     example: Request
     at: str = ""
-
-    @property
-    def differs(self) -> bool:
-        """Whether a mesh says something else than SMI."""
-        return any(word is not self.smi for word in self.meshes.values())
 
 
 def lines_of(entry: PortCell, receiver: Receiver) -> tuple[AlikeRequests, ...]:
@@ -76,12 +66,12 @@ def _lines(
         by_paths[frozenset(words), found].append(path)
     for (named, found), paths in by_paths.items():
         yield AlikeRequests(
-            None if named == methods else tuple(sorted(named)),
-            tuple(paths),
-            None if found == headers else tuple(sorted(found)),
             alike[0].smi,
             alike[0].meshes,
             alike[0].losses,
+            None if named == methods else tuple(sorted(named)),
+            tuple(paths),
+            None if found == headers else tuple(sorted(found)),
             next(each.request for each in alike if each.request.path == paths[0] and each.request.method in named),
             at,
         )
