@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from hub.model import ObjectRef, Origin, Problem, Severity
+from hub.smi import KINDS
 from hub.sources.foreign import is_known_by_name
 
 _SHOWN = 3
@@ -19,6 +20,7 @@ class Unrelated:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], Looks] = {}
         self._others: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
+        self._unread: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
 
     def put(self, source: str, part: str, kind: Looks | None) -> None:
         """The part is this from now on (None: it is read, or gone); what everybody knows by its name is not told of."""
@@ -28,13 +30,15 @@ class Unrelated:
             self._kept[source, part] = kind
 
     def count(self, source: str, part: str, values: Iterable[object]) -> None:
-        """The part holds these documents: those that say of another API what SMI says are counted."""
-        found = Counter(_other_api(value) for value in values)
-        del found["", ""]
-        if found:
-            self._others[source, part] = found
-        else:
-            self._others.pop((source, part), None)
+        """The part holds these documents: counted are those that say of another API what SMI says, and Pod templates of unread kinds."""
+        documents = tuple(values)
+        for kept, what in ((self._others, _other_api), (self._unread, _unread_template)):
+            found = Counter(map(what, documents))
+            del found[_NEITHER]
+            if found:
+                kept[source, part] = found
+            else:
+                kept.pop((source, part), None)
 
     def others(self) -> Iterator[Problem]:
         """A warning for each source and other API of meshes whose objects are not read."""
@@ -50,7 +54,14 @@ class Unrelated:
                 )
 
     def templates(self) -> Iterator[Problem]:
-        """A warning for each source with Helm templates: the Pods that they become may be open."""
+        """A warning for each source with Helm templates, or Pod templates of unread kinds: the Pods that they become may be open."""
+        for source in sorted({source for source, _ in self._unread}):
+            parts = sorted(part for of, part in self._unread if of == source)
+            total = sum((self._unread[source, part] for part in parts), Counter[tuple[str, str]]())
+            kinds = ", ".join(f"{number} {kind} of {group}" for (group, kind), number in sorted(total.items()))
+            message = f"{_listed(parts)}: Pod templates of kinds that are not read ({kinds}); their labels and accounts are not checked"
+            remedy = 'check that each has the label of its account, "smihub.io/sa", where a mesh selects Pods by it'
+            yield _problem("object.unread-template", source, parts, message, remedy)
         for source, parts in self._of("helm"):
             many = len(parts) > 1
             message = (
@@ -81,11 +92,35 @@ _APIS = {
 }
 
 
+_NEITHER = ("", "")
+_DEPTH = 4
+
+
+def _unread_template(value: object) -> tuple[str, str]:
+    """The group and the kind of a document that has a Pod template which nobody reads, as OpenKruise's CloneSet."""
+    api, kind = (value.get(key) for key in ("apiVersion", "kind")) if isinstance(value, dict) else (None, None)
+    if not (isinstance(value, dict) and isinstance(api, str) and isinstance(kind, str)):
+        return _NEITHER
+    group = api.rpartition("/")[0]
+    read = (group, kind) in KINDS or not _has_template(value.get("spec"), _DEPTH)
+    return _NEITHER if read else (group, kind)
+
+
+def _has_template(value: object, depth: int) -> bool:
+    if not isinstance(value, dict):
+        return False
+    found = value.get("template")
+    spec = found.get("spec") if isinstance(found, dict) else None
+    if isinstance(spec, dict) and isinstance(spec.get("containers"), list):
+        return True
+    return depth > 0 and any(_has_template(each, depth - 1) for each in value.values())
+
+
 def _other_api(value: object) -> tuple[str, str]:
     """The API and the kind of a document that another mesh would read."""
     api, kind = (value.get(key) for key in ("apiVersion", "kind")) if isinstance(value, dict) else (None, None)
     name = _APIS.get(api.partition("/")[0], "") if isinstance(api, str) else ""
-    return (name, kind) if name and isinstance(kind, str) else ("", "")
+    return (name, kind) if name and isinstance(kind, str) else _NEITHER
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -157,9 +157,16 @@ GATEWAY = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: 
 OSM = "apiVersion: policy.openservicemesh.io/v1alpha1\nkind: Egress\nmetadata: {name: x}\n"
 
 
+CLONES = "apiVersion: apps.kruise.io/v1alpha1\nkind: CloneSet\nmetadata: {name: x}\nspec: {%s}\n"
+TEMPLATE = "template: {metadata: {labels: {app: x}}, spec: {containers: [{name: c, image: x}]}}"
+
+
 @pytest.mark.parametrize(
     ("text", "code", "severity"),
     [
+        (CLONES % TEMPLATE, "object.unread-template", "warning"),
+        (CLONES % f"jobTargetRef: {{{TEMPLATE}}}", "object.unread-template", "warning"),
+        (CLONES % "template: {spec: {image: x}}", "", ""),
         (METRICS, "object.unsupported", "warning"),
         ("---\n".join([GATEWAY, OSM.replace("Egress", "Retry")]), "object.other-api", "warning"),
         (target("x").replace("access.smi-spec.io", "access.smi.spec.io"), "object.group", "error"),
