@@ -174,9 +174,8 @@ class Planner:
         """What keeps a mesh that goes by the labels or annotations of Pods from protecting these identities."""
         label, ask, without = mesh.spec.selects_by, mesh.spec.annotations(mesh.settings), mesh.spec.excluded
         keys = sorted(key for key in keys if key.kind == "access" and (label or ask or without))
-        return tuple(
-            each for key in keys for each in (*unprotected(self._store, key, label, ask, without), *self._rebuilt(key))
-        )
+        found = ((unprotected(self._store, key, label, ask, without), self._rebuilt(key)) for key in keys)
+        return tuple(each for pair in found for refusals in pair for each in refusals)
 
     def _rebuilt(self, key: UnitKey) -> Iterator[Refusal]:
         """A refusal for an identity whose real Pods are not those that the sources show."""
