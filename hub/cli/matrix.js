@@ -71,6 +71,8 @@ function draw() {
   const nothing = element("p", "No caller and receiver match. Clear the filters above.", "dim");
   nothing.style.padding = "0 16px";
   at("grid").replaceChildren(callers.length && receivers.length ? table : nothing);
+  // What comes into view must not do so under the names, which stay where they are.
+  at("grid").style.scrollPadding = `${head.offsetHeight}px 0 0 ${head.cells[0].offsetWidth}px`;
   const count = shown.cells.filter((cell) => differs(cell, by)).length;
   at("count").textContent = `${callers.length} callers, ${receivers.length} receivers; ` + (count ? `${count} cells differ` : "no cell differs");
 }
@@ -107,6 +109,9 @@ function open(td) {
   panel.append(element("h3", "The same in a terminal"), element("pre", `smihub matrix --from '${from}' --to '${to}'`));
   panel.hidden = false;
   panel.scrollTop = 0;
+  td.scrollIntoView({ block: "nearest", inline: "nearest" });
+  // On a narrow screen it stands below the grid.
+  if (getComputedStyle(panel.parentElement).display === "block") panel.scrollIntoView({ block: "nearest" });
 }
 
 function close() {

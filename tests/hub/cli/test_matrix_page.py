@@ -131,5 +131,13 @@ def test_two_hundred_identities_can_be_used(shown: tuple[Page, Path]) -> None:
     opened.run("document.getElementById('grid').scrollTo(3000, 3000)")
     assert opened.run("return document.querySelector('tbody th').getBoundingClientRect().left") >= 0
     assert opened.run("return document.querySelector('thead th:nth-child(2)').getBoundingClientRect().top") > 0
+    opened.run("document.querySelector('tbody').rows[30].cells[30].focus()")
+    opened.press(*["up"] * 25, *["left"] * 25)
+    sides = "{top: inner.top - head.bottom, left: inner.left - name.right}"
+    found = opened.run(
+        "const [inner, head, name] = [document.activeElement, document.querySelector('thead th'), document.querySelector('tbody th')]"
+        f".map((each) => each.getBoundingClientRect()); return {sides}"
+    )
+    assert min(found.values()) >= -1, "the cell is not under the names"
     _set(opened, "from", "app-19")
     assert len(_labels(opened)) == 11 * 200
