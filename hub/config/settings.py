@@ -117,9 +117,10 @@ def _missing(place: str, name: str) -> str:
 
 def _refuse_unknown(value: object, kind: Any, path: str) -> None:
     """Look for unknown fields first, with the nearest known one; the shape of values is checked later."""
-    if get_origin(kind) is tuple and isinstance(value, list):
-        for index, item in enumerate(value):
+    if get_origin(kind) is tuple:
+        for index, item in enumerate(value if isinstance(value, list) else ()):
             _refuse_unknown(item, get_args(kind)[0], f"{path}[{index}]")
+        return
     struct = next(
         (part for part in (kind, *get_args(kind)) if isinstance(part, type) and issubclass(part, Struct)), None
     )

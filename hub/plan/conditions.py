@@ -165,7 +165,7 @@ def _lowered(key: UnitKey, index: PlanIndex) -> Condition:
     codes = {each.code for each in index.refusals.get(key, ())}
     refused = [each for each in losses if each.access and each.code in codes]
     if refused:
-        return Condition("False", "loss", _joined(f"{each.origin}: {each.message} ({each.code})" for each in refused))
+        return Condition("False", "loss", _numbered(f"{each.origin}: {each.message} ({each.code})" for each in refused))
     if _BUG in codes:
         return Condition("False", "bug", _refusal_text(index.refusals[key]))
     if losses:
@@ -225,11 +225,17 @@ def _digest(changes: Sequence[Change], memory: bytes) -> str:
 
 
 def _problem_text(problems: Iterable[Problem]) -> str:
-    return _joined(f"{each.ref}: {each.field}: {each.message} ({each.code}); {each.remedy}" for each in problems)
+    return _numbered(f"{each.ref}: {each.field}: {each.message} ({each.code}); {each.remedy}" for each in problems)
 
 
 def _refusal_text(refusals: Iterable[Refusal]) -> str:
-    return _joined(f"{each.message} ({each.code}); {each.remedy}" for each in refusals)
+    return _numbered(f"{each.message} ({each.code}); {each.remedy}" for each in refusals)
+
+
+def _numbered(parts: Iterable[str]) -> str:
+    """Sentences that have commas of their own: several are numbered, so that one sees where the next begins."""
+    found = list(parts)
+    return _joined(found if len(found) < 2 else (f"({number}) {text}" for number, text in enumerate(found, 1)))
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -29,6 +29,7 @@ WRONG = {
         4,
         "sources[1].path",
     ),
+    "meshes by name": (CONFIG.replace("- {name: vms, adapter: vm}", "  vms: {adapter: vm}"), 4, "meshes"),
     "mesh twice": (CONFIG + "- {name: vms, adapter: vm}\n", 6, "meshes[1].name"),
     "bad mesh name": (CONFIG.replace("vms", "../x"), 5, "meshes[0].name"),
     "percent": (CONFIG + "guards: {blastRadiusPercent: 200}\n", 6, "guards.blastRadiusPercent"),

@@ -95,3 +95,16 @@ def test_many_losses_are_cut_and_those_that_refuse_are_not_left_out() -> None:
     assert sum(text.startswith("    refused ") for text in shown) == 100
     assert shown.count("    ... 50 more (-v shows all)") == 2
     assert len(list(loss_lines(Plan("vms", "t", losses=losses), refusing, Locations(), "all"))) == 301
+
+
+def test_status_numbers_several_reasons(folder: Folder) -> None:
+    """Each is a sentence with commas of its own."""
+    lossy(folder)
+    folder.write("routes.yaml", ROUTES.replace("pathRegex: /books", 'pathRegex: "/books/[a-z]+"'))
+    folder.run("apply", "--yes")
+    told = next(line for line in folder.run("status").stdout.splitlines() if "loss (Lowered)" in line)
+    assert ": (1) TrafficTarget/shop/api-from-web: path " in told
+    assert ', (2) TrafficTarget/shop/api-from-web: path "/orders/[0-9]+"' in told
+    folder.write("routes.yaml", ROUTES)
+    folder.run("apply", "--yes")
+    assert "(1)" not in folder.run("status").stdout
