@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ from hub.semantics import Semantics
 from hub.testing.close import row
 from hub.testing.compare import disagreement
 from hub.testing.conditions import Without
+from hub.testing.conformance.many import MANY, many_worlds
 from hub.testing.conformance.routed import excusing, judging
 from hub.testing.conformance.split_worlds import make_split_values
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
@@ -127,15 +129,42 @@ def _world(subject: AdapterUnderTest, number: int, losses: _LossCount, found: se
             yield _raised(subject, values, scope, error)
         return
     sizes = subject.sizes
-    explain, without = cache(judging(mesh, explainer.explain)), excusing(mesh)(documents, scope.reading)
+    explain = cache(judging(mesh, explainer.explain))
     semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading).judge
     asked = [one.request for one in row(rng, Hints.of(values), semantics, sizes.wild, sizes.close)]
     losses.see(explain, mesh, asked)
-    for request, why in find_in(explain, asked, without):
+    for request, why in find_in(explain, asked, excusing(mesh)(documents, scope.reading)):
         name = _WORDS.get(why.partition(":")[0], RAISES)
         if name not in found:
             found.add(name)
             yield _shown(subject, name, (values, request, why, scope), excusing(mesh))
+
+
+def many(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """The same where there are many of a thing, one is long, or parts are crossed: the first failure of each property."""
+    found: set[str] = set()
+    for world in many_worlds():
+        documents = documents_of(world.values)
+        explainer, mesh = subject.explained(documents)
+        without = _few(excusing(mesh))
+        for request, why in find_in(
+            cache(judging(mesh, explainer.explain)), world.requests, without(documents, Reading())
+        ):
+            name = _WORDS.get(why.partition(":")[0], RAISES)
+            if name not in found:
+                found.add(name)
+                told = (world.values, request, f"{world.name}: {why}", Scope())
+                yield _shown(subject, name, told, without)
+
+
+def _few(excuses: Excusing) -> Excusing:
+    """The same excuses, as far as they leave out one split, or few: each call is about one."""
+
+    def fewer(documents: tuple[Document, ...], reading: Reading) -> Without:
+        every = excuses(documents, reading)
+        return lambda request, losses: islice(every(request, losses), 2 * MANY)
+
+    return fewer
 
 
 def _dice(rng: Random, number: int) -> tuple[list[Any], Scope]:
@@ -282,6 +311,16 @@ CHECKS = (
             NAMED: "every code of an answer is a Loss or a Narrowing",
         },
         agreement,
+    ),
+    PropertyCheck(
+        "many",
+        {
+            WIDER: "nothing that SMI denies is allowed",
+            SHARES: "splits share out exactly as SMI says",
+            EXACT: "what SMI allows is allowed, where no loss explains that it is not",
+            RAISES: "no input makes the adapter raise",
+        },
+        many,
     ),
     PropertyCheck(
         "default-deny", {DENIES: "when the last TrafficTarget is deleted, everything is denied"}, default_deny

@@ -42,7 +42,7 @@ spec: {matches: {ports: [%s]}}
 ---
 apiVersion: access.smi-spec.io/v1alpha4
 kind: TrafficTarget
-metadata: {name: g, namespace: d}
+metadata: {name: %s, namespace: d}
 spec:
   destination: {kind: ServiceAccount, name: api, namespace: d}
   sources: [{kind: ServiceAccount, name: %s, namespace: d}]
@@ -51,18 +51,18 @@ spec:
 """
 _HTTP = ", {kind: HTTPRouteGroup, name: r}"
 _STATES = (
-    ("", "pathRegex: /a", "8080", "web", _HTTP),
-    ("", "pathRegex: /b", "8080", "peer", _HTTP),
-    ("", "pathRegex: /b, methods: [GET]", "9000", "web", _HTTP),
-    ("", "pathRegex: /a, headers: {x-tier: gold}", "9000", "peer", _HTTP),
-    ("", "methods: [POST]", "8080", "peer", ""),
-    ("", "methods: [POST]", "9000", "web", ""),
+    ("pathRegex: /a", "8080", "g", "web", _HTTP),
+    ("pathRegex: /b", "8080", "g", "peer", _HTTP),
+    ("pathRegex: /b, methods: [GET]", "9000", "g", "web", _HTTP),
+    ("pathRegex: /a, headers: {x-tier: gold}", "9000", "g", "peer", _HTTP),
+    ("methods: [POST]", "8080", "g", "peer", ""),
+    ("methods: [POST]", "9000", "h", "web", ""),
 )
-"""One TrafficTarget that changes in several parts at once: requests, ports and callers, and whether it is HTTP."""
+"""One TrafficTarget that changes in several parts at once: requests, ports and callers, and whether it is HTTP; and one in its place."""
 
 
 def _states() -> list[tuple[Any, ...]]:
-    texts = [_AROUND + _GRANT % state[1:] for state in _STATES]
+    texts = [_AROUND + _GRANT % state for state in _STATES]
     return [tuple(one.value for one in read_documents(text)) for text in (*texts, _AROUND)]
 
 

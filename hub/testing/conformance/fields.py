@@ -25,6 +25,8 @@ from hub.testing.kit import read_documents
 
 READS, CARRIED, UNKNOWN = "evaluate-reads-fields", "fields-are-carried", "evaluate-guesses-nothing"
 _WORKS = (Support.FULL, Support.PARTIAL, Support.APPROXIMATE)
+_NONSENSE = {"zqNonsense": [None]}
+"""What no field of any mesh may hold."""
 Path = tuple[Any, ...]
 
 
@@ -77,6 +79,7 @@ def _read(subject: AdapterUnderTest, world: SentinelWorld, made: Made, seen: _Se
             yield PropertyFailure(CARRIED, why, made.values, world.request)
         for place in places:
             yield from fields.edit(place, part, seen)
+    fields.spoil(seen)
     yield from fields.guessed(seen)
 
 
@@ -137,6 +140,23 @@ class _Fields:
             if isinstance(told, Exception) and not isinstance(told, UnmodelledError):
                 why = f"{self._world.name}: {where} {word}: evaluate raised {told!r}, not UnmodelledError"
                 yield self._failure(UNKNOWN, why, ref)
+
+    def spoil(self, seen: _Seen) -> None:
+        """Put nonsense into every field, also those that carry no sentinel: what nobody looks at may open everything."""
+        for place in self.places():
+            kind = self._objects[place.index].ref.kind
+            key = (kind, *("*" if isinstance(one, int) else str(one) for one in place.path), "", "nonsense")
+            if place.key or key in seen.read:
+                continue
+            if (
+                self._answers(self._with(place.index, _changed(self._bodies[place.index], place, _NONSENSE)))
+                != self._normal
+            ):
+                seen.read.add(key)
+            else:
+                where = f"{kind} {'.'.join(map(str, place.path))}"
+                why = f"{self._world.name}: with nonsense in {where}, evaluate answers the same: it does not look at it"
+                seen.unread.setdefault(key, self._failure(READS, why, self._objects[place.index].ref))
 
     def guessed(self, seen: _Seen) -> Iterator[PropertyFailure]:
         """A failure for each kind to which an unknown field can be added, or whose bytes can be spoiled, unnoticed."""
@@ -258,7 +278,7 @@ CHECKS = (
     PropertyCheck(
         "fields",
         {
-            READS: "evaluate reads every field that carries a caller, port, method, path, header or weight",
+            READS: "evaluate reads every field that is written, and to the letter each that carries a caller, port, method, path, header or weight",
             CARRIED: "each of those is in some field of a native object",
             UNKNOWN: "evaluate raises UnmodelledError for what it does not know",
         },

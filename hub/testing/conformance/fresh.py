@@ -1,7 +1,8 @@
 """`evaluate` in a fresh process: on the emitted bytes alone, with all taken away that a mesh does not have.
 
 There the objects come in another order, without roles, needs and origins; digests in names and annotations are other ones. The process
-has another folder, other environment variables and another hash seed, and watches whether anything asks for the time. What is run is
+has another folder, other environment variables and another hash seed, and watches whether anything asks for the time, or for files and
+sockets of the machine. What is run is
 this module: it reads a job from stdin and writes the answers to stdout, both between two processes of one user.
 """
 
@@ -42,7 +43,9 @@ _KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """The environment variables without which a process may not start."""
 _CLOCKS = (time.time, time.time_ns, time.localtime, time.gmtime, time.strftime, time.ctime, time.asctime)
 _WATCHED = 4
-"""Worlds in which it is watched whether anything asks for the time: that makes each call slower."""
+"""Worlds in which it is watched what is asked for: that makes each call slower."""
+_MACHINE = ("open", "os.listdir", "os.scandir", "os.system", "socket.", "subprocess.", "urllib.")
+"""How the audit events of files, sockets and processes begin (https://docs.python.org/3/library/audit_events.html)."""
 
 
 _MANY = """\
@@ -89,12 +92,12 @@ class Errand(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """What a fresh process gave: an answer (or the error, as text) for each request, and the objects of each unit.
 
-    `clock` is what asked for the time while they were made ("": nothing).
+    `beyond` is what asked for the time, or for a file, socket or process, while they were made ("": nothing).
     """
 
     answers: tuple[Any, ...]
     translations: tuple[Any, ...]
-    clock: str = ""
+    beyond: str = ""
 
 
 # ------------------------------------------------------------------------------------------------------ in this process
@@ -141,9 +144,10 @@ def _compared(subject: AdapterUnderTest, here: Sequence[Errand], told: Sequence[
             found.add(DETERMINED)
             why = "a fresh process makes other objects of the same units (hash seed, environment, folder or memory)"
             yield PropertyFailure(DETERMINED, why)
-        if DETERMINED not in found and report.clock:
+        if DETERMINED not in found and report.beyond:
             found.add(DETERMINED)
-            yield PropertyFailure(DETERMINED, f"translate asks for the time: {report.clock}")
+            why = f"translate or evaluate asks for more than it is given, the time or the machine: {report.beyond}"
+            yield PropertyFailure(DETERMINED, why)
 
 
 def _decision(answer: Answer) -> tuple[object, ...]:
@@ -231,24 +235,30 @@ def _answer(judge: Any, request: Request) -> Any:
         return repr(error)
 
 
-class _ClockWatch:
-    """Notes who asks for the time within a `with`."""
+class _Watch:
+    """Notes who asks for the time or the machine within a `with`."""
 
-    def __init__(self, *, watching: bool) -> None:
+    def __init__(self) -> None:
         self.asked = ""
-        self._watching = watching
+        self._watching = False
+        sys.addaudithook(self._hear)
 
     def __enter__(self) -> Self:
-        if self._watching:
-            sys.setprofile(self._see)
+        self.asked, self._watching = "", True
+        sys.setprofile(self._see)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
+        self._watching = False
 
     def _see(self, frame: FrameType, event: str, called: Any) -> None:
         if event == "c_call" and _is_clock(called):
             self.asked = f"{called.__name__} in {frame.f_code.co_qualname}, {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+        if self._watching and event.startswith(_MACHINE):
+            self.asked = f"{event}({', '.join(map(repr, args[:1]))})"
 
 
 def _is_clock(called: Any) -> bool:
@@ -267,11 +277,19 @@ def main() -> None:
     for errand in errands:  # judged first: what translate leaves in memory must not help
         judge = evaluator(errand.objects, errand.facts)
         reports.append(Report(tuple(_answer(judge, request) for request in errand.requests), ()))
-    told = []
-    for number, (errand, report) in enumerate(zip(errands, reports, strict=True)):
-        with _ClockWatch(watching=number < _WATCHED) as watch:
-            made = tuple(translate(unit, settings) for unit in errand.units)
-        told.append(replace(report, translations=made, clock=watch.asked))
+    told = [
+        replace(report, translations=tuple(translate(unit, settings) for unit in errand.units))
+        for errand, report in zip(errands, reports, strict=True)
+    ]
+    watch = _Watch()  # only now: what is imported late is there
+    for number, errand in enumerate(errands[:_WATCHED]):
+        with watch:
+            judge = evaluator(errand.objects, errand.facts)
+            for request in errand.requests:
+                _answer(judge, request)
+            for unit in errand.units:
+                translate(unit, settings)
+        told[number] = replace(told[number], beyond=watch.asked)
     sys.stdout.buffer.write(pickle.dumps(told))
 
 
@@ -280,7 +298,7 @@ CHECKS = (
         "fresh-process",
         {
             FRESH: "evaluate knows the emitted bytes and the facts, and nothing else",
-            DETERMINED: "the same units give the same objects in every process, in any environment, at any time",
+            DETERMINED: "the same units give the same objects in every process, in any environment, at any time; no file is read",
         },
         fresh,
     ),

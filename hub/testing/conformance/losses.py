@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from hub.testing.conformance.asked import asked_by
 from hub.testing.conformance.made import Made, make
 from hub.testing.conformance.sentinels import SENTINELS, SentinelWorld
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
+from hub.testing.counterexamples import shrink
 from hub.testing.documents import translate_units
 from hub.testing.kit import read_documents
 from hub.testing.worlds import documents_of, make_values
@@ -29,7 +30,17 @@ def honesty(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     for failure in _failures(subject):
         if failure.property not in found:
             found.add(failure.property)
-            yield failure
+            yield failure if failure.request is not None else _made_small(subject, failure)
+
+
+def _made_small(subject: AdapterUnderTest, failure: PropertyFailure) -> PropertyFailure:
+    """The failure with the smallest world in which a loss is still wrong in the same way."""
+
+    def fails(kept: Sequence[Any], request: Any) -> bool:
+        made = make(subject, documents_of(kept))
+        return any(one.property == failure.property for one in _wrong_in(subject, made))
+
+    return replace(failure, world=shrink(failure.world, None, fails))  # type: ignore[arg-type] # no request is asked
 
 
 def _failures(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
@@ -40,9 +51,14 @@ def _failures(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
         yield from _shapeless(subject, made)
     for number in range(subject.sizes.few):
         made = make(subject, documents_of(make_values(Random(f"{subject.sizes.seed}/losses/{number}"))))
-        yield from _shapeless(subject, made)
-        yield from _misnamed(subject, made)
-        yield from _lost_in_full(subject, made)
+        yield from _wrong_in(subject, made)
+
+
+def _wrong_in(subject: AdapterUnderTest, made: Made) -> Iterator[PropertyFailure]:
+    """Losses that are wrong in themselves, in any world."""
+    yield from _shapeless(subject, made)
+    yield from _misnamed(subject, made)
+    yield from _lost_in_full(subject, made)
 
 
 # --------------------------------------------------------------------------------------------------- worlds of sentinels

@@ -16,7 +16,7 @@ from hub.model import Document, Translation, UnitKey
 from hub.semantics import GovernedNamespaces
 from hub.testing.documents import Scope, SinklessMesh, explained
 
-KIT_VERSION = "4"
+KIT_VERSION = "5"
 """Changes when a property is added or becomes stricter: a certificate is worth what its kit asked."""
 
 

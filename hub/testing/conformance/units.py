@@ -9,20 +9,22 @@ from typing import Any
 
 from hub.api import Evaluator
 from hub.explain import ExplainedMesh
-from hub.model import Facts, NativeObject, Translation, Unit, UnitKey
+from hub.model import Facts, NativeObject, Request, Translation, Unit, UnitKey
 from hub.plan.plan import plan
 from hub.semantics import Semantics
 from hub.testing.close import row
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
 from hub.testing.counterexamples import shrink
 from hub.testing.documents import Scope, compile_documents, translate_units
-from hub.testing.random_requests import Hints
+from hub.testing.random_requests import Hints, any_request
 from hub.testing.stepping import desired, observed
 from hub.testing.worlds import documents_of, make_values
 
 ORDER, APART, OWN = "order-independence", "unit-independence", "one-unit-per-object"
 NEEDS = "needs-exist"
 TWICE, STANDS, UNTOUCHED = "idempotence", "nothing-to-do-where-all-stands", "inputs-not-mutated"
+_ASKED = 6
+"""Requests of a world for which it is looked whether to judge them changes anything."""
 
 
 def _worlds(subject: AdapterUnderTest, about: str) -> Iterator[tuple[Random, list[Any]]]:
@@ -197,14 +199,24 @@ def _touched(subject: AdapterUnderTest, values: Sequence[Any]) -> str:
         spec.carry_over(made.objects, standing)
         if copy != standing:
             return f"carry_over changed what stands of {key}"
-    return _touched_by_evaluate(subject, compiled.facts, bodies_of(translate_units(compiled.units, subject.mesh)))
+    objects = bodies_of(translate_units(compiled.units, subject.mesh))
+    asked = [any_request(Random(number), Hints.of(values)) for number in range(_ASKED)]
+    return _touched_by_evaluate(subject, compiled.facts, objects, asked)
 
 
-def _touched_by_evaluate(subject: AdapterUnderTest, facts: Facts, objects: list[NativeObject]) -> str:
+def _touched_by_evaluate(
+    subject: AdapterUnderTest, facts: Facts, objects: list[NativeObject], asked: Sequence[Request]
+) -> str:
     mine = Facts(facts.trust_domain, dict(facts.placements), dict(facts.endpoints), dict(facts.exposed))
     given = list(objects)
-    subject.spec.evaluator(given, mine)
-    return "" if (given, mine) == (objects, facts) else "evaluator changed the objects or facts that it was given"
+    judge = subject.spec.evaluator(given, mine).judge
+    for request in asked:
+        judge(request)
+    return (
+        ""
+        if (given, mine) == (objects, facts)
+        else "evaluator, or judge, changed the objects or facts that it was given"
+    )
 
 
 CHECKS = (
