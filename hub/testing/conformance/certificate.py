@@ -184,7 +184,7 @@ def _place(properties: Sequence[str]) -> int:
 def cpu_words(certificate: Certificate) -> Iterator[tuple[str, str]]:
     """By property, in the order of the suite: its time in words; where one search asked several, the first has it."""
     for name, seconds in certificate.cpu_s.items():
-        others = [each[0] for each in certificate.together if name in each and name != each[0]]
+        others = list(dict.fromkeys(each[0] for each in certificate.together if name in each and name != each[0]))
         yield name, f"with {' and '.join(others)}" if others else f"{seconds:.1f} CPU s"
 
 
