@@ -31,8 +31,8 @@ from hub.cli import (
     status,
     test,
 )
-from hub.cli.context import Exit
-from hub.cli.streams import open_streams
+from hub.cli.context import Exit, fail
+from hub.cli.streams import drop_unwritten, open_streams
 from hub.cli.verbs import Verbs
 from hub.cli.version import show_version
 
@@ -84,12 +84,23 @@ def main() -> None:
     """Entry point of the `smihub` command."""
     _keep_memory_private()
     open_streams()
+    if code := _ended():
+        drop_unwritten()
+    sys.exit(code)
+
+
+def _ended() -> str | int | None:
+    """Run the command to its end; the exit code."""
     try:
         app()
+    except OSError as error:  # help or the version, to a full disk; verbs tell their own
+        fail(f"output: {(error.strerror or str(error)).lower()}")
+        return Exit.ERROR
     except SystemExit as ended:
         # Click ends a wrong option with 2, which is our word for "there are changes".
         code = ended.code
-        sys.exit(Exit.ERROR if code == Exit.CHANGES and not isinstance(code, Exit) else code)
+        return Exit.ERROR if code == Exit.CHANGES and not isinstance(code, Exit) else code
+    return Exit.SAME
 
 
 def _keep_memory_private() -> None:

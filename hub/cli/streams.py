@@ -26,8 +26,7 @@ class _Descriptor(FileIO):
         try:
             return super().write(data)
         except BrokenPipeError:
-            # What is still in buffers is written at the end of Python (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            _write_nowhere(self.fileno())
             raise SystemExit(READER_GONE) from None
 
 
@@ -37,6 +36,20 @@ def open_streams() -> None:
         sys.stdout = _opened(sys.stdout)
     if isinstance(sys.stderr, TextIOWrapper):
         sys.stderr = _opened(sys.stderr)
+
+
+def drop_unwritten() -> None:
+    """Give up what could not be written, where that was told: tried once more, it would change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _write_nowhere(stream.fileno())
+
+
+def _write_nowhere(descriptor: int) -> None:
+    # What is still in buffers is written at the end of Python (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _opened(stream: TextIOWrapper) -> TextIOWrapper:

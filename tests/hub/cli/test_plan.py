@@ -174,10 +174,10 @@ def test_plan_when_a_file_is_broken_shows_the_plan_and_ends_with_1(folder: Folde
 @pytest.mark.thorough
 def test_plan_when_the_output_cannot_be_written_is_one_line(folder: Folder) -> None:
     """A full disk is told, not traced."""
-    for options in (("-o", "json"), ()):
+    for verb in (("plan", "-o", "json"), ("plan",), ("plan", "--help"), ("--version",)):
         with Path("/dev/full").open("w") as full:
             child = subprocess.run(
-                folder.command("plan", *options),
+                folder.command(*verb),
                 cwd=folder.root,
                 stdout=full,
                 stderr=subprocess.PIPE,
