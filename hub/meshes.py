@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from hub.api import AdapterSpec, Diagnosis, FamilySpec, LiveSink, Sink, SinkCont
 from hub.baselines import has
 from hub.config.file import Config, Governed, MeshConfig
 from hub.config.own import adapter_config, mistake, placed, sink_config, sink_kind
-from hub.errors import ConfigError
+from hub.errors import ConfigError, UnmodelledError
 from hub.mirror import Mirror
-from hub.model import Access, Baseline, Change, Translation, Unit, UnitKey
+from hub.model import Access, Baseline, Change, Observed, Translation, Unit, UnitKey
 from hub.plugins import Plugins
 from hub.translated import translated
 
@@ -33,7 +33,7 @@ class Mesh:
         self.cluster = written.cluster
         self.view = family.view
         self.governed = written.governed
-        self.settings = adapter_config(written, spec.config)
+        self._configured = self.settings = adapter_config(written, spec.config)
         self.spec = spec.under(self.settings)
         self.order = sink.order
         self.mirror: Mirror | None = None
@@ -97,7 +97,22 @@ class Mesh:
             if before == self._writes and self.mirror is None:  # else it may be as of before a write of ours
                 self.mirror, past, self._past = Mirror(found), self._past, None
                 self.drifted |= self.mirror.unlike(past) if past is not None else set()
+                self._learn(self.mirror)
         return known
+
+    def _learn(self, mirror: Mirror) -> None:
+        """Take what stands there into the settings; if that changes them, no unit is as it should be any more."""
+        others = (one for found in mirror.others.values() for one in found)
+        ours = (one for one in mirror.whole().objects.values() if one.owner is not None)
+        settings = self.spec.learned(self._configured, map(self._manifest, others), map(self._manifest, ours))
+        if settings != self.settings:
+            self.settings = settings
+            self.drifted |= mirror.units
+
+    def _manifest(self, one: Observed) -> Mapping[str, Any]:
+        with suppress(UnmodelledError):
+            return self.view(one.owned, one.ref.kind) if one.owned else {}
+        return {}
 
     @contextmanager
     def writes(self, keys: Collection[UnitKey]) -> Iterator[None]:

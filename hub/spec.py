@@ -63,6 +63,11 @@ def as_declared(settings: Any) -> Mapping[Feature, Support]:
     return {}
 
 
+def as_written(settings: ConfigT, others: Iterable[Mapping[str, Any]], ours: Iterable[Mapping[str, Any]]) -> ConfigT:
+    """The `learned` of an adapter whose settings say all."""
+    return settings
+
+
 def no_overrides(manifest: Mapping[str, Any]) -> str:
     """The `overrides` of an adapter that knows of no such objects."""
     return ""
@@ -93,6 +98,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     new ones are written before old ones go, and a caller of both is not refused in between.
     `overrides(manifest)` says what an object in the sources, or where the mesh is written, that is somebody else's does to those of the mesh ("": nothing).
     `unseen(settings, others)` is what a mesh with these settings leaves unseen; `others` are the objects of others that were read where it writes.
+    `learned(settings, others, ours)` are the settings with what these objects say where it writes; when that changes, all is translated again.
     `workloads` are the kinds of workload that such a mesh can have; without a smihub.yaml it is asked only about folders with some of them
     (without any kind never: what its settings say of workloads cannot be guessed).
     `annotations(settings)` are what every Pod of a governed identity must carry in its template so that the mesh refuses what
@@ -123,6 +129,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     excluded: tuple[Excluded, ...] = ()
     overrides: Callable[[Mapping[str, Any]], str] = no_overrides
     unseen: Callable[[ConfigT, Sequence[Observed]], Iterable[Unseen]] = all_seen
+    learned: Callable[[ConfigT, Iterable[Mapping[str, Any]], Iterable[Mapping[str, Any]]], ConfigT] = as_written
     workloads: tuple[str, ...] = ("Pod", "Workload")
     improves: Callable[[ConfigT], Mapping[Feature, Support]] = as_declared
     limits: Mapping[Feature, tuple[str, ...]] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from adapters.consul.names import Names
 
-_SERVICE = re.compile(r"(?=.{1,256}\Z)[a-z0-9](?:[-_a-z0-9]*[a-z0-9])?")
+SERVICE = re.compile(r"(?=.{1,256}\Z)[a-z0-9](?:[-_a-z0-9]*[a-z0-9])?")
 ENTRY_NAMES, RESOURCE_NAMES = "{namespace}_{name}", "{namespace}--{name}"
 """The default templates: `_` is in no name of Kubernetes, and two dashes are in few; those names are refused."""
 
@@ -33,7 +33,7 @@ class ConsulConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="came
     def __post_init__(self) -> None:
         self.naming  # noqa: B018 - raises ValueError
         for source in self.wildcard_sources or ():
-            if not _SERVICE.fullmatch(source):
+            if not SERVICE.fullmatch(source):
                 raise ValueError(f'"wildcardSources" has "{source[:80]}"; expected the name of a Consul service')
 
     @property

@@ -6,21 +6,23 @@ that allows a source to every destination lets it in, unless the destination's o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
-from adapters.consul.config import ConsulConfig
+from adapters.consul.config import SERVICE, ConsulConfig
 from adapters.consul.names import EVERY, GROUP, entry
 from hub.api import Observed, Unseen
 
+ConfigT = TypeVar("ConfigT", bound=ConsulConfig)
 _SPLITTER = 'takes a part of the calls to Service "{}", and Consul follows it from the splits of others'
 _ROUTER = 'takes the place of the router for "{}", if it is written later'
 _RESOLVER = 'sends calls to "{}" elsewhere, those of a share as well, if it redirects'
 _PROXIES = "may let callers in without a certificate, or change the protocol of every service"
-_WILDCARD = 'lets {} call every service that does not name it: list it in "wildcardSources"'
+_WILDCARD = 'lets {} call every service that does not deny it by name, as those of smihub do if it stands beside them, or "wildcardSources" lists it'
 _WORDS = {
     "ServiceSplitter": _SPLITTER,
     "ServiceRouter": _ROUTER,
@@ -43,6 +45,19 @@ def unseen(settings: ConsulConfig, others: Sequence[Observed]) -> Iterator[Unsee
         yield _UNSEEN
 
 
+def learned(settings: ConfigT, others: Iterable[Mapping[str, Any]], ours: Iterable[Mapping[str, Any]]) -> ConfigT:
+    """The settings with whom entries of others allow to every service among the `wildcardSources`.
+
+    What smihub denies by name it goes on to deny, until `wildcardSources` is declared: that the entry has gone from the folder does not say
+    that it has gone from Consul.
+    """
+    found = {name for one in others for name in _everywhere(one, "allow")}
+    if settings.wildcard_sources is None:
+        found |= {name for one in ours for name in _sources(one, "deny")}
+    found = {name for name in found if SERVICE.fullmatch(name)}.union(settings.wildcard_sources or ())
+    return replace(settings, wildcard_sources=tuple(sorted(found))) if found else settings
+
+
 def _is_for_every_service(one: Observed) -> bool:
     if one.ref == entry("service-intentions", EVERY):
         return True
@@ -56,31 +71,38 @@ def _is_for_every_service(one: Observed) -> bool:
 
 def overrides(manifest: Mapping[str, Any]) -> str:
     """What an object that smihub did not write does to what it writes; "" if nothing, or if it cannot be told."""
-    if isinstance(manifest.get("Kind"), str):
-        return _of_entry(manifest)
-    version, kind = manifest.get("apiVersion"), manifest.get("kind")
-    if not isinstance(version, str) or version.partition("/")[0] != GROUP:
-        return ""
-    name = _text(manifest.get("metadata"), "name")
+    kind, name = _kind_and_name(manifest)
     if kind == "ServiceIntentions":
-        sources = _part(manifest, "sources")
-        return _intention(_text(_part(manifest, "destination"), "name"), sources, "name", "action")
-    return _WORDS.get(str(kind), "").format(name)
+        allowed = ", ".join(f'"{source}"' for source in _everywhere(manifest, "allow"))
+        return _WILDCARD.format(allowed) if allowed else ""
+    return _WORDS.get(kind, "").format(name)
 
 
-def _of_entry(entry: Mapping[str, Any]) -> str:
-    """The same of a config entry."""
-    kind, name = str(entry["Kind"]), _text(entry, "Name")
-    if kind == "service-intentions":
-        return _intention(name, entry.get("Sources"), "Name", "Action")
-    return _WORDS.get("".join(map(str.capitalize, kind.split("-"))), "").format(name)
+def _kind_and_name(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """The kind, as of the custom resource, and the name of an entry in either form; ("", "") for anything else."""
+    if isinstance(manifest.get("Kind"), str):
+        return "".join(map(str.capitalize, manifest["Kind"].split("-"))), _text(manifest, "Name")
+    version = manifest.get("apiVersion")
+    if not isinstance(version, str) or version.partition("/")[0] != GROUP:
+        return "", ""
+    return str(manifest.get("kind")), _text(manifest.get("metadata"), "name")
 
 
-def _intention(destination: str, sources: object, name: str, action: str) -> str:
-    if destination != EVERY or not isinstance(sources, list):
-        return ""
-    allowed = sorted(_text(one, name) for one in sources if _text(one, action) == "allow")
-    return _WILDCARD.format(", ".join(f'"{name}"' for name in allowed)) if allowed else ""
+def _everywhere(manifest: Mapping[str, Any], action: str) -> list[str]:
+    """The services that an intention for every service allows, or denies, sorted."""
+    entry = isinstance(manifest.get("Kind"), str)
+    destination = _text(manifest, "Name") if entry else _text(_part(manifest, "destination"), "name")
+    return _sources(manifest, action) if destination == EVERY else []
+
+
+def _sources(manifest: Mapping[str, Any], action: str) -> list[str]:
+    """The sources that an intention allows, or denies, sorted; none of anything else."""
+    entry = isinstance(manifest.get("Kind"), str)
+    sources = manifest.get("Sources") if entry else _part(manifest, "sources")
+    if _kind_and_name(manifest)[0] != "ServiceIntentions" or not isinstance(sources, list):
+        return []
+    name, word = ("Name", "Action") if entry else ("name", "action")
+    return sorted(_text(one, name) for one in sources if _text(one, word) == action)
 
 
 def _part(manifest: Mapping[str, Any], key: str) -> object:

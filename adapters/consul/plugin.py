@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from adapters.consul.config import ConsulConfig, ConsulK8sConfig
 from adapters.consul.files import FAMILY
-from adapters.consul.overrides import overrides, unseen
+from adapters.consul.overrides import learned, overrides, unseen
 from adapters.consul.translate.narrowest import narrowest
 from adapters.consul.translate.unit import translate_entries, translate_resources
 from adapters.consul.vocabulary import ENTRIES, RESOURCES
@@ -109,6 +109,7 @@ SPEC = AdapterSpec(
     settled=settled,
     overrides=overrides,
     unseen=unseen,
+    learned=learned,
     workloads=(),
 )
 K8S_SPEC = replace(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
+from hub.reconcile.domains import Domains
 from tests.servers.folder import CONFIG, Folder
 
 CODE = "consul.wildcards-unseen"
@@ -71,6 +73,57 @@ def test_an_intention_that_stands_there_is_seen(folder: Folder, name: str, text:
     standing(folder, name, text.replace("*", "shop_other"))
     plan = folder.run("plan")
     assert (CODE in plan.output, "object.overrides" in plan.output) == (True, False)
+
+
+HCL = 'kind = "service-intentions"\nname = "*"\nsources { name = "old_batch" action = "allow" }\n'
+RESOURCE = (
+    "{apiVersion: consul.hashicorp.com/v1alpha1, kind: ServiceIntentions, metadata: {name: every, namespace: x}, spec: "
+    "{destination: {name: '*'}, sources: [{name: old_batch, action: allow}, {name: '*', action: allow}, {name: 'No good', action: allow}]}}\n"
+)
+
+
+def denied_by_name(folder: Folder) -> int:
+    """In how many intentions of smihub a source is denied by its name."""
+    written = [path.read_text() for path in (folder.root / "rendered" / "objects").glob("*ntentions*api*")]
+    return sum("old_batch" in text for text in written)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("adapter", "name", "text"), [("consul", "theirs.hcl", HCL), ("consul-k8s", "theirs.yaml", RESOURCE)]
+)
+def test_whom_others_allow_everywhere_is_denied_by_name(folder: Folder, adapter: str, name: str, text: str) -> None:
+    """Every intention is written again for it, once. That its file has gone does not say that Consul has it no more."""
+    configured(folder, adapter=adapter)
+    assert (folder.run("apply", "--yes").exit_code, denied_by_name(folder)) == (0, 0)
+    standing(folder, name, text)
+    assert (folder.run("apply", "--yes").exit_code, denied_by_name(folder)) == (0, 1)
+    assert folder.run("plan").exit_code == 0
+    (folder.root / "rendered" / "objects" / name).unlink()
+    assert (folder.run("plan").exit_code, denied_by_name(folder)) == (0, 1)
+    configured(folder, "wildcardSources: []", adapter)
+    assert (folder.run("apply", "--yes").exit_code, denied_by_name(folder)) == (0, 0)
+
+
+@pytest.mark.thorough
+async def test_a_running_hub_plans_everything_again_for_it(folder: Folder) -> None:
+    """When it reads the folder again and finds it, or finds it gone."""
+    configured(folder)
+    hub = Domains.open(folder.root / "smihub.yaml").hubs[0]
+    hub.read()
+    (mesh,) = hub.meshes
+    await hub.apply(mesh, (await hub.plan(mesh)).plan)
+    for change in (partial(standing, folder, "theirs.hcl", HCL), (folder.root / "rendered/objects/theirs.hcl").unlink):
+        change()
+        mesh.invalidate_mirror()
+        units = (await mesh.observed()).units
+        assert units
+        assert mesh.drifted == units
+        mesh.drifted.clear()
+        mesh.invalidate_mirror()
+        await mesh.observed()
+        assert mesh.drifted == set()
+    await hub.close()
 
 
 def test_an_entry_in_hcl_is_not_written_a_second_time(folder: Folder) -> None:
