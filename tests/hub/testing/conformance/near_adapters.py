@@ -232,8 +232,9 @@ def keeps_until_next(
 ) -> tuple[NativeObject, ...]:
     """Where something is new, what is revoked stays until the next change."""
     known = {native.ref for native in desired}
-    old = (one for one in observed.values() if one.ref not in known)
-    kept = (NativeObject(one.ref, one.role, one.owned, (), one.needs) for one in old)
+    kept = [
+        NativeObject(one.ref, one.role, one.owned, (), one.needs) for one in observed.values() if one.ref not in known
+    ]
     return (*desired, *kept) if known - observed.keys() else tuple(desired)
 
 
