@@ -232,16 +232,14 @@ def keeps_until_next(
 ) -> tuple[NativeObject, ...]:
     """Where something is new, what is revoked stays until the next change."""
     known = {native.ref for native in desired}
-    kept = [
-        NativeObject(one.ref, one.role, one.owned, (), one.needs) for one in observed.values() if one.ref not in known
-    ]
+    gone = (one for one in observed.values() if one.ref not in known)
+    kept = (NativeObject(one.ref, one.role, one.owned, (), one.needs) for one in gone)
     return (*desired, *kept) if known - observed.keys() else tuple(desired)
 
 
 def orders_by_hash(unit: Unit, config: GateConfig) -> Translation:
     """Objects come in the order of a set."""
-    made = gate_mesh.translate(unit, config)
-    return replace(made, objects=tuple({*made.objects}))
+    return replace(made := gate_mesh.translate(unit, config), objects=tuple({*made.objects}))
 
 
 def reads_a_file(unit: Unit, config: GateConfig) -> Translation:
