@@ -25,7 +25,7 @@ FEATURES = {
     Feature.ACCESS_HTTP_PORT: Support.FULL,
     Feature.ACCESS_TCP: Support.FULL,
     Feature.ACCESS_UDP: Support.NEVER,
-    Feature.ACCESS_SPIFFE_SOURCE: Support.FULL,
+    Feature.ACCESS_SPIFFE_SOURCE: Support.PARTIAL,
     Feature.ACCESS_LABEL_SOURCE: Support.NEVER,
     Feature.ACCESS_LABEL_DESTINATION: Support.FULL,
     Feature.SPLIT_HTTP: Support.FULL,
@@ -36,6 +36,7 @@ FEATURES = {
 LIMITS = {
     Feature.ACCESS_HTTP_HEADER: ("header.managed", "header.underscored"),
     Feature.ACCESS_UDP: ("proto.udp-not-captured",),
+    Feature.ACCESS_SPIFFE_SOURCE: ("source.foreign-trust-domain",),
     Feature.ACCESS_LABEL_SOURCE: ("source.labels-unauthenticated",),
     Feature.SPLIT_UDP: ("proto.udp-not-captured",),
     Feature.SPLIT_MATCHES: ("header.managed", "header.underscored"),

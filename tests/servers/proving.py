@@ -70,4 +70,5 @@ def conforms(subject: AdapterUnderTest) -> None:
     outcomes = run(replace(subject, sizes=sizes))
     failures = [failure_to_json(failure) for outcome in outcomes for failure in outcome.failures]
     told = "\n\n".join("\n".join(failure_lines(one)) for one in failures)
-    assert not failures, f"seed {sizes.seed}:\n{told}"
+    names = ", ".join(one["property"] for one in failures)
+    assert not failures, f"{told}\n\nseed {sizes.seed}: {names}"
