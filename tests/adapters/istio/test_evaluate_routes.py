@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from adapters.istio.evaluate.mesh import evaluator
 from hub.api import Answer, Destination, Exposed, Facts, NativeObject, UnmodelledError
 from tests.adapters.istio.routes import V1, Json, shares, split, to, vs
 from tests.adapters.istio.test_evaluate_workloads import (
