@@ -13,7 +13,7 @@ from adapters.istio.plugin import SPEC
 from hub.api import AdapterSpec
 from hub.sinks.kubernetes import KUBERNETES
 from hub.testing.conformance.judged_file import read_judged
-from hub.testing.conformance.subject import AdapterUnderTest, JudgedRequest
+from hub.testing.conformance.subject import AdapterUnderTest, JudgedRequest, Sizes
 from tests.servers.proving import conforms
 
 pytestmark = pytest.mark.thorough
@@ -35,6 +35,12 @@ def smihub_config() -> IstioConfig:
 def smihub_requests() -> tuple[JudgedRequest, ...]:
     """What is judged by hand."""
     return read_judged(Path(__file__).with_name("requests.yaml"), KUBERNETES)
+
+
+@pytest.fixture
+def smihub_subject(smihub_subject: AdapterUnderTest) -> AdapterUnderTest:
+    """On fewer worlds than Istio itself (test_conformance.py), of which this is one setting; `make proof` takes as many."""
+    return replace(smihub_subject, sizes=Sizes(worlds=500, few=50))
 
 
 @pytest.mark.slow
