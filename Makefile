@@ -2,7 +2,7 @@
 PYTHON ?= python3
 DEMO ?=
 MUTATE ?=
-PARTS := check-others check-adapters check-cli check-running
+PARTS := check-others check-adapters check-commands
 
 BIN := .venv/bin
 READY := .venv/.smihub-ready
@@ -49,22 +49,19 @@ check: setup ## lint, and the fast tests without random searches, processes and 
 # The longest parts first, three at once on two cores. Each part is a process that collects its own files: with xdist every process
 # collects all of them, which costs about as much as running them. To rewrite the asserts of 450 new files costs as much again: only
 # the tests that failed, a line each, are run a second time with them rewritten, to show values.
-RUNNING := $(addprefix tests/hub/,reconcile sinks sources status)
+COMMANDS := $(addprefix tests/hub/,cli reconcile sinks sources status)
 CHECK := $(PYTEST) -m "not envoy and not istio and not consul and not browser and not slow and not thorough and not hypothesis"
 AGAIN = echo "Again, for the values of what failed (a test that passes now is no better: it failed before):"
 check = @echo "pytest $(1)"; $(CHECK) --assert=plain --tb=line -o cache_dir=build/check/$@ $(1) || { $(AGAIN); $(CHECK) -o cache_dir=build/check/$@ --last-failed $(1); false; }
 
-check-cli: setup
-	$(call check,tests/hub/cli)
-
 check-adapters: setup
 	$(call check,tests/adapters)
 
-check-running: setup
-	$(call check,$(RUNNING))
+check-commands: setup
+	$(call check,$(COMMANDS))
 
 check-others: setup
-	$(call check,tests $(addprefix --ignore=,tests/hub/cli tests/adapters $(RUNNING) tests/adversary tests/e2e tests/mutants))
+	$(call check,tests $(addprefix --ignore=,tests/adapters $(COMMANDS) tests/adversary tests/e2e tests/mutants))
 
 fast-tests: setup ## the tests that start no Envoy
 	@mkdir -p $(REPORTS)
