@@ -46,9 +46,10 @@ lint: setup ## format, lint, types, import contracts
 check: setup ## lint, and the fast tests without random searches, processes and running hubs; under a minute on two cores
 	@$(MAKE) --no-print-directory -j4 --output-sync=target lint $(PARTS)
 
-# Types are checked in one process, which takes as long as all else on another core: the tests give way to it. Each part is a process that collects its own files: with xdist every process
-# collects all of them, which costs about as much as running them. To rewrite the asserts of 450 new files costs as much again: only
-# the tests that failed, a line each, are run a second time with them rewritten, to show values.
+# Types are checked in one process, which takes as long as all else on another core: the tests give way to it. Each part is a
+# process that collects its own files: with xdist every process collects all of them, which costs about as much as running them. To
+# rewrite the asserts of 450 new files costs as much again: only the tests that failed, a line each, are run a second time with them
+# rewritten, to show values.
 COMMANDS := $(addprefix tests/hub/,cli reconcile sinks sources status)
 CHECK := nice $(PYTEST) -m "not envoy and not istio and not consul and not browser and not slow and not thorough and not hypothesis"
 AGAIN = echo "Again, for the values of what failed (a test that passes now is no better: it failed before):"
