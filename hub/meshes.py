@@ -102,14 +102,16 @@ class Mesh:
 
     def _learn(self, mirror: Mirror) -> None:
         """Take what stands there into the settings; if that changes them, no unit is as it should be any more."""
-        others = (one for found in mirror.others.values() for one in found)
         ours = (one for one in mirror.whole().objects.values() if one.owner is not None)
-        settings = self.spec.learned(self._configured, map(self._manifest, others), map(self._manifest, ours))
+        settings = self.spec.learned(
+            self._configured, filter(None, map(self.manifest, mirror.foreign)), filter(None, map(self.manifest, ours))
+        )
         if settings != self.settings:
             self.settings = settings
             self.drifted |= mirror.units
 
-    def _manifest(self, one: Observed) -> Mapping[str, Any]:
+    def manifest(self, one: Observed) -> Mapping[str, Any]:
+        """What an object says, to be looked at; nothing of one without content, or with one that cannot be read."""
         with suppress(UnmodelledError):
             return self.view(one.owned, one.ref.kind) if one.owned else {}
         return {}

@@ -39,6 +39,11 @@ class Mirror:
         return self._token
 
     @property
+    def foreign(self) -> tuple[Observed, ...]:
+        """The objects of `others`, whichever file they are in."""
+        return tuple(one for found in self.others.values() for one in found)
+
+    @property
     def governed(self) -> int:
         """How many identities are governed."""
         return self._governed

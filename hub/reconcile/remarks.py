@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 
 from msgspec.structs import replace
 
 from hub.config.accepts import Accept, without_effect
 from hub.config.file import Config
 from hub.config.own import line_of, place_in, shown
-from hub.errors import UnmodelledError
-from hub.meshes import Mesh
-from hub.mirror import Mirror
-from hub.model import ObjectRef, Observed, Origin, Problem, Severity
+from hub.model import ObjectRef, Origin, Problem, Severity
 from hub.plan.guards import OWNER
 from hub.planner import Reviewed
 from hub.sources.overriding import CODE as OVERRIDES
@@ -45,17 +41,10 @@ def beside(config: Config, reviewed: Sequence[Reviewed]) -> Iterator[Problem]:
                 config, "object.unread", field, f'mesh {mesh.name}: "{file}" cannot be read: {reason}', _MOVE
             )
         for other in (other for _, found in sorted(others.items()) for other in found):
-            if said := _override(mesh, other):
+            manifest = mesh.manifest(other)
+            if manifest and (said := mesh.spec.overrides(manifest)):
                 warning = _warning(config, OVERRIDES, field, said, "remove it, unless it is meant to do so")
                 yield replace(warning, ref=other.ref)
-
-
-def _override(mesh: Mesh, other: Observed) -> str:
-    """What an object of somebody else does; "" for one without content, of which that is unknown."""
-    if other.owned:
-        with suppress(UnmodelledError):
-            return mesh.spec.overrides(mesh.view(other.owned, other.ref.kind))
-    return ""
 
 
 def _unused_accept(config: Config, accept: Accept, why: str) -> Problem:
@@ -65,17 +54,13 @@ def _unused_accept(config: Config, accept: Accept, why: str) -> Problem:
 
 def _unseen(config: Config, one: Reviewed) -> Iterator[Problem]:
     mesh = one.mesh
-    for each in mesh.spec.unseen(mesh.settings, _others(mesh.mirror)):
+    for each in mesh.spec.unseen(mesh.settings, mesh.mirror.foreign if mesh.mirror else ()):
         field = f"meshes[{_index(config, one)}].config" + (f".{each.setting}" if each.setting else "")
         yield _warning(config, each.code, field, f"mesh {mesh.name}: {each.message}", each.remedy)
 
 
 def _index(config: Config, one: Reviewed) -> int:
     return next(index for index, written in enumerate(config.meshes) if written.name == one.mesh.name)
-
-
-def _others(mirror: Mirror | None) -> Sequence[Observed]:
-    return [] if mirror is None else [one for found in mirror.others.values() for one in found]
 
 
 def _is_ours(one: Reviewed) -> bool:
