@@ -39,6 +39,7 @@ from hub.api import (
     Written,
 )
 from hub.private import claim
+from hub.threads import run_in_thread
 
 _TICK_S = 0.1
 _LOOK_S = 1.0
@@ -100,7 +101,10 @@ class XdsSink:
         return None
 
     async def write_all(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
-        """Write one revision and serve it. Raises UnsafeResourceError or StaleError, with nothing written."""
+        """Write one revision and serve it; it survives a loss of power once this has returned.
+
+        Raises UnsafeResourceError or StaleError, with nothing written.
+        """
         # Sealing and checking is most of a write, and `refused` has just done it for these very changes.
         known, ready = self._sealed
         self._sealed = ((), {})
@@ -116,6 +120,9 @@ class XdsSink:
             self._wake(self._apply(diff, sealed) if next_one else self._advance())
             for _ in range(2):  # the streams make their responses and send them, before anybody writes its status
                 await asyncio.sleep(0)
+        # Sidecars need not wait for the disk: should the revision be lost, so is what the hub served with it, and the one
+        # before is served again. Nor does anybody else: a slow disk would hold up every stream and every other mesh.
+        await run_in_thread(self._state.sync)
         return diff.token
 
     async def changes(self) -> AsyncIterator[str]:

@@ -32,7 +32,9 @@ def open_state(path: Path) -> sqlite3.Connection:
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     # Readers and the one writer do not wait for each other, so `status` works beside a serving hub.
-    db.execute("PRAGMA journal_mode = WAL")
+    (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise ConfigError(f'state file "{path}" is on a file system that SQLite cannot keep a write-ahead log on')
     # NORMAL, the default of some builds in WAL mode, may lose the last commits when the machine loses power: a
     # revocation that was reported as applied would be undone.
     db.execute("PRAGMA synchronous = FULL")
@@ -47,6 +49,31 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         raise ConfigError(
             f'state file "{path}" was written by a newer smihub; this one reads schema {SCHEMA_VERSION}; upgrade smihub'
         )
+
+
+@contextmanager
+def synced_later(db: sqlite3.Connection) -> Iterator[None]:
+    """Leave it to `sync` that what is committed in here survives a loss of power; its order is kept in any case."""
+    db.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        db.execute("PRAGMA synchronous = FULL")
+
+
+def sync(path: Path) -> None:
+    """Have everything that was committed survive a loss of power; takes as long as the disk does. Raises TransientError.
+
+    Source: SQLite, "Write-Ahead Logging", section 2.2: a commit is durable once the log is synced.
+    """
+    try:
+        log = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(log)
+        finally:
+            os.close(log)
+    except OSError as error:
+        raise TransientError(f'state file "{path}" cannot be synced: {error.strerror}') from error
 
 
 @contextmanager

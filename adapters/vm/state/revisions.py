@@ -24,7 +24,7 @@ from adapters.vm.identity.ca import Root, Secret
 from adapters.vm.identity.tokens import StoredToken
 from adapters.vm.resource import version_of
 from adapters.vm.state import marks
-from adapters.vm.state.file import closed_on_error, open_state, translate_sqlite_errors
+from adapters.vm.state.file import closed_on_error, open_state, sync, synced_later, translate_sqlite_errors
 from hub.api import (
     Change,
     Endpoint,
@@ -86,6 +86,7 @@ class State:
         self._domain = domain
         self._former_rows: dict[UnitKey, list[str]] = {}  # rows of memory that have another domain's name
         self._path = path
+        self._written = self._synced = 0  # revisions of this process
         self._db = open_state(path)
         with closed_on_error(self._db), self._transaction():
             self._db.execute("INSERT OR IGNORE INTO meshes VALUES (?, 0, '', '')", (mesh,))
@@ -132,7 +133,8 @@ class State:
             return RevisionDiff(newest, token, upserts, tuple(sorted(refs - upserts.keys())))
 
     def observe(self) -> Observation:
-        """All applied objects and all memory, as one revision."""
+        """All applied objects and all memory, as one revision, which survives a loss of power."""
+        self.sync()
         with self._transaction("DEFERRED"):
             token = self.head()[1]
             objects = {
@@ -174,12 +176,21 @@ class State:
 
     def apply(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """Write one revision and give its token. Raises StaleError, with nothing written, if `token` is not the head's."""
-        return self.write(changes, memory, token).token
+        written = self.write(changes, memory, token)
+        self.sync()
+        return written.token
+
+    def sync(self) -> None:
+        """Have what `write` wrote survive a loss of power. Raises TransientError. May run in a thread beside everything else."""
+        written = self._written
+        if written > self._synced:
+            sync(self._path)
+            self._synced = written
 
     def write(self, changes: Sequence[Change], memory: Mapping[UnitKey, bytes], token: str) -> RevisionDiff:
-        """The same; gives all that it wrote."""
+        """The same; gives all that it wrote, which survives the end of the process, but a loss of power only after `sync`."""
         upserts: dict[ObjectRef, StoredObject] = {}
-        with self._transaction("IMMEDIATE"):
+        with synced_later(self._db), self._transaction("IMMEDIATE"):
             # Looked at in here: since the plan was made, another process may have written a revision, or taken the mesh.
             self.refuse_others()
             revision, head = self.head()
@@ -196,6 +207,7 @@ class State:
                 (revision + 1, after, self._owner, self.mesh),
             )
             self._prune(revision + 1)
+        self._written += 1
         deleted = tuple(sorted(each.ref for each in changes if each.after is None))
         return RevisionDiff(revision + 1, after, upserts, deleted)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import errno
+import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from adapters.vm.serve.seal import Sealer
 from adapters.vm.serve.sink import XdsSink
 from adapters.vm.state import marks
 from adapters.vm.state.revisions import State
-from hub.api import NativeObject, StaleError, UnsafeResourceError
+from hub.api import NativeObject, StaleError, TransientError, UnsafeResourceError
 from tests.adapters.vm.one_caller import OUT, WEB, addresses, at, endpoints_of, facts
 from tests.servers.xds import TD, Client, Rig, anything_goes, drop, found, native, put, serving, stump, workload
 
@@ -59,6 +62,41 @@ async def test_stale_write_is_refused(rig: Rig) -> None:
     with pytest.raises(StaleError):
         await rig.sink.write_all(put(stump("Cluster", "x")), {}, "")
     assert names.ref("Cluster", "x") not in (await rig.sink.observe()).objects
+
+
+async def test_a_slow_disk_holds_up_nobody_but_who_writes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A revision is served at once; it counts as written when it survives a loss of power."""
+    synced = threading.Event()
+    sync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: (synced.wait(20), sync(file)))
+    client = Client(rig.address, rig.token("d/web"))
+    await client.ask("Cluster", "d/web")
+    await client.answer(await client.next())
+    changes = put(
+        workload("d/web", "web", names.ref("Cluster", OUT), names.ref("Cluster", "new")), stump("Cluster", "new")
+    )
+    writing = asyncio.create_task(rig.sink.write_all(changes, {}, (await rig.sink.observe()).token))
+    assert set(found(await client.next())) == {"new"}
+    assert not writing.done()
+    synced.set()
+    assert await writing == (await rig.sink.observe()).token
+    await client.close()
+
+
+async def test_what_may_be_lost_does_not_count_as_written(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails is told, and what stands is not read before it could be synced."""
+
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = (await rig.sink.observe()).token
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", failing)
+        with pytest.raises(TransientError, match=r"cannot be synced: Input/output error"):
+            await rig.sink.write_all(put(stump("Cluster", "x")), {}, before)
+        with pytest.raises(TransientError, match="cannot be synced"):
+            await rig.sink.observe()
+    assert names.ref("Cluster", "x") in (await rig.sink.observe()).objects
 
 
 _BAD = "not-safe"
