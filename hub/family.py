@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, json
 
+from hub.errors import UnmodelledError
 from hub.model import ObjectRef
 
 FILES = "*"
@@ -118,17 +119,33 @@ class FileForm(Struct, frozen=True):
             raise ValueError(f'list: "{self.list.name}" cannot be the name of the list')
 
 
+def canonical(value: Any) -> bytes:
+    """JSON in one form only: sorted keys, no blanks."""
+    return json.encode(value, order="deterministic")
+
+
+def _canonical_body(value: Any, kind: str) -> bytes:
+    try:
+        return canonical(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnmodelledError(f"not a {kind}: {error}") from None
+
+
 class FamilySpec(Struct, frozen=True):
     """A family of native objects by name: adapters make them, sinks write them.
 
     `view(body, kind)` is a body as JSON-like data for people: `render` prints it, and plans and `adopt` show in which fields two
-    views differ. It raises UnmodelledError for bytes that are no such object. `files` is how objects stand in files (None: they
-    do not, so that only a sink of the family itself writes them).
+    views differ. It raises UnmodelledError for bytes that are no such object. `body(view, kind)` is its inverse (the default:
+    `canonical`), which gives exactly the bytes that an adapter makes, and raises UnmodelledError for what is no such object; the
+    conformance kit changes single fields by it. `files` is how objects stand in files (None: they do not, so that only a sink of
+    the family itself writes them). `meaningless` are patterns of fields (`metadata.labels.*`) that a data plane never acts on.
     """
 
     name: str
     view: Callable[[bytes, str], Any]
     files: FileForm | None = None
+    body: Callable[[Any, str], bytes] = _canonical_body
+    meaningless: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError for a name that no adapter can refer to."""

@@ -15,7 +15,7 @@ from adapters.vm.serve.sink import XdsSink
 from adapters.vm.serve.sockets import XdsConfig, socket_folder
 from adapters.vm.state.revisions import State
 from adapters.vm.translate.unit import translate
-from adapters.vm.view import view
+from adapters.vm.view import body, view
 from hub.api import AdapterSpec, CommandSpec, FamilySpec, Feature, Narrowing, SinkContext, SinkSpec, Support, hookimpl
 
 FEATURES = {
@@ -78,6 +78,10 @@ def open_xds(context: SinkContext, config: XdsConfig) -> XdsSink:
     return XdsSink(State(context.state_file, context.mesh, context.owner, context.domain), context, config, check)
 
 
+XDS_FAMILY = FamilySpec("xds", view, body=body, meaningless=("*stat_prefix", "*access_log.*"))
+"""Envoy's resources, which only our own server gives to Envoys; what is counted and logged lets nobody in."""
+
+
 def _socket(context: SinkContext, config: XdsConfig) -> str:
     """Where the mesh's Envoys find the hub, however it is written; its name is the mesh's in a folder, which domains may share."""
     return config.address or f"unix:{socket_folder(config, context).resolve() / context.mesh}.sock"
@@ -94,8 +98,8 @@ def smihub_adapters() -> Iterable[AdapterSpec[Any]]:
 
 @hookimpl
 def smihub_families() -> Iterable[FamilySpec]:
-    """The family `xds`: Envoy's resources, which only our own server gives to Envoys."""
-    return [FamilySpec("xds", view)]
+    """The family `xds`."""
+    return [XDS_FAMILY]
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""A resource for people: its body as JSON-like data, and its name."""
+"""A resource for people: its body as JSON-like data and back, and its name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,25 @@ def view(body: bytes, kind: str) -> Any:
     return wire.to_json(wire.parse(kind, body))
 
 
+def body(value: Any, kind: str) -> bytes:
+    """The bytes of a resource of which `view` is given. Raises UnmodelledError for what is none."""
+    if kind == "Workload":
+        return _encoded(value)
+    return wire.pack(wire.from_json(kind, value))
+
+
 def name(kind: str, body: bytes) -> str:
     """The name under which a resource is subscribed to; the same errors as `view`."""
     if kind == "Workload":
         return str(_decoded(body)["workload"])
     return wire.name_of(wire.parse(kind, body))
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        return msgspec.json.encode(msgspec.convert(value, dict[str, Any]))
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        raise UnmodelledError(f"not a Workload: {error}") from error
 
 
 def _decoded(body: bytes) -> dict[str, Any]:

@@ -183,8 +183,12 @@ def name_of(resource: Json) -> str:
 
 
 def to_json(message: Message) -> Json:
-    """The message as JSON-like data under its proto field names, every `Any` opened."""
-    return _in_order(json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True)))
+    """The message as JSON-like data under its proto field names, every `Any` opened. Raises UnmodelledError for what has no such form."""
+    try:
+        text = json_format.MessageToJson(message, preserving_proto_field_name=True)
+    except Exception as error:  # the printer has no list of what it raises: unknown extensions, numbers that are none
+        raise UnmodelledError(f"a {message.DESCRIPTOR.name} that JSON cannot say: {error}") from error
+    return _in_order(json.loads(text))
 
 
 _MAPS = frozenset({"json_format", "policies", "typed_per_filter_config", "typed_extension_protocol_options"})
@@ -202,9 +206,11 @@ def _in_order(value: Json) -> Json:
 
 def from_json(kind: str, value: Json) -> Message:
     """The message of JSON-like data, the inverse of `to_json`. Raises UnmodelledError where it does not fit."""
+    if not isinstance(value, dict):  # the parser takes an empty text for an empty message
+        raise UnmodelledError(f"not a {kind}: it is not a mapping")
     try:
         message = json_format.ParseDict(value, KINDS[kind]())
-    except (KeyError, json_format.ParseError) as error:
+    except Exception as error:  # the parser has no list of what it raises for values of the wrong type
         raise UnmodelledError(f"not a {kind}: {error}") from error
     _tidy(message)
     return message

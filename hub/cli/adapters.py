@@ -12,7 +12,7 @@ import typer
 from msgspec import Struct, json
 from rich.text import Text
 
-from hub.api import AdapterSpec, FamilySpec, Support
+from hub.api import AdapterSpec, Support
 from hub.cli import completion
 from hub.cli.check_adapter import AdapterCheck, CheckedAdapter, run_suite
 from hub.cli.context import (
@@ -133,7 +133,7 @@ def check(
     with clean_errors():
         plugins = installed_plugins()
         spec = _known(name, plugins)
-        left_out = _left_out(plugins.family(spec), requests)
+        left_out = {} if requests else {"judged": "it needs requests that were judged by hand (--requests FILE)"}
         version = plugins.packages.get(name, Package("unknown")).version
         if requests is not None:
             read_judged(requests, plugins.family(spec))
@@ -154,17 +154,6 @@ def _outcome(checked: CheckedAdapter) -> str:
     if checked.failed:
         return "some of what was asked does not hold"
     return "everything holds" if checked.passed else "what was asked holds; it passes only if everything is asked"
-
-
-def _left_out(family: FamilySpec, requests: Path | None) -> dict[str, str]:
-    """The checks that need more than what is here, and what."""
-    if family.files is None:
-        own = "the adapter's own tests ask it"
-        return {
-            "judged": f"its objects have no text that a file of requests could have (family {family.name}); {own}",
-            "fields": f"its objects have no text in which single fields could be changed; {own}",
-        }
-    return {} if requests else {"judged": "it needs requests that were judged by hand (--requests FILE)"}
 
 
 def _next_steps(place: Path) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ import msgspec
 
 from hub.api import FamilySpec, FileForm, FileList, FileMark, FileObject
 from hub.errors import ConfigError, UnmodelledError, UnsafeResourceError
+from hub.family import canonical
 from hub.model import MANAGED_BY, ObjectRef
 from hub.sinks.emit import emit
-from hub.sinks.manifest import MAX_OBJECT_BYTES, canonical
+from hub.sinks.manifest import MAX_OBJECT_BYTES
 from hub.sources.limits import ParseLimits, YamlError
 from hub.sources.yaml import load
 
@@ -225,4 +226,5 @@ KUBERNETES = FamilySpec(
             ("kustomization.yml", "Kustomization"),
         ),
     ),
+    meaningless=("metadata.name", "metadata.namespace", "metadata.labels.*", "metadata.annotations.*"),
 )

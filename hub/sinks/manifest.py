@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -57,11 +56,6 @@ class Unowned(Struct, frozen=True):
 def digest(data: bytes) -> str:
     """What tells contents apart."""
     return sha256(data).hexdigest()
-
-
-def canonical(value: Any) -> bytes:
-    """JSON in one form only."""
-    return msgspec.json.encode(value, order="deterministic")
 
 
 class ObjectFiles(Struct, frozen=True):
@@ -197,4 +191,4 @@ def _needs(text: str) -> tuple[ObjectRef, ...] | None:
 
 
 def _unsafe(native: NativeObject, unit: UnitKey, why: str) -> UnsafeResourceError:
-    return UnsafeResourceError(f'"{native.ref}" of {unit} cannot be written as a manifest: {why}')
+    return UnsafeResourceError(f'"{native.ref}" of {unit} cannot be written as a file: {why}')

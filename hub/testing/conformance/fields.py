@@ -65,9 +65,9 @@ def _read(subject: AdapterUnderTest, world: SentinelWorld, made: Made, seen: _Se
     objects = [native for native in bodies_of(made.translations) if native.ref in about]
     others = [native for native in bodies_of(made.translations) if native.ref not in about]
     try:
-        bodies = [subject.bodies.decode(one.body, one.ref.kind) for one in objects]
+        bodies = [subject.family.view(one.body, one.ref.kind) for one in objects]
     except Exception as error:  # noqa: BLE001 - whatever the author's own functions raise
-        why = f"the kit cannot read the bodies ({error}): define a fixture smihub_bodies that gives a Bodies"
+        why = f"the kit cannot read the bodies ({error}): define a fixture smihub_family that gives the FamilySpec"
         yield PropertyFailure(CARRIED, why)
         return
     fields = _Fields(subject, (world, made), (objects, others), bodies)
@@ -126,11 +126,15 @@ class _Fields:
         edits = {"changed": _changed(self._bodies[place.index], place, part.changed_in(place.leaf))}
         edits["deleted"] = _deleted(self._bodies[place.index], place.path)
         for word, body in edits.items():
-            told = self._answers(self._with(place.index, body))
+            objects = self._with(place.index, body)
+            told = self._answers(objects)
             ref = self._objects[place.index].ref
             where = f"{ref.kind} {'.'.join(map(str, place.path))}"
             key = (ref.kind, *("*" if isinstance(one, int) else str(one) for one in place.path), part.part, word)
-            if told != self._normal:
+            if isinstance(objects, Exception) and word == "changed" and not place.key:
+                why = f"{self._world.name}: {where} carries the {part.part}, and its family cannot write another there ({objects})"
+                yield self._failure(CARRIED, why, ref)
+            elif told != self._normal:
                 seen.read.add(key)
             else:
                 why = (
@@ -199,7 +203,7 @@ class _Fields:
             *([{**body, "spec": {**inner, "zqUnknown": True}}] if isinstance(inner, dict) else []),
         ]
         try:
-            return [replace(native, body=self._subject.bodies.encode(one, native.ref.kind)) for one in more]
+            return [replace(native, body=self._subject.family.body(one, native.ref.kind)) for one in more]
         except Exception:  # noqa: BLE001 - the author's own function, which knows every field that there is
             return []
 
@@ -207,7 +211,7 @@ class _Fields:
         """The object under another kind, also where its body says which."""
         other = replace(native, ref=replace(native.ref, kind="ZqUnknown"))
         if isinstance(body, dict) and "kind" in body:
-            return replace(other, body=self._subject.bodies.encode({**body, "kind": "ZqUnknown"}, native.ref.kind))
+            return replace(other, body=self._subject.family.body({**body, "kind": "ZqUnknown"}, native.ref.kind))
         return other
 
     def _failure(self, name: str, why: str, ref: object) -> PropertyFailure:
@@ -217,7 +221,7 @@ class _Fields:
     def _with(self, index: int, body: Any) -> list[NativeObject] | Exception:
         native = self._objects[index]
         try:
-            raw = self._subject.bodies.encode(body, native.ref.kind)
+            raw = self._subject.family.body(body, native.ref.kind)
         except Exception as error:  # noqa: BLE001 - the author's own function; a body that cannot be written is none
             return UnmodelledError(str(error))
         return [*self._objects[:index], replace(native, body=raw), *self._objects[index + 1 :]]

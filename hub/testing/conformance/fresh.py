@@ -26,10 +26,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.errors import SmihubError
+from hub.family import FamilySpec
 from hub.model import Answer, Facts, NativeObject, Request, Role, service_account_label
 from hub.semantics import Semantics
 from hub.testing.close import row
-from hub.testing.conformance.subject import AdapterUnderTest, Bodies, PropertyCheck, PropertyFailure, bodies_of
+from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
 from hub.testing.documents import Scope, compile_documents, translate_units
 from hub.testing.kit import read_documents
 from hub.testing.random_requests import Hints
@@ -106,7 +107,7 @@ class Report(Struct, frozen=True):
 def fresh(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """The same answers, and the same objects, in a process that knows nothing else."""
     here = [_world(subject, number) for number in range(max(subject.sizes.few // 2, 10))]
-    asked = [replace(one, objects=_stripped(one, subject.bodies, Random(number))) for number, one in enumerate(here)]
+    asked = [replace(one, objects=_stripped(one, subject.family, Random(number))) for number, one in enumerate(here)]
     try:
         told = _run(subject, asked)
     except (pickle.PicklingError, AttributeError, TypeError, ValueError, OSError, subprocess.SubprocessError) as error:
@@ -161,7 +162,7 @@ def _said(there: object) -> str:
 # --------------------------------------------------------------------------------------------- what a mesh does not have
 
 
-def _stripped(errand: Errand, bodies: Bodies, rng: Random) -> tuple[NativeObject, ...]:
+def _stripped(errand: Errand, family: FamilySpec, rng: Random) -> tuple[NativeObject, ...]:
     """The objects in another order, with other digests in names, without annotations of their own.
 
     Digests that the facts have too mean something (labels of Pods, variants of ports) and stay.
@@ -175,11 +176,11 @@ def _stripped(errand: Errand, bodies: Bodies, rng: Random) -> tuple[NativeObject
     named = {found for native in errand.objects for found in _DIGEST.findall(native.ref.name.encode())}
     table = bytes.maketrans(_HEX, bytes(rng.sample(_HEX, len(_HEX))))
     digests = {digest: digest.translate(table) for digest in named - known if any(c in b"0123456789" for c in digest)}
-    objects = [_anonymous(native, digests, bodies) for native in errand.objects]
+    objects = [_anonymous(native, digests, family) for native in errand.objects]
     return tuple(rng.sample(objects, len(objects)))
 
 
-def _anonymous(native: NativeObject, digests: dict[bytes, bytes], bodies: Bodies) -> NativeObject:
+def _anonymous(native: NativeObject, digests: dict[bytes, bytes], family: FamilySpec) -> NativeObject:
     def other(raw: bytes) -> bytes:
         return _DIGEST.sub(lambda hit: digests.get(hit.group(), hit.group()), raw)
 
@@ -188,19 +189,19 @@ def _anonymous(native: NativeObject, digests: dict[bytes, bytes], bodies: Bodies
 
     # What an object needs is the hub's to know, and a mesh's only where its own names tell; these are told by order.
     needs = tuple(map(renamed, native.needs))
-    body = other(_unannotated(native, bodies))
+    body = other(_unannotated(native, family))
     return NativeObject(renamed(native.ref), Role.GRANT, body, (), needs)
 
 
-def _unannotated(native: NativeObject, bodies: Bodies) -> bytes:
+def _unannotated(native: NativeObject, family: FamilySpec) -> bytes:
     """The body with other values of its annotations; as it is where it has none."""
     try:
-        value = bodies.decode(native.body, native.ref.kind)
+        value = family.view(native.body, native.ref.kind)
         notes = value["metadata"]["annotations"]
-    except (ValueError, KeyError, TypeError):
+    except (SmihubError, ValueError, KeyError, TypeError):
         return native.body
     value["metadata"]["annotations"] = {f"x-{number}": "x" for number, _ in enumerate(notes)}
-    return bodies.encode(value, native.ref.kind)
+    return family.body(value, native.ref.kind)
 
 
 # ------------------------------------------------------------------------------------------------------- the process

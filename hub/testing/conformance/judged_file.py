@@ -5,10 +5,11 @@ world: |                      # the Services, Pods and Workloads around the mesh
 judged:
 - source: https://...         # the vendor's page that says so
   objects: |                  # native objects, as they stand in files of the adapter's family
-    ...
+    ...                       # or a list: [{kind: Listener, name: in, body: {...}}], bodies as `smihub render` prints them
   requests:
   - verdict: allow            # or deny; of a mesh that governs routes alone: ungoverned, with weights: {api: 9/10, api-v2: 1/10}
     request: {src: {identity: d/web}, dst: {pod: d/api}, port: 8080, path: /a}
+parts: ...                    # what is read by nobody: a place for YAML's anchors
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import msgspec
 import yaml
 from msgspec import Struct
 
-from hub.api import ConfigError, FamilySpec, NativeObject, Role
+from hub.api import ConfigError, FamilySpec, NativeObject, ObjectRef, Role, UnmodelledError
 from hub.requests import RequestError, decode
 from hub.testing.conformance.subject import JudgedRequest
 
@@ -32,19 +33,28 @@ class _JudgedLine(Struct, forbid_unknown_fields=True):
     weights: dict[str, str] | None = None
 
 
+class _JudgedObject(Struct, forbid_unknown_fields=True):
+    kind: str
+    name: str
+    body: Any
+    group: str = ""
+    namespace: str = ""
+
+
 class _JudgedRow(Struct, forbid_unknown_fields=True):
     source: str
     requests: list[_JudgedLine]
-    objects: str = ""
+    objects: str | list[_JudgedObject] = ""
 
 
 class _JudgedFile(Struct, forbid_unknown_fields=True):
     judged: list[_JudgedRow]
     world: str = ""
+    parts: Any = None
 
 
 def read_judged(path: Path, family: FamilySpec) -> tuple[JudgedRequest, ...]:
-    """The requests of a file. Raises ConfigError, with the place, for what it cannot read, and where the family has no files."""
+    """The requests of a file. Raises ConfigError, with the place, for what it cannot read."""
     try:
         file = msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), _JudgedFile)
     except OSError as error:
@@ -58,7 +68,7 @@ def read_judged(path: Path, family: FamilySpec) -> tuple[JudgedRequest, ...]:
 
 def _rows(file: _JudgedFile, row: _JudgedRow, context: tuple[str, FamilySpec]) -> Iterator[JudgedRequest]:
     where, family = context
-    objects = tuple(_objects(row.objects, where, family)) if row.objects.strip() else ()
+    objects = tuple(_objects(row.objects, where, family))
     for at, asked in enumerate(row.requests):
         try:
             request = decode(asked.request).request
@@ -67,16 +77,25 @@ def _rows(file: _JudgedFile, row: _JudgedRow, context: tuple[str, FamilySpec]) -
         yield JudgedRequest(objects, request, asked.verdict, row.source, file.world, asked.weights)
 
 
-def _objects(text: str, where: str, family: FamilySpec) -> Iterator[NativeObject]:
-    if family.files is None:
-        raise ConfigError(
-            f'{where}.objects: the objects of family "{family.name}" have no files; judge them in a test of Python'
-        )
+def _objects(written: str | list[_JudgedObject], where: str, family: FamilySpec) -> Iterator[NativeObject]:
     try:
-        found = family.files.read(text.encode())
-    except ConfigError as error:
+        yield from _of_text(written, family) if isinstance(written, str) else _of_list(written, family)
+    except (ConfigError, UnmodelledError) as error:
         raise ConfigError(f"{where}.objects: {error}") from None
-    for one in found:
+
+
+def _of_list(written: list[_JudgedObject], family: FamilySpec) -> Iterator[NativeObject]:
+    for one in written:
+        ref = ObjectRef(one.group, one.kind, one.namespace, one.name)
+        yield NativeObject(ref, Role.GRANT, family.body(one.body, one.kind))
+
+
+def _of_text(text: str, family: FamilySpec) -> Iterator[NativeObject]:
+    if not text.strip():
+        return
+    if family.files is None:
+        raise ConfigError(f'the objects of family "{family.name}" have no files; write a list of kind, name and body')
+    for one in family.files.read(text.encode()):
         if one.ref is None:
-            raise ConfigError(f"{where}.objects: an object has no name, or no kind")
+            raise ConfigError("an object has no name, or no kind")
         yield NativeObject(one.ref, Role.GRANT, one.body)

@@ -8,8 +8,8 @@
         return SPEC
 
 It is found through pytest's entry points wherever smihub is installed; the suite is imported only for such a file. Further fixtures are
-optional: `smihub_config`, `smihub_version`, `smihub_requests` (JudgedRequests), `smihub_bodies` (a Bodies, unless bodies are JSON),
-`smihub_meaningless` (patterns of fields without effect), `smihub_data_plane` (a DataPlane), `smihub_schema` (a SchemaCheck); see
+optional: `smihub_config`, `smihub_version`, `smihub_requests` (JudgedRequests), `smihub_family` (a FamilySpec, where none of its name is
+installed and bodies are no JSON), `smihub_meaningless` (patterns of fields without effect), `smihub_data_plane` (a DataPlane), `smihub_schema` (a SchemaCheck); see
 hub.testing.conformance.subject. `judged_file.read_judged` reads requests from YAML, `crds.crd_schema` makes a schema of CRDs.
 """
 
@@ -72,14 +72,17 @@ def smihub_requests() -> Iterable[Any]:
 
 
 @pytest.fixture
-def smihub_bodies() -> Any:
-    """How bodies are read and written: a Bodies; None: they are JSON."""
-    return None
+def smihub_family(smihub_adapter: Any) -> Any:
+    """The FamilySpec of the adapter's objects: the one that is installed; where none is, bodies are JSON."""
+    from hub.plugins import installed_plugins  # noqa: PLC0415 - only where the suite runs
+    from hub.testing.conformance.subject import JSON  # noqa: PLC0415 - the same
+
+    return installed_plugins().families.get(smihub_adapter.family, JSON)
 
 
 @pytest.fixture
 def smihub_meaningless() -> Iterable[str]:
-    """Patterns of fields that may repeat a value without any effect, besides metadata."""
+    """Patterns of fields that may repeat a value without any effect, besides those of the family."""
     return ()
 
 
@@ -101,10 +104,10 @@ def smihub_subject(
     smihub_adapter: Any,
     smihub_config: Any,
     smihub_requests: Iterable[Any],
-    smihub_bodies: Any,
+    smihub_family: Any,
 ) -> Any:
     """All of it together: a AdapterUnderTest."""
-    from hub.testing.conformance.subject import JSON, MEANINGLESS, AdapterUnderTest, Sizes  # noqa: PLC0415 - only where the suite runs
+    from hub.testing.conformance.subject import AdapterUnderTest, Sizes  # noqa: PLC0415 - only where the suite runs
 
     option = request.config.getoption
     worlds = option("--smihub-worlds")
@@ -115,8 +118,8 @@ def smihub_subject(
         judged=tuple(smihub_requests),
         data_plane=request.getfixturevalue("smihub_data_plane"),
         schema=request.getfixturevalue("smihub_schema"),
-        bodies=JSON if smihub_bodies is None else smihub_bodies,
-        meaningless=(*MEANINGLESS, *request.getfixturevalue("smihub_meaningless")),
+        family=smihub_family,
+        unread=tuple(request.getfixturevalue("smihub_meaningless")),
         sizes=Sizes(worlds, few=max(worlds // 20, 10), seed=option("--smihub-seed")),
     )
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, json
 from msgspec.structs import replace
 
-from hub.api import AdapterSpec, Answer, Facts, NativeObject, Request
+from hub.api import AdapterSpec, Answer, Facts, FamilySpec, NativeObject, Request
 from hub.explain import ExplainedMesh, Explainer
 from hub.features import Feature, Support
 from hub.model import Document, Translation, UnitKey
 from hub.semantics import GovernedNamespaces
+from hub.sinks.kubernetes import KUBERNETES
 from hub.testing.documents import Scope, SinklessMesh, explained
 
-KIT_VERSION = "5"
+KIT_VERSION = "6"
 """Changes when a property is added or becomes stricter: a certificate is worth what its kit asked."""
 
 
@@ -36,24 +36,12 @@ class JudgedRequest(Struct, frozen=True):
     weights: Mapping[str, str] | None = None
 
 
-class Bodies(Struct, frozen=True):
-    """How the kit reads and writes bodies to change single fields in them; the default is JSON."""
-
-    decode: Callable[[bytes, str], Any]
-    encode: Callable[[Any, str], bytes]
-
-
 def _json(body: bytes, kind: str) -> Any:
-    return json.loads(body)
+    return json.decode(body)
 
 
-def _bytes(value: Any, kind: str) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-JSON = Bodies(_json, _bytes)
-MEANINGLESS = ("metadata.name", "metadata.namespace", "metadata.labels.*", "metadata.annotations.*")
-"""Fields that may repeat a value without any effect, as patterns over paths such as `spec.rules.0.name`."""
+JSON = FamilySpec("json", _json, meaningless=KUBERNETES.meaningless)
+"""How the kit reads and writes bodies, to change single fields in them, where it knows no family of the adapter's."""
 NOBODY = GovernedNamespaces(frozenset())
 """Whom SMI rules in a mesh that routes calls and enforces no access."""
 DataPlane = Callable[[Sequence[NativeObject], Facts, Sequence[Request]], Sequence[str]]
@@ -85,8 +73,8 @@ class AdapterUnderTest(Struct, frozen=True):
     judged: tuple[JudgedRequest, ...] = ()
     data_plane: DataPlane | None = None
     schema: SchemaCheck | None = None
-    bodies: Bodies = JSON
-    meaningless: tuple[str, ...] = MEANINGLESS
+    family: FamilySpec = JSON
+    unread: tuple[str, ...] = ()
     sizes: Sizes = field(default_factory=Sizes)
 
     @property
@@ -98,6 +86,11 @@ class AdapterUnderTest(Struct, frozen=True):
     def features(self) -> Mapping[Feature, Support]:
         """What the adapter declares of a mesh with this configuration."""
         return self.spec.supports(self.settings)
+
+    @property
+    def meaningless(self) -> tuple[str, ...]:
+        """Fields that may repeat a value without any effect, as patterns over paths such as `spec.rules.0.name`."""
+        return (*self.family.meaningless, *self.unread)
 
     @property
     def settings(self) -> Any:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from adapters.vm import wire
-from adapters.vm.plugin import SPEC
-from adapters.vm.view import view
+from adapters.vm.plugin import SPEC, XDS_FAMILY
 from hub.api import AdapterSpec, NativeObject, UnmodelledError
-from hub.testing.conformance.subject import AdapterUnderTest, Bodies, DataPlane, JudgedRequest, SchemaCheck
+from hub.testing.conformance.judged_file import read_judged
+from hub.testing.conformance.subject import AdapterUnderTest, DataPlane, JudgedRequest, SchemaCheck
 from tests.adapters.vm.data_plane import RealEnvoy
-from tests.adapters.vm.judged import JUDGED
 from tests.servers.proving import conforms
 
 pytestmark = pytest.mark.envoy
@@ -29,19 +27,7 @@ def smihub_adapter() -> AdapterSpec[Any]:
 @pytest.fixture
 def smihub_requests() -> tuple[JudgedRequest, ...]:
     """What is judged by hand."""
-    return JUDGED
-
-
-@pytest.fixture
-def smihub_bodies() -> Bodies:
-    """Protobuf, opened by its schema."""
-    return Bodies(view, _encoded)
-
-
-@pytest.fixture
-def smihub_meaningless() -> tuple[str, ...]:
-    """Names of statistics, and what is written into logs."""
-    return "*stat_prefix", "*access_log.*"
+    return read_judged(Path(__file__).with_name("requests.yaml"), XDS_FAMILY)
 
 
 @pytest.fixture
@@ -60,10 +46,6 @@ def smihub_schema() -> SchemaCheck:
 def test_the_vm_mesh_passes_on_a_hundred_thousand_pairs(smihub_subject: AdapterUnderTest) -> None:
     """Of a world and a request, with a new seed each time."""
     conforms(smihub_subject)
-
-
-def _encoded(value: Any, kind: str) -> bytes:
-    return msgspec.json.encode(value) if kind == "Workload" else wire.pack(wire.from_json(kind, value))
 
 
 def _faults(native: NativeObject) -> list[str]:

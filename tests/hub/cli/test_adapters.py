@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hub.cli.adapters import _left_out
 from hub.plugins import installed_plugins
 from tests.servers.folder import Folder
 
@@ -72,7 +71,7 @@ def test_show_tells_what_must_be_set_and_what_may(folder: Folder) -> None:
     assert "sink  kind: directory\n  path: string; required\n" in text
 
 
-REQUESTS = Path(__file__).parents[2] / "adapters" / "istio" / "requests.yaml"
+REQUESTS = Path(__file__).parents[2] / "adapters" / "vm" / "requests.yaml"
 
 
 @pytest.mark.thorough
@@ -82,13 +81,13 @@ def test_an_installed_adapter_is_checked(folder: Folder) -> None:
     (folder.root / "pytest.py").write_text("raise SystemExit(5)")
     (folder.root / "requests.yaml").write_bytes(REQUESTS.read_bytes())
     before = sorted(folder.root.rglob("*"))
-    asked = ("adapters", "check", "istio", "--worlds", "10", "--requests", "requests.yaml", "-o", "json")
+    asked = ("adapters", "check", "vm", "--worlds", "10", "--requests", "requests.yaml", "-o", "json")
     done = folder.process(*asked, env={"PYTEST_ADDOPTS": "--bad"})
     assert done.returncode == 0, done
     certificate = json.loads(done.stdout)
-    assert (certificate["adapter"], certificate["version"]) == ("istio", metadata.version("smihub"))
+    assert (certificate["adapter"], certificate["version"]) == ("vm", metadata.version("smihub"))
     assert certificate["passed"]
-    assert all("istio.io/latest/docs" in page for page in certificate["judged"])
+    assert all("envoyproxy.io/docs/envoy/latest" in page for page in certificate["judged"])
     assert done.stderr.splitlines() == ["note: everything holds"]
     assert sorted(folder.root.rglob("*")) == before
 
@@ -106,15 +105,6 @@ def test_the_exit_code_says_what_the_certificate_says(folder: Folder) -> None:
     ]
 
 
-def test_of_objects_without_text_it_is_said_what_only_the_adapters_own_tests_ask() -> None:
-    """A file of requests is not asked for where it would be refused."""
-    plugins = installed_plugins()
-    left_out = _left_out(plugins.family(plugins.adapters["vm"]), None)
-    assert left_out.keys() == {"judged", "fields"}
-    assert all(why.endswith("; the adapter's own tests ask it") for why in left_out.values())
-    assert _left_out(plugins.family(plugins.adapters["istio"]), Path("requests.yaml")) == {}
-
-
 @pytest.mark.parametrize(
     ("adapter", "text", "told"),
     [
@@ -127,7 +117,16 @@ def test_of_objects_without_text_it_is_said_what_only_the_adapters_own_tests_ask
         ),
         ("istio", "judged: [{source: x, objects: '- 1', requests: []}]", "judged[0].objects: an object has no name"),
         ("istio", "judged: [{source: x, objects: '{', requests: []}]", "judged[0].objects: "),
-        ("vm", "judged: [{source: x, objects: '{}', requests: []}]", 'the objects of family "xds" have no files'),
+        (
+            "vm",
+            "judged: [{source: x, objects: '{}', requests: []}]",
+            'the objects of family "xds" have no files; write a list',
+        ),
+        (
+            "vm",
+            "judged: [{source: x, objects: [{kind: Listener, name: x, body: {nme: x}}], requests: []}]",
+            "judged[0].objects: not a Listener: ",
+        ),
     ],
 )
 def test_a_file_of_requests_that_cannot_be_read_is_one_error(

@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from hub.api import FILES, FamilySpec, FileForm, FileList, FileMark, FileObject, SinkContext, SinkSpec
 from hub.errors import ConfigError, UnsafeResourceError
+from hub.family import canonical
 from hub.model import NativeObject, ObjectRef, Observed, Role, UnitKey
 from hub.plugins import Plugins
 from hub.sinks.directory import DIRECTORY, DirectoryConfig, DirectorySink, open_directory
-from hub.sinks.manifest import Broken, Foreign, ObjectFiles, canonical, digest
+from hub.sinks.manifest import Broken, Foreign, ObjectFiles, digest
 from hub.sinks.names import file_name, former_name, ref_of_file
 from hub.sinks.reading import FolderReader
 

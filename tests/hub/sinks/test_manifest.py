@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hub.errors import UnsafeResourceError
+from hub.family import canonical
 from hub.model import NativeObject, ObjectRef, Observed, Role, UnitKey
 from hub.sinks.emit import emit
-from hub.sinks.manifest import MAX_OBJECT_BYTES, Broken, Foreign, Unowned, canonical, digest
+from hub.sinks.manifest import MAX_OBJECT_BYTES, Broken, Foreign, Unowned, digest
 from hub.sinks.names import ref_of_file, unit_of, unit_text
 from hub.sources.yaml import load_one
 from tests.hub.sinks.small_mesh import ORIGINS, access, file_name, form, native, read, stamp

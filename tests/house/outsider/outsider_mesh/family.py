@@ -36,7 +36,7 @@ class WallFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def canonical(wall: Mapping[str, str]) -> bytes:
     """JSON in one form only."""
-    return json.dumps(wall, sort_keys=True).encode()
+    return msgspec.json.encode(wall, order="deterministic")
 
 
 def view(body: bytes, kind: str) -> Any:

@@ -6,12 +6,11 @@ a `Way` says where calls to a Service go. It imports `hub.api` alone; bad_adapte
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from hashlib import sha256
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from hub.api import (
     Access,
@@ -184,7 +183,7 @@ def native(
 
 def encode(body: object) -> bytes:
     """The same bytes for the same value."""
-    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return json.encode(body, order="deterministic")
 
 
 def digest(value: object) -> str:
