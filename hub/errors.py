@@ -28,6 +28,10 @@ class UnsafeResourceError(SmihubError):
     """A native resource has a shape that must never leave the hub; nothing of the change was written."""
 
 
+class AdapterError(SmihubError):
+    """An adapter failed on a unit, and what was asked for needs that unit; its cause is what the adapter raised."""
+
+
 class RefusedError(SmihubError):
     """What was asked for must not be done (a saved plan that is not as it was, a mesh of another owner); nothing was written."""
 

@@ -21,6 +21,7 @@ from hub.endpoints import EndpointView
 from hub.errors import ConfigError
 from hub.events import ObjectSource, Snapshot
 from hub.explain import Compiled, ExplainedMesh, Explainer, compiled
+from hub.faults import blamed
 from hub.intake import Intake
 from hub.intent.names import is_workload
 from hub.meshes import Mesh
@@ -79,7 +80,7 @@ def explain_folder(folder: Path, plugins: Plugins) -> Explained:
         ExplainedMesh(
             name,
             spec,
-            {key: translated(spec, key, unit, spec.config()) for key, unit in _with_baselines(spec, intent)},
+            {key: _translated(spec, key, unit) for key, unit in _with_baselines(spec, intent)},
             partial(_translated, spec),
             plugins.families[spec.family].view if spec.family in plugins.families else None,
         )
@@ -97,7 +98,8 @@ def _can_have_any(spec: AdapterSpec[Any], store: Store) -> bool:
 
 
 def _translated(spec: AdapterSpec[Any], key: UnitKey, unit: Unit) -> Translation:
-    return translated(spec, key, unit, spec.config())
+    with blamed(spec.name, key):
+        return translated(spec, key, unit, spec.config())
 
 
 def _with_baselines(spec: AdapterSpec[Any], intent: Compiled) -> Iterator[tuple[UnitKey, Unit]]:
@@ -173,5 +175,8 @@ async def _judged(mesh: Mesh, intent: Compiled) -> ExplainedMesh:
     }
     skeletons = {key: mesh.baseline(key) for key in sorted(baselines_of(mesh.spec, {*units, *held}))}
     units |= {key: unit for key, unit in skeletons.items() if unit is not None}
-    translations = {key: mesh.translate(key, unit) for key, unit in units.items()}
+    translations = {}
+    for key, unit in units.items():
+        with blamed(mesh.spec.name, key):
+            translations[key] = mesh.translate(key, unit)
     return ExplainedMesh(mesh.name, mesh.spec, translations, mesh.translate, mesh.view)

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from msgspec.structs import replace
 
 from hub.api import stateless
+from hub.errors import AdapterError
 from hub.meshes import Mesh
 from hub.model import Observation, Observed, UnitKey
 from hub.plan.changes import Desired, by_unit
+from hub.plan.guards import of_faults
 from hub.plan.plan import Plan
 from hub.store import Store
 
@@ -32,6 +34,16 @@ class Faults:
     def note(self, key: UnitKey, error: Exception) -> None:
         """This was raised for a unit; of several the first counts."""
         self.found.setdefault(key, error)
+
+
+@contextmanager
+def blamed(adapter: str, key: UnitKey) -> Iterator[None]:
+    """Around what an adapter does for a unit that cannot be left out. Raises AdapterError for what it raises."""
+    try:
+        yield
+    except Exception as error:
+        (refusal,) = of_faults([(key, error)], adapter)
+        raise AdapterError(f"{refusal.message} ({refusal.code}); {refusal.remedy}") from error
 
 
 def carried_over(

@@ -7,7 +7,6 @@ broken, and while a Loss of the unit is not accepted. While it waits the unit is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from math import inf
 
@@ -18,7 +17,7 @@ from hub.api import stateless
 from hub.baselines import NOTHING_HELD, Holds, baselines_of, beside_baselines, covers
 from hub.binding import rebuilt, unprotected
 from hub.config.file import Config
-from hub.faults import Faults, carried_over, narrowest, with_unenforced
+from hub.faults import Faults, blamed, carried_over, narrowest, with_unenforced
 from hub.memory.meet import meet
 from hub.memory.permits import Standing, gained
 from hub.memory.permits import standing as standing_of
@@ -189,26 +188,26 @@ class Planner:
     # ----------------------------------------------------------------------- what is wanted
 
     def desired(self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None = None) -> dict[UnitKey, Desired]:
-        """The units of a mesh as they should be: these, or (None) all that are there or ever were; only governed ones."""
+        """The units of a mesh as they should be: these, or (None) all there are or ever were; only governed ones. Raises AdapterError."""
         return self._desired_of(mesh, mirror, keys, None)
 
     def _desired_of(
         self, mesh: Mesh, mirror: Mirror, keys: Iterable[UnitKey] | None, faults: Faults | None
     ) -> dict[UnitKey, Desired]:
-        """The same; a unit that raises is noted where faults are collected, and has no objects."""
+        """The same; where faults are collected, a unit that raises is noted, and has no objects."""
         asked = {*(self._store.units() | mirror.units if keys is None else keys)}
         baselines = {key for key in asked if key.kind == "baseline"}
         asked -= baselines
         desired = dict[UnitKey, Desired]()
         for key in sorted(asked):
-            with nullcontext() if faults is None else faults.of(key):
+            with blamed(mesh.spec.name, key) if faults is None else faults.of(key):
                 unit = self._store.compile(key)[0]
                 # By what the sources say now, or because it was before.
                 if mirror.holds(key) or mesh.governs(key, unit):
                     desired[key] = Desired(self._or_deny_all(key, unit))
                     desired[key] = self._translated(mesh, key, desired[key].unit)
         for key in sorted(baselines | (baselines_of(mesh.spec, asked) if keys is None else frozenset())):
-            with nullcontext() if faults is None else faults.of(key):
+            with blamed(mesh.spec.name, key) if faults is None else faults.of(key):
                 skeleton = mesh.baseline(key) if self._needs_baseline(mesh, mirror, key, desired) else None
                 if skeleton is not None or mirror.holds(key):
                     desired[key] = self._translated(mesh, key, skeleton)

@@ -23,7 +23,7 @@ from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.model import UnitKey
 from hub.reconcile.domains import Domains
-from hub.reconcile.ownership import held_by, release_unit, remove_unit
+from hub.reconcile.ownership import check_releasable, held_by, release_unit, remove_unit
 
 _KEPT = "its objects stay in effect as they are, no longer managed by smihub"
 _OPEN = "its objects are deleted, so the workloads they protected accept every caller that the mesh accepts"
@@ -62,6 +62,8 @@ async def _release(config: Path, name: str, unit: str, delete: bool, yes: bool) 
         with progress("reading the sources"):
             hub.read()
             held = await held_by(hub, mesh, key)
+            if not delete:
+                check_releasable(mesh)
         objects = ", ".join(str(each.ref) for each in held) or "none"
         meaning = _OPEN if delete else _KEPT
         if not (yes or agreed(f"Release {unit}? {meaning}: {objects}.", "rerun with --yes")):

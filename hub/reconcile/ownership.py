@@ -96,19 +96,22 @@ async def held_by(hub: Hub, mesh: Mesh, key: UnitKey) -> tuple[Observed, ...]:
     unit = store.compile(key)[0]
     if key in store.units() and mesh.governs(key, unit):
         causes = ", ".join(sorted(str(ref) for ref in unit.origins)[:_SHOWN]) if unit else ""
+        narrower = 'remove it from "governed" in smihub.yaml, or ' if len(mesh.spec.governs) > 1 else ""
         raise RefusedError(
             f'the sources have {key} in the scope of mesh "{mesh.name}"{f" ({causes})" if causes else ""}; '
-            'first remove it from "governed" in smihub.yaml, or delete the objects that name it'
+            f"first {narrower}delete the objects that name it"
         )
     return tuple(sorted((one for one in mirror.whole().objects.values() if one.owner == key), key=lambda one: one.ref))
 
 
+def check_releasable(mesh: Mesh) -> None:
+    """Raise RefusedError where objects cannot stay without our mark."""
+    _marking(mesh, "only contains objects that smihub manages, so they can only be deleted: add --delete")
+
+
 async def release_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> None:
     """Govern a unit no longer: these, its objects, stay as they are, without our mark. Raises RefusedError."""
-    if not isinstance(mesh.sink, MarkingSink):
-        raise RefusedError(
-            f'mesh "{mesh.name}" only contains objects that smihub manages, so they can only be deleted: add --delete'
-        )
+    check_releasable(mesh)
     await _mark(mesh, [Marking(each.ref, "release", each.token) for each in held], {key: b""})
 
 
@@ -130,7 +133,13 @@ async def remove_unit(mesh: Mesh, key: UnitKey, held: Sequence[Observed]) -> Non
 
 
 async def set_paused(mesh: Mesh, observed: Observed, *, paused: bool) -> None:
-    """Have plans leave an object of ours as it is, or manage it again. Raises RefusedError where nothing stands."""
+    """Have plans leave an object of ours as it is, or manage it again. Raises RefusedError where nothing stands, or where none can be."""
+    served = ", and serve it with smihub run --serve-only" if mesh.live else ""
+    _marking(
+        mesh,
+        "is changed as a whole, so no object of it can be paused or resumed; to keep all of it as it is, apply the other meshes only "
+        f"(--mesh){served}",
+    )
     if not observed.token:
         raise RefusedError(f"{observed.ref} does not exist; run smihub apply first")
     if observed.paused != paused:
@@ -145,14 +154,18 @@ def _refuse_unread(hub: Hub, what: str) -> None:
 
 
 async def _mark(mesh: Mesh, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes]) -> None:
-    sink = mesh.sink
-    if not isinstance(sink, MarkingSink):
-        raise RefusedError(
-            f'mesh "{mesh.name}" only contains objects that smihub manages; none can be adopted, released or paused'
-        )
+    sink = _marking(mesh, "only contains objects that smihub manages, so none can be adopted, released or paused")
     mirror = await mesh.observed()
     mesh.mirror = None
     await sink.mark(marks, memory, mirror.token)
+
+
+def _marking(mesh: Mesh, instead: str) -> MarkingSink:
+    """The sink, if its mesh also holds objects of others. Raises RefusedError that says what to do instead."""
+    sink = mesh.sink
+    if not isinstance(sink, MarkingSink):
+        raise RefusedError(f'mesh "{mesh.title}" {instead}')
+    return sink
 
 
 # --------------------------------------------------------------------------- differences

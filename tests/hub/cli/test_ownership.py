@@ -15,7 +15,6 @@ from tests.hub.sinks.istio_shop import (
     POLICY_FILE,
     RENDERED,
     UNIT,
-    bound,
     config,
     deployment,
     istio_shop,
@@ -298,23 +297,6 @@ def test_an_annotation_of_an_earlier_release_pauses(folder: Folder) -> None:
     assert rendered(folder) == before
     assert folder.run("resume", "istio", POLICY).exit_code == 0
     assert folder.run("plan").exit_code == 2
-
-
-def test_a_mesh_without_foreign_objects_has_nothing_to_mark(tmp_path: Path) -> None:
-    """The VM mesh: said in one line, nothing written."""
-    folder = istio_shop(tmp_path)
-    folder.config(
-        "domain: {trustDomain: cluster.local}\nsources: [{path: manifests}]\nmeshes: [{name: vms, adapter: vm}]"
-    )
-    folder.run("apply", "--yes")
-    assert "no unmanaged object" in folder.run("adopt", "vms").stderr
-    for file in ("access.yaml", "routes.yaml", "workloads.yaml"):
-        folder.write(file, bound("other"))
-    folder.write("routes.yaml", deployment("more", ""))
-    folder.write("access.yaml", deployment("much", ""))
-    result = folder.run("release", "vms", UNIT, "--yes")
-    assert result.exit_code == 3
-    assert "objects that smihub manages" in result.stderr
 
 
 # --------------------------------------------------------------------------- labels that bind Pods to policies

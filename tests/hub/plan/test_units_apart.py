@@ -15,8 +15,11 @@ from msgspec.structs import replace
 
 from adapters.istio.plugin import SPEC as ISTIO
 from hub.cli.context import Exit
+from hub.errors import AdapterError
+from hub.explaining import explain_hub
 from hub.model import Access, NativeObject, ObjectRef, Observed, Translation, Unit
-from hub.reconcile.hub import Reviewed
+from hub.reconcile.hub import Hub, Reviewed
+from hub.reconcile.ownership import adoptions
 from hub.sinks import folder as on_disk
 from tests.hub.cli.test_apply import UDP
 from tests.hub.sinks.istio_shop import POLICY_FILE, RENDERED, deployment, istio_shop
@@ -154,6 +157,32 @@ def test_unit_on_which_translate_raises_stays_and_the_others_are_planned(folder:
     assert "KeyError: 'nobody thought of this'" in made.refusals[0].message
     assert {change.unit.name for change in made.plan.changes} == {"db"}
     assert [str(key) for key in made.plan.frozen] == ["access/shop/api"]
+
+
+@pytest.mark.parametrize("ask", [Hub.render, adoptions, explain_hub])
+def test_who_needs_every_unit_is_told_on_which_the_adapter_fails(folder: Folder, ask: Callable[..., Any]) -> None:
+    """`render`, `adopt` and `explain` leave no unit out: one line, with what the plan says of it."""
+
+    def translate(unit: Unit, config: Any) -> Translation:
+        raise NotImplementedError("write this first")
+
+    async def asked() -> None:
+        hub = hub_of(folder.root / "smihub.yaml")
+        hub.read()
+        (mesh,) = hub.meshes
+        mesh.spec = replace(mesh.spec, translate=translate)
+        try:
+            found = ask(hub) if ask is explain_hub else ask(hub, mesh)
+            await found
+        finally:
+            await hub.close()
+
+    with pytest.raises(AdapterError) as raised:
+        asyncio.run(asked())
+    assert str(raised.value) == (
+        'access/shop/api: adapter "istio" failed: NotImplementedError: write this first (bug.adapter); report this to the adapter\'s author'
+    )
+    assert isinstance(raised.value.__cause__, NotImplementedError)
 
 
 def test_unit_whose_gain_raises_still_loses(folder: Folder) -> None:
