@@ -190,6 +190,8 @@ def faults(spec: AdapterSpec[Any], settings: Any = None) -> Iterator[str]:
         if support is None:
             yield f"{probe.feature}: nothing is declared"
             continue
+        if support is Support.APPROXIMATE and probe.feature.startswith("access."):
+            yield f'{probe.feature}: "{support}" is declared, but whoever is nearly allowed is denied'
         tried = [_tried(mesh, probe, place + probe.text) for place in _PLACES]
         worked, lost = any(worked for worked, _ in tried), any(lost for _, lost in tried)
         works = support in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE}

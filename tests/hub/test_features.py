@@ -49,6 +49,18 @@ def test_partial_is_not_full() -> None:
     assert len(boast) == len(said) == 2
 
 
+@pytest.mark.thorough
+def test_access_is_never_approximate() -> None:
+    """Nor is a feature left out."""
+    vm = MESHES[0].spec
+    said = {**vm.features, Feature.ACCESS_TCP: Support.APPROXIMATE}
+    del said[Feature.SPLIT_TCP]
+    assert list(faults(replace(vm, features=said))) == [
+        'access.tcp: "approximate" is declared, but whoever is nearly allowed is denied',
+        "split.tcp: nothing is declared",
+    ]
+
+
 def test_features_are_printed_as_a_table() -> None:
     """One row each, one column per mesh, and what the words mean."""
     done = CliRunner().invoke(app, ["features"])

@@ -51,20 +51,23 @@ def _tell_apart(subject: AdapterUnderTest) -> bool:
 
 
 def _wrong(subject: AdapterUnderTest, one: JudgedRequest) -> PropertyFailure | None:
+    """What is wrong with a row, with its objects as they are written and the other way round: a mesh has no order of them."""
     if not one.source:
         return PropertyFailure(JUDGED, "a row does not name the vendor's document (source)", (), one.request)
     documents = read_documents(one.world) if one.world else ()
     facts = compile_documents(documents, Scope()).facts
-    try:
-        answer = subject.spec.evaluator(one.objects, facts).judge(one.request)
-    except SmihubError as error:
-        return PropertyFailure(JUDGED, f"evaluate raised {error!r}; {one.source} says {one.verdict}", (), one.request)
-    if answer.verdict == one.verdict and one.weights in (None, answer.weights):
-        return None
-    shares = (None, None) if one.weights is None else (answer.weights, one.weights)
-    why = f"evaluate says {_told(answer.verdict, shares[0])}; {one.source} says {_told(one.verdict, shares[1])}"
-    values = tuple(each.value for each in documents)
-    return PropertyFailure(JUDGED, why, values, one.request, Answer(one.verdict), answer, answer.by)  # type: ignore[arg-type] # as the author wrote
+    for objects, order in ((one.objects, ""), (one.objects[::-1], " with the objects in another order")):
+        try:
+            answer = subject.spec.evaluator(objects, facts).judge(one.request)
+        except SmihubError as error:
+            why = f"evaluate raised {error!r}{order}; {one.source} says {one.verdict}"
+            return PropertyFailure(JUDGED, why, (), one.request)
+        if answer.verdict != one.verdict or one.weights not in (None, answer.weights):
+            shares = (None, None) if one.weights is None else (answer.weights, one.weights)
+            why = f"evaluate says {_told(answer.verdict, shares[0])}{order}; {one.source} says {_told(one.verdict, shares[1])}"
+            values = tuple(each.value for each in documents)
+            return PropertyFailure(JUDGED, why, values, one.request, Answer(one.verdict), answer, answer.by)  # type: ignore[arg-type] # as the author wrote
+    return None
 
 
 def _told(verdict: str, weights: Mapping[str, str] | None) -> str:

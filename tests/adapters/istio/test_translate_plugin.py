@@ -6,17 +6,11 @@ import msgspec
 import pytest
 
 from adapters.istio.config import IstioConfig
-from adapters.istio.plugin import SPEC, smihub_adapters
+from adapters.istio.plugin import smihub_adapters
 from adapters.istio.translate.unit import translate
-from hub.api import Feature, Support, UnmodelledError
+from hub.api import UnmodelledError
 from hub.sinks.kubernetes import KUBERNETES
 from tests.servers.units import access
-
-
-def test_features_when_listed() -> None:
-    """Every feature of SMI has a support word, and access is never approximate."""
-    assert set(SPEC.features) == set(Feature)
-    assert Support.APPROXIMATE not in {SPEC.features[feature] for feature in Feature if feature.startswith("access.")}
 
 
 def test_hook_when_asked() -> None:

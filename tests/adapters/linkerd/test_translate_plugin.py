@@ -7,13 +7,6 @@ import pytest
 
 from adapters.linkerd.config import LinkerdConfig
 from adapters.linkerd.plugin import SPEC, smihub_adapters
-from hub.api import Feature, Support
-
-
-def test_features_when_listed() -> None:
-    """Every feature of SMI has a support word, and access is never approximate."""
-    assert set(SPEC.features) == set(Feature)
-    assert Support.APPROXIMATE not in {SPEC.features[feature] for feature in Feature if feature.startswith("access.")}
 
 
 def test_hook_when_asked() -> None:

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.vm.plugin import SPEC, smihub_adapters, smihub_sinks
+from adapters.vm.plugin import smihub_adapters, smihub_sinks
 from adapters.vm.view import name, view
-from hub.api import Feature, Support, UnmodelledError
-
-
-def test_features_when_listed() -> None:
-    """Every feature of SMI has a support word, and access is never approximate."""
-    assert set(SPEC.features) == set(Feature)
-    assert Support.APPROXIMATE not in {SPEC.features[feature] for feature in Feature if feature.startswith("access.")}
+from hub.api import UnmodelledError
 
 
 def test_hooks_when_asked() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from hub.api import Facts, NativeObject, Request
+from hub.api import Evaluator, Facts, NativeObject, Request
 from hub.testing import search
 from hub.testing.conformance import agreement, changes, losses, schema, units
 from hub.testing.conformance.certificate import certify, header_of, row_of, to_text
@@ -86,6 +86,19 @@ def test_evaluate_is_held_against_requests_judged_by_hand() -> None:
         (outcome,) = run(AdapterUnderTest(SPEC, judged=rows), [one for one in CHECKS if one.name == "judged"])
         assert [failure.property for failure in outcome.failures] == [HAND]
         assert told in outcome.failures[0].why
+
+
+@pytest.mark.thorough
+def test_rows_are_judged_in_another_order_too() -> None:
+    """An evaluator that goes by which object comes first reads every row right as its author wrote it."""
+
+    def lock_first(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
+        return SPEC.evaluator(objects if objects[0].ref.kind == "Lock" else (), facts)
+
+    subject = AdapterUnderTest(replace(SPEC, evaluator=lock_first), judged=REQUESTS[:6])
+    (outcome,) = run(subject, [one for one in CHECKS if one.name == "judged"])
+    assert len(outcome.failures) == 5
+    assert "evaluate says ungoverned with the objects in another order; " in outcome.failures[0].why
 
 
 @pytest.mark.thorough
