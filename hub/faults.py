@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from msgspec.structs import replace
 
 from hub.api import stateless
+from hub.contained import AbandonedError
 from hub.errors import AdapterError
 from hub.meshes import Mesh
 from hub.model import Observation, Observed, UnitKey
@@ -21,17 +22,19 @@ class Faults:
     """The units on which an adapter, or what compiles them, raised: one of them does not cost its mesh the whole plan."""
 
     def __init__(self) -> None:
-        self.found: dict[UnitKey, Exception] = {}
+        self.found: dict[UnitKey, BaseException] = {}
 
     @contextmanager
     def of(self, key: UnitKey) -> Iterator[None]:
         """Note what is raised for a unit, and go on with the others."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - it is the unit's outcome
+        except (AbandonedError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is the unit's outcome, also where it asks for the end of the process
             self.note(key, error)
 
-    def note(self, key: UnitKey, error: Exception) -> None:
+    def note(self, key: UnitKey, error: BaseException) -> None:
         """This was raised for a unit; of several the first counts."""
         self.found.setdefault(key, error)
 
@@ -41,7 +44,9 @@ def blamed(adapter: str, key: UnitKey) -> Iterator[None]:
     """Around what an adapter does for a unit that cannot be left out. Raises AdapterError for what it raises."""
     try:
         yield
-    except Exception as error:
+    except (AbandonedError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
         (refusal,) = of_faults([(key, error)], adapter)
         raise AdapterError(f"{refusal.message} ({refusal.code}); {refusal.remedy}") from error
 
@@ -55,7 +60,7 @@ def carried_over(
     standing, found = by_unit(observation.objects), dict[UnitKey, Desired]()
     for key, unit in decided.items():
         with faults.of(key):
-            objects = mesh.spec.carry_over(unit.translation.objects, standing.get(key, {}))
+            objects = mesh.carry_over(key, unit.translation.objects, standing.get(key, {}))
             same = objects == unit.translation.objects
             found[key] = unit if same else replace(unit, translation=replace(unit.translation, objects=objects))
     return found
@@ -74,7 +79,9 @@ def with_unenforced(draft: Plan, mesh: Mesh, store: Store, keys: Iterable[UnitKe
 def narrowest(mesh: Mesh, faults: Faults, key: UnitKey, observed: Observed) -> bytes | None:
     """A grant of a unit without all that it grants; None where the adapter cannot say that."""
     try:
-        return mesh.spec.narrowest(observed.owned, observed.ref.kind)
-    except Exception as error:  # noqa: BLE001 - it is the unit's outcome
+        return mesh.narrowest(key, observed)
+    except (AbandonedError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is the unit's outcome
         faults.note(key, error)
         return None

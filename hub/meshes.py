@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from hub.api import AdapterSpec, Diagnosis, FamilySpec, LiveSink, Sink, SinkCont
 from hub.baselines import has
 from hub.config.file import Config, Governed, MeshConfig
 from hub.config.own import adapter_config, mistake, placed, sink_config, sink_kind
-from hub.errors import ConfigError, UnmodelledError
+from hub.contained import Calls, contained
+from hub.errors import ConfigError
 from hub.mirror import Mirror
-from hub.model import Access, Baseline, Change, Observed, Translation, Unit, UnitKey
+from hub.model import Access, Baseline, Change, NativeObject, ObjectRef, Observed, Translation, Unit, UnitKey
 from hub.plugins import Plugins
+from hub.spec import as_written
+from hub.threads import run_in_thread
 from hub.translated import translated
 
 
@@ -35,6 +39,7 @@ class Mesh:
         self.governed = written.governed
         self._configured = self.settings = adapter_config(written, spec.config)
         self.spec = spec.under(self.settings)
+        self.calls = Calls(written.name)
         self.order = sink.order
         self.mirror: Mirror | None = None
         self.drifted: set[UnitKey] = set()  # units that were not as they were left, when the mirror was read anew
@@ -93,26 +98,28 @@ class Mesh:
     async def observed(self) -> Mirror:
         """The mirror, read from the mesh where there is none yet."""
         while (known := self.mirror) is None:
-            before, found = self._writes, await self.sink.observe()
+            with contained(SystemExit):
+                before, found = self._writes, Mirror(await self.sink.observe())
+                settings = await self._learned(found)
             if before == self._writes and self.mirror is None:  # else it may be as of before a write of ours
-                self.mirror, past, self._past = Mirror(found), self._past, None
-                self.drifted |= self.mirror.unlike(past) if past is not None else set()
-                self._learn(self.mirror)
+                self.mirror, past, self._past = found, self._past, None
+                self.drifted |= found.unlike(past) if past is not None else set()
+                # If what stands there changes the settings, no unit is as it should be any more.
+                self.drifted |= found.units if settings != self.settings else set()
+                self.settings = settings
         return known
 
-    def _learn(self, mirror: Mirror) -> None:
-        """Take what stands there into the settings; if that changes them, no unit is as it should be any more."""
+    async def _learned(self, mirror: Mirror) -> Any:
+        """The settings with what stands there; found in a thread, for an adapter may take long, or never answer."""
+        if self.spec.learned is as_written:
+            return self.settings
         ours = (one for one in mirror.whole().objects.values() if one.owner is not None)
-        settings = self.spec.learned(
-            self._configured, filter(None, map(self.manifest, mirror.foreign)), filter(None, map(self.manifest, ours))
-        )
-        if settings != self.settings:
-            self.settings = settings
-            self.drifted |= mirror.units
+        theirs, mine = filter(None, map(self.manifest, mirror.foreign)), filter(None, map(self.manifest, ours))
+        return await run_in_thread(lambda: self.spec.learned(self._configured, theirs, mine))
 
     def manifest(self, one: Observed) -> Mapping[str, Any]:
         """What an object says, to be looked at; nothing of one without content, or with one that cannot be read."""
-        with suppress(UnmodelledError):
+        with suppress(Exception):  # whatever somebody else wrote, it must not keep us from ours
             return self.view(one.owned, one.ref.kind) if one.owned else {}
         return {}
 
@@ -142,7 +149,17 @@ class Mesh:
 
     def translate(self, key: UnitKey, unit: Unit) -> Translation:
         """What this mesh is to hold of a unit."""
-        return translated(self.spec, key, unit, self.settings)
+        return self.calls.ask(key, unit, partial(translated, self.spec, key, unit, self.settings))
+
+    def carry_over(
+        self, key: UnitKey, objects: Sequence[NativeObject], standing: Mapping[ObjectRef, Observed]
+    ) -> tuple[NativeObject, ...]:
+        """The objects of a unit with what only history knows (`AdapterSpec.carry_over`)."""
+        return self.calls.ask(key, objects, partial(self.spec.carry_over, objects, standing))
+
+    def narrowest(self, key: UnitKey, observed: Observed) -> bytes | None:
+        """A grant of a unit without all that it grants (`AdapterSpec.narrowest`)."""
+        return self.calls.ask(key, observed, partial(self.spec.narrowest, observed.owned, observed.ref.kind))
 
     def governs(self, key: UnitKey, unit: Unit | None) -> bool:
         """Whether this unit is in the mesh's scope by what the sources say now; what it governed once, it governs on."""

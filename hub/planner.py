@@ -359,7 +359,7 @@ class Planner:
         same_still = set[UnitKey]()
         for key in unknown:
             with faults.of(key):
-                if not _differs(mesh, desired[key], standing.get(key, {})):
+                if not _differs(mesh, key, desired[key], standing.get(key, {})):
                     same_still.add(key)
         return frozenset(unknown - same_still)
 
@@ -390,8 +390,8 @@ class _Decision(Struct, frozen=True):
     held: frozenset[UnitKey]
 
 
-def _differs(mesh: Mesh, unit: Desired, mine: Mapping[ObjectRef, Observed]) -> bool:
-    after = mesh.spec.carry_over(unit.translation.objects, mine)
+def _differs(mesh: Mesh, key: UnitKey, unit: Desired, mine: Mapping[ObjectRef, Observed]) -> bool:
+    after = mesh.carry_over(key, unit.translation.objects, mine)
     return {native.ref: native.body for native in after} != {ref: one.owned for ref, one in mine.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import json
@@ -9,13 +10,16 @@ from msgspec.structs import replace
 
 from hub.config.file import Config
 from hub.endpoints import EndpointView, ServicePortKey
-from hub.errors import SmihubError
+from hub.errors import SmihubError, TransientError
 from hub.memory.recall import file_of, placeless
 from hub.meshes import Mesh
 from hub.model import Endpoint, Facts
 from hub.plan.moved import Fingerprint, fingerprint
 from hub.planner import Planner
 from hub.store import Store
+
+_PUBLISH_S = 1.0
+"""So long a mesh may take for endpoints; all others wait for it."""
 
 
 class Cluster:
@@ -84,5 +88,10 @@ async def await_each(works: Iterable[Awaitable[None]]) -> None:
 
 
 async def _published_in(mesh: Mesh, facts: Facts) -> None:
-    if mesh.live is not None:
-        await mesh.live.publish(facts)
+    if mesh.live is None:
+        return
+    try:
+        async with asyncio.timeout(_PUBLISH_S):
+            await mesh.live.publish(facts)
+    except TimeoutError:
+        raise TransientError(f'mesh "{mesh.name}" has not taken its endpoints within {_PUBLISH_S:g} s') from None

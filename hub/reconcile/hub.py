@@ -17,6 +17,7 @@ from hub.api import Accepting, Evaluator
 from hub.baselines import NOTHING_HELD, Holds, baselines_of
 from hub.config.accepts import words
 from hub.config.file import Config
+from hub.contained import AbandonedError, contained
 from hub.errors import SmihubError
 from hub.intake import Intake, sources_of
 from hub.memory.recall import RememberedInputIndex
@@ -132,6 +133,7 @@ class Hub:
         apart: bool = False,
     ) -> Reviewed:
         """The same, of which the window is told nothing: of a part of a plan that passes nobody learns whether all does."""
+        keys = None if keys is None else {*keys}
         mirror = await mesh.observed()
         async with self.deciding:
             # Under the lock, since recalling changes the stores, which the planning thread then reads.
@@ -140,7 +142,14 @@ class Hub:
             now = self.clock()
             planner.since[mesh.name] = self.window.begins(mesh.name, now)
             accepted = sorted({*accept, *words(self.config.accept, mesh.name, now)})
-            reviewed = await run_in_thread(partial(planner.planned, mesh, mirror, accepted, keys, holds))
+            try:
+                reviewed = await run_in_thread(
+                    partial(planner.planned, mesh, mirror, accepted, keys, holds), mesh.calls.hanging
+                )
+            except AbandonedError:
+                reviewed = None
+        if reviewed is None:  # planned again without what hangs, once others had their turn
+            return await self._planned(mesh, accept, keys, holds, apart=apart)
         return replace(reviewed, lifted=reviewed.lifted | lifted)
 
     async def recall(self, accept: Sequence[str] = (), *, apart: bool = False) -> frozenset[str]:
@@ -314,7 +323,7 @@ class Hub:
         if not (new_plan.changes or new_plan.memory or unclaimed):
             return {}, frozenset()
         try:
-            with mesh.writes(units_of(new_plan)):
+            with mesh.writes(units_of(new_plan)), contained(SystemExit):
                 done = await roll_out(mesh.sink, new_plan, mirror, news)
         except BaseException:
             # Also when it is cancelled: some of the objects may be written.

@@ -9,6 +9,7 @@ from typing import Any
 from hub.model import ObjectRef, UnitKey
 from hub.plan.plan import Plan
 from hub.reconcile.partition import units_of
+from hub.reconcile.rollout import result_of
 from hub.status.outcomes import Result
 
 Results = dict[UnitKey, Result]
@@ -52,9 +53,10 @@ class InFlight:
 
     def ended(self) -> Results:
         """What became of the units of those that have ended since the last call. Raises what ended one as nothing should."""
+        fatal, self._fatal = self._fatal, None
+        if fatal is not None:
+            raise fatal
         found, self._ended = self._ended, {}
-        if self._fatal is not None:
-            raise self._fatal
         return found
 
     async def close(self) -> None:
@@ -66,11 +68,11 @@ class InFlight:
 
     def _end(self, task: asyncio.Task[Results]) -> None:
         part = self._parts.pop(task)
-        if task.cancelled():
-            return
-        error = task.exception()
+        # Cancelled by us nobody asks for it any more; a sink may cancel what asks it, which is a bug like any other.
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:
             self._ended |= task.result()
         else:
-            self._fatal = self._fatal or error
+            self._ended |= dict.fromkeys(units_of(part), result_of(error))
+            self._fatal = self._fatal or (None if task.cancelled() else error)
         self._on_finished(units_of(part))

@@ -15,8 +15,9 @@ from functools import partial
 
 import structlog
 
-from hub.errors import RefusedError, SmihubError
-from hub.events import Event, Synced, Unread
+from hub.contained import contained, in_task, is_ending
+from hub.errors import RefusedError, SmihubError, SourceError
+from hub.events import Event, Synced, Unread, lost
 from hub.model import ObjectRef, Origin, Problem
 from hub.reconcile.hub import Hub
 from hub.reconcile.worker import Worker
@@ -26,6 +27,10 @@ from hub.threads import run_in_thread
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("smihub.run")
 _RESTART_S = 5.0
+_START_S = 10.0
+"""How long the others wait until a mesh is served."""
+_FIRST_READING_S = 60.0
+"""How long they wait for a source that was not read yet; what takes longer counts as it was applied last until then."""
 _FEW = 2
 """So few files are ingested without a thread: that takes less than parsing them took, and less than two threads take to wake each other."""
 _PUBLISH_S = 1.0
@@ -51,6 +56,7 @@ class Loop:
         self._batches: asyncio.Queue[Batch] = asyncio.Queue()
         self._endpoints_changed = asyncio.Event()
         self._log_due = asyncio.Event()
+        self._late = dict[asyncio.Future[None], str]()  # meshes that do not serve yet, though they should
         self._status_log = status_log or StatusLog()
         self._frozen = False
         self._logged_unread: frozenset[tuple[str, str]] | None = None
@@ -60,6 +66,7 @@ class Loop:
         """Serve the last revision of every mesh, for ever."""
         await self._start()
         self._log_started("serving the last revision")
+        await self._serve_late()
         await asyncio.Event().wait()
 
     async def run(self) -> None:
@@ -69,7 +76,7 @@ class Loop:
         for worker in self.workers:
             self._journal.heartbeat(worker.mesh.name)
         works: list[Work] = [partial(self._watch, name) for name in self._hub.intake.sources]
-        works += [self._follow, self._publish, self._log]
+        works += [self._serve_late, self._stop_waiting, self._follow, self._publish, self._log]
         works += [work for worker in self.workers for work in (worker.run, worker.watch, worker.recheck)]
         async with asyncio.TaskGroup() as group:
             for work in works:
@@ -82,21 +89,50 @@ class Loop:
         """
         refused = dict[str, RefusedError]()
         for mesh in self._hub.meshes:
+            if mesh.live is None:
+                continue
+            start = asyncio.ensure_future(in_task(mesh.live.start()))
             try:
-                if mesh.live is not None:
-                    await mesh.live.start()
+                async with asyncio.timeout(_START_S):
+                    await asyncio.shield(start)
             except RefusedError as error:
                 refused[mesh.name] = error
+            except TimeoutError:  # the others do not wait for it
+                self._late[start] = mesh.name
+                _log.warning("start_hangs", mesh=mesh.name, reason=f"it does not serve after {_START_S:g} s")
         if len(refused) == len(self._hub.meshes):
             raise next(iter(refused.values()))
         for name, why in refused.items():
             self._journal.problem(name, (), "refused", str(why))
 
+    async def _serve_late(self) -> None:
+        """Wait for the meshes that do not serve yet."""
+        for start, mesh in self._late.items():
+            try:
+                await start
+            except Exception as error:  # noqa: BLE001 - the others go on
+                _log.error("start_failed", mesh=mesh, reason=str(error))
+
     # ----------------------------------------------------------------------- sources
 
     async def _watch(self, name: str) -> None:
-        async for batch in self._hub.intake.sources[name].watch():
-            self._batches.put_nowait((name, batch))
+        """Follow a source; one that fails cannot be read until it is watched anew."""
+        try:
+            with contained():
+                async for batch in self._hub.intake.sources[name].watch():
+                    self._batches.put_nowait((name, batch))
+        except Exception as error:
+            self._tell_lost(name, f"cannot be watched: {type(error).__name__}: {error}")
+            raise
+
+    def _tell_lost(self, name: str, why: str) -> None:
+        self._batches.put_nowait((name, (lost(name, SourceError(f'source "{name}" {why}')),)))
+
+    async def _stop_waiting(self) -> None:
+        """A source that says nothing cannot be read: the others must not wait for it for ever."""
+        await asyncio.sleep(_FIRST_READING_S)
+        for name in self._hub.intake.sources.keys() - self._synced - self._unreachable:
+            self._tell_lost(name, f"has not been read within {_FIRST_READING_S:g} s")
 
     async def _follow(self) -> None:
         while True:
@@ -137,7 +173,8 @@ class Loop:
     def _ingest_each(self, source: str, events: tuple[Event, ...]) -> None:
         for event in events:
             try:
-                self._hub.intake.ingest(source, (event,))
+                with contained():
+                    self._hub.intake.ingest(source, (event,))
             except Exception as error:  # noqa: BLE001 - one object that nobody thought of must not stop the others
                 part = "" if isinstance(event, Synced) else event.part
                 _log.error("source_raised", source=source, part=part, exc_info=error)
@@ -204,7 +241,8 @@ class Loop:
 
     async def _endpoints(self, update: Work) -> None:
         try:
-            await update()
+            with contained():
+                await update()
         except Exception as error:  # noqa: BLE001 - what was revoked does not wait for it
             _log.error("publish_failed", reason=str(error), exc_info=None if isinstance(error, SmihubError) else error)
 
@@ -242,9 +280,9 @@ async def _supervised(work: Work) -> None:
     while True:
         try:
             await work()
-        except (Exception, asyncio.CancelledError) as error:  # the others go on
-            if (task := asyncio.current_task()) is None or task.cancelling():
-                raise  # the hub is to end; what a plugin cancelled by itself is a bug like any other
+        except BaseException as error:  # the others go on, whatever a plugin raised
+            if is_ending():
+                raise
             _log.error("task_raised", task=getattr(work, "__qualname__", str(work)), exc_info=error)
             await asyncio.sleep(_RESTART_S)
         else:

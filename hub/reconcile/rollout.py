@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from hub.api import Accepting, Sink, Transactional, Written
+from hub.contained import in_task
 from hub.errors import RefusedError, SmihubError, StaleError, UnsafeResourceError
 from hub.memory.states import digest, narrowed, pending
 from hub.mirror import Mirror
@@ -66,7 +67,7 @@ async def roll_out(sink: Sink | Transactional, plan: Plan, mirror: Mirror, news:
     # with a token per object, a slow unit must not hold up the others.
     parts = partition(plan, mirror)
     found = await asyncio.gather(
-        *(_write_by_object(sink, part, mirror, news) for part in parts), return_exceptions=True
+        *(in_task(_write_by_object(sink, part, mirror, news)) for part in parts), return_exceptions=True
     )
     return _joined(plan, parts, found)
 
@@ -179,7 +180,8 @@ async def _write_by_object(sink: Sink, plan: Plan, mirror: Mirror, news: News) -
 
 async def _unaccepted(sink: Accepting, refs: Sequence[ObjectRef], outdated: Coroutine[Any, Any, None]) -> list[Written]:
     """What the mesh has not accepted in time, or when what waits for it is outdated: the next plan is not to wait as well."""
-    asked, ended = asyncio.ensure_future(sink.unaccepted(refs, ACCEPTED_S)), asyncio.ensure_future(outdated)
+    asked = asyncio.ensure_future(in_task(sink.unaccepted(refs, ACCEPTED_S)))
+    ended = asyncio.ensure_future(outdated)
     try:
         await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
         return list(asked.result() if asked.done() else await sink.unaccepted(refs, 0.0))

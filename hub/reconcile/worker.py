@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from hub.api import Transactional, Watching
 from hub.baselines import baselines_of
+from hub.contained import contained
 from hub.errors import SmihubError, StaleError, TransientError
 from hub.memory.permits import line_of
 from hub.meshes import Mesh
@@ -108,7 +109,7 @@ class Worker:
                 before_sleep=self._on_failure,
             )
             async for attempt in retrying:
-                with attempt:
+                with attempt, contained():
                     await self.once()
             self._last_error = ""
             if not self._wake.is_set():
@@ -126,10 +127,13 @@ class Worker:
                 self._wake.set()
             if self._refused and self._hub.window.approved(self.mesh.name, self._hub.clock()):
                 self.add(())
+            if self.mesh.calls.pop_ended():
+                self.add(())
 
     def _max_wait_s(self) -> float:
         """How long to wait for work at most."""
-        usual, fight = _APPROVAL_POLL_S if self._refused else _HEARTBEAT_S, self._drift_backoff.next_s()
+        polls = self._refused or self.mesh.calls.hung
+        usual, fight = _APPROVAL_POLL_S if polls else _HEARTBEAT_S, self._drift_backoff.next_s()
         return usual if fight is None else min(usual, fight)
 
     async def watch(self) -> None:

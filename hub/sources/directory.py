@@ -32,7 +32,9 @@ from hub.sources.ignoring import IgnoreFile
 from hub.sources.limits import DEFAULT_LIMITS, ParseLimits, YamlError
 from hub.sources.locate import Locator
 from hub.sources.selection import EVERYTHING, IGNORE, Selection, patterns
+from hub.sources.steps import Step, taken
 from hub.sources.yaml import load
+from hub.threads import run_in_thread
 
 _TRIES = 20
 _POLL_S = 5.0
@@ -65,8 +67,6 @@ class _Read(Struct, frozen=True):
 
 
 _RENDER = 'this looks like a Helm template; render it and use the result as the source, or exclude it ("exclude")'
-Step = float | Event
-"""A reading proceeds by events and by pauses in seconds (0 = let others run)."""
 
 
 class DirectorySource:
@@ -117,7 +117,8 @@ class DirectorySource:
         async with aclosing(self._triggers()) as ticks:
             async for reported in ticks:
                 try:
-                    batch = await self._read_async(reported)
+                    # Changes of some files are read at once; that a disk hangs is found by looking at everything.
+                    batch = await taken(self.steps(reported), beside=reported is None)
                 except SourceError as error:
                     away = lost(self._name, error)
                     # Once, and not at each look: the hub logs what it is told.
@@ -151,15 +152,6 @@ class DirectorySource:
             return None
         same = data is not None and hashlib.sha256(data).digest() == entry.digest
         return Locator(data, self._limits) if same and data is not None else None
-
-    async def _read_async(self, reported: Reported) -> tuple[Event, ...]:
-        batch: list[Event] = []
-        for step in self.steps(reported):
-            if isinstance(step, float):
-                await asyncio.sleep(step)
-            else:
-                batch.append(step)
-        return tuple(batch)
 
     def steps(self, reported: Reported = None) -> Iterator[Step]:
         """Read what is reported (None: everything), step by step; what was read counts once all steps are taken.
@@ -328,12 +320,12 @@ class DirectorySource:
         """Say when to look, and at which paths: everything at once, and after `poll_s` in any case; else what is reported."""
         yield None
         while True:
-            target = self._root if self._root.is_dir() else self._root.parent
+            target = self._root if await run_in_thread(self._root.is_dir) else self._root.parent
             try:
-                before, whole = target.stat(), time.monotonic()
+                before, whole = await run_in_thread(target.stat), time.monotonic()
                 async with aclosing(self._reports(target)) as reports:
                     async for reported in reports:
-                        now = target.stat()
+                        now = target.stat() if reported else await run_in_thread(target.stat)
                         moved = (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino)
                         # inotify can lose events (a full queue, a network file system), so all is looked at now and
                         # then in any case.

@@ -68,6 +68,13 @@ async def test_what_is_raised_is_raised_where_it_is_awaited() -> None:
         await run_in_thread(lambda: 1 / 0)
 
 
+async def test_stop_iteration_is_no_hang() -> None:
+    """A future takes none, and whoever awaits it would wait for ever, with the lock that all meshes need."""
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await run_in_thread(lambda: next(iter(())))
+
+
 async def test_a_thread_that_has_ended_its_work_is_used_again_and_a_busy_one_is_not() -> None:
     """One after the other they take one thread; at once each has its own, and none waits for another."""
     used = {await run_in_thread(threading.get_ident) for _ in range(20)}
