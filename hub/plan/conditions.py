@@ -115,9 +115,15 @@ class PlanIndex(Struct, frozen=True):
 
     def stopped(self, key: UnitKey) -> bool:
         """Whether something else than a Loss refuses a unit: with a Loss, what is written is all that there will be."""
-        refused = self.refusals.get(key, ())
-        losses = {each.code for each in self.losses.get(key, ())} if refused else ()
-        return any(each.code not in losses for each in refused)
+        return bool(self.split_refusals(key)[1])
+
+    def split_refusals(self, key: UnitKey) -> tuple[list[Refusal], list[Refusal]]:
+        """What refuses a unit: its Losses, and everything else."""
+        losses = {each.code for each in self.losses.get(key, ())}
+        found: tuple[list[Refusal], list[Refusal]] = ([], [])
+        for each in self.refusals.get(key, ()):
+            found[each.code not in losses].append(each)
+        return found
 
     def of_mesh(self, refused_since: float) -> MeshCondition:
         """What the plan says of the mesh as a whole; `refused_since` counts if too many lose access."""
@@ -161,21 +167,19 @@ def _resolved(problems: Iterable[Problem]) -> Condition:
 
 
 def _lowered(key: UnitKey, index: PlanIndex) -> Condition:
-    losses = index.losses.get(key, ())
-    codes = {each.code for each in index.refusals.get(key, ())}
-    refused = [each for each in losses if each.access and each.code in codes]
+    refused, others = index.split_refusals(key)
     if refused:
-        return Condition("False", "loss", _numbered(f"{each.origin}: {each.message} ({each.code})" for each in refused))
-    if _BUG in codes:
-        return Condition("False", "bug", _refusal_text(index.refusals[key]))
-    if losses:
+        return Condition("False", "loss", _refusal_text(refused))
+    if any(each.code == _BUG for each in others):
+        return Condition("False", "bug", _refusal_text(others))
+    if losses := index.losses.get(key, ()):
         return Condition("True", "accepted-loss", _joined(f"{each.message} ({each.code})" for each in losses))
     return Condition("True", "lowered")
 
 
 def _applied(key: UnitKey, index: PlanIndex) -> Condition:
     """The strongest reason first: what nobody may write, what nobody may decide, what waits, and what is to be written."""
-    own = index.refusals.get(key, ())
+    lossy, own = index.split_refusals(key)  # the Losses are told by Lowered
     if any(each.code in _CONFLICTS for each in own):
         return Condition("False", "conflict", _refusal_text(own))
     if any(each.code == _BUG for each in own):
@@ -187,9 +191,8 @@ def _applied(key: UnitKey, index: PlanIndex) -> Condition:
     if key in index.changes and index.whole:
         return Condition("False", "refused", _refusal_text(index.whole))
     if key in index.held:
-        return Condition(
-            "False", "waiting", _refusal_text(own) or "newly allowed access waits until all of its objects can be read"
-        )
+        until = "the losses are fixed or accepted" if lossy else "all of its objects can be read"
+        return Condition("False", "waiting", _refusal_text(own) or f"newly allowed access waits until {until}")
     if index.stopped(key):
         return Condition("False", "refused", _refusal_text(own))
     return (

@@ -70,6 +70,18 @@ def test_what_is_held_by_a_loss_says_so(folder: Folder) -> None:
     assert "waiting access/shop/api: new access waits until what is refused below" in folder.run("plan").stdout
 
 
+def test_status_tells_a_loss_once_and_what_waits_for_it(folder: Folder) -> None:
+    """With the remedy, since that is what somebody does next."""
+    lossy(folder)
+    folder.run("apply", "--yes")
+    lowered, applied = (line.strip() for line in folder.run("status").stdout.splitlines() if " since " in line)
+    assert lowered.startswith("loss (Lowered) since ")
+    assert 'path "/orders/[0-9]+" cannot be expressed' in lowered
+    assert 'or add "istio.path-not-expressible" to "accept"' in lowered
+    assert applied.startswith("waiting (Applied) since ")
+    assert applied.endswith(": newly allowed access waits until the losses are fixed or accepted")
+
+
 def test_as_data_a_loss_has_its_place(folder: Folder) -> None:
     """Object, field and match, source, file and line."""
     lossy(folder)
