@@ -21,6 +21,7 @@ from hub.model import NativeObject, ObjectRef
 from hub.sinks import folder
 from hub.sinks.directory import DIRECTORY, DirectoryConfig
 from hub.sinks.kubernetes import KUBERNETES
+from hub.sinks.names import OBJECTS, file_name
 from hub.testing.memory import Died, MemoryMeshes, MemorySinkConfig
 from tests.hub.sinks.snapshots import each_write
 from tests.servers.other_family import OTHER
@@ -73,6 +74,28 @@ class FolderBench:
             real(at, data)
 
         with mock.patch.object(folder, "_write", write):
+            yield
+
+    def foreign(self, native: NativeObject) -> bool:
+        """A file of that object, as somebody writes it who does not know smihub."""
+        assert self.family.files is not None
+        place = self.root / "rendered" / OBJECTS
+        place.mkdir(parents=True, exist_ok=True)
+        (place / file_name(self.family.files, native.ref)).write_bytes(self.family.files.write(native.body, None))
+        return True
+
+    @contextmanager
+    def unreadable(self) -> Iterator[None]:
+        """The disk gives an error for the third file that is read."""
+        real, left = folder._content, [2]
+
+        def content(handle: int, most: int) -> bytes:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real(handle, most)
+
+        with mock.patch.object(folder, "_content", content):
             yield
 
 
@@ -131,6 +154,16 @@ class StateBench:
         with self._locked() if how == "locked" else _full():
             yield
 
+    def foreign(self, native: NativeObject) -> bool:
+        """The state is ours alone."""
+        return False
+
+    @contextmanager
+    def unreadable(self) -> Iterator[None]:
+        """The disk gives an error for what is read."""
+        with mock.patch.object(sqlite3, "connect", side_effect=sqlite3.OperationalError("disk I/O error")):
+            yield
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         holder = sqlite3.connect(self.root / "state/hub.sqlite", isolation_level=None)
@@ -187,5 +220,17 @@ class MemoryBench:
     def failing(self, ref: ObjectRef, how: str) -> Iterator[None]:
         """This object."""
         self.mesh.failing.add(ref)
+        yield
+        self.mesh.recover()
+
+    def foreign(self, native: NativeObject) -> bool:
+        """Somebody makes it."""
+        self.mesh.foreign(native)
+        return True
+
+    @contextmanager
+    def unreadable(self) -> Iterator[None]:
+        """It does not answer."""
+        self.mesh.down = True
         yield
         self.mesh.recover()

@@ -73,6 +73,12 @@ class SinkBench(Protocol):
     def failing(self, ref: ObjectRef, how: str) -> AbstractContextManager[None]:
         """The mesh fails to write this object (or all), in one of the ways of `failures`."""
 
+    def foreign(self, native: NativeObject) -> bool:
+        """Somebody else makes this object, without our mark; False where the mesh can hold none but ours."""
+
+    def unreadable(self) -> AbstractContextManager[None]:
+        """Something of what stands cannot be read."""
+
 
 # ------------------------------------------------------------------------------------------------------------- what is wanted
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from hub.api import Transactional
-from hub.errors import StaleError, TransientError
+from hub.errors import SmihubError, StaleError, TransientError
 from hub.mirror import Mirror
-from hub.model import Change, Observation, Role, UnitKey
+from hub.model import Change, NativeObject, Observation, Role, UnitKey
 from hub.plan.changes import Desired
 from hub.plan.plan import Plan
 from hub.reconcile.rollout import roll_out
@@ -45,6 +46,20 @@ class SinkSuite:
     def test_what_was_written_is_observed(self, tmp_path: Path) -> None:
         """Bodies, units, roles, needs, memory, and the tokens of the objects and of the mesh, as the hub took them over."""
         asyncio.run(_observed_as_written(self.bench(tmp_path)))
+
+    def test_what_is_said_to_be_written_stands(self, tmp_path: Path) -> None:
+        """Also where the process ends right after it was said."""
+        waves = 0
+        while asyncio.run(_stands(self.bench(_below(tmp_path, str(waves))), waves)):
+            waves += 1
+
+    def test_objects_of_others_are_left_alone(self, tmp_path: Path) -> None:
+        """Also one that came after the plan was made, where one of ours was to stand."""
+        asyncio.run(_left_alone(self.bench(tmp_path)))
+
+    def test_half_of_what_stands_is_not_all_of_it(self, tmp_path: Path) -> None:
+        """What cannot be read whole is an error: what is missing in a reading would be taken for deleted."""
+        asyncio.run(_whole(self.bench(tmp_path)))
 
     def test_what_is_forgotten_is_gone(self, tmp_path: Path) -> None:
         """And the rest is remembered on."""
@@ -98,6 +113,65 @@ async def _observed_as_written(bench: SinkBench) -> None:
         natives = {native.ref for one in desired.values() for native in one.translation.objects}
         assert after.objects.keys() == natives
         assert served(bench, after) == allowed(bench, grants)
+
+
+async def _stands(bench: SinkBench, waves: int) -> bool:
+    """Whether there are more waves than these, after which the process ends; what was said to be written stands."""
+    sink = bench.sink()
+    seen = await sink.observe()
+    made = planned(bench, wanted(bench, BOTH), seen)
+    said, batches = list[Change](), [list(found) for _, found in groupby(made.changes, lambda one: one.wave)]
+    if isinstance(sink, Transactional):
+        await sink.write_all(made.changes, made.memory, seen.token)
+        said = list(made.changes)
+    else:
+        try:
+            async with sink.writing(seen.token) as writing:
+                for batch in batches[: waves + 1]:
+                    found = await writing.write(batch)
+                    said += [change for change, one in zip(batch, found, strict=True) if one.state == "written"]
+                raise Died  # noqa: TRY301 - the process ends within the write
+        except Died:
+            pass
+    after = await observed(bench)
+    assert said
+    assert all(_is_done(change, after) for change in said)
+    return waves + 1 < len(batches) and not isinstance(sink, Transactional)
+
+
+async def _left_alone(bench: SinkBench) -> None:
+    sink = bench.sink()
+    seen = await sink.observe()
+    made = planned(bench, wanted(bench, BOTH), seen)
+    native = next(one.after for one in made.changes if one.unit == API and one.after and one.after.role is Role.GRANT)
+    if not bench.foreign(native):
+        await sink.close()
+        return
+    try:
+        done = await roll_out(sink, made, Mirror(seen))
+        assert done.results[API].state != "written"
+    except StaleError:
+        pass
+    await _is_foreign(bench, native)
+    await apply(bench, wanted(bench, BOTH))  # and by a plan that knows of it
+    await _is_foreign(bench, native)
+    await sink.close()
+
+
+async def _is_foreign(bench: SinkBench, native: NativeObject) -> None:
+    standing = (await observed(bench)).objects.get(native.ref)
+    assert standing is None or standing.owner is None
+
+
+async def _whole(bench: SinkBench) -> None:
+    await apply(bench, wanted(bench, BOTH))
+    before = await observed(bench)
+    with bench.unreadable():
+        try:
+            half = await observed(bench)
+        except SmihubError:
+            return
+    assert half.objects == before.objects
 
 
 async def _forgotten(bench: SinkBench) -> None:
