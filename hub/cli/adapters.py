@@ -112,12 +112,17 @@ def new(
 ) -> None:
     """Write an installable package for a new adapter, whose tests fail and say what to write next."""
     with clean_errors():
-        check_name(name, installed_plugins().adapters)
+        check_name(name, _taken(installed_plugins()))
         place = folder or Path(f"smihub-{name}")
         written = write_package(name, place)
         note(f"wrote {len(written)} files to {place}; next, as its README.md says:")
         print_lines(line(each) for each in _next_steps(place))
     raise typer.Exit(Exit.SAME)
+
+
+def _taken(plugins: Plugins) -> set[str]:
+    """The names of all adapters, also of those that did not load."""
+    return {*plugins.adapters, *(problem.plugin for problem in plugins.problems)}
 
 
 def check(
@@ -163,7 +168,7 @@ def _next_steps(place: Path) -> tuple[str, ...]:
 
 def _known(name: str, plugins: Plugins) -> AdapterSpec[Any]:
     """The adapter of that name. Raises ConfigError that says why it did not load, or which name is near."""
-    if name not in plugins.adapters and name not in {problem.plugin for problem in plugins.problems}:
+    if name not in _taken(plugins):
         raise ConfigError(f'unknown adapter "{name}"; {nearest(name, plugins.adapters)}')
     return plugins.adapter(name)
 

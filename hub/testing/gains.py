@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -157,9 +157,19 @@ def governed_on(mesh: SinklessMesh, before: dict[Any, Desired], after: dict[Any,
 def changed(mesh: SinklessMesh, world: World, other: World, rng: Random) -> Counter[str]:
     """Plan a world and a change of it; hold what the second plan says against what the mesh does before and after."""
     values = edited(world, other, rng)
-    facts = [compile_documents(documents, Scope()).facts for documents in (world.documents, documents_of(values))]
-    asked = [Asked(one, facts[1]) for one in _requests(rng, world, values, facts)]
-    standing, units = PlannedMesh(mesh), [desired(some, mesh) for some in (world.values, values)]
+    states = (world.values, values)
+    return between(
+        mesh, states, (one for some in states for one in near_requests(rng, some, Semantics(documents_of(some))))
+    )
+
+
+def between(
+    mesh: SinklessMesh, states: tuple[Sequence[Any], Sequence[Any]], requests: Iterable[Request]
+) -> Counter[str]:
+    """Plan the first state, then the second; hold what the second plan says of these requests against what the mesh does."""
+    facts = [compile_documents(documents_of(values), Scope()).facts for values in states]
+    asked = [Asked(one, facts[1]) for one in requests if _can_be_held(one, facts)]
+    standing, units = PlannedMesh(mesh), [desired(values, mesh) for values in states]
     units[1] = governed_on(mesh, *units)
     standing.written(units[0])
     before = standing.judged(facts[0], asked)
@@ -170,13 +180,11 @@ def changed(mesh: SinklessMesh, world: World, other: World, rng: Random) -> Coun
     return tally
 
 
-def _requests(rng: Random, world: World, values: Sequence[Any], facts: Sequence[Facts]) -> Iterator[Request]:
-    for some in (world.values, values):
-        for one in near_requests(rng, some, Semantics(documents_of(some))):
-            alike = concerned(one, facts[0]) == concerned(one, facts[1])
-            named_once = all(_is_named_once(one, each) for each in facts)
-            if one.dst.service is None and one.protocol != "udp" and alike and named_once:
-                yield one
+def _can_be_held(request: Request, facts: Sequence[Facts]) -> bool:
+    """Whether it is one to a workload that stands in both states as in the other, and is told by its name."""
+    alike = concerned(request, facts[0]) == concerned(request, facts[1])
+    named_once = all(_is_named_once(request, each) for each in facts)
+    return request.dst.service is None and request.protocol != "udp" and alike and named_once
 
 
 def _is_named_once(request: Request, facts: Facts) -> bool:

@@ -110,7 +110,7 @@ def _composed(rng: Random) -> tuple[str, tuple[str, ...]]:
 
 def near(rng: Random, text: str) -> str:
     """The text itself, or one that differs from it the way an attacker or a typo would."""
-    return rng.choice(_TWISTS)(text) if rng.randrange(2) else text
+    return rng.choice(TWISTS)(text) if rng.randrange(2) else text
 
 
 def near_value(text: str) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ def _escaped_first(text: str) -> str:
     return f"/%{ord(text[1]):02x}{text[2:]}" if len(text) > 1 and text[1].isascii() else text + "%20"
 
 
-_TWISTS: Sequence[Callable[[str], str]] = (
+TWISTS: Sequence[Callable[[str], str]] = (
     lambda text: text + "x",
     lambda text: text + "/",
     lambda text: text[:-1],

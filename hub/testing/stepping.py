@@ -96,7 +96,9 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random) -> Counter[str]:
     after = desired_of(made[1], mesh)
     gone = {key: Desired(None) for key, _ in before if key not in after}
     constraints = Constraints(new_first=mesh.spec.new_first)
-    changes = plan(mesh.name, {**gone, **after}, observed(before), mesh.spec.carry_over, constraints).changes
+    planned = plan(mesh.name, {**gone, **after}, observed(before), mesh.spec.carry_over, constraints).changes
+    # Of one wave a sink may write them in any order.
+    changes = sorted(planned, key=lambda change: (change.wave, rng.random()))
     smi = (Semantics(documents_of(edit.before)), Semantics(documents_of(edit.after)))
     facts = [one.facts for one in made]
     # Who may receive what is decided at the receiver; which Service a call reaches changes with its routes.

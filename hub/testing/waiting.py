@@ -36,9 +36,10 @@ _SERVICE = """\
 apiVersion: v1
 kind: Service
 metadata: {{name: {tier}, namespace: d}}
-spec: {{selector: {{{tier}}}, ports: [{{port: 8080, appProtocol: {word}}}]}}
+spec: {{selector: {{{tier}}}, ports: [{{name: a, port: 8080, appProtocol: {word}}}{more}]}}
 ---
 """
+_MORE = ", {{name: b, port: {port}, appProtocol: {word}}}"
 _ROUTES = """\
 apiVersion: specs.smi-spec.io/v1alpha4
 kind: HTTPRouteGroup
@@ -76,10 +77,12 @@ _ANY, _PORT = "{kind: TCPRoute, name: any}", "{kind: TCPRoute, name: one}"
 _HTTP = "{kind: HTTPRouteGroup, name: http}"
 
 
-def _declared(word: str, tier: str = "app: api") -> str:
+def _declared(word: str, tier: str = "app: api", ports: Sequence[int] = ()) -> str:
+    """A Service that says this word of port 8080, and of these."""
     if not word:
         return ""
-    text = _SERVICE.format(word=word, tier=tier).replace(f"name: {tier}", "name: " + tier.replace(": ", "-"))
+    more = "".join(_MORE.format(port=port, word=word) for port in ports)
+    text = _SERVICE.format(word=word, tier=tier, more=more).replace(f"name: {tier}", "name: " + tier.replace(": ", "-"))
     return text.replace("port: 8080", 'port: "8080"') if word == "unknown" else text
 
 
@@ -96,6 +99,11 @@ WORDS = ("http", "tcp", "none", "unknown", "")
 def change(before: str, after: str) -> Edit:
     """One Pod, and what a Service declares of its port 8080; `web` may send HTTP to /x, and `peer` raw bytes."""
     return Edit(*(_values(_POD.format(name="api") + _declared(word)) for word in (before, after)))
+
+
+def ports_change(before: str, after: str) -> Edit:
+    """The same of three ports: one grant has to leave out several."""
+    return Edit(*(_values(_POD.format(name="api") + _declared(word, ports=(8081, 9999))) for word in (before, after)))
 
 
 def workload_change(before: str, after: str) -> Edit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from random import Random
 from typing import Any
 
@@ -13,15 +13,16 @@ from msgspec.structs import replace
 
 from hub.api import Narrowing
 from hub.explain import ExplainedMesh, Explainer
-from hub.model import Answer, Document, Reading, Request
+from hub.model import Answer, Document, Facts, Reading, Request
 from hub.semantics import Semantics
 from hub.testing.close import row
 from hub.testing.compare import disagreement
 from hub.testing.conditions import Without
 from hub.testing.conformance.many import MANY, many_worlds
+from hub.testing.conformance.patterned import pattern_worlds
 from hub.testing.conformance.routed import excusing, judging
 from hub.testing.conformance.split_worlds import make_split_values
-from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
+from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
 from hub.testing.counterexamples import shrink
 from hub.testing.documents import Scope
 from hub.testing.kit import CASES, FOUND, Case, Stage, load_cases, wrong_mesh_answers
@@ -132,7 +133,7 @@ def _world(subject: AdapterUnderTest, number: int, losses: _LossCount, found: se
     explain = cache(judging(mesh, explainer.explain))
     semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading).judge
     asked = [one.request for one in row(rng, Hints.of(values), semantics, sizes.wild, sizes.close)]
-    losses.see(explain, mesh, asked)
+    losses.see(explain, mesh, explainer.compiled.facts, asked)
     for request, why in find_in(explain, asked, excusing(mesh)(documents, scope.reading)):
         name = _WORDS.get(why.partition(":")[0], RAISES)
         if name not in found:
@@ -143,7 +144,7 @@ def _world(subject: AdapterUnderTest, number: int, losses: _LossCount, found: se
 def many(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """The same where there are many of a thing, one is long, or parts are crossed: the first failure of each property."""
     found: set[str] = set()
-    for world in many_worlds():
+    for world in chain(many_worlds(), pattern_worlds()):
         documents = documents_of(world.values)
         explainer, mesh = subject.explained(documents)
         without = _few(excusing(mesh))
@@ -235,10 +236,11 @@ class _LossCount:
         self._denied: set[str] = set()
         self._given: set[str] = set()
 
-    def see(self, explain: Explain, mesh: ExplainedMesh, asked: Sequence[Request]) -> None:
-        """Count a world."""
+    def see(self, explain: Explain, mesh: ExplainedMesh, facts: Facts, asked: Sequence[Request]) -> None:
+        """Count a world. What `explain` adds to the codes of an answer is the hub's to know."""
+        objects = bodies_of(mesh.translations)
         told = [loss for each in mesh.translations.values() for loss in each.losses]
-        lost = {loss.code for loss in told}
+        declared = {loss.code for loss in told} | self._narrowings
         self._reported.update({loss.code for loss in told if not loss.is_unenforced})
         for request in asked:
             try:
@@ -249,8 +251,8 @@ class _LossCount:
             if (answer.verdict, answer.weights) != (smi.verdict, smi.weights):
                 self._denied.update(answer.losses)
                 refused = smi.verdict in {"allow", "ungoverned"} and answer.verdict == "deny"
-                if refused and not (lost | self._narrowings) & set(answer.losses):
-                    self._given.update(answer.losses)
+                if refused and {*answer.losses} - declared:
+                    self._given.update({*mesh.spec.evaluator(objects, facts).judge(request).losses} - declared)
 
     def failures(self) -> Iterator[PropertyFailure]:
         """Codes that stand for nothing, and those of answers that nobody declared."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from hub.api import AdapterSpec
 from hub.errors import SmihubError
 from hub.requests import answer_to_json, to_json
+from hub.sinks.kubernetes import KUBERNETES
+from hub.testing.conformance import tables
 from hub.testing.conformance.subject import KIT_VERSION, AdapterUnderTest, CheckOutcome, PropertyFailure
 from hub.testing.conformance.suite import ABOUT_ACCESS, PROPERTIES
 from hub.testing.counterexamples import to_yaml
@@ -24,7 +29,8 @@ class Certificate(Struct, frozen=True, omit_defaults=True):
 
     `proof` is "model only" where no real data plane ran: then all of this rests on the adapter's own evaluate, as far as the
     author's `judged` rows and the field checks bear it. `schema` says whether objects were held against one of the vendor. `missing`
-    are properties that were not asked. `governs` are the adapter's: with ("routes",) it enforces no access, and no property about
+    are properties that were not asked. `settings` are the adapter's, as far as they are not the defaults, `meaningless` the fields of which the
+    author says that they mean nothing: those were not asked about. `doubts` are reasons for which it does not pass though all holds. `governs` are the adapter's: with ("routes",) it enforces no access, and no property about
     access is among `properties`. `cpu_s` is, by property, the processor time in seconds of the searches that asked it; `together` are
     properties that one search asked, whose time is that of all of them.
     """
@@ -46,6 +52,9 @@ class Certificate(Struct, frozen=True, omit_defaults=True):
     cpu_s: Mapping[str, float] = {}
     together: tuple[tuple[str, ...], ...] = ()
     missing: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = {}
+    meaningless: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     failures: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -61,6 +70,9 @@ class Header(Struct, frozen=True):
     judged: tuple[str, ...]
     governs: tuple[str, ...]
     schema: bool = False
+    settings: Mapping[str, Any] = {}
+    meaningless: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class CheckRow(Struct, frozen=True):
@@ -76,7 +88,7 @@ def header_of(subject: AdapterUnderTest) -> Header:
     """The header of a run."""
     return Header(
         adapter=subject.spec.name,
-        version=subject.version,
+        version=subject.version or installed_version(subject.spec),
         proof="model only" if subject.data_plane is None else "a real data plane",
         features={str(feature): str(support) for feature, support in sorted(subject.features.items())},
         worlds=subject.sizes.worlds,
@@ -84,7 +96,43 @@ def header_of(subject: AdapterUnderTest) -> Header:
         judged=tuple(sorted({row.source for row in subject.judged})),
         governs=subject.spec.governs,
         schema=subject.schema is not None,
+        settings=_set(subject),
+        meaningless=tuple(sorted(set(subject.meaningless) - set(KUBERNETES.meaningless))),
+        doubts=tuple(_doubts(subject)),
     )
+
+
+def _set(subject: AdapterUnderTest) -> dict[str, Any]:
+    """The settings that are not the defaults."""
+    now, usual = (_builtins(one) for one in (subject.settings, subject.spec.config()))
+    return {name: value for name, value in now.items() if name not in usual or usual[name] != value}
+
+
+def _builtins(settings: Any) -> dict[str, Any]:
+    return {name: msgspec.to_builtins(value, enc_hook=repr) for name, value in msgspec.structs.asdict(settings).items()}
+
+
+def _doubts(subject: AdapterUnderTest) -> Iterator[str]:
+    if subject.sizes.too_small:
+        yield subject.sizes.too_small
+    installed = installed_version(subject.spec)
+    if subject.version and installed and subject.version != installed:
+        yield f"the version is said to be {subject.version}, and {installed} is installed"
+
+
+def one_header(headers: Sequence[Header]) -> Header:
+    """The header of several checks, in doubt where they were not run on the same adapter with the same settings and sizes."""
+    if all(one == headers[0] for one in headers):
+        return headers[0]
+    doubt = "not all checks were run on the same adapter, with the same settings and sizes"
+    return replace(headers[0], doubts=(*headers[0].doubts, doubt))
+
+
+def installed_version(spec: AdapterSpec[Any]) -> str:
+    """The version of the package that brings an adapter to smihub; "" where none is installed."""
+    module = getattr(spec.translate, "__module__", "").partition(".")[0]
+    found = (one.dist for one in entry_points(group="smihub") if one.value.partition(".")[0] == module)
+    return next((dist.version for dist in found if dist is not None), "")
 
 
 def row_of(outcome: CheckOutcome) -> CheckRow:
@@ -104,7 +152,7 @@ def certify(header: Header, rows: Sequence[CheckRow], date: str) -> Certificate:
         version=header.version,
         kit=KIT_VERSION,
         date=date,
-        passed=not failed and not missing,
+        passed=not failed and not missing and not header.doubts,
         proof=header.proof,
         features=header.features,
         properties={name: name not in failed for name in PROPERTIES if name in asked | failed},
@@ -121,6 +169,9 @@ def certify(header: Header, rows: Sequence[CheckRow], date: str) -> Certificate:
         },
         together=tuple(sorted({row.properties for row in rows if len(row.properties) > 1}, key=_place)),
         missing=missing,
+        settings=header.settings,
+        meaningless=header.meaningless,
+        doubts=header.doubts,
         failures=tuple(failure for row in rows for failure in row.failures),
     )
 
@@ -165,15 +216,21 @@ def to_text(certificate: Certificate) -> str:
         lines += ["", *failure_lines(failure)]
     if certificate.missing:
         lines += ["", f"not asked: {', '.join(certificate.missing)}"]
+    lines += ["", *(f"in doubt: {each}" for each in certificate.doubts)] if certificate.doubts else []
     times = dict(cpu_words(certificate))
     lines += ["", *(_property_line(name, holds, times) for name, holds in certificate.properties.items())]
-    proved = [name for name, support in certificate.features.items() if support in {"full", "partial", "approximate"}]
-    lines += ["", f"features carried out: {', '.join(proved) or 'none'}"]
+    declared = [name for name, support in certificate.features.items() if support in {"full", "partial", "approximate"}]
+    proved = "carried out" if certificate.properties.get(tables.DECLARED) else "declared, not proved"
+    lines += ["", f"features {proved}: {', '.join(declared) or 'none'}"]
     lines.append(f"{certificate.cases} case files, {certificate.worlds} random worlds, seed {certificate.seed}")
     lines.append(f"judged by hand from: {', '.join(certificate.judged) or 'nothing'}")
     lines.append(
         f"objects by the vendor's schema: {_BY_SCHEMA if certificate.schema else 'not asked, no schema is named'}"
     )
+    if certificate.settings:
+        lines.append(f"with the settings: {msgspec.json.encode(certificate.settings).decode()}")
+    if certificate.meaningless:
+        lines.append(f"fields that the author says mean nothing: {', '.join(certificate.meaningless)}")
     return "\n".join(lines) + "\n"
 
 

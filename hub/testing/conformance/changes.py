@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -11,16 +13,29 @@ from msgspec.structs import replace
 from hub.model import NativeObject, Role
 from hub.semantics import Semantics
 from hub.testing.close import row
+from hub.testing.conformance.many import many_worlds
+from hub.testing.conformance.split_worlds import make_split_values
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
 from hub.testing.counterexamples import shrink
-from hub.testing.gains import UntruthfulPlanError, changed
+from hub.testing.gains import UntruthfulPlanError, between, changed
 from hub.testing.kit import read_documents
 from hub.testing.random_requests import Hints
+from hub.testing.rerouted import untold
 from hub.testing.stepping import Edit, OpenedBetween, edited, stepped
-from hub.testing.waiting import REQUESTS, WORDS, change, label_change, opened, some_change, workload_change
+from hub.testing.waiting import (
+    REQUESTS,
+    WORDS,
+    change,
+    label_change,
+    opened,
+    ports_change,
+    some_change,
+    workload_change,
+)
 from hub.testing.worlds import documents_of, make_values, make_world
 
 BETWEEN, LEFT, TOLD = "never-wider-between-writes", "nothing-left-over", "truthful-gains"
+ROUTED = "truthful-routes"
 NARROW, WAITS = "narrowest-grants-nothing", "waiting-gains-open-nothing"
 _AROUND = """\
 apiVersion: v1
@@ -78,7 +93,7 @@ def _edits(subject: AdapterUnderTest) -> Iterator[tuple[Random, Edit]]:
         yield rng, edited(make_world(rng, 8), make_world(rng, 8), rng)
 
 
-def between(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+def written(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """After each write of a plan, whatever is allowed was allowed before, or is after."""
     for rng, edit in _edits(subject):
         state = rng.getstate()
@@ -119,14 +134,42 @@ def _made_small(subject: AdapterUnderTest, edit: Edit, found: tuple[OpenedBetwee
 
 def told(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """What a plan shows as gained and lost is what the mesh then allows and refuses."""
+    yield from islice(_untold(subject), 1)
+
+
+def _untold(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    for many in many_worlds():
+        without = tuple(one for one in many.values if one["kind"] != "TrafficTarget")
+        for states in ((without, many.values), (many.values, without)):
+            yield from _untrue(states[1], partial(between, subject.mesh, states, many.requests))
     for number in range(subject.sizes.few):
         rng = Random(f"{subject.sizes.seed}/told/{number}")
         world, other = make_world(rng, 8), make_world(rng, 8)
-        try:
-            changed(subject.mesh, world, other, rng)
-        except UntruthfulPlanError as found:
-            yield PropertyFailure(TOLD, found.why, world.values, found.request, found.was, found.now, found.now.by)
-            return
+        yield from _untrue(world.values, partial(changed, subject.mesh, world, other, rng))
+
+
+def _untrue(values: Sequence[Any], planned: Callable[[], object]) -> Iterator[PropertyFailure]:
+    try:
+        planned()
+    except UntruthfulPlanError as found:
+        yield PropertyFailure(TOLD, found.why, tuple(values), found.request, found.was, found.now, found.now.by)
+
+
+def told_of_routes(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+    """The splits that a plan shows are those by which the mesh sends calls."""
+    for number in range(subject.sizes.few):
+        rng = Random(f"{subject.sizes.seed}/routed/{number}")
+        values = make_split_values(rng)
+        documents = documents_of(values)
+        explainer, mesh = subject.explained(documents)
+        made = (explainer.compiled.units, mesh.translations)
+        for asked in row(rng, Hints.of(values), Semantics(documents).judge, 20, 0):
+            smi, meshes = explainer.explain(asked.request)
+            answer = meshes[mesh.name]
+            why = untold(asked.request, smi, answer, made) if asked.request.dst.service else ""
+            if why:
+                yield PropertyFailure(ROUTED, why, tuple(values), asked.request, smi, answer, answer.by)
+                return
 
 
 def narrowest(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
@@ -169,6 +212,7 @@ def _redeclared(subject: AdapterUnderTest) -> Iterator[Edit]:
     for before in WORDS:
         for after in WORDS:
             yield change(before, after)
+            yield ports_change(before, after)
             yield workload_change(before, after)
             yield label_change(before, after)
     for number in range(subject.sizes.few):
@@ -182,9 +226,12 @@ CHECKS = (
             BETWEEN: "no prefix of the writes of a plan opens anything",
             LEFT: "after a plan nothing is allowed that SMI denies: no grant stays, the last one included",
         },
-        between,
+        written,
     ),
     PropertyCheck("waiting", {WAITS: "while gains wait, nothing opens"}, waits),
     PropertyCheck("narrowest", {NARROW: "the narrowest form of a grant lets nobody in"}, narrowest),
+    PropertyCheck(
+        "routed", {ROUTED: "plans show the splits that are carried out (Translation.routed)"}, told_of_routes
+    ),
     PropertyCheck("gains", {TOLD: "plans show the access that is gained and lost (Translation.carried)"}, told),
 )

@@ -27,6 +27,7 @@ READS, CARRIED, UNKNOWN = "evaluate-reads-fields", "fields-are-carried", "evalua
 _WORKS = (Support.FULL, Support.PARTIAL, Support.APPROXIMATE)
 _NONSENSE = {"zqNonsense": [None]}
 """What no field of any mesh may hold."""
+_UNKNOWN = "zqUnknown"
 Path = tuple[Any, ...]
 
 
@@ -49,11 +50,12 @@ def reads(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
 class _Seen:
     """Which fields had an effect when they were edited, over all worlds, by kind, pattern, part and edit; the first failures.
 
-    `kinds` are those of which an object was read at all, `idle` those of which one was not.
+    `kinds` are those of which an object was read at all, `idle` those of which one was not; `within` the inner objects to which a field was added.
     """
 
     def __init__(self) -> None:
         self.kinds: set[str] = set()
+        self.within: set[tuple[str, ...]] = set()
         self.idle: dict[str, PropertyFailure] = {}
         self.read: set[tuple[str, ...]] = set()
         self.unread: dict[tuple[str, ...], PropertyFailure] = {}
@@ -176,12 +178,28 @@ class _Fields:
                 "an unknown kind": [self._of_no_kind(native, body)],
                 "an unknown field": self._with_unknown_fields(native, body),
             }
+            yield from self._guessed_within(index, seen)
             for word, other in ((word, other) for word, others in spoiled.items() for other in others):
                 told = self._answers([*self._objects[:index], other, *self._objects[index + 1 :]])
                 if not isinstance(told, UnmodelledError):
                     said = f"raised {told!r}" if isinstance(told, Exception) else "answered"
                     why = f"{native.ref.kind} with {word}: evaluate {said}, and must raise UnmodelledError"
                     yield self._failure(UNKNOWN, why, native.ref)
+
+    def _guessed_within(self, index: int, seen: _Seen) -> Iterator[PropertyFailure]:
+        """A failure for an inner object to which an unknown field can be added, with no other answer."""
+        native = self._objects[index]
+        for path in _inner(self._bodies[index], ()):
+            dotted = ".".join(map(str, (*path, _UNKNOWN)))
+            key = (native.ref.kind, *("*" if isinstance(one, int) else str(one) for one in path))
+            if key in seen.within or any(fnmatchcase(dotted, pattern) for pattern in self._subject.meaningless):
+                continue
+            seen.within.add(key)
+            other = deepcopy(self._bodies[index])
+            _at(other, path)[_UNKNOWN] = True
+            if self._answers(self._with(index, other)) == self._normal:
+                why = f"{native.ref.kind} with an unknown field in {'.'.join(map(str, path))}: evaluate answered, and must raise UnmodelledError"
+                yield self._failure(UNKNOWN, why, native.ref)
 
     def _look_at(self, index: int, seen: _Seen) -> None:
         """Note whether an object that decides nothing here is read."""
@@ -199,8 +217,8 @@ class _Fields:
             return []
         inner = body.get("spec")
         more = [
-            {**body, "zqUnknown": True},
-            *([{**body, "spec": {**inner, "zqUnknown": True}}] if isinstance(inner, dict) else []),
+            {**body, _UNKNOWN: True},
+            *([{**body, "spec": {**inner, _UNKNOWN: True}}] if isinstance(inner, dict) else []),
         ]
         try:
             return [replace(native, body=self._subject.family.body(one, native.ref.kind)) for one in more]
@@ -254,6 +272,15 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any, bool]]:
             yield from _leaves(item, (*path, index))
     else:
         yield path, value, False
+
+
+def _inner(value: Any, path: Path) -> Iterator[Path]:
+    """The path of every object within this one."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if isinstance(item, dict):
+            yield (*path, key)
+        yield from _inner(item, (*path, key))
 
 
 def _changed(body: Any, place: _Place, value: Any) -> Any:

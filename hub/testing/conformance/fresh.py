@@ -30,6 +30,7 @@ from hub.family import FamilySpec
 from hub.model import Answer, Facts, NativeObject, Request, Role, service_account_label
 from hub.semantics import Semantics
 from hub.testing.close import row
+from hub.testing.conformance.many import many_worlds
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
 from hub.testing.documents import Scope, compile_documents, translate_units
 from hub.testing.kit import read_documents
@@ -42,7 +43,12 @@ _HEX = b"0123456789abcdef"
 _DEADLINE_S = 300
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 """The environment variables without which a process may not start."""
-_CLOCKS = (time.time, time.time_ns, time.localtime, time.gmtime, time.strftime, time.ctime, time.asctime)
+_CLOCKS = (
+    *(time.time, time.time_ns, time.localtime, time.gmtime, time.strftime, time.ctime, time.asctime),
+    *(time.monotonic, time.perf_counter, time.process_time, os.getcwd, os.getpid, os.uname, os.urandom),
+)
+"""What has another answer at another time, in another process or on another machine."""
+_ENVIRONMENT = frozenset(getattr(type(os.environ), name).__code__ for name in ("__getitem__", "__iter__", "__len__"))
 _WATCHED = 4
 """Worlds in which it is watched what is asked for: that makes each call slower."""
 _MACHINE = ("open", "os.listdir", "os.scandir", "os.system", "socket.", "subprocess.", "urllib.")
@@ -107,6 +113,7 @@ class Report(Struct, frozen=True):
 def fresh(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """The same answers, and the same objects, in a process that knows nothing else."""
     here = [_world(subject, number) for number in range(max(subject.sizes.few // 2, 10))]
+    here += [Errand((), Facts(""), (), _units(world.values)) for world in many_worlds()]
     asked = [replace(one, objects=_stripped(one, subject.family, Random(number))) for number, one in enumerate(here)]
     try:
         told = _run(subject, asked)
@@ -126,6 +133,10 @@ def _world(subject: AdapterUnderTest, number: int) -> Errand:
     asked = tuple(one.request for one in row(rng, Hints.of(values), judge, 20, 20))
     objects = tuple(bodies_of(translate_units(made.units, subject.mesh)))
     return Errand(objects, made.facts, asked, tuple(made.units.values()))
+
+
+def _units(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(compile_documents(documents_of(values), Scope()).units.values())
 
 
 def _compared(subject: AdapterUnderTest, here: Sequence[Errand], told: Sequence[Report]) -> Iterator[PropertyFailure]:
@@ -254,8 +265,11 @@ class _Watch:
         self._watching = False
 
     def _see(self, frame: FrameType, event: str, called: Any) -> None:
-        if event == "c_call" and _is_clock(called):
-            self.asked = f"{called.__name__} in {frame.f_code.co_qualname}, {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        asks = called.__name__ if event == "c_call" and _is_clock(called) else ""
+        if event == "call" and frame.f_code in _ENVIRONMENT:
+            asks = "os.environ"
+        if asks:
+            self.asked = f"{asks} in {frame.f_code.co_qualname}, {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if self._watching and event.startswith(_MACHINE):
@@ -265,7 +279,7 @@ class _Watch:
 def _is_clock(called: Any) -> bool:
     of = getattr(called, "__self__", None)
     whole = isinstance(of, type) and issubclass(of, date) and called.__name__ in {"now", "utcnow", "today"}
-    return whole or any(called is one for one in _CLOCKS)
+    return whole or isinstance(of, Random) or any(called is one for one in _CLOCKS)
 
 
 def main() -> None:

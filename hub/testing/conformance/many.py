@@ -33,6 +33,8 @@ class ManyWorld(Struct, frozen=True):
 def many_worlds() -> Iterator[ManyWorld]:
     """One world for each thing, and the crossed ones."""
     yield from _of_matches()
+    yield from _alternatives()
+    yield from _of_labels()
     yield from _crossed()
     yield from _of_grants()
     yield from _of_splits()
@@ -82,33 +84,62 @@ _API = (_pod("api"), _service("api"))
 
 # ------------------------------------------------------------------------------------------------- parts of one match
 
-_ASKED = Request(Source(identity="d/web"), Destination(pod="d/api-1"), 8080)
+ASKED = Request(Source(identity="d/web"), Destination(pod="d/api-1"), 8080)
 
 
 def _of_matches() -> Iterator[ManyWorld]:
     """Many headers, methods and matches; a long path, and a long value."""
     lines = tuple((f"x-{number:02}", f"v{number}") for number in range(MANY))
-    one = [replace(_ASKED, headers=lines[:at] + lines[at + 1 :]) for at in range(MANY)]
-    yield _matching("headers in a match", [{"headers": dict(lines)}], (replace(_ASKED, headers=lines), *one))
+    one = [replace(ASKED, headers=lines[:at] + lines[at + 1 :]) for at in range(MANY)]
+    yield matching("headers in a match", [{"headers": dict(lines)}], (replace(ASKED, headers=lines), *one))
     for left_out in METHODS[1::3]:
         methods = [name for name in METHODS if name != left_out]
-        yield _matching(
-            "methods in a match", [{"methods": methods}], [replace(_ASKED, method=each) for each in METHODS]
-        )
+        yield matching("methods in a match", [{"methods": methods}], [replace(ASKED, method=each) for each in METHODS])
     paths = [f"/p{number}" for number in range(MANY + 1)]
-    asked = [replace(_ASKED, path=path) for path in paths]
-    yield _matching("matches", [{"pathRegex": path} for path in paths[:-1]], asked)
+    asked = [replace(ASKED, path=path) for path in paths]
+    yield matching("matches", [{"pathRegex": path} for path in paths[:-1]], asked)
     long = "/" + "a" * LONG
-    near = [replace(_ASKED, path=path) for path in (long, long + "a", long[:-1], long[:-1] + "b", "/", "/b")]
-    yield _matching("characters in a path", [{"pathRegex": long}], near)
+    near = [replace(ASKED, path=path) for path in (long, long + "a", long[:-1], long[:-1] + "b", "/", "/b")]
+    yield matching("characters in a path", [{"pathRegex": long}], near)
     value = "a" * LONG
     values = (value, value + "a", value[:-1], value[:-1] + "b", "", "b")
-    headed = [replace(_ASKED, headers=(("x-a", each),)) for each in values]
-    yield _matching("characters in a header's value", [{"headers": {"x-a": value}}], headed)
+    headed = [replace(ASKED, headers=(("x-a", each),)) for each in values]
+    yield matching("characters in a header's value", [{"headers": {"x-a": value}}], headed)
 
 
-def _matching(name: str, matches: Sequence[Mapping[str, Any]], requests: Sequence[Request]) -> ManyWorld:
+def matching(name: str, matches: Sequence[Mapping[str, Any]], requests: Sequence[Request]) -> ManyWorld:
+    """A receiver, a grant of these matches to `web`, and requests to it."""
     return ManyWorld(name, (*_API, _group(matches), _target("t")), tuple(requests))
+
+
+def _alternatives() -> Iterator[ManyWorld]:
+    """Patterns of several texts: an anchor before the first and one behind the last of them hold for neither."""
+    texts = ("a", "b", "ax", "xb", "xa", "bx", "xax", "xbx", "c", "")
+    paths = [replace(ASKED, path=f"/{text}") for text in texts]
+    yield matching("alternatives of a path", [{"pathRegex": "/a|/b"}], (*paths, replace(ASKED, path="/x/b")))
+    values = [replace(ASKED, headers=(("x-t", text),)) for text in texts]
+    yield matching("alternatives of a value", [{"headers": {"x-t": "a|b"}}], values)
+
+
+def _of_labels() -> Iterator[ManyWorld]:
+    """A receiver by many labels, and Pods that lack one of them."""
+    labels = {f"l{number}": "x" for number in range(MANY)}
+    pods: list[Any] = []
+    for at in (None, 0, 1, MANY - 1):
+        pod = _pod("api")
+        pod["metadata"] = {**pod["metadata"], "name": f"api-{len(pods)}"}
+        pod["metadata"]["labels"] = {name: text for name, text in labels.items() if name != f"l{at}"}
+        pods.append(pod)
+    binding = _object(
+        "access.smi-spec.io/v1alpha4",
+        "IdentityBinding",
+        "b",
+        {"schemes": {"podLabelSelector": {"matchLabels": labels}}},
+    )
+    target = _target("t")
+    target["spec"]["destination"] |= {"kind": "IdentityBinding", "name": "b"}
+    asked = [replace(ASKED, dst=Destination(pod=f"d/{pod['metadata']['name']}")) for pod in pods]
+    yield ManyWorld("labels of a receiver", (*pods, _group([{"methods": ["*"]}]), binding, target), tuple(asked))
 
 
 # ------------------------------------------------------------------------------------------------------------- grants
@@ -117,7 +148,7 @@ def _matching(name: str, matches: Sequence[Mapping[str, Any]], requests: Sequenc
 def _of_grants() -> Iterator[ManyWorld]:
     """Many callers, TrafficTargets, and ports."""
     names = [f"web-{number}" for number in range(MANY)]
-    callers = [replace(_ASKED, src=Source(identity=f"d/{name}")) for name in (*names, "web", "api", "default", "peer")]
+    callers = [replace(ASKED, src=Source(identity=f"d/{name}")) for name in (*names, "web", "api", "default", "peer")]
     every = _group([{"methods": ["*"]}])
     yield ManyWorld("callers", (*_API, every, _target("t", sources=names)), tuple(callers))
     groups = [_group([{"pathRegex": f"/{name}"}], name) for name in names]
@@ -126,7 +157,7 @@ def _of_grants() -> Iterator[ManyWorld]:
     met = [replace(each, path=f"/{name}") for each, name in zip(callers, names, strict=False)]
     yield ManyWorld("TrafficTargets", (*_API, *groups, *targets), (*met, *asked))
     route = _object("specs.smi-spec.io/v1alpha4", "TCPRoute", "t", {"matches": {"ports": list(_PORTS[:-1])}})
-    calls = [replace(_ASKED, protocol="tcp", port=port) for port in (*_PORTS, 7999, 9000)]
+    calls = [replace(ASKED, protocol="tcp", port=port) for port in (*_PORTS, 7999, 9000)]
     yield ManyWorld("ports", (_pod("api", _PORTS), route, _target("t", rule="TCPRoute/t")), tuple(calls))
 
 
@@ -135,10 +166,10 @@ def _crossed() -> Iterator[ManyWorld]:
     parts = (("/a", "GET", "gold"), ("/b", "POST", "iron"))
     matches = [{"pathRegex": path, "methods": [method], "headers": {"x-t": value}} for path, method, value in parts]
     sent = [
-        replace(_ASKED, method=method, path=path, headers=(("x-t", value),))
+        replace(ASKED, method=method, path=path, headers=(("x-t", value),))
         for path, method, value in product(*zip(*parts, strict=True))
     ]
-    yield _matching("crossed parts of matches", matches, sent)
+    yield matching("crossed parts of matches", matches, sent)
     groups = [_group([match], name) for match, name in zip(matches, ("one", "two"), strict=True)]
     targets = [_target(f"t-{name}", sources=(name,), rule=f"HTTPRouteGroup/{name}") for name in ("one", "two")]
     asked = [replace(each, src=Source(identity=f"d/{name}")) for each, name in product(sent, ("one", "two"))]
@@ -153,7 +184,7 @@ def _of_splits() -> Iterator[ManyWorld]:
     every = _group([{"methods": ["*"]}])
     names = ("root", *(name for name, _ in _SHARES))
     behind = [one for name in names for one in (_pod(name), _service(name), _target(f"to-{name}", name))]
-    called = replace(_ASKED, dst=Destination(service="d/root"), port=80)
+    called = replace(ASKED, dst=Destination(service="d/root"), port=80)
     for count, least in ((MANY, 1), (2, 2**33 + 1)):
         weighed = [{"service": name, "weight": weight * least} for name, weight in _SHARES[: count - 1]]
         backends = [*weighed, {"service": _SHARES[count - 1][0], "weight": 1}]

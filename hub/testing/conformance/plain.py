@@ -2,7 +2,8 @@
 
 A mesh may refuse what no object of its own can say (`Narrowing`), and the kit excuses that wherever an answer names its code. An adapter
 for which all of SMI is such a thing would pass every other property. So over plain worlds, of one caller, one receiver, one grant and
-one split without conditions, Narrowings excuse nothing at one kind of receiver at least.
+one split without conditions, Narrowings excuse nothing at one kind of receiver at least, and are not what refuses what nobody grants: a
+code of every refusal would excuse all that is left out.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ spec: {{service: api, backends: [{{service: api, weight: {first}}}, {{service: v
 
 
 def plain_world(rng: Random, kind: str) -> tuple[tuple[Any, ...], tuple[Request, ...]]:
-    """A world whose receivers are of this kind, and the calls that it grants."""
+    """A world whose receivers are of this kind, the calls that it grants, and some that it refuses."""
     word: Literal["http", "tcp"] = rng.choice(("http", "tcp"))
     method, path = rng.choice(_METHODS), rng.choice(_PATHS)
     rule = {
@@ -88,6 +89,13 @@ def plain_world(rng: Random, kind: str) -> tuple[tuple[Any, ...], tuple[Request,
         text += _SERVICE.format(name=name, word=word) + _TARGET.format(name=name, kind=rule[0], spec=rule[1])
     places = (Destination(pod="d/api"), Destination(service="d/api"))
     calls = tuple(Request(Source(pod="d/web"), place, 8080, word, method, path) for place in places)
+    calls += tuple(replace(calls[0], src=Source(identity=caller)) for caller in ("d/peer", "d/api"))
+    calls += tuple(
+        replace(calls[0], method=other, path=beside)
+        for other in _METHODS
+        for beside in _PATHS
+        if word == "http" and (other, beside) != (method, path)
+    )
     values = {str(one.value): one.value for one in read_documents(text)}  # both targets have one and the same route
     return tuple(values.values()), calls
 
@@ -118,10 +126,20 @@ def _narrowed(
     for request in calls:
         smi, meshes = explain(request)
         answer = meshes[mesh.name]
-        if told & {*answer.losses} or not narrowings & {*answer.losses} or not _differs(request, smi, answer):
+        refused = smi.verdict == "deny" and request.dst.pod is not None
+        if told & {*answer.losses} or not narrowings & {*answer.losses}:
             continue
         codes = ", ".join(sorted(narrowings & {*answer.losses}))
-        why = f'a call to a {kind} that the simplest objects grant is not answered as SMI does, because of "{codes}"'
+        if refused:
+            why = (
+                f'a call to a {kind} that no object grants is refused because of "{codes}", which excuses nothing then'
+            )
+        elif _differs(request, smi, answer):
+            why = (
+                f'a call to a {kind} that the simplest objects grant is not answered as SMI does, because of "{codes}"'
+            )
+        else:
+            continue
         yield PropertyFailure(PLAIN, why, tuple(values), request, smi, answer, answer.by)
 
 

@@ -179,23 +179,7 @@ class _Recorder:
         """Write a certificate for every file that asked for one."""
         if self._found and not hasattr(self._config, "workerinput"):
             folder = self._config.rootpath / str(self._config.getoption("--smihub-certificates"))
-            self._written = [self._write(folder, records) for records in self._found.values()]
-
-    def _write(self, folder: Path, records: Iterable[str]) -> tuple[Certificate, Path]:
-        from msgspec import json  # noqa: PLC0415 - only where the suite ran
-
-        from hub.testing.conformance import certificate  # noqa: PLC0415 - the same
-
-        read = json.Decoder(tuple[certificate.Header, certificate.CheckRow])
-        pairs: list[tuple[Header, CheckRow]] = [read.decode(record) for record in records]
-        made = certificate.certify(
-            pairs[0][0], [row for _, row in pairs], datetime.now(UTC).isoformat(timespec="seconds")
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{made.adapter}.json"
-        path.write_bytes(certificate.to_json_bytes(made))
-        path.with_suffix(".txt").write_text(certificate.to_text(made), encoding="utf-8")
-        return made, path
+            self._written = _written(folder, [_certified(records) for records in self._found.values()])
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Processor seconds of each property, and where the certificate is."""
@@ -207,3 +191,30 @@ class _Recorder:
             for name, took in cpu_words(made):
                 terminalreporter.write_line(f"{name}: {took}")
             terminalreporter.write_line(f"certificate: {path} and {path.with_suffix('.txt').name}")
+
+
+def _certified(records: Iterable[str]) -> Certificate:
+    from msgspec import json  # noqa: PLC0415 - only where the suite ran
+
+    from hub.testing.conformance import certificate  # noqa: PLC0415 - the same
+
+    read = json.Decoder(tuple[certificate.Header, certificate.CheckRow])
+    pairs: list[tuple[Header, CheckRow]] = [read.decode(record) for record in records]
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    header = certificate.one_header([one for one, _ in pairs])
+    return certificate.certify(header, [row for _, row in pairs], date)
+
+
+def _written(folder: Path, made: Iterable[Certificate]) -> list[tuple[Certificate, Path]]:
+    """Write them. Of several of one adapter, that under its name is one that does not pass, if there is any."""
+    from hub.testing.conformance import certificate  # noqa: PLC0415 - only where the suite ran
+
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[tuple[Certificate, Path]] = []
+    for one in sorted(made, key=lambda each: (each.adapter, each.passed)):
+        before = sum(other.adapter == one.adapter for other, _ in found)
+        path = folder / (f"{one.adapter}-{before + 1}.json" if before else f"{one.adapter}.json")
+        path.write_bytes(certificate.to_json_bytes(one))
+        path.with_suffix(".txt").write_text(certificate.to_text(one), encoding="utf-8")
+        found.append((one, path))
+    return found

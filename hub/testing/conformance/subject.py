@@ -49,6 +49,10 @@ DataPlane = Callable[[Sequence[NativeObject], Facts, Sequence[Request]], Sequenc
 SchemaCheck = Callable[[NativeObject], Iterable[str]]
 """What is wrong with an object by the vendor's schema, a sentence each (none: it is valid); for manifests `crds.crd_schema` makes one."""
 
+_LEAST: Mapping[str, int] = {"worlds": 100, "few": 10, "wild": 16, "close": 24}
+"""The least search after which an adapter may pass."""
+_MOST_PATIENCE = 10.0
+
 
 class Sizes(Struct, frozen=True):
     """How much is searched: worlds for agreement, for the other searches, and requests of a world; `seed` decides which.
@@ -62,6 +66,14 @@ class Sizes(Struct, frozen=True):
     close: int = 24
     seed: str = "smihub"
     patience: float = 1.0
+
+    @property
+    def too_small(self) -> str:
+        """Why searches of this size prove nothing; "" where they are large enough."""
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                return f"{name} of the search is {getattr(self, name)}, and at least {least} are needed"
+        return f"hostile input had {self.patience:g} times its budgets" if self.patience > _MOST_PATIENCE else ""
 
 
 class AdapterUnderTest(Struct, frozen=True):

@@ -9,11 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import force_setattr, replace
 
 from hub.api import (
-    Access,
     AdapterSpec,
     Answer,
     Facts,
@@ -32,45 +30,11 @@ from hub.api import (
 )
 from tests.hub.testing.conformance import gate_mesh
 from tests.hub.testing.conformance.bad_adapters import with_bodies
+from tests.hub.testing.conformance.changing import OfGrants, OfMatches, OfSplits
 from tests.hub.testing.conformance.gate_evaluate import Gates
 from tests.hub.testing.conformance.gate_mesh import SPEC, GateConfig, encode
 
 _NAMES = ("api", "default", "nobody", "pay", "peer", "web")
-
-
-class _OfGrants(Struct, frozen=True):
-    """Translates as the good adapter does, after each grant became another one."""
-
-    change: Callable[[Grant], Grant]
-
-    def __call__(self, unit: Unit, config: GateConfig) -> Translation:
-        if isinstance(unit, Access):
-            unit = replace(unit, grants=tuple(map(self.change, unit.grants)))
-        return gate_mesh.translate(unit, config)
-
-
-class _OfMatches(Struct, frozen=True):
-    """The same of each match of a grant."""
-
-    change: Callable[[HttpMatch], HttpMatch]
-
-    def __call__(self, unit: Unit, config: GateConfig) -> Translation:
-        return _OfGrants(self._changed)(unit, config)
-
-    def _changed(self, grant: Grant) -> Grant:
-        return grant if grant.http is None else replace(grant, http=tuple(map(self.change, grant.http)))
-
-
-class _OfSplits(Struct, frozen=True):
-    """The same of each split."""
-
-    change: Callable[[Split], Split]
-
-    def __call__(self, unit: Unit, config: GateConfig) -> Translation:
-        if isinstance(unit, Route):
-            ports = (replace(port, splits=tuple(map(self.change, port.splits))) for port in unit.ports)
-            unit = replace(unit, ports=tuple(ports))
-        return gate_mesh.translate(unit, config)
 
 
 # -------------------------------------------------------------------------------------------------- matches, and grants
@@ -347,9 +311,9 @@ _SPLITS: Mapping[str, tuple[Callable[[Split], Split], str]] = {
     "leaves out the conditions of splits": (unconditional, "exact-shares"),
 }
 _TRANSLATES: Mapping[str, tuple[Callable[[Unit, GateConfig], Translation], str]] = {
-    **{name: (_OfGrants(change), wanted) for name, (change, wanted) in _GRANTS.items()},
-    **{name: (_OfMatches(change), wanted) for name, (change, wanted) in _MATCHES.items()},
-    **{name: (_OfSplits(change), wanted) for name, (change, wanted) in _SPLITS.items()},
+    **{name: (OfGrants(change), wanted) for name, (change, wanted) in _GRANTS.items()},
+    **{name: (OfMatches(change), wanted) for name, (change, wanted) in _MATCHES.items()},
+    **{name: (OfSplits(change), wanted) for name, (change, wanted) in _SPLITS.items()},
     "lets in a namespace": (namespace_is_let_in, "never-wider"),
     "serves by the root what is unavailable": (unavailable_is_root, "exact-shares"),
     "mutates a split": (mutates_split, "inputs-not-mutated"),

@@ -18,10 +18,11 @@ from tests.hub.testing.conformance.gate_mesh import SPEC
 from tests.hub.testing.conformance.gate_requests import REQUESTS
 from tests.hub.testing.conformance.more_bad_adapters import MORE
 from tests.hub.testing.conformance.near_adapters import FEW_FIT, NEAR
+from tests.hub.testing.conformance.rare_adapters import RARE
 from tests.hub.testing.conformance.sly_adapters import SLY
 from tests.servers.proving import conforms
 
-ALL = {**BAD, **MORE, **SLY, **NEAR}
+ALL = {**BAD, **MORE, **SLY, **NEAR, **RARE}
 HAND, REAL, VALID = "judged-by-hand", "data-plane", "valid-by-schema"
 FAMILY = {"bodies-come-back", "files-come-back"}
 """Properties of what an author brings beside the adapter; tests of their own are below, and in test_families.py."""
@@ -42,7 +43,7 @@ def test_a_bad_adapter_is_rejected_by_the_right_property(what: str) -> None:
     spec, wanted = ALL[what]
     subject = AdapterUnderTest(spec, judged=REQUESTS, sizes=Sizes(worlds=400, few=40, patience=0.05))
     # What has no room for many is met in few random worlds, or in none: the search would go on to its end.
-    outcomes = rejected(subject, wanted, CHECKS[::-1] if what in FEW_FIT else CHECKS)
+    outcomes = rejected(subject, wanted, CHECKS[::-1] if what in FEW_FIT or what in RARE else CHECKS)
     found = {failure.property: failure for outcome in outcomes for failure in outcome.failures}
     assert wanted <= found.keys(), {name: failure.why for name, failure in found.items()}
     certificate = certify(header_of(subject), [row_of(outcome) for outcome in outcomes], "2026-01-01T00:00:00+00:00")
@@ -133,7 +134,10 @@ def test_objects_are_held_against_the_schema_that_the_author_names() -> None:
     def no_lists(native: NativeObject) -> list[str]:
         return ["spec.requests: is missing"] if native.ref.kind == "List" else []
 
-    good, bad = AdapterUnderTest(SPEC, schema=lambda _: ()), AdapterUnderTest(SPEC, schema=no_lists)
+    def whole(native: NativeObject) -> list[str]:
+        return ["zqUnknown: there is no such field"] if b"zqUnknown" in native.body else []
+
+    good, bad = AdapterUnderTest(SPEC, schema=whole), AdapterUnderTest(SPEC, schema=no_lists)
     assert [outcome.failures for outcome in run(good, check)] == [()]
     (failure,) = run(bad, check)[0].failures
     assert failure.property == VALID
