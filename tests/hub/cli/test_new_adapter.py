@@ -11,6 +11,7 @@ import pytest
 
 from hub.cli.new_adapter import write_package
 from hub.errors import ConfigError
+from hub.plugins import LoadProblem, Plugins
 from tests.servers.folder import Folder
 
 FILES = {
@@ -62,6 +63,15 @@ def test_the_name_of_an_installed_adapter_is_refused(folder: Folder) -> None:
     result = folder.run("adapters", "new", "istio")
     assert (result.exit_code, result.stdout) == (1, "")
     assert 'an adapter "istio" is installed already; choose another name' in result.stderr
+
+
+def test_the_name_of_one_that_did_not_load_is_refused(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is installed, and would be in the way as soon as what it lacks is there."""
+    broken = LoadProblem("vm", "smihub", '"grpcio" is missing', "install it")
+    monkeypatch.setattr("hub.cli.adapters.installed_plugins", lambda: Plugins(problems=(broken,)))
+    result = folder.run("adapters", "new", "vm")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert 'an adapter "vm" is installed already; choose another name' in result.stderr
 
 
 def test_a_folder_with_anything_in_it_is_refused(folder: Folder) -> None:
