@@ -16,7 +16,7 @@ from hub.requests import answer_to_json, to_json
 from hub.sinks.kubernetes import KUBERNETES
 from hub.testing.conformance import tables
 from hub.testing.conformance.subject import KIT_VERSION, AdapterUnderTest, CheckOutcome, PropertyFailure
-from hub.testing.conformance.suite import ABOUT_ACCESS, PROPERTIES
+from hub.testing.conformance.suite import ABOUT_ACCESS, CHECKS, PROPERTIES
 from hub.testing.counterexamples import to_yaml
 from hub.testing.kit import CASES, FOUND
 
@@ -29,7 +29,7 @@ class Certificate(Struct, frozen=True, omit_defaults=True):
 
     `proof` is "model only" where no real data plane ran: then all of this rests on the adapter's own evaluate, as far as the
     author's `judged` rows and the field checks bear it. `schema` says whether objects were held against one of the vendor. `missing`
-    are properties that were not asked. `settings` are the adapter's, as far as they are not the defaults, `meaningless` the fields of which the
+    are properties of which a check did not run. `settings` are the adapter's, as far as they are not the defaults, `meaningless` the fields of which the
     author says that they mean nothing: those were not asked about. `doubts` are reasons for which it does not pass though all holds. `governs` are the adapter's: with ("routes",) it enforces no access, and no property about
     access is among `properties`. `cpu_s` is, by property, the processor time in seconds of the searches that asked it; `together` are
     properties that one search asked, whose time is that of all of them.
@@ -143,10 +143,12 @@ def row_of(outcome: CheckOutcome) -> CheckRow:
 
 def certify(header: Header, rows: Sequence[CheckRow], date: str) -> Certificate:
     """The certificate of a run; `date` is when, as ISO 8601."""
-    asked = {name for row in rows for name in row.properties}
+    ran = {row.check for row in rows}
+    left_out = {name for check in CHECKS if check.name not in ran for name in check.properties}
+    asked = {name for row in rows for name in row.properties} - left_out
     failed = {failure["property"] for row in rows for failure in row.failures}
     spared = ABOUT_ACCESS if header.governs == ("routes",) else frozenset[str]()
-    missing = tuple(name for name in PROPERTIES if name not in asked | spared)
+    missing = tuple(name for name in PROPERTIES if name in left_out - spared)
     return Certificate(
         adapter=header.adapter,
         version=header.version,

@@ -41,6 +41,15 @@ def test_all_that_was_asked_and_holds_passes() -> None:
     assert certified(GOOD).passed
 
 
+@pytest.mark.parametrize("left_out", [check.name for check in CHECKS])
+def test_each_check_has_to_run(left_out: str) -> None:
+    """Also one whose properties others ask as well."""
+    made = certified(GOOD, tuple(row for row in ROWS if row.check != left_out))
+    assert not made.passed
+    assert set(made.missing) == {name for row in ROWS if row.check == left_out for name in row.properties}
+    assert not made.properties.keys() & set(made.missing)
+
+
 @pytest.mark.parametrize(
     ("sizes", "told"),
     [
