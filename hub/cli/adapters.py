@@ -158,7 +158,10 @@ def check(
 def _outcome(checked: CheckedAdapter) -> str:
     if checked.failed:
         return "some of what was asked does not hold"
-    return "everything holds" if checked.passed else "what was asked holds; it passes only if everything is asked"
+    if checked.passed:
+        return "everything holds"
+    doubts = "; ".join(checked.data.get("doubts", ()))
+    return f"what was asked holds; {doubts or 'it passes only if everything is asked'}"
 
 
 def _next_steps(place: Path) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def test_an_installed_adapter_is_checked(folder: Folder) -> None:
     (folder.root / "pytest.py").write_text("raise SystemExit(5)")
     (folder.root / "requests.yaml").write_bytes(REQUESTS.read_bytes())
     before = sorted(folder.root.rglob("*"))
-    asked = ("adapters", "check", "vm", "--worlds", "10", "--requests", "requests.yaml", "-o", "json")
+    asked = ("adapters", "check", "vm", "--worlds", "100", "--requests", "requests.yaml", "-o", "json")
     done = folder.process(*asked, env={"PYTEST_ADDOPTS": "--bad"})
     assert done.returncode == 0, done
     certificate = json.loads(done.stdout)
