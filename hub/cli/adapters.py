@@ -160,8 +160,11 @@ def _outcome(checked: CheckedAdapter) -> str:
         return "some of what was asked does not hold"
     if checked.passed:
         return "everything holds"
-    doubts = "; ".join(checked.data.get("doubts", ()))
-    return f"what was asked holds; {doubts or 'it passes only if everything is asked'}"
+    why = [
+        *checked.data.get("doubts", ()),
+        *(["it passes only if everything is asked"] if "missing" in checked.data else []),
+    ]
+    return "; ".join(["what was asked holds", *why])
 
 
 def _next_steps(place: Path) -> tuple[str, ...]:

@@ -267,7 +267,7 @@ class _Watch:
     def _see(self, frame: FrameType, event: str, called: Any) -> None:
         asks = called.__name__ if event == "c_call" and _is_clock(called) else ""
         if event == "call" and frame.f_code in _ENVIRONMENT:
-            asks = "os.environ"
+            asks = "the environment"
         if asks:
             self.asked = f"{asks} in {frame.f_code.co_qualname}, {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 

@@ -101,7 +101,7 @@ def test_the_exit_code_says_what_the_certificate_says(folder: Folder) -> None:
     assert "not asked: judged-by-hand" in done.stdout
     assert done.stderr.splitlines() == [
         "note: judged is not asked here, because it needs requests that were judged by hand (--requests FILE)",
-        "note: what was asked holds; it passes only if everything is asked",
+        "note: what was asked holds; worlds of the search is 10, and at least 100 are needed; it passes only if everything is asked",
     ]
 
 
