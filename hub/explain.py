@@ -98,6 +98,10 @@ class Explainer:
         smi = self._semantics.judge(request)
         return smi, {name: self._mesh_answer(judge, request, smi) for name, judge in self._judges.items()}
 
+    def smi(self, request: Request) -> Answer:
+        """SMI's answer alone."""
+        return self._semantics.judge(request)
+
     def near(self, request: Request) -> tuple[NearMiss, ...]:
         """What nearly grants a request that SMI denies, nearest first."""
         return self._semantics.near(request)

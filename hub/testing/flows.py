@@ -77,9 +77,16 @@ class _ObjectIndex:
     def __init__(self, values: Sequence[Any]) -> None:
         self._values = [value for value in values if isinstance(value, dict)]
         self._standing = [one for value in self._values if (one := _standing(value)) is not None]
+        self._ports: dict[int, tuple[int, ...]] = {}
 
     def of(self, kind: str) -> Iterator[Any]:
         return (value for value in self._values if value.get("kind") == kind)
+
+    def ports(self, value: Any) -> tuple[int, ...]:
+        """The ports that one of these objects names; asked for many times."""
+        if id(value) not in self._ports:
+            self._ports[id(value)] = _ports(value)
+        return self._ports[id(value)]
 
     def target(self, value: Any) -> Flow | None:
         body = value if "destination" in value else _dig(value, "spec")
@@ -98,7 +105,7 @@ class _ObjectIndex:
         places = tuple(
             (Destination(service=f"{namespace}/{root}"), ports)
             for service in self.of("Service")
-            if _pair(service) == f"{namespace}/{root}" and (ports := _ports(service))
+            if _pair(service) == f"{namespace}/{root}" and (ports := self.ports(service))
         )
         return Flow(callers, places, (*lines, *lines, *every) or (Line(),))
 
@@ -137,13 +144,13 @@ class _ObjectIndex:
             standing = [one for one in self._standing if one[1] == (namespace, name)]
             yield Destination(identity=f"{namespace}/{name}"), (80, 8080, 9090, 5432)
         for value, (_, account), labels in standing:
-            yield Destination(pod=_pair(value)), _ports(value)
-            yield Destination(identity=f"{namespace}/{account}"), _ports(value)
+            yield Destination(pod=_pair(value)), self.ports(value)
+            yield Destination(identity=f"{namespace}/{account}"), self.ports(value)
             for service in self.of("Service"):
                 selector = _dig(service, "spec", "selector")
                 chosen = isinstance(selector, dict) and selector.items() <= labels.items()
                 if chosen and _space(service) == namespace:
-                    yield Destination(service=_pair(service)), _ports(service)
+                    yield Destination(service=_pair(service)), self.ports(service)
 
     def _lines(self, namespace: str, rule: Any) -> Iterator[Line]:
         for group in self.of("HTTPRouteGroup"):

@@ -131,8 +131,10 @@ def _world(subject: AdapterUnderTest, number: int, losses: _LossCount, found: se
         return
     sizes = subject.sizes
     explain = cache(judging(mesh, explainer.explain))
-    semantics = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading).judge
-    asked = [one.request for one in row(rng, Hints.of(values), semantics, sizes.wild, sizes.close)]
+    smi = explainer.smi
+    if subject.spec.routes_only:  # it governs nobody, and nothing is close to what nobody is denied
+        smi = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading).judge
+    asked = [one.request for one in row(rng, Hints.of(values), smi, sizes.wild, sizes.close)]
     losses.see(explain, mesh, explainer.compiled.facts, asked)
     for request, why in find_in(explain, asked, excusing(mesh)(documents, scope.reading)):
         name = _WORDS.get(why.partition(":")[0], RAISES)

@@ -95,7 +95,7 @@ def test_an_installed_adapter_is_checked(folder: Folder) -> None:
 @pytest.mark.thorough
 def test_the_exit_code_says_what_the_certificate_says(folder: Folder) -> None:
     """An adapter does not pass where not everything was asked, though all of that holds."""
-    done = folder.process("adapters", "check", "istio", "--worlds", "10")
+    done = folder.process("adapters", "check", "consul", "--worlds", "10")
     assert done.returncode == 1
     assert "does not pass the conformance kit" in done.stdout
     assert "not asked: judged-by-hand" in done.stdout

@@ -124,9 +124,9 @@ def _in_default_domain(native: NativeObject) -> NativeObject:
 
 
 def compares_all(unit: Unit, config: GateConfig) -> Translation:
-    """Every match is compared with every other one, of the first 1 500: that takes seconds."""
+    """Every match is compared with every other one, of the first 1 000: that takes seconds."""
     matches = [match for grant in (unit.grants if isinstance(unit, Access) else ()) for match in grant.http or ()]
-    alike = sum(str(one) == str(other) for one in matches[:1500] for other in matches[:1500])
+    alike = sum(str(one) == str(other) for one in matches[:1000] for other in matches[:1000])
     return gate_mesh.translate(unit, config) if alike >= 0 else Translation()
 
 
