@@ -138,10 +138,11 @@ def check(
     with clean_errors():
         plugins = installed_plugins()
         spec = _known(name, plugins)
+        family = plugins.family(spec)
         left_out = {} if requests else {"judged": "it needs requests that were judged by hand (--requests FILE)"}
         version = plugins.packages.get(name, Package("unknown")).version
         if requests is not None:
-            read_judged(requests, plugins.family(spec))
+            read_judged(requests, family)
         asked = AdapterCheck(name, version, worlds, tuple(left_out), str(requests.absolute()) if requests else "")
         with progress("running the conformance suite"):
             checked = run_suite(asked)

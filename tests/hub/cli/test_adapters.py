@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from importlib import metadata
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from msgspec.structs import replace
 
 from hub.plugins import installed_plugins
 from tests.servers.folder import Folder
@@ -140,6 +142,15 @@ def test_a_file_of_requests_that_cannot_be_read_is_one_error(
     assert result.stderr.startswith("error: ")
     assert told in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_an_adapter_of_a_family_that_nobody_brings_is_not_checked(folder: Folder) -> None:
+    """No sink could write its objects, however they are judged."""
+    without = replace(installed_plugins(), families={})
+    with patch("hub.cli.adapters.installed_plugins", lambda: without):
+        result = folder.run("adapters", "check", "istio")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert 'adapter "istio" makes objects of family "kubernetes", which no plugin brings' in result.stderr
 
 
 @pytest.mark.parametrize("verb", ["show", "check"])
