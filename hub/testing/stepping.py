@@ -40,7 +40,7 @@ _SMI = ("access.smi-spec.io", "specs.smi-spec.io", "split.smi-spec.io")
 class OpenedBetween(AssertionError):  # noqa: N818 - what a test fails with
     """Something in between is allowed that SMI denied before and denies after: the request and the answers.
 
-    `left`: it is allowed after the last write, and SMI denies it then.
+    `left`: it is allowed after the last write, and SMI denies it then. `moved`: after that it goes elsewhere than by what was planned.
     """
 
     def __init__(self, request: Request, answer: Answer, words: Sequence[Answer]) -> None:
@@ -48,7 +48,7 @@ class OpenedBetween(AssertionError):  # noqa: N818 - what a test fails with
         self.request = request
         self.answer = answer
         self.words = tuple(words)
-        self.left = False
+        self.left = self.moved = False
 
 
 class Edit(Struct, frozen=True):
@@ -88,8 +88,8 @@ def edited(world: World, other: World, rng: Random) -> Edit:
     )
 
 
-def stepped(mesh: SinklessMesh, edit: Edit, rng: Random) -> Counter[str]:
-    """Write a change of a world step by step, and ask between; how often, and with which answers. Raises OpenedBetween."""
+def stepped(mesh: SinklessMesh, edit: Edit, rng: Random, more: Sequence[Request] = ()) -> Counter[str]:
+    """Write a change of a world step by step, and ask between, `more` too; how often, and with which answers. Raises OpenedBetween."""
     tally: Counter[str] = Counter()
     made = [compile_documents(documents_of(values), Scope()) for values in (edit.before, edit.after)]
     before = [(key, one) for key, unit in desired_of(made[0], mesh).items() for one in unit.translation.objects]
@@ -102,7 +102,7 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random) -> Counter[str]:
     smi = (Semantics(documents_of(edit.before)), Semantics(documents_of(edit.after)))
     facts = [one.facts for one in made]
     # Who may receive what is decided at the receiver; which Service a call reaches changes with its routes.
-    near = (*near_requests(rng, edit.before, smi[0]), *near_requests(rng, edit.after, smi[1]))
+    near = (*near_requests(rng, edit.before, smi[0]), *near_requests(rng, edit.after, smi[1]), *more)
     asked = [one for one in near if one.dst.service is None]
     requests = [one for one in asked if concerned(one, facts[0]) == concerned(one, facts[1])]
     standing = {native.ref: (key, _made(mesh, native, 1)) for key, native in before}
@@ -122,7 +122,26 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random) -> Counter[str]:
     except OpenedBetween as found:
         found.left = True
         raise
+    made_anew = [native for unit in after.values() for native in unit.translation.objects]
+    must_go_as_planned(mesh, ([native for _, native in standing.values()], made_anew), facts[1], near)
     return tally
+
+
+def must_go_as_planned(
+    mesh: SinklessMesh,
+    objects: tuple[Sequence[NativeObject], Sequence[NativeObject]],
+    facts: Facts,
+    requests: Iterable[Request],
+) -> None:
+    """Raise OpenedBetween if by the objects that stand a call of a Service goes elsewhere than by those that were planned."""
+    standing, planned = (mesh.spec.evaluator(each, facts).judge for each in objects)
+    for request in requests:
+        if request.dst.service is not None:
+            now, wanted = standing(request), planned(request)
+            if (now.route, now.weights) != (wanted.route, wanted.weights):
+                found = OpenedBetween(request, now, (wanted,))
+                found.left = found.moved = True
+                raise found
 
 
 def _made(mesh: SinklessMesh, native: NativeObject, day: int) -> NativeObject:

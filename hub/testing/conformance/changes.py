@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from random import Random
 from typing import Any
 
 from msgspec.structs import replace
 
-from hub.model import NativeObject, Role
+from hub.model import Answer, Destination, NativeObject, Request, Role, Source
 from hub.semantics import Semantics
 from hub.testing.close import row
 from hub.testing.conformance.many import many_worlds
@@ -76,60 +76,82 @@ _STATES = (
 """One TrafficTarget that changes in several parts at once: requests, ports and callers, and whether it is HTTP; and one in its place."""
 
 
+_PARTS = (("web", "peer"), (8080, 9000), ("GET", "POST"), ("/a", "/b"), ((), (("x-tier", "gold"),)))
+_ASKED = tuple(
+    Request(Source(identity=f"d/{caller}"), Destination(pod="d/api"), port, "http", method, path, headers)
+    for caller, port, method, path, headers in product(*_PARTS)
+)
+"""Every request that is about a part of these states."""
+
+
 def _states() -> list[tuple[Any, ...]]:
     texts = [_AROUND + _GRANT % state for state in _STATES]
     return [tuple(one.value for one in read_documents(text)) for text in (*texts, _AROUND)]
 
 
-def _edits(subject: AdapterUnderTest) -> Iterator[tuple[Random, Edit]]:
-    """Every change of the small states, then random ones."""
+_Asked = tuple[Random, Edit, Sequence[Request]]
+
+
+def _edits(subject: AdapterUnderTest) -> Iterator[_Asked]:
+    """Every change of the small states with what is asked of them, then random ones."""
     states = _states()
     for one in range(len(states)):
         for other in range(len(states)):
             if one != other:
-                yield Random(f"{subject.sizes.seed}/states/{one}/{other}"), Edit(states[one], states[other])
+                rng = Random(f"{subject.sizes.seed}/states/{one}/{other}")
+                yield rng, Edit(states[one], states[other]), _ASKED
     for number in range(subject.sizes.few):
         rng = Random(f"{subject.sizes.seed}/between/{number}")
-        yield rng, edited(make_world(rng, 8), make_world(rng, 8), rng)
+        yield rng, edited(make_world(rng, 8), make_world(rng, 8), rng), ()
 
 
 def written(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
-    """After each write of a plan, whatever is allowed was allowed before, or is after."""
-    for rng, edit in _edits(subject):
+    """After each write of a plan, whatever is allowed was allowed before, or is after; then calls go as planned."""
+    for rng, edit, more in _edits(subject):
         state = rng.getstate()
-        found = _opened(subject, edit, rng)
+        found = _opened(subject, (rng, edit, more))
         if found is not None:
-            yield _made_small(subject, edit, (found, state))
+            yield _made_small(subject, (edit, more), (found, state))
             return
 
 
-def _opened(subject: AdapterUnderTest, edit: Edit, rng: Random) -> OpenedBetween | None:
+def _opened(subject: AdapterUnderTest, asked: _Asked) -> OpenedBetween | None:
+    rng, edit, more = asked
     try:
-        stepped(subject.mesh, edit, rng)
+        stepped(subject.mesh, edit, rng, more)
     except OpenedBetween as found:
         return found
     return None
 
 
-def _made_small(subject: AdapterUnderTest, edit: Edit, found: tuple[OpenedBetween, Any]) -> PropertyFailure:
+def _made_small(
+    subject: AdapterUnderTest, asked: tuple[Edit, Sequence[Request]], found: tuple[OpenedBetween, Any]
+) -> PropertyFailure:
     """The failure with what stays out of the two worlds, as far as it still fails with the same dice."""
-    opened, state = found
+    (edit, more), (opened, state) = asked, found
 
     def fails(after: Sequence[Any], request: Any) -> bool:
         rng = Random()
         rng.setstate(state)
         try:
-            return _opened(subject, Edit(edit.before, tuple(after)), rng) is not None
+            again = _opened(subject, (rng, Edit(edit.before, tuple(after)), more))
         except Exception:  # noqa: BLE001 - another fault than the one that is made small
             return False
+        return again is not None and (again.left, again.moved) == (opened.left, opened.moved)
 
     after = shrink(edit.after, opened.request, fails) if len(edit.after) < 8 else edit.after
     when = "after all writes of a plan" if opened.left else "between the writes of a plan, denied before"
     why = f"allowed {when}, and denied by what SMI says then (the world is what it is after)"
+    if opened.moved:
+        why = f"{when} a call goes {_way(opened.answer)}, and {_way(opened.words[0])} by the objects that were planned"
     smi = Semantics(documents_of(edit.after)).judge(opened.request)
     return PropertyFailure(
         LEFT if opened.left else BETWEEN, why, tuple(after), opened.request, smi, opened.answer, opened.answer.by
     )
+
+
+def _way(answer: Answer) -> str:
+    return f"by {answer.route} {dict(answer.weights or {})}"
 
 
 def told(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
@@ -224,7 +246,7 @@ CHECKS = (
         "changes",
         {
             BETWEEN: "no prefix of the writes of a plan opens anything",
-            LEFT: "after a plan nothing is allowed that SMI denies: no grant stays, the last one included",
+            LEFT: "after a plan nothing is allowed that SMI denies, and calls go as planned: nothing stays, the last grant included",
         },
         written,
     ),

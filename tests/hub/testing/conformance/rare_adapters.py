@@ -19,6 +19,8 @@ from hub.api import (
     HttpMatch,
     Loss,
     NativeObject,
+    ObjectRef,
+    Observed,
     Request,
     Role,
     Route,
@@ -28,7 +30,7 @@ from hub.api import (
 from tests.hub.testing.conformance import gate_mesh
 from tests.hub.testing.conformance.changing import OfGrants, OfMatches
 from tests.hub.testing.conformance.gate_evaluate import Gates
-from tests.hub.testing.conformance.gate_mesh import SPEC, GateConfig, encode
+from tests.hub.testing.conformance.gate_mesh import SPEC, GateConfig, digest, encode
 
 # ------------------------------------------------------------------------------------------------- grants, and matches
 
@@ -93,6 +95,32 @@ def tells_of_no_split(unit: Unit, config: GateConfig) -> Translation:
     """Plans are told that nothing is split."""
     made = gate_mesh.translate(unit, config)
     return replace(made, routed=()) if isinstance(unit, Route) else made
+
+
+def keeps_routes(desired: Sequence[NativeObject], observed: Mapping[ObjectRef, Observed]) -> tuple[NativeObject, ...]:
+    """A Way that stands stays as it is."""
+    old = {ref: one.owned for ref, one in observed.items() if ref.kind == "Way"}
+    return tuple(replace(one, body=old.get(one.ref, one.body)) for one in desired)
+
+
+def names_lists_without_methods(unit: Unit, config: GateConfig) -> Translation:
+    """The name of a List does not follow its methods: where they change, it is edited while others refer to it."""
+    made = gate_mesh.translate(unit, config)
+    names = {one.ref.name: _without_methods(one) for one in made.objects if one.ref.kind == "List"}
+
+    def changed(native: NativeObject) -> NativeObject:
+        body = json.loads(native.body)
+        body |= {"list": names[body["list"]]} if "list" in body else {}
+        needs = tuple(replace(ref, name=names[ref.name]) for ref in native.needs)
+        name = names.get(native.ref.name, native.ref.name) if native.ref.kind == "List" else native.ref.name
+        return replace(native, ref=replace(native.ref, name=name), body=encode(body), needs=needs)
+
+    return replace(made, objects=tuple({one.ref: one for one in map(changed, made.objects)}.values()))
+
+
+def _without_methods(native: NativeObject) -> str:
+    requests = [{**one, "methods": []} for one in json.loads(native.body)["requests"]]
+    return f"{native.ref.name.rpartition('.')[0]}.{digest(requests)}"
 
 
 def grants_by_name(unit: Unit, config: GateConfig) -> Translation:
@@ -240,6 +268,7 @@ _TRANSLATES: Mapping[str, tuple[Callable[[Unit, GateConfig], Translation], str]]
     "tells of three grants": (tells_three_grants, "truthful-gains"),
     "tells of all workloads": (tells_of_all_labels, "truthful-gains"),
     "tells of no split": (tells_of_no_split, "truthful-routes"),
+    "names Lists without their methods": (names_lists_without_methods, "never-wider-between-writes"),
     "opens for debugging": (opens_for_debugging, "determinism"),
     "throws dice": (throws_dice, "determinism"),
     "cuts long names": (cuts_long_names, "names-with-enough-bits"),
@@ -251,6 +280,7 @@ RARE: Mapping[str, tuple[AdapterSpec[GateConfig], frozenset[str]]] = {
         name: (replace(SPEC, translate=translate), frozenset({wanted}))
         for name, (translate, wanted) in _TRANSLATES.items()
     },
+    "leaves routes as they were": (replace(SPEC, carry_over=keeps_routes), frozenset({"nothing-left-over"})),
     "refers to a grant that may not be there": (
         replace(SPEC, translate=grants_by_name, evaluator=opens_without_list),
         frozenset({"never-wider-between-writes"}),
