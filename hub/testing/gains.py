@@ -10,24 +10,28 @@ from typing import Any
 import re2
 
 from hub.memory.permits import Permit
-from hub.model import Access, Answer, Facts, HttpMatch, Identity, Observation, Observed, Op, Request, raw_bytes
+from hub.model import Access, Answer, Facts, HttpMatch, Identity, Observation, Observed, Op, Request, UnitKey, raw_bytes
 from hub.plan.changes import Desired
 from hub.plan.plan import Plan, plan
 from hub.semantics import Semantics
 from hub.testing.documents import Scope, SinklessMesh, compile_documents, translate_units
-from hub.testing.stepping import concerned, desired, near_requests
+from hub.testing.stepping import Edit, concerned, desired, near_requests
 from hub.testing.worlds import World, documents_of
 
 _SMI = ("access.smi-spec.io", "specs.smi-spec.io")
 
 
 class UntruthfulPlanError(AssertionError):
-    """A plan says something else of a request than the mesh does: what is wrong, the request, the answers before and after."""
+    """A plan says something else of a request than the mesh does: what is wrong, the request, the answers before and after.
 
-    def __init__(self, why: str, request: Request, was: Answer, now: Answer) -> None:
-        super().__init__(f"{why}: {request}, before {was.verdict}, after {now.verdict}")
+    `unit` is that of whom the request is for.
+    """
+
+    def __init__(self, why: str, asked: Asked, was: Answer, now: Answer) -> None:
+        super().__init__(f"{why}: {asked.request}, before {was.verdict}, after {now.verdict}")
         self.why = why
-        self.request = request
+        self.request = asked.request
+        self.unit = UnitKey("access", asked.receiver.namespace, asked.receiver.service_account)
         self.was = was
         self.now = now
 
@@ -133,14 +137,15 @@ class PlannedMesh:
         return [judge.judge(one.request) for one in asked]
 
 
-def edited(world: World, other: World, rng: Random) -> tuple[Any, ...]:
-    """The world with other grants and routes: who receives where stays as it is."""
+def edited(world: World, other: World, rng: Random) -> Edit:
+    """The world, and the same with other grants and routes: who receives where stays as it is."""
 
     def is_smi(value: Any) -> bool:
         return isinstance(value, dict) and str(value.get("apiVersion")).startswith(_SMI)
 
     kept = [value for value in world.values if not is_smi(value) or rng.randrange(3)]
-    return (*kept, *(value for value in other.values if is_smi(value) and rng.randrange(3) == 0))
+    new = (value for value in other.values if is_smi(value) and rng.randrange(3) == 0)
+    return Edit(world.values, (*kept, *new))
 
 
 def governed_on(mesh: SinklessMesh, before: dict[Any, Desired], after: dict[Any, Desired]) -> dict[Any, Desired]:
@@ -154,22 +159,15 @@ def governed_on(mesh: SinklessMesh, before: dict[Any, Desired], after: dict[Any,
     return {**after, **{key: Desired(unit, made[key]) for key, unit in left.items()}}
 
 
-def changed(mesh: SinklessMesh, world: World, other: World, rng: Random) -> Counter[str]:
-    """Plan a world and a change of it; hold what the second plan says against what the mesh does before and after."""
-    values = edited(world, other, rng)
-    states = (world.values, values)
-    return between(
-        mesh, states, (one for some in states for one in near_requests(rng, some, Semantics(documents_of(some))))
-    )
+def changed(mesh: SinklessMesh, edit: Edit, rng: Random, requests: Sequence[Request] = ()) -> Counter[str]:
+    """Plan a world and a change of it; hold what the second plan says against what the mesh does before and after.
 
-
-def between(
-    mesh: SinklessMesh, states: tuple[Sequence[Any], Sequence[Any]], requests: Iterable[Request]
-) -> Counter[str]:
-    """Plan the first state, then the second; hold what the second plan says of these requests against what the mesh does."""
-    facts = [compile_documents(documents_of(values), Scope()).facts for values in states]
-    asked = [Asked(one, facts[1]) for one in requests if _can_be_held(one, facts)]
-    standing, units = PlannedMesh(mesh), [desired(values, mesh) for values in states]
+    Asked is what the dice give, or these requests. Raises UntruthfulPlanError.
+    """
+    worlds = (edit.before, edit.after)
+    facts = [compile_documents(documents_of(values), Scope()).facts for values in worlds]
+    asked = [Asked(one, facts[1]) for one in _requests(requests or _dice(rng, worlds), facts)]
+    standing, units = PlannedMesh(mesh), [desired(some, mesh) for some in worlds]
     units[1] = governed_on(mesh, *units)
     standing.written(units[0])
     before = standing.judged(facts[0], asked)
@@ -180,11 +178,18 @@ def between(
     return tally
 
 
-def _can_be_held(request: Request, facts: Sequence[Facts]) -> bool:
-    """Whether it is one to a workload that stands in both states as in the other, and is told by its name."""
-    alike = concerned(request, facts[0]) == concerned(request, facts[1])
-    named_once = all(_is_named_once(request, each) for each in facts)
-    return request.dst.service is None and request.protocol != "udp" and alike and named_once
+def _dice(rng: Random, worlds: Sequence[Sequence[Any]]) -> Iterator[Request]:
+    for some in worlds:
+        yield from near_requests(rng, some, Semantics(documents_of(some)))
+
+
+def _requests(requests: Iterable[Request], facts: Sequence[Facts]) -> Iterator[Request]:
+    """Those to workloads that are in both worlds."""
+    for one in requests:
+        alike = concerned(one, facts[0]) == concerned(one, facts[1])
+        named_once = all(_is_named_once(one, each) for each in facts)
+        if one.dst.service is None and one.protocol != "udp" and alike and named_once:
+            yield one
 
 
 def _is_named_once(request: Request, facts: Facts) -> bool:
@@ -200,7 +205,7 @@ def held(said: Plan, asked: tuple[Asked, Answer, Answer], units: Sequence[Mappin
         return
     why = _untrue(said, asked, units)
     if why:
-        raise UntruthfulPlanError(why, one.request, was, now)
+        raise UntruthfulPlanError(why, one, was, now)
     if (was.verdict, now.verdict) == ("deny", "allow"):
         yield "gained"
     if (was.verdict, now.verdict) == ("allow", "deny"):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from hub.api import AdapterSpec
 from hub.features import Feature, Support
-from hub.model import Destination, Request, Source
+from hub.model import Answer, Destination, Request, Source
 from hub.semantics import GovernedNamespaces
 from hub.testing.compare import disagreement
+from hub.testing.conformance.asked import asked_by
 from hub.testing.documents import Scope, SinklessMesh, compile_documents, explainer_of, translate_units
 from hub.testing.kit import read_documents
+from hub.testing.worlds import documents_of
 
 _FACTS = """\
 apiVersion: v1
@@ -181,51 +183,98 @@ PROBES = (
 )
 
 
-def faults(spec: AdapterSpec[Any], settings: Any = None) -> Iterator[str]:
-    """Where an adapter with these settings (None: the defaults) does otherwise than it declares; one sentence for each feature."""
+class Tried(Struct, frozen=True):
+    """What became of a probe in a world.
+
+    `asked`: SMI allows or splits the request; `worked`: the mesh does the same; `codes`: what it reports as lost; `features`: what the
+    objects of the world ask for.
+    """
+
+    asked: bool
+    worked: bool
+    codes: frozenset[str]
+    features: frozenset[Feature]
+    smi: Answer
+    mesh: Answer
+
+
+class FalseClaim(Struct, frozen=True):
+    """Where an adapter does otherwise than it declares: a sentence, the world that shows it, and what is wrong there."""
+
+    probe: Probe
+    why: str
+    world: tuple[Any, ...] = ()
+    wrong: Callable[[Tried], bool] = bool
+
+
+def faults(spec: AdapterSpec[Any], settings: Any = None) -> Iterator[FalseClaim]:
+    """Where an adapter with these settings (None: the defaults) does otherwise than it declares."""
     mesh = SinklessMesh(spec.name, spec, settings)
     declared = spec.supports(spec.config() if settings is None else settings)
     for probe in PROBES:
         support = declared.get(probe.feature)
         if support is None:
-            yield f"{probe.feature}: nothing is declared"
-            continue
-        if support is Support.APPROXIMATE and probe.feature.startswith("access."):
-            yield f'{probe.feature}: "{support}" is declared, but whoever is nearly allowed is denied'
-        tried = [_tried(mesh, probe, place + probe.text) for place in _PLACES]
-        worked, lost = any(worked for worked, _ in tried), any(lost for _, lost in tried)
-        works = support in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE}
-        if spec.routes_only and probe.feature.startswith("access."):
-            worked = False  # nobody is governed, so nobody is refused for want of this feature
-        if works != worked:
-            yield f'{probe.feature}: "{support}" is declared, but a simple case is {"carried out" if worked else "refused"}'
-        listed = spec.limits.get(probe.feature, ())
-        if listed and lost and not works and not {*listed} & (found := _codes(mesh, probe)):
-            yield f"{probe.feature}: {', '.join(sorted(found))} is reported, and the adapter lists {', '.join(listed)}"
-        if not works and not lost:
-            yield f'{probe.feature}: "{support}" is declared, and nothing is reported as lost'
-        if support is Support.FULL and probe.hard and _tried(mesh, probe, _FACTS + probe.hard)[1]:
-            yield f'{probe.feature}: "full" is declared, but some of it is lost'
+            yield FalseClaim(probe, f"{probe.feature}: nothing is declared")
+        else:
+            yield from _faults(mesh, probe, support)
 
 
-def _codes(mesh: SinklessMesh, probe: Probe) -> set[str]:
-    """The codes of what is lost of the objects of the probe itself."""
-    found: set[str] = set()
-    for place in _PLACES:
-        units = compile_documents(read_documents(place + probe.text), Scope()).units
-        found.update(loss.code for made in translate_units(units, mesh).values() for loss in made.losses)
-    return found
+def _faults(mesh: SinklessMesh, probe: Probe, support: Support) -> Iterator[FalseClaim]:
+    worlds = [_values(place + probe.text) for place in _PLACES]
+    tried = [try_probe(mesh, probe, values) for values in worlds]
+
+    def fault(why: str, wrong: Callable[[Tried], bool]) -> FalseClaim:
+        shown = next((values for values, each in zip(worlds, tried, strict=True) if wrong(each)), ())
+        return FalseClaim(probe, f'{probe.feature}: "{support}" is declared, {why}', shown, wrong)
+
+    if support is Support.APPROXIMATE and probe.feature.startswith("access."):
+        why = f'{probe.feature}: "{support}" is declared, but whoever is nearly allowed is denied'
+        yield FalseClaim(probe, why)
+    works = support in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE}
+    # Where nobody is governed, nobody is refused for want of a feature of access.
+    worked = any(each.worked for each in tried) and not (mesh.spec.routes_only and probe.feature.startswith("access."))
+    codes = frozenset[str]().union(*(each.codes for each in tried))
+    if worked and not works:
+        yield fault("but a simple case is carried out", lambda each: each.worked)
+    if works and not worked:
+        refused = next((each.codes for each in tried if each.asked), frozenset())
+        yield fault(
+            "but a simple case is refused", lambda each: each.asked and not each.worked and each.codes == refused
+        )
+    listed = {*mesh.spec.limits.get(probe.feature, ())}
+    if listed and codes and not works and not listed & codes:
+        why = f"{', '.join(sorted(codes))} is reported, and the adapter lists {', '.join(sorted(listed))}"
+        yield fault(why, lambda each: bool(each.codes) and not listed & each.codes)
+    if not works and not codes:
+        yield fault("and nothing is reported as lost", lambda each: each.asked and not each.worked and not each.codes)
+    hard = _values(_FACTS + probe.hard) if probe.hard else ()
+    if hard and support is Support.FULL and try_probe(mesh, probe, hard).codes:
+        why = f'{probe.feature}: "full" is declared, but some of it is lost'
+        yield FalseClaim(probe, why, hard, lambda each: bool(each.codes))
 
 
-def _tried(mesh: SinklessMesh, probe: Probe, text: str) -> tuple[bool, bool]:
-    """Whether a mesh does in a world what SMI says, and whether it reports anything of it as lost."""
+def _values(text: str) -> tuple[Any, ...]:
+    return tuple(one.value for one in read_documents(text))
+
+
+def try_probe(mesh: SinklessMesh, probe: Probe, values: Sequence[Any]) -> Tried:
+    """Ask the request of a probe in a world."""
     request, about_access = probe.request, probe.feature.startswith("access.")
-    documents = read_documents(text)
+    documents = documents_of(values)
     scope = Scope(governed=GovernedNamespaces(frozenset())) if mesh.spec.routes_only else Scope()
     smi, answers = explainer_of(documents, (mesh,), scope).explain(request)
     answer = answers[mesh.name]
-    made = translate_units(compile_documents(documents, Scope()).units, mesh).values()
-    lost = any(not loss.is_unenforced or about_access for each in made for loss in each.losses)
+    units = compile_documents(documents, Scope()).units
+    losses = [loss for each in translate_units(units, mesh).values() for loss in each.losses]
     asked = smi.verdict == "allow" or smi.route == "split"  # not so where a place has no such port
     same = asked and (answer.verdict, answer.weights) == (smi.verdict, smi.weights)
-    return same and not disagreement(request, smi, answer), lost
+    return Tried(
+        asked=asked,
+        worked=same and not disagreement(request, smi, answer),
+        codes=frozenset(loss.code for loss in losses if not loss.is_unenforced or about_access),
+        features=frozenset(
+            each for unit in units.values() for origin in unit.origins for each in asked_by(unit, origin)
+        ),
+        smi=smi,
+        mesh=answer,
+    )

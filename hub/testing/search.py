@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -34,10 +35,10 @@ def find(
     for request, why in _disagreements(values, asked, how):
         word = _word(why)
 
-        def fails(kept: Sequence[Any], request: Request, word: str = word) -> bool:
+        def fails(kept: Sequence[Any], request: Request = request, word: str = word) -> bool:
             return any(_word(reason) == word for _, reason in _disagreements(kept, (request,), how))
 
-        small = shrink(values, request, fails)
+        small = tuple(shrink(list(values), fails))
         reason = next((reason for _, reason in _disagreements(small, (request,), how)), why)
         return Disagreement(small, request, reason, reading)
     return None
@@ -56,7 +57,7 @@ def _disagreements(
         documents = documents_of(values)
         explain = compiling(documents, reading)
     except Exception as error:  # noqa: BLE001 - the property is that nothing raises
-        yield from ((request, f"raised while compiling: {error!r}") for request in asked[:1])
+        yield from ((request, f"raised while compiling: {raised(error)}") for request in asked[:1])
         return
     yield from find_in(explain, asked, excusing(documents, reading))
 
@@ -72,11 +73,22 @@ def find_in(explain: Explain, requests: Iterable[Request], without: Without) -> 
             yield request, why
 
 
+def raised(error: BaseException) -> str:
+    """An exception, and where it was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return repr(error)
+    code = trace.tb_frame.f_code
+    return f"{error!r} in {code.co_name}, {Path(code.co_filename).name}:{trace.tb_lineno}"
+
+
 def _judged(explain: Explain, request: Request, without: Without) -> str:
     try:
         smi, meshes = explain(request)
     except Exception as error:  # noqa: BLE001 - the property is that nothing raises
-        return f"raised while judging: {error!r}"
+        return f"raised while judging: {raised(error)}"
     return next((why for mesh in meshes.values() if (why := _against(explain, request, smi, mesh, without))), "")
 
 

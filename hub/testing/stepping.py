@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from random import Random
 from typing import Any
 
@@ -38,9 +39,10 @@ _SMI = ("access.smi-spec.io", "specs.smi-spec.io", "split.smi-spec.io")
 
 
 class OpenedBetween(AssertionError):  # noqa: N818 - what a test fails with
-    """Something in between is allowed that SMI denied before and denies after: the request and the answers.
+    """Something in between is allowed that SMI denied before and denies after: the request, the mesh's answer, SMI's two words.
 
-    `left`: it is allowed after the last write, and SMI denies it then. `moved`: after that it goes elsewhere than by what was planned.
+    `left`: it is allowed after the last write, and SMI denies it then. `moved`: after that it goes elsewhere than by what was planned,
+    which is the word then.
     """
 
     def __init__(self, request: Request, answer: Answer, words: Sequence[Answer]) -> None:
@@ -88,9 +90,25 @@ def edited(world: World, other: World, rng: Random) -> Edit:
     )
 
 
-def stepped(mesh: SinklessMesh, edit: Edit, rng: Random, more: Sequence[Request] = ()) -> Counter[str]:
-    """Write a change of a world step by step, and ask between, `more` too; how often, and with which answers. Raises OpenedBetween."""
+class Steps(Struct, frozen=True):
+    """How a change is tried: requests that are asked after each write, or if there are none `more` than those that the dice give.
+
+    `order` is any text that says in which order the writes of one wave come: it is the same for those that are left when a world becomes
+    smaller.
+    """
+
+    asked: tuple[Request, ...] = ()
+    more: tuple[Request, ...] = ()
+    order: str = ""
+
+
+_USUAL = Steps()
+
+
+def stepped(mesh: SinklessMesh, edit: Edit, rng: Random, steps: Steps = _USUAL) -> Counter[str]:
+    """Write a change of a world step by step, and ask between; how often, and with which answers. Raises OpenedBetween."""
     tally: Counter[str] = Counter()
+    asked = steps.asked
     made = [compile_documents(documents_of(values), Scope()) for values in (edit.before, edit.after)]
     before = [(key, one) for key, unit in desired_of(made[0], mesh).items() for one in unit.translation.objects]
     after = desired_of(made[1], mesh)
@@ -98,13 +116,12 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random, more: Sequence[Request]
     constraints = Constraints(new_first=mesh.spec.new_first)
     planned = plan(mesh.name, {**gone, **after}, observed(before), mesh.spec.carry_over, constraints).changes
     # Of one wave a sink may write them in any order.
-    changes = sorted(planned, key=lambda change: (change.wave, rng.random()))
+    changes = sorted(planned, key=lambda change: (change.wave, sha256(f"{steps.order}/{change.ref}".encode()).digest()))
     smi = (Semantics(documents_of(edit.before)), Semantics(documents_of(edit.after)))
     facts = [one.facts for one in made]
     # Who may receive what is decided at the receiver; which Service a call reaches changes with its routes.
-    near = (*near_requests(rng, edit.before, smi[0]), *near_requests(rng, edit.after, smi[1]), *more)
-    asked = [one for one in near if one.dst.service is None]
-    requests = [one for one in asked if concerned(one, facts[0]) == concerned(one, facts[1])]
+    near = asked or (*near_requests(rng, edit.before, smi[0]), *near_requests(rng, edit.after, smi[1]), *steps.more)
+    requests = [one for one in near if one.dst.service is None and concerned(one, facts[0]) == concerned(one, facts[1])]
     standing = {native.ref: (key, _made(mesh, native, 1)) for key, native in before}
     stops = {rng.randrange(len(changes)) for _ in range(6)} if changes else set()
     for number, change in enumerate(changes):
@@ -114,8 +131,9 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random, more: Sequence[Request]
             assert change.after is not None
             standing[change.ref] = (change.unit, _made(mesh, change.after, 1 if change.ref in standing else 2))
         last = number + 1 == len(changes) or changes[number + 1].wave != change.wave
-        if last or number in stops:
-            tally.update(must_not_be_wider(mesh, tuple(standing.values()), facts[rng.randrange(2)], requests, smi))
+        if asked or last or number in stops:
+            for at in facts if asked else (facts[rng.randrange(2)],):
+                tally.update(must_not_be_wider(mesh, tuple(standing.values()), at, requests, smi))
             tally["between"] += number + 1 < len(changes)
     try:
         must_not_be_wider(mesh, tuple(standing.values()), facts[1], requests, (smi[1], smi[1]))

@@ -28,7 +28,7 @@ def test_a_false_declaration_is_noticed(mesh: SinklessMesh, feature: Feature) ->
     true = mesh.spec.features[feature]
     false = Support.NEVER if true in {Support.FULL, Support.PARTIAL, Support.APPROXIMATE} else Support.FULL
     spec = replace(mesh.spec, features={**mesh.spec.features, feature: false})
-    assert any(fault.startswith(feature) for fault in faults(spec))
+    assert any(fault.why.startswith(feature) for fault in faults(spec))
 
 
 @pytest.mark.thorough
@@ -37,7 +37,8 @@ def test_a_limit_without_its_code_is_noticed() -> None:
     istio = next(mesh for mesh in MESHES if mesh.name == "istio")
     limits = {**istio.spec.limits, Feature.ACCESS_UDP: ("port.unexposed",)}
     (fault,) = faults(replace(istio.spec, limits=limits))
-    assert fault == "access.udp: proto.udp-not-captured is reported, and the adapter lists port.unexposed"
+    why = 'access.udp: "never" is declared, proto.udp-not-captured is reported, and the adapter lists port.unexposed'
+    assert fault.why == why
 
 
 @pytest.mark.thorough
@@ -55,7 +56,7 @@ def test_access_is_never_approximate() -> None:
     vm = MESHES[0].spec
     said = {**vm.features, Feature.ACCESS_TCP: Support.APPROXIMATE}
     del said[Feature.SPLIT_TCP]
-    assert list(faults(replace(vm, features=said))) == [
+    assert [claim.why for claim in faults(replace(vm, features=said))] == [
         'access.tcp: "approximate" is declared, but whoever is nearly allowed is denied',
         "split.tcp: nothing is declared",
     ]

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hub.model import Reading
 from hub.semantics import Semantics
 from hub.testing.close import row
-from hub.testing.conformance.certificate import failure_lines, failure_to_json
+from hub.testing.conformance.certificate import failure_to_json, failures_lines
 from hub.testing.conformance.subject import AdapterUnderTest, Sizes
 from hub.testing.conformance.suite import run
 from hub.testing.counterexamples import Disagreement, write_found
@@ -69,6 +69,6 @@ def conforms(subject: AdapterUnderTest) -> None:
     assert sizes.worlds * (sizes.wild + sizes.close) == 100_000
     outcomes = run(replace(subject, sizes=sizes))
     failures = [failure_to_json(failure) for outcome in outcomes for failure in outcome.failures]
-    told = "\n\n".join("\n".join(failure_lines(one)) for one in failures)
+    told = "\n".join(failures_lines(failures))
     names = ", ".join(one["property"] for one in failures)
     assert not failures, f"{told}\n\nseed {sizes.seed}: {names}"

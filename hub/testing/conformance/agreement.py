@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import chain, islice
 from random import Random
 from typing import Any
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hub.api import Narrowing
 from hub.explain import ExplainedMesh, Explainer
-from hub.model import Answer, Document, Facts, Reading, Request
+from hub.model import Answer, Document, Facts, Loss, ObjectRef, Reading, Request, Translation, UnitKey
 from hub.semantics import Semantics
 from hub.testing.close import row
 from hub.testing.compare import disagreement
@@ -21,16 +21,17 @@ from hub.testing.conditions import Without
 from hub.testing.conformance.many import MANY, many_worlds
 from hub.testing.conformance.patterned import pattern_worlds
 from hub.testing.conformance.routed import excusing, judging
+from hub.testing.conformance.smallest import RAISES, Trial, first_failure, first_failures
 from hub.testing.conformance.split_worlds import make_split_values
-from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
-from hub.testing.counterexamples import shrink
+from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of, misjudged
+from hub.testing.counterexamples import Budget
 from hub.testing.documents import Scope
 from hub.testing.kit import CASES, FOUND, Case, Stage, load_cases, wrong_mesh_answers
 from hub.testing.random_requests import Hints
-from hub.testing.search import Excusing, Explain, find, find_in
+from hub.testing.search import Excusing, Explain, find_in
 from hub.testing.worlds import documents_of, make_values
 
-WIDER, SHARES, EXACT, RAISES = "never-wider", "exact-shares", "exact", "raises-nothing"
+WIDER, SHARES, EXACT = "never-wider", "exact-shares", "exact"
 REAL, NAMED, DENIES = "loss-is-real", "loss-is-declared", "default-deny"
 _WORDS = {"wider": WIDER, "misrouted": SHARES, "unequal without a loss": EXACT}
 _LENIENT = Reading(path_regex="prefix", root_backend="endpoints")
@@ -45,21 +46,30 @@ _OFTEN = 12
 
 def cases(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """Every case file, those that searches found too; a mesh may deny where a case names one of its losses."""
+    budget = Budget()
     for case in (*load_cases(CASES), *load_cases(FOUND)):
-        wrong = next(_wrong_in(case, subject), None)
-        if wrong is not None:
-            yield wrong
+        trials = (
+            Trial(tuple(one.value for one in stage.documents), scope=Scope(reading=case.reading), about=(case, stage))
+            for stage in case.stages
+        )
+        yield from islice(first_failures(subject, trials, _wrong_in, _again_in_case, budget), 1)
 
 
-def _wrong_in(case: Case, subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+def _wrong_in(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
     wrong = _misrouted_in_stage if subject.spec.routes_only else _wrong_in_stage
-    for stage in case.stages:
-        explainer, mesh = subject.explained(stage.documents, Scope(reading=case.reading))
-        for request, said in wrong(stage, case, explainer, mesh):
-            values = tuple(one.value for one in stage.documents)
-            ours, theirs = explainer.explain(request)[0], explainer.explain(request)[1][mesh.name]
-            why = f"case {case.name}, {stage.title}: {said}"
-            yield PropertyFailure("cases", why, values, request, ours, theirs, theirs.by)
+    case, stage = trial.about
+    explainer, mesh = subject.explained(stage.documents, trial.scope)
+    for request, said in wrong(stage, case, explainer, mesh):
+        smi, meshes = explainer.explain(request)
+        why = f"case {case.name}, {stage.title}: {said}"
+        yield misjudged("cases", why, request, {"smi": smi, "mesh": meshes[mesh.name]})
+
+
+def _again_in_case(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    """Of a smaller world no case says what is right; SMI does."""
+    case, stage = trial.about
+    for failure in _disagreeing(subject, trial):
+        yield replace(failure, property="cases", why=f"case {case.name}, {stage.title}: {failure.why}")
 
 
 def _wrong_in_stage(
@@ -106,58 +116,75 @@ def _split_is_lost(judge: Callable[[Request], Answer], without: Without, request
 
 def agreement(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """Random worlds: never wider, exact shares, equal where no loss explains it, nothing raises; losses are real."""
-    found: set[str] = set()
-    losses = _LossCount(subject.spec.narrowings)
-    first = subject.sizes.worlds
+    counted = _LossCount(subject.spec.narrowings)
+    failures: list[PropertyFailure] = []
+    look = partial(_disagreeing, count=counted)
+    for failure in first_failures(subject, _random_trials(subject, failures), look, _disagreeing):
+        failures.append(failure)
+        yield failure
+    yield from counted.failures(subject)
+
+
+def _random_trials(subject: AdapterUnderTest, failures: Sequence[PropertyFailure]) -> Iterator[Trial]:
+    """Random worlds, and not many more once something was found."""
+    left = _AFTER_FIRST
     for number in range(subject.sizes.worlds):
-        if number > first + _AFTER_FIRST:
+        dice = Random(f"{subject.sizes.seed}/{number}")
+        values, scope = _dice(dice, number)
+        yield Trial(tuple(values), dice=dice, scope=scope)
+        left -= bool(failures)
+        if left < 0:
             break
-        for failure in _world(subject, number, losses, found):
-            first = min(first, number)
-            found.add(failure.property)
-            yield failure
-    yield from losses.failures()
 
 
-def _world(subject: AdapterUnderTest, number: int, losses: _LossCount, found: set[str]) -> Iterator[PropertyFailure]:
-    rng = Random(f"{subject.sizes.seed}/{number}")
-    values, scope = _dice(rng, number)
-    documents = documents_of(values)
-    try:
-        explainer, mesh = subject.explained(documents, scope)
-    except Exception as error:  # noqa: BLE001 - the property is that nothing raises
-        if RAISES not in found:
-            yield _raised(subject, values, scope, error)
-        return
-    sizes = subject.sizes
+def _disagreeing(
+    subject: AdapterUnderTest,
+    trial: Trial,
+    count: _LossCount | None = None,
+    excuses: Callable[[Excusing], Excusing] | None = None,
+) -> Iterator[PropertyFailure]:
+    """Every request on which SMI and the mesh must not stand together."""
+    documents, reading = documents_of(trial.world), trial.scope.reading
+    explainer, mesh = subject.explained(documents, trial.scope)
     explain = cache(judging(mesh, explainer.explain))
-    smi = explainer.smi
-    if subject.spec.routes_only:  # it governs nobody, and nothing is close to what nobody is denied
-        smi = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading).judge
-    asked = [one.request for one in row(rng, Hints.of(values), smi, sizes.wild, sizes.close)]
-    losses.see(explain, mesh, explainer.compiled.facts, asked)
-    for request, why in find_in(explain, asked, excusing(mesh)(documents, scope.reading)):
+    asked = trial.requests or _row(subject, trial, explainer)
+    if count is not None:
+        count.see(explain, mesh, explainer.compiled.facts, replace(trial, requests=asked))
+    without = excusing(mesh) if excuses is None else excuses(excusing(mesh))
+    for request, why in find_in(explain, asked, without(documents, reading)):
         name = _WORDS.get(why.partition(":")[0], RAISES)
-        if name not in found:
-            found.add(name)
-            yield _shown(subject, name, (values, request, why, scope), excusing(mesh))
+        told = f"{trial.about}: {why}" if isinstance(trial.about, str) else why
+        answers = {} if name == RAISES else _answers(explain, mesh, request)
+        yield misjudged(name, told, request, answers, _routes(mesh, request))
+
+
+def _routes(mesh: ExplainedMesh, request: Request) -> list[ObjectRef]:
+    """What says where a call to a Service goes: native objects, and what they are made from."""
+    namespace, _, service = (request.dst.service or "").partition("/")
+    made = mesh.translations.get(UnitKey("route", namespace, service), Translation())
+    return [ref for native in made.objects for ref in (native.ref, *native.origins)]
+
+
+def _row(subject: AdapterUnderTest, trial: Trial, explainer: Explainer) -> tuple[Request, ...]:
+    sizes, scope, smi = subject.sizes, trial.scope, explainer.smi
+    if subject.spec.routes_only:  # it governs nobody, and nothing is close to what nobody is denied
+        documents = documents_of(trial.world)
+        smi = Semantics(documents, trust_domain=scope.trust_domain, reading=scope.reading).judge
+    return tuple(one.request for one in row(trial.dice, Hints.of(trial.world), smi, sizes.wild, sizes.close))
+
+
+def _answers(explain: Explain, mesh: ExplainedMesh, request: Request) -> Mapping[str, Answer]:
+    smi, meshes = explain(request)
+    return {"smi": smi, "mesh": meshes[mesh.name]}
 
 
 def many(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """The same where there are many of a thing, one is long, or parts are crossed: the first failure of each property."""
-    found: set[str] = set()
-    for world in chain(many_worlds(), pattern_worlds()):
-        documents = documents_of(world.values)
-        explainer, mesh = subject.explained(documents)
-        without = _few(excusing(mesh))
-        for request, why in find_in(
-            cache(judging(mesh, explainer.explain)), world.requests, without(documents, Reading())
-        ):
-            name = _WORDS.get(why.partition(":")[0], RAISES)
-            if name not in found:
-                found.add(name)
-                told = (world.values, request, f"{world.name}: {why}", Scope())
-                yield _shown(subject, name, told, without)
+    trials = (
+        Trial(world.values, requests=world.requests, about=world.name)
+        for world in chain(many_worlds(), pattern_worlds())
+    )
+    yield from first_failures(subject, trials, partial(_disagreeing, excuses=_few))
 
 
 def _few(excuses: Excusing) -> Excusing:
@@ -195,40 +222,6 @@ def _worlds(rng: Random, number: int) -> tuple[list[Any], Scope]:
     return values, Scope(reading=reading)
 
 
-def _raised(subject: AdapterUnderTest, values: Sequence[Any], scope: Scope, error: Exception) -> PropertyFailure:
-    def fails(kept: Sequence[Any], request: Request) -> bool:
-        try:
-            subject.explained(documents_of(kept), scope)
-        except Exception as other:  # noqa: BLE001 - the same again
-            return type(other) is type(error)
-        return False
-
-    small = shrink(values, None, fails)  # type: ignore[arg-type] # no request is asked
-    return PropertyFailure(RAISES, f"raised while translating: {error!r}", small)
-
-
-def _shown(
-    subject: AdapterUnderTest, name: str, wrong: tuple[Sequence[Any], Request, str, Scope], without: Excusing
-) -> PropertyFailure:
-    """The failure with its world made small."""
-    values, request, why, scope = wrong
-
-    def compiling(documents: tuple[Document, ...], reading: Reading) -> Any:
-        explainer, mesh = subject.explained(documents, scope)
-        return judging(mesh, explainer.explain)
-
-    small = find(values, (request,), scope.reading, compiling, without)
-    if small is None:
-        return PropertyFailure(name, why, tuple(values), request)
-    try:
-        explainer, _ = subject.explained(documents_of(small.values), scope)
-        smi, meshes = explainer.explain(request)
-    except Exception:  # noqa: BLE001 - that is what was found
-        return PropertyFailure(name, small.why, small.values, request)
-    mesh = meshes[subject.spec.name]
-    return PropertyFailure(name, small.why, small.values, request, smi, mesh, mesh.by)
-
-
 class _LossCount:
     """In how many worlds a code was reported, and which codes explained that something was denied that SMI allows."""
 
@@ -236,15 +229,16 @@ class _LossCount:
         self._narrowings = {one.code for one in narrowings}
         self._reported: Counter[str] = Counter()
         self._denied: set[str] = set()
-        self._given: set[str] = set()
+        self._shown: dict[str, Trial] = {}
+        self._given: dict[str, Trial] = {}
 
-    def see(self, explain: Explain, mesh: ExplainedMesh, facts: Facts, asked: Sequence[Request]) -> None:
-        """Count a world. What `explain` adds to the codes of an answer is the hub's to know."""
-        objects = bodies_of(mesh.translations)
-        told = [loss for each in mesh.translations.values() for loss in each.losses]
-        declared = {loss.code for loss in told} | self._narrowings
-        self._reported.update({loss.code for loss in told if not loss.is_unenforced})
-        for request in asked:
+    def see(self, explain: Explain, mesh: ExplainedMesh, facts: Facts, trial: Trial) -> None:
+        """Count a world."""
+        codes = {loss.code for loss in _losses(mesh) if not loss.is_unenforced}
+        self._reported.update(codes)
+        for code in codes:
+            self._shown.setdefault(code, replace(trial, requests=()))
+        for request in trial.requests:
             try:
                 smi, meshes = explain(request)
             except Exception:  # noqa: BLE001, S112 - told by the search itself
@@ -252,20 +246,50 @@ class _LossCount:
             answer = meshes[mesh.name]
             if (answer.verdict, answer.weights) != (smi.verdict, smi.weights):
                 self._denied.update(answer.losses)
-                refused = smi.verdict in {"allow", "ungoverned"} and answer.verdict == "deny"
-                if refused and {*answer.losses} - declared:
-                    self._given.update({*mesh.spec.evaluator(objects, facts).judge(request).losses} - declared)
+                for code in self._undeclared(mesh, facts, request, (smi, answer)):
+                    self._given.setdefault(code, replace(trial, requests=(request,)))
 
-    def failures(self) -> Iterator[PropertyFailure]:
+    def _undeclared(
+        self, mesh: ExplainedMesh, facts: Facts, request: Request, answers: tuple[Answer, Answer]
+    ) -> set[str]:
+        """The codes of a refusal that are no Loss of the world and no Narrowing. What `explain` adds to them is the hub's to know."""
+        declared, (smi, answer) = {loss.code for loss in _losses(mesh)} | self._narrowings, answers
+        refused = smi.verdict in {"allow", "ungoverned"} and answer.verdict == "deny"
+        if not refused or not {*answer.losses} - declared:
+            return set()
+        return {*mesh.spec.evaluator(bodies_of(mesh.translations), facts).judge(request).losses} - declared
+
+    def failures(self, subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
         """Codes that stand for nothing, and those of answers that nobody declared."""
         for code, worlds in sorted(self._reported.items()):
             if worlds >= _OFTEN and code not in self._denied:
-                yield PropertyFailure(
-                    REAL, f'"{code}" is reported as lost in {worlds} worlds, and no request is refused for it'
+                look = partial(_reported, code, worlds)
+                yield from first_failure(subject, (self._shown[code],), look)
+        for code, trial in sorted(self._given.items()):
+            yield from first_failure(subject, (trial,), partial(self._refused, code))
+
+    def _refused(self, code: str, subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+        explainer, mesh = subject.explained(documents_of(trial.world), trial.scope)
+        for request in trial.requests:
+            answers = _answers(judging(mesh, explainer.explain), mesh, request)
+            pair = (answers["smi"], answers["mesh"])
+            if code in self._undeclared(mesh, explainer.compiled.facts, request, pair):
+                why = (
+                    f'a request is refused for "{code}", which is no Loss of that world and no Narrowing of the adapter'
                 )
-        for code in sorted(self._given):
-            why = f'a request is refused for "{code}", which is no Loss of that world and no Narrowing of the adapter'
-            yield PropertyFailure(NAMED, why)
+                yield misjudged(NAMED, why, request, answers)
+
+
+def _losses(mesh: ExplainedMesh) -> Iterator[Loss]:
+    return (loss for each in mesh.translations.values() for loss in each.losses)
+
+
+def _reported(code: str, worlds: int, subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    _, mesh = subject.explained(documents_of(trial.world), trial.scope)
+    for loss in _losses(mesh):
+        if loss.code == code:
+            why = f'"{code}" is reported as lost in {worlds} worlds, of {loss.origin} in this one, and no request is refused for it'
+            yield PropertyFailure(REAL, why, by=(str(loss.origin),))
 
 
 # -------------------------------------------------------------------------------------------------------- last delete
@@ -273,33 +297,28 @@ class _LossCount:
 
 def default_deny(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """Without a TrafficTarget nobody is allowed anything, and the mesh says deny by itself."""
+    yield from first_failure(subject, _without_targets(subject), _open)
+
+
+def _without_targets(subject: AdapterUnderTest) -> Iterator[Trial]:
     for number in range(subject.sizes.few):
-        rng = Random(f"{subject.sizes.seed}/deny/{number}")
-        values = [one for one in make_values(rng) if not (isinstance(one, dict) and one.get("kind") == "TrafficTarget")]
-        explainer, _ = subject.explained(documents_of(values))
-        hints = Hints.of(values)
-        asked = [
-            one.request for one in row(rng, hints, Semantics(documents_of(values)).judge, subject.sizes.wild * 2, 0)
-        ]
-        for request in asked:
-            mesh = explainer.explain(request)[1][subject.spec.name]
-            if mesh.verdict != "deny":
-                why = f"no TrafficTarget is left, and the mesh says {mesh.verdict}"
-                yield _small_open(subject, values, request, why)
-                return
+        dice = Random(f"{subject.sizes.seed}/deny/{number}")
+        yield Trial(tuple(one for one in make_values(dice) if not _is_target(one)), dice=dice)
 
 
-def _small_open(subject: AdapterUnderTest, values: Sequence[Any], request: Request, why: str) -> PropertyFailure:
-    def answers(kept: Sequence[Any]) -> tuple[Answer, Mapping[str, Answer]]:
-        return subject.explained(documents_of(kept))[0].explain(request)
+def _is_target(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("kind") == "TrafficTarget"
 
-    def fails(kept: Sequence[Any], asked: Request) -> bool:
-        return answers(kept)[1][subject.spec.name].verdict != "deny"
 
-    small = shrink(values, request, fails)
-    smi, meshes = answers(small)
-    mesh = meshes[subject.spec.name]
-    return PropertyFailure(DENIES, why, small, request, smi, mesh, mesh.by)
+def _open(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    documents = documents_of(trial.world)
+    explainer, mesh = subject.explained(documents)
+    dice = row(trial.dice, Hints.of(trial.world), Semantics(documents).judge, subject.sizes.wild * 2, 0)
+    for request in trial.requests or (one.request for one in dice):
+        answers = _answers(explainer.explain, mesh, request)
+        if answers["mesh"].verdict != "deny":
+            why = f"no TrafficTarget is left, and the mesh says {answers['mesh'].verdict}"
+            yield misjudged(DENIES, why, request, answers)
 
 
 CHECKS = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
+import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -18,9 +20,14 @@ from hub.testing.conformance import tables
 from hub.testing.conformance.subject import KIT_VERSION, AdapterUnderTest, CheckOutcome, PropertyFailure
 from hub.testing.conformance.suite import ABOUT_ACCESS, CHECKS, PROPERTIES
 from hub.testing.counterexamples import to_yaml
+from hub.testing.documents import Scope
 from hub.testing.kit import CASES, FOUND
 
 _BY_SCHEMA = "yes (rules in CEL, x-kubernetes-validations, are not evaluated)"
+_SEPARATOR = re.compile("^---\n", re.MULTILINE)
+_MORE = ("weights", "backends", "received")
+_MOST_LINES = 80
+"""Of a world that is shown to people."""
 _OPEN = "routes alone: it enforces no access"
 
 
@@ -184,17 +191,25 @@ def to_json_bytes(certificate: Certificate) -> bytes:
 
 
 def failure_to_json(failure: PropertyFailure) -> dict[str, Any]:
-    """A failure as data: its world as YAML, request and answers in the form of `smihub explain`."""
+    """A failure as data: its worlds as YAML, request and answers in the form of `smihub explain`."""
     told: dict[str, Any] = {"property": failure.property, "why": failure.why}
-    if failure.world:
+    if failure.before is not None:
+        told["before"] = to_yaml(failure.before)
+    if failure.world is not None:
         told["world"] = to_yaml(failure.world)
     if failure.request is not None:
         told["request"] = _request(failure)
-    for name, answer in (("smi", failure.smi), ("mesh", failure.mesh)):
-        if answer is not None:
-            told[name] = answer_to_json(answer)
+    if failure.answers:
+        told["answers"] = {name: answer_to_json(answer) for name, answer in failure.answers.items()}
     if failure.by:
         told["by"] = list(failure.by)
+    if failure.bodies:
+        told["bodies"] = dict(failure.bodies)
+    if failure.scope != Scope():
+        told["scope"] = {
+            "trustDomain": failure.scope.trust_domain,
+            "reading": msgspec.to_builtins(failure.scope.reading),
+        }
     return told
 
 
@@ -214,8 +229,7 @@ def to_text(certificate: Certificate) -> str:
     lines = [
         f"{certificate.adapter}{version} {word} the conformance kit {certificate.kit} ({proof}), {certificate.date}"
     ]
-    for failure in certificate.failures:
-        lines += ["", *failure_lines(failure)]
+    lines += failures_lines(certificate.failures)
     if certificate.missing:
         lines += ["", f"not asked: {', '.join(certificate.missing)}"]
     lines += ["", *(f"in doubt: {each}" for each in certificate.doubts)] if certificate.doubts else []
@@ -252,13 +266,60 @@ def _property_line(name: str, holds: bool, times: Mapping[str, str]) -> str:  # 
     return f"{'ok  ' if holds else 'FAIL'} {name}: {PROPERTIES.get(name, '')}{took}"
 
 
-def failure_lines(failure: Mapping[str, Any]) -> list[str]:
+def failures_lines(failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Of each property the first failure with everything that shows it, and a line for each further one."""
+    for name in dict.fromkeys(failure["property"] for failure in failures):
+        first, *others = (failure for failure in failures if failure["property"] == name)
+        yield ""
+        yield from failure_lines(first)
+        yield from ([f"  and {len(others)} more (the JSON form has all of each):"] if others else ())
+        yield from (f"    {other['why']}" for other in others)
+
+
+def failure_lines(failure: Mapping[str, Any]) -> Iterator[str]:
     """A failure with everything that shows it."""
-    lines = [f"{failure['property']}: {failure['why']}"]
-    shown = [name for name in ("request", "smi", "mesh") if name in failure]
-    lines += [f"  {name}: {msgspec.json.encode(failure[name]).decode()}" for name in shown]
-    if "by" in failure:
-        lines.append(f"  decided by: {', '.join(failure['by'])}")
-    if "world" in failure:
-        lines += ["  world:", *(f"    {line}" for line in failure["world"].splitlines())]
-    return lines
+    yield f"{failure['property']}: {failure['why']}"
+    yield f"  what must hold: {PROPERTIES.get(failure['property'], '')}"
+    for name in ("request", "scope"):
+        if name in failure:
+            yield f"  {name}: {msgspec.json.encode(failure[name]).decode()}"
+    for name, answer in failure.get("answers", {}).items():
+        yield f"  {name}: {_answer_words(answer)}"
+    named = {one for answer in failure.get("answers", {}).values() for one in answer["by"]}
+    if others := [one for one in failure.get("by", ()) if one not in named]:
+        yield f"  about: {', '.join(others)}"
+    for title, documents in _worlds(failure):
+        yield from _shown(title, "---\n".join(documents) or "(no object)")
+    for ref, body in failure.get("bodies", {}).items():
+        yield from _shown(f"made of it, {ref}", yaml.safe_dump(body, sort_keys=False, allow_unicode=True))
+
+
+def _shown(title: str, text: str) -> Iterator[str]:
+    lines = text.splitlines()
+    yield f"  {title}:"
+    yield from (f"    {line}" for line in lines[:_MOST_LINES])
+    if len(lines) > _MOST_LINES:
+        yield f"    ... and {len(lines) - _MOST_LINES} more lines (the JSON form has all)"
+
+
+def _answer_words(answer: Mapping[str, Any]) -> str:
+    """The verdict, where calls go, and who decided."""
+    words = [answer["verdict"], *([f"route {answer['route']}"] if "route" in answer else [])]
+    words += [f"{name} {msgspec.json.encode(answer[name]).decode()}" for name in _MORE if answer.get(name)]
+    words += [f"by {', '.join(answer['by'])}"] if answer["by"] else ["no object decides"]
+    return ", ".join(words)
+
+
+def _worlds(failure: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
+    """The smallest world, or what is the same before and after a change and what is not."""
+    after = _SEPARATOR.split(failure.get("world", ""))
+    if "before" not in failure:
+        yield from [("the smallest world that shows it", [one for one in after if one])] if "world" in failure else []
+        return
+    before = _SEPARATOR.split(failure["before"])
+    parts = {
+        "the smallest change that shows it, the same before and after": [one for one in after if one in before],
+        "before alone": [one for one in before if one not in after],
+        "after alone": [one for one in after if one not in before],
+    }
+    yield from ((title, [one for one in documents if one]) for title, documents in parts.items())

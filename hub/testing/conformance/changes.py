@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from itertools import islice, product
+from collections.abc import Iterator
+from itertools import permutations, product
 from random import Random
 from typing import Any
 
@@ -14,14 +13,15 @@ from hub.model import Answer, Destination, NativeObject, Request, Role, Source
 from hub.semantics import Semantics
 from hub.testing.close import row
 from hub.testing.conformance.many import many_worlds
+from hub.testing.conformance.smallest import Trial, first_failure
 from hub.testing.conformance.split_worlds import make_split_values
-from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
-from hub.testing.counterexamples import shrink
-from hub.testing.gains import UntruthfulPlanError, between, changed
+from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of, misjudged
+from hub.testing.gains import UntruthfulPlanError, changed
+from hub.testing.gains import edited as regranted
 from hub.testing.kit import read_documents
 from hub.testing.random_requests import Hints
 from hub.testing.rerouted import untold
-from hub.testing.stepping import Edit, OpenedBetween, edited, stepped
+from hub.testing.stepping import Edit, OpenedBetween, Steps, edited, stepped
 from hub.testing.waiting import (
     REQUESTS,
     WORDS,
@@ -89,65 +89,49 @@ def _states() -> list[tuple[Any, ...]]:
     return [tuple(one.value for one in read_documents(text)) for text in (*texts, _AROUND)]
 
 
-_Asked = tuple[Random, Edit, Sequence[Request]]
-
-
-def _edits(subject: AdapterUnderTest) -> Iterator[_Asked]:
-    """Every change of the small states with what is asked of them, then random ones."""
+def _changes(subject: AdapterUnderTest) -> Iterator[Trial]:
+    """Every change of the small states, then random ones."""
     states = _states()
-    for one in range(len(states)):
-        for other in range(len(states)):
-            if one != other:
-                rng = Random(f"{subject.sizes.seed}/states/{one}/{other}")
-                yield rng, Edit(states[one], states[other]), _ASKED
+    for one, other in permutations(range(len(states)), 2):
+        yield _change(
+            Edit(states[one], states[other]), Random(f"{subject.sizes.seed}/states/{one}/{other}"), more=_ASKED
+        )
     for number in range(subject.sizes.few):
-        rng = Random(f"{subject.sizes.seed}/between/{number}")
-        yield rng, edited(make_world(rng, 8), make_world(rng, 8), rng), ()
+        dice = Random(f"{subject.sizes.seed}/between/{number}")
+        yield _change(edited(make_world(dice, 8), make_world(dice, 8), dice), dice)
+
+
+def _change(
+    edit: Edit, dice: Random | None = None, requests: tuple[Request, ...] = (), more: tuple[Request, ...] = ()
+) -> Trial:
+    dice = dice or Random(0)
+    return Trial(edit.after, edit.before, requests, dice, about=Steps(more=more, order=str(dice.random())))
+
+
+def _edit(trial: Trial) -> Edit:
+    return Edit(trial.before or (), trial.world)
 
 
 def written(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """After each write of a plan, whatever is allowed was allowed before, or is after; then calls go as planned."""
-    for rng, edit, more in _edits(subject):
-        state = rng.getstate()
-        found = _opened(subject, (rng, edit, more))
-        if found is not None:
-            yield _made_small(subject, (edit, more), (found, state))
-            return
+    yield from first_failure(subject, _changes(subject), _opened)
 
 
-def _opened(subject: AdapterUnderTest, asked: _Asked) -> OpenedBetween | None:
-    rng, edit, more = asked
+def _opened(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
     try:
-        stepped(subject.mesh, edit, rng, more)
+        stepped(subject.mesh, _edit(trial), trial.dice, replace(trial.about, asked=trial.requests))
     except OpenedBetween as found:
-        return found
-    return None
-
-
-def _made_small(
-    subject: AdapterUnderTest, asked: tuple[Edit, Sequence[Request]], found: tuple[OpenedBetween, Any]
-) -> PropertyFailure:
-    """The failure with what stays out of the two worlds, as far as it still fails with the same dice."""
-    (edit, more), (opened, state) = asked, found
-
-    def fails(after: Sequence[Any], request: Any) -> bool:
-        rng = Random()
-        rng.setstate(state)
-        try:
-            again = _opened(subject, (rng, Edit(edit.before, tuple(after)), more))
-        except Exception:  # noqa: BLE001 - another fault than the one that is made small
-            return False
-        return again is not None and (again.left, again.moved) == (opened.left, opened.moved)
-
-    after = shrink(edit.after, opened.request, fails) if len(edit.after) < 8 else edit.after
-    when = "after all writes of a plan" if opened.left else "between the writes of a plan, denied before"
-    why = f"allowed {when}, and denied by what SMI says then (the world is what it is after)"
-    if opened.moved:
-        why = f"{when} a call goes {_way(opened.answer)}, and {_way(opened.words[0])} by the objects that were planned"
-    smi = Semantics(documents_of(edit.after)).judge(opened.request)
-    return PropertyFailure(
-        LEFT if opened.left else BETWEEN, why, tuple(after), opened.request, smi, opened.answer, opened.answer.by
-    )
+        if found.moved:
+            why = f"after all writes of a plan a call goes {_way(found.answer)}, and {_way(found.words[0])} by the objects that were planned"
+            answers = {"as planned": found.words[0], "mesh": found.answer}
+            yield misjudged(LEFT, why, found.request, answers, [f"route/{found.request.dst.service}"])
+        elif found.left:
+            why = "allowed after all writes of a plan, and denied by what SMI says then"
+            yield misjudged(LEFT, why, found.request, {"smi": found.words[1], "mesh": found.answer})
+        else:
+            why = "allowed between the writes of a plan, and denied by what SMI says before and after"
+            smi = {"smi before": found.words[0], "smi after": found.words[1]}
+            yield misjudged(BETWEEN, why, found.request, {**smi, "mesh": found.answer})
 
 
 def _way(answer: Answer) -> str:
@@ -156,58 +140,70 @@ def _way(answer: Answer) -> str:
 
 def told(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """What a plan shows as gained and lost is what the mesh then allows and refuses."""
-    yield from islice(_untold(subject), 1)
+    yield from first_failure(subject, _regrants(subject), _untruthful)
 
 
-def _untold(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+def _regrants(subject: AdapterUnderTest) -> Iterator[Trial]:
+    """Worlds with many of a thing that come and go, then random ones."""
     for many in many_worlds():
         without = tuple(one for one in many.values if one["kind"] != "TrafficTarget")
-        for states in ((without, many.values), (many.values, without)):
-            yield from _untrue(states[1], partial(between, subject.mesh, states, many.requests))
+        yield _change(Edit(without, many.values), requests=many.requests)
+        yield _change(Edit(many.values, without), requests=many.requests)
     for number in range(subject.sizes.few):
-        rng = Random(f"{subject.sizes.seed}/told/{number}")
-        world, other = make_world(rng, 8), make_world(rng, 8)
-        yield from _untrue(world.values, partial(changed, subject.mesh, world, other, rng))
+        dice = Random(f"{subject.sizes.seed}/told/{number}")
+        world, other = make_world(dice, 8), make_world(dice, 8)
+        yield _change(regranted(world, other, dice), dice)
 
 
-def _untrue(values: Sequence[Any], planned: Callable[[], object]) -> Iterator[PropertyFailure]:
+def _untruthful(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
     try:
-        planned()
+        changed(subject.mesh, _edit(trial), trial.dice, trial.requests)
     except UntruthfulPlanError as found:
-        yield PropertyFailure(TOLD, found.why, tuple(values), found.request, found.was, found.now, found.now.by)
+        failure = misjudged(TOLD, found.why, found.request, {"mesh before": found.was, "mesh after": found.now})
+        yield replace(failure, by=(*failure.by, str(found.unit)))
 
 
 def told_of_routes(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """The splits that a plan shows are those by which the mesh sends calls."""
-    for number in range(subject.sizes.few):
-        rng = Random(f"{subject.sizes.seed}/routed/{number}")
-        values = make_split_values(rng)
-        documents = documents_of(values)
-        explainer, mesh = subject.explained(documents)
-        made = (explainer.compiled.units, mesh.translations)
-        for asked in row(rng, Hints.of(values), Semantics(documents).judge, 20, 0):
-            smi, meshes = explainer.explain(asked.request)
-            answer = meshes[mesh.name]
-            why = untold(asked.request, smi, answer, made) if asked.request.dst.service else ""
-            if why:
-                yield PropertyFailure(ROUTED, why, tuple(values), asked.request, smi, answer, answer.by)
-                return
+    dice = (Random(f"{subject.sizes.seed}/routed/{number}") for number in range(subject.sizes.few))
+    yield from first_failure(subject, (Trial(tuple(make_split_values(each)), dice=each) for each in dice), _rerouted)
+
+
+def _rerouted(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    documents = documents_of(trial.world)
+    explainer, mesh = subject.explained(documents)
+    made = (explainer.compiled.units, mesh.translations)
+    dice = (one.request for one in row(trial.dice, Hints.of(trial.world), Semantics(documents).judge, 20, 0))
+    for request in trial.requests or dice:
+        smi, meshes = explainer.explain(request)
+        answer = meshes[mesh.name]
+        why = untold(request, smi, answer, made) if request.dst.service else ""
+        if why:
+            splits = (native.ref for native in bodies_of(mesh.translations))
+            yield misjudged(ROUTED, why, request, {"smi": smi, "mesh": answer}, splits)
 
 
 def narrowest(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """With every grant in its narrowest form, where there is one, nothing is allowed."""
-    for number in range(subject.sizes.few // 2):
-        values = make_values(Random(f"{subject.sizes.seed}/narrowest/{number}"))
-        explainer, mesh = subject.explained(documents_of(values))
-        objects = [_narrowed(subject, native) for native in bodies_of(mesh.translations)]
-        asked = row(Random(number), Hints.of(values), Semantics(documents_of(values)).judge, 20, 20)
-        judge = subject.spec.evaluator([one for one in objects if one is not None], explainer.compiled.facts)
-        for request in (one.request for one in asked if one.answer.verdict == "allow"):
-            answer = judge.judge(request)
-            if answer.verdict in {"allow", "mixed"}:
-                why = "every grant stands in its narrowest form, and the mesh still allows"
-                yield PropertyFailure(NARROW, why, tuple(values), request, None, answer, answer.by)
-                return
+    trials = (
+        Trial(tuple(make_values(Random(f"{subject.sizes.seed}/narrowest/{number}"))), dice=Random(number))
+        for number in range(subject.sizes.few // 2)
+    )
+    yield from first_failure(subject, trials, _not_narrow)
+
+
+def _not_narrow(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    documents = documents_of(trial.world)
+    explainer, mesh = subject.explained(documents)
+    objects = [_narrowed(subject, native) for native in bodies_of(mesh.translations)]
+    asked = (one.request for one in row(trial.dice, Hints.of(trial.world), Semantics(documents).judge, 20, 20))
+    judge = subject.spec.evaluator([one for one in objects if one is not None], explainer.compiled.facts)
+    for request in trial.requests or asked:
+        smi, _ = explainer.explain(request)
+        answer = judge.judge(request)
+        if smi.verdict == "allow" and answer.verdict in {"allow", "mixed"}:
+            why = "every grant stands in its narrowest form, and the mesh still allows"
+            yield misjudged(NARROW, why, request, {"without grants": Answer("deny"), "mesh": answer})
 
 
 def _narrowed(subject: AdapterUnderTest, native: NativeObject) -> NativeObject | None:
@@ -220,13 +216,16 @@ def _narrowed(subject: AdapterUnderTest, native: NativeObject) -> NativeObject |
 
 def waits(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """While gains wait, nothing opens that was refused, whatever becomes known of the ports of Pods and Workloads."""
-    for edit in _redeclared(subject):
-        found = next(opened(subject.mesh, edit, REQUESTS), None)
-        if found is not None:
-            why = "refused before, and allowed though every gain waits (the world is what it is after; Grant.not_ports, InboundPort)"
-            smi = Semantics(documents_of(edit.before)).judge(found.request)
-            yield PropertyFailure(WAITS, why, edit.after, found.request, smi, found.now, found.now.by)
-            return
+    trials = (_change(edit, requests=REQUESTS) for edit in _redeclared(subject))
+    yield from first_failure(subject, trials, _opened_while_waiting)
+
+
+def _opened_while_waiting(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    for found in opened(subject.mesh, _edit(trial), trial.requests):
+        why = "refused before, and allowed though every gain waits (Grant.not_ports, InboundPort)"
+        smi = Semantics(documents_of(_edit(trial).before)).judge(found.request)
+        answers = {"smi before": smi, "mesh before": found.was, "mesh": found.now}
+        yield misjudged(WAITS, why, found.request, answers)
 
 
 def _redeclared(subject: AdapterUnderTest) -> Iterator[Edit]:

@@ -1,37 +1,38 @@
 """`evaluate` in a fresh process: on the emitted bytes alone, with all taken away that a mesh does not have.
 
-There the objects come in another order, without roles, needs and origins; digests in names and annotations are other ones. The process
-has another folder, other environment variables and another hash seed, and watches whether anything asks for the time, or for files and
-sockets of the machine. What is run is
-this module: it reads a job from stdin and writes the answers to stdout, both between two processes of one user.
+There the objects come in another order, without roles, needs and origins; digests in names and annotations are other ones. What that
+process has of its own, fresh_process.py says.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from datetime import date
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from itertools import islice, zip_longest
 from random import Random
-from tempfile import TemporaryDirectory
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.errors import SmihubError
 from hub.family import FamilySpec
-from hub.model import Answer, Facts, NativeObject, Request, Role, service_account_label
+from hub.model import Answer, Facts, NativeObject, Role, Translation, service_account_label
 from hub.semantics import Semantics
 from hub.testing.close import row
+from hub.testing.conformance.fresh_process import Errand, FreshProcess, NoProcessError
 from hub.testing.conformance.many import many_worlds
-from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
+from hub.testing.conformance.smallest import Look, Trial, smallest
+from hub.testing.conformance.subject import (
+    AdapterUnderTest,
+    PropertyCheck,
+    PropertyFailure,
+    bodies_of,
+    misjudged,
+)
+from hub.testing.counterexamples import Budget
 from hub.testing.documents import Scope, compile_documents, translate_units
 from hub.testing.kit import read_documents
 from hub.testing.random_requests import Hints
@@ -39,22 +40,9 @@ from hub.testing.worlds import documents_of, make_values
 
 FRESH, DETERMINED = "evaluate-reads-bytes-alone", "determinism"
 _DIGEST = re.compile(rb"[0-9a-f]{8,}")
-_HEX = b"0123456789abcdef"
-_DEADLINE_S = 300
-_KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
-"""The environment variables without which a process may not start."""
-_CLOCKS = (
-    *(time.time, time.time_ns, time.localtime, time.gmtime, time.strftime, time.ctime, time.asctime),
-    *(time.monotonic, time.perf_counter, time.process_time, os.getcwd, os.getpid, os.uname, os.urandom),
-)
-"""What has another answer at another time, in another process or on another machine."""
-_ENVIRONMENT = frozenset(getattr(type(os.environ), name).__code__ for name in ("__getitem__", "__iter__", "__len__"))
+_HEX, _OTHER_HEX = b"0123456789abcdef", b"7d1fa0e6b3925c84"
 _WATCHED = 4
 """Worlds in which it is watched what is asked for: that makes each call slower."""
-_MACHINE = ("open", "os.listdir", "os.scandir", "os.system", "socket.", "subprocess.", "urllib.")
-"""How the audit events of files, sockets and processes begin (https://docs.python.org/3/library/audit_events.html)."""
-
-
 _MANY = """\
 apiVersion: v1
 kind: Pod
@@ -87,79 +75,116 @@ spec:
 """A world in which everything that can be several is: an order that comes from a set shows here."""
 
 
-class Errand(Struct, frozen=True):
-    """One world for a fresh process: objects and facts to judge requests by, and units to translate."""
-
-    objects: tuple[NativeObject, ...]
-    facts: Facts
-    requests: tuple[Request, ...]
-    units: tuple[Any, ...]
-
-
-class Report(Struct, frozen=True):
-    """What a fresh process gave: an answer (or the error, as text) for each request, and the objects of each unit.
-
-    `beyond` is what asked for the time, or for a file, socket or process, while they were made ("": nothing).
-    """
-
-    answers: tuple[Any, ...]
-    translations: tuple[Any, ...]
-    beyond: str = ""
-
-
 # ------------------------------------------------------------------------------------------------------ in this process
 
 
 def fresh(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """The same answers, and the same objects, in a process that knows nothing else."""
-    here = [_world(subject, number) for number in range(max(subject.sizes.few // 2, 10))]
-    here += [Errand((), Facts(""), (), _units(world.values)) for world in many_worlds()]
-    asked = [replace(one, objects=_stripped(one, subject.family, Random(number))) for number, one in enumerate(here)]
+    trials = [replace(trial, about=_errand(subject, trial)) for trial in _trials(subject)]
+    found: dict[str, tuple[Trial, PropertyFailure, type[_Look]]] = {}
     try:
-        told = _run(subject, asked)
-    except (pickle.PicklingError, AttributeError, TypeError, ValueError, OSError, subprocess.SubprocessError) as error:
+        with _process(subject) as process:
+            # Judged first: what translate leaves in memory must not help.
+            look: type[_Look]
+            of_each = ((_Judging, trials), (_Translating, [*trials, *_many()]), (_Watching, trials[:_WATCHED]))
+            for look, worlds in of_each:
+                for trial, failure in _first(subject, worlds, look(process)):
+                    found.setdefault(failure.property, (trial, failure, look))
+    except NoProcessError as error:
         why = f"{error}: evaluator, translate and settings must be found by name in a fresh process, in a module of their own"
         yield PropertyFailure(FRESH, f"evaluate cannot be run there: {why}")
         return
-    yield from _compared(subject, here, told)
+    for trial, failure, look in found.values():
+        with _process(subject) as process:
+            yield smallest(subject, replace(trial, about=None), failure, look(process), Budget())
 
 
-def _world(subject: AdapterUnderTest, number: int) -> Errand:
-    rng = Random(f"{subject.sizes.seed}/fresh/{number}")
-    documents = documents_of(make_values(rng)) if number else read_documents(_MANY)
-    values = [one.value for one in documents]
-    made = compile_documents(documents, Scope())
-    judge = Semantics(documents).judge
-    asked = tuple(one.request for one in row(rng, Hints.of(values), judge, 20, 20))
+def _process(subject: AdapterUnderTest) -> FreshProcess:
+    return FreshProcess((subject.spec.evaluator, subject.spec.translate, subject.settings))
+
+
+def _first(subject: AdapterUnderTest, trials: Iterable[Trial], look: Look) -> Iterator[tuple[Trial, PropertyFailure]]:
+    """The first failure of all."""
+    found = ((trial, failure) for trial in trials for failure in look(subject, trial))
+    yield from islice(((trial, replace(failure, world=trial.world)) for trial, failure in found), 1)
+
+
+def _trials(subject: AdapterUnderTest) -> Iterator[Trial]:
+    for number in range(max(subject.sizes.few // 2, 10)):
+        dice = Random(f"{subject.sizes.seed}/fresh/{number}")
+        values = make_values(dice) if number else [one.value for one in read_documents(_MANY)]
+        judge = Semantics(documents_of(values)).judge
+        asked = tuple(one.request for one in row(dice, Hints.of(values), judge, 20, 20))
+        yield Trial(tuple(values), requests=asked)
+
+
+def _many() -> Iterator[Trial]:
+    """Worlds with many of a thing, to be translated alone."""
+    for world in many_worlds():
+        units = compile_documents(documents_of(world.values), Scope()).units
+        yield Trial(world.values, about=Errand((), Facts(""), (), tuple(units.values())))
+
+
+def _errand(subject: AdapterUnderTest, trial: Trial) -> Errand:
+    made = compile_documents(documents_of(trial.world), Scope())
     objects = tuple(bodies_of(translate_units(made.units, subject.mesh)))
-    return Errand(objects, made.facts, asked, tuple(made.units.values()))
+    return Errand(objects, made.facts, trial.requests, tuple(made.units.values()))
 
 
-def _units(values: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(compile_documents(documents_of(values), Scope()).units.values())
+class _Look(Struct, frozen=True):
+    """A look at a trial here and in another process."""
+
+    process: FreshProcess
+
+    def __call__(self, subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+        raise NotImplementedError
 
 
-def _compared(subject: AdapterUnderTest, here: Sequence[Errand], told: Sequence[Report]) -> Iterator[PropertyFailure]:
-    found: set[str] = set()
-    for errand, report in zip(here, told, strict=True):
+class _Judging(_Look, frozen=True):
+    """Whether evaluate answers there as here."""
+
+    def __call__(self, subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+        errand = trial.about or _errand(subject, trial)
         judge = subject.spec.evaluator(errand.objects, errand.facts)
-        for request, there in zip(errand.requests, report.answers, strict=True):
-            answer = judge.judge(request)
-            if FRESH not in found and (not isinstance(there, Answer) or _decision(there) != _decision(answer)):
-                found.add(FRESH)
+        stripped = replace(errand, objects=_stripped(errand, subject.family))
+        for request, there in zip(errand.requests, self.process.run("judge", stripped), strict=True):
+            here = judge.judge(request)
+            if not isinstance(there, Answer) or _decision(there) != _decision(here):
                 why = (
                     f"in a fresh process, on the bytes alone, evaluate says {_said(there)}: it knows what no mesh knows"
                 )
-                yield PropertyFailure(FRESH, why, (), request, None, answer, answer.by)
-        translations = tuple(subject.spec.translate(unit, subject.settings) for unit in errand.units)
-        if DETERMINED not in found and translations != report.translations:
-            found.add(DETERMINED)
-            why = "a fresh process makes other objects of the same units (hash seed, environment, folder or memory)"
+                answers = {"mesh": here, **({"in a fresh process": there} if isinstance(there, Answer) else {})}
+                yield misjudged(FRESH, why, request, answers, [native.ref for native in errand.objects])
+
+
+class _Translating(_Look, frozen=True):
+    """Whether translate makes the same there as here."""
+
+    def __call__(self, subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+        errand = trial.about or _errand(subject, trial)
+        for unit, there in zip(errand.units, self.process.run("translate", errand), strict=True):
+            here = subject.spec.translate(unit, subject.settings)
+            if here != there:
+                said = "makes other objects of the same unit" if isinstance(there, Translation) else f"says {there}"
+                why = f"a fresh process {said} (hash seed, environment, folder or memory)"
+                by = _unlike(here, there) if isinstance(there, Translation) else ()
+                yield PropertyFailure(DETERMINED, why, by=(*by, *map(str, unit.origins)))
+
+
+class _Watching(_Look, frozen=True):
+    """Whether translate or evaluate asks for the time or the machine."""
+
+    def __call__(self, subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+        for asked in self.process.run("watch", trial.about or _errand(subject, trial)):
+            why = f"translate or evaluate asks for more than it is given, the time or the machine: {asked}"
             yield PropertyFailure(DETERMINED, why)
-        if DETERMINED not in found and report.beyond:
-            found.add(DETERMINED)
-            why = f"translate or evaluate asks for more than it is given, the time or the machine: {report.beyond}"
-            yield PropertyFailure(DETERMINED, why)
+
+
+def _unlike(here: Translation, there: Translation) -> tuple[str, ...]:
+    """The first objects of two translations that are not the same."""
+    pairs = zip_longest(here.objects, there.objects)
+    unlike = next(((one, other) for one, other in pairs if one != other), ())
+    return tuple(dict.fromkeys(str(one.ref) for one in unlike if one is not None))
 
 
 def _decision(answer: Answer) -> tuple[object, ...]:
@@ -173,7 +198,7 @@ def _said(there: object) -> str:
 # --------------------------------------------------------------------------------------------- what a mesh does not have
 
 
-def _stripped(errand: Errand, family: FamilySpec, rng: Random) -> tuple[NativeObject, ...]:
+def _stripped(errand: Errand, family: FamilySpec) -> tuple[NativeObject, ...]:
     """The objects in another order, with other digests in names, without annotations of their own.
 
     Digests that the facts have too mean something (labels of Pods, variants of ports) and stay.
@@ -185,10 +210,10 @@ def _stripped(errand: Errand, family: FamilySpec, rng: Random) -> tuple[NativeOb
         for found in _DIGEST.findall(service_account_label(one.identity.service_account).encode())
     )
     named = {found for native in errand.objects for found in _DIGEST.findall(native.ref.name.encode())}
-    table = bytes.maketrans(_HEX, bytes(rng.sample(_HEX, len(_HEX))))
+    table = bytes.maketrans(_HEX, _OTHER_HEX)
     digests = {digest: digest.translate(table) for digest in named - known if any(c in b"0123456789" for c in digest)}
     objects = [_anonymous(native, digests, family) for native in errand.objects]
-    return tuple(rng.sample(objects, len(objects)))
+    return tuple(sorted(objects, key=lambda native: sha256(native.body).digest()))
 
 
 def _anonymous(native: NativeObject, digests: dict[bytes, bytes], family: FamilySpec) -> NativeObject:
@@ -215,99 +240,6 @@ def _unannotated(native: NativeObject, family: FamilySpec) -> bytes:
     return family.body(value, native.ref.kind)
 
 
-# ------------------------------------------------------------------------------------------------------- the process
-
-
-def _run(subject: AdapterUnderTest, errands: Sequence[Errand]) -> list[Report]:
-    functions = pickle.dumps((subject.spec.evaluator, subject.spec.translate, subject.settings))
-    searched = [str(Path(each).absolute()) for each in sys.path]
-    job = pickle.dumps((searched, functions, pickle.dumps(list(errands))))
-    command = [sys.executable, "-m", "hub.testing.conformance.fresh"]
-    with TemporaryDirectory(prefix="smihub-") as elsewhere:
-        own = {
-            "PYTHONHASHSEED": "4711",
-            "PYTHONPATH": os.pathsep.join(searched),
-            "TZ": "Asia/Kathmandu",
-        }
-        place: dict[str, Any] = {
-            "cwd": elsewhere,
-            "env": {name: os.environ[name] for name in _KEPT if name in os.environ} | own,
-        }
-        done = subprocess.run(command, input=job, capture_output=True, timeout=_DEADLINE_S, check=False, **place)  # noqa: S603 - our own interpreter
-    if done.returncode:
-        raise OSError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
-    found: list[Report] = pickle.loads(done.stdout)  # noqa: S301 - from the process that was started here
-    return found
-
-
-def _answer(judge: Any, request: Request) -> Any:
-    try:
-        return judge.judge(request)
-    except SmihubError as error:
-        return repr(error)
-
-
-class _Watch:
-    """Notes who asks for the time or the machine within a `with`."""
-
-    def __init__(self) -> None:
-        self.asked = ""
-        self._watching = False
-        sys.addaudithook(self._hear)
-
-    def __enter__(self) -> Self:
-        self.asked, self._watching = "", True
-        sys.setprofile(self._see)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.setprofile(None)
-        self._watching = False
-
-    def _see(self, frame: FrameType, event: str, called: Any) -> None:
-        asks = called.__name__ if event == "c_call" and _is_clock(called) else ""
-        if event == "call" and frame.f_code in _ENVIRONMENT:
-            asks = "the environment"
-        if asks:
-            self.asked = f"{asks} in {frame.f_code.co_qualname}, {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-
-    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
-        if self._watching and event.startswith(_MACHINE):
-            self.asked = f"{event}({', '.join(map(repr, args[:1]))})"
-
-
-def _is_clock(called: Any) -> bool:
-    of = getattr(called, "__self__", None)
-    whole = isinstance(of, type) and issubclass(of, date) and called.__name__ in {"now", "utcnow", "today"}
-    return whole or isinstance(of, Random) or any(called is one for one in _CLOCKS)
-
-
-def main() -> None:
-    """Read a job, judge and translate, write the reports."""
-    path, functions, raw = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - from the process that started this one
-    sys.path[:] = path
-    evaluator, translate, settings = pickle.loads(functions)  # noqa: S301 - the same
-    errands: list[Errand] = pickle.loads(raw)  # noqa: S301 - the same
-    reports = []
-    for errand in errands:  # judged first: what translate leaves in memory must not help
-        judge = evaluator(errand.objects, errand.facts)
-        reports.append(Report(tuple(_answer(judge, request) for request in errand.requests), ()))
-    told = [
-        replace(report, translations=tuple(translate(unit, settings) for unit in errand.units))
-        for errand, report in zip(errands, reports, strict=True)
-    ]
-    watch = _Watch()  # only now: what is imported late is there
-    for number, errand in enumerate(errands[:_WATCHED]):
-        with watch:
-            judge = evaluator(errand.objects, errand.facts)
-            for request in errand.requests:
-                _answer(judge, request)
-            for unit in errand.units:
-                translate(unit, settings)
-        told[number] = replace(told[number], beyond=watch.asked)
-    sys.stdout.buffer.write(pickle.dumps(told))
-
-
 CHECKS = (
     PropertyCheck(
         "fresh-process",
@@ -318,9 +250,3 @@ CHECKS = (
         fresh,
     ),
 )
-
-if __name__ == "__main__":
-    # Under its own name, by which the values that it is sent are pickled.
-    from hub.testing.conformance.fresh import main as run
-
-    run()

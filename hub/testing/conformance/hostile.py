@@ -7,15 +7,21 @@ from random import Random
 from time import process_time
 from typing import Any
 
+from hub.explain import Compiled
 from hub.model import Destination, Request, Source
+from hub.testing.conformance.smallest import Trial, first_failure, first_failures
 from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
+from hub.testing.counterexamples import Budget
 from hub.testing.damage import damaged
 from hub.testing.documents import Scope, compile_documents, translate_units
+from hub.testing.search import raised
 from hub.testing.worlds import documents_of, make_values
 
 BUDGET, RAISED = "within-budgets", "hostile-input-raises-nothing"
 TRANSLATE_S, JUDGE_S, MOST_BYTES = 10.0, 1.0, 32 * 2**20
 """Processor seconds for the units of one hostile world, and for one request; bytes of all its native objects."""
+_SHOWN = 3
+"""Units of a hostile world that are named."""
 _META = {"namespace": "d"}
 
 
@@ -97,52 +103,59 @@ _REQUESTS = (
 
 def budgets(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """Each hostile world, and hostile requests to it, in time and without an exception."""
-    found: set[str] = set()
-    for name, values in _worlds().items():
-        for failure in _held(subject, name, values):
-            if failure.property not in found:
-                found.add(failure.property)
-                yield failure
-    if RAISED not in found:
-        yield from _damaged(subject)
+    hostile = (Trial(tuple(values), requests=_REQUESTS, about=name) for name, values in _worlds().items())
+    # What is slow is slow each time that it is tried.
+    budget = Budget(cpu_s=2 * TRANSLATE_S * subject.sizes.patience)
+    failures = list(first_failures(subject, hostile, _held, budget=budget))
+    yield from failures
+    if RAISED not in {failure.property for failure in failures}:
+        yield from first_failure(subject, _damaged(subject), _explained)
 
 
-def _held(subject: AdapterUnderTest, name: str, values: list[Any]) -> Iterator[PropertyFailure]:
-    made = compile_documents(documents_of(values), Scope())
+def _held(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    made, name = compile_documents(documents_of(trial.world), Scope()), trial.about
     begun = process_time()
     try:
         objects = bodies_of(translate_units(made.units, subject.mesh))
         took = process_time() - begun
         judge = subject.spec.evaluator(objects, made.facts)
     except Exception as error:  # noqa: BLE001 - the property is that nothing raises
-        yield PropertyFailure(RAISED, f"{name}: raised {error!r}", tuple(values[:3]))
+        yield PropertyFailure(RAISED, f"{name}: raised {raised(error)}", by=_units(made))
         return
     size = sum(len(one.body) for one in objects)
     if took > TRANSLATE_S * subject.sizes.patience or size > MOST_BYTES:
-        yield PropertyFailure(BUDGET, f"{name}: translate took {took:.1f} s and made {size} bytes", tuple(values[:3]))
-    for request in _REQUESTS:
+        why = f"{name}: translate took {took:.1f} s and made {size} bytes"
+        yield PropertyFailure(BUDGET, why, by=_units(made))
+    for request in trial.requests:
         begun = process_time()
         try:
             judge.judge(request)
         except Exception as error:  # noqa: BLE001 - the same
-            yield PropertyFailure(RAISED, f"{name}: evaluate raised {error!r}", tuple(values[:3]), request)
-        if process_time() - begun > JUDGE_S * subject.sizes.patience:
-            took = process_time() - begun
-            yield PropertyFailure(
-                BUDGET, f"{name}: evaluate took {took:.1f} s for one request", tuple(values[:3]), request
-            )
+            why = f"{name}: evaluate raised {raised(error)}"
+            yield PropertyFailure(RAISED, why, request=request, by=_units(made))
+        took = process_time() - begun
+        if took > JUDGE_S * subject.sizes.patience:
+            why = f"{name}: evaluate took {took:.1f} s for one request"
+            yield PropertyFailure(BUDGET, why, request=request, by=_units(made))
 
 
-def _damaged(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+def _units(made: Compiled) -> tuple[str, ...]:
+    return tuple(map(str, made.units))[:_SHOWN]
+
+
+def _damaged(subject: AdapterUnderTest) -> Iterator[Trial]:
     """Worlds of which every second object is spoiled."""
     for number in range(subject.sizes.few):
         rng = Random(f"{subject.sizes.seed}/damaged/{number}")
         values = [damaged(rng, one) if isinstance(one, dict) and rng.randrange(2) else one for one in _sound(rng)]
-        try:
-            subject.explained(documents_of(values))
-        except Exception as error:  # noqa: BLE001 - the same
-            yield PropertyFailure(RAISED, f"a damaged object: raised {error!r}", tuple(values))
-            return
+        yield Trial(tuple(values))
+
+
+def _explained(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    try:
+        subject.explained(documents_of(trial.world))
+    except Exception as error:  # noqa: BLE001 - the same
+        yield PropertyFailure(RAISED, f"a damaged object: raised {raised(error)}")
 
 
 def _sound(rng: Random) -> list[Any]:

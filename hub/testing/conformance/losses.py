@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from hub.features import Support
-from hub.model import Access, Loss, ObjectRef, Route, RoutePort, Unit, UnitKey
+from hub.model import Access, Answer, Loss, ObjectRef, Request, Route, RoutePort, Unit, UnitKey
 from hub.testing.compare import NEAREST
 from hub.testing.conformance.asked import asked_by
 from hub.testing.conformance.made import Made, make
-from hub.testing.conformance.many import many_worlds
+from hub.testing.conformance.many import ManyWorld, many_worlds
 from hub.testing.conformance.sentinels import SENTINELS, SentinelWorld
-from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
-from hub.testing.counterexamples import shrink
+from hub.testing.conformance.smallest import Trial, first_failures
+from hub.testing.conformance.subject import (
+    AdapterUnderTest,
+    PropertyCheck,
+    PropertyFailure,
+    bodies_of,
+    misjudged,
+)
 from hub.testing.documents import translate_units
 from hub.testing.kit import read_documents
 from hub.testing.worlds import documents_of, make_values
@@ -28,77 +34,78 @@ _CODE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 def honesty(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """Every part shows in the native objects or is a Loss; FULL loses nothing; what is lost is refused. The first failure of each."""
-    found: set[str] = set()
-    for failure in _failures(subject):
-        if failure.property not in found:
-            found.add(failure.property)
-            yield failure if failure.request is not None else _made_small(subject, failure)
+    yield from first_failures(subject, _trials(subject), _wrong_in)
 
 
-def _made_small(subject: AdapterUnderTest, failure: PropertyFailure) -> PropertyFailure:
-    """The failure with the smallest world in which a loss is still wrong in the same way."""
-
-    def fails(kept: Sequence[Any], request: Any) -> bool:
-        made = make(subject, documents_of(kept))
-        return any(one.property == failure.property for one in _wrong_in(subject, made))
-
-    return replace(failure, world=shrink(failure.world, None, fails))  # type: ignore[arg-type] # no request is asked
-
-
-def _failures(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
+def _trials(subject: AdapterUnderTest) -> Iterator[Trial]:
     for world in SENTINELS:
-        made = make(subject, read_documents(world.text))
-        yield from _silent(subject, world, made)
-        yield from _lost(subject, world, made)
-        yield from _shapeless(subject, made)
-    for many in many_worlds():
-        yield from _wrong_in(subject, make(subject, documents_of(many.values)), {NEAREST})
+        yield Trial(tuple(one.value for one in read_documents(world.text)), about=world)
+    yield from (Trial(many.values, about=many) for many in many_worlds())
     for number in range(subject.sizes.few):
-        made = make(subject, documents_of(make_values(Random(f"{subject.sizes.seed}/losses/{number}"))))
-        yield from _wrong_in(subject, made)
+        yield Trial(tuple(make_values(Random(f"{subject.sizes.seed}/losses/{number}"))))
 
 
-def _wrong_in(subject: AdapterUnderTest, made: Made, but: Collection[str] = ()) -> Iterator[PropertyFailure]:
-    """Losses that are wrong in themselves, in any world; those of the codes `but` are no fault of a feature.
-
-    Weights of 64 bits are beyond every mesh: whose shares are the nearest that there are may call splits "full".
-    """
+def _wrong_in(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    """Parts of a world of sentinels that are silent or lost, and losses that are wrong in themselves, in any world."""
+    made = make(subject, documents_of(trial.world))
+    if isinstance(trial.about, SentinelWorld):
+        yield from _silent(subject, trial.about, made)
+        yield from _lost(subject, trial.about, made)
     yield from _shapeless(subject, made)
     yield from _misnamed(subject, made)
-    yield from _lost_in_full(subject, made, but)
+    # Weights of 64 bits are beyond every mesh: whose shares are the nearest that there are may call splits "full".
+    yield from _lost_in_full(subject, made, {NEAREST} if isinstance(trial.about, ManyWorld) else ())
 
 
 # --------------------------------------------------------------------------------------------------- worlds of sentinels
 
 
 def _silent(subject: AdapterUnderTest, world: SentinelWorld, made: Made) -> Iterator[PropertyFailure]:
+    """Parts of which SMI decides otherwise when they are other ones, and nothing that is written, or lost, differs."""
     for part in world.parts:
-        other = make(subject, read_documents(world.text.replace(part.value, part.other)))
-        alike = {one.ref: one.body for one in bodies_of(made.translations)} == {
-            one.ref: one.body for one in bodies_of(other.translations)
-        }
-        if alike and not (made.told or other.told):
+        values = part.other_world(made.values)
+        other = make(subject, documents_of(values))
+        if made.told or other.told or _bodies(made) != _bodies(other):
+            continue
+        answers = _answers(subject, values, world.request)
+        if answers["smi"] != _answers(subject, made.values, world.request)["smi"]:
             why = f"{world.name}: another {part.part} changes no native object, and nothing is reported as lost"
-            yield PropertyFailure(SILENT, why, made.values, world.request)
+            yield replace(misjudged(SILENT, why, world.request, answers), world=values, before=made.values)
+
+
+def _bodies(made: Made) -> dict[ObjectRef, bytes]:
+    return {one.ref: one.body for one in bodies_of(made.translations)}
+
+
+def _answers(subject: AdapterUnderTest, values: Sequence[Any], request: Request) -> Mapping[str, Answer]:
+    explainer, mesh = subject.explained(documents_of(values))
+    smi, meshes = explainer.explain(request)
+    return {"smi": smi, "mesh": meshes[mesh.name]}
 
 
 def _lost(subject: AdapterUnderTest, world: SentinelWorld, made: Made) -> Iterator[PropertyFailure]:
     """Losses where all is declared FULL; losses where nothing is refused."""
-    lost = next((loss for loss in made.losses), None)
+    lost = next(((key, loss) for key, loss in _losses(made) if not loss.is_unenforced), None)
     if lost is None:
         return
-    told = {feature: subject.features.get(feature) for feature in world.features}
-    if all(support is Support.FULL for support in told.values()):
-        names = ", ".join(sorted(told))
-        yield PropertyFailure(FULL, f'{world.name}: {names} is declared "full", and "{lost.code}" is lost', made.values)
-    explainer, mesh = subject.explained(read_documents(world.text))
-    answers = [explainer.explain(request) for request in world.requests()]
-    pairs = [(smi, meshes[mesh.name]) for smi, meshes in answers]
-    if all(
-        (one.verdict, one.weights, one.route) == (other.verdict, other.weights, other.route) for one, other in pairs
-    ):
-        why = f'{world.name}: "{lost.code}" is reported as lost, and the mesh does all that SMI says'
-        yield PropertyFailure(REAL, why, made.values, world.request, *pairs[0], pairs[0][1].by)
+    key, loss = lost
+    explainer, mesh = subject.explained(documents_of(made.values))
+    pairs = {request: explainer.explain(request) for request in world.requests()}
+    smi, meshes = pairs[world.request]
+    if smi.verdict != "allow" and not subject.spec.routes_only:
+        return  # a smaller world, in which nothing is granted that could be lost
+    unit = made.compiled.units.get(key)
+    asked = (asked_by(unit, loss.origin) if unit else None) or world.features
+    if all(subject.features.get(feature) is Support.FULL for feature in asked):
+        why = f'{world.name}: {", ".join(sorted(asked))} is declared "full", and "{loss.code}" of {loss.origin} is lost'
+        yield misjudged(FULL, why, world.request, {"smi": smi, "mesh": meshes[mesh.name]})
+    if all(_decision(one) == _decision(other[mesh.name]) for one, other in pairs.values()):
+        why = f'{world.name}: "{loss.code}" of {loss.origin} is reported as lost, and the mesh does all that SMI says'
+        yield misjudged(REAL, why, world.request, {"smi": smi, "mesh": meshes[mesh.name]})
+
+
+def _decision(answer: Answer) -> tuple[object, ...]:
+    return answer.verdict, answer.weights, answer.route
 
 
 # ------------------------------------------------------------------------------------------------------------ any world
@@ -114,7 +121,7 @@ def _shapeless(subject: AdapterUnderTest, made: Made) -> Iterator[PropertyFailur
         if not wrong and loss.is_unenforced and not subject.spec.routes_only:
             wrong = "says that access is not enforced, which is for adapters that govern routes alone"
         if wrong:
-            yield PropertyFailure(SHAPE, f'the Loss "{loss.code}" {wrong}', made.values)
+            yield PropertyFailure(SHAPE, f'the Loss "{loss.code}" {wrong}', by=(str(loss.origin), str(key)))
 
 
 def _losses(made: Made) -> Iterator[tuple[UnitKey, Loss]]:
@@ -131,7 +138,7 @@ def _misnamed(subject: AdapterUnderTest, made: Made) -> Iterator[PropertyFailure
             for loss in translate_units({key: _reduced(unit, origin)}, subject.mesh)[key].losses:
                 if (loss.code, loss.origin) not in told:
                     why = f'the Loss "{loss.code}" is of {loss.origin} where {key} has no other grants, and where it has, of none or of others'
-                    yield PropertyFailure(SHAPE, why, made.values)
+                    yield PropertyFailure(SHAPE, why, by=(str(loss.origin),))
 
 
 def _reduced(unit: Access, origin: ObjectRef) -> Access:
@@ -143,11 +150,12 @@ def _lost_in_full(subject: AdapterUnderTest, made: Made, but: Collection[str]) -
     for key, loss in _losses(made):
         unit = made.compiled.units.get(key)
         asked = frozenset() if unit is None else asked_by(unit, loss.origin)
-        full = asked and all(subject.features.get(feature) is Support.FULL for feature in asked)
-        full = full and loss.code not in but
+        full = (
+            asked and loss.code not in but and all(subject.features.get(feature) is Support.FULL for feature in asked)
+        )
         if unit is not None and full and not loss.is_unenforced and loss.code in _lost_alone(subject, key, unit, loss):
             why = f'"{loss.code}" is lost of {loss.origin}, which asks for {", ".join(sorted(asked))}, declared "full"'
-            yield PropertyFailure(FULL, why, made.values)
+            yield PropertyFailure(FULL, why, by=(str(loss.origin),))
 
 
 def _lost_alone(subject: AdapterUnderTest, key: UnitKey, unit: Unit, loss: Loss) -> set[str]:

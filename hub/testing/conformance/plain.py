@@ -8,7 +8,7 @@ code of every refusal would excuse all that is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from random import Random
 from typing import Any, Literal
 
@@ -17,12 +17,15 @@ from msgspec.structs import replace
 from hub.model import Answer, Destination, Request, Source
 from hub.testing.compare import disagreement
 from hub.testing.conformance.routed import judging
-from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
+from hub.testing.conformance.smallest import Trial, first_failure, looked
+from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of, misjudged
 from hub.testing.kit import read_documents
 from hub.testing.worlds import documents_of
 
 PLAIN = "plain-grants-are-exact"
 KINDS = ("Pod", "Workload")
+_GRANTED = 2
+"""Calls of a world that are granted, before those that are not."""
 _METHODS, _PATHS = ("GET", "POST"), ("/a", "/b", "/a/c")
 _RECEIVERS = {
     "Pod": """\
@@ -102,45 +105,39 @@ def plain_world(rng: Random, kind: str) -> tuple[tuple[Any, ...], tuple[Request,
 
 def plain(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """At Pods or at Workloads no Narrowing stands between a plain grant and the call that it grants."""
-    found = {kind: _refused(subject, kind) for kind in KINDS}
-    if all(found.values()):
-        yield from (failures[0] for failures in found.values())
+    if all(any(True for trial in _trials(subject, kind) for _ in looked(subject, trial, _narrowed)) for kind in KINDS):
+        for kind in KINDS:
+            yield from first_failure(subject, _trials(subject, kind), _narrowed)
 
 
-def _refused(subject: AdapterUnderTest, kind: str) -> list[PropertyFailure]:
-    failures: list[PropertyFailure] = []
+def _trials(subject: AdapterUnderTest, kind: str) -> Iterator[Trial]:
     for number in range(max(subject.sizes.few // 4, 10)):
         values, calls = plain_world(Random(f"{subject.sizes.seed}/plain/{kind}/{number}"), kind)
-        failures += _narrowed(subject, kind, values, calls)
-    return failures
+        yield Trial(values, requests=calls[:_GRANTED], about=(kind, False))
+        yield Trial(values, requests=calls[_GRANTED:], about=(kind, True))
 
 
-def _narrowed(
-    subject: AdapterUnderTest, kind: str, values: Sequence[Any], calls: Sequence[Request]
-) -> Iterator[PropertyFailure]:
+def _narrowed(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
     """The calls of a world that are answered otherwise than by SMI because of Narrowings, and of no Loss of that world."""
-    explainer, mesh = subject.explained(documents_of(values))
+    explainer, mesh = subject.explained(documents_of(trial.world))
     explain = judging(mesh, explainer.explain)
     told = {loss.code for each in mesh.translations.values() for loss in each.losses}
     narrowings = {one.code for one in subject.spec.narrowings}
-    for request in calls:
+    for request in trial.requests:
         smi, meshes = explain(request)
         answer = meshes[mesh.name]
-        refused = smi.verdict == "deny" and request.dst.pod is not None
-        if told & {*answer.losses} or not narrowings & {*answer.losses}:
-            continue
         codes = ", ".join(sorted(narrowings & {*answer.losses}))
-        if refused:
-            why = (
-                f'a call to a {kind} that no object grants is refused because of "{codes}", which excuses nothing then'
-            )
-        elif _differs(request, smi, answer):
-            why = (
-                f'a call to a {kind} that the simplest objects grant is not answered as SMI does, because of "{codes}"'
-            )
+        if told & {*answer.losses} or not codes:
+            continue
+        kind, refused = trial.about
+        if refused and smi.verdict == "deny" and request.dst.pod is not None:
+            said = f'that no object grants is refused because of "{codes}", which excuses nothing then'
+        elif not refused and smi.verdict != "deny" and _differs(request, smi, answer):
+            said = f'that the simplest objects grant is not answered as SMI does, because of "{codes}"'
         else:
             continue
-        yield PropertyFailure(PLAIN, why, tuple(values), request, smi, answer, answer.by)
+        natives = (native.ref for native in bodies_of(mesh.translations))
+        yield misjudged(PLAIN, f"a call to a {kind} {said}", request, {"smi": smi, "mesh": answer}, natives)
 
 
 def _differs(request: Request, smi: Answer, answer: Answer) -> bool:

@@ -143,14 +143,14 @@ def _test_of(check: PropertyCheck) -> Callable[..., None]:
     def test_conformance(smihub_subject: Any, request: pytest.FixtureRequest) -> None:
         from msgspec import json  # noqa: PLC0415 - only where the suite runs
 
-        from hub.testing.conformance.certificate import failure_lines, header_of, row_of  # noqa: PLC0415 - the same
+        from hub.testing.conformance.certificate import failures_lines, header_of, row_of  # noqa: PLC0415 - the same
         from hub.testing.conformance.suite import run_one  # noqa: PLC0415 - the same
 
         row = row_of(run_one(smihub_subject, check))
         record = json.encode((header_of(smihub_subject), row)).decode()
         request.node.user_properties.append((_RECORD, record))
         if row.failures:
-            pytest.fail("\n\n".join("\n".join(failure_lines(one)) for one in row.failures), pytrace=False)
+            pytest.fail("\n".join(failures_lines(row.failures)), pytrace=False)
 
     test_conformance.__doc__ = "; ".join(check.properties.values())
     return test_conformance

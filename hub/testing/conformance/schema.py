@@ -5,9 +5,9 @@ What an API refuses, or drops, protects nobody; nor does what no sink writes, or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from random import Random
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -15,9 +15,10 @@ from hub.api import FamilySpec, NativeObject
 from hub.errors import SmihubError
 from hub.model import UnitKey
 from hub.sinks.manifest import ObjectFiles
+from hub.testing.conformance.made import make
 from hub.testing.conformance.sentinels import SENTINELS
-from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure
-from hub.testing.counterexamples import shrink
+from hub.testing.conformance.smallest import Trial, first_failures
+from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
 from hub.testing.documents import Scope, compile_documents, translate_units
 from hub.testing.kit import read_documents
 from hub.testing.worlds import documents_of, make_values
@@ -67,45 +68,33 @@ def _written(files: ObjectFiles, key: UnitKey, native: NativeObject) -> Iterator
 
 
 def _first(subject: AdapterUnderTest, faults: Mapping[str, _Faults]) -> Iterator[PropertyFailure]:
-    """A failure of each property for the first object with a fault, in the smallest world that has one."""
-    left = dict(faults)
-    for values in _worlds(subject):
-        made = _objects(subject, values)
-        for name in [name for name, find in left.items() if _wrong(made, find)]:
-            find = left.pop(name)
-
-            def wrong(kept: Sequence[Any], find: _Faults = find) -> str:
-                return _wrong(_objects(subject, kept), find)
-
-            small = shrink(values, None, lambda kept, _, wrong=wrong: bool(wrong(kept)))  # type: ignore[arg-type,misc] # no request is asked
-            yield PropertyFailure(name, wrong(small), small)
+    """The first failure of each property."""
+    yield from first_failures(subject, _trials(subject), partial(_wrong, faults))
 
 
 def _nonsense(subject: AdapterUnderTest) -> Iterator[NativeObject]:
     """The objects of the first world that has any, each with a body that no vendor's schema takes."""
     for world in SENTINELS:
-        made = _objects(subject, [one.value for one in read_documents(world.text)])
-        if made:
-            yield from (replace(native, body=b'{"zqUnknown":[null]}') for _, native in made)
+        if made := bodies_of(make(subject, read_documents(world.text)).translations):
+            yield from (replace(native, body=b'{"zqUnknown":[null]}') for native in made)
             return
 
 
-def _worlds(subject: AdapterUnderTest) -> Iterator[Sequence[Any]]:
+def _trials(subject: AdapterUnderTest) -> Iterator[Trial]:
     for world in SENTINELS:
-        yield tuple(one.value for one in read_documents(world.text))
+        yield Trial(tuple(one.value for one in read_documents(world.text)))
     for number in range(subject.sizes.few):
-        yield make_values(Random(f"{subject.sizes.seed}/schema/{number}"))
+        yield Trial(tuple(make_values(Random(f"{subject.sizes.seed}/schema/{number}"))))
 
 
-def _objects(subject: AdapterUnderTest, values: Sequence[Any]) -> list[tuple[UnitKey, NativeObject]]:
-    units = compile_documents(documents_of(values), Scope()).units
-    made = translate_units(units, subject.mesh)
-    return [(key, native) for key, translation in made.items() for native in translation.objects]
-
-
-def _wrong(made: Sequence[tuple[UnitKey, NativeObject]], find: _Faults) -> str:
-    """The first fault of an object; "" if there is none."""
-    return next((f"{native.ref}: {fault}" for key, native in made for fault in find(key, native)), "")
+def _wrong(faults: Mapping[str, _Faults], subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    """What is wrong with any object of a world."""
+    units = compile_documents(documents_of(trial.world), Scope()).units
+    for key, made in translate_units(units, subject.mesh).items():
+        for native in made.objects:
+            by = (str(native.ref), *map(str, native.origins))
+            for name, find in faults.items():
+                yield from (PropertyFailure(name, f"{native.ref}: {fault}", by=by) for fault in find(key, native))
 
 
 CHECKS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -33,6 +33,19 @@ class Sentinel(Struct, frozen=True):
         if isinstance(leaf, int):
             return int(self.other)
         return leaf.replace(self.value, self.other)
+
+    def other_world(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """The world in which objects of SMI have the other value, and Pods and Services stay as they are."""
+        return tuple(
+            self._changed(value) if ".smi-spec.io/" in value.get("apiVersion", "") else value for value in values
+        )
+
+    def _changed(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {self._changed(key): self._changed(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._changed(item) for item in value]
+        return self.changed_in(value) if self.held_by(value) else value
 
 
 CALLER = Sentinel("caller", "zqcaller", "zqother", "zqthird")

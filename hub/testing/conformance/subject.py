@@ -15,6 +15,7 @@ from hub.model import Document, Translation, UnitKey
 from hub.semantics import GovernedNamespaces
 from hub.sinks.kubernetes import KUBERNETES
 from hub.testing.documents import Scope, SinklessMesh, explained
+from hub.testing.worlds import documents_of
 
 KIT_VERSION = "6"
 """Changes when a property is added or becomes stricter: a certificate is worth what its kit asked."""
@@ -119,18 +120,31 @@ class AdapterUnderTest(Struct, frozen=True):
 
 
 class PropertyFailure(Struct, frozen=True):
-    """A property that does not hold: why, and the smallest world, request and answers that show it, as far as there are any.
+    """A property that does not hold, and what shows it, as far as there is any of it.
 
-    `by` names the native objects that decided.
+    `world` is the smallest world that was found; where a change fails, `before` is what was there before it. `answers` are what was
+    said of the request, by who or when says it, what is right first: "smi" and "mesh", mostly. `by` names the objects that it is about:
+    those that decided the answers, of the mesh and of SMI, or those that are wrong; `bodies` are those of native ones among them and
+    of what these need, as their family shows them. `scope` is how the world is read.
     """
 
     property: str
     why: str
-    world: tuple[Any, ...] = ()
+    world: tuple[Any, ...] | None = None
     request: Request | None = None
-    smi: Answer | None = None
-    mesh: Answer | None = None
+    answers: Mapping[str, Answer] = {}
     by: tuple[str, ...] = ()
+    before: tuple[Any, ...] | None = None
+    bodies: Mapping[str, Any] = {}
+    scope: Scope = field(default_factory=Scope)
+
+
+def misjudged(
+    name: str, why: str, request: Request, answers: Mapping[str, Answer], otherwise: Iterable[object] = ()
+) -> PropertyFailure:
+    """A request that is not answered as it should be, with all objects that the answers name, or others where they name none."""
+    by = [one for answer in reversed([*answers.values()]) for one in answer.by] or map(str, otherwise)
+    return PropertyFailure(name, why, request=request, answers=answers, by=tuple(dict.fromkeys(by)))
 
 
 class PropertyCheck(Struct, frozen=True):
@@ -150,11 +164,27 @@ class CheckOutcome(Struct, frozen=True):
     cpu_s: float = 0.0
 
 
+def with_bodies(subject: AdapterUnderTest, failure: PropertyFailure) -> PropertyFailure:
+    """The failure with the native objects that it names, as far as its worlds give them once more."""
+    worlds = [values for values in (failure.world, failure.before) if values and failure.by]
+    found: dict[str, Any] = {}
+    for values in worlds:
+        try:
+            _, mesh = subject.explained(documents_of(values), failure.scope)
+            named = _named(bodies_of(mesh.translations), failure.by)
+            found = {str(one.ref): subject.family.view(one.body, one.ref.kind) for one in named} | found
+        except Exception:  # noqa: BLE001, S112 - an adapter that raises, or a body that is none, is shown without
+            continue
+    return replace(failure, bodies=found)
+
+
+def _named(objects: Sequence[NativeObject], names: Sequence[str]) -> list[NativeObject]:
+    """The objects of these names, and those that they need."""
+    named = [one for one in objects if str(one.ref) in names]
+    needed = {ref for one in named for ref in one.needs}
+    return named + [one for one in objects if one.ref in needed and one not in named]
+
+
 def bodies_of(translations: Mapping[UnitKey, Translation]) -> list[NativeObject]:
     """All native objects of these translations."""
     return [native for each in translations.values() for native in each.objects]
-
-
-def deciding(answer: Answer | None, mesh: ExplainedMesh) -> tuple[str, ...]:
-    """What decided an answer of the mesh; where it names nothing, the losses that it gives."""
-    return (answer.by or answer.losses) if answer else ()

@@ -20,7 +20,8 @@ from hub.testing.conformance import (
     tables,
     units,
 )
-from hub.testing.conformance.subject import AdapterUnderTest, CheckOutcome, PropertyCheck, PropertyFailure
+from hub.testing.conformance.subject import AdapterUnderTest, CheckOutcome, PropertyCheck, PropertyFailure, with_bodies
+from hub.testing.search import raised
 
 CHECKS: tuple[PropertyCheck, ...] = (
     *tables.CHECKS,
@@ -59,9 +60,9 @@ def run_one(subject: AdapterUnderTest, check: PropertyCheck) -> CheckOutcome:
     begun, asked = _cpu_s(), asked_of(subject.spec, check)
     found: list[PropertyFailure] = []
     try:
-        found.extend(check.run(subject) if asked else ())
+        found.extend(with_bodies(subject, failure) for failure in (check.run(subject) if asked else ()))
     except Exception as error:  # noqa: BLE001 - an adapter may raise anything
-        found.append(PropertyFailure(next(iter(check.properties)), f"the adapter raised {error!r}"))
+        found.append(PropertyFailure(next(iter(check.properties)), f"the adapter raised {raised(error)}"))
     return CheckOutcome(check.name, asked, tuple(found), _cpu_s() - begun)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
+
+from msgspec.structs import astuple, replace
 
 from hub.api import Evaluator
 from hub.explain import ExplainedMesh
@@ -13,8 +16,14 @@ from hub.model import Facts, NativeObject, Request, Translation, Unit, UnitKey
 from hub.plan.plan import plan
 from hub.semantics import Semantics
 from hub.testing.close import row
-from hub.testing.conformance.subject import AdapterUnderTest, PropertyCheck, PropertyFailure, bodies_of
-from hub.testing.counterexamples import shrink
+from hub.testing.conformance.smallest import Trial, first_failure, first_failures
+from hub.testing.conformance.subject import (
+    AdapterUnderTest,
+    PropertyCheck,
+    PropertyFailure,
+    bodies_of,
+    misjudged,
+)
 from hub.testing.documents import Scope, compile_documents, translate_units
 from hub.testing.random_requests import Hints, any_request
 from hub.testing.stepping import desired, observed
@@ -23,14 +32,15 @@ from hub.testing.worlds import documents_of, make_values
 ORDER, APART, OWN = "order-independence", "unit-independence", "one-unit-per-object"
 NEEDS = "needs-exist"
 TWICE, STANDS, UNTOUCHED = "idempotence", "nothing-to-do-where-all-stands", "inputs-not-mutated"
+_T = TypeVar("_T")
 _ASKED = 6
 """Requests of a world for which it is looked whether to judge them changes anything."""
 
 
-def _worlds(subject: AdapterUnderTest, about: str) -> Iterator[tuple[Random, list[Any]]]:
+def _trials(subject: AdapterUnderTest, about: str) -> Iterator[Trial]:
     for number in range(subject.sizes.few):
-        rng = Random(f"{subject.sizes.seed}/{about}/{number}")
-        yield rng, make_values(rng)
+        dice = Random(f"{subject.sizes.seed}/{about}/{number}")
+        yield Trial(tuple(make_values(dice)), dice=dice)
 
 
 def _translations(
@@ -40,16 +50,19 @@ def _translations(
     return units, translate_units(units, subject.mesh)
 
 
-def _smallest(values: Sequence[Any], wrong: Any) -> tuple[Any, ...]:
-    """The smallest world of which `wrong(values)` is still true; errors count as true no more."""
+def _unlike(one: Mapping[UnitKey, Translation], other: Mapping[UnitKey, Translation]) -> tuple[str, ...]:
+    """The first unit that has two translations, and its native objects that are not in both."""
+    for key in one:
+        if key not in other or one[key] != other[key]:
+            objects = [set(each[key].objects) if key in each else set() for each in (one, other)]
+            return (str(key), *sorted({str(native.ref) for native in objects[0] ^ objects[1]}))
+    return ()
 
-    def fails(kept: Sequence[Any], request: Any) -> bool:
-        try:
-            return bool(wrong(kept))
-        except Exception:  # noqa: BLE001 - another fault than the one that is made small
-            return False
 
-    return shrink(values, None, fails)  # type: ignore[arg-type] # no request is asked
+def _shuffled(things: Sequence[_T], name: Callable[[_T], object]) -> list[_T]:
+    """The things in another order, which is the same one for those that are left when some are taken away."""
+    other = sorted(things, key=lambda thing: sha256(repr(name(thing)).encode()).digest())
+    return other if other != list(things) else other[::-1]
 
 
 # -------------------------------------------------------------------------------------------------------------- order
@@ -57,30 +70,44 @@ def _smallest(values: Sequence[Any], wrong: Any) -> tuple[Any, ...]:
 
 def order(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """The same documents in another order, and the same requests: the same objects, the same answers."""
-    for rng, values in _worlds(subject, "order"):
-        turned = rng.sample(values, len(values))
-        (one, mine), (other, theirs) = (subject.explained(documents_of(some)) for some in (values, turned))
-        if mine.translations != theirs.translations:
-            why = "the same documents in another order give other native objects"
-            yield PropertyFailure(ORDER, why, _smallest(values, lambda kept: _differs_turned(subject, kept)))
-            return
-        judge, facts = Semantics(documents_of(values)).judge, one.compiled.facts
-        straight = subject.spec.evaluator(bodies_of(mine.translations), facts)
-        turned_facts = _turned_facts(subject, rng, mine, facts)
-        for request in (each.request for each in row(rng, Hints.of(values), judge, 16, 24)):
-            answers = [each.explain(request)[1][subject.spec.name] for each in (one, other)]
-            same = straight.judge(request) == turned_facts.judge(request)
-            if answers[0] != answers[1] or not same:
-                why = "the same documents, or the same objects and facts, in another order give another answer"
-                yield PropertyFailure(ORDER, why, tuple(values), request, None, answers[1], answers[1].by)
+    yield from first_failure(subject, _trials(subject, "order"), _order)
+
+
+def _order(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    values = trial.world
+    turned = _shuffled(values, _kind_and_name)
+    (one, mine), (other, theirs) = (subject.explained(documents_of(some)) for some in (values, turned))
+    if by := _unlike(mine.translations, theirs.translations):
+        yield PropertyFailure(ORDER, "the same documents in another order give other native objects", by=by)
+        return
+    facts = one.compiled.facts
+    judges = (
+        subject.spec.evaluator(bodies_of(mine.translations), facts),
+        _turned_evaluator(subject, mine, facts),
+    )
+    judge = Semantics(documents_of(values)).judge
+    dice = (each.request for each in row(trial.dice, Hints.of(values), judge, 16, 24))
+    for request in trial.requests or dice:
+        pairs = (
+            ("documents", [each.explain(request)[1][subject.spec.name] for each in (one, other)]),
+            ("objects and facts", [each.judge(request) for each in judges]),
+        )
+        for what, (first, second) in pairs:
+            if first != second:
+                why = f"the same {what} in another order give another answer"
+                others = [*(native.ref for native in bodies_of(mine.translations)), *facts.placements]
+                yield misjudged(ORDER, why, request, {"mesh": first, "in another order": second}, others)
                 return
 
 
-def _turned_facts(subject: AdapterUnderTest, rng: Random, mesh: ExplainedMesh, facts: Facts) -> Evaluator:
+def _kind_and_name(value: Any) -> object:
+    return (value.get("kind"), value.get("metadata")) if isinstance(value, dict) else value
+
+
+def _turned_evaluator(subject: AdapterUnderTest, mesh: ExplainedMesh, facts: Facts) -> Evaluator:
     """The adapter's evaluator on the same objects and facts in another order."""
-    objects = bodies_of(mesh.translations)
     return subject.spec.evaluator(
-        rng.sample(objects, len(objects)),
+        _shuffled(bodies_of(mesh.translations), lambda native: str(native.ref)),
         Facts(
             facts.trust_domain,
             dict(reversed(list(facts.placements.items()))),
@@ -90,54 +117,49 @@ def _turned_facts(subject: AdapterUnderTest, rng: Random, mesh: ExplainedMesh, f
     )
 
 
-def _differs_turned(subject: AdapterUnderTest, values: Sequence[Any]) -> bool:
-    turned = list(reversed(values))
-    return _translations(subject, values)[1] != _translations(subject, turned)[1]
-
-
 # ---------------------------------------------------------------------------------------------------------- each alone
 
 
 def apart(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """Each unit alone, in any order, gives what all together give; no two units share an object."""
-    found: set[str] = set()
-    for rng, values in _worlds(subject, "apart"):
-        units, together = _translations(subject, values)
-        for failure in _apart(subject, rng, (values, units, together)):
-            if failure.property not in found:
-                found.add(failure.property)
-                yield failure
+    yield from first_failures(subject, _trials(subject, "apart"), _apart)
 
 
-def _apart(subject: AdapterUnderTest, rng: Random, world: tuple[Sequence[Any], Any, Any]) -> Iterator[PropertyFailure]:
-    values, units, together = world
-    keys = rng.sample(list(units), len(units))
+def _apart(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    units, together = _translations(subject, trial.world)
+    keys = _shuffled(list(units), str)
     alone = {key: translate_units({key: units[key]}, subject.mesh)[key] for key in keys}
+    if by := _unlike(alone, {key: together[key] for key in keys}):
+        why = f"{by[0]} gives other objects alone than among others: something is remembered between calls"
+        yield PropertyFailure(APART, why, by=by)
     for key in keys:
-        if alone[key] != together[key]:
-            why = f"{key} gives other objects alone than among others: something is remembered between calls"
-            yield PropertyFailure(APART, why, tuple(values))
-        named = {origin for native in together[key].objects for origin in native.origins}
-        if not named <= set(units[key].origins):
-            yield PropertyFailure(APART, f"an object of {key} names origins that the unit does not have", tuple(values))
-    known = {native.ref for native in bodies_of(together)}
-    lacking = [ref for native in bodies_of(together) for ref in native.needs if ref not in known]
-    if lacking:
-        why = f"{lacking[0]} is needed, and no unit has such an object"
-        yield PropertyFailure(NEEDS, why, tuple(values), by=(str(lacking[0]),))
+        for native in together[key].objects:
+            if not {*native.origins} <= {*units[key].origins}:
+                why = f"{native.ref} names origins that its unit {key} does not have"
+                yield PropertyFailure(APART, why, by=(str(native.ref), *map(str, native.origins)))
+    yield from _lacking(bodies_of(together))
     if twice := _shared(together):
-        small = _smallest(values, lambda kept: _shared(_translations(subject, kept)[1]))
-        yield PropertyFailure(OWN, f"{twice}: two units have an object of this name", small, by=(twice,))
+        yield PropertyFailure(OWN, f"{twice[0]}: {twice[1]} and {twice[2]} both have an object of this name", by=twice)
 
 
-def _shared(translations: Mapping[UnitKey, Translation]) -> str:
-    """An object that two units have; "" if there is none."""
-    seen: set[Any] = set()
-    for native in bodies_of(translations):
-        if native.ref in seen:
-            return str(native.ref)
-        seen.add(native.ref)
-    return ""
+def _lacking(objects: Sequence[NativeObject]) -> Iterator[PropertyFailure]:
+    known = {native.ref for native in objects}
+    for native in objects:
+        for ref in native.needs:
+            if ref not in known:
+                why = f"{native.ref} needs {ref}, and no unit has such an object"
+                yield PropertyFailure(NEEDS, why, by=(str(native.ref), str(ref)))
+
+
+def _shared(translations: Mapping[UnitKey, Translation]) -> tuple[str, ...]:
+    """An object that two units have, and the units; nothing if there is none."""
+    seen: dict[Any, UnitKey] = {}
+    for key, each in translations.items():
+        for native in each.objects:
+            if native.ref in seen:
+                return str(native.ref), str(seen[native.ref]), str(key)
+            seen[native.ref] = key
+    return ()
 
 
 # ------------------------------------------------------------------------------------------------- twice, and standing
@@ -145,20 +167,16 @@ def _shared(translations: Mapping[UnitKey, Translation]) -> str:
 
 def again(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """A unit that is translated twice gives the same; what stands as it should is left as it is."""
-    found: set[str] = set()
-    for _, values in _worlds(subject, "again"):
-        units, first = _translations(subject, values)
-        second = translate_units(units, subject.mesh)
-        if first != second and TWICE not in found:
-            found.add(TWICE)
-            yield PropertyFailure(TWICE, "the same unit, translated twice, gives other objects", tuple(values))
-        left = _left_to_do(subject, values)
-        if left and STANDS not in found:
-            found.add(STANDS)
-            small = _smallest(values, lambda kept: _left_to_do(subject, kept))
-            yield PropertyFailure(
-                STANDS, f"all that was planned stands, and the next plan still writes {left}", small, by=(left,)
-            )
+    yield from first_failures(subject, _trials(subject, "again"), _again)
+
+
+def _again(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
+    units, first = _translations(subject, trial.world)
+    if by := _unlike(first, translate_units(units, subject.mesh)):
+        yield PropertyFailure(TWICE, f"{by[0]}, translated twice, gives other objects", by=by)
+    if left := _left_to_do(subject, trial.world):
+        why = f"all that was planned stands, and the next plan still writes {left}"
+        yield PropertyFailure(STANDS, why, by=(left,))
 
 
 def _left_to_do(subject: AdapterUnderTest, values: Sequence[Any]) -> str:
@@ -178,45 +196,52 @@ def _left_to_do(subject: AdapterUnderTest, values: Sequence[Any]) -> str:
 
 def untouched(subject: AdapterUnderTest) -> Iterator[PropertyFailure]:
     """No function of an adapter changes what it is given: units, settings, what stands, objects, facts."""
-    for _, values in _worlds(subject, "untouched"):
-        wrong = _touched(subject, values)
-        if wrong:
-            small = _smallest(values, lambda kept: _touched(subject, kept))
-            yield PropertyFailure(UNTOUCHED, wrong, small)
-            return
+    yield from first_failure(subject, _trials(subject, "untouched"), _untouched)
 
 
-def _touched(subject: AdapterUnderTest, values: Sequence[Any]) -> str:
+def _untouched(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailure]:
     spec, settings = subject.spec, subject.settings
-    compiled = compile_documents(documents_of(values), Scope())
+    compiled = compile_documents(documents_of(trial.world), Scope())
     for key, unit in compiled.units.items():
         before = pickle.dumps((unit, settings))
         made = spec.translate(unit, settings)
         if pickle.dumps((unit, settings)) != before:
-            return f"translate changed the unit {key} that it was given"
+            yield PropertyFailure(UNTOUCHED, f"translate changed the unit {key} that it was given", by=(str(key),))
+            return
         standing = dict(observed((key, native) for native in made.objects).objects)
         copy = dict(standing)
         spec.carry_over(made.objects, standing)
         if copy != standing:
-            return f"carry_over changed what stands of {key}"
+            yield PropertyFailure(UNTOUCHED, f"carry_over changed what stands of {key}", by=(str(key),))
+            return
     objects = bodies_of(translate_units(compiled.units, subject.mesh))
-    asked = [any_request(Random(number), Hints.of(values)) for number in range(_ASKED)]
-    return _touched_by_evaluate(subject, compiled.facts, objects, asked)
+    dice = (any_request(Random(number), Hints.of(trial.world)) for number in range(_ASKED))
+    yield from _untouched_by_evaluate(subject, compiled.facts, objects, trial.requests or tuple(dice))
 
 
-def _touched_by_evaluate(
+def _untouched_by_evaluate(
     subject: AdapterUnderTest, facts: Facts, objects: list[NativeObject], asked: Sequence[Request]
-) -> str:
+) -> Iterator[PropertyFailure]:
     mine = Facts(facts.trust_domain, dict(facts.placements), dict(facts.endpoints), dict(facts.exposed))
     given = list(objects)
     judge = subject.spec.evaluator(given, mine).judge
+    if (given, mine) != (objects, facts):
+        yield PropertyFailure(UNTOUCHED, "evaluator changed the objects or facts that it was given")
+        return
     for request in asked:
-        judge(request)
-    return (
-        ""
-        if (given, mine) == (objects, facts)
-        else "evaluator, or judge, changed the objects or facts that it was given"
-    )
+        answer = judge(request)
+        if (given, mine) != (objects, facts):
+            why = "judge changed the objects or facts that the evaluator was given"
+            failure = misjudged(UNTOUCHED, why, request, {"mesh": answer})
+            yield replace(failure, by=(*failure.by, *_changed_facts(facts, mine)))
+            return
+
+
+def _changed_facts(facts: Facts, changed: Facts) -> Iterator[str]:
+    """Whose places, endpoints or exposed ports were changed."""
+    for one, other in zip(astuple(facts), astuple(changed), strict=True):
+        if isinstance(one, Mapping):
+            yield from (str(key) for key in one if key not in other or one[key] != other[key])
 
 
 CHECKS = (

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pytest
+from msgspec import convert
 from msgspec.structs import replace
 
 from hub.api import Evaluator, Facts, NativeObject, Request
-from hub.testing import search
-from hub.testing.conformance import agreement, changes, losses, schema, units
+from hub.model import Reading
+from hub.requests import answer_to_json, decode
+from hub.testing.conformance import smallest
 from hub.testing.conformance.certificate import certify, header_of, row_of, to_text
 from hub.testing.conformance.subject import AdapterUnderTest, CheckOutcome, PropertyCheck, PropertyFailure, Sizes
 from hub.testing.conformance.suite import CHECKS, PROPERTIES, run
+from hub.testing.counterexamples import Budget, shrink
+from hub.testing.documents import Scope
+from hub.testing.kit import read_documents
 from tests.hub.testing.conformance.bad_adapters import BAD
 from tests.hub.testing.conformance.gate_mesh import SPEC
 from tests.hub.testing.conformance.gate_requests import REQUESTS
@@ -26,21 +32,46 @@ ALL = {**BAD, **MORE, **SLY, **NEAR, **RARE}
 HAND, REAL, VALID = "judged-by-hand", "data-plane", "valid-by-schema"
 FAMILY = {"bodies-come-back", "files-come-back"}
 """Properties of what an author brings beside the adapter; tests of their own are below, and in test_families.py."""
+WITHOUT_REQUEST = frozenset(
+    {
+        *("raises-nothing", "hostile-input-raises-nothing", "within-budgets", "determinism", "inputs-not-mutated"),
+        *("unit-independence", "one-unit-per-object", "needs-exist", "idempotence", "nothing-to-do-where-all-stands"),
+        *("names-with-enough-bits", "names-apart", "loss-is-real", "full-loses-nothing", "losses-say-what"),
+    }
+)
+"""Properties of what is made, which need no request to show that they do not hold; some find one nevertheless."""
+ONE_ANSWER = frozenset({"evaluate-guesses-nothing", "evaluate-reads-bytes-alone"})
+"""Where an exception may stand in the place of the other one."""
+SMALL, MANY = 10, 30
+"""Objects of a smallest world; of one in which there must be many of a thing."""
 
 
 @pytest.fixture
-def as_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failures with their worlds as they were found: to make them small costs more than to find them (test_plugin.py has one)."""
-    for module in (agreement, changes, losses, schema, search, units):
-        monkeypatch.setattr(module, "shrink", lambda values, *_: tuple(values))
+def checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made small is looked at once more by itself, and without each of its objects."""
+
+    def checked_shrink(parts: Any, fails: Callable[[Any], bool], budget: Budget) -> Any:
+        small = shrink(parts, fails, budget)
+        assert fails(small), "the smallest world does not show the failure by itself"
+        assert not [one for one in _without_one(small) if fails(one)], "an object too many"
+        return small
+
+    monkeypatch.setattr(smallest, "shrink", checked_shrink)
+
+
+def _without_one(parts: Mapping[str, list[Any]]) -> Iterator[Mapping[str, list[Any]]]:
+    for name in ("stays", "gone", "new"):
+        values = parts.get(name, [])
+        yield from ({**parts, name: [*values[:at], *values[at + 1 :]]} for at in range(len(values)))
 
 
 @pytest.mark.thorough
-@pytest.mark.usefixtures("as_found")
 @pytest.mark.parametrize("what", ALL)
-def test_a_bad_adapter_is_rejected_by_the_right_property(what: str) -> None:
-    """By each property that is about its fault, with all that shows it."""
+def test_a_bad_adapter_is_rejected_by_the_right_property(what: str, request: pytest.FixtureRequest) -> None:
+    """By each property that is about its fault, with all that shows it, in a world that is small."""
     spec, wanted = ALL[what]
+    if what != "compares all":  # which takes as long as it may once it is small
+        request.getfixturevalue("checked")
     subject = AdapterUnderTest(spec, judged=REQUESTS, sizes=Sizes(worlds=400, few=40, patience=0.05))
     # What has no room for many is met in few random worlds, or in none: the search would go on to its end.
     outcomes = rejected(subject, wanted, CHECKS[::-1] if what in FEW_FIT or what in RARE else CHECKS)
@@ -50,6 +81,33 @@ def test_a_bad_adapter_is_rejected_by_the_right_property(what: str) -> None:
     assert not certificate.passed
     text = to_text(certificate)
     assert all(f"FAIL {name}:" in text and found[name].why in text for name in wanted)
+    for told in certificate.failures:
+        if told["property"] in wanted:
+            shows_what_applies(told, MANY if what in FEW_FIT else SMALL)
+            answers_so_by_itself(subject, told)
+
+
+def shows_what_applies(told: Mapping[str, Any], most: int) -> None:
+    """World, request, both answers and the objects, as far as a property is about them."""
+    name, answers = told["property"], told.get("answers", {})
+    objects = [*read_documents(told["world"]), *read_documents(told.get("before", ""))]
+    assert len({str(one.value) for one in objects}) <= most, told["world"]
+    assert "request" in told or name in WITHOUT_REQUEST
+    assert len(answers) > 1 or name in WITHOUT_REQUEST | ONE_ANSWER
+    # Where nothing protects whom a request is for, no object is to blame, nor in an empty world; nor is one for who asks a clock.
+    unprotected = "ungoverned" in {answer["verdict"] for answer in answers.values()}
+    assert told.get("by") or unprotected or not objects or name == "determinism"
+
+
+def answers_so_by_itself(subject: AdapterUnderTest, told: Mapping[str, Any]) -> None:
+    """Whoever has the certificate alone gets the same answers of its world."""
+    answers = told.get("answers", {})
+    if answers.keys() == {"smi", "mesh"} and "before" not in told:
+        scope = told.get("scope", {})
+        domain, reading = scope.get("trustDomain", "cluster.local"), convert(scope.get("reading", {}), Reading)
+        explainer, mesh = subject.explained(read_documents(told["world"]), Scope(domain, reading))
+        smi, meshes = explainer.explain(decode(told["request"]).request)
+        assert answers == {"smi": answer_to_json(smi), "mesh": answer_to_json(meshes[mesh.name])}
 
 
 def rejected(subject: AdapterUnderTest, wanted: frozenset[str], checks: Sequence[PropertyCheck]) -> list[CheckOutcome]:
@@ -142,7 +200,7 @@ def test_objects_are_held_against_the_schema_that_the_author_names() -> None:
     (failure,) = run(bad, check)[0].failures
     assert failure.property == VALID
     assert failure.why.endswith(": spec.requests: is missing")
-    assert len([one for one in failure.world if one["kind"] == "TrafficTarget"]) == 1
+    assert len([one for one in failure.world or () if one["kind"] == "TrafficTarget"]) == 1
     assert (header_of(good).schema, header_of(AdapterUnderTest(SPEC)).schema) == (True, False)
 
 

@@ -68,7 +68,7 @@ def test_a_view_that_leaves_something_out_is_found() -> None:
     failures = found(AdapterUnderTest(SPEC, family=FamilySpec("gate", hides_ports)), "bodies")
     assert failures.keys() == {schema.VIEWED}
     assert 'family "gate" makes other bytes of what it reads there' in failures[schema.VIEWED].why
-    assert [one["kind"] for one in failures[schema.VIEWED].world] == ["Service"]
+    assert [one["kind"] for one in failures[schema.VIEWED].world or ()] == ["Service"]
 
 
 def test_a_family_that_cannot_read_a_body_is_told_what_to_do() -> None:
