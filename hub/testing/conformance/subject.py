@@ -165,14 +165,15 @@ class CheckOutcome(Struct, frozen=True):
 
 
 def with_bodies(subject: AdapterUnderTest, failure: PropertyFailure) -> PropertyFailure:
-    """The failure with the native objects that it names, as far as its worlds give them once more."""
-    worlds = [values for values in (failure.world, failure.before) if values and failure.by]
+    """The failure with the native objects that it names, as far as its worlds give them once more; twice where a change changes one."""
     found: dict[str, Any] = {}
-    for values in worlds:
+    for when, values in (("", failure.world), (", before", failure.before)):
         try:
-            _, mesh = subject.explained(documents_of(values), failure.scope)
-            named = _named(bodies_of(mesh.translations), failure.by)
-            found = {str(one.ref): subject.family.view(one.body, one.ref.kind) for one in named} | found
+            _, mesh = subject.explained(documents_of(values or ()), failure.scope)
+            for one in _named(bodies_of(mesh.translations), failure.by):
+                body = subject.family.view(one.body, one.ref.kind)
+                if found.setdefault(str(one.ref), body) != body:
+                    found[f"{one.ref}{when}"] = body
         except Exception:  # noqa: BLE001, S112 - an adapter that raises, or a body that is none, is shown without
             continue
     return replace(failure, bodies=found)

@@ -110,6 +110,15 @@ def answers_so_by_itself(subject: AdapterUnderTest, told: Mapping[str, Any]) -> 
         assert answers == {"smi": answer_to_json(smi), "mesh": answer_to_json(meshes[mesh.name])}
 
 
+def test_an_object_that_a_change_changes_is_shown_as_it_was_too() -> None:
+    """What stands between the writes of a plan may be the one or the other."""
+    check = [one for one in CHECKS if one.name == "changes"]
+    subject = AdapterUnderTest(BAD["forgets a destination port"][0], sizes=Sizes(few=1))
+    (failure,) = run(subject, check)[0].failures
+    name = next(one for one in failure.bodies if one.endswith(", before"))
+    assert failure.bodies[name] != failure.bodies[name.removesuffix(", before")]
+
+
 def rejected(subject: AdapterUnderTest, wanted: frozenset[str], checks: Sequence[PropertyCheck]) -> list[CheckOutcome]:
     """What these checks find, up to the last of the properties: each is looked for until it is found once."""
     outcomes: list[CheckOutcome] = []
