@@ -20,6 +20,7 @@ from tests.hub.testing.conformance import gate_mesh, test_routes_alone
 from tests.hub.testing.conformance.gate_mesh import SPEC
 from tests.hub.testing.conformance.gate_requests import REQUESTS
 
+pytestmark = pytest.mark.thorough
 GOOD = AdapterUnderTest(SPEC, judged=REQUESTS)
 ROWS = tuple(CheckRow(check.name, tuple(check.properties), (), 0.0) for check in CHECKS)
 
