@@ -328,7 +328,9 @@ class Worker:
         if isinstance(error, StaleError):
             # Somebody else was faster: the mesh is read again, and nothing is wrong with it.
             return _STALE_RETRY_S
-        wait_s = min(_BACKOFF(state), _MAX_BACKOFF_REVOKING_S if self._losing or self._pending else _MAX_BACKOFF_S)
+        # What was not planned yet may be a revocation; where that is every unit, nobody knows whom the mesh still lets in.
+        revoking = self._losing or self._pending is None or self._pending
+        wait_s = min(_BACKOFF(state), _MAX_BACKOFF_REVOKING_S if revoking else _MAX_BACKOFF_S)
         if not isinstance(error, _UnwrittenError):
             return wait_s
         # Only a new failure sets a new time: else a stream of news would put the retry off for good.

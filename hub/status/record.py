@@ -180,7 +180,7 @@ class Record:
                 db = db or _writable(self._path)
                 with _transaction(db):
                     _write(db, left)
-            except (SmihubError, sqlite3.Error, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - this thread must not end: of a damaged file even SQLite's message may be no text
                 _closed(db)
                 db = None
                 self._complain(f'record "{self._path}" cannot be written: {error}')

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
+
 from adapters.vm.state.schema import SCHEMA_VERSION, prepare
 from hub.api import ConfigError, TransientError
 from hub.private import make_folder
@@ -115,5 +117,5 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise TransientError(f'state file "{path}": {error}') from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise ConfigError(f'state file "{path}" is damaged or not a state file: {error}') from error

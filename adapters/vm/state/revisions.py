@@ -314,8 +314,10 @@ class State:
 
     def endpoints(self) -> dict[ServiceKey, tuple[Endpoint, ...]]:
         """The endpoints that were published last."""
-        rows = self._db.execute("SELECT namespace, service, port, body FROM endpoints WHERE mesh = ?", (self.mesh,))
-        return {(ns, service, port): _decode(body, tuple[Endpoint, ...]) for ns, service, port, body in rows}
+        query = "SELECT namespace, service, port, body FROM endpoints WHERE mesh = ?"
+        with translate_sqlite_errors(self._path):
+            rows = self._db.execute(query, (self.mesh,))
+            return {(ns, service, port): _decode(body, tuple[Endpoint, ...]) for ns, service, port, body in rows}
 
     def store_endpoints(self, changed: Mapping[ServiceKey, tuple[Endpoint, ...]], gone: Iterable[ServiceKey]) -> None:
         """Replace the endpoints of the changed service ports and forget those that are gone."""
@@ -333,8 +335,9 @@ class State:
 
     def statuses(self) -> dict[str, bytes]:
         """The last stored status of each workload, as it was given."""
-        rows = self._db.execute("SELECT workload, body FROM status WHERE mesh = ? ORDER BY workload", (self.mesh,))
-        return {str(workload): bytes(body) for workload, body in rows}
+        query = "SELECT workload, body FROM status WHERE mesh = ? ORDER BY workload"
+        with translate_sqlite_errors(self._path):
+            return {str(workload): bytes(body) for workload, body in self._db.execute(query, (self.mesh,))}
 
     def store_statuses(self, bodies: Mapping[str, bytes]) -> None:
         """Store these workloads' statuses."""

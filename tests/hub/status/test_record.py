@@ -15,6 +15,7 @@ import pytest
 from hub.errors import ConfigError
 from hub.model import ObjectRef, Origin, UnitKey
 from hub.plan.conditions import Condition, MeshCondition
+from hub.status import record as status_record
 from hub.status.outcomes import Cause, Changed, MeshChange, Outcome, UnitChange
 from hub.status.record import FILE, Actor, Entry, Record, history, known, version
 from tests.hub.cli.test_run import running
@@ -160,6 +161,29 @@ def spoil(path: Path, harm: str) -> None:
 
 
 @pytest.mark.thorough
+def test_record_goes_on_whatever_writing_raises(
+    tmp_path: Path, opened: Callable[[Path], Record], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a damaged file SQLite's own message may be no text; the thread that writes must not end by it."""
+    record, bad = opened(tmp_path / "state"), [True]
+    writable = status_record._writable
+
+    def damaged(path: Path) -> sqlite3.Connection:
+        if bad[0]:
+            raise UnicodeDecodeError("utf-8", b"\xd3", 0, 1, "invalid continuation byte")
+        return writable(path)
+
+    monkeypatch.setattr(status_record, "_writable", damaged)
+    record.note(entry(1))
+    deadline = time.monotonic() + 10
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.01)
+    bad[0] = False
+    record.note(entry(2))
+    record.close()
+    assert [each.at for each in history(tmp_path / "state")] == [1.0, 2.0]
+
+
 def test_locked_record_is_written_when_it_is_free(tmp_path: Path, opened: Callable[[Path], Record]) -> None:
     """Another process may hold it: what happens meanwhile is kept, and told late."""
     first = opened(tmp_path)
