@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import json
 from msgspec.structs import replace
@@ -25,9 +25,10 @@ _PUBLISH_S = 1.0
 class Cluster:
     """What is known of a cluster, plans for its meshes, and endpoints for those of them that serve data planes."""
 
-    def __init__(self, config: Config, meshes: Sequence[Mesh]) -> None:
+    def __init__(self, config: Config, meshes: Sequence[Mesh], labels: Collection[str] = ()) -> None:
+        """`labels` are those of Pods by which some mesh goes."""
         domain = config.domain
-        self.store = Store(domain.trust_domain, config.reading, domain.name)
+        self.store = Store(domain.trust_domain, config.reading, domain.name, labels)
         self.planner = Planner(config, self.store)
         self.endpoints = EndpointView(self.store)
         self._meshes = meshes

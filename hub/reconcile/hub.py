@@ -60,14 +60,15 @@ class Hub:
         self._plugins, self._only = plugins, tuple(only)
         configured = meshes_of(config, plugins)
         self.meshes = tuple(mesh for mesh in configured if not only or mesh.name in only)
+        # Of all meshes, not only of those asked for: what is remembered of a template is the same for each.
+        labels = frozenset(one.label for mesh in configured for one in mesh.spec.excluded)
+        annotations = frozenset(name for mesh in configured for name in mesh.spec.annotations(mesh.settings))
         self.clusters = {
-            name: Cluster(config, [mesh for mesh in self.meshes if mesh.cluster == name])
+            name: Cluster(config, [mesh for mesh in self.meshes if mesh.cluster == name], labels)
             for name in sorted({mesh.cluster for mesh in self.meshes})
         }
         stores = {name: cluster.store for name, cluster in self.clusters.items()}
         overrides = [mesh.spec.overrides for mesh in self.meshes]
-        # Of all meshes, not only of those asked for: what is remembered of a template is the same for each.
-        annotations = frozenset(name for mesh in configured for name in mesh.spec.annotations(mesh.settings))
         self.intake = Intake(config.sources, sources_of(config, plugins), stores, overrides, annotations)
         self.clock: Callable[[], float] = time.time
         self.window = Window(config.state)

@@ -145,6 +145,7 @@ class Worker:
             # Our own writes change the token, too, and are no reason to read the mesh again.
             if not token or known is None or known.token != token:
                 self.refresh()
+            await asyncio.sleep(0)  # a sink that never pauses must not keep everybody else from their turn
 
     async def recheck(self) -> None:
         """Refresh every `recheck_s` too: not every sink reports all that others change. A revision has a token that shows it."""

@@ -10,7 +10,7 @@ Keys of the index: ("profiles", namespace, account) and ("members", namespace, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from msgspec import Struct
 
@@ -36,8 +36,9 @@ class _Selector(Struct, frozen=True, gc=False):
 class Profiles:
     """Keeps profiles, selectors and the relation between them; tells the index what changes."""
 
-    def __init__(self, index: Index, moved: set[ObjectRef]) -> None:
-        """`moved` collects the workloads that came, went, or got another profile."""
+    def __init__(self, index: Index, moved: set[ObjectRef], labels: Collection[str]) -> None:
+        """`moved` collects the workloads that came, went, or got another profile; `labels` are part of it in any case."""
+        self._labels = {SERVICE_ACCOUNT_LABEL, *labels}
         self._index = index
         self._moved = moved
         self._workloads: dict[ObjectRef, Workload] = {}
@@ -92,8 +93,8 @@ class Profiles:
         return WorkloadProfile(namespace, workload.service_account, standing, labels, workload.ports, annotations)
 
     def _matters(self, namespace: str, pair: tuple[str, str]) -> bool:
-        """Whether a label matters to anybody: a selector names it, or meshes select by it."""
-        return (namespace, *pair) in self._users or pair[0] == SERVICE_ACCOUNT_LABEL
+        """Whether a label matters to anybody: a selector names it, or meshes go by it."""
+        return (namespace, *pair) in self._users or pair[0] in self._labels
 
     def _add(self, ref: ObjectRef, profile: WorkloadProfile) -> None:
         self._moved.add(ref)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -30,10 +30,12 @@ class Store:
     """Keeps the objects of a domain's sources, and knows which units one event has made stale.
 
     Put a batch of events in by `upsert` and `remove`, then take `dirty()`, and `compile` each of its keys. Every cost
-    is that of the change, whatever else is stored.
+    is that of the change, whatever else is stored. `labels` of workloads matter even if nothing selects by them.
     """
 
-    def __init__(self, trust_domain: str, reading: Reading = _DEFAULT, domain: str = "default") -> None:
+    def __init__(
+        self, trust_domain: str, reading: Reading = _DEFAULT, domain: str = "default", labels: Collection[str] = ()
+    ) -> None:
         self._trust_domain = trust_domain
         self._reading = reading
         self._domain = domain
@@ -41,7 +43,7 @@ class Store:
         self._objects: dict[ObjectRef, SmiObject] = {}
         self._index = Index()
         self._endpoint_changes = EndpointChanges()
-        self._profiles = Profiles(self._index, self._endpoint_changes.workloads)
+        self._profiles = Profiles(self._index, self._endpoint_changes.workloads, labels)
         self._doubts = Doubts(self._index, self._profiles)
         self._slices = Slices(self._index, self._endpoint_changes.slices)
         self._memo: Memo[Job, Computed] = Memo()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,14 @@ from hub.model import SERVICE_ACCOUNT_LABEL, Document, UnitKey, service_account_
 from hub.smi import decode
 from hub.store import Store
 from hub.testing.kit import read_documents
+from tests.servers.folder import Folder
+from tests.servers.hubs import hub_of
+
+ISTIO = """\
+domain: {trustDomain: cluster.local}
+sources: [{path: manifests}]
+meshes: [{name: istio, adapter: istio, sink: {kind: directory, path: rendered}}]
+"""
 
 POD = """\
 apiVersion: v1
@@ -190,3 +199,18 @@ def test_a_label_that_excludes_a_workload_is_told(written: Callable[[str, str, s
     assert refusal.message.endswith('has the label "istio.io/dataplane-mode: ambient", so nothing is granted to it')
     others = written("b", "web", label) + written("c", "api", "{istio.io/dataplane-mode: none}")
     assert not list(excluded(store_of(others), API, AMBIENT))
+
+
+def test_a_label_that_excludes_a_workload_makes_its_unit_dirty_in_a_running_hub(tmp_path: Path) -> None:
+    """Else the running hub would tell it only when something else of the unit changes; other labels cost nothing."""
+    folder = Folder(tmp_path)
+    folder.config(ISTIO)
+    folder.write("pod.yaml", pod("a", "api", "{app: api}"))
+    hub = hub_of(tmp_path / "smihub.yaml")
+    hub.read()
+    assert API in hub.dirty()["istio"]
+    for labels, dirty in (("{app: other}", False), ("{app: other, istio.io/dataplane-mode: ambient}", True)):
+        assert hub.clusters[""].store.compile(API)[0] is not None
+        folder.write("pod.yaml", pod("a", "api", labels))
+        hub.read()
+        assert (API in hub.dirty()["istio"]) is dirty

@@ -168,14 +168,23 @@ async def test_adapter_that_never_answers_holds_up_its_own_mesh(
     folder: Folder, ended: threading.Event, part: str
 ) -> None:
     """All meshes are planned from one store, one after the other, and a plan that hangs is given up."""
-    hub = hub_of(folder.root / "smihub.yaml")
-    spoil = in_spec(part, lambda *_: ended.wait())
+    hub, asked = hub_of(folder.root / "smihub.yaml"), threading.Event()
+
+    def hang(*_arguments: Any) -> None:
+        asked.set()
+        ended.wait()
+
+    spoil = in_spec(part, hang)
     if part == "learned":
         spoil(hub)
     async with living(hub) as live:
         await live.until(BOOKS)
         spoil(hub)
-        await loses(live, folder)
+        folder.write("access.yaml", target("api-from-web", matches="orders"))
+        await live.until(ORDERS)
+        await eventually(lambda: _is(asked.is_set()))
+        folder.remove("access.yaml")
+        await live.until()
 
 
 async def test_unit_on_which_an_adapter_hangs_holds_up_no_other_of_its_mesh(
@@ -343,6 +352,21 @@ async def test_mesh_that_does_not_start_to_serve_holds_up_no_other(folder: Folde
     more: Any = hub.meshes[1].sink
     assert hub.meshes[1].name == "more"
     more.start = more.publish = hangs
+    async with living(hub) as live:
+        await live.until(BOOKS)
+        await loses(live, folder)
+
+
+async def test_sink_that_reports_changes_without_end_keeps_nobody_from_their_turn(folder: Folder) -> None:
+    """It never waits, and by itself would leave the event loop no turn."""
+    hub = hub_of(folder.root / "smihub.yaml")
+
+    async def endless() -> AsyncIterator[str]:
+        while True:
+            yield "other"
+
+    sink: Any = hub.meshes[1].sink
+    sink.changes = endless
     async with living(hub) as live:
         await live.until(BOOKS)
         await loses(live, folder)
