@@ -332,7 +332,7 @@ async def test_disk_of_a_source_that_hangs_stops_nothing_else(
     def hung(root: Path, *arguments: Any) -> Any:
         if root.name == "second":
             reading.set()
-            ended.wait()
+            ended.wait(20)  # longer than a test may take, for it must fail, and not hang, where this stops the loop
         return list_files(root, *arguments)
 
     async with living(hub) as live:
