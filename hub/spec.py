@@ -170,7 +170,7 @@ class Writing(Protocol):
         """What `Observation.token` will be after what was written so far."""
 
     async def write(self, changes: Sequence[Change]) -> Sequence[Written]:
-        """Write these objects, all of one wave; what becomes of each, in their order. What fails for one stops no other.
+        """Write these objects of one wave, of which none waits for another; what becomes of each, in their order. What fails for one stops no other.
 
         Raises a SmihubError only for what concerns them all: a folder that is gone, a server that does not answer.
         """

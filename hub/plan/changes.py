@@ -1,12 +1,13 @@
 """Changes: which objects have to be written or deleted so that a mesh carries out its units, in which order, and which must wait.
 
 Pure. The order is computed here alone, from each object's role, so that every prefix of the waves is safe: guards
-stand before anything is granted, grants shrink before they grow, and what others refer to is there before they do.
+stand before anything is granted, grants shrink before they grow, and what others refer to is there before they do. Within a
+wave objects go by what they need.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -131,6 +132,29 @@ def new_grants_first(changes: Sequence[Change], before: Mapping[ObjectRef, Obser
         else:
             late = change.after is not None and bool(created.intersection(change.after.needs))
             yield replace(change, wave=_NEW_FIRST[Op.REPLACE if late else change.op])
+
+
+def in_steps(changes: Sequence[Change], needs: Callable[[ObjectRef], Iterable[ObjectRef]]) -> Iterator[list[Change]]:
+    """The changes of one wave in steps: what others of it need is written before those, and deleted after them.
+
+    `needs` are those of what stands. The changes of a step may be written in any order. Objects that need each other share one.
+    """
+    left = list(changes)
+    while left:
+        written = {change.ref for change in left if change.after is not None}
+        in_use = {ref for change in left if change.after is None for ref in needs(change.ref) if ref != change.ref}
+        later = [change for change in left if _waits_for_others(change, written, in_use)]
+        if len(later) == len(left):
+            later = []
+        waiting = {change.ref for change in later}
+        yield [change for change in left if change.ref not in waiting]
+        left = later
+
+
+def _waits_for_others(change: Change, written: Collection[ObjectRef], in_use: Collection[ObjectRef]) -> bool:
+    if change.after is None:
+        return change.ref in in_use
+    return any(ref in written for ref in change.after.needs if ref != change.ref)
 
 
 def _is_grant(change: Change, before: Mapping[ObjectRef, Observed]) -> bool:

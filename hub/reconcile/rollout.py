@@ -21,7 +21,7 @@ from hub.errors import RefusedError, SmihubError, StaleError, UnsafeResourceErro
 from hub.memory.states import digest, narrowed, pending
 from hub.mirror import Mirror
 from hub.model import Change, ObjectRef, Op, Role, UnitKey
-from hub.plan.changes import wave
+from hub.plan.changes import in_steps, wave
 from hub.plan.plan import Plan
 from hub.reconcile.news import News
 from hub.reconcile.partition import gaining_in, needs_of, partition, units_of
@@ -199,8 +199,9 @@ def _pending_memory(plan: Plan, known: Mapping[UnitKey, bytes]) -> dict[UnitKey,
 
 
 def _batches(plan: Plan, mirror: Mirror, *, gated: bool) -> Iterator[Sequence[Change]]:
-    """The changes wave by wave; an empty batch is where the mesh is waited for."""
-    waves = [list(found) for _, found in groupby(plan.changes, key=lambda change: change.wave)]
+    """The changes wave by wave, and step by step in each; an empty batch is where the mesh is waited for."""
+    found = groupby(plan.changes, key=lambda change: change.wave)
+    waves = [step for _, changes in found for step in in_steps(list(changes), mirror.needs)]
     if not gated:
         yield from waves
         return

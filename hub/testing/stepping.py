@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import groupby
 from random import Random
 from typing import Any
 
@@ -16,8 +17,10 @@ from hub.explain import Compiled
 from hub.model import (
     Answer,
     Baseline,
+    Change,
     Facts,
     NativeObject,
+    ObjectRef,
     Observation,
     Observed,
     Op,
@@ -26,7 +29,7 @@ from hub.model import (
     Role,
     UnitKey,
 )
-from hub.plan.changes import Constraints, Desired
+from hub.plan.changes import Constraints, Desired, in_steps
 from hub.plan.plan import plan
 from hub.semantics import Semantics
 from hub.testing.close import row
@@ -115,8 +118,7 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random, steps: Steps = _USUAL) 
     gone = {key: Desired(None) for key, _ in before if key not in after}
     constraints = Constraints(new_first=mesh.spec.new_first)
     planned = plan(mesh.name, {**gone, **after}, observed(before), mesh.spec.carry_over, constraints).changes
-    # Of one wave a sink may write them in any order.
-    changes = sorted(planned, key=lambda change: (change.wave, sha256(f"{steps.order}/{change.ref}".encode()).digest()))
+    changes = [*_in_some_order(planned, {native.ref: native.needs for _, native in before}, steps.order)]
     smi = (Semantics(documents_of(edit.before)), Semantics(documents_of(edit.after)))
     facts = [one.facts for one in made]
     # Who may receive what is decided at the receiver; which Service a call reaches changes with its routes.
@@ -160,6 +162,15 @@ def must_go_as_planned(
                 found = OpenedBetween(request, now, (wanted,))
                 found.left = found.moved = True
                 raise found
+
+
+def _in_some_order(
+    planned: Sequence[Change], needs: Mapping[ObjectRef, Sequence[ObjectRef]], order: object
+) -> Iterator[Change]:
+    """One of the orders in which the changes of a plan may be written: those of one step in any."""
+    for _, wave in groupby(planned, key=lambda change: change.wave):
+        for step in in_steps(list(wave), lambda ref: needs.get(ref, ())):
+            yield from sorted(step, key=lambda change: sha256(f"{order}/{change.ref}".encode()).digest())
 
 
 def _made(mesh: SinklessMesh, native: NativeObject, day: int) -> NativeObject:

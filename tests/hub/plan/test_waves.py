@@ -14,6 +14,7 @@ from hub.memory.permits import Permit
 from hub.memory.states import decode, digest
 from hub.mirror import Mirror
 from hub.model import Change, Identity, NativeObject, ObjectRef, Op, Role, UnitKey
+from hub.plan.changes import in_steps
 from hub.plan.plan import Plan
 from hub.reconcile.rollout import RolloutResult, roll_out
 from hub.testing.memory import FORMS, MemoryMesh, MemoryMeshes, MemorySinkConfig
@@ -65,6 +66,27 @@ def _permit(receiver: str) -> Permit:
 def make_trial(request: pytest.FixtureRequest, tmp_path: Path) -> Trial:
     """A sink that takes objects one by one."""
     return Trial(request.param, tmp_path)
+
+
+async def test_what_others_of_a_wave_need_is_written_before_them_and_deleted_after_them(trial: Trial) -> None:
+    """A mesh may refuse an object that refers to what is not there, and the deletion of what is referred to."""
+    needing = native(Role.REFERENCED, "a", needs=(SHARED.ref,))
+    await trial.apply({API: (needing, SHARED)})
+    await trial.apply({API: ()})
+    created, deleted = [SHARED.ref, needing.ref], [needing.ref, SHARED.ref]
+    assert trial.mesh.written == [*((Op.CREATE, ref) for ref in created), *((Op.DELETE, ref) for ref in deleted)]
+
+
+def test_objects_that_need_each_other_are_written_in_one_step() -> None:
+    """After what they need both, and before what needs one of them."""
+    one, other = (
+        replace(native(Role.REFERENCED, name), needs=(native(Role.REFERENCED, to).ref,)) for name, to in ("ab", "ba")
+    )
+    one = replace(one, needs=(*one.needs, SHARED.ref))
+    last = native(Role.REFERENCED, "0", needs=(one.ref, native(Role.REFERENCED, "0").ref))
+    changes = [Change(Op.CREATE, each.ref, 2, None, each, API) for each in (last, one, other, SHARED)]
+    names = [[change.ref.name for change in step] for step in in_steps(changes, lambda _: ())]
+    assert names == [["shared"], ["0", "a", "b"]]
 
 
 async def test_what_needs_an_object_that_is_not_taken_waits_for_it(trial: Trial) -> None:
