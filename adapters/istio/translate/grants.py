@@ -35,8 +35,6 @@ Labels = tuple[tuple[str, str], ...]
 
 _SPIFFE = "spiffe://"
 _PRINCIPAL = re.compile(r"[a-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
-_TRUST_DOMAIN_ALIAS = "cluster.local"
-"""A trust domain that Istio reads as the mesh's own, whatever that is called (observed on Istio 1.31)."""
 _DNS = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*"
 _LABEL_PREFIX = re.compile(_DNS)
 
@@ -109,9 +107,9 @@ def _principals(grant: Grant, trust_domain: str) -> tuple[tuple[str, ...], Seque
     refused: list[Objection] = []
     for source in grant.sources:
         principal = source.removeprefix(_SPIFFE)
-        # Istio would let in our own identity of that name, whom nobody granted anything.
-        is_alias = principal.partition("/")[0] == _TRUST_DOMAIN_ALIAS and trust_domain != _TRUST_DOMAIN_ALIAS
-        if source.startswith(_SPIFFE) and _PRINCIPAL.fullmatch(principal) and not is_alias:
+        # Sidecars refuse certificates of other trust domains. Where they do not, it is an alias: the policy would let in our own
+        # identity of that name, whom nobody granted anything. Istio reads `cluster.local` so, whatever ours is called (1.31).
+        if source.startswith(f"{_SPIFFE}{trust_domain}/") and _PRINCIPAL.fullmatch(principal):
             kept.add(principal)
         else:
             refused.append(_foreign(source))
@@ -148,7 +146,7 @@ def _labels_unproven(text: str) -> Objection:
 
 
 def _foreign(source: str) -> Objection:
-    message = f'source "{short(source)}" would be read as an identity of this mesh, or as no identity'
+    message = f'source "{short(source)}" is no identity of this mesh: sidecars refuse it, or take it for one of theirs by the same name'
     example, remedy = f'a request from "{short(source)}"', "run the caller in this trust domain"
     return Objection("source.foreign-trust-domain", message, example, remedy)
 
