@@ -29,13 +29,12 @@ def translate_access(access: Access, form: Form) -> Translation:
     """The intention of one identity and what Consul cannot say of its grants."""
     identity = access.identity
     service = form.service(identity.namespace, identity.service_account)
-    if service is None:
-        refused = _nameless(identity.service_account)
-        return Translation(
-            losses=tuple(sorted({access_loss(refused, one.origin) for one in access.grants})), carried=()
-        )
     ports = service_ports(access)
     lowered = [lower_grant(grant, identity.trust_domain, ports, form) for grant in access.grants]
+    if service is None:
+        refused = _nameless(identity.service_account)
+        nameless = {access_loss(refused, one.origin) for one in access.grants}
+        return Translation(losses=tuple(sorted(nameless | _losses(lowered))), carried=())
     lowered = _within_limits(lowered, form)
     return Translation(
         (intention(form, identity.namespace, service, callers_of(lowered)),),

@@ -173,10 +173,13 @@ def _rerouted(subject: AdapterUnderTest, trial: Trial) -> Iterator[PropertyFailu
     documents = documents_of(trial.world)
     explainer, mesh = subject.explained(documents)
     made = (explainer.compiled.units, mesh.translations)
-    dice = (one.request for one in row(trial.dice, Hints.of(trial.world), Semantics(documents).judge, 20, 0))
+    semantics = Semantics(documents)
+    dice = (one.request for one in row(trial.dice, Hints.of(trial.world), semantics.judge, 20, 0))
     for request in trial.requests or dice:
         smi, meshes = explainer.explain(request)
         answer = meshes[mesh.name]
+        if answer.received is not None:  # the mesh chose by the path that it passes on
+            smi = semantics.judge(replace(request, path=answer.received))
         why = untold(request, smi, answer, made) if request.dst.service else ""
         if why:
             splits = (native.ref for native in bodies_of(mesh.translations))

@@ -9,7 +9,7 @@ import pytest
 from adapters.consul.plugin import SPEC
 from hub.testing.documents import SinklessMesh
 from hub.testing.kit import read_documents
-from hub.testing.stepping import Edit, stepped
+from hub.testing.stepping import Edit, Steps, stepped
 
 _SPLIT = """\
 apiVersion: v1
@@ -33,6 +33,6 @@ spec: {service: v2, backends: [{service: v2, weight: 50}, {service: api, weight:
 def test_no_splitter_stands_without_the_protocol_of_its_service(seed: int) -> None:
     """In any order in which a sink may write: `evaluate` raises on what Consul does not store."""
     split = tuple(one.value for one in read_documents(_SPLIT))
-    mesh = SinklessMesh("consul", SPEC)
-    assert stepped(mesh, Edit((), split), Random(seed))["between"]
-    assert stepped(mesh, Edit(split, ()), Random(seed))["between"]
+    mesh, steps = SinklessMesh("consul", SPEC), Steps(order=str(seed))
+    assert stepped(mesh, Edit((), split), Random(seed), steps)["between"]
+    assert stepped(mesh, Edit(split, ()), Random(seed), steps)["between"]

@@ -200,7 +200,7 @@ def test_an_account_that_is_no_service_has_no_intention() -> None:
     """What is granted to it is lost."""
     unit = replace(named(HTTP_GRANT), identity=Identity("td", "d", "pay.v1"))
     found = made(unit)
-    assert (found.objects, codes(found), found.carried) == ((), ["consul.name"], ())
+    assert (found.objects, codes(found), found.carried) == ((), ["consul.name", "consul.no-service"], ())
     assert made(replace(unit, grants=())).losses == ()
 
 
@@ -248,3 +248,13 @@ def test_every_service_is_denied_only_where_all_is_governed_and_asked_for() -> N
         (Baseline("d", whole=True), ConsulConfig(mode="mesh")),
     ):
         assert translate_entries(baseline, config) == Translation()
+
+
+def test_an_account_without_a_consul_service_has_the_losses_of_its_grants_too() -> None:
+    """A better name alone would not help."""
+    udp = replace(tcp_grant("u", ["web"], (53,)), transport="UDP")
+    unit = Access(Identity("cluster.local", "shop", "a.b"), (udp,))
+    assert {one.code for one in translate_entries(unit, ConsulConfig()).losses} == {
+        "consul.name",
+        "proto.udp-not-captured",
+    }
