@@ -146,7 +146,7 @@ def _labels_unproven(text: str) -> Objection:
 
 
 def _foreign(source: str) -> Objection:
-    message = f'source "{short(source)}" is no identity of this mesh: sidecars refuse it, or take it for one of theirs by the same name'
+    message = f'source "{short(source)}" is not an identity of this trust domain: sidecars refuse it, or treat it as the account of that name'
     example, remedy = f'a request from "{short(source)}"', "run the caller in this trust domain"
     return Objection("source.foreign-trust-domain", message, example, remedy)
 
