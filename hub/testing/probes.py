@@ -142,7 +142,7 @@ _TCP = "apiVersion: specs.smi-spec.io/v1alpha4\nkind: TCPRoute\nmetadata: {name:
 _UDP = _TCP.replace("TCPRoute", "UDPRoute").replace("9000", "53")
 _RAW = _TCP + _granting("{kind: TCPRoute, name: db}")
 _DATAGRAMS = _UDP + _granting("{kind: UDPRoute, name: db}")
-_FOREIGN = "spiffe://cluster.local/ns/d/sa/web"
+_OURS, _FOREIGN = "spiffe://cluster.local/ns/d/sa/web", "spiffe://partner.example/ns/d/sa/web"
 PROBES = (
     Probe(
         Feature.ACCESS_HTTP_PATH,
@@ -162,8 +162,9 @@ PROBES = (
     Probe(Feature.ACCESS_UDP, _DATAGRAMS, _asked(53, protocol="udp")),
     Probe(
         Feature.ACCESS_SPIFFE_SOURCE,
-        _binding(f'spiffeIdentities: ["{_FOREIGN}"]') + _granting(_HTTP % "every", _BINDING),
+        _binding(f'spiffeIdentities: ["{_OURS}"]') + _granting(_HTTP % "every", _BINDING),
         _asked(),
+        _binding(f'spiffeIdentities: ["{_FOREIGN}"]') + _granting(_HTTP % "every", _BINDING),
     ),
     Probe(
         Feature.ACCESS_LABEL_SOURCE,
