@@ -134,6 +134,7 @@ async def _stands(bench: SinkBench, waves: int) -> bool:
         except Died:
             pass
     after = await observed(bench)
+    await sink.close()  # only now: nothing that closing does may help
     assert said
     assert all(_is_done(change, after) for change in said)
     return waves + 1 < len(batches) and not isinstance(sink, Transactional)
