@@ -19,11 +19,10 @@ from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.sources import files
 from hub.testing.memory import Died
-from tests.hub.reconcile.test_in_flight import API, until
+from tests.hub.reconcile.test_in_flight import API, granting, until
 from tests.hub.reconcile.test_in_flight import living as living_apart
-from tests.hub.reconcile.test_in_flight import make_folder as make_apart
 from tests.hub.reconcile.test_loop import BOOKS, ORDERS, Live, eventually
-from tests.hub.reconcile.test_loop_apart import ISTIO_SELECTS, TWO
+from tests.hub.reconcile.test_loop_apart import ISTIO_SELECTS, TWO, running
 from tests.servers.folder import CONFIG, Folder, shop, target
 from tests.servers.hubs import hub_of
 
@@ -52,8 +51,7 @@ def make_folder_of_a_mesh_in_memory(tmp_path: Path) -> Folder:
     """`web` may call `api` and `db`, in a mesh that takes several units at a time."""
     root = tmp_path / "apart"
     root.mkdir()
-    found: Folder = make_apart.__wrapped__(root)  # type: ignore[attr-defined]
-    return found
+    return granting(root)
 
 
 @pytest.fixture(name="impatient", autouse=True)
@@ -118,18 +116,9 @@ def in_sink(name: str, trouble: Trouble) -> Callable[[Hub], None]:
 
 @asynccontextmanager
 async def living(hub: Hub) -> AsyncIterator[Live]:
-    """A running hub; the VM mesh is the one that is looked at."""
-    for source in hub.intake.sources.values():
-        source._poll_s = 0.2  # type: ignore[attr-defined]
-    task = asyncio.create_task(Loop(hub).run())
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            yield Live(hub)
-        assert not task.done()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await hub.close()
+    """A running hub, for so long at most."""
+    async with running(hub) as live, asyncio.timeout(LIMIT_S):
+        yield live
 
 
 async def loses(live: Live, folder: Folder) -> None:

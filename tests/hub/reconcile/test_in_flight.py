@@ -31,8 +31,13 @@ API = ObjectRef("security.istio.io", "AuthorizationPolicy", "shop", "smihub-api"
 
 @pytest.fixture(name="folder")
 def make_folder(tmp_path: Path) -> Folder:
+    """See `granting`."""
+    return granting(tmp_path)
+
+
+def granting(root: Path) -> Folder:
     """`web` may call `api` and `db`."""
-    folder = Folder(tmp_path)
+    folder = Folder(root)
     folder.config(CONFIG)
     folder.write("base.yaml", BASE)
     for name in ("api", "db"):

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from hub.errors import TransientError
 from hub.intake import Intake
 from hub.model import Access, Observation, Translation, Unit
+from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.status.http import pages
 from hub.status.journal import Journal
@@ -39,9 +40,8 @@ def make_folder(tmp_path: Path) -> Folder:
 
 
 @asynccontextmanager
-async def living(folder: Folder) -> AsyncIterator[Live]:
+async def running(hub: Hub) -> AsyncIterator[Live]:
     """A running hub; the VM mesh is the one that is looked at."""
-    hub = hub_of(folder.root / "smihub.yaml")
     for source in hub.intake.sources.values():
         source._poll_s = 0.2  # type: ignore[attr-defined]
     task = asyncio.create_task(Loop(hub).run())
@@ -52,6 +52,13 @@ async def living(folder: Folder) -> AsyncIterator[Live]:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await hub.close()
+
+
+@asynccontextmanager
+async def living(folder: Folder) -> AsyncIterator[Live]:
+    """The same of this folder."""
+    async with running(hub_of(folder.root / "smihub.yaml")) as live:
+        yield live
 
 
 class Hanging:

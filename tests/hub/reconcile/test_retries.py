@@ -18,11 +18,10 @@ from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.reconcile.worker import Worker
 from hub.testing.memory import MemoryMesh, MemoryMeshes
-from tests.hub.reconcile.test_in_flight import API, CONFIG, until
+from tests.hub.reconcile.test_in_flight import API, CONFIG, granting, until
 from tests.hub.reconcile.test_loop import eventually
 from tests.servers.folder import Folder, target
 from tests.servers.hubs import config_of
-from tests.servers.small_town import BASE
 
 pytestmark = pytest.mark.thorough
 SOON_S, LATE_S = 5.0, 60.0
@@ -30,13 +29,8 @@ SOON_S, LATE_S = 5.0, 60.0
 
 @pytest.fixture(name="folder")
 def make_folder(tmp_path: Path) -> Folder:
-    """`web` may call `api` and `db`."""
-    folder = Folder(tmp_path)
-    folder.config(CONFIG)
-    folder.write("base.yaml", BASE)
-    for name in ("api", "db"):
-        folder.write(f"{name}.yaml", target(f"{name}.web", name, "web"))
-    return folder
+    """See `granting`."""
+    return granting(tmp_path)
 
 
 class Waits:
