@@ -33,7 +33,7 @@ class Mesh:
     ) -> None:
         """Raises FieldError where the adapter's or the sink's settings are not what these take."""
         self.name = written.name
-        self.title = f"{config.title}/{written.name}".removeprefix("/")
+        self.title = config.title_of(written.name)
         self.cluster = written.cluster
         self.view = family.view
         self.governed = written.governed

@@ -192,7 +192,7 @@ def _meshes(config: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for one in load_configs(config):
         for mesh in one.meshes:
-            found.setdefault(mesh.adapter, []).append(f"{one.title}/{mesh.name}".removeprefix("/"))
+            found.setdefault(mesh.adapter, []).append(one.title_of(mesh.name))
     return found
 
 

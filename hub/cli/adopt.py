@@ -60,8 +60,7 @@ def adopt(
 
 
 async def _adopt(config: Path, name: str, names: Sequence[str], yes: bool) -> Exit:
-    domains = Domains.open(config)
-    try:
+    async with Domains.open(config) as domains:
         hub, mesh = domains.mesh(name)
         with progress("reading the sources"):
             hub.read()
@@ -76,8 +75,6 @@ async def _adopt(config: Path, name: str, names: Sequence[str], yes: bool) -> Ex
         await adopt_all(hub, mesh, chosen)
         note(f"mesh {name}: adopted {', '.join(names)}")
         return Exit.SAME
-    finally:
-        await domains.close()
 
 
 def _show(mesh: Mesh, found: Sequence[Adoption], hub: Hub) -> Exit:

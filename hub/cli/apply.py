@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -132,23 +133,23 @@ def apply(
 
 
 async def _apply(options: ApplyOptions) -> Exit:
-    domains = Domains.open(options.plan.config, meshes=options.plan.meshes)
-    journals = _journals(domains)
-    try:
-        reviews = await review(domains, options.plan.accept)
-        options.show(reviews)
-        return await _carry_out(reviews, options, journals)
-    finally:
-        await domains.close()
-        for journal in journals.values():
-            journal.close()
+    async with Domains.open(options.plan.config, meshes=options.plan.meshes) as domains:
+        with _journals(domains) as journals:
+            reviews = await review(domains, options.plan.accept)
+            options.show(reviews)
+            return await _carry_out(reviews, options, journals)
 
 
 Journals = Mapping[Hub, Journal]
 
 
-def _journals(domains: Domains) -> Journals:
-    return {hub: Journal(Record(hub.config.state, note), Actor.here("apply")) for hub in domains.hubs}
+@contextmanager
+def _journals(domains: Domains) -> Iterator[Journals]:
+    with ExitStack() as stack:
+        journals = {hub: Journal(Record(hub.config.state, note), Actor.here("apply")) for hub in domains.hubs}
+        for journal in journals.values():
+            stack.callback(journal.close)
+        yield journals
 
 
 async def _carry_out(reviews: Sequence[DomainReview], options: ApplyOptions, journals: Journals) -> Exit:
@@ -184,22 +185,17 @@ async def _apply_saved(file: Path, options: ApplyOptions) -> Exit:
     if options.plan.meshes:
         raise ConfigError("--mesh cannot be used with a saved plan; use it with smihub plan --save")
     plan = saved.read(file)
-    domains = saved.open_for(options.plan.config, plan)
-    journals = _journals(domains)
-    try:
-        reviews = await _resumed(domains, plan)
-        options.show(reviews)
-        _report(plan, domains, options)
-        if options.confirmation == "ask":
-            if _declined([one.plan for each in reviews for one in each.reviewed], options.confirmation):
-                return Exit.ERROR
-            # Again after the answer: somebody may have thought for an hour, and the mesh has not waited.
+    async with saved.open_for(options.plan.config, plan) as domains:
+        with _journals(domains) as journals:
             reviews = await _resumed(domains, plan)
-        return await _carry_out(reviews, replace(options, confirmation="given"), journals)
-    finally:
-        await domains.close()
-        for journal in journals.values():
-            journal.close()
+            options.show(reviews)
+            _report(plan, domains, options)
+            if options.confirmation == "ask":
+                if _declined([one.plan for each in reviews for one in each.reviewed], options.confirmation):
+                    return Exit.ERROR
+                # Again after the answer: somebody may have thought for an hour, and the mesh has not waited.
+                reviews = await _resumed(domains, plan)
+            return await _carry_out(reviews, replace(options, confirmation="given"), journals)
 
 
 async def _resumed(domains: Domains, plan: Sequence[Saved]) -> list[DomainReview]:

@@ -44,8 +44,7 @@ def approve(
 
 
 async def _approve(options: PlanOptions, digest: str, why: str, *, yes: bool) -> None:
-    domains = Domains.open(options.config)
-    try:
+    async with Domains.open(options.config) as domains:
         hub, found = _named(await review(domains, options.accept), digest)
         print_lines(sheet_lines(Sheet.of(hub, found)))
         if not yes and not agreed("Approve this plan?", "review the plan, then rerun with --yes"):
@@ -60,8 +59,6 @@ async def _approve(options: PlanOptions, digest: str, why: str, *, yes: bool) ->
         note(
             f"mesh {found.mesh.title}: approved for {APPROVED_S // 60} minutes; smihub apply or a running hub will write it"
         )
-    finally:
-        await domains.close()
 
 
 def _named(domains: Sequence[DomainReview], digest: str) -> tuple[Hub, Reviewed]:

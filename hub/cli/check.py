@@ -25,8 +25,8 @@ from hub.cli.context import (
     progress,
     run_now,
 )
-from hub.cli.data import SCHEMA, of_domain, problem_data, refusal_data
-from hub.cli.forms import CheckForm, CheckFormOption
+from hub.cli.data import SCHEMA, in_domain, problem_data, refusal_data
+from hub.cli.forms import SarifOutput, SarifOutputOption
 from hub.cli.losses import loss_line, refused_by
 from hub.cli.places import Locations
 from hub.cli.sarif import Checked, sarif
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
 def check(
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,
-    output: CheckFormOption = CheckForm.TEXT,
+    output: SarifOutputOption = SarifOutput.TEXT,
     source: SourceOption = None,
 ) -> None:
     """Read everything and report every error and warning, without writing anything. Exit code 3 if a mesh would refuse something, 1 if an object is wrong."""
@@ -67,10 +67,9 @@ def check(
     raise typer.Exit(code)
 
 
-async def _check_alone(source: str, output: CheckForm) -> Exit:
+async def _check_alone(source: str, output: SarifOutput) -> Exit:
     """Check a folder for which there is no smihub.yaml: every mesh that what runs there shows, with the defaults."""
-    domains = Domains.without_file(source)
-    try:
+    async with Domains.without_file(source) as domains:
         (hub,) = domains.hubs
         problems = await _problems(hub)
         shown = _adapters_for(hub)
@@ -84,8 +83,6 @@ async def _check_alone(source: str, output: CheckForm) -> Exit:
         )
         note(f"there is no {DEFAULT_FILE} here; {how}")
         return _shown([(hub, problems)], {hub: [hub.foreseen(mesh) for mesh in meshes]}, output)
-    finally:
-        await domains.close()
 
 
 def _adapters_for(hub: Hub) -> frozenset[str]:
@@ -94,9 +91,8 @@ def _adapters_for(hub: Hub) -> frozenset[str]:
     return frozenset("vm" if one.ref.group == GROUP else "istio" for one in found)
 
 
-async def _check(config: Path, output: CheckForm, source: str | None, meshes: Sequence[str]) -> Exit:
-    domains = Domains.open(config, source, meshes)
-    try:
+async def _check(config: Path, output: SarifOutput, source: str | None, meshes: Sequence[str]) -> Exit:
+    async with Domains.open(config, source, meshes) as domains:
         found = [(hub, await _problems(hub)) for hub in domains.hubs]
         foreseen = {
             hub: [] if problems is None else [hub.foreseen(mesh) for mesh in hub.meshes] for hub, problems in found
@@ -104,25 +100,23 @@ async def _check(config: Path, output: CheckForm, source: str | None, meshes: Se
         for hub in domains.hubs:
             await _look_at_sinks(hub)
         return _shown(found, foreseen, output)
-    finally:
-        await domains.close()
 
 
 _Found = Sequence[tuple[Hub, Sequence[Problem] | None]]
 _Foreseen = Mapping[Hub, Sequence[Reviewed]]
 
 
-def _shown(found: _Found, foreseen: _Foreseen, output: CheckForm) -> Exit:
+def _shown(found: _Found, foreseen: _Foreseen, output: SarifOutput) -> Exit:
     """Print what is wrong and what would be refused; with which code to end."""
-    if output is CheckForm.TEXT:
+    if output is SarifOutput.TEXT:
         for hub, problems in found:
             _show(hub, problems)
             for each in foreseen[hub]:
                 _show_refused(hub, each)
-    elif output is CheckForm.SARIF:
+    elif output is SarifOutput.SARIF:
         emit(sarif([Checked(hub, problems or (), foreseen[hub]) for hub, problems in found]), Output.JSON)
     else:
-        emit(_data(found, foreseen), output.data)
+        emit(_data(found, foreseen), Output(output))
     if any(each.refusals for reviewed in foreseen.values() for each in reviewed):
         return Exit.REFUSED
     return Exit.ERROR if any(problems is None or _errors(problems) for _, problems in found) else Exit.SAME
@@ -143,12 +137,12 @@ async def _look_at_sinks(hub: Hub) -> None:
 
 def _data(found: _Found, foreseen: _Foreseen) -> dict[str, Any]:
     refused = [
-        of_domain(hub.config, {"mesh": each.mesh.name, **refusal_data(one)})
+        in_domain(hub.config.title, {"mesh": each.mesh.name, **refusal_data(one)})
         for hub, _ in found
         for each in foreseen[hub]
         for one in each.refusals
     ]
-    rows = [of_domain(hub.config, problem_data(each)) for hub, problems in found for each in problems or ()]
+    rows = [in_domain(hub.config.title, problem_data(each)) for hub, problems in found for each in problems or ()]
     return {"schema": SCHEMA, "problems": rows, "refused": refused}
 
 

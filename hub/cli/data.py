@@ -9,7 +9,6 @@ from typing import Any
 from hub.cli.losses import effect
 from hub.cli.meaning import Causes
 from hub.cli.places import Locations
-from hub.config.file import Config
 from hub.memory.permits import Permit
 from hub.model import Change, HttpMatch, Loss, NativeObject, Op, Origin, Problem, UnitKey
 from hub.plan.causes import InputChange
@@ -22,13 +21,8 @@ View = Callable[[bytes, str], Any]
 SCHEMA = 2
 
 
-def of_domain(config: Config, data: dict[str, Any]) -> dict[str, Any]:
-    """The same data, with the domain before it where the file has several."""
-    return in_domain(config.title, data)
-
-
 def in_domain(domain: str, data: dict[str, Any]) -> dict[str, Any]:
-    """The same for a domain by its title ("": there is only one)."""
+    """The same data, with the domain's title before it where the file has several ("": there is only one)."""
     return {"domain": domain, **data} if domain else data
 
 

@@ -59,16 +59,13 @@ async def explained_beside(asked: Sources, *, standing: bool) -> tuple[Explained
             found = explain_folder(asked.source, installed_plugins())
         _report(found)
         return found, {}
-    domains = Domains.open(asked.config, meshes=asked.meshes)
-    try:
+    async with Domains.open(asked.config, meshes=asked.meshes) as domains:
         hub = domains.hub(asked.domain)
         with progress("reading the sources"):
             found = await explain_hub(hub)
         _report(found)
         await hub.recall()
         return found, await hub.in_force() if standing and hub.intake.incomplete else {}
-    finally:
-        await domains.close()
 
 
 def _report(found: Explained) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.text import Text
@@ -13,6 +12,7 @@ from rich.text import Text
 from hub.api import AdapterSpec
 from hub.cli.context import ConfigOption, Exit, Output, clean_errors, emit, emit_text, line, note, print_lines
 from hub.cli.data import SCHEMA
+from hub.cli.forms import MarkdownOutput, MarkdownOutputOption
 from hub.cli.support import MEANING, limits_of, reason, support_page
 from hub.config.file import DEFAULT_FILE, load_configs
 from hub.config.own import adapter_config, placed
@@ -29,18 +29,9 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: [bold]smihub features -o json[/bold]")(features)
 
 
-class FeaturesForm(StrEnum):
-    """`-o`: how the table is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-    YAML = "yaml"
-    MARKDOWN = "markdown"
-
-
 def features(
     config: ConfigOption = Path(DEFAULT_FILE),
-    output: Annotated[FeaturesForm, typer.Option("--output", "-o", help="Output format.")] = FeaturesForm.TEXT,
+    output: MarkdownOutputOption = MarkdownOutput.TEXT,
 ) -> None:
     """Show how well each installed adapter supports the features of SMI. What a mesh does not support is refused and reported.
 
@@ -50,9 +41,9 @@ def features(
         plugins = installed_plugins()
         for problem in plugins.problems:
             note(str(problem))
-        if output is FeaturesForm.TEXT:
+        if output is MarkdownOutput.TEXT:
             print_lines(_lines(plugins.adapters, _meshes(plugins, config)))
-        elif output is FeaturesForm.MARKDOWN:
+        elif output is MarkdownOutput.MARKDOWN:
             emit_text(support_page(plugins.adapters))
         else:
             emit(_data(plugins, config), Output(output))
@@ -90,7 +81,7 @@ def _meshes(plugins: Plugins, config: Path) -> dict[str, tuple[Declared, bool]]:
             spec = plugins.adapter(mesh.adapter)
             with placed(one, f"meshes[{index}]"):
                 supports = spec.supports(adapter_config(mesh, spec.config))
-            found[f"{one.title}/{mesh.name}".removeprefix("/")] = supports, supports != spec.features
+            found[one.title_of(mesh.name)] = supports, supports != spec.features
     return found
 
 

@@ -1,4 +1,4 @@
-"""`-o` of verbs that show plans: as lines, as data, or for a pull request."""
+"""`-o` of verbs that print more than lines and data: Markdown for a pull request, or SARIF for code scanning."""
 
 from __future__ import annotations
 
@@ -7,36 +7,24 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.context import Output
 
-
-class PlanForm(StrEnum):
-    """`-o`: how a plan is printed."""
+class MarkdownOutput(StrEnum):
+    """`-o` of plans and of the table of features."""
 
     TEXT = "text"
     JSON = "json"
     YAML = "yaml"
     MARKDOWN = "markdown"
 
-    @property
-    def data(self) -> Output:
-        """How data is printed."""
-        return Output.YAML if self is PlanForm.YAML else Output.JSON
 
-
-class CheckForm(StrEnum):
-    """`-o`: how what is wrong is printed."""
+class SarifOutput(StrEnum):
+    """`-o` of what is wrong."""
 
     TEXT = "text"
     JSON = "json"
     YAML = "yaml"
     SARIF = "sarif"
 
-    @property
-    def data(self) -> Output:
-        """How data is printed."""
-        return Output.YAML if self is CheckForm.YAML else Output.JSON
 
-
-CheckFormOption = Annotated[CheckForm, typer.Option("--output", "-o", help="Output format.")]
-PlanFormOption = Annotated[PlanForm, typer.Option("--output", "-o", help="Output format.")]
+MarkdownOutputOption = Annotated[MarkdownOutput, typer.Option("--output", "-o", help="Output format.")]
+SarifOutputOption = Annotated[SarifOutput, typer.Option("--output", "-o", help="Output format.")]

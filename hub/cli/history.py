@@ -21,7 +21,7 @@ from hub.cli.context import (
     note,
     print_lines,
 )
-from hub.cli.data import SCHEMA, of_domain
+from hub.cli.data import SCHEMA, in_domain
 from hub.cli.reported import moment
 from hub.config.file import DEFAULT_FILE, Config, load_configs
 from hub.config.settings import nearest
@@ -52,7 +52,7 @@ def history(
         _refuse_unknown(configs, entries, mesh or ())
         if output is not Output.TEXT:
             emit(
-                {"schema": SCHEMA, "entries": [of_domain(config, _entry_data(each)) for config, each in entries]},
+                {"schema": SCHEMA, "entries": [in_domain(config.title, _entry_data(each)) for config, each in entries]},
                 output,
             )
         elif entries:
@@ -78,15 +78,11 @@ def _entries(configs: Sequence[Config], meshes: Sequence[str] | None, limit: int
 
 def _refuse_unknown(configs: Sequence[Config], entries: Entries, meshes: Sequence[str]) -> None:
     """Raise ConfigError for a mesh that is neither configured nor has an entry; one that was removed keeps its history."""
-    known = [_title(config, mesh.name) for config in configs for mesh in config.meshes]
-    recorded = {_title(config, entry.mesh) for config, entry in entries}
+    known = [config.title_of(mesh.name) for config in configs for mesh in config.meshes]
+    recorded = {config.title_of(entry.mesh) for config, entry in entries}
     for name in meshes:
         if name not in recorded.union(known):
             raise ConfigError(f'unknown mesh "{name[:80]}"; {nearest(name, known)}')
-
-
-def _title(config: Config, mesh: str) -> str:
-    return f"{config.title}/{mesh}".removeprefix("/")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[Text]:
@@ -105,7 +101,7 @@ def _row(config: Config, entry: Entry) -> tuple[str, ...]:
         f"{entry.actor.user}@{entry.actor.host}",
         entry.actor.verb,
         entry.action,
-        _title(config, entry.mesh),
+        config.title_of(entry.mesh),
         entry.plan[:_DIGEST_SHOWN],
         objects,
         f"+{count.get('gained', 0)} -{count.get('lost', 0)}",

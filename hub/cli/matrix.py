@@ -112,7 +112,7 @@ def _print(matrices: Mapping[str, Matrix], form: MatrixForm, *, expanded: bool) 
     elif form is MatrixForm.MARKDOWN:
         emit_text(markdown_of(matrices))
     elif form is not MatrixForm.TEXT:
-        emit(matrix_data(matrices), Output.YAML if form is MatrixForm.YAML else Output.JSON)
+        emit(matrix_data(matrices), Output(form))
     else:
         for name, each in matrices.items():
             if len(matrices) > 1:

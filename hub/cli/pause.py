@@ -61,15 +61,12 @@ def _run(config: Path, mesh: str, name: str, *, paused: bool) -> None:
 
 
 async def _set_paused(config: Path, mesh: str, name: str, *, paused: bool) -> Exit:
-    domains = Domains.open(config)
-    try:
+    async with Domains.open(config) as domains:
         _, found = domains.mesh(mesh)
         await set_paused(found, await _ours(found, name), paused=paused)
         outcome = "paused; plan shows it while it differs" if paused else "resumed; the next apply manages it again"
         note(f"mesh {mesh}: {name} is {outcome}")
         return Exit.SAME
-    finally:
-        await domains.close()
 
 
 async def _ours(mesh: Mesh, name: str) -> Observed:

@@ -14,6 +14,7 @@ from hub.cli.context import (
     ConfigOption,
     Exit,
     MeshOption,
+    Output,
     SourceOption,
     clean_errors,
     emit,
@@ -22,7 +23,7 @@ from hub.cli.context import (
     progress,
     run_now,
 )
-from hub.cli.forms import PlanForm, PlanFormOption
+from hub.cli.forms import MarkdownOutput, MarkdownOutputOption
 from hub.cli.markdown import markdown
 from hub.cli.meaning import Detail
 from hub.cli.page import Page, Sheet, pages_data, show_page
@@ -85,7 +86,7 @@ def plan(
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,
     accept: AcceptOption = None,
-    output: PlanFormOption = PlanForm.TEXT,
+    output: MarkdownOutputOption = MarkdownOutput.TEXT,
     verbose: VerboseOption = False,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the plan to this file, for smihub apply FILE.")
@@ -100,26 +101,23 @@ def plan(
     raise typer.Exit(code)
 
 
-async def _plan(options: PlanOptions, output: PlanForm, file: Path | None, source: str | None) -> Exit:
-    domains = Domains.open(options.config, source, options.meshes)
-    try:
+async def _plan(options: PlanOptions, output: MarkdownOutput, file: Path | None, source: str | None) -> Exit:
+    async with Domains.open(options.config, source, options.meshes) as domains:
         if file is not None:
             saved.check_place(file, [hub.config for hub in domains.hubs])
             saved.check_meshes(domains, options.meshes)
         reviews = await review(domains, options.accept)
-        if output is PlanForm.TEXT:
+        if output is MarkdownOutput.TEXT:
             show(reviews, options.detail)
-        elif output is PlanForm.MARKDOWN:
+        elif output is MarkdownOutput.MARKDOWN:
             markdown(pages_of(reviews))
         else:
-            emit(pages_data(pages_of(reviews)), output.data)
+            emit(pages_data(pages_of(reviews)), Output(output))
         if file is not None:
             _save(file, reviews)
         for each in reviews:
             _suggest_owner(each)
         return verdict(reviews)
-    finally:
-        await domains.close()
 
 
 def _save(file: Path, reviews: Sequence[DomainReview]) -> None:

@@ -55,8 +55,7 @@ def release(
 
 
 async def _release(config: Path, name: str, unit: str, delete: bool, yes: bool) -> Exit:
-    domains = Domains.open(config)
-    try:
+    async with Domains.open(config) as domains:
         hub, mesh = domains.mesh(name)
         key = _key(unit, hub.config.domain.name)
         with progress("reading the sources"):
@@ -72,8 +71,6 @@ async def _release(config: Path, name: str, unit: str, delete: bool, yes: bool) 
         await (remove_unit if delete else release_unit)(mesh, key, held)
         note(f"mesh {name}: released {unit}; {meaning}: {objects}")
         return Exit.SAME
-    finally:
-        await domains.close()
 
 
 def _key(text: str, domain: str) -> UnitKey:

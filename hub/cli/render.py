@@ -29,7 +29,7 @@ from hub.cli.context import (
     progress,
     run_now,
 )
-from hub.cli.data import SCHEMA, loss_data, native_data, of_domain
+from hub.cli.data import SCHEMA, in_domain, loss_data, native_data
 from hub.cli.losses import loss_line
 from hub.cli.places import Locations
 from hub.cli.show import problem_line, refusal_line
@@ -105,8 +105,7 @@ class _Rendered(Struct, frozen=True):
 
 
 async def _render(config: Path, options: _RenderOptions, source: str | None) -> Exit:
-    domains = Domains.open(config, source, options.meshes)
-    try:
+    async with Domains.open(config, source, options.meshes) as domains:
         with progress("reading the sources"):
             readable = [_read(hub) for hub in domains.hubs]
             if not all(readable):
@@ -120,8 +119,6 @@ async def _render(config: Path, options: _RenderOptions, source: str | None) -> 
             return Exit.REFUSED
         _emit(found if options.unit is None else _of_unit(found, options.unit), options)
         return Exit.SAME
-    finally:
-        await domains.close()
 
 
 def _read(hub: Hub) -> bool:
@@ -171,7 +168,7 @@ def _emit(found: Sequence[_Rendered], options: _RenderOptions) -> None:
 def _data(one: _Rendered) -> dict[str, Any]:
     objects = [native_data(native, unit, one.mesh.view) for native, unit in _natives(one.plan)]
     losses = [loss_data(loss, one.spots) for loss in one.plan.losses]
-    return of_domain(one.hub.config, {"mesh": one.plan.mesh, "objects": objects, "losses": losses})
+    return in_domain(one.hub.config.title, {"mesh": one.plan.mesh, "objects": objects, "losses": losses})
 
 
 def _natives(plan: Plan) -> list[tuple[NativeObject, UnitKey]]:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,12 +69,9 @@ async def _run(domains: Domains, accept: tuple[str, ...], serve_only: bool) -> N
     # Both end it the same way: Kubernetes and systemd send SIGTERM, a terminal SIGINT.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, partial(_stop, work, number, received))
-    try:
-        await work
-    except asyncio.CancelledError:
-        pass
-    finally:
-        await domains.close()
+    async with domains:
+        with suppress(asyncio.CancelledError):
+            await work
     if received:
         _log.info("hub_stopped", signal=received[0].name, reason="what is served and written stays as it is")
 

@@ -10,9 +10,9 @@ import typer
 from msgspec import Struct
 
 from hub.cli import saved
-from hub.cli.context import ConfigOption, Exit, clean_errors, emit, note, print_lines, run_now
+from hub.cli.context import ConfigOption, Exit, Output, clean_errors, emit, note, print_lines, run_now
 from hub.cli.data import cause_data
-from hub.cli.forms import PlanForm, PlanFormOption
+from hub.cli.forms import MarkdownOutput, MarkdownOutputOption
 from hub.cli.markdown import markdown
 from hub.cli.page import Page, Sheet, pages_data, show_page
 from hub.cli.places import Locations
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 def show(
     file: Annotated[Path, typer.Argument(help="The saved plan.")],
     config: ConfigOption = Path(DEFAULT_FILE),
-    output: PlanFormOption = PlanForm.TEXT,
+    output: MarkdownOutputOption = MarkdownOutput.TEXT,
     verbose: VerboseOption = False,
 ) -> None:
     """Show a saved plan, and what changed if apply would not write it any more. Exit code 0: it holds, 3: it does not."""
@@ -49,26 +49,24 @@ def show(
         plans = saved.read(file)
         found = run_now(_check_validity(config, plans)) if config.exists() else PlanValidity(None)
         pages = _pages(plans)
-        if output is PlanForm.TEXT:
+        if output is MarkdownOutput.TEXT:
             for page in pages:
                 show_page(page, "all" if verbose else "short")
             _report(plans, found)
-        elif output is PlanForm.MARKDOWN:
+        elif output is MarkdownOutput.MARKDOWN:
             markdown(pages, [] if found.why is None else [str(found.why)])
         else:
-            emit({**pages_data(pages), "saved": _saved_data(plans, found)}, output.data)
+            emit({**pages_data(pages), "saved": _saved_data(plans, found)}, Output(output))
     raise typer.Exit(Exit.REFUSED if found.holds is False else Exit.SAME)
 
 
 async def _check_validity(config: Path, plans: Sequence[Saved]) -> PlanValidity:
     """Look at everything that a saved plan presumes, as apply does; writes nothing."""
-    domains = saved.open_for(config, plans)
-    try:
-        await saved.resume(domains, plans)
-    except RefusedError as error:
-        return PlanValidity(False, error)
-    finally:
-        await domains.close()
+    async with saved.open_for(config, plans) as domains:
+        try:
+            await saved.resume(domains, plans)
+        except RefusedError as error:
+            return PlanValidity(False, error)
     return PlanValidity(True)
 
 

@@ -25,7 +25,7 @@ from hub.cli.context import (
     print_lines,
     run_now,
 )
-from hub.cli.data import SCHEMA, of_domain
+from hub.cli.data import SCHEMA, in_domain
 from hub.cli.reported import lines_of, mesh_data
 from hub.config.file import DEFAULT_FILE, Config
 from hub.meshes import Mesh
@@ -88,12 +88,9 @@ ReadStatus = Callable[[], Sequence[DomainStatus]]
 async def _status(
     config: Path, output: Output, names: Sequence[str], show: Callable[[ReadStatus, Output], Exit]
 ) -> Exit:
-    domains = Domains.open(config, meshes=names)
-    try:
+    async with Domains.open(config, meshes=names) as domains:
         readers = [_reader(hub) for hub in domains.hubs]
         return show(lambda: [read_status() for read_status in readers], output)
-    finally:
-        await domains.close()
 
 
 def _reader(hub: Hub) -> Callable[[], DomainStatus]:
@@ -179,7 +176,7 @@ def _appending(output: Output) -> Callable[[Sequence[DomainStatus]], None]:
 
 def _data(seen: Sequence[DomainStatus]) -> dict[str, Any]:
     rows = [
-        of_domain(one.config, mesh_data(each.which.name, each.mesh, each.units, each.report))
+        in_domain(one.config.title, mesh_data(each.which.name, each.mesh, each.units, each.report))
         for one in seen
         for each in one.meshes
     ]

@@ -120,11 +120,8 @@ class _Context:
 
     @asynccontextmanager
     async def meshes(self, config: Path) -> AsyncIterator[Sequence[CommandMesh]]:
-        domains = Domains.open(config)
-        try:
+        async with Domains.open(config) as domains:
             yield domains.meshes
-        finally:
-            await domains.close()
 
     def note(self, text: str) -> None:
         note(text)

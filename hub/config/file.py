@@ -96,6 +96,10 @@ class Config(Struct, frozen=True):
         """The domain's name, where the file has a list of them: what is shown names it then. Else ""."""
         return self.domain.name if self.place else ""
 
+    def title_of(self, mesh: str) -> str:
+        """What the command line calls a mesh: its name, with the domain before it where the file has several."""
+        return f"{self.title}/{mesh}".removeprefix("/")
+
     @property
     def folder(self) -> Path:
         """What relative paths of the file (an adapter's too) start from."""

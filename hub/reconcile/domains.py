@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Self
 
 from msgspec.structs import replace
 
@@ -19,7 +20,7 @@ from hub.reconcile.hub import Hub
 
 
 class Domains:
-    """The hub of each domain, in the order of the file."""
+    """The hub of each domain, in the order of the file; a context manager, at whose end all that was opened is closed."""
 
     def __init__(self, hubs: Sequence[Hub]) -> None:
         self.hubs = tuple(hubs)
@@ -55,7 +56,10 @@ class Domains:
         names = {hub: {mesh.name for its, mesh in chosen if its is hub} for hub in self.hubs}
         return Domains([Hub(hub.config, plugins, names[hub]) for hub in self.hubs if names[hub]])
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
         """End everything that was opened."""
         async with AsyncExitStack() as stack:
             for hub in self.hubs:
