@@ -52,6 +52,7 @@ def test_evaluation_takes_only_words_and_errors_from_the_api() -> None:
     words = (
         "hub.spec",
         "hub.manifest",
+        "hub.judging",
         "hub.envoy",
         "hub.model",
         "hub.errors",

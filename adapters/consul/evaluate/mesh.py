@@ -8,10 +8,9 @@ Source: https://developer.hashicorp.com/consul/docs/reference/config-entry; obse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,13 +22,26 @@ from adapters.consul.evaluate.intentions import Default, Gates
 from adapters.consul.evaluate.matching import STRICT, Leniency
 from adapters.consul.evaluate.request import GUARDED, HEADER, Reading, readings, rewritten
 from adapters.consul.evaluate.theirs import with_theirs
-from adapters.consul.evaluate.workloads import MIXED, Caller, Verdict, Workloads
+from adapters.consul.evaluate.workloads import MIXED, Caller, Workloads
 from adapters.consul.names import Names
-from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, raw_text
+from hub.api import (
+    Answer,
+    BackendWord,
+    Endpoint,
+    Evaluator,
+    Facts,
+    NativeObject,
+    Request,
+    RouteWord,
+    Verdict,
+    answer_of,
+    backend_word,
+    merged,
+    names_one,
+    raw_text,
+    service_verdict,
+)
 
-VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
-BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
-RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
 ServicePlace = tuple[str, str, int]
 """Namespace, name and port of a Service."""
 UDP, ACCOUNT = "proto.udp-not-captured", "consul.account"
@@ -108,15 +120,14 @@ class _ConsulMesh:
 
         Raises UnmodelledError on anything it does not model.
         """
-        named = (request.dst.identity, request.dst.pod, request.dst.service)
-        if sum(name is not None for name in named) != 1:
+        if not names_one(request.dst):
             return Answer("deny")
         caller = self._workloads.caller(request.src)
         read: Sequence[Reading | None] = readings(request) if request.protocol == "http" else (None,)
         answers = [self._judge(_Call(request, caller, one)) for one in read]
         chosen = max(answers, key=lambda one: _RANK[one.verdict])
         turned = len({(one.route, tuple((one.weights or {}).items())) for one in answers}) > 1
-        return replace(chosen, losses=_union([*(one.losses for one in answers), (HEADER,) if turned else ()]))
+        return replace(chosen, losses=merged([*(one.losses for one in answers), (HEADER,) if turned else ()]))
 
     def _judge(self, call: _Call) -> Answer:
         if call.request.dst.service is not None:
@@ -125,16 +136,9 @@ class _ConsulMesh:
 
     def _workload(self, call: _Call) -> Answer:
         """An identity lets in what all of its workloads let in."""
-        receivers = self._workloads.receivers(call.request.dst)
+        receivers = self._workloads.receivers.addressed(call.request.dst)
         verdicts = [one.receive(call.caller, call.request.port, call.reading) for one in receivers]
-        refusing = [one for one in verdicts if not one.allowed]
-        deciding = refusing or verdicts
-        return Answer(
-            "allow" if verdicts and not refusing else "deny",
-            by=_union(one.by for one in deciding),
-            losses=_union(one.losses for one in deciding),
-            received=_received(call.request, call.reading, verdicts),
-        )
+        return answer_of(verdicts, _received(call.request, call.reading, verdicts))
 
     # ----------------------------------------------------------------------- a Service
 
@@ -176,16 +180,16 @@ class _ConsulMesh:
         judged = {service: self._behind(service, place, call, leading) for service in sorted(leading.parts)}
         words = {self._called_by(service, place): word for service, (word, _) in judged.items()}
         verdicts = [one for _, found in judged.values() for one in found]
-        verdict = _verdict(tuple(words.values()))
+        verdict = service_verdict(words.values())
         own = list(words) == [place[1]]
         refused = [] if verdict == "allow" else [one.losses for one in verdicts if not one.allowed]
         return Answer(
             verdict=verdict,
-            by=_union([leading.by, *(one.by for one in verdicts)]),
+            by=merged([leading.by, *(one.by for one in verdicts)]),
             route="root" if own else "split" if words else "unavailable",
             weights={self._called_by(service, place): str(leading.parts[service]) for service in judged},
             backends=words,
-            losses=_union([leading.losses, *refused]),
+            losses=merged([leading.losses, *refused]),
             received=_received(call.request, leading.reading or call.reading, verdicts),
         )
 
@@ -202,10 +206,7 @@ class _ConsulMesh:
         """The word of one service, and the verdicts of its instances."""
         endpoints = self._endpoints.get(self._place(service, root), ())
         verdicts = [self._called(one, service, call, leading) for one in endpoints]
-        if not verdicts:
-            return "no-endpoint", verdicts
-        allowed = {one.allowed for one in verdicts}
-        return ("mixed" if len(allowed) > 1 else "allow" if allowed == {True} else "deny"), verdicts
+        return backend_word(one.allowed for one in verdicts), verdicts
 
     def _place(self, service: str, root: ServicePlace) -> ServicePlace:
         """The port of a backend: that which was called, or the only one that it has, since a service has one port."""
@@ -215,7 +216,7 @@ class _ConsulMesh:
 
     def _called(self, endpoint: Endpoint, service: str, call: _Call, leading: _Leading) -> Verdict:
         """One instance; a client hands on to nobody whose certificate names another service, and bytes it cannot read to none."""
-        receiver = self._workloads.at(endpoint.workload)
+        receiver = self._workloads.receivers.at(endpoint.workload)
         if receiver is None or not leading.open:
             return Verdict(False)
         if receiver.service != service:
@@ -245,13 +246,3 @@ def _received(request: Request, reading: Reading | None, verdicts: Sequence[Verd
         return None
     path = raw_text(reading.seen.path)
     return None if path == request.path else path
-
-
-def _verdict(words: Sequence[BackendWord]) -> VerdictWord:
-    if words and all(word == "allow" for word in words):
-        return "allow"
-    return "mixed" if any(word in {"allow", "mixed"} for word in words) else "deny"
-
-
-def _union(texts: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    return tuple(sorted({text for some in texts for text in some}))

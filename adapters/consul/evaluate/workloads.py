@@ -19,7 +19,7 @@ from adapters.consul.evaluate.intentions import Decision, Default, Gate, Gates
 from adapters.consul.evaluate.matching import Leniency
 from adapters.consul.evaluate.request import GUARDED, HEADER, NO_HTTP, Http, Reading
 from adapters.consul.names import Names
-from hub.api import Destination, Facts, ObjectRef, Placement, Source, identity_of
+from hub.api import Facts, Placement, Receivers, Source, Verdict, identity_of
 
 FOREIGN, UNEXPOSED, MIXED = "source.foreign-trust-domain", "port.unexposed", "port.undeclared-mixed"
 _SERVICE = re.compile(r"/ns/default/dc/[^/]+/svc/([^/]+)")
@@ -33,15 +33,6 @@ class Caller(Struct, frozen=True):
 
 
 NOBODY = Caller()
-
-
-class Verdict(Struct, frozen=True):
-    """A judgement at one workload; `http` says that its sidecar read the call as HTTP."""
-
-    allowed: bool
-    by: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ()
-    http: bool = False
 
 
 class Guard(Struct, frozen=True):
@@ -100,20 +91,14 @@ class Receiver(Struct, frozen=True):
 
 
 class Workloads:
-    """Everyone who calls and receives, by name."""
+    """Everyone who calls (by name) and receives."""
 
     def __init__(self, gates: Gates, facts: Facts, names: Names, defaults: tuple[Default, ...]) -> None:
         self._gates = gates
         self._domain = facts.trust_domain
         self._names = names
         self._defaults = defaults
-        self._receivers = {ref: self._receiver(one) for ref, one in facts.placements.items()}
-        self._by_identity: dict[tuple[str, str], list[Receiver]] = {}
-        self._by_name: dict[str, list[Placement]] = {}
-        for ref, placement in sorted(facts.placements.items()):
-            key = placement.identity.namespace, placement.identity.service_account
-            self._by_identity.setdefault(key, []).append(self._receivers[ref])
-            self._by_name.setdefault(f"{placement.ref.namespace}/{placement.ref.name}", []).append(placement)
+        self.receivers = Receivers(facts, self._receiver, self._without_workload)
 
     def caller(self, source: Source) -> Caller:
         """The certificate of a caller; outsiders and unknown pods have none, nor has who is named in several ways."""
@@ -124,22 +109,8 @@ class Workloads:
             return self._certificate(source.spiffe)
         if source.identity is not None:
             return self._account(*source.identity.partition("/")[::2])
-        placement = self._pod(named[0])
+        placement = self.receivers.placement(named[0])
         return NOBODY if placement is None else self._certificate(placement.identity.spiffe)
-
-    def receivers(self, destination: Destination) -> Sequence[Receiver]:
-        """Those whom an identity or a pod means; nobody of that name: none."""
-        if destination.pod is not None:
-            placement = self._pod(destination.pod)
-            return () if placement is None else (self._receivers[placement.ref],)
-        namespace, _, account = (destination.identity or "").partition("/")
-        if not namespace or not account or "/" in account:
-            return ()
-        return self._by_identity.get((namespace, account)) or self._without_workload(namespace, account)
-
-    def at(self, ref: ObjectRef) -> Receiver | None:
-        """The receiver behind an endpoint, None where nobody knows it."""
-        return self._receivers.get(ref)
 
     def _without_workload(self, namespace: str, account: str) -> Sequence[Receiver]:
         """Whoever would run as a service of which nobody is an instance; where no entry is about it, nobody is there."""
@@ -166,12 +137,3 @@ class Workloads:
         if own is not None or identity is None:
             return Caller("" if own is None else own[1])
         return self._account(identity.namespace, identity.service_account)
-
-    def _pod(self, name: str) -> Placement | None:
-        """The placement of this name: a Workload, else a Pod, else the template whose kind comes first."""
-        return min(self._by_name.get(name, ()), key=_precedence, default=None)
-
-
-def _precedence(placement: Placement) -> tuple[int, str, ObjectRef]:
-    kind = placement.ref.kind
-    return {"Workload": 0, "Pod": 1}.get(kind, 2), kind, placement.ref

@@ -9,9 +9,8 @@ Source: https://istio.io/latest/docs/reference/config/; observed on Istio 1.31 w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,23 +20,28 @@ from adapters.istio.evaluate.policy import DRY_RUN, Gates
 from adapters.istio.evaluate.ports import spoken
 from adapters.istio.evaluate.request import HEADER, Reading, read
 from adapters.istio.evaluate.routes import Entry, Route, Routes
-from adapters.istio.evaluate.workloads import NOBODY, Peer, Verdict, Workloads
+from adapters.istio.evaluate.workloads import NOBODY, Peer, Workloads
 from hub.api import (
     Answer,
+    BackendWord,
     Endpoint,
     Evaluator,
     Facts,
     NativeObject,
     Request,
+    RouteWord,
     UnmodelledError,
+    Verdict,
+    answer_of,
+    backend_word,
     differs_by_version,
     manifest_of,
+    merged,
+    names_one,
     raw_text,
+    service_verdict,
 )
 
-VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
-BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
-RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
 ServicePortKey = tuple[str, str, int]
 UDP, CALLED_UDP, MIXED = "proto.udp-not-captured", "istio.port-called-udp", "port.undeclared-mixed"
 _VERSIONS: Mapping[str, tuple[str, ...]] = {
@@ -103,11 +107,10 @@ class _Mesh:
         second = self._judge(request, http2=True)
         chosen = second if _RANK[second.verdict] > _RANK[first.verdict] else first
         turned = () if (first.route, first.weights) == (second.route, second.weights) else (HEADER,)
-        return replace(chosen, losses=_union([first.losses, second.losses, turned]))
+        return replace(chosen, losses=merged([first.losses, second.losses, turned]))
 
     def _judge(self, request: Request, *, http2: bool) -> Answer:
-        named = (request.dst.identity, request.dst.pod, request.dst.service)
-        if sum(name is not None for name in named) != 1:
+        if not names_one(request.dst):
             return Answer("deny")
         first = read(request, http2=http2) if request.protocol == "http" else None
         call = _Call(request, self._workloads.peer(request.src), first, first and first.again())
@@ -119,16 +122,9 @@ class _Mesh:
         """An identity lets in what all of its workloads let in."""
         request = call.request
         reading = call.first if request.src.outside else call.second
-        receivers = self._workloads.receivers(request.dst)
+        receivers = self._workloads.receivers.addressed(request.dst)
         verdicts = [one.receive(call.peer, request.port, reading) for one in receivers]
-        refusing = [one for one in verdicts if not one.allowed]
-        deciding = refusing or verdicts
-        return Answer(
-            "allow" if verdicts and not refusing else "deny",
-            by=_union(one.by for one in deciding),
-            losses=_union(one.losses for one in deciding),
-            received=_received(request, reading) if any(one.http for one in verdicts) else None,
-        )
+        return answer_of(verdicts, _received(request, reading) if any(one.http for one in verdicts) else None)
 
     # ----------------------------------------------------------------------- a Service
 
@@ -140,16 +136,16 @@ class _Mesh:
         }
         words = {name: word for name, (word, _) in judged.items()}
         verdicts = [one for _, found in judged.values() for one in found]
-        verdict = _verdict(tuple(words.values()))
+        verdict = service_verdict(words.values())
         refused = [] if verdict == "allow" else [one.losses for one in verdicts if not one.allowed]
         http = routing.read or any(one.http for one in verdicts)
         return Answer(
             verdict=verdict,
-            by=_union([routing.by, *(one.by for one in verdicts)]),
+            by=merged([routing.by, *(one.by for one in verdicts)]),
             route=routing.word,
             weights={name: str(part) for name, (part, _) in routing.parts.items()},
             backends=words,
-            losses=_union([routing.losses, *refused]),
+            losses=merged([routing.losses, *refused]),
             received=_received(call.request, routing.reading) if http else None,
         )
 
@@ -158,14 +154,11 @@ class _Mesh:
         endpoints = self._endpoints.get(place, ())
         peer = call.peer if routing.ours else NOBODY
         verdicts = [self._called(endpoint, routing, peer) for endpoint in endpoints]
-        if not verdicts:
-            return "no-endpoint", verdicts
-        allowed = {one.allowed and routing.open for one in verdicts}
-        return ("mixed" if len(allowed) > 1 else "allow" if allowed == {True} else "deny"), verdicts
+        return backend_word(one.allowed and routing.open for one in verdicts), verdicts
 
     def _called(self, endpoint: Endpoint, routing: _Routing, peer: Peer) -> Verdict:
         """One endpoint; whoever is behind it without being known lets nobody in."""
-        receiver = self._workloads.at(endpoint.workload)
+        receiver = self._workloads.receivers.at(endpoint.workload)
         return Verdict(False) if receiver is None else receiver.receive(peer, endpoint.port, routing.reading)
 
     # ----------------------------------------------------------------------- the sidecar of a client
@@ -191,7 +184,7 @@ class _Mesh:
     def _http_routing(self, call: _Call, reading: Reading, place: ServicePortKey) -> _Routing:
         route = self._routes.http(place)
         routing = replace(self._chosen(route, reading.http, place), reading=call.second, read=True)
-        faults = reading.faults if self._means(reading.host, place) else _union([reading.faults, (HEADER,)])
+        faults = reading.faults if self._means(reading.host, place) else merged([reading.faults, (HEADER,)])
         chosen = None if route is None else route.choose(reading.http)
         steered = route is not None and any(route.choose(one) is not chosen for one in reading.line_by_line())
         losses = faults or ((HEADER,) if steered else ())
@@ -251,13 +244,3 @@ def _received(request: Request, reading: Reading | None) -> str | None:
         return None
     path = raw_text(reading.http.path)
     return None if path == request.path else path
-
-
-def _verdict(words: Sequence[BackendWord]) -> VerdictWord:
-    if words and all(word == "allow" for word in words):
-        return "allow"
-    return "mixed" if any(word in ("allow", "mixed") for word in words) else "deny"
-
-
-def _union(texts: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    return tuple(sorted({text for some in texts for text in some}))

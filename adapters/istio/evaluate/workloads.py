@@ -16,12 +16,12 @@ from adapters.istio.evaluate.ports import Kind, received
 from adapters.istio.evaluate.request import HEADER, Reading
 from hub.api import (
     SERVICE_ACCOUNT_LABEL,
-    Destination,
     Facts,
-    ObjectRef,
     Placement,
+    Receivers,
     Source,
     UnmodelledError,
+    Verdict,
     service_account_label,
 )
 
@@ -37,15 +37,6 @@ class Peer(Struct, frozen=True):
 
 
 NOBODY = Peer()
-
-
-class Verdict(Struct, frozen=True):
-    """A judgement at one workload; `http` says that its sidecar read the call as HTTP."""
-
-    allowed: bool
-    by: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ()
-    http: bool = False
 
 
 class Receiver(Struct, frozen=True):
@@ -92,18 +83,13 @@ def _over_http(gate: Gate, call: Call, reading: Reading) -> Verdict:
 
 
 class Workloads:
-    """Everyone who calls and receives, by name."""
+    """Everyone who calls (by name) and receives."""
 
     def __init__(self, gates: Gates, facts: Facts) -> None:
         self._gates = gates
         self._domain = facts.trust_domain
         self._declared = received(facts)
-        self._receivers = {ref: self._receiver(one) for ref, one in facts.placements.items()}
-        self._by_identity: dict[str, list[Receiver]] = {}
-        self._by_name: dict[str, list[Placement]] = {}
-        for ref, placement in facts.placements.items():
-            self._by_identity.setdefault(placement.identity.spiffe, []).append(self._receivers[ref])
-            self._by_name.setdefault(f"{placement.ref.namespace}/{placement.ref.name}", []).append(placement)
+        self.receivers = Receivers(facts, self._receiver, self._without_workload)
 
     def peer(self, source: Source) -> Peer:
         """The certificate of a caller; outsiders and unknown pods have none, nor has who is named in several ways."""
@@ -113,35 +99,13 @@ class Workloads:
         if source.spiffe is not None:
             return self._certificate(source.spiffe)
         if source.identity is not None:
-            return self._certificate(self._spiffe(source.identity))
-        placement = self._pod(named[0])
+            namespace, _, account = source.identity.partition("/")
+            return self._certificate(f"spiffe://{self._domain}/ns/{namespace}/sa/{account}")
+        placement = self.receivers.placement(named[0])
         return NOBODY if placement is None else self._certificate(placement.identity.spiffe)
-
-    def receivers(self, destination: Destination) -> Sequence[Receiver]:
-        """Those whom an identity or a pod means; nobody of that name: none."""
-        if destination.pod is not None:
-            placement = self._pod(destination.pod)
-            return () if placement is None else (self._receivers[placement.ref],)
-        identity = destination.identity or ""
-        namespace, _, account = identity.partition("/")
-        if not namespace or not account or "/" in account:
-            return ()
-        return self._by_identity.get(self._spiffe(identity)) or self._without_workload(namespace, account)
-
-    def at(self, ref: ObjectRef) -> Receiver | None:
-        """The receiver behind an endpoint, None where nobody knows it."""
-        return self._receivers.get(ref)
-
-    def _spiffe(self, identity: str) -> str:
-        namespace, _, account = identity.partition("/")
-        return f"spiffe://{self._domain}/ns/{namespace}/sa/{account}"
 
     def _certificate(self, spiffe: str) -> Peer:
         return Peer(spiffe.encode("utf-8", "surrogatepass"), spiffe.startswith(f"spiffe://{self._domain}/"))
-
-    def _pod(self, name: str) -> Placement | None:
-        """The placement of this name: a Workload, else a Pod, else the template whose kind comes first."""
-        return min(self._by_name.get(name, ()), key=_precedence, default=None)
 
     def _without_workload(self, namespace: str, account: str) -> Sequence[Receiver]:
         """Whoever would run under an identity that nobody has: no labels but that of the account, nothing declared.
@@ -169,8 +133,3 @@ def _kind(variant: str) -> Kind:
     if kind is None:
         raise UnmodelledError(f'ports of the variant "{variant}" are not modelled')
     return kind
-
-
-def _precedence(placement: Placement) -> tuple[int, str, ObjectRef]:
-    kind = placement.ref.kind
-    return {"Workload": 0, "Pod": 1}.get(kind, 2), kind, placement.ref

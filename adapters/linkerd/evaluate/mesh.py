@@ -9,9 +9,8 @@ Source: https://linkerd.io/2-edge/reference/; observed on Linkerd edge-26.8.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,13 +21,26 @@ from adapters.linkerd.evaluate.httproutes import http_route_of, tcp_route_of
 from adapters.linkerd.evaluate.outbound import OPAQUE_PORTS, Leading, Outbound, ServicePlace
 from adapters.linkerd.evaluate.policies import Policies
 from adapters.linkerd.evaluate.request import HEADER, Reading, readings
-from adapters.linkerd.evaluate.servers import Servers, Verdict
+from adapters.linkerd.evaluate.servers import Servers
 from adapters.linkerd.evaluate.workloads import Workloads
-from hub.api import Answer, Endpoint, Evaluator, Facts, NativeObject, Request, manifest_of
+from hub.api import (
+    Answer,
+    BackendWord,
+    Endpoint,
+    Evaluator,
+    Facts,
+    NativeObject,
+    Request,
+    RouteWord,
+    Verdict,
+    answer_of,
+    backend_word,
+    manifest_of,
+    merged,
+    names_one,
+    service_verdict,
+)
 
-VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
-BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
-RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
 UDP = "proto.udp-not-captured"
 _VERSIONS: Mapping[str, tuple[str, ...]] = {
     "Server": (f"{POLICY}/v1beta3",),
@@ -74,8 +86,7 @@ class _LinkerdMesh:
 
         Raises UnmodelledError on anything it does not model.
         """
-        named = (request.dst.identity, request.dst.pod, request.dst.service)
-        if sum(name is not None for name in named) != 1:
+        if not names_one(request.dst):
             return Answer("deny")
         caller = self._workloads.caller(request.src)
         read: Sequence[Reading | None] = readings(request) if request.protocol == "http" else (None,)
@@ -83,7 +94,7 @@ class _LinkerdMesh:
         chosen, _ = max(judged, key=lambda one: (_RANK[one[0].verdict], one[1]))
         answers = [answer for answer, _ in judged]
         moved = len({(one.route, tuple((one.weights or {}).items())) for one in answers if one.verdict != "deny"}) > 1
-        return replace(chosen, losses=_union([*(one.losses for one in answers), (HEADER,) if moved else ()]))
+        return replace(chosen, losses=merged([*(one.losses for one in answers), (HEADER,) if moved else ()]))
 
     def _judge(self, call: _Call) -> tuple[Answer, bool]:
         """The answer, and whether the proxy of the client takes such a call at all."""
@@ -93,17 +104,10 @@ class _LinkerdMesh:
 
     def _workload(self, call: _Call) -> Answer:
         """An identity lets in what all of its workloads let in."""
-        receivers = self._workloads.receivers(call.request.dst)
+        receivers = self._workloads.receivers.addressed(call.request.dst)
         reading = None if call.request.port in OPAQUE_PORTS else call.reading
         verdicts = [one.receive(call.caller, call.request.port, reading) for one in receivers]
-        refusing = [one for one in verdicts if not one.allowed]
-        deciding = refusing or verdicts
-        return Answer(
-            "allow" if verdicts and not refusing else "deny",
-            by=_union(one.by for one in deciding),
-            losses=_union(one.losses for one in deciding),
-            received=_received(call, verdicts),
-        )
+        return answer_of(verdicts, _received(call, verdicts))
 
     # ----------------------------------------------------------------------- a Service
 
@@ -127,31 +131,28 @@ class _LinkerdMesh:
         judged = {key: self._behind(key, call, leading) for key in sorted(leading.parts)}
         verdicts = [one for _, found in judged.values() for one in found]
         words = {_name(key, place): word for key, (word, _) in judged.items()}
-        verdict = _verdict(tuple(words.values()))
+        verdict = service_verdict(words.values())
         # The client's proxy refuses what is no request, whoever stands behind the Service.
         faults = () if call.reading is None or leading.opaque else call.reading.faults
         refused = [one.losses for one in verdicts if one.allowed or verdict != "allow"]
         return Answer(
             verdict=verdict,
-            by=_union([leading.by, *(one.by for one in verdicts)]),
+            by=merged([leading.by, *(one.by for one in verdicts)]),
             route="root" if leading.own else "split" if leading.parts else "unavailable",
             weights={_name(key, place): str(leading.parts[key]) for key in judged},
             backends=words,
-            losses=_union([*((faults, leading.losses) if verdict != "allow" else ()), *refused]),
+            losses=merged([*((faults, leading.losses) if verdict != "allow" else ()), *refused]),
             received=_received(call, verdicts),
         )
 
     def _behind(self, place: ServicePlace, call: _Call, leading: Leading) -> tuple[BackendWord, list[Verdict]]:
         """The word of one Service port, and the verdicts behind it: its own endpoints, never its own routes."""
         verdicts = [self._called(endpoint, call, leading) for endpoint in self._endpoints.get(place, ())]
-        if not verdicts:
-            return "no-endpoint", verdicts
-        allowed = {one.allowed for one in verdicts}
-        return ("mixed" if len(allowed) > 1 else "allow" if allowed == {True} else "deny"), verdicts
+        return backend_word(one.allowed for one in verdicts), verdicts
 
     def _called(self, endpoint: Endpoint, call: _Call, leading: Leading) -> Verdict:
         """One endpoint; a client whose proxy refuses the call reaches nobody, and who is not known lets nobody in."""
-        proxy = self._workloads.at(endpoint.workload)
+        proxy = self._workloads.receivers.at(endpoint.workload)
         if proxy is None or leading.refused:
             return Verdict(False)
         # A client that does not look hands on bytes as bytes where the Pod's port is opaque as well; else the Pod's proxy looks.
@@ -167,13 +168,3 @@ def _name(key: ServicePlace, root: ServicePlace) -> str:
 def _received(call: _Call, verdicts: Sequence[Verdict]) -> str | None:
     """The target that an application sees, if it is another than was sent and a proxy read it."""
     return call.reading.received if call.reading is not None and any(one.http for one in verdicts) else None
-
-
-def _verdict(words: Sequence[BackendWord]) -> VerdictWord:
-    if words and all(word == "allow" for word in words):
-        return "allow"
-    return "mixed" if any(word in {"allow", "mixed"} for word in words) else "deny"
-
-
-def _union(texts: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    return tuple(sorted({text for some in texts for text in some}))

@@ -19,20 +19,11 @@ from adapters.linkerd.evaluate.callers import ANY_MESHED, NOBODY, Caller
 from adapters.linkerd.evaluate.httproutes import BoundRoute, winner
 from adapters.linkerd.evaluate.policies import Admission, Admitted, Networks, Policies, admitted
 from adapters.linkerd.evaluate.request import GUARDED, HEADER, OPENED, Http, Reading
-from hub.api import Fields, NativeManifest, UnmodelledError
+from hub.api import Fields, NativeManifest, UnmodelledError, Verdict
 
 PodLabels = frozenset[tuple[str, str]]
 _PROTOCOLS = frozenset(("unknown", "HTTP/1", "HTTP/2", "gRPC", "opaque", "TLS"))
 _BYTES = frozenset(("opaque", "TLS"))
-
-
-class Verdict(Struct, frozen=True):
-    """A judgement at one workload; `http` says that its proxy read the call as HTTP."""
-
-    allowed: bool
-    by: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ()
-    http: bool = False
 
 
 class InboundServer(Struct, frozen=True):

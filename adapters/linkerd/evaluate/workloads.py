@@ -15,14 +15,14 @@ from msgspec.structs import replace
 from adapters.linkerd.evaluate.ages import agreed
 from adapters.linkerd.evaluate.callers import NOBODY, Caller, caller_of_account, caller_of_spiffe
 from adapters.linkerd.evaluate.request import Reading
-from adapters.linkerd.evaluate.servers import InboundServer, Servers, Verdict
+from adapters.linkerd.evaluate.servers import InboundServer, Servers
 from hub.api import (
     SERVICE_ACCOUNT_LABEL,
-    Destination,
     Facts,
-    ObjectRef,
     Placement,
+    Receivers,
     Source,
+    Verdict,
     service_account_label,
 )
 
@@ -58,19 +58,12 @@ class PodProxy(Struct, frozen=True):
 
 
 class Workloads:
-    """Everyone who calls and receives, by name."""
+    """Everyone who calls (by name) and receives."""
 
     def __init__(self, servers: Servers, facts: Facts) -> None:
         self._servers = servers
         self._domain = facts.trust_domain
-        self._proxies = {ref: self._proxy(one) for ref, one in facts.placements.items()}
-        self._by_identity: dict[tuple[str, str], list[PodProxy]] = {}
-        self._by_name: dict[str, list[Placement]] = {}
-        for ref, placement in sorted(facts.placements.items()):
-            identity = placement.identity
-            key = identity.namespace, identity.service_account
-            self._by_identity.setdefault(key, []).append(self._proxies[ref])
-            self._by_name.setdefault(f"{placement.ref.namespace}/{placement.ref.name}", []).append(placement)
+        self.receivers = Receivers(facts, self._proxy, self._without_workload)
 
     def caller(self, source: Source) -> Caller:
         """The certificate of a caller; outsiders and unknown pods have none, nor has who is named in several ways."""
@@ -82,28 +75,10 @@ class Workloads:
         if source.identity is not None:
             namespace, _, account = source.identity.partition("/")
             return caller_of_account(namespace, account, self._domain)
-        placement = self._pod(named[0])
+        placement = self.receivers.placement(named[0])
         if placement is None:
             return NOBODY
         return replace(caller_of_spiffe(placement.identity.spiffe, self._domain), addresses=placement.addresses)
-
-    def receivers(self, destination: Destination) -> Sequence[PodProxy]:
-        """Those whom an identity or a pod means; nobody of that name: none."""
-        if destination.pod is not None:
-            placement = self._pod(destination.pod)
-            return () if placement is None else (self._proxies[placement.ref],)
-        namespace, _, account = (destination.identity or "").partition("/")
-        if not namespace or not account or "/" in account:
-            return ()
-        return self._by_identity.get((namespace, account)) or self._without_workload(namespace, account)
-
-    def at(self, ref: ObjectRef) -> PodProxy | None:
-        """The receiver behind an endpoint, None where nobody knows it."""
-        return self._proxies.get(ref)
-
-    def _pod(self, name: str) -> Placement | None:
-        """The placement of this name: a Workload, else a Pod, else the template whose kind comes first."""
-        return min(self._by_name.get(name, ()), key=_precedence, default=None)
 
     def _without_workload(self, namespace: str, account: str) -> Sequence[PodProxy]:
         """Pods that would run under an account that nobody has; where no Server would select them, nobody is there."""
@@ -118,8 +93,3 @@ class Workloads:
         declared = frozenset(port for port, transport, _ in placement.inbound if transport == "TCP")
         servers = self._servers.before(identity.namespace, frozenset(labels.items()))
         return PodProxy(servers, declared, exists=placement.ref.kind != "Workload")
-
-
-def _precedence(placement: Placement) -> tuple[int, str, ObjectRef]:
-    kind = placement.ref.kind
-    return {"Workload": 0, "Pod": 1}.get(kind, 2), kind, placement.ref

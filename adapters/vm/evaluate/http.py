@@ -27,6 +27,7 @@ from hub.api import (
     PathOptions,
     Request,
     UnmodelledError,
+    differs_by_version,
     joined_values,
     normalise,
     raw_bytes,
@@ -109,21 +110,13 @@ class Outcome(Struct, frozen=True):
 def serve(manager: Manager, connection: Connection, request: Request) -> Outcome:
     """Judge one HTTP request on an accepted connection; with the losses of both versions where one of them lets it pass."""
     first = _serve(manager, _read(manager, connection, request, _ONE))
-    if not _differs(request):
+    if not differs_by_version(request):
         return first
     # A caller chooses the version of HTTP, so what either of them lets pass counts as let in.
     second = _serve(manager, _read(manager, connection, request, _TWO))
     chosen = second if second.passes and not first.passes else first
     turned = first.passes and second.passes and first.choice != second.choice
     return replace(chosen, losses=tuple(sorted({*first.losses, *second.losses, *((HEADER,) if turned else ())})))
-
-
-def _differs(request: Request) -> bool:
-    """Whether the versions read a request differently; of what HTTP/2 alone refuses, only a second Host counts."""
-    values = [value for _, value in request.headers]
-    crumbs, hosts = ([value for name, value in request.headers if name.lower() == one] for one in ("cookie", "host"))
-    odd = request.method not in METHODS or any(value != value.strip(" \t") for value in values)
-    return odd or len(crumbs) > 1 or "" in crumbs or len(hosts) > 1 or not request.path.isascii()
 
 
 def _serve(manager: Manager, reading: Reading) -> Outcome:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,21 +22,25 @@ from adapters.vm.evaluate.resources import Resources
 from adapters.vm.evaluate.tls import NOBODY, Peer, Refused
 from hub.api import (
     Answer,
+    BackendWord,
     Endpoint,
     Evaluator,
     Facts,
     NativeObject,
-    ObjectRef,
     Placement,
+    Receivers,
     Request,
+    RouteWord,
     Source,
     UnmodelledError,
+    Verdict,
+    answer_of,
+    backend_word,
+    merged,
     raw_text,
+    service_verdict,
 )
 
-VerdictWord = Literal["allow", "deny", "ungoverned", "mixed"]
-BackendWord = Literal["allow", "deny", "mixed", "no-endpoint"]
-RouteWord = Literal["split", "root", "unavailable", "no-service", "no-port"]
 _LOCALHOST = "127.0.0.1"
 UNEXPOSED, UDP, MIXED = "port.unexposed", "proto.udp-not-captured", "port.undeclared-mixed"
 
@@ -47,12 +50,9 @@ def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
     return _Mesh(Resources(objects), facts)
 
 
-class _Verdict(Struct, frozen=True):
+class _Verdict(Verdict, frozen=True):
     """A judgement at one workload; `path` is what was judged as HTTP there, "" if nothing was."""
 
-    allowed: bool
-    by: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ()
     path: str = ""
 
 
@@ -79,11 +79,7 @@ class _Mesh:
         self._chains: dict[str, Chain | None] = {}
         self._upstreams: dict[str, Upstream | None] = {}
         self._client_listeners_checked = False
-        self._by_identity: dict[str, list[Placement]] = {}
-        self._by_name: dict[str, list[Placement]] = {}
-        for placement in facts.placements.values():
-            self._by_identity.setdefault(placement.identity.spiffe, []).append(placement)
-            self._by_name.setdefault(f"{placement.ref.namespace}/{placement.ref.name}", []).append(placement)
+        self._receivers = Receivers(facts, lambda placement: placement, lambda *_: ())
 
     def judge(self, request: Request) -> Answer:
         """The mesh's verdict on one request; raises UnmodelledError on anything it does not model."""
@@ -92,19 +88,10 @@ class _Mesh:
             return self._service(request, peer)
         if request.protocol == "udp":
             return Answer("deny", losses=(UDP,))
-        verdicts = [self._inbound(one, request, peer) for one in self._placements(request)]
+        verdicts = [self._inbound(one, request, peer) for one in self._receivers.addressed(request.dst)]
         if not verdicts:
             return Answer("deny", losses=(UNEXPOSED,))
-        refusing = [one for one in verdicts if not one.allowed]
-        # One workload that refuses is enough: an identity is granted what all of its workloads grant.
-        deciding = refusing or verdicts
-        word: VerdictWord = "deny" if refusing else "allow"
-        return Answer(
-            word,
-            _union(one.by for one in deciding),
-            losses=_union(one.losses for one in deciding),
-            received=_received(request, verdicts),
-        )
+        return answer_of(verdicts, _received(request, verdicts))
 
     # ----------------------------------------------------------------------- who and whom
 
@@ -117,7 +104,7 @@ class _Mesh:
         if source.identity is not None:
             namespace, _, account = source.identity.partition("/")
             return self._certificate(f"spiffe://{self._facts.trust_domain}/ns/{namespace}/sa/{account}")
-        placement = self._pod(source.pod) if source.pod is not None else None
+        placement = self._receivers.placement(source.pod) if source.pod is not None else None
         return NOBODY if placement is None else self._certificate(placement.identity.spiffe)
 
     def _check_client_listeners(self) -> None:
@@ -129,17 +116,6 @@ class _Mesh:
     def _certificate(self, spiffe: str) -> Peer:
         ours = spiffe.startswith(f"spiffe://{self._facts.trust_domain}/")
         return Peer(spiffe.encode("utf-8", "surrogatepass"), ours)
-
-    def _pod(self, name: str) -> Placement | None:
-        """The placement of this name: a Workload, else a Pod, else the template whose kind comes first."""
-        return min(self._by_name.get(name, ()), key=_precedence, default=None)
-
-    def _placements(self, request: Request) -> Sequence[Placement]:
-        if request.dst.pod is not None:
-            found = self._pod(request.dst.pod)
-            return () if found is None else (found,)
-        namespace, _, account = (request.dst.identity or "").partition("/")
-        return self._by_identity.get(f"spiffe://{self._facts.trust_domain}/ns/{namespace}/sa/{account}", ())
 
     # ----------------------------------------------------------------------- a workload's own Envoy
 
@@ -218,10 +194,9 @@ class _Mesh:
             routing = _Routing("root", {service: Fraction(1)}, (), request)  # nobody's Envoy stands in between
         judged = {name: self._backend(namespace, name, routing, peer) for name in sorted(routing.parts)}
         words = {name: word for name, (word, _) in judged.items()}
-        verdict = _verdict(tuple(words.values()))
         return Answer(
-            verdict=verdict,
-            by=_union([routing.by, *(one.by for _, found in judged.values() for one in found)]),
+            verdict=service_verdict(words.values()),
+            by=merged([routing.by, *(one.by for _, found in judged.values() for one in found)]),
             route=routing.word,
             weights={name: str(routing.parts[name]) for name in sorted(routing.parts)},
             backends=words,
@@ -296,9 +271,7 @@ class _Mesh:
         if upstream.fixed is not None:
             raise UnmodelledError(f'service "{namespace}/{service}": its cluster has endpoints of its own')
         verdicts = tuple(self._called(upstream, endpoint, routing, peer) for endpoint in endpoints)
-        allowed = {one.allowed and routing.open for one in verdicts}
-        word: BackendWord = "mixed" if len(allowed) > 1 else "allow" if allowed == {True} else "deny"
-        return word, verdicts
+        return backend_word(one.allowed and routing.open for one in verdicts), verdicts
 
     def _called(self, upstream: Upstream, endpoint: Endpoint, routing: _Routing, peer: Peer) -> _Verdict:
         """One endpoint: spoken to only if its certificate is pinned, then judged by its own Envoy."""
@@ -330,11 +303,6 @@ def _variant(placement: Placement, port: int) -> str | None:
     return next((one[2] for one in placement.inbound if one[:2] == (port, "TCP")), None)
 
 
-def _precedence(placement: Placement) -> tuple[int, str, ObjectRef]:
-    kind = placement.ref.kind
-    return {"Workload": 0, "Pod": 1}.get(kind, 2), kind, placement.ref
-
-
 def _raw_bytes(placement: Placement, port: int) -> tuple[str, ...]:
     """Why raw bytes are refused by an HTTP listener: a loss where nobody declared that the port speaks HTTP."""
     undeclared = any(one[:2] == (port, "TCP") and one[2].startswith("none") for one in placement.inbound)
@@ -364,16 +332,6 @@ def _received(request: Request, verdicts: Iterable[_Verdict], sent: str = "") ->
     return seen if request.protocol == "http" and seen not in {"", request.path} else None
 
 
-def _verdict(words: Sequence[BackendWord]) -> VerdictWord:
-    if words and all(word == "allow" for word in words):
-        return "allow"
-    return "mixed" if any(word in ("allow", "mixed") for word in words) else "deny"
-
-
 def _losses(routing: _Routing, verdicts: Sequence[Sequence[_Verdict]]) -> tuple[str, ...]:
     inner = [one.losses for found in verdicts for one in found]
-    return _union([routing.losses, *inner])
-
-
-def _union(texts: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    return tuple(sorted({text for some in texts for text in some}))
+    return merged([routing.losses, *inner])
