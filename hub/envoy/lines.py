@@ -7,7 +7,7 @@ HTTP/1.1 cuts off; it joins cookies, and refuses headers of a connection and a s
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import dropwhile
 from operator import not_
 
@@ -23,7 +23,7 @@ _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _AUTHORITY = re.compile(rb"[A-Za-z0-9!$%&'()*+,.:;=@\[\]_~-]*")
 _WIDE = re.compile(rb"[\xc0-\xff][\x80-\xbf]*")
 _HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
-_UPGRADES = ("websocket",)
+WEBSOCKET = frozenset(("websocket",))
 
 
 def differs_by_version(request: Request) -> bool:
@@ -39,15 +39,19 @@ def takes_method(method: str, *, http2: bool) -> bool:
     return (_TOKEN.fullmatch(method) is not None if http2 else method in METHODS) and method != "CONNECT"
 
 
-def header_lines(request: Request, *, http2: bool) -> tuple[Lines, bool]:
-    """The lines that filters see, and whether Envoy refuses one of them; of upgrades it takes WebSocket alone."""
+def header_lines(request: Request, *, http2: bool, upgrades: Collection[str] = WEBSOCKET) -> tuple[Lines, bool]:
+    """The lines that filters see, and whether Envoy refuses one of them; of upgrades it takes these alone."""
     lines: dict[str, tuple[bytes, ...]] = {}
     refused = False
     for name, text in request.headers:
         value = raw_bytes(text) if http2 else raw_bytes(text).strip(b" \t")
         refused |= _BAD_VALUE.search(value) is not None or _TOKEN.fullmatch(name) is None
         lines[name.lower()] = (*lines.get(name.lower(), ()), value)
-    refused |= _bad_framing(lines) or _bad_upgrade(lines) or not all(map(_AUTHORITY.fullmatch, lines.get("host", ())))
+    refused |= (
+        _bad_framing(lines)
+        or _bad_upgrade(lines, upgrades)
+        or not all(map(_AUTHORITY.fullmatch, lines.get("host", ())))
+    )
     refused |= http2 and (not _HOP_BY_HOP.isdisjoint(lines) or len(lines.get("host", ())) > 1)
     # A caller can have lines removed by naming them in Connection (RFC 9110, 7.6.1): filters do not see them either.
     for name in _tokens(lines, "connection"):
@@ -88,8 +92,8 @@ def _bad_framing(lines: Lines) -> bool:
     return bool(encodings) and encodings != (b"chunked",)
 
 
-def _bad_upgrade(lines: Lines) -> bool:
+def _bad_upgrade(lines: Lines, upgrades: Collection[str]) -> bool:
     wanted = lines.get("upgrade")
     if wanted is None or "upgrade" not in _tokens(lines, "connection"):
         return False
-    return wanted[0].decode("latin-1").lower() not in _UPGRADES
+    return wanted[0].decode("latin-1").lower() not in upgrades

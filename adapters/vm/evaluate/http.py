@@ -8,8 +8,7 @@ codec refuses is judged all the same, so that a loss code is named only if polic
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -23,14 +22,16 @@ from adapters.vm.evaluate.resources import Resources
 from adapters.vm.evaluate.routes import Choice, Level, RouteTable, VirtualHost, resolve, table_of
 from hub.api import (
     INLINE_HEADERS,
-    METHODS,
+    Lines,
     PathOptions,
     Request,
     UnmodelledError,
     differs_by_version,
+    header_lines,
     joined_values,
     normalise,
     raw_bytes,
+    takes_method,
     target,
 )
 
@@ -38,23 +39,10 @@ METHOD, PATH, HEADER = "method.nonstandard", "path.guarded", "header.rejected"
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _UNDERSCORES_REJECT, _UNDERSCORES_DROP = 1, 2
-_HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
 _CODECS = (0, 1)
 _SANITIZING = (0, 3)
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PATHS, _HEADERS, _PATH = frozenset(("url_path",)), frozenset(("header",)), frozenset((":path",))
 _NOBODY = VirtualHost((), (), frozenset())
-
-
-class Version(Struct, frozen=True):
-    """A version of HTTP, and the methods that its codec takes."""
-
-    http2: bool
-    method: re.Pattern[str]
-
-
-_ONE, _TWO = Version(False, re.compile("|".join(METHODS))), Version(True, _TOKEN)
 
 
 class HttpFilter(Struct, frozen=True):
@@ -92,7 +80,7 @@ class Reading(Struct, frozen=True):
     authority: str
     raw: bytes
     faults: tuple[str, ...]
-    loose: Mapping[str, tuple[bytes, ...]]
+    loose: Lines
     wild: frozenset[str]
 
 
@@ -109,11 +97,11 @@ class Outcome(Struct, frozen=True):
 
 def serve(manager: Manager, connection: Connection, request: Request) -> Outcome:
     """Judge one HTTP request on an accepted connection; with the losses of both versions where one of them lets it pass."""
-    first = _serve(manager, _read(manager, connection, request, _ONE))
+    first = _serve(manager, _read(manager, connection, request, http2=False))
     if not differs_by_version(request):
         return first
     # A caller chooses the version of HTTP, so what either of them lets pass counts as let in.
-    second = _serve(manager, _read(manager, connection, request, _TWO))
+    second = _serve(manager, _read(manager, connection, request, http2=True))
     chosen = second if second.passes and not first.passes else first
     turned = first.passes and second.passes and first.choice != second.choice
     return replace(chosen, losses=tuple(sorted({*first.losses, *second.losses, *((HEADER,) if turned else ())})))
@@ -192,15 +180,13 @@ def _run_filters(manager: Manager, call: Call, levels: Sequence[Level]) -> Decis
 # --------------------------------------------------------------------------- reading a request
 
 
-def _read(manager: Manager, connection: Connection, request: Request, version: Version) -> Reading:
-    faults = set() if version.method.fullmatch(request.method) and request.method != "CONNECT" else {METHOD}
-    lines, refused = _headers(manager, request, version)
-    headers = {
-        name: seen for name, values in lines.items() if (seen := joined_values(name, values, http2=version.http2))
-    }
-    faults |= refused
+def _read(manager: Manager, connection: Connection, request: Request, *, http2: bool) -> Reading:
+    faults = set() if takes_method(request.method, http2=http2) else {METHOD}
+    lines, refused = _headers(manager, request, http2=http2)
+    headers = {name: seen for name, values in lines.items() if (seen := joined_values(name, values, http2=http2))}
+    faults |= {HEADER} if refused else set()
     sent = raw_bytes(request.path)
-    raw = target(sent, http2=version.http2) if sent.startswith(b"/") else None  # a path, not any request target
+    raw = target(sent, http2=http2) if sent.startswith(b"/") else None  # a path, not any request target
     path = None if raw is None else normalise(raw, manager.paths)
     if path is None:
         faults.add(PATH)
@@ -209,61 +195,29 @@ def _read(manager: Manager, connection: Connection, request: Request, version: V
     call = Call(connection, raw_bytes(request.method), path, headers)
     wild = {name for name, values in lines.items() if not all(map(bytes.isascii, values))}
     wild |= frozenset() if call.plain_path.isascii() else _PATH
-    return Reading(call, authority, raw or path, tuple(sorted(faults)), _lines_as_sent(lines, version), frozenset(wild))
+    return Reading(
+        call, authority, raw or path, tuple(sorted(faults)), _lines_as_sent(lines, http2=http2), frozenset(wild)
+    )
 
 
-def _lines_as_sent(lines: Mapping[str, tuple[bytes, ...]], version: Version) -> dict[str, tuple[bytes, ...]]:
+def _lines_as_sent(lines: Lines, *, http2: bool) -> dict[str, tuple[bytes, ...]]:
     """Headers whose lines a policy may not see as they were sent: those lines, and an empty value."""
     found = {}
     for name, values in lines.items():
         trimmed = tuple(value.strip(b" \t") for value in values)
         joined = name in INLINE_HEADERS and b"," in b",".join(values)
-        if joined or trimmed != values or (name == "cookie" and version.http2 and (len(values) > 1 or not values[0])):
+        if joined or trimmed != values or (name == "cookie" and http2 and (len(values) > 1 or not values[0])):
             found[name] = (*values, *trimmed, b"")
     return found
 
 
-def _headers(manager: Manager, request: Request, version: Version) -> tuple[dict[str, tuple[bytes, ...]], set[str]]:
-    """The headers that filters see (lower-case names), and the fault if Envoy refuses one."""
-    seen: dict[str, tuple[bytes, ...]] = {}
-    refused = False
-    for name, text in request.headers:
-        value = raw_bytes(text) if version.http2 else raw_bytes(text).strip(b" \t")
-        if "_" in name and manager.underscores == _UNDERSCORES_DROP:
-            continue
-        refused |= _refuses(manager, name) or _BAD_VALUE.search(value) is not None
-        seen[name.lower()] = (*seen.get(name.lower(), ()), value)
-    refused |= _bad_framing(seen) or _bad_upgrade(manager, seen)
-    refused |= version.http2 and (not _HOP_BY_HOP.isdisjoint(seen) or len(seen.get("host", ())) > 1)
-    # A caller can have headers removed by naming them in Connection (RFC 9110, 7.6.1): filters do not see them either.
-    for name in _tokens(seen, "connection"):
-        seen.pop(name, None)
-    return seen, {HEADER} if refused else set()
-
-
-def _refuses(manager: Manager, name: str) -> bool:
-    if _TOKEN.fullmatch(name) is None:
-        return True
-    return "_" in name and manager.underscores == _UNDERSCORES_REJECT
-
-
-def _tokens(headers: dict[str, tuple[bytes, ...]], name: str) -> list[str]:
-    joined = b",".join(headers.get(name, ())).decode("latin-1")
-    return [token.strip().lower() for token in joined.split(",")]
-
-
-def _bad_framing(headers: dict[str, tuple[bytes, ...]]) -> bool:
-    lengths, encodings = headers.get("content-length", ()), headers.get("transfer-encoding", ())
-    if lengths and (len(lengths) > 1 or encodings or not lengths[0].isdigit()):
-        return True
-    return bool(encodings) and encodings != (b"chunked",)
-
-
-def _bad_upgrade(manager: Manager, headers: dict[str, tuple[bytes, ...]]) -> bool:
-    wanted = headers.get("upgrade")
-    if wanted is None or "upgrade" not in _tokens(headers, "connection"):
-        return False
-    return wanted[0].decode("latin-1").lower() not in manager.upgrades
+def _headers(manager: Manager, request: Request, *, http2: bool) -> tuple[Lines, bool]:
+    """The header lines that filters see, and whether Envoy refuses one; those with "_" it takes, drops or refuses, as it is set."""
+    odd = [name for name, _ in request.headers if "_" in name]
+    if manager.underscores == _UNDERSCORES_DROP:
+        request = replace(request, headers=tuple(pair for pair in request.headers if "_" not in pair[0]))
+    lines, refused = header_lines(request, http2=http2, upgrades=manager.upgrades)
+    return lines, refused or (bool(odd) and manager.underscores == _UNDERSCORES_REJECT)
 
 
 # --------------------------------------------------------------------------- compiling
