@@ -87,6 +87,7 @@ from hub.model import (
     raw_text,
     service_account_label,
 )
+from hub.objections import labels_unproven, managed_header, short, too_complex
 from hub.rbac import (
     JOIN_GUARD,
     NON_ASCII,
@@ -125,6 +126,7 @@ from hub.regex import (
     path_part,
     pattern_of,
     patterns_of,
+    program_sizes,
     union,
 )
 from hub.shapes import check_shape, demand
@@ -287,8 +289,10 @@ __all__ = [
     "is_managed_header",
     "joined_by_envoy",
     "joined_values",
+    "labels_unproven",
     "language",
     "lines_read_otherwise",
+    "managed_header",
     "manifest_of",
     "merged",
     "method_matcher",
@@ -301,16 +305,19 @@ __all__ = [
     "pattern_of",
     "patterns_of",
     "permission_rules",
+    "program_sizes",
     "raw_bytes",
     "raw_text",
     "service_account_label",
     "service_verdict",
     "shared",
+    "short",
     "stateless",
     "survives_crumbs",
     "takes_method",
     "target",
     "to_integers",
+    "too_complex",
     "union",
     "value_guards",
     "value_matcher",

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-import re2
-
 from adapters.consul.vocabulary import MAX_PROGRAM_SIZE
+from hub.api import program_sizes
 
 MAX_PATTERN = 4096
 """Most characters of one pattern."""
@@ -25,19 +24,7 @@ _CONTAINS = re.compile(rf"(?:\(\?i\))?(?:\.\*)?(?:{_TEXT}|(?<=[^ *)])[ ](?={_LET
 @lru_cache(maxsize=16384)
 def is_taken(pattern: str) -> bool:
     """Whether every Envoy compiles the pattern, over bytes as over characters. An empty one is none: Consul leaves it out."""
-    encodings = re2.Options.Encoding
-    return 0 < len(pattern) <= MAX_PATTERN and all(
-        _size(pattern, encoding) <= MAX_PROGRAM_SIZE for encoding in (encodings.LATIN1, encodings.UTF8)
-    )
-
-
-def _size(pattern: str, encoding: re2.Options.Encoding) -> float:
-    options = re2.Options()
-    options.encoding, options.log_errors = encoding, False
-    try:
-        return float(re2.compile(pattern.encode(), options).programsize)
-    except (re2.error, UnicodeEncodeError):
-        return float("inf")
+    return 0 < len(pattern) <= MAX_PATTERN and max(program_sizes(pattern)) <= MAX_PROGRAM_SIZE
 
 
 def is_plain(pattern: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-import re2
+from hub.api import program_sizes
 
 MAX_LENGTH = 1024
 MAX_PROGRAM = 16384
@@ -33,18 +33,5 @@ def is_small(pattern: str) -> bool:
 @lru_cache(maxsize=4096)
 def is_compiled(pattern: str) -> bool:
     """Whether Envoys of both generations compile the pattern, within their limits."""
-    if not pattern:
-        return False
-    encodings = re2.Options.Encoding
-    sizes = ((encodings.LATIN1, MAX_PROGRAM), (encodings.UTF8, MAX_PROGRAM_OF_CHARACTERS))
-    return all(_size(pattern, encoding) <= most for encoding, most in sizes)
-
-
-def _size(pattern: str, encoding: re2.Options.Encoding) -> float:
-    """How many instructions RE2 makes of it; infinitely many if it refuses."""
-    options = re2.Options()
-    options.encoding, options.log_errors = encoding, False
-    try:
-        return float(re2.compile(pattern.encode(), options).programsize)
-    except (re2.error, UnicodeEncodeError):
-        return float("inf")
+    over_bytes, over_characters = program_sizes(pattern)
+    return bool(pattern) and over_bytes <= MAX_PROGRAM and over_characters <= MAX_PROGRAM_OF_CHARACTERS

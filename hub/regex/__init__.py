@@ -1,6 +1,6 @@
 """Exact answers about RE2 patterns: equality, containment, shortest examples, and what a mesh without patterns can say."""
 
-from hub.regex.accepted import MAX_PATTERN, error, program_size
+from hub.regex.accepted import MAX_PATTERN, error, program_size, program_sizes
 from hub.regex.algebra import (
     complement,
     difference,
@@ -54,6 +54,7 @@ __all__ = [
     "pattern_of",
     "patterns_of",
     "program_size",
+    "program_sizes",
     "representatives",
     "restricted",
     "union",

@@ -34,6 +34,20 @@ def program_size(pattern: str) -> int:
     return int(_compile(pattern))
 
 
+def program_sizes(pattern: str) -> tuple[float, float]:
+    """The same as Envoys count it: over bytes, and over characters as those without the fix of CVE-2026-73552 do; infinite if RE2 refuses."""
+    return _size(pattern, re2.Options.Encoding.LATIN1), _size(pattern, re2.Options.Encoding.UTF8)
+
+
+def _size(pattern: str, encoding: re2.Options.Encoding) -> float:
+    options = re2.Options()
+    options.encoding, options.log_errors = encoding, False
+    try:
+        return float(re2.compile(pattern.encode(), options).programsize)
+    except (re2.error, UnicodeEncodeError):
+        return float("inf")
+
+
 @lru_cache(maxsize=16384)
 def _compile(pattern: str) -> int | str:
     """The program size, or the reason why there is none."""

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from adapters.consul.names import EVERY
 from adapters.consul.translate.grants import Callers, Json, LoweredGrant, callers_of, lower_grant, permissions
-from adapters.consul.translate.losses import NO_SERVICE, access_loss, short
+from adapters.consul.translate.losses import NO_SERVICE, access_loss
 from adapters.consul.translate.objects import Form
 from adapters.consul.translate.ports import service_ports
-from hub.api import Access, HttpMatch, Loss, NativeObject, Objection, Role, Translation
+from hub.api import Access, HttpMatch, Loss, NativeObject, Objection, Role, Translation, short
 
 MAX_RULES = 40_000
 """Most conditions that Envoy gets for one service: Consul adds to each permission that none before it matches."""

@@ -9,12 +9,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.consul.translate.losses import LABELLED, short
+from adapters.consul.translate.losses import LABELLED
 from adapters.consul.translate.match import EVERYTHING, http, objections, said, unknown_methods
 from adapters.consul.translate.objects import Form
 from adapters.consul.translate.ports import ServicePorts, counts, objection_to
 from adapters.consul.vocabulary import PATH_GUARD
-from hub.api import Grant, HttpMatch, Objection, identity_of
+from hub.api import Grant, HttpMatch, Objection, identity_of, labels_unproven, short
 
 Json = dict[str, Any]
 Callers = Mapping[str, frozenset[HttpMatch] | None]
@@ -40,7 +40,9 @@ def lower_grant(grant: Grant, trust_domain: str, ports: ServicePorts, form: Form
         return LoweredGrant(grant, objections=(_UDP if grant.transport == "UDP" else _labelled(grant.labels or ()),))
     callers = {source: _service(source, trust_domain, form) for source in grant.sources}
     known = {source: one for source, one in callers.items() if isinstance(one, str)}
-    lost = {one for one in callers.values() if isinstance(one, Objection)} | set(map(_labels, grant.unauthenticated))
+    lost = {one for one in callers.values() if isinstance(one, Objection)} | set(
+        map(labels_unproven, grant.unauthenticated)
+    )
     lost |= {one for match in grant.http or () for one in (*objections(match), *unknown_methods(match))}
     # Told beside the others: whatever else is lost of it, it would be so on another port as well.
     refused = objection_to(grant, ports, written=form.config.service_defaults == "written")
@@ -103,12 +105,6 @@ def _labelled(labels: tuple[tuple[str, str], ...]) -> Objection:
     message = f'an intention is for all instances of a service, so those with "{shown}" cannot have one of their own'
     remedy = "give these workloads a service account of their own"
     return Objection(LABELLED, message, f'a request to a workload with "{shown}"', remedy)
-
-
-def _labels(text: str) -> Objection:
-    message = f'certificates do not contain the labels of source "{text}", so its workloads are refused'
-    example, remedy = f'a request from "{text}"', "use a service account instead"
-    return Objection("source.labels-unauthenticated", message, example, remedy)
 
 
 def _foreign(source: str) -> Objection:

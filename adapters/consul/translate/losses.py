@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hub.api import Loss, Objection, ObjectRef
 
-_SHOWN = 60
 LABELLED, NO_SERVICE = "consul.labelled-destination", "consul.name"
 
 
@@ -13,8 +12,3 @@ def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
     if objection.code.startswith("source."):
         return objection.loss(origin, "spec.sources")
     return objection.loss(origin, "spec.destination" if objection.code in {LABELLED, NO_SERVICE} else "spec.rules")
-
-
-def short(text: str) -> str:
-    """A text as a message shows it."""
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

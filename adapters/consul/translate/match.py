@@ -12,9 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from adapters.consul.regex import MAX_PATTERN, is_contains, is_plain, is_taken
-from adapters.consul.translate.losses import short
 from adapters.consul.vocabulary import BEYOND_ASCII, EVERY_PATH, HEADER_NAME, METHODS, NOT_ONE_VALUE
-from hub.api import HttpMatch, Objection, is_managed_header
+from hub.api import HttpMatch, Objection, is_managed_header, managed_header, short
 
 Json = dict[str, Any]
 EVERYTHING: Json = {"PathPrefix": EVERY_PATH}
@@ -72,8 +71,7 @@ def _written(pattern: str) -> str:
 
 def _header_objection(name: str, pattern: str) -> Objection | None:
     if not HEADER_NAME.fullmatch(name) or is_managed_header(name):
-        message = f'sidecars set, remove or rewrite the header "{short(name)}", so a match on it proves nothing'
-        return Objection("header.managed", message, f'a request with "{short(name)}"', "match a different header")
+        return managed_header(name)
     if name == "cookie" and (" " in pattern or not is_contains(pattern)):
         message = f'Envoy joins the cookies of an HTTP/2 request, so "{short(pattern)}" may match across them'
         remedy = 'match a part of a cookie: ".*name=value.*"'

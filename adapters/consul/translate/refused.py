@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.consul.translate.losses import NO_SERVICE, short
-from hub.api import Objection
+from adapters.consul.translate.losses import NO_SERVICE
+from hub.api import Objection, short
 
 _HTTP = frozenset(("http", "http2", "grpc", "grpc-web", "h2c", "kubernetes.io/h2c", "kubernetes.io/ws"))
 

@@ -16,8 +16,7 @@ from msgspec.structs import replace
 
 from adapters.istio.regex import is_portable, is_small
 from adapters.istio.translate.budget import ConditionPattern, step_limit
-from adapters.istio.translate.losses import short
-from adapters.istio.translate.match import managed_by_sidecar, matches_across_lines, matches_outer_blank, too_complex
+from adapters.istio.translate.match import managed_by_sidecar, matches_across_lines, matches_outer_blank
 from adapters.istio.translate.objects import Json
 from adapters.istio.translate.values import (
     forms_of_path,
@@ -38,6 +37,8 @@ from hub.api import (
     bounded,
     header_forms,
     language,
+    short,
+    too_complex,
 )
 
 IGNORED_HEADERS = frozenset({"authority", "method", "scheme", "uri"})

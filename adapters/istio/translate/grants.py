@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from adapters.istio.config import IstioConfig
 from adapters.istio.translate.budget import ConditionPattern
-from adapters.istio.translate.losses import access_loss, short
+from adapters.istio.translate.losses import access_loss
 from adapters.istio.translate.match import ANY_METHOD, Expressed, MatchAlternative
 from adapters.istio.translate.objects import Condition, Operation
 from adapters.istio.translate.patterns import expressed
@@ -28,7 +28,9 @@ from hub.api import (
     Loss,
     Objection,
     is_label_value,
+    labels_unproven,
     service_account_label,
+    short,
 )
 
 Labels = tuple[tuple[str, str], ...]
@@ -64,7 +66,7 @@ def lower_grant(
     said = {match: expressed(match, expensive, config) for match in grant.http or ()}
     principals, refused = _principals(grant, access.identity.trust_domain)
     found = {*refused, *scope.losses, *(objection for one in said.values() for objection in one.objections)}
-    found.update(_labels_unproven(text) for text in grant.unauthenticated)
+    found.update(labels_unproven(text) for text in grant.unauthenticated)
     labels = grant.labels or ()
     is_selectable = _is_selectable(labels, access.identity.service_account)
     if not is_selectable:
@@ -137,12 +139,6 @@ _UDP = Objection(
     "a datagram from a source of this TrafficTarget",
     "remove the UDPRoute, or allow the datagrams outside of the mesh",
 )
-
-
-def _labels_unproven(text: str) -> Objection:
-    message = f'certificates do not contain the labels of source "{text}", so its workloads are refused'
-    example, remedy = f'a request from "{text}"', "use a service account instead"
-    return Objection("source.labels-unauthenticated", message, example, remedy)
 
 
 def _foreign(source: str) -> Objection:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from hub.api import Loss, Objection, ObjectRef
 
-_SHOWN = 60
-
 
 def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
     """The loss of a TrafficTarget."""
@@ -13,8 +11,3 @@ def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
     if objection.code == "istio.selector-not-expressible":
         field = "spec.destination"
     return objection.loss(origin, field)
-
-
-def short(text: str) -> str:
-    """A text as a message shows it."""
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

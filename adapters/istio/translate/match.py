@@ -17,7 +17,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from adapters.istio.translate.budget import CHEAP_STEPS, ConditionPattern, patterns_of, step_limit
-from adapters.istio.translate.losses import short
 from adapters.istio.translate.objects import Condition
 from adapters.istio.translate.values import (
     line_separator,
@@ -37,8 +36,11 @@ from hub.api import (
     header_forms,
     is_managed_header,
     language,
+    managed_header,
     path_forms,
     path_part,
+    short,
+    too_complex,
 )
 
 ANY_METHOD = ("*",)
@@ -138,8 +140,7 @@ def managed_by_sidecar(name: str) -> Objection | None:
     traced = name in _TRACED | _FORWARDED or name.startswith(_TRACED_PREFIXES)
     if _HEADER_NAME.fullmatch(name) and not traced and not is_managed_header(name):
         return None
-    message = f'sidecars set, remove or rewrite the header "{short(name)}", so a match on it proves nothing'
-    return Objection("header.managed", message, f'a request with "{short(name)}"', "match a different header")
+    return managed_header(name)
 
 
 def matches_across_lines(name: str, pattern: str) -> Objection:
@@ -168,12 +169,6 @@ def matches_non_text(name: str, pattern: str) -> Objection:
     )
     remedy = 'list the values, or declare "headerValues: text"'
     return Objection("istio.header-not-text", message, f'a request with "{short(name)}" that is not listed', remedy)
-
-
-def too_complex(refusal: RegexRefusedError, pattern: str) -> Objection:
-    """Why a pattern was not decided."""
-    message = f'pattern "{short(pattern)}" cannot be analysed: {refusal.reason}'
-    return Objection(refusal.code, message, f'a request that matches "{short(pattern)}"', "use a simpler pattern")
 
 
 def _joined(alternatives: Iterable[MatchAlternative]) -> MatchAlternative:

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from adapters.istio.config import IstioConfig
 from adapters.istio.regex import is_compiled, is_portable
 from adapters.istio.translate.budget import CHEAP_STEPS, ConditionPattern, step_limit
-from adapters.istio.translate.losses import short
 from adapters.istio.translate.match import (
     MAX_BYTES,
     Expressed,
@@ -43,6 +42,7 @@ from hub.api import (
     path_matcher,
     pattern_of,
     permission_rules,
+    short,
     survives_crumbs,
     value_guards,
     value_matcher,

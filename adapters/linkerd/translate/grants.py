@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.linkerd.translate.losses import LABELLED, headers_refused, nonstandard_method, short
+from adapters.linkerd.translate.losses import LABELLED, headers_refused, nonstandard_method
 from adapters.linkerd.translate.patterns import (
     CHEAP_STEPS,
     MAX_STEPS,
@@ -22,7 +22,7 @@ from adapters.linkerd.translate.patterns import (
     header_value,
 )
 from adapters.linkerd.vocabulary import METHODS
-from hub.api import Grant, HttpMatch, Identity, Objection, identity_of
+from hub.api import Grant, HttpMatch, Identity, Objection, identity_of, labels_unproven, short
 
 UNIT_STEPS = 600_000
 """Steps of the engine that the patterns of one unit may take together; each of the rest then has to be cheap."""
@@ -86,7 +86,7 @@ def _callers(grant: Grant, trust_domain: str) -> tuple[Callers, set[Objection]]:
     found = {source: identity_of(source) for source in grant.sources}
     known = {source: one for source, one in found.items() if one is not None and _is_account(one, trust_domain)}
     lost = {_foreign(source) for source in found.keys() - known.keys()}
-    lost.update(_labels_unproven(text) for text in grant.unauthenticated)
+    lost.update(labels_unproven(text) for text in grant.unauthenticated)
     return frozenset(known.values()), lost
 
 
@@ -145,12 +145,6 @@ def _labelled(labels: tuple[tuple[str, str], ...]) -> Objection:
     )
     remedy = "give these Pods a service account of their own"
     return Objection(LABELLED, message, f'a request to a Pod with "{shown}"', remedy)
-
-
-def _labels_unproven(text: str) -> Objection:
-    message = f'certificates do not contain the labels of source "{text}", so its workloads are refused'
-    example, remedy = f'a request from "{text}"', "use a service account instead"
-    return Objection("source.labels-unauthenticated", message, example, remedy)
 
 
 def _foreign(source: str) -> Objection:

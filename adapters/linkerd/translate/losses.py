@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from hub.api import Loss, Objection, ObjectRef
+from hub.api import Loss, Objection, ObjectRef, short
 
-_SHOWN = 60
 MAX_HEADERS = 16
 """Most headers of one match (the schema of HTTPRoute)."""
 LABELLED = "linkerd.labelled-destination"
@@ -20,11 +19,6 @@ def access_loss(objection: Objection, origin: ObjectRef) -> Loss:
         return objection.loss(origin, "", access=objection.code != OPENED)
     field = "spec.sources" if objection.code.startswith("source.") else "spec.rules"
     return objection.loss(origin, "spec.destination" if objection.code == LABELLED else field)
-
-
-def short(text: str) -> str:
-    """A text as a message shows it."""
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def headers_refused(headers: Collection[tuple[str, str]]) -> Objection | None:

@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from adapters.linkerd import regex
 from adapters.linkerd.regex import is_shared
-from adapters.linkerd.translate.losses import short
 from adapters.linkerd.vocabulary import ESCAPE, HEADER_NAME, NORMAL_PATH, PLAIN_OR_DOT, SEGMENT, is_managed
 from hub.api import (
     HEADER,
@@ -28,9 +27,12 @@ from hub.api import (
     excess,
     intersection,
     language,
+    managed_header,
     overlap,
     pattern_of,
     patterns_of,
+    short,
+    too_complex,
 )
 
 MAX_PATH, MAX_HEADER = regex.MAX_PATH - regex.ANCHORS, regex.MAX_HEADER - regex.ANCHORS - 40
@@ -85,7 +87,7 @@ def granted_path(pattern: str, limit: int) -> tuple[Pattern | Objection, int]:
         try:
             return _granted(pattern, normal), account.spent
         except RegexRefusedError as refusal:
-            return _too_complex(refusal, pattern), account.spent
+            return too_complex(refusal, pattern), account.spent
 
 
 def _granted(pattern: str, normal: Language) -> Pattern | Objection:
@@ -110,7 +112,7 @@ def routed_path(pattern: str, limit: int) -> tuple[Pattern | Objection, int]:
             texts = language(pattern, PATH)
             words = (pattern,) if _is_shared(pattern, MAX_PATH) else patterns_of(texts, MAX_PATH)
         except RegexRefusedError as refusal:
-            return _too_complex(refusal, pattern), account.spent
+            return too_complex(refusal, pattern), account.spent
         return (_too_large(pattern) if words is None else Pattern(texts, words)), account.spent
 
 
@@ -121,12 +123,12 @@ def header_value(name: str, pattern: str, limit: int) -> tuple[Pattern | Objecti
     Outer blanks are no part of a value, but HTTP/2 carries them (RFC 9110, 5.5), so they may stand around it.
     """
     if not HEADER_NAME.fullmatch(name) or is_managed(name):
-        return _managed(name), 0
+        return managed_header(name), 0
     with bounded(limit) as account:
         try:
             found = _value(name, pattern)
         except RegexRefusedError as refusal:
-            found = _too_complex(refusal, pattern)
+            found = too_complex(refusal, pattern)
         return found, account.spent
 
 
@@ -179,11 +181,6 @@ def _beginning(texts: Language) -> str:
     return found
 
 
-def _too_complex(refusal: RegexRefusedError, pattern: str) -> Objection:
-    message = f'pattern "{short(pattern)}" cannot be analysed: {refusal.reason}'
-    return Objection(refusal.code, message, f'a request that matches "{short(pattern)}"', "use a simpler pattern")
-
-
 def _too_large(pattern: str) -> Objection:
     message = f'"{short(pattern)}" needs a pattern of more than {MAX_PATH} characters in a route'
     remedy = "use fewer wildcards, or several matches"
@@ -194,11 +191,6 @@ def _not_normal(pattern: str) -> Objection:
     message = f'"{short(pattern)}" only matches paths that have another normal form, and these are refused'
     example = f'a request that matches "{short(pattern)}"'
     return Objection("linkerd.path-not-normal", message, example, "match the normal form")
-
-
-def _managed(name: str) -> Objection:
-    message = f'proxies set, remove or rewrite the header "{short(name)}", so a match on it proves nothing'
-    return Objection("header.managed", message, f'a request with "{short(name)}"', "match a different header")
 
 
 def _no_value(name: str, pattern: str) -> Objection:

@@ -25,6 +25,7 @@ from hub.api import (
     header_forms,
     language,
     path_forms,
+    too_complex,
 )
 from smihub_gamma import losses
 
@@ -119,7 +120,7 @@ def paths_of(pattern: str | None, reading: Callable[[Forms], Paths | None]) -> P
         try:
             forms = path_forms(language(pattern, PATH))
         except RegexRefusedError as refusal:
-            return losses.too_complex(refusal, pattern)
+            return too_complex(refusal, pattern)
     plain = isinstance(forms, Forms) and not (forms.suffixes or forms.between or forms.excepted or forms.templates)
     paths = reading(forms) if plain and isinstance(forms, Forms) else None
     return paths or losses.path(pattern)
@@ -144,7 +145,7 @@ def _values(name: str, pattern: str) -> tuple[str, ...] | Objection:
         try:
             forms = header_forms(language(pattern, HEADER))
         except RegexRefusedError as refusal:
-            return losses.too_complex(refusal, pattern)
+            return too_complex(refusal, pattern)
     if (
         isinstance(forms, Inexpressible)
         or forms.prefixes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.api import Access, Loss, Objection, RegexRefusedError
+from hub.api import Access, Loss, Objection, short
 
 
 def no_authorization(unit: Access) -> tuple[Loss, ...]:
@@ -25,11 +25,6 @@ def no_authorization(unit: Access) -> tuple[Loss, ...]:
     )
 
 
-def short(text: str) -> str:
-    """A text of the input as it stands in a message."""
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def path(pattern: str) -> Objection:
     """A path that is neither one text nor a beginning of whole elements. Source: PathMatchType, "RegularExpression"."""
     return Objection(
@@ -48,12 +43,6 @@ def header(name: str, pattern: str) -> Objection:
         f'a request with "{short(name)}" that matches "{short(pattern)}"',
         "list values of printable ASCII without a comma",
     )
-
-
-def too_complex(refusal: RegexRefusedError, pattern: str) -> Objection:
-    """A pattern that is too much work to take apart."""
-    message = f'pattern "{short(pattern)}" cannot be analysed: {refusal.reason}'
-    return Objection(refusal.code, message, f'a request that matches "{short(pattern)}"', "use a simpler pattern")
 
 
 def method(name: str) -> Objection:
