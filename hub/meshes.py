@@ -44,6 +44,7 @@ class Mesh:
         self.mirror: Mirror | None = None
         self.drifted: set[UnitKey] = set()  # units that were not as they were left, when the mirror was read anew
         self._past: Mirror | None = None  # the mirror before that
+        self._unsure: frozenset[UnitKey] = frozenset()  # units that we may have changed ourselves since
         self.busy: frozenset[UnitKey] = frozenset()  # units that are being written now
         self._writes = 0
         self._spec = sink
@@ -103,7 +104,8 @@ class Mesh:
                 settings = await self._learned(found)
             if before == self._writes and self.mirror is None:  # else it may be as of before a write of ours
                 self.mirror, past, self._past = found, self._past, None
-                self.drifted |= found.unlike(past) if past is not None else set()
+                self.drifted |= found.unlike(past) - self._unsure if past is not None else set()
+                self._unsure = frozenset()
                 # If what stands there changes the settings, no unit is as it should be any more.
                 self.drifted |= found.units if settings != self.settings else set()
                 self.settings = settings
@@ -141,9 +143,10 @@ class Mesh:
         if known is not None:
             known.follow(written, memory, token)
 
-    def invalidate_mirror(self) -> None:
-        """Nobody can tell what stands: it is read anew, and held against what was known."""
+    def invalidate_mirror(self, unsure: Collection[UnitKey] = ()) -> None:
+        """Nobody can tell what stands: it is read anew, and held against what was known; of these units by a write of ours."""
         self._writes += 1
+        self._unsure |= {*unsure}
         self._past = self.mirror or self._past
         self.mirror = None
 

@@ -48,17 +48,17 @@ def lines_of(
     yield line((f"mesh {name}", "bold"), f": {'; '.join(parts)}")
     if mesh is not None and mesh.status == "False":
         yield line("  ", (mesh.reason, "red"), f" {_since(mesh.since, now)}: {mesh.message}")
-    bad = [(key, each) for key, each in sorted(units.items()) if _shown_conditions(each)]
-    for key, each in bad[:_UNITS_SHOWN]:
+    shown = [(key, each) for key, each in sorted(units.items()) if _is_shown(each)]
+    for key, each in shown[:_UNITS_SHOWN]:
         yield from _unit_lines(key, each, mesh or _NOTHING, now)
-    if len(bad) > _UNITS_SHOWN:
-        yield line((f"  ... {len(bad) - _UNITS_SHOWN} more units (-o json shows all)", "dim"))
+    if len(shown) > _UNITS_SHOWN:
+        yield line((f"  ... {len(shown) - _UNITS_SHOWN} more units (-o json shows all)", "dim"))
     yield from _workload_lines(report)
 
 
-def _shown_conditions(outcome: Outcome) -> tuple[str, ...]:
-    """The conditions to tell: those that are bad but for Programmed, which is told by workload."""
-    return tuple(kind for kind in outcome.bad if kind != "Programmed")
+def _is_shown(outcome: Outcome) -> bool:
+    """Whether to tell of a unit: where anything is bad but Programmed, which is told by workload, or a revocation waits."""
+    return outcome.losing_since is not None or any(kind != "Programmed" for kind in outcome.bad)
 
 
 def _summed(summary: Summary) -> str:

@@ -128,7 +128,7 @@ def waiting_lines(plan: Plan, refused: Collection[UnitKey]) -> Iterator[Text]:
         yield line(
             "  ",
             ("not atomic", "yellow"),
-            f" {_some(plan.pieces)}: more than one object; the tool that applies this directory decides their order",
+            f" {_some(plan.pieces)}: more than one object, which do not take effect at the same time",
         )
 
 

@@ -328,7 +328,7 @@ class Hub:
                 done = await roll_out(mesh.sink, new_plan, mirror, news)
         except BaseException:
             # Also when it is cancelled: some of the objects may be written.
-            mesh.invalidate_mirror()
+            mesh.invalidate_mirror(units_of(new_plan))
             raise
         mesh.wrote(done.written, done.memory, done.token)
         current, known = mesh.mirror, self._kept.get(mesh.name)
@@ -336,8 +336,10 @@ class Hub:
             current.owner = self.config.owner
         if known is not None and known[0] is current:
             known[1].follow(done.memory)
-        if mirror.mends or not done.whole or any(each.state in _UNSURE for each in done.results.values()):
-            mesh.invalidate_mirror()  # what somebody else did there, or whether an object was written after all
+        unsure = [key for key, each in done.results.items() if each.state in _UNSURE]
+        if mirror.mends or not done.whole or unsure:
+            # What somebody else did there, or whether an object was written after all.
+            mesh.invalidate_mirror([key for key in unsure if done.results[key].state != "stale"])
         return dict(done.results), done.failed
 
     async def withdraw(self) -> None:

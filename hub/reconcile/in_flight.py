@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any
 
 from hub.model import ObjectRef, UnitKey
@@ -41,15 +42,18 @@ class InFlight:
         self._parts[task] = part
         task.add_done_callback(self._end)
 
-    async def wait(self) -> None:
-        """Wait until all have ended, or `wake` is set."""
+    async def wait(self, most_s: float | None = None) -> None:
+        """Wait until all have ended, or `wake` is set; so long at most."""
+        ends_at = None if most_s is None else monotonic() + most_s
         while self._parts and not self._wake.is_set():
-            wake = asyncio.ensure_future(self._wake.wait())
+            wake, left_s = asyncio.ensure_future(self._wake.wait()), None if ends_at is None else ends_at - monotonic()
             try:
-                await asyncio.wait({*self._parts, wake}, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait({*self._parts, wake}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 wake.cancel()
             await asyncio.sleep(0)  # for those that ended to be counted
+            if not done:
+                return
 
     def ended(self) -> Results:
         """What became of the units of those that have ended since the last call. Raises what ended one as nothing should."""

@@ -20,7 +20,6 @@ from hub.api import Transactional, Watching
 from hub.baselines import baselines_of
 from hub.contained import contained
 from hub.errors import SmihubError, StaleError, TransientError
-from hub.memory.permits import line_of
 from hub.meshes import Mesh
 from hub.mirror import Mirror
 from hub.model import ObjectRef, UnitKey
@@ -30,7 +29,9 @@ from hub.reconcile.hub import Hub, Reviewed
 from hub.reconcile.in_flight import InFlight
 from hub.reconcile.news import News
 from hub.reconcile.partition import dependencies, gaining_in, partition, units_of
+from hub.reconcile.patience import UNANSWERED, UNANSWERED_S, Patience
 from hub.reconcile.rollout import result_of
+from hub.reconcile.worker_log import BugLog, log_plan
 from hub.status.journal import Journal
 from hub.status.outcomes import Result
 
@@ -42,8 +43,6 @@ _BACKOFF = wait_exponential_jitter(initial=1, max=_MAX_BACKOFF_S, jitter=1)
 _APPROVAL_POLL_S = 2.0
 _HEARTBEAT_S = 30.0
 """How often a worker that waits for work reports that it is alive (hub.status.metrics.HUNG_S)."""
-_LOG_LIMIT = 20
-"""Most lines of one kind in the log: a plan may have a hundred thousand, and nobody is served while they are written."""
 
 
 class _UnwrittenError(TransientError):
@@ -79,6 +78,8 @@ class Worker:
         self._news = WeakSet[News]()  # one for each plan that is being written
         self._in_flight = InFlight(self._wake, self._on_finished)
         self._drift_backoff = DriftBackoff(mesh.name)
+        self._patience = Patience(mesh, journal)
+        self._adapter_bugs, self._sink_bugs = BugLog(mesh.name, "adapter_raised"), BugLog(mesh.name, "mesh_raised")
         self._last_error = ""
 
     def add(self, keys: Collection[UnitKey]) -> None:
@@ -168,11 +169,13 @@ class Worker:
         Ends when all is written, or there is new work. Raises what prevents it; then all of that stays pending.
         """
         self._journal.heartbeat(self.mesh.name)
-        keys = await self._next_batch()
-        if keys is None or keys or self._last_error:
+        with self._patience.reading():
+            keys = await self._next_batch()
+        if keys is None or keys or self._last_error or self._patience.told:
             try:
                 with self._journal.reconciling(self.mesh.name, len(self._hub.units() if keys is None else keys)):
                     await self._reconcile(keys)
+                self._patience.told = False
             except BaseException as error:
                 # A stale mesh was changed by others, nobody knows where: every unit is planned again.
                 whole = keys is None or self._pending is None or isinstance(error, StaleError)
@@ -236,7 +239,8 @@ class Worker:
     async def _reconcile(self, keys: set[UnitKey] | None) -> None:
         """Plan and write these units."""
         self._news.add(news := News())  # before it is planned: nothing is missed
-        reviewed = await self._hub.plan(self.mesh, self._accept, keys, apart=True)
+        with self._patience.reading():
+            reviewed = await self._hub.plan(self.mesh, self._accept, keys, apart=True)
         self._journal.heartbeat(self.mesh.name)
         await self._planned()
         self._log_faults(reviewed)
@@ -258,8 +262,7 @@ class Worker:
             self._settled |= _refused_for_losses(reviewed)
         results = await self._write(reviewed, news)
         self._journal.wrote(reviewed, results)
-        if plan.changes:
-            self._log_plan(reviewed)
+        log_plan(reviewed, results)
         self._schedule_retry(results)
         self._losing &= self._to_retry | self._in_flight.units | (self._pending or set())
 
@@ -268,15 +271,16 @@ class Worker:
         sink, plan, accept = self.mesh.sink, reviewed.plan, (*self._accept, *reviewed.lifted)
         parts = () if isinstance(sink, Transactional) or not sink.apart else partition(plan, await self.mesh.observed())
         if not parts:
-            return await self._hub.apply(self.mesh, plan, accept, news)
+            with self._patience.writing({change.unit for change in plan.changes}):
+                return await self._hub.apply(self.mesh, plan, accept, news)
         self._collect(self._in_flight.ended())
         later = self._behind_in_flight(parts)
         for part in parts:
             if not units_of(part) & later:
                 self._in_flight.start(part, self._write_part(part, accept, news))
         self._pending = (self._pending or set()) | later
-        await self._in_flight.wait()
-        waiting = Result("waiting", "the mesh has not answered yet")
+        await self._in_flight.wait(UNANSWERED_S)
+        waiting = Result("waiting", UNANSWERED)
         units = {key for part in parts for key in units_of(part)}
         return dict.fromkeys(units & self._in_flight.units | later, waiting) | self._in_flight.ended()
 
@@ -292,7 +296,7 @@ class Worker:
             return await self._hub.apply(self.mesh, part, accept, news)
         except Exception as error:  # noqa: BLE001 - it concerns these units, and the others go on
             if not isinstance(error, SmihubError):
-                _log.error("mesh_raised", mesh=self.mesh.name, exc_info=error)
+                self._sink_bugs.raised(units_of(part), error)
             return dict.fromkeys(units_of(part), result_of(error))
 
     def _on_finished(self, units: frozenset[UnitKey]) -> None:
@@ -310,6 +314,7 @@ class Worker:
         """Units that were not written to their end are planned again, later."""
         busy = self._in_flight.units | (self._pending or set())
         stopped = {key: each for key, each in results.items() if each.state != "written" and key not in busy}
+        self._sink_bugs.well([key for key, each in results.items() if each.state != "bug"])
         self._losing -= _narrowed(results)
         self._retry_grew = self._retry_grew or bool(stopped)
         self._to_retry |= stopped.keys()
@@ -350,6 +355,8 @@ class Worker:
         """Note why a try failed; a trace is logged once."""
         error = state.outcome.exception() if state.outcome is not None else None
         self.idle.set()
+        if isinstance(error, _UnwrittenError):  # the units say why, each for itself
+            return
         cause = f"{type(error).__name__}: {error}"
         if isinstance(error, SmihubError):
             reason = "stale" if isinstance(error, StaleError) else "failed"
@@ -365,19 +372,8 @@ class Worker:
     def _log_faults(self, reviewed: Reviewed) -> None:
         """What adapters raised; that their units stay is told by their outcomes."""
         for key, error in reviewed.faults:
-            _log.error("adapter_raised", mesh=self.mesh.name, unit=str(key), exc_info=error)
-
-    def _log_plan(self, reviewed: Reviewed) -> None:
-        plan = reviewed.plan
-        _log.info(
-            "plan_applied",
-            mesh=reviewed.mesh.name,
-            changes=len(plan.changes),
-            allowed=[line_of(permit) for permit in plan.gained[:_LOG_LIMIT]],
-            denied=[*plan.lost_lines, *(line_of(permit) for permit in plan.lost[:_LOG_LIMIT])][:_LOG_LIMIT],
-            rerouted=[after for _, after in plan.rerouted[:_LOG_LIMIT]],
-            frozen=len(plan.frozen) + len(plan.held),
-        )
+            self._adapter_bugs.raised((key,), error)
+        self._adapter_bugs.well(reviewed.decided.units.keys() - {key for key, _ in reviewed.faults})
 
 
 def _refused_for_losses(reviewed: Reviewed) -> frozenset[UnitKey]:

@@ -168,6 +168,14 @@ class Journal:
         self._count(mesh, reason)
         self._keep(mesh)
 
+    def unanswered(self, mesh: str, units: Collection[UnitKey], message: str) -> None:
+        """A mesh has not answered for long: it was to write these units, or (none) to tell what stands there."""
+        if units:
+            self.outcomes.written(mesh, dict.fromkeys(units, Result("waiting", message)), self._clock())
+        else:
+            self.outcomes.problem(mesh, (), "waiting", message, self._clock())
+        self._keep(mesh)
+
     def accepted(self, reviewed: Reviewed, codes: Collection[str]) -> None:
         """Somebody accepted these codes by hand, and they let this plan pass."""
         if codes:

@@ -216,6 +216,7 @@ class Outcomes:
     def _put(self, mesh: str, key: UnitKey, after: Outcome | None) -> None:
         known = self._units.setdefault(mesh, {})
         before = known.get(key)
+        after = _resumed(self._was.get((mesh, key)), after)
         if before == after:
             return
         self._summaries.pop(mesh, None)
@@ -227,7 +228,8 @@ class Outcomes:
 
     def _set_mesh(self, mesh: str, fresh: MeshCondition, now: float) -> None:
         before = self._meshes.get(mesh)
-        after = _since(before, fresh, now)
+        told = self._mesh_was.get(mesh)
+        after = _since(told if _is_still(told, fresh) else before, fresh, now)
         if after != before:
             self._mesh_was.setdefault(mesh, before)
             self._meshes[mesh] = after
@@ -277,11 +279,27 @@ def _with(before: Outcome, found: Mapping[ConditionType, Condition], now: float)
 
 def _kept(before: Condition | None, fresh: Condition, generation: int, now: float) -> Condition:
     """The new condition with its time; the very same as before where nothing about it is new, for most of many stay."""
-    if before is None or (before.status, before.reason) != (fresh.status, fresh.reason):
+    if before is None or not _is_still(before, fresh):
         return Condition(fresh.status, fresh.reason, fresh.message, now, generation)
     if (before.message, before.generation) == (fresh.message, generation):
         return before
     return Condition(fresh.status, fresh.reason, fresh.message, before.since, generation)
+
+
+def _resumed(told: Outcome | None, after: Outcome | None) -> Outcome | None:
+    """The outcome; what was told to be wrong, and is wrong again, goes on from then: what was so in between, nobody saw."""
+    if told is None or after is None:
+        return after
+    again = {
+        kind: replace(each, since=min(each.since, told.condition(kind).since))
+        for kind, each in after.conditions.items()
+        if each.status == "False" and _is_still(told.conditions.get(kind), each)
+    }
+    return replace(after, conditions={**after.conditions, **again})
+
+
+def _is_still(before: Condition | None, fresh: Condition) -> bool:
+    return before is not None and (before.status, before.reason) == (fresh.status, fresh.reason)
 
 
 def _ordered(conditions: Mapping[ConditionType, Condition]) -> dict[ConditionType, Condition]:
@@ -289,8 +307,7 @@ def _ordered(conditions: Mapping[ConditionType, Condition]) -> dict[ConditionTyp
 
 
 def _since(before: Condition | None, fresh: _C, now: float) -> _C:
-    lasts = before is not None and (before.status, before.reason) == (fresh.status, fresh.reason)
-    return replace(fresh, since=before.since if lasts and before is not None else now)
+    return replace(fresh, since=before.since if before is not None and _is_still(before, fresh) else now)
 
 
 def with_programmed(outcomes: Mapping[UnitKey, Outcome], report: Mapping[str, Any]) -> dict[UnitKey, Outcome]:

@@ -28,6 +28,7 @@ _MESH: Mapping[str, tuple[Level, str]] = {
     "refused": ("error", "plan_refused"),
     "stale": ("warning", "plan_stale"),
     "failed": ("error", "apply_failed"),
+    "waiting": ("error", "mesh_hangs"),
 }
 _UNIT: Mapping[ConditionType, str] = {
     "Lowered": "unit_not_lowered",
