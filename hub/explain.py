@@ -88,11 +88,6 @@ class Explainer:
         """The names of the meshes."""
         return tuple(self._judges)
 
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the objects."""
-        return self.compiled.problems
-
     def explain(self, request: Request) -> tuple[Answer, Mapping[str, Answer]]:
         """SMI's answer and each mesh's; a mesh that does something else names the losses that explain it."""
         smi = self._semantics.judge(request)

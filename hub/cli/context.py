@@ -21,6 +21,7 @@ from rich.text import Text
 
 from hub.cli import completion
 from hub.errors import ConfigError, RefusedError, SmihubError
+from hub.model import printable
 
 
 class Exit(IntEnum):
@@ -87,14 +88,8 @@ Part = str | tuple[str, str]
 def line(*parts: Part) -> Text:
     """One line to print. What would move the cursor, colour, break or turn the line around is written as an escape."""
     return Text.assemble(
-        *(_printable(part) if isinstance(part, str) else (_printable(part[0]), part[1]) for part in parts)
+        *(printable(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts)
     )
-
-
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def emit(data: Any, output: Output) -> None:

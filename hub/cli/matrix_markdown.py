@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from hub.cli.matrix_text import SIGNS, requests_text
 from hub.matrix import Cell, Matrix
 from hub.matrix.lines import lines_of
+from hub.model import printable
 
 _MOST_COLUMNS = 15
 _MOST_DIFFERENCES = 100
@@ -69,6 +70,5 @@ def _differences(matrix: Matrix) -> Iterator[str]:
 
 def _code(text: str) -> str:
     """A text in which nothing is Markdown or HTML (GitHub Flavored Markdown, "Code spans" and "Tables")."""
-    plain = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    quoted = plain.replace("`", "'").replace("|", "\\|")
+    quoted = printable(text).replace("`", "'").replace("|", "\\|")
     return f"`{quoted}`" if quoted else ""

@@ -1,6 +1,7 @@
 """Outcomes as a JUnit report, which CI systems show beside a change.
 
-Shape: the elements testsuites, testsuite, testcase and failure, as in https://github.com/testmoapp/junitxml.
+Shape: the elements testsuites, testsuite, testcase and failure, as in https://github.com/testmoapp/junitxml. What XML does not allow
+(https://www.w3.org/TR/xml/#charsets) stands there as escapes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from itertools import groupby
 from xml.etree import ElementTree as ET
 
 from hub.expect.judge import Tested
+from hub.model import printable
 
 
 def junit(outcomes: Sequence[Tested], describe: Callable[[Tested], str]) -> bytes:
@@ -17,7 +19,7 @@ def junit(outcomes: Sequence[Tested], describe: Callable[[Tested], str]) -> byte
     root = ET.Element("testsuites", {"name": "smihub test", **_counts(outcomes)})
     for name, found in groupby(outcomes, key=lambda each: each.expectation.file.name):
         cases = list(found)
-        suite = ET.SubElement(root, "testsuite", {"name": _text(name), **_counts(cases)})
+        suite = ET.SubElement(root, "testsuite", {"name": printable(name), **_counts(cases)})
         for outcome in cases:
             _case(suite, outcome, describe)
     ET.indent(root)
@@ -28,20 +30,13 @@ def junit(outcomes: Sequence[Tested], describe: Callable[[Tested], str]) -> byte
 def _case(suite: ET.Element, outcome: Tested, describe: Callable[[Tested], str]) -> None:
     one = outcome.expectation
     name = f"{one.name}: {one.asked}" if one.name and one.several else one.name or one.asked
-    file = _text(one.file.name)
-    case = ET.SubElement(suite, "testcase", name=_text(name), classname=file, file=file)
+    file = printable(one.file.name)
+    case = ET.SubElement(suite, "testcase", name=printable(name), classname=file, file=file)
     if outcome.failures:
         case.set("line", str(one.line))
-        ET.SubElement(case, "failure", message=_text(describe(outcome)), type="unexpected")
+        ET.SubElement(case, "failure", message=printable(describe(outcome)), type="unexpected")
 
 
 def _counts(outcomes: Sequence[Tested]) -> dict[str, str]:
     failures = sum(bool(each.failures) for each in outcomes)
     return {"tests": str(len(outcomes)), "failures": str(failures), "errors": "0"}
-
-
-def _text(text: str) -> str:
-    """Text with what XML does not allow (https://www.w3.org/TR/xml/#charsets), and what nobody can see, as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -51,6 +51,7 @@ from hub.model.names import (
     Severity,
     identity_of,
     is_label_value,
+    printable,
     service_account_label,
 )
 from hub.model.native import (
@@ -117,6 +118,7 @@ __all__ = [
     "VerdictWord",
     "identity_of",
     "is_label_value",
+    "printable",
     "raw_bytes",
     "raw_text",
     "service_account_label",

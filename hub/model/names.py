@@ -118,6 +118,13 @@ def service_account_label(account: str) -> str:
     return f"h.{sha256(account.encode()).hexdigest()[:40]}"
 
 
+def printable(text: str) -> str:
+    """The text with all that nobody can see, or that would move the cursor, break or turn the line, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 class Reading(Struct, frozen=True, gc=False):
     """The two switches of our reading of SMI (docs/smi.md).
 

@@ -255,7 +255,7 @@ class Worker:
             return
         self._journal.planned(reviewed)
         waits = {*plan.frozen, *plan.held, *reviewed.refused, *reviewed.decided.paused}
-        outside = self._waiting_outside(keys)
+        outside = frozenset() if keys is None else self._waiting - keys
         self._waiting = outside | waits
         self._settled &= outside
         if not self._hub.intake.doubtful:  # else what is unread may hold up the same units
@@ -315,16 +315,14 @@ class Worker:
         busy = self._in_flight.units | (self._pending or set())
         stopped = {key: each for key, each in results.items() if each.state != "written" and key not in busy}
         self._sink_bugs.well([key for key, each in results.items() if each.state != "bug"])
-        self._losing -= _narrowed(results)
+        # Units that gained nothing, and of which what they lose is written.
+        self._losing -= {key for key, each in results.items() if each.narrowed}
         self._retry_grew = self._retry_grew or bool(stopped)
         self._to_retry |= stopped.keys()
 
     async def close(self) -> None:
         """End what is being written."""
         await self._in_flight.close()
-
-    def _waiting_outside(self, keys: set[UnitKey] | None) -> frozenset[UnitKey]:
-        return frozenset() if keys is None else self._waiting - keys
 
     # ----------------------------------------------------------------------- tries that failed
 
@@ -380,11 +378,6 @@ def _refused_for_losses(reviewed: Reviewed) -> frozenset[UnitKey]:
     """The units that are refused for nothing but losses of their own, which no other object can take away."""
     losses = {(loss.unit, loss.code) for loss in reviewed.plan.losses}
     return reviewed.refused - {each.unit for each in reviewed.refusals if (each.unit, each.code) not in losses}
-
-
-def _narrowed(results: Mapping[UnitKey, Result]) -> set[UnitKey]:
-    """The units that gained nothing, and of which what they lose is written."""
-    return {key for key, each in results.items() if each.narrowed}
 
 
 def _depends_on(part: Plan, busy: frozenset[ObjectRef], mirror: Mirror) -> bool:

@@ -12,7 +12,7 @@ from hub.api import FileForm, Marking
 from hub.errors import StaleError, UnsafeResourceError
 from hub.model import ObjectRef, Observed, Role, UnitKey
 from hub.sinks.manifest import Broken, Foreign, ObjectFiles, Unowned, digest
-from hub.sinks.names import OBJECTS, file_name, printable
+from hub.sinks.names import OBJECTS, file_name, printable_file
 
 
 class OwnershipChange(Struct, frozen=True):
@@ -86,7 +86,7 @@ def _stale(ref: ObjectRef) -> StaleError:
 
 def why_not_adoptable(form: FileForm, ref: ObjectRef, files: Sequence[str], theirs: Mapping[str, Foreign]) -> str:
     """Why a foreign object cannot be adopted; nothing if it stands alone in the file of its name."""
-    first, *more = (f'"{OBJECTS}/{printable(file)}"' for file in files)
+    first, *more = (f'"{OBJECTS}/{printable_file(file)}"' for file in files)
     found = theirs[files[0]]
     if more:
         return f"{first} and {more[0]} both contain this object or use its file name; keep one of them"
@@ -95,7 +95,7 @@ def why_not_adoptable(form: FileForm, ref: ObjectRef, files: Sequence[str], thei
     if found.owner:
         return f"{first} was written by another smihub.yaml, with owner {found.owner[:8]}...; release it there first"
     if found.mesh:
-        return f'{first} was written for mesh "{printable(found.mesh)}"; release it there first, or remove the label if it is a copy'
+        return f'{first} was written for mesh "{printable_file(found.mesh)}"; release it there first, or remove the label if it is a copy'
     if not found.token:
         return f"{first} contains more than this object; move this object to a separate file"
     place = file_name(form, ref)

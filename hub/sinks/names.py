@@ -12,7 +12,7 @@ from hashlib import sha256
 import msgspec
 
 from hub.api import FileForm
-from hub.model import ObjectRef, Role, UnitKey
+from hub.model import ObjectRef, Role, UnitKey, printable
 
 OBJECTS = "objects"
 MEMORY = ".smihub.json"
@@ -76,10 +76,9 @@ def _ref(form: FileForm, file: str) -> ObjectRef | None:
         return None
 
 
-def printable(file: str) -> str:
+def printable_file(file: str) -> str:
     """A file name as text that can be printed anywhere."""
-    text = file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return printable(file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 def unit_text(unit: UnitKey) -> str:

@@ -21,7 +21,7 @@ from hub.sinks.index import Listed, ListedFiles
 from hub.sinks.ledger import Ledger
 from hub.sinks.manifest import Broken, Foreign, ObjectFiles, Unowned
 from hub.sinks.marking import why_not_adoptable
-from hub.sinks.names import OBJECTS, file_name, former_name, printable, ref_of_file
+from hub.sinks.names import OBJECTS, file_name, former_name, printable_file, ref_of_file
 
 Found = Observed | Unowned | Foreign | Broken
 Known = Observed | Foreign | Broken
@@ -58,7 +58,7 @@ class FolderContents(Struct, frozen=True):
         standing = (self._unlisted(one) if one.token and file not in listed else one for file, one in self.ours.items())
         objects = {**self.foreign, **{one.ref: one for one in standing}}
         mends = bool(self.ours) and not self.index.whole
-        theirs = {f"{OBJECTS}/{printable(file)}": one for file, one in self.theirs.items()}
+        theirs = {f"{OBJECTS}/{printable_file(file)}": one for file, one in self.theirs.items()}
         others = {file: [Observed(ref, one.content, None, "") for ref in one.refs] for file, one in theirs.items()}
         unread = {file: one.unread for file, one in theirs.items() if one.unread}
         return Observation(objects, self.memory, self.token, self.held, mends, others, unread)
@@ -231,4 +231,4 @@ def _refuse_double(ours: Mapping[str, Observed], foreign: Mapping[str, Foreign])
 
 
 def _path(file: str) -> str:
-    return f'"{OBJECTS}/{printable(file)}"'
+    return f'"{OBJECTS}/{printable_file(file)}"'

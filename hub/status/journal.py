@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 from hub.model import Change, Op, UnitKey
 from hub.plan.plan import Plan
@@ -18,8 +17,8 @@ from hub.status.record import Action, Actor, Entry, Record
 Clock = Callable[[], float]
 
 
-class Listener(Protocol):
-    """Who counts what happens (hub.status.metrics)."""
+class Listener:
+    """Who counts what happens, as hub.status.metrics does; this one counts nothing."""
 
     def synced(self, source: str) -> None:
         """A source was read as a whole."""
@@ -32,6 +31,7 @@ class Listener(Protocol):
 
     def started(self, mesh: str) -> float:
         """A mesh is planned now; gives what `ended` wants."""
+        return 0.0
 
     def ended(self, mesh: str, started: float) -> None:
         """A mesh was planned, and written if that was possible."""
@@ -44,6 +44,7 @@ class Listener(Protocol):
 
     def turn_started(self) -> int:
         """The loop begins a turn; gives what `turn_ended` wants."""
+        return 0
 
     def turn_ended(self, number: int) -> None:
         """The loop waits for news again."""
@@ -70,51 +71,40 @@ class Journal:
         self._clock = clock
         self._on_change = on_change
         self._reported: set[str] = set()  # the meshes of which `on_change` was given all that is known
-        self.listener: Listener | None = None
+        self.listener = Listener()
 
     # ----------------------------------------------------------------------- what is counted
 
     def synced(self, source: str) -> None:
         """A source was read as a whole."""
-        if self.listener is not None:
-            self.listener.synced(source)
+        self.listener.synced(source)
 
     def heartbeat(self, mesh: str) -> None:
         """The worker of a mesh goes on, or waits for news."""
-        if self.listener is not None:
-            self.listener.heartbeat(mesh)
+        self.listener.heartbeat(mesh)
 
     @contextmanager
     def turning(self) -> Iterator[None]:
         """Around one turn of the loop."""
-        number = 0 if self.listener is None else self.listener.turn_started()
+        number = self.listener.turn_started()
         try:
             yield
         finally:
-            if self.listener is not None:
-                self.listener.turn_ended(number)
+            self.listener.turn_ended(number)
 
     @contextmanager
     def reconciling(self, mesh: str, units: int) -> Iterator[None]:
         """Around planning so many units of a mesh, and writing the plan."""
-        started = 0.0
-        if self.listener is not None:
-            self.listener.queued(mesh, units)
-            started = self.listener.started(mesh)
+        self.listener.queued(mesh, units)
+        started = self.listener.started(mesh)
         try:
             yield
         finally:
-            if self.listener is not None:
-                self.listener.ended(mesh, started)
+            self.listener.ended(mesh, started)
 
     def left(self, mesh: str, units: int) -> None:
         """So many units of a mesh are to be planned again."""
-        if self.listener is not None:
-            self.listener.queued(mesh, units)
-
-    def _count(self, mesh: str, result: str, changes: Sequence[Change] = ()) -> None:
-        if self.listener is not None:
-            self.listener.applied(mesh, result, changes)
+        self.listener.queued(mesh, units)
 
     # ----------------------------------------------------------------------- what became of units
 
@@ -124,8 +114,7 @@ class Journal:
         known = self.outcomes.of(reviewed.mesh.name)
         if any(key in known and known[key].drifted for key in reviewed.decided.units):
             self._keep(reviewed.mesh.name)  # it is put back at once, and nobody would hear that it was otherwise
-        if self.listener is not None:
-            self.listener.observed(reviewed.mesh.name)
+        self.listener.observed(reviewed.mesh.name)
 
     def refused(self, reviewed: Reviewed) -> None:
         """A plan was made of which nothing is written: what nothing of its own refuses waits for the rest."""
@@ -134,7 +123,7 @@ class Journal:
         pending = [key for key in reviewed.decided.units if key in known and known[key].pending]
         waiting = Result("waiting", "the plan of this mesh is refused")
         self.outcomes.written(mesh, dict.fromkeys(pending, waiting), self._clock())
-        self._count(mesh, "refused")
+        self.listener.applied(mesh, "refused")
         self._keep(mesh)
 
     def wrote(self, reviewed: Reviewed, results: Mapping[UnitKey, Result] | None = None) -> None:
@@ -144,28 +133,30 @@ class Journal:
         self._keep(reviewed.mesh.name)
         failed = sum(each.state != "written" for each in found.values())
         written = [change for change in reviewed.plan.changes if _is_written(found.get(change.unit))]
-        self._count(reviewed.mesh.name, "partial" if failed else "written", written)
+        self.listener.applied(reviewed.mesh.name, "partial" if failed else "written", written)
         if reviewed.plan.changes:
             self._note(reviewed, f"{failed} units not written" if failed else "written")
 
     def ended(self, mesh: str, results: Mapping[UnitKey, Result]) -> None:
         """Units of a plan were written, or not, that took longer than the rest of it."""
         self.outcomes.written(mesh, results, self._clock())
-        self._count(mesh, "partial" if any(each.state != "written" for each in results.values()) else "written")
+        self.listener.applied(
+            mesh, "partial" if any(each.state != "written" for each in results.values()) else "written"
+        )
         self._keep(mesh)
 
     def failed(self, reviewed: Reviewed, result: Result) -> None:
         """Nothing of a plan could be written, or nobody can tell how much."""
         keys = {change.unit for change in reviewed.plan.changes}
         self.outcomes.written(reviewed.mesh.name, dict.fromkeys(keys, result), self._clock())
-        self._count(reviewed.mesh.name, result.state)
+        self.listener.applied(reviewed.mesh.name, result.state)
         self._keep(reviewed.mesh.name)
         self._note(reviewed, f"{result.state}: {result.detail}")
 
     def problem(self, mesh: str, units: Collection[UnitKey], reason: str, message: str) -> None:
         """A mesh cannot be observed or planned; these units stay as they are."""
         self.outcomes.problem(mesh, units, reason, message, self._clock())
-        self._count(mesh, reason)
+        self.listener.applied(mesh, reason)
         self._keep(mesh)
 
     def unanswered(self, mesh: str, units: Collection[UnitKey], message: str) -> None:

@@ -24,6 +24,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hub.model import Change
+from hub.status.journal import Listener
 from hub.status.outcomes import Outcomes, Summary
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a series more for each counter, which says since when it counts: process_start_time_seconds does
@@ -44,7 +45,7 @@ class Clocks(Struct, frozen=True):
     now: Callable[[], float] = time.time
 
 
-class Metrics:
+class Metrics(Listener):
     """What a hub's loop tells, and the texts that are made of it; `awaited` are the sources and meshes it needs to be ready.
 
     `names` puts units into labels.

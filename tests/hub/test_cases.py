@@ -43,7 +43,7 @@ def test_every_mesh_answers_every_case(case: Case, mesh: SinklessMesh) -> None:
             lambda request, by=explainer: by.explain(request)[0],  # type: ignore[misc]
         )
         wrong.extend(f"{stage.title}: {line}" for line in said)
-        wrong.extend(f"{stage.title}: {line}" for line in missing_problems(stage, explainer.problems))
+        wrong.extend(f"{stage.title}: {line}" for line in missing_problems(stage, explainer.compiled.problems))
     assert not wrong, "\n".join(wrong)
 
 

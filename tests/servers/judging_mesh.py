@@ -26,7 +26,7 @@ class MeshJudge(Judge):
         self._without = answers_without(documents, Reading())
         self._endpoints = explainer.compiled.facts.endpoints
         self.made: Mapping[UnitKey, Translation] = judged.translations
-        self.problems = explainer.problems
+        self.problems = explainer.compiled.problems
 
     def predicted(self, request: Request) -> Answer:
         """What the adapter says that the mesh does."""
