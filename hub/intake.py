@@ -89,26 +89,26 @@ class Intake:
                 if not self._was_read(source, event.part):
                     self._never_read.add((source, event.part))
             elif isinstance(event, Delete):
-                self._fill(source, event.part, ())
-                self._mark_read(source, event.part)
-                self._ever_read.discard((source, event.part))
-                self._unrelated.put(source, event.part, None)
-                self._unrelated.count(source, event.part, ())
-                self._overriding.put(source, event.part, ())
-                self._kustomizations.put(source, event.part, (), ())
+                self._empty(source, event.part)
             elif isinstance(event, NotOurs):
-                self._fill(source, event.part, ())
-                self._mark_read(source, event.part)
-                self._ever_read.discard((source, event.part))
+                self._empty(source, event.part)
                 self._foreign[source, event.part] = event.problem
                 self._unrelated.put(source, event.part, event.looks)
-                self._overriding.put(source, event.part, ())
-                self._kustomizations.put(source, event.part, (), ())
             elif isinstance(event, Upsert):
                 self._fill(source, event.part, self._objects(source, event))
                 self._mark_read(source, event.part)  # last: what reading it raises, it was not read
             else:
                 self._mark_read(source, event.part if isinstance(event, Listed) else "")
+
+    def _empty(self, source: str, part: str) -> None:
+        """The part is gone, or holds nothing of ours."""
+        self._fill(source, part, ())
+        self._mark_read(source, part)
+        self._ever_read.discard((source, part))
+        self._unrelated.put(source, part, None)
+        self._unrelated.count(source, part, ())
+        self._overriding.put(source, part, ())
+        self._kustomizations.put(source, part, (), ())
 
     def _objects(self, source: str, event: Upsert) -> tuple[Decoded, ...]:
         """What a part holds; of one without any object of ours, nothing is said of each document that has no kind."""

@@ -68,11 +68,7 @@ class DirectorySink:
         # Planned on a folder that was not there: it is made here, and not by looking at it.
         if token == self._empty.token:
             await run_to_end(partial(make, self._path))
-        async with opened(self._path, EXCLUSIVE) as folder:
-            reading = self._empty if folder is None else await run_to_end(partial(self._read, folder))
-            if folder is None or reading.token != token:
-                raise StaleError(f'folder "{self._path}" changed while this plan was made; plan again')
-            self._refuse_others(reading)
+        async with self._locked(token, "while this plan was made; plan again") as (folder, reading):
             folder.left = self._own
             writer = Writer(folder, self._path, reading)
             async with writer.cleaning():
@@ -81,11 +77,7 @@ class DirectorySink:
 
     async def mark(self, marks: Sequence[Marking], memory: Mapping[UnitKey, bytes], token: str) -> str:
         """See `hub.api.MarkingSink`. A file that is not as it was is a StaleError; all are looked at before the first write."""
-        async with opened(self._path, EXCLUSIVE) as folder:
-            reading = self._empty if folder is None else await run_to_end(partial(self._read, folder))
-            if folder is None or reading.token != token:
-                raise StaleError(f'folder "{self._path}" changed in the meantime; run the command again')
-            self._refuse_others(reading)
+        async with self._locked(token, "in the meantime; run the command again") as (folder, reading):
             standing = FolderObjects(self._files, reading.ours, reading.theirs)
             # The reading tells of files by their new names; on disk some still have the former one.
             actual = {file: old for old, file in reading.renamed.items()}
@@ -125,11 +117,18 @@ class DirectorySink:
     async def close(self) -> None:
         """Nothing is open."""
 
-    def _refuse_others(self, reading: FolderContents) -> None:
-        if reading.held not in {"", self._owner}:
-            raise RefusedError(
-                f'folder "{self._path}" was written by another smihub.yaml, with owner {reading.held[:8]}...'
-            )
+    @asynccontextmanager
+    async def _locked(self, token: str, changed: str) -> AsyncIterator[tuple[Folder, FolderContents]]:
+        """The folder, which nobody else writes until the end. Raises StaleError where it is not as it was, RefusedError where it is another's."""
+        async with opened(self._path, EXCLUSIVE) as folder:
+            reading = self._empty if folder is None else await run_to_end(partial(self._read, folder))
+            if folder is None or reading.token != token:
+                raise StaleError(f'folder "{self._path}" changed {changed}')
+            if reading.held not in {"", self._owner}:
+                raise RefusedError(
+                    f'folder "{self._path}" was written by another smihub.yaml, with owner {reading.held[:8]}...'
+                )
+            yield folder, reading
 
     def _read(self, folder: Folder) -> FolderContents:
         try:
