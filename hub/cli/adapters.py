@@ -30,6 +30,7 @@ from hub.cli.context import (
 from hub.cli.data import SCHEMA
 from hub.cli.features import COLOURS, declared
 from hub.cli.new_adapter import check_name, write_package
+from hub.cli.show import table
 from hub.cli.verbs import VerbGroup
 from hub.config.file import DEFAULT_FILE, load_configs
 from hub.config.settings import nearest
@@ -40,6 +41,7 @@ from hub.testing.conformance.judged_file import read_judged
 NameArgument = Annotated[
     str, typer.Argument(help="The adapter, as smihub.yaml names it.", autocompletion=completion.adapters)
 ]
+_HEAD = ("adapter", "package", "version", "family", "meshes")
 _WORDS = {
     "string": "string",
     "integer": "integer",
@@ -81,7 +83,7 @@ def list_adapters(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOptio
         _report(plugins)
         found = _installed(plugins, _meshes(config))
         if output is Output.TEXT:
-            print_lines(_table(found))
+            print_lines(table([_HEAD, *map(_cells, found)]))
         else:
             emit({"schema": SCHEMA, "adapters": [_row(each) for each in found]}, output)
     raise typer.Exit(Exit.ERROR if plugins.problems else Exit.SAME)
@@ -216,16 +218,8 @@ def _row(one: Installed) -> dict[str, Any]:
     }
 
 
-def _table(found: list[Installed]) -> Iterator[Text]:
-    rows = [("adapter", "package", "version", "family", "meshes")]
-    rows += [
-        (one.spec.name, one.package.name, one.package.version, one.spec.family, ", ".join(one.meshes) or "none")
-        for one in found
-    ]
-    wide = [max(len(row[at]) for row in rows) + 2 for at in range(len(rows[0]))]
-    for number, row in enumerate(rows):
-        text = "".join(f"{cell:{wide[at]}}" for at, cell in enumerate(row)).rstrip()
-        yield line((text, "bold") if number == 0 else text)
+def _cells(one: Installed) -> tuple[str, ...]:
+    return one.spec.name, one.package.name, one.package.version, one.spec.family, ", ".join(one.meshes) or "none"
 
 
 # ---------------------------------------------------------------------------------------------------------- one of them

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from hub.cli.context import (
     ConfigOption,
@@ -17,12 +16,12 @@ from hub.cli.context import (
     OutputOption,
     clean_errors,
     emit,
-    line,
     note,
     print_lines,
 )
 from hub.cli.data import SCHEMA, in_domain
 from hub.cli.reported import moment
+from hub.cli.show import table
 from hub.config.file import DEFAULT_FILE, Config, load_configs
 from hub.config.settings import nearest
 from hub.errors import ConfigError
@@ -56,7 +55,7 @@ def history(
                 output,
             )
         elif entries:
-            print_lines(_table([_HEAD, *(_row(*each) for each in entries)]))
+            print_lines(table([_HEAD, *(_row(*each) for each in entries)]))
         else:
             note(f"there is no record of {', '.join(mesh)}" if mesh else "there is no record yet")
     raise typer.Exit(Exit.SAME)
@@ -83,13 +82,6 @@ def _refuse_unknown(configs: Sequence[Config], entries: Entries, meshes: Sequenc
     for name in meshes:
         if name not in recorded.union(known):
             raise ConfigError(f'unknown mesh "{name[:80]}"; {nearest(name, known)}')
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[Text]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for number, row in enumerate(rows):
-        text = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        yield line((text, "bold" if number == 0 else ""))
 
 
 def _row(config: Config, entry: Entry) -> tuple[str, ...]:

@@ -54,6 +54,14 @@ def _by_unit(plan: Plan) -> list[tuple[UnitKey, list[Change]]]:
     return [(unit, list(changes)) for unit, changes in groupby(ordered, key=lambda change: change.unit)]
 
 
+def table(rows: Sequence[Sequence[str]]) -> Iterator[Text]:
+    """Rows in columns; the first one is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        text = "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield line((text, "bold" if number == 0 else ""))
+
+
 def unplanned_line(plan: Plan) -> Text:
     """A mesh of which nothing was planned, for it is not ours to change."""
     return line((f"mesh {plan.mesh}", "bold"), "  nothing is planned")

@@ -15,7 +15,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from adapters.consul.config import ENTRY_NAMES, RESOURCE_NAMES, ConsulConfig
+from adapters.consul.config import ENTRY_NAMES, ConsulConfig
 from adapters.consul.evaluate.chain import Chain, Chains, Way
 from adapters.consul.evaluate.entries import entries_of
 from adapters.consul.evaluate.intentions import Default, Gates
@@ -52,11 +52,6 @@ _RANK: Mapping[str, int] = {"deny": 0, "mixed": 1, "allow": 2}
 def evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
     """What config entries mean under the default names."""
     return mesh_of(objects, facts, Names(ENTRY_NAMES))
-
-
-def resource_evaluator(objects: Sequence[NativeObject], facts: Facts) -> Evaluator:
-    """What custom resources of consul-k8s mean under the default names."""
-    return mesh_of(objects, facts, Names(RESOURCE_NAMES))
 
 
 def settled(config: ConsulConfig) -> Callable[[Sequence[NativeObject], Facts], Evaluator]:

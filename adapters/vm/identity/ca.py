@@ -54,13 +54,12 @@ class Root(Struct, frozen=True):
 
 
 class Leaf(Struct, frozen=True):
-    """A workload's certificate chain and key in PEM; to be replaced at `renew_at`, dead at `not_after` (UTC)."""
+    """A workload's certificate chain and key in PEM; to be replaced at `renew_at` (UTC)."""
 
     spiffe: str
     chain: bytes
     key: Secret
     renew_at: dt.datetime
-    not_after: dt.datetime
 
 
 class Authority:
@@ -99,7 +98,7 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         renew_at = now + (not_after - now) * _fraction(spiffe, certificate.serial_number)
-        return Leaf(spiffe, certificate.public_bytes(serialization.Encoding.PEM), _pem(key), renew_at, not_after)
+        return Leaf(spiffe, certificate.public_bytes(serialization.Encoding.PEM), _pem(key), renew_at)
 
 
 def make_root(trust_domain: str, now: dt.datetime) -> Root:

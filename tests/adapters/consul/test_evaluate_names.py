@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 from adapters.consul.config import ConsulConfig, ConsulK8sConfig
-from adapters.consul.evaluate.mesh import evaluator, resource_evaluator, settled
+from adapters.consul.evaluate.mesh import evaluator, settled
 from hub.api import Facts, Source
 from tests.adapters.consul.native import A, B, allow, ask, defaults, deny, intentions, manifest, raw_entry
 
@@ -16,7 +16,6 @@ def test_evaluators_of_the_defaults(facts: Facts) -> None:
     """Config entries have `_` between namespace and name, custom resources have two dashes."""
     assert evaluator(_ENTRIES, facts).judge(ask()).verdict == "allow"
     manifests = [manifest(one) for one in _ENTRIES]
-    assert resource_evaluator(manifests, facts).judge(ask()).verdict == "allow"
     assert settled(ConsulConfig())(_ENTRIES, facts).judge(ask(src=B)).verdict == "deny"
     assert settled(ConsulK8sConfig())(manifests, facts).judge(ask()).verdict == "allow"
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from adapters.consul.evaluate.mesh import evaluator, resource_evaluator
+from adapters.consul.config import ConsulK8sConfig
+from adapters.consul.evaluate.mesh import evaluator, settled
 from hub.api import Facts, NativeObject, UnmodelledError
 from tests.adapters.consul.native import (
     HTTP,
@@ -58,7 +59,7 @@ def surprised(value: Any) -> Iterator[Any]:
 def test_unknown_field_is_an_error_wherever_it_stands(native: NativeObject, facts: Facts) -> None:
     """In the entry itself, and in everything inside; in a manifest too."""
     others = tuple(one for one in HTTP if one.ref != native.ref)
-    for make, made in ((evaluator, native), (resource_evaluator, manifest(native))):
+    for make, made in ((evaluator, native), (settled(ConsulK8sConfig()), manifest(native))):
         beside = others if made is native else tuple(map(manifest, others))
         make((*beside, made), facts)
         for body in surprised(json.loads(made.body)):
@@ -215,7 +216,7 @@ def test_manifests_that_are_not_read(change: dict[str, Any], why: str, facts: Fa
     made = manifest(intentions("web", deny()))
     body = {**json.loads(made.body), **change}
     with pytest.raises(UnmodelledError, match=why):
-        resource_evaluator((replace(made, body=json.dumps(body).encode()),), facts)
+        settled(ConsulK8sConfig())((replace(made, body=json.dumps(body).encode()),), facts)
 
 
 def test_what_a_server_fills_in_means_nothing(facts: Facts) -> None:
