@@ -30,6 +30,7 @@ from hub.cli.context import (
 from hub.cli.data import SCHEMA
 from hub.cli.features import COLOURS, declared
 from hub.cli.new_adapter import check_name, write_package
+from hub.cli.schema import Schema, resolved
 from hub.cli.show import table
 from hub.cli.verbs import VerbGroup
 from hub.config.file import DEFAULT_FILE, load_configs
@@ -242,7 +243,7 @@ def _fields(kind: type) -> list[dict[str, Any]]:
     """The settings of a type: name, what is written there, and the default (absent: it must be written)."""
     schema = json.schema(kind)
     definitions = schema.get("$defs", {})
-    top = _resolved(schema, definitions)
+    top = resolved(schema, definitions)
     return [
         {
             "field": name,
@@ -253,14 +254,9 @@ def _fields(kind: type) -> list[dict[str, Any]]:
     ]
 
 
-def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    return found
-
-
-def _word(written: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+def _word(written: Schema, definitions: Mapping[str, Schema]) -> str:
     """What may be written, in words."""
-    schema = _resolved(written, definitions)
+    schema = resolved(written, definitions)
     if "enum" in schema:
         return " or ".join(str(value) for value in schema["enum"])
     if "anyOf" in schema:

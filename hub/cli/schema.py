@@ -97,9 +97,9 @@ def _config(plugins: Plugins) -> Schema:
     schemas, definitions = json.schema_components(types, ref_template=_REF)
     refs = dict(zip(types, schemas, strict=True))
     for part in (*forms, *parts):
-        if "sources" in (fields := _resolved(refs[part], definitions)["properties"]):
+        if "sources" in (fields := resolved(refs[part], definitions)["properties"]):
             fields["sources"] = {"type": "array", "minItems": 1, "items": _source(plugins, refs, definitions)}
-    _resolved(refs[mesh], definitions)["allOf"] = [
+    resolved(refs[mesh], definitions)["allOf"] = [
         {
             "if": {"properties": {"adapter": {"const": name}}},
             "then": {
@@ -113,13 +113,13 @@ def _config(plugins: Plugins) -> Schema:
 
 def _source(plugins: Plugins, refs: Mapping[type, Schema], definitions: Mapping[str, Schema]) -> Schema:
     """A folder, or what another kind of source takes beside what every source may say."""
-    common = _resolved(refs[WrittenSource], definitions)["properties"]
+    common = resolved(refs[WrittenSource], definitions)["properties"]
     others = [
-        _with(_resolved(refs[spec.config], definitions), {**common, "kind": {"const": name}}, "kind")
+        _with(resolved(refs[spec.config], definitions), {**common, "kind": {"const": name}}, "kind")
         for name, spec in sorted(plugins.sources.items())
         if name != DIRECTORY
     ]
-    return {"anyOf": [_with(_resolved(refs[WrittenFolder], definitions), {"kind": {"const": DIRECTORY}}), *others]}
+    return {"anyOf": [_with(resolved(refs[WrittenFolder], definitions), {"kind": {"const": DIRECTORY}}), *others]}
 
 
 def _sink(family: str, plugins: Plugins, refs: Mapping[type, Schema], definitions: Mapping[str, Schema]) -> Schema:
@@ -128,7 +128,7 @@ def _sink(family: str, plugins: Plugins, refs: Mapping[type, Schema], definition
     return {
         "anyOf": [
             _with(
-                _resolved(refs[spec.config], definitions),
+                resolved(refs[spec.config], definitions),
                 {"kind": {"const": name}},
                 *(["kind"] if len(fitting) > 1 else []),
             )
@@ -143,6 +143,6 @@ def _with(schema: Schema, more: Schema, *required: str) -> Schema:
     return {**found, "required": [*schema.get("required", []), *required]}
 
 
-def _resolved(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
+def resolved(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
     """A schema that is a reference, as what it refers to."""
     return definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema

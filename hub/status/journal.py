@@ -172,11 +172,6 @@ class Journal:
         if codes:
             self._note(reviewed, "", "accept", tuple(sorted(codes)))
 
-    def note(self, entry: Entry) -> None:
-        """Append to the history."""
-        if self._record is not None:
-            self._record.note(entry)
-
     def close(self) -> None:
         """Wait, a few seconds at most, until all is on record."""
         if self._record is not None:
@@ -187,7 +182,7 @@ class Journal:
             return
         plan, found = reviewed.plan, codes or tuple(sorted(reviewed.lifted))
         at, digest = self._clock(), digest_of(plan)
-        self.note(Entry(at, action, plan.mesh, self._actor, digest, counts_of(plan), found, result=result))
+        self._record.note(Entry(at, action, plan.mesh, self._actor, digest, counts_of(plan), found, result=result))
 
     def _keep(self, mesh: str) -> None:
         # First on record, then told: what is logged can be looked up.

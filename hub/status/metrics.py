@@ -35,6 +35,13 @@ HUNG_S = 300.0
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _FRESH_S = 1.0
 """So long a text is handed out again: whoever asks all the time makes nobody wait."""
+_GAUGES: tuple[tuple[str, str, Callable[[Summary], float]], ...] = (
+    ("smihub_governed_identities", "Identities that a mesh governs.", lambda one: one.governed),
+    ("smihub_conflicts", "Units with an object that is not managed by smihub.", lambda one: one.conflicts),
+    ("smihub_losses", "Units with a Loss that was not accepted.", lambda one: one.lossy),
+    ("smihub_frozen_units", "Units that are frozen: unchanged until everything can be read.", lambda one: one.frozen),
+    ("smihub_waiting_revocations", "Units with a revocation that is not written yet.", lambda one: one.losing),
+)
 _UNITS = ("applied", "refused", "conflicts", "waiting", "frozen", "failed", "lossy", "bad")
 
 
@@ -217,31 +224,15 @@ class _Units(Collector):
     def collect(self) -> Iterator[Metric]:
         """Called at each scrape."""
         summaries = {mesh: self._outcomes.summary(mesh) for mesh in self._meshes}
-        yield _gauge(
-            "smihub_governed_identities", "Identities that a mesh governs.", summaries, lambda one: one.governed
-        )
+        for name, text, value in _GAUGES:
+            yield _gauge(name, text, summaries, value)
+        text = "Age of the oldest of the revocations that wait."
+        yield _gauge("smihub_waiting_revocations_oldest_seconds", text, summaries, self._age)
         units = GaugeMetricFamily("smihub_units", "Units by state.", labels=("mesh", "state"))
         for mesh, one in summaries.items():
             for state in _UNITS:
                 units.add_metric((mesh, state), getattr(one, state))
         yield units
-        yield _gauge(
-            "smihub_conflicts",
-            "Units with an object that is not managed by smihub.",
-            summaries,
-            lambda one: one.conflicts,
-        )
-        yield _gauge("smihub_losses", "Units with a Loss that was not accepted.", summaries, lambda one: one.lossy)
-        yield _gauge(
-            "smihub_frozen_units",
-            "Units that are frozen: unchanged until everything can be read.",
-            summaries,
-            lambda one: one.frozen,
-        )
-        text = "Units with a revocation that is not written yet."
-        yield _gauge("smihub_waiting_revocations", text, summaries, lambda one: one.losing)
-        text = "Age of the oldest of these revocations."
-        yield _gauge("smihub_waiting_revocations_oldest_seconds", text, summaries, self._age)
         meshes = GaugeMetricFamily("smihub_mesh_ok", "Whether nothing refuses or blocks a mesh.", labels=("mesh",))
         for mesh in self._meshes:
             meshes.add_metric((mesh,), self._outcomes.mesh(mesh).status == "True")

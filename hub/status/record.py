@@ -141,8 +141,6 @@ class Record:
 
     def note(self, *entries: Entry) -> None:
         """Append to the history."""
-        if not entries:
-            return
         with self._wake:
             self._work.entries.extend(entries)
             self._start()

@@ -43,6 +43,11 @@ class RouteMatch(Struct, frozen=True, order=True, gc=False):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+def sort_key(match: RouteMatch) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    """By what matches are ordered where nothing else orders them."""
+    return match.path or "", match.method or "", match.headers
+
+
 def match_body(match: RouteMatch) -> Json:
     """A match as it is written."""
     pattern = {} if match.path is None else {"type": "RegularExpression", "value": anchored(match.path)}

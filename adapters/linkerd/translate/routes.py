@@ -130,7 +130,7 @@ class _Port:
         return found, lost
 
     def _rules(self, split: Split, cases: Sequence[Case]) -> Iterator[Json]:
-        matches: list[RouteMatch] = sorted({match for case in cases for match in case.matches()}, key=_order)
+        matches: list[RouteMatch] = sorted({match for case in cases for match in case.matches()}, key=objects.sort_key)
         backends = self._shares(split) if matches else []
         for some in in_rules(matches):
             yield {"backendRefs": backends, "matches": list(map(objects.match_body, some))}
@@ -157,10 +157,6 @@ def _weights(split: Split) -> dict[str, Fraction]:
 
 def _without(split: Split, lost: Lost) -> Split:
     return replace(split, matches=tuple(match for match in split.matches or () if match not in lost))
-
-
-def _order(match: RouteMatch) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    return match.path or "", match.method or "", match.headers
 
 
 def _objection(route: Route, port: RoutePort, split: Split) -> Objection | None:

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import msgspec
 
-from adapters.linkerd.translate.objects import RouteMatch, match_body
+from adapters.linkerd.translate.objects import RouteMatch, match_body, sort_key
 
 MAX_MATCHES = 120
 """Most matches of one route: 15 rules of 8."""
@@ -24,7 +24,7 @@ Share = tuple[RouteMatch, ...]
 def shared_out(matches: Iterable[RouteMatch]) -> list[Share] | None:
     """The matches in one route, or by their digests in 2, 4, 8...: a further match moves few others. None beyond the cap."""
     sized = [
-        (match, body) for match in sorted(matches, key=_order) for body in [msgspec.json.encode(match_body(match))]
+        (match, body) for match in sorted(matches, key=sort_key) for body in [msgspec.json.encode(match_body(match))]
     ]
     count = 1
     while count <= MAX_ROUTES:
@@ -38,7 +38,3 @@ def shared_out(matches: Iterable[RouteMatch]) -> list[Share] | None:
             return [tuple(share) for share in shares]
         count *= 2
     return None
-
-
-def _order(match: RouteMatch) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    return match.path or "", match.method or "", match.headers
