@@ -3,18 +3,7 @@
 Pure functions of a `View`: versions, references, defaults and invalid input end here, as values or as Problems.
 """
 
-from hub.intent.accesses import CompiledAccess, access, compile_access
-from hub.intent.inspection import inspect
-from hub.intent.routes import route
-from hub.intent.view import BackendProfile, View, WorkloadProfile
-
-__all__ = [
-    "BackendProfile",
-    "CompiledAccess",
-    "View",
-    "WorkloadProfile",
-    "access",
-    "compile_access",
-    "inspect",
-    "route",
-]
+from hub.intent.accesses import CompiledAccess as CompiledAccess, access as access, compile_access as compile_access
+from hub.intent.inspection import inspect as inspect
+from hub.intent.routes import route as route
+from hub.intent.view import BackendProfile as BackendProfile, View as View, WorkloadProfile as WorkloadProfile
