@@ -176,14 +176,14 @@ class Writing(Protocol):
         """
 
     async def remember(self, memory: Mapping[UnitKey, bytes]) -> None:
-        """Remember this of units (b"" forgets one). Raises as `write` does."""
+        """Remember this of units, all or none of it (b"" forgets one). Raises as `write` does.
+
+        Where units are written `apart` also StaleError, if another process changed what is remembered of one since `observe`.
+        """
 
 
 class Sink(Protocol):
-    """The I/O half of a mesh that takes objects one by one: the only room that writes.
-
-    `apart` says whether several units may be written at the same time, each in a `Writing` of its own.
-    """
+    """The I/O half of a mesh that takes objects one by one; units may be written at the same time if it says `apart`."""
 
     apart: ClassVar[bool]
 

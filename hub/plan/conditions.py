@@ -186,7 +186,10 @@ def _applied(key: UnitKey, index: PlanIndex) -> Condition:
         return Condition("False", "bug", _refusal_text(own))
     if key in index.frozen:
         return Condition(
-            "False", "frozen", _refusal_text(own) or "it is unknown what a change would allow, so it stays as it is"
+            "False",
+            "frozen",
+            _refusal_text(own)
+            or "it is unknown what it allows now, so it stays as it is, without gains and revocations",
         )
     if key in index.changes and index.whole:
         return Condition("False", "refused", _refusal_text(index.whole))

@@ -17,7 +17,7 @@ PAGES = sorted(
         "*.md",
         "docs/**/*.md",
         "adapters/*/README.md",
-        "examples/adapters/*/README.md",
+        "examples/*/*/README.md",
         "deploy/**/README.md",
     )
     for path in ROOT.glob(pattern)

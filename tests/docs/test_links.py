@@ -15,7 +15,11 @@ DIAGRAMS = re.compile(r"<script src=\S*mermaid\.min\.js\S* defer>")
 PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted(ROOT.glob("*.md")),
-    *sorted(page for top in ("adapters", "examples/adapters") for page in (ROOT / top).glob("*/README.md")),
+    *sorted(
+        page
+        for top in ("adapters", "examples/adapters", "examples/plugins")
+        for page in (ROOT / top).glob("*/README.md")
+    ),
 ]
 
 

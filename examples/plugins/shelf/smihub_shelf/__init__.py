@@ -1,0 +1,1 @@
+"""A sink and a source for smihub, to copy."""
