@@ -73,12 +73,13 @@ class Intake:
         for name, source in self.sources.items():
             try:
                 self.ingest(name, source.read())
-            except SourceError as error:
-                failed[name] = error
+            except Exception as error:  # noqa: BLE001 - whatever one raises, what the others revoke goes on
+                why = f'source "{name}" cannot be read: {type(error).__name__}: {error}'
+                failed[name] = error if isinstance(error, SourceError) else SourceError(why)
         if len(failed) == len(self.sources):
             raise next(iter(failed.values()))
-        for name, why in failed.items():
-            self.ingest(name, [lost(name, why)])
+        for name, lost_by in failed.items():
+            self.ingest(name, [lost(name, lost_by)])
 
     def ingest(self, source: str, events: Iterable[Event]) -> None:
         """Follow what a source says."""

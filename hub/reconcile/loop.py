@@ -276,14 +276,17 @@ class Loop:
 
 
 async def _supervised(work: Work) -> None:
-    """Do it for ever: what ends by an error that nobody expected is logged and begun anew."""
+    """Do it for ever: what ends by an error that nobody expected is begun anew; each such error is logged once in a row."""
+    logged = ""
     while True:
         try:
             await work()
         except BaseException as error:  # the others go on, whatever a plugin raised
             if is_ending():
                 raise
-            _log.error("task_raised", task=getattr(work, "__qualname__", str(work)), exc_info=error)
+            if logged != (logged := f"{type(error).__name__}: {error}"):
+                task = getattr(work, "func", work)  # of a partial
+                _log.error("task_raised", task=getattr(task, "__qualname__", str(task)), exc_info=error)
             await asyncio.sleep(_RESTART_S)
         else:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hub.plugins import Plugins, installed_plugins
 from hub.reconcile.hub import Hub
 from hub.reconcile.loop import Loop
 from hub.smi import Decoded, decode
+from hub.sources.directory import DirectorySource
 from hub.testing.memory_source import MemorySource, MemorySources
 from tests.hub.reconcile.test_loop import living
 from tests.servers.folder import ROUTES, WORKLOADS, Folder, shop, target
@@ -151,6 +152,26 @@ def test_a_source_that_is_away_holds_up_no_revocation_of_another(tmp_path: Path,
     assert "(source.unreadable)" in result.stderr
     (tmp_path / "elsewhere").rename(tmp_path / away)
     assert folder.plan()["meshes"][0]["newlyDenied"] == []
+
+
+def test_a_source_that_raises_holds_up_no_revocation_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug of its plugin is told as that source's, in one line, and nothing of it is taken for gone."""
+    folder, read = two_sources(tmp_path), DirectorySource.read
+
+    def raising(self: DirectorySource) -> Iterator[Event]:
+        if self.name == "second":
+            raise KeyError("a bug")
+        return read(self)
+
+    monkeypatch.setattr(DirectorySource, "read", raising)
+    folder.write("access.yaml", target("late", account="web"))
+    made = folder.plan()["meshes"][0]
+    assert (made["newlyAllowed"], made["newlyDenied"]) == ([], [BOOKS])
+    result = folder.run("apply", "--yes")
+    assert result.exit_code == 1
+    assert "source \"second\" cannot be read: KeyError: 'a bug'" in result.stderr
 
 
 def test_sources_that_are_all_away_are_an_error(tmp_path: Path) -> None:
