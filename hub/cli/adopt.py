@@ -32,14 +32,6 @@ from hub.reconcile.ownership import Adoption, adopt_all, adoptions, check_adopta
 _SHOWN = 12
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(
-        epilog="Examples: [bold]smihub adopt istio[/bold] (what could be adopted), "
-        "[bold]smihub adopt istio AuthorizationPolicy/shop/smihub-api[/bold]"
-    )(adopt)
-
-
 def adopt(
     mesh: MeshArgument,
     objects: Annotated[

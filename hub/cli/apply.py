@@ -52,11 +52,6 @@ _LEFT = {
 }
 """What a mesh whose plan could not be written has of it, by what its sink promises."""
 
-_EPILOG = (
-    "Examples: [bold]smihub apply[/bold], in a pipeline [bold]smihub apply --yes[/bold], "
-    "a reviewed plan [bold]smihub apply review.plan[/bold]"
-)
-
 
 class Applied(Struct, frozen=True):
     """What became of the plan of one mesh, and of the units that were not written to their end."""
@@ -102,11 +97,6 @@ class ApplyOptions(Struct, frozen=True):
         """Print what became of it, where the output is data."""
         if self.style == "data":
             emit({**pages_data(pages_of(reviews)), "applied": [each.data() for each in applied]}, self.output)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(epilog=_EPILOG)(apply)
 
 
 def apply(

@@ -24,12 +24,6 @@ from hub.status.record import APPROVED_S, Actor, Entry
 _SHORTEST = 8
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    epilog = 'Example: [bold]smihub approve 3f2a9c417bd0 --why "shop moves to the new accounts"[/bold]'
-    app.command(epilog=epilog)(approve)
-
-
 def approve(
     digest: Annotated[str, typer.Argument(help="The plan's digest, as smihub plan shows it.")],
     config: ConfigOption = Path(DEFAULT_FILE),

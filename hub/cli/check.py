@@ -41,13 +41,6 @@ from hub.smi.types import Workload
 from hub.smi.workload import GROUP
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(
-        epilog="Examples: [bold]smihub check[/bold] in a pipeline before merging, [bold]smihub check -o sarif[/bold] for code scanning"
-    )(check)
-
-
 def check(
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,

@@ -54,11 +54,6 @@ class Examined(Struct, frozen=True):
     found: tuple[Diagnosis, ...]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(epilog="Example: [bold]smihub doctor[/bold] before the first run on a machine")(doctor)
-
-
 def doctor(
     config: ConfigOption = Path(DEFAULT_FILE), mesh: MeshOption = None, output: OutputOption = Output.TEXT
 ) -> None:

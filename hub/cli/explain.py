@@ -36,15 +36,6 @@ from hub.model import Answer, Request
 from hub.requests import RequestError, decode, spelled
 
 _HEADER = re.compile(r"(?P<name>[^:=\s]+)(?::[ \t]*|=)(?P<value>.*)", re.DOTALL)
-_EPILOG = (
-    "Examples: [bold]smihub explain --from shop/web --to shop/api:80 --path /v1/books[/bold], "
-    "[bold]smihub explain --batch requests.jsonl --source manifests/[/bold]"
-)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(epilog=_EPILOG)(explain)
 
 
 def explain(

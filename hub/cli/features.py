@@ -24,11 +24,6 @@ Declared = Mapping[Feature, Support]
 COLOURS = {Support.FULL: "green", Support.PARTIAL: "yellow", Support.APPROXIMATE: "yellow"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(epilog="Example: [bold]smihub features -o json[/bold]")(features)
-
-
 def features(
     config: ConfigOption = Path(DEFAULT_FILE),
     output: MarkdownOutputOption = MarkdownOutput.TEXT,

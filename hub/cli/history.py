@@ -32,12 +32,6 @@ _HEAD = ("TIME", "WHO", "BY", "ACTION", "MESH", "PLAN", "OBJECTS", "ACCESS", "RE
 _DIGEST_SHOWN = 12
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    epilog = "Examples: [bold]smihub history --limit 20[/bold], [bold]smihub history --mesh vms -o json[/bold]"
-    app.command(epilog=epilog)(history)
-
-
 def history(
     config: ConfigOption = Path(DEFAULT_FILE),
     output: OutputOption = Output.TEXT,

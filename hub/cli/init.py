@@ -36,12 +36,6 @@ class _FolderContents(Struct, frozen=True):
     unreadable: str = ""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    epilog = "Examples: [bold]smihub init --source manifests/[/bold], [bold]smihub init --adapter istio[/bold]"
-    app.command(epilog=epilog)(init)
-
-
 def init(
     config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The file to write.")] = Path(
         "smihub.yaml"

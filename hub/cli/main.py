@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import resource
 import sys
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -45,29 +47,57 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Start with [bold]smihub init[/bold] in a folder of SMI YAML, then plan, apply and run. Exit codes: 0 nothing to do, 1 error, 2 changes, 3 refused.",
 )
-for _module in (
-    init,
-    check,
-    plan,
-    apply,
-    show_plan,
-    approve,
-    render,
-    run,
-    explain,
-    test,
-    matrix,
-    status,
-    history,
-    adopt,
-    release,
-    pause,
-    adapters,
-    features,
-    schema,
-    doctor,
-):
-    _module.register(app)
+_VERBS: Mapping[str, tuple[Callable[..., None], str]] = {
+    "init": (init.init, "Examples: `smihub init --source manifests/`, `smihub init --adapter istio`"),
+    "check": (
+        check.check,
+        "Examples: `smihub check` in a pipeline before merging, `smihub check -o sarif` for code scanning",
+    ),
+    "plan": (plan.plan, "Examples: `smihub plan`, `smihub plan --save review.plan`"),
+    "apply": (
+        apply.apply,
+        "Examples: `smihub apply`, in a pipeline `smihub apply --yes`, a reviewed plan `smihub apply review.plan`",
+    ),
+    "show": (show_plan.show, "Examples: `smihub show review.plan`, `smihub show review.plan -o markdown`"),
+    "approve": (approve.approve, 'Example: `smihub approve 3f2a9c417bd0 --why "shop moves to the new accounts"`'),
+    "render": (render.render, "Examples: `smihub render vms`, `smihub render vms --unit access/shop/api`"),
+    "run": (run.run, "Examples: `smihub run`, `smihub run --serve-only`"),
+    "explain": (
+        explain.explain,
+        "Examples: `smihub explain --from shop/web --to shop/api:80 --path /v1/books`, `smihub explain --batch requests.jsonl --source manifests/`",
+    ),
+    "test": (
+        test.run_tests,
+        "Examples: `smihub test access.test.yaml`, in a pipeline `smihub test --junit report.xml --source manifests/ tests/*.yaml`",
+    ),
+    "matrix": (
+        matrix.matrix,
+        "Examples: `smihub matrix`, `smihub matrix --from shop/web --to shop/api`, `smihub matrix -o html > matrix.html`",
+    ),
+    "status": (status.status, "Examples: `smihub status --mesh vms`, `smihub status -o json`, `smihub status --watch`"),
+    "history": (history.history, "Examples: `smihub history --limit 20`, `smihub history --mesh vms -o json`"),
+    "adopt": (
+        adopt.adopt,
+        "Examples: `smihub adopt istio` (what could be adopted), `smihub adopt istio AuthorizationPolicy/shop/smihub-api`",
+    ),
+    "release": (
+        release.release,
+        "Examples: `smihub release istio access/shop/api`, `smihub release istio access/shop/api --delete`",
+    ),
+    "pause": (pause.pause, "Example: `smihub pause istio VirtualService/shop/smihub-api`"),
+    "resume": (pause.resume, "Example: `smihub resume istio VirtualService/shop/smihub-api`"),
+    "features": (features.features, "Example: `smihub features -o json`"),
+    "schema": (
+        schema.schema,
+        "Example: `smihub schema config > .smihub.schema.json`, which the first line of smihub.yaml refers to",
+    ),
+    "doctor": (doctor.doctor, "Example: `smihub doctor` before the first run on a machine"),
+}
+"""In the order of `smihub --help`, each with the examples at the end of its own help."""
+for _name, (_verb, _examples) in _VERBS.items():
+    app.command(_name, epilog=re.sub(r"`(.*?)`", r"[bold]\1[/bold]", _examples))(_verb)
+app.command("hands-off", hidden=True)(pause.hands_off)
+adapters.register(app)
 _PR_SET_DUMPABLE = 4
 
 

@@ -34,11 +34,6 @@ from hub.errors import ConfigError
 from hub.explain import Explainer
 from hub.matrix import Matrix, UnknownPartyError, matrix_of
 
-_EPILOG = (
-    "Examples: [bold]smihub matrix[/bold], [bold]smihub matrix --from shop/web --to shop/api[/bold], "
-    "[bold]smihub matrix -o html > matrix.html[/bold]"
-)
-
 
 class MatrixForm(StrEnum):
     """`-o`: how the matrix is printed."""
@@ -48,11 +43,6 @@ class MatrixForm(StrEnum):
     YAML = "yaml"
     MARKDOWN = "markdown"
     HTML = "html"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(epilog=_EPILOG)(matrix)
 
 
 def matrix(

@@ -26,13 +26,6 @@ ObjectArgument = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add both verbs, and `hands-off`, their former name, for one release."""
-    app.command(epilog="Example: [bold]smihub pause istio VirtualService/shop/smihub-api[/bold]")(pause)
-    app.command(epilog="Example: [bold]smihub resume istio VirtualService/shop/smihub-api[/bold]")(resume)
-    app.command(name="hands-off", hidden=True)(hands_off)
-
-
 def pause(mesh: MeshArgument, name: ObjectArgument, config: ConfigOption = Path(DEFAULT_FILE)) -> None:
     """Leave one managed object as it is, whatever the sources say; plan shows it while it differs."""
     _run(config, mesh, name, paused=True)

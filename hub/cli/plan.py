@@ -77,11 +77,6 @@ class DomainReview(Struct, frozen=True):
         return () if self.failed else (*self.hub.intake.problems(), *self.hub.remarks(self.reviewed))
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(epilog="Examples: [bold]smihub plan[/bold], [bold]smihub plan --save review.plan[/bold]")(plan)
-
-
 def plan(
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,

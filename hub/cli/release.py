@@ -29,14 +29,6 @@ _KEPT = "its objects stay in effect as they are, no longer managed by smihub"
 _OPEN = "its objects are deleted, so the workloads they protected accept every caller that the mesh accepts"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(
-        epilog="Examples: [bold]smihub release istio access/shop/api[/bold], "
-        "[bold]smihub release istio access/shop/api --delete[/bold]"
-    )(release)
-
-
 def release(
     mesh: MeshArgument,
     unit: Annotated[

@@ -50,13 +50,6 @@ class Form(StrEnum):
     JSON = "json"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(
-        epilog="Examples: [bold]smihub render vms[/bold], [bold]smihub render vms --unit access/shop/api[/bold]"
-    )(render)
-
-
 def render(
     only: Annotated[
         str | None,

@@ -38,11 +38,6 @@ _MOST_S = 60.0
 """How long a domain that cannot be served waits at most before it is tried again."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command(epilog="Examples: [bold]smihub run[/bold], [bold]smihub run --serve-only[/bold]")(run)
-
-
 def run(
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,

@@ -33,12 +33,6 @@ class Shown(StrEnum):
     TEST = "test"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    epilog = "Example: [bold]smihub schema config > .smihub.schema.json[/bold], which the first line of smihub.yaml refers to"
-    app.command(epilog=epilog)(schema)
-
-
 def schema(
     of: Annotated[Shown, typer.Argument(metavar="config|workload|test", help="The file or object.")],
 ) -> None:

@@ -32,12 +32,6 @@ class PlanValidity(Struct, frozen=True):
     why: RefusedError | None = None
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    epilog = "Examples: [bold]smihub show review.plan[/bold], [bold]smihub show review.plan -o markdown[/bold]"
-    app.command(epilog=epilog)(show)
-
-
 def show(
     file: Annotated[Path, typer.Argument(help="The saved plan.")],
     config: ConfigOption = Path(DEFAULT_FILE),

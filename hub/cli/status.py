@@ -56,12 +56,6 @@ class MeshStatus(Struct, frozen=True):
         return mesh and planes and not any(each.bad for each in self.units.values())
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    epilog = "Examples: [bold]smihub status --mesh vms[/bold], [bold]smihub status -o json[/bold], [bold]smihub status --watch[/bold]"
-    app.command(epilog=epilog)(status)
-
-
 def status(
     config: ConfigOption = Path(DEFAULT_FILE),
     mesh: MeshOption = None,

@@ -33,16 +33,6 @@ from hub.expect.junit import junit
 from hub.expect.read import check_names, read, shares_text
 from hub.requests import near_to_json, to_json
 
-_EPILOG = (
-    "Examples: [bold]smihub test access.test.yaml[/bold], in a pipeline "
-    "[bold]smihub test --junit report.xml --source manifests/ tests/*.yaml[/bold]"
-)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("test", epilog=_EPILOG)(run_tests)
-
 
 def run_tests(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Expectations in YAML, or - for standard input.")],

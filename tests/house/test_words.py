@@ -45,6 +45,7 @@ _ANY = re.compile("|".join(f"(?:{pattern})" for pattern in BETTER))
 ALLOWED = {
     ("hub/family.py", "anew"): "the first line of files that people have in their repositories",
     ("hub/cli/pause.py", "hands-off"): "the former name of the verb, which still works",
+    ("hub/cli/main.py", "hands-off"): "the same",
     ("hub/sinks/kubernetes.py", "hands-off"): "the former name of the annotation, which is honoured for good",
     ("hub/status/outcomes.py", "hands-off"): "what an older release has recorded",
     ("docs/gitops.md", "hands-off"): "the former name of the annotation",
