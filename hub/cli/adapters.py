@@ -20,8 +20,8 @@ from hub.cli.context import (
     Exit,
     Output,
     OutputOption,
-    clean_errors,
     emit,
+    ending,
     line,
     note,
     print_lines,
@@ -57,10 +57,10 @@ _WORDS = {
 def register(app: typer.Typer) -> None:
     """Add the group and its verbs."""
     group = typer.Typer(cls=VerbGroup, no_args_is_help=True, rich_markup_mode="rich")
-    group.command("list", epilog="Example: [bold]smihub adapters list -o json[/bold]")(list_adapters)
-    group.command("show", epilog="Example: [bold]smihub adapters show istio[/bold]")(show)
-    group.command("new", epilog="Example: [bold]smihub adapters new mymesh[/bold], then what it prints")(new)
-    group.command("check", epilog="Example: [bold]smihub adapters check istio --worlds 200[/bold]")(check)
+    group.command("list", epilog="Example: [bold]smihub adapters list -o json[/bold]")(ending(list_adapters))
+    group.command("show", epilog="Example: [bold]smihub adapters show istio[/bold]")(ending(show))
+    group.command("new", epilog="Example: [bold]smihub adapters new mymesh[/bold], then what it prints")(ending(new))
+    group.command("check", epilog="Example: [bold]smihub adapters check istio --worlds 200[/bold]")(ending(check))
     app.add_typer(
         group,
         name="adapters",
@@ -77,31 +77,29 @@ class Installed(Struct, frozen=True):
     meshes: tuple[str, ...]
 
 
-def list_adapters(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
+def list_adapters(config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> Exit:
     """List the installed adapters with package and version, and the meshes of smihub.yaml that use them."""
-    with clean_errors():
-        plugins = installed_plugins()
-        _report(plugins)
-        found = _installed(plugins, _meshes(config))
-        if output is Output.TEXT:
-            print_lines(table([_HEAD, *map(_cells, found)]))
-        else:
-            emit({"schema": SCHEMA, "adapters": [_row(each) for each in found]}, output)
-    raise typer.Exit(Exit.ERROR if plugins.problems else Exit.SAME)
+    plugins = installed_plugins()
+    _report(plugins)
+    found = _installed(plugins, _meshes(config))
+    if output is Output.TEXT:
+        print_lines(table([_HEAD, *map(_cells, found)]))
+    else:
+        emit({"schema": SCHEMA, "adapters": [_row(each) for each in found]}, output)
+    return Exit.ERROR if plugins.problems else Exit.SAME
 
 
-def show(name: NameArgument, config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> None:
+def show(name: NameArgument, config: ConfigOption = Path(DEFAULT_FILE), output: OutputOption = Output.TEXT) -> Exit:
     """Show what one adapter supports, its settings, and the sinks that write its objects."""
-    with clean_errors():
-        plugins = installed_plugins()
-        spec = _known(name, plugins)
-        (found,) = (each for each in _installed(plugins, _meshes(config)) if each.spec is spec)
-        data = _data(found, plugins)
-        if output is Output.TEXT:
-            print_lines(_lines(found, data))
-        else:
-            emit({"schema": SCHEMA, **data}, output)
-    raise typer.Exit(Exit.SAME)
+    plugins = installed_plugins()
+    spec = _known(name, plugins)
+    (found,) = (each for each in _installed(plugins, _meshes(config)) if each.spec is spec)
+    data = _data(found, plugins)
+    if output is Output.TEXT:
+        print_lines(_lines(found, data))
+    else:
+        emit({"schema": SCHEMA, **data}, output)
+    return Exit.SAME
 
 
 def new(
@@ -112,15 +110,14 @@ def new(
             metavar="FOLDER", help="Where to write it; by default smihub-NAME. It must be empty, or not there."
         ),
     ] = None,
-) -> None:
+) -> Exit:
     """Write an installable package for a new adapter, whose tests fail and say what to write next."""
-    with clean_errors():
-        check_name(name, _taken(installed_plugins()))
-        place = folder or Path(f"smihub-{name}")
-        written = write_package(name, place)
-        note(f"wrote {len(written)} files to {place}; next, as its README.md says:")
-        print_lines(line(each) for each in _next_steps(place))
-    raise typer.Exit(Exit.SAME)
+    check_name(name, _taken(installed_plugins()))
+    place = folder or Path(f"smihub-{name}")
+    written = write_package(name, place)
+    note(f"wrote {len(written)} files to {place}; next, as its README.md says:")
+    print_lines(line(each) for each in _next_steps(place))
+    return Exit.SAME
 
 
 def _taken(plugins: Plugins) -> set[str]:
@@ -136,27 +133,26 @@ def check(
         typer.Option(metavar="FILE", help="Requests judged by hand from the vendor's documents, as YAML."),
     ] = None,
     output: OutputOption = Output.TEXT,
-) -> None:
+) -> Exit:
     """Run the conformance suite on an installed adapter. Exit code 0 if the certificate says that it passes, else 1."""
-    with clean_errors():
-        plugins = installed_plugins()
-        spec = _known(name, plugins)
-        family = plugins.family(spec)
-        left_out = {} if requests else {"judged": "it needs requests that were judged by hand (--requests FILE)"}
-        version = plugins.packages.get(name, Package("unknown")).version
-        if requests is not None:
-            read_judged(requests, family)
-        asked = AdapterCheck(name, version, worlds, tuple(left_out), str(requests.absolute()) if requests else "")
-        with progress("running the conformance suite"):
-            checked = run_suite(asked)
-        if output is Output.TEXT:
-            print_lines(map(line, checked.text.splitlines()))
-        else:
-            emit(dict(checked.data), output)
-        for one, why in left_out.items():
-            note(f"{one} is not asked here, because {why}")
-        note(_outcome(checked))
-    raise typer.Exit(Exit.SAME if checked.passed else Exit.ERROR)
+    plugins = installed_plugins()
+    spec = _known(name, plugins)
+    family = plugins.family(spec)
+    left_out = {} if requests else {"judged": "it needs requests that were judged by hand (--requests FILE)"}
+    version = plugins.packages.get(name, Package("unknown")).version
+    if requests is not None:
+        read_judged(requests, family)
+    asked = AdapterCheck(name, version, worlds, tuple(left_out), str(requests.absolute()) if requests else "")
+    with progress("running the conformance suite"):
+        checked = run_suite(asked)
+    if output is Output.TEXT:
+        print_lines(map(line, checked.text.splitlines()))
+    else:
+        emit(dict(checked.data), output)
+    for one, why in left_out.items():
+        note(f"{one} is not asked here, because {why}")
+    note(_outcome(checked))
+    return Exit.SAME if checked.passed else Exit.ERROR
 
 
 def _outcome(checked: CheckedAdapter) -> str:

@@ -15,7 +15,6 @@ from hub.cli.context import (
     MeshArgument,
     YesOption,
     agreed,
-    clean_errors,
     line,
     note,
     print_lines,
@@ -44,11 +43,9 @@ def adopt(
     ] = None,
     config: ConfigOption = Path(DEFAULT_FILE),
     yes: YesOption = False,
-) -> None:
+) -> Exit:
     """Take over objects that smihub would write itself. Only if their content is the same, so no request is affected."""
-    with clean_errors():
-        code = run_now(_adopt(config, mesh, tuple(dict.fromkeys(objects or ())), yes))
-    raise typer.Exit(code)
+    return run_now(_adopt(config, mesh, tuple(dict.fromkeys(objects or ())), yes))
 
 
 async def _adopt(config: Path, name: str, names: Sequence[str], yes: bool) -> Exit:

@@ -20,7 +20,6 @@ from hub.cli.context import (
     Output,
     OutputOption,
     agreed,
-    clean_errors,
     emit,
     fail,
     note,
@@ -110,16 +109,14 @@ def apply(
         bool, typer.Option("--quiet", "-q", help="Only print errors and refusals; requires --yes.")
     ] = False,
     verbose: VerboseOption = False,
-) -> None:
+) -> Exit:
     """Plan, show the plan, ask, and write it; refused plans are not written. Exit code 0 only if everything was."""
-    with clean_errors():
-        plan = plan_options(config, accept, verbose, mesh)
-        style: OutputStyle = "quiet" if quiet else "lines" if output is Output.TEXT else "data"
-        if style != "lines" and not yes:
-            raise ConfigError("--quiet and -o do not show the plan, so they require --yes")
-        options = ApplyOptions(plan, "given" if yes else "ask", style, output)
-        code = run_now(_apply(options) if file is None else _apply_saved(file, options))
-    raise typer.Exit(code)
+    plan = plan_options(config, accept, verbose, mesh)
+    style: OutputStyle = "quiet" if quiet else "lines" if output is Output.TEXT else "data"
+    if style != "lines" and not yes:
+        raise ConfigError("--quiet and -o do not show the plan, so they require --yes")
+    options = ApplyOptions(plan, "given" if yes else "ask", style, output)
+    return run_now(_apply(options) if file is None else _apply_saved(file, options))
 
 
 async def _apply(options: ApplyOptions) -> Exit:

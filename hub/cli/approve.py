@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.context import ConfigOption, Exit, YesOption, agreed, clean_errors, note, print_lines, run_now
+from hub.cli.context import ConfigOption, Exit, YesOption, agreed, note, print_lines, run_now
 from hub.cli.page import Sheet, sheet_lines
 from hub.cli.plan import AcceptOption, DomainReview, PlanOptions, plan_options, review
 from hub.config.file import DEFAULT_FILE
@@ -30,20 +30,19 @@ def approve(
     accept: AcceptOption = None,
     why: Annotated[str, typer.Option(help="The reason, for smihub history.")] = "",
     yes: YesOption = False,
-) -> None:
+) -> Exit:
     """Allow one refused plan in which too many identities lose access: this plan only, on the mesh as it is now, within an hour."""
-    with clean_errors():
-        found = plan_options(config, accept, verbose=False)
-        run_now(_approve(found, digest, why, yes=yes))
+    found = plan_options(config, accept, verbose=False)
+    return run_now(_approve(found, digest, why, yes=yes))
 
 
-async def _approve(options: PlanOptions, digest: str, why: str, *, yes: bool) -> None:
+async def _approve(options: PlanOptions, digest: str, why: str, *, yes: bool) -> Exit:
     async with Domains.open(options.config) as domains:
         hub, found = _named(await review(domains, options.accept), digest)
         print_lines(sheet_lines(Sheet.of(hub, found)))
         if not yes and not agreed("Approve this plan?", "review the plan, then rerun with --yes"):
             note("nothing was approved")
-            raise typer.Exit(Exit.ERROR)
+            return Exit.ERROR
         plan = found.plan
         actor, now = Actor.here("approve"), hub.clock()
         record.approve(
@@ -53,6 +52,7 @@ async def _approve(options: PlanOptions, digest: str, why: str, *, yes: bool) ->
         note(
             f"mesh {found.mesh.title}: approved for {APPROVED_S // 60} minutes; smihub apply or a running hub will write it"
         )
+        return Exit.SAME
 
 
 def _named(domains: Sequence[DomainReview], digest: str) -> tuple[Hub, Reviewed]:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from hub.cli.context import (
     OUT,
     ConfigOption,
@@ -16,7 +14,6 @@ from hub.cli.context import (
     MeshOption,
     Output,
     SourceOption,
-    clean_errors,
     emit,
     fail,
     line,
@@ -46,18 +43,15 @@ def check(
     mesh: MeshOption = None,
     output: SarifOutputOption = SarifOutput.TEXT,
     source: SourceOption = None,
-) -> None:
+) -> Exit:
     """Read everything and report every error and warning, without writing anything. Exit code 3 if a mesh would refuse something, 1 if an object is wrong."""
-    with clean_errors():
-        if source is not None and config == Path(DEFAULT_FILE) and not config.exists():
-            if mesh:
-                raise ConfigError(
-                    "--mesh needs smihub.yaml, and there is none here; remove it, or create one with smihub init"
-                )
-            code = run_now(_check_alone(source, output))
-        else:
-            code = run_now(_check(config, output, source, mesh or ()))
-    raise typer.Exit(code)
+    if source is not None and config == Path(DEFAULT_FILE) and not config.exists():
+        if mesh:
+            raise ConfigError(
+                "--mesh needs smihub.yaml, and there is none here; remove it, or create one with smihub init"
+            )
+        return run_now(_check_alone(source, output))
+    return run_now(_check(config, output, source, mesh or ()))
 
 
 async def _check_alone(source: str, output: SarifOutput) -> Exit:

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 import yaml
@@ -81,6 +82,7 @@ ERR = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False, markup=
 _FURTHER_IN = 4
 _WORD = re.compile(r"\S+")
 T = TypeVar("T")
+P = ParamSpec("P")
 Part = str | tuple[str, str]
 """A piece of a line: text, or text and its style."""
 
@@ -110,9 +112,8 @@ def emit_text(text: str) -> None:
 
 def print_lines(lines: Iterable[Text], console: Console = OUT) -> None:
     """Print lines on stdout, or on another console; on a terminal, what is wider goes on below, further in."""
-    if (
-        not console.is_terminal
-    ):  # no colours and no width: as it is, which is what thousands of lines take least time for
+    # No colours and no width: as it is, which is what thousands of lines take least time for.
+    if not console.is_terminal:
         for each in lines:
             console.file.write(f"{each.plain}\n")
         return
@@ -182,6 +183,18 @@ def clean_errors() -> Iterator[None]:
     except OSError as error:  # a full disk, a terminal that went away
         fail(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}")
         raise typer.Exit(Exit.ERROR) from None
+
+
+def ending(verb: Callable[P, Exit]) -> Callable[P, None]:
+    """The verb as a command: it ends with the exit code that it gives, or that of what it raises."""
+
+    @wraps(verb)
+    def run(*given: P.args, **named: P.kwargs) -> None:
+        with clean_errors():
+            code = verb(*given, **named)
+        raise typer.Exit(code)
+
+    return run
 
 
 def run_now(work: Coroutine[Any, Any, T]) -> T:

@@ -12,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import typer
 import yaml
 from msgspec import Struct
 from rich.text import Text
@@ -25,7 +24,6 @@ from hub.cli.context import (
     MeshOption,
     Output,
     OutputOption,
-    clean_errors,
     emit,
     line,
     print_lines,
@@ -56,17 +54,16 @@ class Examined(Struct, frozen=True):
 
 def doctor(
     config: ConfigOption = Path(DEFAULT_FILE), mesh: MeshOption = None, output: OutputOption = Output.TEXT
-) -> None:
+) -> Exit:
     """Say what is missing on this machine for each configured mesh, with the remedy. Exit code 1 if anything is."""
-    with clean_errors():
-        examined = list(_examined(config, mesh or ()))
-        missing = sum(each.state == "missing" for one in examined for each in one.found)
-        if output is Output.TEXT:
-            print_lines(text for one in examined for text in _lines(one))
-            OUT.print(line((f"{counted(missing, 'thing')} missing" if missing else "nothing is missing", "bold")))
-        else:
-            emit({"schema": SCHEMA, "checks": [each for one in examined for each in _data(one)]}, output)
-    raise typer.Exit(Exit.ERROR if missing else Exit.SAME)
+    examined = list(_examined(config, mesh or ()))
+    missing = sum(each.state == "missing" for one in examined for each in one.found)
+    if output is Output.TEXT:
+        print_lines(text for one in examined for text in _lines(one))
+        OUT.print(line((f"{counted(missing, 'thing')} missing" if missing else "nothing is missing", "bold")))
+    else:
+        emit({"schema": SCHEMA, "checks": [each for one in examined for each in _data(one)]}, output)
+    return Exit.ERROR if missing else Exit.SAME
 
 
 def _examined(config: Path, meshes: Sequence[str]) -> Iterator[Examined]:

@@ -19,7 +19,6 @@ from hub.cli.context import (
     Exit,
     Output,
     OutputOption,
-    clean_errors,
     emit,
     line,
     print_lines,
@@ -77,28 +76,27 @@ def explain(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with 4 if SMI or a mesh denies the request, in part or altogether.")
     ] = False,
-) -> None:
+) -> Exit:
     """Say whether a request is allowed by SMI and by each mesh, which object decides, and where calls are routed."""
-    with clean_errors():
-        if sum(one is not None for one in (batch, to, access_log)) != 1:
-            raise ConfigError("use either --from and --to, or --batch, or --access-log")
-        if exit_code and to is None:
-            raise ConfigError("--exit-code is for one request; leave out --batch and --access-log, or see smihub test")
-        if batch == "-" and str(source) == "-":
-            raise ConfigError("--batch and --source cannot both read standard input; use a file for one of them")
-        denied = None if access_log is None else log_in(access_log)
-        asked = None if to is None else _asked(caller, to, method, path, protocol, header or [])
-        explained, standing = run_now(explained_beside(Sources(source, config, domain), standing=asked is not None))
-        code = Exit.SAME
-        if asked is not None:
-            denies = _answer(explained.explainers, asked, output, standing)
-            code = Exit.DENIED if exit_code and denies else Exit.SAME
-        elif denied is not None:
-            answering = Answering(explained.explainers, near=True)
-            tell(denied, answering, output, partial(_show_all, explained.explainers, standing=standing))
-        else:
-            code = answer_lines(Answering(explained.explainers, near), batch or "-")
-    raise typer.Exit(code if explained.whole else Exit.ERROR)
+    if sum(one is not None for one in (batch, to, access_log)) != 1:
+        raise ConfigError("use either --from and --to, or --batch, or --access-log")
+    if exit_code and to is None:
+        raise ConfigError("--exit-code is for one request; leave out --batch and --access-log, or see smihub test")
+    if batch == "-" and str(source) == "-":
+        raise ConfigError("--batch and --source cannot both read standard input; use a file for one of them")
+    denied = None if access_log is None else log_in(access_log)
+    asked = None if to is None else _asked(caller, to, method, path, protocol, header or [])
+    explained, standing = run_now(explained_beside(Sources(source, config, domain), standing=asked is not None))
+    code = Exit.SAME
+    if asked is not None:
+        denies = _answer(explained.explainers, asked, output, standing)
+        code = Exit.DENIED if exit_code and denies else Exit.SAME
+    elif denied is not None:
+        answering = Answering(explained.explainers, near=True)
+        tell(denied, answering, output, partial(_show_all, explained.explainers, standing=standing))
+    else:
+        code = answer_lines(Answering(explained.explainers, near), batch or "-")
+    return code if explained.whole else Exit.ERROR
 
 
 def _answer(explainers: Mapping[str, Explainer], request: Request, output: Output, standing: Evaluators) -> bool:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.text import Text
 
 from hub.api import AdapterSpec
-from hub.cli.context import ConfigOption, Exit, Output, clean_errors, emit, emit_text, line, note, print_lines
+from hub.cli.context import ConfigOption, Exit, Output, emit, emit_text, line, note, print_lines
 from hub.cli.data import SCHEMA
 from hub.cli.forms import MarkdownOutput, MarkdownOutputOption
 from hub.cli.support import MEANING, limits_of, reason, support_page
@@ -27,22 +26,21 @@ COLOURS = {Support.FULL: "green", Support.PARTIAL: "yellow", Support.APPROXIMATE
 def features(
     config: ConfigOption = Path(DEFAULT_FILE),
     output: MarkdownOutputOption = MarkdownOutput.TEXT,
-) -> None:
+) -> Exit:
     """Show how well each installed adapter supports the features of SMI. What a mesh does not support is refused and reported.
 
     Meshes of smihub.yaml whose settings change that have columns of their own.
     """
-    with clean_errors():
-        plugins = installed_plugins()
-        for problem in plugins.problems:
-            note(str(problem))
-        if output is MarkdownOutput.TEXT:
-            print_lines(_lines(plugins.adapters, _meshes(plugins, config)))
-        elif output is MarkdownOutput.MARKDOWN:
-            emit_text(support_page(plugins.adapters))
-        else:
-            emit(_data(plugins, config), Output(output))
-    raise typer.Exit(Exit.ERROR if plugins.problems else Exit.SAME)
+    plugins = installed_plugins()
+    for problem in plugins.problems:
+        note(str(problem))
+    if output is MarkdownOutput.TEXT:
+        print_lines(_lines(plugins.adapters, _meshes(plugins, config)))
+    elif output is MarkdownOutput.MARKDOWN:
+        emit_text(support_page(plugins.adapters))
+    else:
+        emit(_data(plugins, config), Output(output))
+    return Exit.ERROR if plugins.problems else Exit.SAME
 
 
 def _data(plugins: Plugins, config: Path) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from hub.cli.context import (
     MeshOption,
     Output,
     OutputOption,
-    clean_errors,
     emit,
     note,
     print_lines,
@@ -37,22 +36,21 @@ def history(
     output: OutputOption = Output.TEXT,
     mesh: MeshOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Number of entries to show, newest first.")] = 100,
-) -> None:
+) -> Exit:
     """Show what was applied, accepted and approved here, newest last: who, when, which plan, and how much."""
-    with clean_errors():
-        configs = load_configs(config)
-        entries = _entries(configs, mesh, limit)
-        _refuse_unknown(configs, entries, mesh or ())
-        if output is not Output.TEXT:
-            emit(
-                {"schema": SCHEMA, "entries": [in_domain(config.title, _entry_data(each)) for config, each in entries]},
-                output,
-            )
-        elif entries:
-            print_lines(table([_HEAD, *(_row(*each) for each in entries)]))
-        else:
-            note(f"there is no record of {', '.join(mesh)}" if mesh else "there is no record yet")
-    raise typer.Exit(Exit.SAME)
+    configs = load_configs(config)
+    entries = _entries(configs, mesh, limit)
+    _refuse_unknown(configs, entries, mesh or ())
+    if output is not Output.TEXT:
+        emit(
+            {"schema": SCHEMA, "entries": [in_domain(config.title, _entry_data(each)) for config, each in entries]},
+            output,
+        )
+    elif entries:
+        print_lines(table([_HEAD, *(_row(*each) for each in entries)]))
+    else:
+        note(f"there is no record of {', '.join(mesh)}" if mesh else "there is no record yet")
+    return Exit.SAME
 
 
 Entries = Sequence[tuple[Config, Entry]]

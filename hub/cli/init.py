@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 
 from hub.api import FILES
-from hub.cli.context import clean_errors, note
+from hub.cli.context import Exit, note
 from hub.cli.schema import Shown, schema_of
 from hub.config.settings import nearest
 from hub.config.template import RENDERED, RENDERING, SCHEMA_FILE, template
@@ -50,19 +50,19 @@ def init(
             "Workloads (vm), Deployments and other Pods (istio), or both; consul and linkerd by this option alone.",
         ),
     ] = None,
-) -> None:
+) -> Exit:
     """Write a commented smihub.yaml for the objects in a folder; an existing file is never overwritten."""
-    with clean_errors():
-        folder, plugins = config.parent / source, installed_plugins()
-        contents = _contents_of(folder, config)
-        adapters = _chosen(adapter, plugins) if adapter else (contents.adapters or _default(plugins))
-        rendered = {name for name in adapters if name in RENDERING or _is_rendered(name, plugins)}
-        reads_rendered = bool(rendered) and _within(config.parent / RENDERED, folder)
-        _write(config, template(source, adapters, rendered, reads_rendered=reads_rendered))
-        _write_schema(config.parent / SCHEMA_FILE, plugins)
-        _report(config, source, adapters, contents)
-        for name in adapters:
-            plugins.adapter(name)  # one that is not installed is told, once the file is there
+    folder, plugins = config.parent / source, installed_plugins()
+    contents = _contents_of(folder, config)
+    adapters = _chosen(adapter, plugins) if adapter else (contents.adapters or _default(plugins))
+    rendered = {name for name in adapters if name in RENDERING or _is_rendered(name, plugins)}
+    reads_rendered = bool(rendered) and _within(config.parent / RENDERED, folder)
+    _write(config, template(source, adapters, rendered, reads_rendered=reads_rendered))
+    _write_schema(config.parent / SCHEMA_FILE, plugins)
+    _report(config, source, adapters, contents)
+    for name in adapters:
+        plugins.adapter(name)  # one that is not installed is told, once the file is there
+    return Exit.SAME
 
 
 def _default(plugins: Plugins) -> tuple[str, ...]:

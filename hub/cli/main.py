@@ -33,7 +33,7 @@ from hub.cli import (
     status,
     test,
 )
-from hub.cli.context import Exit, fail
+from hub.cli.context import Exit, ending, fail
 from hub.cli.streams import drop_unwritten, open_streams
 from hub.cli.verbs import Verbs
 from hub.cli.version import show_version
@@ -47,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Start with [bold]smihub init[/bold] in a folder of SMI YAML, then plan, apply and run. Exit codes: 0 nothing to do, 1 error, 2 changes, 3 refused.",
 )
-_VERBS: Mapping[str, tuple[Callable[..., None], str]] = {
+_VERBS: Mapping[str, tuple[Callable[..., Exit], str]] = {
     "init": (init.init, "Examples: `smihub init --source manifests/`, `smihub init --adapter istio`"),
     "check": (
         check.check,
@@ -95,8 +95,8 @@ _VERBS: Mapping[str, tuple[Callable[..., None], str]] = {
 }
 """In the order of `smihub --help`, each with the examples at the end of its own help."""
 for _name, (_verb, _examples) in _VERBS.items():
-    app.command(_name, epilog=re.sub(r"`(.*?)`", r"[bold]\1[/bold]", _examples))(_verb)
-app.command("hands-off", hidden=True)(pause.hands_off)
+    app.command(_name, epilog=re.sub(r"`(.*?)`", r"[bold]\1[/bold]", _examples))(ending(_verb))
+app.command("hands-off", hidden=True)(ending(pause.hands_off))
 adapters.register(app)
 _PR_SET_DUMPABLE = 4
 

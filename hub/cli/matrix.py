@@ -16,7 +16,6 @@ from hub.cli.context import (
     Exit,
     MeshOption,
     Output,
-    clean_errors,
     emit,
     emit_text,
     line,
@@ -69,16 +68,15 @@ def matrix(
     mesh: MeshOption = None,
     domain: DomainOption = "",
     output: Annotated[MatrixForm, typer.Option("--output", "-o", help="Output format.")] = MatrixForm.TEXT,
-) -> None:
+) -> Exit:
     """Show who may call whom: none, part or all of the requests from each identity to each, by SMI and by each mesh.
 
     Nothing is sampled: one request of each class that the conditions of SMI and of the meshes tell apart is judged.
     """
-    with clean_errors():
-        found = run_now(explained(Sources(source, config, domain, tuple(mesh or ()))))
-        matrices = {name: _decided(each, caller, to) for name, each in found.explainers.items()}
-        _print(matrices, output, expanded=caller is not None or to is not None)
-    raise typer.Exit(Exit.SAME if found.whole else Exit.ERROR)
+    found = run_now(explained(Sources(source, config, domain, tuple(mesh or ()))))
+    matrices = {name: _decided(each, caller, to) for name, each in found.explainers.items()}
+    _print(matrices, output, expanded=caller is not None or to is not None)
+    return Exit.SAME if found.whole else Exit.ERROR
 
 
 def _decided(explainer: Explainer, caller: str | None, to: str | None) -> Matrix:

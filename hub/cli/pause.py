@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hub.cli import completion
-from hub.cli.context import ConfigOption, Exit, MeshArgument, clean_errors, note, run_now
+from hub.cli.context import ConfigOption, Exit, MeshArgument, note, run_now
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError
 from hub.meshes import Mesh
@@ -26,14 +26,14 @@ ObjectArgument = Annotated[
 ]
 
 
-def pause(mesh: MeshArgument, name: ObjectArgument, config: ConfigOption = Path(DEFAULT_FILE)) -> None:
+def pause(mesh: MeshArgument, name: ObjectArgument, config: ConfigOption = Path(DEFAULT_FILE)) -> Exit:
     """Leave one managed object as it is, whatever the sources say; plan shows it while it differs."""
-    _run(config, mesh, name, paused=True)
+    return run_now(_set_paused(config, mesh, name, paused=True))
 
 
-def resume(mesh: MeshArgument, name: ObjectArgument, config: ConfigOption = Path(DEFAULT_FILE)) -> None:
+def resume(mesh: MeshArgument, name: ObjectArgument, config: ConfigOption = Path(DEFAULT_FILE)) -> Exit:
     """Manage a paused object again, from the next apply on."""
-    _run(config, mesh, name, paused=False)
+    return run_now(_set_paused(config, mesh, name, paused=False))
 
 
 def hands_off(
@@ -41,16 +41,10 @@ def hands_off(
     name: ObjectArgument,
     end: Annotated[bool, typer.Option("--end", help="Manage it again.")] = False,
     config: ConfigOption = Path(DEFAULT_FILE),
-) -> None:
+) -> Exit:
     """Deprecated: use pause, and resume instead of --end."""
     note(f'"smihub hands-off" is deprecated and will be removed; use "smihub {"resume" if end else "pause"}"')
-    _run(config, mesh, name, paused=not end)
-
-
-def _run(config: Path, mesh: str, name: str, *, paused: bool) -> None:
-    with clean_errors():
-        code = run_now(_set_paused(config, mesh, name, paused=paused))
-    raise typer.Exit(code)
+    return run_now(_set_paused(config, mesh, name, paused=not end))
 
 
 async def _set_paused(config: Path, mesh: str, name: str, *, paused: bool) -> Exit:

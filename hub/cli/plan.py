@@ -16,7 +16,6 @@ from hub.cli.context import (
     MeshOption,
     Output,
     SourceOption,
-    clean_errors,
     emit,
     fail,
     note,
@@ -87,13 +86,11 @@ def plan(
         Path | None, typer.Option(metavar="FILE", help="Save the plan to this file, for smihub apply FILE.")
     ] = None,
     source: SourceOption = None,
-) -> None:
+) -> Exit:
     """Show what would change in every mesh. Exit code 0: nothing, 2: changes, 3: refused, 1: error."""
-    with clean_errors():
-        if save is not None and source is not None:
-            raise ConfigError("--save needs the sources of smihub.yaml, which apply reads too; remove --source")
-        code = run_now(_plan(plan_options(config, accept, verbose, mesh), output, save, source))
-    raise typer.Exit(code)
+    if save is not None and source is not None:
+        raise ConfigError("--save needs the sources of smihub.yaml, which apply reads too; remove --source")
+    return run_now(_plan(plan_options(config, accept, verbose, mesh), output, save, source))
 
 
 async def _plan(options: PlanOptions, output: MarkdownOutput, file: Path | None, source: str | None) -> Exit:

@@ -14,7 +14,6 @@ from hub.cli.context import (
     MeshArgument,
     YesOption,
     agreed,
-    clean_errors,
     note,
     progress,
     run_now,
@@ -39,11 +38,9 @@ def release(
     ] = False,
     config: ConfigOption = Path(DEFAULT_FILE),
     yes: YesOption = False,
-) -> None:
+) -> Exit:
     """Stop governing a unit that is no longer in the sources. Until then it stays governed, and denied."""
-    with clean_errors():
-        code = run_now(_release(config, mesh, unit, delete, yes))
-    raise typer.Exit(code)
+    return run_now(_release(config, mesh, unit, delete, yes))
 
 
 async def _release(config: Path, name: str, unit: str, delete: bool, yes: bool) -> Exit:

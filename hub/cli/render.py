@@ -20,7 +20,6 @@ from hub.cli.context import (
     MeshOption,
     Output,
     SourceOption,
-    clean_errors,
     emit,
     emit_text,
     fail,
@@ -65,14 +64,12 @@ def render(
         ),
     ] = None,
     source: SourceOption = None,
-) -> None:
+) -> Exit:
     """Print the native objects for the sources, from scratch: no state is read or written, no guard is checked."""
-    with clean_errors():
-        if only and mesh:
-            raise ConfigError("set the mesh either as MESH or with --mesh, not both")
-        options = _RenderOptions(tuple(mesh or ([only] if only else ())), output, unit, only is not None)
-        code = run_now(_render(config, options, source))
-    raise typer.Exit(code)
+    if only and mesh:
+        raise ConfigError("set the mesh either as MESH or with --mesh, not both")
+    options = _RenderOptions(tuple(mesh or ([only] if only else ())), output, unit, only is not None)
+    return run_now(_render(config, options, source))
 
 
 class _RenderOptions(Struct, frozen=True):

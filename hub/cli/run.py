@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from hub.cli.context import ConfigOption, MeshOption, clean_errors
+from hub.cli.context import ConfigOption, Exit, MeshOption
 from hub.cli.plan import AcceptOption
 from hub.config.file import DEFAULT_FILE, Config
 from hub.errors import SmihubError
@@ -48,14 +48,14 @@ def run(
     log: Annotated[
         LogForm, typer.Option(help="Lines for people, or JSON; auto: as stderr is a terminal or not.")
     ] = LogForm.AUTO,
-) -> None:
+) -> Exit:
     """Serve the last revision at once, then watch the sources, plan changes, and apply what no guard refuses."""
     lines = set_up_logging(form=log)
-    with clean_errors():
-        try:
-            asyncio.run(_run(Domains.open(config, meshes=mesh or ()), tuple(accept or ()), serve_only))
-        finally:
-            lines.flush(_FLUSH_S)
+    try:
+        asyncio.run(_run(Domains.open(config, meshes=mesh or ()), tuple(accept or ()), serve_only))
+    finally:
+        lines.flush(_FLUSH_S)
+    return Exit.SAME
 
 
 async def _run(domains: Domains, accept: tuple[str, ...], serve_only: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import json
 
-from hub.cli.context import clean_errors, emit_text, note
+from hub.cli.context import Exit, emit_text, note
 from hub.config.file import written_types
 from hub.config.sources import DIRECTORY, WrittenFolder, WrittenSource
 from hub.expect.shape import WrittenTest
@@ -35,13 +35,13 @@ class Shown(StrEnum):
 
 def schema(
     of: Annotated[Shown, typer.Argument(metavar="config|workload|test", help="The file or object.")],
-) -> None:
+) -> Exit:
     """Print the JSON Schema of smihub.yaml, of the Workload kind, or of a file of expectations."""
-    with clean_errors():
-        plugins = installed_plugins()
-        for problem in plugins.problems:
-            note(str(problem))
-        emit_text(schema_of(of, plugins).decode())
+    plugins = installed_plugins()
+    for problem in plugins.problems:
+        note(str(problem))
+    emit_text(schema_of(of, plugins).decode())
+    return Exit.SAME
 
 
 def schema_of(of: Shown, plugins: Plugins) -> bytes:

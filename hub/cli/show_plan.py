@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 
 from hub.cli import saved
-from hub.cli.context import ConfigOption, Exit, Output, clean_errors, emit, note, print_lines, run_now
+from hub.cli.context import ConfigOption, Exit, Output, emit, note, print_lines, run_now
 from hub.cli.data import cause_data
 from hub.cli.forms import MarkdownOutput, MarkdownOutputOption
 from hub.cli.markdown import markdown
@@ -37,21 +37,20 @@ def show(
     config: ConfigOption = Path(DEFAULT_FILE),
     output: MarkdownOutputOption = MarkdownOutput.TEXT,
     verbose: VerboseOption = False,
-) -> None:
+) -> Exit:
     """Show a saved plan, and what changed if apply would not write it any more. Exit code 0: it holds, 3: it does not."""
-    with clean_errors():
-        plans = saved.read(file)
-        found = run_now(_check_validity(config, plans)) if config.exists() else PlanValidity(None)
-        pages = _pages(plans)
-        if output is MarkdownOutput.TEXT:
-            for page in pages:
-                show_page(page, "all" if verbose else "short")
-            _report(plans, found)
-        elif output is MarkdownOutput.MARKDOWN:
-            markdown(pages, [] if found.why is None else [str(found.why)])
-        else:
-            emit({**pages_data(pages), "saved": _saved_data(plans, found)}, Output(output))
-    raise typer.Exit(Exit.REFUSED if found.holds is False else Exit.SAME)
+    plans = saved.read(file)
+    found = run_now(_check_validity(config, plans)) if config.exists() else PlanValidity(None)
+    pages = _pages(plans)
+    if output is MarkdownOutput.TEXT:
+        for page in pages:
+            show_page(page, "all" if verbose else "short")
+        _report(plans, found)
+    elif output is MarkdownOutput.MARKDOWN:
+        markdown(pages, [] if found.why is None else [str(found.why)])
+    else:
+        emit({**pages_data(pages), "saved": _saved_data(plans, found)}, Output(output))
+    return Exit.REFUSED if found.holds is False else Exit.SAME
 
 
 async def _check_validity(config: Path, plans: Sequence[Saved]) -> PlanValidity:

@@ -18,7 +18,6 @@ from hub.cli.context import (
     MeshOption,
     Output,
     OutputOption,
-    clean_errors,
     emit,
     emit_text,
     line,
@@ -61,11 +60,9 @@ def status(
     mesh: MeshOption = None,
     output: OutputOption = Output.TEXT,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing changes, until Ctrl-C.")] = False,
-) -> None:
+) -> Exit:
     """Show what is refused, waiting or failed in every mesh, why, and since when. Exit code 1 if there is anything."""
-    with clean_errors():
-        code = run_now(_status(config, output, tuple(mesh or ()), _watched if watch else _once))
-    raise typer.Exit(code)
+    return run_now(_status(config, output, tuple(mesh or ()), _watched if watch else _once))
 
 
 class DomainStatus(Struct, frozen=True):

@@ -16,7 +16,6 @@ from hub.cli.context import (
     MeshOption,
     Output,
     OutputOption,
-    clean_errors,
     emit,
     line,
     print_lines,
@@ -45,22 +44,21 @@ def run_tests(
     mesh: MeshOption = None,
     domain: DomainOption = "",
     output: OutputOption = Output.TEXT,
-) -> None:
+) -> Exit:
     """Hold what SMI and every mesh say of requests against expectations. Exit code 0 if all hold, 1 if one fails."""
-    with clean_errors():
-        if "-" in files and str(source) == "-":
-            raise ConfigError("FILE and --source cannot both be standard input; use a file for one of them")
-        # Read before the sources: a typing error in a test file is then told at once, not after a long compilation.
-        expectations = [one for name in dict.fromkeys(files) for one in read(name)]
-        found = run_now(explained(Sources(source, config, domain, tuple(mesh or ()))))
-        meshes = sorted({name for each in found.explainers.values() for name in each.meshes})
-        check_names(expectations, meshes, [*found.explainers])
-        outcomes = [judge(each, found.explainers) for each in expectations]
-        if junit_file is not None:
-            _write(junit_file, junit(outcomes, _failure_text))
-        failed = [each for each in outcomes if each.failures]
-        _show(outcomes, failed, output, quiet=quiet)
-    raise typer.Exit(Exit.ERROR if failed or not found.whole else Exit.SAME)
+    if "-" in files and str(source) == "-":
+        raise ConfigError("FILE and --source cannot both be standard input; use a file for one of them")
+    # Read before the sources: a typing error in a test file is then told at once, not after a long compilation.
+    expectations = [one for name in dict.fromkeys(files) for one in read(name)]
+    found = run_now(explained(Sources(source, config, domain, tuple(mesh or ()))))
+    meshes = sorted({name for each in found.explainers.values() for name in each.meshes})
+    check_names(expectations, meshes, [*found.explainers])
+    outcomes = [judge(each, found.explainers) for each in expectations]
+    if junit_file is not None:
+        _write(junit_file, junit(outcomes, _failure_text))
+    failed = [each for each in outcomes if each.failures]
+    _show(outcomes, failed, output, quiet=quiet)
+    return Exit.ERROR if failed or not found.whole else Exit.SAME
 
 
 def _write(path: Path, report: bytes) -> None:
