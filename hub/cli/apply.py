@@ -149,7 +149,7 @@ async def _carry_out(reviews: Sequence[DomainReview], options: ApplyOptions, jou
     plans = [one.plan for each in reviews for one in each.reviewed if not one.whole]
     if refused and not any(plan.changes or plan.memory for plan in plans):
         options.note("nothing was written")
-        options.end(reviews, [*applied, *_all(reviews, "unchanged")])
+        options.end(reviews, [*applied, *_unchanged(reviews)])
         return refused
     if _declined(plans, options.confirmation):
         return Exit.ERROR
@@ -160,9 +160,9 @@ async def _carry_out(reviews: Sequence[DomainReview], options: ApplyOptions, jou
     return refused or (Exit.ERROR if failed or any(each.wrong for each in reviews) else Exit.SAME)
 
 
-def _all(reviews: Sequence[DomainReview], result: Literal["unchanged"]) -> list[Applied]:
+def _unchanged(reviews: Sequence[DomainReview]) -> list[Applied]:
     names = ((each.hub.config.title, one.mesh.name) for each in reviews for one in each.reviewed if not one.whole)
-    return [Applied(domain, mesh, result) for domain, mesh in names]
+    return [Applied(domain, mesh, "unchanged") for domain, mesh in names]
 
 
 async def _apply_saved(file: Path, options: ApplyOptions) -> Exit:

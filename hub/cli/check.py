@@ -13,6 +13,8 @@ from hub.cli.context import (
     Exit,
     MeshOption,
     Output,
+    SarifOutput,
+    SarifOutputOption,
     SourceOption,
     emit,
     fail,
@@ -23,7 +25,6 @@ from hub.cli.context import (
     run_now,
 )
 from hub.cli.data import SCHEMA, in_domain, problem_data, refusal_data
-from hub.cli.forms import SarifOutput, SarifOutputOption
 from hub.cli.losses import loss_line, refused_by
 from hub.cli.places import Locations
 from hub.cli.sarif import Checked, sarif

@@ -30,41 +30,38 @@ _DEFAULT = Path("smihub.yaml")
 Completer = Callable[[typer.Context, str], list[str]]
 
 
-def meshes(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The meshes, as the command line names them; a mistake elsewhere in the file does not matter."""
-    return _offered(lambda: _meshes(_config(ctx)))
+def _completer(names: Callable[[typer.Context], Iterable[str]]) -> Completer:
+    """What offers these names, as far as they are found in time; none of what cannot be read."""
+
+    def offered(ctx: typer.Context, incomplete: str) -> list[str]:
+        found: list[str] = []
+
+        def collect() -> None:
+            with suppress(Exception):  # a shell would print it into the middle of a line
+                found.extend(names(ctx))
+
+        thread = Thread(target=collect, daemon=True)
+        thread.start()
+        thread.join(_LONGEST_S)
+        return sorted({name for name in tuple(found) if name.isprintable()})
+
+    return offered
 
 
-def adapters(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The installed adapters."""
-    return _offered(_adapters)
-
-
-def workloads(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The Workloads, as NAMESPACE/NAME."""
-    return _offered(lambda: _of_stores(_config(ctx), _workloads))
-
-
-def identities(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The service accounts of all that runs, as NAMESPACE/SERVICEACCOUNT."""
-    return _offered(lambda: _of_stores(_config(ctx), _identities))
-
-
-def ports(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The ports of all Services, as NAMESPACE/SERVICE:PORT."""
-    return _offered(lambda: _of_stores(_config(ctx), _ports))
-
-
-def units(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The units that the sources have."""
-    return _offered(lambda: _of_stores(_config(ctx), _units))
-
-
-def objects(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The objects that stand in the mesh that is named before, as KIND/NAMESPACE/NAME."""
-    mesh = ctx.params.get("mesh")
-    return _offered(lambda: _objects(_config(ctx), str(mesh))) if mesh else []
-
+meshes = _completer(lambda ctx: _meshes(_config(ctx)))
+"""The meshes, as the command line names them; a mistake elsewhere in the file does not matter."""
+adapters = _completer(lambda _: _adapters())
+"""The installed adapters."""
+workloads = _completer(lambda ctx: _of_stores(_config(ctx), _workloads))
+"""The Workloads, as NAMESPACE/NAME."""
+identities = _completer(lambda ctx: _of_stores(_config(ctx), _identities))
+"""The service accounts of all that runs, as NAMESPACE/SERVICEACCOUNT."""
+ports = _completer(lambda ctx: _of_stores(_config(ctx), _ports))
+"""The ports of all Services, as NAMESPACE/SERVICE:PORT."""
+units = _completer(lambda ctx: _of_stores(_config(ctx), _units))
+"""The units that the sources have."""
+objects = _completer(lambda ctx: _objects(_config(ctx), ctx.params.get("mesh")))
+"""The objects that stand in the mesh that is named before, as KIND/NAMESPACE/NAME."""
 
 KINDS: Mapping[Named, Completer] = {
     "mesh": meshes,
@@ -75,20 +72,6 @@ KINDS: Mapping[Named, Completer] = {
     "object": objects,
 }
 """By what a plugin's verb calls it (hub.spec.CommandSpec)."""
-
-
-def _offered(names: Callable[[], Iterable[str]]) -> list[str]:
-    """These names, as far as they are found in time; none of what cannot be read."""
-    found: list[str] = []
-
-    def collect() -> None:
-        with suppress(Exception):  # a shell would print it into the middle of a line
-            found.extend(names())
-
-    thread = Thread(target=collect, daemon=True)
-    thread.start()
-    thread.join(_LONGEST_S)
-    return sorted({name for name in tuple(found) if name.isprintable()})
 
 
 def _config(ctx: typer.Context) -> Path:
@@ -157,10 +140,10 @@ def _units(store: Store) -> Iterator[str]:
     return (str(key) for key in store.units())
 
 
-def _objects(config: Path, name: str) -> Iterator[str]:
+def _objects(config: Path, name: str | None) -> Iterator[str]:
     import asyncio  # noqa: PLC0415
 
-    _, mesh = _open(config).mesh(name)
+    _, mesh = _open(config).mesh(name or "")
     if not mesh.untouched:
         yield from asyncio.run(_seen(mesh))
 

@@ -43,6 +43,24 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
+class MarkdownOutput(StrEnum):
+    """`-o` of plans and of the table of features."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    MARKDOWN = "markdown"
+
+
+class SarifOutput(StrEnum):
+    """`-o` of what is wrong."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    SARIF = "sarif"
+
+
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 MeshArgument = Annotated[
     str, typer.Argument(help="The mesh, as smihub.yaml names it.", autocompletion=completion.meshes)
@@ -73,6 +91,8 @@ SourceOption = Annotated[
     ),
 ]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", metavar="text|json|yaml", help="Output format.")]
+MarkdownOutputOption = Annotated[MarkdownOutput, typer.Option("--output", "-o", help="Output format.")]
+SarifOutputOption = Annotated[SarifOutput, typer.Option("--output", "-o", help="Output format.")]
 
 OUT = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
 """Data. rich honours NO_COLOR and turns colours off where stdout is no terminal."""

@@ -9,9 +9,19 @@ from typing import Any
 from rich.text import Text
 
 from hub.api import AdapterSpec
-from hub.cli.context import ConfigOption, Exit, Output, emit, emit_text, line, note, print_lines
+from hub.cli.context import (
+    ConfigOption,
+    Exit,
+    MarkdownOutput,
+    MarkdownOutputOption,
+    Output,
+    emit,
+    emit_text,
+    line,
+    note,
+    print_lines,
+)
 from hub.cli.data import SCHEMA
-from hub.cli.forms import MarkdownOutput, MarkdownOutputOption
 from hub.cli.support import MEANING, limits_of, reason, support_page
 from hub.config.file import DEFAULT_FILE, load_configs
 from hub.config.own import adapter_config, placed

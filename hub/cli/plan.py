@@ -13,6 +13,8 @@ from hub.cli import saved
 from hub.cli.context import (
     ConfigOption,
     Exit,
+    MarkdownOutput,
+    MarkdownOutputOption,
     MeshOption,
     Output,
     SourceOption,
@@ -22,7 +24,6 @@ from hub.cli.context import (
     progress,
     run_now,
 )
-from hub.cli.forms import MarkdownOutput, MarkdownOutputOption
 from hub.cli.markdown import markdown
 from hub.cli.meaning import Detail
 from hub.cli.page import Page, Sheet, pages_data, show_page

@@ -10,9 +10,18 @@ import typer
 from msgspec import Struct
 
 from hub.cli import saved
-from hub.cli.context import ConfigOption, Exit, Output, emit, note, print_lines, run_now
+from hub.cli.context import (
+    ConfigOption,
+    Exit,
+    MarkdownOutput,
+    MarkdownOutputOption,
+    Output,
+    emit,
+    note,
+    print_lines,
+    run_now,
+)
 from hub.cli.data import cause_data
-from hub.cli.forms import MarkdownOutput, MarkdownOutputOption
 from hub.cli.markdown import markdown
 from hub.cli.page import Page, Sheet, pages_data, show_page
 from hub.cli.places import Locations
