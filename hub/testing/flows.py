@@ -49,7 +49,8 @@ def flows_of(values: Sequence[Any]) -> tuple[Flow, ...]:
     return (*targets, *(flow for flow in splits if flow.places))
 
 
-def _dig(value: Any, *keys: str) -> Any:
+def dig(value: Any, *keys: str) -> Any:
+    """The value at these nested keys; None where a mapping or a key is absent."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
@@ -60,15 +61,16 @@ def _entries(value: Any) -> list[Any]:
 
 
 def _space(value: Any) -> str:
-    return _word(_dig(value, "metadata", "namespace"), "default")
+    return word_or(dig(value, "metadata", "namespace"), "default")
 
 
-def _word(value: Any, default: str) -> str:
+def word_or(value: Any, default: str) -> str:
+    """A text that can be a part of a name, or else what is taken in its place."""
     return value if isinstance(value, str) and value and "/" not in value else default
 
 
 def _pair(value: Any) -> str:
-    return f"{_space(value)}/{_word(_dig(value, 'metadata', 'name'), 'none')}"
+    return f"{_space(value)}/{word_or(dig(value, 'metadata', 'name'), 'none')}"
 
 
 class _ObjectIndex:
@@ -89,18 +91,18 @@ class _ObjectIndex:
         return self._ports[id(value)]
 
     def target(self, value: Any) -> Flow | None:
-        body = value if "destination" in value else _dig(value, "spec")
+        body = value if "destination" in value else dig(value, "spec")
         namespace = _space(value)
-        sources = tuple(one for subject in _entries(_dig(body, "sources")) for one in self._sources(subject))
-        places = tuple(self._places(_dig(body, "destination"), namespace))
-        rules = _entries(_dig(body, "rules") or _dig(body, "specs"))
+        sources = tuple(one for subject in _entries(dig(body, "sources")) for one in self._sources(subject))
+        places = tuple(self._places(dig(body, "destination"), namespace))
+        rules = _entries(dig(body, "rules") or dig(body, "specs"))
         lines = tuple(line for rule in rules for line in self._lines(namespace, rule))
         return Flow(sources, places, lines or (Line(),)) if sources and places else None
 
     def split(self, value: Any, callers: tuple[Source, ...]) -> Flow:
-        namespace, body = _space(value), _dig(value, "spec")
-        root = _word(_dig(body, "service"), "none").partition(".")[0]
-        lines = tuple(line for rule in _entries(_dig(body, "matches")) for line in self._lines(namespace, rule))
+        namespace, body = _space(value), dig(value, "spec")
+        root = word_or(dig(body, "service"), "none").partition(".")[0]
+        lines = tuple(line for rule in _entries(dig(body, "matches")) for line in self._lines(namespace, rule))
         every = tuple(line for group in self.of("HTTPRouteGroup") for line in _lines_of(group))
         places = tuple(
             (Destination(service=f"{namespace}/{root}"), ports)
@@ -110,10 +112,10 @@ class _ObjectIndex:
         return Flow(callers, places, (*lines, *lines, *every) or (Line(),))
 
     def _sources(self, subject: Any) -> Iterator[Source]:
-        namespace, name = _word(_dig(subject, "namespace"), ""), _word(_dig(subject, "name"), "")
+        namespace, name = word_or(dig(subject, "namespace"), ""), word_or(dig(subject, "name"), "")
         if not namespace or not name:
             return
-        if _dig(subject, "kind") == "IdentityBinding":
+        if dig(subject, "kind") == "IdentityBinding":
             for binding in self.of("IdentityBinding"):
                 if _pair(binding) == f"{namespace}/{name}":
                     yield from self._bound(binding)
@@ -126,19 +128,19 @@ class _ObjectIndex:
         yield from (Source(pod=_pair(one)) for one, held, _ in self._standing if held == (namespace, account))
 
     def _bound(self, binding: Any) -> Iterator[Source]:
-        schemes, namespace = _dig(binding, "spec", "schemes"), _space(binding)
-        if isinstance(account := _dig(schemes, "serviceAccount"), str) and account and "/" not in account:
+        schemes, namespace = dig(binding, "spec", "schemes"), _space(binding)
+        if isinstance(account := dig(schemes, "serviceAccount"), str) and account and "/" not in account:
             yield from self._account(namespace, account)
-        for text in _entries(_dig(schemes, "spiffeIdentities")):
+        for text in _entries(dig(schemes, "spiffeIdentities")):
             yield Source(spiffe=str(text) if "://" in str(text) else f"spiffe://{text}")
-        labels = _dig(schemes, "podLabelSelector", "matchLabels")
+        labels = dig(schemes, "podLabelSelector", "matchLabels")
         for one, _, carried in self._standing:
             if isinstance(labels, dict) and labels.items() <= carried.items() and _space(one) == namespace:
                 yield Source(pod=_pair(one))
 
     def _places(self, subject: Any, namespace: str) -> Iterator[Place]:
-        name = _word(_dig(subject, "name"), "none")
-        if _dig(subject, "kind") == "IdentityBinding":
+        name = word_or(dig(subject, "name"), "none")
+        if dig(subject, "kind") == "IdentityBinding":
             standing = [one for one in self._standing if _space(one[0]) == namespace]
         else:
             standing = [one for one in self._standing if one[1] == (namespace, name)]
@@ -147,51 +149,52 @@ class _ObjectIndex:
             yield Destination(pod=_pair(value)), self.ports(value)
             yield Destination(identity=f"{namespace}/{account}"), self.ports(value)
             for service in self.of("Service"):
-                selector = _dig(service, "spec", "selector")
+                selector = dig(service, "spec", "selector")
                 chosen = isinstance(selector, dict) and selector.items() <= labels.items()
                 if chosen and _space(service) == namespace:
                     yield Destination(service=_pair(service)), self.ports(service)
 
     def _lines(self, namespace: str, rule: Any) -> Iterator[Line]:
         for group in self.of("HTTPRouteGroup"):
-            if _pair(group) == f"{namespace}/{_dig(rule, 'name')}":
+            if _pair(group) == f"{namespace}/{dig(rule, 'name')}":
                 yield from _lines_of(group)
 
 
 def _standing(value: Any) -> tuple[Any, tuple[str, str], Mapping[str, Any]] | None:
     """A Pod, template or Workload with its (namespace, account) and labels; None for any other object."""
-    kind, spec = str(value.get("kind")), _dig(value, "spec")
-    meta = _dig(value, "metadata")
+    kind, spec = str(value.get("kind")), dig(value, "spec")
+    meta = dig(value, "metadata")
     if kind in {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}:
-        meta, spec = _dig(spec, "template", "metadata"), _dig(spec, "template", "spec")
+        meta, spec = dig(spec, "template", "metadata"), dig(spec, "template", "spec")
     elif kind not in {"Pod", "Workload"}:
         return None
-    account = _dig(spec, "serviceAccount") if kind == "Workload" else _dig(spec, "serviceAccountName")
-    labels = _dig(meta, "labels")
-    return value, (_space(value), _word(account, "default")), labels if isinstance(labels, dict) else {}
+    account = dig(spec, "serviceAccount") if kind == "Workload" else dig(spec, "serviceAccountName")
+    labels = dig(meta, "labels")
+    return value, (_space(value), word_or(account, "default")), labels if isinstance(labels, dict) else {}
 
 
 def _ports(value: Any) -> tuple[int, ...]:
     """Every number that may be a port of this object; never empty."""
-    found = [number for number in _numbers(_dig(value, "spec")) if 1 <= number <= 65535]
+    found = [number for number in numbers(dig(value, "spec")) if 1 <= number <= 65535]
     return tuple(found) or (8080,)
 
 
-def _numbers(value: Any) -> Iterator[int]:
+def numbers(value: Any) -> Iterator[int]:
+    """Every number in JSON-like data."""
     if isinstance(value, int) and not isinstance(value, bool):
         yield value
-    elif isinstance(value, dict | list):
+    elif isinstance(value, dict | list | tuple):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _numbers(item)
+            yield from numbers(item)
 
 
 def _lines_of(group: Any) -> Iterator[Line]:
-    for match in _entries(group.get("matches") or _dig(group, "spec", "matches")):
-        path = _dig(match, "pathRegex")
+    for match in _entries(group.get("matches") or dig(group, "spec", "matches")):
+        path = dig(match, "pathRegex")
         methods = tuple(
-            method for method in _entries(_dig(match, "methods")) if isinstance(method, str) and method != "*"
+            method for method in _entries(dig(match, "methods")) if isinstance(method, str) and method != "*"
         )
-        headers = _dig(match, "headers")
+        headers = dig(match, "headers")
         maps = [one for one in (headers if isinstance(headers, list) else [headers]) if isinstance(one, dict)]
         yield Line(
             samples(path) if isinstance(path, str) else ("/api", "/x/y"),

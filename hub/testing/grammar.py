@@ -15,6 +15,7 @@ from hub.smi.doubts import DOUBTED
 from hub.smi.names import is_label, is_subdomain
 from hub.smi.types import Doubt
 from hub.testing.close import AnsweredRequest
+from hub.testing.flows import dig
 from hub.testing.worlds import documents_of
 
 LEAST = 0.01
@@ -126,12 +127,6 @@ def _written(one: Value) -> str:
     return f"{one.get('methods', 'any method')} {one.get('pathRegex', 'any path')}{lines}"
 
 
-def _dig(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
 def _leaves(value: Any) -> Iterator[Value]:
     """Every mapping inside a value, itself first."""
     if isinstance(value, dict):
@@ -142,7 +137,7 @@ def _leaves(value: Any) -> Iterator[Value]:
 
 def _holds(*keys: str) -> Callable[[Value], bool]:
     """Whether any mapping inside an object has these keys, one within the other."""
-    return lambda value: any(_dig(one, *keys) not in (None, "", [], {}) for one in _leaves(value))
+    return lambda value: any(dig(one, *keys) not in (None, "", [], {}) for one in _leaves(value))
 
 
 def _of(kind: str, has: Callable[[Value], bool]) -> Callable[[Value], bool]:
@@ -153,8 +148,8 @@ def _names(part: str, kind: str) -> Callable[[Value], bool]:
     """Whether a TrafficTarget names a subject of this kind as its source or destination."""
 
     def has(value: Value) -> bool:
-        found = _dig(value, "spec", part) or value.get(part)
-        return any(_dig(one, "kind") == kind for one in (found if isinstance(found, list) else [found]))
+        found = dig(value, "spec", part) or value.get(part)
+        return any(dig(one, "kind") == kind for one in (found if isinstance(found, list) else [found]))
 
     return _of("TrafficTarget", has)
 
@@ -166,7 +161,7 @@ def _target_port_is_a_name(value: Value) -> bool:
 _AROUND: Mapping[str, Callable[[Value], bool]] = {
     "a target port by name": _of("Service", _target_port_is_a_name),
     "a Service with appProtocol": _of("Service", _holds("appProtocol")),
-    "a Service without selector": _of("Service", lambda value: _dig(value, "spec", "selector") is None),
+    "a Service without selector": _of("Service", lambda value: dig(value, "spec", "selector") is None),
     "a Workload with appProtocol": _of("Workload", _holds("appProtocol")),
     "a Workload with an application address": _of("Workload", _holds("appAddress")),
     "a sidecar container": _holds("initContainers"),

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.model import Destination, Request, Source
-from hub.testing.flows import Flow, flows_of, pick, samples
+from hub.testing.flows import Flow, dig, flows_of, numbers, pick, samples, word_or
 from hub.testing.patterns import near, near_value
 
 _PROTOCOLS: Sequence[Literal["http", "tcp", "udp"]] = ("http", "http", "http", "http", "http", "tcp", "tcp", "udp")
@@ -65,7 +65,7 @@ class Hints(Struct, frozen=True):
             or ("d/api",),
             pods=tuple(sorted({f"{ns}/{name}" for kind, ns, name in named if kind not in _NO_PODS})) or ("d/pod-0",),
             services=tuple(sorted({f"{ns}/{name}" for kind, ns, name in named if kind == "Service"})) or ("d/api",),
-            ports=tuple(sorted({n for n in _numbers(values) if 1 <= n <= 65535})) or (8080,),
+            ports=tuple(sorted({n for n in numbers(values) if 1 <= n <= 65535})) or (8080,),
             paths=tuple(sorted({near_by for key, text in leaves if key == "pathRegex" for near_by in samples(text)})),
             headers=tuple(sorted(set(_header_lines(values)))),
             methods=tuple(sorted({text for key, text in leaves if key == "methods" and text != "*"})),
@@ -90,22 +90,8 @@ def _leaves(value: Any, key: str) -> Iterator[tuple[str, str]]:
             yield from _leaves(item, key)
 
 
-def _numbers(value: Any) -> Iterator[int]:
-    if isinstance(value, int) and not isinstance(value, bool):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _numbers(item)
-
-
 def _name(value: dict[str, Any]) -> tuple[str, str]:
-    meta = value.get("metadata")
-    meta = meta if isinstance(meta, dict) else {}
-    return _part(meta.get("namespace"), "default"), _part(meta.get("name"), "none")
-
-
-def _part(value: object, default: str) -> str:
-    return value if isinstance(value, str) and value and "/" not in value else default
+    return word_or(dig(value, "metadata", "namespace"), "default"), word_or(dig(value, "metadata", "name"), "none")
 
 
 def _pairs(namespaces: Sequence[str], names: set[str]) -> tuple[str, ...]:
