@@ -32,6 +32,7 @@ from hub.cli.plan import AcceptOption, DomainReview, PlanOptions, VerboseOption,
 from hub.cli.show import summary
 from hub.config.file import DEFAULT_FILE
 from hub.errors import ConfigError, SmihubError, StaleError
+from hub.meshes import Mesh
 from hub.model import UnitKey
 from hub.plan.plan import Plan
 from hub.plan.saved import Saved
@@ -146,6 +147,7 @@ async def _carry_out(reviews: Sequence[DomainReview], options: ApplyOptions, jou
     for hub, one in whole:
         journals[hub].refused(one)
     applied = [Applied(hub.config.title, one.mesh.name, "refused", one.whole[0].message) for hub, one in whole]
+    applied += [_unread(each.hub, mesh, error, journals[each.hub]) for each in reviews for mesh, error in each.unread]
     plans = [one.plan for each in reviews for one in each.reviewed if not one.whole]
     if refused and not any(plan.changes or plan.memory for plan in plans):
         options.note("nothing was written")
@@ -227,6 +229,12 @@ async def _write(found: DomainReview, options: ApplyOptions, journal: Journal) -
         if applied[-1].result == "written":
             options.note(f"mesh {each.mesh.title}: applied, {summary(each.plan)}")
     return applied
+
+
+def _unread(hub: Hub, mesh: Mesh, error: SmihubError, journal: Journal) -> Applied:
+    """A mesh that could not be planned, which was told then."""
+    journal.problem(mesh.name, (), "failed", str(error))
+    return Applied(hub.config.title, mesh.name, "failed", str(error))
 
 
 def _failed(hub: Hub, each: Reviewed, error: SmihubError, journal: Journal) -> Applied:

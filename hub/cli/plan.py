@@ -29,6 +29,7 @@ from hub.cli.meaning import Detail
 from hub.cli.page import Page, Sheet, pages_data, show_page
 from hub.config.file import DEFAULT_FILE, owner_for
 from hub.errors import ConfigError, SmihubError
+from hub.meshes import Mesh
 from hub.model import Problem, Severity
 from hub.plan.guards import OWNER
 from hub.reconcile.domains import Domains
@@ -60,16 +61,22 @@ def plan_options(
 
 
 class DomainReview(Struct, frozen=True):
-    """What was planned of a domain; one that could not be planned, which was told then, has `failed`."""
+    """What was planned of a domain.
+
+    One that could not be planned has `failed`, `unread` are its meshes that could not be read, and why; both were told then.
+    """
 
     hub: Hub
     reviewed: tuple[Reviewed, ...] = ()
     failed: bool = False
+    unread: tuple[tuple[Mesh, SmihubError], ...] = ()
 
     @property
     def wrong(self) -> bool:
-        """Whether anything is an error: the domain itself, a file, or an object."""
-        return self.failed or any(problem.severity is Severity.ERROR for problem in self.hub.intake.problems())
+        """Whether anything is an error: the domain itself, a mesh, a file, or an object."""
+        if self.failed or self.unread:
+            return True
+        return any(problem.severity is Severity.ERROR for problem in self.hub.intake.problems())
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -114,9 +121,10 @@ async def _plan(options: PlanOptions, output: MarkdownOutput, file: Path | None,
 
 
 def _save(file: Path, reviews: Sequence[DomainReview]) -> None:
-    failed = [each.hub.config.title for each in reviews if each.failed]
+    failed = [f"domain {each.hub.config.title}" for each in reviews if each.failed]
+    failed += [f"mesh {mesh.title}" for each in reviews for mesh, _ in each.unread]
     if failed:
-        raise ConfigError(f"domain {', '.join(failed)} could not be planned, so nothing was saved")
+        raise ConfigError(f"{', '.join(failed)} could not be planned, so nothing was saved")
     saved.save(file, [(each.hub, each.reviewed) for each in reviews])
     note(_next_step(file, [one for each in reviews for one in each.reviewed]))
 
@@ -149,18 +157,31 @@ async def review(domains: Domains, accept: Sequence[str]) -> list[DomainReview]:
 
 async def _review(hub: Hub, accept: Sequence[str], say: Callable[[str], None]) -> DomainReview:
     """Plan one domain; that one of several cannot be planned is told, and stops none of the others."""
-    reviewed = []
     try:
         hub.read()
-        for mesh in hub.meshes:
-            say(f"planning {mesh.title}")
-            reviewed.append(await hub.plan(mesh, accept))
+        return await _planned(hub, accept, say)
     except SmihubError as error:
         if not hub.config.title:
             raise
         fail(f"domain {hub.config.title}: {error}")
         return DomainReview(hub, failed=True)
-    return DomainReview(hub, tuple(reviewed))
+
+
+async def _planned(hub: Hub, accept: Sequence[str], say: Callable[[str], None]) -> DomainReview:
+    """Plan every mesh; one that cannot be read is told, and holds up no other. Raises SmihubError if none can be."""
+    reviewed: list[Reviewed] = []
+    unread: list[tuple[Mesh, SmihubError]] = []
+    for mesh in hub.meshes:
+        say(f"planning {mesh.title}")
+        try:
+            reviewed.append(await hub.plan(mesh, accept))
+        except SmihubError as error:
+            unread.append((mesh, error))
+    if unread and not reviewed:
+        raise unread[0][1]
+    for mesh, error in unread:
+        fail(f"mesh {mesh.title}: {error}")
+    return DomainReview(hub, tuple(reviewed), unread=tuple(unread))
 
 
 def show(found: Sequence[DomainReview], detail: Detail = "short") -> None:

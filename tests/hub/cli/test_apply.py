@@ -108,6 +108,31 @@ def test_apply_when_somebody_was_faster_in_one_mesh_writes_the_other_and_ends_wi
     assert revisions(folder) == {"vms": 2, "others": 2}
 
 
+RENDERED = CONFIG + "- {name: istio, adapter: istio, governed: targets, sink: {kind: directory, path: rendered}}\n"
+
+
+def test_mesh_that_cannot_be_read_holds_up_no_other(folder: Folder) -> None:
+    """It is named, everywhere; a revocation in the other mesh is planned and written, and the exit code is 1."""
+    folder.config(RENDERED)
+    assert folder.run("apply", "--yes").exit_code == 0
+    memory = folder.root / "rendered" / ".smihub.json"
+    memory.write_text("{")
+    folder.remove("access.yaml")
+    planned = folder.run("plan")
+    assert (planned.exit_code, planned.stderr.count("error: mesh istio: ")) == (1, 1)
+    assert "newly denied (1)" in planned.stdout
+    saved = folder.run("plan", "--save", str(folder.root / "review.plan"))
+    assert saved.stderr.splitlines()[-1] == "error: mesh istio could not be planned, so nothing was saved"
+    result = folder.run("apply", "--yes", "-o", "json")
+    assert result.exit_code == 1
+    check_strictly("plan.json", json.loads(result.stdout))
+    applied = {each["mesh"]: each["result"] for each in json.loads(result.stdout)["applied"]}
+    assert (applied, revisions(folder)) == ({"istio": "failed", "vms": "written"}, {"vms": 2})
+    status = folder.run("status", "--mesh", "istio").stdout
+    assert "failed since" in status
+    assert ".smihub.json" in status
+
+
 @pytest.mark.thorough
 def test_apply_when_the_state_is_locked_ends_with_1(folder: Folder) -> None:
     """A state file that another writer holds is one line, not a trace."""
