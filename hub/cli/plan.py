@@ -179,8 +179,8 @@ async def _planned(hub: Hub, accept: Sequence[str], say: Callable[[str], None]) 
             unread.append((mesh, error))
     if unread and not reviewed:
         raise unread[0][1]
-    for mesh, error in unread:
-        fail(f"mesh {mesh.title}: {error}")
+    for mesh, why in unread:
+        fail(f"mesh {mesh.title}: {why}")
     return DomainReview(hub, tuple(reviewed), unread=tuple(unread))
 
 

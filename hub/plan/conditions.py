@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hub.model import Change, Loss, ObjectRef, Origin, Problem, Severity, UnitKey
 from hub.plan.guards import BLAST_RADIUS, Refusal
 from hub.plan.plan import Plan
 
+Moment = Annotated[float, Meta(ge=0, le=253_402_300_799)]
+"""Seconds of the Unix epoch, until the end of the year 9999: what a damaged record holds beyond that is no time."""
 Status = Literal["True", "False", "Unknown"]
 ConditionType = Literal["Accepted", "ResolvedRefs", "Lowered", "Applied", "Programmed", "Drifted"]
 CONDITIONS: tuple[ConditionType, ...] = ("Accepted", "ResolvedRefs", "Lowered", "Applied", "Programmed", "Drifted")
@@ -37,7 +39,7 @@ class Condition(Struct, frozen=True, gc=False):
     status: Status
     reason: str
     message: str = ""
-    since: float = 0.0
+    since: Moment = 0.0
     generation: int = 0
 
 
@@ -47,7 +49,7 @@ class MeshCondition(Condition, frozen=True, gc=False):
     `remedy` is what to do about it, where that is known.
     """
 
-    refused_since: float | None = None
+    refused_since: Moment | None = None
     remedy: str = ""
 
 

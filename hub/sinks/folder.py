@@ -28,6 +28,7 @@ _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}  # a link, a socket, a device: opened by nobody
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 _LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.EINVAL, errno.EBADF}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _TRIES, _PAUSE_S = 100, 0.05
 
 
@@ -227,9 +228,16 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         kind = ConfigError if error.errno in _LASTING else TransientError
         file = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path)
         name = "" if file == str(path) else f' ("{file}")'
-        reason = (error.strerror or str(error)).lower()
-        remedy = "check it and its permissions" if kind is ConfigError else "try again"
-        raise kind(f'folder "{path}" cannot be used{name}: {reason}; {remedy}') from None
+        raise kind(f'folder "{path}" cannot be used{name}: {cause_and_remedy(error)}') from None
+
+
+def cause_and_remedy(error: OSError) -> str:
+    """What the system refused, and what to do about it."""
+    if error.errno in _FULL:
+        remedy = "free space on its file system"
+    else:
+        remedy = "check it and its permissions" if error.errno in _LASTING else "try again"
+    return f"{(error.strerror or str(error)).lower()}; {remedy}"
 
 
 async def _lock(root: int, path: Path, lock: int) -> None:

@@ -19,7 +19,7 @@ from msgspec import Struct
 from hub.api import Written
 from hub.errors import StaleError, UnsafeResourceError
 from hub.model import Change, ObjectRef, Op, Role, UnitKey
-from hub.sinks.folder import Folder
+from hub.sinks.folder import Folder, cause_and_remedy
 from hub.sinks.index import encode_index
 from hub.sinks.ledger import encode_memory
 from hub.sinks.manifest import MAX_OBJECT_BYTES, digest
@@ -138,7 +138,7 @@ class Writer:
         except StaleError as error:
             found[change.ref] = Written(change.ref, "stale", detail=str(error))
         except OSError as error:
-            why = f'"{OBJECTS}/{self._file(change.ref)}": {(error.strerror or str(error)).lower()}'
+            why = f'"{self._path / OBJECTS / self._file(change.ref)}": {cause_and_remedy(error)}'
             found[change.ref] = Written(change.ref, "failed", detail=why)
         if found.get(change.ref, _WRITTEN).state != "written":
             self._folder.clean()  # what was staged beside the file would be in the way of the next one

@@ -129,8 +129,9 @@ def _bound(file: Path, stack: ExitStack) -> socket.socket:
     stack.callback(os.close, claim(file.with_name(f"{file.name}.lock"), f'"{file}" is served'))
     with suppress(FileNotFoundError):
         # Of a hub that was killed; a living one holds the lock, so we would not be here.
-        if stat.S_ISSOCK(file.lstat().st_mode):
-            file.unlink()
+        if not stat.S_ISSOCK(file.lstat().st_mode):
+            raise ConfigError(f'"{file}" is not a socket; move it away')
+        file.unlink()
     listener = stack.enter_context(socket.socket(socket.AF_UNIX))
     before = os.umask(0o177)  # nobody else may connect between binding and any later chmod
     try:

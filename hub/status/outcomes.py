@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from hub.model import ObjectRef, Origin, UnitKey
-from hub.plan.conditions import CONDITIONS, Condition, ConditionType, Decided, MeshCondition, PlanIndex
+from hub.plan.conditions import CONDITIONS, Condition, ConditionType, Decided, MeshCondition, Moment, PlanIndex
 
 if TYPE_CHECKING:
     from hub.planner import Reviewed
@@ -41,7 +41,7 @@ class Outcome(Struct, frozen=True):
     causes: tuple[Cause, ...] = ()
     generation: int = 0
     wanted: str = ""
-    losing_since: float | None = None
+    losing_since: Moment | None = None
 
     def condition(self, kind: ConditionType) -> Condition:
         """One condition; Unknown where nothing was said yet."""

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from hub.errors import ConfigError, SmihubError
 from hub.model import UnitKey
-from hub.plan.conditions import MeshCondition
+from hub.plan.conditions import MeshCondition, Moment
 from hub.private import make_folder
 from hub.status.outcomes import Changed, Outcome
 
@@ -75,7 +75,7 @@ class Entry(Struct, frozen=True):
     `codes` were accepted for it, `why` is what somebody wrote beside an approval, `result` what came of it.
     """
 
-    at: float
+    at: Moment
     action: Action
     mesh: str
     actor: Actor
@@ -126,9 +126,11 @@ class Record:
         """What is on record; nothing where that cannot be read."""
         try:
             return known(self._path.parent)
-        except (SmihubError, OSError) as error:
+        except SmihubError as error:
             self._complain(str(error))
-            return Known()
+        except OSError as error:
+            self._complain(f'record "{self._path}" cannot be read: {_why(error)}')
+        return Known()
 
     def keep(self, changed: Changed) -> None:
         """Keep the outcomes that changed."""
@@ -181,7 +183,7 @@ class Record:
             except Exception as error:  # noqa: BLE001 - this thread must not end: of a damaged file even SQLite's message may be no text
                 _closed(db)
                 db = None
-                self._complain(f'record "{self._path}" cannot be written: {error}')
+                self._complain(f'record "{self._path}" cannot be written: {_why(error)}')
             else:
                 left, self._failure_reported = _Work(), False
         _closed(db)
@@ -190,6 +192,10 @@ class Record:
         if not self._failure_reported:
             self._failure_reported = True
             self._tell(f"{text}; smihub status and smihub history are incomplete until this is fixed")
+
+
+def _why(error: Exception) -> str:
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _closed(db: sqlite3.Connection | None) -> None:
@@ -297,9 +303,14 @@ def version(state: Path) -> tuple[int, int]:
 
 @contextmanager
 def _read(path: Path, wait_s: float = _WAIT_S) -> Iterator[sqlite3.Connection | None]:
-    if not path.exists():
+    # Looked at before SQLite opens it, which would wait for ever at a named pipe; a link may lead to another record.
+    try:
+        regular = stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
         yield None
         return
+    if not regular:
+        raise ConfigError(f'record "{path}" is not a regular file; move it away, and smihub creates a new one')
     try:
         # Read-only: `status` may be run by somebody who must not be able to change, or make, the hub's files.
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait_s)) as db:
@@ -308,7 +319,8 @@ def _read(path: Path, wait_s: float = _WAIT_S) -> Iterator[sqlite3.Connection | 
                     f'record "{path}" was written by a newer smihub; this one reads schema {SCHEMA}; upgrade smihub'
                 )
             yield db if _version(db) == SCHEMA else None
-    except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    # TypeError: a cell of another type than its column's, which SQLite allows.
+    except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
         raise ConfigError(
             f'record "{path}" cannot be read: {error}; move it away, and smihub creates a new one'
         ) from error
@@ -355,6 +367,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # a full disk makes SQLite roll back by itself
+            db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")

@@ -19,7 +19,7 @@ def socket_file(config: Config) -> Path:
 
 
 def ask(config: Config, path: str) -> tuple[int, str] | None:
-    """What the running hub answers to a GET, as status and text; None if none answers."""
+    """What the running hub answers to a GET, as status (0: it says nothing in time) and text; None if none listens."""
     with socket.socket(socket.AF_UNIX) as asking:
         asking.settimeout(_LIMIT_S)
         try:
@@ -27,6 +27,8 @@ def ask(config: Config, path: str) -> tuple[int, str] | None:
             asking.sendall(f"GET {path} HTTP/1.1\r\nHost: hub\r\n\r\n".encode())
             head, _, body = _whole(asking).partition(b"\r\n\r\n")
             return int(head.split(maxsplit=2)[1]), body.decode("utf-8", "replace").strip()
+        except TimeoutError:
+            return 0, f"it runs, and does not answer within {_LIMIT_S:g} s"
         except (OSError, ValueError, IndexError):
             return None
 

@@ -19,6 +19,10 @@ from hub.api import ConfigError, TransientError
 from hub.private import make_folder
 
 _WAIT_S = 5.0
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "; free space on its file system",
+    sqlite3.SQLITE_READONLY: "; check the permissions of the file and its folder",
+}
 
 
 def open_state(path: Path) -> sqlite3.Connection:
@@ -116,6 +120,7 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise TransientError(f'state file "{path}": {error}') from error
+        remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")  # the low byte: SQLite, "Result and Error Codes", 2
+        raise TransientError(f'state file "{path}": {error}{remedy}') from error
     except (sqlite3.DatabaseError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise ConfigError(f'state file "{path}" is damaged or not a state file: {error}') from error

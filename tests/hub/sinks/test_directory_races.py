@@ -160,7 +160,7 @@ def test_a_full_disk_is_told_as_such(path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "fsync", fsync)
     made = planned(wanted({"api": ["new"]}), seen(path))
-    with pytest.raises(TransientError, match="no space left on device"):
+    with pytest.raises(TransientError, match="no space left on device; free space on its file system"):
         wrote(path, made)
     monkeypatch.undo()
     apply(path, wanted({"api": ["new"]}))

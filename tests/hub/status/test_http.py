@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from hub.config.file import Config
 from hub.errors import ConfigError
-from hub.status import http
+from hub.status import http, sockets
 from hub.status.http import listening, served, served_on
 from hub.status.metrics import Metrics
 from hub.status.outcomes import Outcomes
@@ -153,6 +154,28 @@ async def test_stale_socket_of_a_killed_hub_is_replaced(config: Config) -> None:
     async with served(config, Metrics(Outcomes(), [])):
         assert (await asked(socket_file(config), GET)).startswith(b"HTTP/1.1 200 OK")
     assert not socket_file(config).exists()
+
+
+def test_hub_that_hangs_is_not_told_as_none(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It listens, and says nothing: stopped by somebody, or stuck."""
+    monkeypatch.setattr(sockets, "_LIMIT_S", 0.1)
+    socket_file(config).parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(socket_file(config)))
+        hung.listen()
+        assert ask(config, "/readyz") == (0, "it runs, and does not answer within 0.1 s")
+    assert ask(config, "/readyz") is None
+
+
+async def test_file_that_is_no_socket_is_left_and_told(config: Config) -> None:
+    """It may be anything, and matters to no mesh."""
+    socket_file(config).parent.mkdir(mode=0o700)
+    socket_file(config).write_text("precious")
+    with capture_logs() as lines:
+        async with served(config, Metrics(Outcomes(), [])):
+            pass
+    assert [line["reason"] for line in lines] == [f'"{socket_file(config)}" is not a socket; move it away']
+    assert socket_file(config).read_text() == "precious"
 
 
 async def test_second_hub_goes_on_without_a_socket(file: Path) -> None:

@@ -122,7 +122,7 @@ def test_history_keeps_the_newest(
     assert [each.at for each in history(tmp_path)] == [7.0, 8.0, 9.0]
 
 
-@pytest.mark.parametrize("harm", ["damaged", "newer", "readable", "folder", "link"])
+@pytest.mark.parametrize("harm", ["damaged", "newer", "readable", "folder", "link", "pipe"])
 def test_record_that_cannot_be_written_is_told_once_and_holds_up_nothing(
     tmp_path: Path, opened: Callable[[Path], Record], told: list[str], harm: str
 ) -> None:
@@ -139,7 +139,7 @@ def test_record_that_cannot_be_written_is_told_once_and_holds_up_nothing(
     (line,) = told
     assert str(tmp_path / FILE) in line
     assert "smihub history are incomplete" in line
-    if harm in {"damaged", "newer"}:
+    if harm != "readable":
         with pytest.raises(ConfigError, match="record"):
             known(tmp_path)
 
@@ -149,6 +149,8 @@ def spoil(path: Path, harm: str) -> None:
     path.parent.chmod(0o700)
     if harm == "folder":
         path.mkdir()
+    elif harm == "pipe":
+        os.mkfifo(path)
     elif harm == "link":
         path.symlink_to(path.with_name("elsewhere"))
     elif harm == "newer":
@@ -158,6 +160,23 @@ def spoil(path: Path, harm: str) -> None:
         path.write_bytes(b"nonsense" * 1000 if harm == "damaged" else b"")
     if harm in {"newer", "damaged", "readable"}:
         path.chmod(0o644 if harm == "readable" else 0o600)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"at": 1e18, "action": "apply", "mesh": "vms", "actor": {"user": "u", "host": "h", "verb": "run"}}', b"[]", 5],
+)
+def test_entry_that_is_none_makes_the_record_unreadable(
+    tmp_path: Path, opened: Callable[[Path], Record], body: object
+) -> None:
+    """A time that no calendar has, another shape, or not even text."""
+    record = opened(tmp_path)
+    record.note(entry(1))
+    record.close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as db, db:
+        db.execute("INSERT INTO history (mesh, body) VALUES ('vms', ?)", (body,))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        history(tmp_path)
 
 
 @pytest.mark.thorough
