@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+_STDERR = 2
 READER_GONE = 128 + 13
 """What a shell shows of a program that SIGPIPE ended."""
 
@@ -31,7 +32,13 @@ class _Descriptor(FileIO):
 
 
 def open_streams() -> None:
-    """Replace stdout and stderr, once, before anything is written."""
+    """Replace stdout and stderr, once, before anything is written; one that is closed (`>&-`) is /dev/null from then on."""
+    # Else the next file that is opened gets its number, and whatever a library prints goes into that file.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: PTH123, SIM115 - by descriptor, until the end
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout = _opened(sys.stdout)
     if isinstance(sys.stderr, TextIOWrapper):

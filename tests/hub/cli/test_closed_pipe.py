@@ -57,3 +57,12 @@ def test_messages_that_nobody_reads_end_it_too(folder: Folder) -> None:
     """`2>&1 | head -1`."""
     (folder.root / "smihub.yaml").write_text("meshes: 3\n")
     assert ended(folder, "check", stderr=True)[0] == READER_GONE
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_stream_is_no_error_and_no_file(folder: Folder, closed: str) -> None:
+    """As a daemon may be started: nothing of what is said gets into a file that is opened later, and the verb does its work."""
+    command = " ".join((*folder.command("apply", "--yes"), closed))
+    done = subprocess.run(["sh", "-c", command], cwd=folder.root, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert folder.run("plan").exit_code == 0
