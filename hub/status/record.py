@@ -34,6 +34,13 @@ APPROVED_S = 3600
 """So long an approval holds."""
 MOST_ENTRIES = 100_000
 """The history keeps the newest ones: a busy hub applies many times an hour, and a full disk serves nobody."""
+_PASSING = {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+}
 _WAIT_S = 5.0
 _SOON_S = 0.1
 """How long a running hub waits for a record that somebody else holds: in that time it does nothing else."""
@@ -321,9 +328,10 @@ def _read(path: Path, wait_s: float = _WAIT_S) -> Iterator[sqlite3.Connection | 
             yield db if _version(db) == SCHEMA else None
     # TypeError: a cell of another type than its column's, which SQLite allows.
     except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
-        raise ConfigError(
-            f'record "{path}" cannot be read: {error}; move it away, and smihub creates a new one'
-        ) from error
+        # The low byte: SQLite, "Result and Error Codes", 2. What passes by itself is no reason to throw the record away.
+        passes = getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
+        remedy = "check the space and the permissions" if passes else "move it away, and smihub creates a new one"
+        raise ConfigError(f'record "{path}" cannot be read: {error}; {remedy}') from error
 
 
 def _writable(path: Path) -> sqlite3.Connection:

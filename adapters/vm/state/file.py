@@ -120,7 +120,9 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        remedy = _REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")  # the low byte: SQLite, "Result and Error Codes", 2
+        remedy = _REMEDIES.get(
+            getattr(error, "sqlite_errorcode", 0) & 0xFF, ""
+        )  # the low byte: SQLite, "Result and Error Codes", 2
         raise TransientError(f'state file "{path}": {error}{remedy}') from error
     except (sqlite3.DatabaseError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise ConfigError(f'state file "{path}" is damaged or not a state file: {error}') from error

@@ -17,7 +17,7 @@ from hub.model import ObjectRef, Origin, UnitKey
 from hub.plan.conditions import Condition, MeshCondition
 from hub.status import record as status_record
 from hub.status.outcomes import Cause, Changed, MeshChange, Outcome, UnitChange
-from hub.status.record import FILE, Actor, Entry, Record, history, known, version
+from hub.status.record import FILE, Actor, Entry, Record, approvals, history, known, version
 from tests.hub.cli.test_run import running
 from tests.servers.folder import Folder, shop, target
 
@@ -177,6 +177,21 @@ def test_entry_that_is_none_makes_the_record_unreadable(
         db.execute("INSERT INTO history (mesh, body) VALUES ('vms', ?)", (body,))
     with pytest.raises(ConfigError, match="cannot be read"):
         history(tmp_path)
+
+
+def test_record_that_cannot_be_read_now_is_not_to_be_thrown_away(
+    tmp_path: Path, opened: Callable[[Path], Record]
+) -> None:
+    """Here another process has it for itself; with a full disk it is the same."""
+    record = opened(tmp_path)
+    record.note(entry(1))
+    record.close()
+    with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as db:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("INSERT INTO approvals VALUES ('vms', 'a', 1)")
+        with pytest.raises(ConfigError, match="locked; check the space"):
+            approvals(tmp_path, "vms", 1.0)
+    assert [each.at for each in history(tmp_path)] == [1.0]
 
 
 @pytest.mark.thorough
