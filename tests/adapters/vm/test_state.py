@@ -369,19 +369,6 @@ for number in range(int(sys.argv[2]), 10**9):
 """
 
 
-def test_full_disk_is_told_with_what_to_do_and_passes(path: Path) -> None:
-    """Nothing of the revision is there; the next one is written as soon as there is room."""
-    with closing(State(path, "vm")) as state:
-        token = state.apply([put("a", b"1")], {}, "")
-        state._db.execute("PRAGMA max_page_count = 1")
-        with pytest.raises(TransientError, match="full; free space on its file system"):
-            state.apply([put("b", b"x" * 100_000)], {}, token)
-        assert (bodies(state), state.head()[1]) == ({"a": b"1"}, token)
-        state._db.execute("PRAGMA max_page_count = 1000000")
-        state.apply([put("b", b"x" * 100_000)], {}, token)
-        assert bodies(state).keys() == {"a", "b"}
-
-
 @pytest.mark.thorough
 def test_sigkill_leaves_a_whole_revision(path: Path) -> None:
     """Killed in the middle of a stream of writes, the file holds the last acknowledged revision or the one after."""
