@@ -19,13 +19,13 @@ from hub.sources.scalars import plain
 
 ParsedDocument = tuple[Any, int, dict[int, int]]
 """A value, the line where it starts, and the lines of the entries of its `items`, by their ids."""
-_UNUSUAL = ("&", "!", "<<")
-"""Without these texts a file has no anchor (so no alias), no tag and no merge key."""
+_UNUSUAL = ("&", "!", "<<", "\r", "\x85", "\u2028", "\u2029", "\ufeff")
+"""Without these texts a file has no anchor (so no alias), no tag and no merge key, and every line of it begins after a line feed."""
 # PyYAML composes recursively in C and overflows the stack at some 20 000 levels; a node takes a character at least. These bounds
 # on the text keep it below 1 500 levels, and below 100 MB.
 _MOST_CHARACTERS = 131_072
 _MOST_BRACKETS = 1_000
-_FAR_IN = re.compile(r"^[ \t?:-]{200}", re.MULTILINE)
+_FAR_IN = re.compile(r"\n[ \t?:-]{200}")
 
 
 _PARSER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else object
@@ -37,6 +37,7 @@ class _UnusualError(Exception):
 
 def compose(text: str, limits: ParseLimits) -> list[ParsedDocument] | None:
     """The documents of a file, without empty ones; None where the file is not ordinary, or not YAML."""
+    text = text.replace("\r\n", "\n")  # as YAML reads it
     if not _may_be_ordinary(text, limits):
         return None
     composer, values = _Composer(text), _Values(limits.depth)
@@ -57,7 +58,9 @@ def _may_be_ordinary(text: str, limits: ParseLimits) -> bool:
     if len(text) > min(_MOST_CHARACTERS, limits.nodes // 2) or not yaml.__with_libyaml__:
         return False
     brackets = text.count("[") + text.count("{")
-    return brackets <= _MOST_BRACKETS and not _FAR_IN.search(text) and not any(each in text for each in _UNUSUAL)
+    if brackets > _MOST_BRACKETS or any(each in text for each in _UNUSUAL):
+        return False
+    return not _FAR_IN.search("\n" + text)
 
 
 class _Composer(_PARSER):  # type: ignore[misc]  # PyYAML's compiled half has no types

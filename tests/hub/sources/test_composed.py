@@ -128,6 +128,17 @@ def test_deep_texts_do_not_reach_the_recursion(text: str) -> None:
     assert both(text) == "refused"
 
 
+@pytest.mark.parametrize("start", ["\r", "# c\r", "a: \r", "\x85", "\u2028", "\u2029", "\ufeff", "a\n---\n\ufeff"])
+def test_lines_that_begin_after_no_line_feed_do_not_reach_it_either(start: str) -> None:
+    """YAML has more line breaks than one, and takes a byte order mark at the start of any line."""
+    assert both(start + "- " * 60_000) == "refused"
+
+
+def test_lines_of_windows_are_ordinary() -> None:
+    """The same values, by the fast reader."""
+    assert both("a: |\r\n  x\r\n  y\r\nb: 'c\r\n  d'\r\n") == "read"
+
+
 @pytest.mark.parametrize(("nodes", "outcome"), [(8, "refused"), (9, "read")])
 def test_limits_hold_in_both(nodes: int, outcome: str) -> None:
     """As many nodes as are allowed, and one more."""
