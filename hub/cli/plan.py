@@ -76,7 +76,7 @@ class DomainReview(Struct, frozen=True):
         """Whether anything is an error: the domain itself, a mesh, a file, or an object."""
         if self.failed or self.unread:
             return True
-        return any(problem.severity is Severity.ERROR for problem in self.hub.intake.problems())
+        return any(problem.severity is Severity.ERROR for problem in self.hub.intake.found())
 
     @property
     def problems(self) -> tuple[Problem, ...]:

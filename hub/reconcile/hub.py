@@ -197,7 +197,7 @@ class Hub:
 
     def remarks(self, reviewed: Sequence[Reviewed]) -> tuple[Problem, ...]:
         """What to tell beside these plans of the meshes: warnings of what is accepted for nothing, cannot be seen, or is others'."""
-        told = {(each.code, each.ref, each.message) for each in self.intake.problems()}
+        told = {(each.code, each.ref, each.message) for each in self.intake.found()}
         found = (*unused_accepts(self.config, reviewed, self.clock()), *unseen(self.config, reviewed))
         return (
             *found,

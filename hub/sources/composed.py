@@ -37,16 +37,29 @@ class _UnusualError(Exception):
 
 def compose(text: str, limits: ParseLimits) -> list[ParsedDocument] | None:
     """The documents of a file, without empty ones; None where the file is not ordinary, or not YAML."""
+    found = _composed(text, limits)
+    if found is None:
+        return None
+    return [(value, node.start_mark.line + 1, _lines_of_items(node, value)) for node, value in found]
+
+
+def compose_nodes(text: str, limits: ParseLimits) -> list[Node] | None:
+    """The nodes of the same documents, which know their lines; they have no tags."""
+    found = _composed(text, limits)
+    return None if found is None else [node for node, _ in found]
+
+
+def _composed(text: str, limits: ParseLimits) -> list[tuple[Node, Any]] | None:
     text = text.replace("\r\n", "\n")  # as YAML reads it
     if not _may_be_ordinary(text, limits):
         return None
     composer, values = _Composer(text), _Values(limits.depth)
-    found: list[ParsedDocument] = []
+    found: list[tuple[Node, Any]] = []
     try:
         while composer.check_node():
             node = composer.get_node()
             if (value := values.read(node, 1)) is not None:
-                found.append((value, node.start_mark.line + 1, _lines_of_items(node, value)))
+                found.append((node, value))
     except (yaml.YAMLError, _UnusualError):
         return None
     finally:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import yaml
 from msgspec.structs import replace
 
 from hub.model import Problem
+from hub.sources.composed import compose_nodes
 from hub.sources.limits import DEFAULT_LIMITS, ParseLimits, YamlError
 from hub.sources.yaml import is_list_kind, load
 
@@ -17,15 +18,7 @@ class Locator:
 
     def __init__(self, data: bytes, limits: ParseLimits = DEFAULT_LIMITS) -> None:
         """Read `data` as `load` does; a text that `load` refuses has no objects, and every answer is line 1."""
-        self._roots: tuple[yaml.Node, ...] = ()
-        self._starts: dict[int, int] = {}
-        try:
-            load(data, limits=limits)  # first the bounds: composing recurses as deep as the text nests
-        except YamlError:
-            return
-        # Nodes carry the lines that plain values have lost.
-        composed = yaml.compose_all(data.decode("utf-8-sig"), Loader=yaml.CSafeLoader)
-        self._roots = tuple(item for root in composed if not _empty(root) for item in _unwrap(root))
+        self._roots = tuple(item for root in _nodes(data, limits) for item in _unwrap(root))
         self._starts = {_line(root): index for index, root in enumerate(self._roots)}
 
     def line(self, index: int, field: str) -> int:
@@ -44,13 +37,44 @@ class Locator:
 
     def pinpointed(self, problem: Problem) -> Problem:
         """The same problem with the line of its field, where an object starts at the line that it names."""
-        line = self.line_from(problem.origin.line, problem.field) if problem.field else None
-        return problem if line is None else replace(problem, origin=replace(problem.origin, line=line))
+        return _at(problem, self.line_from(problem.origin.line, problem.field) if problem.field else None)
+
+
+class AskedLines:
+    """The lines of fields that anybody asked for in one file, whose text has this digest; it is composed for new ones alone."""
+
+    def __init__(self, digest: bytes) -> None:
+        self.digest = digest
+        self._lines: dict[tuple[int, str], int | None] = {}
+
+    def pinpointed(self, problems: Sequence[Problem], data: bytes, limits: ParseLimits = DEFAULT_LIMITS) -> list[Problem]:
+        """See Locator.pinpointed; `data` is the text."""
+        asked = {(each.origin.line, each.field) for each in problems if each.field}
+        if new := asked - self._lines.keys():
+            locator = Locator(data, limits)
+            self._lines.update({each: locator.line_from(*each) for each in new})
+        return [_at(each, self._lines.get((each.origin.line, each.field))) for each in problems]
+
+
+def _at(problem: Problem, line: int | None) -> Problem:
+    return problem if line is None else replace(problem, origin=replace(problem.origin, line=line))
 
 
 def locate(data: bytes, index: int, field: str) -> int:
     """The line of one field of one object in a file's text; see `Locator` for several questions about one text."""
     return Locator(data).line(index, field)
+
+
+def _nodes(data: bytes, limits: ParseLimits) -> list[yaml.Node]:
+    """The documents of a file as nodes, which carry the lines that plain values have lost; none where `load` refuses it."""
+    try:
+        text = data.decode("utf-8-sig")
+        if (found := compose_nodes(text, limits)) is not None:
+            return found
+        load(data, limits=limits)  # first the bounds: composing recurses as deep as the text nests
+    except (UnicodeDecodeError, YamlError):
+        return []
+    return [root for root in yaml.compose_all(text, Loader=yaml.CSafeLoader) if not _empty(root)]
 
 
 def _descend(node: yaml.Node, field: str) -> int:
