@@ -149,15 +149,20 @@ def plan(
             frozen=tuple(sorted(frozen & desired.keys())),
             first=not standing and not observation.memory,
         ),
-        [_FinalUnit(key, unit, natives[key]) for key, unit in decided.items() if key not in unwritten],
+        [
+            _FinalUnit(key, unit, natives[key], standing.get(key, {}))
+            for key, unit in decided.items()
+            if key not in unwritten
+        ],
         observation,
     )
-    return replace(annotated, memory=_with_what_stays(Encoded(memory), held_back, observation))
+    stays = {key: known_states(observation.memory.get(key), standing.get(key, {})) for key in held_back}
+    return replace(annotated, memory=_with_what_stays(Encoded(memory), stays))
 
 
-def _with_what_stays(memory: Encoded, held_back: set[UnitKey], observation: Observation) -> Encoded:
-    """What to remember, where objects of the units `held_back` stay as they are: what these prevent is not remembered as done."""
-    partial = {key: partly_written(known_states(key, observation), memory[key]) for key in held_back & memory.keys()}
+def _with_what_stays(memory: Encoded, stays: Mapping[UnitKey, tuple[Standing, ...] | None]) -> Encoded:
+    """What to remember, where objects of the units that `stays` names stay as they are: what these prevent is not remembered as done."""
+    partial = {key: partly_written(stays[key], memory[key]) for key in stays.keys() & memory.keys()}
     unproven = {key for key, raw in partial.items() if raw is None}
     return memory.replaced(partial, without=unproven) if partial else memory
 
@@ -182,15 +187,14 @@ def with_non_atomic_units(plan: Plan) -> Plan:
 # --------------------------------------------------------------------------- what it means
 
 
-def known_states(key: UnitKey, observation: Observation) -> tuple[Standing, ...] | None:
-    """What may stand of an Access unit, as values; None if nobody can tell from what is remembered and what stands."""
+def known_states(raw: bytes | None, mine: Mapping[ObjectRef, Observed]) -> tuple[Standing, ...] | None:
+    """What may stand of an Access unit, as values; None if nobody can tell from what is remembered of it and what stands of it."""
     # Nothing remembered and no object: it grants nothing. Objects without a memory, or with one of an older
     # schema: nobody can tell. Else the remembered states, as far as the objects' digest bears them out.
-    past = decode(observation.memory.get(key))
-    mine = [(ref, one.owned) for ref, one in observation.objects.items() if one.owner == key]
+    past = decode(raw)
     if past is None:
         return None if mine else (NOTHING,)
-    return None if past.old else trusted(past, digest(mine))
+    return None if past.old else trusted(past, digest((ref, one.owned) for ref, one in mine.items()))
 
 
 def claimed_states(key: UnitKey, observation: Observation) -> tuple[Standing, ...] | None:
@@ -205,9 +209,12 @@ def grantless_states(mine: Mapping[ObjectRef, Observed]) -> tuple[Standing, ...]
 
 
 class _FinalUnit(Struct, frozen=True, gc=False):
+    """A unit, the digest of what will stand of it, and what stands."""
+
     key: UnitKey
     desired: Desired
     natives: str
+    standing: Mapping[ObjectRef, Observed]
 
 
 class _AccessDiff(Struct, frozen=True, gc=False):
@@ -282,7 +289,7 @@ def _changed(each: _FinalUnit, after: Standing, observation: Observation) -> _Ac
         fresh = standing_of(access, unlisted(access, frozenset(past.lines)))
         lines = sorted({*past.lines} - old_lines(access))
         return _AccessDiff(gained(access.identity, (), fresh), lost_lines=tuple(lines))
-    before = known_states(each.key, observation) or ()
+    before = known_states(observation.memory.get(each.key), each.standing) or ()
     states = before or (tuple(state.standing for state in past.states) if past is not None else ())
     # From any of the states: a write that may have happened must not hide that somebody loses by this one.
     lost = {permit for state in states for permit in gained(access.identity, (after,), state)}

@@ -47,7 +47,9 @@ class AskedLines:
         self.digest = digest
         self._lines: dict[tuple[int, str], int | None] = {}
 
-    def pinpointed(self, problems: Sequence[Problem], data: bytes, limits: ParseLimits = DEFAULT_LIMITS) -> list[Problem]:
+    def pinpointed(
+        self, problems: Sequence[Problem], data: bytes, limits: ParseLimits = DEFAULT_LIMITS
+    ) -> list[Problem]:
         """See Locator.pinpointed; `data` is the text."""
         asked = {(each.origin.line, each.field) for each in problems if each.field}
         if new := asked - self._lines.keys():

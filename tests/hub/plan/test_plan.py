@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import UserDict
+from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
@@ -280,3 +282,29 @@ def test_plan_hands_over_what_two_units_speak_of() -> None:
         ]
         frozen = plan("vm", after, before, stateless, Constraints(frozenset({other})))
         assert [change.ref.name for change in frozen.changes] == ["gone"]
+
+
+class Listed(UserDict[ObjectRef, Observed]):
+    """What stands, counting how often somebody looks through all of it."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[ObjectRef]:
+        """All of it."""
+        self.looks += 1
+        return super().__iter__()
+
+
+def test_planning_looks_through_what_stands_equally_often_for_many_units() -> None:
+    """Or ten times the units would take a hundred times as long."""
+
+    def looks(units: int) -> int:
+        desired, stands = dict[UnitKey, Desired](), Listed()
+        for number in range(units):
+            key, made = UnitKey("access", "d", f"api-{number}"), native(f"api-{number}")
+            desired[key] = Desired(access("/a"), Translation((made,)))
+            stands |= standing(made, owner=key).objects
+        plan("m", desired, Observation(stands, {}, "1"), stateless)
+        return stands.looks
+
+    assert looks(20) == looks(2) > 0
