@@ -30,7 +30,7 @@ from hub.sources.files import FileError, Listing, Signature
 from hub.sources.foreign import holds_objects, is_template, looks_like
 from hub.sources.ignoring import IgnoreFile
 from hub.sources.limits import DEFAULT_LIMITS, ParseLimits, YamlError
-from hub.sources.locate import AskedLines
+from hub.sources.locate import KnownLines
 from hub.sources.selection import EVERYTHING, IGNORE, Selection, patterns
 from hub.sources.steps import Step, taken
 from hub.sources.yaml import load
@@ -93,7 +93,7 @@ class DirectorySource:
         self._entries: dict[str, _FileEntry] = {}
         self._ahead: dict[str, _Read] = {}
         self._listing = Listing({}, {})
-        self._lines: dict[str, AskedLines] = {}
+        self._lines = KnownLines(limits)
 
     @property
     def name(self) -> str:
@@ -133,15 +133,7 @@ class DirectorySource:
 
     def pinpoint(self, problems: Sequence[Problem]) -> tuple[Problem, ...]:
         """The same problems with the line of the field itself, where its file still holds what was read."""
-        mine: dict[str, list[Problem]] = {}
-        for problem in problems:
-            if problem.origin.source == self._name:
-                mine.setdefault(problem.origin.file, []).append(problem)
-        found: dict[Problem, Problem] = {}
-        for part, some in mine.items():
-            if (data := self._unchanged(part)) is not None:
-                found.update(zip(some, self._lines_of(part).pinpointed(some, data, self._limits), strict=True))
-        return tuple(found.get(problem, problem) for problem in problems)
+        return self._lines.pinpointed(self._name, problems, self._unchanged)
 
     def _unchanged(self, part: str) -> bytes | None:
         """The content of a file, if it is still what was read last."""
@@ -153,12 +145,6 @@ class DirectorySource:
         except SourceError:
             return None
         return data if data is not None and hashlib.sha256(data).digest() == entry.digest else None
-
-    def _lines_of(self, part: str) -> AskedLines:
-        digest = self._entries[part].digest
-        if part not in self._lines or self._lines[part].digest != digest:
-            self._lines[part] = AskedLines(digest)
-        return self._lines[part]
 
     def steps(self, reported: Reported = None) -> Iterator[Step]:
         """Read what is reported (None: everything), step by step; what was read counts once all steps are taken.
@@ -191,8 +177,6 @@ class DirectorySource:
             self._entries = entries
         else:
             self._entries.update(entries)
-        for part in self._lines.keys() - self._entries.keys():
-            del self._lines[part]
         yield from sorted(late, key=_part_of)
         yield Synced()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 
 import yaml
 from msgspec.structs import replace
@@ -11,6 +12,8 @@ from hub.model import Problem
 from hub.sources.composed import compose_nodes
 from hub.sources.limits import DEFAULT_LIMITS, ParseLimits, YamlError
 from hub.sources.yaml import is_list_kind, load
+
+_MOST_FILES = 100_000
 
 
 class Locator:
@@ -40,22 +43,40 @@ class Locator:
         return _at(problem, self.line_from(problem.origin.line, problem.field) if problem.field else None)
 
 
-class AskedLines:
-    """The lines of fields that anybody asked for in one file, whose text has this digest; it is composed for new ones alone."""
+class KnownLines:
+    """The lines of the fields that anybody asked for, by file; a file's text is composed again for new ones alone."""
 
-    def __init__(self, digest: bytes) -> None:
-        self.digest = digest
-        self._lines: dict[tuple[int, str], int | None] = {}
+    def __init__(self, limits: ParseLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._files: dict[str, tuple[bytes, dict[tuple[int, str], int | None]]] = {}
 
     def pinpointed(
-        self, problems: Sequence[Problem], data: bytes, limits: ParseLimits = DEFAULT_LIMITS
-    ) -> list[Problem]:
-        """See Locator.pinpointed; `data` is the text."""
-        asked = {(each.origin.line, each.field) for each in problems if each.field}
-        if new := asked - self._lines.keys():
-            locator = Locator(data, limits)
-            self._lines.update({each: locator.line_from(*each) for each in new})
-        return [_at(each, self._lines.get((each.origin.line, each.field))) for each in problems]
+        self, source: str, problems: Sequence[Problem], read: Callable[[str], bytes | None]
+    ) -> tuple[Problem, ...]:
+        """These problems; those of a source with the lines of their fields, where `read` gives the text of their file."""
+        mine: dict[str, list[Problem]] = {}
+        for problem in problems:
+            if problem.origin.source == source:
+                mine.setdefault(problem.origin.file, []).append(problem)
+        lines = {file: self._lines(file, data, some) for file, some in mine.items() if (data := read(file)) is not None}
+        return tuple(
+            _at(each, lines.get(each.origin.file, {}).get((each.origin.line, each.field)))
+            if each.origin.source == source
+            else each
+            for each in problems
+        )
+
+    def _lines(self, file: str, data: bytes, problems: Iterable[Problem]) -> Mapping[tuple[int, str], int | None]:
+        digest = sha256(data).digest()
+        if self._files.get(file, (b"",))[0] != digest:
+            if len(self._files) >= _MOST_FILES:
+                self._files.clear()  # most of them are gone
+            self._files[file] = (digest, {})
+        known = self._files[file][1]
+        if new := {(each.origin.line, each.field) for each in problems if each.field} - known.keys():
+            locator = Locator(data, self._limits)
+            known.update({each: locator.line_from(*each) for each in new})
+        return known
 
 
 def _at(problem: Problem, line: int | None) -> Problem:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from hub.errors import SourceError
 from hub.model import ObjectRef, Origin, Problem
@@ -225,3 +226,8 @@ def test_problems_are_pinned_to_their_field(tmp_path: Path) -> None:
     assert [p.origin.line for p in reader.pinpoint([problem, elsewhere])] == [6, 1]
     write(path, "changed: 1\n")
     assert reader.pinpoint([problem]) == (problem,)
+    write(path, "a: 1\n---\nkind: T\nspec:\n\n  x: [1,\n    2]\n")
+    reader.look()
+    fields = [replace(problem, field=field) for field in ("spec.x[1]", "spec.x", "")]
+    for _ in range(2):
+        assert [p.origin.line for p in reader.pinpoint(fields)] == [7, 6, 3]
