@@ -21,7 +21,7 @@ from hub.faults import Faults, blamed, carried_over, narrowest, with_unenforced
 from hub.memory.meet import meet
 from hub.memory.permits import Standing, gained
 from hub.memory.permits import standing as standing_of
-from hub.memory.recall import Missing, file_of, hides, placeless
+from hub.memory.recall import Missing, files_of, hides, placeless
 from hub.memory.states import RememberedInput, decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
@@ -256,7 +256,7 @@ class Planner:
     def _files(self, ref: ObjectRef) -> tuple[str, ...]:
         if ref in self.missing.recalled:
             return self.missing.recalled[ref].files
-        return tuple(sorted({file_of(*part) for part in self._store.parts(ref)}))
+        return files_of(self._store.parts(ref))
 
     # ----------------------------------------------------------------------- what has to wait
 

@@ -6,6 +6,7 @@ Pure. What was applied stays in force through them; what they might have come to
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 from msgspec import Struct
@@ -42,6 +43,12 @@ class Missing(Struct, frozen=True):
 def file_of(source: str, part: str) -> str:
     """How a part is remembered."""
     return f"{source}:{part}"
+
+
+@lru_cache(maxsize=4096)
+def files_of(parts: frozenset[Part]) -> tuple[str, ...]:
+    """How several are remembered, sorted; most objects share theirs."""
+    return tuple(sorted(file_of(*part) for part in parts))
 
 
 def hides(unread: Iterable[Part], file: str) -> bool:

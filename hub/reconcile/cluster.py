@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hub.config.file import Config
 from hub.endpoints import EndpointView, ServicePortKey
 from hub.errors import SmihubError, TransientError
-from hub.memory.recall import file_of, placeless
+from hub.memory.recall import files_of, placeless
 from hub.meshes import Mesh
 from hub.model import Endpoint, Facts
 from hub.plan.moved import Fingerprint, fingerprint
@@ -40,7 +40,7 @@ class Cluster:
         units = (self.store.compile(key)[0] for key in self.store.units())
         for ref in {ref for unit in units if unit is not None for ref in unit.origins}:
             if (one := self.store.object(ref)) is not None:
-                files = tuple(sorted({file_of(*part) for part in self.store.parts(ref)}))
+                files = files_of(self.store.parts(ref))
                 yield fingerprint(ref, json.encode(placeless(one), enc_hook=str), files)
 
     async def withdraw(self, *, incomplete: bool) -> None:

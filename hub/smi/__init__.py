@@ -22,6 +22,7 @@ from hub.smi.head import (
     Unnamed,
     anonymous,
     check_names,
+    plain_head,
     read_head,
     read_ref,
     read_shapeless,
@@ -94,13 +95,16 @@ def decode(document: Document, annotations: Collection[str] = ()) -> Decoded:
     value = document.value
     if value is None:
         return _IGNORED
-    reader = anonymous(value, document.origin)
     if not isinstance(value, dict):
+        reader = anonymous(value, document.origin)
         read_shapeless(reader, value)
         return Decoded(problems=reader.problems)
-    head = read_head(reader, value)
+    head = plain_head(value)
     if head is None:
-        return Decoded(problems=reader.problems, doubt=_versionless(value)) if reader.problems else _IGNORED
+        reader = anonymous(value, document.origin)
+        head = read_head(reader, value)
+        if head is None:
+            return Decoded(problems=reader.problems, doubt=_versionless(value)) if reader.problems else _IGNORED
     # Its Deployment is read by itself; reading the Rollout as broken would put the whole identity in doubt.
     if is_elsewhere(head.group, head.kind, value):
         return _IGNORED

@@ -43,8 +43,19 @@ class Head(Struct, frozen=True):
     guess: str = ""
 
 
+def plain_head(value: Body) -> Head | None:
+    """The head of a document that says itself that it is an object of ours; None for any other."""
+    kind, api = value.get("kind"), value.get("apiVersion")
+    if not isinstance(kind, str) or not isinstance(api, str):
+        return None
+    group, slash, version = api.partition("/")
+    if not slash:
+        return Head("", kind, api) if ("", kind) in KINDS else None
+    return Head(group, kind, version) if group and (group, kind) in KINDS else None
+
+
 def read_head(reader: FieldReader, value: Body) -> Head | None:
-    """The document's group, kind and version; None, perhaps with a Problem, if it is not an object of ours."""
+    """The same of a document that has no `plain_head`, if that can be guessed; None, perhaps with a Problem, if not."""
     kind, api = value.get("kind"), value.get("apiVersion")
     if not isinstance(kind, str) or not kind:
         _without_kind(reader, kind, api)
@@ -62,8 +73,6 @@ def read_head(reader: FieldReader, value: Body) -> Head | None:
         )
     if slash and not group:
         group = api  # no group is written so
-    if (group, kind) in KINDS:
-        return Head(group, kind, version)
     _foreign(reader, group, kind, value)
     return None
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -17,6 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from hub.sources.limits import ParseLimits
 from hub.sources.scalars import plain
 
+T = TypeVar("T")
 ParsedDocument = tuple[Any, int, dict[int, int]]
 """A value, the line where it starts, and the lines of the entries of its `items`, by their ids."""
 _UNUSUAL = ("&", "!", "<<", "\r", "\x85", "\u2028", "\u2029", "\ufeff")
@@ -37,29 +39,26 @@ class _UnusualError(Exception):
 
 def compose(text: str, limits: ParseLimits) -> list[ParsedDocument] | None:
     """The documents of a file, without empty ones; None where the file is not ordinary, or not YAML."""
-    found = _composed(text, limits)
-    if found is None:
-        return None
-    return [(value, node.start_mark.line + 1, _lines_of_items(node, value)) for node, value in found]
+    return _composed(text, limits, lambda node, value: (value, node.start_mark.line + 1, _lines_of_items(node, value)))
 
 
 def compose_nodes(text: str, limits: ParseLimits) -> list[Node] | None:
     """The nodes of the same documents, which know their lines; they have no tags."""
-    found = _composed(text, limits)
-    return None if found is None else [node for node, _ in found]
+    return _composed(text, limits, lambda node, _: node)
 
 
-def _composed(text: str, limits: ParseLimits) -> list[tuple[Node, Any]] | None:
+def _composed(text: str, limits: ParseLimits, take: Callable[[Node, Any], T]) -> list[T] | None:
+    """What is taken of each document; its nodes, which weigh more than the file, go before those of the next one come."""
     text = text.replace("\r\n", "\n")  # as YAML reads it
     if not _may_be_ordinary(text, limits):
         return None
     composer, values = _Composer(text), _Values(limits.depth)
-    found: list[tuple[Node, Any]] = []
+    found: list[T] = []
     try:
         while composer.check_node():
             node = composer.get_node()
             if (value := values.read(node, 1)) is not None:
-                found.append((node, value))
+                found.append(take(node, value))
     except (yaml.YAMLError, _UnusualError):
         return None
     finally:

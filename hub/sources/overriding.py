@@ -20,7 +20,7 @@ class Overriding:
 
     def put(self, source: str, part: str, documents: Sequence[Document]) -> None:
         """The part holds these documents now; those that a sink of ours wrote are no one else's."""
-        found = tuple(problem for one in documents for problem in self._problems(one))
+        found = tuple(problem for one in documents for problem in self._problems(one)) if self._overrides else ()
         if found:
             self._kept[source, part] = found
         else:

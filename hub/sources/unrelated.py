@@ -33,10 +33,8 @@ class Unrelated:
         """The part holds these documents: counted are those that say of another API what SMI says, and Pod templates of unread kinds."""
         documents = tuple(values)
         for kept, what in ((self._others, _other_api), (self._unread, _unread_template)):
-            found = Counter(map(what, documents))
-            del found[_NEITHER]
-            if found:
-                kept[source, part] = found
+            if found := [one for each in documents if (one := what(each)) is not _NEITHER]:
+                kept[source, part] = Counter(found)
             else:
                 kept.pop((source, part), None)
 
