@@ -21,6 +21,7 @@ from pathlib import Path
 import world
 import yaml
 
+from hub.process import collect_seldom
 from hub.reconcile.domains import Domains
 from hub.reconcile.hub import Hub
 
@@ -54,7 +55,8 @@ def make(base: Path, objects: int, adapter: str) -> tuple[Path, int]:
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Plan a folder in this process; seconds and changes."""
+    """Plan a folder in this process, as the command would; seconds and changes."""
+    collect_seldom()
     hub = Domains.open(folder.parent / "smihub.yaml").hubs[0]
     started, cpu = time.perf_counter(), time.process_time()
     hub.read()

@@ -52,5 +52,5 @@ def _check_unenforced(key: UnitKey, translation: Translation) -> None:
 
 def _with_origins(native: NativeObject, origins: Sequence[ObjectRef]) -> NativeObject:
     """Where an adapter knows better it names some of the unit's own; nothing else is taken from it."""
-    named = tuple(sorted(set(native.origins).intersection(origins)))
+    named = tuple(sorted(set(native.origins).intersection(origins))) if native.origins else ()
     return replace(native, origins=named or origins)

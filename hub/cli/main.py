@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-import resource
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -37,6 +35,7 @@ from hub.cli.context import Exit, ending, fail
 from hub.cli.streams import drop_unwritten, open_streams
 from hub.cli.verbs import Verbs
 from hub.cli.version import show_version
+from hub.process import collect_seldom, keep_memory_private
 
 app = typer.Typer(
     name="smihub",
@@ -98,7 +97,6 @@ for _name, (_verb, _examples) in _VERBS.items():
     app.command(_name, epilog=re.sub(r"`(.*?)`", r"[bold]\1[/bold]", _examples))(ending(_verb))
 app.command("hands-off", hidden=True)(ending(pause.hands_off))
 adapters.register(app)
-_PR_SET_DUMPABLE = 4
 
 
 @app.callback()
@@ -112,7 +110,8 @@ def _options(
 
 def main() -> None:
     """Entry point of the `smihub` command."""
-    _keep_memory_private()
+    keep_memory_private()
+    collect_seldom()
     open_streams()
     if code := _ended():
         drop_unwritten()
@@ -131,12 +130,3 @@ def _ended() -> str | int | None:
         code = ended.code
         return Exit.ERROR if code == Exit.CHANGES and not isinstance(code, Exit) else code
     return Exit.SAME
-
-
-def _keep_memory_private() -> None:
-    """No core dump, and no other process of this user that looks in: memory holds private keys.
-
-    The limit alone does not stop dumps that the kernel pipes to a program (Linux, core(5) and prctl(2)).
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

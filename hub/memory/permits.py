@@ -115,6 +115,8 @@ def _compared(
 
 def _at(state: Standing, port: InboundPort, bind: str) -> Collection[_Atom]:
     """What a state permits at the place of this port: what all its counterparts do."""
+    if not state.grants:
+        return ()
     found = counterparts(state, port, bind)
     return _by_all(state, _pods(state, port.transport, port.port) if found is None else found)
 
@@ -214,6 +216,8 @@ def _at_pods(state: Standing, after: Standing, pods: _PodClass, classes: Collect
     it. Where none was like theirs, all that there were. A Pod that moves from one class to another that was there before, while
     others stay in both, is like a new replica.
     """
+    if not state.grants:
+        return ()
     former = _pods(state, pods.transport, pods.port)
     told = selectors(state.grants) & selectors(after.grants)
     alike = [one for one in former if one.is_like(pods, told)]

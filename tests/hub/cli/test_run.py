@@ -229,7 +229,7 @@ def test_run_leaves_no_core_dump(folder: Folder) -> None:
         (line,) = (line for line in limits.splitlines() if line.startswith("Max core file size"))
         assert line.split()[4:6] == ["0", "0"]
         hub.end()
-    program = "import ctypes; from hub.cli import main; main._keep_memory_private(); print(ctypes.CDLL(None).prctl(3))"
+    program = "import ctypes; from hub.process import keep_memory_private; keep_memory_private(); print(ctypes.CDLL(None).prctl(3))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"
 
