@@ -114,10 +114,8 @@ class Planner:
         desired, observation, withhold = proposed.desired, proposed.observation, proposed.holds.withhold
         waiting = frozenset(self._waiting(desired, observation, withhold))
         doubted = self._doubted(desired)
-        standing = by_unit(observation.objects) if waiting or doubted else {}
-        states = {
-            key: known_states(observation.memory.get(key), standing.get(key, {})) for key in sorted(waiting | doubted)
-        }
+        standing, memory = by_unit(observation.objects) if waiting or doubted else {}, observation.memory
+        states = {key: known_states(memory.get(key), standing.get(key, {})) for key in sorted(waiting | doubted)}
         if not self.missing.unread and not self.missing.recalled:
             # All can be read, so that nothing of what is wanted is wider; only what is new waits for somebody's word.
             unproven = [key for key, known in states.items() if known is None and key not in doubted]
