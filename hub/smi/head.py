@@ -46,7 +46,7 @@ class Head(Struct, frozen=True):
 def plain_head(value: Body) -> Head | None:
     """The head of a document that says itself that it is an object of ours; None for any other."""
     kind, api = value.get("kind"), value.get("apiVersion")
-    if not isinstance(kind, str) or not isinstance(api, str):
+    if not isinstance(kind, str) or not isinstance(api, str) or not api:
         return None
     group, slash, version = api.partition("/")
     if not slash:

@@ -137,6 +137,7 @@ def test_other_objects_are_ignored(text: str, read: Reading) -> None:
         ("{kind: null, apiVersion: access.smi-spec.io/v1alpha3}", "object.kind"),
         ("{kind: Service, metadata: {name: x}}", "version.missing"),
         ("{kind: Workload, metadata: {name: x}}", "version.missing"),
+        ('{apiVersion: "", kind: Service, metadata: {name: x}}', "version.missing"),
         ("{kind: TrafficTarget, apiVersion: 3}", "version.unknown"),
         ("{kind: TrafficTargets}", "object.kind"),
         ("{apiVersion: acess.smi-spec.oi/v1alpha3, kind: TrafficTarget}", "object.group"),
