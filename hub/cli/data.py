@@ -9,7 +9,7 @@ from typing import Any
 from hub.cli.losses import effect
 from hub.cli.meaning import Causes
 from hub.cli.places import Locations
-from hub.memory.permits import Permit
+from hub.memory.permits import Permit, line_of
 from hub.model import Change, HttpMatch, Loss, NativeObject, Op, Origin, Problem, UnitKey
 from hub.plan.causes import InputChange
 from hub.plan.diff import FieldChange, diff
@@ -42,6 +42,7 @@ def plan_data(plan: Plan, view: View, refused: Sequence[Refusal], places: Locati
         "changes": [_change_data(change, view) for change in plan.changes],
         "losses": [loss_data(loss, places) for loss in plan.losses],
         "frozen": [str(unit) for unit in plan.frozen],
+        "notRevoked": [line_of(permit) for permit in plan.unrevoked],
         "held": [str(unit) for unit in plan.held],
         "paused": [str(ref) for ref in plan.paused],
         "pieces": [str(unit) for unit in plan.pieces],

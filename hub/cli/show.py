@@ -12,6 +12,7 @@ from hub.cli.context import Part, line
 from hub.cli.data import View, field_changes
 from hub.cli.meaning import Causes, Detail, first, meaning_lines
 from hub.cli.places import NOWHERE, Locations
+from hub.memory.permits import line_of
 from hub.model import Change, ObjectRef, Op, Problem, UnitKey
 from hub.plan.guards import Refusal
 from hub.plan.plan import Plan
@@ -124,6 +125,7 @@ def waiting_lines(plan: Plan, refused: Collection[UnitKey]) -> Iterator[Text]:
         line("  ", ("frozen", "yellow"), f" {unit}: stays as it is until everything can be read")
         for unit in plan.frozen
     )
+    yield from (line("    ", ("not revoked", "red"), f" yet: {line_of(permit)}") for permit in plan.unrevoked)
     yield from (
         line("  ", ("waiting", "yellow"), f" {unit}: new access waits until {_until(refused=unit in refused)}")
         for unit in plan.held

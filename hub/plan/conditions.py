@@ -69,7 +69,10 @@ class Decided(Struct, frozen=True):
 
 
 class PlanIndex(Struct, frozen=True):
-    """What a plan and its refusals say, by unit; `whole` are the refusals of the mesh as a whole."""
+    """What a plan and its refusals say, by unit; `whole` are the refusals of the mesh as a whole.
+
+    `unrevoked` are the namespaces and names of identities that are to lose something while they are frozen.
+    """
 
     plan: Plan
     refusals: Mapping[UnitKey, tuple[Refusal, ...]]
@@ -79,6 +82,7 @@ class PlanIndex(Struct, frozen=True):
     frozen: frozenset[UnitKey]
     held: frozenset[UnitKey]
     losing: frozenset[UnitKey]
+    unrevoked: frozenset[tuple[str, str]]
     recalled: frozenset[ObjectRef]
 
     @classmethod
@@ -107,8 +111,14 @@ class PlanIndex(Struct, frozen=True):
             frozenset(plan.frozen),
             frozenset(plan.held),
             frozenset(plan.losing),
+            frozenset((each.receiver.namespace, each.receiver.service_account) for each in plan.unrevoked),
             frozenset(plan.recalled),
         )
+
+    def revokes(self, key: UnitKey) -> bool:
+        """Whether somebody is to lose access to a unit by this plan, and by a later one if it is frozen."""
+        stuck = key in self.frozen and key.kind == "access" and (key.namespace, key.name) in self.unrevoked
+        return stuck or (key in self.losing and key in self.changes)
 
     @property
     def waiting(self) -> frozenset[UnitKey]:
@@ -191,7 +201,7 @@ def _applied(key: UnitKey, index: PlanIndex) -> Condition:
             "False",
             "frozen",
             _refusal_text(own)
-            or "it is unknown what it allows now, so it stays as it is, without gains and revocations",
+            or "it is unknown what it allows now, so it stays as it is, without gains and revocations, until everything can be read",
         )
     if key in index.changes and index.whole:
         return Condition("False", "refused", _refusal_text(index.whole))

@@ -61,8 +61,8 @@ class Plan(Struct, frozen=True, gc=False):
     lines are known (hub.memory.oldlines); `losing` are the units that lose, also those that were open before; `rerouted` are
     (before, after) lines; `because` is why, by unit and TrafficTarget. `governs` are the identities that nothing governed before: callers without a TrafficTarget are
     refused from then on.
-    `frozen` units stay as they are, for nobody can tell what a change would add to them; `held` ones would gain access,
-    which waits; what they lose is in the plan. `recalled` are the input objects that cannot be read and count as they last
+    `frozen` units stay as they are, for nobody can tell what a change would add to them; `unrevoked` is what they would lose, by
+    what is remembered of them. `held` ones would gain access, which waits; what they lose is in the plan. `recalled` are the input objects that cannot be read and count as they last
     could. `paused` are objects that would change, had nobody paused them. `pieces` are units of more than one
     change, where the sink promises no order among them. `governed` counts the identities governed before or after.
     `first` means that nothing of ours stood there before.
@@ -75,6 +75,7 @@ class Plan(Struct, frozen=True, gc=False):
     losses: tuple[Loss, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     frozen: tuple[UnitKey, ...] = ()
+    unrevoked: tuple[Permit, ...] = ()
     held: tuple[UnitKey, ...] = ()
     paused: tuple[ObjectRef, ...] = ()
     pieces: tuple[UnitKey, ...] = ()
@@ -147,6 +148,9 @@ def plan(
             losses=tuple(sorted(loss for unit in decided.values() for loss in unit.translation.losses)),
             conflicts=conflicts,
             frozen=tuple(sorted(frozen & desired.keys())),
+            unrevoked=tuple(
+                one for key in sorted(frozen & desired.keys()) for one in _lost(key, desired[key], observation)
+            ),
             first=not standing and not observation.memory,
         ),
         [
@@ -201,6 +205,15 @@ def claimed_states(key: UnitKey, observation: Observation) -> tuple[Standing, ..
     """What the memory says may stand, although somebody edited the objects since; None where it says nothing."""
     past = decode(observation.memory.get(key))
     return tuple(state.standing for state in past.states) or None if past is not None else None
+
+
+def _lost(key: UnitKey, desired: Desired, observation: Observation) -> Sequence[Permit]:
+    """What a unit would lose against all that its memory says may stand, sorted by its lines."""
+    after, states = desired.standing, claimed_states(key, observation)
+    if after is None or states is None or not isinstance(desired.unit, Access):
+        return ()
+    identity = desired.unit.identity
+    return sorted({one for state in states for one in gained(identity, (after,), state)}, key=line_of)
 
 
 def grantless_states(mine: Mapping[ObjectRef, Observed]) -> tuple[Standing, ...] | None:

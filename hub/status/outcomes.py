@@ -241,13 +241,12 @@ class Outcomes:
 def _planned(before: Outcome, key: UnitKey, decided: Decided, index: PlanIndex, now: float) -> Outcome:
     wanted = index.wanted(key)
     causes = tuple(Cause(ref, decided.places.get(ref, Origin())) for ref in sorted(decided.units[key] or ()))
-    waits = key in index.losing and key in index.changes
     moved = replace(
         before,
         causes=causes or before.causes,  # of one that goes, those that it had
         generation=before.generation + (wanted not in {"", before.wanted}),
         wanted=wanted or before.wanted,
-        losing_since=(before.losing_since or now) if waits else None,
+        losing_since=(before.losing_since or now) if index.revokes(key) else None,
     )
     return _with(moved, index.of_unit(key, decided), now)
 
@@ -259,7 +258,8 @@ def _written(before: Outcome, now: float, *, waits: bool) -> Outcome:
     found: dict[ConditionType, Condition] = {} if waits else {"Applied": Condition("True", "applied")}
     if before.drifted:
         found["Drifted"] = Condition("False", "as-written")
-    return _with(replace(before, losing_since=None), found, now)
+    losing_since = before.losing_since if before.condition("Applied").reason == "frozen" else None
+    return _with(replace(before, losing_since=losing_since), found, now)
 
 
 def _unwritten(before: Outcome, result: Result, now: float) -> Outcome:

@@ -75,6 +75,7 @@ PLAN = Plan(
     losses=(LOSS,),
     conflicts=(Conflict(REF, None, KEY),),
     frozen=(KEY,),
+    unrevoked=(Permit(API, "spiffe://td/ns/d/sa/e", "TCP", (2,), None, None, (REF,)),),
     held=(KEY,),
     paused=(REF,),
     pieces=(KEY,),
@@ -216,20 +217,21 @@ _SPOT_LEAVES = {
     *(f"origin.{part}" for part in _ORIGIN),
     *("code", "field", "message", "example", "remedy", "access", "matches"),
 }
+_PERMITS = ("gained", "lost", "unrevoked")
 _PLAN_LEAVES = {
     *("mesh", "token", "lost_lines", "rerouted", "governed", "first", "memory"),
     *(f"{where}.{part}" for where in ("memory", "frozen", "held", "pieces", "losing", "governs") for part in _UNIT),
     *(f"because.unit.{part}" for part in _UNIT),
     *(f"because.{where}.{part}" for where in ("origin", "changes.ref") for part in _REF),
     *("because.changes.how", "because.changes.files"),
-    *(f"{where}.{part}" for where in ("paused", "recalled", "gained.origins", "lost.origins") for part in _REF),
-    *(f"{where}.{part}" for where in ("gained", "lost") for part in ("source", "transport", "ports", "labels")),
     *(
-        f"{where}.receiver.{part}"
-        for where in ("gained", "lost")
-        for part in ("trust_domain", "namespace", "service_account")
+        f"{where}.{part}"
+        for where in ("paused", "recalled", "gained.origins", "lost.origins", "unrevoked.origins")
+        for part in _REF
     ),
-    *("gained.match.path", "gained.match.methods", "lost.match"),
+    *(f"{where}.{part}" for where in _PERMITS for part in ("source", "transport", "ports", "labels")),
+    *(f"{where}.receiver.{part}" for where in _PERMITS for part in ("trust_domain", "namespace", "service_account")),
+    *("gained.match.path", "gained.match.methods", "lost.match", "unrevoked.match"),
     *(f"changes.{part}" for part in ("op", "wave", "before", "after", "token")),
     *(f"changes.{where}.{part}" for where in ("ref", "after.ref", "after.origins", "after.needs") for part in _REF),
     *(f"changes.unit.{part}" for part in _UNIT),

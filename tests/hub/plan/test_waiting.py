@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -359,3 +360,23 @@ def _bars(folder: Folder) -> bool:
     (policy,) = (folder.root / "rendered" / "objects").glob("*_AuthorizationPolicy.*smihub.*.api.yaml")
     assert "tier: gold" in policy.read_text()
     return 'notPorts:\n        - "8080"' in policy.read_text()
+
+
+@pytest.mark.parametrize("folder", ["istio"], indirect=True)
+def test_a_frozen_unit_tells_what_it_does_not_revoke(folder: Folder) -> None:
+    """Somebody edited its policy, and a file is broken: nobody can tell what a write would open, so web keeps what it has, and that is told."""
+    (policy,) = (file for file in (folder.root / "rendered").rglob("*.yaml") if "/x" in file.read_text())
+    policy.write_text(policy.read_text().replace("/x", "/y"))
+    folder.write("bad.yaml", BROKEN)
+    folder.remove("web.yaml")
+    plan = folder.plan()["meshes"][0]
+    assert plan["frozen"] == ["access/shop/api"]
+    assert plan["notRevoked"] == ["shop/web -> shop/api:* GET /x"]
+    assert "not revoked yet: shop/web -> shop/api:* GET /x" in folder.run("plan").stdout
+    applied(folder)
+    told = json.loads(folder.run("status", "-o", "json").stdout)["meshes"][0]
+    assert told["summary"]["losing"] == 1
+    assert [unit["unit"] for unit in told["units"] if unit["losingSince"]] == ["access/shop/api"]
+    folder.remove("bad.yaml")
+    plan = folder.plan()["meshes"][0]
+    assert (plan["frozen"], plan["notRevoked"], plan["newlyDenied"]) == ([], [], ["shop/web -> shop/api:* GET /x"])
