@@ -375,7 +375,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if db.in_transaction:  # a full disk makes SQLite roll back by itself
+        with suppress(sqlite3.Error):  # a full disk made SQLite roll back by itself: the cause is to be told
             db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")

@@ -9,8 +9,9 @@ Source: SQLite, "Write-Ahead Logging" and "Atomic Commit In SQLite".
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
@@ -352,7 +353,7 @@ class State:
             try:
                 yield
             except BaseException:
-                if self._db.in_transaction:  # a full disk makes SQLite roll back by itself
+                with suppress(sqlite3.Error):  # a full disk made SQLite roll back by itself: the cause is to be told
                     self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
