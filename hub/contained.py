@@ -54,10 +54,13 @@ def contained(*kinds: type[BaseException]) -> Iterator[None]:
         raise PluginError(f"{type(error).__name__}: {error}") from error
 
 
-async def in_task(work: Awaitable[_T]) -> _T:
-    """The same where it is a task of its own: by these two errors asyncio ends its loop, whoever waits for the task."""
+async def in_task(work: Callable[[], Awaitable[_T]]) -> _T:
+    """The same where it is a task of its own: by these two errors asyncio ends its loop, whoever waits for the task.
+
+    The work is begun by the task: one that is cancelled before leaves no coroutine behind that nobody awaited.
+    """
     with contained(SystemExit, KeyboardInterrupt):
-        return await work
+        return await work()
 
 
 class Calls:

@@ -91,7 +91,7 @@ class Loop:
         for mesh in self._hub.meshes:
             if mesh.live is None:
                 continue
-            start = asyncio.ensure_future(in_task(mesh.live.start()))
+            start = asyncio.ensure_future(in_task(mesh.live.start))
             try:
                 async with asyncio.timeout(_START_S):
                     await asyncio.shield(start)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -66,9 +67,8 @@ async def roll_out(sink: Sink | Transactional, plan: Plan, mirror: Mirror, news:
     # Of a sink with one token for all of its mesh, parts that are written at once would make each other stale; of one
     # with a token per object, a slow unit must not hold up the others.
     parts = partition(plan, mirror)
-    found = await asyncio.gather(
-        *(in_task(_write_by_object(sink, part, mirror, news)) for part in parts), return_exceptions=True
-    )
+    works = (in_task(partial(_write_by_object, sink, part, mirror, news)) for part in parts)
+    found = await asyncio.gather(*works, return_exceptions=True)
     return _joined(plan, parts, found)
 
 
@@ -180,7 +180,7 @@ async def _write_by_object(sink: Sink, plan: Plan, mirror: Mirror, news: News) -
 
 async def _unaccepted(sink: Accepting, refs: Sequence[ObjectRef], outdated: Coroutine[Any, Any, None]) -> list[Written]:
     """What the mesh has not accepted in time, or when what waits for it is outdated: the next plan is not to wait as well."""
-    asked = asyncio.ensure_future(in_task(sink.unaccepted(refs, ACCEPTED_S)))
+    asked = asyncio.ensure_future(in_task(partial(sink.unaccepted, refs, ACCEPTED_S)))
     ended = asyncio.ensure_future(outdated)
     try:
         await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)

@@ -74,6 +74,9 @@ class Worker:
         self._losing = frozenset[UnitKey]()  # somebody is to lose access there, which is not written yet
         self._refused = False
         self._mesh_changed = False  # somebody else may have changed the mesh since it was read
+        self._told = (
+            False  # what the sources hold: before, whatever stands in the mesh would look as if nobody wanted it
+        )
         self._wake = asyncio.Event()
         self._news = WeakSet[News]()  # one for each plan that is being written
         self._in_flight = InFlight(self._wake, self._on_finished)
@@ -84,6 +87,7 @@ class Worker:
 
     def add(self, keys: Collection[UnitKey]) -> None:
         """These units may be other than they were; those of which something waits are planned with them."""
+        self._told = True
         for news in self._news:
             news.tell(keys)
         if self._pending is not None:
@@ -159,7 +163,8 @@ class Worker:
         """Read the mesh again; plan what differs from what was written, and the units of which something waits."""
         self.mesh.invalidate_mirror()
         self._mesh_changed = True
-        self._wake.set()
+        if self._told:
+            self._wake.set()
 
     # ----------------------------------------------------------------------- one try
 
@@ -200,9 +205,9 @@ class Worker:
         await self._read_if_changed()
         if self._pending is not None and (not woken or monotonic() >= self._retry_at):
             self._pending |= self._to_retry
-            if self._to_retry and self._refused:  # alone they would pass, and look as if nothing were refused any more
-                self._pending |= self._waiting
             self._to_retry = set()
+        if self._pending and self._refused:  # alone they would pass, and look as if nothing were refused any more
+            self._pending |= self._waiting
         keys, busy = self._pending, self._in_flight.units
         if keys is None and busy:
             keys = await self._all_units()
@@ -226,7 +231,8 @@ class Worker:
             self._pending |= self._waiting
         now = self._drift_backoff.on_drift(self.mesh.drifted)
         if later := self.mesh.drifted - now:
-            self._journal.planned(await self._hub.plan(self.mesh, self._accept, later, apart=True))  # for status
+            shown = later | (self._waiting if self._refused else frozenset())  # alone they would pass
+            self._journal.planned(await self._hub.plan(self.mesh, self._accept, shown, apart=True))  # for status
         if self._pending is not None:
             self._pending |= now | self._drift_backoff.due()
         self.mesh.drifted.clear()
