@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import yaml
 from msgspec import Struct
@@ -24,6 +24,7 @@ from hub.api import (
 )
 from hub.errors import SourceError
 from hub.events import covers, lost
+from hub.testing.memory_mesh import nothing
 
 
 class MemorySourceConfig(Struct, frozen=True):
@@ -40,6 +41,8 @@ class MemorySource:
         self._reported: dict[str, object] = {}
         self._unread: set[str] = set()
         self._changed = asyncio.Event()
+        self.slow = False  # who watches is told nothing
+        self.said: Callable[[], None] = nothing  # called before who watches is told what changed
 
     @property
     def name(self) -> str:
@@ -48,7 +51,7 @@ class MemorySource:
 
     def put(self, text: str) -> None:
         """Add or replace every object of a YAML text."""
-        for value in yaml.safe_load_all(text):
+        for value in yaml.load_all(text, yaml.CSafeLoader):
             head = value["metadata"]
             self._objects[f"{value['kind']}/{head['namespace']}/{head['name']}"] = value
         self._changed.set()
@@ -62,6 +65,18 @@ class MemorySource:
         """From now on these parts and scopes ("" = all) cannot be read, and no others."""
         self._failing = set(scopes)
         self._changed.set()
+
+    def hurry(self) -> None:
+        """It is not slow any more."""
+        self.slow = False
+        self._changed.set()
+
+    def restarted(self) -> MemorySource:
+        """The same source for a hub that has not been told anything."""
+        fresh = MemorySource(self._name)
+        fresh._objects, fresh._failing = dict(self._objects), set(self._failing)
+        fresh.slow, fresh.said = self.slow, self.said
+        return fresh
 
     def read(self) -> Iterator[Event]:
         """See hub.api.ObjectSource; what cannot be read is said as `Unread`, and stays as it was said last."""
@@ -86,11 +101,16 @@ class MemorySource:
         """See hub.api.ObjectSource."""
         while True:
             self._changed.clear()
-            try:
-                yield tuple(self.read())
-            except SourceError as error:
-                yield (lost(self._name, error),)
+            if not self.slow:
+                self.said()
+                yield self._news()
             await self._changed.wait()
+
+    def _news(self) -> tuple[Event, ...]:
+        try:
+            return tuple(self.read())
+        except SourceError as error:
+            return (lost(self._name, error),)
 
     def pinpoint(self, problems: Sequence[Problem]) -> tuple[Problem, ...]:
         """See hub.api.ObjectSource; objects of a cluster have no lines."""

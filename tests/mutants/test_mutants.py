@@ -19,7 +19,7 @@ _SPEC.loader.exec_module(run)
     ("name", "least"),
     [
         *[("mutants.yaml", 20), ("istio.yaml", 20), ("regex.yaml", 10), ("reconciler.yaml", 25), ("elsewhere.yaml", 3)],
-        *[("sources.yaml", 5), ("linkerd.yaml", 20), ("consul.yaml", 20)],
+        *[("sources.yaml", 5), ("schedules.yaml", 15), ("linkerd.yaml", 20), ("consul.yaml", 20)],
     ],
 )
 def test_every_mutant_fits_the_source(name: str, least: int) -> None:
@@ -67,6 +67,12 @@ def test_every_mutant_of_anything_else_is_caught() -> None:
 def test_every_mutant_of_the_reconciler_is_caught() -> None:
     """Those tests that each one names notice it."""
     assert run.main(["--list", "reconciler.yaml"]) == 0
+
+
+@pytest.mark.slow
+def test_every_mutant_of_the_schedules_is_caught() -> None:
+    """Random schedules alone notice each of them."""
+    assert run.main(["--list", "schedules.yaml"]) == 0
 
 
 @pytest.mark.slow

@@ -104,11 +104,11 @@ def test_loss_that_was_written_beside_a_gain_that_cannot_be_does_not_count_as_wa
     turns.change(["api.other"], ["api.web"])
     turns.turn()
     assert not lets(turns, "one", "api.web")
-    assert turns._running is not None
-    outcome = turns._running._journal.outcomes.of("one")[UNIT]
+    assert turns.process.loop is not None
+    outcome = turns.process.journal.outcomes.of("one")[UNIT]
     assert outcome.condition("Applied").reason == "failed"
     assert outcome.losing_since is None
-    assert not turns._running.workers[0]._losing
+    assert not turns.process.loop.workers[0]._losing
 
 
 def test_loss_that_is_not_written_does_count(turns: Turns) -> None:
@@ -118,9 +118,9 @@ def test_loss_that_is_not_written_does_count(turns: Turns) -> None:
     turns.change(["api.other"], ["api.web"])
     turns.turn()
     assert lets(turns, "one", "api.web")
-    assert turns._running is not None
-    assert turns._running._journal.outcomes.of("one")[UNIT].losing_since is not None
-    assert turns._running.workers[0]._losing
+    assert turns.process.loop is not None
+    assert turns.process.journal.outcomes.of("one")[UNIT].losing_since is not None
+    assert turns.process.loop.workers[0]._losing
 
 
 @pytest.mark.thorough
