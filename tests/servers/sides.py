@@ -139,8 +139,8 @@ def account(ref: ObjectRef) -> str:
 
 
 def troubled(mesh: MemoryMesh) -> set[ObjectRef]:
-    """The objects with which something is wrong."""
-    return {*mesh.refused, *mesh.failing, *mesh.unanswered, *mesh.unaccepted, *mesh.slow, *mesh.late}
+    """The objects that cannot be written as they should; those that are not in force yet hold up gains alone."""
+    return {*mesh.refused, *mesh.failing, *mesh.unanswered, *mesh.slow}
 
 
 def is_away(mesh: MemoryMesh) -> bool:
