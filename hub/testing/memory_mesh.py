@@ -28,6 +28,7 @@ class MemoryMesh:
     def __init__(self) -> None:
         self.objects: dict[ObjectRef, Observed] = {}
         self.memory: dict[UnitKey, bytes] = {}
+        self.remembered = 0  # how often anything of it was written
         self.owner = ""
         self.refused: set[ObjectRef] = set()
         self.failing: set[ObjectRef] = set()
@@ -185,6 +186,7 @@ class MemoryMesh:
 
     def remember(self, memory: Mapping[UnitKey, bytes]) -> None:
         """Remember this of units."""
+        self.remembered += 1
         self.memory |= memory
         self.memory = {key: raw for key, raw in self.memory.items() if raw}
 

@@ -35,6 +35,7 @@ class Side:
         self.lost: list[str] = []  # and what they refuse, though nobody asked for that
         self.known: Granted = frozenset()
         self._bound: list[Granted] = []  # the states of the source that what is written may be planned on
+        self._heard_at = 0.0
         self._past: list[
             Granted
         ] = []  # and those that a loss may be planned on, which is written however late it comes
@@ -56,7 +57,7 @@ class Side:
         self._older = {ref: [*self._older.get(ref, ()), *self._bound] for ref in self.mesh.waiting}
         in_trouble = any(until > self._clock() for until in self._excused.values())
         self._past = [*(self._past if in_trouble else ()), before, now]
-        self._bound, self.known = [before, now], now
+        self._bound, self.known, self._heard_at = [before, now], now, self._clock()
         self._lost |= dict.fromkeys((name.partition(".")[0] for name in before - now), self._clock())
         since, denied = self._clock(), set(REQUESTS) - allowed(now)
         self._denied = {one: self._denied.get(one, since) for one in denied}
@@ -124,7 +125,8 @@ class Side:
     def _look(self) -> None:
         """Right after a write of ours."""
         now, written = served(self.mesh), [ref for _, ref in self.mesh.written[-1:]]
-        bound = [*self._bound, *(one for ref in written for one in self._older.get(ref, ()))]
+        heard = [self.known] if self._clock() > self._heard_at + AT_ONCE_S else self._bound
+        bound = [*heard, *(one for ref in written for one in self._older.get(ref, ()))]
         for request in sorted(now - self._stood - frozenset().union(*map(allowed, bound)), key=str):
             self.wider.append(f"{self.name}: {self.mesh.written[-1]} lets through {request}")
         kept = frozenset(REQUESTS).intersection(*map(allowed, [*bound, *self._past])) - self._opened

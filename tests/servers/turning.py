@@ -262,11 +262,11 @@ class Turns(AbstractContextManager["Turns"]):
                 raise WiderError(f"{side.name}: {when} {wrong[:3]} is not as SMI has it")
 
     def _must_rest(self, while_: str, happens: Callable[[], None]) -> None:
-        before = {name: (len(side.mesh.written), side.mesh.memory) for name, side in self.sides.items()}
+        before = {name: (len(side.mesh.written), side.mesh.remembered) for name, side in self.sides.items()}
         happens()
         for side in self.sides.values():
-            written, memory = before[side.name]
-            if side.mesh.written[written:] or side.mesh.memory != memory:
+            written, remembered = before[side.name]
+            if side.mesh.written[written:] or side.mesh.remembered != remembered:
                 raise WiderError(f"{side.name}: {while_}, and {side.mesh.written[written:] or 'memory'} is written")
 
     # ----------------------------------------------------------------------- what is asked
