@@ -7,6 +7,7 @@ the path of a Unix socket has `/`, and it is always the last part.
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 
 from hub.api import ObjectRef
 
@@ -26,6 +27,7 @@ def own(mark: str) -> str:
     return f"{SELF}/{mark}"
 
 
+@lru_cache(maxsize=1024)  # what one object is called, others of its unit need
 def ref(kind: str, name: str) -> ObjectRef:
     """The ref of an xDS resource; `kind` is its message's short name (`Listener`, `Cluster`, ...)."""
     return ObjectRef(GROUP, sys.intern(kind), "", sys.intern(name))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from hub.model import ObjectRef
 from hub.store.index import Key
 from hub.store.multimap import Multimap
 
+Read = Key | ObjectRef
+"""What a result was made from: the members of a key, or an object."""
 Job = TypeVar("Job", bound=Hashable)
 Result = TypeVar("Result")
 
@@ -16,15 +19,15 @@ class Memo(Generic[Job, Result]):
     """Remembers results per job, and per key the jobs that read it."""
 
     def __init__(self) -> None:
-        self._results: dict[Job, tuple[Result, tuple[Key, ...]]] = {}
-        self._readers: Multimap[Key, Job] = Multimap()
+        self._results: dict[Job, tuple[Result, tuple[Read, ...]]] = {}
+        self._readers: Multimap[Read, Job] = Multimap()
 
     def get(self, job: Job) -> Result | None:
         """The remembered result, None if there is none."""
         found = self._results.get(job)
         return None if found is None else found[0]
 
-    def keep(self, job: Job, result: Result, keys: tuple[Key, ...]) -> None:
+    def keep(self, job: Job, result: Result, keys: tuple[Read, ...]) -> None:
         """Remember a result and every key that it was made from, each once."""
         self.forget(job)
         self._results[job] = (result, keys)
@@ -39,6 +42,6 @@ class Memo(Generic[Job, Result]):
         for key in found[1]:
             self._readers.discard(key, job)
 
-    def readers(self, key: Key) -> frozenset[Job]:
+    def readers(self, key: Read) -> frozenset[Job]:
         """The jobs whose remembered result read this key."""
         return frozenset(self._readers.get(key))

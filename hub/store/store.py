@@ -16,8 +16,8 @@ from hub.store.computed import Computed, Job, compute
 from hub.store.copies import Copies, Part
 from hub.store.doubts import Doubts
 from hub.store.entries import entries
-from hub.store.index import EndpointChanges, Index, Key
-from hub.store.memo import Memo
+from hub.store.index import EndpointChanges, Index
+from hub.store.memo import Memo, Read
 from hub.store.problems import ProblemIndex
 from hub.store.profiles import Profiles
 from hub.store.slices import Slices
@@ -239,20 +239,20 @@ class Store:
         # Not in `upsert`: an object that passes from one file to another within a batch has not changed in sum.
         if not (self._former or self._reread or self._index.changed):
             return
-        changed: list[Key] = []
+        changed: list[Read] = []
         for ref, before in self._former.items():
             if self._objects.get(ref) != before:
-                changed.append(("object", ref))
+                changed.append(ref)
                 self._on_object_changed(ref)
-        changed += [("object", ref) for ref in self._reread]
+        changed += self._reread
         self._former.clear()
         self._reread.clear()
         for key in self._index.pop_changed_keys():
             changed.append(key)
             if key[0] == "governed":
                 self._on_governed_changed(str(key[1]), str(key[2]))
-        for key in changed:
-            for job in self._memo.readers(key):
+        for each in changed:
+            for job in self._memo.readers(each):
                 self._invalidate(job)
 
     def _on_object_changed(self, ref: ObjectRef) -> None:

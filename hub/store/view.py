@@ -21,6 +21,7 @@ from hub.smi.types import (
 )
 from hub.store.doubts import OWNER
 from hub.store.index import Index, Key
+from hub.store.memo import Read
 
 
 class RecordingView:
@@ -35,7 +36,7 @@ class RecordingView:
         *,
         doubting: bool = True,
     ) -> None:
-        self.keys: set[Key] = set()
+        self.keys: set[Read] = set()
         self._objects = objects
         self._index = index
         self._trust_domain = trust_domain
@@ -54,8 +55,9 @@ class RecordingView:
 
     def get(self, ref: ObjectRef) -> SmiObject | None:
         """See hub.intent.View."""
-        self.keys.add(("object", ref))
-        return self._objects.get(ref)
+        found = self._objects.get(ref)
+        self.keys.add(ref if found is None else found.ref)  # that one is kept anyway
+        return found
 
     def targets(self, kind: str, namespace: str, name: str) -> tuple[TrafficTarget, ...]:
         """See hub.intent.View."""
