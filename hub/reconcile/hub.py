@@ -39,6 +39,7 @@ from hub.reconcile.remarks import beside, unseen, unused_accepts
 from hub.reconcile.rollout import gaining_and_losing, gated_gaining_and_losing, prerequisites, roll_out
 from hub.reconcile.window import Window
 from hub.smi.types import EndpointSlice, Workload
+from hub.spec import no_overrides
 from hub.status.outcomes import Result
 from hub.threads import run_in_thread
 
@@ -68,7 +69,7 @@ class Hub:
             for name in sorted({mesh.cluster for mesh in self.meshes})
         }
         stores = {name: cluster.store for name, cluster in self.clusters.items()}
-        overrides = [mesh.spec.overrides for mesh in self.meshes]
+        overrides = [one for mesh in self.meshes if (one := mesh.spec.overrides) is not no_overrides]
         self.intake = Intake(config.sources, sources_of(config, plugins), stores, overrides, annotations)
         self.clock: Callable[[], float] = time.time
         self.window = Window(config.state)
