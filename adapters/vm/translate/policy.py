@@ -195,10 +195,18 @@ def _rules(allowed: Sequence[tuple[LoweredGrant, tuple[bytes, ...]]]) -> wire.RB
 
 
 def _policy(sources: tuple[str, ...], permissions: set[bytes]) -> wire.Policy:
-    return wire.Policy(
-        permissions=[wire.Permission.FromString(body) for body in sorted(permissions)],
-        principals=[principal(source) for source in sources],
-    )
+    """One message after the other is their merged one (Protocol Buffers, "Encoding", Last One Wins): most parts are said often."""
+    return wire.Policy.FromString(b"".join((*map(_permitting, sorted(permissions)), *map(_of_source, sources))))
+
+
+@lru_cache(maxsize=8192)
+def _permitting(body: bytes) -> bytes:
+    return wire.pack(wire.Policy(permissions=[wire.Permission.FromString(body)]))
+
+
+@lru_cache(maxsize=8192)
+def _of_source(spiffe: str) -> bytes:
+    return wire.pack(wire.Policy(principals=[principal(spiffe)]))
 
 
 def _names(groups: Mapping[tuple[str, ...], set[ObjectRef]]) -> dict[tuple[str, ...], str]:
