@@ -121,7 +121,8 @@ class Copies:
 
     def origins(self, ref: ObjectRef) -> tuple[Origin, ...]:
         """Where every copy stands, by source, sorted."""
-        return tuple(sorted(copy.origin for copy in self._copies.get(ref, ())))
+        copies = self._copies.get(ref, ())
+        return (copies[0].origin,) if len(copies) == 1 else tuple(sorted(copy.origin for copy in copies))
 
     def parts(self, ref: ObjectRef) -> frozenset[Part]:
         """The parts of sources that hold a copy."""

@@ -22,6 +22,10 @@ class Memo(Generic[Job, Result]):
         self._results: dict[Job, tuple[Result, tuple[Read, ...]]] = {}
         self._readers: Multimap[Read, Job] = Multimap()
 
+    def __bool__(self) -> bool:
+        """Whether anything is remembered."""
+        return bool(self._results)
+
     def get(self, job: Job) -> Result | None:
         """The remembered result, None if there is none."""
         found = self._results.get(job)

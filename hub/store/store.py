@@ -251,7 +251,7 @@ class Store:
             changed.append(key)
             if key[0] == "governed":
                 self._on_governed_changed(str(key[1]), str(key[2]))
-        for each in changed:
+        for each in changed if self._memo else ():
             for job in self._memo.readers(each):
                 self._invalidate(job)
 
