@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ class _Counting(sqlite3.Connection):
 class StateBench:
     """Revisions in SQLite."""
 
-    name, spec, standing, failures = "xds", VM, "Workload", ("locked", "full")
+    name, spec, standing, failures = "xds", VM, "Workload", ("locked", "full", "forbidden")
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -150,8 +150,8 @@ class StateBench:
 
     @contextmanager
     def failing(self, ref: ObjectRef, how: str) -> Iterator[None]:
-        """Another process holds the file, or it may not grow."""
-        with self._locked() if how == "locked" else _full():
+        """Another process holds the file, it may not grow, or nobody may write it."""
+        with self._locked() if how == "locked" else _connecting({"full": _fill, "forbidden": _forbid}[how]):
             yield
 
     def foreign(self, native: NativeObject) -> bool:
@@ -175,16 +175,25 @@ class StateBench:
             holder.close()
 
 
-def _full() -> AbstractContextManager[object]:
+def _connecting(then: Callable[[sqlite3.Connection], object]) -> AbstractContextManager[object]:
     real = sqlite3.connect
 
     def connect(*args: Any, **more: Any) -> sqlite3.Connection:
         made: sqlite3.Connection = real(*args, **more)
-        pages = made.execute("PRAGMA page_count").fetchone()[0]
-        made.execute(f"PRAGMA max_page_count = {pages}")
+        then(made)
         return made
 
     return mock.patch.object(sqlite3, "connect", connect)
+
+
+def _fill(made: sqlite3.Connection) -> None:
+    pages = made.execute("PRAGMA page_count").fetchone()[0]
+    made.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def _forbid(made: sqlite3.Connection) -> None:
+    """As of a file without permission to write (root has it always)."""
+    made.execute("PRAGMA query_only = ON")
 
 
 class MemoryBench:
