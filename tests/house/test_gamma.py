@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from tests.docs.page_blocks import block, prints
+from tests.house.packages import copied, installed
 from tests.servers.folder import ROUTES, Folder, target
 
 pytestmark = pytest.mark.thorough
@@ -53,17 +53,13 @@ FILE = "shop_HTTPRoute.gateway.networking.k8s.io_smihub-api-80.yaml"
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package, away from this repository, so that nothing is found by chance."""
-    ignored = shutil.ignore_patterns("build", "__pycache__", ".*")
-    return Path(shutil.copytree(GAMMA, tmp_path_factory.mktemp("gamma") / "gamma", ignore=ignored))
+    return copied(GAMMA, tmp_path_factory.mktemp("gamma"))
 
 
 @pytest.fixture(scope="module")
 def site(package: Path) -> Path:
     """A folder into which pip has installed it."""
-    quiet = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "install", *quiet, "--target", str(package.parent / "site"), "."]
-    subprocess.run(command, cwd=package, capture_output=True, text=True, check=True)
-    return package.parent / "site"
+    return installed(package)
 
 
 @pytest.fixture

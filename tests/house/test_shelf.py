@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.page_blocks import block, commands
+from tests.house.packages import copied, installed
 from tests.hub.cli.test_run import running
 from tests.servers.folder import ROUTES, Folder
 
@@ -36,17 +36,13 @@ spec:
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package, away from this repository, so that nothing is found by chance."""
-    ignored = shutil.ignore_patterns("build", "__pycache__", ".*")
-    return Path(shutil.copytree(SHELF, tmp_path_factory.mktemp("shelf") / "shelf", ignore=ignored))
+    return copied(SHELF, tmp_path_factory.mktemp("shelf"))
 
 
 @pytest.fixture(scope="module")
 def site(package: Path) -> Path:
     """A folder into which pip has installed it."""
-    quiet = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "install", *quiet, "--target", str(package.parent / "site"), "."]
-    subprocess.run(command, cwd=package, capture_output=True, text=True, check=True)
-    return package.parent / "site"
+    return installed(package)
 
 
 @pytest.fixture(name="folder")
