@@ -16,6 +16,7 @@ from hub.contained import Calls, contained
 from hub.errors import ConfigError
 from hub.mirror import Mirror
 from hub.model import Access, Baseline, Change, NativeObject, ObjectRef, Observed, Translation, Unit, UnitKey
+from hub.plan.meet import as_natives, by_object
 from hub.plugins import Plugins
 from hub.spec import as_written
 from hub.threads import run_in_thread
@@ -163,6 +164,13 @@ class Mesh:
     def narrowest(self, key: UnitKey, observed: Observed) -> bytes | None:
         """A grant of a unit without all that it grants (`AdapterSpec.narrowest`)."""
         return self.calls.ask(key, observed, partial(self.spec.narrowest, observed.owned, observed.ref.kind))
+
+    def meet(
+        self, key: UnitKey, standing: Mapping[ObjectRef, Observed], wanted: Sequence[NativeObject]
+    ) -> tuple[NativeObject, ...]:
+        """What of a unit both stands and is wanted (`AdapterSpec.meet`)."""
+        natives, met = as_natives(standing), self.spec.meet or by_object(self.spec.narrowest)
+        return self.calls.ask(key, (natives, wanted), lambda: tuple(met(natives, wanted)))
 
     def governs(self, key: UnitKey, unit: Unit | None) -> bool:
         """Whether this unit is in the mesh's scope by what the sources say now; what it governed once, it governs on."""

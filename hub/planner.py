@@ -1,7 +1,7 @@
 """Planner: what has to change in a mesh, given what its sources say, what of them cannot be read, and what stands.
 
 Pure. A loss never waits; a gain waits while anything is unread that may hide what it rests on, while an object behind its unit is
-broken, and while a Loss of the unit is not accepted. While it waits the unit is cut down to what it permitted before as well (hub.memory.meet).
+broken, and while a Loss of the unit is not accepted. While it waits the unit is cut down to what it permitted before as well (hub.narrower).
 """
 
 from __future__ import annotations
@@ -18,21 +18,18 @@ from hub.baselines import NOTHING_HELD, Holds, baselines_of, beside_baselines, c
 from hub.binding import rebuilt, unprotected
 from hub.config.file import Config
 from hub.faults import Faults, blamed, carried_over, narrowest, with_unenforced
-from hub.memory.meet import meet
-from hub.memory.permits import Standing, gained
-from hub.memory.permits import standing as standing_of
 from hub.memory.recall import Missing, files_of, hides, placeless
 from hub.memory.states import RememberedInput, decode
 from hub.meshes import Mesh
 from hub.mirror import Mirror
-from hub.model import Access, Identity, ObjectRef, Observation, Observed, Problem, Unit, UnitKey
+from hub.model import Access, Identity, ObjectRef, Observation, Problem, Unit, UnitKey
+from hub.narrower import Narrower, broken, differs, refs_behind
 from hub.plan.changes import Constraints, Desired, by_unit, conflicts_of
 from hub.plan.conditions import Decided
 from hub.plan.guards import Refusal, of_blast_radius, of_conflicts, of_faults, of_losses, of_owner, unaccepted
 from hub.plan.plan import Plan, claimed_states, grantless_states, known_states, plan, with_non_atomic_units
 from hub.readings import changed_readings, reading_words
 from hub.smi import is_smi
-from hub.smi.types import SmiObject, Workload
 from hub.store import Store
 
 
@@ -118,35 +115,38 @@ class Planner:
         states = {key: known_states(memory.get(key), standing.get(key, {})) for key in sorted(waiting | doubted)}
         if not self.missing.unread and not self.missing.recalled:
             # All can be read, so that nothing of what is wanted is wider; only what is new waits for somebody's word.
-            unproven = [key for key, known in states.items() if known is None and key not in doubted]
+            asked = [key for key, known in states.items() if known is None and key not in doubted]
             states |= {
-                key: claimed_states(key, observation) or grantless_states(standing.get(key, {})) for key in unproven
+                key: claimed_states(key, observation) or grantless_states(standing.get(key, {})) for key in asked
             }
-        frozen = self._frozen(mesh, desired, observation, states, faults)
+        unproven = {key for key, known in states.items() if known is None}
+        frozen = self._frozen(mesh, desired, observation, unproven, faults)
         # A route grants nothing that could be taken out of it, so while something of it waits it stays as it stands.
         frozen |= {key for key in withhold if key.kind == "route" and key in desired}
-        narrowed = dict[UnitKey, Desired]()
+        narrower, narrowed = Narrower(self._store, self.missing), dict[UnitKey, Desired]()
         for key, known in states.items():
             with faults.of(key):
                 if known is not None:
-                    narrow = self._cut_down if key in waiting else self._certain_or_standing
+                    narrow = narrower.to_states if key in waiting else narrower.to_certain
                     narrowed[key] = narrow(mesh, desired[key], known)
+                elif key not in frozen:
+                    narrowed[key] = narrower.to_what_stands(mesh, key, desired[key], standing.get(key, {}))
         stuck = {key for key in faults.found if key not in narrowed or narrowed[key] is desired[key]}
-        held = {key for key, unit in narrowed.items() if unit.standing != desired[key].standing}
+        unproven = {key for key in unproven & narrowed.keys() if narrowed[key] is not desired[key]} - stuck
+        held = {key for key, unit in narrowed.items() if key in unproven or unit.standing != desired[key].standing}
         decided = {**desired, **narrowed}
         if narrowed:
             # Cut down, a unit may need other objects than in full.
             natives = (native for unit in decided.values() for native in unit.translation.objects)
             observation = mirror.restrict(decided, natives)
-        return _Decision(
-            desired, decided, observation, Constraints(frozen | stuck, proposed.holds.lacking), frozenset(held - stuck)
-        )
+        constraints = Constraints(frozen | stuck, proposed.holds.lacking, frozenset(unproven))
+        return _Decision(desired, decided, observation, constraints, frozenset(held - stuck))
 
     def _plan_of(self, mesh: Mesh, mirror: Mirror, decision: _Decision, faults: Faults) -> Plan:
         decided, final = decision.decided, carried_over(mesh, decision.decided, decision.observation, faults)
         narrow = partial(narrowest, mesh, faults)
         frozen = decision.constraints.frozen | (decided.keys() - final.keys())
-        constraints = Constraints(frozen, decision.constraints.lacking, narrow, mesh.spec.new_first)
+        constraints = replace(decision.constraints, frozen=frozen, narrowest=narrow, new_first=mesh.spec.new_first)
         draft = plan(mesh.name, {**decided, **final}, decision.observation, stateless, constraints)
         # Pods that nothing governed before were open; a sidecar on a VM that is not configured lets nobody in.
         shut = draft.governs if mesh.spec.selects_by and not mirror.empty else ()
@@ -157,7 +157,7 @@ class Planner:
             governed=max(mirror.governed, draft.governed),
             first=mirror.empty,
             held=tuple(sorted(decision.held)),
-            recalled=tuple(sorted({ref for key in decision.desired for ref in self._broken(key)})),
+            recalled=tuple(sorted({ref for key in decision.desired for ref in broken(self._store, self.missing, key)})),
         )
         return draft if mesh.order == "revision" else with_non_atomic_units(draft)
 
@@ -180,7 +180,10 @@ class Planner:
         """A refusal for an identity whose real Pods are not those that the sources show."""
         if not self.rebuilt:
             return
-        refs = {*self._refs(key, self._store.compile(key)[0]), *self._store.workloads_of(key.namespace, key.name)}
+        refs = {
+            *refs_behind(self._store, key, self._store.compile(key)[0]),
+            *self._store.workloads_of(key.namespace, key.name),
+        }
         files = {file for ref in refs for file in self._files(ref)} & self.rebuilt.keys()
         for file in sorted(files)[:1]:
             yield rebuilt(file, self.rebuilt[file], key)
@@ -244,12 +247,13 @@ class Planner:
         A Service is kept by its own route alone, for there is one for each.
         """
         own = ObjectRef("", "Service", key.namespace, key.name) if key.kind == "route" else None
-        refs = (ref for ref in sorted(self._refs(key, unit)) if (ref.group, ref.kind) != ("", "Service") or ref == own)
+        refs = (
+            ref
+            for ref in sorted(refs_behind(self._store, key, unit))
+            if (ref.group, ref.kind) != ("", "Service") or ref == own
+        )
         found = ((ref, self._store.object(ref)) for ref in refs)
         return tuple(RememberedInput(placeless(each), self._files(ref)) for ref, each in found if each is not None)
-
-    def _refs(self, key: UnitKey, unit: Unit | None) -> set[ObjectRef]:
-        return {*(unit.origins if unit is not None else ()), *self._store.template_samples(key)}
 
     def _files(self, ref: ObjectRef) -> tuple[str, ...]:
         if ref in self.missing.recalled:
@@ -264,8 +268,8 @@ class Planner:
         """Access units that may gain nothing now."""
         access = {key for key in desired if key.kind == "access"}
         hidden = {key for key in access if self._may_be_hidden(key, desired[key].unit)} | (access & withhold)
-        broken = {key for key in access if self._broken(key) or self._was_broken(observation, key)}
-        return sorted(hidden | broken)
+        past = {key for key in access if broken(self._store, self.missing, key) or self._was_broken(observation, key)}
+        return sorted(hidden | past)
 
     def _may_be_hidden(self, key: UnitKey, unit: Unit | None) -> bool:
         """Whether what cannot be read may hold another copy of what this unit rests on, or more of its namespace.
@@ -275,93 +279,40 @@ class Planner:
         origins = unit.origins if unit is not None else ()
         return self.missing.may_hide({key.namespace, *(ref.namespace for ref in origins if is_smi(ref))})
 
-    def _broken(self, key: UnitKey) -> set[ObjectRef]:
-        """The objects behind a unit that count as they last could be read."""
-        if not self.missing.recalled:
-            return set()
-        return self._refs(key, self._store.compile(key)[0]) & self.missing.recalled.keys()
-
-    def _was_broken(self, observation: Observation, key: UnitKey) -> bool:
-        """Whether the unit rested on such an object when it was applied."""
-        past = decode(observation.memory.get(key)) if self.missing.recalled else None
-        return past is not None and any(each.object.ref in self.missing.recalled for each in past.kept)
-
-    def _cut_down(self, mesh: Mesh, desired: Desired, known: Sequence[Standing]) -> Desired:
-        """The unit, cut down to what every state that may stand permits, and every copy of an object in unequal copies."""
-        if not isinstance(desired.unit, Access):
-            return desired
-        desired = self._ignoring_doubts(mesh, desired, desired.unit)
-        assert isinstance(desired.unit, Access)  # noqa: S101 - for mypy
-        now = standing_of(desired.unit)
-        others = [each for each in (*known, *self._copies(desired.unit)) if each != now]
-        unit = self._without_moved_workloads(meet(others, desired.unit))
-        if unit == desired.unit:
-            return desired
-        return replace(desired, unit=unit, translation=mesh.translate(self._key(unit), unit))
-
-    def _without_moved_workloads(self, unit: Access) -> Access:
-        """The unit without Workloads of which some readable copy runs as another account: as callers they would be it still."""
-        stay = tuple(
-            one for one in unit.workloads if all(_runs_as(unit, copy) for copy in self._store.readable(one.ref))
-        )
-        return unit if stay == unit.workloads else replace(unit, workloads=stay)
-
     def _doubted(self, desired: Mapping[UnitKey, Desired]) -> frozenset[UnitKey]:
         """Units of which some port's protocol is not known, because something else than what they rest on cannot be read."""
         if self.missing.given_up:
             return frozenset()
         return frozenset(key for key, one in desired.items() if isinstance(one.unit, Access) and one.unit.doubts)
 
-    def _ignoring_doubts(self, mesh: Mesh, desired: Desired, unit: Access) -> Desired:
-        """The unit as if nothing that cannot be read declared anything: what stood is kept where that permits it."""
-        certain = None if self.missing.given_up or not unit.doubts else self._store.without_doubts(self._key(unit))
-        if certain is None:
-            return desired
-        return replace(desired, unit=certain, translation=mesh.translate(self._key(unit), certain))
-
-    def _certain_or_standing(self, mesh: Mesh, desired: Desired, known: Sequence[Standing]) -> Desired:
-        """A unit with ports of unknown protocol: what is certain, or, if more than that stands, what stands of it."""
-        narrowed = self._cut_down(mesh, desired, known)
-        certain, kept = desired.standing, narrowed.standing
-        if certain is None or kept is None or not isinstance(desired.unit, Access):
-            return desired
-        return narrowed if gained(desired.unit.identity, (certain,), kept) else desired
-
-    def _key(self, unit: Access) -> UnitKey:
-        return UnitKey("access", unit.identity.namespace, unit.identity.service_account, self._store.domain)
-
-    def _copies(self, unit: Access) -> list[Standing]:
-        """What the unit would permit with each readable copy of an object that stands in unequal ones."""
-        key = self._key(unit)
-        recalled = {ref: each.object for ref, each in self.missing.recalled.items()}
-        found = []
-        for ref in sorted(self._broken(key)):
-            for copy in self._store.readable(ref):
-                self._store.recall({**recalled, ref: copy})
-                other = self._store.compile(key)[0]
-                found.append(standing_of(other) if isinstance(other, Access) else Standing())
-                # Back at once: no other unit may be compiled with this copy.
-                self._store.recall(recalled)
-        return found
+    def _was_broken(self, observation: Observation, key: UnitKey) -> bool:
+        """Whether the unit rested on such an object when it was applied."""
+        past = decode(observation.memory.get(key)) if self.missing.recalled else None
+        return past is not None and any(each.object.ref in self.missing.recalled for each in past.kept)
 
     def _frozen(
         self,
         mesh: Mesh,
         desired: Mapping[UnitKey, Desired],
         observation: Observation,
-        states: Mapping[UnitKey, tuple[Standing, ...] | None],
+        unproven: Iterable[UnitKey],
         faults: Faults,
     ) -> frozenset[UnitKey]:
-        """Units that stay as they stand: nobody can tell what they permit now, or which objects a route rested on."""
-        unknown = {key for key, known in states.items() if known is None}
+        """Units that stay as they stand: nobody can tell which grants, or routes, rested on what cannot be read now."""
+        unknown = {key for key in unproven if not self._has_remembered_inputs(observation, key)}
         unknown |= {key for key in desired if key.kind == "route" and self._rested_on_unread(observation, key)}
         standing = by_unit(observation.objects) if unknown else {}
         same_still = set[UnitKey]()
         for key in unknown:
             with faults.of(key):
-                if not _differs(mesh, key, desired[key], standing.get(key, {})):
+                if not differs(mesh, key, desired[key], standing.get(key, {})):
                     same_still.add(key)
         return frozenset(unknown - same_still)
+
+    def _has_remembered_inputs(self, observation: Observation, key: UnitKey) -> bool:
+        """Whether a unit is wanted with all that it was made of, although some of that cannot be read now."""
+        past = decode(observation.memory.get(key))
+        return not (self.missing.unread or self.missing.recalled) or (past is not None and bool(past.states))
 
     def _rested_on_unread(self, observation: Observation, key: UnitKey) -> bool:
         """Whether a route was made from a file that cannot be read, and only the file's name is remembered."""
@@ -388,12 +339,3 @@ class _Decision(Struct, frozen=True):
     observation: Observation
     constraints: Constraints
     held: frozenset[UnitKey]
-
-
-def _differs(mesh: Mesh, key: UnitKey, unit: Desired, mine: Mapping[ObjectRef, Observed]) -> bool:
-    after = mesh.carry_over(key, unit.translation.objects, mine)
-    return {native.ref: native.body for native in after} != {ref: one.owned for ref, one in mine.items()}
-
-
-def _runs_as(unit: Access, copy: SmiObject) -> bool:
-    return isinstance(copy, Workload) and copy.service_account == unit.identity.service_account

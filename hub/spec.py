@@ -82,10 +82,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     """A mesh backend, pure: no clock, no network, no environment, no order dependence in any function.
 
     `translate(unit, config)` gives the native objects of one unit; every native ref comes from exactly one unit.
-    `evaluator(objects, facts)` indexes objects once and then judges requests.
-    `carry_over(desired, observed)` carries over what only history knows (default: nothing).
-    `family` names the FamilySpec of its objects. `governs` are the scopes that a mesh of this kind can be
-    given; `("routes",)` is that of a mesh whose objects route calls and can refuse none: it governs no identity. Of an `Access`
+    `evaluator(objects, facts)` indexes objects once and then judges requests. `carry_over(desired, observed)` carries over what only
+    history knows (default: nothing). `family` names the FamilySpec of its objects. `governs` are the scopes that a mesh of this kind can be given; `("routes",)` is that of a mesh whose objects route calls and can refuse none: it governs no identity. Of an `Access`
     it has no objects, only Losses with `access=False`, which say that nothing of it is enforced. `drain` says until when open connections keep what they had before a narrowing ("open connections until ...");
     `capture` is a sentence on the traffic that never gets to the mesh, if there is any. `selects_by` is the label by which
     its objects select the Pods of an identity ("": they do not go by labels). `baselines` are the scopes that have a skeleton
@@ -94,6 +92,8 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     before, and deleted after, all that needs them. `narrowest(body, kind)` is the body of a grant that stands, whoever wrote it
     last, with all that it grants taken out, while its presence refuses what it refused: it is written where the grant should
     go and what would refuse then does not stand. None: that cannot be said, and such a grant stays as it is until it may go.
+    `meet(standing, wanted)` are the objects of one `Access` unit that allow what both of these do, and nothing else; somebody edited what
+    stands, so that may be anything. None: a grant that stands as it is wanted stays, with all that it needs, and no other does.
     `new_first`: of its old and new grants of a unit, no part in any state between allows more than the old or the new ones do, so
     new ones are written before old ones go, and a caller of both is not refused in between.
     `overrides(manifest)` says what an object in the sources, or where the mesh is written, that is somebody else's does to those of the mesh ("": nothing).
@@ -124,6 +124,7 @@ class AdapterSpec(Struct, Generic[ConfigT], frozen=True):
     selects_by: str = ""
     baselines: tuple[Literal["mesh", "namespace"], ...] = ()
     narrowest: Callable[[bytes, str], bytes | None] = no_narrowest
+    meet: Callable[[Sequence[NativeObject], Sequence[NativeObject]], Sequence[NativeObject]] | None = None
     annotations: Callable[[ConfigT], Mapping[str, str]] = unannotated
     new_first: bool = False
     excluded: tuple[Excluded, ...] = ()

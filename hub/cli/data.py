@@ -44,6 +44,7 @@ def plan_data(plan: Plan, view: View, refused: Sequence[Refusal], places: Locati
         "frozen": [str(unit) for unit in plan.frozen],
         "notRevoked": [line_of(permit) for permit in plan.unrevoked],
         "held": [str(unit) for unit in plan.held],
+        "edited": [str(unit) for unit in plan.unproven],
         "paused": [str(ref) for ref in plan.paused],
         "pieces": [str(unit) for unit in plan.pieces],
         "recalled": [str(ref) for ref in plan.recalled],

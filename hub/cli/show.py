@@ -127,6 +127,10 @@ def waiting_lines(plan: Plan, refused: Collection[UnitKey]) -> Iterator[Text]:
     )
     yield from (line("    ", ("not revoked", "red"), f" yet: {line_of(permit)}") for permit in plan.unrevoked)
     yield from (
+        line("  ", ("edited", "yellow"), f" {unit}: somebody changed its objects, so it keeps only what stands of it")
+        for unit in plan.unproven
+    )
+    yield from (
         line("  ", ("waiting", "yellow"), f" {unit}: new access waits until {_until(refused=unit in refused)}")
         for unit in plan.held
     )

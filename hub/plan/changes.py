@@ -65,12 +65,14 @@ def _no_narrowest(key: UnitKey, observed: Observed) -> bytes | None:
 class Constraints(Struct, frozen=True):
     """What a plan has to go by: `frozen` units stay as observed, `lacking` are objects that cannot be counted on to stand.
 
+    Of `unproven` units nobody can tell what stands permits: they come with objects that allow no more than that does.
     `narrowest` is the body of a unit's grant that grants nothing (see AdapterSpec), as far as that can be said. `new_first` is
     AdapterSpec's.
     """
 
     frozen: frozenset[UnitKey] = frozenset()
     lacking: frozenset[ObjectRef] = frozenset()
+    unproven: frozenset[UnitKey] = frozenset()
     narrowest: Callable[[UnitKey, Observed], bytes | None] = _no_narrowest
     new_first: bool = False
 

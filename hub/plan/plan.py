@@ -62,7 +62,8 @@ class Plan(Struct, frozen=True, gc=False):
     (before, after) lines; `because` is why, by unit and TrafficTarget. `governs` are the identities that nothing governed before: callers without a TrafficTarget are
     refused from then on.
     `frozen` units stay as they are, for nobody can tell what a change would add to them; `unrevoked` is what they would lose, by
-    what is remembered of them. `held` ones would gain access, which waits; what they lose is in the plan. `recalled` are the input objects that cannot be read and count as they last
+    what is remembered of them. `held` ones would gain access, which waits; what they lose is in the plan. Of these, `unproven`
+    ones were edited by somebody, so that what stands of them is all that they keep. `recalled` are the input objects that cannot be read and count as they last
     could. `paused` are objects that would change, had nobody paused them. `pieces` are units of more than one
     change, where the sink promises no order among them. `governed` counts the identities governed before or after.
     `first` means that nothing of ours stood there before.
@@ -77,6 +78,7 @@ class Plan(Struct, frozen=True, gc=False):
     frozen: tuple[UnitKey, ...] = ()
     unrevoked: tuple[Permit, ...] = ()
     held: tuple[UnitKey, ...] = ()
+    unproven: tuple[UnitKey, ...] = ()
     paused: tuple[ObjectRef, ...] = ()
     pieces: tuple[UnitKey, ...] = ()
     gained: tuple[Permit, ...] = ()
@@ -148,6 +150,7 @@ def plan(
             losses=tuple(sorted(loss for unit in decided.values() for loss in unit.translation.losses)),
             conflicts=conflicts,
             frozen=tuple(sorted(frozen & desired.keys())),
+            unproven=tuple(sorted(constraints.unproven & decided.keys())),
             unrevoked=tuple(
                 one for key in sorted(frozen & desired.keys()) for one in _lost(key, desired[key], observation)
             ),
@@ -247,6 +250,12 @@ def _with_access_diff(
     because: list[ChangeCause] = []
     for each in decided:
         raw = observation.memory.get(each.key, b"")
+        if each.key in bare.unproven:
+            if each.natives != digest((ref, one.owned) for ref, one in each.standing.items()):
+                # What is remembered proves nothing afterwards either: it is that of before.
+                memory |= {each.key: raw} if raw else {}
+                diffs[each.key] = _revoked(each, observation)
+            continue
         after = _remembered(each, lost_at(raw))
         if _differs(after, raw):
             memory[each.key] = after
@@ -265,7 +274,7 @@ def _with_access_diff(
         lost_lines=tuple(line for each in diffs.values() for line in each.lost_lines),
         rerouted=tuple(rerouted),
         because=(*because, *(one for each in diffs.values() for one in each.because)),
-        losing=tuple(key for key, each in diffs.items() if each.lost or each.lost_lines),
+        losing=tuple(key for key, each in diffs.items() if each.lost or each.lost_lines or key in bare.unproven),
         governs=tuple(key for key in diffs if key not in observation.memory and key not in owners),
         governed=sum(key.kind == "access" for key in observation.memory.keys() | {each.key for each in decided}),
     )
@@ -289,6 +298,17 @@ def _remembered(each: _FinalUnit, lost: int) -> Remembered | None:
         return Remembered(SCHEMA, routes=lines, kept=each.desired.kept, reading=each.desired.reading)
     state = State(standing_of(unit, each.desired.translation.carried), each.natives)
     return Remembered(SCHEMA, (state,), kept=each.desired.kept, lost=lost, reading=each.desired.reading)
+
+
+def _revoked(each: _FinalUnit, observation: Observation) -> _AccessDiff:
+    """What an identity loses against all that is remembered of it; it gains nothing."""
+    past, after = decode(observation.memory.get(each.key)), each.desired.standing
+    lost = _lost(each.key, each.desired, observation)
+    if past is None or after is None:
+        return _AccessDiff()
+    states = tuple(state.standing for state in past.states)
+    because = of_access(each.key, {*lost}, (past.kept, each.desired.kept), (states, after))
+    return _AccessDiff(lost=tuple(lost), because=tuple(because))
 
 
 def _changed(each: _FinalUnit, after: Standing, observation: Observation) -> _AccessDiff:

@@ -168,7 +168,7 @@ async def _write_by_object(sink: Sink, plan: Plan, mirror: Mirror, news: News) -
         # A unit that stopped keeps the memory of both states, so that its next plan counts gains against either.
         final = {key: raw for key, raw in plan.memory.items() if key not in progress.stopped}
         known = {**mirror.memory, **pending_memory}
-        narrowed_units = progress.narrowed_units & plan.memory.keys() & known.keys()
+        narrowed_units = (progress.narrowed_units & plan.memory.keys() & known.keys()) - {*plan.unproven}
         final |= {key: narrowed(known[key], progress.standing(key)) for key in narrowed_units}
         if final:
             await writing.remember(final)

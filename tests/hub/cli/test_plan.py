@@ -14,7 +14,7 @@ import yaml
 from tests.servers.folder import CONFIG, ROUTES, Folder, target, workload
 
 KEYS = {
-    "mesh", "first", "changes", "losses", "recalled", "frozen", "notRevoked", "held", "paused", "pieces", "newlyGoverned", "newlyAllowed", "newlyDenied", "gains", "revokes", "rerouted", "refused", "summary",
+    "mesh", "first", "changes", "losses", "recalled", "frozen", "notRevoked", "held", "edited", "paused", "pieces", "newlyGoverned", "newlyAllowed", "newlyDenied", "gains", "revokes", "rerouted", "refused", "summary",
 }  # fmt: skip
 
 

@@ -77,6 +77,7 @@ PLAN = Plan(
     frozen=(KEY,),
     unrevoked=(Permit(API, "spiffe://td/ns/d/sa/e", "TCP", (2,), None, None, (REF,)),),
     held=(KEY,),
+    unproven=(KEY,),
     paused=(REF,),
     pieces=(KEY,),
     gained=(Permit(API, "spiffe://td/ns/d/sa/a", "TCP", (1,), None, HttpMatch("/\u00fc", ("GET",)), (REF,)),),
@@ -220,7 +221,11 @@ _SPOT_LEAVES = {
 _PERMITS = ("gained", "lost", "unrevoked")
 _PLAN_LEAVES = {
     *("mesh", "token", "lost_lines", "rerouted", "governed", "first", "memory"),
-    *(f"{where}.{part}" for where in ("memory", "frozen", "held", "pieces", "losing", "governs") for part in _UNIT),
+    *(
+        f"{where}.{part}"
+        for where in ("memory", "frozen", "held", "unproven", "pieces", "losing", "governs")
+        for part in _UNIT
+    ),
     *(f"because.unit.{part}" for part in _UNIT),
     *(f"because.{where}.{part}" for where in ("origin", "changes.ref") for part in _REF),
     *("because.changes.how", "because.changes.files"),

@@ -363,20 +363,38 @@ def _bars(folder: Folder) -> bool:
 
 
 @pytest.mark.parametrize("folder", ["istio"], indirect=True)
-def test_a_frozen_unit_tells_what_it_does_not_revoke(folder: Folder) -> None:
-    """Somebody edited its policy, and a file is broken: nobody can tell what a write would open, so web keeps what it has, and that is told."""
+def test_a_unit_that_somebody_edited_loses_what_is_revoked_and_gains_nothing(folder: Folder) -> None:
+    """Somebody edited its policy, and a file is broken: nobody can tell what its policy permits, but web goes."""
     (policy,) = (file for file in (folder.root / "rendered").rglob("*.yaml") if "/x" in file.read_text())
     policy.write_text(policy.read_text().replace("/x", "/y"))
     folder.write("bad.yaml", BROKEN)
     folder.remove("web.yaml")
     plan = folder.plan()["meshes"][0]
-    assert plan["frozen"] == ["access/shop/api"]
-    assert plan["notRevoked"] == ["shop/web -> shop/api:* GET /x"]
-    assert "not revoked yet: shop/web -> shop/api:* GET /x" in folder.run("plan").stdout
-    applied(folder)
+    assert (plan["frozen"], plan["notRevoked"], plan["edited"]) == ([], [], ["access/shop/api"])
+    assert plan["newlyDenied"] == ["shop/web -> shop/api:* GET /x"]
+    assert "edited access/shop/api: " in folder.run("plan").stdout
+    code, _ = applied(folder)
+    assert (code, "/y" in policy.read_text()) == (1, False)
+    folder.write("web.yaml", target("web", matches="x"))
+    code, _ = applied(folder)
+    assert (code, "/x" in policy.read_text()) == (1, False)
     told = json.loads(folder.run("status", "-o", "json").stdout)["meshes"][0]
-    assert told["summary"]["losing"] == 1
-    assert [unit["unit"] for unit in told["units"] if unit["losingSince"]] == ["access/shop/api"]
+    assert told["summary"]["losing"] == 0
     folder.remove("bad.yaml")
+    code, _ = applied(folder)
+    assert (code, "/x" in policy.read_text()) == (0, True)
+
+
+@pytest.mark.parametrize("folder", ["istio"], indirect=True)
+def test_a_frozen_unit_tells_what_it_does_not_revoke(folder: Folder) -> None:
+    """What was remembered is lost, and a file is broken: nobody can tell what that granted, so all stays as it stands."""
+    (memory,) = (folder.root / "rendered").rglob(".smihub.json")
+    found = memory.read_bytes()
+    folder.write("bad.yaml", BROKEN)
+    folder.remove("web.yaml")
+    memory.unlink()
     plan = folder.plan()["meshes"][0]
-    assert (plan["frozen"], plan["notRevoked"], plan["newlyDenied"]) == ([], [], ["shop/web -> shop/api:* GET /x"])
+    assert (plan["frozen"], plan["notRevoked"], plan["newlyDenied"]) == (["access/shop/api"], [], [])
+    memory.write_bytes(found)
+    plan = folder.plan()["meshes"][0]
+    assert (plan["frozen"], plan["newlyDenied"]) == ([], ["shop/web -> shop/api:* GET /x"])
