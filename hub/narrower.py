@@ -86,7 +86,7 @@ class Narrower:
         if not isinstance(desired.unit, Access) or not differs(mesh, key, desired, standing):
             return desired
         wanted = self.to_states(mesh, desired, ())
-        objects = mesh.meet(key, standing, mesh.carry_over(key, wanted.translation.objects, standing))
+        objects = mesh.meet(key, standing, wanted.translation.objects)
         origins = tuple(sorted(set(desired.unit.origins)))
         objects = tuple(replace(one, origins=one.origins or origins) for one in objects)
         return replace(wanted, translation=replace(wanted.translation, objects=objects))

@@ -7,7 +7,7 @@ nothing else. So the number goes up exactly when a policy that the listener look
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,42 +59,57 @@ def _generation(body: bytes) -> int:
 
 def _has_narrowed(item: NativeObject, before: bytes) -> bool:
     """Whether the policy in `before` admits a pair that `item` does not; what cannot be read counts as narrowed."""
-    readers = {"RouteConfiguration": _route_pairs, "Secret": _peer_pairs, "TypedExtensionConfig": _network_pairs}
-    if item.ref.kind not in readers or item.body == before:
+    if item.ref.kind not in _READERS or item.body == before:
         return False
     try:
-        old = readers[item.ref.kind](wire.parse(item.ref.kind, before))
+        old = policy_pairs(item.ref.kind, before)
     # One cut too many costs reconnects; one too few lets a revoked caller go on.
     except UnmodelledError:
         return True
-    return not old <= readers[item.ref.kind](wire.parse(item.ref.kind, item.body))
+    return not old <= policy_pairs(item.ref.kind, item.body)
+
+
+def policy_pairs(kind: str, body: bytes) -> set[Pair]:
+    """The (principal, permission) pairs that a policy admits, and the peers of a list of peers. Raises UnmodelledError."""
+    return _READERS[kind](wire.parse(kind, body))
 
 
 def _route_pairs(table: Any) -> set[Pair]:
     packed = [host.typed_per_filter_config[HTTP_RBAC] for host in table.virtual_hosts if _has_policy(host)]
     entries: list[Any] = [wire.unpack(one) for one in packed]
-    return {pair for entry in entries for pair in _pairs(entry.rbac.rules)}
+    return {pair for entry in entries for pair in _rule_pairs(entry.rbac.rules)}
 
 
 def _has_policy(host: Any) -> bool:
     return HTTP_RBAC in host.typed_per_filter_config
 
 
-def _peer_pairs(secret: Any) -> set[Pair]:
+def peer_pairs(secret: Any) -> list[tuple[Any, Pair]]:
+    """The peers that a list admits, each with its pair."""
     admitted = secret.validation_context.match_typed_subject_alt_names
     # NOBODY stands for an empty list, so its end takes nothing from anybody.
-    return {(wire.pack(san), b"") for san in admitted if san.matcher.exact != NOBODY}
+    return [(san, (wire.pack(san), b"")) for san in admitted if san.matcher.exact != NOBODY]
 
 
 def _network_pairs(extension: Any) -> set[Pair]:
     config: Any = wire.unpack(extension.typed_config)
-    return _pairs(config.rules)
+    return _rule_pairs(config.rules)
 
 
-def _pairs(rules: Any) -> set[Pair]:
-    return {
-        (wire.pack(principal), wire.pack(permission))
-        for policy in rules.policies.values()
-        for principal in policy.principals
-        for permission in policy.permissions
-    }
+def _rule_pairs(rules: Any) -> set[Pair]:
+    found = (
+        pairs(principal, policy.permissions) for policy in rules.policies.values() for principal in policy.principals
+    )
+    return set[Pair]().union(*found)
+
+
+def pairs(principal: Any, permissions: Iterable[Any]) -> set[Pair]:
+    """A principal with each of these permissions."""
+    return {(wire.pack(principal), wire.pack(permission)) for permission in permissions}
+
+
+_READERS = {
+    "RouteConfiguration": _route_pairs,
+    "Secret": lambda secret: {pair for _, pair in peer_pairs(secret)},
+    "TypedExtensionConfig": _network_pairs,
+}

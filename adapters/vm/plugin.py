@@ -14,6 +14,7 @@ from adapters.vm.safety.check import check
 from adapters.vm.serve.sink import XdsSink
 from adapters.vm.serve.sockets import XdsConfig, socket_folder
 from adapters.vm.state.revisions import State
+from adapters.vm.translate.meet import meet
 from adapters.vm.translate.unit import translate
 from adapters.vm.view import body, view
 from hub.api import AdapterSpec, CommandSpec, FamilySpec, Feature, Narrowing, SinkContext, SinkSpec, Support, hookimpl
@@ -67,6 +68,7 @@ SPEC = AdapterSpec(
     evaluator=evaluator,
     carry_over=carry_over,
     narrowings=NARROWINGS,
+    meet=meet,
     governs=("all",),
     drain="the next request (HTTP), or about a second after Envoy's acknowledgement, when they are closed (streams, TCP)",
     capture="traffic is not intercepted: an application port that can be reached without going through its Envoy is open to every caller that can reach it",

@@ -7,6 +7,7 @@ have to be known for a gain is not. What is revoked must go all the same, and no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -42,8 +43,10 @@ def _kept(
         role = wanted[ref].role if ref in wanted else one.role
         if role is not Role.GRANT or _stands(ref, wanted, standing, frozenset()):
             yield replace(one, role=role)
-        elif (body := narrowest(one.body, ref.kind)) is not None:
-            yield replace(one, role=role, body=body)
+        else:
+            # By its presence what is wanted refuses more surely than what somebody made of it.
+            bodies = (narrowest(each.body, ref.kind) for each in (wanted.get(ref), one) if each is not None)
+            yield from (replace(one, role=role, body=body) for body in islice(filter(None, bodies), 1))
 
 
 def _stands(

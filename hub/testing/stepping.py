@@ -118,7 +118,7 @@ def stepped(mesh: SinklessMesh, edit: Edit, rng: Random, steps: Steps = _USUAL) 
     gone = {key: Desired(None) for key, _ in before if key not in after}
     constraints = Constraints(new_first=mesh.spec.new_first)
     planned = plan(mesh.name, {**gone, **after}, observed(before), mesh.spec.carry_over, constraints).changes
-    changes = [*_in_some_order(planned, {native.ref: native.needs for _, native in before}, steps.order)]
+    changes = [*in_some_order(planned, {native.ref: native.needs for _, native in before}, steps.order)]
     smi = (Semantics(documents_of(edit.before)), Semantics(documents_of(edit.after)))
     facts = [one.facts for one in made]
     # Who may receive what is decided at the receiver; which Service a call reaches changes with its routes.
@@ -164,7 +164,7 @@ def must_go_as_planned(
                 raise found
 
 
-def _in_some_order(
+def in_some_order(
     planned: Sequence[Change], needs: Mapping[ObjectRef, Sequence[ObjectRef]], order: object
 ) -> Iterator[Change]:
     """One of the orders in which the changes of a plan may be written: those of one step in any."""

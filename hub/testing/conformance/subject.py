@@ -17,7 +17,7 @@ from hub.sinks.kubernetes import KUBERNETES
 from hub.testing.documents import Scope, SinklessMesh, explained
 from hub.testing.worlds import documents_of
 
-KIT_VERSION = "6"
+KIT_VERSION = "7"
 """Changes when a property is added or becomes stricter: a certificate is worth what its kit asked."""
 
 

@@ -14,6 +14,7 @@ from hub.testing.conformance import (
     fresh,
     hostile,
     losses,
+    meeting,
     names,
     plain,
     schema,
@@ -33,6 +34,7 @@ CHECKS: tuple[PropertyCheck, ...] = (
     *losses.CHECKS,
     *fields.CHECKS,
     *changes.CHECKS,
+    *meeting.CHECKS,
     *fresh.CHECKS,
     *hostile.CHECKS,
 )
@@ -40,7 +42,18 @@ PROPERTIES = {name: sentence for check in CHECKS for name, sentence in check.pro
 """What a certificate lists: the properties with a sentence each."""
 
 ABOUT_ACCESS = frozenset(
-    {agreement.WIDER, agreement.DENIES, changes.BETWEEN, changes.LEFT, changes.NARROW, changes.WAITS, changes.TOLD}
+    {
+        *(
+            agreement.WIDER,
+            agreement.DENIES,
+            changes.BETWEEN,
+            changes.LEFT,
+            changes.NARROW,
+            changes.WAITS,
+            changes.TOLD,
+        ),
+        *(meeting.EDITED, meeting.AGAIN),
+    }
 )
 """What is not asked of an adapter that enforces no access: all of it would hold of a mesh that lets everybody in."""
 

@@ -156,6 +156,22 @@ def narrowest_is_all(body: bytes, kind: str) -> bytes | None:
     return body
 
 
+def meets_by_name(standing: Sequence[NativeObject], wanted: Sequence[NativeObject]) -> Sequence[NativeObject]:
+    """What is wanted, where an object of that name stands, whatever is in it."""
+    known = {one.ref for one in standing}
+    return [one for one in wanted if one.ref in known or one.role is Role.GUARD]
+
+
+def meets_half(standing: Sequence[NativeObject], wanted: Sequence[NativeObject]) -> Sequence[NativeObject]:
+    """Everything stays as it stands, revoked or not."""
+    return standing
+
+
+def meets_never(standing: Sequence[NativeObject], wanted: Sequence[NativeObject]) -> Sequence[NativeObject]:
+    """No grant stays, be it as it is wanted."""
+    return [one for one in wanted if one.role is Role.GUARD]
+
+
 # ------------------------------------------------------------------------------------------------------------ evaluate
 
 
@@ -235,6 +251,9 @@ MORE: Mapping[str, tuple[AdapterSpec[GateConfig], frozenset[str]]] = {
     "keeps grants": (replace(SPEC, carry_over=keeps_grants), frozenset({"nothing-left-over"})),
     "starts over": (replace(SPEC, carry_over=starts_over), frozenset({"nothing-to-do-where-all-stands"})),
     "narrowest is all": (replace(SPEC, narrowest=narrowest_is_all), frozenset({"narrowest-grants-nothing"})),
+    "meets by name": (replace(SPEC, meet=meets_by_name), frozenset({"edited-units-gain-nothing"})),
+    "meets half": (replace(SPEC, meet=meets_half), frozenset({"edited-units-gain-nothing"})),
+    "meets never": (replace(SPEC, meet=meets_never), frozenset({"edited-units-settle"})),
     "narrows everything": (
         replace(
             SPEC,

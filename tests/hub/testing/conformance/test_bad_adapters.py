@@ -35,7 +35,14 @@ FAMILY = {"bodies-come-back", "files-come-back"}
 WITHOUT_REQUEST = frozenset(
     {
         *("raises-nothing", "hostile-input-raises-nothing", "within-budgets", "determinism", "inputs-not-mutated"),
-        *("unit-independence", "one-unit-per-object", "needs-exist", "idempotence", "nothing-to-do-where-all-stands"),
+        *(
+            "unit-independence",
+            "one-unit-per-object",
+            "needs-exist",
+            "idempotence",
+            "nothing-to-do-where-all-stands",
+            "edited-units-settle",
+        ),
         *("names-with-enough-bits", "names-apart", "loss-is-real", "full-loses-nothing", "losses-say-what"),
     }
 )

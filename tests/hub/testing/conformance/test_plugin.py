@@ -57,7 +57,7 @@ def test_a_good_adapter_gets_its_certificate(tmp_path: Path) -> None:
     }
     assert (certificate["seed"], certificate["worlds"]) == ("smihub", 100)
     assert certificate["features"]["access.udp"] == "never"
-    assert text.startswith("gate 1.2 passes the conformance kit 6 (model only), 20")
+    assert text.startswith("gate 1.2 passes the conformance kit 7 (model only), 20")
     took = certificate["cpu_s"]["never-wider"]
     assert f"\nnever-wider: {took:.1f} CPU s\nexact-shares: with never-wider\n" in done.stdout
     assert f"ok   never-wider: nothing that SMI denies is allowed ({took:.1f} CPU s)\n" in text
