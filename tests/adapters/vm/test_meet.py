@@ -15,8 +15,8 @@ from adapters.vm.config import VmConfig
 from adapters.vm.translate.meet import meet
 from adapters.vm.translate.unit import translate
 from adapters.vm.vocabulary import HTTP_RBAC
-from hub.model import Grant, HttpMatch, NativeObject, Role
-from tests.servers.units import access, http_grant, inbound, tcp_grant
+from hub.model import Grant, HttpMatch, NativeObject, ObjectRef, Placement, Role
+from tests.servers.units import API, access, http_grant, inbound, tcp_grant
 
 A, B = HttpMatch(path="/a"), HttpMatch(path="/b")
 BOTH = (http_grant("h", ["web", "pay"], A, B), tcp_grant("t", ["web", "pay"]))
@@ -121,6 +121,7 @@ def _without_needs(one: NativeObject) -> NativeObject:
 def test_workload_that_stands_as_another_identity_is_sent_nothing() -> None:
     """With its list it would get the certificate that is wanted."""
     before = made(*BOTH)
+    assert Role.ROUTE in {one.role for one in meet(before, before)}
     others = [
         replace(one, body=json.dumps({"spiffe": "x"}).encode()) if one.role is Role.ROUTE else one for one in before
     ]
