@@ -13,7 +13,7 @@ from hub.model import Access, Identity, ObjectRef, Origin, Placement, Problem, R
 from hub.smi import Decoded, Unnamed
 from hub.smi.types import EndpointSlice, IdentityBinding, Service, SmiObject, Workload
 from hub.store.computed import Computed, Job, compute
-from hub.store.copies import Copies, Part
+from hub.store.copies import Copies
 from hub.store.doubts import Doubts
 from hub.store.entries import entries
 from hub.store.index import EndpointChanges, Index
@@ -71,17 +71,11 @@ class Store:
 
     def upsert(self, source: str, part: str, decoded: Sequence[Decoded]) -> None:
         """A part of a source (a file, a kind) holds exactly these objects now, instead of what it held."""
-        self._put((source, part), decoded)
-
-    def remove(self, source: str, part: str) -> None:
-        """A part of a source is gone, and so are its objects."""
-        self._put((source, part), ())
-
-    def _put(self, part: Part, decoded: Sequence[Decoded]) -> None:
-        touched = self._copies.put(part, decoded)
+        origin = (source, part)
+        touched = self._copies.put(origin, decoded)
         self._follow(touched)
-        self._doubts.put_unnamed(part, decoded)
-        self._written.put(part, tuple(problem for each in decoded for problem in each.problems))
+        self._doubts.put_unnamed(origin, decoded)
+        self._written.put(origin, tuple(problem for each in decoded for problem in each.problems))
         for ref in touched:
             self._problems.moved(ref)
             self._written.put(ref, self._copies.disputes(ref))
@@ -313,12 +307,6 @@ class Store:
         """What changed since the last call: for `hub.endpoints.EndpointView`, its only caller."""
         self._process_changes()
         return self._endpoint_changes.pop_all()
-
-    def placements(self) -> dict[ObjectRef, Placement]:
-        """Where every workload stands. Costs all of them; `hub.endpoints.EndpointView` keeps the same up to date."""
-        return {
-            found.ref: placed for found in self._profiles.all() if (placed := self.placement(found.ref)) is not None
-        }
 
     def placement(self, ref: ObjectRef) -> Placement | None:
         """Where one workload stands, None if it is not there."""

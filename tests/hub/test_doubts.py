@@ -126,7 +126,7 @@ def test_doubt_comes_and_goes_with_the_object() -> None:
     assert declared(store)[0] == {"none"}
     store.upsert("test", "more", decoded(SERVICE + "{selector: [], ports: 1}"))
     assert declared(store)[0] == {"unknown"}
-    store.remove("test", "more")
+    store.upsert("test", "more", ())
     assert declared(store)[0] == {"none"}
 
 
@@ -136,9 +136,9 @@ def test_doubt_stays_while_one_of_two_has_it() -> None:
     store = store_of(API)
     store.upsert("test", "one", decoded(stray))
     store.upsert("test", "two", decoded(stray))
-    store.remove("test", "one")
+    store.upsert("test", "one", ())
     assert declared(store)[0] == {"unknown"}
-    store.remove("test", "two")
+    store.upsert("test", "two", ())
     assert declared(store)[0] == {"none"}
 
 
@@ -200,7 +200,7 @@ spec:
         "HTTPRouteGroup/d/r is defined more than once with different content (test/0.yaml:7, test/1.yaml:7), so this rule grants nothing"
     ]
     store.upsert("test", "1.yaml", [decode(Document({**group, "spec": 1}, Origin("test", "1.yaml", 3)))])
-    store.remove("test", "0.yaml")
+    store.upsert("test", "0.yaml", ())
     assert [each.message for each in store.problems() if each.code == "target.route-missing"] == [
         "HTTPRouteGroup/d/r cannot be read (test/1.yaml:3), so this rule grants nothing"
     ]

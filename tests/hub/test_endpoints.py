@@ -79,7 +79,7 @@ def test_template_stands_in_only_while_nothing_runs() -> None:
     put(store, "pod", POD.format(name="p1", address="10.0.0.1", ready="True"))
     assert view.update() == {PLACE}
     assert [each.workload.kind for each in view.facts().endpoints[PLACE]] == ["Pod"]
-    store.remove("test", "pod")
+    store.upsert("test", "pod", ())
     view.update()
     assert [each.workload.kind for each in view.facts().endpoints[PLACE]] == ["Deployment"]
 
@@ -115,7 +115,7 @@ def test_place_is_told_once_more_when_its_service_goes() -> None:
     store = store_of(SERVICE + "---" + POD.format(name="p1", address="10.0.0.1", ready="True"))
     view = EndpointView(store)
     view.update()
-    store.remove("test", "part-0")
+    store.upsert("test", "part-0", ())
     assert view.update() == {PLACE}
     assert view.facts().endpoints == {}
 
@@ -163,7 +163,7 @@ spec: {serviceAccount: vm, addresses: [10.0.0.1], upstreams: [{service: api, por
     put(store, "service", SERVICE)
     view.update()
     assert calls(view) == [("d", "api", 80)]
-    store.remove("test", "service")
+    store.upsert("test", "service", ())
     view.update()
     assert calls(view) == []
 

@@ -23,13 +23,12 @@ from hub.api import (
     method_matcher,
     path_matcher,
     permission_rules,
+    short,
     survives_crumbs,
     value_guards,
     value_matcher,
     value_matchers,
 )
-
-_SHOWN = 60
 
 
 @lru_cache(maxsize=8192)
@@ -43,13 +42,13 @@ def objections(match: HttpMatch) -> tuple[Objection, ...]:
 
 def _header_objection(name: str, pattern: str) -> Objection | None:
     if "_" in name:
-        message = f'Envoy refuses every request with the header "{_short(name)}", because of the underscore'
-        return Objection("header.underscored", message, f'a request with "{_short(name)}"', "use a name with dashes")
+        message = f'Envoy refuses every request with the header "{short(name)}", because of the underscore'
+        return Objection("header.underscored", message, f'a request with "{short(name)}"', "use a name with dashes")
     if not HEADER_NAME.fullmatch(name) or is_managed_header(name):
-        message = f'Envoy itself sets, removes or rewrites the header "{_short(name)}", so a match on it proves nothing'
-        return Objection("header.managed", message, f'a request with "{_short(name)}"', "match a different header")
+        message = f'Envoy itself sets, removes or rewrites the header "{short(name)}", so a match on it proves nothing'
+        return Objection("header.managed", message, f'a request with "{short(name)}"', "match a different header")
     if name == "cookie" and not survives_crumbs(pattern):
-        message = f'Envoy joins the cookies of an HTTP/2 request, so "{_short(pattern)}" may match across them'
+        message = f'Envoy joins the cookies of an HTTP/2 request, so "{short(pattern)}" may match across them'
         return Objection(
             "header.managed", message, 'a request with "cookie"', 'match a part of a cookie: ".*name=value.*"'
         )
@@ -58,16 +57,16 @@ def _header_objection(name: str, pattern: str) -> Objection | None:
 
 def _pattern_objection(pattern: str) -> Objection | None:
     if folds_beyond_ascii(pattern):
-        message = f'"{_short(pattern)}" ignores case beyond ASCII, but Envoy matches bytes (for example, only SMI treats the long s like an s)'
+        message = f'"{short(pattern)}" ignores case beyond ASCII, but Envoy matches bytes (for example, only SMI treats the long s like an s)'
         return Objection(
-            "regex.not-ascii", message, f'a request that matches "{_short(pattern)}"', "list both cases without (?i)"
+            "regex.not-ascii", message, f'a request that matches "{short(pattern)}"', "list both cases without (?i)"
         )
     size = program_size(pattern)
     if size is not None and size <= MAX_PROGRAM_SIZE:
         return None
     counted = "more" if size is None else str(size)
-    message = f'pattern "{_short(pattern)}" compiles to {counted} RE2 instructions; Envoy allows {MAX_PROGRAM_SIZE}'
-    return Objection("regex.too-large", message, f'a request that matches "{_short(pattern)}"', "use a shorter pattern")
+    message = f'pattern "{short(pattern)}" compiles to {counted} RE2 instructions; Envoy allows {MAX_PROGRAM_SIZE}'
+    return Objection("regex.too-large", message, f'a request that matches "{short(pattern)}"', "use a shorter pattern")
 
 
 @lru_cache(maxsize=16384)
@@ -117,7 +116,3 @@ def _inverted(matcher: dict[str, Any]) -> dict[str, Any]:
 
 def _all(rules: list[wire.Permission]) -> wire.Permission:
     return wire.Permission(and_rules=wire.Permission.Set(rules=rules))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -9,6 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from hub.endpoints import EndpointView
 from hub.intent.targets import read_match, unprovable_source
 from hub.model import Access, Document, HttpMatch, ObjectRef, Origin, Reading, UnitKey
 from hub.smi import decode
@@ -200,7 +201,7 @@ def test_binding_as_destination_reaches_workloads_by_labels() -> None:
         ("none", ()),
         ("none+", ((("track", "canary"),),)),
     ]
-    placed = {ref.name: each.inbound for ref, each in found.placements().items()}
+    placed = {ref.name: each.inbound for ref, each in EndpointView(found).facts().placements.items()}
     assert placed["p1"] == ((8080, "TCP", "none"),)
     assert placed["p2"] == ((8080, "TCP", unit.ports[1].variant),)
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 
+from hub.endpoints import EndpointView
 from hub.model import Backend, Reading, Route, RoutePort, Severity, UnitKey
 from hub.store import Store
 from hub.testing.documents import store_of
@@ -221,7 +222,7 @@ spec:
         ("workload.upstream-service", "spec.upstreams[3]"),
         ("workload.upstream-shared", "spec.upstreams[0]"),
     ]
-    [placed] = found.placements().values()
+    [placed] = EndpointView(found).facts().placements.values()
     assert placed.upstreams == (("d", "web", 80, "/run/vm/web.sock", 0),)
 
 
@@ -245,7 +246,7 @@ spec: {{serviceAccount: {}, {}, upstreams: [{{service: d/web, port: 80, {}}}]}}
 """
     found = store(ALL, text.format("one", "one", one, place), text.format("other", "other", other, place))
     assert [each.code for each in found.problems()] == ["workload.upstream-taken"] * 2 * taken
-    assert [len(placed.upstreams) for placed in found.placements().values()] == [1 - taken] * 2
+    assert [len(placed.upstreams) for placed in EndpointView(found).facts().placements.values()] == [1 - taken] * 2
 
 
 def test_service_port_that_leads_nowhere_is_reported() -> None:

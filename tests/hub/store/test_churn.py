@@ -81,7 +81,7 @@ def test_replaced_pods_dirty_nothing(batch: int) -> None:
     settle(store)
     for number in range(batch, 10_000, batch):
         for each in range(number, number + batch):
-            store.remove("test", f"pod-{each - batch}")
+            store.upsert("test", f"pod-{each - batch}", ())
             store.upsert("test", f"pod-{each}", (quick_pod(each),))
         assert store.dirty() == frozenset()
         assert view.update() == {("d", "api", 80)}
@@ -140,7 +140,7 @@ def test_unit_is_dirty_once_more_and_gone_when_nothing_names_it() -> None:
     store = store_of(TARGET.format(name="t", ns="d", account="api", group="r"))
     settle(store)
     assert store.units() == {API}
-    store.remove("test", "part-0")
+    store.upsert("test", "part-0", ())
     assert store.dirty() == {API}
     assert store.compile(API) == (None, ())
     assert store.units() == frozenset()
@@ -156,7 +156,7 @@ def test_deny_remains_when_the_last_target_is_gone() -> None:
     assert isinstance(unit, Access)
     assert unit.grants
     settle(store)
-    store.remove("test", "target")
+    store.upsert("test", "target", ())
     assert store.dirty() == {API}
     unit, _ = store.compile(API)
     assert isinstance(unit, Access)

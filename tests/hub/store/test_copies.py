@@ -84,7 +84,7 @@ def test_message_of_many_copies_ends() -> None:
 def test_object_counts_again_when_the_other_copy_goes() -> None:
     """Taking one of two copies away restores the other."""
     store = read(("a", ONE), ("a", TWO))
-    store.remove("a", "0.yaml")
+    store.upsert("a", "0.yaml", ())
     found = store.service(REF)
     assert found is not None
     assert found.ports[0].port == 2
