@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from adapters.consul.config import SERVICE, ConsulConfig
 from adapters.consul.names import EVERY, GROUP, entry
+from adapters.consul.vocabulary import UNTIL_KNOWN
 from hub.api import Observed, Unseen
 
 ConfigT = TypeVar("ConfigT", bound=ConsulConfig)
@@ -48,12 +49,12 @@ def unseen(settings: ConsulConfig, others: Sequence[Observed]) -> Iterator[Unsee
 def learned(settings: ConfigT, others: Iterable[Mapping[str, Any]], ours: Iterable[Mapping[str, Any]]) -> ConfigT:
     """The settings with whom entries of others allow to every service among the `wildcardSources`.
 
-    What smihub denies by name it goes on to deny, until `wildcardSources` is declared: that the entry has gone from the folder does not say
-    that it has gone from Consul.
+    What smihub denies by name (and not for a while, see UNTIL_KNOWN) it goes on to deny, until `wildcardSources` is declared: that
+    the entry has gone from the folder does not say that it has gone from Consul.
     """
     found = {name for one in others for name in _everywhere(one, "allow")}
     if settings.wildcard_sources is None:
-        found |= {name for one in ours for name in _sources(one, "deny")}
+        found |= {name for one in ours for name in _sources(one, "deny", but=UNTIL_KNOWN)}
     found = {name for name in found if SERVICE.fullmatch(name)}.union(settings.wildcard_sources or ())
     return replace(settings, wildcard_sources=tuple(sorted(found))) if found else settings
 
@@ -95,14 +96,14 @@ def _everywhere(manifest: Mapping[str, Any], action: str) -> list[str]:
     return _sources(manifest, action) if destination == EVERY else []
 
 
-def _sources(manifest: Mapping[str, Any], action: str) -> list[str]:
-    """The sources that an intention allows, or denies, sorted; none of anything else."""
+def _sources(manifest: Mapping[str, Any], action: str, but: str | None = None) -> list[str]:
+    """The sources that an intention allows, or denies, sorted, but those with this description; none of anything else."""
     entry = isinstance(manifest.get("Kind"), str)
     sources = manifest.get("Sources") if entry else _part(manifest, "sources")
     if _kind_and_name(manifest)[0] != "ServiceIntentions" or not isinstance(sources, list):
         return []
-    name, word = ("Name", "Action") if entry else ("name", "action")
-    return sorted(_text(one, name) for one in sources if _text(one, word) == action)
+    name, word, note = ("Name", "Action", "Description") if entry else ("name", "action", "description")
+    return sorted(_text(one, name) for one in sources if _text(one, word) == action and _text(one, note) != but)
 
 
 def _part(manifest: Mapping[str, Any], key: str) -> object:

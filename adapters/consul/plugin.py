@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from adapters.consul.config import ConsulConfig, ConsulK8sConfig
 from adapters.consul.files import FAMILY
 from adapters.consul.overrides import learned, overrides, unseen
+from adapters.consul.translate.meet import meet
 from adapters.consul.translate.narrowest import narrowest
 from adapters.consul.translate.unit import translate_entries, translate_resources
 from adapters.consul.vocabulary import ENTRIES, RESOURCES
@@ -106,6 +107,7 @@ SPEC = AdapterSpec(
     capture=_CAPTURE,
     baselines=("mesh",),
     narrowest=narrowest,
+    meet=meet,
     settled=settled,
     overrides=overrides,
     unseen=unseen,

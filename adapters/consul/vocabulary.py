@@ -55,3 +55,5 @@ outside: no part of the value (RFC 9110, 5.5), but over HTTP/2 Envoy keeps it.""
 EVERY_PATH = "/"
 """The prefix of every path: what the last permission of a source denies, since Consul would allow everything else where it allows
 by default. A prefix and not a pattern: no byte is outside of it."""
+UNTIL_KNOWN = "smihub denies this source until it can tell what was allowed"
+"""The `Description` of a source that is denied by name for a while: not one that others allow to every destination."""

@@ -15,6 +15,7 @@ from msgspec import UNSET
 from adapters.consul.names import EVERY, EVERY_RESOURCE, INSERT, KINDS
 from adapters.consul.regex import is_taken
 from adapters.consul.safety import shapes
+from adapters.consul.safety.spelling import capital, small
 from adapters.consul.vocabulary import PATH_GUARD, WEIGHT_UNITS
 from hub.api import UnsafeResourceError, is_managed_header
 
@@ -43,8 +44,8 @@ def check_resource(body: bytes) -> None:
         found = msgspec.convert(raw, shapes.Resource)
     except msgspec.ValidationError as error:
         raise UnsafeResourceError(f"a Consul object must not be written: {error}") from error
-    spec: Any = _capital(found.spec)
-    if _small(spec) != found.spec:
+    spec: Any = capital(found.spec)
+    if small(spec) != found.spec:
         raise UnsafeResourceError(f'{label} "{found.metadata.name}" must not be written: a field has another spelling')
     name = found.metadata.name
     if found.kind == KINDS["service-intentions"]:
@@ -164,15 +165,3 @@ _CHECKS: dict[type, Callable[..., None]] = {
     shapes.Splitter: _splitter,
     shapes.Router: _router,
 }
-
-
-def _capital(value: object) -> object:
-    if isinstance(value, dict):
-        return {"HTTP" if key == "http" else key[:1].upper() + key[1:]: _capital(part) for key, part in value.items()}
-    return [_capital(part) for part in value] if isinstance(value, list) else value
-
-
-def _small(value: object) -> object:
-    if isinstance(value, dict):
-        return {"http" if key == "HTTP" else key[:1].lower() + key[1:]: _small(part) for key, part in value.items()}
-    return [_small(part) for part in value] if isinstance(value, list) else value

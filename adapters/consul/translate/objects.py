@@ -13,11 +13,11 @@ from msgspec import Struct
 
 from adapters.consul.config import ConsulConfig
 from adapters.consul.names import EVERY, EVERY_RESOURCE, GROUP, entry, resource
+from adapters.consul.safety.spelling import small
 from hub.api import NativeObject, ObjectRef, Role
 
 Json = dict[str, Any]
 VERSION = f"{GROUP}/v1alpha1"
-_WORDS = {"HTTP": "http"}
 
 
 class Form(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Form(Struct, frozen=True):
         """An object of these fields of the API."""
         if self.resources:
             metadata = {"name": ref.name, "namespace": ref.namespace}
-            body = {"apiVersion": VERSION, "kind": ref.kind, "metadata": metadata, "spec": _resourced(fields)}
+            body = {"apiVersion": VERSION, "kind": ref.kind, "metadata": metadata, "spec": small(fields)}
         else:
             body = {"Kind": kind, "Name": ref.name, **fields}
         return NativeObject(ref, role, msgspec.json.encode(body, order="sorted"), needs=needs)
@@ -54,13 +54,6 @@ class Form(Struct, frozen=True):
             name = EVERY_RESOURCE if service == EVERY else service
             fields = {**fields, "Destination": {"Name": service}}
         return self.native(self.ref(kind, namespace, name), kind, fields, role, needs)
-
-
-def _resourced(value: Any) -> Any:
-    """The same in the spelling of custom resources."""
-    if isinstance(value, dict):
-        return {_WORDS.get(key, key[:1].lower() + key[1:]): _resourced(part) for key, part in value.items()}
-    return [_resourced(part) for part in value] if isinstance(value, list) else value
 
 
 def defaults(form: Form, namespace: str, service: str) -> NativeObject:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.consul.overrides import overrides
+from adapters.consul.vocabulary import UNTIL_KNOWN
 
 VERSION = "consul.hashicorp.com/v1alpha1"
 
@@ -31,6 +32,14 @@ EVERYWHERE = {
         (resource("Mesh"), "without a certificate"),
         (resource("ProxyDefaults"), "protocol"),
         (resource("ServiceIntentions", **EVERYWHERE), 'lets "a" call every service'),
+        (
+            resource(
+                "ServiceIntentions",
+                destination={"name": "*"},
+                sources=[{"name": "a", "action": "allow", "description": UNTIL_KNOWN}],
+            ),
+            'lets "a" call every service',
+        ),
     ],
 )
 def test_what_takes_the_place_of_ours_is_told(manifest: dict[str, Any], told: str) -> None:
