@@ -9,7 +9,6 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from hub.endpoints import EndpointView
 from hub.intent.targets import read_match, unprovable_source
 from hub.model import Access, Document, HttpMatch, ObjectRef, Origin, Reading, UnitKey
 from hub.smi import decode
@@ -201,9 +200,9 @@ def test_binding_as_destination_reaches_workloads_by_labels() -> None:
         ("none", ()),
         ("none+", ((("track", "canary"),),)),
     ]
-    placed = {ref.name: each.inbound for ref, each in EndpointView(found).facts().placements.items()}
-    assert placed["p1"] == ((8080, "TCP", "none"),)
-    assert placed["p2"] == ((8080, "TCP", unit.ports[1].variant),)
+    placed = [found.placement(ObjectRef("", "Pod", "d", name)) for name in ("p1", "p2")]
+    variants = ("none", unit.ports[1].variant)
+    assert [one and one.inbound for one in placed] == [((8080, "TCP", each),) for each in variants]
 
 
 def test_binding_by_account_beats_its_labels() -> None:

@@ -6,8 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from hub.endpoints import EndpointView
-from hub.model import Backend, Reading, Route, RoutePort, Severity, UnitKey
+from hub.model import Backend, ObjectRef, Reading, Route, RoutePort, Severity, UnitKey
 from hub.store import Store
 from hub.testing.documents import store_of
 
@@ -222,7 +221,8 @@ spec:
         ("workload.upstream-service", "spec.upstreams[3]"),
         ("workload.upstream-shared", "spec.upstreams[0]"),
     ]
-    [placed] = EndpointView(found).facts().placements.values()
+    placed = found.placement(ObjectRef("smihub.io", "Workload", "x", "vm"))
+    assert placed is not None
     assert placed.upstreams == (("d", "web", 80, "/run/vm/web.sock", 0),)
 
 
@@ -246,7 +246,8 @@ spec: {{serviceAccount: {}, {}, upstreams: [{{service: d/web, port: 80, {}}}]}}
 """
     found = store(ALL, text.format("one", "one", one, place), text.format("other", "other", other, place))
     assert [each.code for each in found.problems()] == ["workload.upstream-taken"] * 2 * taken
-    assert [len(placed.upstreams) for placed in EndpointView(found).facts().placements.values()] == [1 - taken] * 2
+    placed = [found.placement(ObjectRef("smihub.io", "Workload", "x", name)) for name in ("one", "other")]
+    assert [one and len(one.upstreams) for one in placed] == [1 - taken] * 2
 
 
 def test_service_port_that_leads_nowhere_is_reported() -> None:
