@@ -327,7 +327,7 @@ def _changed(each: _FinalUnit, after: Standing, observation: Observation) -> _Ac
     # From any of the states: a write that may have happened must not hide that somebody loses by this one.
     lost = {permit for state in states for permit in gained(access.identity, (after,), state)}
     more = gained(access.identity, before, after)
-    because = tuple(
-        of_access(each.key, {*more, *lost}, (past.kept if past else (), each.desired.kept), (states, after))
-    )
+    # Where nobody can tell what stood, what is new may have come, or have been taken, by anything.
+    told = {*more, *lost} if before else lost
+    because = tuple(of_access(each.key, told, (past.kept if past else (), each.desired.kept), (states, after)))
     return _AccessDiff(more, tuple(sorted(lost, key=line_of)), because=because)
