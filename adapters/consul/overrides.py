@@ -97,18 +97,27 @@ def _everywhere(manifest: Mapping[str, Any], action: str) -> list[str]:
 
 
 def _sources(manifest: Mapping[str, Any], action: str, but: str | None = None) -> list[str]:
-    """The sources that an intention allows, or denies, sorted, but those with this description; none of anything else."""
-    entry = isinstance(manifest.get("Kind"), str)
-    sources = manifest.get("Sources") if entry else _part(manifest, "sources")
-    if _kind_and_name(manifest)[0] != "ServiceIntentions" or not isinstance(sources, list):
+    """The sources that an intention allows, or denies, sorted, but those with this description; none of anything else.
+
+    Consul takes an entry with its fields in any case, and one source without a list around it (command/helpers, lib/decode).
+    """
+    if _kind_and_name(manifest)[0] != "ServiceIntentions":
         return []
-    name, word, note = ("Name", "Action", "Description") if entry else ("name", "action", "description")
-    return sorted(_text(one, name) for one in sources if _text(one, word) == action and _text(one, note) != but)
+    held = _fields(manifest if isinstance(manifest.get("Kind"), str) else manifest.get("spec"), "sources")
+    listed = [one for sources in held for one in (sources if isinstance(sources, list) else [sources])]
+    found = (one for one in listed if action in _fields(one, "action") and but not in _fields(one, "description"))
+    return sorted(name for one in found for name in _fields(one, "name") if isinstance(name, str))
 
 
 def _part(manifest: Mapping[str, Any], key: str) -> object:
     spec = manifest.get("spec")
     return spec.get(key) if isinstance(spec, dict) else None
+
+
+def _fields(value: object, key: str) -> list[object]:
+    """The fields of this name in lower case, in whichever case they are."""
+    fields = value.items() if isinstance(value, dict) else ()
+    return [inner for name, inner in fields if str(name).lower() == key]
 
 
 def _text(value: object, key: str) -> str:

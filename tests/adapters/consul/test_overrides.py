@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from adapters.consul.overrides import overrides
+from adapters.consul.config import ConsulConfig
+from adapters.consul.files import FILES
+from adapters.consul.overrides import learned, overrides
 from adapters.consul.vocabulary import UNTIL_KNOWN
 
 VERSION = "consul.hashicorp.com/v1alpha1"
@@ -69,6 +72,18 @@ def test_what_does_nothing_to_ours_is_not_told(manifest: dict[str, Any]) -> None
     ("entry", "told"),
     [
         ({"Kind": "service-splitter", "Name": "web"}, '"web"'),
+        (
+            {"Kind": "service-intentions", "Name": "*", "sources": [{"name": "a", "ACTION": "allow"}]},
+            'lets "a" call every service',
+        ),
+        (
+            {"Kind": "service-intentions", "Name": "*", "Sources": [], "sources": [{"Name": "a", "Action": "allow"}]},
+            'lets "a" call every service',
+        ),
+        (
+            {"Kind": "service-intentions", "Name": "*", "Sources": {"Name": "a", "Action": "allow"}},
+            'lets "a" call every service',
+        ),
         ({"Kind": "service-router", "Name": "web"}, '"web"'),
         ({"Kind": "service-resolver", "Name": "web"}, '"web"'),
         ({"Kind": "mesh", "Name": "mesh"}, "without a certificate"),
@@ -97,3 +112,10 @@ def test_entries_are_told_like_resources(entry: dict[str, Any], told: str) -> No
 def test_entries_that_do_nothing_to_ours_are_not_told(entry: dict[str, Any]) -> None:
     """Nor what cannot be read."""
     assert overrides(entry) == ""
+
+
+def test_whom_others_allow_everywhere_is_learned_however_the_entry_is_spelled() -> None:
+    """From its file: who is not learned is not denied by name, and where Consul denies by default he would be let in."""
+    text = b'{"kind": "service-intentions", "name": "*", "sources": [{"name": "evil", "action": "allow"}]}'
+    (one,) = FILES.read(text)
+    assert learned(ConsulConfig(), [json.loads(one.body)], []).wildcard_sources == ("evil",)
