@@ -7,17 +7,19 @@ docs/operate.md promises. Nothing here asks the hub.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 import msgspec
 
+from adapters.istio.plugin import SPEC as ISTIO
 from hub.model import NativeObject, ObjectRef, Request, Role
 from hub.plan.guards import WINDOW_S
 from hub.reconcile.drift_backoff import MAX_WAIT_S
 from hub.testing.memory import MemoryMesh
-from tests.servers.small_town import REQUESTS, Granted, allowed, receiver, served
+from tests.servers.small_town import CALLERS, REQUESTS, Granted, allowed, receiver, served
 
 AT_ONCE_S = 0.5
-"""So long a revocation may take where nothing is wrong: a race that was lost is tried again after 0.1 s."""
+"""So long a revocation may take where nothing is wrong: a race that was lost is tried again after 0.1 s, and a second one after 0.2 s."""
 AGAIN_S = 7.0
 """And so long after something was wrong: while a revocation waits, tries are at most 5 s apart, and 1 s after a failure of the mesh."""
 PUT_BACK_S = MAX_WAIT_S + AGAIN_S
@@ -45,6 +47,7 @@ class Side:
         self._touched: dict[
             str, float
         ] = {}  # receivers of which somebody else changed an object, until when that may stay
+        self._deleted: set[str] = set()  # of these, the receivers of which somebody deleted an object last
         self._unheard: set[str] = set()  # receivers whose objects are others', or were when nobody was told any more
         self._opened: set[Request] = set()  # what that let through
         self._lost: dict[str, float] = {}  # receivers, and when somebody lost access there last
@@ -72,11 +75,13 @@ class Side:
         act()
         self._stood = served(self.mesh)
         self._opened |= self._stood - before
+        gone = set() if ref in self.mesh.objects else {account(ref)}
+        self._deleted = (self._deleted - {account(ref)}) | gone
         self._touched[account(ref)] = self._clock() + PUT_BACK_S
         self.excuse(account(ref), AGAIN_S)
 
-    def note(self, *, failing: bool, refused: bool) -> None:
-        """What is wrong now, be it in the mesh, in the source (`failing`), or with the plan as a whole (`refused`)."""
+    def note(self, *, told: bool, refused: bool) -> None:
+        """What is wrong now, be it in the mesh, with the plan as a whole (`refused`), or that the hub was not `told` of the source."""
         theirs = {ref for ref, one in self.mesh.objects.items() if one.owner is None or one.paused}
         self._unheard = (self._unheard if self.mesh.deaf else set()) | {account(ref) for ref in theirs}
         for whom in {account(ref) for ref in troubled(self.mesh)} | self._unheard:
@@ -85,14 +90,19 @@ class Side:
             self.excuse(MESH, AGAIN_S)
         self._losing = self.mesh.loses_answer
         for whom in [each for each, until in self._touched.items() if until > self._clock()]:
-            if failing:  # beside what cannot be read it stays as somebody left it
+            if not told:  # nothing is put back by what nobody has said
                 self.excuse(whom, PUT_BACK_S)
             if self.mesh.deaf or self._held_until(whom) > self._clock():
                 self._touched[whom] = self._clock() + PUT_BACK_S
 
     def lost_since(self, at: float) -> set[str]:
-        """The receivers at which somebody lost access within the ten minutes before this, or later."""
-        return {whom for whom, when in self._lost.items() if when > at - WINDOW_S - 1.0}
+        """The receivers at which somebody lost access within the ten minutes before this, or later, or may have.
+
+        Of what somebody edited nobody can tell what it lets through: beside what cannot be read, what it does not say counts as lost.
+        """
+        since = at - WINDOW_S - 1.0
+        edited_since = {whom for whom, until in self._touched.items() if until > since}
+        return edited_since | {whom for whom, when in self._lost.items() if when > since}
 
     def is_well(self) -> bool:
         """Whether nothing is wrong, nor was a short time ago."""
@@ -116,6 +126,12 @@ class Side:
     def _held_until(self, whom: str) -> float:
         return max(self._excused.get(whom, 0.0), self._excused.get(MESH, 0.0))
 
+    def _may_go(self) -> set[Request]:
+        """What may go beside what cannot be read: all of a policy that somebody deleted, or, by an adapter without `meet`, edited."""
+        theirs = {whom for whom, until in self._touched.items() if until > self._clock()}
+        gone = theirs if ISTIO.meet is None else theirs & self._deleted
+        return {one for one in REQUESTS if receiver(one) in gone}
+
     def _is_blocked(self) -> bool:
         """Whether a mesh that takes one write at a time waits for a slow object, or all of a plan fails with one."""
         if self.form == "memory-at-once":
@@ -129,7 +145,7 @@ class Side:
         bound = [*heard, *(one for ref in written for one in self._older.get(ref, ()))]
         for request in sorted(now - self._stood - frozenset().union(*map(allowed, bound)), key=str):
             self.wider.append(f"{self.name}: {self.mesh.written[-1]} lets through {request}")
-        kept = frozenset(REQUESTS).intersection(*map(allowed, [*bound, *self._past])) - self._opened
+        kept = frozenset(REQUESTS).intersection(*map(allowed, [*bound, *self._past])) - self._opened - self._may_go()
         for request in sorted((self._stood - now) & kept, key=str):
             self.lost.append(f"{self.name}: {self.mesh.written[-1]} refuses {request}")
         self._stood = now
@@ -161,6 +177,26 @@ def edited(mesh: MemoryMesh, ref: ObjectRef, rules_of: Collection[ObjectRef] = (
         value["spec"]["rules"] = msgspec.json.decode(mesh.objects[other].owned)["spec"].get("rules", [])
     body = msgspec.json.encode(value, order="deterministic")
     return NativeObject(ref, mine.role, body if rules_of else body.replace(b"/books", b"/orders"), (), mine.needs)
+
+
+def with_other_callers(mesh: MemoryMesh, ref: ObjectRef, how: str) -> NativeObject | None:
+    """A policy as somebody else would have it: a caller added, taken away, or in place of another one. None if that cannot be done."""
+    mine = mesh.objects[ref]
+    value = msgspec.json.decode(mine.owned)
+    rules = value["spec"].get("rules", [])
+    new = next(
+        (_rule(caller) for caller in CALLERS if _rule(caller)["from"] not in [each.get("from") for each in rules]), None
+    )
+    if (how != "drop_caller" and new is None) or (how != "add_caller" and not rules):
+        return None
+    kept = rules if how == "add_caller" else rules[1:]
+    value["spec"]["rules"] = kept if how == "drop_caller" else [*kept, new]
+    return NativeObject(ref, mine.role, msgspec.json.encode(value, order="deterministic"), (), mine.needs)
+
+
+def _rule(caller: str) -> dict[str, Any]:
+    whom = {"source": {"principals": [f"cluster.local/ns/shop/sa/{caller}"]}}
+    return {"from": [whom], "to": [{"operation": {"methods": ["GET"], "paths": ["/books"]}}]}
 
 
 def squatting(ref: ObjectRef) -> NativeObject:

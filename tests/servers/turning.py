@@ -29,7 +29,7 @@ from hub.testing.memory import MemoryMesh
 from tests.servers.folder import target
 from tests.servers.hub_process import HubProcess
 from tests.servers.scene import WiderError
-from tests.servers.sides import AGAIN_S, MESH, Side, edited, squatting
+from tests.servers.sides import AGAIN_S, MESH, Side, edited, squatting, with_other_callers
 from tests.servers.small_town import BASE, CALLERS, RECEIVERS, Granted
 
 GRANTS = tuple(f"{receiver}.{caller}" for receiver, caller in product(RECEIVERS, CALLERS))
@@ -38,7 +38,8 @@ SCOPES = ("TrafficTarget/", "TrafficTarget/shop/", "HTTPRouteGroup/", "Pod/shop/
 POLICY, GUARD = "AuthorizationPolicy", "PeerAuthentication"
 EVENTS, SETS = ("slow", "late"), ("refused", "failing", "unanswered", "unaccepted")
 WHOLE = ("down", "half", "loses_answer", "hangs", "stale", "deaf")
-EDITS = ("edit", "copy", "vanish", "unmark", "give_back", "pause", "resume", "squat")
+CALLERS_EDITED = ("add_caller", "drop_caller", "swap_caller")
+EDITS = ("edit", "copy", *CALLERS_EDITED, "vanish", "unmark", "give_back", "pause", "resume", "squat")
 MIN_UNITS = 2
 """Of so many receivers that lose access within ten minutes, a plan is refused, unless the configuration accepts that."""
 TURN_S = 7.0
@@ -61,6 +62,8 @@ def _can_be_done(one: MemoryMesh, how: str, ref: ObjectRef) -> bool:
     standing = one.objects.get(ref)
     if standing is None:
         return how == "squat"
+    if how in CALLERS_EDITED:
+        return ref.kind == POLICY and with_other_callers(one, ref, how) is not None
     may = {"squat": False, "give_back": standing.owner is None and ref in one.taken, "resume": standing.paused}
     return may.get(how, True)
 
@@ -178,6 +181,8 @@ class Turns(AbstractContextManager["Turns"]):
         if how in {"edit", "copy"}:
             others = [self.policy(each) for each in RECEIVERS if self.policy(each) in one.objects and how == "copy"]
             one.foreign(edited(one, ref, [each for each in others if ref.kind == POLICY and each != ref][:1]))
+        elif how in CALLERS_EDITED and (other := with_other_callers(one, ref, how)) is not None:
+            one.foreign(other)
         elif how == "squat":
             one.foreign(squatting(ref))
         elif how == "resume":
@@ -292,7 +297,7 @@ class Turns(AbstractContextManager["Turns"]):
 
     def _note(self) -> None:
         for name, side in self.sides.items():
-            side.note(failing=bool(self._failing) or not self._heard, refused=self.process.refused(name))
+            side.note(told=self._heard, refused=self.process.refused(name))
 
     def _hold(self) -> None:
         """No write of ours opened anything, and no revocation is overdue."""

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.servers.small_town import CALLERS, RECEIVERS
-from tests.servers.turning import EDITS, EVENTS, GUARD, MESHES, POLICY, SCOPES, SETS, WHOLE, Turns
+from tests.servers.turning import CALLERS_EDITED, EDITS, EVENTS, GUARD, MESHES, POLICY, SCOPES, SETS, WHOLE, Turns
 
 pytestmark = pytest.mark.hypothesis
 SEARCH = int(os.environ.get("SMIHUB_SEARCH", "1"))
@@ -31,6 +31,7 @@ FORMS = (
     ("memory-at-once", "memory-accepting"),
 )
 BLAST = "guard.blast-radius"
+EDITED = ("edit", "copy", *CALLERS_EDITED)
 _FEW = 5
 """So many of fifty things that may happen fixed seeds may miss."""
 Step = dict[str, Any]
@@ -121,6 +122,19 @@ class Schedule(RuleBasedStateMachine):
             self._take("upset", mesh=mesh, knob="deaf")
         self._take("somebody", mesh=mesh, how=how, name=to)
         self.swap(to, caller, 35.0)
+
+    @rule(
+        mesh=meshes,
+        how=st.sampled_from(EDITED),
+        scope=st.sampled_from(SCOPES),
+        to=names,
+        caller=st.sampled_from(CALLERS),
+    )
+    def edit_unread(self, mesh: str, how: str, scope: str, to: str, caller: str) -> None:
+        """Somebody else edits an object while a part of the source cannot be read, and somebody may do less then."""
+        self._take("fail", 1.0, scopes=[scope])
+        self._take("somebody", 1.0, mesh=mesh, how=how, name=to)
+        self.swap(to, caller, 7.0)
 
     @rule(what=st.sampled_from(("", *SCOPES, "slow", "again")), pause=pauses)
     def source(self, what: str, pause: float) -> None:
