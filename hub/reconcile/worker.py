@@ -14,7 +14,7 @@ from time import monotonic
 from weakref import WeakSet
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter, wait_random
 
 from hub.api import Transactional, Watching
 from hub.baselines import baselines_of
@@ -40,6 +40,8 @@ _STALE_RETRY_S = 0.1
 _MAX_BACKOFF_S, _MAX_BACKOFF_REVOKING_S = 60.0, 5.0
 """The longest wait before another try: the second while a revocation is not written yet."""
 _BACKOFF = wait_exponential_jitter(initial=1, max=_MAX_BACKOFF_S, jitter=1)
+_STALE_JITTER = wait_random(0.5, 1)
+"""Shares of a wait: two hubs that write one mesh must not meet again and again."""
 _APPROVAL_POLL_S = 2.0
 _HEARTBEAT_S = 30.0
 """How often a worker that waits for work reports that it is alive (hub.status.metrics.HUNG_S)."""
@@ -71,6 +73,7 @@ class Worker:
         self._retry_at = 0.0
         self._retry_grew = False  # something was added to them since the last try
         self._min_pause_s = 1.0
+        self._stale_wait_s = _STALE_RETRY_S
         self._losing = frozenset[UnitKey]()  # somebody is to lose access there, which is not written yet
         self._refused = False
         self._mesh_changed = False  # somebody else may have changed the mesh since it was read
@@ -116,7 +119,7 @@ class Worker:
             async for attempt in retrying:
                 with attempt, contained():
                     await self.once()
-            self._last_error = ""
+            self._last_error, self._stale_wait_s = "", _STALE_RETRY_S
             if not self._wake.is_set():
                 self.idle.set()
 
@@ -336,8 +339,10 @@ class Worker:
         error = state.outcome.exception() if state.outcome is not None else None
         self._min_pause_s = 0.0 if isinstance(error, _UnwrittenError) else 1.0
         if isinstance(error, StaleError):
-            # Somebody else was faster: the mesh is read again, and nothing is wrong with it.
-            return _STALE_RETRY_S
+            # Somebody else was faster: the mesh is read again at once; if it goes on so, all of it is read later and later.
+            wait_s, self._stale_wait_s = self._stale_wait_s, min(2 * self._stale_wait_s, _MAX_BACKOFF_REVOKING_S)
+            return wait_s * _STALE_JITTER(state)
+        self._stale_wait_s = _STALE_RETRY_S
         # What was not planned yet may be a revocation; where that is every unit, nobody knows whom the mesh still lets in.
         revoking = self._losing or self._pending is None or self._pending
         wait_s = min(_BACKOFF(state), _MAX_BACKOFF_REVOKING_S if revoking else _MAX_BACKOFF_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.hub.reconcile.test_in_flight import API, CONFIG, granting, until
 from tests.hub.reconcile.test_loop import eventually
 from tests.servers.folder import Folder, target
 from tests.servers.hubs import config_of
+from tests.servers.turning import Turns
 
 pytestmark = pytest.mark.thorough
 SOON_S, LATE_S = 5.0, 60.0
@@ -160,7 +162,36 @@ async def test_mesh_that_somebody_else_changed_is_planned_again_at_once(folder: 
         waits.seconds.clear()
         folder.remove("db.yaml")
         await until(mesh, "api.web")
-        assert waits.seconds == [0.1]
+        assert len(waits.seconds) == 1
+        assert 0.05 <= waits.seconds[0] <= 0.1
+
+
+def test_mesh_that_goes_on_being_stale_is_tried_later_and_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a tenth of a second to five, for what waits is a revocation; after a success from the beginning."""
+    with Turns() as turns:
+        listed = list[float]()
+        listing = MemoryMesh.listed
+
+        async def noted(mesh: MemoryMesh) -> Observation:
+            if mesh is turns.process.mesh("one"):
+                listed.append(turns.process.time.time())
+            return await listing(mesh)
+
+        monkeypatch.setattr(MemoryMesh, "listed", noted)
+        turns.begun(("memory-at-once", "memory"), ["api.web", "api.evil", "api.other"])
+        for name in ("api.web", "api.evil"):
+            listed.clear()
+            turns.upset("one", "stale")
+            turns.somebody("one", "vanish", "db")
+            turns.change((), [name])
+            turns.wait(60.0)
+            waits = [after - before for before, after in pairwise(listed)]
+            most = [min(0.1 * 2**number, SOON_S) for number in range(len(waits))]
+            assert len(waits) < 30
+            assert all(each / 2 <= wait <= each for wait, each in zip(waits, most, strict=True)), waits
+            turns.mend("one")
+            turns.turn()
+        assert not turns.sides["one"].wrong(frozenset(["api.other"]))
 
 
 async def test_mesh_of_which_the_plan_is_refused_is_not_listed_again(
