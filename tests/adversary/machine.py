@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from tests.servers.processes import LIMIT_S, within
+
 OUTSIDER = Path(__file__).with_name("outsider.py")
 NOBODY = 65534
 GROUP = "games"
 """A group that every Debian has and that has no member."""
 MEMBER = (NOBODY, grp.getgrnam(GROUP).gr_gid)
 """The outsider's groups where he is in that one."""
-LIMIT_S = 60.0
 SHARED = ("/dev/shm/", "/tmp/", "/var/tmp/", "/run/")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 
@@ -44,7 +45,9 @@ def flooding(place: str | tuple[str, int], count: int, groups: Iterable[int] = (
         child.stdin.write(json.dumps({"place": place, "count": count}) + "\n")
         child.stdin.flush()
         try:
-            yield int(child.stdout.readline())
+            with within(LIMIT_S, "idle connections", child):
+                count = int(child.stdout.readline())
+            yield count
         finally:
             child.stdin.close()
             child.wait(LIMIT_S)

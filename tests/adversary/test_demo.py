@@ -15,6 +15,7 @@ import pytest
 from msgspec import Struct
 
 from tests.adversary.machine import as_user, descendants, flooding, held_files, needs_root, ports, tree, unix_sockets
+from tests.servers.processes import within
 
 pytestmark = [pytest.mark.envoy, needs_root]
 STAGE = Path(__file__).with_name("stage.py")
@@ -71,7 +72,8 @@ def demo() -> Iterator[Demo]:
             assert child.stdin
             assert child.stdout
             try:
-                told = json.loads(child.stdout.readline())
+                with within(240, "what the demo tells", child):
+                    told = json.loads(child.stdout.readline())
                 yield Demo(
                     base,
                     told["pids"] | denial_logs(told["pids"]),

@@ -14,8 +14,9 @@ import pytest
 from hub.private import claim
 from tests.adversary.machine import MEMBER, NOBODY, as_user, needs_root, tree
 from tests.adversary.shop import token_of, with_group
-from tests.hub.cli.test_run import Running, running
+from tests.hub.cli.test_run import running
 from tests.servers.folder import CONFIG, Folder
+from tests.servers.processes import LIMIT_S, wait_until
 from tests.servers.xds import Client, found
 
 pytestmark = [pytest.mark.envoy, needs_root]
@@ -163,9 +164,9 @@ def test_of_hubs_started_together_one_serves(folder: Folder) -> None:
     other = folder.root / "other.yaml"
     other.write_text(CONFIG.replace("adapter: vm}", "adapter: vm, sink: {socket: {folder: elsewhere}}}"))
     with running(folder) as one, running(folder) as two, running(folder, "-c", str(other)) as three:
-        ended: list[Running] = []
-        while len(ended) < 2:
-            ended = [hub for hub in (one, two, three) if hub.child.poll() is not None]
+        hubs = (one, two, three)
+        wait_until("two end", lambda: sum(hub.child.poll() is not None for hub in hubs) == 2, LIMIT_S)
+        ended = [hub for hub in hubs if hub.child.poll() is not None]
         (serving,) = {one, two, three} - set(ended)
         assert serving.until("serving_started")
         for hub in ended:

@@ -126,11 +126,9 @@ spec: {template: {metadata: {annotations: {ANNOTATIONS}}, spec: {serviceAccountN
 def test_run_follows_what_an_outsider_brings(folder: Folder) -> None:
     """Who comes onto the roster gets a wall; a roster that is gone takes no wall away."""
     with running(folder, "--accept", "outsider.no-door") as hub:
-        while hub.until("plan_applied")["mesh"] != "walls":
-            pass
+        hub.until("plan_applied", mesh="walls")
         (folder.root / "people.txt").write_text("shop/api shop/web shop/db\n", encoding="utf-8")
-        while hub.until("plan_applied")["mesh"] != "walls":
-            pass
+        hub.until("plan_applied", mesh="walls")
         assert folder.process("walls").stdout.count("Wall/") == 3
         (folder.root / "people.txt").unlink()
         assert "cannot be read" in hub.until("source_unread")["reason"]

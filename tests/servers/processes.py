@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Timer
 
 from tests.servers.go_servers import MissingToolError
 
+LIMIT_S = 60.0
+"""So long a test waits for a process that it reads from, on a machine with much else to do."""
 SETPRIV = {"setpriv": "util-linux"}
 """What `start` needs, and the package that has it."""
 
@@ -72,3 +75,25 @@ def wait_until(what: str, done: Callable[[], bool], seconds: float, *programs: P
             tails = "".join(f"\n--- {program.name}\n{program.tail()}" for program in programs)
             raise RuntimeError(f"not within {seconds:.0f} s: {what}{tails}")
         time.sleep(pause)
+
+
+@contextmanager
+def within(seconds: float, what: str, child: subprocess.Popen[str], log: Callable[[], object] = str) -> Iterator[None]:
+    """Around whatever reads from a child, or waits for its end: it is killed after so long, so that nobody waits for ever.
+
+    Raises RuntimeError then, with `what` was waited for and what `log` gives.
+    """
+    late = Event()
+
+    def end() -> None:
+        late.set()
+        child.kill()
+
+    timer = Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if late.is_set():
+            raise RuntimeError(f"not within {seconds:.0f} s: {what}; the log: {log()}")

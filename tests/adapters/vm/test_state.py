@@ -32,6 +32,7 @@ from hub.api import (
     TransientError,
     UnitKey,
 )
+from tests.servers.processes import LIMIT_S, within
 
 UNIT = UnitKey("access", "d", "api")
 NOW = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
@@ -379,7 +380,8 @@ def test_sigkill_leaves_a_whole_revision(path: Path) -> None:
             [sys.executable, "-c", _WRITER, str(path), str(start), root], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
-        seen = [int(process.stdout.readline()) for _ in range(7)]
+        with within(LIMIT_S, "seven writes", process):
+            seen = [int(process.stdout.readline()) for _ in range(7)]
         process.send_signal(signal.SIGKILL)
         seen += [int(line) for line in process.stdout.read().split()]
         process.stdout.close()

@@ -11,6 +11,7 @@ import pytest
 from hub.cli.streams import READER_GONE
 from hub.requests import MAX_LINE_BYTES
 from tests.servers.folder import Folder
+from tests.servers.processes import LIMIT_S, within
 
 BATCH = ("explain", "--batch", "-", "--source", "manifests")
 BAD = ("not json", "[]", "null", "{}", '{"id": 3}', '"text"', "{" * 5000, '{"src": 1}')
@@ -105,7 +106,7 @@ def test_batch_answers_each_line_before_the_next_is_asked(folder: Folder) -> Non
     child = subprocess.Popen(
         folder.command(*BATCH), cwd=folder.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    with child:
+    with child, within(LIMIT_S, "three answers", child):
         assert child.stdin
         assert child.stdout
         for number in range(3):
@@ -125,9 +126,10 @@ def test_batch_when_the_reader_goes_away_ends_without_a_trace(folder: Folder) ->
     child = subprocess.Popen(command, cwd=folder.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout
     assert child.stderr
-    child.stdout.readline()
-    child.stdout.close()
-    assert child.stderr.read() == ""
+    with within(LIMIT_S, "the end", child):
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == ""
     child.stderr.close()
     assert child.wait(30) == READER_GONE
 

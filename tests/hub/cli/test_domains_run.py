@@ -27,10 +27,7 @@ def ready(two: Two, domain: str) -> str:
 
 def until(hub: Running, event: str, domain: str, mesh: str = "vms") -> dict[str, Any]:
     """Read the log until this is said of a domain's mesh."""
-    while True:
-        said = hub.until(event)
-        if (said["domain"], said["mesh"]) == (domain, mesh):
-            return said
+    return hub.until(event, domain=domain, mesh=mesh)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from tests.hub.cli.test_apply import revisions
+from tests.servers import processes
 from tests.servers.folder import CONFIG, Folder, target, workload
 
 LIMIT_S = 20.0
@@ -31,21 +32,26 @@ class Running:
         self.child = child
         self.events: list[dict[str, Any]] = []
 
-    def until(self, event: str) -> dict[str, Any]:
-        """Read the log until this event; fails if the hub ends before."""
+    def until(self, event: str, seconds: float = processes.LIMIT_S, **fields: str) -> dict[str, Any]:
+        """Read the log until this event with these fields; fails with the log if the hub ends before, or it takes longer."""
         assert self.child.stderr
-        for text in self.child.stderr:
-            self.events.append(json.loads(text))
-            if self.events[-1]["event"] == event:
-                return self.events[-1]
-        raise AssertionError(f"the hub ended without {event}: {self.events}")
+        with processes.within(seconds, event, self.child, self._log):
+            for text in self.child.stderr:
+                self.events.append(json.loads(text))
+                if {"event": event, **fields}.items() <= self.events[-1].items():
+                    return self.events[-1]
+        raise AssertionError(f"the hub ended without {event}: {self._log()}")
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal; gives the exit code and the rest of the log."""
         assert self.child.stderr
         self.child.send_signal(number)
-        rest = self.child.stderr.read()
+        with processes.within(processes.LIMIT_S, "the end", self.child, self._log):
+            rest = self.child.stderr.read()
         return self.child.wait(LIMIT_S), rest
+
+    def _log(self) -> str:
+        return "\n".join(map(str, self.events))
 
 
 @contextmanager
@@ -58,6 +64,15 @@ def running(folder: Folder, *options: str) -> Iterator[Running]:
     finally:
         child.kill()
         child.communicate()
+
+
+@pytest.mark.thorough
+def test_nobody_waits_for_ever_for_what_a_hub_never_says(folder: Folder) -> None:
+    """The wait ends with the log of the hub, which is killed."""
+    with running(folder) as hub:
+        with pytest.raises(RuntimeError, match=r"(?s)not within 4 s: never_said; the log: .*hub_started"):
+            hub.until("never_said", 4.0)
+        assert hub.child.wait(LIMIT_S) == -signal.SIGKILL
 
 
 @pytest.mark.thorough
@@ -81,10 +96,11 @@ def test_run_writes_lines_for_people_where_that_is_asked_for(folder: Folder) -> 
     command = folder.command("run", "--log", "text")
     with subprocess.Popen(command, cwd=folder.root, stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr
-        lines = iter(child.stderr.readline, "")
-        said = next(each for each in lines if "hub_started" in each)
-        child.send_signal(signal.SIGINT)
-        rest = child.stderr.read()
+        with processes.within(processes.LIMIT_S, "the end", child):
+            lines = iter(child.stderr.readline, "")
+            said = next(each for each in lines if "hub_started" in each)
+            child.send_signal(signal.SIGINT)
+            rest = child.stderr.read()
     assert "watching manifests; Ctrl-C ends" in said
     assert "hub_stopped" in rest.splitlines()[-1]
     assert "\x1b" not in said + rest
@@ -240,7 +256,7 @@ def test_run_after_a_kill_serves_what_it_had(folder: Folder) -> None:
     with running(folder) as hub:
         hub.until("plan_applied")
         hub.child.kill()
-        hub.child.wait()
+        hub.child.wait(LIMIT_S)
     started = time.monotonic()
     with running(folder) as hub:
         assert hub.until("serving_started")["revision"] == 1

@@ -15,6 +15,7 @@ import yaml
 from tests.hub.cli.test_apply import PROMPT
 from tests.hub.cli.test_run import running, until_ready
 from tests.servers.folder import CONFIG, Folder, target
+from tests.servers.processes import LIMIT_S, within
 from tests.servers.terminal import converse
 
 ISTIO = """\
@@ -236,10 +237,11 @@ def test_watch_elsewhere_appends_what_is_new(applied: Folder, output: str) -> No
     try:
         assert child.stdout
         seen = reading(child.stdout)
-        first = next(seen)
-        applied.write("more.yaml", target("more").replace("name: routes", "name: nothing"))
-        applied.run("apply", "--yes")
-        rest = next(line for line in seen if "missing" in line)
+        with within(LIMIT_S, "what is new", child):
+            first = next(seen)
+            applied.write("more.yaml", target("more").replace("name: routes", "name: nothing"))
+            applied.run("apply", "--yes")
+            rest = next(line for line in seen if "missing" in line)
         child.send_signal(signal.SIGINT)
         assert child.wait(20) == 130
     finally:
