@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from adapters.linkerd.config import LinkerdConfig
 from adapters.linkerd.overrides import overrides
+from adapters.linkerd.translate.meet import meet
 from adapters.linkerd.translate.narrowest import narrowest
 from adapters.linkerd.translate.unit import translate
 from hub.api import (
@@ -98,6 +99,7 @@ SPEC = AdapterSpec(
     ),
     selects_by=SERVICE_ACCOUNT_LABEL,
     narrowest=narrowest,
+    meet=meet,
     annotations=pod_annotations,
     new_first=True,
     overrides=overrides,

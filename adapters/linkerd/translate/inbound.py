@@ -27,12 +27,25 @@ def objects_of_port(
     """Everything that one port needs; objects that several ports need come once for each."""
     server = names.server(owner.namespace, owner.service_account, port.number)
     yield NativeObject(server, Role.GUARD, objects.server(server, owner.service_account, port.number, port.protocol))
+    yield from allowed_on_port(owner, (server, port.number), (raw, routes), config)
+
+
+def allowed_on_port(
+    owner: Identity,
+    port: tuple[ObjectRef, int],
+    let_in: tuple[Callers, Routes],
+    config: LinkerdConfig,
+    salt: tuple[str, ...] = (),
+) -> Iterator[NativeObject]:
+    """Who is let in on the port of a Server, with raw bytes and by routes; with a salt under other names than usual."""
+    (server, number), (raw, routes) = port, let_in
     if raw:
-        yield from _allowed(owner, server, _proven(owner, raw), (server,))
+        yield from _allowed(owner, server, proven(owner, raw, salt), (server,))
     for callers, matches in routes.items():
         for share in filter(None, shared_out(matches) or ()):
-            ref = _of(owner, config.http_routes, "HTTPRoute", port.number, _names(callers), *map(match_body, share))
-            allowed = [_allowed(owner, ref, one, ()) for one in _authentications(owner, callers, config)]
+            facts = (number, _names(callers), *map(match_body, share), *salt)
+            ref = _of(owner, config.http_routes, "HTTPRoute", *facts)
+            allowed = [_allowed(owner, ref, one, ()) for one in _authentications(owner, callers, config, salt)]
             yield from (native for pair in allowed for native in pair)
             body = objects.server_route(ref, server, share)
             yield NativeObject(ref, Role.GRANT, body, needs=(server, *(policy.ref for _, policy in allowed)))
@@ -47,18 +60,21 @@ def _allowed(
     return callers, NativeObject(ref, Role.GRANT, body, needs=(callers.ref, *needs))
 
 
-def _authentications(owner: Identity, callers: Callers, config: LinkerdConfig) -> Iterator[NativeObject]:
+def _authentications(
+    owner: Identity, callers: Callers, config: LinkerdConfig, salt: tuple[str, ...]
+) -> Iterator[NativeObject]:
     """Who the callers are: by what they prove, and where they call from; each is enough."""
     if accounts := callers - {NODES}:
-        yield _proven(owner, accounts)
+        yield proven(owner, accounts, salt)
     if NODES in callers and config.probes is not None:
         networks = tuple(sorted(set(config.probes.networks)))
         ref = _of(owner, POLICY, "NetworkAuthentication", networks)
         yield NativeObject(ref, Role.REFERENCED, objects.networks(ref, networks))
 
 
-def _proven(owner: Identity, callers: Callers) -> NativeObject:
-    ref = _of(owner, POLICY, "MeshTLSAuthentication", _names(callers))
+def proven(owner: Identity, callers: Callers, salt: tuple[str, ...] = ()) -> NativeObject:
+    """What these accounts prove."""
+    ref = _of(owner, POLICY, "MeshTLSAuthentication", _names(callers), *salt)
     return NativeObject(ref, Role.REFERENCED, objects.authentication(ref, callers))
 
 
