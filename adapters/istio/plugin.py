@@ -8,6 +8,7 @@ from typing import Any
 from adapters.istio.config import IstioConfig
 from adapters.istio.evaluate.mesh import evaluator
 from adapters.istio.overrides import AMBIENT, overrides
+from adapters.istio.translate.meet import meet
 from adapters.istio.translate.narrowest import narrowest
 from adapters.istio.translate.unit import translate
 from hub.api import SERVICE_ACCOUNT_LABEL, AdapterSpec, Feature, Narrowing, Support, hookimpl
@@ -73,6 +74,7 @@ SPEC = AdapterSpec(
     capture="a Pod without a sidecar, on the host network, or with excluded inbound ports accepts every caller that can reach it",
     selects_by=SERVICE_ACCOUNT_LABEL,
     narrowest=narrowest,
+    meet=meet,
     improves=improves,
     overrides=overrides,
     excluded=(AMBIENT,),
