@@ -388,3 +388,17 @@ def test_a_caller_is_revoked_beside_an_edit_and_an_unread_file_and_others_stay(t
     assert folder.plan()["meshes"][0]["changes"] == []
     folder.remove("bad.yaml")
     assert (applied(folder)[0], policy.read_text()) == (0, wanted)
+
+
+def test_rule_with_a_port_that_is_none_counts_for_nothing() -> None:
+    """Istio passes over the whole of it, so that the other port of it is closed too."""
+    wanted = made(replace(http_grant("h", ["web"], A), ports=(80,)))
+    standing = edited(wanted, "first", lambda spec: spec["rules"][0]["to"][0]["operation"].update(ports=["80", "x"]))
+    assert allowed(wanted) > allowed(standing) == allowed(met(standing, wanted))
+
+
+def test_what_somebody_denied_stays_denied() -> None:
+    """Also what another policy grants."""
+    wanted = made(http_grant("h", ["pay"], A, B), golden(http_grant("g", ["pay"], B)))
+    standing = edited(wanted, "golden", lambda spec: spec.update(action="DENY"))
+    assert allowed(wanted) > allowed(standing) == allowed(met(standing, wanted))
