@@ -81,6 +81,7 @@ class PlanIndex(Struct, frozen=True):
     changes: Mapping[UnitKey, tuple[Change, ...]]
     frozen: frozenset[UnitKey]
     held: frozenset[UnitKey]
+    unproven: frozenset[UnitKey]
     losing: frozenset[UnitKey]
     unrevoked: frozenset[tuple[str, str]]
     recalled: frozenset[ObjectRef]
@@ -110,6 +111,7 @@ class PlanIndex(Struct, frozen=True):
             {key: tuple(found) for key, found in changes.items()},
             frozenset(plan.frozen),
             frozenset(plan.held),
+            frozenset(plan.unproven),
             frozenset(plan.losing),
             frozenset((each.receiver.namespace, each.receiver.service_account) for each in plan.unrevoked),
             frozenset(plan.recalled),
@@ -207,7 +209,9 @@ def _applied(key: UnitKey, index: PlanIndex) -> Condition:
         return Condition("False", "refused", _refusal_text(index.whole))
     if key in index.held:
         until = "the losses are fixed or accepted" if lossy else "all of its objects can be read"
-        return Condition("False", "waiting", _refusal_text(own) or f"newly allowed access waits until {until}")
+        edited = "its objects were changed by somebody else, so it keeps only what exists of it; "
+        told = f"{edited * (key in index.unproven)}newly allowed access waits until {until}"
+        return Condition("False", "waiting", _refusal_text(own) or told)
     if index.stopped(key):
         return Condition("False", "refused", _refusal_text(own))
     return (
