@@ -23,7 +23,7 @@ def by_object(narrowest: Narrowest) -> Meet:
     def meet(standing: Sequence[NativeObject], wanted: Sequence[NativeObject]) -> tuple[NativeObject, ...]:
         """What allows no more than what stands does."""
         asked, there = {one.ref: one for one in wanted}, {one.ref: one for one in standing}
-        return (*_kept(asked, there, narrowest), *(one for one in wanted if _closes(one, there)))
+        return (*_kept(asked, there, narrowest), *_closing(asked, there, narrowest))
 
     return meet
 
@@ -63,6 +63,16 @@ def _stands(
     return same and all(_stands(need, wanted, standing, seen | {ref}) for need in one.needs)
 
 
-def _closes(one: NativeObject, standing: Mapping[ObjectRef, NativeObject]) -> bool:
-    """Whether it refuses, and is gone: it comes back."""
-    return one.role is Role.GUARD and one.ref not in standing
+def _closing(
+    wanted: Mapping[ObjectRef, NativeObject], standing: Mapping[ObjectRef, NativeObject], narrowest: Narrowest
+) -> Iterator[NativeObject]:
+    """What refuses by its presence, and is gone: it comes back, a grant without all that it grants."""
+    back = {ref for ref, one in wanted.items() if ref in standing or one.role is Role.GUARD}
+    for ref, one in wanted.items():
+        if ref in standing:
+            continue
+        if one.role is Role.GUARD:
+            yield one
+        elif one.role is Role.GRANT and back.issuperset(wanted.keys() & set(one.needs)):
+            body = narrowest(one.body, ref.kind)
+            yield from () if body is None else (replace(one, body=body),)

@@ -69,9 +69,11 @@ def test_grant_of_which_anything_was_edited_grants_nothing(edited: NativeObject)
 
 
 def test_nothing_that_grants_is_made_and_what_refuses_comes_back() -> None:
-    """A grant that somebody deleted, or what it refers to, is new to whoever is refused now."""
+    """A grant that somebody deleted, or what it refers to, is new to whoever is refused now; it refuses by its presence."""
     assert {*met()} == {"lock"}
-    assert {*met(CALLERS)} == {"callers", "lock"}
+    assert {*met(CALLERS)} == {"callers", "grant", "lock"}
+    assert met(CALLERS)["grant"].body == b"nobody"
+    assert "grant" not in met(CALLERS, wanted=(CALLERS, replace(GRANT, body=b"garbage"), LOCK))
     assert met(GRANT, LOCK)["grant"].body == b"nobody"
 
 
