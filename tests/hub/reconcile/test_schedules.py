@@ -236,6 +236,14 @@ def write_found(steps: Sequence[Step], why: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("path", sorted(FOUND.glob("*.yaml")), ids=lambda path: path.stem)
+def test_schedule_that_ended_badly_once(path: Path) -> None:
+    """It ends well, and so does the quiet after it."""
+    with Turns() as turns:
+        for step in [*yaml.safe_load(path.read_text("utf-8")), {"quiet": {}}]:
+            take(turns, step)
+
+
 @pytest.mark.thorough
 def test_whatever_happens_to_meshes_and_source() -> None:
     """Fixed seeds; all that can happen does, in each mesh."""
@@ -252,11 +260,3 @@ def test_whatever_happens_to_meshes_and_source() -> None:
 def test_whatever_happens_to_meshes_and_source_many_steps() -> None:
     """New seeds."""
     search(1000, 50, fixed=False)
-
-
-@pytest.mark.parametrize("path", sorted(FOUND.glob("*.yaml")), ids=lambda path: path.stem)
-def test_schedule_that_ended_badly_once(path: Path) -> None:
-    """It ends well, and so does the quiet after it."""
-    with Turns() as turns:
-        for step in [*yaml.safe_load(path.read_text("utf-8")), {"quiet": {}}]:
-            take(turns, step)
