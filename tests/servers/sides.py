@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from adapters.istio.plugin import SPEC as ISTIO
 from hub.model import NativeObject, ObjectRef, Request, Role
 from hub.plan.guards import WINDOW_S
 from hub.reconcile.drift_backoff import MAX_WAIT_S
@@ -127,9 +126,8 @@ class Side:
         return max(self._excused.get(whom, 0.0), self._excused.get(MESH, 0.0))
 
     def _may_go(self) -> set[Request]:
-        """What may go beside what cannot be read: all of a policy that somebody deleted, or, by an adapter without `meet`, edited."""
-        theirs = {whom for whom, until in self._touched.items() if until > self._clock()}
-        gone = theirs if ISTIO.meet is None else theirs & self._deleted
+        """What may go beside what cannot be read: all of a policy that somebody deleted."""
+        gone = {whom for whom in self._deleted if self._touched[whom] > self._clock()}
         return {one for one in REQUESTS if receiver(one) in gone}
 
     def _is_blocked(self) -> bool:
