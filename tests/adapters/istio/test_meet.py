@@ -253,11 +253,7 @@ def test_deleted_object_lets_nobody_in_again(gone: str) -> None:
     found = met(tuple(one for one in BEFORE if named(one) != gone), AFTER)
     lost = {"first": ("web", "pay gold /a", "pay plain"), "golden": ("pay gold /b",), "PeerAuthentication": ()}[gone]
     assert allowed(found) - EVERYBODY_ELSE == without(*lost)
-
-
-def test_nothing_stands_and_a_policy_that_denies_is_written() -> None:
-    """Somebody deleted all of it, and a policy of others may be all that refuses."""
-    assert allowed(met((), AFTER)) == EVERYBODY_ELSE
+    assert allowed(met((), AFTER)) == EVERYBODY_ELSE  # all of it deleted: a policy of others may be all that refuses
 
 
 def test_caller_moved_to_fewer_pods_keeps_these() -> None:
