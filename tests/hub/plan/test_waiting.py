@@ -19,10 +19,8 @@ pytestmark = pytest.mark.thorough
 
 ISTIO = """\
 domain: {trustDomain: cluster.local}
-sources:
-- path: manifests
-meshes:
-- {name: istio, adapter: istio, sink: {path: rendered}}
+sources: [{path: manifests}]
+meshes: [{name: istio, adapter: istio, sink: {path: rendered}}]
 """
 DEPLOYMENT = """\
 apiVersion: apps/v1
@@ -380,9 +378,8 @@ def test_a_unit_that_somebody_edited_loses_what_is_revoked_and_gains_nothing(fol
     assert (code, "/x" in policy.read_text()) == (1, False)
     told = json.loads(folder.run("status", "-o", "json").stdout)["meshes"][0]
     assert told["summary"]["losing"] == 0
-    (api,) = (unit for unit in told["units"] if unit["unit"] == "access/shop/api")
-    assert api["conditions"]["Applied"]["reason"] == "waiting"
-    assert "its objects were changed by somebody else" in api["conditions"]["Applied"]["message"]
+    (why,) = (unit["conditions"]["Applied"] for unit in told["units"] if unit["unit"] == "access/shop/api")
+    assert (why["reason"], "its objects were changed by somebody else" in why["message"]) == ("waiting", True)
     folder.remove("bad.yaml")
     code, _ = applied(folder)
     assert (code, "/x" in policy.read_text()) == (0, True)
