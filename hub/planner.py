@@ -310,9 +310,11 @@ class Planner:
         return frozenset(unknown - same_still)
 
     def _has_remembered_inputs(self, observation: Observation, key: UnitKey) -> bool:
-        """Whether a unit is wanted with all that it was made of, although some of that cannot be read now."""
+        """Whether a unit is wanted with all that it was made of, although some of that cannot be read now; lines of text never tell."""
         past = decode(observation.memory.get(key))
-        return not (self.missing.unread or self.missing.recalled) or (past is not None and bool(past.states))
+        if past is not None and past.old:
+            return False
+        return bool(past and past.states) or not (self.missing.unread or self.missing.recalled)
 
     def _rested_on_unread(self, observation: Observation, key: UnitKey) -> bool:
         """Whether a route was made from a file that cannot be read, and only the file's name is remembered."""
