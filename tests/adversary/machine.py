@@ -45,7 +45,7 @@ def flooding(place: str | tuple[str, int], count: int, groups: Iterable[int] = (
         child.stdin.write(json.dumps({"place": place, "count": count}) + "\n")
         child.stdin.flush()
         try:
-            with within(LIMIT_S, "idle connections", child):
+            with within(5 * LIMIT_S, "idle connections", child):
                 count = int(child.stdout.readline())
             yield count
         finally:
