@@ -59,7 +59,9 @@ def make_folder(tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def grant(folder: Folder, *receivers: str, then: str = "") -> None:
     """`web` may call these, and no others; `then` is one more line."""
     lines = [json.dumps(_target(name)) for name in receivers]
-    (folder.root / "targets.jsonl").write_text("\n".join([*lines, then]).strip() + "\n", encoding="utf-8")
+    fresh = folder.root / "targets.new"
+    fresh.write_text("\n".join([*lines, then]).strip() + "\n", encoding="utf-8")
+    fresh.replace(folder.root / "targets.jsonl")  # a hub that looks in between must not find an empty file
 
 
 def _target(receiver: str) -> dict[str, object]:
