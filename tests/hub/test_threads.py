@@ -78,7 +78,7 @@ async def test_stop_iteration_is_no_hang() -> None:
 async def test_a_thread_that_has_ended_its_work_is_used_again_and_a_busy_one_is_not() -> None:
     """One after the other they take one thread; at once each has its own, and none waits for another."""
     used = {await run_in_thread(threading.get_ident) for _ in range(20)}
-    assert len(used) <= 2  # the last one may not have said yet that it is idle
+    assert len(used) <= 5  # the last ones may not have said yet that they are idle
     meet = threading.Barrier(5, timeout=5)
     assert len(await asyncio.gather(*(run_in_thread(meet.wait) for _ in range(5)))) == 5
 
