@@ -127,7 +127,11 @@ def waiting_lines(plan: Plan, refused: Collection[UnitKey]) -> Iterator[Text]:
     )
     yield from (line("    ", ("not revoked", "red"), f" yet: {line_of(permit)}") for permit in plan.unrevoked)
     yield from (
-        line("  ", ("edited", "yellow"), f" {unit}: somebody changed its objects, so it keeps only what stands of it")
+        line(
+            "  ",
+            ("edited", "yellow"),
+            f" {unit}: its objects were changed outside of smihub; only access that they allow and the sources grant is kept",
+        )
         for unit in plan.unproven
     )
     yield from (

@@ -209,7 +209,9 @@ def _applied(key: UnitKey, index: PlanIndex) -> Condition:
         return Condition("False", "refused", _refusal_text(index.whole))
     if key in index.held:
         until = "the losses are fixed or accepted" if lossy else "all of its objects can be read"
-        edited = "its objects were changed by somebody else, so it keeps only what exists of it; "
+        edited = (
+            "its objects were changed by somebody else, so only access that they allow and the sources grant is kept; "
+        )
         told = f"{edited * (key in index.unproven)}newly allowed access waits until {until}"
         return Condition("False", "waiting", _refusal_text(own) or told)
     if index.stopped(key):

@@ -17,6 +17,7 @@ from adapters.linkerd.translate.meet import meet
 from hub.model import Access, Grant, HttpMatch, NativeObject, ObjectRef, Role
 from tests.adapters.linkerd.edits import edited, less, some_grants
 from tests.adapters.linkerd.met import Judge, allowed, bodies, made, wider
+from tests.hub.plan.test_waiting import DEPLOYMENT
 from tests.servers.folder import Folder, target
 from tests.servers.units import access, http_grant, inbound, tcp_grant
 
@@ -337,17 +338,6 @@ sources:
 - path: manifests
 meshes:
 - {name: linkerd, adapter: linkerd, config: {defaultPolicy: cluster}, sink: {path: rendered}}
-"""
-DEPLOYMENT = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: api, namespace: shop}
-spec:
-  template:
-    metadata: {labels: {app: api, smihub.io/sa: api}}
-    spec:
-      serviceAccountName: api
-      containers: [{name: app, image: app, ports: [{name: web, containerPort: 8080}]}]
 """
 ROUTES = """\
 apiVersion: specs.smi-spec.io/v1alpha4
